@@ -1,0 +1,53 @@
+"""CIFAR-10 for all contenders: the real images where they are found, else random ones of the same shape."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bakeoff.data.locate import CACHE_VARIABLE, find_home
+from bakeoff.data.registry import find_dataset
+from bakeoff.data.store import open_training
+
+
+def prepare_images(data_dir: Path | None, folder: Path) -> tuple[str, dict[str, Any]]:
+    """Put the training images where every contender can read them.
+
+    Args:
+        data_dir: where to look first. Nothing is ever downloaded.
+        folder: for temporary files.
+
+    Returns:
+        What the images are, in words; and the part of a job that tells where they lie.
+    """
+    home = find_home(find_dataset("cifar10"), data_dir)
+    if home is None and data_dir is not None:
+        raise SystemExit(f"{data_dir} has no CIFAR-10 (cifar-10-batches-bin or cifar-10-binary.tar.gz)")
+    words = "CIFAR-10" if home else "random images of CIFAR-10's shape (no CIFAR-10 was found)"
+    if home is None:
+        home = write_random(folder)
+        # Random images are not to stay in the user's cache.
+        os.environ[CACHE_VARIABLE] = str(folder / "cache")
+    images = open_training("cifar10", home)
+    np.save(folder / "pixels.npy", images.pixels)
+    np.save(folder / "labels.npy", images.labels)
+    return words, {
+        "pixels": str(folder / "pixels.npy"),
+        "labels": str(folder / "labels.npy"),
+        "data_dir": str(home.absolute()),
+    }
+
+
+def write_random(folder: Path) -> Path:
+    """Write random records in the layout of CIFAR-10's binary version; return the data folder."""
+    rng = np.random.default_rng(0)
+    target = folder / "random" / "cifar-10-batches-bin"
+    target.mkdir(parents=True)
+    for name in [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]:
+        records = rng.integers(0, 256, (10_000, 3_073), dtype=np.uint8)
+        records[:, 0] %= 10
+        (target / name).write_bytes(records.tobytes())
+    return target.parent

@@ -1,0 +1,172 @@
+"""Images trained per second, all cores: bakeoff against what people use instead.
+
+    python benchmarks/throughput.py --data-dir DIR --keras-python PATH
+
+Nine arms (the nine initializers) of one network, CIFAR-10's shapes, batch 32. First every contender tries its settings
+once, briefly, and keeps its fastest; then all contenders run in turn, `--repeats` times, each time in fresh processes
+and in another order. Counted are model-images: one image that one model is trained on. Every contender reports what its
+clock includes; start-up, compilation, warm-up and evaluation are left out for all. Medians and raw samples go to
+benchmarks/results/. `--keras-python` names an interpreter that has tensorflow; without it Keras is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contenders.common import count_cores
+from images import prepare_images
+from machine import describe_machine, name_machine
+
+HERE = Path(__file__).resolve().parent
+STEPS = {"steps_per_execution": 20}
+
+Settings = tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to train the arms.
+
+    Attributes:
+        settings: what it tries before it is measured.
+        processes: how many it trains in, for those that do not decide themselves.
+    """
+
+    name: str
+    program: str
+    settings: Settings
+    processes: int = 1
+    needs_keras: bool = False
+
+
+def list_contenders() -> tuple[Contender, ...]:
+    """Return all contenders; bakeoff is the first."""
+    cores = count_cores()
+    loaders: Settings = ({"num_workers": 0}, {"num_workers": 1}, {"num_workers": 2}, {"num_workers": 1, "threads": 1})
+    graphs: Settings = tuple({**jit, **steps} for jit in ({}, {"jit_compile": False}) for steps in ({}, STEPS))
+    return (
+        Contender("bakeoff", "bakeoff_engine", ({},)),
+        Contender("DataLoader loop", "dataloader", loaders),
+        Contender("DataLoader loop, a process per core", "dataloader", ({"num_workers": 0},), cores),
+        Contender("Keras", "keras_tensorflow", graphs, 1, True),
+        Contender("Keras, a process per core", "keras_tensorflow", graphs, cores, True),
+    )
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", default=["lenet", "modnet1"], choices=["lenet", "modnet1", "modnet2"])
+    parser.add_argument(
+        "--data-dir", type=Path, help="where CIFAR-10's binary version lies; else BAKEOFF_DATA or cache"
+    )
+    parser.add_argument("--keras-python", help="an interpreter that has tensorflow")
+    parser.add_argument("--images", type=int, default=19_200, help="timed images per arm (default %(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="samples per contender (default %(default)s)")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="contenders whose name has one of these words")
+    parser.add_argument(
+        "--output", type=Path, help="the JSON file (default: benchmarks/results/throughput-MACHINE.json)"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, save."""
+    options = parse_arguments()
+    chosen = [
+        contender
+        for contender in list_contenders()
+        if (options.keras_python or not contender.needs_keras)
+        and (not options.only or any(word.lower() in contender.name.lower() for word in options.only))
+    ]
+    result: dict[str, Any] = {"machine": describe_machine(), "images_per_arm": options.images, "batch_size": 32}
+    with tempfile.TemporaryDirectory() as folder:
+        result["data"], job = prepare_images(options.data_dir, Path(folder))
+        job["images_per_arm"] = options.images
+        say(f"{result['machine']['processor']}, {result['machine']['cores']} cores; {result['data']}")
+        result["networks"] = {
+            network: measure_network(chosen, {**job, "network": network}, options) for network in options.networks
+        }
+    for network, measured in result["networks"].items():
+        print_table(network, measured)
+    path = options.output or HERE / "results" / f"throughput-{name_machine()}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    say(f"saved to {path}")
+
+
+def measure_network(
+    contenders: Sequence[Contender], job: dict[str, Any], options: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """Return, per contender, its chosen setting, its samples and their median."""
+    measured = {contender.name: choose_setting(contender, job, options) for contender in contenders}
+    for repeat in range(options.repeats):
+        # Another order each time: no contender always follows the same one.
+        order = [*contenders[repeat % len(contenders) :], *contenders[: repeat % len(contenders)]]
+        for contender in order:
+            record = measured[contender.name]
+            sample = run_contender(contender, {**job, "setting": record["setting"]}, options)
+            record["includes"], record["versions"] = sample.pop("includes"), sample.pop("versions")
+            record["samples"].append(sample)
+            say(f"{job['network']} {repeat + 1}/{options.repeats} {contender.name}: {sample['images_per_second']:,.0f}")
+    for record in measured.values():
+        record["median"] = statistics.median(sample["images_per_second"] for sample in record["samples"])
+    return measured
+
+
+def choose_setting(contender: Contender, job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """Try a contender's settings on a third of the arms; return a record that names the fastest."""
+    tried = []
+    if len(contender.settings) > 1:
+        short = {**job, "arms": ["glorot_uniform", "he_normal", "orthogonal"]}
+        for setting in contender.settings:
+            rate = run_contender(contender, {**short, "setting": setting}, options)["images_per_second"]
+            tried.append({"setting": setting, "images_per_second": rate})
+            say(f"{job['network']} trying {contender.name} {setting or 'default'}: {rate:,.0f}")
+    best = max(tried, key=lambda one: one["images_per_second"])["setting"] if tried else contender.settings[0]
+    return {"setting": best, "tried": tried, "samples": []}
+
+
+def run_contender(contender: Contender, job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """Run one sample in a fresh process and return what it printed."""
+    python = options.keras_python if contender.needs_keras else sys.executable
+    data_dir = job.pop("data_dir")
+    if contender.program == "bakeoff_engine":
+        job["setting"] = {**job["setting"], "data_dir": data_dir}
+    job["processes"] = contender.processes
+    command = [python, "-m", f"contenders.{contender.program}", json.dumps(job)]
+    done = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{contender.name} failed with exit status {done.returncode}")
+    sample: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return sample
+
+
+def print_table(network: str, measured: dict[str, dict[str, Any]]) -> None:
+    """Print medians, ranges and how many times faster bakeoff is."""
+    first = next(iter(measured.values()))["median"]
+    print(f"\n{network}: model-images trained per second, nine arms, batch 32")
+    print(f"{'contender':<38}{'median':>9}{'range':>18}{'bakeoff is':>12}  setting")
+    for name, record in measured.items():
+        rates = [sample["images_per_second"] for sample in record["samples"]]
+        spread = f"{min(rates):,.0f}-{max(rates):,.0f}"
+        ratio = f"{first / record['median']:.2f}x"
+        print(f"{name:<38}{record['median']:>9,.0f}{spread:>18}{ratio:>12}  {record['setting'] or 'default'}")
+
+
+def say(message: str) -> None:
+    """Print progress to stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the results mean: metrics, pair statistics, answers. NumPy and SciPy only."""

@@ -1,0 +1,199 @@
+"""The records that analysis reads and writes: a trial's result, and what a study's results say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bakeoff.analysis.family import VerdictWord
+from bakeoff.analysis.measure import Measure, Split
+
+_OPPOSITE: dict[VerdictWord, VerdictWord] = {
+    "better": "worse",
+    "worse": "better",
+    "equivalent": "equivalent",
+    "inconclusive": "inconclusive",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """How one trial ended.
+
+    Attributes:
+        reason: why it failed; empty when done.
+        metrics: split -> metric -> value, finite; a split that was not evaluated is absent. Ignored when failed.
+        epochs_trained: epochs finished.
+        best_epoch: 1-based epoch whose weights were kept; None when none was.
+        seconds: training time of this trial, its share of its cohort's.
+    """
+
+    trial_id: str
+    block: str
+    arm: str
+    replicate: int
+    state: Literal["done", "failed"]
+    reason: str = ""
+    metrics: Mapping[str, Mapping[str, float]]
+    epochs_trained: int
+    best_epoch: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class MeanSd:
+    """Mean and sample standard deviation (n - 1) over replicates; the latter None for a single one."""
+
+    mean: float
+    sd: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSummary:
+    """One arm in one block over its replicates.
+
+    Attributes:
+        replicates: trials done.
+        failed: trials failed.
+        train, validation, test: metric -> mean and sd; empty for a split that was not evaluated.
+        scores: replicate -> value of the deciding metric on the deciding split.
+        epochs: epochs trained, early stopping included; None without a trial done.
+        seconds: training time per trial; None without a trial done.
+    """
+
+    block: str
+    arm: str
+    replicates: int
+    failed: int
+    train: Mapping[str, MeanSd]
+    validation: Mapping[str, MeanSd]
+    test: Mapping[str, MeanSd]
+    scores: Mapping[int, float]
+    epochs: MeanSd | None
+    seconds: MeanSd | None
+
+    def on(self, split: Split) -> Mapping[str, MeanSd]:
+        """Return the metrics on one split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
+
+    def score(self, measure: Measure) -> MeanSd | None:
+        """Return mean and sd of one metric on one split, or None without a trial done."""
+        return self.on(measure.split).get(measure.record.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the evidence says of arm `a` relative to arm `b` in one block.
+
+    Attributes:
+        replicates: those both arms have.
+        difference: mean of a - b, in the metric's unit (shares: 0..1, not points); None without a common replicate.
+        interval: paired t interval of the difference at `confidence`, not adjusted for the family; None where
+            undefined.
+        p: two-sided, unadjusted. `p_adjusted`: Holm over all pairs of the block.
+        p_equivalence_adjusted: Holm-adjusted p of the equivalence test; None without a margin.
+        effect_size: Cohen's d_z. `correlation`: of the paired values.
+        replicates_needed: further replicates for 80% power if the observed difference is the true one; None where
+            settled or meaningless.
+        reason: what the verdict word rests on, as a clause.
+    """
+
+    block: str
+    a: str
+    b: str
+    metric: str
+    split: Split
+    replicates: int
+    difference: float | None
+    interval: tuple[float, float] | None
+    sd: float | None
+    p: float | None
+    p_adjusted: float | None
+    p_equivalence_adjusted: float | None
+    effect_size: float | None
+    correlation: float | None
+    verdict: VerdictWord
+    reason: str
+    replicates_needed: int | None
+
+    def seen_from(self, arm: str) -> Verdict:
+        """Return this verdict with `arm` as its `a`: the same evidence, read from the other side."""
+        if arm == self.a:
+            return self
+        low, high = self.interval or (0.0, 0.0)
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            difference=None if self.difference is None else 0.0 - self.difference,
+            interval=None if self.interval is None else (0.0 - high, 0.0 - low),
+            effect_size=None if self.effect_size is None else 0.0 - self.effect_size,
+            verdict=_OPPOSITE[self.verdict],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockAnswer:
+    """The answer to the study's question in one block.
+
+    Attributes:
+        best: the arm with the best mean score among those not shown to be worse than another; None when no trial is
+            done.
+        score: its mean and sd.
+        not_worse: the other arms that are not shown to be worse than `best`, best mean first.
+        equivalent: those of them shown to be equivalent to it.
+        worse: the arms shown to be worse than `best`.
+        missing: the arms without a trial done.
+        sentence: the answer in plain words. Holds names as the user wrote them: escape before printing.
+    """
+
+    block: str
+    best: str | None
+    score: MeanSd | None
+    not_worse: tuple[str, ...]
+    equivalent: tuple[str, ...]
+    worse: tuple[str, ...]
+    missing: tuple[str, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What the results of a study say.
+
+    Attributes:
+        metric, split, margin, confidence: what the verdicts were decided by.
+        blocks: block labels in the study's order.
+        arm_labels: arm labels in the study's order.
+        arms: every arm of every block, in that order.
+        verdicts: every pair of every block, in that order.
+        answers: one per block.
+        overall: one sentence over all blocks; empty for a single block. A count, not a test.
+    """
+
+    metric: str
+    split: Split
+    margin: float | None
+    confidence: float
+    blocks: tuple[str, ...]
+    arm_labels: tuple[str, ...]
+    arms: tuple[ArmSummary, ...]
+    verdicts: tuple[Verdict, ...]
+    answers: tuple[BlockAnswer, ...]
+    overall: str
+
+    def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
+        """Return the arms of one block, in the study's order."""
+        return tuple(arm for arm in self.arms if arm.block == block)
+
+    def verdicts_of(self, block: str) -> tuple[Verdict, ...]:
+        """Return the verdicts of one block, in the study's order of pairs."""
+        return tuple(verdict for verdict in self.verdicts if verdict.block == block)
+
+
+def rank_arms(arms: Iterable[ArmSummary], measure: Measure) -> list[ArmSummary]:
+    """Return the arms that have a score, best mean first; equal means keep their order."""
+    scored = [(score.mean, arm) for arm in arms if (score := arm.score(measure)) is not None]
+    scored.sort(key=lambda pair: pair[0], reverse=measure.record.higher_is_better)
+    return [arm for _, arm in scored]

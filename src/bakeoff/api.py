@@ -1,0 +1,274 @@
+"""The Python face of bakeoff: `Study`, `run`, `load`. The command line calls these and prints.
+
+    from bakeoff.api import Study, run
+
+    study = Study(question="...", recipe={"network": "lenet"}, arms=[{"initializer": ["he_normal", "glorot_normal"]}])
+    result = run(study, workspace="runs")
+    print(result.summary.answers[0].sentence)
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from bakeoff.analysis.results import Summary
+from bakeoff.analysis.summary import summarise
+from bakeoff.execution.cohorts import ImageFacts, group_trials
+from bakeoff.execution.local import LocalExecutor
+from bakeoff.execution.machine import count_cores
+from bakeoff.execution.run import RunObserver, list_datasets, run_plan
+from bakeoff.ledger.read import StudyRecord, find_study, list_studies, open_reading, read_study
+from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure, build_document
+from bakeoff.report.markdown import write_markdown
+from bakeoff.report.progress import RunProgress
+from bakeoff.study.load import load_study
+from bakeoff.study.plan import Plan, expand
+from bakeoff.study.schema import Study
+from bakeoff.training.folders import Folders, write_whole
+
+__all__ = ["Estimate", "Result", "Status", "Study", "estimate", "list_status", "load", "load_study", "run"]
+
+DEFAULT_WORKSPACE = Path("runs")
+
+OPERATIONS_PER_SECOND = 4e10
+"""Multiply-adds per second and core, for estimates before anything has run.
+
+Measured on one core of an AMD EPYC 9005, nine members, batch 32, bfloat16: LeNet 3.8e10, ModNet1 7e10.
+"""
+
+State = Literal["done", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a workspace's ledger says of one study.
+
+    Attributes:
+        state: done; failed (some trials failed, the rest are kept); unfinished (run it again to go on).
+        report: everything the reports are made from.
+    """
+
+    state: State
+    report: ReportInput
+
+    @property
+    def summary(self) -> Summary:
+        """Means, verdicts and answers."""
+        return self.report.summary
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `--json` prints."""
+        return build_document(self.report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a study would take.
+
+    Attributes:
+        num_cohorts: groups of trials trained fused.
+        seconds: an upper bound when nothing stops early, at a typical rate; good to a factor of about two.
+    """
+
+    plan: Plan
+    num_cohorts: int
+    num_workers: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How far one study is."""
+
+    name: str
+    created_at: str
+    num_planned: int
+    num_done: int
+    num_failed: int
+    num_begun: int
+    num_exams: int
+
+
+def run(
+    study: Study | str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    workspace: str | Path = DEFAULT_WORKSPACE,
+    data_dir: str | Path | None = None,
+    workers: int | None = None,
+    exam: bool = True,
+    observer: RunObserver | None = None,
+) -> Result:
+    """Train whatever of a study the workspace does not hold yet, hold the exam, write `verdict.md`.
+
+    Args:
+        study: a Study, a study file's path, or a shipped study's name.
+        overrides: `path.to.field=VALUE`, for a file or a name only.
+        workspace: the folder of the ledger; made where it is missing.
+        data_dir: searched first for images.
+        workers: processes; by default one per core.
+        exam: False leaves the test split closed: verdicts then rest on the validation split.
+        observer: sees the run as it goes; by default nobody.
+
+    Raises:
+        BakeoffError: the study is wrong, images are missing, or the workspace cannot be written.
+    """
+    checked = study if isinstance(study, Study) else load_study(study, overrides)
+    folder = Path(workspace)
+    data = Path(data_dir) if data_dir is not None else None
+    plan = expand(checked)
+    with _executor(workers, folder, data) as executor:
+        counts = run_plan(
+            plan,
+            command=_spell_command(study, overrides),
+            workspace=folder,
+            data_dir=data,
+            executor=executor,
+            observer=observer or RunProgress(quiet=True),
+            exam=exam,
+        )
+    result = _load(counts.study_id, folder, num_reused=counts.num_reused)
+    return _write_verdict(result, Folders(folder))
+
+
+def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
+    """Read a study's results from a workspace's ledger, finished or not. Trains nothing, needs no torch.
+
+    Args:
+        name: the study's name, or the beginning of its id (six characters or more).
+        workspace: the folder of the ledger.
+
+    Raises:
+        WorkspaceError: no ledger, or no such study in it.
+    """
+    folder = Path(workspace)
+    with open_reading(Folders(folder)) as connection:
+        identity = find_study(connection, name)
+    return _load(identity, folder, num_reused=0)
+
+
+def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
+    """Write `verdict.md` once more; return the result with its path."""
+    return _write_verdict(result, Folders(Path(workspace)))
+
+
+def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]:
+    """Return how far every study of a workspace is, newest first."""
+    with open_reading(Folders(Path(workspace))) as connection:
+        records = [read_study(connection, study_id) for study_id, _ in list_studies(connection)]
+    return tuple(
+        Status(
+            name=record.name,
+            created_at=record.created_at,
+            num_planned=record.num_planned,
+            num_done=sum(result.state == "done" for result in record.results),
+            num_failed=sum(result.state == "failed" for result in record.results),
+            num_begun=record.num_begun,
+            num_exams=len(record.exams),
+        )
+        for record in records
+    )
+
+
+def estimate(study: Study, workers: int | None = None) -> Estimate:
+    """Plan a study and estimate what it takes; trains nothing, opens no images."""
+    plan = expand(study)
+    groups = group_trials(plan.trials, {name: ImageFacts.of_registered(name) for name in list_datasets(plan)})
+    num_workers = workers or count_cores()
+    operations = sum(group.most_operations for group in groups)
+    busy = min(num_workers, len(groups))
+    return Estimate(
+        plan=plan,
+        num_cohorts=len(groups),
+        num_workers=num_workers,
+        seconds=operations / OPERATIONS_PER_SECOND / max(1, busy),
+    )
+
+
+@contextmanager
+def _executor(workers: int | None, workspace: Path, data_dir: Path | None) -> Iterator[LocalExecutor]:
+    executor = LocalExecutor(workers or count_cores(), workspace, data_dir)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _spell_command(study: Study | str | Path, overrides: Sequence[str]) -> str:
+    if isinstance(study, Study):
+        return ""
+    return shlex.join(["bakeoff", "run", str(study), *(part for text in overrides for part in ("--set", text))])
+
+
+def _load(identity: str, workspace: Path, num_reused: int) -> Result:
+    with open_reading(Folders(workspace)) as connection:
+        record = read_study(connection, identity)
+    study = Study.model_validate(record.document)
+    plan = expand(study)
+    report = _gather(record, study, plan, num_reused)
+    return Result(state=_state(record), report=replace(report, state=_state(record)))
+
+
+def _state(record: StudyRecord) -> State:
+    if len(record.results) < record.num_planned:
+        return "unfinished"
+    return "failed" if any(result.state == "failed" for result in record.results) else "done"
+
+
+def _gather(record: StudyRecord, study: Study, plan: Plan, num_reused: int) -> ReportInput:
+    summary = summarise(
+        record.results,
+        metric=study.decide.metric,
+        margin=study.decide.margin,
+        confidence=study.decide.confidence,
+        blocks=[block.label for block in plan.blocks],
+        arms=plan.arms,
+    )
+    machine = json.loads(record.machines[0]) if record.machines else {}
+    hardware = {key: machine[key] for key in ("processor", "cores", "memory", "system") if key in machine}
+    published = study.published
+    return ReportInput(
+        name=study.name,
+        question=study.question,
+        state="",
+        summary=summary,
+        num_done=sum(result.state == "done" for result in record.results),
+        num_failed=sum(result.state == "failed" for result in record.results),
+        num_reused=num_reused,
+        num_planned=record.num_planned,
+        failures=tuple(
+            TrialFailure(result.trial_id, result.block, result.arm, result.replicate, result.reason)
+            for result in record.results
+            if result.state == "failed"
+        ),
+        exam_opened=record.exams,
+        exam_trials=record.num_examined,
+        numeric=record.numeric,
+        hardware=hardware,
+        versions={key: text for key, text in machine.items() if key not in hardware},
+        command=record.command,
+        seconds=record.seconds,
+        published_source=published.source if published else "",
+        published=tuple(
+            PublishedFigure(arm=f.arm, metric=f.metric, value=f.value, block=f.block, split=f.split)
+            for f in (published.figures if published else ())
+        ),
+        study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
+    )
+
+
+def _write_verdict(result: Result, folders: Folders) -> Result:
+    path = folders.reports(result.report.name) / "verdict.md"
+    report = replace(result.report, report_path=str(path))
+    text = write_markdown(report)
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return replace(result, report=report)

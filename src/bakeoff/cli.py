@@ -1,0 +1,329 @@
+"""The command line: parses, calls `bakeoff.api`, prints. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bakeoff.errors import BakeoffError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bakeoff.api import Result
+
+app = typer.Typer(
+    help="Which of these training choices is really better? A study file in, a verdict out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Get, check and describe data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A data set; `bakeoff list datasets` names them.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
+]
+Workspace = Annotated[Path, typer.Option("--workspace", metavar="DIR", help="Where the ledger and results are kept.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", envvar="BAKEOFF_DATA", help="Where to look for images first."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, max=1024, help="Worker processes; by default one per core.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
+
+
+class Listing(StrEnum):
+    """What `bakeoff list` can list."""
+
+    studies = "studies"
+    networks = "networks"
+    initializers = "initializers"
+    optimizers = "optimizers"
+    datasets = "datasets"
+    strategies = "strategies"
+    metrics = "metrics"
+
+
+class Format(StrEnum):
+    """What `bakeoff report` can make."""
+
+    terminal = "terminal"
+    md = "md"
+    json = "json"
+
+
+def main() -> int:
+    """Run the command line; return the exit status: 0 done, 1 trials failed, 2 wrong input, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        outcome = app(standalone_mode=False)
+    except BakeoffError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted: all finished epochs are kept; the same command goes on from there", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read the output has gone; nothing is left to say
+        return 0
+    except Exception as error:
+        # Wrong usage. typer raises click's classes, in newer releases a copy of its own: both can show themselves.
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        return 2
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from bakeoff import __version__
+
+        print(f"bakeoff {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Which of these training choices is really better? A study file in, a verdict out."""
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    overrides: Overrides = None,
+    workspace: Workspace = Path("runs"),
+    workers: Workers = None,
+    data_dir: DataDir = None,
+    exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Train whatever is unfinished, hold the exam, print the verdict."""
+    from bakeoff import api
+    from bakeoff.report.progress import RunProgress
+
+    with RunProgress() as progress:
+        result = api.run(
+            study,
+            overrides=overrides or (),
+            workspace=workspace,
+            data_dir=data_dir,
+            workers=workers,
+            exam=exam,
+            observer=progress,
+        )
+    _print_result(result, Format.json if as_json else Format.terminal)
+    return 1 if result.state == "failed" else 0
+
+
+@app.command()
+def plan(study: StudyArgument, overrides: Overrides = None, workers: Workers = None, as_json: AsJson = False) -> None:
+    """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
+    from bakeoff import api
+    from bakeoff.report.text import count, duration
+
+    estimated = api.estimate(api.load_study(study, overrides or ()), workers)
+    planned = estimated.plan
+    blocks = [block.label for block in planned.blocks]
+    if as_json:
+        document = {
+            "study": planned.study.name,
+            "question": planned.study.question,
+            "blocks": blocks,
+            "arms": list(planned.arms),
+            "replicates": planned.study.replicates,
+            "trials": len(planned.trials),
+            "cohorts": estimated.num_cohorts,
+            "workers": estimated.num_workers,
+            "most_seconds": estimated.seconds,
+            "notes": list(planned.notes),
+        }
+        print(json.dumps(document, indent=2))
+        return
+    console = _console()
+    rows = [
+        ("question", planned.study.question),
+        ("blocks", f"{len(blocks)}: {', '.join(blocks)}"),
+        ("arms", f"{len(planned.arms)}: {', '.join(planned.arms)}"),
+        ("replicates", str(planned.study.replicates)),
+        ("trials", f"{len(planned.trials):,} in {count(estimated.num_cohorts, 'cohort')}"),
+        ("time", f"at most about {duration(estimated.seconds)} on {count(estimated.num_workers, 'worker')}, roughly"),
+    ]
+    _print_rows(console, [*rows, *(("note", note) for note in planned.notes)])
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="One study; by default all.")] = None,
+    workspace: Workspace = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Show what is done, begun and failed in a workspace."""
+    from bakeoff import api
+    from bakeoff.errors import WorkspaceError, nearest
+
+    found = api.list_status(workspace)
+    if study is not None:
+        names = sorted({each.name for each in found})
+        found = tuple(each for each in found if each.name == study)
+        if not found:
+            listed = ", ".join(names) or "none"
+            raise WorkspaceError(
+                f"study '{study}' is not in this workspace. It holds: {listed}.{nearest(study, names)}"
+            )
+    if as_json:
+        print(json.dumps([vars(each) for each in found], indent=2))
+        return
+    for each in found:
+        failed = f", {each.num_failed} failed" if each.num_failed else ""
+        begun = f", {each.num_begun} begun" if each.num_begun else ""
+        exams = f"test split opened {each.num_exams}x" if each.num_exams else "test split closed"
+        print(f"{each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {exams}")
+
+
+@app.command()
+def report(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name in the workspace.")],
+    form: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.terminal,
+    workspace: Workspace = Path("runs"),
+) -> None:
+    """Print the verdict from the ledger, finished or not; train nothing."""
+    from bakeoff import api
+
+    _print_result(api.load(study, workspace), form)
+
+
+@app.command(name="list")
+def list_names(what: Listing, as_json: AsJson = False) -> None:
+    """List what a study file can name, a line each."""
+    rows = list(_list_rows(what))
+    if as_json:
+        print(json.dumps([{"name": name, "summary": summary} for name, summary in rows], indent=2))
+    else:
+        _print_rows(_console(), rows)
+
+
+@app.command()
+def schema() -> None:
+    """Print the study file's JSON Schema, for editors."""
+    from bakeoff.study.editor import schema_json
+
+    print(json.dumps(schema_json(), indent=2))
+
+
+@data_app.command("get")
+def data_get(name: NameArgument, data_dir: DataDir = None) -> None:
+    """Find a data set, or download what is missing of it."""
+    from bakeoff.data import manage
+
+    obtained = manage.get(name, data_dir)
+    if obtained.folder is None:
+        print(f"{name}: comes with an installed package, nothing to download")
+        return
+    for path in obtained.files:
+        print(f"{'downloaded' if path in obtained.downloaded else 'found'} {path}")
+
+
+@data_app.command("verify")
+def data_verify(name: NameArgument, data_dir: DataDir = None) -> int:
+    """Check every file of a data set; exit status 1 when one is wrong."""
+    from bakeoff.data import manage
+
+    checks = manage.verify(name, data_dir)
+    for check in checks:
+        print(f"{'ok' if check.ok else 'WRONG'}  {check.file}: {check.detail}")
+    return 0 if all(check.ok for check in checks) else 1
+
+
+@data_app.command("show")
+def data_show(name: NameArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Describe a data set; its test split stays closed."""
+    from bakeoff.data import manage
+
+    facts = manage.show(name, data_dir)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    _print_rows(_console(), [(key, _spell_fact(value)) for key, value in facts.items()])
+
+
+def _spell_fact(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part:,}" for key, part in value.items())
+    if isinstance(value, tuple | list):
+        return " ".join(f"{part:.4f}" if isinstance(part, float) else str(part) for part in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _list_rows(what: Listing) -> Iterator[tuple[str, str]]:
+    records: Any
+    if what is Listing.studies:
+        from bakeoff.study.load import list_shipped
+
+        yield from ((shipped.name, shipped.question) for shipped in list_shipped())
+        return
+    if what is Listing.networks:
+        from bakeoff.networks.named import NETWORKS as records
+    elif what is Listing.initializers:
+        from bakeoff.networks.initializers import INITIALIZERS as records
+    elif what is Listing.optimizers:
+        from bakeoff.training.optimizers import OPTIMIZERS as records
+    elif what is Listing.datasets:
+        from bakeoff.data.registry import DATASETS as records
+    elif what is Listing.strategies:
+        from bakeoff.search.registry import STRATEGIES as records
+    else:
+        from bakeoff.analysis.metrics import METRICS as records
+    yield from ((record.name, record.summary) for record in records)
+
+
+def _print_result(result: Result, form: Format) -> None:
+    if form is Format.json:
+        print(json.dumps(result.document, indent=2, allow_nan=False))
+    elif form is Format.md:
+        from bakeoff.report.markdown import write_markdown
+
+        print(write_markdown(result.report))
+    else:
+        from bakeoff.report.terminal import print_verdict
+
+        print_verdict(_console(), result.report)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _print_rows(console: Console, rows: list[tuple[str, str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, text in rows:
+        table.add_row(Text(name, style="bold", no_wrap=True), Text(text))
+    console.print(table)
+

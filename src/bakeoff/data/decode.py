@@ -1,0 +1,100 @@
+"""From located files to checked arrays, for every layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bakeoff.data import cifar
+from bakeoff.data.digits import read_digits
+from bakeoff.data.idx import read_idx
+from bakeoff.data.locate import Located
+from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, IdxLayout, Split
+from bakeoff.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """One split in memory: pixels uint8 [n, H, W, C], labels int64 [n], one name per class."""
+
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+
+def decode_split(record: DatasetRecord, split: Split, located: Located) -> Decoded:
+    """Read and check one split. Reads the files in `located` and no other.
+
+    Raises:
+        DataError: a file is unreadable, truncated, or holds something else than the record says.
+    """
+    class_names = record.class_names
+    match record.layout:
+        case EmbeddedLayout():
+            pixels, labels = read_digits(split)
+        case IdxLayout():
+            pixels, labels = _decode_idx(record, split, located)
+        case CifarLayout() as layout:
+            pixels, labels, class_names = _decode_cifar(record, layout, split, located)
+    _check_shape(record, split, pixels, labels)
+    _check_labels(labels, record.num_classes, located, record.name)
+    return Decoded(pixels=pixels, labels=labels, class_names=class_names)
+
+
+def _decode_idx(
+    record: DatasetRecord, split: Split, located: Located
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    num_images = record.num_images(split)
+    height, width, _ = record.image_shape_HWC
+    images, labels = located.files
+    pixels = read_idx(images, (num_images, height, width))
+    return pixels[..., np.newaxis], read_idx(labels, (num_images,)).astype(np.int64)
+
+
+def _decode_cifar(
+    record: DatasetRecord, layout: CifarLayout, split: Split, located: Located
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]:
+    names = layout.train if split == "train" else layout.test
+    num_bytes = record.num_images(split) // len(names) * (layout.num_label_bytes + cifar.NUM_PIXELS)
+    if located.files[0].name == layout.archive:
+        contents, text, where = _read_cifar_archive(layout, names, num_bytes, located)
+    else:
+        contents = cifar.read_folder(located.files, num_bytes)
+        where = str(located.names_file)
+        text = None if located.names_file is None else cifar.read_text(located.names_file)
+    class_names = record.class_names if text is None else cifar.parse_class_names(text, where, record.num_classes)
+    return *cifar.decode_records(contents, layout.num_label_bytes), class_names
+
+
+def _read_cifar_archive(
+    layout: CifarLayout, names: tuple[str, ...], num_bytes: int, located: Located
+) -> tuple[list[bytes], bytes | None, str]:
+    archive = located.files[0]
+    members = [f"{layout.folder}/{name}" for name in names]
+    text_member = f"{layout.folder}/{layout.names_file}" if layout.names_file else None
+    found = cifar.read_archive(archive, members, num_bytes, [text_member] if text_member else [])
+    text = found.get(text_member) if text_member else None
+    return [found[member] for member in members], text, f"{archive}: member {text_member}"
+
+
+def _check_shape(
+    record: DatasetRecord, split: Split, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]
+) -> None:
+    num_images = record.num_images(split)
+    if pixels.shape != (num_images, *record.image_shape_HWC) or labels.shape != (num_images,):
+        raise DataError(
+            f"{record.name}: the {split} split has {len(pixels):,} images of shape {pixels.shape[1:]} and "
+            f"{len(labels):,} labels; {num_images:,} images of shape {record.image_shape_HWC} are expected."
+        )
+
+
+def _check_labels(labels: npt.NDArray[np.int64], num_classes: int, located: Located, name: str) -> None:
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        where = located.files[-1] if located.files else name
+        raise DataError(
+            f"{where}: image {wrong[0]} has label {labels[wrong[0]]}, but {name} has the classes 0 to "
+            f"{num_classes - 1}. Replace it with the publisher's file."
+        )

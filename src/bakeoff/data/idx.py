@@ -1,0 +1,82 @@
+"""Reads the IDX format of MNIST and Fashion-MNIST, raw or gzipped.
+
+Format (http://yann.lecun.com/exdb/mnist): two zero bytes, a type code (8 is unsigned byte), the number of dimensions,
+every dimension as a big-endian 32-bit integer, then the values, last dimension fastest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from bakeoff.errors import DataError
+
+UNSIGNED_BYTE = 8
+
+
+def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes.
+
+    Args:
+        path: the file; a name that ends in `.gz` is decompressed while read.
+        shape: the dimensions the file must have. Checked before the values are read, so that a hostile header or
+            a gzip bomb costs no memory.
+
+    Returns:
+        The values, shape `shape`.
+
+    Raises:
+        DataError: unreadable, not IDX, other dimensions, too short, or too long.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            _check_header(stream, path, shape)
+            return _read_values(stream, path, shape)
+    except EOFError as error:
+        raise DataError(f"{path} is truncated: the gzip stream ends early. {_REMEDY}") from error
+    except (OSError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+
+
+_REMEDY = "Replace it with the publisher's file, or remove it to download it again."
+
+
+def _check_header(stream: BinaryIO | gzip.GzipFile, path: Path, shape: tuple[int, ...]) -> None:
+    magic = stream.read(4)
+    if len(magic) < 4:
+        raise DataError(f"{path} is truncated: it ends within the IDX header. {_REMEDY}")
+    expected = bytes([0, 0, UNSIGNED_BYTE, len(shape)])
+    if magic != expected:
+        raise DataError(
+            f"{path} is not an IDX file of {len(shape)} dimensions: "
+            f"it begins with {magic.hex()}, not {expected.hex()}. {_REMEDY}"
+        )
+    packed = stream.read(4 * len(shape))
+    if len(packed) < 4 * len(shape):
+        raise DataError(f"{path} is truncated: it ends within the IDX header. {_REMEDY}")
+    found = struct.unpack(f">{len(shape)}I", packed)
+    if found != shape:
+        raise DataError(f"{path} holds {_spell(found)} values where {_spell(shape)} are expected. {_REMEDY}")
+
+
+def _read_values(stream: BinaryIO | gzip.GzipFile, path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    num_values = int(np.prod(shape))
+    values = stream.read(num_values)
+    if len(values) < num_values:
+        raise DataError(
+            f"{path} is truncated: it has {len(values):,} of the {num_values:,} values its header promises. {_REMEDY}"
+        )
+    # Reading past the end also makes gzip check its own checksum.
+    if stream.read(1):
+        raise DataError(f"{path} is too long: values follow the {num_values:,} its header promises. {_REMEDY}")
+    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+
+
+def _spell(shape: tuple[int, ...]) -> str:
+    return " x ".join(f"{size:,}" for size in shape)

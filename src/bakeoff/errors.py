@@ -1,0 +1,55 @@
+"""Everything a user can get wrong: one family of errors, one clear line each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class BakeoffError(Exception):
+    """A mistake or a missing thing outside bakeoff. The message names the culprit and the remedy."""
+
+
+class DataError(BakeoffError):
+    """Images cannot be found, fetched or decoded."""
+
+
+class NetworkError(BakeoffError):
+    """A network cannot be built: an unknown name or an impossible layer."""
+
+
+class WorkspaceError(BakeoffError):
+    """The workspace or its ledger cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a study: where it stands, and what to write instead.
+
+    Attributes:
+        place: `file:line` where known, else the source's name (`--set`).
+        field: dotted path of the field.
+        message: what was given, what is allowed, the nearest valid name.
+    """
+
+    place: str
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, self.field, self.message) if part)
+
+
+class StudyError(BakeoffError):
+    """A study is wrong. Carries every problem found, not the first only."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def nearest(name: object, choices: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the choice nearest to `name`, or "" when none is near."""
+    matches = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
+    return f" Did you mean '{matches[0]}'?" if matches else ""

@@ -1,0 +1,1 @@
+"""Where trials run, and the one loop that drives them."""

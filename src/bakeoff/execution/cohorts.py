@@ -1,0 +1,124 @@
+"""Who trains beside whom: decided by the plan alone, never by timing or the number of workers. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bakeoff.data.registry import find_dataset
+from bakeoff.data.store import Images
+from bakeoff.networks.fusion import fusion_key
+from bakeoff.networks.named import expand
+from bakeoff.networks.shapes import format_shape, trace
+from bakeoff.study.plan import PlannedTrial
+
+MOST_MEMBERS = 12
+"""Members of a cohort at most. Larger ones are cut into equal parts: past about ten, activations leave the cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFacts:
+    """What the plan has to know of a data set's training images.
+
+    Attributes:
+        num_images: training images, validation included.
+        fingerprint: of the decoded images; empty where they have not been opened.
+    """
+
+    shape_HWC: tuple[int, int, int]
+    num_classes: int
+    num_images: int
+    fingerprint: str = ""
+
+    @classmethod
+    def of_images(cls, images: Images) -> ImageFacts:
+        """Return the facts of opened images."""
+        return cls(
+            shape_HWC=images.shape_HWC,
+            num_classes=len(images.class_names),
+            num_images=len(images.labels),
+            fingerprint=images.fingerprint,
+        )
+
+    @classmethod
+    def of_registered(cls, name: str) -> ImageFacts:
+        """Return the facts of a registered data set, without opening it."""
+        record = find_dataset(name)
+        return cls(
+            shape_HWC=record.image_shape_HWC, num_classes=record.num_classes, num_images=record.num_images("train")
+        )
+
+    def count_train(self, trial: PlannedTrial) -> int:
+        """Return the images one epoch of `trial` trains on: all but those held out for validation."""
+        return self.num_images - round(self.num_images * trial.data.validation)
+
+
+Datasets = Mapping[str, ImageFacts]
+"""Facts by data set name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Planned trials that will be trained fused: equal images, seed, batches and network shape.
+
+    Attributes:
+        shape: equal for groups whose arithmetic is the same (network, image size, batch size).
+        num_operations: multiply-adds of one member's epoch, training and validation.
+    """
+
+    trials: tuple[PlannedTrial, ...]
+    shape: str
+    num_operations: int
+
+    @property
+    def most_operations(self) -> int:
+        """Multiply-adds of the whole group when no member stops early."""
+        return self.num_operations * sum(trial.recipe.epochs for trial in self.trials)
+
+    @property
+    def label(self) -> str:
+        """Name the group for people."""
+        return f"{self.trials[0].block}, replicate {self.trials[0].replicate + 1}"
+
+
+def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Group, ...]:
+    """Put trials that can share batches and arithmetic together, costliest groups first.
+
+    Raises:
+        NetworkError: if a network does not fit its images.
+    """
+    together: dict[tuple[object, ...], list[PlannedTrial]] = {}
+    shapes: dict[tuple[object, ...], tuple[str, int]] = {}
+    for trial in trials:
+        shape, operations = _shape_of(trial, datasets[trial.data.name])
+        key = (trial.data, trial.seed, shape)
+        together.setdefault(key, []).append(trial)
+        shapes[key] = (shape, operations)
+    groups = [
+        Group(trials=part, shape=shapes[key][0], num_operations=shapes[key][1])
+        for key, members in together.items()
+        for part in _cut(members)
+    ]
+    return tuple(sorted(groups, key=lambda group: -group.most_operations))
+
+
+def name_cohort(trial_ids: Sequence[str]) -> str:
+    """Return a cohort's id: a function of the trials planned together."""
+    return hashlib.sha256("\n".join(trial_ids).encode()).hexdigest()[:24]
+
+
+def _shape_of(trial: PlannedTrial, images: ImageFacts) -> tuple[str, int]:
+    layers = expand(trial.recipe.network, images.shape_HWC, images.num_classes)
+    traced = trace(layers, images.shape_HWC)
+    operations = sum(layer.num_multiply_adds for layer in traced)
+    shape = f"{format_shape(images.shape_HWC)} in batches of {trial.recipe.batch_size}: {fusion_key(layers)}"
+    num_train = images.count_train(trial)
+    return shape, operations * (3 * num_train + images.num_images - num_train)
+
+
+def _cut(members: Sequence[PlannedTrial]) -> list[tuple[PlannedTrial, ...]]:
+    """Cut into the fewest parts of at most MOST_MEMBERS, as equal as can be."""
+    num_parts = -(-len(members) // MOST_MEMBERS)
+    bounds = [round(part * len(members) / num_parts) for part in range(num_parts + 1)]
+    return [tuple(members[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]

@@ -1,0 +1,288 @@
+"""The one loop: ask a strategy, group what it asks into cohorts, hand them to an executor, write the ledger, tell.
+
+Workers report upward; this loop alone writes the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from bakeoff.execution.cohorts import Datasets, Group, group_trials, name_cohort
+from bakeoff.execution.executor import Executor, Report, Started, TaskLost
+from bakeoff.execution.machine import describe_hardware, describe_versions
+from bakeoff.ledger.store import Ledger, TrialState
+from bakeoff.search.strategy import Strategy, Told
+from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
+from bakeoff.training.folders import Folders
+from bakeoff.training.task import (
+    ENGINE_VERSION,
+    CohortTask,
+    DataView,
+    EpochDone,
+    Member,
+    Numeric,
+    TaskDone,
+    TrialDone,
+    TrialFailed,
+)
+
+POLL_SECONDS = 0.25
+
+
+class Observer(Protocol):
+    """Sees a run as it goes, to show it."""
+
+    def cohort_started(self, label: str, num_members: int) -> None:
+        """A cohort is being trained."""
+
+    def epoch_done(
+        self, label: str, *, epoch: int, num_epochs: int, num_members: int, num_model_images: int
+    ) -> None:
+        """A cohort has finished an epoch."""
+
+    def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
+        """A trial has come to its end."""
+
+    def cohort_done(self, label: str) -> None:
+        """A cohort has come to its end."""
+
+    def message(self, text: str) -> None:
+        """Something people should know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A planned trial with its identity."""
+
+    trial_id: str
+    planned: PlannedTrial
+    content: Mapping[str, Any]
+
+
+def identify(planned: PlannedTrial, datasets: Datasets, numeric: Numeric) -> Known:
+    """Give a planned trial its id, from all that determines its result."""
+    content = trial_content(
+        planned,
+        fingerprint=datasets[planned.data.name].fingerprint,
+        numeric=numeric,
+        engine_version=str(ENGINE_VERSION),
+    )
+    return Known(trial_id=trial_id(content), planned=planned, content=content)
+
+
+@dataclass
+class _Running:
+    """A submitted cohort: its task, its losses so far, and the members still open.
+
+    Attributes:
+        parent: the cohort it was split from, when it was.
+    """
+
+    task: CohortTask
+    num_losses: int = 0
+    parent: str | None = None
+    open_ids: set[str] = field(default_factory=set)
+
+
+class Driver:
+    """Drives one strategy to its end.
+
+    Args:
+        strategy: who is tried next.
+        executor: where trials run.
+        ledger: where what happened is written.
+        folders: the workspace, for the checkpoints of finished cohorts.
+        datasets: facts of the opened training images.
+        numeric: the study's numeric mode.
+        observer: shown what happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        strategy: Strategy,
+        executor: Executor,
+        ledger: Ledger,
+        folders: Folders,
+        datasets: Datasets,
+        numeric: Numeric,
+        observer: Observer,
+    ) -> None:
+        self._strategy, self._executor, self._ledger = strategy, executor, ledger
+        self._folders, self._datasets, self._numeric, self._observer = folders, datasets, numeric, observer
+        self._running: dict[str, _Running] = {}
+        self._asked: dict[str, list[Known]] = {}
+        self._obsolete: list[str] = []
+        self._kept: set[str] = set()
+        self._machine = json.dumps({**describe_hardware(), **describe_versions()}, sort_keys=True)
+
+    def run(self) -> None:
+        """Ask, train and tell until the strategy asks no more and nothing runs."""
+        while self._ask() or self._running:
+            reports = self._executor.poll(POLL_SECONDS)
+            with self._ledger.transaction():
+                for report in reports:
+                    self._handle(report)
+            self._remove_checkpoints()
+
+    def _ask(self) -> bool:
+        """Start what the strategy asks for; return whether it asked for anything."""
+        asked = self._strategy.ask()
+        if not asked:
+            return False
+        for group in group_trials(asked, self._datasets):
+            self._start(group)
+        return True
+
+    def _start(self, group: Group) -> None:
+        """Submit the members of a group that are not in the ledger; tell the strategy of those that are."""
+        known = [identify(planned, self._datasets, self._numeric) for planned in group.trials]
+        for each in known:
+            self._asked.setdefault(each.trial_id, []).append(each)
+        ids = list(dict.fromkeys(each.trial_id for each in known))
+        states = self._ledger.trial_states(ids)
+        ended = {trial_id for trial_id, state in states.items() if state != "failed"}
+        for trial_id in ended:
+            self._tell(trial_id, states[trial_id], self._ledger.validation_of(trial_id))
+        task = self._make_task(group, ids, frozenset(ended))
+        if not task.members:
+            self._obsolete.append(task.cohort_id)
+        elif self._ledger.was_split(task.cohort_id):
+            self._split(_Running(task))
+        else:
+            self._submit(_Running(task))
+
+    def _make_task(self, group: Group, ids: Sequence[str], ended: frozenset[str]) -> CohortTask:
+        first = group.trials[0]
+        recipes = {known.trial_id: known.planned.recipe for trial_id in ids for known in self._asked[trial_id]}
+        return CohortTask(
+            cohort_id=name_cohort(ids),
+            label=group.label,
+            members=tuple(Member(trial_id=i, recipe=recipes[i]) for i in ids if i not in ended),
+            data=DataView(
+                name=first.data.name,
+                validation=first.data.validation,
+                fingerprint=self._datasets[first.data.name].fingerprint,
+                seed=first.seed,
+            ),
+            numeric=self._numeric,
+            finished=ended,
+        )
+
+    def _submit(self, running: _Running) -> None:
+        running.open_ids = {member.trial_id for member in running.task.members}
+        self._running[running.task.cohort_id] = running
+        self._executor.submit(running.task)
+
+    def _handle(self, report: Report) -> None:
+        if isinstance(report, Started) and report.task_id in self._running:
+            task = self._running[report.task_id].task
+            self._observer.cohort_started(task.label, len(task.members))
+        elif isinstance(report, EpochDone):
+            self._ledger.record_epoch(report)
+            self._show_epoch(report)
+        elif isinstance(report, TrialDone | TrialFailed):
+            self._end_trial(report)
+        elif isinstance(report, TaskDone):
+            self._end_cohort(self._running.pop(report.task_id))
+        elif isinstance(report, TaskLost):
+            self._recover(self._running.pop(report.task_id), report)
+
+    def _end_trial(self, report: TrialDone | TrialFailed) -> None:
+        running = self._cohort_of(report.trial_id)
+        if running is None:
+            return  # reported again from a checkpoint; the ledger has it
+        known = self._asked[report.trial_id][0]
+        running.open_ids.discard(report.trial_id)
+        if isinstance(report, TrialDone):
+            self._ledger.record_done(report, known.content, running.task.cohort_id, self._machine)
+            self._tell(report.trial_id, "done", report.metrics["validation"])
+        else:
+            self._ledger.record_failed(report, known.content, running.task.cohort_id, self._machine)
+            self._tell(report.trial_id, "diverged" if report.diverged else "failed", {})
+            self._observer.message(f"{known.planned.arm}, {running.task.label}: {report.reason}")
+        unused = known.planned.recipe.epochs - report.num_epochs
+        num_images = self._datasets[known.planned.data.name].count_train(known.planned)
+        self._observer.trial_done(failed=isinstance(report, TrialFailed), num_images_spared=unused * num_images)
+
+    def _tell(self, trial_id: str, state: TrialState, validation: Mapping[str, float]) -> None:
+        for known in self._asked[trial_id]:
+            self._strategy.tell(Told(trial=known.planned, done=state == "done", validation=validation))
+
+    def _end_cohort(self, running: _Running) -> None:
+        self._observer.cohort_done(running.task.label)
+        self._obsolete.append(running.task.cohort_id)
+        parents = {other.parent for other in self._running.values()}
+        if running.parent is not None and running.parent not in parents:
+            self._obsolete.append(running.parent)
+
+    def _recover(self, running: _Running, lost: TaskLost) -> None:
+        """Try a lost cohort again: once as it is where its worker died, then each member alone, then fail it."""
+        task = running.task
+        self._ledger.record_incident(task.cohort_id, "lost" if lost.died else "error", lost.detail or lost.reason)
+        self._observer.cohort_done(task.label)
+        members = tuple(member for member in task.members if member.trial_id in running.open_ids)
+        ended = {member.trial_id for member in task.members} - running.open_ids
+        running.task = replace(task, members=members, finished=task.finished | ended)
+        running.num_losses += 1
+        if not members:
+            self._end_cohort(running)
+        elif lost.died and running.num_losses == 1 and running.parent is None:
+            self._observer.message(f"{task.label}: {lost.reason}; trying again")
+            self._submit(running)
+        elif len(members) > 1:
+            self._observer.message(f"{task.label}: {lost.reason}; trying each member alone")
+            self._split(running)
+        else:
+            self._submit_failure(running, members[0], lost.reason)
+
+    def _submit_failure(self, running: _Running, member: Member, reason: str) -> None:
+        """Record the one member of a lost cohort as failed; its checkpoint stays for a later run."""
+        self._kept.update(filter(None, (running.task.cohort_id, running.parent)))
+        self._running[running.task.cohort_id] = running
+        self._end_trial(TrialFailed(trial_id=member.trial_id, reason=reason, diverged=False))
+        del self._running[running.task.cohort_id]
+
+    def _split(self, running: _Running) -> None:
+        """Train each member alone from the cohort's checkpoint on, to find the one that takes the others down."""
+        task = running.task
+        if not self._ledger.was_split(task.cohort_id):
+            self._ledger.record_incident(task.cohort_id, "split", "each member goes on alone")
+        for member in task.members:
+            alone = replace(
+                task,
+                cohort_id=name_cohort([task.cohort_id, member.trial_id]),
+                members=(member,),
+                resume_from=task.cohort_id,
+            )
+            self._submit(_Running(alone, parent=task.cohort_id))
+
+    def _cohort_of(self, trial_id: str) -> _Running | None:
+        return next((running for running in self._running.values() if trial_id in running.open_ids), None)
+
+    def _show_epoch(self, report: EpochDone) -> None:
+        running = self._cohort_of(report.trial_id)
+        if running is None:
+            return
+        planned = self._asked[report.trial_id][0].planned
+        self._observer.epoch_done(
+            running.task.label,
+            epoch=report.epoch,
+            num_epochs=planned.recipe.epochs,
+            num_members=len(running.open_ids),
+            num_model_images=self._datasets[planned.data.name].count_train(planned),
+        )
+
+    def _remove_checkpoints(self) -> None:
+        """Delete what is no longer needed, after the ledger's transaction has been committed."""
+        for cohort_id in set(self._obsolete) - self._kept:
+            self._folders.checkpoint(cohort_id).unlink(missing_ok=True)
+        self._obsolete.clear()
+
+
+def count_model_images(trials: Sequence[PlannedTrial], datasets: Datasets) -> int:
+    """Return the images that `trials` will see at most, summed over epochs."""
+    return sum(trial.recipe.epochs * datasets[trial.data.name].count_train(trial) for trial in trials)

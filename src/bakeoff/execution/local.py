@@ -1,0 +1,135 @@
+"""Local workers: one process per core, one torch thread each. A worker that dies is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import bakeoff
+from bakeoff.execution.executor import Report, Started, TaskLost
+from bakeoff.training.task import Task, TaskDone, task_id
+
+# One thread per worker for every library that would start its own pool when torch is loaded.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+class _Worker:
+    """One process and the driver's end of its socket."""
+
+    def __init__(self, workspace: Path, data_dir: Path | None) -> None:
+        ours, theirs = socket.socketpair()
+        source = str(Path(bakeoff.__file__).parents[1])
+        paths = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bakeoff.execution.worker"]
+            + [str(theirs.fileno()), str(workspace.absolute()), str(data_dir.absolute()) if data_dir else ""],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": paths},
+        )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+        self.task: Task | None = None
+
+    def stop(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
+
+    def explain_death(self) -> str:
+        """Return how the process ended, once its socket has closed."""
+        try:
+            code = self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "the worker process closed its connection"
+        if code >= 0:
+            return f"the worker process ended with exit status {code}"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        hint = " (killed from outside, perhaps for lack of memory)" if name == "SIGKILL" else ""
+        return f"the worker process died of {name}{hint}"
+
+
+class LocalExecutor:
+    """Runs tasks on `num_workers` processes of this machine. They start when the first tasks come.
+
+    Args:
+        num_workers: at least 1.
+        workspace: where the workers write.
+        data_dir: where they look for images first.
+    """
+
+    def __init__(self, num_workers: int, workspace: Path, data_dir: Path | None) -> None:
+        self.num_workers = num_workers
+        self._workspace = workspace
+        self._data_dir = data_dir
+        self._workers: list[_Worker] = []
+        self._queue: deque[Task] = deque()
+        self._reports: deque[Report] = deque()
+
+    def submit(self, task: Task) -> None:
+        """Queue a task; tasks start in the order of submission."""
+        self._queue.append(task)
+
+    def poll(self, timeout_seconds: float) -> Sequence[Report]:
+        """Return what was reported since the last call, waiting up to `timeout_seconds` for something."""
+        self._assign()
+        connections = {worker.connection: worker for worker in self._workers}
+        ready = wait(list(connections), 0.0 if self._reports else timeout_seconds) if connections else []
+        for connection in ready:
+            if isinstance(connection, Connection):
+                self._receive(connections[connection])
+        self._assign()
+        reports = tuple(self._reports)
+        self._reports.clear()
+        return reports
+
+    def close(self) -> None:
+        """Kill the workers: every finished epoch is on disk, whole."""
+        for worker in self._workers:
+            worker.stop()
+        self._workers.clear()
+        self._queue.clear()
+
+    def _assign(self) -> None:
+        """Hand queued tasks to idle workers, starting workers up to the limit."""
+        idle = [worker for worker in self._workers if worker.task is None]
+        while self._queue and (idle or len(self._workers) < self.num_workers):
+            if idle:
+                worker = idle.pop()
+            else:
+                worker = _Worker(self._workspace, self._data_dir)
+                self._workers.append(worker)
+            task = self._queue.popleft()
+            worker.task = task
+            self._reports.append(Started(task_id=task_id(task)))
+            try:
+                worker.connection.send(task)
+            except OSError:
+                self._bury(worker)
+
+    def _receive(self, worker: _Worker) -> None:
+        """Take in everything a worker has sent; bury it when its socket has closed."""
+        try:
+            while worker.connection.poll():
+                report: Report = worker.connection.recv()
+                if isinstance(report, TaskDone | TaskLost):
+                    worker.task = None
+                self._reports.append(report)
+        except (EOFError, OSError):
+            self._bury(worker)
+
+    def _bury(self, worker: _Worker) -> None:
+        """Remove a dead worker and report its task lost; the next `_assign` starts another."""
+        reason = worker.explain_death()
+        worker.stop()
+        self._workers.remove(worker)
+        if worker.task is not None:
+            self._reports.append(TaskLost(task_id=task_id(worker.task), died=True, reason=reason))

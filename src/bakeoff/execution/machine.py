@@ -1,0 +1,57 @@
+"""What a run ran on: recorded with every trial. No torch is loaded for it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+
+@functools.cache
+def describe_hardware() -> dict[str, str]:
+    """Return the processor, the usable cores, the memory and the operating system, as text."""
+    return {
+        "processor": _processor(),
+        "cores": str(count_cores()),
+        "memory": _memory(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+@functools.cache
+def describe_versions() -> dict[str, str]:
+    """Return the versions of bakeoff, Python and the libraries that compute."""
+    packages = ("bakeoff", "torch", "numpy", "scipy")
+    return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+
+
+def count_cores() -> int:
+    """Return the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> str:
+    if not hasattr(os, "sysconf"):
+        return "unknown"
+    num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{num_bytes / 2**30:.0f} GiB"

@@ -1,0 +1,167 @@
+"""Run a plan: open what it needs, choose the numeric mode, drive the strategy, hold the exam."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from bakeoff.data.store import open_training
+from bakeoff.errors import WorkspaceError
+from bakeoff.execution.cohorts import Datasets, ImageFacts, group_trials
+from bakeoff.execution.driver import Driver, Known, Observer, count_model_images, identify
+from bakeoff.execution.exams import hold_exams
+from bakeoff.execution.executor import Executor
+from bakeoff.execution.numeric import choose_numeric
+from bakeoff.ledger.store import Ledger, Placement
+from bakeoff.search.grid import Grid
+from bakeoff.study.plan import Plan, study_id
+from bakeoff.training.folders import Folders
+from bakeoff.training.task import Numeric
+
+
+class RunObserver(Observer, Protocol):
+    """Sees a run as it goes, from its start."""
+
+    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0) -> None:
+        """The run begins; what is in the ledger already is not trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCounts:
+    """What a run did.
+
+    Attributes:
+        num_reused: trials found in the ledger, not trained now.
+        exam_complete: whether every finished trial was evaluated on the test split; False when no exam was asked for.
+    """
+
+    study_id: str
+    num_reused: int
+    exam_complete: bool
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    command: str,
+    workspace: Path,
+    data_dir: Path | None,
+    executor: Executor,
+    observer: RunObserver,
+    exam: bool = True,
+) -> RunCounts:
+    """Train whatever of `plan` the workspace's ledger does not hold yet, then hold the exam.
+
+    Args:
+        command: what repeats this run, kept in the ledger for reports.
+        exam: False leaves the test split closed.
+
+    Raises:
+        WorkspaceError, DataError, NetworkError: before anything is trained.
+    """
+    folders = Folders(workspace)
+    with _lock(workspace), _open_ledger(folders) as ledger:
+        started = time.monotonic()
+        datasets = {name: ImageFacts.of_images(open_training(name, data_dir)) for name in list_datasets(plan)}
+        identity = study_id(plan.study)
+        numeric = _decide_numeric(plan, identity, datasets, ledger, executor)
+        known = [identify(planned, datasets, numeric) for planned in plan.trials]
+        ledger.register_study(
+            identity,
+            name=plan.study.name,
+            document=plan.study.model_dump(mode="json"),
+            placements=_place(known),
+            numeric=numeric,
+            command=command,
+        )
+        reused = _find_reused(known, ledger)
+        fresh = [each.planned for each in known if each.trial_id not in reused]
+        observer.start(
+            num_trials=len(fresh), num_model_images=count_model_images(fresh, datasets), num_reused=len(reused)
+        )
+        try:
+            Driver(
+                strategy=Grid(plan.trials),
+                executor=executor,
+                ledger=ledger,
+                folders=folders,
+                datasets=datasets,
+                numeric=numeric,
+                observer=observer,
+            ).run()
+            complete = exam and hold_exams(
+                identity,
+                _finished(known, ledger),
+                numeric=numeric,
+                datasets=datasets,
+                ledger=ledger,
+                executor=executor,
+                observer=observer,
+            )
+        finally:
+            ledger.add_seconds(identity, time.monotonic() - started)
+        return RunCounts(study_id=identity, num_reused=len(reused), exam_complete=complete)
+
+
+@contextmanager
+def _lock(workspace: Path) -> Iterator[None]:
+    """Keep a second driver out of the workspace."""
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(workspace / "driver.lock", timeout=0)
+        with lock:
+            yield
+    except Timeout as error:
+        raise WorkspaceError(
+            f"{workspace}: another bakeoff is running in this workspace. Wait for it, or use another --workspace DIR."
+        ) from error
+    except OSError as error:
+        raise WorkspaceError(
+            f"{workspace}: this workspace cannot be written ({error.strerror}). Choose another with --workspace DIR."
+        ) from error
+
+
+@contextmanager
+def _open_ledger(folders: Folders) -> Iterator[Ledger]:
+    ledger = Ledger(folders)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def list_datasets(plan: Plan) -> tuple[str, ...]:
+    """Return the names of the data sets a plan uses, each once."""
+    return tuple(dict.fromkeys(block.data.name for block in plan.blocks))
+
+
+def _decide_numeric(plan: Plan, identity: str, datasets: Datasets, ledger: Ledger, executor: Executor) -> Numeric:
+    """Return the mode the study names, else the one it was begun in, else what a probe finds."""
+    if plan.study.numeric != "auto":
+        return plan.study.numeric
+    begun = ledger.numeric_of(identity)
+    if begun is not None:
+        return "bfloat16" if begun == "bfloat16" else "float32"
+    return choose_numeric(group_trials(plan.trials, datasets), datasets, ledger, executor)
+
+
+def _place(known: Sequence[Known]) -> list[Placement]:
+    return [
+        Placement(each.trial_id, each.planned.block, each.planned.arm, each.planned.replicate) for each in known
+    ]
+
+
+def _find_reused(known: Sequence[Known], ledger: Ledger) -> set[str]:
+    states = ledger.trial_states(each.trial_id for each in known)
+    return {trial_id for trial_id, state in states.items() if state != "failed"}
+
+
+def _finished(known: Sequence[Known], ledger: Ledger) -> list[Known]:
+    states = ledger.trial_states(each.trial_id for each in known)
+    return [each for each in known if states.get(each.trial_id) == "done"]

@@ -1,0 +1,93 @@
+"""A worker process: takes tasks from a socket, trains with one thread, reports. Started by LocalExecutor."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from bakeoff.data.store import Images, open_training
+from bakeoff.errors import BakeoffError, DataError
+from bakeoff.execution.executor import Report, TaskLost
+from bakeoff.training.task import CohortTask, DataView, ExamTask, ProbeTask, Task, task_id
+
+
+def main() -> None:
+    """Serve tasks until the driver's end of the socket closes: `python -m bakeoff.execution.worker FD WORKSPACE DATA`."""
+    connection = Connection(int(sys.argv[1]))
+    workspace = Path(sys.argv[2])
+    data_dir = Path(sys.argv[3]) if sys.argv[3] else None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what it means.
+    threading.Thread(target=_leave_with_driver, args=(connection.fileno(),), daemon=True).start()
+    _use_one_thread()
+    while True:
+        try:
+            task: Task = connection.recv()
+        except EOFError:
+            return
+        run_task(task, workspace, data_dir, connection.send)
+
+
+def _leave_with_driver(descriptor: int) -> None:
+    """End this process when the driver is gone, even in mid-epoch: two drivers must never train one cohort."""
+    watcher = select.poll()
+    watcher.register(descriptor, 0)  # hang-up and error are always reported
+    watcher.poll()
+    os._exit(1)
+
+
+def _use_one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+
+
+def run_task(task: Task, workspace: Path, data_dir: Path | None, send: Callable[[Report], None]) -> None:
+    """Run one task, sending every event; an exception becomes a TaskLost with its reason."""
+    try:
+        _dispatch(task, workspace, data_dir, send)
+    except BakeoffError as error:
+        send(TaskLost(task_id=task_id(task), died=False, reason=str(error)))
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        reason = f"{type(error).__name__}: {lines[0]}"
+        send(TaskLost(task_id=task_id(task), died=False, reason=reason, detail=traceback.format_exc()))
+
+
+def _dispatch(task: Task, workspace: Path, data_dir: Path | None, send: Callable[[Report], None]) -> None:
+    # Imported here: these bring torch, and a worker says that it lives before they are loaded.
+    if isinstance(task, ExamTask):
+        from bakeoff.training.exam import hold_exam
+
+        hold_exam(task, workspace, data_dir, send)
+    elif isinstance(task, ProbeTask):
+        from bakeoff.training.probe import probe_numeric
+
+        probe_numeric(task, _open(task.data, data_dir), send)
+    else:
+        _train(task, workspace, data_dir, send)
+
+
+def _train(task: CohortTask, workspace: Path, data_dir: Path | None, send: Callable[[Report], None]) -> None:
+    from bakeoff.training.engine import train_cohort
+
+    train_cohort(task, _open(task.data, data_dir), workspace, send)
+
+
+def _open(view: DataView, data_dir: Path | None) -> Images:
+    images = open_training(view.name, data_dir)
+    if images.fingerprint != view.fingerprint:
+        raise DataError(f"{view.name}: the images changed while the study was running. Run the study again.")
+    return images
+
+
+if __name__ == "__main__":
+    main()

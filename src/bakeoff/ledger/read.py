@@ -1,0 +1,155 @@
+"""Reading a ledger back: studies, their trials, curves and exams. Writes nothing, needs no torch."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bakeoff.analysis.results import TrialResult
+from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.ledger.store import check_version, read_version
+from bakeoff.training.folders import Folders
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A study as the ledger knows it.
+
+    Attributes:
+        document: the study, resolved, as JSON values.
+        command: what repeats its run.
+        seconds: wall time spent on it so far, over all its runs.
+        machines: what its trials ran on, each once.
+        exams: when the test split was opened for it or for a study that shares its trials, ISO times.
+        num_examined: its trials that were evaluated on the test split.
+        results: its trials that have come to an end, in the study's order.
+        num_planned: its trials.
+        num_begun: its trials that have finished an epoch but not come to their end.
+    """
+
+    study_id: str
+    name: str
+    document: dict[str, Any]
+    numeric: str
+    command: str
+    created_at: str
+    seconds: float
+    machines: tuple[str, ...]
+    exams: tuple[str, ...]
+    num_examined: int
+    results: tuple[TrialResult, ...]
+    num_planned: int
+    num_begun: int
+
+
+@contextmanager
+def open_reading(folders: Folders) -> Iterator[sqlite3.Connection]:
+    """Open a workspace's ledger read-only.
+
+    Raises:
+        WorkspaceError: there is none, it is damaged, or from a newer version.
+    """
+    if not folders.ledger.is_file():
+        raise WorkspaceError(f"{folders.root}: no ledger here. Run a study first, or name its --workspace DIR.")
+    try:
+        with closing(sqlite3.connect(f"{folders.ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            check_version(folders.ledger, read_version(connection))
+            yield connection
+    except sqlite3.DatabaseError as error:
+        raise WorkspaceError(f"{folders.ledger}: this is not a readable ledger ({error}).") from error
+
+
+def list_studies(connection: sqlite3.Connection) -> tuple[tuple[str, str], ...]:
+    """Return (id, name) of every study in the ledger, newest first."""
+    return tuple(connection.execute("SELECT id, name FROM studies ORDER BY created_at DESC, rowid DESC"))
+
+
+def find_study(connection: sqlite3.Connection, name: str) -> str:
+    """Return the id of the newest study called `name`, or whose id begins with it.
+
+    Raises:
+        WorkspaceError: there is none; the message lists those there are.
+    """
+    studies = list_studies(connection)
+    for study_id, known in studies:
+        if name == known or (len(name) >= 6 and study_id.startswith(name)):
+            return study_id
+    names = sorted({known for _, known in studies})
+    listed = ", ".join(names) or "none"
+    raise WorkspaceError(f"study '{name}' is not in this workspace. It holds: {listed}.{nearest(name, names)}")
+
+
+def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
+    """Return everything the ledger holds of one study."""
+    name, document, numeric, command, created_at, seconds = connection.execute(
+        "SELECT name, document, numeric, command, created_at, seconds FROM studies WHERE id = ?", (study_id,)
+    ).fetchone()
+    exams = connection.execute(
+        "SELECT opened_at FROM exams WHERE study_id = ? OR id IN (SELECT exam_id FROM exam_results JOIN placements "
+        "USING (trial_id) WHERE placements.study_id = ?) ORDER BY id",
+        (study_id, study_id),
+    )
+    machines = connection.execute(
+        "SELECT DISTINCT machine FROM trials JOIN placements ON trial_id = id WHERE study_id = ?", (study_id,)
+    )
+    results = tuple(_read_results(connection, study_id))
+    count = connection.execute("SELECT COUNT(*) FROM placements WHERE study_id = ?", (study_id,))
+    begun = connection.execute(
+        "SELECT COUNT(DISTINCT trial_id) FROM epochs WHERE trial_id IN (SELECT trial_id FROM placements "
+        "WHERE study_id = ?) AND trial_id NOT IN (SELECT id FROM trials)",
+        (study_id,),
+    )
+    return StudyRecord(
+        study_id=study_id,
+        name=name,
+        document=json.loads(document),
+        numeric=numeric,
+        command=command,
+        created_at=created_at,
+        seconds=seconds,
+        machines=tuple(row[0] for row in machines),
+        exams=tuple(row[0] for row in exams),
+        num_examined=sum("test" in result.metrics for result in results),
+        results=results,
+        num_planned=count.fetchone()[0],
+        num_begun=begun.fetchone()[0],
+    )
+
+
+def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialResult]:
+    rows = connection.execute(
+        "SELECT p.trial_id, block, arm, replicate, state, reason, num_epochs, best_epoch, seconds, t.metrics, e.metrics "
+        "FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e ON e.trial_id = p.trial_id "
+        "WHERE study_id = ? ORDER BY position",
+        (study_id,),
+    )
+    for trial_id, block, arm, replicate, state, reason, num_epochs, best, seconds, metrics, test in rows:
+        splits = json.loads(metrics)
+        if test is not None:
+            splits["test"] = json.loads(test)
+        yield TrialResult(
+            trial_id=trial_id,
+            block=block,
+            arm=arm,
+            replicate=replicate,
+            state="done" if state == "done" else "failed",
+            reason=reason,
+            metrics=splits,
+            epochs_trained=num_epochs,
+            best_epoch=best,
+            seconds=seconds or 0.0,
+        )
+
+
+def read_epochs(connection: sqlite3.Connection, trial_id: str) -> tuple[dict[str, Any], ...]:
+    """Return one trial's epochs in order: epoch, train, validation, seconds, images_per_second, times_trained."""
+    names = ("epoch", "train", "validation", "seconds", "images_per_second", "times_trained")
+    rows = connection.execute(
+        f"SELECT {', '.join(names)} FROM epochs WHERE trial_id = ? ORDER BY epoch", (trial_id,)
+    )
+    epochs = [dict(zip(names, row, strict=True)) for row in rows]
+    return tuple({**e, "train": json.loads(e["train"]), "validation": json.loads(e["validation"])} for e in epochs)

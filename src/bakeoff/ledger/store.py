@@ -1,0 +1,233 @@
+"""The ledger: one SQLite file, one writer. Every write is idempotent, so whatever is reported twice is held once."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from bakeoff.errors import WorkspaceError
+from bakeoff.ledger.schema import SCHEMA_VERSION, TABLES
+from bakeoff.training.folders import Folders
+from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed
+
+TrialState = Literal["done", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One trial's place in a study."""
+
+    trial_id: str
+    block: str
+    arm: str
+    replicate: int
+
+
+def now() -> str:
+    """Return the present time, UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Ledger:
+    """The durable record of every trial in a workspace. The driver alone writes it.
+
+    Args:
+        folders: the workspace's layout; the folder is made where it is missing.
+
+    Raises:
+        WorkspaceError: if the workspace cannot be written, or its ledger is damaged or from a newer version.
+    """
+
+    def __init__(self, folders: Folders) -> None:
+        self.path = folders.ledger
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
+            self._prepare()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise WorkspaceError(
+                f"{self.path.parent}: this workspace cannot be written ({_plain(error)}). "
+                "Choose another with --workspace DIR."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise WorkspaceError(
+                f"{self.path}: this is not a readable ledger ({_plain(error)}). "
+                "Restore it from a copy, or start anew with --workspace DIR."
+            ) from error
+
+    def _prepare(self) -> None:
+        self.connection.execute("PRAGMA journal_mode=WAL")
+        self.connection.execute("PRAGMA synchronous=NORMAL")
+        with self.transaction():
+            found = read_version(self.connection)
+            if found is None:
+                for statement in TABLES.split(";\n"):
+                    self.connection.execute(statement)
+                self.connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+        check_version(self.path, found)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all of a block or none of it."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    def register_study(
+        self,
+        study_id: str,
+        *,
+        name: str,
+        document: Mapping[str, Any],
+        placements: Sequence[Placement],
+        numeric: str,
+        command: str,
+    ) -> None:
+        """Record a study, its numeric mode and the place of its trials; again is harmless."""
+        with self.transaction():
+            self.connection.execute(
+                "INSERT INTO studies (id, name, document, numeric, command, created_at) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET name = excluded.name, numeric = excluded.numeric, "
+                "document = excluded.document, command = excluded.command",
+                (study_id, name, _dump(document), numeric, command, now()),
+            )
+            self.connection.execute("DELETE FROM placements WHERE study_id = ?", (study_id,))
+            self.connection.executemany(
+                "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?)",
+                [(study_id, n, p.trial_id, p.block, p.arm, p.replicate) for n, p in enumerate(placements)],
+            )
+
+    def numeric_of(self, study_id: str) -> str | None:
+        """Return the numeric mode this study was begun in, or None for a new study."""
+        row = self.connection.execute("SELECT numeric FROM studies WHERE id = ?", (study_id,)).fetchone()
+        return row[0] if row else None
+
+    def trial_states(self, trial_ids: Iterable[str]) -> dict[str, TrialState]:
+        """Return the state of those of `trial_ids` that have come to an end."""
+        wanted = set(trial_ids)
+        rows = self.connection.execute("SELECT id, state FROM trials")
+        return {trial_id: state for trial_id, state in rows if trial_id in wanted}
+
+    def validation_of(self, trial_id: str) -> dict[str, float]:
+        """Return the validation metrics of a trial in the ledger; empty when it did not finish."""
+        row = self.connection.execute("SELECT metrics FROM trials WHERE id = ?", (trial_id,)).fetchone()
+        metrics: dict[str, float] = json.loads(row[0]).get("validation", {})
+        return metrics
+
+    def record_epoch(self, event: EpochDone) -> None:
+        """Record an epoch. Read back from a checkpoint, it fills a gap; trained again, it is counted."""
+        repeat = 0 if event.replayed else 1
+        self.connection.execute(
+            "INSERT INTO epochs (trial_id, epoch, train, validation, seconds, images_per_second) "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET times_trained = times_trained + ?",
+            (
+                event.trial_id,
+                event.epoch,
+                _dump(event.train),
+                _dump(event.validation),
+                event.seconds,
+                event.images_per_second,
+                repeat,
+            ),
+        )
+
+    def record_done(self, event: TrialDone, content: Mapping[str, Any], cohort_id: str, machine: str) -> None:
+        """Record a trained trial. What is already recorded as done stays as it is."""
+        self._insert_trial(
+            (event.trial_id, _dump(content), "done", "", event.num_epochs, event.best_epoch, event.stop)
+            + (event.seconds, event.num_parameters, _dump(event.metrics), cohort_id, machine, now())
+        )
+
+    def record_failed(self, event: TrialFailed, content: Mapping[str, Any], cohort_id: str, machine: str) -> None:
+        """Record a trial that could not be finished, with its reason."""
+        state = "diverged" if event.diverged else "failed"
+        self._insert_trial(
+            (event.trial_id, _dump(content), state, event.reason, event.num_epochs)
+            + (None, None, None, None, "{}", cohort_id, machine, now())
+        )
+
+    def _insert_trial(self, values: tuple[Any, ...]) -> None:
+        self.connection.execute("DELETE FROM trials WHERE id = ? AND state = 'failed'", values[:1])
+        marks = ", ".join("?" * len(values))
+        self.connection.execute(f"INSERT OR IGNORE INTO trials VALUES ({marks})", values)
+
+    def open_exam(self, study_id: str, num_trials: int) -> int:
+        """Record that the test split is opened now, before it is; return the exam's number."""
+        with self.transaction():
+            cursor = self.connection.execute(
+                "INSERT INTO exams (study_id, opened_at, num_trials) VALUES (?, ?, ?)", (study_id, now(), num_trials)
+            )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def record_exam(self, exam_id: int, event: ExamDone) -> None:
+        """Record what one trial scored on the test split."""
+        self.connection.execute(
+            "INSERT OR IGNORE INTO exam_results VALUES (?, ?, ?, ?)",
+            (event.trial_id, exam_id, _dump(event.metrics), event.fingerprint),
+        )
+
+    def examined(self) -> set[str]:
+        """Return the trials that have been evaluated on the test split."""
+        return {row[0] for row in self.connection.execute("SELECT trial_id FROM exam_results")}
+
+    def probe(self, key: str) -> dict[str, Any] | None:
+        """Return what an earlier probe under `key` measured, or None."""
+        row = self.connection.execute("SELECT result FROM probes WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def record_probe(self, key: str, result: Mapping[str, Any]) -> None:
+        """Record what a probe measured."""
+        self.connection.execute("INSERT OR REPLACE INTO probes VALUES (?, ?, ?)", (key, _dump(result), now()))
+
+    def record_incident(self, cohort_id: str, kind: Literal["lost", "error", "split"], message: str) -> None:
+        """Record that something went wrong on the way."""
+        self.connection.execute("INSERT INTO incidents VALUES (?, ?, ?, ?)", (now(), cohort_id, kind, message))
+
+    def was_split(self, cohort_id: str) -> bool:
+        """Return whether this cohort was taken apart to find a culprit."""
+        query = "SELECT 1 FROM incidents WHERE cohort_id = ? AND kind = 'split'"
+        return self.connection.execute(query, (cohort_id,)).fetchone() is not None
+
+    def add_seconds(self, study_id: str, seconds: float) -> None:
+        """Add to the wall time this study has taken so far, interruptions left out."""
+        self.connection.execute("UPDATE studies SET seconds = seconds + ? WHERE id = ?", (seconds, study_id))
+
+
+def read_version(connection: sqlite3.Connection) -> int | None:
+    """Return the version of the tables in an open database, or None where there are none."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+        return None
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def check_version(path: Path, found: int | None) -> None:
+    """Raise WorkspaceError when a ledger was written by a newer version than this one can read."""
+    if found is not None and found > SCHEMA_VERSION:
+        raise WorkspaceError(
+            f"{path}: this ledger was written by a newer bakeoff (its format is {found}, this one reads up to "
+            f"{SCHEMA_VERSION}). Upgrade bakeoff, or choose another workspace with --workspace DIR."
+        )
+
+
+def _plain(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _dump(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)

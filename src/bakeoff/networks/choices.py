@@ -1,0 +1,170 @@
+"""What the records of a study file share: frozen models, and names checked before anything else.
+
+A union of records is told apart by a name (`name: lenet`) or a type (`type: conv`). That name is checked first, so
+that a wrong one is answered with what is allowed, and errors inside the settings concern that one record only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Protocol, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from bakeoff.errors import NetworkError, nearest
+
+UNKNOWN_NAME = "unknown_name"
+"""The type of the pydantic error that a wrong name raises; its context holds `message`, `given` and `allowed`."""
+
+_MAX_SHOWN_CHARACTERS = 60
+
+
+def require_tag(schema: dict[str, Any]) -> None:
+    """Make the field that tells records of a union apart required in a JSON schema.
+
+    In Python the tag has a default (`LeNet()`); in a file it must be written, or an editor cannot know which is meant.
+    """
+    properties = schema.get("properties", {})
+    tags = [tag for tag in ("name", "type") if "const" in properties.get(tag, {})]
+    required = tags + [field for field in schema.get("required", []) if field not in tags]
+    if required:
+        schema["required"] = required
+
+
+class Record(BaseModel):
+    """A frozen record that a study file may spell out; fields it does not know are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=require_tag)
+
+
+def refuse_name(kind: str, given: object, allowed: Sequence[str]) -> PydanticCustomError:
+    """Make the error that answers a wrong, missing or malformed name.
+
+    Args:
+        kind: what is named, in the singular (`network`).
+        given: what stood in the file; None when no name was given.
+        allowed: every valid name.
+
+    Returns:
+        A pydantic error of type `unknown_name`, to be raised from a validator.
+    """
+    if given is None:
+        problem = f"{kind} has no name."
+    elif isinstance(given, str):
+        problem = f"unknown {kind} {_shorten(given)}."
+    else:
+        problem = f"{kind} is given by its name, not by {_shorten(given)}."
+    hint = nearest(given, allowed) if isinstance(given, str) else ""
+    message = f"{problem} Allowed: {', '.join(allowed)}.{hint}"
+    # The message comes last: pydantic fills the template key by key, and a name that says {given} must stay text.
+    context = {"given": given, "allowed": list(allowed), "message": message}
+    return PydanticCustomError(UNKNOWN_NAME, "{message}", context)
+
+
+def _shorten(given: object) -> str:
+    """Return `given` as one short line."""
+    text = repr(given)
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}..."
+
+
+def check_name(value: object, *, kind: str, allowed: Sequence[str]) -> str:
+    """Return `value` when it is one of the allowed names.
+
+    Raises:
+        PydanticCustomError: of type `unknown_name`, when it is not.
+    """
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise refuse_name(kind, value, allowed)
+
+
+def spell_out(value: object, *, kind: str, allowed: Sequence[str], tag: str = "name") -> object:
+    """Spell out a choice that may be a bare name, and check its name before its settings are looked at.
+
+    Args:
+        value: a bare name, a mapping with the name under `tag`, or a record already validated.
+        kind: what is chosen, in the singular (`network`).
+        allowed: every valid name.
+        tag: the field that holds the name.
+
+    Returns:
+        A mapping with a valid name, or the record itself.
+
+    Raises:
+        PydanticCustomError: of type `unknown_name`, when the name is missing or not allowed.
+    """
+    if isinstance(value, BaseModel):
+        return value
+    if isinstance(value, Mapping):
+        check_name(value.get(tag), kind=kind, allowed=allowed)
+        return value
+    return {tag: check_name(value, kind=kind, allowed=allowed)}
+
+
+class Named(Protocol):
+    """An entry of a registry."""
+
+    @property
+    def name(self) -> str:
+        """What a study file calls it."""
+
+
+NamedRecord = TypeVar("NamedRecord", bound=Named)
+
+
+def collect_names(records: Sequence[Named]) -> tuple[str, ...]:
+    """Return the names of a registry, in its order.
+
+    Raises:
+        ValueError: when two records share a name.
+    """
+    names = tuple(record.name for record in records)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"these names are registered more than once: {', '.join(repeated)}")
+    return names
+
+
+def find_record(name: str, *, kind: str, records: Sequence[NamedRecord]) -> NamedRecord:
+    """Return the record of this name.
+
+    Raises:
+        NetworkError: when there is none; lists the names and the nearest one.
+    """
+    for record in records:
+        if record.name == name:
+            return record
+    raise NetworkError(str(refuse_name(kind, name, collect_names(records))))
+
+
+_Item = TypeVar("_Item")
+
+
+def _refuse_empty(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    if not items:
+        raise PydanticCustomError("too_short", "at least one is needed, none is given")
+    return items
+
+
+# Checked after the items: pydantic's own minimum would count a wrong item as missing, a second error about one mistake.
+NOT_EMPTY = AfterValidator(_refuse_empty)
+"""Marks a tuple that holds at least one item; `json_schema_extra={"minItems": 1}` says so to editors."""
+
+
+def _limit(maximum: int) -> Any:
+    """Return the field constraint of a whole number from 1 to `maximum`; true and 3.0 are not whole numbers."""
+    return Field(strict=True, ge=1, le=maximum)
+
+
+Count = Annotated[int, _limit(65_536)]
+"""How many filters or units: a whole number from 1 to 65,536."""
+
+Extent = Annotated[int, _limit(1_024)]
+"""A side of a kernel or window, or a stride, in pixels: 1 to 1,024."""
+
+Rate = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+"""A share that dropout sets to zero: from 0 up to, not including, 1."""
+
+Padding = Literal["valid", "same"]
+PoolKind = Literal["max", "average"]

@@ -1,0 +1,1 @@
+"""How the results look: terminal, progress, Markdown and JSON, made from plain records."""

@@ -1,0 +1,84 @@
+"""What an answer rests on, in sentences: trials, statistics, the test split, the machine."""
+
+from __future__ import annotations
+
+from bakeoff.analysis.measure import percent
+from bakeoff.report.document import ReportInput
+from bakeoff.report.tables import measure_of
+from bakeoff.report.text import count, duration, show_text
+
+
+def describe_basis(report: ReportInput) -> list[str]:
+    """Return what the answer rests on, a sentence or two each on trials, statistics, exam and machine."""
+    sentences = [
+        _describe_trials(report),
+        _describe_statistics(report),
+        describe_exam(report),
+        _describe_machine(report),
+    ]
+    return [show_text(sentence) for sentence in sentences if sentence]
+
+
+def describe_exam(report: ReportInput) -> str:
+    """Say when and how often the test split was opened."""
+    if not report.exam_opened:
+        return "The test split has not been opened: the verdicts rest on the validation split."
+    trials = count(report.exam_trials, "trial")
+    partly = ""
+    if report.summary.split != "test":
+        partly = " Not every trial was examined, so the verdicts rest on the validation split."
+    if len(report.exam_opened) == 1:
+        return f"The test split was opened once, at {_moment(report.exam_opened[0])}, for {trials}.{partly}"
+    return (
+        f"The test split was opened {len(report.exam_opened)} times, first at {_moment(report.exam_opened[0])}, "
+        f"last at {_moment(report.exam_opened[-1])}, for {trials}. Choices made after the first time may have seen it."
+        f"{partly}"
+    )
+
+
+def describe_progress(report: ReportInput) -> str:
+    """Say how many trials are done, failed and reused."""
+    parts = [f"{report.num_done:,} of {count(report.num_planned, 'trial')} done"]
+    if report.num_failed:
+        parts.append(f"{report.num_failed:,} failed")
+    if report.num_reused and report.num_reused == report.num_done:
+        parts.append("all from the ledger, nothing trained")
+    elif report.num_reused:
+        parts.append(f"{report.num_reused:,} from the ledger")
+    return ", ".join(parts)
+
+
+def _describe_trials(report: ReportInput) -> str:
+    blocks, arms = len(report.summary.blocks), len(report.summary.arm_labels)
+    replicates = report.num_planned / max(1, blocks * arms)
+    shape = f"{count(blocks, 'block')} x {count(arms, 'arm')}"
+    if replicates == int(replicates):
+        shape += f" x {count(int(replicates), 'replicate')}"
+    return f"{shape}: {describe_progress(report)}, in {duration(report.seconds)}."
+
+
+def _describe_statistics(report: ReportInput) -> str:
+    summary = report.summary
+    measure, num_arms = measure_of(summary), len(summary.arm_labels)
+    if num_arms < 2:
+        return ""
+    margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
+    return (
+        f"Verdicts compare {measure.label} replicate by replicate (paired t, {percent(summary.confidence)} intervals); "
+        f"p values are adjusted for all {count(num_arms * (num_arms - 1) // 2, 'pair')} of a block (Holm).{margin}"
+    )
+
+
+def _describe_machine(report: ReportInput) -> str:
+    numeric = f"Numeric mode {report.numeric}" if report.numeric else ""
+    parts = [numeric, *report.hardware.values(), *(f"{name} {text}" for name, text in report.versions.items())]
+    text = ", ".join(part for part in parts if part)
+    return f"{text}." if text else ""
+
+
+def _moment(iso_time: str) -> str:
+    """Shorten an ISO time to the minute and write its zone out: 2025-01-31 12:00 UTC."""
+    date, separator, clock = iso_time.partition("T")
+    if not separator or not clock.endswith(("Z", "+00:00")):
+        return iso_time
+    return f"{date} {clock[:5]} UTC"

@@ -1,0 +1,197 @@
+"""The record every report is made from, and the JSON document of `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bakeoff.analysis.measure import Split
+from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFailure:
+    """One failed trial and why it failed."""
+
+    trial: str
+    block: str
+    arm: str
+    replicate: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFigure:
+    """One published value, to be set beside what was measured.
+
+    Attributes:
+        value: in the metric's unit (shares: 0..1).
+        block: None when it holds for every block.
+        split: None for the split the verdicts rest on.
+    """
+
+    arm: str
+    metric: str
+    value: float
+    block: str | None = None
+    split: Split | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInput:
+    """All that a report says of a study, read from its ledger.
+
+    Attributes:
+        name: the study's name; `question`: what it asks.
+        state: of the run, such as "done", "failed" or "interrupted".
+        summary: what the results say.
+        num_done, num_failed: trials; `num_reused`: those of the done that were not trained now but found in the ledger.
+        num_planned: trials the study asks for.
+        failures: every failed trial.
+        exam_opened: when the test split was opened, ISO times; empty if never.
+        exam_trials: trials examined on it.
+        numeric: numeric mode of all trials, such as "bfloat16".
+        hardware, versions: what the results were made on, name -> text.
+        command: that repeats the study.
+        seconds: wall time of the run.
+        report_path: where the written report stands; None when there is none.
+        published_source, published: figures from elsewhere.
+        study_text: the study file as run; empty to leave it out.
+    """
+
+    name: str
+    question: str
+    state: str
+    summary: Summary
+    num_done: int
+    num_failed: int
+    num_reused: int
+    num_planned: int
+    failures: tuple[TrialFailure, ...] = ()
+    exam_opened: tuple[str, ...] = ()
+    exam_trials: int = 0
+    numeric: str = ""
+    hardware: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    seconds: float = 0.0
+    report_path: str | None = None
+    published_source: str = ""
+    published: tuple[PublishedFigure, ...] = ()
+    study_text: str = ""
+
+
+def build_document(report: ReportInput) -> dict[str, Any]:
+    """Build the document that `--json` prints.
+
+    Holds only what strict JSON knows: an unknown or undefined value is null, never NaN. Shares are 0..1, times are
+    seconds, verdicts say what `a` is relative to `b`. Keys are only ever added, not renamed.
+    """
+    summary = report.summary
+    return {
+        "study": report.name,
+        "question": report.question,
+        "state": report.state,
+        "trials": {
+            "planned": report.num_planned,
+            "done": report.num_done,
+            "failed": report.num_failed,
+            "reused": report.num_reused,
+        },
+        "decide": {
+            "metric": summary.metric,
+            "split": summary.split,
+            "margin": summary.margin,
+            "confidence": summary.confidence,
+        },
+        "answers": [_answer(answer) for answer in summary.answers],
+        "overall": summary.overall or None,
+        "arms": [_arm(arm) for arm in summary.arms],
+        "verdicts": [_verdict(verdict) for verdict in summary.verdicts],
+        "exam": {
+            "opened": len(report.exam_opened),
+            "opened_at": list(report.exam_opened),
+            "trials": report.exam_trials,
+        },
+        "failures": [dict(vars(failure)) for failure in report.failures],
+        "published": _published(report),
+        "numeric": report.numeric,
+        "hardware": dict(report.hardware),
+        "versions": dict(report.versions),
+        "command": report.command,
+        "seconds": report.seconds,
+        "report": report.report_path,
+    }
+
+
+def _answer(answer: BlockAnswer) -> dict[str, Any]:
+    return {
+        "block": answer.block,
+        "best": answer.best,
+        "score": _mean_sd(answer.score),
+        "not_worse": list(answer.not_worse),
+        "equivalent": list(answer.equivalent),
+        "worse": list(answer.worse),
+        "missing": list(answer.missing),
+        "sentence": answer.sentence,
+    }
+
+
+def _arm(arm: ArmSummary) -> dict[str, Any]:
+    return {
+        "block": arm.block,
+        "arm": arm.arm,
+        "replicates": arm.replicates,
+        "failed": arm.failed,
+        "train": {name: _mean_sd(value) for name, value in arm.train.items()},
+        "validation": {name: _mean_sd(value) for name, value in arm.validation.items()},
+        "test": {name: _mean_sd(value) for name, value in arm.test.items()},
+        "scores": [{"replicate": replicate, "value": value} for replicate, value in arm.scores.items()],
+        "epochs": _mean_sd(arm.epochs),
+        "seconds": _mean_sd(arm.seconds),
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {**vars(verdict), "interval": None if verdict.interval is None else list(verdict.interval)}
+
+
+def _mean_sd(value: MeanSd | None) -> dict[str, float | None] | None:
+    return None if value is None else {"mean": value.mean, "sd": value.sd}
+
+
+def _published(report: ReportInput) -> dict[str, Any] | None:
+    if not report.published:
+        return None
+    return {"source": report.published_source, "figures": compare_published(report)}
+
+
+def compare_published(report: ReportInput) -> list[dict[str, Any]]:
+    """Return every published figure with what was measured: block, arm, metric, split, published, measured.
+
+    A figure without a block is compared in every block. `measured` is a mean and sd, or None where nothing fits.
+    """
+    rows = []
+    for figure in report.published:
+        split = figure.split or report.summary.split
+        blocks = report.summary.blocks if figure.block is None else (figure.block,)
+        for block in blocks:
+            rows.append(
+                {
+                    "block": block,
+                    "arm": figure.arm,
+                    "metric": figure.metric,
+                    "split": split,
+                    "published": figure.value,
+                    "measured": _mean_sd(_measured(report.summary, block, figure.arm, figure.metric, split)),
+                }
+            )
+    return rows
+
+
+def _measured(summary: Summary, block: str, arm: str, metric: str, split: Split) -> MeanSd | None:
+    for candidate in summary.arms:
+        if (candidate.block, candidate.arm) == (block, arm):
+            return candidate.on(split).get(metric)
+    return None

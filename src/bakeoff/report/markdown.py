@@ -1,0 +1,197 @@
+"""The written report, verdict.md: the answer first, then all the evidence, then how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bakeoff.analysis.measure import Measure, Split
+from bakeoff.analysis.metrics import METRICS
+from bakeoff.analysis.results import Summary
+from bakeoff.report.basis import describe_basis
+from bakeoff.report.document import ReportInput, compare_published
+from bakeoff.report.tables import (
+    Column,
+    measure_of,
+    order_arms,
+    order_verdicts,
+    tabulate_overview,
+    tabulate_pairs,
+    tabulate_scores,
+)
+from bakeoff.report.text import escape_line, escape_markdown, fence, p_value
+
+_MOST_ARMS_IN_MATRIX = 12
+
+
+def write_markdown(report: ReportInput) -> str:
+    """Write the report as Markdown (GitHub's flavour).
+
+    In order: question, answer, what it rests on, scores and all pairs of every block, published figures beside the
+    measured, failures, how to repeat. Sections with nothing to say are left out. User text stays text.
+    """
+    sections = [
+        f"# {escape_line(report.question or report.name)}",
+        _write_answers(report.summary),
+        _section("What it rests on", _bullets(describe_basis(report))),
+        _write_overview(report.summary),
+        *(_write_block(report.summary, block) for block in report.summary.blocks),
+        _write_legend(report.summary),
+        _write_published(report),
+        _write_failures(report),
+        _write_repeat(report),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _write_answers(summary: Summary) -> str:
+    sentences = [answer.sentence for answer in summary.answers]
+    if len(sentences) == 1:
+        return f"**{escape_line(sentences[0])}**"
+    overall = f"**{escape_line(summary.overall)}**\n\n" if summary.overall else ""
+    return overall + _bullets(sentences)
+
+
+def _write_overview(summary: Summary) -> str:
+    if len(summary.blocks) < 2:
+        return ""
+    columns = tabulate_overview(summary)
+    measure = measure_of(summary)
+    unit = ", %" if measure.record.is_share else ""
+    marks = "* best; = equivalent to it; ~ not shown to be worse; no mark: worse; - no trial done"
+    legend = escape_line(f"Mean {measure.label}{unit}. {marks}")
+    # The terminal breaks long names over lines; here they stand whole.
+    columns[1:] = [
+        Column(key=column.key, header=(arm,), cells=tuple(cell.strip() for cell in column.cells))
+        for column, arm in zip(columns[1:], summary.arm_labels, strict=True)
+    ]
+    return _section("All blocks", f"{legend}\n\n{_table(columns)}")
+
+
+def _write_block(summary: Summary, block: str) -> str:
+    parts = [_table(tabulate_scores(summary, block))]
+    matrix = _matrix(summary, block)
+    if matrix:
+        parts += ["Each row against each column:", matrix]
+    pairs = _pairs(summary, block)
+    if pairs:
+        parts += ["Every pair:", pairs]
+    return _section(f"Scores and verdicts: {block}" if block else "Scores and verdicts", "\n\n".join(parts))
+
+
+def _matrix(summary: Summary, block: str) -> str:
+    arms = [arm.arm for arm in order_arms(summary, block)]
+    if not 2 < len(arms) <= _MOST_ARMS_IN_MATRIX:
+        return ""
+    words = {}
+    for verdict in summary.verdicts_of(block):
+        words[verdict.a, verdict.b] = verdict.verdict
+        words[verdict.b, verdict.a] = verdict.seen_from(verdict.b).verdict
+    columns = [Column(key="arm", header=("arm",), cells=tuple(arms), is_number=False)]
+    for other in arms:
+        cells = tuple(words.get((arm, other), "") for arm in arms)
+        columns.append(Column(key=other, header=(other,), cells=cells, is_number=False))
+    return _table(columns)
+
+
+def _pairs(summary: Summary, block: str) -> str:
+    verdicts = order_verdicts(summary, block)
+    if not verdicts:
+        return ""
+    effect = ["-" if v.effect_size is None else f"{v.effect_size:.2f}" for v in verdicts]
+    correlation = ["-" if v.correlation is None else f"{v.correlation:.2f}" for v in verdicts]
+    more = [
+        Column(key="n", header=("replicates",), cells=tuple(str(v.replicates) for v in verdicts)),
+        Column(key="p alone", header=("p alone",), cells=tuple(p_value(v.p) for v in verdicts)),
+        Column(key="effect", header=("d_z",), cells=tuple(effect)),
+        Column(key="correlation", header=("correlation",), cells=tuple(correlation)),
+        Column(key="reason", header=("why",), cells=tuple(v.reason for v in verdicts), is_number=False),
+    ]
+    return _table([*tabulate_pairs(summary, verdicts), *more])
+
+
+def _write_legend(summary: Summary) -> str:
+    if len(summary.arm_labels) < 2:
+        return ""
+    lines = [
+        "Scores are mean ± standard deviation over replicates.",
+        "The difference is the row's arm minus the other arm, averaged over the replicates both have. Its interval "
+        "looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs of the block.",
+        "d_z is the mean difference in standard deviations of the differences; the correlation of the two arms over "
+        "replicates says how much pairing bought (near 0: nothing).",
+        "Replicates needed: how many more would settle the pair with 80% power, if the observed difference is the "
+        "true one. A rough guide.",
+    ]
+    return _section("How to read the tables", "\n".join(f"- {line}" for line in lines))
+
+
+def _write_published(report: ReportInput) -> str:
+    rows = compare_published(report)
+    if not rows:
+        return ""
+    headers = ("block", "arm", "metric", "published", "measured", "difference")
+    cells = []
+    for row in rows:
+        spelled = _spell_published(row["metric"], row["split"], row["published"], row["measured"])
+        cells.append((row["block"], row["arm"], *spelled))
+    columns = [
+        Column(key=header, header=(header,), cells=tuple(row[i] for row in cells), is_number=i > 2)
+        for i, header in enumerate(headers)
+    ]
+    source = f"Source: {escape_markdown(report.published_source)}\n\n" if report.published_source else ""
+    return _section("Published against measured", source + _table(columns))
+
+
+def _spell_published(
+    metric: str, split: Split, published: float, measured: dict[str, float | None] | None
+) -> tuple[str, str, str, str]:
+    record = next((record for record in METRICS if record.name == metric), None)
+    if record is None:
+        return f"{split} {metric}", f"{published:g}", "-", "-"
+    measure = Measure(record, split)
+    if measured is None or measured["mean"] is None:
+        return measure.label, measure.value(published), "not measured", "-"
+    spread = "" if measured["sd"] is None else f" ± {measure.number(measured['sd'])}"
+    difference = measure.signed(measured["mean"] - published)
+    return measure.label, measure.value(published), measure.value(measured["mean"]) + spread, difference
+
+
+def _write_failures(report: ReportInput) -> str:
+    if not report.failures:
+        return ""
+    fields = ("trial", "block", "arm", "replicate", "reason")
+    columns = [
+        Column(key=name, header=(name,), cells=tuple(str(getattr(f, name)) for f in report.failures), is_number=False)
+        for name in fields
+    ]
+    return _section("Failures", _table(columns))
+
+
+def _write_repeat(report: ReportInput) -> str:
+    parts = [fence(report.command)] if report.command else []
+    if report.study_text.strip():
+        parts += ["The study as run:", fence(report.study_text)]
+    facts = {**report.versions, **report.hardware}
+    if report.numeric:
+        facts["numeric mode"] = report.numeric
+    if facts:
+        parts += ["Made with:", _bullets(f"{name}: {text}" for name, text in facts.items())]
+    return _section("How to repeat it", "\n\n".join(parts)) if parts else ""
+
+
+def _section(title: str, body: str) -> str:
+    return f"## {escape_line(title)}\n\n{body}"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {escape_line(line)}" for line in lines)
+
+
+def _table(columns: Sequence[Column]) -> str:
+    head = _row(" ".join(column.header) for column in columns)
+    rule = "|" + "|".join(" ---: " if column.is_number else " --- " for column in columns) + "|"
+    rows = [_row(cells) for cells in zip(*(column.cells for column in columns), strict=True)]
+    return "\n".join([head, rule, *rows])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(escape_markdown(cell) or " " for cell in cells) + " |"

@@ -1,0 +1,160 @@
+"""The tables of a study as plain cells, for terminal and Markdown alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bakeoff.analysis.measure import SPLITS, Measure, Split, percent
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict, rank_arms
+from bakeoff.report.text import p_value, show_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        key: its stable name.
+        header: lines of its head, top to bottom.
+        cells: one text per row.
+        short: the same without spreads, where space is tight; None when there is nothing to leave out.
+        is_number: set flush right.
+    """
+
+    key: str
+    header: tuple[str, ...]
+    cells: tuple[str, ...]
+    short: tuple[str, ...] | None = None
+    is_number: bool = True
+
+
+def measure_of(summary: Summary) -> Measure:
+    """Return the metric and split that a study's verdicts rest on."""
+    return Measure(find_metric(summary.metric), summary.split)
+
+
+def tabulate_scores(summary: Summary, block: str) -> list[Column]:
+    """Tabulate one block: a row per arm, best first, arms without a score last; mean ± sd over replicates.
+
+    The deciding metric comes first, then accuracy on every split, then loss and macro F1 on the deciding split.
+    """
+    arms = order_arms(summary, block)
+    columns = [Column(key="arm", header=("arm",), cells=tuple(show_text(arm.arm) for arm in arms), is_number=False)]
+    for measure in _measures(summary, arms):
+        columns.append(_score_column(measure, arms))
+    epochs = [arm.epochs for arm in arms]
+    seconds = [arm.seconds for arm in arms]
+    columns.append(_mean_column("epochs", ("epochs",), epochs, lambda value: f"{value:.1f}"))
+    columns.append(_mean_column("seconds", ("seconds", "a trial"), seconds, lambda value: f"{value:.1f}"))
+    if len({arm.replicates for arm in arms}) > 1:
+        columns.append(Column(key="done", header=("trials", "done"), cells=tuple(str(arm.replicates) for arm in arms)))
+    return columns
+
+
+def tabulate_pairs(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
+    """Tabulate verdicts, a row per pair, each read from left to right: a, what it is, b."""
+    measure = measure_of(summary)
+    unit = "points" if measure.record.is_share else measure.record.label
+    return [
+        Column(key="a", header=("arm",), cells=tuple(show_text(v.a) for v in verdicts), is_number=False),
+        Column(key="verdict", header=("verdict",), cells=tuple(phrase(v) for v in verdicts), is_number=False),
+        Column(key="b", header=("other arm",), cells=tuple(show_text(v.b) for v in verdicts), is_number=False),
+        Column(
+            key="difference",
+            header=("difference", unit),
+            cells=tuple("-" if v.difference is None else measure.signed(v.difference) for v in verdicts),
+        ),
+        Column(
+            key="interval",
+            header=(f"{percent(summary.confidence)}", "interval"),
+            cells=tuple("-" if v.interval is None else measure.interval(v.interval) for v in verdicts),
+        ),
+        Column(key="p", header=("p", "adjusted"), cells=tuple(p_value(v.p_adjusted) for v in verdicts)),
+        Column(
+            key="needed",
+            header=("replicates", "needed"),
+            cells=tuple("-" if v.replicates_needed is None else f"+{v.replicates_needed}" for v in verdicts),
+        ),
+    ]
+
+
+def tabulate_overview(summary: Summary) -> list[Column]:
+    """Tabulate all blocks: a row per block, a column per arm with its mean score.
+
+    Marks: `*` the best, `=` equivalent to it, `~` not shown to be worse, none: shown to be worse; `-` no trial done.
+    """
+    columns = [Column(key="block", header=("block",), cells=tuple(map(show_text, summary.blocks)), is_number=False)]
+    measure = measure_of(summary)
+    scores = {(arm.block, arm.arm): arm.score(measure) for arm in summary.arms}
+    for arm in summary.arm_labels:
+        cells = tuple(_marked(scores[answer.block, arm], answer, arm, measure) for answer in summary.answers)
+        columns.append(Column(key=f"arm {arm}", header=_break_name(show_text(arm)), cells=cells))
+    return columns
+
+
+def order_arms(summary: Summary, block: str) -> list[ArmSummary]:
+    """Return the arms of a block, best mean first, those without a score last."""
+    arms = summary.arms_of(block)
+    ranked = rank_arms(arms, measure_of(summary))
+    return ranked + [arm for arm in arms if not arm.scores]
+
+
+def order_verdicts(summary: Summary, block: str) -> list[Verdict]:
+    """Return every verdict of a block, the better mean on the left, in the order of the score table."""
+    order = {arm.arm: position for position, arm in enumerate(order_arms(summary, block))}
+    seen = [v.seen_from(min(v.a, v.b, key=order.__getitem__)) for v in summary.verdicts_of(block)]
+    return sorted(seen, key=lambda v: (order[v.a], order[v.b]))
+
+
+def phrase(verdict: Verdict) -> str:
+    """Return the verdict as it stands between two names: "better than", "equivalent to", ..."""
+    link = {"better": " than", "worse": " than", "equivalent": " to", "inconclusive": " against"}
+    return verdict.verdict + link[verdict.verdict]
+
+
+def _measures(summary: Summary, arms: Sequence[ArmSummary]) -> list[Measure]:
+    wanted: list[tuple[str, Split]] = [(summary.metric, summary.split)]
+    wanted += [("accuracy", split) for split in reversed(SPLITS)]
+    wanted += [("loss", summary.split), ("macro_f1", summary.split)]
+    present = [(m, s) for m, s in dict.fromkeys(wanted) if any(m in arm.on(s) for arm in arms)]
+    return [Measure(find_metric(metric), split) for metric, split in present]
+
+
+def _score_column(measure: Measure, arms: Sequence[ArmSummary]) -> Column:
+    unit = " %" if measure.record.is_share else ""
+    values = [arm.score(measure) for arm in arms]
+    key = f"{measure.split} {measure.record.name}"
+    return _mean_column(key, (measure.split, measure.record.label + unit), values, measure.number)
+
+
+def _mean_column(
+    key: str, header: tuple[str, ...], values: Sequence[MeanSd | None], spell: Callable[[float], str]
+) -> Column:
+    short = tuple("-" if value is None else spell(value.mean) for value in values)
+    spreads = ["" if value is None or value.sd is None else f" ± {spell(value.sd)}" for value in values]
+    cells = tuple(mean + spread for mean, spread in zip(short, spreads, strict=True))
+    return Column(key=key, header=header, cells=cells, short=short)
+
+
+def _marked(score: MeanSd | None, answer: BlockAnswer, arm: str, measure: Measure) -> str:
+    if score is None:
+        return "- "
+    if arm == answer.best:
+        mark = "*"
+    elif arm in answer.equivalent:
+        mark = "="
+    else:
+        mark = "~" if arm in answer.not_worse else " "
+    return measure.number(score.mean) + mark
+
+
+def _break_name(name: str) -> tuple[str, ...]:
+    """Break a long name after its separators, so that a narrow column can carry it."""
+    lines = [""]
+    for character in name:
+        lines[-1] += character
+        if character in "_-,; " and len(lines[-1]) > 3:
+            lines.append("")
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,72 @@
+"""User text made safe to show: names of arms, classes and files stay text, whatever they hold."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_INVISIBLE = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+_DIRECTION = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+
+
+def show_text(text: str) -> str:
+    r"""Return text on one line without control characters: they appear as escapes such as \x1b or \n.
+
+    Characters that reverse the reading direction or cannot be encoded are escaped as well.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_show_character(character) for character in text)
+
+
+def escape_markdown(text: str) -> str:
+    """Return text that Markdown (GitHub's flavour, tables included) shows as it is, inside a line."""
+    text = show_text(text).strip()
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*\[\]|~#!$@])", r"\\\1", text)
+    # An underscore inside a word is no markup and stays readable as it is.
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+    return text.replace("://", "\\://").replace("www.", "www\\.")
+
+
+def escape_line(text: str) -> str:
+    """Return text that Markdown shows as it is at the start of a line: no list, rule or heading begins with it."""
+    text = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", escape_markdown(text))
+    return re.sub(r"^(?=[-+=])", r"\\", text)
+
+
+def fence(text: str) -> str:
+    """Return text as a fenced code block of Markdown that the text itself cannot close."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    marks = "`" * max(3, longest + 1)
+    body = "\n".join(show_text(line) for line in text.strip("\n").split("\n"))
+    return f"{marks}\n{body}\n{marks}"
+
+
+def duration(seconds: float) -> str:
+    """Spell a time, such as "0.4 s", "48 s", "12 min" or "3.2 h"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    if seconds < 119.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Spell a number of things, such as "1 trial" or "1,200 trials"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def p_value(p: float | None) -> str:
+    """Spell a p value, such as "0.012" or "<0.001"; a dash where there is none."""
+    if p is None:
+        return "-"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _show_character(character: str) -> str:
+    if unicodedata.category(character) in _INVISIBLE or character in _DIRECTION:
+        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return character

@@ -1,0 +1,1 @@
+"""Who is tried next: strategies with two verbs, ask and tell."""

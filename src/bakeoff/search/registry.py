@@ -1,0 +1,21 @@
+"""The strategies, as one visible tuple of records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bakeoff.search.grid import Grid
+
+
+@dataclass(frozen=True)
+class StrategyRecord:
+    """One way to decide who is tried next."""
+
+    name: str
+    summary: str
+    kind: type[Grid]
+
+
+STRATEGIES: tuple[StrategyRecord, ...] = (
+    StrategyRecord("grid", "every arm in every block for every replicate", Grid),
+)

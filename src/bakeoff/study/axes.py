@@ -1,0 +1,210 @@
+"""Axes: what varies between blocks, or between arms.
+
+`blocks` and `arms` are lists of axes, and every combination of their entries is a block or an arm. An axis either
+lists values for one field (`optimizer.learning_rate: [0.1, 0.01]`) or names cases (`small: {epochs: 5}`), each a
+mapping of changes. In a case, `from: NAME` begins with what another case of the same axis changes. A case whose name
+begins with `_` is a template: others build on it, and it is no entry itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from bakeoff.errors import nearest
+from bakeoff.study.explain import Path, shorten
+from bakeoff.study.merge import Draft, Source
+from bakeoff.training.recipe import Recipe
+
+FIXED_FIELDS = (
+    "question",
+    "name",
+    "data",
+    "recipe",
+    "blocks",
+    "arms",
+    "replicates",
+    "seed",
+    "numeric",
+    "decide",
+    "published",
+)
+"""Fields of a study that are the same for all arms, and so can be no arm's change."""
+
+TEMPLATE = "_"
+"""How the name of a case begins that others build on and that is no entry itself."""
+
+Fault: TypeAlias = tuple[Path, str]
+"""Something wrong with a study: the path where, and what."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value for one field.
+
+    Attributes:
+        path: the field, beginning with `recipe` or `data`.
+        value: what it becomes, or what is merged into it.
+        source: where it stands in the study.
+    """
+
+    path: Path
+    value: Any
+    source: Source
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One value or one case of an axis: a label and what it changes.
+
+    Attributes:
+        label: what reports call it.
+        changes: in the order in which they are made.
+        place: where it stands in the study.
+        named: whether it is a named case.
+    """
+
+    label: str
+    changes: tuple[Change, ...]
+    place: Path
+    named: bool
+
+    def apply(self, draft: Draft) -> None:
+        """Make the changes in `draft`."""
+        for change in self.changes:
+            draft.write(change.path, change.value, change.source)
+
+
+def is_field_axis(axis: Mapping[str, Any]) -> bool:
+    """Tell whether an axis lists values for one field; else it names cases."""
+    return len(axis) == 1 and isinstance(next(iter(axis.values())), list)
+
+
+def list_cases(axis: Mapping[str, Any]) -> list[str]:
+    """Return the named cases of an axis that are entries."""
+    return [name for name in axis if not name.startswith(TEMPLATE)]
+
+
+def make_label(value: object) -> str:
+    """Return what a value is called in reports: `0.1`, `true`, `adam(learning_rate=0.1)`, `filters=[6, 16]`."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(make_label(part) for part in value)}]"
+    if not isinstance(value, Mapping):
+        return str(value)
+    settings = ", ".join(f"{key}={make_label(part)}" for key, part in value.items() if key != "name")
+    if "name" not in value:
+        return settings
+    return f"{value['name']}({settings})" if settings else str(value["name"])
+
+
+def read_axes(section: str, axes: Sequence[Mapping[str, Any]]) -> tuple[list[list[Entry]], list[Fault]]:
+    """Read the axes of `blocks` or `arms`.
+
+    Args:
+        section: `blocks` or `arms`.
+        axes: plain mappings, as they stand in the study.
+
+    Returns:
+        The entries of each axis that could be read, and what is wrong with the others.
+    """
+    entries: list[list[Entry]] = []
+    faults: list[Fault] = []
+    for number, axis in enumerate(axes):
+        place: Path = (section, number)
+        read = _read_field_axis if is_field_axis(axis) else _read_named_axis
+        found = read(place, axis, faults) if axis else []
+        if not axis:
+            faults.append((place, "an empty axis: give it a field with a list of values, or named cases"))
+        entries.append(found)
+    return entries, faults
+
+
+def _read_field_axis(place: Path, axis: Mapping[str, Any], faults: list[Fault]) -> list[Entry]:
+    ((name, values),) = axis.items()
+    key_path = (*place, name)
+    if not values:
+        faults.append((key_path, "an empty list: name at least one value"))
+    path = _resolve_field(place, name, key_path, faults)
+    if path is None:
+        return []
+    entries = []
+    for position, value in enumerate(values):
+        value_path = (*key_path, position)
+        change = Change(path, value, Source(key_path, value_path))
+        entries.append(Entry(make_label(value), (change,), value_path, named=False))
+    return entries
+
+
+def _read_named_axis(place: Path, axis: Mapping[str, Any], faults: list[Fault]) -> list[Entry]:
+    lists = [name for name, changes in axis.items() if isinstance(changes, list)]
+    if lists:
+        advice = "an axis lists values for one field only, and holds nothing else: begin another axis with '- '"
+        faults.append(((*place, lists[0]), advice))
+        return []
+    entries = []
+    for name, changes in axis.items():
+        if changes is not None and not isinstance(changes, Mapping):
+            allowed = f"a list of values ([{shorten(changes)}]) or, for a case of this name, a mapping of changes"
+            faults.append(((*place, name), f"given {shorten(changes)}, allowed {allowed}"))
+            continue
+        chain = _follow_chain(place, axis, name, faults)
+        made = [change for link in chain for change in _read_changes(place, link, axis[link], faults, link == name)]
+        if not name.startswith(TEMPLATE):
+            entries.append(Entry(name, tuple(made), (*place, name), named=True))
+    if not list_cases(axis):
+        faults.append((place, "only templates (names that begin with _): name at least one case"))
+    return entries
+
+
+def _follow_chain(place: Path, axis: Mapping[str, Any], name: str, faults: list[Fault]) -> list[str]:
+    """Return the cases that a case builds on, the first one first, itself last."""
+    chain = [name]
+    while isinstance(axis[chain[-1]], Mapping) and "from" in axis[chain[-1]]:
+        base = axis[chain[-1]]["from"]
+        here = (*place, chain[-1], "from")
+        others = [other for other in axis if other != chain[-1]]
+        if not isinstance(base, str) or base not in axis:
+            allowed = f"{', '.join(others) or 'none'}.{nearest(base, others)}"
+            faults.append((here, f"no case {shorten(base)} in this axis, allowed: {allowed}"))
+            break
+        if base in chain:
+            if base == name:
+                faults.append((here, f"a circle: {' from '.join([*chain, base])}"))
+            break
+        chain.append(base)
+    return chain[::-1]
+
+
+def _read_changes(place: Path, name: str, changes: Any, faults: list[Fault], report: bool) -> list[Change]:
+    made = []
+    for key, value in changes.items() if isinstance(changes, Mapping) else ():
+        if key == "from":
+            continue
+        source = (*place, name, key)
+        path = _resolve_field(place, key, source, faults if report else [])
+        if path is not None:
+            made.append(Change(path, value, Source(source, source)))
+    return made
+
+
+def _resolve_field(place: Path, name: str, source: Path, faults: list[Fault]) -> Path | None:
+    """Return a field's path below `recipe` or `data`, or record why it may not vary here."""
+    parts = tuple(name.split("."))
+    first = parts[0]
+    if first == "data" and place[0] == "blocks":
+        return parts if len(parts) > 1 else ("data",)
+    if first == "recipe":
+        remedy = f"write {shorten('.'.join(parts[1:]) or 'epochs')}: fields of the recipe are named without 'recipe'"
+        faults.append((source, remedy))
+        return None
+    if first not in FIXED_FIELDS or first in Recipe.model_fields:
+        return ("recipe", *parts)
+    varied = "the recipe" if place[0] == "arms" else "the recipe and data"
+    remedy = " Vary it in blocks." if first == "data" else ""
+    faults.append((source, f"{first} is the same for all arms; {place[0]} may change {varied} only.{remedy}"))
+    return None

@@ -1,0 +1,221 @@
+"""Every block with every arm: each combination becomes a recipe that is valid and fits its images, or a fault."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bakeoff.data.registry import find_dataset
+from bakeoff.errors import NetworkError
+from bakeoff.networks.initializers import InitializerChoice
+from bakeoff.networks.named import expand as expand_network
+from bakeoff.study.axes import Entry, Fault, read_axes
+from bakeoff.study.explain import MISSING, Path, explain
+from bakeoff.study.merge import Draft, Source
+from bakeoff.study.settings import DataSettings
+from bakeoff.training.optimizers import DEFAULT_OPTIMIZER
+from bakeoff.training.recipe import Recipe
+
+MAX_COMBINATIONS = 20_000
+"""Blocks times arms that one study may have."""
+
+MISSING_NETWORK: Fault = (("recipe", "network"), MISSING)
+NOTHING = Entry(label="", changes=(), place=(), named=True)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One arm in one block."""
+
+    block: str
+    arm: str
+    data: DataSettings
+    recipe: Recipe
+
+
+@dataclass
+class Combined:
+    """What a study's blocks and arms come to.
+
+    Attributes:
+        combinations: block by block, arm by arm.
+        faults: what is wrong, each once; when there are any, combinations are incomplete.
+        notes: what is allowed but should be known.
+    """
+
+    combinations: list[Combination] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def combine(
+    data: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    blocks: Sequence[Mapping[str, Any]],
+    arms: Sequence[Mapping[str, Any]],
+    partial: bool = False,
+) -> Combined:
+    """Combine every block with every arm.
+
+    Args:
+        data: the study's data settings, plain.
+        recipe: the study's recipe, plain; it may lack what blocks and arms bring.
+        blocks: axes, plain.
+        arms: axes, plain.
+        partial: whether some of these were left out because they are wrong: then what is missing is no fault.
+    """
+    base = _start(data, recipe)
+    block_axes, block_faults = read_axes("blocks", blocks)
+    arm_axes, arm_faults = read_axes("arms", arms)
+    axis_faults = [*block_faults, *arm_faults]
+    result = Combined(faults=[*_check_recipe_alone(base), *axis_faults])
+    if not arms:
+        result.faults.append((("arms",), "arms is empty: name at least one, for example '- initializer: [he_normal]'"))
+    size = _measure(block_axes) * _measure(arm_axes)
+    if size > MAX_COMBINATIONS:
+        result.faults.append((("arms",), f"{size:,} combinations of blocks and arms, allowed {MAX_COMBINATIONS:,}"))
+        return result
+    # An axis that could not be read takes part as one entry without changes, so that the others are checked too.
+    choices = [list(itertools.product(*(axis or [NOTHING] for axis in axes))) for axes in (block_axes, arm_axes)]
+    _combine_all(base, choices[0], choices[1], result)
+    if partial or axis_faults:
+        result.faults = [fault for fault in result.faults if fault != MISSING_NETWORK]
+    result.faults = list(dict.fromkeys(result.faults))
+    return result
+
+
+def _measure(axes: Sequence[Sequence[Entry]]) -> int:
+    return math.prod(len(axis) or 1 for axis in axes)
+
+
+def _start(data: Mapping[str, Any], recipe: Mapping[str, Any]) -> Draft:
+    """Return the draft that all combinations begin with; default names are spelled out, to be told from others."""
+    defaults = {"initializer": {"name": InitializerChoice().name}, "optimizer": {"name": DEFAULT_OPTIMIZER}}
+    draft = Draft({"recipe": defaults, "data": {}})
+    for section, fields in (("data", data), ("recipe", recipe)):
+        for key, value in fields.items():
+            place = (section, key)
+            draft.write((section, *key.split(".")), value, Source(place, place))
+    return draft
+
+
+def _check_recipe_alone(base: Draft) -> list[Fault]:
+    """Check the study's own recipe: blocks and arms may hide a wrong value. What it lacks they may bring."""
+    faults = [(source.key, message) for source, message in base.faults]
+    for model, section in ((Recipe, "recipe"), (DataSettings, "data")):
+        _, found = _validate(model, base, section)
+        faults += [fault for fault in found if fault[0] != (section, "network") or "network" in base.tree["recipe"]]
+    return faults
+
+
+def _validate(model: type[BaseModel], draft: Draft, section: str) -> tuple[Any, list[Fault]]:
+    """Validate one section of a draft; faults stand where the study wrote the wrong value."""
+    given = draft.tree[section]
+    try:
+        return model.model_validate(given), []
+    except ValidationError as error:
+        return None, [
+            (_place(draft, (section, *path), unknown), message)
+            for path, message, unknown in explain(error, model, given)
+        ]
+
+
+def _place(draft: Draft, path: Path, unknown: bool) -> Path:
+    found = draft.find_source(path)
+    if found is None:
+        return path
+    source, depth = found
+    return source.key if unknown and depth == len(path) else (*source.value, *path[depth:])
+
+
+def _combine_all(
+    base: Draft,
+    block_choices: Sequence[tuple[Entry, ...]],
+    arm_choices: Sequence[tuple[Entry, ...]],
+    result: Combined,
+) -> None:
+    result.faults += [*_find_repeated_labels("block", block_choices), *_find_repeated_labels("arm", arm_choices)]
+    fits: dict[str, str] = {}
+    recipes: list[list[str]] = [[] for _ in arm_choices]
+    for block_choice in block_choices:
+        block_draft = base.copy()
+        for entry in block_choice:
+            entry.apply(block_draft)
+        data, faults = _validate(DataSettings, block_draft, "data")
+        result.faults += faults
+        block = _join(block_choice) or (data.name if data else "")
+        for number, arm_choice in enumerate(arm_choices):
+            draft = block_draft.copy()
+            for entry in arm_choice:
+                entry.apply(draft)
+            recipe, faults = _validate(Recipe, draft, "recipe")
+            result.faults += [*faults, *((source.key, message) for source, message in draft.faults)]
+            if data is None or recipe is None:
+                continue
+            combination = Combination(block, _join(arm_choice), data, recipe)
+            result.faults += _check_fit(combination, draft, fits)
+            result.combinations.append(combination)
+            recipes[number].append(recipe.model_dump_json())
+    if not result.faults:
+        _compare_arms(arm_choices, recipes, result)
+
+
+def _join(choice: Sequence[Entry]) -> str:
+    return " / ".join(entry.label for entry in choice)
+
+
+def _check_fit(combination: Combination, draft: Draft, fits: dict[str, str]) -> list[Fault]:
+    """Check that the network's layers fit the images; `fits` remembers the answers, as most arms share a network."""
+    dataset = find_dataset(combination.data.name)
+    shape, num_classes = dataset.image_shape_HWC, len(dataset.class_names)
+    key = json.dumps([combination.recipe.network.model_dump(mode="json"), shape, num_classes])
+    if key in fits:
+        return []
+    fits[key] = ""
+    try:
+        expand_network(combination.recipe.network, shape, num_classes)
+    except NetworkError as error:
+        where = f"(block {combination.block!r}, arm {combination.arm!r})"
+        return [(_place_network(draft), f"{str(error).rstrip('.')} {where}")]
+    return []
+
+
+def _place_network(draft: Draft) -> Path:
+    """Return what wrote the network last: one field, or the mapping that holds all that this axis changed of it."""
+    sources = [source for path, source in draft.sources.items() if path[:2] == ("recipe", "network") and len(path) > 2]
+    keys = [source.key for source in sources if source.axis == sources[-1].axis]
+    same = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*keys, strict=False))
+    return tuple(column[0] for column in same)
+
+
+def _find_repeated_labels(kind: str, choices: Sequence[tuple[Entry, ...]]) -> list[Fault]:
+    seen: dict[str, tuple[Entry, ...]] = {}
+    faults: list[Fault] = []
+    for choice in choices:
+        label = _join(choice)
+        if label in seen:
+            entry = next(later for later, first in zip(choice, seen[label], strict=True) if later != first)
+            faults.append((entry.place, f"a second {kind} labelled {label!r}: every {kind} needs its own"))
+        seen.setdefault(label, choice)
+    return faults
+
+
+def _compare_arms(choices: Sequence[tuple[Entry, ...]], recipes: Sequence[Sequence[str]], result: Combined) -> None:
+    """Find arms that are the same recipe in every block: a slip when a list has them, a note among named cases."""
+    first: dict[tuple[str, ...], tuple[Entry, ...]] = {}
+    for choice, found in zip(choices, recipes, strict=True):
+        other = first.setdefault(tuple(found), choice)
+        if other is choice:
+            continue
+        differing = [later for later, earlier in zip(choice, other, strict=True) if later is not earlier]
+        message = f"arms {_join(other)!r} and {_join(choice)!r} are the same recipe"
+        if any(entry.named for entry in differing):
+            result.notes.append(f"{message}.")
+        else:
+            result.faults.append((differing[0].place, f"{message}: leave one out"))

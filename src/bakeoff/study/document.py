@@ -1,0 +1,207 @@
+"""A study file as plain values, with the line on which each one stands.
+
+YAML is read by the 1.2 core schema: `1e-3` is a number, and `yes`, `no`, `on`, `off`, `012` and `12:30` are text or
+decimal numbers, not what YAML 1.1 made of them. Keys are always text. Tags, and what they would construct, are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import yaml
+
+from bakeoff.errors import Problem, StudyError
+from bakeoff.study.explain import Path, join_path, shorten
+
+MAX_CHARACTERS = 1_000_000
+MAX_VALUES = 50_000
+"""Values that a file may hold, each counted as often as aliases repeat it."""
+
+MAX_LEVELS = 30
+"""Levels of mappings and lists inside each other."""
+
+_TAG = "tag:yaml.org,2002:"
+_SCALARS: Mapping[str, tuple[str, str]] = {
+    "null": (r"~|null|Null|NULL|", "~nN"),
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes by YAML 1.2's core schema; constructs nothing, and stops at `MAX_LEVELS`."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (a table of yaml's own)
+    level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.level > MAX_LEVELS:
+            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=cast(Any, self).peek_event().start_mark)
+        self.level += 1
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
+
+
+for _name, (_pattern, _first) in _SCALARS.items():
+    _firsts = [*_first, ""] if _name == "null" else [*_first]
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})$"), _firsts)
+
+_TOO_DEEP = f"nested deeper than {MAX_LEVELS} levels"
+
+
+@dataclass(frozen=True)
+class Document:
+    """A study before it is checked.
+
+    Attributes:
+        fields: plain values, as in the file, changed by overrides.
+        places: where values stand, as `file:line`, by path; the empty path stands for the file.
+        problems: what is wrong with the text, although it could be read.
+    """
+
+    fields: dict[str, Any]
+    places: dict[Path, str]
+    problems: tuple[Problem, ...] = ()
+
+    def locate(self, path: Path) -> str:
+        """Return the place of a value, or of the nearest one around it."""
+        return next(self.places[path[:length]] for length in range(len(path), -1, -1) if path[:length] in self.places)
+
+
+def read_document(text: str, name: str) -> Document:
+    """Read the text of a study file.
+
+    Args:
+        text: YAML; one mapping.
+        name: what messages call the file.
+
+    Raises:
+        StudyError: it is no YAML, or no mapping.
+    """
+    node = compose(text, name)
+    if node is None:
+        raise StudyError([Problem(name, "", "the file is empty: begin with 'question: ...'")])
+    reading = _Reading(name)
+    fields = reading.read(node, ())
+    if not isinstance(fields, dict):
+        message = f"given {shorten(fields)}, allowed a mapping: lines such as 'question: ...'"
+        raise StudyError(reading.problems or [Problem(reading.place(node), "", message)])
+    return Document(fields, {**reading.places, (): name}, tuple(reading.problems))
+
+
+def read_value(text: str, name: str) -> Any:
+    """Read one value, as it would stand in a study file.
+
+    Raises:
+        StudyError: it is no YAML.
+    """
+    node = compose(text, name)
+    if node is None:
+        return None
+    reading = _Reading(name)
+    value = reading.read(node, ())
+    if reading.problems:
+        raise StudyError(reading.problems)
+    return value
+
+
+def compose(text: str, name: str) -> yaml.Node | None:
+    """Return the tree of YAML nodes of a text; none where it is empty.
+
+    Raises:
+        StudyError: the text is no YAML; says on which line, and why.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise StudyError([Problem(name, "", f"larger than a study file may be ({MAX_CHARACTERS:,} characters)")])
+    try:
+        # The loader composes nodes and is never asked to construct anything.
+        return yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}:{mark.line + 1}" if mark else name
+        raise StudyError([Problem(place, "", _describe(error))]) from None
+    except yaml.reader.ReaderError as error:
+        place = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
+        message = f"not a text file: it holds the character U+{int(error.character):04X}"
+        raise StudyError([Problem(place, "", message)]) from None
+
+
+def _describe(error: yaml.MarkedYAMLError) -> str:
+    problem = str(error.problem)
+    if "'\\t'" in problem:
+        return "not YAML: a tab; indent with spaces"
+    if problem == _TOO_DEEP:
+        return problem
+    context = f" ({error.context})" if error.context else ""
+    return f"not YAML: {problem}{context}"
+
+
+@dataclass
+class _Reading:
+    """One pass over a tree of nodes, which makes plain values and notes their places."""
+
+    name: str
+    places: dict[Path, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    num_values: int = 0
+
+    def place(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}"
+
+    def read(self, node: yaml.Node, path: Path) -> Any:
+        self.num_values += 1
+        self.places.setdefault(path, self.place(node))
+        if self.num_values > MAX_VALUES:
+            raise StudyError([Problem(self.name, "", f"more than {MAX_VALUES:,} values, aliases repeated")])
+        if len(path) > MAX_LEVELS:
+            raise StudyError([Problem(self.place(node), "", _TOO_DEEP)])
+        tag = node.tag.removeprefix(_TAG)
+        if isinstance(node, yaml.MappingNode) and tag == "map":
+            return self._read_mapping(node, path)
+        if isinstance(node, yaml.SequenceNode) and tag == "seq":
+            return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode) and tag in (*_SCALARS, "str"):
+            return self._read_scalar(node, tag, path)
+        self._add(node, path, f"the tag {shorten(node.tag)} is not allowed: write a plain value")
+        return None
+
+    def _read_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._add(key_node, path, "a key is a single word or number, not a list or mapping")
+                continue
+            key = str(key_node.value)
+            inside = (*path, key)
+            if key in fields:
+                first = self.places[inside].rpartition(":")[2]
+                self._add(key_node, inside, f"given twice, first on line {first}: keep one")
+                continue
+            self.places[inside] = self.place(key_node)
+            fields[key] = self.read(value_node, inside)
+        return fields
+
+    def _read_scalar(self, node: yaml.ScalarNode, tag: str, path: Path) -> Any:
+        text = str(node.value)
+        try:
+            if tag == "int":
+                return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+            if tag == "float":
+                return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
+        except ValueError:
+            self._add(node, path, f"given {shorten(text)}, allowed a number of a usual size")
+            return None
+        if tag == "bool":
+            return text.lower() == "true"
+        return None if tag == "null" else text
+
+    def _add(self, node: yaml.Node, path: Path, message: str) -> None:
+        self.problems.append(Problem(self.place(node), join_path(path), message))

@@ -1,0 +1,139 @@
+"""The study file's JSON Schema, with which editors complete and check a file while it is written."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from bakeoff.data.registry import DATASETS
+from bakeoff.networks.initializers import InitializerChoice
+from bakeoff.networks.named import NETWORKS
+from bakeoff.study.schema import Study
+from bakeoff.study.settings import DataSettings
+from bakeoff.training.optimizers import OPTIMIZERS
+from bakeoff.training.recipe import EarlyStopping, Recipe
+
+Schema: TypeAlias = dict[str, Any]
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_PARTS: dict[str, tuple[type[BaseModel], ...]] = {
+    "network": tuple(record.settings for record in NETWORKS),
+    "initializer": (InitializerChoice,),
+    "optimizer": tuple(record.settings for record in OPTIMIZERS),
+    "early_stopping": (EarlyStopping,),
+}
+"""Recipe fields that have fields of their own, with the records they may hold."""
+
+
+def schema_json() -> Schema:
+    """Return the JSON Schema (draft 2020-12) of a study file.
+
+    It holds whatever a single value shows. What only shows in combination (a kernel too large for its image, an arm
+    that undoes its block) is found by `load_study`.
+    """
+    models: list[type[BaseModel]] = [Study, Recipe, DataSettings]
+    _, generated = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
+    definitions: dict[str, Schema] = {name: _simplify(schema) for name, schema in generated["$defs"].items()}
+    # A recipe is merged from parts, and each part may leave out what another one gives.
+    _relax(definitions["Recipe"])
+    for record in itertools.chain(*_PARTS.values()):
+        _relax(definitions[record.__name__])
+    definitions["DataSettings"]["properties"]["name"]["enum"] = [record.name for record in DATASETS]
+    recipe_fields = _list_recipe_fields(definitions)
+    data_fields = {f"data.{name}": part for name, part in definitions["DataSettings"]["properties"].items()}
+    definitions["Recipe"] = _make_mapping(recipe_fields, "What all arms share; fields may be nested or dotted.")
+    definitions["ArmAxis"] = _make_axis(recipe_fields)
+    definitions["BlockAxis"] = _make_axis({**recipe_fields, **data_fields}, {"data": _refer("DataSettings")})
+    study = definitions.pop("Study")
+    study["properties"]["recipe"] = _refer("Recipe")
+    for section, axis in (("blocks", "BlockAxis"), ("arms", "ArmAxis")):
+        description = study["properties"][section]["description"]
+        study["properties"][section] = {"type": "array", "items": _refer(axis), "description": description}
+    study["properties"]["arms"]["minItems"] = 1
+    return {"$schema": _DIALECT, "title": "bakeoff study", **study, "$defs": definitions}
+
+
+def _refer(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _simplify(schema: Any) -> Any:
+    """Turn `oneOf` into `anyOf`, for parts fit several records; leave out titles that repeat a field's name."""
+    if isinstance(schema, list):
+        return [_simplify(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: part for key, part in schema.items() if key != "discriminator"}
+    if isinstance(kept.get("title"), str):
+        del kept["title"]
+    renamed = {"anyOf" if key == "oneOf" else key: part for key, part in kept.items()}
+    return {key: _simplify(part) for key, part in renamed.items()}
+
+
+def _relax(schema: Schema) -> None:
+    """Let a record leave out any field."""
+    for part in (schema, *schema.get("anyOf", [])):
+        part.pop("required", None)
+
+
+def _list_recipe_fields(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Return the schema of every recipe field, nested ones by their dotted names."""
+    fields: dict[str, Schema] = dict(definitions["Recipe"]["properties"])
+    for name, records in _PARTS.items():
+        for record in records:
+            for inner, schema in _find_properties(definitions[record.__name__]).items():
+                known = fields.setdefault(f"{name}.{inner}", {"anyOf": []})["anyOf"]
+                if schema not in known:
+                    known.append(schema)
+    return fields
+
+
+def _find_properties(schema: Schema) -> dict[str, Schema]:
+    """Return a record's properties, also where it may be given as a bare name instead."""
+    found: dict[str, Schema] = schema.get("properties", {})
+    for part in schema.get("anyOf", []):
+        found = {**found, **part.get("properties", {})}
+    return found
+
+
+_LAYER_FIELDS: Schema = {r"^network\.layers\.[0-9]+(\..+)?$": {"description": "One layer, or one of its fields."}}
+
+
+def _make_mapping(fields: Mapping[str, Schema], description: str) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": dict(fields),
+        "patternProperties": _LAYER_FIELDS,
+        "additionalProperties": False,
+    }
+
+
+def _make_axis(fields: Mapping[str, Schema], nested: Mapping[str, Schema] | None = None) -> Schema:
+    """Return the schema of an axis: one field with a list of values, or named cases of changes.
+
+    Args:
+        fields: what may vary, by dotted name.
+        nested: what else a case may change, as a mapping.
+    """
+    values = _make_mapping(_list_values(fields.items()), "One field, and the values it takes.")
+    values |= {"minProperties": 1, "maxProperties": 1}
+    values["patternProperties"] = _list_values(_LAYER_FIELDS.items())
+    base = {"type": "string", "description": "The case of this axis whose changes come first."}
+    changes = _make_mapping({**fields, **(nested or {}), "from": base}, "What this case changes.")
+    cases = {
+        "type": "object",
+        "description": "Named cases; a name that begins with _ is a template for `from`.",
+        "minProperties": 1,
+        "additionalProperties": {"anyOf": [changes, {"type": "null"}]},
+    }
+    return {"anyOf": [values, cases]}
+
+
+def _list_values(fields: Iterable[tuple[str, Schema]]) -> Schema:
+    return {name: {"type": "array", "minItems": 1, "items": schema} for name, schema in fields}

@@ -1,0 +1,157 @@
+"""What pydantic found wrong, said in one clear line: what was given, what is allowed, the nearest valid name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from bakeoff.errors import nearest
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Where a value stands in a tree of mappings and lists: keys and indices, outermost first."""
+
+MAX_SHOWN_CHARACTERS = 60
+
+MISSING = "missing: it has no default, give it a value"
+
+_ALLOWED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "int_type": lambda _: "a whole number",
+    "int_parsing": lambda _: "a whole number",
+    "int_from_float": lambda _: "a whole number",
+    "int_parsing_size": lambda _: "a smaller whole number",
+    "float_type": lambda _: "a number",
+    "float_parsing": lambda _: "a number",
+    "finite_number": lambda _: "a finite number",
+    "string_type": lambda _: "text",
+    "bool_type": lambda _: "true or false",
+    "bool_parsing": lambda _: "true or false",
+    "tuple_type": lambda _: "a list, as [a, b] or as lines that begin with '- '",
+    "dict_type": lambda _: "a mapping",
+    "model_type": lambda _: "a mapping",
+    "model_attributes_type": lambda _: "a mapping",
+    "literal_error": lambda context: str(context["expected"]),
+    "greater_than": lambda context: f"a number above {context['gt']:g}",
+    "greater_than_equal": lambda context: f"{context['ge']:g} or more",
+    "less_than": lambda context: f"a number below {context['lt']:g}",
+    "less_than_equal": lambda context: f"{context['le']:g} or less",
+    "string_too_short": lambda context: f"{context['min_length']} characters or more",
+    "string_too_long": lambda context: f"{context['max_length']} characters or fewer",
+}
+
+
+def shorten(value: object) -> str:
+    """Return a value as a study file would write it, on one short line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."
+
+
+def join_path(path: Iterable[str | int]) -> str:
+    """Return a path as `--set` takes it: `recipe.optimizer.learning_rate`."""
+    return ".".join(str(key) for key in path)
+
+
+def explain(error: ValidationError, model: type[BaseModel], given: object) -> Iterator[tuple[Path, str, bool]]:
+    """Say what is wrong, one line per field.
+
+    Args:
+        error: what validating `given` raised.
+        model: what `given` was to become.
+        given: the tree that was validated, of mappings, lists and plain values.
+
+    Yields:
+        The field's path in `given`; what is wrong with it; whether the field itself is one that does not exist.
+    """
+    messages: dict[Path, list[ErrorDetails]] = {}
+    for details in error.errors(include_url=False):
+        messages.setdefault(_find_path(details, given), []).append(details)
+    for path, found in messages.items():
+        unknown = found[0]["type"] == "extra_forbidden"
+        yield path, (_refuse_field(path, model, given) if unknown else _phrase(found)), unknown
+
+
+def _find_path(details: ErrorDetails, given: object) -> Path:
+    """Return an error's place in `given`: pydantic also names the member of a union it tried, which is no field."""
+    path: list[str | int] = []
+    node = given
+    location = details["loc"]
+    for position, key in enumerate(location):
+        last = position == len(location) - 1
+        children = _list_children(node)
+        tag = isinstance(node, Mapping) and key in (node.get("name"), node.get("type")) and key not in ("name", "type")
+        if key in children and not (tag and not last):
+            path.append(key)
+            node = children[key]
+        elif last and details["type"] == "missing":
+            path.append(key)
+    return tuple(path)
+
+
+def _list_children(node: object) -> Mapping[str | int, object]:
+    if isinstance(node, BaseModel):
+        return dict(node)
+    if isinstance(node, Mapping):
+        return node
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        return dict(enumerate(node))
+    return {}
+
+
+def _phrase(found: Sequence[ErrorDetails]) -> str:
+    """Join what is wrong with one value; several errors are the members of a union, each allowing something else."""
+    first = found[0]
+    allowed = [_ALLOWED[details["type"]](details.get("ctx", {})) for details in found if details["type"] in _ALLOWED]
+    if first["type"] == "missing":
+        return MISSING
+    if not allowed:
+        return str(first["msg"])
+    context = first.get("ctx", {})
+    names = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+    hint = nearest(first["input"], names) if isinstance(first["input"], str) else ""
+    return f"given {shorten(first['input'])}, allowed {' or '.join(dict.fromkeys(allowed))}.{hint}"
+
+
+def _refuse_field(path: Path, model: type[BaseModel], given: object) -> str:
+    names = list_fields(model, given, path[:-1])
+    hint = nearest(path[-1], names)
+    return f"unknown field {shorten(path[-1])}, allowed: {', '.join(names)}.{hint}"
+
+
+def list_fields(model: type[BaseModel], given: object, path: Path) -> list[str]:
+    """Return the fields that the record at `path` of a tree has, when the whole tree is to become a `model`."""
+    record: type[BaseModel] | None = model
+    annotation: object = model
+    for key in path:
+        given = _list_children(given).get(key)
+        if isinstance(key, str) and record is not None and key in record.model_fields:
+            field = record.model_fields[key]
+            annotation = (field.annotation, *field.metadata)
+        record = _choose_record(annotation, given)
+    return list(record.model_fields) if record else []
+
+
+def _choose_record(annotation: object, given: object) -> type[BaseModel] | None:
+    """Return the record among an annotation's members that a mapping's `name` or `type` means."""
+    records = list(_list_records(annotation))
+    tags = [given.get("name"), given.get("type")] if isinstance(given, Mapping) else []
+    for record in records:
+        fields = [record.model_fields[tag] for tag in ("name", "type") if tag in record.model_fields]
+        if any(field.default in tags for field in fields if isinstance(field.default, str)):
+            return record
+    return records[0] if len(records) == 1 else None
+
+
+def _list_records(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for member in annotation if isinstance(annotation, tuple) else get_args(annotation):
+        yield from _list_records(member)

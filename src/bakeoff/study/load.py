@@ -1,0 +1,147 @@
+"""Study files: found by path or as a shipped study's name, read, overridden, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from bakeoff.errors import Problem, StudyError, nearest
+from bakeoff.study.document import MAX_CHARACTERS, read_document
+from bakeoff.study.override import override
+from bakeoff.study.schema import Study
+
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedStudy:
+    """A study that comes with bakeoff.
+
+    Attributes:
+        name: what `bakeoff run` calls it.
+        path: its file.
+        question: what it asks.
+        header: the comment that heads it: command, cost, known result.
+    """
+
+    name: str
+    path: Path
+    question: str
+    header: str
+
+
+def list_shipped() -> tuple[ShippedStudy, ...]:
+    """Return the studies that come with bakeoff, by name."""
+    return tuple(_describe_shipped(path) for path in _list_shipped_files())
+
+
+def _list_shipped_files() -> list[Path]:
+    folder = Path(str(resources.files("bakeoff.studies")))
+    return sorted(folder.glob("*.yaml"))
+
+
+def _describe_shipped(path: Path) -> ShippedStudy:
+    text = path.read_text(encoding="utf-8")
+    header: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        header.append(line.removeprefix("#").removeprefix(" "))
+    question = str(read_document(text, path.name).fields["question"])
+    return ShippedStudy(name=path.stem, path=path, question=question, header="\n".join(header))
+
+
+def load_study(study: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Read a study file, or a shipped study, and check it.
+
+    Args:
+        study: path of a file, or the name of a shipped study.
+        overrides: PATH=VALUE each, made in this order before anything is checked.
+
+    Raises:
+        StudyError: with every problem that the file and the overrides have.
+    """
+    path = find_study(study)
+    shown = path.name if path in _list_shipped_files() else str(study)
+    document = read_document(_read_text(path, shown), shown)
+    problems = list(document.problems)
+    for text in overrides:
+        try:
+            document = override(document, text)
+        except StudyError as error:
+            problems += error.problems
+    fields = {"name": _make_name(path.stem), **document.fields}
+    try:
+        checked = Study.model_validate(fields, context={"locate": document.locate})
+    except StudyError as error:
+        problems += error.problems
+    if problems:
+        raise StudyError(_sort(problems))
+    return checked
+
+
+def _sort(problems: Sequence[Problem]) -> list[Problem]:
+    """Return problems by line, those without a line (`--set`) first."""
+
+    def line(problem: Problem) -> int:
+        tail = problem.place.rpartition(":")[2]
+        return int(tail) if tail.isdecimal() else 0
+
+    return sorted(dict.fromkeys(problems), key=line)
+
+
+def find_study(study: str | Path) -> Path:
+    """Return the file of a study: a file of this path, or the shipped study of this name.
+
+    Raises:
+        StudyError: there is neither; names the nearest of both.
+    """
+    path = Path(study)
+    if path.is_file():
+        return path
+    for shipped in _list_shipped_files():
+        if str(study) in (shipped.stem, shipped.name):
+            return shipped
+    raise StudyError([Problem(str(study), "", _explain_absence(path))])
+
+
+def _explain_absence(path: Path) -> str:
+    shipped = [file.stem for file in _list_shipped_files()]
+    if path.is_dir():
+        files = _list_files(path)
+        inside = f" It holds {', '.join(files)}." if files else ""
+        return f"a folder, not a study file.{inside}"
+    if path.exists():
+        return "not a regular file: give a study file or the name of a shipped study"
+    near = [*shipped, *(str(path.parent / name) for name in _list_files(path.parent))]
+    return f"no such file, and no shipped study of this name ({', '.join(shipped)}).{nearest(str(path), near)}"
+
+
+def _list_files(folder: Path) -> list[str]:
+    try:
+        return sorted(file.name for file in folder.iterdir() if file.suffix in SUFFIXES)[:20]
+    except OSError:
+        return []
+
+
+def _read_text(path: Path, shown: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_CHARACTERS + 1)
+    except OSError as error:
+        raise StudyError([Problem(shown, "", f"cannot be read: {error.strerror}")]) from None
+    if len(content) > MAX_CHARACTERS:
+        raise StudyError([Problem(shown, "", f"larger than a study file may be ({MAX_CHARACTERS:,} bytes)")])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise StudyError([Problem(shown, "", "not a text file (UTF-8): a study file is YAML")]) from None
+
+
+def _make_name(stem: str) -> str:
+    """Return a file's name as a study's: what a folder name should not hold becomes a hyphen."""
+    name = re.sub(r"[^A-Za-z0-9._ -]", "-", stem)[:100].strip(" ")
+    return name if re.match(r"[A-Za-z0-9]", name) else "study"

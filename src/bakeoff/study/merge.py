@@ -1,0 +1,158 @@
+"""Changes merged into a recipe, remembering where in the study each value came from.
+
+Mappings merge deeply; everything else replaces. A network, initializer or optimizer of another name replaces the one
+before it whole, so that no setting of the old one remains.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bakeoff.study.explain import Path, join_path, shorten
+
+CHOICES = ("network", "initializer", "optimizer")
+"""Recipe fields that a bare string names, and that another name replaces whole."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where in the study a value was written.
+
+    Attributes:
+        key: path of the field's name.
+        value: path of the value; differs from `key` where an axis lists values for one field.
+    """
+
+    key: Path
+    value: Path
+
+    @property
+    def axis(self) -> Path:
+        """Return the axis that wrote the value, as (section, index); nothing for the study's own fields."""
+        return self.key[:2] if self.key[0] in ("blocks", "arms") else ()
+
+    def enter(self, key: str) -> Source:
+        """Return the source of a field inside this value."""
+        return Source((*self.value, key), (*self.value, key))
+
+
+@dataclass
+class Draft:
+    """A tree under construction: `{"recipe": ..., "data": ...}`.
+
+    Attributes:
+        tree: mappings, lists and plain values.
+        sources: where each value written came from, by its path in the tree.
+        faults: writes that cannot be: where they stand, and why not.
+    """
+
+    tree: dict[str, Any] = field(default_factory=dict)
+    sources: dict[Path, Source] = field(default_factory=dict)
+    faults: list[tuple[Source, str]] = field(default_factory=list)
+
+    def copy(self) -> Draft:
+        """Return an independent copy."""
+        return Draft(copy.deepcopy(self.tree), dict(self.sources), list(self.faults))
+
+    def find_source(self, path: Path) -> tuple[Source, int] | None:
+        """Return where the value at `path`, or else the nearest one around it, came from, and that one's depth."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.sources:
+                return self.sources[path[:length]], length
+        return None
+
+    def write(self, path: Path, value: object, source: Source) -> None:
+        """Merge one value into the tree.
+
+        Args:
+            path: where it goes, beginning with `recipe` or `data`. Digits index into lists.
+            value: a plain value, a list or a mapping.
+            source: where it stands in the study.
+        """
+        if path[0] == "recipe" and len(path) == 3 and path[1] in CHOICES and path[2] == "name":
+            path, value = path[:2], value if isinstance(value, str) else {"name": value}
+        is_choice = path[0] == "recipe" and len(path) == 2 and path[1] in CHOICES
+        if is_choice and isinstance(value, str):
+            self._merge(path, {"name": value}, source, bare=True)
+        elif path == ("recipe", "network") and isinstance(value, Mapping) and "layers" in value:
+            self._merge(path, {"name": "layers", **value}, source)
+        else:
+            self._merge(path, value, source)
+
+    def _merge(self, path: Path, value: object, source: Source, bare: bool = False) -> None:
+        exact = self._make_room(path, source)
+        if exact is None:
+            return
+        if not isinstance(value, Mapping):
+            self._put(exact, copy.deepcopy(value), source)
+            return
+        if not self._can_merge(exact, value):
+            self._put(exact, {}, source)
+        self.sources[exact] = source
+        for key, part in value.items():
+            self._merge((*exact, key), part, source if bare else source.enter(key))
+
+    def _make_room(self, path: Path, source: Source) -> Path | None:
+        """Make every value above `path` one that has fields; return the path with indices as numbers."""
+        node: Any = self.tree
+        exact: list[str | int] = []
+        for position, key in enumerate(path):
+            if isinstance(node, list):
+                if not (isinstance(key, int) or key.isdecimal()) or int(key) >= len(node):
+                    allowed = f"0 to {len(node) - 1}" if node else "nothing: it is empty"
+                    self.faults.append(
+                        (source, f"no {shorten(key)} in {join_path(path[1:position])}, allowed {allowed}")
+                    )
+                    return None
+                key = int(key)
+            exact.append(key)
+            if position == len(path) - 1:
+                break
+            if not _has(node, key) or not isinstance(node[key], dict | list):
+                self._put(tuple(exact), {}, source)
+            node = node[key]
+        return tuple(exact)
+
+    def _can_merge(self, path: Path, value: Mapping[str, Any]) -> bool:
+        current = self._get(path)
+        if not isinstance(current, dict):
+            return False
+        is_choice = path[0] == "recipe" and len(path) == 2 and path[1] in CHOICES
+        return not is_choice or "name" not in value or value["name"] == current.get("name")
+
+    def _get(self, path: Path) -> Any:
+        node: Any = self.tree
+        for key in path:
+            if not _has(node, key):
+                return None
+            node = node[key]
+        return node
+
+    def _put(self, path: Path, value: object, source: Source) -> None:
+        """Set a value, and forget where the values it replaces came from."""
+        replaced = {known: self.sources[known] for known in self.sources if known[: len(path)] == path}
+        for known, earlier in replaced.items():
+            del self.sources[known]
+            is_leaf = not isinstance(self._get(known), dict)
+            if is_leaf and earlier.axis and earlier.axis != source.axis:
+                self._add_conflict(known, source, earlier)
+        self._get(path[:-1])[path[-1]] = value
+        self.sources[path] = source
+
+    def _add_conflict(self, path: Path, source: Source, earlier: Source) -> None:
+        """Record that one axis undoes what another did; once for each of the two places."""
+        reason = "two axes may not change one field"
+        if source.axis[:1] != earlier.axis[:1]:
+            reason = "an arm may not undo its block"
+        message = f"changes {join_path(path[1:])}, which {join_path(earlier.key)} changes too: {reason}"
+        if all(other != source for other, _ in self.faults):
+            self.faults.append((source, message))
+
+
+def _has(node: object, key: str | int) -> bool:
+    if isinstance(node, list):
+        return isinstance(key, int) and 0 <= key < len(node)
+    return isinstance(node, dict) and key in node

@@ -1,0 +1,146 @@
+"""`--set path.to.field=VALUE`: one value of a study changed on the command line.
+
+A path names fields and list indices, joined by dots. A key that itself has dots is found as it stands in the file:
+`blocks.0.data.name=[mnist]` where the first axis has the key `data.name`. A list given for an axis itself
+(`arms.0=[he_normal]`, `blocks.1=[lenet, modnet1]`) keeps only those of its values or named cases.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bakeoff.errors import Problem, StudyError, nearest
+from bakeoff.study.axes import TEMPLATE, is_field_axis, list_cases, make_label
+from bakeoff.study.document import Document, read_value
+from bakeoff.study.explain import Path, join_path, shorten
+from bakeoff.study.merge import CHOICES
+
+PLACE = "--set"
+
+
+def override(document: Document, text: str) -> Document:
+    """Return the document with one value changed.
+
+    Args:
+        document: what to change; it stays as it is.
+        text: PATH=VALUE, the value in YAML.
+
+    Raises:
+        StudyError: the text has another form, or the path leads nowhere.
+    """
+    path_text, separator, value_text = text.partition("=")
+    if not separator or not path_text.strip():
+        message = f"given {shorten(text)}, allowed PATH=VALUE, for example recipe.epochs=3"
+        raise StudyError([Problem(PLACE, "", message)])
+    value = _read_value(path_text, value_text)
+    fields = copy.deepcopy(document.fields)
+    path = _resolve(fields, path_text.strip().split("."), ())
+    if len(path) == 2 and path[0] in ("blocks", "arms") and not isinstance(value, Mapping):
+        return _keep(document, fields, path, value if isinstance(value, list) else [value])
+    _assign(fields, path, value)
+    places = {known: place for known, place in document.places.items() if known[: len(path)] != path}
+    return Document(fields, {**places, path: PLACE}, document.problems)
+
+
+def _read_value(path_text: str, value_text: str) -> Any:
+    try:
+        return read_value(value_text, PLACE)
+    except StudyError as error:
+        raise StudyError([Problem(PLACE, path_text, problem.message) for problem in error.problems]) from None
+
+
+def _resolve(node: Any, parts: list[str], at: Path) -> Path:
+    """Return the path that dotted parts mean: in a mapping, the longest key that is there; else a new field."""
+    if not parts:
+        return at
+    if isinstance(node, list):
+        if not parts[0].isdecimal() or int(parts[0]) >= len(node):
+            allowed = f"0 to {len(node) - 1}" if node else "nothing: the list is empty"
+            raise _refuse(at, f"no {shorten(parts[0])} here, allowed {allowed}")
+        return _resolve(node[int(parts[0])], parts[1:], (*at, int(parts[0])))
+    if isinstance(node, Mapping):
+        for length in range(len(parts), 0, -1):
+            key = ".".join(parts[:length])
+            if key in node:
+                return _resolve(node[key], parts[length:], (*at, key))
+        if len(at) == 2 and at[0] in ("blocks", "arms"):
+            raise _refuse(at, f"no {shorten('.'.join(parts))} here, allowed: {', '.join(node)}.{_hint(parts, node)}")
+    elif node is not None and not (isinstance(node, str) and at[-1] in CHOICES):
+        raise _refuse(at, f"{shorten(node)} has no fields, so no {shorten('.'.join(parts))}")
+    return (*at, *parts)
+
+
+def _hint(parts: list[str], node: Mapping[str, Any]) -> str:
+    return nearest(".".join(parts), node) or nearest(parts[0], node)
+
+
+def _refuse(at: Path, message: str) -> StudyError:
+    return StudyError([Problem(PLACE, join_path(at), message)])
+
+
+def _assign(fields: dict[str, Any], path: Path, value: Any) -> None:
+    node: Any = fields
+    for key in path[:-1]:
+        if isinstance(node, dict) and not isinstance(node.get(key), dict | list):
+            # A bare name (`optimizer: adam`) is spelled out, to hold the new field beside it.
+            node[key] = {"name": node[key]} if isinstance(node.get(key), str) else {}
+        node = node[key]
+    if path[-1] == "name" and len(path) > 1 and path[-2] in CHOICES and node.get("name") != value:
+        node.clear()  # the settings of another network, initializer or optimizer do not fit this one
+    node[path[-1]] = value
+
+
+def _keep(document: Document, fields: dict[str, Any], path: Path, wanted: list[Any]) -> Document:
+    """Cut an axis down to some of its values or named cases."""
+    axis = fields[str(path[0])][path[1]]
+    if not isinstance(axis, dict) or not axis:
+        raise _refuse(path, f"given {shorten(axis)}, allowed a mapping")
+    ((name, values),) = axis.items() if is_field_axis(axis) else (("", list_cases(axis)),)
+    labels = [make_label(value) for value in values]
+    chosen = [make_label(value) for value in wanted]
+    for label in chosen:
+        if label not in labels:
+            raise _refuse(path, f"no {shorten(label)} here, allowed: {', '.join(labels)}.{nearest(label, labels)}")
+    if not chosen:
+        raise _refuse(path, f"an empty list, allowed some of: {', '.join(labels)}")
+    if name:
+        axis[name] = [value for value, label in zip(values, labels, strict=True) if label in chosen]
+        return replace(document, fields=fields, places=_forget_items(document.places, (*path, name)))
+    kept = {case: changes for case, changes in axis.items() if case in chosen}
+    templates = _rename_templates(axis, kept)
+    fields[str(path[0])][path[1]] = {
+        templates.get(case, case): _rename_base(axis[case], templates) for case in axis if case in {**kept, **templates}
+    }
+    moved = {(*path, templates[case]): (*path, case) for case in templates}
+    places = {new: document.locate(old) for new, old in moved.items()}
+    return replace(document, fields=fields, places={**document.places, **places})
+
+
+def _forget_items(places: Mapping[Path, str], path: Path) -> dict[Path, str]:
+    """Drop the places of a list's items, whose indices have changed; they stand where their list stands."""
+    return {known: place for known, place in places.items() if known[: len(path)] != path or known == path}
+
+
+def _rename_templates(axis: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, str]:
+    """Return new names, as templates, for the cases that are not kept but that kept ones build on."""
+    templates: dict[str, str] = {}
+    waiting = list(kept)
+    while waiting:
+        changes = axis[waiting.pop()]
+        base = changes.get("from") if isinstance(changes, Mapping) else None
+        if isinstance(base, str) and base in axis and base not in kept and base not in templates:
+            waiting.append(base)
+            name = base if base.startswith(TEMPLATE) else TEMPLATE + base
+            while name != base and name in axis:
+                name = TEMPLATE + name
+            templates[base] = name
+    return templates
+
+
+def _rename_base(changes: Any, templates: Mapping[str, str]) -> Any:
+    if isinstance(changes, Mapping) and changes.get("from") in templates:
+        return {**changes, "from": templates[changes["from"]]}
+    return changes

@@ -1,0 +1,153 @@
+"""What a study comes to: its blocks, its arms, and every trial."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bakeoff.study.combine import combine
+from bakeoff.study.schema import Study
+from bakeoff.study.settings import DataSettings
+from bakeoff.training.recipe import Recipe
+
+TRIAL_ID_CHARACTERS = 24
+"""Hexadecimal characters of a trial's id: 96 bits, so that a billion trials collide with probability 1e-11."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A setting in which all arms are compared: its label, and the images it uses."""
+
+    label: str
+    data: DataSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTrial:
+    """One arm in one block, to be trained once.
+
+    Attributes:
+        block: the block's label.
+        arm: the arm's label.
+        replicate: 0 to the number of replicates - 1.
+        seed: draws split, order, augmentation and first weights; the same for all arms and blocks of a replicate.
+        recipe: every choice that makes the training run, defaults included.
+        data: which images, and the share kept for validation.
+    """
+
+    block: str
+    arm: str
+    replicate: int
+    seed: int
+    recipe: Recipe
+    data: DataSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A study's blocks, arms and trials.
+
+    Attributes:
+        study: what was planned.
+        blocks: in the order of the study.
+        arms: labels, in the order of the study.
+        trials: block by block, replicate by replicate, arm by arm.
+        notes: what is allowed but should be known, a sentence each.
+    """
+
+    study: Study
+    blocks: tuple[Block, ...]
+    arms: tuple[str, ...]
+    trials: tuple[PlannedTrial, ...]
+    notes: tuple[str, ...] = ()
+
+
+def expand(study: Study) -> Plan:
+    """Plan a study: every combination of block, replicate and arm is a trial."""
+    combined = combine(_dump_data(study), study.recipe, study.blocks, study.arms)
+    blocks = {
+        combination.block: Block(label=combination.block, data=combination.data)
+        for combination in combined.combinations
+    }
+    arms = tuple(dict.fromkeys(combination.arm for combination in combined.combinations))
+    by_block = {label: [found for found in combined.combinations if found.block == label] for label in blocks}
+    trials = tuple(
+        PlannedTrial(
+            block=label,
+            arm=combination.arm,
+            replicate=replicate,
+            seed=derive_seed(study.seed, replicate),
+            recipe=combination.recipe,
+            data=combination.data,
+        )
+        for label in blocks
+        for replicate in range(study.replicates)
+        for combination in by_block[label]
+    )
+    return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=tuple(combined.notes))
+
+
+def _dump_data(study: Study) -> dict[str, Any]:
+    return study.data.model_dump(exclude_unset=True)
+
+
+def derive_seed(seed: int, replicate: int) -> int:
+    """Return a replicate's seed, from 0 to 2**48 - 1: the head of SHA-256 over the study's seed and the replicate.
+
+    Args:
+        seed: the study's seed, >= 0.
+        replicate: 0 and up.
+    """
+    digest = hashlib.sha256(f"replicate {replicate} of seed {seed}".encode()).digest()
+    return int.from_bytes(digest[:6], "big")
+
+
+def trial_content(
+    planned: PlannedTrial, *, fingerprint: str, numeric: str, engine_version: str, fold: int | None = None
+) -> dict[str, Any]:
+    """Return all that determines a trial's result, as plain values.
+
+    Labels, the replicate's number and the dataset's name are left out: they determine nothing.
+
+    Args:
+        planned: the trial.
+        fingerprint: of the decoded images, labels and class names.
+        numeric: what the arithmetic runs in, decided (`float32` or `bfloat16`).
+        engine_version: changes whenever the engine computes something else from the same recipe.
+        fold: the fold left out, where the study has folds.
+    """
+    return {
+        "recipe": planned.recipe.model_dump(mode="json"),
+        "data": {"fingerprint": fingerprint, "validation": planned.data.validation},
+        "seed": planned.seed,
+        "fold": fold,
+        "numeric": numeric,
+        "engine": engine_version,
+    }
+
+
+def trial_id(content: Mapping[str, Any]) -> str:
+    """Return the id of a trial: the head of SHA-256 over its content as canonical JSON."""
+    return _hash(content)[:TRIAL_ID_CHARACTERS]
+
+
+def study_id(study: Study) -> str:
+    """Return the identity of what a study asks: SHA-256 (64 hexadecimal characters) over all but name and published.
+
+    Two ways to write the same study have the same identity: recipes are compared as planned, defaults included.
+    """
+    combined = combine(_dump_data(study), study.recipe, study.blocks, study.arms)
+    content = study.model_dump(mode="json", include={"question", "replicates", "seed", "numeric", "decide"})
+    content["combinations"] = [
+        [found.block, found.arm, found.data.model_dump(mode="json"), found.recipe.model_dump(mode="json")]
+        for found in combined.combinations
+    ]
+    return _hash(content)
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,146 @@
+"""A study: one question, as a record. The same in a file and in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from bakeoff.errors import Problem, StudyError
+from bakeoff.networks.choices import Record
+from bakeoff.study.axes import Fault
+from bakeoff.study.combine import combine
+from bakeoff.study.explain import Path, explain, join_path, shorten
+from bakeoff.study.settings import DataSettings, Decide, NumericMode, Published
+from bakeoff.training.recipe import Recipe
+
+MAX_REPLICATES = 1_000
+MAX_TRIALS = 100_000
+MAX_PROBLEMS = 50
+"""Problems that one answer lists; past that they repeat themselves."""
+
+MAX_DEPTH = 40
+"""Levels of mappings and lists inside each other."""
+
+Locate: TypeAlias = Callable[[Path], str]
+"""Tells the place (`file:line`) of a path in a study."""
+
+
+def make_plain(value: object, depth: int = 0) -> Any:
+    """Return a value as a study file would hold it: mappings, lists, text, numbers, true, false, null.
+
+    Raises:
+        PydanticCustomError: the value holds something that no study file can hold, or is nested too deeply.
+    """
+    if depth > MAX_DEPTH:
+        raise PydanticCustomError("too_deep", "nested deeper than {levels} levels", {"levels": MAX_DEPTH})
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, BaseModel):
+        return make_plain(value.model_dump(), depth)
+    if isinstance(value, Mapping):
+        return {str(key): make_plain(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [make_plain(part, depth + 1) for part in value]
+    message = f"given {shorten(value)}, allowed what a study file can hold: text, numbers, lists, mappings"
+    raise PydanticCustomError("not_plain", "{message}", {"message": message})
+
+
+Fields: TypeAlias = Annotated[dict[str, Any], BeforeValidator(make_plain)]
+
+
+class Study(Record):
+    """One question: what is the same for all arms, what varies, and what decides.
+
+    `Study(...)` and reading a file raise the same error, `StudyError`, with every problem found; a study that exists
+    can be planned. Field by field it is what a study file holds, and `recipe`, `blocks` and `arms` are plain mappings
+    and lists (records such as `Adam(learning_rate=0.1)` become plain).
+    """
+
+    question: str = Field(min_length=1, max_length=2_000, description="What the study asks, in a sentence.")
+    name: str = Field(
+        default="study",
+        max_length=100,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$",
+        description="What commands and folders call it; a file's name without its suffix, by default.",
+    )
+    data: DataSettings = Field(default=DataSettings(), description="The images, the same for all arms of a block.")
+    recipe: Fields = Field(default={}, description="What all arms share, where blocks and arms change nothing.")
+    blocks: tuple[Fields, ...] = Field(
+        default=(), description="Axes whose combinations are the settings in which all arms are compared again."
+    )
+    arms: tuple[Fields, ...] = Field(description="Axes whose combinations are the recipes under comparison.")
+    replicates: int = Field(
+        default=5, strict=True, ge=1, le=MAX_REPLICATES, description="Repetitions, each with its own seed."
+    )
+    seed: int = Field(
+        default=0, strict=True, ge=0, lt=2**63, description="What every replicate's seed is derived from."
+    )
+    numeric: NumericMode = Field(
+        default="auto", description="What the arithmetic runs in; auto: the fastest that agrees with float32."
+    )
+    decide: Decide = Field(default=Decide(), description="What decides between two arms.")
+    published: Published | None = Field(default=None, description="What others found.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, value: Any, handler: ModelWrapValidatorHandler[Study], info: ValidationInfo) -> Study:
+        if isinstance(value, Study):
+            return value
+        locate: Locate = info.context["locate"] if info.context else lambda path: ""
+        study, faults = None, []
+        try:
+            study = handler(value)
+        except ValidationError as error:
+            faults = [(path, _redirect(path, message)) for path, message, _ in explain(error, cls, value)]
+        faults += _find_faults(value, {path[0] for path, _ in faults if path})
+        if faults or study is None:
+            raise StudyError(_make_problems(faults, locate))
+        return study
+
+
+def _redirect(path: Path, message: str) -> str:
+    """Send a field of the recipe that stands beside the recipe to its place."""
+    if len(path) == 1 and path[0] in Recipe.model_fields:
+        return f"unknown field {shorten(path[0])} here: it belongs to recipe. Did you mean 'recipe.{path[0]}'?"
+    return message
+
+
+def _find_faults(value: object, broken: set[str | int]) -> list[Fault]:
+    """Look for what only the combinations of blocks and arms show; what is no mapping or list is left out of it."""
+    fields = value if isinstance(value, Mapping) else {}
+    parts = {name: fields[name] for name in ("data", "recipe", "blocks", "arms") if name in fields}
+    usable = {name: make_plain(part) for name, part in parts.items() if name == "data" or name not in broken}
+    if "arms" not in usable:
+        return []
+    data = usable.get("data", {})
+    combined = combine(
+        data if isinstance(data, dict) else {},
+        usable.get("recipe", {}),
+        usable.get("blocks", []),
+        usable["arms"],
+        partial=usable.keys() != parts.keys(),
+    )
+    replicates = fields.get("replicates", 1)
+    num_trials = len(combined.combinations) * (replicates if isinstance(replicates, int) else 1)
+    if num_trials > MAX_TRIALS and "replicates" not in broken:
+        combined.faults.append((("replicates",), f"{num_trials:,} trials, allowed {MAX_TRIALS:,}"))
+    return combined.faults
+
+
+def _make_problems(faults: Sequence[tuple[Path, str]], locate: Locate) -> list[Problem]:
+    problems = [Problem(locate(path), join_path(path), message) for path, message in dict.fromkeys(faults)]
+    if len(problems) > MAX_PROBLEMS:
+        rest = len(problems) - MAX_PROBLEMS
+        problems = [*problems[:MAX_PROBLEMS], Problem("", "", f"and {rest} more")]
+    return problems

@@ -1,0 +1,223 @@
+"""The optimizers, as records without torch. To add one: a settings class, an entry in OPTIMIZERS, its class below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bakeoff.networks.choices import Record, spell_out
+
+LearningRate: TypeAlias = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+"""A step size above 0."""
+
+Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+"""A number from 0."""
+
+Share: TypeAlias = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+"""How much of its past a running mean keeps: from 0 up to, not including, 1."""
+
+Switch: TypeAlias = Annotated[bool, Field(strict=True)]
+"""True or false; 1 is neither."""
+
+_RATE = "Step size."
+_DECAY = "Pull of the weights towards zero, added to the gradient (L2)."
+_EPSILON = "Added to the divisor, so that it is never zero."
+
+
+class SGD(Record):
+    """Stochastic gradient descent."""
+
+    torch_name: ClassVar[str] = "SGD"
+
+    name: Literal["sgd"] = "sgd"
+    learning_rate: LearningRate = Field(default=0.01, description=_RATE)
+    momentum: Share = Field(default=0.0, description="Share of the step before that is taken again.")
+    nesterov: Switch = Field(default=False, description="Look ahead by the momentum; needs a momentum above 0.")
+    weight_decay: Amount = Field(default=0.0, description=_DECAY)
+
+    @model_validator(mode="after")
+    def _require_momentum(self) -> SGD:
+        if self.nesterov and self.momentum == 0:
+            raise PydanticCustomError("nesterov", "nesterov needs a momentum above 0")
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `torch.optim.SGD`."""
+        return {
+            "lr": self.learning_rate,
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "weight_decay": self.weight_decay,
+        }
+
+
+class Adam(Record):
+    """Adam: steps scaled by running means of the gradient and of its square."""
+
+    torch_name: ClassVar[str] = "Adam"
+
+    name: Literal["adam"] = "adam"
+    learning_rate: LearningRate = Field(default=0.001, description=_RATE)
+    beta1: Share = Field(default=0.9, description="Share of its past that the mean gradient keeps.")
+    beta2: Share = Field(default=0.999, description="Share of its past that the mean squared gradient keeps.")
+    epsilon: Amount = Field(default=1e-8, description=_EPSILON)
+    weight_decay: Amount = Field(default=0.0, description=_DECAY)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `torch.optim.Adam`."""
+        return {
+            "lr": self.learning_rate,
+            "betas": (self.beta1, self.beta2),
+            "eps": self.epsilon,
+            "weight_decay": self.weight_decay,
+        }
+
+
+class AdamW(Record):
+    """Adam whose weight decay stands apart from the gradient and its scaling."""
+
+    torch_name: ClassVar[str] = "AdamW"
+
+    name: Literal["adamw"] = "adamw"
+    learning_rate: LearningRate = Field(default=0.001, description=_RATE)
+    beta1: Share = Field(default=0.9, description="Share of its past that the mean gradient keeps.")
+    beta2: Share = Field(default=0.999, description="Share of its past that the mean squared gradient keeps.")
+    epsilon: Amount = Field(default=1e-8, description=_EPSILON)
+    weight_decay: Amount = Field(default=0.01, description="Share of the weights, times step size, lost each step.")
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `torch.optim.AdamW`."""
+        return {
+            "lr": self.learning_rate,
+            "betas": (self.beta1, self.beta2),
+            "eps": self.epsilon,
+            "weight_decay": self.weight_decay,
+        }
+
+
+class RMSprop(Record):
+    """RMSprop: steps scaled by a running root mean square of the gradient."""
+
+    torch_name: ClassVar[str] = "RMSprop"
+
+    name: Literal["rmsprop"] = "rmsprop"
+    learning_rate: LearningRate = Field(default=0.01, description=_RATE)
+    smoothing: Share = Field(default=0.99, description="Share of its past that the mean squared gradient keeps.")
+    momentum: Share = Field(default=0.0, description="Share of the step before that is taken again.")
+    centered: Switch = Field(default=False, description="Scale by the gradient's running sd instead.")
+    epsilon: Amount = Field(default=1e-8, description=_EPSILON)
+    weight_decay: Amount = Field(default=0.0, description=_DECAY)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `torch.optim.RMSprop`."""
+        return {
+            "lr": self.learning_rate,
+            "alpha": self.smoothing,
+            "momentum": self.momentum,
+            "centered": self.centered,
+            "eps": self.epsilon,
+            "weight_decay": self.weight_decay,
+        }
+
+
+class Adagrad(Record):
+    """Adagrad: steps scaled by the root of the sum of all squared gradients so far."""
+
+    torch_name: ClassVar[str] = "Adagrad"
+
+    name: Literal["adagrad"] = "adagrad"
+    learning_rate: LearningRate = Field(default=0.01, description=_RATE)
+    learning_rate_decay: Amount = Field(default=0.0, description="Step t has the step size / (1 + (t - 1) * this).")
+    initial_accumulator: Amount = Field(default=0.0, description="What the sum of squares starts from.")
+    epsilon: Amount = Field(default=1e-10, description=_EPSILON)
+    weight_decay: Amount = Field(default=0.0, description=_DECAY)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `torch.optim.Adagrad`."""
+        return {
+            "lr": self.learning_rate,
+            "lr_decay": self.learning_rate_decay,
+            "initial_accumulator_value": self.initial_accumulator,
+            "eps": self.epsilon,
+            "weight_decay": self.weight_decay,
+        }
+
+
+AnyOptimizer: TypeAlias = SGD | Adam | AdamW | RMSprop | Adagrad
+
+
+@dataclass(frozen=True)
+class OptimizerRecord:
+    """One optimizer that a study can name.
+
+    Attributes:
+        name: as written in a study file.
+        summary: what it does, in one line.
+        source: where it was published.
+        settings: the record that holds its settings; its `torch_name` is the class in `torch.optim`.
+    """
+
+    name: str
+    summary: str
+    source: str
+    settings: type[AnyOptimizer]
+
+
+OPTIMIZERS: tuple[OptimizerRecord, ...] = (
+    OptimizerRecord(
+        "sgd",
+        "plain steps along the gradient, with momentum or Nesterov's momentum if wanted",
+        "Robbins and Monro (1951); Sutskever, Martens, Dahl and Hinton (2013) for the momentum",
+        SGD,
+    ),
+    OptimizerRecord(
+        "adam",
+        "steps scaled by running means of the gradient and of its square",
+        "Kingma and Ba (2015), Adam: a method for stochastic optimization",
+        Adam,
+    ),
+    OptimizerRecord(
+        "adamw",
+        "adam with decoupled weight decay",
+        "Loshchilov and Hutter (2019), Decoupled weight decay regularization",
+        AdamW,
+    ),
+    OptimizerRecord(
+        "rmsprop",
+        "steps scaled by a running root mean square of the gradient",
+        "Tieleman and Hinton (2012), Neural networks for machine learning, lecture 6.5",
+        RMSprop,
+    ),
+    OptimizerRecord(
+        "adagrad",
+        "steps that shrink with the sum of all squared gradients",
+        "Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning",
+        Adagrad,
+    ),
+)
+
+OPTIMIZER_NAMES: tuple[str, ...] = tuple(record.name for record in OPTIMIZERS)
+
+DEFAULT_OPTIMIZER = "adam"
+
+_Tagged: TypeAlias = Annotated[AnyOptimizer, Field(discriminator="name")]
+
+
+def _spell_out_optimizer(value: object) -> object:
+    if isinstance(value, Mapping) and "name" not in value:
+        return {"name": DEFAULT_OPTIMIZER, **value}
+    return spell_out(value, kind="optimizer", allowed=OPTIMIZER_NAMES)
+
+
+OptimizerChoice: TypeAlias = Annotated[
+    _Tagged,
+    BeforeValidator(
+        _spell_out_optimizer,
+        json_schema_input_type=Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] | _Tagged,
+    ),
+]
+"""An optimizer in a recipe: a bare name, a mapping of a name and settings (no name: Adam), or one of the records."""

@@ -1,0 +1,43 @@
+"""Early stopping: when a trial has stopped improving on the validation split. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bakeoff.training.recipe import EarlyStopping
+
+
+@dataclass
+class Stopper:
+    """Watches one trial's validation metric, as Keras' EarlyStopping does.
+
+    Attributes:
+        rule: what to watch and for how long; None: never stop early, keep the last weights.
+        best_epoch: the epoch whose weights are to be kept, counted from 1; 0 before the first.
+        best: the watched metric at `best_epoch`.
+        waited: epochs since the last improvement.
+    """
+
+    rule: EarlyStopping | None
+    best_epoch: int = 0
+    best: float = float("nan")
+    waited: int = 0
+
+    def observe(self, epoch: int, validation: Mapping[str, float]) -> bool:
+        """Take in the metrics after `epoch`; return whether these weights are the ones to keep so far."""
+        if self.rule is None:
+            self.best_epoch = epoch
+            return True
+        value = validation[self.rule.monitor]
+        improvement = self.best - value if self.rule.monitor == "loss" else value - self.best
+        if self.best_epoch == 0 or improvement > self.rule.min_delta:
+            self.best_epoch, self.best, self.waited = epoch, value, 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience has run out."""
+        return self.rule is not None and self.waited >= self.rule.patience

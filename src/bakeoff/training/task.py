@@ -1,0 +1,176 @@
+"""What a worker is handed and what it reports: plain records that travel between processes. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bakeoff.training.recipe import Recipe
+
+ENGINE_VERSION = 1
+"""Part of every trial's identity. Raise it when a change alters what training computes beyond rounding."""
+
+Numeric = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataView:
+    """The images a cohort sees, and how they are split.
+
+    Attributes:
+        name: the data set's registered name.
+        validation: share of the training images held out, 0 < validation < 1.
+        fingerprint: hash of the decoded training images; a worker that finds others refuses them.
+        seed: the replicate's seed; it draws split, order, initial weights and dropout.
+    """
+
+    name: str
+    validation: float
+    fingerprint: str
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One trial of a cohort."""
+
+    trial_id: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortTask:
+    """Trials to train fused: they share images, batches and network shape.
+
+    Attributes:
+        cohort_id: names the checkpoint; a function of the members planned together.
+        label: for people: block and replicate.
+        finished: trial ids that the ledger already holds; never trained again, even where a checkpoint has them.
+        resume_from: the cohort whose checkpoint to go on from where this one has none of its own.
+    """
+
+    cohort_id: str
+    label: str
+    members: tuple[Member, ...]
+    data: DataView
+    numeric: Numeric
+    finished: frozenset[str] = frozenset()
+    resume_from: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamTask:
+    """Finished trials of one cohort to be evaluated once on the test split."""
+
+    exam_id: str
+    label: str
+    members: tuple[Member, ...]
+    data: DataView
+    numeric: Numeric
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeTask:
+    """A few steps of real training in each numeric mode, to choose one."""
+
+    probe_id: str
+    label: str
+    members: tuple[Member, ...]
+    data: DataView
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochDone:
+    """One trial finished one epoch, and the epoch is safe on disk.
+
+    Attributes:
+        epoch: counted from 1.
+        train: loss (nats) and accuracy averaged over the epoch's own steps, as the weights moved.
+        validation: metrics on the validation split after the epoch.
+        seconds: wall time of the epoch for the whole cohort, its evaluation included.
+        images_per_second: model-images trained per second by the whole cohort in this epoch's training steps.
+        replayed: read back from a checkpoint, not trained just now.
+    """
+
+    trial_id: str
+    epoch: int
+    train: Mapping[str, float]
+    validation: Mapping[str, float]
+    seconds: float
+    images_per_second: float
+    replayed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialDone:
+    """One trial is trained, its weights and validation predictions are on disk.
+
+    Attributes:
+        best_epoch: the epoch whose weights were kept.
+        stop: why training ended.
+        metrics: split -> metric -> value, of the kept weights, on train and validation.
+    """
+
+    trial_id: str
+    num_epochs: int
+    best_epoch: int
+    stop: Literal["epochs", "early_stopping"]
+    seconds: float
+    num_parameters: int
+    metrics: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFailed:
+    """One trial cannot be finished.
+
+    Attributes:
+        diverged: its own numbers left the finite range. That is the trial's result: it is never tried again.
+    """
+
+    trial_id: str
+    reason: str
+    diverged: bool
+    num_epochs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamDone:
+    """One trial was evaluated on the test split; its predictions are on disk."""
+
+    trial_id: str
+    metrics: Mapping[str, float]
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeDone:
+    """What the probe measured: seconds per step in each mode, and whether the fast one agrees with float32.
+
+    Attributes:
+        relative_difference: worst member's relative distance of the bfloat16 gradient to the float32 one.
+    """
+
+    probe_id: str
+    seconds_per_step: Mapping[str, float]
+    relative_difference: float
+    agrees: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDone:
+    """Everything a task was to do is done and reported."""
+
+    task_id: str
+
+
+Event = EpochDone | TrialDone | TrialFailed | ExamDone | ProbeDone | TaskDone
+Task = CohortTask | ExamTask | ProbeTask
+
+
+def task_id(task: Task) -> str:
+    """Return the id under which a task is tracked."""
+    if isinstance(task, CohortTask):
+        return task.cohort_id
+    return task.exam_id if isinstance(task, ExamTask) else task.probe_id

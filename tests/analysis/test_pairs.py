@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bakeoff.analysis.pairs import compare_pair, still_needed
+
+A = [0.971, 0.975, 0.969, 0.973, 0.978]
+B = [0.968, 0.973, 0.970, 0.966, 0.974]
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 20])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_t_statistics_agree_with_scipy(n: int, confidence: float) -> None:
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(0.90, 0.02, n), rng.normal(0.89, 0.02, n)
+    found, expected = compare_pair(a, b, confidence=confidence), stats.ttest_rel(a, b)
+    assert found.n == n
+    assert found.difference == pytest.approx(np.mean(a) - np.mean(b))
+    assert found.sd == pytest.approx(np.std(a - b, ddof=1))
+    assert found.p == pytest.approx(expected.pvalue)
+    assert found.interval == pytest.approx(tuple(expected.confidence_interval(confidence)))
+    assert found.effect_size == pytest.approx(expected.statistic / math.sqrt(n))
+    assert found.correlation == (pytest.approx(stats.pearsonr(a, b).statistic) if n > 2 else None)
+
+
+@pytest.mark.parametrize("margin", [0.001, 0.004, 0.02])
+def test_equivalence_is_the_larger_of_two_one_sided_tests(margin: float) -> None:
+    differences = np.subtract(A, B)
+    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
+    assert compare_pair(A, B, margin=margin).p_equivalence == pytest.approx(max(above, below))
+    assert compare_pair(B, A, margin=margin).p_equivalence == pytest.approx(max(above, below))
+
+
+def test_by_hand() -> None:
+    found = compare_pair([3.0, 5.0, 7.0], [2.0, 3.0, 4.0])
+    assert (found.difference, found.sd, found.effect_size) == (2.0, 1.0, 2.0)
+    # t = 2 / (1 / sqrt 3), 2 degrees of freedom, where the distribution function is 1/2 + t / (2 sqrt(2 + t^2)).
+    t = 2 * math.sqrt(3)
+    assert found.p == pytest.approx(1 - t / math.sqrt(2 + t * t))
+    assert found.correlation == pytest.approx(1.0)
+
+
+def test_no_margin_means_no_equivalence() -> None:
+    assert compare_pair(A, B).p_equivalence is None
+
+
+def test_no_replicates_and_one_replicate_have_stated_answers() -> None:
+    nothing, single = compare_pair([], [], margin=0.1), compare_pair([0.9], [0.8], margin=0.1)
+    assert (nothing.n, nothing.difference) == (0, None)
+    assert (single.n, single.difference) == (1, pytest.approx(0.1))
+    for found in (nothing, single):
+        assert found.sd is found.interval is found.p is found.p_equivalence is found.effect_size is None
+        assert found.replicates_needed is None
+
+
+def test_equal_values_are_equal() -> None:
+    found = compare_pair(A, A, margin=0.002)
+    assert (found.difference, found.sd, found.interval) == (0.0, 0.0, (0.0, 0.0))
+    assert (found.p, found.p_equivalence, found.effect_size) == (1.0, 0.0, 0.0)
+    assert found.exact
+    assert found.replicates_needed is None
+
+
+def test_identical_differences_fall_back_on_the_sign_flip_test() -> None:
+    # 0.1 + 0.2 style rounding must not pass for spread.
+    a = [0.1, 0.3, 0.7]
+    found = compare_pair([value + 0.2 for value in a], a, margin=0.5)
+    assert (found.p, found.p_equivalence) == (0.25, 0.125)
+    assert found.sd == 0
+    assert found.interval is found.effect_size is found.replicates_needed is None
+    assert compare_pair([value + 0.2 for value in a], a, margin=0.1).p_equivalence == 1.0
+
+
+def test_constant_arm_has_no_correlation() -> None:
+    found = compare_pair([0.5, 0.5, 0.5], [0.4, 0.45, 0.5])
+    assert found.correlation is None
+    assert found.p is not None
+
+
+def test_replicates_needed_counts_from_those_present() -> None:
+    # Unit spread and a difference of half of it: 34 pairs in all (G*Power, two-sided 5%, 80% power).
+    differences = stats.zscore(np.arange(10.0), ddof=1) + 0.5
+    found = compare_pair(differences, np.zeros(10))
+    assert found.replicates_needed == 34 - 10
+    assert (still_needed(found, num_pairs=36) or 0) > 24
+
+
+def test_inside_the_margin_replicates_needed_counts_towards_equivalence() -> None:
+    differences = stats.zscore(np.arange(10.0), ddof=1) + 0.1
+    towards_difference = compare_pair(differences, np.zeros(10)).replicates_needed
+    towards_equivalence = compare_pair(differences, np.zeros(10), margin=1.0).replicates_needed
+    assert towards_difference is not None
+    assert towards_equivalence is not None
+    assert towards_equivalence < towards_difference
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "options"),
+    [
+        ([1.0], [1.0, 2.0], {}),
+        ([math.nan, 1.0], [1.0, 2.0], {}),
+        ([1.0, 2.0], [1.0, 2.5], {"margin": 0.0}),
+        ([1.0, 2.0], [1.0, 2.5], {"margin": math.inf}),
+        ([1.0, 2.0], [1.0, 2.5], {"confidence": 1.0}),
+    ],
+)
+def test_impossible_input_is_refused(a: list[float], b: list[float], options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        compare_pair(a, b, **options)  # type: ignore[arg-type]
+
+
+VALUES = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@given(st.lists(st.tuples(VALUES, VALUES), max_size=6))
+def test_any_finite_values_give_finite_mirrored_answers(pairs: list[tuple[float, float]]) -> None:
+    a, b = [x for x, _ in pairs], [y for _, y in pairs]
+    there, back = compare_pair(a, b, margin=0.5), compare_pair(b, a, margin=0.5)
+    numbers = [there.difference, there.sd, there.p, there.p_equivalence, there.effect_size, *(there.interval or ())]
+    assert all(number is None or math.isfinite(number) for number in numbers)
+    assert (there.p, there.p_equivalence, there.sd) == (back.p, back.p_equivalence, back.sd)
+    assert there.difference == (None if back.difference is None else -back.difference)

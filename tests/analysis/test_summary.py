@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from bakeoff.analysis.metrics import MetricError
+from bakeoff.analysis.pairs import compare_pair
+from bakeoff.analysis.summary import Summary, TrialResult, summarise
+
+GOOD, FAIR, POOR = [0.980, 0.978, 0.981, 0.979], [0.970, 0.969, 0.970, 0.970], [0.930, 0.927, 0.932, 0.928]
+
+
+def make_trial(arm: str, replicate: int, score: float | None, block: str = "digits", test: bool = True) -> TrialResult:
+    metrics = {}
+    if score is not None:
+        metrics = {"train": {"accuracy": score + 0.01, "loss": 1 - score}}
+        metrics["validation"] = {"accuracy": score - 0.001, "loss": 1.1 - score}
+        if test:
+            metrics["test"] = {"accuracy": score, "loss": 1.2 - score}
+    return TrialResult(
+        trial_id=f"{block}-{arm}-{replicate}",
+        block=block,
+        arm=arm,
+        replicate=replicate,
+        state="failed" if score is None else "done",
+        reason="loss became NaN" if score is None else "",
+        metrics=metrics,
+        epochs_trained=10 + replicate,
+        best_epoch=9,
+        seconds=2.0,
+    )
+
+
+def make_results(scores: Mapping[str, Sequence[float | None]], **options: object) -> list[TrialResult]:
+    return [
+        make_trial(arm, replicate, value, **options)  # type: ignore[arg-type]
+        for arm, values in scores.items()
+        for replicate, value in enumerate(values)
+    ]
+
+
+def summarise_one(scores: Mapping[str, Sequence[float | None]], **options: object) -> Summary:
+    return summarise(make_results(scores), blocks=["digits"], arms=list(scores), **options)  # type: ignore[arg-type]
+
+
+def test_means_and_spreads_by_hand() -> None:
+    arm = summarise_one({"a": [0.1, 0.2, 0.3]}).arms[0]
+    assert (arm.replicates, arm.failed) == (3, 0)
+    assert arm.test["accuracy"].mean == pytest.approx(0.2)
+    assert arm.test["accuracy"].sd == pytest.approx(0.1)
+    assert arm.train["loss"].mean == pytest.approx(0.8)
+    assert arm.epochs is not None
+    assert arm.epochs.mean == 11
+    assert arm.scores == {0: 0.1, 1: 0.2, 2: 0.3}
+
+
+def test_single_replicate_has_no_spread_and_no_verdict() -> None:
+    summary = summarise_one({"a": [0.9], "b": [0.8]})
+    assert summary.arms[0].test["accuracy"].sd is None
+    assert summary.verdicts[0].verdict == "inconclusive"
+    assert "under 3 replicates" in summary.verdicts[0].reason
+    assert "no verdict under 3 replicates" in summary.answers[0].sentence
+
+
+def test_every_pair_of_a_block_gets_a_verdict_in_declared_order() -> None:
+    summary = summarise_one({"poor": POOR, "good": GOOD, "fair": FAIR})
+    assert [(v.a, v.b) for v in summary.verdicts] == [("poor", "good"), ("poor", "fair"), ("good", "fair")]
+    assert [v.verdict for v in summary.verdicts] == ["worse", "worse", "better"]
+    alone = compare_pair(POOR, GOOD)
+    assert summary.verdicts[0].difference == pytest.approx(alone.difference)
+    assert summary.verdicts[0].p == pytest.approx(alone.p)
+
+
+def test_lower_loss_wins() -> None:
+    summary = summarise_one({"poor": POOR, "good": GOOD}, metric="loss")
+    assert summary.answers[0].best == "good"
+    assert summary.verdicts[0].verdict == "worse"
+    assert summary.verdicts[0].difference == pytest.approx(0.05025)
+
+
+def test_verdicts_use_the_test_split_only_when_all_were_examined() -> None:
+    scores = {"a": GOOD, "b": FAIR}
+    assert summarise_one(scores).split == "test"
+    partly = [*make_results(scores)[:-1], make_trial("b", 3, 0.970, test=False)]
+    summary = summarise(partly, blocks=["digits"], arms=["a", "b"])
+    assert summary.split == summary.verdicts[0].split == "validation"
+    assert "validation accuracy" in summary.answers[0].sentence
+    assert summary.answers[0].score is not None
+    assert summary.answers[0].score.mean == pytest.approx(0.9785)
+
+
+def test_pairs_use_the_replicates_both_have() -> None:
+    summary = summarise_one({"a": [0.98, None, 0.97, 0.99, 0.98], "b": [0.96, 0.10, 0.95, None, 0.97]})
+    verdict = summary.verdicts[0]
+    assert verdict.replicates == 3
+    assert verdict.difference == pytest.approx((0.02 + 0.02 + 0.01) / 3)
+    assert [arm.failed for arm in summary.arms] == [1, 1]
+    assert "2 trials failed" in summary.answers[0].sentence
+
+
+def test_arm_that_failed_entirely_appears_with_zero_replicates() -> None:
+    summary = summarise_one({"a": GOOD, "dead": [None] * 4, "b": POOR})
+    dead = summary.arms[1]
+    assert (dead.replicates, dead.failed, dict(dead.test), dead.epochs) == (0, 4, {}, None)
+    answer = summary.answers[0]
+    assert (answer.best, answer.worse, answer.missing) == ("a", ("b",), ("dead",))
+    assert "No trial of dead is finished." in answer.sentence
+    assert {v.verdict for v in summary.verdicts if "dead" in (v.a, v.b)} == {"inconclusive"}
+
+
+def test_nothing_done_is_no_answer() -> None:
+    for results in ([], make_results({"a": [None], "b": [None]})):
+        summary = summarise(results, blocks=["digits"], arms=["a", "b"])
+        answer = summary.answers[0]
+        assert (answer.best, answer.score, answer.missing) == (None, None, ("a", "b"))
+        assert "no trial is finished" in answer.sentence
+        assert summary.split == "validation"
+
+
+def test_best_is_not_an_arm_shown_to_be_worse() -> None:
+    # a's mean over its own replicates is the best, but it loses wherever both were measured.
+    a = [0.90, 0.90, 0.90, 0.90, 0.99, 0.99, 0.99, 0.99]
+    b = [0.912, 0.911, 0.913, 0.912, None, None, None, None]
+    summary = summarise_one({"a": a, "b": b})
+    assert summary.arms[0].test["accuracy"].mean > summary.arms[1].test["accuracy"].mean
+    assert summary.answers[0].best == "b"
+
+
+def test_equal_arms_are_equivalent_where_a_margin_is_declared() -> None:
+    assert summarise_one({"a": GOOD, "b": GOOD}, margin=0.002).answers[0].equivalent == ("b",)
+    answer = summarise_one({"a": GOOD, "b": GOOD}).answers[0]
+    assert (answer.equivalent, answer.not_worse) == ((), ("b",))
+    assert "is level with b" in answer.sentence
+
+
+def test_seen_from_the_other_side() -> None:
+    verdict = summarise_one({"good": GOOD, "poor": POOR}).verdicts[0]
+    back = verdict.seen_from("poor")
+    assert (back.a, back.b, back.verdict) == ("poor", "good", "worse")
+    assert back.interval is not None
+    assert verdict.interval is not None
+    assert back.interval == (-verdict.interval[1], -verdict.interval[0])
+    assert back.seen_from("good") == verdict
+    assert verdict.seen_from("good") is verdict
+
+
+def test_blocks_are_judged_apart_and_counted_together() -> None:
+    results = make_results({"a": GOOD, "b": POOR}, block="x") + make_results({"a": GOOD, "b": GOOD}, block="y")
+    summary = summarise(results, blocks=["x", "y"], arms=["a", "b"])
+    assert [(v.block, v.verdict) for v in summary.verdicts] == [("x", "better"), ("y", "inconclusive")]
+    assert [answer.block for answer in summary.answers] == ["x", "y"]
+    assert summary.overall == "In none of 2 blocks shown to be worse than the best: a. Most often best: a (2 of 2)."
+    assert len(summary.arms_of("x")) == 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (make_trial("stranger", 0, 0.5), "no declared block and arm"),
+        (make_trial("a", 0, 0.5), "two results"),
+    ],
+)
+def test_results_that_do_not_belong_are_refused(extra: TrialResult, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        summarise([*make_results({"a": GOOD}), extra], blocks=["digits"], arms=["a"])
+
+
+def test_value_that_is_not_finite_is_refused_by_name() -> None:
+    with pytest.raises(MetricError, match=r"digits-a-0 .*train accuracy = nan"):
+        summarise([make_trial("a", 0, math.nan)], blocks=["digits"], arms=["a"])

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from bakeoff.analysis.measure import Measure, join_names, percent
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.analysis.summary import TrialResult, summarise
+
+NOISE = np.array([0.0010, -0.0012, 0.0004, -0.0002, 0.0])
+OTHER = np.array([-0.0006, 0.0011, 0.0007, -0.0012, 0.0])
+
+
+def answer(
+    scores: dict[str, Sequence[float]], block: str = "digits", metric: str = "accuracy", margin: float | None = None
+) -> str:
+    results = [
+        TrialResult(
+            trial_id=f"{arm}{replicate}",
+            block=block,
+            arm=arm,
+            replicate=replicate,
+            state="done",
+            metrics={"test": {metric: float(value)}},
+            epochs_trained=1,
+            best_epoch=1,
+            seconds=1.0,
+        )
+        for arm, values in scores.items()
+        for replicate, value in enumerate(values)
+    ]
+    summary = summarise(results, metric=metric, margin=margin, blocks=[block], arms=list(scores))
+    return summary.answers[0].sentence
+
+
+def test_clear_winner() -> None:
+    scores = {"glorot_uniform": 0.972 + OTHER, "he_normal": 0.979 + NOISE, "random_normal": 0.968 - NOISE}
+    assert answer(scores) == (
+        "On digits, he_normal is better than glorot_uniform and random_normal "
+        "(test accuracy 97.9% against 97.2% and 96.8%)."
+    )
+
+
+def test_clear_winner_over_many() -> None:
+    scores = {f"arm{i}": 0.979 - 0.02 * i + np.roll(NOISE, i % 5) * (1 + i / 9) for i in range(6)}
+    assert answer(scores) == (
+        "On digits, arm0 is better than all 5 other arms (test accuracy 97.9% against 87.9% to 95.9%)."
+    )
+
+
+def test_no_winner_states_lead_and_interval() -> None:
+    sentence = answer({"X": 0.9792 + NOISE, "Y": 0.9788 + OTHER})
+    assert sentence.startswith(
+        "On digits, no arm is shown to be better: the best, X (97.92% test accuracy), leads Y by "
+    )
+    assert "0.04 points (95% interval -0.1" in sentence
+
+
+def test_partly() -> None:
+    sentence = answer({"X": 0.979 + NOISE, "Y": 0.978 + OTHER, "Z": 0.940 - NOISE})
+    assert sentence.startswith("On digits, X is ahead with 97.9% test accuracy. It is better than Z (94.0%), ")
+    assert "but not shown to be better than Y (97.8%): it leads Y by 0.10 points (95% interval" in sentence
+
+
+def test_lead_that_looks_certain_only_alone_says_so() -> None:
+    rivals = {f"Y{i}": 0.9770 - 0.0001 * i + np.roll(OTHER, i) for i in range(1, 4)}
+    assert "X is better than Y1" in answer({"X": 0.9790 + OTHER, "Y1": rivals["Y1"]})
+    assert "for this pair alone, but p " in answer({"X": 0.9790 + OTHER, **rivals})
+
+
+def test_lead_without_spread_says_why_it_is_not_enough() -> None:
+    sentence = answer({"X": 0.9790 + NOISE, "Y": 0.9690 + NOISE})
+    assert "leads Y by 1.00 points (the same in all 5 replicates, so not testable by spread)" in sentence
+
+
+def test_equivalent() -> None:
+    scores = {"X": 0.979 + NOISE / 10, "Y": 0.979 + OTHER / 10, "Z": 0.979 - NOISE / 10}
+    assert answer(scores, margin=0.005).startswith(
+        "On digits, all arms are equivalent: within 0.50 points of the best, "
+    )
+    pair = {"X": 0.9791 + NOISE / 10, "Y": 0.979 + OTHER / 10}
+    assert answer(pair, margin=0.005).startswith("On digits, X and Y are equivalent: within 0.50 points")
+
+
+def test_loss_leads_downwards() -> None:
+    sentence = answer({"X": 0.080 + OTHER * 10, "Y": 0.079 + NOISE * 10}, metric="loss")
+    assert "the best, Y (0.079 test loss), leads X by 0.001 (95% interval -0.0" in sentence
+
+
+def test_single_arm_says_its_score() -> None:
+    assert answer({"X": 0.979 + NOISE}) == (
+        "On digits, X reaches 97.9% test accuracy (mean of 5 replicates); there is nothing to compare it with."
+    )
+
+
+def test_arm_name_keeps_its_case_at_the_start() -> None:
+    assert answer({"he_normal": 0.979 + NOISE, "b": 0.90 + OTHER}, block="").startswith("he_normal is better than b")
+    assert answer({"X": 0.979 + NOISE, "Y": 0.979 + NOISE}, block="").startswith("No arm is shown")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "difference"), [("accuracy", "12.35%", "1.23 points"), ("loss", "0.123", "0.012")]
+)
+def test_figures(metric: str, value: str, difference: str) -> None:
+    measure = Measure(find_metric(metric), "test")
+    assert measure.value(0.12346) == value
+    assert measure.distance(-0.01234) == difference
+
+
+def test_signs() -> None:
+    measure = Measure(find_metric("accuracy"), "test")
+    assert [measure.signed(x) for x in (0.01, -0.01, 0.0, -0.000001)] == ["+1.00", "-1.00", "0.00", "0.00"]
+    assert measure.interval((-0.001, 0.02)) == "-0.10 to 2.00"
+    assert percent(0.95) == "95%"
+    assert join_names(["a"]) == "a"
+    assert join_names(["a", "b", "c"]) == "a, b and c"

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bakeoff.data.splits import split_stratified
+from bakeoff.errors import DataError
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(20, 70), min_size=1, max_size=12),
+    fraction=st.floats(0.06, 0.94),
+    seed=st.integers(0, 2**63),
+)
+def test_every_image_once_and_every_class_within_one_of_its_share(counts, fraction, seed) -> None:
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(len(counts)), counts))
+    train, validation = split_stratified(labels, fraction, seed)
+    assert train.dtype == validation.dtype == np.int64
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, validation])), np.arange(len(labels)))
+    assert (np.diff(train) > 0).all()
+    assert (np.diff(validation) > 0).all()
+    taken = np.bincount(labels[validation], minlength=len(counts))
+    assert (np.abs(taken - np.array(counts) * fraction) < 1 + 1e-6).all()
+    assert len(validation) == round(len(labels) * fraction)
+
+
+@pytest.mark.parametrize(("count", "fraction", "expected"), [(30, 0.1, 3), (100, 0.29, 29), (10, 0.7, 7)])
+def test_whole_shares_are_exact_in_spite_of_binary_fractions(count, fraction, expected) -> None:
+    labels = np.repeat(np.arange(3), count)
+    _, validation = split_stratified(labels, fraction, seed=0)
+    np.testing.assert_array_equal(np.bincount(labels[validation]), [expected] * 3)
+
+
+def test_the_seed_decides() -> None:
+    labels = np.arange(400) % 10
+    first, again, other = (split_stratified(labels, 0.1, seed)[1] for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_every_image_of_a_class_is_equally_likely() -> None:
+    labels = np.repeat([0, 1], [20, 30])
+    drawn = np.zeros(50)
+    for seed in range(2000):
+        drawn[split_stratified(labels, 0.2, seed)[1]] += 1
+    # Binomial(2000, 0.2) has sd 17.9; five of them cover 50 images.
+    assert np.abs(drawn - 400).max() < 5 * 17.9
+
+
+@pytest.mark.parametrize(
+    ("fraction", "message"),
+    [
+        (0.01, r"0\.01 leaves class 0 \(10 images\) without a validation image; choose a larger fraction"),
+        (0.99, r"0\.99 leaves class 0 \(10 images\) without a training image; choose a smaller fraction"),
+        (0.0, "is 0; it must lie between 0 and 1"),
+        (1.0, "is 1; it must lie between 0 and 1"),
+        (float("nan"), "is nan; it must lie between 0 and 1"),
+    ],
+)
+def test_impossible_fractions_are_refused(fraction, message) -> None:
+    with pytest.raises(DataError, match=message):
+        split_stratified(np.repeat(np.arange(3), 10), fraction, seed=0)
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(DataError, match="no images to split"):
+        split_stratified(np.array([], dtype=np.int64), 0.1, seed=0)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from bakeoff.training.optimizers import OPTIMIZER_NAMES, OPTIMIZERS, SGD, Adam, OptimizerChoice, OptimizerRecord
+
+CHOICE: TypeAdapter[object] = TypeAdapter(OptimizerChoice)
+
+
+def _torch_defaults(record: OptimizerRecord) -> dict[str, object]:
+    signature = inspect.signature(getattr(torch.optim, record.settings.torch_name))
+    return {name: parameter.default for name, parameter in signature.parameters.items()}
+
+
+@pytest.mark.parametrize("record", OPTIMIZERS, ids=OPTIMIZER_NAMES)
+def test_arguments_are_ones_torch_takes(record: OptimizerRecord) -> None:
+    arguments = record.settings().arguments()
+    assert arguments.keys() <= _torch_defaults(record).keys()
+    optimizer = getattr(torch.optim, record.settings.torch_name)([torch.zeros(1)], **arguments)
+    assert {name: optimizer.defaults[name] for name in arguments} == arguments
+
+
+@pytest.mark.parametrize("record", OPTIMIZERS, ids=OPTIMIZER_NAMES)
+def test_defaults_are_torchs(record: OptimizerRecord) -> None:
+    arguments = record.settings().arguments()
+    if record.name == "sgd":
+        arguments["lr"] = 0.001  # torch's; ours is 0.01, as in Keras
+    defaults = _torch_defaults(record)
+    assert arguments == {name: defaults[name] for name in arguments}
+
+
+@pytest.mark.parametrize("record", OPTIMIZERS, ids=OPTIMIZER_NAMES)
+def test_every_setting_reaches_torch(record: OptimizerRecord) -> None:
+    numbers = [name for name, field in record.settings.model_fields.items() if field.annotation is float]
+    assert numbers
+    values = {name: 0.011 + 0.001 * position for position, name in enumerate(numbers)}
+    arguments = record.settings(**values).arguments()
+    reached = [part for value in arguments.values() for part in (value if isinstance(value, tuple) else (value,))]
+    assert sorted(part for part in reached if not isinstance(part, bool)) == sorted(values.values())
+
+
+def test_registry_has_each_name_once_and_its_class() -> None:
+    assert len(set(OPTIMIZER_NAMES)) == len(OPTIMIZER_NAMES)
+    assert all(record.settings().name == record.name for record in OPTIMIZERS)
+
+
+def test_bare_name_and_missing_name() -> None:
+    assert CHOICE.validate_python("sgd") == SGD()
+    assert CHOICE.validate_python({"learning_rate": 0.5}) == Adam(learning_rate=0.5)
+    assert CHOICE.validate_python(SGD(momentum=0.9)) == SGD(momentum=0.9)
+
+
+def test_unknown_name_lists_names_and_the_nearest() -> None:
+    with pytest.raises(ValidationError) as caught:
+        CHOICE.validate_python({"name": "adamm"})
+    error = caught.value.errors()[0]
+    assert error["type"] == "unknown_name"
+    assert error["msg"] == (
+        "unknown optimizer 'adamm'. Allowed: sgd, adam, adamw, rmsprop, adagrad. Did you mean 'adam'?"
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": 0},
+        {"learning_rate": float("inf")},
+        {"learning_rate": float("nan")},
+        {"learning_rate": True},
+        {"learning_rate": "0.1"},
+        {"name": "sgd", "momentum": 1.0},
+        {"name": "sgd", "nesterov": 1},
+        {"name": "sgd", "nesterov": True},
+        {"name": "sgd", "beta1": 0.9},
+        {"weight_decay": -1e-9},
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        CHOICE.validate_python(settings)
