@@ -1,9 +1,10 @@
 """What every contender shares: its job, its processes, its clock. Standard library and NumPy only.
 
-A contender is a program: `python -m contenders.NAME '{"network": "lenet", ...}'` in this folder's parent. It trains every arm for `images_per_arm` images
-after a warm-up, and prints one line of JSON: what it measured and with which versions. Arms are dealt to `processes`
-processes that train at the same time; the throughput is the sum of their rates, each process's images divided by the
-seconds it spent in timed training. Building, compiling, warm-up and evaluation are not timed.
+A contender is a program, run in the folder above: `python -m contenders.NAME '{"network": "lenet", ...}'`. It trains
+every arm for `images_per_arm` images after a warm-up, and prints one line of JSON: what it measured and with which
+versions. Arms are dealt to `processes` processes that train at the same time; the throughput is the sum of their rates,
+each process's images divided by the seconds it spent in timed training. Building, compiling, warm-up and evaluation are
+not timed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ ARMS = (
     "lecun_uniform",
 )
 WARM_UP_BATCHES = 40
+ROUND_BATCHES = 20
+"""Every model is timed for a multiple of this many batches: a remainder would make Keras compile once more."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Job:
         pixels: path of a .npy file, uint8 [n, 32, 32, 3].
         labels: path of a .npy file, int64 [n], 0..9.
         arms: names of initializers, one model each.
-        images_per_arm: timed images of each arm, a multiple of the batch size.
+        images_per_arm: timed images of each arm, a multiple of ROUND_BATCHES batches.
         processes: how many train at once, each with its share of the cores.
         setting: what this contender varies, by name.
     """
@@ -144,7 +147,8 @@ def _run_child(train: Train, job: Job, number: int, barrier: Any, results: Any) 
     arms = job.arms[number :: job.processes]
     # Every process times the same number of images, however many arms it was dealt.
     share = job.images_per_arm * len(job.arms) / job.processes / len(arms)
-    num_images = max(1, round(share / job.batch_size)) * job.batch_size
+    unit = ROUND_BATCHES * job.batch_size
+    num_images = max(1, round(share / unit)) * unit
     results.put(train(job, arms, num_images, barrier.wait))
 
 

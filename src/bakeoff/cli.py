@@ -326,4 +326,3 @@ def _print_rows(console: Console, rows: list[tuple[str, str]]) -> None:
     for name, text in rows:
         table.add_row(Text(name, style="bold", no_wrap=True), Text(text))
     console.print(table)
-

@@ -72,7 +72,7 @@ def test_no_verdict_under_three_replicates(n: int) -> None:
 def test_untestable_pairs_still_count_in_the_family() -> None:
     finding = compare(0.02)
     assert finding.p is not None
-    decisions = decide_family([finding, compare_pair([], []), compare_pair([1.0, 2.0], [0.0, 0.9])])
+    decisions = decide_family([finding, compare_pair([], []), compare_pair([1.0, 2.0], [0.0, 0.9999999])])
     assert decisions[0].p_adjusted == pytest.approx(3 * finding.p)
 
 

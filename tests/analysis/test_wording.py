@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -75,6 +76,13 @@ def test_lead_without_spread_says_why_it_is_not_enough() -> None:
     assert "leads Y by 1.00 points (the same in all 5 replicates, so not testable by spread)" in sentence
 
 
+def test_equivalent_to_some_is_said_beside_the_doubt() -> None:
+    scores = {"X": 0.979 + NOISE / 10, "Y": 0.9789 + OTHER / 10, "Z": 0.977 - 20 * NOISE}
+    sentence = answer(scores, margin=0.005)
+    assert "leads Z by" in sentence
+    assert sentence.endswith("It is equivalent to Y (97.89%).")
+
+
 def test_equivalent() -> None:
     scores = {"X": 0.979 + NOISE / 10, "Y": 0.979 + OTHER / 10, "Z": 0.979 - NOISE / 10}
     assert answer(scores, margin=0.005).startswith(
@@ -85,8 +93,10 @@ def test_equivalent() -> None:
 
 
 def test_loss_leads_downwards() -> None:
-    sentence = answer({"X": 0.080 + OTHER * 10, "Y": 0.079 + NOISE * 10}, metric="loss")
-    assert "the best, Y (0.079 test loss), leads X by 0.001 (95% interval -0.0" in sentence
+    sentence = answer({"X": 0.085 + OTHER * 10, "Y": 0.079 + NOISE * 10}, metric="loss")
+    assert "the best, Y (0.079 test loss), leads X by 0.0060 (95% interval -0.0" in sentence
+    low, high = re.findall(r"interval (-?[0-9.]+) to (-?[0-9.]+)", sentence)[0]
+    assert (float(low) + float(high)) / 2 == pytest.approx(0.006, abs=0.001)
 
 
 def test_single_arm_says_its_score() -> None:
@@ -101,7 +111,7 @@ def test_arm_name_keeps_its_case_at_the_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "difference"), [("accuracy", "12.35%", "1.23 points"), ("loss", "0.123", "0.012")]
+    ("metric", "value", "difference"), [("accuracy", "12.35%", "1.23 points"), ("loss", "0.1235", "0.0123")]
 )
 def test_figures(metric: str, value: str, difference: str) -> None:
     measure = Measure(find_metric(metric), "test")

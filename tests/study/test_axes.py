@@ -80,7 +80,10 @@ def test_blocks_may_change_the_validation_share() -> None:
 
 
 def test_settings_of_the_same_name_merge() -> None:
-    recipe = {"network": {"name": "lenet", "kernel": 3, "padding": "same"}, "optimizer": {"name": "sgd", "momentum": 0.9}}
+    recipe = {
+        "network": {"name": "lenet", "kernel": 3, "padding": "same"},
+        "optimizer": {"name": "sgd", "momentum": 0.9},
+    }
     arms = {"a": {"network": {"filters": [2, 3]}, "optimizer": {"name": "sgd", "learning_rate": 0.5}}}
     (found,) = _recipes(_plan(arms, recipe=recipe)).values()
     assert found.network == LeNet(kernel=3, padding="same", filters=(2, 3))
@@ -113,7 +116,9 @@ def test_a_field_of_one_layer_can_vary() -> None:
 
 def test_null_takes_early_stopping_away_and_a_mapping_brings_it_back() -> None:
     recipe = {"network": "mlp", "early_stopping": {"patience": 3}}
-    plan = _plan({"a": None, "b": {"early_stopping": None}, "c": {"from": "b", "early_stopping.patience": 5}}, recipe=recipe)
+    plan = _plan(
+        {"a": None, "b": {"early_stopping": None}, "c": {"from": "b", "early_stopping.patience": 5}}, recipe=recipe
+    )
     stops = [trial.recipe.early_stopping for trial in plan.trials]
     assert stops == [EarlyStopping(patience=3), None, EarlyStopping(patience=5)]
 

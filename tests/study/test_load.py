@@ -140,9 +140,7 @@ def test_wrong_value_in_an_axis_is_answered_once() -> None:
               - -1
           - epochs: [3, 4]
     """
-    assert _answer(text) == [
-        "s.yaml:8: arms.0.optimizer.learning_rate.1: given -1, allowed a number above 0."
-    ]
+    assert _answer(text) == ["s.yaml:8: arms.0.optimizer.learning_rate.1: given -1, allowed a number above 0."]
 
 
 def test_every_problem_of_a_file_at_once_and_each_once() -> None:

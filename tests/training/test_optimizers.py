@@ -38,7 +38,7 @@ def test_every_setting_reaches_torch(record: OptimizerRecord) -> None:
     numbers = [name for name, field in record.settings.model_fields.items() if field.annotation is float]
     assert numbers
     values = {name: 0.011 + 0.001 * position for position, name in enumerate(numbers)}
-    arguments = record.settings(**values).arguments()
+    arguments = record.settings.model_validate(values).arguments()
     reached = [part for value in arguments.values() for part in (value if isinstance(value, tuple) else (value,))]
     assert sorted(part for part in reached if not isinstance(part, bool)) == sorted(values.values())
 

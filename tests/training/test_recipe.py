@@ -50,4 +50,4 @@ def test_wrong_fields_are_refused(change: dict[str, object]) -> None:
 
 def test_a_recipe_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        Recipe(network=MLP()).epochs = 3  # type: ignore[misc]
+        Recipe(network=MLP()).epochs = 3

@@ -16,7 +16,7 @@ class Measure:
     """A metric on a split, with the figures a person reads.
 
     Shares (0..1) are spelled as percentages and their differences as percentage points; other metrics as they are, with
-    one decimal more than asked for. All texts are ASCII.
+    two decimals more than asked for. All texts are ASCII.
     """
 
     record: MetricRecord
@@ -28,12 +28,12 @@ class Measure:
         return f"{self.split} {self.record.label}"
 
     def value(self, value: float, decimals: int = 2) -> str:
-        """Spell a value with its unit, such as "97.92%" or "0.081"."""
+        """Spell a value with its unit, such as "97.92%" or "0.0812"."""
         return f"{self.number(value, decimals)}{'%' if self.record.is_share else ''}"
 
     def number(self, value: float, decimals: int = 2) -> str:
-        """Spell a value, a spread or a signed difference without its unit, such as "97.92" or "0.081"."""
-        text = f"{100 * value:.{decimals}f}" if self.record.is_share else f"{value:.{decimals + 1}f}"
+        """Spell a value, a spread or a signed difference without its unit, such as "97.92" or "0.0812"."""
+        text = f"{100 * value:.{decimals}f}" if self.record.is_share else f"{value:.{decimals + 2}f}"
         return text.removeprefix("-") if float(text) == 0 else text
 
     def distance(self, difference: float, decimals: int = 2) -> str:

@@ -126,9 +126,10 @@ def _level(standing: Standing, best: ArmSummary) -> str:
             f"{names} are equivalent: within {margin} of the best, {best.arm}, "
             f"at {_score(standing, best)} {standing.measure.label}."
         )
+    also = f" It is equivalent to {_named(standing, equivalent)}." if equivalent else ""
     return (
         f"no arm is shown to be better: the best, {best.arm} ({_score(standing, best)} {standing.measure.label}), "
-        f"{_lead(standing)}."
+        f"{_lead(standing)}.{also}"
     )
 
 

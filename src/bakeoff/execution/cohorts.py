@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from bakeoff.data.registry import find_dataset
 from bakeoff.data.store import Images
 from bakeoff.networks.fusion import fusion_key
+from bakeoff.networks.layers import Layer
 from bakeoff.networks.named import expand
 from bakeoff.networks.shapes import format_shape, trace
 from bakeoff.study.plan import PlannedTrial
+from bakeoff.study.settings import DataSettings
 
 MOST_MEMBERS = 12
 """Members of a cohort at most. Larger ones are cut into equal parts: past about ten, activations leave the cache."""
@@ -65,11 +68,13 @@ class Group:
     Attributes:
         shape: equal for groups whose arithmetic is the same (network, image size, batch size).
         num_operations: multiply-adds of one member's epoch, training and validation.
+        num_steps: training steps of an epoch.
     """
 
     trials: tuple[PlannedTrial, ...]
     shape: str
     num_operations: int
+    num_steps: int
 
     @property
     def most_operations(self) -> int:
@@ -88,15 +93,16 @@ def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Gr
     Raises:
         NetworkError: if a network does not fit its images.
     """
-    together: dict[tuple[object, ...], list[PlannedTrial]] = {}
-    shapes: dict[tuple[object, ...], tuple[str, int]] = {}
+    together: dict[tuple[DataSettings, int, str], list[PlannedTrial]] = {}
+    costs: dict[tuple[DataSettings, int, str], tuple[int, int]] = {}
     for trial in trials:
-        shape, operations = _shape_of(trial, datasets[trial.data.name])
-        key = (trial.data, trial.seed, shape)
+        images = datasets[trial.data.name]
+        layers = expand(trial.recipe.network, images.shape_HWC, images.num_classes)
+        key = (trial.data, trial.seed, _name_shape(trial, images, layers))
         together.setdefault(key, []).append(trial)
-        shapes[key] = (shape, operations)
+        costs[key] = _measure(trial, images, layers)
     groups = [
-        Group(trials=part, shape=shapes[key][0], num_operations=shapes[key][1])
+        Group(trials=part, shape=key[2], num_operations=costs[key][0], num_steps=costs[key][1])
         for key, members in together.items()
         for part in _cut(members)
     ]
@@ -108,17 +114,19 @@ def name_cohort(trial_ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(trial_ids).encode()).hexdigest()[:24]
 
 
-def _shape_of(trial: PlannedTrial, images: ImageFacts) -> tuple[str, int]:
-    layers = expand(trial.recipe.network, images.shape_HWC, images.num_classes)
-    traced = trace(layers, images.shape_HWC)
-    operations = sum(layer.num_multiply_adds for layer in traced)
-    shape = f"{format_shape(images.shape_HWC)} in batches of {trial.recipe.batch_size}: {fusion_key(layers)}"
+def _name_shape(trial: PlannedTrial, images: ImageFacts, layers: Sequence[Layer]) -> str:
+    return f"{format_shape(images.shape_HWC)} in batches of {trial.recipe.batch_size}: {fusion_key(layers)}"
+
+
+def _measure(trial: PlannedTrial, images: ImageFacts, layers: Sequence[Layer]) -> tuple[int, int]:
+    """Return the multiply-adds and the training steps of one epoch; a backward pass costs two forward ones."""
+    operations = sum(layer.num_multiply_adds for layer in trace(layers, images.shape_HWC))
     num_train = images.count_train(trial)
-    return shape, operations * (3 * num_train + images.num_images - num_train)
+    return operations * (2 * num_train + images.num_images), -(-num_train // trial.recipe.batch_size)
 
 
 def _cut(members: Sequence[PlannedTrial]) -> list[tuple[PlannedTrial, ...]]:
     """Cut into the fewest parts of at most MOST_MEMBERS, as equal as can be."""
     num_parts = -(-len(members) // MOST_MEMBERS)
     bounds = [round(part * len(members) / num_parts) for part in range(num_parts + 1)]
-    return [tuple(members[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [tuple(members[start:end]) for start, end in pairwise(bounds)]

@@ -38,9 +38,7 @@ class Observer(Protocol):
     def cohort_started(self, label: str, num_members: int) -> None:
         """A cohort is being trained."""
 
-    def epoch_done(
-        self, label: str, *, epoch: int, num_epochs: int, num_members: int, num_model_images: int
-    ) -> None:
+    def epoch_done(self, label: str, *, epoch: int, num_epochs: int, num_members: int, num_model_images: int) -> None:
         """A cohort has finished an epoch."""
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
@@ -144,9 +142,9 @@ class Driver:
             self._asked.setdefault(each.trial_id, []).append(each)
         ids = list(dict.fromkeys(each.trial_id for each in known))
         states = self._ledger.trial_states(ids)
-        ended = {trial_id for trial_id, state in states.items() if state != "failed"}
-        for trial_id in ended:
-            self._tell(trial_id, states[trial_id], self._ledger.validation_of(trial_id))
+        ended = {each_id for each_id, state in states.items() if state != "failed"}
+        for each_id in ended:
+            self._tell(each_id, states[each_id], self._ledger.validation_of(each_id))
         task = self._make_task(group, ids, frozenset(ended))
         if not task.members:
             self._obsolete.append(task.cohort_id)

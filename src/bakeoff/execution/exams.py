@@ -56,9 +56,7 @@ def _make_tasks(known: Sequence[Known], datasets: Datasets, numeric: Numeric) ->
     return tasks
 
 
-def _collect(
-    tasks: dict[str, ExamTask], exam_id: int, ledger: Ledger, executor: Executor, observer: Observer
-) -> bool:
+def _collect(tasks: dict[str, ExamTask], exam_id: int, ledger: Ledger, executor: Executor, observer: Observer) -> bool:
     """Write down every result; a lost task is tried once more."""
     complete, waiting, tried = True, set(tasks), set[str]()
     while waiting:

@@ -27,14 +27,17 @@ class _Worker:
         ours, theirs = socket.socketpair()
         source = str(Path(bakeoff.__file__).parents[1])
         paths = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bakeoff.execution.worker"]
-            + [str(theirs.fileno()), str(workspace.absolute()), str(data_dir.absolute()) if data_dir else ""],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": paths},
-        )
+        arguments = (str(theirs.fileno()), str(workspace.absolute()), str(data_dir.absolute()) if data_dir else "")
+        workspace.mkdir(parents=True, exist_ok=True)
+        with (workspace / "workers.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bakeoff.execution.worker", *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": paths},
+            )
         theirs.close()
         self.connection = Connection(ours.detach())
         self.task: Task | None = None
@@ -51,7 +54,7 @@ class _Worker:
         except subprocess.TimeoutExpired:
             return "the worker process closed its connection"
         if code >= 0:
-            return f"the worker process ended with exit status {code}"
+            return f"the worker process ended with exit status {code} (workers.log may say why)"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         hint = " (killed from outside, perhaps for lack of memory)" if name == "SIGKILL" else ""
         return f"the worker process died of {name}{hint}"

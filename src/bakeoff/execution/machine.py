@@ -8,14 +8,16 @@ import os
 import platform
 from pathlib import Path
 
+from bakeoff import __version__
+
 
 @functools.cache
 def describe_hardware() -> dict[str, str]:
     """Return the processor, the usable cores, the memory and the operating system, as text."""
     return {
         "processor": _processor(),
-        "cores": str(count_cores()),
-        "memory": _memory(),
+        "cores": f"{count_cores()} cores",
+        "memory": f"{_memory()} memory",
         "system": f"{platform.system()} {platform.machine()}",
     }
 
@@ -23,8 +25,8 @@ def describe_hardware() -> dict[str, str]:
 @functools.cache
 def describe_versions() -> dict[str, str]:
     """Return the versions of bakeoff, Python and the libraries that compute."""
-    packages = ("bakeoff", "torch", "numpy", "scipy")
-    return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+    packages = {name: _version(name) for name in ("torch", "numpy", "scipy")}
+    return {"bakeoff": __version__, "python": platform.python_version(), **packages}
 
 
 def count_cores() -> int:

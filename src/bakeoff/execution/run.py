@@ -59,6 +59,11 @@ def run_plan(
     """Train whatever of `plan` the workspace's ledger does not hold yet, then hold the exam.
 
     Args:
+        plan: the trials.
+        workspace: the folder of the ledger.
+        data_dir: searched first for images.
+        executor: where trials run.
+        observer: shown what happens.
         command: what repeats this run, kept in the ledger for reports.
         exam: False leaves the test split closed.
 
@@ -152,9 +157,7 @@ def _decide_numeric(plan: Plan, identity: str, datasets: Datasets, ledger: Ledge
 
 
 def _place(known: Sequence[Known]) -> list[Placement]:
-    return [
-        Placement(each.trial_id, each.planned.block, each.planned.arm, each.planned.replicate) for each in known
-    ]
+    return [Placement(each.trial_id, each.planned.block, each.planned.arm, each.planned.replicate) for each in known]
 
 
 def _find_reused(known: Sequence[Known], ledger: Ledger) -> set[str]:

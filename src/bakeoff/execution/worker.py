@@ -20,7 +20,10 @@ from bakeoff.training.task import CohortTask, DataView, ExamTask, ProbeTask, Tas
 
 
 def main() -> None:
-    """Serve tasks until the driver's end of the socket closes: `python -m bakeoff.execution.worker FD WORKSPACE DATA`."""
+    """Serve tasks until the driver's end of the socket closes.
+
+    Command line: the socket's file descriptor, the workspace, the folder to look for images in (may be empty).
+    """
     connection = Connection(int(sys.argv[1]))
     workspace = Path(sys.argv[2])
     data_dir = Path(sys.argv[3]) if sys.argv[3] else None

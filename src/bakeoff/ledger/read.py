@@ -122,8 +122,9 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
 
 def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialResult]:
     rows = connection.execute(
-        "SELECT p.trial_id, block, arm, replicate, state, reason, num_epochs, best_epoch, seconds, t.metrics, e.metrics "
-        "FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e ON e.trial_id = p.trial_id "
+        "SELECT p.trial_id, block, arm, replicate, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
+        "e.metrics FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
+        "ON e.trial_id = p.trial_id "
         "WHERE study_id = ? ORDER BY position",
         (study_id,),
     )
@@ -148,8 +149,6 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
 def read_epochs(connection: sqlite3.Connection, trial_id: str) -> tuple[dict[str, Any], ...]:
     """Return one trial's epochs in order: epoch, train, validation, seconds, images_per_second, times_trained."""
     names = ("epoch", "train", "validation", "seconds", "images_per_second", "times_trained")
-    rows = connection.execute(
-        f"SELECT {', '.join(names)} FROM epochs WHERE trial_id = ? ORDER BY epoch", (trial_id,)
-    )
+    rows = connection.execute(f"SELECT {', '.join(names)} FROM epochs WHERE trial_id = ? ORDER BY epoch", (trial_id,))
     epochs = [dict(zip(names, row, strict=True)) for row in rows]
     return tuple({**e, "train": json.loads(e["train"]), "validation": json.loads(e["validation"])} for e in epochs)

@@ -103,7 +103,7 @@ class Ledger:
                 "INSERT INTO studies (id, name, document, numeric, command, created_at) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (id) DO UPDATE SET name = excluded.name, numeric = excluded.numeric, "
                 "document = excluded.document, command = excluded.command",
-                (study_id, name, _dump(document), numeric, command, now()),
+                (study_id, name, json.dumps(document), numeric, command, now()),
             )
             self.connection.execute("DELETE FROM placements WHERE study_id = ?", (study_id,))
             self.connection.executemany(
@@ -148,22 +148,40 @@ class Ledger:
     def record_done(self, event: TrialDone, content: Mapping[str, Any], cohort_id: str, machine: str) -> None:
         """Record a trained trial. What is already recorded as done stays as it is."""
         self._insert_trial(
-            (event.trial_id, _dump(content), "done", "", event.num_epochs, event.best_epoch, event.stop)
-            + (event.seconds, event.num_parameters, _dump(event.metrics), cohort_id, machine, now())
+            event.trial_id,
+            content=_dump(content),
+            state="done",
+            reason="",
+            num_epochs=event.num_epochs,
+            best_epoch=event.best_epoch,
+            stop=event.stop,
+            seconds=event.seconds,
+            num_parameters=event.num_parameters,
+            metrics=_dump(event.metrics),
+            cohort_id=cohort_id,
+            machine=machine,
         )
 
     def record_failed(self, event: TrialFailed, content: Mapping[str, Any], cohort_id: str, machine: str) -> None:
         """Record a trial that could not be finished, with its reason."""
-        state = "diverged" if event.diverged else "failed"
         self._insert_trial(
-            (event.trial_id, _dump(content), state, event.reason, event.num_epochs)
-            + (None, None, None, None, "{}", cohort_id, machine, now())
+            event.trial_id,
+            content=_dump(content),
+            state="diverged" if event.diverged else "failed",
+            reason=event.reason,
+            num_epochs=event.num_epochs,
+            metrics="{}",
+            cohort_id=cohort_id,
+            machine=machine,
         )
 
-    def _insert_trial(self, values: tuple[Any, ...]) -> None:
-        self.connection.execute("DELETE FROM trials WHERE id = ? AND state = 'failed'", values[:1])
-        marks = ", ".join("?" * len(values))
-        self.connection.execute(f"INSERT OR IGNORE INTO trials VALUES ({marks})", values)
+    def _insert_trial(self, trial_id: str, **columns: str | int | float | None) -> None:
+        """Insert a row; an earlier failure makes room, anything else recorded stays as it is."""
+        columns = {"id": trial_id, **columns, "finished_at": now()}
+        self.connection.execute("DELETE FROM trials WHERE id = ? AND state = 'failed'", (trial_id,))
+        marks = ", ".join("?" * len(columns))
+        statement = f"INSERT OR IGNORE INTO trials ({', '.join(columns)}) VALUES ({marks})"
+        self.connection.execute(statement, tuple(columns.values()))
 
     def open_exam(self, study_id: str, num_trials: int) -> int:
         """Record that the test split is opened now, before it is; return the exam's number."""

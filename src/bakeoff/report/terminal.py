@@ -51,7 +51,7 @@ def fit_columns(columns: Sequence[Column], width: int, sacrifices: Sequence[tupl
     """Shorten and drop columns until the table fits.
 
     Args:
-        columns: left to right. The first one is never dropped; its text folds at a third of the width.
+        columns: left to right. The first one is never dropped. Names fold at a third of the width.
         width: in terminal cells.
         sacrifices: what goes first: ("shorten" or "drop", a column's key or the metric in it).
     """
@@ -102,9 +102,9 @@ def _print_pairs(console: Console, report: ReportInput, block: str) -> None:
 def _print_overview(console: Console, report: ReportInput) -> None:
     columns = tabulate_overview(report.summary)
     blocks, arms = columns[0], columns[1:]
-    room = console.width - _column_width(blocks, console.width)
     while arms:
-        num_fitting = max(1, sum(1 for i in range(len(arms)) if _total(arms[: i + 1]) <= room))
+        fitting = [i for i in range(1, len(arms) + 1) if _width([blocks, *arms[:i]], console.width) <= console.width]
+        num_fitting = max(fitting, default=1)
         console.print()
         _print_table(console, [blocks, *arms[:num_fitting]])
         arms = arms[num_fitting:]
@@ -183,15 +183,13 @@ def _is_named(column: Column, name: str) -> bool:
 
 
 def _width(columns: Sequence[Column], width: int) -> int:
-    return _column_width(columns[0], width) + _total(columns[1:])
-
-
-def _total(columns: Sequence[Column]) -> int:
-    return sum(_GAP + max(map(cell_len, (*column.header, *column.cells))) for column in columns)
+    return sum(_GAP + _column_width(column, width) for column in columns) - _GAP
 
 
 def _column_width(column: Column, width: int) -> int:
-    return min(max(map(cell_len, (*column.header, *column.cells))), max(width // 3, 8))
+    """Return the width a column needs; names fold at a third of the whole, numbers never do."""
+    natural = max(map(cell_len, (*column.header, *column.cells)))
+    return natural if column.is_number else min(natural, max(width // 3, 8))
 
 
 def _shortened(column: Column) -> Column:

@@ -44,14 +44,16 @@ def fence(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Spell a time, such as "0.4 s", "48 s", "12 min" or "3.2 h"."""
+    """Spell a time, such as "0.4 s", "48 s", "12 min", "3.2 h" or "9 days"."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 119.5:
         return f"{seconds:.0f} s"
     if seconds < 119.5 * 60:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    if seconds < 71.95 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

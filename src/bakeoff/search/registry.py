@@ -16,6 +16,4 @@ class StrategyRecord:
     kind: type[Grid]
 
 
-STRATEGIES: tuple[StrategyRecord, ...] = (
-    StrategyRecord("grid", "every arm in every block for every replicate", Grid),
-)
+STRATEGIES: tuple[StrategyRecord, ...] = (StrategyRecord("grid", "every arm in every block for every replicate", Grid),)

@@ -83,8 +83,9 @@ def combine(
         return result
     # An axis that could not be read takes part as one entry without changes, so that the others are checked too.
     choices = [list(itertools.product(*(axis or [NOTHING] for axis in axes))) for axes in (block_axes, arm_axes)]
-    _combine_all(base, choices[0], choices[1], result)
-    if partial or axis_faults:
+    incomplete = partial or bool(axis_faults)
+    _combine_all(base, choices[0], choices[1], result, incomplete)
+    if incomplete:
         result.faults = [fault for fault in result.faults if fault != MISSING_NETWORK]
     result.faults = list(dict.fromkeys(result.faults))
     return result
@@ -139,7 +140,9 @@ def _combine_all(
     block_choices: Sequence[tuple[Entry, ...]],
     arm_choices: Sequence[tuple[Entry, ...]],
     result: Combined,
+    incomplete: bool,
 ) -> None:
+    """Fill `result`. An incomplete study lacks what a network's fit depends on, such as the dataset."""
     result.faults += [*_find_repeated_labels("block", block_choices), *_find_repeated_labels("arm", arm_choices)]
     fits: dict[str, str] = {}
     recipes: list[list[str]] = [[] for _ in arm_choices]
@@ -159,7 +162,8 @@ def _combine_all(
             if data is None or recipe is None:
                 continue
             combination = Combination(block, _join(arm_choice), data, recipe)
-            result.faults += _check_fit(combination, draft, fits)
+            if not incomplete:
+                result.faults += _check_fit(combination, draft, fits)
             result.combinations.append(combination)
             recipes[number].append(recipe.model_dump_json())
     if not result.faults:
@@ -167,7 +171,7 @@ def _combine_all(
 
 
 def _join(choice: Sequence[Entry]) -> str:
-    return " / ".join(entry.label for entry in choice)
+    return " / ".join(entry.label for entry in choice if entry is not NOTHING)
 
 
 def _check_fit(combination: Combination, draft: Draft, fits: dict[str, str]) -> list[Fault]:

@@ -50,7 +50,9 @@ def schema_json() -> Schema:
     definitions["ArmAxis"] = _make_axis(recipe_fields)
     definitions["BlockAxis"] = _make_axis({**recipe_fields, **data_fields}, {"data": _refer("DataSettings")})
     study = definitions.pop("Study")
-    study["properties"]["recipe"] = _refer("Recipe")
+    study["properties"]["recipe"] |= _refer("Recipe")
+    for keyword in ("additionalProperties", "type", "default"):
+        study["properties"]["recipe"].pop(keyword, None)
     for section, axis in (("blocks", "BlockAxis"), ("arms", "ArmAxis")):
         description = study["properties"][section]["description"]
         study["properties"][section] = {"type": "array", "items": _refer(axis), "description": description}

@@ -19,6 +19,7 @@ from bakeoff.study.explain import Path, join_path, shorten
 from bakeoff.study.merge import CHOICES
 
 PLACE = "--set"
+AXES = ("blocks", "arms")
 
 
 def override(document: Document, text: str) -> Document:
@@ -38,11 +39,13 @@ def override(document: Document, text: str) -> Document:
     value = _read_value(path_text, value_text)
     fields = copy.deepcopy(document.fields)
     path = _resolve(fields, path_text.strip().split("."), ())
-    if len(path) == 2 and path[0] in ("blocks", "arms") and not isinstance(value, Mapping):
+    is_axis = len(path) == 2 and path[0] in AXES and isinstance(path[1], int)
+    if is_axis and not isinstance(value, Mapping):
         return _keep(document, fields, path, value if isinstance(value, list) else [value])
     _assign(fields, path, value)
     places = {known: place for known, place in document.places.items() if known[: len(path)] != path}
-    return Document(fields, {**places, path: PLACE}, document.problems)
+    made = {path[:length]: PLACE for length in range(1, len(path) + 1) if path[:length] not in places}
+    return Document(fields, {**places, **made}, document.problems)
 
 
 def _read_value(path_text: str, value_text: str) -> Any:
@@ -66,7 +69,9 @@ def _resolve(node: Any, parts: list[str], at: Path) -> Path:
             key = ".".join(parts[:length])
             if key in node:
                 return _resolve(node[key], parts[length:], (*at, key))
-        if len(at) == 2 and at[0] in ("blocks", "arms"):
+        if not at and parts[0] in AXES:
+            return _resolve([], parts[1:], (parts[0],))
+        if len(at) == 2 and at[0] in AXES:
             raise _refuse(at, f"no {shorten('.'.join(parts))} here, allowed: {', '.join(node)}.{_hint(parts, node)}")
     elif node is not None and not (isinstance(node, str) and at[-1] in CHOICES):
         raise _refuse(at, f"{shorten(node)} has no fields, so no {shorten('.'.join(parts))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -56,7 +56,13 @@ def make_plain(value: object, depth: int = 0) -> Any:
     raise PydanticCustomError("not_plain", "{message}", {"message": message})
 
 
-Fields: TypeAlias = Annotated[dict[str, Any], BeforeValidator(make_plain)]
+if TYPE_CHECKING:
+    # What a caller may write. What a study then holds is plain: dictionaries, lists, and a tuple of axes.
+    Fields: TypeAlias = Mapping[str, Any]
+    Axes: TypeAlias = Sequence[Fields]
+else:
+    Fields = Annotated[dict[str, Any], BeforeValidator(make_plain)]
+    Axes = tuple[Fields, ...]
 
 
 class Study(Record):
@@ -76,10 +82,10 @@ class Study(Record):
     )
     data: DataSettings = Field(default=DataSettings(), description="The images, the same for all arms of a block.")
     recipe: Fields = Field(default={}, description="What all arms share, where blocks and arms change nothing.")
-    blocks: tuple[Fields, ...] = Field(
+    blocks: Axes = Field(
         default=(), description="Axes whose combinations are the settings in which all arms are compared again."
     )
-    arms: tuple[Fields, ...] = Field(description="Axes whose combinations are the recipes under comparison.")
+    arms: Axes = Field(description="Axes whose combinations are the recipes under comparison.")
     replicates: int = Field(
         default=5, strict=True, ge=1, le=MAX_REPLICATES, description="Repetitions, each with its own seed."
     )
@@ -89,7 +95,7 @@ class Study(Record):
     numeric: NumericMode = Field(
         default="auto", description="What the arithmetic runs in; auto: the fastest that agrees with float32."
     )
-    decide: Decide = Field(default=Decide(), description="What decides between two arms.")
+    decide: Decide = Field(default=Decide(), description="How two arms are told apart.")
     published: Published | None = Field(default=None, description="What others found.")
 
     @model_validator(mode="wrap")
@@ -110,9 +116,14 @@ class Study(Record):
 
 
 def _redirect(path: Path, message: str) -> str:
-    """Send a field of the recipe that stands beside the recipe to its place."""
-    if len(path) == 1 and path[0] in Recipe.model_fields:
+    """Send a field of another part of the study, given at its top, to its place."""
+    if len(path) != 1 or path[0] in Study.model_fields:
+        return message
+    outer, dot, inner = str(path[0]).partition(".")
+    if outer in Recipe.model_fields:
         return f"unknown field {shorten(path[0])} here: it belongs to recipe. Did you mean 'recipe.{path[0]}'?"
+    if dot and outer in Study.model_fields:
+        return f"unknown field {shorten(path[0])}: nest it, as in '{outer}: {{{inner}: ...}}'"
     return message
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _ORDER_STREAM = 1_000_003
-"""Keeps the order's random stream apart from the layers' streams, which are numbered from 0."""
+"""Keeps the order's random stream apart from the split's, the weights' and dropout's."""
 
 
 def epoch_order(indices: npt.NDArray[np.int64], seed: int, epoch: int) -> npt.NDArray[np.int64]:
@@ -27,7 +27,8 @@ def iterate_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (images_NCHW, labels_N) for consecutive slices of `order`; the last may be smaller.
 
-    Images are scaled to [0, 1] in `dtype`, channels-last in memory: the memory map lies that way, so no transpose is made.
+    Images are scaled to [0, 1] in `dtype`, channels-last in memory: the memory map lies that way, so nothing
+    is transposed.
     """
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +212,7 @@ class _Cohort:
         for k, runner in enumerate(runners):
             trial_id = runner.member.trial_id
             weights = {name: tensor.contiguous() for name, tensor in kept[k].items()}
-            write_whole(self.folders.weights(trial_id), lambda path, weights=weights: save_file(weights, path))
+            write_whole(self.folders.weights(trial_id), partial(save_file, weights))
             save_predictions(
                 self.folders.predictions(trial_id, "validation"),
                 validation_KNL[k],
@@ -269,10 +270,10 @@ def step(
     """
     network.clear_gradients()
     logits_KNL = network(images_NCHW, network.cast(), dropout)
-    losses_KN = F.cross_entropy(
-        logits_KNL.flatten(0, 1), labels_N.repeat(network.num_members), reduction="none"
-    ).unflatten(0, (network.num_members, -1))
-    (losses_KN.sum() / len(labels_N)).backward()
+    repeated_labels = labels_N.repeat(network.num_members)
+    losses = F.cross_entropy(logits_KNL.flatten(0, 1), repeated_labels, reduction="none")
+    losses_KN = losses.view(network.num_members, -1)
+    torch.autograd.backward(losses_KN.sum() / len(labels_N))
     network.share_gradients()
     for optimizer in optimizers:
         optimizer.step()

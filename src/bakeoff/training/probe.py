@@ -34,7 +34,8 @@ Emit = Callable[[Event], None]
 def probe_numeric(task: ProbeTask, images: Images, emit: Emit) -> None:
     """Train the members a few steps in both modes, in turn, and report the median step times and the agreement.
 
-    Where the first bfloat16 steps take three times as long as float32's, the processor emulates it and no more are taken.
+    Where the first bfloat16 steps take three times as long as float32's, the processor emulates it: no more are
+    taken.
     """
     networks = {mode: _build(task.members, images, task.data.seed, dtype) for mode, dtype in DTYPES.items()}
     difference = _compare_gradients(networks["float32"], networks["bfloat16"], task, images)

@@ -75,7 +75,7 @@ class Runner:
             "newest_kept": bool(newest_kept),
             "optimizer": self.optimizer.state_dict() if self.optimizer is not None else self.optimizer_state,
             "stopper": {key: getattr(self.stopper, key) for key in ("best_epoch", "best", "waited")},
-            "history": [{**asdict(epoch), "train": dict(epoch.train), "validation": dict(epoch.validation)} for epoch in self.history],
+            "history": [asdict(epoch) for epoch in self.history],
             "outcome": None if self.outcome is None else asdict(self.outcome),
             "seconds": self.seconds,
         }

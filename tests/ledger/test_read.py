@@ -1,0 +1,161 @@
+"""Reading a ledger back: everything that was written, without writing and without the writer's leave."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bakeoff.errors import WorkspaceError
+from bakeoff.ledger.read import find_study, list_studies, open_reading, read_epochs, read_study
+from bakeoff.ledger.store import Ledger
+from bakeoff.training.folders import Folders
+from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed
+
+CONTENT = {"seed": 1}
+STUDY = "s" * 64
+
+
+@pytest.fixture
+def filled(
+    ledger: Ledger,
+    register: Callable[..., None],
+    epoch: Callable[..., EpochDone],
+    done: Callable[..., TrialDone],
+    examined: Callable[..., ExamDone],
+) -> Ledger:
+    """A study of four arms: one done and examined, one diverged, one failed, one begun."""
+    register(STUDY, arms=("a", "b", "c", "d"))
+    for number in (2, 1, 3):
+        ledger.record_epoch(epoch("t1", number))
+    ledger.record_epoch(epoch("t4", 1))
+    ledger.record_done(done("t1"), CONTENT, "c1", '{"cores": "2"}')
+    ledger.record_failed(
+        TrialFailed(trial_id="t2", reason="diverged: NaN", diverged=True, num_epochs=2), CONTENT, "c1", '{"cores": "2"}'
+    )
+    ledger.record_failed(TrialFailed(trial_id="t3", reason="killed", diverged=False), CONTENT, "c2", '{"cores": "2"}')
+    ledger.record_exam(ledger.open_exam(STUDY, 1), examined("t1"))
+    ledger.add_seconds(STUDY, 12.5)
+    return ledger
+
+
+def test_a_study_reads_back_whole(filled: Ledger, folders: Folders) -> None:
+    with open_reading(folders) as connection:
+        record = read_study(connection, STUDY)
+    assert (record.study_id, record.name, record.document) == (STUDY, "tiny", {"question": "Which?"})
+    assert (record.numeric, record.command, record.seconds) == ("float32", "bakeoff run tiny", 12.5)
+    assert (record.num_planned, record.num_begun, record.num_examined) == (4, 1, 1)
+    assert record.machines == ('{"cores": "2"}',)
+    assert len(record.exams) == 1
+    first, second, third = record.results
+    assert (first.trial_id, first.block, first.arm, first.replicate, first.state) == ("t1", "digits", "a", 0, "done")
+    assert (first.epochs_trained, first.best_epoch, first.seconds) == (3, 2, 1.5)
+    assert first.metrics == {
+        "train": {"accuracy": 0.9},
+        "validation": {"accuracy": 0.8},
+        "test": {"accuracy": 0.7},
+    }
+    assert (second.state, second.reason, second.epochs_trained) == ("failed", "diverged: NaN", 2)
+    assert (third.state, third.reason, third.metrics) == ("failed", "killed", {})
+
+
+def test_epochs_read_back_in_order(filled: Ledger, folders: Folders) -> None:
+    with open_reading(folders) as connection:
+        epochs = read_epochs(connection, "t1")
+    assert [each["epoch"] for each in epochs] == [1, 2, 3]
+    assert epochs[1] == {
+        "epoch": 2,
+        "train": {"loss": 0.5, "accuracy": 0.5},
+        "validation": {"accuracy": 0.2},
+        "seconds": 0.5,
+        "images_per_second": 1000.0,
+        "times_trained": 1,
+    }
+
+
+def test_reading_while_a_writer_writes(filled: Ledger, folders: Folders, epoch: Callable[..., EpochDone]) -> None:
+    with filled.transaction():
+        filled.record_epoch(epoch("t4", 2))
+        with open_reading(folders) as connection:
+            assert len(read_epochs(connection, "t4")) == 1  # what is not committed is not seen
+            assert read_study(connection, STUDY).num_planned == 4
+    with open_reading(folders) as connection:
+        assert len(read_epochs(connection, "t4")) == 2
+
+
+def test_reading_writes_nothing(filled: Ledger, folders: Folders) -> None:
+    with open_reading(folders) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM trials")
+
+
+def test_studies_are_listed_newest_first(ledger: Ledger, register: Callable[..., None], folders: Folders) -> None:
+    register("a" * 64, name="old")
+    register("b" * 64, name="new")
+    ledger.connection.execute("UPDATE studies SET created_at = '2001-01-01T00:00:00+00:00' WHERE name = 'old'")
+    with open_reading(folders) as connection:
+        assert [name for _, name in list_studies(connection)] == ["new", "old"]
+
+
+def test_a_study_is_found_by_name_or_id(ledger: Ledger, register: Callable[..., None], folders: Folders) -> None:
+    register("a" * 64, name="tiny")
+    register("b" * 64, name="tiny")
+    with open_reading(folders) as connection:
+        assert find_study(connection, "tiny") == "b" * 64
+        assert find_study(connection, "aaaaaa") == "a" * 64
+        with pytest.raises(WorkspaceError) as raised:
+            find_study(connection, "tinny")
+    assert str(raised.value) == "study 'tinny' is not in this workspace. It holds: tiny. Did you mean 'tiny'?"
+
+
+def test_an_exam_of_another_study_counts_where_trials_are_shared(
+    filled: Ledger, register: Callable[..., None], folders: Folders
+) -> None:
+    register("z" * 64, name="sharing", arms=("x",), trials=["t1"])
+    register("y" * 64, name="apart", arms=("x",), trials=["t9"])
+    with open_reading(folders) as connection:
+        assert len(read_study(connection, "z" * 64).exams) == 1
+        assert read_study(connection, "y" * 64).exams == ()
+
+
+def test_a_moved_workspace_reads_the_same(filled: Ledger, folders: Folders, tmp_path: Path) -> None:
+    with open_reading(folders) as connection:
+        before = read_study(connection, STUDY)
+    filled.close()
+    moved = Folders(tmp_path / "else where, 100%#?" / "runs")
+    moved.root.parent.mkdir()
+    shutil.move(folders.root, moved.root)
+    with open_reading(moved) as connection:
+        assert read_study(connection, STUDY) == before
+
+
+def test_no_ledger_is_said_so(folders: Folders) -> None:
+    with pytest.raises(WorkspaceError) as raised, open_reading(folders):
+        pass
+    assert (
+        str(raised.value)
+        == f"{folders.root}: no ledger here. Run a study first, or name its --workspace DIR."
+    )
+    assert not folders.root.exists()
+
+
+def test_a_newer_ledger_is_not_read(folders: Folders) -> None:
+    Ledger(folders).close()
+    with closing(sqlite3.connect(folders.ledger)) as connection, connection:
+        connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
+    with pytest.raises(WorkspaceError, match=r"written by a newer bakeoff \(its format is 2, this one reads up to 1\)"):
+        with open_reading(folders):
+            pass
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b""], ids=["damaged", "empty"])
+def test_a_damaged_ledger_is_said_so(folders: Folders, content: bytes) -> None:
+    folders.root.mkdir()
+    folders.ledger.write_bytes(content)
+    with pytest.raises(WorkspaceError, match="ledger.sqlite: this is not a readable ledger"), open_reading(
+        folders
+    ) as connection:
+        list_studies(connection)

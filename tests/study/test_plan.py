@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from bakeoff.study.plan import PlannedTrial, derive_seed, expand, study_id, trial_content, trial_id
+from bakeoff.study.schema import Study
+
+
+def _study(**fields: Any) -> Study:
+    recipe = {"network": "mlp", "epochs": 2}
+    return Study(
+        **{"question": "?", "recipe": recipe, "arms": [{"initializer": ["he_normal", "orthogonal"]}], **fields}
+    )
+
+
+def _id(planned: PlannedTrial, **changes: Any) -> str:
+    settings = {"fingerprint": "f", "numeric": "float32", "engine_version": "1", **changes}
+    return trial_id(trial_content(planned, **settings))
+
+
+def test_trials_are_ordered_by_block_replicate_and_arm() -> None:
+    plan = expand(_study(blocks=[{"data.name": ["digits", "mnist"]}], replicates=2))
+    order = [(trial.block, trial.replicate, trial.arm) for trial in plan.trials]
+    arms = ("he_normal", "orthogonal")
+    assert order == [(block, n, arm) for block in ("digits", "mnist") for n in (0, 1) for arm in arms]
+    assert [block.label for block in plan.blocks] == ["digits", "mnist"]
+    assert plan.arms == arms
+
+
+def test_a_replicates_seed_is_the_same_for_all_arms_and_blocks_and_no_other_replicates() -> None:
+    plan = expand(_study(blocks=[{"data.name": ["digits", "mnist"]}], replicates=9))
+    seeds = {(trial.replicate, trial.seed) for trial in plan.trials}
+    assert len(seeds) == 9
+    assert len({seed for _, seed in seeds}) == 9
+    assert {trial.seed for trial in expand(_study(seed=1)).trials}.isdisjoint(seed for _, seed in seeds)
+
+
+def test_seeds_stay_what_they_were() -> None:
+    assert derive_seed(0, 0) == int(hashlib.sha256(b"replicate 0 of seed 0").hexdigest()[:12], 16)
+    assert len({derive_seed(seed, replicate) for seed in range(30) for replicate in range(30)}) == 900
+
+
+def test_more_replicates_only_add_trials() -> None:
+    few = {_id(trial) for trial in expand(_study(replicates=3)).trials}
+    assert few < {_id(trial) for trial in expand(_study(replicates=4)).trials}
+
+
+def test_the_content_of_a_trial_is_all_that_determines_its_result() -> None:
+    planned = expand(_study()).trials[0]
+    content = trial_content(planned, fingerprint="f", numeric="float32", engine_version="1")
+    assert content == {
+        "recipe": {
+            "network": {"name": "mlp", "units": [256, 128], "activation": "relu", "dropout": 0.0},
+            "initializer": {"name": "he_normal", "where": "convolutions"},
+            "optimizer": {
+                "name": "adam",
+                "learning_rate": 0.001,
+                "beta1": 0.9,
+                "beta2": 0.999,
+                "epsilon": 1e-8,
+                "weight_decay": 0.0,
+            },
+            "batch_size": 32,
+            "epochs": 2,
+            "early_stopping": None,
+        },
+        "data": {"fingerprint": "f", "validation": 0.1},
+        "seed": derive_seed(0, 0),
+        "fold": None,
+        "numeric": "float32",
+        "engine": "1",
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert trial_id(content) == hashlib.sha256(canonical.encode()).hexdigest()[:24]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"fingerprint": "g"}, {"numeric": "bfloat16"}, {"engine_version": "2"}, {"fold": 0}]
+)
+def test_the_id_changes_with_what_determines_the_result(changes: dict[str, Any]) -> None:
+    planned = expand(_study()).trials[0]
+    assert _id(planned, **changes) != _id(planned)
+
+
+def test_ids_do_not_depend_on_labels_or_the_way_a_study_is_written() -> None:
+    first = {_id(trial) for trial in expand(_study()).trials}
+    cases = {"a": {"initializer": {"name": "he_normal"}}, "b": {"initializer.name": "orthogonal"}}
+    other = _study(arms=[cases], recipe={"network": {"name": "mlp"}, "epochs": 2, "optimizer.name": "adam"})
+    assert {_id(trial) for trial in expand(other).trials} == first
+    assert len(first) == 10
+
+
+def test_a_study_is_the_same_whatever_its_name() -> None:
+    same = _study(name="other", published={"source": "x"}, data={"name": "digits"})
+    assert study_id(same) == study_id(_study())
+    assert study_id(_study(recipe={"network": {"name": "mlp"}, "epochs": 2, "batch_size": 32})) == study_id(_study())
+    assert len(study_id(same)) == 64
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"question": "!"},
+        {"replicates": 4},
+        {"seed": 1},
+        {"numeric": "float32"},
+        {"decide": {"margin": 0.1}},
+        {"data": {"validation": 0.2}},
+        {"recipe": {"network": "mlp", "epochs": 3}},
+        {"arms": [{"initializer": ["he_normal"]}]},
+        {"blocks": [{"data.name": ["mnist"]}]},
+    ],
+)
+def test_a_study_is_another_when_its_question_changes(fields: dict[str, Any]) -> None:
+    assert study_id(_study(**fields)) != study_id(_study())
