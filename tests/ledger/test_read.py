@@ -135,10 +135,7 @@ def test_a_moved_workspace_reads_the_same(filled: Ledger, folders: Folders, tmp_
 def test_no_ledger_is_said_so(folders: Folders) -> None:
     with pytest.raises(WorkspaceError) as raised, open_reading(folders):
         pass
-    assert (
-        str(raised.value)
-        == f"{folders.root}: no ledger here. Run a study first, or name its --workspace DIR."
-    )
+    assert str(raised.value) == f"{folders.root}: no ledger here. Run a study first, or name its --workspace DIR."
     assert not folders.root.exists()
 
 
@@ -146,16 +143,15 @@ def test_a_newer_ledger_is_not_read(folders: Folders) -> None:
     Ledger(folders).close()
     with closing(sqlite3.connect(folders.ledger)) as connection, connection:
         connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
-    with pytest.raises(WorkspaceError, match=r"written by a newer bakeoff \(its format is 2, this one reads up to 1\)"):
-        with open_reading(folders):
-            pass
+    newer = r"written by a newer bakeoff \(its format is 2, this one reads up to 1\)"
+    with pytest.raises(WorkspaceError, match=newer), open_reading(folders):
+        pass
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b""], ids=["damaged", "empty"])
 def test_a_damaged_ledger_is_said_so(folders: Folders, content: bytes) -> None:
     folders.root.mkdir()
     folders.ledger.write_bytes(content)
-    with pytest.raises(WorkspaceError, match="ledger.sqlite: this is not a readable ledger"), open_reading(
-        folders
-    ) as connection:
+    damaged = r"ledger\.sqlite: this is not a readable ledger"
+    with pytest.raises(WorkspaceError, match=damaged), open_reading(folders) as connection:
         list_studies(connection)

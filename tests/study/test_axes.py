@@ -128,6 +128,14 @@ def test_arms_do_not_leak_into_each_other() -> None:
     assert [trial.recipe.network for trial in plan.trials] == [MLP(units=(5,)), MLP(units=(5,)), MLP(), MLP()]
 
 
+def test_a_changed_layer_does_not_leak_into_the_next_arm() -> None:
+    layers = {"network": {"layers": [{"type": "dense", "units": 7}]}}
+    plan = _plan({"a": layers}, {"x": {"network.layers.0.units": 3}, "y": None})
+    networks = [trial.recipe.network for trial in plan.trials]
+    assert [network.layers[0].units for network in networks] == [3, 7]  # type: ignore[union-attr]
+    assert plan.study.arms[0] == {"a": layers}
+
+
 # Cases built on cases.
 
 
@@ -250,6 +258,14 @@ def test_a_wrong_value_hidden_by_all_arms_is_found() -> None:
     assert _answer({"optimizer": ["sgd", "adam"]}, recipe=recipe) == [
         "recipe.optimizer: unknown optimizer 'amad'. Allowed: sgd, adam, adamw, rmsprop, adagrad. Did you mean 'adam'?"
     ]
+
+
+def test_the_studys_recipe_may_lack_what_arms_bring() -> None:
+    recipe = {"optimizer": {"name": "sgd", "nesterov": True}, "early_stopping": {"monitor": "loss"}}
+    arms = {"a": {"network": "mlp", "optimizer.momentum": 0.9, "early_stopping.patience": 3}}
+    (found,) = _recipes(_plan(arms, recipe=recipe)).values()
+    assert found.optimizer == SGD(nesterov=True, momentum=0.9)
+    assert found.early_stopping == EarlyStopping(monitor="loss", patience=3)
 
 
 def test_too_many_combinations() -> None:

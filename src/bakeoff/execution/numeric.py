@@ -10,7 +10,7 @@ from bakeoff.execution.cohorts import Datasets, Group
 from bakeoff.execution.executor import Executor, TaskLost
 from bakeoff.execution.machine import describe_hardware, describe_versions
 from bakeoff.ledger.store import Ledger
-from bakeoff.training.task import DataView, Member, Numeric, ProbeDone, ProbeTask
+from bakeoff.training.task import DataView, Member, Numeric, ProbeDone, ProbeTask, TaskDone
 
 PROBE_MEMBERS = 4
 """Members per probe at most: enough to see what fusing does, cheap enough for large networks."""
@@ -63,15 +63,21 @@ def _measure(tasks: Sequence[ProbeTask], ledger: Ledger, executor: Executor) -> 
     """Probe one after another, so that none disturbs another's times; one that is lost counts as not agreeing."""
     for task in tasks:
         executor.submit(task)
-        while ledger.probe(task.probe_id) is None:
+        ended = False
+        while not ended:
             for report in executor.poll(0.5):
+                ended |= isinstance(report, TaskDone | TaskLost)
                 if isinstance(report, ProbeDone):
-                    result = {
-                        "seconds_per_step": dict(report.seconds_per_step),
-                        "relative_difference": report.relative_difference,
-                        "agrees": report.agrees,
-                    }
-                    ledger.record_probe(task.probe_id, result)
+                    _record(report, ledger)
                 elif isinstance(report, TaskLost):
-                    ledger.record_incident(task.probe_id, "error", f"probe: {report.reason}")
+                    ledger.record_incident(task.probe_id, "error", f"probe: {report.detail or report.reason}")
                     ledger.record_probe(task.probe_id, {"seconds_per_step": {}, "agrees": False})
+
+
+def _record(report: ProbeDone, ledger: Ledger) -> None:
+    result = {
+        "seconds_per_step": dict(report.seconds_per_step),
+        "relative_difference": report.relative_difference,
+        "agrees": report.agrees,
+    }
+    ledger.record_probe(report.probe_id, result)

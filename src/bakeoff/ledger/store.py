@@ -49,7 +49,11 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self.connection.close()
+                raise
         except (OSError, sqlite3.OperationalError) as error:
             raise WorkspaceError(
                 f"{self.path.parent}: this workspace cannot be written ({_plain(error)}). "
@@ -78,10 +82,11 @@ class Ledger:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.connection.execute("COMMIT")
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            if self.connection.in_transaction:  # SQLite has ended it already where the disk is full
+                self.connection.execute("ROLLBACK")
             raise
-        self.connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""
@@ -118,9 +123,8 @@ class Ledger:
 
     def trial_states(self, trial_ids: Iterable[str]) -> dict[str, TrialState]:
         """Return the state of those of `trial_ids` that have come to an end."""
-        wanted = set(trial_ids)
-        rows = self.connection.execute("SELECT id, state FROM trials")
-        return {trial_id: state for trial_id, state in rows if trial_id in wanted}
+        query = "SELECT id, state FROM trials WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self.connection.execute(query, (json.dumps(list(trial_ids)),)).fetchall())
 
     def validation_of(self, trial_id: str) -> dict[str, float]:
         """Return the validation metrics of a trial in the ledger; empty when it did not finish."""
@@ -129,11 +133,16 @@ class Ledger:
         return metrics
 
     def record_epoch(self, event: EpochDone) -> None:
-        """Record an epoch. Read back from a checkpoint, it fills a gap; trained again, it is counted."""
-        repeat = 0 if event.replayed else 1
+        """Record an epoch. Read back from a checkpoint, it fills a gap; trained again, it is replaced and counted."""
+        again = (
+            "NOTHING"
+            if event.replayed
+            else "UPDATE SET train = excluded.train, validation = excluded.validation, seconds = excluded.seconds, "
+            "images_per_second = excluded.images_per_second, times_trained = times_trained + 1"
+        )
         self.connection.execute(
             "INSERT INTO epochs (trial_id, epoch, train, validation, seconds, images_per_second) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET times_trained = times_trained + ?",
+            f"VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO {again}",
             (
                 event.trial_id,
                 event.epoch,
@@ -141,7 +150,6 @@ class Ledger:
                 _dump(event.validation),
                 event.seconds,
                 event.images_per_second,
-                repeat,
             ),
         )
 

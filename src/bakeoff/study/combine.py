@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,10 @@ from bakeoff.errors import NetworkError
 from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.named import expand as expand_network
 from bakeoff.study.axes import Entry, Fault, read_axes
-from bakeoff.study.explain import MISSING, Path, explain
+from bakeoff.study.explain import MISSING, MISSING_FIELD, UNKNOWN_FIELD, Path, explain
 from bakeoff.study.merge import Draft, Source
 from bakeoff.study.settings import DataSettings
-from bakeoff.training.optimizers import DEFAULT_OPTIMIZER
+from bakeoff.training.optimizers import DEFAULT_OPTIMIZER, INCOMPATIBLE
 from bakeoff.training.recipe import Recipe
 
 MAX_COMBINATIONS = 20_000
@@ -110,20 +110,22 @@ def _check_recipe_alone(base: Draft) -> list[Fault]:
     """Check the study's own recipe: blocks and arms may hide a wrong value. What it lacks they may bring."""
     faults = [(source.key, message) for source, message in base.faults]
     for model, section in ((Recipe, "recipe"), (DataSettings, "data")):
-        _, found = _validate(model, base, section)
-        faults += [fault for fault in found if fault[0] != (section, "network") or "network" in base.tree["recipe"]]
+        faults += _validate(model, base, section, ignored=(MISSING_FIELD, INCOMPATIBLE))[1]
     return faults
 
 
-def _validate(model: type[BaseModel], draft: Draft, section: str) -> tuple[Any, list[Fault]]:
+def _validate(
+    model: type[BaseModel], draft: Draft, section: str, ignored: Collection[str] = ()
+) -> tuple[Any, list[Fault]]:
     """Validate one section of a draft; faults stand where the study wrote the wrong value."""
     given = draft.tree[section]
     try:
         return model.model_validate(given), []
     except ValidationError as error:
         return None, [
-            (_place(draft, (section, *path), unknown), message)
-            for path, message, unknown in explain(error, model, given)
+            (_place(draft, (section, *path), kind == UNKNOWN_FIELD), message)
+            for path, message, kind in explain(error, model, given)
+            if kind not in ignored
         ]
 
 

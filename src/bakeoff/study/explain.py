@@ -14,6 +14,9 @@ from bakeoff.errors import nearest
 Path: TypeAlias = tuple[str | int, ...]
 """Where a value stands in a tree of mappings and lists: keys and indices, outermost first."""
 
+UNKNOWN_FIELD = "extra_forbidden"
+MISSING_FIELD = "missing"
+
 MAX_SHOWN_CHARACTERS = 60
 
 MISSING = "missing: it has no default, give it a value"
@@ -60,7 +63,7 @@ def join_path(path: Iterable[str | int]) -> str:
     return ".".join(str(key) for key in path)
 
 
-def explain(error: ValidationError, model: type[BaseModel], given: object) -> Iterator[tuple[Path, str, bool]]:
+def explain(error: ValidationError, model: type[BaseModel], given: object) -> Iterator[tuple[Path, str, str]]:
     """Say what is wrong, one line per field.
 
     Args:
@@ -69,30 +72,31 @@ def explain(error: ValidationError, model: type[BaseModel], given: object) -> It
         given: the tree that was validated, of mappings, lists and plain values.
 
     Yields:
-        The field's path in `given`; what is wrong with it; whether the field itself is one that does not exist.
+        The field's path in `given`; what is wrong with it; pydantic's name for that, such as `UNKNOWN_FIELD`.
     """
     messages: dict[Path, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         messages.setdefault(_find_path(details, given), []).append(details)
     for path, found in messages.items():
-        unknown = found[0]["type"] == "extra_forbidden"
-        yield path, (_refuse_field(path, model, given) if unknown else _phrase(found)), unknown
+        kind = found[0]["type"]
+        yield path, (_refuse_field(path, model, given) if kind == UNKNOWN_FIELD else _phrase(found)), kind
 
 
 def _find_path(details: ErrorDetails, given: object) -> Path:
     """Return an error's place in `given`: pydantic also names the member of a union it tried, which is no field."""
     path: list[str | int] = []
     node = given
-    location = details["loc"]
-    for position, key in enumerate(location):
-        last = position == len(location) - 1
+    tagged = False
+    *outer, last = details["loc"] or ("",)
+    for key in outer:
         children = _list_children(node)
-        tag = isinstance(node, Mapping) and key in (node.get("name"), node.get("type")) and key not in ("name", "type")
-        if key in children and not (tag and not last):
+        if not tagged and isinstance(node, Mapping) and key in (node.get("name"), node.get("type")):
+            tagged = True
+        elif key in children:
             path.append(key)
-            node = children[key]
-        elif last and details["type"] == "missing":
-            path.append(key)
+            node, tagged = children[key], False
+    if last in _list_children(node) or details["type"] == MISSING_FIELD:
+        path.append(last)
     return tuple(path)
 
 
@@ -110,7 +114,7 @@ def _phrase(found: Sequence[ErrorDetails]) -> str:
     """Join what is wrong with one value; several errors are the members of a union, each allowing something else."""
     first = found[0]
     allowed = [_ALLOWED[details["type"]](details.get("ctx", {})) for details in found if details["type"] in _ALLOWED]
-    if first["type"] == "missing":
+    if first["type"] == MISSING_FIELD:
         return MISSING
     if not allowed:
         return str(first["msg"])

@@ -23,6 +23,9 @@ Share: TypeAlias = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan
 Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 """True or false; 1 is neither."""
 
+INCOMPATIBLE = "incompatible"
+"""The type of the pydantic error that a record raises when settings, each right by itself, do not go together."""
+
 _RATE = "Step size."
 _DECAY = "Pull of the weights towards zero, added to the gradient (L2)."
 _EPSILON = "Added to the divisor, so that it is never zero."
@@ -42,7 +45,7 @@ class SGD(Record):
     @model_validator(mode="after")
     def _require_momentum(self) -> SGD:
         if self.nesterov and self.momentum == 0:
-            raise PydanticCustomError("nesterov", "nesterov needs a momentum above 0")
+            raise PydanticCustomError(INCOMPATIBLE, "nesterov needs a momentum above 0")
         return self
 
     def arguments(self) -> dict[str, Any]:

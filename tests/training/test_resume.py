@@ -1,0 +1,326 @@
+"""A cohort that is interrupted anywhere and goes on: the same numbers, bit for bit, and nothing trained twice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bakeoff.data.store import Images
+from bakeoff.errors import WorkspaceError
+from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
+from bakeoff.networks.named import Layers
+from bakeoff.training import engine
+from bakeoff.training.engine import train_cohort
+from bakeoff.training.folders import Folders
+from bakeoff.training.optimizers import SGD, Adagrad, Adam, AnyOptimizer, RMSprop
+from bakeoff.training.recipe import EarlyStopping, Recipe
+from bakeoff.training.task import CohortTask, EpochDone, Event, TaskDone, TrialDone, TrialFailed
+
+MakeTask = Callable[..., CohortTask]
+Tabulate = Callable[[Sequence[Event]], dict[Any, dict[str, Any]]]
+
+
+class Interrupted(BaseException):
+    """Stands for a kill: no `except Exception` may catch it."""
+
+
+def _make_recipe(optimizer: AnyOptimizer, epochs: int, early_stopping: EarlyStopping | None = None) -> Recipe:
+    layers = (
+        Conv(filters=5, kernel=3, padding="same", activation="relu"),
+        Pool(),
+        Dropout(rate=0.2),
+        Conv(filters=6, kernel=2, activation="tanh"),
+        Dense(units=24, activation="relu"),
+        Dropout(rate=0.3),
+    )
+    return Recipe(network=Layers(layers=layers), optimizer=optimizer, epochs=epochs, early_stopping=early_stopping)
+
+
+# Two end together, one stops early on older weights, one stops early on its newest, one diverges.
+RECIPES = {
+    "short": _make_recipe(Adam(learning_rate=0.003), 2),
+    "short too": _make_recipe(SGD(learning_rate=0.1, momentum=0.9), 2),
+    "stops": _make_recipe(SGD(learning_rate=0.5, momentum=0.5), 6, EarlyStopping(patience=1)),
+    "wild": _make_recipe(SGD(learning_rate=1e18), 5),
+    "long": _make_recipe(RMSprop(learning_rate=0.002, momentum=0.5), 5, EarlyStopping(patience=9)),
+    "long too": _make_recipe(Adagrad(learning_rate=0.02), 5),
+}
+
+
+@dataclasses.dataclass
+class Counter:
+    """How many epochs were trained, and by how many members."""
+
+    sizes: list[int] = dataclasses.field(default_factory=list)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    counter, real = Counter(), engine.train_epoch
+
+    def count(network: Any, *rest: Any) -> Any:
+        measured = real(network, *rest)
+        counter.sizes.append(network.num_members)
+        return measured
+
+    monkeypatch.setattr(engine, "train_epoch", count)
+    return counter
+
+
+def _train(task: CohortTask, images: Images, root: Path, num_events: int | None = None) -> list[Event]:
+    """Train and return the events that reached the other side; the connection breaks after `num_events`."""
+    received: list[Event] = []
+
+    def receive(event: Event) -> None:
+        if len(received) == num_events:
+            raise Interrupted
+        received.append(event)
+
+    try:
+        train_cohort(task, images, root, receive)
+    except Interrupted:
+        assert num_events is not None
+    return received
+
+
+def _read_files(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in sorted((root / "trials").rglob("*")) if path.is_file()
+    }
+
+
+def _go_on(task: CohortTask, received: Sequence[Event]) -> CohortTask:
+    """Make the task of the next run, as a driver does that has written down what it received."""
+    ended = frozenset(event.trial_id for event in received if isinstance(event, TrialDone | TrialFailed))
+    members = tuple(member for member in task.members if member.trial_id not in ended)
+    return dataclasses.replace(task, members=members, finished=ended)
+
+
+@pytest.mark.parametrize("drops_ended", [False, True])
+def test_an_interruption_at_any_event_changes_no_digit(
+    drops_ended: bool, images: Images, make_task: MakeTask, tabulate: Tabulate, trained: Counter, tmp_path: Path
+) -> None:
+    task = make_task(RECIPES)
+    whole = _train(task, images, tmp_path / "whole")
+    sizes = list(trained.sizes)
+    rows, files = tabulate(whole), _read_files(tmp_path / "whole")
+    assert len(rows) == len(whole) - 1
+    assert sizes == [6, 5, 3, 3, 2] or sizes == [6, 5, 3, 2, 2]
+    for num_events in range(len(whole)):
+        trained.sizes.clear()
+        root = tmp_path / str(num_events)
+        before = _train(task, images, root, num_events)
+        rest = _go_on(task, before) if drops_ended else task
+        after = _train(rest, images, root)
+        assert before == whole[:num_events] or tabulate(before) == tabulate(whole[:num_events])
+        assert tabulate([*before, *after]) == rows, f"interrupted after {num_events} events"
+        assert _read_files(root) == files
+        assert trained.sizes == sizes, "no epoch is trained again"
+        assert after[-1] == TaskDone(task_id="cohort")
+
+
+def test_what_is_read_back_is_marked_and_outcomes_are_repeated(
+    images: Images, make_task: MakeTask, tmp_path: Path
+) -> None:
+    task = make_task(RECIPES)
+    whole = _train(task, images, tmp_path / "whole")
+    # The connection breaks after everything of epoch 3 was reported.
+    third = max(number for number, event in enumerate(whole) if isinstance(event, EpochDone) and event.epoch == 3)
+    _train(task, images, tmp_path, third + 2)
+    again = _train(task, images, tmp_path)
+    epochs = [event for event in again if isinstance(event, EpochDone)]
+    assert {event.epoch for event in epochs if event.replayed} == {1, 2, 3}
+    assert {event.epoch for event in epochs if not event.replayed} == {4, 5}
+    ended = [event.trial_id for event in again if isinstance(event, TrialDone | TrialFailed)]
+    assert sorted(ended) == sorted(RECIPES)
+    repeated = next(event for event in again if isinstance(event, TrialDone) and event.trial_id == "short")
+    assert repeated in whole or repeated.seconds > 0
+    failure = next(event for event in again if isinstance(event, TrialFailed))
+    assert failure in whole
+
+
+def test_a_kill_before_the_checkpoint_trains_that_epoch_once_more(
+    images: Images,
+    make_task: MakeTask,
+    tabulate: Tabulate,
+    trained: Counter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = make_task(RECIPES)
+    rows = tabulate(_train(task, images, tmp_path / "whole"))
+    trained.sizes.clear()
+    real = engine.save_checkpoint
+
+    def die(path: Path, epoch: int, runners: Any) -> None:
+        if epoch == 3:
+            raise Interrupted
+        real(path, epoch, runners)
+
+    monkeypatch.setattr(engine, "save_checkpoint", die)
+    before = _train_until_interrupted(task, images, tmp_path / "cut")
+    monkeypatch.setattr(engine, "save_checkpoint", real)
+    assert not any(isinstance(event, EpochDone) and event.epoch == 3 for event in before), "not safe, so not reported"
+    after = _train(task, images, tmp_path / "cut")
+    assert tabulate([*before, *after]) == rows
+    assert len(trained.sizes) == 6
+
+
+def _train_until_interrupted(task: CohortTask, images: Images, root: Path) -> list[Event]:
+    events: list[Event] = []
+    with pytest.raises(Interrupted):
+        train_cohort(task, images, root, events.append)
+    return events
+
+
+@pytest.mark.parametrize("file", ["weights", "predictions"])
+def test_a_kill_while_results_are_written(
+    file: str, images: Images, make_task: MakeTask, tabulate: Tabulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task(RECIPES)
+    rows = tabulate(_train(task, images, tmp_path / "whole"))
+    name = {"weights": "save_file", "predictions": "save_predictions"}[file]
+    real, calls = getattr(engine, name), []
+
+    def die_at_the_second(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise Interrupted
+        real(*arguments)
+
+    monkeypatch.setattr(engine, name, die_at_the_second)
+    before = _train_until_interrupted(task, images, tmp_path / "cut")
+    after = _train(_go_on(task, before), images, tmp_path / "cut")
+    assert tabulate([*before, *after]) == rows
+    assert _read_files(tmp_path / "cut") == _read_files(tmp_path / "whole")
+
+
+def test_finished_members_are_left_out(
+    images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path
+) -> None:
+    recipes = {name: RECIPES[name] for name in ("long", "long too")}
+    whole = _train(make_task(recipes), images, tmp_path / "whole")
+    second = [number for number, event in enumerate(whole) if isinstance(event, EpochDone) and event.epoch == 2]
+    _train(make_task(recipes), images, tmp_path, second[-1] + 1)
+    trained.sizes.clear()
+    after = _train(make_task(recipes, finished=["long too"]), images, tmp_path)
+    assert trained.sizes == [1, 1, 1]
+    assert [event.trial_id for event in after if isinstance(event, TrialDone)] == ["long"]
+    assert not Folders(tmp_path).weights("long too").exists()
+
+
+def test_nothing_to_do_is_done_at_once(images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path) -> None:
+    recipes = {name: RECIPES[name] for name in ("short", "wild")}
+    whole = _train(make_task(recipes), images, tmp_path)
+    trained.sizes.clear()
+    again = _train(make_task(recipes), images, tmp_path)
+    assert trained.sizes == []
+    assert [event.trial_id for event in again[:-1] if not isinstance(event, EpochDone)] == [
+        event.trial_id for event in whole[:-1] if not isinstance(event, EpochDone)
+    ]
+    assert again[-1] == TaskDone(task_id="cohort")
+
+
+def test_a_member_goes_on_alone_from_its_cohorts_checkpoint(
+    images: Images, make_task: MakeTask, tabulate: Tabulate, trained: Counter, tmp_path: Path
+) -> None:
+    whole = _train(make_task(RECIPES), images, tmp_path / "whole")
+    second = [number for number, event in enumerate(whole) if isinstance(event, EpochDone) and event.epoch == 2]
+    before = _train(make_task(RECIPES), images, tmp_path / "cut", second[-1] + 1)
+    shared = Folders(tmp_path / "cut").checkpoint("cohort").read_bytes()
+    trained.sizes.clear()
+    alone = make_task({"long": RECIPES["long"]}, cohort_id="alone", resume_from="cohort")
+    after = _train(alone, images, tmp_path / "cut")
+    assert trained.sizes == [1, 1, 1]
+    assert {event.trial_id for event in after if isinstance(event, EpochDone)} == {"long"}
+    assert Folders(tmp_path / "cut").checkpoint("alone").exists()
+    assert Folders(tmp_path / "cut").checkpoint("cohort").read_bytes() == shared
+    rows, expected = tabulate([*before, *after]), tabulate(whole)
+    for epoch in range(1, 6):
+        # Alone from epoch 3 on: to the rounding that the design allows.
+        assert rows["long", epoch]["train"] == pytest.approx(expected["long", epoch]["train"], rel=1e-4)
+    # Its own checkpoint comes before the shared one.
+    trained.sizes.clear()
+    _train(alone, images, tmp_path / "cut")
+    assert trained.sizes == []
+
+
+def test_without_a_checkpoint_to_resume_from_it_starts_afresh(
+    images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path
+) -> None:
+    _train(make_task({"short": RECIPES["short"]}, resume_from="never was"), images, tmp_path)
+    assert trained.sizes == [1, 1]
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _cut_in_half(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def _fill_with_text(path: Path) -> None:
+    path.write_text("not a checkpoint\n" * 100)
+
+
+def _fill_with_zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def _store_other_things(path: Path) -> None:
+    torch.save([1, 2, 3], path)
+
+
+def _store_an_older_format(path: Path) -> None:
+    torch.save({"format": 0, "epoch": 1, "members": {}}, path)
+
+
+def _store_code(path: Path) -> None:
+    torch.save({"format": 1, "epoch": 1, "members": _PathOpener()}, path)
+
+
+def _make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+class _PathOpener:
+    """Would open a file when unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, ("/dev/null",))
+
+
+DAMAGES = [
+    _empty,
+    _cut_in_half,
+    _fill_with_text,
+    _fill_with_zeros,
+    _store_other_things,
+    _store_an_older_format,
+    _store_code,
+    _make_folder,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_checkpoint_is_named_in_one_line(
+    damage: Callable[[Path], None], images: Images, make_task: MakeTask, tmp_path: Path
+) -> None:
+    task = make_task({"short": RECIPES["short"]})
+    _train(task, images, tmp_path, 1)
+    path = Folders(tmp_path).checkpoint("cohort")
+    damage(path)
+    with pytest.raises(WorkspaceError) as caught:
+        _train(task, images, tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: this checkpoint cannot be read (")
+    assert message.endswith("Delete it to train its trials from the start.")
+    assert "\n" not in message
