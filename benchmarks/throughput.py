@@ -53,7 +53,8 @@ def list_contenders() -> tuple[Contender, ...]:
     loaders: Settings = ({"num_workers": 0}, {"num_workers": 1}, {"num_workers": 2})
     return (
         Contender("bakeoff", "bakeoff_engine", ({},)),
-        Contender("DataLoader loop", "dataloader", loaders),
+        Contender("DataLoader loop", "dataloader", tuple({**loader, "pil": True} for loader in loaders)),
+        Contender("DataLoader loop, no PIL", "dataloader", loaders),
         Contender("DataLoader loop, tuned", "dataloader", (apart, {"num_workers": 1, "threads": 1})),
         Contender("Keras", KERAS, ({}, {"jit_compile": False})),
         Contender("Keras, tuned", KERAS, (STEPS, apart, {**apart, **STEPS}, {**apart, **STEPS, "jit_compile": False})),

@@ -21,6 +21,7 @@ import yaml
 
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.summary import summarise
+from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.execution.cohorts import Group, ImageFacts, group_trials
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.machine import count_cores
@@ -122,8 +123,11 @@ def run(
         observer: sees the run as it goes; by default nobody.
 
     Raises:
-        BakeoffError: the study is wrong, images are missing, or the workspace cannot be written.
+        BakeoffError: the study is wrong, overrides beside a Study, images are missing, or the workspace cannot be
+            written.
     """
+    if isinstance(study, Study) and overrides:
+        raise BakeoffError("overrides change a study file. Make the Study with the values it is to have instead.")
     checked = study if isinstance(study, Study) else load_study(study, overrides)
     folder = Path(workspace)
     data = Path(data_dir) if data_dir is not None else None
@@ -139,6 +143,8 @@ def run(
             exam=exam,
         )
     result = _load(counts.study_id, folder, num_reused=counts.num_reused)
+    if exam and not counts.exam_complete:
+        result = Result(state="unfinished", report=replace(result.report, state="unfinished"))
     return _write_verdict(result, Folders(folder))
 
 
@@ -284,5 +290,8 @@ def _write_verdict(result: Result, folders: Folders) -> Result:
     path = folders.reports(result.report.name) / "verdict.md"
     report = replace(result.report, report_path=str(path))
     text = write_markdown(report)
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    try:
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise WorkspaceError(f"{path}: the report cannot be written ({error.strerror or error}).") from error
     return replace(result, report=report)

@@ -30,6 +30,8 @@ app = typer.Typer(
 data_app = typer.Typer(help="Get, check and describe data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+INTERRUPTED = 130
+
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A data set; `bakeoff list datasets` names them.")]
 Overrides = Annotated[
@@ -76,11 +78,9 @@ def main() -> int:
             print(f"error: {line}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted: all finished epochs are kept; the same command goes on from there", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has gone; nothing is left to say
-        return 0
+        outcome = INTERRUPTED
+    except SystemExit:
+        return 0  # typer ends so when whoever read the output has gone: nothing is left to say
     except Exception as error:
         # Wrong usage. typer raises click's classes, in newer releases a copy of its own: both can show themselves.
         show = getattr(error, "show", None)
@@ -88,6 +88,8 @@ def main() -> int:
             raise
         show()
         return 2
+    if outcome == INTERRUPTED:  # typer, too, makes a KeyboardInterrupt of a command into this number
+        print("interrupted: all finished epochs are kept; the same command goes on from there", file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -135,7 +137,7 @@ def run(
             observer=progress,
         )
     _print_result(result, Format.json if as_json else Format.terminal)
-    return 1 if result.state == "failed" else 0
+    return 0 if result.state == "done" else 1
 
 
 @app.command()
@@ -208,11 +210,12 @@ def report(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name in the workspace.")],
     form: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.terminal,
     workspace: Workspace = Path("runs"),
+    as_json: AsJson = False,
 ) -> None:
     """Print the verdict from the ledger, finished or not; train nothing."""
     from bakeoff import api
 
-    _print_result(api.load(study, workspace), form)
+    _print_result(api.load(study, workspace), Format.json if as_json else form)
 
 
 @app.command(name="list")
@@ -248,13 +251,16 @@ def data_get(name: NameArgument, data_dir: DataDir = None) -> None:
 
 @data_app.command("verify")
 def data_verify(name: NameArgument, data_dir: DataDir = None) -> int:
-    """Check every file of a data set; exit status 1 when one is wrong."""
+    """Check every file of a data set; exit status 2 when one is wrong."""
     from bakeoff.data import manage
 
     checks = manage.verify(name, data_dir)
     for check in checks:
-        print(f"{'ok' if check.ok else 'WRONG'}  {check.file}: {check.detail}")
-    return 0 if all(check.ok for check in checks) else 1
+        if check.ok:
+            print(f"ok  {check.file}: {check.detail}")
+        else:
+            print(f"error: {check.file}: {check.detail}", file=sys.stderr)
+    return 0 if all(check.ok for check in checks) else 2
 
 
 @data_app.command("show")

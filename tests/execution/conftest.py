@@ -156,6 +156,7 @@ class Watcher:
     messages: list[str] = field(default_factory=list)
     epochs: list[tuple[str, int]] = field(default_factory=list)
     ended: list[bool] = field(default_factory=list)
+    spared: int = 0
     running: list[str] = field(default_factory=list)
     started: dict[str, int] = field(default_factory=dict)
 
@@ -170,6 +171,7 @@ class Watcher:
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
         self.ended.append(not failed)
+        self.spared += num_images_spared
 
     def cohort_done(self, label: str) -> None:
         if label in self.running:

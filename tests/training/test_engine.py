@@ -52,10 +52,10 @@ OPTIMIZERS: dict[str, AnyOptimizer] = {
     "adagrad": Adagrad(learning_rate=0.02, learning_rate_decay=0.01, initial_accumulator=0.1),
 }
 
-# Rounding as the design allows it in float32: two orders of summation differ by about 1e-7 a step, and training
-# amplifies that. After the 10 to 25 steps taken here, losses agree to 1e-4 and probabilities to 1e-4.
-LOSS_TOLERANCE = 1e-4
-PROBABILITY_TOLERANCE = 1e-4
+# Rounding as the design allows it in float32: another order of summation changes about 1e-7 a step, and training
+# amplifies that. After the 15 to 40 steps taken here at most 4e-7 was seen; losses, probabilities and weights may
+# differ by 1e-5.
+TOLERANCE = 1e-5
 
 
 def _name_plainly(name: str) -> str:
@@ -66,9 +66,8 @@ def _name_plainly(name: str) -> str:
 
 def _train_by_hand(images: Images, recipe: Recipe, kind: Any) -> tuple[nn.Sequential, list[float], list[float]]:
     """Train CONVOLUTIONAL as any PyTorch program would; return it with its losses and accuracies by epoch."""
-    height, width, channels = images.shape_HWC
     plain = nn.Sequential(
-        *(nn.Conv2d(channels, 4, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2)),
+        *(nn.Conv2d(2, 4, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2)),
         *(nn.Conv2d(4, 6, 2, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 2 * 2, 12), nn.ReLU()),
         nn.Linear(12, 4),
     )
@@ -103,15 +102,15 @@ def test_a_cohort_of_one_is_the_hand_written_loop(name: str, images: Images, tra
     plain, losses, accuracies = _train_by_hand(images, recipe, getattr(torch.optim, OPTIMIZERS[name].torch_name))
     weights = load_file(Folders(tmp_path / "workspace").weights("a"))
     for key, tensor in weights.items():
-        torch.testing.assert_close(tensor, plain.state_dict()[_name_plainly(key)], rtol=1e-4, atol=1e-5)
-    assert [rows["a", epoch]["train"]["loss"] for epoch in range(1, 5)] == pytest.approx(losses, rel=1e-5)
-    assert [rows["a", epoch]["train"]["accuracy"] for epoch in range(1, 5)] == pytest.approx(accuracies)
+        torch.testing.assert_close(tensor, plain.state_dict()[_name_plainly(key)], rtol=TOLERANCE, atol=TOLERANCE)
+    assert [rows["a", epoch]["train"]["loss"] for epoch in range(1, 5)] == pytest.approx(losses, rel=TOLERANCE)
+    assert [rows["a", epoch]["train"]["accuracy"] for epoch in range(1, 5)] == accuracies
     with torch.no_grad():
         _, validation_indices = split_stratified(images.labels, 0.2, SEED)
         inputs = torch.from_numpy(images.pixels[validation_indices]).permute(0, 3, 1, 2) / 255
         expected = plain(inputs).softmax(dim=1).numpy()
     found = load_predictions(Folders(tmp_path / "workspace").predictions("a", "validation"))
-    assert np.abs(found["probabilities"] - expected).max() < PROBABILITY_TOLERANCE
+    assert np.abs(found["probabilities"] - expected).max() < TOLERANCE
     assert losses[-1] < losses[0]
 
 
@@ -131,8 +130,8 @@ def _assert_agree(together: Rows, alone: Rows, name: str) -> None:
 
 
 def _assert_metrics_agree(one: dict[str, float], other: dict[str, float]) -> None:
-    # 40 validation images: rounding may turn no prediction here, so every count agrees exactly.
-    assert one == pytest.approx(other, rel=LOSS_TOLERANCE, abs=1e-9)
+    # Among so few images rounding turns no prediction, so that the counts agree as well.
+    assert one == pytest.approx(other, rel=TOLERANCE, abs=1e-9)
 
 
 def _compare_with_alone(recipes: dict[str, Recipe], train: Train, root: Path) -> Rows:
@@ -144,11 +143,11 @@ def _compare_with_alone(recipes: dict[str, Recipe], train: Train, root: Path) ->
         one, other = (load_file(Folders(root / folder).weights(name)) for folder in ("together", "alone"))
         assert one.keys() == other.keys()
         for key in one:
-            torch.testing.assert_close(one[key], other[key], rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(one[key], other[key], rtol=TOLERANCE, atol=TOLERANCE)
         first, second = (
             load_predictions(Folders(root / folder).predictions(name, "validation")) for folder in ("together", "alone")
         )
-        assert np.abs(first["probabilities"] - second["probabilities"]).max() < PROBABILITY_TOLERANCE
+        assert np.abs(first["probabilities"] - second["probabilities"]).max() < TOLERANCE
     return together
 
 
@@ -194,7 +193,7 @@ def test_members_may_differ_in_their_dropout_rates(train: Train, tmp_path: Path)
     assert len(set(finals)) == 3, "dropout rates must matter, and nothing else differs"
 
 
-def _shuffle_rows(rows: Rows, name: str) -> dict[int, dict[str, float]]:
+def _select_validation(rows: Rows, name: str) -> dict[int, dict[str, float]]:
     return {key[1]: row["validation"] for key, row in rows.items() if key[0] == name and key != name}
 
 
@@ -245,7 +244,7 @@ def test_members_leave_and_the_rest_go_on_as_if_alone(train: Train, tmp_path: Pa
 def test_the_best_weights_are_kept(images: Images, train: Train, tmp_path: Path) -> None:
     rows = train(LEAVERS)
     for name, recipe in LEAVERS.items():
-        history = _shuffle_rows(rows, name)
+        history = _select_validation(rows, name)
         best = rows[name]["best_epoch"]
         if recipe.early_stopping is None:
             assert best == len(history)
@@ -258,13 +257,13 @@ def test_the_best_weights_are_kept(images: Images, train: Train, tmp_path: Path)
         found = load_predictions(Folders(tmp_path / "workspace").predictions(name, "validation"))
         assert classification_metrics(found["probabilities"], found["labels"]) == rows[name]["metrics"]["validation"]
     assert rows["by loss"]["best_epoch"] < rows["by loss"]["num_epochs"]
-    stopped = _shuffle_rows(rows, "by loss")
+    stopped = _select_validation(rows, "by loss")
     assert stopped[len(stopped)]["loss"] > rows["by loss"]["metrics"]["validation"]["loss"]
 
 
 def test_a_diverged_member_fails_alone(train: Train) -> None:
     sound = {name: LEAVERS[name] for name in ("long", "by loss")}
-    wild = Recipe(network=CONVOLUTIONAL, optimizer=SGD(learning_rate=1e18), epochs=6)
+    wild = Recipe(network=CONVOLUTIONAL, optimizer=SGD(learning_rate=1e38), epochs=6)
     rows = train({"long": sound["long"], "wild": wild, "by loss": sound["by loss"]})
     assert rows["wild"] == {
         "trial_id": "wild",
@@ -301,7 +300,7 @@ def test_a_member_that_diverges_late_keeps_its_sound_epochs(train: Train, monkey
 
 
 def test_all_members_may_diverge(train: Train, tmp_path: Path) -> None:
-    wild = {name: Recipe(network=CONVOLUTIONAL, optimizer=SGD(learning_rate=1e18)) for name in "ab"}
+    wild = {name: Recipe(network=CONVOLUTIONAL, optimizer=SGD(learning_rate=1e38)) for name in "ab"}
     rows = train(wild)
     assert [row["diverged"] for row in rows.values()] == [True, True]
     assert not (tmp_path / "workspace" / "trials").exists()
@@ -312,7 +311,10 @@ def test_the_same_cohort_gives_the_same_numbers(train: Train, tmp_path: Path) ->
     first, second = train(recipes, folder="first"), train(recipes, folder="second")
     assert first == second
     for name in recipes:
-        for path in (Folders(tmp_path / "first").weights(name), Folders(tmp_path / "first").predictions(name, "validation")):
+        for path in (
+            Folders(tmp_path / "first").weights(name),
+            Folders(tmp_path / "first").predictions(name, "validation"),
+        ):
             twin = tmp_path / "second" / path.relative_to(tmp_path / "first")
             assert path.read_bytes() == twin.read_bytes()
 
@@ -360,7 +362,7 @@ def test_files_hold_what_is_documented(images: Images, train: Train, tmp_path: P
         assert found["probabilities"].shape == (40, 4)
         np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1, atol=1e-5)
     assert not set(train_indices) & set(validation_indices)
-    assert not [path for path in (tmp_path / "workspace").rglob("*.part")]
+    assert not list((tmp_path / "workspace").rglob("*.part"))
 
 
 def test_validation_images_are_never_trained_on(images: Images, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,18 +35,19 @@ def _make_recipe(optimizer: AnyOptimizer, epochs: int, early_stopping: EarlyStop
         Pool(),
         Dropout(rate=0.2),
         Conv(filters=6, kernel=2, activation="tanh"),
-        Dense(units=24, activation="relu"),
+        Dense(units=120, activation="relu"),
+        Dense(units=84, activation="relu"),
         Dropout(rate=0.3),
     )
     return Recipe(network=Layers(layers=layers), optimizer=optimizer, epochs=epochs, early_stopping=early_stopping)
 
 
-# Two end together, one stops early on older weights, one stops early on its newest, one diverges.
+# Two end together in epoch 2, one stops in epoch 3 and keeps epoch 1's weights, one diverges, two end together last.
 RECIPES = {
     "short": _make_recipe(Adam(learning_rate=0.003), 2),
     "short too": _make_recipe(SGD(learning_rate=0.1, momentum=0.9), 2),
-    "stops": _make_recipe(SGD(learning_rate=0.5, momentum=0.5), 6, EarlyStopping(patience=1)),
-    "wild": _make_recipe(SGD(learning_rate=1e18), 5),
+    "stops": _make_recipe(SGD(learning_rate=0.5, momentum=0.5), 6, EarlyStopping(patience=2, min_delta=10.0)),
+    "wild": _make_recipe(SGD(learning_rate=1e38), 5),
     "long": _make_recipe(RMSprop(learning_rate=0.002, momentum=0.5), 5, EarlyStopping(patience=9)),
     "long too": _make_recipe(Adagrad(learning_rate=0.02), 5),
 }
@@ -90,7 +91,9 @@ def _train(task: CohortTask, images: Images, root: Path, num_events: int | None 
 
 def _read_files(root: Path) -> dict[str, bytes]:
     return {
-        str(path.relative_to(root)): path.read_bytes() for path in sorted((root / "trials").rglob("*")) if path.is_file()
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted((root / "trials").rglob("*"))
+        if path.is_file()
     }
 
 
@@ -101,16 +104,34 @@ def _go_on(task: CohortTask, received: Sequence[Event]) -> CohortTask:
     return dataclasses.replace(task, members=members, finished=ended)
 
 
-@pytest.mark.parametrize("drops_ended", [False, True])
+@pytest.fixture
+def _show_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make what rounding does on some machines, to depend on how many are evaluated together, plain on all."""
+    real = engine.predict
+
+    def predict(network: Any, *rest: Any) -> Any:
+        return real(network, *rest) * (1 - network.num_members / 1024)
+
+    monkeypatch.setattr(engine, "predict", predict)
+
+
+@pytest.mark.usefixtures("_show_rounding")
+@pytest.mark.parametrize(("numeric", "drops_ended"), [("float32", False), ("float32", True), ("bfloat16", True)])
 def test_an_interruption_at_any_event_changes_no_digit(
-    drops_ended: bool, images: Images, make_task: MakeTask, tabulate: Tabulate, trained: Counter, tmp_path: Path
+    numeric: str,
+    drops_ended: bool,
+    images: Images,
+    make_task: MakeTask,
+    tabulate: Tabulate,
+    trained: Counter,
+    tmp_path: Path,
 ) -> None:
-    task = make_task(RECIPES)
+    task = make_task(RECIPES, numeric=numeric)
     whole = _train(task, images, tmp_path / "whole")
     sizes = list(trained.sizes)
     rows, files = tabulate(whole), _read_files(tmp_path / "whole")
     assert len(rows) == len(whole) - 1
-    assert sizes == [6, 5, 3, 3, 2] or sizes == [6, 5, 3, 2, 2]
+    assert sizes == [6, 5, 3, 2, 2]
     for num_events in range(len(whole)):
         trained.sizes.clear()
         root = tmp_path / str(num_events)
@@ -129,19 +150,17 @@ def test_what_is_read_back_is_marked_and_outcomes_are_repeated(
 ) -> None:
     task = make_task(RECIPES)
     whole = _train(task, images, tmp_path / "whole")
-    # The connection breaks after everything of epoch 3 was reported.
+    # The connection breaks after the epochs, before the outcomes, of epoch 3.
     third = max(number for number, event in enumerate(whole) if isinstance(event, EpochDone) and event.epoch == 3)
-    _train(task, images, tmp_path, third + 2)
+    before = _train(task, images, tmp_path, third + 1)
     again = _train(task, images, tmp_path)
     epochs = [event for event in again if isinstance(event, EpochDone)]
     assert {event.epoch for event in epochs if event.replayed} == {1, 2, 3}
     assert {event.epoch for event in epochs if not event.replayed} == {4, 5}
     ended = [event.trial_id for event in again if isinstance(event, TrialDone | TrialFailed)]
     assert sorted(ended) == sorted(RECIPES)
-    repeated = next(event for event in again if isinstance(event, TrialDone) and event.trial_id == "short")
-    assert repeated in whole or repeated.seconds > 0
-    failure = next(event for event in again if isinstance(event, TrialFailed))
-    assert failure in whole
+    for outcome in [event for event in before if isinstance(event, TrialDone | TrialFailed)]:
+        assert outcome in again
 
 
 def test_a_kill_before_the_checkpoint_trains_that_epoch_once_more(
@@ -168,7 +187,7 @@ def test_a_kill_before_the_checkpoint_trains_that_epoch_once_more(
     assert not any(isinstance(event, EpochDone) and event.epoch == 3 for event in before), "not safe, so not reported"
     after = _train(task, images, tmp_path / "cut")
     assert tabulate([*before, *after]) == rows
-    assert len(trained.sizes) == 6
+    assert trained.sizes == [6, 5, 3, 3, 2, 2]
 
 
 def _train_until_interrupted(task: CohortTask, images: Images, root: Path) -> list[Event]:
@@ -200,16 +219,12 @@ def test_a_kill_while_results_are_written(
     assert _read_files(tmp_path / "cut") == _read_files(tmp_path / "whole")
 
 
-def test_finished_members_are_left_out(
-    images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path
-) -> None:
+def test_finished_members_are_left_out(images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path) -> None:
     recipes = {name: RECIPES[name] for name in ("long", "long too")}
-    whole = _train(make_task(recipes), images, tmp_path / "whole")
-    second = [number for number, event in enumerate(whole) if isinstance(event, EpochDone) and event.epoch == 2]
-    _train(make_task(recipes), images, tmp_path, second[-1] + 1)
+    _train(make_task(recipes), images, tmp_path, 4)  # epochs 1 and 2 of both; epoch 3 is safe, but not reported
     trained.sizes.clear()
     after = _train(make_task(recipes, finished=["long too"]), images, tmp_path)
-    assert trained.sizes == [1, 1, 1]
+    assert trained.sizes == [1, 1]
     assert [event.trial_id for event in after if isinstance(event, TrialDone)] == ["long"]
     assert not Folders(tmp_path).weights("long too").exists()
 
@@ -220,9 +235,9 @@ def test_nothing_to_do_is_done_at_once(images: Images, make_task: MakeTask, trai
     trained.sizes.clear()
     again = _train(make_task(recipes), images, tmp_path)
     assert trained.sizes == []
-    assert [event.trial_id for event in again[:-1] if not isinstance(event, EpochDone)] == [
-        event.trial_id for event in whole[:-1] if not isinstance(event, EpochDone)
-    ]
+    outcomes = [event for event in whole if isinstance(event, TrialDone | TrialFailed)]
+    assert len(outcomes) == 2
+    assert all(outcome in again for outcome in outcomes)
     assert again[-1] == TaskDone(task_id="cohort")
 
 
@@ -248,6 +263,17 @@ def test_a_member_goes_on_alone_from_its_cohorts_checkpoint(
     trained.sizes.clear()
     _train(alone, images, tmp_path / "cut")
     assert trained.sizes == []
+
+
+def test_a_checkpoint_that_lacks_a_member_is_not_used(
+    images: Images, make_task: MakeTask, tabulate: Tabulate, trained: Counter, tmp_path: Path
+) -> None:
+    recipes = {name: RECIPES[name] for name in ("short", "long")}
+    rows = tabulate(_train(make_task(recipes), images, tmp_path / "whole"))
+    _train(make_task({"short": RECIPES["short"]}), images, tmp_path / "lacking", 1)
+    trained.sizes.clear()
+    assert tabulate(_train(make_task(recipes), images, tmp_path / "lacking")) == rows
+    assert trained.sizes == [2, 2, 1, 1, 1]
 
 
 def test_without_a_checkpoint_to_resume_from_it_starts_afresh(

@@ -6,7 +6,7 @@ Workers report upward; this loop alone writes the ledger.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -112,7 +112,9 @@ class Driver:
         self._strategy, self._executor, self._ledger = strategy, executor, ledger
         self._folders, self._datasets, self._numeric, self._observer = folders, datasets, numeric, observer
         self._running: dict[str, _Running] = {}
-        self._asked: dict[str, list[Known]] = {}
+        self._known: dict[str, Known] = {}
+        self._untold: dict[str, list[PlannedTrial]] = {}
+        self._shown: dict[str, int] = {}
         self._obsolete: list[str] = []
         self._kept: set[str] = set()
         self._machine = json.dumps({**describe_hardware(), **describe_versions()}, sort_keys=True)
@@ -128,38 +130,48 @@ class Driver:
 
     def _ask(self) -> bool:
         """Start what the strategy asks for; return whether it asked for anything."""
-        asked = self._strategy.ask()
-        if not asked:
-            return False
-        for group in group_trials(asked, self._datasets):
-            self._start(group)
-        return True
+        asked = [identify(planned, self._datasets, self._numeric) for planned in self._strategy.ask()]
+        in_training = {each_id for running in self._running.values() for each_id in running.open_ids}
+        unique: dict[str, Known] = {}
+        for each in asked:
+            unique.setdefault(each.trial_id, each)  # one trial may stand in several places: it is trained once
+            self._known.setdefault(each.trial_id, each)
+            self._untold.setdefault(each.trial_id, []).append(each.planned)
+        ids = {id(each.planned): each.trial_id for each in unique.values()}
+        for group in group_trials([each.planned for each in unique.values()], self._datasets):
+            self._start(group, [ids[id(planned)] for planned in group.trials], in_training)
+        return bool(asked)
 
-    def _start(self, group: Group) -> None:
-        """Submit the members of a group that are not in the ledger; tell the strategy of those that are."""
-        known = [identify(planned, self._datasets, self._numeric) for planned in group.trials]
-        for each in known:
-            self._asked.setdefault(each.trial_id, []).append(each)
-        ids = list(dict.fromkeys(each.trial_id for each in known))
+    def _start(self, group: Group, ids: Sequence[str], in_training: Set[str]) -> None:
+        """Submit the members of a group that are neither in the ledger nor in training; tell of those in the ledger."""
         states = self._ledger.trial_states(ids)
         ended = {each_id for each_id, state in states.items() if state != "failed"}
         for each_id in ended:
             self._tell(each_id, states[each_id], self._ledger.validation_of(each_id))
-        task = self._make_task(group, ids, frozenset(ended))
-        if not task.members:
-            self._obsolete.append(task.cohort_id)
-        elif self._ledger.was_split(task.cohort_id):
+        task = self._make_task(group, ids, frozenset(ended), in_training)
+        if not task.members and not in_training & set(ids):
+            self._forget(task.cohort_id, ids)
+        elif task.members and self._ledger.was_split(task.cohort_id):
             self._split(_Running(task))
-        else:
+        elif task.members:
             self._submit(_Running(task))
 
-    def _make_task(self, group: Group, ids: Sequence[str], ended: frozenset[str]) -> CohortTask:
+    def _forget(self, cohort_id: str, ids: Sequence[str]) -> None:
+        """Have the checkpoints of an ended cohort deleted: a kill may have come between its end and that."""
+        self._obsolete.append(cohort_id)
+        if self._ledger.was_split(cohort_id):
+            self._obsolete += [_name_part(cohort_id, each_id) for each_id in ids]
+
+    def _make_task(self, group: Group, ids: Sequence[str], ended: frozenset[str], in_training: Set[str]) -> CohortTask:
         first = group.trials[0]
-        recipes = {known.trial_id: known.planned.recipe for trial_id in ids for known in self._asked[trial_id]}
         return CohortTask(
             cohort_id=name_cohort(ids),
             label=group.label,
-            members=tuple(Member(trial_id=i, recipe=recipes[i]) for i in ids if i not in ended),
+            members=tuple(
+                Member(trial_id=each_id, recipe=planned.recipe)
+                for each_id, planned in zip(ids, group.trials, strict=True)
+                if each_id not in ended | in_training
+            ),
             data=DataView(
                 name=first.data.name,
                 validation=first.data.validation,
@@ -193,7 +205,7 @@ class Driver:
         running = self._cohort_of(report.trial_id)
         if running is None:
             return  # reported again from a checkpoint; the ledger has it
-        known = self._asked[report.trial_id][0]
+        known = self._known[report.trial_id]
         running.open_ids.discard(report.trial_id)
         if isinstance(report, TrialDone):
             self._ledger.record_done(report, known.content, running.task.cohort_id, self._machine)
@@ -202,13 +214,13 @@ class Driver:
             self._ledger.record_failed(report, known.content, running.task.cohort_id, self._machine)
             self._tell(report.trial_id, "diverged" if report.diverged else "failed", {})
             self._observer.message(f"{known.planned.arm}, {running.task.label}: {report.reason}")
-        unused = known.planned.recipe.epochs - report.num_epochs
+        unused = known.planned.recipe.epochs - self._shown.pop(report.trial_id, 0)
         num_images = self._datasets[known.planned.data.name].count_train(known.planned)
         self._observer.trial_done(failed=isinstance(report, TrialFailed), num_images_spared=unused * num_images)
 
     def _tell(self, trial_id: str, state: TrialState, validation: Mapping[str, float]) -> None:
-        for known in self._asked[trial_id]:
-            self._strategy.tell(Told(trial=known.planned, done=state == "done", validation=validation))
+        for planned in self._untold.pop(trial_id):
+            self._strategy.tell(Told(trial=planned, done=state == "done", validation=validation))
 
     def _end_cohort(self, running: _Running) -> None:
         self._observer.cohort_done(running.task.label)
@@ -252,7 +264,7 @@ class Driver:
         for member in task.members:
             alone = replace(
                 task,
-                cohort_id=name_cohort([task.cohort_id, member.trial_id]),
+                cohort_id=_name_part(task.cohort_id, member.trial_id),
                 members=(member,),
                 resume_from=task.cohort_id,
             )
@@ -263,9 +275,10 @@ class Driver:
 
     def _show_epoch(self, report: EpochDone) -> None:
         running = self._cohort_of(report.trial_id)
-        if running is None:
-            return
-        planned = self._asked[report.trial_id][0].planned
+        if running is None or report.epoch <= self._shown.get(report.trial_id, 0):
+            return  # reported again after a loss
+        self._shown[report.trial_id] = report.epoch
+        planned = self._known[report.trial_id].planned
         self._observer.epoch_done(
             running.task.label,
             epoch=report.epoch,
@@ -279,6 +292,11 @@ class Driver:
         for cohort_id in set(self._obsolete) - self._kept:
             self._folders.checkpoint(cohort_id).unlink(missing_ok=True)
         self._obsolete.clear()
+
+
+def _name_part(cohort_id: str, trial_id: str) -> str:
+    """Return the id under which one member of a cohort taken apart is trained."""
+    return name_cohort([cohort_id, trial_id])
 
 
 def count_model_images(trials: Sequence[PlannedTrial], datasets: Datasets) -> int:

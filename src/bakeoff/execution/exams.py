@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from bakeoff.execution.cohorts import Datasets, group_trials
 from bakeoff.execution.driver import POLL_SECONDS, Known, Observer
@@ -27,23 +27,31 @@ def hold_exams(
     Returns:
         Whether every trial could be evaluated.
     """
-    examined = ledger.examined()
-    open_trials = {each.trial_id: each for each in known if each.trial_id not in examined}
-    if not open_trials:
+    unique = {each.trial_id: each for each in known}
+    open_ids = unique.keys() - ledger.examined()
+    if not open_ids:
         return True
-    observer.message(f"exam: opening the test split for {len(open_trials)} trials")
-    exam_id = ledger.open_exam(study_id, len(open_trials))
-    tasks = _make_tasks(list(open_trials.values()), datasets, numeric)
+    observer.message(f"exam: opening the test split for {len(open_ids)} trial{'s' if len(open_ids) > 1 else ''}")
+    exam_id = ledger.open_exam(study_id, len(open_ids))
+    tasks = _make_tasks(list(unique.values()), open_ids, datasets, numeric)
     for task in tasks.values():
         executor.submit(task)
     return _collect(tasks, exam_id, ledger, executor, observer)
 
 
-def _make_tasks(known: Sequence[Known], datasets: Datasets, numeric: Numeric) -> dict[str, ExamTask]:
+def _make_tasks(
+    known: Sequence[Known], open_ids: Set[str], datasets: Datasets, numeric: Numeric
+) -> dict[str, ExamTask]:
+    """Make a task of every group that has open trials, always of the whole group.
+
+    Who is evaluated beside whom must not depend on where an earlier exam was interrupted: rounding might.
+    """
     ids = {id(each.planned): each.trial_id for each in known}
     tasks = {}
     for group in group_trials([each.planned for each in known], datasets):
         members = tuple(Member(trial_id=ids[id(planned)], recipe=planned.recipe) for planned in group.trials)
+        if open_ids.isdisjoint(member.trial_id for member in members):
+            continue
         first = group.trials[0]
         exam_id = hashlib.sha256(" ".join(["exam", *(member.trial_id for member in members)]).encode()).hexdigest()[:24]
         data = DataView(

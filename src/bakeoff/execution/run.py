@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,8 +86,9 @@ def run_plan(
             numeric=numeric,
             command=command,
         )
+        _remove_leftovers(folders, known)
         reused = _find_reused(known, ledger)
-        fresh = [each.planned for each in known if each.trial_id not in reused]
+        fresh = list({each.trial_id: each.planned for each in known if each.trial_id not in reused}.values())
         observer.start(
             num_trials=len(fresh), num_model_images=count_model_images(fresh, datasets), num_reused=len(reused)
         )
@@ -117,19 +119,23 @@ def run_plan(
 @contextmanager
 def _lock(workspace: Path) -> Iterator[None]:
     """Keep a second driver out of the workspace."""
+    lock = FileLock(workspace / "driver.lock", timeout=0)
     try:
         workspace.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(workspace / "driver.lock", timeout=0)
-        with lock:
-            yield
+        lock.acquire()
     except Timeout as error:
         raise WorkspaceError(
             f"{workspace}: another bakeoff is running in this workspace. Wait for it, or use another --workspace DIR."
         ) from error
     except OSError as error:
         raise WorkspaceError(
-            f"{workspace}: this workspace cannot be written ({error.strerror}). Choose another with --workspace DIR."
+            f"{workspace}: this workspace cannot be written ({error.strerror or error}). "
+            "Choose another with --workspace DIR."
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -137,8 +143,20 @@ def _open_ledger(folders: Folders) -> Iterator[Ledger]:
     ledger = Ledger(folders)
     try:
         yield ledger
+    except sqlite3.Error as error:
+        raise WorkspaceError(
+            f"{folders.ledger}: the ledger cannot be written ({error}). What was finished is kept; "
+            "when the cause is mended, the same command goes on from there."
+        ) from error
     finally:
         ledger.close()
+
+
+def _remove_leftovers(folders: Folders, known: Sequence[Known]) -> None:
+    """Remove the half-written files of workers that were killed. The lock must be held."""
+    places = {folders.weights(each.trial_id).parent for each in known} | {folders.checkpoint("any").parent}
+    for path in (path for place in places for path in place.glob("*.part")):
+        path.unlink(missing_ok=True)
 
 
 def list_datasets(plan: Plan) -> tuple[str, ...]:

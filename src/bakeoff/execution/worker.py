@@ -33,9 +33,9 @@ def main() -> None:
     while True:
         try:
             task: Task = connection.recv()
-        except EOFError:
-            return
-        run_task(task, workspace, data_dir, connection.send)
+            run_task(task, workspace, data_dir, connection.send)
+        except (EOFError, OSError):
+            return  # the driver is gone
 
 
 def _leave_with_driver(descriptor: int) -> None:

@@ -38,8 +38,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']}")
     except Exception as error:
+        reason = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
         raise WorkspaceError(
-            f"{path}: this checkpoint cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}). "
-            "Delete it to train its trials from the start."
+            f"{path}: this checkpoint cannot be read ({reason}). Delete it to train its trials from the start."
         ) from error
     return content

@@ -151,10 +151,10 @@ class _Cohort:
     def _resume(self) -> list[Runner] | None:
         sources = filter(None, (self.task.cohort_id, self.task.resume_from))
         content = next(filter(None, (load_checkpoint(self.folders.checkpoint(source)) for source in sources)), None)
-        if content is None:
-            return None
-        self.epoch = content["epoch"]
         members = {member.trial_id: member for member in self.task.members}
+        if content is None or not members.keys() <= content["members"].keys():
+            return None  # a checkpoint that lacks a member would leave it untrained, without a word
+        self.epoch = content["epoch"]
         return [
             Runner.unpack(
                 members[trial_id],
@@ -189,15 +189,22 @@ class _Cohort:
             runner.bind(parameters)
 
     def _finish_ending(self) -> bool:
-        """Write the results of the runners that came to their end; return whether there were any."""
+        """Write the results of the runners that came to their end, then report them; return whether there were any.
+
+        All are safe before the first is reported. They are computed fused, and an interruption after the first would
+        leave the others to be computed without it, to other last digits.
+        """
         ending = [runner for runner in self.runners if runner.status == "ending"]
         trained = [runner for runner in ending if runner.outcome is None]
         if trained:
             self._finish_trained(trained)
         for runner in ending:
+            runner.release()
+        if trained:
+            save_checkpoint(self.folders.checkpoint(self.task.cohort_id), self.epoch, self.runners)
+        for runner in ending:
             if runner.outcome is not None:
                 self.emit(runner.outcome)
-            runner.release()
         return bool(ending)
 
     def _finish_trained(self, runners: Sequence[Runner]) -> None:
@@ -253,7 +260,7 @@ def train_epoch(
         logits_KNL = step(network, optimizers, images_NCHW, labels_N, dropout, loss_K)
         correct_K += (logits_KNL.argmax(dim=2) == labels_N).sum(dim=1)
     rate = len(order) * network.num_members / (time.perf_counter() - started)
-    return _Epoch((loss_K / len(order)).numpy(), (correct_K / len(order)).double().numpy(), rate)
+    return _Epoch((loss_K / len(order)).numpy(), (correct_K.double() / len(order)).numpy(), rate)
 
 
 def step(

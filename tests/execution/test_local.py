@@ -1,0 +1,241 @@
+"""Local workers, real ones: order, losses, replacement, and that none is ever left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bakeoff.execution.cohorts import ImageFacts
+from bakeoff.execution.executor import Report, Started, TaskLost
+from bakeoff.execution.local import LocalExecutor
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.task import CohortTask, DataView, EpochDone, Member, TaskDone, TrialDone
+
+PATIENCE_SECONDS = 120.0
+"""Until a test gives up on a process. Nothing here measures time."""
+
+LONG = 1_000_000
+"""Epochs of a task that only ends when it is killed."""
+
+
+@pytest.fixture
+def make_task(facts: ImageFacts) -> Callable[..., CohortTask]:
+    def make(name: str = "c", *, epochs: int = 2, members: int = 1, fingerprint: str = "") -> CohortTask:
+        recipe = Recipe.model_validate({"network": {"name": "mlp", "units": [4]}, "epochs": epochs, "batch_size": 256})
+        return CohortTask(
+            cohort_id=name,
+            label=name,
+            members=tuple(Member(trial_id=f"{name}{number}", recipe=recipe) for number in range(members)),
+            data=DataView(name="digits", validation=0.2, fingerprint=fingerprint or facts.fingerprint, seed=1),
+            numeric="float32",
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_executor(tmp_path: Path) -> Iterator[Callable[..., LocalExecutor]]:
+    made: list[LocalExecutor] = []
+
+    def make(num_workers: int = 1) -> LocalExecutor:
+        made.append(LocalExecutor(num_workers, tmp_path / "runs", None))
+        return made[-1]
+
+    yield make
+    for executor in made:
+        executor.close()
+
+
+def poll_until(executor: LocalExecutor, enough: Callable[[Sequence[Report]], bool]) -> list[Report]:
+    """Return the reports up to the poll after which there are enough of them."""
+    reports: list[Report] = []
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while not enough(reports):
+        assert time.monotonic() < ends, f"nothing more came after {reports}"
+        reports += executor.poll(0.5)
+    return reports
+
+
+def ended(number: int) -> Callable[[Sequence[Report]], bool]:
+    return lambda reports: sum(isinstance(report, TaskDone | TaskLost) for report in reports) >= number
+
+
+def trained(reports: Sequence[Report]) -> bool:
+    return any(isinstance(report, EpochDone) for report in reports)
+
+
+def pids(executor: LocalExecutor) -> list[int]:
+    return [worker.process.pid for worker in executor._workers]
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process still runs; one that nobody has waited for does not."""
+    status = Path(f"/proc/{pid}/stat")
+    try:
+        if Path("/proc/self/stat").exists():
+            return status.read_text().rpartition(")")[2].split()[0] not in "ZX"
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return True
+
+
+def wait_for_end(pid: int) -> None:
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while is_alive(pid):
+        assert time.monotonic() < ends, f"process {pid} still runs"
+        time.sleep(0.02)
+
+
+def test_a_cohort_is_trained_and_every_event_comes_in_order(
+    make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask]
+) -> None:
+    executor = make_executor()
+    assert executor.poll(0.0) == ()
+    assert pids(executor) == []  # nothing was submitted: no process is started
+    executor.submit(make_task(members=2))
+    reports = poll_until(executor, ended(1))
+    assert reports[0] == Started(task_id="c")
+    assert [(r.trial_id, r.epoch) for r in reports if isinstance(r, EpochDone)] == [
+        ("c0", 1),
+        ("c1", 1),
+        ("c0", 2),
+        ("c1", 2),
+    ]
+    assert [r.trial_id for r in reports if isinstance(r, TrialDone)] == ["c0", "c1"]
+    assert reports[-1] == TaskDone(task_id="c")
+    assert executor.poll(0.0) == ()
+
+
+def test_tasks_start_in_order_and_an_exception_is_a_loss_that_the_worker_survives(
+    make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask], tmp_path: Path
+) -> None:
+    executor = make_executor()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "cohorts").write_text("a file where the checkpoints go")
+    executor.submit(make_task("b", fingerprint="of other images"))
+    executor.submit(make_task("a"))
+    executor.submit(make_task("c", fingerprint="of other images"))
+    reports = poll_until(executor, ended(3))
+    assert [report.task_id for report in reports if isinstance(report, Started)] == ["b", "a", "c"]
+    first, second, third = (report for report in reports if isinstance(report, TaskLost))
+    assert [(lost.task_id, lost.died) for lost in (first, second, third)] == [
+        ("b", False),
+        ("a", False),
+        ("c", False),
+    ]
+    assert first.reason == "digits: the images changed while the study was running. Run the study again."
+    assert first.detail == ""  # an expected mistake needs no traceback
+    assert second.reason.startswith("FileExistsError: ")
+    assert "\n" not in second.reason
+    assert "Traceback" in second.detail
+    assert len(pids(executor)) == 1
+
+
+def test_a_killed_worker_is_a_loss_and_is_replaced(
+    make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask]
+) -> None:
+    executor = make_executor()
+    executor.submit(make_task("long", epochs=LONG))
+    executor.submit(make_task("next"))
+    reports = poll_until(executor, trained)
+    (pid,) = pids(executor)
+    os.kill(pid, signal.SIGKILL)
+    reports += poll_until(executor, ended(2))
+    lost = next(report for report in reports if isinstance(report, TaskLost))
+    assert (lost.task_id, lost.died) == ("long", True)
+    assert lost.reason == "the worker process died of SIGKILL (killed from outside, perhaps for lack of memory)"
+    assert reports[-1] == TaskDone(task_id="next")
+    assert pids(executor) != [pid]
+    assert not is_alive(pid)
+
+
+def test_a_resumed_task_reads_its_epochs_back(
+    make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask]
+) -> None:
+    executor = make_executor()
+    executor.submit(make_task(epochs=LONG))
+    before = [r for r in poll_until(executor, trained) if isinstance(r, EpochDone)]
+    os.kill(pids(executor)[0], signal.SIGKILL)
+    rest = poll_until(executor, ended(1))
+    before += [report for report in rest if isinstance(report, EpochDone)]
+    again = make_task(epochs=len(before) + 2)
+    executor.submit(again)
+    after = [report for report in poll_until(executor, ended(1)) if isinstance(report, EpochDone)]
+    replayed = [report for report in after if report.replayed]
+    # One epoch may have been finished and not reported when the process was killed.
+    assert replayed[: len(before)] == [replace(report, replayed=True) for report in before]
+    assert len(replayed) - len(before) in (0, 1)
+    assert [report.epoch for report in after] == list(range(1, len(before) + 3))
+
+
+def test_an_idle_worker_that_dies_is_replaced_without_a_loss(
+    make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask]
+) -> None:
+    executor = make_executor()
+    executor.submit(make_task("a"))
+    poll_until(executor, ended(1))
+    (pid,) = pids(executor)
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(pid)
+    assert executor.poll(1.0) == ()
+    executor.submit(make_task("b"))
+    reports = poll_until(executor, ended(1))
+    assert reports[-1] == TaskDone(task_id="b")
+
+
+def test_closing_leaves_no_process(
+    make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask]
+) -> None:
+    executor = make_executor(2)
+    for name in ("a", "b", "waiting"):
+        executor.submit(make_task(name, epochs=LONG))
+    poll_until(executor, trained)
+    workers = pids(executor)
+    assert len(workers) == 2
+    executor.close()
+    assert not any(is_alive(pid) for pid in workers)
+    executor.close()  # again is harmless
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from bakeoff.data.store import open_training
+from bakeoff.execution.local import LocalExecutor
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.task import CohortTask, DataView, EpochDone, Member
+
+executor = LocalExecutor(2, Path(sys.argv[1]), None)
+recipe = Recipe.model_validate({"network": {"name": "mlp", "units": [4]}, "epochs": 1_000_000, "batch_size": 256})
+view = DataView(name="digits", validation=0.2, fingerprint=open_training("digits").fingerprint, seed=1)
+member = Member(trial_id="t", recipe=recipe)
+wrong = DataView(name="digits", validation=0.2, fingerprint="", seed=1)
+executor.submit(CohortTask(cohort_id="busy", label="", members=(member,), data=view, numeric="float32"))
+executor.submit(CohortTask(cohort_id="idle", label="", members=(member,), data=wrong, numeric="float32"))
+while not any(isinstance(report, EpochDone) for report in executor.poll(0.5)):
+    pass
+print(*[worker.process.pid for worker in executor._workers], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path / "runs")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        workers = [int(word) for word in driver.stdout.readline().split()]
+        assert len(workers) == 2
+        assert all(is_alive(pid) for pid in workers)
+        driver.kill()
+    for pid in workers:
+        wait_for_end(pid)

@@ -1,0 +1,219 @@
+"""Running a plan: what is locked, chosen, registered, trained and examined, with an executor that follows a script."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from bakeoff.errors import WorkspaceError
+from bakeoff.execution.executor import Report
+from bakeoff.execution.run import RunCounts, run_plan
+from bakeoff.ledger.read import StudyRecord, open_reading, read_study
+from bakeoff.study.plan import Plan
+from bakeoff.training.folders import Folders
+from bakeoff.training.task import CohortTask, ExamTask, ProbeTask, TaskDone, TrialFailed
+
+
+@pytest.fixture
+def go(folders: Folders, script: Any) -> Callable[..., Any]:
+    """Run a plan; return the counts, the submitted tasks and the observer."""
+
+    def make(plan: Plan, behave: Any = script.succeed, **options: Any) -> tuple[RunCounts, list[Any], Any]:
+        executor, watcher = script.Executor(behave), options.pop("watcher", None) or script.Watcher()
+        counts = run_plan(
+            plan,
+            command="bakeoff run tiny",
+            workspace=options.pop("workspace", folders.root),
+            data_dir=None,
+            executor=executor,
+            observer=watcher,
+            **options,
+        )
+        return counts, executor.submitted, watcher
+
+    return make
+
+
+def kinds(tasks: Sequence[object]) -> list[str]:
+    return [type(task).__name__.removesuffix("Task") for task in tasks]
+
+
+def read(folders: Folders, counts: RunCounts) -> StudyRecord:
+    with open_reading(folders) as connection:
+        return read_study(connection, counts.study_id)
+
+
+def test_a_study_is_trained_examined_and_on_record(go: Any, make_plan: Callable[..., Plan], folders: Folders) -> None:
+    counts, tasks, watcher = go(make_plan(3, replicates=2))
+    assert kinds(tasks) == ["Cohort", "Cohort", "Exam", "Exam"]
+    assert (counts.num_reused, counts.exam_complete) == (0, True)
+    assert watcher.started["trials"] == 6
+    record = read(folders, counts)
+    assert (record.numeric, record.command, record.num_planned) == ("float32", "bakeoff run tiny", 6)
+    assert [result.state for result in record.results] == ["done"] * 6
+    assert record.num_examined == 6
+    assert record.seconds > 0
+
+
+def test_again_there_is_nothing_to_do(go: Any, make_plan: Callable[..., Plan]) -> None:
+    go(make_plan(3))
+    counts, tasks, watcher = go(make_plan(3))
+    assert tasks == []
+    assert (counts.num_reused, counts.exam_complete) == (3, True)
+    assert watcher.started == {"trials": 0, "images": 0, "reused": 3}
+
+
+def test_a_larger_study_reuses_what_it_shares(go: Any, make_plan: Callable[..., Plan]) -> None:
+    go(make_plan(2, replicates=2))
+    counts, tasks, _ = go(make_plan(3, replicates=3))
+    assert counts.num_reused == 4
+    trained = [len(task.members) for task in tasks if isinstance(task, CohortTask)]
+    assert sorted(trained) == [1, 1, 3]
+
+
+def test_without_an_exam_the_test_split_stays_closed_until_one_is_held(
+    go: Any, make_plan: Callable[..., Plan], folders: Folders
+) -> None:
+    counts, tasks, _ = go(make_plan(2), exam=False)
+    assert kinds(tasks) == ["Cohort"]
+    assert not counts.exam_complete
+    assert read(folders, counts).exams == ()
+    counts, tasks, _ = go(make_plan(2))
+    assert kinds(tasks) == ["Exam"]
+    assert len(read(folders, counts).exams) == 1
+
+
+def test_what_failed_is_not_examined(go: Any, make_plan: Callable[..., Plan], script: Any) -> None:
+    def behave(task: Any, attempt: int) -> Sequence[Report]:
+        if not isinstance(task, CohortTask):
+            return script.succeed(task)
+        first, second = task.members
+        failed = TrialFailed(trial_id=first.trial_id, reason="diverged: NaN", diverged=True, num_epochs=1)
+        return [failed, script.trial_done(second), TaskDone(task_id=task.cohort_id)]
+
+    counts, tasks, _ = go(make_plan(2), behave)
+    (exam,) = (task for task in tasks if isinstance(task, ExamTask))
+    assert len(exam.members) == 1
+    assert counts.exam_complete
+
+
+def test_a_trial_in_two_places_counts_once(go: Any, make_plan: Callable[..., Plan], folders: Folders) -> None:
+    plan = make_plan(2, blocks=[{"one": {"batch_size": 32}, "same": {"batch_size": 32}}])
+    counts, _, watcher = go(plan)
+    assert watcher.started["trials"] == 2
+    assert len(read(folders, counts).results) == 4
+
+
+def test_the_mode_named_in_the_study_needs_no_probe(go: Any, make_plan: Callable[..., Plan], folders: Folders) -> None:
+    counts, tasks, _ = go(make_plan(2, numeric="bfloat16"))
+    assert "Probe" not in kinds(tasks)
+    assert read(folders, counts).numeric == "bfloat16"
+
+
+def test_the_mode_chosen_at_first_stays(go: Any, make_plan: Callable[..., Plan], folders: Folders, script: Any) -> None:
+    """A probe could decide otherwise the next time: a study is finished in the mode it was begun in."""
+    counts, tasks, _ = go(make_plan(2, numeric="auto"))
+    assert kinds(tasks) == ["Probe", "Cohort", "Exam"]
+    assert read(folders, counts).numeric == "bfloat16"
+    with closing(sqlite3.connect(folders.ledger)) as connection, connection:
+        connection.execute("DELETE FROM probes")
+    counts, tasks, _ = go(make_plan(2, numeric="auto"))
+    assert tasks == []
+    assert read(folders, counts).numeric == "bfloat16"
+
+
+def test_all_trials_of_a_study_are_trained_in_its_mode(go: Any, make_plan: Callable[..., Plan], script: Any) -> None:
+    def behave(task: Any, attempt: int) -> Sequence[Report]:
+        if isinstance(task, ProbeTask):
+            return [script.probe_done(task, agrees=False), TaskDone(task_id=task.probe_id)]
+        return script.succeed(task)
+
+    _, tasks, _ = go(make_plan(2, replicates=2, numeric="auto"), behave)
+    assert {task.numeric for task in tasks[1:]} == {"float32"}
+
+
+def test_a_second_run_is_kept_out_of_the_workspace(go: Any, make_plan: Callable[..., Plan], folders: Folders) -> None:
+    folders.root.mkdir()
+    with FileLock(folders.root / "driver.lock"), pytest.raises(WorkspaceError) as raised:
+        go(make_plan(2))
+    assert str(raised.value) == (
+        f"{folders.root}: another bakeoff is running in this workspace. Wait for it, or use another --workspace DIR."
+    )
+    go(make_plan(2))
+
+
+def test_an_interrupted_run_leaves_the_workspace_free_and_its_time_on_record(
+    go: Any, make_plan: Callable[..., Plan], folders: Folders, script: Any
+) -> None:
+    class Interrupting(script.Watcher):
+        def cohort_started(self, label: str, num_members: int) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(make_plan(2), watcher=Interrupting())
+    with open_reading(folders) as connection:
+        assert connection.execute("SELECT seconds > 0 FROM studies").fetchone() == (1,)
+    counts, _, _ = go(make_plan(2))
+    assert len(read(folders, counts).results) == 2
+
+
+@pytest.mark.parametrize("below", [".", "deeper/still"])
+def test_a_workspace_that_cannot_be_made_is_one_clear_line(
+    go: Any, make_plan: Callable[..., Plan], tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / below
+    reason = "File exists" if below == "." else "Not a directory"
+    with pytest.raises(WorkspaceError) as raised:
+        go(make_plan(2), workspace=place)
+    assert str(raised.value) == (
+        f"{place}: this workspace cannot be written ({reason}). Choose another with --workspace DIR."
+    )
+
+
+def test_an_error_of_the_run_is_not_taken_for_one_of_the_workspace(
+    go: Any, make_plan: Callable[..., Plan], script: Any
+) -> None:
+    class Broken(script.Watcher):
+        def start(self, **numbers: int) -> None:
+            raise OSError("standard error is closed")
+
+    with pytest.raises(OSError, match="standard error is closed"):
+        go(make_plan(2), watcher=Broken())
+
+
+def test_a_full_disk_is_one_clear_line(go: Any, make_plan: Callable[..., Plan], folders: Folders, script: Any) -> None:
+    class Filling(script.Watcher):
+        def start(self, **numbers: int) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.raises(WorkspaceError) as raised:
+        go(make_plan(2), watcher=Filling())
+    assert str(raised.value) == (
+        f"{folders.ledger}: the ledger cannot be written (database or disk is full). What was finished is kept; "
+        "when the cause is mended, the same command goes on from there."
+    )
+
+
+def test_half_written_files_of_killed_workers_are_removed(
+    go: Any, make_plan: Callable[..., Plan], folders: Folders
+) -> None:
+    counts, _, _ = go(make_plan(1))
+    trial_id = read(folders, counts).results[0].trial_id
+    leftovers = [
+        folders.checkpoint("c").with_name("c.pt.123.part"),
+        folders.weights(trial_id).with_name("weights.safetensors.123.part"),
+    ]
+    for path in leftovers:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    folders.weights(trial_id).write_bytes(b"whole")
+    go(make_plan(1))
+    assert not any(path.exists() for path in leftovers)
+    assert folders.weights(trial_id).exists()

@@ -1,0 +1,374 @@
+"""The command line as its users meet it: what it prints where, how it ends, and what it says of bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STUDY = """\
+question: Which learning rate?
+data: {validation: 0.2}
+recipe: {network: {name: mlp, units: [8]}, epochs: 1, batch_size: 128}
+arms: [{optimizer.learning_rate: [0.001, 0.01]}]
+replicates: 1
+numeric: float32
+"""
+DIVERGING = STUDY.replace("learning_rate: [0.001, 0.01]", "learning_rate: [0.001, 1.0e+30]").replace(
+    "epochs: 1,", "epochs: 1, optimizer: sgd,"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAKEOFF_CACHE", str(tmp_path_factory.getbasetemp() / "bakeoff-cache"))
+        yield
+
+
+def bakeoff(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command line; check its exit status, and that no traceback was printed."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "bakeoff", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == status, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended
+
+
+def refuse(*arguments: object) -> str:
+    """Run a command that is to be refused in one line on standard error; return that line."""
+    ended = bakeoff(*arguments, status=2)
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
+def one_document(text: str) -> Any:
+    """Parse what must be one JSON document and nothing else; NaN and Infinity are not JSON."""
+
+    def deny(word: str) -> None:
+        raise ValueError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=deny)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("studies") / "rates.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def workspace(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the study has been run, and its first output."""
+    folder = tmp_path_factory.mktemp("workspace") / "runs"
+    ended = bakeoff("run", study, "--workspace", folder, "--workers", 1)
+    (folder / "stdout").write_text(ended.stdout)
+    (folder / "stderr").write_text(ended.stderr)
+    return folder
+
+
+# --- starting fast ---------------------------------------------------------------------------------------------------
+
+LOADED = """
+import json, runpy, sys
+sys.argv[0] = "bakeoff"
+try:
+    runpy.run_module("bakeoff", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = ("torch", "sklearn", "scipy", "pydantic", "numpy", "yaml")
+print(json.dumps([name for name in heavy if name in sys.modules]), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (["--help"], set()),
+        (["run", "--help"], set()),
+        (["data", "--help"], set()),
+        (["--version"], set()),
+        (["plan", "quickstart"], {"scipy", "pydantic", "numpy", "yaml"}),
+        (["list", "networks"], {"pydantic", "numpy", "yaml"}),
+        (["schema"], {"pydantic", "numpy", "yaml"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str], allowed: set[str]) -> None:
+    ended = subprocess.run([sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert set(json.loads(ended.stderr.splitlines()[-1])) <= allowed
+    assert ended.stdout.strip()
+
+
+def test_help_names_every_command() -> None:
+    words = bakeoff("--help").stdout.split()
+    assert {"run", "plan", "status", "report", "list", "schema", "data"} <= set(words)
+
+
+def test_without_arguments_help_is_shown() -> None:
+    ended = bakeoff(status=2)
+    assert "Usage:" in ended.stdout + ended.stderr
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_verdict_goes_to_standard_output_and_progress_to_standard_error(workspace: Path) -> None:
+    output, errors = (workspace / "stdout").read_text(), (workspace / "stderr").read_text()
+    assert "Which learning rate?" in output
+    assert "Report: " in output
+    assert errors.splitlines() == ["2 trials to train", "exam: opening the test split for 2 trials"]
+
+
+def test_a_second_run_trains_nothing_and_says_so(study: Path, workspace: Path) -> None:
+    ended = bakeoff("run", study, "--workspace", workspace)
+    assert ended.stderr.splitlines() == ["0 trials to train, 2 more are in the ledger"]
+    assert "reused" in ended.stdout or "nothing was trained" in ended.stdout.lower()
+
+
+def test_json_is_one_document_and_nothing_else(study: Path, workspace: Path) -> None:
+    document = one_document(bakeoff("run", study, "--workspace", workspace, "--json").stdout)
+    assert {"study", "state", "trials", "arms", "verdicts", "exam", "report"} <= document.keys()
+    assert document["trials"]["reused"] == 2
+    assert document == {
+        **one_document(bakeoff("report", "rates", "--workspace", workspace, "--json").stdout),
+        "trials": document["trials"],
+        "report": document["report"],
+        "seconds": document["seconds"],
+    }
+
+
+def test_failed_trials_are_exit_status_one_and_the_rest_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "diverging.yaml"
+    path.write_text(DIVERGING)
+    ended = bakeoff("run", path, "--workspace", tmp_path / "runs", "--workers", 1, "--json", status=1)
+    document = one_document(ended.stdout)
+    assert (document["state"], document["trials"]["done"], document["trials"]["failed"]) == ("failed", 1, 1)
+    assert "diverged" in ended.stderr
+    ended = bakeoff("run", path, "--workspace", tmp_path / "runs", status=1)
+    assert "diverged" in ended.stdout
+
+
+def test_set_and_no_exam(study: Path, tmp_path: Path) -> None:
+    arguments = ("--workspace", tmp_path, "--workers", 1, "--no-exam", "--json")
+    document = one_document(bakeoff("run", study, "--set", "name=mine", *arguments).stdout)
+    assert (document["study"], document["exam"]["opened"]) == ("mine", 0)
+    assert document["arms"][0]["test"] == {}
+
+
+# --- looking ---------------------------------------------------------------------------------------------------------
+
+
+def test_plan_trains_nothing(study: Path, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "bakeoff", "plan", str(study)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "2 in 1 cohort" in ended.stdout
+    assert list(tmp_path.iterdir()) == []
+    document = one_document(bakeoff("plan", "weight-init", "--json").stdout)
+    assert (document["trials"], len(document["arms"]), len(document["blocks"])) == (540, 9, 12)
+
+
+def test_status(workspace: Path) -> None:
+    line = "rates: 2 of 2 trials done; test split opened 1x"
+    assert bakeoff("status", "--workspace", workspace).stdout.splitlines() == [line]
+    assert bakeoff("status", "rates", "--workspace", workspace).stdout.splitlines() == [line]
+    (document,) = one_document(bakeoff("status", "--workspace", workspace, "--json").stdout)
+    assert (document["name"], document["num_done"], document["num_planned"]) == ("rates", 2, 2)
+
+
+@pytest.mark.parametrize(("form", "mark"), [("terminal", "Which learning rate?"), ("md", "# "), ("json", "{")])
+def test_report(workspace: Path, form: str, mark: str) -> None:
+    output = bakeoff("report", "rates", "--workspace", workspace, "--format", form).stdout
+    assert mark in output
+    if form == "json":
+        assert one_document(output)["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        ("studies", "quickstart"),
+        ("networks", "modnet2"),
+        ("initializers", "lecun_uniform"),
+        ("optimizers", "adagrad"),
+        ("datasets", "fashion-mnist"),
+        ("strategies", "grid"),
+        ("metrics", "macro_f1"),
+    ],
+)
+def test_list(what: str, name: str) -> None:
+    rows = one_document(bakeoff("list", what, "--json").stdout)
+    assert name in [row["name"] for row in rows]
+    assert all(row["summary"] for row in rows)
+    assert name in bakeoff("list", what).stdout.split()
+
+
+def test_schema_is_a_json_schema() -> None:
+    document = one_document(bakeoff("schema").stdout)
+    assert "arms" in document["properties"]
+
+
+def test_data_digits() -> None:
+    assert "nothing to download" in bakeoff("data", "get", "digits").stdout
+    assert all(line.startswith("ok  ") for line in bakeoff("data", "verify", "digits").stdout.splitlines())
+    facts = one_document(bakeoff("data", "show", "digits", "--json").stdout)
+    assert facts["image_shape_HWC"] == [8, 8, 1]
+    assert "fingerprint" in bakeoff("data", "show", "digits").stdout
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "bakeoff", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["no-such-command"], ["run"], ["run", "quickstart", "--no-such-option"], ["plan", "quickstart", "--workers", "0"]],
+    ids=" ".join,
+)
+def test_wrong_usage(arguments: list[str]) -> None:
+    ended = bakeoff(*arguments, status=2)
+    assert ended.stdout == ""
+    assert "Usage: " in ended.stderr
+    assert "Error: " in ended.stderr
+
+
+def test_a_missing_study() -> None:
+    assert refuse("run", "quickstrat").startswith("error: quickstrat: ")
+    assert "Did you mean 'quickstart'?" in refuse("plan", "quickstrat")
+    assert "missing.yaml" in refuse("run", "folder/missing.yaml")
+
+
+def test_every_problem_of_a_study_has_its_line(study: Path, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(STUDY.replace("replicates: 1", "replicates: some\nrepetitions: 3"))
+    ended = bakeoff("run", path, "--workspace", tmp_path / "runs", status=2)
+    assert ended.stdout == ""
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"error: {path}:") for line in lines)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unwritable_workspace(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "runs"
+    assert refuse("run", study, "--workspace", place) == (
+        f"error: {place}: this workspace cannot be written (Not a directory). Choose another with --workspace DIR."
+    )
+
+
+def test_no_workspace(tmp_path: Path) -> None:
+    expected = f"error: {tmp_path}: no ledger here. Run a study first, or name its --workspace DIR."
+    assert refuse("status", "--workspace", tmp_path) == expected
+    assert refuse("report", "rates", "--workspace", tmp_path) == expected
+
+
+def test_an_unknown_study_in_the_workspace(workspace: Path) -> None:
+    expected = "error: study 'rate' is not in this workspace. It holds: rates. Did you mean 'rates'?"
+    assert refuse("status", "rate", "--workspace", workspace) == expected
+    assert refuse("report", "rate", "--workspace", workspace) == expected
+
+
+def test_a_ledger_from_a_newer_version(study: Path, workspace: Path, tmp_path: Path) -> None:
+    newer = Path(shutil.copytree(workspace, tmp_path / "runs"))
+    with closing(sqlite3.connect(newer / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    expected = (
+        f"error: {newer}/ledger.sqlite: this ledger was written by a newer bakeoff (its format is 99, this one reads "
+        "up to 1). Upgrade bakeoff, or choose another workspace with --workspace DIR."
+    )
+    assert refuse("run", study, "--workspace", newer) == expected
+    assert refuse("report", "rates", "--workspace", newer) == expected
+    assert refuse("status", "--workspace", newer) == expected
+
+
+def test_a_damaged_ledger(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_bytes(b"no database" * 1_000)
+    message = f"error: {tmp_path}/ledger.sqlite: this is not a readable ledger (file is not a database)."
+    assert refuse("run", study, "--workspace", tmp_path).startswith(message)
+    assert refuse("report", "rates", "--workspace", tmp_path).startswith(message)
+
+
+def test_an_unknown_data_set() -> None:
+    assert "Did you mean 'mnist'?" in refuse("data", "show", "mnst")
+    assert "Did you mean 'digits'?" in refuse("data", "verify", "digit")
+
+
+def write_idx(path: Path, *shape: int, missing: int = 0) -> None:
+    """Write an IDX file of zeros, sparse on disk, short of `missing` bytes."""
+    header = bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+    size = 1
+    for extent in shape:
+        size *= extent
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(len(header) + size - missing)
+
+
+@pytest.fixture
+def mnist(tmp_path: Path) -> Path:
+    """A folder in MNIST's layout, all images and labels zero."""
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    for part, number in (("train", 60_000), ("t10k", 10_000)):
+        write_idx(raw / f"{part}-images-idx3-ubyte", number, 28, 28)
+        write_idx(raw / f"{part}-labels-idx1-ubyte", number)
+    return raw
+
+
+def verify(raw: Path) -> tuple[str, list[str]]:
+    """Verify a folder with one fault; return the line that names it and the lines of what is right."""
+    ended = bakeoff("data", "verify", "mnist", "--data-dir", raw.parents[1], status=2)
+    (line,) = ended.stderr.splitlines()
+    return line, ended.stdout.splitlines()
+
+
+def test_a_truncated_idx_file(mnist: Path, study: Path, tmp_path: Path) -> None:
+    images = mnist / "train-images-idx3-ubyte"
+    write_idx(images, 60_000, 28, 28, missing=10)
+    truncated = f"{images} is truncated: it has 47,039,990 of the 47,040,000 values its header promises. "
+    line, right = verify(mnist)
+    assert line.startswith("error: ")
+    assert truncated in line
+    assert len(right) == 1
+    refused = refuse("run", study, "--set", "data.name=mnist", "--data-dir", mnist.parents[1], "--workspace", tmp_path)
+    assert refused.startswith(f"error: {truncated}")
+
+
+def test_a_wrong_checksum(mnist: Path) -> None:
+    """The publisher's name, readable content, and yet not the publisher's file."""
+    import gzip
+
+    labels = mnist / "t10k-labels-idx1-ubyte"
+    packed = labels.with_name(f"{labels.name}.gz")
+    packed.write_bytes(gzip.compress(labels.read_bytes()))
+    labels.unlink()
+    line, right = verify(mnist)
+    assert line.startswith(f"error: {packed}: ")
+    assert "wrong checksum: expected md5 ec29112dd5afa0611ce80d1b7f02629c, got " in line
+    assert len(right) == 2

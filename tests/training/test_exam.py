@@ -1,0 +1,153 @@
+"""The exam reads the test split, and nothing that trains can."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bakeoff.analysis.metrics import classification_metrics
+from bakeoff.data import decode, digits, store
+from bakeoff.data.store import Images, open_test, open_training
+from bakeoff.networks.build import FusedNetwork
+from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
+from bakeoff.networks.named import Layers, expand
+from bakeoff.training import exam, probe
+from bakeoff.training.engine import train_cohort
+from bakeoff.training.exam import hold_exam
+from bakeoff.training.folders import Folders, load_predictions
+from bakeoff.training.optimizers import Adam
+from bakeoff.training.recipe import EarlyStopping, Recipe
+from bakeoff.training.task import CohortTask, DataView, ExamDone, ExamTask, Member, ProbeTask, TaskDone
+
+NETWORK = Layers(
+    layers=(Conv(filters=8, kernel=3, activation="relu"), Pool(), Dropout(rate=0.2), Dense(units=32, activation="tanh"))
+)
+RECIPES = {
+    "a": Recipe(network=NETWORK, optimizer=Adam(learning_rate=0.01), epochs=3),
+    "b": Recipe(
+        network=NETWORK, optimizer=Adam(learning_rate=0.003), epochs=4, early_stopping=EarlyStopping(patience=1)
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _use_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAKEOFF_CACHE", str(cache))
+
+
+def _view(images: Images) -> DataView:
+    return DataView(name="digits", validation=0.2, fingerprint=images.fingerprint, seed=7)
+
+
+def _train(workspace: Path) -> list[Any]:
+    images = open_training("digits")
+    members = tuple(Member(trial_id=name, recipe=recipe) for name, recipe in RECIPES.items())
+    task = CohortTask(cohort_id="c", label="digits", members=members, data=_view(images), numeric="float32")
+    events: list[Any] = []
+    train_cohort(task, images, workspace, events.append)
+    return events
+
+
+def _examine(workspace: Path, names: str = "ab") -> list[Any]:
+    members = tuple(Member(trial_id=name, recipe=RECIPES[name]) for name in names)
+    task = ExamTask(
+        exam_id="e", label="digits", members=members, data=_view(open_training("digits")), numeric="float32"
+    )
+    events: list[Any] = []
+    hold_exam(task, workspace, None, events.append)
+    return events
+
+
+def test_the_exam_scores_the_kept_weights_on_the_test_split(tmp_path: Path) -> None:
+    _train(tmp_path)
+    events = _examine(tmp_path)
+    test = open_test("digits")
+    folders = Folders(tmp_path)
+    assert events[-1] == TaskDone(task_id="e")
+    assert [(event.trial_id, event.fingerprint) for event in events[:-1]] == [
+        ("a", test.fingerprint),
+        ("b", test.fingerprint),
+    ]
+    layers = expand(NETWORK, test.shape_HWC, 10)
+    inputs = torch.from_numpy(np.array(test.pixels)).permute(0, 3, 1, 2) / 255
+    for event in events[:-1]:
+        assert isinstance(event, ExamDone)
+        network = FusedNetwork([layers], [load_file(folders.weights(event.trial_id))])
+        with torch.no_grad():
+            expected = network(inputs, network.cast())[0].softmax(dim=1).numpy()
+        found = load_predictions(folders.predictions(event.trial_id, "test"))
+        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
+        assert np.array_equal(found["labels"], test.labels)
+        assert np.array_equal(found["indices"], np.arange(len(test.labels)))
+        assert event.metrics == classification_metrics(found["probabilities"], test.labels)
+        assert event.metrics["accuracy"] > 0.7
+
+
+def test_an_exam_held_again_gives_the_same_numbers(tmp_path: Path) -> None:
+    _train(tmp_path)
+    assert _examine(tmp_path) == _examine(tmp_path)
+    both, alone = _examine(tmp_path), _examine(tmp_path, "b")
+    assert alone[0].metrics == pytest.approx(both[1].metrics, rel=1e-5)
+
+
+def _lock_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every way to the test images raise, from the public one down to the decoder."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the test split was reached for")
+
+    for module in (store, exam):
+        monkeypatch.setattr(module, "open_test", refuse)
+
+    def guard(module: Any, name: str) -> None:
+        real = getattr(module, name)
+        signature = inspect.signature(real)
+
+        def guarded(*arguments: Any, **named: Any) -> Any:
+            if signature.bind(*arguments, **named).arguments["split"] != "train":
+                refuse()
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(module, name, guarded)
+
+    guard(store, "_open_split")
+    guard(store, "find_split")
+    guard(store, "decode_split")
+    guard(decode, "read_digits")
+    guard(digits, "read_digits")
+
+
+def test_training_and_probing_never_reach_the_test_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = _train(tmp_path / "open")
+    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "fresh cache"))
+    _lock_test_split(monkeypatch)
+    events = _train(tmp_path / "locked")
+    assert [event.metrics for event in events if hasattr(event, "metrics")] == [
+        event.metrics for event in expected if hasattr(event, "metrics")
+    ]
+    images = open_training("digits")
+    members = tuple(Member(trial_id=name, recipe=recipe) for name, recipe in RECIPES.items())
+    probed: list[Any] = []
+    probe.probe_numeric(ProbeTask(probe_id="p", label="", members=members, data=_view(images)), images, probed.append)
+    assert probed
+    decoded = [path.name for path in (tmp_path / "fresh cache" / "decoded").iterdir() if path.is_dir()]
+    assert decoded
+    assert all("-train-" in name for name in decoded)
+    with pytest.raises(AssertionError, match="reached for"):
+        _examine(tmp_path / "locked")
+
+
+def test_only_the_exam_names_the_test_split() -> None:
+    files = Path(exam.__file__).parent.glob("*.py")
+    assert [path.name for path in files if "open_test" in path.read_text(encoding="utf-8")] == ["exam.py"]
