@@ -52,7 +52,11 @@ NUMBERS = {
 """Everything a ledger holds but when, where and how long. Numbers are kept as JSON with all their digits."""
 
 Rows = set[tuple[Any, ...]]
-Moment = Callable[[Path], bool]
+Moment = Callable[[], bool]
+"""Whether it has come. Asked again and again."""
+
+MakeMoment = Callable[[Path], Moment]
+"""Makes a moment of the run that is about to start in a workspace."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +147,11 @@ def kill_often(
     """Kill the study at one moment after the other, checking after each that nothing on record was lost."""
     kills: list[Kill] = []
     kept: Rows = set()
-    for name, moment in choose_moments(options.kills, num_epochs, whole_seconds, random.Random(options.seed)):
+    for name, make_moment in choose_moments(options.kills, num_epochs, whole_seconds, random.Random(options.seed)):
         started = time.monotonic()
+        moment = make_moment(workspace)
         with start(command, workspace) as process:
-            while not moment(workspace) and process.poll() is None:
+            while not moment() and process.poll() is None:
                 pass  # no pause: a checkpoint is written within a millisecond
             reached = process.poll() is None
             if reached:
@@ -171,56 +176,73 @@ def kill_often(
 
 def choose_moments(
     num_kills: int, num_epochs: int, whole_seconds: float, draw: random.Random
-) -> list[tuple[str, Moment]]:
+) -> list[tuple[str, MakeMoment]]:
     """Return moments in the order in which they come: a fifth while it starts, one in the exam, the others between."""
     num_early = max(1, num_kills // 5)
     num_between = max(0, num_kills - num_early - 1)
-    moments: list[tuple[str, Moment]] = []
+    moments: list[tuple[str, MakeMoment]] = []
     for _ in range(num_early):
-        pause = draw.uniform(0.05, 0.2 * whole_seconds)
+        pause = draw.uniform(0.05, min(3.0, 0.2 * whole_seconds))
         moments.append((f"start-up, after {pause:.2f} s", after_pause(pause)))
     for number in range(num_between):
-        target = round(num_epochs * (number + draw.uniform(0.3, 0.9)) / num_between)
-        target = min(target, num_epochs - 1)
+        target = max(1, round(0.9 * num_epochs * (number + draw.uniform(0.2, 0.8)) / num_between))
         if number % 3 == 1:
             moments.append((f"writing a checkpoint, epoch {target} of {num_epochs}", at_writing(target)))
         else:
-            pause = draw.uniform(0.0, 0.3)
-            moments.append((f"training, {pause:.2f} s after epoch {target} of {num_epochs}", at_epoch(target, pause)))
-    return [*moments, ("exam", lambda workspace: count(workspace, "exams") > 0)][:num_kills]
+            pause = draw.uniform(0.0, 0.5 * whole_seconds / num_epochs)
+            name = f"training, {pause:.2f} s after epoch {target} of {num_epochs}"
+            moments.append((name, at_epoch(target, pause)))
+    return [*moments, ("exam", at_exam)][:num_kills]
 
 
-def after_pause(seconds: float) -> Moment:
-    """Return a moment some time after it is first asked for."""
-    asked: list[float] = []
+def after_pause(seconds: float) -> MakeMoment:
+    """Return the moment some time after it is first asked for."""
 
-    def moment(workspace: Path) -> bool:
-        asked.append(time.monotonic())
-        del asked[1:-1]
-        time.sleep(0.001)
-        return asked[-1] - asked[0] >= seconds
+    def make(workspace: Path) -> Moment:
+        asked: list[float] = []
 
-    return moment
+        def moment() -> bool:
+            asked.append(time.monotonic())
+            del asked[1:-1]
+            return asked[-1] - asked[0] >= seconds
 
+        return moment
 
-def at_epoch(number: int, pause: float) -> Moment:
-    """Return the moment `pause` seconds after so many epochs are on record."""
-    then = after_pause(pause)
-    return lambda workspace: count(workspace, "epochs") >= number and then(workspace)
+    return make
 
 
-def at_writing(number: int) -> Moment:
+def at_epoch(number: int, pause: float) -> MakeMoment:
+    """Return the moment `pause` seconds after so many epochs are on record, and one more than at the start."""
+
+    def make(workspace: Path) -> Moment:
+        target = max(number, count(workspace, "epochs") + 1)
+        then = after_pause(pause)(workspace)
+        return lambda: count(workspace, "epochs") >= target and then()
+
+    return make
+
+
+def at_writing(number: int) -> MakeMoment:
     """Return the moment when, after so many epochs, a checkpoint is half written."""
-    reached = at_epoch(number, 0.0)
-    done: list[bool] = []
 
-    def moment(workspace: Path) -> bool:
-        if not done and not reached(workspace):
-            return False
-        done[:] = [True]
-        return any(name.endswith(".part") for name in os.listdir(workspace / "cohorts"))
+    def make(workspace: Path) -> Moment:
+        reached = at_epoch(number, 0.0)(workspace)
+        done: list[bool] = []
 
-    return moment
+        def moment() -> bool:
+            if not done and reached():
+                done.append(True)
+            return bool(done) and any(name.endswith(".part") for name in os.listdir(workspace / "cohorts"))
+
+        return moment
+
+    return make
+
+
+def at_exam(workspace: Path) -> Moment:
+    """Return the moment when the test split is opened, once more than at the start."""
+    before = count(workspace, "exams")
+    return lambda: count(workspace, "exams") > before
 
 
 def read(workspace: Path, query: str) -> Rows:
@@ -235,7 +257,7 @@ def read(workspace: Path, query: str) -> Rows:
 
 def count(workspace: Path, table: str) -> int:
     """Return the number of rows of a table, 0 where there is no ledger yet."""
-    return next(iter(read(workspace, f"SELECT COUNT(*) FROM {table}")), (0,))[0]
+    return int(next(iter(read(workspace, f"SELECT COUNT(*) FROM {table}")), (0,))[0])
 
 
 def compare(whole: Path, killed: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The plain PyTorch loop: one model at a time, a Dataset, a DataLoader, float32.
 
-Written as tutorials write it, with what makes it faster and costs nothing: arrays instead of image files, persistent loader
-workers. `setting`: {"num_workers": how many processes the DataLoader starts, "threads": of this one, all of its cores by
-default, "pil": true to hand out each image as torchvision's CIFAR10 with ToTensor does, through a PIL image}.
+Written as tutorials write it, with what makes it faster and costs nothing: arrays instead of image files, persistent
+loader workers. `setting`: {"num_workers": how many processes the DataLoader starts, "threads": of this one, all of its
+cores by default, "pil": true to hand out images as torchvision's CIFAR10 with ToTensor does, through a PIL image}.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from bakeoff.networks.named import expand
 from bakeoff.networks.shapes import format_shape, trace
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.study.settings import DataSettings
+from bakeoff.training.task import DataView
 
 MOST_MEMBERS = 12
 """Members of a cohort at most. Larger ones are cut into equal parts: past about ten, activations leave the cache."""
@@ -75,6 +76,16 @@ class Group:
     shape: str
     num_operations: int
     num_steps: int
+
+    def view(self, datasets: Datasets) -> DataView:
+        """Return the images the group sees, and how they are split."""
+        first = self.trials[0]
+        return DataView(
+            name=first.data.name,
+            validation=first.data.validation,
+            fingerprint=datasets[first.data.name].fingerprint,
+            seed=first.seed,
+        )
 
     @property
     def most_operations(self) -> int:

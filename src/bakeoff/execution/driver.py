@@ -20,7 +20,6 @@ from bakeoff.training.folders import Folders
 from bakeoff.training.task import (
     ENGINE_VERSION,
     CohortTask,
-    DataView,
     EpochDone,
     Member,
     Numeric,
@@ -163,7 +162,6 @@ class Driver:
             self._obsolete += [_name_part(cohort_id, each_id) for each_id in ids]
 
     def _make_task(self, group: Group, ids: Sequence[str], ended: frozenset[str], in_training: Set[str]) -> CohortTask:
-        first = group.trials[0]
         return CohortTask(
             cohort_id=name_cohort(ids),
             label=group.label,
@@ -172,12 +170,7 @@ class Driver:
                 for each_id, planned in zip(ids, group.trials, strict=True)
                 if each_id not in ended | in_training
             ),
-            data=DataView(
-                name=first.data.name,
-                validation=first.data.validation,
-                fingerprint=self._datasets[first.data.name].fingerprint,
-                seed=first.seed,
-            ),
+            data=group.view(self._datasets),
             numeric=self._numeric,
             finished=ended,
         )

@@ -9,7 +9,7 @@ from bakeoff.execution.cohorts import Datasets, group_trials
 from bakeoff.execution.driver import POLL_SECONDS, Known, Observer
 from bakeoff.execution.executor import Executor, TaskLost
 from bakeoff.ledger.store import Ledger
-from bakeoff.training.task import DataView, ExamDone, ExamTask, Member, Numeric, TaskDone
+from bakeoff.training.task import ExamDone, ExamTask, Member, Numeric, TaskDone
 
 
 def hold_exams(
@@ -52,14 +52,8 @@ def _make_tasks(
         members = tuple(Member(trial_id=ids[id(planned)], recipe=planned.recipe) for planned in group.trials)
         if open_ids.isdisjoint(member.trial_id for member in members):
             continue
-        first = group.trials[0]
         exam_id = hashlib.sha256(" ".join(["exam", *(member.trial_id for member in members)]).encode()).hexdigest()[:24]
-        data = DataView(
-            name=first.data.name,
-            validation=first.data.validation,
-            fingerprint=datasets[first.data.name].fingerprint,
-            seed=first.seed,
-        )
+        data = group.view(datasets)
         tasks[exam_id] = ExamTask(exam_id=exam_id, label=group.label, members=members, data=data, numeric=numeric)
     return tasks
 

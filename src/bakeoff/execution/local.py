@@ -16,9 +16,9 @@ import bakeoff
 from bakeoff.execution.executor import Report, Started, TaskLost
 from bakeoff.training.task import Task, TaskDone, task_id
 
-# One thread per worker for every library that would start its own pool when torch is loaded. And memory that goes back to the
-# worker's heap, not to the system: a training step frees and asks for the same megabytes again and again, and faulting
-# in fresh pages took a fifth of LeNet's time. (glibc reads these; 32 MiB is the most it accepts. Elsewhere they do nothing.)
+# One thread per worker for every library that would start its own pool when torch is loaded. And memory that goes back
+# to the worker's heap, not to the system: a training step frees and asks for the same megabytes again and again, and
+# faulting in fresh pages took a fifth of LeNet's time. (glibc reads these; 32 MiB is the most it accepts.)
 _ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),

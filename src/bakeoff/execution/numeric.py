@@ -10,7 +10,7 @@ from bakeoff.execution.cohorts import Datasets, Group
 from bakeoff.execution.executor import Executor, TaskLost
 from bakeoff.execution.machine import describe_hardware, describe_versions
 from bakeoff.ledger.store import Ledger
-from bakeoff.training.task import DataView, Member, Numeric, ProbeDone, ProbeTask, TaskDone
+from bakeoff.training.task import Member, Numeric, ProbeDone, ProbeTask, TaskDone
 
 PROBE_MEMBERS = 4
 """Members per probe at most: enough to see what fusing does, cheap enough for large networks."""
@@ -50,12 +50,7 @@ def _make_probe(group: Group, datasets: Datasets) -> ProbeTask:
         probe_id=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24],
         label=first.block,
         members=tuple(Member(trial_id=f"probe {n}", recipe=recipe) for n, recipe in enumerate(recipes)),
-        data=DataView(
-            name=first.data.name,
-            validation=first.data.validation,
-            fingerprint=datasets[first.data.name].fingerprint,
-            seed=first.seed,
-        ),
+        data=group.view(datasets),
     )
 
 
