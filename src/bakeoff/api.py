@@ -19,15 +19,18 @@ from typing import Any, Literal
 
 import yaml
 
+from bakeoff.analysis.across import summarise_blocks
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.summary import summarise
 from bakeoff.errors import BakeoffError, WorkspaceError
+from bakeoff.data.registry import find_dataset
 from bakeoff.execution.cohorts import Group, ImageFacts, group_trials
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.machine import count_cores
 from bakeoff.execution.run import RunObserver, list_datasets, run_plan
 from bakeoff.ledger.read import StudyRecord, find_study, list_studies, open_reading, read_study
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure, build_document
+from bakeoff.report.evidence import gather_evidence
 from bakeoff.report.markdown import write_markdown
 from bakeoff.report.progress import RunProgress
 from bakeoff.study.load import load_study
@@ -228,7 +231,7 @@ def _load(identity: str, workspace: Path, num_reused: int) -> Result:
         record = read_study(connection, identity)
     study = Study.model_validate(record.document)
     plan = expand(study)
-    report = _gather(record, study, plan, num_reused)
+    report = _gather(record, study, plan, Folders(workspace), num_reused)
     return Result(state=_state(record), report=replace(report, state=_state(record)))
 
 
@@ -238,7 +241,11 @@ def _state(record: StudyRecord) -> State:
     return "failed" if any(result.state == "failed" for result in record.results) else "done"
 
 
-def _gather(record: StudyRecord, study: Study, plan: Plan, num_reused: int) -> ReportInput:
+def _count_folds(plan: Plan) -> int | None:
+    return plan.blocks[0].data.folds
+
+
+def _gather(record: StudyRecord, study: Study, plan: Plan, folders: Folders, num_reused: int) -> ReportInput:
     summary = summarise(
         record.results,
         metric=study.decide.metric,
@@ -246,11 +253,20 @@ def _gather(record: StudyRecord, study: Study, plan: Plan, num_reused: int) -> R
         confidence=study.decide.confidence,
         blocks=[block.label for block in plan.blocks],
         arms=plan.arms,
+        baseline=study.decide.against,
+        num_folds=_count_folds(plan),
     )
     machine = json.loads(record.machines[0]) if record.machines else {}
     hardware = {key: machine[key] for key in ("processor", "cores", "memory", "system") if key in machine}
     published = study.published
     return ReportInput(
+        across=summarise_blocks(summary),
+        evidence=gather_evidence(
+            record.results,
+            summary,
+            {block.label: find_dataset(block.data.name).class_names for block in plan.blocks},
+            folders.load_predictions,
+        ),
         name=study.name,
         question=study.question,
         state="",
@@ -272,6 +288,7 @@ def _gather(record: StudyRecord, study: Study, plan: Plan, num_reused: int) -> R
         ),
         exam_opened=record.exams,
         exam_trials=record.num_examined,
+        changed_after=record.changed_after,
         numeric=record.numeric,
         hardware=hardware,
         versions={key: text for key, text in machine.items() if key not in hardware},

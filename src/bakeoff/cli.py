@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bakeoff.api import Result
+    from bakeoff.study.settings import Race
 
 app = typer.Typer(
     help="Which of these training choices is really better? A study file in, a verdict out.",
@@ -155,7 +156,7 @@ def plan(study: StudyArgument, overrides: Overrides = None, workers: Workers = N
             "question": planned.study.question,
             "blocks": blocks,
             "arms": list(planned.arms),
-            "replicates": planned.study.replicates,
+            "replicates": planned.study.model_dump(mode="json")["replicates"],
             "trials": len(planned.trials),
             "cohorts": estimated.num_cohorts,
             "workers": estimated.num_workers,
@@ -169,7 +170,7 @@ def plan(study: StudyArgument, overrides: Overrides = None, workers: Workers = N
         ("question", planned.study.question),
         ("blocks", f"{len(blocks)}: {', '.join(blocks)}"),
         ("arms", f"{len(planned.arms)}: {', '.join(planned.arms)}"),
-        ("replicates", str(planned.study.replicates)),
+        ("replicates", _spell_replicates(planned.study.replicates)),
         ("trials", f"{len(planned.trials):,} in {count(estimated.num_cohorts, 'cohort')}"),
         ("time", f"at most about {duration(estimated.seconds)} on {count(estimated.num_workers, 'worker')}, roughly"),
     ]
@@ -281,6 +282,12 @@ def _spell_fact(value: object) -> str:
     if isinstance(value, tuple | list):
         return " ".join(f"{part:.4f}" if isinstance(part, float) else str(part) for part in value)
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _spell_replicates(replicates: int | Race) -> str:
+    if isinstance(replicates, int):
+        return str(replicates)
+    return f"{replicates.at_least} to {replicates.at_most}, until the question is settled"
 
 
 def _list_rows(what: Listing) -> Iterator[tuple[str, str]]:

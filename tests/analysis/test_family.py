@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bakeoff.analysis.family import adjust_holm, decide_family
+from bakeoff.analysis.family import adjust_holm, decide_family, list_family
 from bakeoff.analysis.pairs import PairComparison, compare_pair
 
 BASE = np.array([0.90, 0.91, 0.92, 0.93, 0.94])
@@ -98,3 +98,28 @@ def test_false_winners_among_equal_arms_stay_rare() -> None:
         family = [compare_pair(arms[i], arms[j]) for i in range(4) for j in range(i)]
         num_false += any(d.verdict in ("better", "worse") for d in decide_family(family))
     assert num_false <= 26
+
+
+def test_family_is_all_pairs_or_all_against_a_baseline() -> None:
+    assert list_family(["a", "b", "c"]) == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert list_family(["a", "b", "c"], "b") == [("a", "b"), ("c", "b")]
+    assert list_family(["a"], "a") == list_family([]) == []
+    with pytest.raises(ValueError, match="must be one of the arms"):
+        list_family(["a"], "z")
+
+
+def test_reasons_speak_of_folds() -> None:
+    few = decide_family([compare_pair([0.9], [0.8], test_share=0.25)])[0]
+    assert few.reason == "under 3 folds (1 in common)"
+    same = decide_family([compare_pair([0.9] * 10, [0.8] * 10, test_share=0.25)])[0]
+    assert (same.verdict, same.p_adjusted) == ("inconclusive", 1.0)
+    assert "without spread, overlapping folds cannot be tested" in same.reason
+
+
+def test_folds_need_whole_replicates() -> None:
+    differences = np.tile([1.0, -1.0], 5) * 0.9**0.5 + 1.45
+    comparison = compare_pair(differences, np.zeros(10), test_share=1 / 9)
+    runs = decide_family([comparison] * 5)[0].replicates_needed
+    replicates = decide_family([comparison] * 5, runs_per_replicate=10)[0].replicates_needed
+    assert runs is not None
+    assert replicates == -(-runs // 10)

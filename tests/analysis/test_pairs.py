@@ -128,3 +128,73 @@ def test_any_finite_values_give_finite_mirrored_answers(pairs: list[tuple[float,
     assert all(number is None or math.isfinite(number) for number in numbers)
     assert (there.p, there.p_equivalence, there.sd) == (back.p, back.p_equivalence, back.sd)
     assert there.difference == (None if back.difference is None else -back.difference)
+
+
+def test_folds_agree_with_the_corrected_resampled_t_by_hand() -> None:
+    # Nadeau and Bengio (2003): t = mean / (sd sqrt(1 / n + n_test / n_train)), n - 1 degrees of freedom.
+    differences = np.subtract(A, B)
+    mean, sd = differences.mean(), differences.std(ddof=1)
+    error = sd * math.sqrt(1 / 5 + 1 / 4)
+    found = compare_pair(A, B, test_share=1 / 4, margin=0.01)
+    half_width = stats.t.ppf(0.975, 4) * error
+    assert found.p == pytest.approx(2 * stats.t.sf(mean / error, 4))
+    assert found.interval == pytest.approx((mean - half_width, mean + half_width))
+    assert found.p_equivalence == pytest.approx(stats.t.cdf((mean - 0.01) / error, 4))
+    plain = compare_pair(A, B)
+    assert (found.difference, found.sd) == (plain.difference, plain.sd)
+    assert plain.p is not None
+    assert found.p is not None
+    assert found.p > plain.p
+
+
+def test_folds_without_spread_have_no_exact_test() -> None:
+    same = compare_pair([0.9] * 10, [0.8] * 10, test_share=1 / 9, margin=0.5)
+    assert (same.p, same.p_equivalence, same.interval) == (1.0, 1.0, None)
+    level = compare_pair(A, A, test_share=1 / 9, margin=0.5)
+    assert (level.p, level.p_equivalence, level.interval) == (1.0, 0.0, (0.0, 0.0))
+
+
+def test_folds_need_whole_replicates_and_cannot_tell_everything() -> None:
+    differences = stats.zscore(np.arange(10.0), ddof=1)
+    large = compare_pair(differences + 1.2, np.zeros(10), test_share=1 / 9)
+    alone, whole = still_needed(large, num_pairs=1), still_needed(large, num_pairs=1, runs_per_replicate=10)
+    assert alone is not None
+    assert alone > 10
+    assert whole == math.ceil(alone / 10)
+    # However many folds, the mean is no surer than sd sqrt(1 / 4).
+    assert still_needed(compare_pair(differences + 0.5, np.zeros(10), test_share=1 / 4), num_pairs=1) is None
+    assert still_needed(compare_pair(differences + 0.5, np.zeros(10)), num_pairs=1) == 24
+
+
+def test_corrected_t_keeps_its_level_where_folds_correlate_as_assumed() -> None:
+    # Correlation share / (1 + share) makes it exact; uncorrected it is wrong 3 times too often.
+    rng, corrected, plain = np.random.default_rng(0), 0, 0
+    for _ in range(1000):
+        values = math.sqrt(0.2) * rng.normal() + math.sqrt(0.8) * rng.normal(size=5)
+        p = compare_pair(values, np.zeros(5), test_share=1 / 4).p
+        q = compare_pair(values, np.zeros(5)).p
+        assert p is not None
+        assert q is not None
+        corrected, plain = corrected + (p <= 0.05), plain + (q <= 0.05)
+    assert 30 <= corrected <= 70
+    assert plain > 120
+
+
+def test_impossible_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="test_share must be above 0"):
+        compare_pair(A, B, test_share=0.0)
+
+
+@pytest.mark.parametrize(("num_folds", "num_replicates"), [(2, 3), (5, 1), (5, 4), (10, 3)])
+def test_repeating_folds_adds_no_degrees_of_freedom(num_folds: int, num_replicates: int) -> None:
+    differences = np.random.default_rng(0).normal(0.5, 1, num_folds * num_replicates)
+    found = compare_pair(differences, np.zeros(len(differences)), test_share=1 / (num_folds - 1))
+    error = differences.std(ddof=1) * math.sqrt(1 / len(differences) + 1 / (num_folds - 1))
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(differences.mean()) / error, num_folds - 1))
+
+
+def test_a_part_of_the_folds_has_fewer_degrees_of_freedom() -> None:
+    differences = np.array([0.1, 0.3, 0.2])
+    found = compare_pair(differences, np.zeros(3), test_share=1 / 9)
+    error = differences.std(ddof=1) * math.sqrt(1 / 3 + 1 / 9)
+    assert found.p == pytest.approx(2 * stats.t.sf(0.2 / error, 2))

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from bakeoff.analysis.power import replicates_to_detect, replicates_to_equate
+from bakeoff.analysis.power import count_degrees, replicates_to_detect, replicates_to_equate
 
 
 @pytest.mark.parametrize(("effect_size", "num_replicates"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)])
@@ -41,3 +42,23 @@ def test_hopeless_and_overwhelming_effects() -> None:
     assert replicates_to_detect(1e9, alpha=0.05) == 3
     assert replicates_to_equate(0.0, 1e9, alpha=0.05) == 3
     assert replicates_to_equate(1e9, 1e9 + 0.1, alpha=0.05) is not None
+
+
+def test_power_of_folds_by_simulation() -> None:
+    # 10 folds that correlate by 1/10, as the corrected t assumes: sd 1 within, true mean 1.3 of their spread.
+    found = replicates_to_detect(1.3, alpha=0.05, test_share=1 / 9)
+    assert found is not None
+    rng = np.random.default_rng(0)
+    folds = np.sqrt(0.1) * rng.normal(size=(4000, 1)) + np.sqrt(0.9) * rng.normal(size=(4000, found))
+    folds += 1.3 * np.sqrt(0.9)
+    t = folds.mean(axis=1) / (folds.std(axis=1, ddof=1) * np.sqrt(1 / found + 1 / 9))
+    power = float(np.mean(t > stats.t.isf(0.025, count_degrees(found, 1 / 9))))
+    assert power > 0.78
+    assert replicates_to_detect(0.9, alpha=0.05, test_share=1 / 9) is None
+
+
+def test_degrees_of_freedom() -> None:
+    assert count_degrees(10, 0.0) == 9
+    assert [count_degrees(n, 1 / 4) for n in (3, 5, 20)] == [2, 4, 4]
+    assert [count_degrees(10 * k, 1 / (k - 1)) for k in range(2, 50)] == list(range(1, 49))
+    assert count_degrees(9, 4.0) == 1

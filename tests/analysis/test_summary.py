@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -170,3 +171,53 @@ def test_results_that_do_not_belong_are_refused(extra: TrialResult, message: str
 def test_value_that_is_not_finite_is_refused_by_name() -> None:
     with pytest.raises(MetricError, match=r"digits-a-0 .*train accuracy = nan"):
         summarise([make_trial("a", 0, math.nan)], blocks=["digits"], arms=["a"])
+
+
+def make_folds(scores: Mapping[str, Sequence[Sequence[float | None]]]) -> list[TrialResult]:
+    """Results of arms over replicates x folds."""
+    return [
+        replace(make_trial(arm, replicate, value), fold=fold, trial_id=f"{arm}{replicate}.{fold}")
+        for arm, replicates in scores.items()
+        for replicate, folds in enumerate(replicates)
+        for fold, value in enumerate(folds)
+    ]
+
+
+FOLDS_A = [[0.98, 0.96, 0.97], [0.975, 0.965, 0.985]]
+FOLDS_B = [[0.97, 0.955, 0.965], [0.972, 0.955, 0.97]]
+
+
+def test_folds_are_compared_fold_by_fold_with_the_correction() -> None:
+    results = make_folds({"a": FOLDS_A, "b": FOLDS_B})
+    summary = summarise(results, blocks=["digits"], arms=["a", "b"], num_folds=3)
+    verdict = summary.verdicts[0]
+    expected = compare_pair([v for f in FOLDS_A for v in f], [v for f in FOLDS_B for v in f], test_share=1 / 2)
+    assert (verdict.replicates, verdict.num_folds, summary.num_folds) == (6, 3, 3)
+    assert (verdict.p, verdict.interval) == (pytest.approx(expected.p), pytest.approx(expected.interval))
+    assert summary.arms[0].scores == pytest.approx({0: 0.97, 1: 0.975})
+    assert summary.arms[0].fold_scores[1, 2] == 0.985
+    assert summary.arms[0].replicates == 6
+
+
+def test_a_fold_that_failed_is_left_out_of_the_pair_alone() -> None:
+    holed = [[0.98, None, 0.97], [0.975, 0.965, 0.985]]
+    summary = summarise(make_folds({"a": holed, "b": FOLDS_B}), blocks=["digits"], arms=["a", "b"], num_folds=3)
+    assert summary.verdicts[0].replicates == 5
+    assert summary.arms[0].scores[0] == pytest.approx(0.975)
+    assert "pairs are compared on the folds both arms have" in summary.answers[0].sentence
+
+
+def test_folds_must_fit_the_study() -> None:
+    results = make_folds({"a": FOLDS_A})
+    with pytest.raises(ValueError, match="has fold 0 in a study of None folds"):
+        summarise(results, blocks=["digits"], arms=["a"])
+    with pytest.raises(ValueError, match="has fold None in a study of 3 folds"):
+        summarise(make_results({"a": GOOD}), blocks=["digits"], arms=["a"], num_folds=3)
+    with pytest.raises(ValueError, match=r"two results .* fold 0"):
+        summarise([*results, results[0]], blocks=["digits"], arms=["a"], num_folds=3)
+    with pytest.raises(ValueError, match="at least 2"):
+        summarise([], blocks=["digits"], arms=["a"], num_folds=1)
+
+
+def test_verdicts_carry_the_margin_they_were_decided_by() -> None:
+    assert summarise_one({"a": GOOD, "b": FAIR}, margin=0.002).verdicts[0].margin == 0.002

@@ -2,21 +2,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bakeoff.analysis.measure import Measure, join_names, percent
 from bakeoff.analysis.metrics import find_metric
-from bakeoff.analysis.summary import TrialResult, summarise
+from bakeoff.analysis.summary import Summary, TrialResult, summarise
+from bakeoff.analysis.wording import write_pairing
 
 NOISE = np.array([0.0010, -0.0012, 0.0004, -0.0002, 0.0])
 OTHER = np.array([-0.0006, 0.0011, 0.0007, -0.0012, 0.0])
 
 
-def answer(
+def answer(scores: dict[str, Sequence[float]], **options: Any) -> str:
+    return summarise_scores(scores, **options).answers[0].sentence
+
+
+def summarise_scores(
     scores: dict[str, Sequence[float]], block: str = "digits", metric: str = "accuracy", margin: float | None = None
-) -> str:
+) -> Summary:
     results = [
         TrialResult(
             trial_id=f"{arm}{replicate}",
@@ -32,8 +38,7 @@ def answer(
         for arm, values in scores.items()
         for replicate, value in enumerate(values)
     ]
-    summary = summarise(results, metric=metric, margin=margin, blocks=[block], arms=list(scores))
-    return summary.answers[0].sentence
+    return summarise(results, metric=metric, margin=margin, blocks=[block], arms=list(scores))
 
 
 def test_clear_winner() -> None:
@@ -126,3 +131,18 @@ def test_signs() -> None:
     assert percent(0.95) == "95%"
     assert join_names(["a"]) == "a"
     assert join_names(["a", "b", "c"]) == "a, b and c"
+
+
+def test_pairing_is_said_to_pay_only_where_it_does() -> None:
+    shared = np.array([0.003, -0.002, 0.0, 0.004, -0.005])
+    paired = summarise_scores({"X": 0.979 + shared + NOISE, "Y": 0.975 + shared + OTHER})
+    correlation = paired.verdicts[0].correlation
+    assert correlation is not None
+    assert write_pairing(paired.verdicts) == (
+        f"Over replicates, the scores of two arms correlate by {correlation:.2f}: comparing them one by one narrows "
+        f"intervals by {100 - 100 * (1 - correlation) ** 0.5:.0f}%."
+    )
+    apart = summarise_scores({"X": 0.979 + NOISE, "Y": 0.975 - NOISE, "Z": 0.97 + OTHER})
+    assert "the median of 3 pairs: comparing them one by one bought nothing." in write_pairing(apart.verdicts)
+    assert write_pairing(summarise_scores({"X": [0.9, 0.9], "Y": [0.8, 0.9]}).verdicts) == ""
+    assert write_pairing([]) == ""

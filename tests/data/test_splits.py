@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakeoff.data.splits import split_stratified
+from bakeoff.data.splits import split_fold, split_stratified
 from bakeoff.errors import DataError
 
 
@@ -68,3 +68,30 @@ def test_impossible_fractions_are_refused(fraction, message) -> None:
 def test_no_images_are_refused() -> None:
     with pytest.raises(DataError, match="no images to split"):
         split_stratified(np.array([], dtype=np.int64), 0.1, seed=0)
+
+
+@pytest.mark.parametrize(("num_folds", "counts"), [(2, [4, 5]), (5, [7, 12, 5]), (3, [100, 3, 50])])
+def test_folds_are_disjoint_cover_everything_and_are_level(num_folds, counts) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    held_out = []
+    for fold in range(num_folds):
+        train, validation = split_fold(labels, num_folds, fold, seed=3)
+        assert sorted([*train, *validation]) == list(range(len(labels)))
+        held_out.append(validation)
+    assert sorted(np.concatenate(held_out)) == list(range(len(labels)))
+    sizes = [len(validation) for validation in held_out]
+    assert max(sizes) - min(sizes) <= 1
+    for label in range(len(counts)):
+        shares = [int((labels[validation] == label).sum()) for validation in held_out]
+        assert max(shares) - min(shares) <= 1
+
+
+def test_the_seed_decides_the_folds() -> None:
+    labels = np.repeat(np.arange(3), 20)
+    assert np.array_equal(split_fold(labels, 4, 1, seed=5)[1], split_fold(labels, 4, 1, seed=5)[1])
+    assert not np.array_equal(split_fold(labels, 4, 1, seed=5)[1], split_fold(labels, 4, 1, seed=6)[1])
+
+
+def test_more_folds_than_images_of_a_class_are_refused() -> None:
+    with pytest.raises(DataError, match="4 folds leave some without an image of class 1"):
+        split_fold(np.array([0, 0, 0, 0, 1, 1, 1]), 4, 0, seed=0)

@@ -1,19 +1,24 @@
 """The verdict on every pair of a family, corrected for looking at all of them.
 
-A family is all pairs of arms within one block. Verdicts use p values adjusted over the family (Holm 1979), so that the
-chance of any false "better" or "worse" among equal arms of a block stays within 1 - confidence. Intervals are not
-adjusted, so one may exclude zero where the verdict is "inconclusive"; the reason then says so.
+A family is what a study declares within one block: all pairs of arms, or all arms against a baseline. Verdicts use p
+values adjusted over the family (Holm 1979), so that the chance of any false "better" or "worse" among equal arms of a
+block stays within 1 - confidence. Intervals are not adjusted, so one may exclude zero where the verdict is
+"inconclusive"; the reason then says so. Blocks are families of their own: a study of many blocks may hold more than one
+false verdict in twenty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import combinations
+from typing import Literal, TypeVar
 
 from bakeoff.analysis.pairs import MIN_REPLICATES, PairComparison, still_needed
 
 VerdictWord = Literal["better", "worse", "equivalent", "inconclusive"]
+
+Arm = TypeVar("Arm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +40,20 @@ class Decision:
     replicates_needed: int | None
 
 
-def decide_family(comparisons: Sequence[PairComparison]) -> tuple[Decision, ...]:
+def list_family(arms: Sequence[Arm], baseline: Arm | None = None) -> list[tuple[Arm, Arm]]:
+    """Return the pairs (a, b) of a family: all of `arms`, or with a baseline every other arm (a) against it (b).
+
+    Raises:
+        ValueError: the baseline is none of the arms.
+    """
+    if baseline is None:
+        return list(combinations(arms, 2))
+    if baseline not in arms:
+        raise ValueError(f"the baseline '{baseline}' must be one of the arms")
+    return [(arm, baseline) for arm in arms if arm != baseline]
+
+
+def decide_family(comparisons: Sequence[PairComparison], *, runs_per_replicate: int = 1) -> tuple[Decision, ...]:
     """Give every pair of a family its verdict, with Holm's correction over the whole family.
 
     "No difference" and "differs by the margin or more" are two families, each corrected on its own. A pair that cannot
@@ -43,7 +61,8 @@ def decide_family(comparisons: Sequence[PairComparison]) -> tuple[Decision, ...]
     A difference shown to lie inside the margin is "equivalent" even where it is also shown not to be zero.
 
     Args:
-        comparisons: all pairs within one block.
+        comparisons: all pairs of the family within one block; see `list_family`.
+        runs_per_replicate: the number of folds, where comparisons rest on folds; for `replicates_needed`.
 
     Returns:
         One decision per comparison, in order.
@@ -51,7 +70,7 @@ def decide_family(comparisons: Sequence[PairComparison]) -> tuple[Decision, ...]
     adjusted = adjust_holm([_testable(c, c.p) for c in comparisons])
     adjusted_equivalence = adjust_holm([_testable(c, c.p_equivalence) for c in comparisons])
     return tuple(
-        _decide(comparison, p, p_equivalence, len(comparisons))
+        _decide(comparison, p, p_equivalence, len(comparisons), runs_per_replicate)
         for comparison, p, p_equivalence in zip(comparisons, adjusted, adjusted_equivalence, strict=True)
     )
 
@@ -70,19 +89,24 @@ def adjust_holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _decide(comparison: PairComparison, p: float, p_equivalence: float, num_pairs: int) -> Decision:
+def _decide(
+    comparison: PairComparison, p: float, p_equivalence: float, num_pairs: int, runs_per_replicate: int
+) -> Decision:
     if comparison.n < MIN_REPLICATES:
-        reason = f"under {MIN_REPLICATES} replicates ({comparison.n} in common)"
+        reason = f"under {MIN_REPLICATES} {_runs(comparison)} ({comparison.n} in common)"
         return Decision(
             verdict="inconclusive", reason=reason, p_adjusted=None, p_equivalence_adjusted=None, replicates_needed=None
         )
     verdict, reason = _judge(comparison, p, p_equivalence)
+    needed = None
+    if verdict == "inconclusive":
+        needed = still_needed(comparison, num_pairs=num_pairs, runs_per_replicate=runs_per_replicate)
     return Decision(
         verdict=verdict,
         reason=reason,
         p_adjusted=p,
         p_equivalence_adjusted=None if comparison.margin is None else p_equivalence,
-        replicates_needed=still_needed(comparison, num_pairs=num_pairs) if verdict == "inconclusive" else None,
+        replicates_needed=needed,
     )
 
 
@@ -90,21 +114,24 @@ def _judge(comparison: PairComparison, p: float, p_equivalence: float) -> tuple[
     alpha = 1 - comparison.confidence
     if comparison.margin is not None and p_equivalence <= alpha:
         if comparison.exact and comparison.difference == 0:
-            return "equivalent", f"equal in all {comparison.n} replicates"
+            return "equivalent", f"equal in all {comparison.n} {_runs(comparison)}"
         return "equivalent", f"difference shown to be inside the margin (adjusted p {p_equivalence:.2g})"
     if p <= alpha:
         ahead = (comparison.difference or 0.0) > 0
         word: VerdictWord = "better" if ahead == comparison.higher_is_better else "worse"
-        test = f"same difference in all {comparison.n} replicates, " if comparison.exact else ""
+        test = f"same difference in all {comparison.n} {_runs(comparison)}, " if comparison.exact else ""
         return word, f"{test}adjusted p {p:.2g}"
     return "inconclusive", _doubt(comparison, p, alpha)
 
 
 def _doubt(comparison: PairComparison, p: float, alpha: float) -> str:
+    everywhere = f"in all {comparison.n} {_runs(comparison)}"
     if comparison.exact and comparison.difference == 0:
-        return f"equal in all {comparison.n} replicates, and no margin is declared to call that equivalent"
+        return f"equal {everywhere}, and no margin is declared to call that equivalent"
+    if comparison.exact and comparison.test_share is not None:
+        return f"same difference {everywhere}: without spread, overlapping folds cannot be tested"
     if comparison.exact:
-        return f"same difference in all {comparison.n} replicates: too few for a sign test (adjusted p {p:.2g})"
+        return f"same difference {everywhere}: too few for a sign test (adjusted p {p:.2g})"
     if comparison.p is not None and comparison.p <= alpha:
         return f"p {comparison.p:.2g} alone, {p:.2g} when adjusted for the number of pairs compared"
     return f"adjusted p {p:.2g}"
@@ -112,3 +139,7 @@ def _doubt(comparison: PairComparison, p: float, alpha: float) -> str:
 
 def _testable(comparison: PairComparison, p: float | None) -> float:
     return 1.0 if p is None or comparison.n < MIN_REPLICATES else p
+
+
+def _runs(comparison: PairComparison) -> str:
+    return "replicates" if comparison.test_share is None else "folds"

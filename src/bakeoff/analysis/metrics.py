@@ -111,12 +111,9 @@ def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDA
         MetricError: no images, shapes that do not match, labels out of range, or a probability that is NaN or
             infinite (a network that diverged has no score).
     """
-    _check(probabilities_NC, labels_N)
-    num_images, num_classes = probabilities_NC.shape
-    predicted_N = probabilities_NC.argmax(axis=1)
-    # int64 first: labels of a small integer type would overflow in the product.
-    confusion_CC = np.bincount(labels_N.astype(np.int64) * num_classes + predicted_N, minlength=num_classes**2)
-    confusion_CC = confusion_CC.reshape(num_classes, num_classes)
+    check_predictions(probabilities_NC, labels_N)
+    num_images = len(labels_N)
+    confusion_CC = count_confusion(probabilities_NC, labels_N)
     hits_C = confusion_CC.diagonal().astype(np.float64)
     occurring_C, predicted_C = confusion_CC.sum(axis=1), confusion_CC.sum(axis=0)
     right_N = probabilities_NC[np.arange(num_images), labels_N].astype(np.float64)
@@ -129,12 +126,28 @@ def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDA
     }
 
 
+def count_confusion(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the confusion matrix in counts: rows are true classes, columns the most probable ones.
+
+    Unchecked: see `check_predictions`.
+    """
+    num_classes = probabilities_NC.shape[1]
+    # int64 first: labels of a small integer type would overflow in the product.
+    cells_N = labels_N.astype(np.int64) * num_classes + probabilities_NC.argmax(axis=1)
+    return np.bincount(cells_N, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
 def _mean_ratio(numerators_C: NDArray[np.float64], denominators_C: NDArray[np.integer]) -> float:
     # A zero denominator always has a zero numerator, so dividing by 1 gives the 0 that zero_division=0 asks for.
     return float((numerators_C / np.maximum(denominators_C, 1)).mean())
 
 
-def _check(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> None:
+def check_predictions(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> None:
+    """Refuse predictions that have no score; see `classification_metrics`.
+
+    Raises:
+        MetricError: naming what is wrong.
+    """
     if probabilities_NC.ndim != 2 or labels_N.shape != probabilities_NC.shape[:1]:
         raise MetricError(
             f"probabilities of shape {probabilities_NC.shape} do not fit labels of shape {labels_N.shape}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 POWER = 0.8
@@ -11,7 +12,9 @@ MAX_REPLICATES = 1000
 """Beyond this the answer is "not with replicates"."""
 
 
-def replicates_to_detect(effect_size: float, *, alpha: float, power: float = POWER) -> int | None:
+def replicates_to_detect(
+    effect_size: float, *, alpha: float, power: float = POWER, test_share: float = 0.0
+) -> int | None:
     """Return the paired replicates (at least 3) that show a difference with the given power, or None beyond 1,000.
 
     Two-sided paired t test (Cohen 1988, chapter 2); the negligible chance of a verdict in the wrong direction is not
@@ -21,12 +24,15 @@ def replicates_to_detect(effect_size: float, *, alpha: float, power: float = POW
         effect_size: |mean difference| / sd of the differences, 0 or more.
         alpha: two-sided error rate, 0..1.
         power: wanted chance of detection, 0..1.
+        test_share: of folds, as `compare_pair` takes it (then n counts folds); 0 for independent replicates.
     """
     # Clipped because the noncentral distribution is NaN far out; at 100 sd three replicates already suffice.
-    return _smallest(lambda n: _power_to_detect(min(effect_size, 100.0), n, alpha), power)
+    return _smallest(lambda n: _power_to_detect(min(effect_size, 100.0), n, alpha, test_share), power)
 
 
-def replicates_to_equate(effect_size: float, margin_size: float, *, alpha: float, power: float = POWER) -> int | None:
+def replicates_to_equate(
+    effect_size: float, margin_size: float, *, alpha: float, power: float = POWER, test_share: float = 0.0
+) -> int | None:
     """Return the paired replicates (at least 3) that show equivalence with the given power, or None beyond 1,000.
 
     Two one-sided t tests. Power is counted as 1 minus the chances that either test fails, a lower bound.
@@ -36,23 +42,43 @@ def replicates_to_equate(effect_size: float, margin_size: float, *, alpha: float
         margin_size: margin / sd of the differences, above `effect_size`.
         alpha: error rate of each one-sided test, 0..1.
         power: wanted chance of showing equivalence, 0..1.
+        test_share: of folds; 0 for independent replicates.
     """
     effect_size, margin_size = min(effect_size, 100.0), min(margin_size, effect_size + 100.0)
-    return _smallest(lambda n: _power_to_equate(effect_size, margin_size, n, alpha), power)
+    return _smallest(lambda n: _power_to_equate(effect_size, margin_size, n, alpha, test_share), power)
 
 
-def _power_to_detect(effect_size: float, n: int, alpha: float) -> float:
+def count_degrees(n: int, test_share: float) -> int:
+    """Return the degrees of freedom of n paired differences, at least 1: n - 1, and for folds no more than k - 1.
+
+    More precisely, no more than the images give disjoint test sets, less one: 1 / test_share. For folds run once that is
+    n - 1 as published. For folds repeated r times Bouckaert and Frank (2004) take k r - 1; as an unstable learner
+    (nearest neighbour) then found a false winner in 14% of null studies instead of 5%, repeating adds none here.
+
+    Args:
+        n: differences, 2 or more.
+        test_share: of folds, as `compare_pair` takes it; 0 for independent replicates.
+    """
+    if not test_share:
+        return n - 1
+    # Rounded: 1 / (1 / (k - 1)) may fall just short of k - 1.
+    return max(1, min(n - 1, math.floor(1 / test_share + 1e-9)))
+
+
+def _power_to_detect(effect_size: float, n: int, alpha: float, test_share: float) -> float:
     from scipy.special import nctdtr, stdtrit
 
-    return 1 - float(nctdtr(n - 1, effect_size * n**0.5, stdtrit(n - 1, 1 - alpha / 2)))
+    degrees, error = count_degrees(n, test_share), (1 / n + test_share) ** 0.5
+    return 1 - float(nctdtr(degrees, effect_size / error, stdtrit(degrees, 1 - alpha / 2)))
 
 
-def _power_to_equate(effect_size: float, margin_size: float, n: int, alpha: float) -> float:
+def _power_to_equate(effect_size: float, margin_size: float, n: int, alpha: float, test_share: float) -> float:
     from scipy.special import nctdtr, stdtrit
 
-    critical = stdtrit(n - 1, 1 - alpha)
-    near = float(nctdtr(n - 1, (margin_size - effect_size) * n**0.5, critical))
-    far = float(nctdtr(n - 1, (margin_size + effect_size) * n**0.5, critical))
+    degrees, error = count_degrees(n, test_share), (1 / n + test_share) ** 0.5
+    critical = stdtrit(degrees, 1 - alpha)
+    near = float(nctdtr(degrees, (margin_size - effect_size) / error, critical))
+    far = float(nctdtr(degrees, (margin_size + effect_size) / error, critical))
     return 1 - near - far
 
 

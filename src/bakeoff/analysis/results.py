@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bakeoff.analysis.family import VerdictWord
@@ -27,6 +27,7 @@ class TrialResult:
         epochs_trained: epochs finished.
         best_epoch: 1-based epoch whose weights were kept; None when none was.
         seconds: training time of this trial, its share of its cohort's.
+        fold: 0-based, where the study has folds.
     """
 
     trial_id: str
@@ -39,11 +40,12 @@ class TrialResult:
     epochs_trained: int
     best_epoch: int | None
     seconds: float
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
 class MeanSd:
-    """Mean and sample standard deviation (n - 1) over replicates; the latter None for a single one."""
+    """Mean and sample standard deviation (n - 1) over trials; the latter None for a single one."""
 
     mean: float
     sd: float | None
@@ -51,15 +53,16 @@ class MeanSd:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSummary:
-    """One arm in one block over its replicates.
+    """One arm in one block over its replicates, and with folds over the folds of each.
 
     Attributes:
         replicates: trials done.
         failed: trials failed.
         train, validation, test: metric -> mean and sd; empty for a split that was not evaluated.
-        scores: replicate -> value of the deciding metric on the deciding split.
+        scores: replicate -> value of the deciding metric on the deciding split; with folds their mean.
         epochs: epochs trained, early stopping included; None without a trial done.
         seconds: training time per trial; None without a trial done.
+        fold_scores: (replicate, fold) -> value of the deciding metric; empty without folds.
     """
 
     block: str
@@ -72,6 +75,7 @@ class ArmSummary:
     scores: Mapping[int, float]
     epochs: MeanSd | None
     seconds: MeanSd | None
+    fold_scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
     def on(self, split: Split) -> Mapping[str, MeanSd]:
         """Return the metrics on one split."""
@@ -87,16 +91,18 @@ class Verdict:
     """What the evidence says of arm `a` relative to arm `b` in one block.
 
     Attributes:
-        replicates: those both arms have.
+        replicates: those both arms have; with folds the folds of all replicates.
         difference: mean of a - b, in the metric's unit (shares: 0..1, not points); None without a common replicate.
-        interval: paired t interval of the difference at `confidence`, not adjusted for the family; None where
-            undefined.
-        p: two-sided, unadjusted. `p_adjusted`: Holm over all pairs of the block.
+        interval: paired t interval (with folds corrected) of the difference at `confidence`, not adjusted for the
+            family; None where undefined.
+        p: two-sided, unadjusted. `p_adjusted`: Holm over the family, within the block.
         p_equivalence_adjusted: Holm-adjusted p of the equivalence test; None without a margin.
         effect_size: Cohen's d_z. `correlation`: of the paired values.
         replicates_needed: further replicates for 80% power if the observed difference is the true one; None where
             settled or meaningless.
         reason: what the verdict word rests on, as a clause.
+        margin: as declared by the study.
+        num_folds: of every replicate; None without folds.
     """
 
     block: str
@@ -116,6 +122,8 @@ class Verdict:
     verdict: VerdictWord
     reason: str
     replicates_needed: int | None
+    margin: float | None = None
+    num_folds: int | None = None
 
     def seen_from(self, arm: str) -> Verdict:
         """Return this verdict with `arm` as its `a`: the same evidence, read from the other side."""
@@ -141,11 +149,14 @@ class BlockAnswer:
         best: the arm with the best mean score among those not shown to be worse than another; None when no trial is
             done.
         score: its mean and sd.
-        not_worse: the other arms that are not shown to be worse than `best`, best mean first.
-        equivalent: those of them shown to be equivalent to it.
-        worse: the arms shown to be worse than `best`.
+        not_worse: the other arms that are not shown to be worse than `best`, best mean first. With a baseline, those
+            that are shown to be neither better nor worse than the baseline.
+        equivalent: those of them shown to be equivalent to it (with a baseline, to the baseline).
+        worse: the arms shown to be worse than `best` (than the baseline).
         missing: the arms without a trial done.
         sentence: the answer in plain words. Holds names as the user wrote them: escape before printing.
+        baseline: the arm that all others are compared with, where the study declares one; else None.
+        better: the arms shown to be better than the baseline, best mean first; empty without one.
     """
 
     block: str
@@ -156,6 +167,8 @@ class BlockAnswer:
     worse: tuple[str, ...]
     missing: tuple[str, ...]
     sentence: str
+    baseline: str | None = None
+    better: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,9 +180,11 @@ class Summary:
         blocks: block labels in the study's order.
         arm_labels: arm labels in the study's order.
         arms: every arm of every block, in that order.
-        verdicts: every pair of every block, in that order.
+        verdicts: every pair of the family of every block, in that order.
         answers: one per block.
         overall: one sentence over all blocks; empty for a single block. A count, not a test.
+        baseline: the arm all others are compared with; None where all pairs are compared.
+        num_folds: of every replicate; None without folds.
     """
 
     metric: str
@@ -182,6 +197,8 @@ class Summary:
     verdicts: tuple[Verdict, ...]
     answers: tuple[BlockAnswer, ...]
     overall: str
+    baseline: str | None = None
+    num_folds: int | None = None
 
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
         """Return the arms of one block, in the study's order."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bakeoff.analysis.family import Decision, decide_family
+from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
+from bakeoff.analysis.family import Decision, decide_family, list_family
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import MetricError, find_metric
 from bakeoff.analysis.pairs import PairComparison, compare_pair
@@ -23,6 +24,9 @@ from bakeoff.analysis.results import (
 )
 from bakeoff.analysis.wording import Standing, write_answer, write_overall
 
+Run = tuple[int, int]
+"""Replicate and fold; fold 0 where there are none."""
+
 __all__ = ["ArmSummary", "BlockAnswer", "MeanSd", "Summary", "TrialResult", "Verdict", "rank_arms", "summarise"]
 
 
@@ -34,11 +38,14 @@ def summarise(
     confidence: float = 0.95,
     blocks: Sequence[str],
     arms: Sequence[str],
+    baseline: str | None = None,
+    num_folds: int | None = None,
 ) -> Summary:
     """Say what the results of a study show.
 
     Verdicts rest on the test split when every trial done was examined on it, else on the validation split; pairs are
-    compared on the replicates both arms have. All pairs of arms within a block are one family.
+    compared on the replicates both arms have. The family is all pairs of arms within a block, or with a baseline every
+    other arm against it.
 
     Args:
         results: trials done or failed, in any order; those not yet run are simply absent.
@@ -47,14 +54,20 @@ def summarise(
         confidence: of intervals, 0..1; 1 - confidence is the family-wise error rate of the verdicts.
         blocks: all block labels, in order.
         arms: all arm labels, in order; an arm without a trial done appears with zero replicates.
+        baseline: the arm all others are compared with; None for all pairs.
+        num_folds: 2 or more where every replicate consists of folds (every result then has its `fold`): pairs are
+            compared fold by fold, by the corrected resampled t.
 
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
-        ValueError: a result of an undeclared block or arm, or two of the same replicate.
+        ValueError: a result of an undeclared block or arm or without its fold, two of the same replicate and fold, a
+            baseline that is no arm.
     """
-    by_cell = _group(results, blocks, arms)
+    if num_folds is not None and num_folds < 2:
+        raise ValueError(f"num_folds must be at least 2, not {num_folds}")
+    by_cell = _group(results, blocks, arms, num_folds)
     split = _deciding_split(results, metric)
-    measure = Measure(find_metric(metric), split)
+    judging = _Judging(Measure(find_metric(metric), split), margin, confidence, baseline, num_folds)
     summaries = {
         (block, arm): _summarise_arm(block, arm, by_cell[block, arm], metric, split) for block in blocks for arm in arms
     }
@@ -62,9 +75,9 @@ def summarise(
     answers: list[BlockAnswer] = []
     for block in blocks:
         block_arms = [summaries[block, arm] for arm in arms]
-        found = _judge_block(block_arms, measure, margin, confidence)
+        found = _judge_block(block_arms, judging)
         verdicts += found
-        answers.append(_answer(block, block_arms, found, measure, margin, confidence))
+        answers.append(_answer(block, block_arms, found, judging))
     return Summary(
         metric=metric,
         split=split,
@@ -75,22 +88,41 @@ def summarise(
         arms=tuple(summaries.values()),
         verdicts=tuple(verdicts),
         answers=tuple(answers),
-        overall=write_overall(answers),
+        overall=write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline),
+        baseline=baseline,
+        num_folds=num_folds,
     )
 
 
+@dataclass(frozen=True)
+class _Judging:
+    """What decides; see `summarise`."""
+
+    measure: Measure
+    margin: float | None
+    confidence: float
+    baseline: str | None
+    num_folds: int | None
+
+
 def _group(
-    results: Iterable[TrialResult], blocks: Sequence[str], arms: Sequence[str]
-) -> dict[tuple[str, str], dict[int, TrialResult]]:
-    cells: dict[tuple[str, str], dict[int, TrialResult]] = {(block, arm): {} for block in blocks for arm in arms}
+    results: Iterable[TrialResult], blocks: Sequence[str], arms: Sequence[str], num_folds: int | None
+) -> dict[tuple[str, str], dict[Run, TrialResult]]:
+    cells: dict[tuple[str, str], dict[Run, TrialResult]] = {(block, arm): {} for block in blocks for arm in arms}
     for result in results:
         cell = cells.get((result.block, result.arm))
         if cell is None:
             raise ValueError(f"trial {result.trial_id} belongs to no declared block and arm")
-        if result.replicate in cell:
-            raise ValueError(f"two results of block {result.block}, arm {result.arm}, replicate {result.replicate}")
+        if (result.fold is None) != (num_folds is None):
+            raise ValueError(f"trial {result.trial_id} has fold {result.fold} in a study of {num_folds} folds")
+        run = (result.replicate, result.fold or 0)
+        if run in cell:
+            fold = "" if result.fold is None else f", fold {result.fold}"
+            raise ValueError(
+                f"two results of block {result.block}, arm {result.arm}, replicate {result.replicate}{fold}"
+            )
         _check_finite(result)
-        cell[result.replicate] = result
+        cell[run] = result
     return cells
 
 
@@ -110,23 +142,33 @@ def _deciding_split(results: Iterable[TrialResult], metric: str) -> Split:
     return "test" if examined else "validation"
 
 
-def _summarise_arm(
-    block: str, arm: str, by_replicate: Mapping[int, TrialResult], metric: str, split: Split
-) -> ArmSummary:
-    done = {replicate: by_replicate[replicate] for replicate in sorted(by_replicate)}
-    done = {replicate: result for replicate, result in done.items() if result.state == "done"}
+def _summarise_arm(block: str, arm: str, by_run: Mapping[Run, TrialResult], metric: str, split: Split) -> ArmSummary:
+    done = {run: by_run[run] for run in sorted(by_run) if by_run[run].state == "done"}
+    scores = {run: v.metrics[split][metric] for run, v in done.items() if metric in v.metrics.get(split, {})}
+    has_folds = any(result.fold is not None for result in done.values())
     return ArmSummary(
         block=block,
         arm=arm,
         replicates=len(done),
-        failed=len(by_replicate) - len(done),
+        failed=len(by_run) - len(done),
         train=_average_metrics(done.values(), "train"),
         validation=_average_metrics(done.values(), "validation"),
         test=_average_metrics(done.values(), "test"),
-        scores={r: v.metrics[split][metric] for r, v in done.items() if metric in v.metrics.get(split, {})},
+        scores=_average_folds(scores),
         epochs=_average([float(result.epochs_trained) for result in done.values()]),
         seconds=_average([result.seconds for result in done.values()]),
+        fold_scores=scores if has_folds else {},
     )
+
+
+def _average_folds(scores: Mapping[Run, float]) -> dict[int, float]:
+    by_replicate: dict[int, list[float]] = {}
+    for (replicate, _), score in scores.items():
+        by_replicate.setdefault(replicate, []).append(score)
+    return {
+        replicate: values[0] if len(values) == 1 else float(np.mean(values))
+        for replicate, values in by_replicate.items()
+    }
 
 
 def _average_metrics(results: Iterable[TrialResult], split: str) -> dict[str, MeanSd]:
@@ -143,33 +185,39 @@ def _average(values: Sequence[float]) -> MeanSd | None:
     return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _judge_block(
-    arms: Sequence[ArmSummary], measure: Measure, margin: float | None, confidence: float
-) -> list[Verdict]:
-    pairs = list(combinations(arms, 2))
-    comparisons = []
-    for a, b in pairs:
-        common = [replicate for replicate in a.scores if replicate in b.scores]
-        comparisons.append(
-            compare_pair(
-                [a.scores[replicate] for replicate in common],
-                [b.scores[replicate] for replicate in common],
-                margin=margin,
-                confidence=confidence,
-                higher_is_better=measure.record.higher_is_better,
-            )
-        )
-    decided = zip(pairs, comparisons, decide_family(comparisons), strict=True)
-    return [_verdict(a, b, measure, comparison, decision) for (a, b), comparison, decision in decided]
+def _judge_block(arms: Sequence[ArmSummary], judging: _Judging) -> list[Verdict]:
+    labels = [arm.arm for arm in arms]
+    pairs = [(arms[labels.index(a)], arms[labels.index(b)]) for a, b in list_family(labels, judging.baseline)]
+    comparisons = [_compare(a, b, judging) for a, b in pairs]
+    decisions = decide_family(comparisons, runs_per_replicate=judging.num_folds or 1)
+    decided = zip(pairs, comparisons, decisions, strict=True)
+    return [_verdict(a, b, judging, comparison, decision) for (a, b), comparison, decision in decided]
 
 
-def _verdict(a: ArmSummary, b: ArmSummary, measure: Measure, comparison: PairComparison, decision: Decision) -> Verdict:
+def _compare(a: ArmSummary, b: ArmSummary, judging: _Judging) -> PairComparison:
+    if judging.num_folds is None:
+        values = [(a.scores[replicate], b.scores[replicate]) for replicate in a.scores if replicate in b.scores]
+    else:
+        values = [(a.fold_scores[run], b.fold_scores[run]) for run in a.fold_scores if run in b.fold_scores]
+    return compare_pair(
+        [value for value, _ in values],
+        [value for _, value in values],
+        margin=judging.margin,
+        confidence=judging.confidence,
+        higher_is_better=judging.measure.record.higher_is_better,
+        test_share=None if judging.num_folds is None else 1 / (judging.num_folds - 1),
+    )
+
+
+def _verdict(
+    a: ArmSummary, b: ArmSummary, judging: _Judging, comparison: PairComparison, decision: Decision
+) -> Verdict:
     return Verdict(
         block=a.block,
         a=a.arm,
         b=b.arm,
-        metric=measure.record.name,
-        split=measure.split,
+        metric=judging.measure.record.name,
+        split=judging.measure.split,
         replicates=comparison.n,
         difference=comparison.difference,
         interval=comparison.interval,
@@ -182,40 +230,45 @@ def _verdict(a: ArmSummary, b: ArmSummary, measure: Measure, comparison: PairCom
         verdict=decision.verdict,
         reason=decision.reason,
         replicates_needed=decision.replicates_needed,
+        margin=judging.margin,
+        num_folds=judging.num_folds,
     )
 
 
-def _answer(
-    block: str,
-    arms: Sequence[ArmSummary],
-    verdicts: Sequence[Verdict],
-    measure: Measure,
-    margin: float | None,
-    confidence: float,
-) -> BlockAnswer:
-    ranked = rank_arms(arms, measure)
+def _answer(block: str, arms: Sequence[ArmSummary], verdicts: Sequence[Verdict], judging: _Judging) -> BlockAnswer:
+    ranked = rank_arms(arms, judging.measure)
     best = _best(ranked, verdicts)
-    others = tuple(arm for arm in ranked if arm is not best)
+    reference = best
+    if judging.baseline is not None:
+        reference = next((arm for arm in ranked if arm.arm == judging.baseline), None)
     standing = Standing(
         block=block,
-        measure=measure,
-        best=best,
-        others=others,
+        measure=judging.measure,
+        best=reference,
+        others=tuple(arm for arm in ranked if arm is not reference),
         missing=tuple(arm.arm for arm in arms if not arm.scores),
-        against=_against(best, verdicts),
+        against=_against(reference, verdicts),
         failed=sum(arm.failed for arm in arms),
-        margin=margin,
-        confidence=confidence,
+        margin=judging.margin,
+        confidence=judging.confidence,
+        runs="replicates" if judging.num_folds is None else "folds",
     )
+    # `those` are named by the verdict of the reference on them: where it is better, they are worse.
+    ahead = ("worse",) if judging.baseline is None else ()
+    known = standing if reference is not None else replace(standing, others=())
     return BlockAnswer(
         block=block,
         best=best.arm if best else None,
-        score=best.score(measure) if best else None,
-        not_worse=tuple(arm.arm for arm in standing.those("inconclusive", "equivalent", "worse")),
-        equivalent=tuple(arm.arm for arm in standing.those("equivalent")),
-        worse=tuple(arm.arm for arm in standing.those("better")),
+        score=best.score(judging.measure) if best else None,
+        not_worse=tuple(arm.arm for arm in known.those("inconclusive", "equivalent", *ahead)),
+        equivalent=tuple(arm.arm for arm in known.those("equivalent")),
+        worse=tuple(arm.arm for arm in known.those("better")),
         missing=tuple(standing.missing),
-        sentence=write_answer(standing),
+        sentence=write_answer(standing)
+        if judging.baseline is None
+        else write_against_baseline(standing, judging.baseline),
+        baseline=judging.baseline,
+        better=() if judging.baseline is None else tuple(arm.arm for arm in known.those("worse")),
     )
 
 

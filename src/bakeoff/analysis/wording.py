@@ -23,6 +23,7 @@ class Standing:
         against: arm -> verdict of `best` relative to it, for every one of `others`.
         failed: trials failed in the block.
         margin, confidence: as declared by the study.
+        runs: what is compared one by one: "replicates" or "folds".
     """
 
     block: str
@@ -34,6 +35,7 @@ class Standing:
     failed: int
     margin: float | None
     confidence: float
+    runs: str = "replicates"
 
     def those(self, *words: str) -> list[ArmSummary]:
         """Return the other arms on which `best` has one of these verdicts."""
@@ -44,7 +46,7 @@ def write_answer(standing: Standing) -> str:
     """Write one block's answer: who is better than whom, by how much, and how sure that is."""
     best = standing.best
     if best is None:
-        return _placed(standing, "there is no answer: no trial is finished.")
+        return place(standing, "there is no answer: no trial is finished.")
     if not standing.others:
         sentence = _alone(standing, best)
     elif all(verdict.replicates < MIN_REPLICATES for verdict in standing.against.values()):
@@ -55,7 +57,7 @@ def write_answer(standing: Standing) -> str:
         sentence = _partly(standing, best)
     else:
         sentence = _level(standing, best)
-    return _placed(standing, sentence) + _losses(standing)
+    return place(standing, sentence) + describe_losses(standing)
 
 
 def write_overall(answers: Sequence[BlockAnswer]) -> str:
@@ -84,17 +86,38 @@ def write_overall(answers: Sequence[BlockAnswer]) -> str:
     return f"{first}. Most often best: {join_names(leaders)} ({most} of {len(answered)})."
 
 
+def write_pairing(verdicts: Sequence[Verdict]) -> str:
+    """Say whether comparing replicate by replicate paid: how far the scores of two arms rise and fall together.
+
+    Of two arms with the same spread, differences have sqrt(1 - correlation) times the spread that unpaired scores would
+    have. The median over pairs is reported: one pair's correlation over few replicates says little. Empty where no pair
+    has one.
+    """
+    correlations = sorted(v.correlation for v in verdicts if v.correlation is not None)
+    if not correlations:
+        return ""
+    middle = len(correlations) // 2
+    median = (correlations[middle] + correlations[~middle]) / 2
+    runs = "replicates" if verdicts[0].num_folds is None else "folds"
+    pairs = f", the median of {len(correlations)} pairs" if len(correlations) > 1 else ""
+    measured = f"Over {runs}, the scores of two arms correlate by {median:.2f}{pairs}"
+    if median < 0.1:
+        return f"{measured}: comparing them one by one bought nothing."
+    return f"{measured}: comparing them one by one narrows intervals by {100 * (1 - (1 - median) ** 0.5):.0f}%."
+
+
 def _alone(standing: Standing, best: ArmSummary) -> str:
-    replicates = f"mean of {best.replicates} replicates" if best.replicates > 1 else "one replicate"
-    score = f"{_score(standing, best)} {standing.measure.label}"
+    replicates = f"mean of {best.replicates} {standing.runs}" if best.replicates > 1 else f"one {standing.runs[:-1]}"
+    score = f"{spell_score(standing, best)} {standing.measure.label}"
     return f"{best.arm} reaches {score} ({replicates}); there is nothing to compare it with."
 
 
 def _too_few(standing: Standing, best: ArmSummary) -> str:
     second = standing.others[0]
     return (
-        f"there is no verdict under {MIN_REPLICATES} replicates: {best.arm} is ahead with {_score(standing, best)} "
-        f"{standing.measure.label}, {second.arm} follows with {_score(standing, second)}, "
+        f"there is no verdict under {MIN_REPLICATES} {standing.runs}: {best.arm} is ahead with "
+        f"{spell_score(standing, best)} "
+        f"{standing.measure.label}, {second.arm} follows with {spell_score(standing, second)}, "
         "which may well be chance."
     )
 
@@ -106,14 +129,16 @@ def _clear(standing: Standing, best: ArmSummary) -> str:
         scores = _range(standing, others)
     else:
         names = join_names([arm.arm for arm in others])
-        scores = join_names([_score(standing, arm) for arm in others])
-    return f"{best.arm} is better than {names} ({standing.measure.label} {_score(standing, best)} against {scores})."
+        scores = join_names([spell_score(standing, arm) for arm in others])
+    return (
+        f"{best.arm} is better than {names} ({standing.measure.label} {spell_score(standing, best)} against {scores})."
+    )
 
 
 def _partly(standing: Standing, best: ArmSummary) -> str:
     return (
-        f"{best.arm} is ahead with {_score(standing, best)} {standing.measure.label}. "
-        f"It is better than {_named(standing, standing.those('better'))}, {_not_better(standing)}"
+        f"{best.arm} is ahead with {spell_score(standing, best)} {standing.measure.label}. "
+        f"It is better than {name_arms(standing, standing.those('better'))}, {_not_better(standing)}"
     )
 
 
@@ -124,11 +149,11 @@ def _level(standing: Standing, best: ArmSummary) -> str:
         margin = standing.measure.distance(standing.margin or 0.0)
         return (
             f"{names} are equivalent: within {margin} of the best, {best.arm}, "
-            f"at {_score(standing, best)} {standing.measure.label}."
+            f"at {spell_score(standing, best)} {standing.measure.label}."
         )
-    also = f" It is equivalent to {_named(standing, equivalent)}." if equivalent else ""
+    also = f" It is equivalent to {name_arms(standing, equivalent)}." if equivalent else ""
     return (
-        f"no arm is shown to be better: the best, {best.arm} ({_score(standing, best)} {standing.measure.label}), "
+        f"no arm is shown to be better: the best, {best.arm} ({spell_score(standing, best)} {standing.measure.label}), "
         f"{_lead(standing)}.{also}"
     )
 
@@ -137,9 +162,9 @@ def _not_better(standing: Standing) -> str:
     unsettled, equivalent = standing.those("inconclusive", "worse"), standing.those("equivalent")
     parts = []
     if equivalent:
-        parts.append(f"equivalent to {_named(standing, equivalent)}")
+        parts.append(f"equivalent to {name_arms(standing, equivalent)}")
     if unsettled:
-        parts.append(f"not shown to be better than {_named(standing, unsettled)}: it {_lead(standing)}")
+        parts.append(f"not shown to be better than {name_arms(standing, unsettled)}: it {_lead(standing)}")
     return f"but {', and '.join(parts)}."
 
 
@@ -160,7 +185,7 @@ def _lead(standing: Standing) -> str:
 def _uncertainty(standing: Standing, verdict: Verdict) -> str:
     if verdict.interval is None:
         constant = verdict.sd == 0
-        return f" (the same in all {verdict.replicates} replicates, so not testable by spread)" if constant else ""
+        return f" (the same in all {verdict.replicates} {standing.runs}, so not testable by spread)" if constant else ""
     low, high = verdict.interval
     if not standing.measure.record.higher_is_better:
         low, high = -high, -low
@@ -171,18 +196,19 @@ def _uncertainty(standing: Standing, verdict: Verdict) -> str:
     return f" ({text})"
 
 
-def _named(standing: Standing, arms: Sequence[ArmSummary]) -> str:
+def name_arms(standing: Standing, arms: Sequence[ArmSummary]) -> str:
+    """Name arms with their scores, or count them with the range of their scores where they are many."""
     if len(arms) > _MOST_NAMED:
         return f"{len(arms)} arms ({_range(standing, arms)})"
-    return join_names([f"{arm.arm} ({_score(standing, arm)})" for arm in arms])
+    return join_names([f"{arm.arm} ({spell_score(standing, arm)})" for arm in arms])
 
 
 def _range(standing: Standing, arms: Sequence[ArmSummary]) -> str:
     low, high = sorted((arms[0], arms[-1]), key=lambda arm: _mean(standing, arm))
-    return f"{_score(standing, low)} to {_score(standing, high)}"
+    return f"{spell_score(standing, low)} to {spell_score(standing, high)}"
 
 
-def _score(standing: Standing, arm: ArmSummary) -> str:
+def spell_score(standing: Standing, arm: ArmSummary) -> str:
     """Spell an arm's mean, with as many decimals as tell the best two apart."""
     leading = {_mean(standing, standing.best or arm), *(_mean(standing, other) for other in standing.others[:1])}
     decimals = 1 if len({standing.measure.value(mean, 1) for mean in leading}) == len(leading) else 2
@@ -193,7 +219,7 @@ def _mean(standing: Standing, arm: ArmSummary) -> float:
     return arm.on(standing.measure.split)[standing.measure.record.name].mean
 
 
-def _placed(standing: Standing, sentence: str) -> str:
+def place(standing: Standing, sentence: str) -> str:
     """Name the block in front of the sentence, or start it with a capital unless an arm's name stands there."""
     if standing.block:
         return f"On {standing.block}, {sentence}"
@@ -202,9 +228,10 @@ def _placed(standing: Standing, sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _losses(standing: Standing) -> str:
+def describe_losses(standing: Standing) -> str:
+    """Say which arms have no trial done and how many trials failed; empty where nothing is lost."""
     text = f" No trial of {join_names(list(standing.missing))} is finished." if standing.missing else ""
     if standing.failed:
         trials = "1 trial" if standing.failed == 1 else f"{standing.failed} trials"
-        text += f" {trials} failed; pairs are compared on the replicates both arms have."
+        text += f" {trials} failed; pairs are compared on the {standing.runs} both arms have."
     return text

@@ -9,6 +9,9 @@ from bakeoff.errors import DataError
 
 Indices = npt.NDArray[np.int64]
 
+_FOLD_STREAM = 1_000_005
+"""Keeps the folds' random stream apart from the split's and training's."""
+
 
 def split_stratified(labels: npt.NDArray[np.integer], fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Split images into a training and a validation part with equal class shares.
@@ -41,6 +44,35 @@ def split_stratified(labels: npt.NDArray[np.integer], fraction: float, seed: int
     is_validation = np.zeros(len(labels), dtype=bool)
     is_validation[np.concatenate(drawn)] = True
     return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+
+
+def split_fold(labels: npt.NDArray[np.integer], num_folds: int, fold: int, seed: int) -> tuple[Indices, Indices]:
+    """Split images into `num_folds` stratified folds and hold one out.
+
+    Every class is shuffled and dealt to the folds in turn, each class going on where the one before stopped: folds
+    differ by one image at most, in all and in every class. The folds of one seed are disjoint and cover every image.
+
+    Args:
+        labels: integer label of every image, shape [n].
+        num_folds: 2 or more.
+        fold: which one is held out, 0 to `num_folds` - 1.
+        seed: non-negative; the same seed gives the same folds.
+
+    Returns:
+        Indices of the training part and of the held-out fold, each sorted ascending.
+
+    Raises:
+        DataError: some class has fewer images than there are folds.
+    """
+    generator = np.random.default_rng([seed, _FOLD_STREAM])
+    assigned = np.empty(len(labels), dtype=np.int64)
+    dealt = 0
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        if count < num_folds:
+            raise DataError(f"{num_folds} folds leave some without an image of class {label} ({count}); choose fewer.")
+        assigned[generator.permutation(np.flatnonzero(labels == label))] = (dealt + np.arange(count)) % num_folds
+        dealt += int(count)
+    return np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold)
 
 
 def _share_out(counts: npt.NDArray[np.int64], fraction: float, generator: np.random.Generator) -> Indices:

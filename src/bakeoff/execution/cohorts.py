@@ -55,7 +55,7 @@ class ImageFacts:
 
     def count_train(self, trial: PlannedTrial) -> int:
         """Return the images one epoch of `trial` trains on: all but those held out for validation."""
-        return self.num_images - round(self.num_images * trial.data.validation)
+        return self.num_images - round(self.num_images * trial.data.held_out)
 
 
 Datasets = Mapping[str, ImageFacts]
@@ -85,6 +85,8 @@ class Group:
             validation=first.data.validation,
             fingerprint=datasets[first.data.name].fingerprint,
             seed=first.seed,
+            folds=first.data.folds,
+            fold=first.fold,
         )
 
     @property
@@ -95,7 +97,9 @@ class Group:
     @property
     def label(self) -> str:
         """Name the group for people."""
-        return f"{self.trials[0].block}, replicate {self.trials[0].replicate + 1}"
+        first = self.trials[0]
+        fold = "" if first.fold is None else f", fold {first.fold + 1}"
+        return f"{first.block}, replicate {first.replicate + 1}{fold}"
 
 
 def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Group, ...]:
@@ -104,16 +108,16 @@ def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Gr
     Raises:
         NetworkError: if a network does not fit its images.
     """
-    together: dict[tuple[DataSettings, int, str], list[PlannedTrial]] = {}
-    costs: dict[tuple[DataSettings, int, str], tuple[int, int]] = {}
+    together: dict[tuple[DataSettings, int, int | None, str], list[PlannedTrial]] = {}
+    costs: dict[tuple[DataSettings, int, int | None, str], tuple[int, int]] = {}
     for trial in trials:
         images = datasets[trial.data.name]
         layers = expand(trial.recipe.network, images.shape_HWC, images.num_classes)
-        key = (trial.data, trial.seed, _name_shape(trial, images, layers))
+        key = (trial.data, trial.seed, trial.fold, _name_shape(trial, images, layers))
         together.setdefault(key, []).append(trial)
         costs[key] = _measure(trial, images, layers)
     groups = [
-        Group(trials=part, shape=key[2], num_operations=costs[key][0], num_steps=costs[key][1])
+        Group(trials=part, shape=key[3], num_operations=costs[key][0], num_steps=costs[key][1])
         for key, members in together.items()
         for part in _cut(members)
     ]

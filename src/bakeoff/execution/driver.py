@@ -127,6 +127,11 @@ class Driver:
                     self._handle(report)
             self._remove_checkpoints()
 
+    @property
+    def asked_ids(self) -> frozenset[str]:
+        """The trials the strategy has asked for."""
+        return frozenset(self._known)
+
     def _ask(self) -> bool:
         """Start what the strategy asks for; return whether it asked for anything."""
         asked = [identify(planned, self._datasets, self._numeric) for planned in self._strategy.ask()]

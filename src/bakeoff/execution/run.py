@@ -12,6 +12,7 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
+from bakeoff.analysis.metrics import find_metric
 from bakeoff.data.store import open_training
 from bakeoff.errors import WorkspaceError
 from bakeoff.execution.cohorts import Datasets, ImageFacts, group_trials
@@ -21,7 +22,10 @@ from bakeoff.execution.executor import Executor
 from bakeoff.execution.numeric import choose_numeric
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.search.grid import Grid
+from bakeoff.search.racing import Racing
+from bakeoff.search.strategy import Strategy
 from bakeoff.study.plan import Plan, study_id
+from bakeoff.study.settings import Race
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import Numeric
 
@@ -93,15 +97,18 @@ def run_plan(
             num_trials=len(fresh), num_model_images=count_model_images(fresh, datasets), num_reused=len(reused)
         )
         try:
-            Driver(
-                strategy=Grid(plan.trials),
+            driver = Driver(
+                strategy=make_strategy(plan),
                 executor=executor,
                 ledger=ledger,
                 folders=folders,
                 datasets=datasets,
                 numeric=numeric,
                 observer=observer,
-            ).run()
+            )
+            driver.run()
+            known = [each for each in known if each.trial_id in driver.asked_ids]
+            ledger.keep_placements(identity, driver.asked_ids)
             complete = exam and hold_exams(
                 identity,
                 _finished(known, ledger),
@@ -114,6 +121,22 @@ def run_plan(
         finally:
             ledger.add_seconds(identity, time.monotonic() - started)
         return RunCounts(study_id=identity, num_reused=len(reused), exam_complete=complete)
+
+
+def make_strategy(plan: Plan) -> Strategy:
+    """Return the strategy a study names: a race where its replicates are open, else the grid."""
+    study = plan.study
+    if not isinstance(study.replicates, Race):
+        return Grid(plan.trials)
+    return Racing(
+        plan.trials,
+        at_least=study.replicates.at_least,
+        metric=study.decide.metric,
+        higher_is_better=find_metric(study.decide.metric).higher_is_better,
+        margin=study.decide.margin,
+        confidence=study.decide.confidence,
+        baseline=study.decide.against,
+    )
 
 
 @contextmanager
@@ -175,7 +198,11 @@ def _decide_numeric(plan: Plan, identity: str, datasets: Datasets, ledger: Ledge
 
 
 def _place(known: Sequence[Known]) -> list[Placement]:
-    return [Placement(each.trial_id, each.planned.block, each.planned.arm, each.planned.replicate) for each in known]
+    return [
+        Placement(each.trial_id, planned.block, planned.arm, planned.replicate, planned.fold)
+        for each in known
+        for planned in [each.planned]
+    ]
 
 
 def _find_reused(known: Sequence[Known], ledger: Ledger) -> set[str]:

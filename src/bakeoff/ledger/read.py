@@ -25,6 +25,7 @@ class StudyRecord:
         seconds: wall time spent on it so far, over all its runs.
         machines: what its trials ran on, each once.
         exams: when the test split was opened for it or for a study that shares its trials, ISO times.
+        changed_after: when the test split was opened for another study of this name: this one was asked after that exam.
         num_examined: its trials that were evaluated on the test split.
         results: its trials that have come to an end, in the study's order.
         num_planned: its trials.
@@ -40,6 +41,7 @@ class StudyRecord:
     seconds: float
     machines: tuple[str, ...]
     exams: tuple[str, ...]
+    changed_after: tuple[str, ...]
     num_examined: int
     results: tuple[TrialResult, ...]
     num_planned: int
@@ -113,6 +115,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         seconds=seconds,
         machines=tuple(row[0] for row in machines),
         exams=tuple(row[0] for row in exams),
+        changed_after=tuple(_read_earlier_exams(connection, study_id, name, created_at)),
         num_examined=sum("test" in result.metrics for result in results),
         results=results,
         num_planned=count.fetchone()[0],
@@ -120,15 +123,25 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
     )
 
 
+def _read_earlier_exams(connection: sqlite3.Connection, study_id: str, name: str, created_at: str) -> Iterator[str]:
+    """Yield when other studies of this name were examined before this one was first run."""
+    rows = connection.execute(
+        "SELECT opened_at FROM exams JOIN studies ON studies.id = study_id "
+        "WHERE name = ? AND study_id != ? AND opened_at <= ? ORDER BY exams.id",
+        (name, study_id, created_at),
+    )
+    yield from (row[0] for row in rows)
+
+
 def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialResult]:
     rows = connection.execute(
-        "SELECT p.trial_id, block, arm, replicate, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
+        "SELECT p.trial_id, block, arm, replicate, fold, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
         "e.metrics FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
         "ON e.trial_id = p.trial_id "
         "WHERE study_id = ? ORDER BY position",
         (study_id,),
     )
-    for trial_id, block, arm, replicate, state, reason, num_epochs, best, seconds, metrics, test in rows:
+    for trial_id, block, arm, replicate, fold, state, reason, num_epochs, best, seconds, metrics, test in rows:
         splits = json.loads(metrics)
         if test is not None:
             splits["test"] = json.loads(test)
@@ -137,6 +150,7 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
             block=block,
             arm=arm,
             replicate=replicate,
+            fold=fold,
             state="done" if state == "done" else "failed",
             reason=reason,
             metrics=splits,

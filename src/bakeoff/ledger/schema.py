@@ -16,7 +16,7 @@ CREATE TABLE studies (
 -- Where a trial stands in a study. One trial may serve several studies.
 CREATE TABLE placements (
     study_id TEXT NOT NULL REFERENCES studies(id), position INTEGER NOT NULL, trial_id TEXT NOT NULL,
-    block TEXT NOT NULL, arm TEXT NOT NULL, replicate INTEGER NOT NULL, PRIMARY KEY (study_id, position)
+    block TEXT NOT NULL, arm TEXT NOT NULL, replicate INTEGER NOT NULL, fold INTEGER, PRIMARY KEY (study_id, position)
 );
 
 -- One row per trial that has come to its end.

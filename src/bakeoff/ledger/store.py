@@ -27,6 +27,7 @@ class Placement:
     block: str
     arm: str
     replicate: int
+    fold: int | None = None
 
 
 def now() -> str:
@@ -112,9 +113,17 @@ class Ledger:
             )
             self.connection.execute("DELETE FROM placements WHERE study_id = ?", (study_id,))
             self.connection.executemany(
-                "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?)",
-                [(study_id, n, p.trial_id, p.block, p.arm, p.replicate) for n, p in enumerate(placements)],
+                "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(study_id, n, p.trial_id, p.block, p.arm, p.replicate, p.fold) for n, p in enumerate(placements)],
             )
+
+    def keep_placements(self, study_id: str, trial_ids: Iterable[str]) -> None:
+        """Take trials that were never asked for, such as the replicates a race did not need, out of a study."""
+        keep = set(trial_ids)
+        rows = self.connection.execute("SELECT position, trial_id FROM placements WHERE study_id = ?", (study_id,))
+        unasked = [(study_id, position) for position, trial_id in rows if trial_id not in keep]
+        with self.transaction():
+            self.connection.executemany("DELETE FROM placements WHERE study_id = ? AND position = ?", unasked)
 
     def numeric_of(self, study_id: str) -> str | None:
         """Return the numeric mode this study was begun in, or None for a new study."""

@@ -67,7 +67,8 @@ def initialize(
         weight_shape = _weight_shape(layer, shape.input_shape)
         everywhere = choice.where == "everywhere" or isinstance(layer, Conv)
         name = choice.name if everywhere else "glorot_uniform"
-        weight = draw(name, weight_shape, np.random.default_rng([seed, _WEIGHT_STREAM, number]))
+        stream = [seed, _WEIGHT_STREAM, number, *([choice.draw] if choice.draw else [])]
+        weight = draw(name, weight_shape, np.random.default_rng(stream))
         state[f"{number}.weight"] = torch.from_numpy(weight)
         state[f"{number}.bias"] = torch.zeros(weight_shape[0])
     return state

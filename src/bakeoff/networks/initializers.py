@@ -181,6 +181,14 @@ class InitializerChoice(Record):
         description="convolutions: dense layers keep Glorot uniform. everywhere: dense layers too, the last included.",
     )
 
+    draw: int = Field(
+        default=0,
+        strict=True,
+        ge=0,
+        le=1_000_000,
+        description="Which draw: another number, other weights of the same distribution; all else stays paired.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _spell_out(cls, value: object) -> object:

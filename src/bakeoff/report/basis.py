@@ -20,7 +20,21 @@ def describe_basis(report: ReportInput) -> list[str]:
 
 
 def describe_exam(report: ReportInput) -> str:
-    """Say when and how often the test split was opened."""
+    """Say when and how often the test split was opened, and whether the study was changed after that."""
+    return " ".join(filter(None, (_describe_opening(report), _describe_change(report))))
+
+
+def _describe_change(report: ReportInput) -> str:
+    if not report.changed_after:
+        return ""
+    times = count(len(report.changed_after), "time")
+    return (
+        f"This study was changed after its exam: an earlier version of it had opened the test split {times}, first at "
+        f"{_moment(report.changed_after[0])}. What was changed since may owe something to that look."
+    )
+
+
+def _describe_opening(report: ReportInput) -> str:
     if not report.exam_opened:
         return "The test split has not been opened: the verdicts rest on the validation split."
     trials = count(report.exam_trials, "trial")

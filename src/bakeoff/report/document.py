@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bakeoff.analysis.measure import Split
+from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict
+from bakeoff.report.evidence import BlockEvidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +53,14 @@ class ReportInput:
         failures: every failed trial.
         exam_opened: when the test split was opened, ISO times; empty if never.
         exam_trials: trials examined on it.
+        changed_after: when the test split had been opened for an earlier version of this study; empty if never.
         numeric: numeric mode of all trials, such as "bfloat16".
         hardware, versions: what the results were made on, name -> text.
         command: that repeats the study.
         seconds: wall time of the run.
         report_path: where the written report stands; None when there is none.
+        across: all blocks together; None for a single block.
+        evidence: what the stored predictions add, per block.
         published_source, published: figures from elsewhere.
         study_text: the study file as run; empty to leave it out.
     """
@@ -71,12 +76,15 @@ class ReportInput:
     failures: tuple[TrialFailure, ...] = ()
     exam_opened: tuple[str, ...] = ()
     exam_trials: int = 0
+    changed_after: tuple[str, ...] = ()
     numeric: str = ""
     hardware: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     seconds: float = 0.0
     report_path: str | None = None
+    across: AcrossBlocks | None = None
+    evidence: tuple[BlockEvidence, ...] = ()
     published_source: str = ""
     published: tuple[PublishedFigure, ...] = ()
     study_text: str = ""
@@ -112,9 +120,12 @@ def build_document(report: ReportInput) -> dict[str, Any]:
         "exam": {
             "opened": len(report.exam_opened),
             "opened_at": list(report.exam_opened),
+            "changed_after": list(report.changed_after),
             "trials": report.exam_trials,
         },
         "failures": [dict(vars(failure)) for failure in report.failures],
+        "across_blocks": None if report.across is None else asdict(report.across),
+        "evidence": [asdict(evidence) for evidence in report.evidence],
         "published": _published(report),
         "numeric": report.numeric,
         "hardware": dict(report.hardware),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import METRICS
 from bakeoff.analysis.results import Summary
 from bakeoff.report.basis import describe_basis
 from bakeoff.report.document import ReportInput, compare_published
+from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.tables import (
     Column,
     measure_of,
@@ -18,9 +20,10 @@ from bakeoff.report.tables import (
     tabulate_pairs,
     tabulate_scores,
 )
-from bakeoff.report.text import escape_line, escape_markdown, fence, p_value
+from bakeoff.report.text import escape_line, escape_markdown, fence, p_value, show_text
 
 _MOST_ARMS_IN_MATRIX = 12
+_MOST_CLASSES_IN_CONFUSION = 12
 
 
 def write_markdown(report: ReportInput) -> str:
@@ -34,7 +37,9 @@ def write_markdown(report: ReportInput) -> str:
         _write_answers(report.summary),
         _section("What it rests on", _bullets(describe_basis(report))),
         _write_overview(report.summary),
+        _write_across(report.across),
         *(_write_block(report.summary, block) for block in report.summary.blocks),
+        *(_write_evidence(evidence) for evidence in report.evidence),
         _write_legend(report.summary),
         _write_published(report),
         _write_failures(report),
@@ -107,6 +112,80 @@ def _pairs(summary: Summary, block: str) -> str:
         Column(key="reason", header=("why",), cells=tuple(v.reason for v in verdicts), is_number=False),
     ]
     return _table([*tabulate_pairs(summary, verdicts), *more])
+
+
+def _write_across(across: AcrossBlocks | None) -> str:
+    if across is None:
+        return ""
+    ranks = [
+        Column(key="arm", header=("arm",), cells=across.arms, is_number=False),
+        Column(key="rank", header=("mean rank",), cells=tuple(f"{across.mean_ranks[arm]:.2f}" for arm in across.arms)),
+    ]
+    pairs = [
+        Column(key="a", header=("arm",), cells=tuple(pair.a for pair in across.pairs), is_number=False),
+        Column(key="verdict", header=("verdict",), cells=tuple(pair.verdict for pair in across.pairs), is_number=False),
+        Column(key="b", header=("other arm",), cells=tuple(pair.b for pair in across.pairs), is_number=False),
+        *(
+            Column(key=word, header=(word,), cells=tuple(str(getattr(pair, word)) for pair in across.pairs))
+            for word in ("wins", "ties", "losses")
+        ),
+        Column(key="p", header=("p adjusted",), cells=tuple(p_value(pair.p_adjusted) for pair in across.pairs)),
+    ]
+    diagram = _draw_ranks(across)
+    parts = [escape_line(across.sentence), _table(ranks), diagram, _table(pairs)]
+    return _section("Across blocks", "\n\n".join(part for part in parts if part))
+
+
+def _draw_ranks(across: AcrossBlocks) -> str:
+    """Draw the critical-difference diagram as text: arms by mean rank, and lines that join what is not told apart."""
+    difference = across.critical_difference
+    if difference is None:
+        return ""
+    power = ", underpowered: too few blocks" if across.underpowered else ""
+    lines = [f"Mean ranks, 1 is best; critical difference {difference.value:.2f} (Nemenyi{power})"]
+    width = max(len(show_text(arm)) for arm in across.arms)
+    for arm in across.arms:
+        bars = "".join(" |" if arm in group else "  " for group in difference.groups)
+        lines.append(f"{across.mean_ranks[arm]:5.2f}  {show_text(arm):<{width}} {bars}".rstrip())
+    return f"{fence(chr(10).join(lines))}\n\nArms joined by one line are not told apart by their ranks."
+
+
+def _write_evidence(evidence: BlockEvidence) -> str:
+    heading = f"Class by class: {evidence.arm}, {evidence.block}"
+    rows = evidence.classes
+    columns = [
+        Column(key="class", header=("class",), cells=tuple(row.name for row in rows), is_number=False),
+        Column(key="images", header=("images",), cells=tuple(f"{row.occurring:,}" for row in rows)),
+        *(
+            Column(key=name, header=(name,), cells=tuple(_share(getattr(row, name)) for row in rows))
+            for name in ("precision", "recall", "f1", "auc")
+        ),
+    ]
+    low, high = evidence.accuracy_interval
+    spelled = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in evidence.averages.items())
+    lines = [f"On the {evidence.split} split, means over {evidence.num_trials} trials: {spelled}."]
+    lines.append(f"Accuracy on other images of this kind, by Wilson's 95% interval: {low:.4f} to {high:.4f}.")
+    if evidence.vote is not None:
+        lines.append(f"The models of the folds voting together: accuracy {evidence.vote.mean:.4f}.")
+    if evidence.luck_sentence:
+        lines.append(f"Against {evidence.rival}: {evidence.luck_sentence}")
+    parts = [_bullets(lines), _table(columns)]
+    if len(rows) <= _MOST_CLASSES_IN_CONFUSION:
+        parts += ["Images by true class (rows) and predicted class, summed over trials:", _confusion(evidence)]
+    return _section(heading, "\n\n".join(parts))
+
+
+def _confusion(evidence: BlockEvidence) -> str:
+    names = tuple(row.name for row in evidence.classes)
+    columns = [Column(key="class", header=("",), cells=names, is_number=False)]
+    for number, name in enumerate(names):
+        cells = tuple(str(row[number]) for row in evidence.confusion)
+        columns.append(Column(key=name, header=(name,), cells=cells))
+    return _table(columns)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _write_legend(summary: Summary) -> str:

@@ -43,6 +43,7 @@ def print_verdict(console: Console, report: ReportInput) -> None:
         for block in summary.blocks:
             _print_block(console, report, block)
     _print_answers(console, report)
+    _print_evidence(console, report)
     _print_failures(console, report)
     _print_end(console, report)
 
@@ -123,6 +124,19 @@ def _print_answers(console: Console, report: ReportInput) -> None:
     console.print()
     for sentence in filter(None, sentences):
         _print_line(console, sentence, "bold green")
+
+
+def _print_evidence(console: Console, report: ReportInput) -> None:
+    """Print what blocks show together, and how much is the luck of the images; with many blocks verdict.md has it."""
+    sentences = [report.across.sentence] if report.across is not None else []
+    if len(report.summary.blocks) <= MOST_BLOCKS_IN_FULL:
+        sentences += [
+            f"{evidence.arm} against {evidence.rival}: {evidence.luck_sentence}"
+            for evidence in report.evidence
+            if evidence.luck_sentence
+        ]
+    for sentence in sentences:
+        _print_line(console, sentence, "")
 
 
 def _print_failures(console: Console, report: ReportInput) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bakeoff.search.grid import Grid
+from bakeoff.search.racing import Racing
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,10 @@ class StrategyRecord:
 
     name: str
     summary: str
-    kind: type[Grid]
+    kind: type[Grid] | type[Racing]
 
 
-STRATEGIES: tuple[StrategyRecord, ...] = (StrategyRecord("grid", "every arm in every block for every replicate", Grid),)
+STRATEGIES: tuple[StrategyRecord, ...] = (
+    StrategyRecord("grid", "every arm in every block for every replicate", Grid),
+    StrategyRecord("racing", "one more replicate at a time, for the arms whose comparisons are open", Racing),
+)

@@ -36,6 +36,7 @@ class PlannedTrial:
         seed: draws split, order, augmentation and first weights; the same for all arms and blocks of a replicate.
         recipe: every choice that makes the training run, defaults included.
         data: which images, and the share kept for validation.
+        fold: the fold held out, where the study has folds.
     """
 
     block: str
@@ -44,6 +45,7 @@ class PlannedTrial:
     seed: int
     recipe: Recipe
     data: DataSettings
+    fold: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class Plan:
         study: what was planned.
         blocks: in the order of the study.
         arms: labels, in the order of the study.
-        trials: block by block, replicate by replicate, arm by arm.
+        trials: block by block, replicate by replicate, fold by fold, arm by arm.
         notes: what is allowed but should be known, a sentence each.
     """
 
@@ -82,9 +84,11 @@ def expand(study: Study) -> Plan:
             seed=derive_seed(study.seed, replicate),
             recipe=combination.recipe,
             data=combination.data,
+            fold=fold,
         )
-        for label in blocks
-        for replicate in range(study.replicates)
+        for label, block in blocks.items()
+        for replicate in range(study.most_replicates)
+        for fold in (range(block.data.folds) if block.data.folds else (None,))
         for combination in by_block[label]
     )
     return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=tuple(combined.notes))
@@ -105,9 +109,7 @@ def derive_seed(seed: int, replicate: int) -> int:
     return int.from_bytes(digest[:6], "big")
 
 
-def trial_content(
-    planned: PlannedTrial, *, fingerprint: str, numeric: str, engine_version: str, fold: int | None = None
-) -> dict[str, Any]:
+def trial_content(planned: PlannedTrial, *, fingerprint: str, numeric: str, engine_version: str) -> dict[str, Any]:
     """Return all that determines a trial's result, as plain values.
 
     Labels, the replicate's number and the dataset's name are left out: they determine nothing.
@@ -117,13 +119,13 @@ def trial_content(
         fingerprint: of the decoded images, labels and class names.
         numeric: what the arithmetic runs in, decided (`float32` or `bfloat16`).
         engine_version: changes whenever the engine computes something else from the same recipe.
-        fold: the fold left out, where the study has folds.
     """
+    split = {"validation": planned.data.validation} if planned.fold is None else {"folds": planned.data.folds}
     return {
         "recipe": planned.recipe.model_dump(mode="json"),
-        "data": {"fingerprint": fingerprint, "validation": planned.data.validation},
+        "data": {"fingerprint": fingerprint, **split},
         "seed": planned.seed,
-        "fold": fold,
+        "fold": planned.fold,
         "numeric": numeric,
         "engine": engine_version,
     }

@@ -16,15 +16,14 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from bakeoff.errors import Problem, StudyError
+from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.networks.choices import Record
 from bakeoff.study.axes import Fault
-from bakeoff.study.combine import combine
+from bakeoff.study.combine import Combined, combine
 from bakeoff.study.explain import Path, explain, join_path, shorten
-from bakeoff.study.settings import DataSettings, Decide, NumericMode, Published
+from bakeoff.study.settings import DataSettings, Decide, NumericMode, Published, Race, Replicates
 from bakeoff.training.recipe import Recipe
 
-MAX_REPLICATES = 1_000
 MAX_TRIALS = 100_000
 MAX_PROBLEMS = 50
 """Problems that one answer lists; past that they repeat themselves."""
@@ -86,8 +85,9 @@ class Study(Record):
         default=(), description="Axes whose combinations are the settings in which all arms are compared again."
     )
     arms: Axes = Field(description="Axes whose combinations are the recipes under comparison.")
-    replicates: int = Field(
-        default=5, strict=True, ge=1, le=MAX_REPLICATES, description="Repetitions, each with its own seed."
+    replicates: Replicates = Field(
+        default=5,
+        description="Repetitions, each with its own seed: a number, or {at_least, at_most} to stop when settled.",
     )
     seed: int = Field(
         default=0, strict=True, ge=0, lt=2**63, description="What every replicate's seed is derived from."
@@ -97,6 +97,11 @@ class Study(Record):
     )
     decide: Decide = Field(default=Decide(), description="How two arms are told apart.")
     published: Published | None = Field(default=None, description="What others found.")
+
+    @property
+    def most_replicates(self) -> int:
+        """Replicates at most: all of a fixed number, or where a race ends."""
+        return self.replicates.at_most if isinstance(self.replicates, Race) else self.replicates
 
     @model_validator(mode="wrap")
     @classmethod
@@ -142,11 +147,42 @@ def _find_faults(value: object, broken: set[str | int]) -> list[Fault]:
         usable["arms"],
         partial=usable.keys() != parts.keys(),
     )
+    return [
+        *combined.faults,
+        *_check_size(fields, combined, broken),
+        *_check_folds(fields, combined),
+        *_check_baseline(fields, combined),
+    ]
+
+
+def _check_size(fields: Mapping[str, Any], combined: Combined, broken: set[str | int]) -> list[Fault]:
     replicates = fields.get("replicates", 1)
-    num_trials = len(combined.combinations) * (replicates if isinstance(replicates, int) else 1)
+    if isinstance(replicates, Mapping):
+        replicates = replicates.get("at_most", 1)
+    folds = sum(found.data.folds or 1 for found in combined.combinations)
+    num_trials = folds * (replicates if isinstance(replicates, int) else 1)
     if num_trials > MAX_TRIALS and "replicates" not in broken:
-        combined.faults.append((("replicates",), f"{num_trials:,} trials, allowed {MAX_TRIALS:,}"))
-    return combined.faults
+        return [(("replicates",), f"{num_trials:,} trials, allowed {MAX_TRIALS:,}")]
+    return []
+
+
+def _check_folds(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
+    folds = {found.data.folds for found in combined.combinations}
+    faults: list[Fault] = []
+    if len(folds) > 1:
+        faults.append((("blocks",), "data.folds differs between blocks; it must be the same in all"))
+    if folds - {None} and not isinstance(fields.get("replicates", 1), int):
+        faults.append((("replicates",), "folds cannot race: give a number of replicates"))
+    return faults
+
+
+def _check_baseline(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
+    decide = fields.get("decide")
+    against = decide.get("against") if isinstance(decide, Mapping) else getattr(decide, "against", None)
+    arms = list(dict.fromkeys(found.arm for found in combined.combinations))
+    if not isinstance(against, str) or combined.faults or against in arms:
+        return []
+    return [(("decide", "against"), f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}")]
 
 
 def _make_problems(faults: Sequence[tuple[Path, str]], locate: Locate) -> list[Problem]:

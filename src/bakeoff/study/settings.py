@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from bakeoff.data.registry import find_dataset
@@ -38,6 +39,50 @@ class DataSettings(Record):
         allow_inf_nan=False,
         description="Share of the training images kept for validation, stratified, drawn by the replicate's seed.",
     )
+    folds: int | None = Field(
+        default=None,
+        strict=True,
+        ge=2,
+        le=100,
+        description="Train once for every fold, held out in turn for validation; takes the place of `validation`.",
+    )
+
+    @model_validator(mode="after")
+    def _check_folds(self) -> DataSettings:
+        if self.folds is not None and "validation" in self.model_fields_set:
+            raise PydanticCustomError("folds", "give folds or validation, not both: each fold is held out in turn")
+        return self
+
+    @property
+    def held_out(self) -> float:
+        """Share of the training images that one trial does not train on."""
+        return self.validation if self.folds is None else 1 / self.folds
+
+
+class Race(Record):
+    """Replicates until the question is settled, and no more than needed."""
+
+    at_least: int = Field(
+        default=3, strict=True, ge=3, le=1_000, description="Replicates of every arm before any is judged."
+    )
+    at_most: int = Field(default=20, strict=True, ge=3, le=1_000, description="Replicates after which the race ends.")
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Race:
+        if self.at_most < self.at_least:
+            raise PydanticCustomError("race", "at_most is smaller than at_least")
+        return self
+
+
+def _tell_replicates(value: object) -> str:
+    return "race" if isinstance(value, Mapping | Race) else "count"
+
+
+Replicates: TypeAlias = Annotated[
+    Annotated[int, Field(strict=True, ge=1, le=1_000), Tag("count")] | Annotated[Race, Tag("race")],
+    Discriminator(_tell_replicates),
+]
+"""A fixed number of replicates, or a race."""
 
 
 class Decide(Record):
@@ -53,6 +98,10 @@ class Decide(Record):
     )
     confidence: float = Field(
         default=0.95, strict=True, gt=0.5, lt=1, allow_inf_nan=False, description="Confidence of every interval."
+    )
+    against: str | None = Field(
+        default=None,
+        description="The arm all others are compared against; null: every pair is compared. Fewer pairs, more power.",
     )
 
 

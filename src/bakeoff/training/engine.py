@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from bakeoff.analysis.metrics import classification_metrics
-from bakeoff.data.splits import split_stratified
+from bakeoff.data.splits import split_fold, split_stratified
 from bakeoff.data.store import Images
 from bakeoff.networks.build import FusedNetwork, initialize
 from bakeoff.networks.named import expand
@@ -29,7 +29,7 @@ from bakeoff.training.evaluate import predict
 from bakeoff.training.folders import Folders, save_predictions, write_whole
 from bakeoff.training.runner import Runner
 from bakeoff.training.stopping import Stopper
-from bakeoff.training.task import CohortTask, EpochDone, Event, TaskDone, TrialDone, TrialFailed
+from bakeoff.training.task import CohortTask, DataView, EpochDone, Event, TaskDone, TrialDone, TrialFailed
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -73,9 +73,7 @@ class _Cohort:
 
     def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit) -> None:
         self.task, self.images, self.folders, self.emit = task, images, folders, emit
-        self.train_indices, self.validation_indices = split_stratified(
-            images.labels, task.data.validation, task.data.seed
-        )
+        self.train_indices, self.validation_indices = split_view(images.labels, task.data)
         self.epoch = 0
         self.runners = self._resume() or self._start()
         self._report_again()
@@ -239,6 +237,13 @@ class _Cohort:
                     "validation": classification_metrics(validation_KNL[k], labels[self.validation_indices]),
                 },
             )
+
+
+def split_view(labels: Indices, view: DataView) -> tuple[Indices, Indices]:
+    """Return the indices to train on and those held out for validation: a stratified share, or one fold."""
+    if view.folds is None or view.fold is None:
+        return split_stratified(labels, view.validation, view.seed)
+    return split_fold(labels, view.folds, view.fold, view.seed)
 
 
 def train_epoch(

@@ -44,6 +44,11 @@ class Folders:
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in study_name).lstrip(".")
         return self.root / "reports" / (safe or "study")
 
+    def load_predictions(self, trial_id: str, split: str) -> dict[str, npt.NDArray[Any]] | None:
+        """Read one trial's predictions on one split, or None where there are none."""
+        path = self.predictions(trial_id, split)
+        return load_predictions(path) if path.is_file() else None
+
     def _trial(self, trial_id: str) -> Path:
         return self.root / "trials" / trial_id[:2] / trial_id
 

@@ -20,15 +20,19 @@ class DataView:
 
     Attributes:
         name: the data set's registered name.
-        validation: share of the training images held out, 0 < validation < 1.
+        validation: share of the training images held out, 0 < validation < 1; ignored where there are folds.
         fingerprint: hash of the decoded training images; a worker that finds others refuses them.
         seed: the replicate's seed; it draws split, order, initial weights and dropout.
+        folds: number of folds, or None.
+        fold: the one held out, counted from 0.
     """
 
     name: str
     validation: float
     fingerprint: str
     seed: int
+    folds: int | None = None
+    fold: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,35 @@
+"""Are verdicts right as often as they say? Simulated studies with a known truth, judged by the code for real ones.
+
+    python benchmarks/rigor.py --studies 2000
+
+Runs the tables of rigor_pairs.py, rigor_folds.py and rigor_racing.py, which can also be run alone. Draws are seeded:
+the same figures come out on any machine. Tables go to benchmarks/results/rigor.json; those not run keep what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import rigor_folds
+import rigor_pairs
+import rigor_racing
+import scipy
+
+RESULTS = Path(__file__).resolve().parent / "results" / "rigor.json"
+
+
+def main() -> None:
+    """Measure, print, save."""
+    found = rigor_pairs.run_tables(__doc__ or "", {**rigor_pairs.TABLES, **rigor_folds.TABLES, **rigor_racing.TABLES})
+    saved = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    saved.update(found)
+    saved["versions"] = {"python": sys.version.split()[0], "numpy": np.__version__, "scipy": scipy.__version__}
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(saved, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""What a study's blocks say together: mean ranks, Friedman, Wilcoxon pair by pair, the critical difference.
+
+Only blocks count: an arm's score in a block is its mean over replicates, one number, however many replicates it rests
+on. Replicates taken for blocks would pass off the noise of one data set as evidence about many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.analysis.family import adjust_holm, list_family
+from bakeoff.analysis.measure import Measure, join_names
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.analysis.power import replicates_to_detect
+from bakeoff.analysis.ranks import FriedmanTest, critical_difference, friedman_test, rank_scores, wilcoxon_p
+from bakeoff.analysis.results import Summary
+
+MIN_BLOCKS = 6
+"""With fewer blocks Wilcoxon's smallest p value is above 5%: no test could succeed."""
+
+LARGE_EFFECT = 1.0
+"""The difference, in standard deviations over blocks, that enough blocks would show with 80% power."""
+
+_WILCOXON_EFFICIENCY = 3 / math.pi
+_DECIMALS = 12
+_MOST_NAMED = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairAcrossBlocks:
+    """Arm a against arm b over blocks.
+
+    Attributes:
+        wins, ties, losses: blocks in which a's mean score is better than, equal to, worse than b's.
+        shown_better, shown_worse: blocks in which the verdict within the block says so.
+        difference: median over blocks of a - b, in the metric's unit.
+        p: Wilcoxon's signed-rank test, two-sided; None under 6 blocks. `p_adjusted`: Holm over the family.
+        verdict: of a relative to b over blocks; "inconclusive" where not tested.
+    """
+
+    a: str
+    b: str
+    wins: int
+    ties: int
+    losses: int
+    shown_better: int
+    shown_worse: int
+    difference: float
+    p: float | None
+    p_adjusted: float | None
+    verdict: Literal["better", "worse", "inconclusive"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalDifference:
+    """What a critical-difference diagram shows, over all pairs (Nemenyi).
+
+    Attributes:
+        value: mean ranks that differ by less are not told apart.
+        groups: the longest runs of arms, best first, in which no two are told apart; single arms are left out.
+        confidence: 1 - the family-wise error rate.
+    """
+
+    value: float
+    groups: tuple[tuple[str, ...], ...]
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcrossBlocks:
+    """All blocks of a study together.
+
+    Attributes:
+        blocks: those in which every arm has a score; `left_out`: the others.
+        arms: best mean rank first.
+        mean_ranks: arm -> mean over blocks of its rank, 1 is best.
+        ranks: block -> arm -> rank.
+        friedman: None under 3 arms.
+        pairs: the family: all pairs in the study's order, or every arm against the baseline.
+        critical_difference: None for studies with a baseline, whose family is not all pairs.
+        blocks_needed: blocks that would show a large effect in a pair with 80% power; None beyond 1,000.
+        underpowered: there are fewer.
+        sentence: all this in plain words. Holds names as the user wrote them: escape before printing.
+    """
+
+    metric: str
+    blocks: tuple[str, ...]
+    left_out: tuple[str, ...]
+    arms: tuple[str, ...]
+    mean_ranks: Mapping[str, float]
+    ranks: Mapping[str, Mapping[str, float]]
+    friedman: FriedmanTest | None
+    pairs: tuple[PairAcrossBlocks, ...]
+    critical_difference: CriticalDifference | None
+    blocks_needed: int | None
+    underpowered: bool
+    sentence: str
+
+    def pair(self, a: str, b: str) -> tuple[int, int, int] | None:
+        """Return wins, ties and losses of a against b, for the pairwise matrix; None for a pair outside the family."""
+        for pair in self.pairs:
+            if (pair.a, pair.b) == (a, b):
+                return pair.wins, pair.ties, pair.losses
+            if (pair.a, pair.b) == (b, a):
+                return pair.losses, pair.ties, pair.wins
+        return None
+
+
+def summarise_blocks(summary: Summary) -> AcrossBlocks | None:
+    """Say what the blocks of a study show together.
+
+    What is compared are mean scores, block by block, over the blocks in which every arm has one (Demsar 2006,
+    "Statistical comparisons of classifiers over multiple data sets"). Wilcoxon's signed-rank test takes 6 blocks at
+    least; Holm corrects it over the family. Assumes that the blocks are independent draws of the settings to be spoken
+    of: networks on one data set say nothing of other data sets.
+
+    Returns:
+        None where there is nothing to put together: under 2 arms, or under 2 blocks in which every arm has a score.
+    """
+    measure = Measure(find_metric(summary.metric), summary.split)
+    scores = {(arm.block, arm.arm): score.mean for arm in summary.arms if (score := arm.score(measure))}
+    blocks = [block for block in summary.blocks if all((block, arm) in scores for arm in summary.arm_labels)]
+    if len(blocks) < 2 or len(summary.arm_labels) < 2:
+        return None
+    # Rounded: means of the same values must be level, whatever order they were added in.
+    scores_BA = np.round([[scores[block, arm] for arm in summary.arm_labels] for block in blocks], _DECIMALS)
+    ranks_BA = rank_scores(scores_BA, higher_is_better=measure.record.higher_is_better)
+    means = dict(zip(summary.arm_labels, ranks_BA.mean(axis=0).tolist(), strict=True))
+    arms = tuple(sorted(summary.arm_labels, key=means.__getitem__))
+    pairs = _compare_pairs(summary, blocks, scores_BA, measure.record.higher_is_better)
+    needed = count_blocks_needed(len(pairs), summary.confidence)
+    found = AcrossBlocks(
+        metric=summary.metric,
+        blocks=tuple(blocks),
+        left_out=tuple(block for block in summary.blocks if block not in blocks),
+        arms=arms,
+        mean_ranks={arm: means[arm] for arm in arms},
+        ranks={
+            block: dict(zip(summary.arm_labels, row, strict=True))
+            for block, row in zip(blocks, ranks_BA.tolist(), strict=True)
+        },
+        friedman=friedman_test(ranks_BA),
+        pairs=pairs,
+        critical_difference=_group_arms(arms, means, len(blocks), summary.confidence)
+        if summary.baseline is None
+        else None,
+        blocks_needed=needed,
+        underpowered=needed is None or len(blocks) < needed,
+        sentence="",
+    )
+    return replace(found, sentence=_write(found, summary.baseline, summary.confidence))
+
+
+def count_blocks_needed(num_pairs: int, confidence: float = 0.95) -> int | None:
+    """Return the blocks that show a large effect in a pair with 80% power, or None beyond 1,000.
+
+    A large effect: a mean difference as large as its standard deviation over blocks. Counted for the paired t test at
+    Holm's strictest step, (1 - confidence) / num_pairs, and divided by 3 / pi, what Wilcoxon's test keeps of its
+    efficiency for normal differences (Hodges and Lehmann 1956). At least 6. This is what "underpowered" is measured by.
+    """
+    by_t = replicates_to_detect(LARGE_EFFECT, alpha=(1 - confidence) / num_pairs)
+    return None if by_t is None else max(MIN_BLOCKS, math.ceil(by_t / _WILCOXON_EFFICIENCY))
+
+
+def _compare_pairs(
+    summary: Summary, blocks: Sequence[str], scores_BA: NDArray[np.float64], higher_is_better: bool
+) -> tuple[PairAcrossBlocks, ...]:
+    family = list_family(summary.arm_labels, summary.baseline)
+    column = {arm: scores_BA[:, number] for number, arm in enumerate(summary.arm_labels)}
+    differences = [np.round(column[a] - column[b], _DECIMALS) for a, b in family]
+    p_values = [wilcoxon_p(difference_B) for difference_B in differences]
+    enough = len(blocks) >= MIN_BLOCKS
+    pairs = []
+    for (a, b), difference_B, p, p_adjusted in zip(family, differences, p_values, adjust_holm(p_values), strict=True):
+        gain_B = difference_B * (1 if higher_is_better else -1)
+        found = [v.verdict for v in summary.verdicts if v.block in blocks and (v.a, v.b) == (a, b)]
+        verdict: Literal["better", "worse", "inconclusive"] = "inconclusive"
+        if enough and p_adjusted <= 1 - summary.confidence:
+            verdict = "better" if _sum_signed_ranks(gain_B) > 0 else "worse"
+        pairs.append(
+            PairAcrossBlocks(
+                a=a,
+                b=b,
+                wins=int((gain_B > 0).sum()),
+                ties=int((gain_B == 0).sum()),
+                losses=int((gain_B < 0).sum()),
+                shown_better=found.count("better"),
+                shown_worse=found.count("worse"),
+                difference=float(np.median(difference_B)),
+                p=p if enough else None,
+                p_adjusted=p_adjusted if enough else None,
+                verdict=verdict,
+            )
+        )
+    return tuple(pairs)
+
+
+def _sum_signed_ranks(gain_B: NDArray[np.float64]) -> float:
+    apart = gain_B[gain_B != 0]
+    return float((np.sign(apart) * rank_scores(np.abs(apart)[None], higher_is_better=False)[0]).sum())
+
+
+def _group_arms(
+    arms: Sequence[str], mean_ranks: Mapping[str, float], num_blocks: int, confidence: float
+) -> CriticalDifference:
+    value = critical_difference(num_blocks, len(arms), confidence)
+    groups: list[tuple[str, ...]] = []
+    for start, first in enumerate(arms):
+        group = tuple(arm for arm in arms[start:] if mean_ranks[arm] - mean_ranks[first] < value)
+        inside_last = bool(groups) and group[-1] in groups[-1]
+        if len(group) > 1 and not inside_last:
+            groups.append(group)
+    return CriticalDifference(value=value, groups=tuple(groups), confidence=confidence)
+
+
+def _write(found: AcrossBlocks, baseline: str | None, confidence: float) -> str:
+    best, worst = found.arms[0], found.arms[-1]
+    sentences = [
+        f"Over {len(found.blocks)} blocks mean ranks run from {found.mean_ranks[best]:.2f} ({best}) "
+        f"to {found.mean_ranks[worst]:.2f} ({worst})."
+    ]
+    if found.friedman is not None:
+        chance = "more than chance" if found.friedman.p_f <= 1 - confidence else "not shown to be more than chance"
+        sentences.append(f"That the blocks agree on an order is {chance} (Friedman, p {found.friedman.p_f:.2g}).")
+    sentences.append(_write_pairs(found, baseline))
+    if found.underpowered:
+        wanted = "more than 1,000" if found.blocks_needed is None else str(found.blocks_needed)
+        sentences.append(
+            f"Underpowered: {wanted} blocks would show with 80% power a difference as large as its spread over blocks."
+        )
+    if found.left_out:
+        sentences.append(f"Left out, because an arm has no score there: {join_names(list(found.left_out))}.")
+    return " ".join(sentences)
+
+
+def _write_pairs(found: AcrossBlocks, baseline: str | None) -> str:
+    if len(found.blocks) < MIN_BLOCKS:
+        return f"No pair is tested under {MIN_BLOCKS} blocks: Wilcoxon's test could not succeed."
+    settled = [
+        f"{pair.a} is better than {pair.b}" if pair.verdict == "better" else f"{pair.b} is better than {pair.a}"
+        for pair in found.pairs
+        if pair.verdict != "inconclusive"
+    ]
+    if not settled:
+        against = "" if baseline is None else f" from the baseline, {baseline}"
+        return f"No arm is shown to differ{against} over blocks (Wilcoxon, adjusted for {_count(found.pairs)})."
+    listed = join_names(settled[:_MOST_NAMED])
+    more = f" and {len(settled) - _MOST_NAMED} more pairs differ" if len(settled) > _MOST_NAMED else ""
+    return f"Over blocks {listed}{more} (Wilcoxon, adjusted for {_count(found.pairs)})."
+
+
+def _count(pairs: Sequence[PairAcrossBlocks]) -> str:
+    return "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"

@@ -1,0 +1,183 @@
+"""What stored predictions add to a study's scores: class by class, and how much is the luck of the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bakeoff.analysis.classes import ClassReport, average_votes, class_report
+from bakeoff.analysis.luck import ImageLuck, bootstrap_difference, wilson_interval
+from bakeoff.analysis.measure import Split
+from bakeoff.analysis.metrics import classification_metrics
+from bakeoff.analysis.results import MeanSd, Summary, TrialResult
+from bakeoff.analysis.variance import VarianceSplit, split_variance, write_luck
+from bakeoff.report.tables import measure_of
+
+Predictions = Mapping[str, npt.NDArray[Any]]
+Load = Callable[[str, str], Predictions | None]
+"""(trial id, split) -> probabilities, labels, indices; None where they are not on disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRow:
+    """One class, averaged over the trials of an arm in which the value is defined; None where it never is."""
+
+    name: str
+    occurring: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    auc: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockEvidence:
+    """What the predictions of one block's best arm, and of the arm nearest to it, say.
+
+    Attributes:
+        arm: the best arm; all figures but the last four are its own, means over its trials.
+        num_trials: its trials whose predictions were read.
+        averages: macro and weighted precision, recall and F1, macro AUC, log loss, top-k accuracy and expected
+            calibration error, by name.
+        accuracy_interval: Wilson's, of the mean accuracy: the luck of the images alone.
+        confusion: images by true class (rows) and predicted class, summed over trials.
+        vote: accuracy of the folds' models voting together, mean and sd over replicates; None without folds.
+        rival: the nearest other arm; None when there is none.
+        luck, variance: of the difference to it; None on the validation split, whose images change with the replicate.
+        luck_sentence: the same in words.
+    """
+
+    block: str
+    split: Split
+    arm: str
+    num_trials: int
+    classes: tuple[ClassRow, ...]
+    averages: Mapping[str, float]
+    accuracy_interval: tuple[float, float]
+    confusion: tuple[tuple[int, ...], ...]
+    vote: MeanSd | None = None
+    rival: str | None = None
+    luck: ImageLuck | None = None
+    variance: VarianceSplit | None = None
+    luck_sentence: str = ""
+
+
+def gather_evidence(
+    results: Sequence[TrialResult], summary: Summary, class_names: Mapping[str, Sequence[str]], load: Load
+) -> tuple[BlockEvidence, ...]:
+    """Read the predictions of every block's best arm and its rival, and say what they show.
+
+    Args:
+        results: the study's trials.
+        summary: what they say.
+        class_names: block -> names of its classes.
+        load: reads one trial's predictions.
+    """
+    found = (_gather_block(block, results, summary, class_names[block], load) for block in summary.blocks)
+    return tuple(evidence for evidence in found if evidence is not None)
+
+
+def _gather_block(
+    block: str, results: Sequence[TrialResult], summary: Summary, names: Sequence[str], load: Load
+) -> BlockEvidence | None:
+    answer = next(answer for answer in summary.answers if answer.block == block)
+    if answer.best is None:
+        return None
+    own = _read(block, answer.best, results, summary, load)
+    if not own:
+        return None
+    rivals = [arm for arm in (*answer.better, *answer.not_worse, *answer.worse) if arm != answer.best]
+    reports = [class_report(each["probabilities"], each["labels"], names) for each in own.values()]
+    evidence = _describe_arm(block, summary.split, answer.best, reports)
+    fields: dict[str, Any] = {"vote": _vote(own) if summary.num_folds else None}
+    if rivals and summary.split == "test" and summary.metric == "accuracy":
+        other = _read(block, rivals[0], results, summary, load)
+        fields |= {"rival": rivals[0], **_compare(own, other, summary)}
+    return BlockEvidence(**evidence, **fields)
+
+
+def _read(
+    block: str, arm: str, results: Sequence[TrialResult], summary: Summary, load: Load
+) -> dict[tuple[int, int], Predictions]:
+    """Return predictions by replicate and fold."""
+    mine = [r for r in results if r.block == block and r.arm == arm and r.state == "done"]
+    loaded = {(r.replicate, r.fold or 0): load(r.trial_id, summary.split) for r in mine}
+    return {run: predictions for run, predictions in loaded.items() if predictions is not None}
+
+
+def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassReport]) -> dict[str, Any]:
+    accuracy = float(np.mean([report.accuracy for report in reports]))
+    num_images = reports[0].num_images
+    averages = {
+        "macro_precision": _mean([r.macro.precision for r in reports]),
+        "macro_recall": _mean([r.macro.recall for r in reports]),
+        "macro_f1": _mean([r.macro.f1 for r in reports]),
+        "weighted_precision": _mean([r.weighted.precision for r in reports]),
+        "weighted_recall": _mean([r.weighted.recall for r in reports]),
+        "weighted_f1": _mean([r.weighted.f1 for r in reports]),
+        "macro_auc": _mean([r.macro_auc for r in reports]),
+        "loss": _mean([r.loss for r in reports]),
+        "expected_calibration_error": _mean([r.calibration.error for r in reports]),
+        **{f"top_{k}_accuracy": _mean([r.top_k[k] for r in reports]) for k in reports[0].top_k},
+    }
+    return {
+        "block": block,
+        "split": split,
+        "arm": arm,
+        "num_trials": len(reports),
+        "classes": tuple(_average_class(reports, number) for number in range(len(reports[0].classes))),
+        "averages": {name: value for name, value in averages.items() if value is not None},
+        "accuracy_interval": wilson_interval(accuracy * num_images, num_images),
+        "confusion": tuple(tuple(row) for row in np.sum([np.asarray(r.confusion) for r in reports], axis=0).tolist()),
+    }
+
+
+def _average_class(reports: Sequence[ClassReport], number: int) -> ClassRow:
+    scores = [report.classes[number] for report in reports]
+    return ClassRow(
+        name=scores[0].name,
+        occurring=scores[0].occurring,
+        precision=_mean([each.precision for each in scores]),
+        recall=_mean([each.recall for each in scores]),
+        f1=_mean([each.f1 for each in scores]),
+        auc=_mean([each.auc for each in scores]),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def _vote(own: Mapping[tuple[int, int], Predictions]) -> MeanSd:
+    """Return the accuracy of each replicate's fold models voting together, on the images all of them were shown."""
+    accuracies = []
+    for replicate in sorted({run[0] for run in own}):
+        folds = [predictions for run, predictions in own.items() if run[0] == replicate]
+        votes = average_votes(np.stack([fold["probabilities"] for fold in folds]))
+        accuracies.append(classification_metrics(votes, folds[0]["labels"])["accuracy"])
+    sd = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+    return MeanSd(float(np.mean(accuracies)), sd)
+
+
+def _compare(
+    own: Mapping[tuple[int, int], Predictions], other: Mapping[tuple[int, int], Predictions], summary: Summary
+) -> dict[str, Any]:
+    common = sorted(own.keys() & other.keys())
+    if not common:
+        return {}
+    a_RN, b_RN = (np.stack([_right(arm[run]) for run in common]) for arm in (own, other))
+    luck = bootstrap_difference(a_RN, b_RN, confidence=summary.confidence)
+    # Folds of one replicate are not independent, so nothing is said of seeds there.
+    variance = None if summary.num_folds else split_variance(a_RN, b_RN, confidence=summary.confidence)
+    sentence = write_luck(luck, variance, measure_of(summary))
+    return {"luck": luck, "variance": variance, "luck_sentence": sentence}
+
+
+def _right(predictions: Predictions) -> npt.NDArray[np.bool_]:
+    right: npt.NDArray[np.bool_] = predictions["probabilities"].argmax(axis=1) == predictions["labels"]
+    return right

@@ -1,0 +1,125 @@
+"""Racing: replicate by replicate, only as many as it takes to settle every block's question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bakeoff.analysis.race import Race, RaceStanding
+from bakeoff.analysis.sequential import SequentialDesign
+from bakeoff.search.strategy import Told
+from bakeoff.study.plan import PlannedTrial
+
+AHEAD = 1
+"""Replicates asked for beyond the one to be judged next, so that a second worker has something to do.
+
+A constant: were it the number of workers, results would depend on the machine.
+"""
+
+
+class Racing:
+    """Asks for `at_least` replicates of all arms, then for one more at a time of the arms whose comparisons are open.
+
+    Blocks race apart. Results are judged replicate by replicate in order, whatever order they come in, so what is asked
+    is a function of the trials' results alone. It decides by validation scores: how far the test split agrees is for
+    `bakeoff.analysis.sequential.compare_by_looks` to say. The rules are those of `bakeoff.analysis.race.Race`.
+
+    Args:
+        trials: the plan's trials up to the most replicates allowed.
+        at_least: replicates before the first look, 3 or more.
+        metric: the deciding metric, as the engine calls it.
+        higher_is_better: False for losses.
+        margin: largest difference that does not matter; None for no equivalence.
+        confidence: 0..1; 1 - confidence is the chance of a false finding in a block over the whole race.
+        baseline: the arm all others are compared with; None to compare all pairs.
+
+    Raises:
+        ValueError: fewer replicates than `at_least`, folds, or a number out of range.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[PlannedTrial],
+        *,
+        at_least: int = 3,
+        metric: str = "accuracy",
+        higher_is_better: bool = True,
+        margin: float | None = None,
+        confidence: float = 0.95,
+        baseline: str | None = None,
+    ) -> None:
+        self._metric, self._started = metric, False
+        self._lanes: dict[str, _Lane] = {}
+        by_block: dict[str, list[PlannedTrial]] = {}
+        for trial in trials:
+            by_block.setdefault(trial.block, []).append(trial)
+        for block, own in by_block.items():
+            if len({(trial.replicate, trial.arm) for trial in own}) < len(own):
+                raise ValueError("a race takes one trial per arm and replicate: folds are not independent replicates")
+            at_most = 1 + max(trial.replicate for trial in own)
+            race = Race(
+                tuple(dict.fromkeys(trial.arm for trial in own)),
+                design=SequentialDesign(at_least=at_least, at_most=at_most, confidence=confidence),
+                margin=margin,
+                higher_is_better=higher_is_better,
+                baseline=baseline,
+            )
+            self._lanes[block] = _Lane(own, race, at_least)
+
+    @property
+    def standings(self) -> Mapping[str, RaceStanding]:
+        """Where every block's race stands."""
+        return {block: lane.standing for block, lane in self._lanes.items()}
+
+    def ask(self) -> Sequence[PlannedTrial]:
+        """Return the replicates that are due, for the arms still racing.
+
+        All blocks together the first time, one block at a time afterwards: trials asked together may be trained
+        fused, and which blocks are due at once is a matter of timing.
+        """
+        lanes = [lane for lane in self._lanes.values() if lane.due]
+        if self._started:
+            lanes = lanes[:1]
+        self._started = True
+        return [trial for lane in lanes for trial in lane.take()]
+
+    def tell(self, told: Told) -> None:
+        """Take in how a trial has ended, and judge every replicate that is now complete."""
+        value = told.validation.get(self._metric) if told.done else None
+        self._lanes[told.trial.block].tell(told.trial, value)
+
+
+class _Lane:
+    """One block's race: what is due, what is told, what is judged."""
+
+    def __init__(self, trials: Sequence[PlannedTrial], race: Race, at_least: int) -> None:
+        self._trials: dict[int, dict[str, PlannedTrial]] = {}
+        for trial in trials:
+            self._trials.setdefault(trial.replicate, {})[trial.arm] = trial
+        self._values: dict[int, dict[str, float | None]] = {replicate: {} for replicate in self._trials}
+        self._race, self._at_least = race, at_least
+        self.standing = race.standing
+        self.due: list[PlannedTrial] = []
+        self._num_asked = 0
+        self._extend(at_least)
+
+    def take(self) -> list[PlannedTrial]:
+        due, self.due = self.due, []
+        return due
+
+    def tell(self, trial: PlannedTrial, value: float | None) -> None:
+        self._values[trial.replicate][trial.arm] = value
+        while self.standing.racing:
+            values = self._values[self.standing.replicates]
+            if not all(arm in values for arm in self.standing.racing):
+                break
+            self.standing = self._race.judge(values)
+            # Here and not in `take`: what is due after a replicate must not depend on when the driver asks.
+            if self.standing.replicates >= self._at_least:
+                self._extend(self.standing.replicates + 1 + AHEAD)
+
+    def _extend(self, num_replicates: int) -> None:
+        """Have the arms still racing trained for so many replicates."""
+        num_replicates = min(num_replicates, len(self._trials))
+        for replicate in range(self._num_asked, num_replicates):
+            self.due += [self._trials[replicate][arm] for arm in self.standing.racing]
+        self._num_asked = max(self._num_asked, num_replicates)

@@ -1,0 +1,80 @@
+"""Replicates, races, folds and the declared family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bakeoff.errors import StudyError
+from bakeoff.study.plan import expand, trial_content
+from bakeoff.study.schema import Study
+from bakeoff.study.settings import Race
+
+
+def make(**fields: Any) -> Study:
+    values: dict[str, Any] = {
+        "question": "Which?",
+        "recipe": {"network": "mlp"},
+        "arms": [{"initializer": ["he_normal", "glorot_normal"]}],
+        **fields,
+    }
+    return Study(**values)
+
+
+def refuse(**fields: Any) -> str:
+    with pytest.raises(StudyError) as caught:
+        make(**fields)
+    return str(caught.value)
+
+
+def test_a_race_plans_as_many_replicates_as_it_may_need() -> None:
+    study = make(replicates={"at_least": 3, "at_most": 7})
+    assert study.replicates == Race(at_least=3, at_most=7)
+    assert len(expand(study).trials) == 2 * 7
+
+
+@pytest.mark.parametrize(
+    ("replicates", "message"),
+    [
+        ({"at_least": 5, "at_most": 4}, "at_most is smaller than at_least"),
+        ({"at_least": 2, "at_most": 4}, "replicates.at_least: given 2, allowed 3 or more"),
+        ({"at_most": 4, "at_leest": 3}, "Did you mean 'at_least'?"),
+        ("many", "replicates: given 'many'"),
+        (0, "replicates: given 0, allowed 1 or more"),
+        (True, "replicates: given true"),
+    ],
+)
+def test_wrong_replicates_are_named(replicates: Any, message: str) -> None:
+    assert message in refuse(replicates=replicates)
+
+
+def test_folds_multiply_trials_and_are_part_of_their_identity() -> None:
+    plan = expand(make(data={"folds": 4}, replicates=2))
+    assert [trial.fold for trial in plan.trials[:8:2]] == [0, 1, 2, 3]
+    assert len(plan.trials) == 2 * 2 * 4
+    contents = [
+        str(trial_content(trial, fingerprint="f", numeric="float32", engine_version="1")) for trial in plan.trials
+    ]
+    assert len(set(contents)) == len(contents)
+    assert plan.trials[0].data.held_out == 0.25
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"data": {"folds": 5, "validation": 0.1}}, "give folds or validation, not both"),
+        ({"data": {"folds": 1}}, "data.folds: given 1, allowed 2 or more"),
+        ({"data": {"folds": 3}, "replicates": {"at_most": 5}}, "folds cannot race"),
+        ({"blocks": [{"data.folds": [3, 4]}]}, "data.folds differs between blocks"),
+    ],
+)
+def test_wrong_folds_are_named(fields: dict[str, Any], message: str) -> None:
+    assert message in refuse(**fields)
+
+
+def test_the_baseline_must_be_an_arm() -> None:
+    assert make(decide={"against": "he_normal"}).decide.against == "he_normal"
+    assert "no arm 'he_norml', allowed: he_normal, glorot_normal. Did you mean 'he_normal'?" in refuse(
+        decide={"against": "he_norml"}
+    )
