@@ -2,9 +2,9 @@
 
     python benchmarks/aa.py --times 20
 
-Runs the shipped study `aa` (four arms that are one recipe) with as many different seeds, and counts the studies in which any
-pair of arms is called better or worse. At 95% confidence each study may err with probability 5%: four or more of twenty
-would be a 1.6% accident. The table and every study's verdicts go to benchmarks/results/.
+Runs the shipped study `aa` (four arms that are one recipe) with as many different seeds, and counts the studies in
+which any pair of arms is called better or worse. At 95% confidence each study may err with probability 5%: four or more
+of twenty would be a 1.6% accident. The table and every study's verdicts go to benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bakeoff.api import run
 from machine import describe_machine, name_machine
+
+from bakeoff.api import run
 
 HERE = Path(__file__).resolve().parent
 

@@ -35,6 +35,9 @@ FIXED = 34
 DESIGN = SequentialDesign(at_least=3, at_most=44)
 """The race that is set against them."""
 
+WAYS = {"plain": None, "race's looks": DESIGN, "equal looks": DESIGN.flatten()}
+"""How pairs are judged after a race: as if the number of replicates had been fixed, or by the looks of a design."""
+
 LONGEST_STUDIES = 400
 """Simulated studies at most, for rows that no promise rests on."""
 
@@ -113,16 +116,19 @@ def measure_null(num_studies: int) -> list[Row]:
 
 def measure_null_case(name: str, at_least: int, at_most: int, num_studies: int) -> Row:
     rng, design = np.random.default_rng(at_most), SequentialDesign(at_least=at_least, at_most=at_most)
-    found, peeked = 0, 0
+    found, found_flat, peeked = 0, 0, 0
     covered: list[bool] = []
+    covered_flat: list[bool] = []
     shares: list[float] = []
     for _ in range(num_studies):
         scores_AN = DRAWS[name](rng, at_most)
         raced = run_race(scores_AN, at_least)
-        comparisons = judge(scores_AN, raced, design)
+        comparisons, flat = judge(scores_AN, raced, design), judge(scores_AN, raced, design.flatten())
         found += raced.found or finds(comparisons)
+        found_flat += finds(flat)
         peeked += peeks(scores_AN, at_least)
         covered += [holds(comparison.interval, 0.0) for comparison in comparisons if comparison.sd]
+        covered_flat += [holds(comparison.interval, 0.0) for comparison in flat if comparison.sd]
         shares.append(sum(raced.trained) / (NUM_ARMS * at_most))
     return {
         "scores": name,
@@ -131,6 +137,8 @@ def measure_null_case(name: str, at_least: int, at_most: int, num_studies: int) 
         "false winner, plain tests at every look": percent(peeked / num_studies),
         "false winner": percent(found / num_studies),
         "intervals cover": percent(np.mean(covered)),
+        "false winner, equal looks": percent(found_flat / num_studies),
+        "intervals cover, equal looks": percent(np.mean(covered_flat)),
         "runs, of all": percent(np.mean(shares)),
     }
 
@@ -156,15 +164,14 @@ def measure_power(num_studies: int) -> list[Row]:
     for difference in (0.0, 0.5, 1.0, 2.0):
         rng = np.random.default_rng(round(100 * difference) + 1)
         fixed, found, runs = 0, 0, []
-        held: dict[str, list[bool]] = {"plain": [], "looks": []}
+        held = dict.fromkeys(WAYS, 0)
         for _ in range(num_studies):
             scores_AN = draw_pair(rng, difference)
             raced = run_race(scores_AN, DESIGN.at_least)
-            comparisons = judge(scores_AN, raced, DESIGN)
             fixed += finds([compare_pair(scores_AN[0, :FIXED], scores_AN[1, :FIXED])])
-            found += raced.found or finds(comparisons)
-            held["looks"].append(holds(comparisons[0].interval, difference))
-            held["plain"].append(holds(judge(scores_AN, raced, None)[0].interval, difference))
+            found += raced.found or finds(judge(scores_AN, raced, DESIGN))
+            for way, design in WAYS.items():
+                held[way] += holds(judge(scores_AN, raced, design)[0].interval, difference)
             runs.append(raced.trained[0])
         shares.append(float(np.mean(runs)) / FIXED)
         rows.append(
@@ -175,8 +182,7 @@ def measure_power(num_studies: int) -> list[Row]:
                 "replicates, racing": f"{np.mean(runs):.1f}",
                 "90% of races within": f"{np.quantile(runs, 0.9):.0f}",
                 f"runs, of {FIXED}": percent(shares[-1]),
-                "plain intervals cover": percent(np.mean(held["plain"])),
-                "intervals cover": percent(np.mean(held["looks"])),
+                **{f"intervals cover, {way}": percent(count / num_studies) for way, count in held.items()},
             }
         )
     average = dict.fromkeys(rows[0], "") | {
@@ -230,16 +236,15 @@ SPLITS = (
 
 def measure_splits(num_studies: int) -> list[Row]:
     """Race on one split and report on another: how much of the stopping leaks through their correlation."""
-    ways = {"plain": None, "race's looks": DESIGN, "equal looks": DESIGN.flatten()}
     rows = []
     for number, case in enumerate(SPLITS):
         rng, raced_found = np.random.default_rng(number), 0
-        found, held = dict.fromkeys(ways, 0), dict.fromkeys(ways, 0)
+        found, held = dict.fromkeys(WAYS, 0), dict.fromkeys(WAYS, 0)
         for _ in range(num_studies):
             validation_AN, test_AN = draw_splits(rng, case)
             raced = run_race(validation_AN, DESIGN.at_least)
             raced_found += raced.found
-            for way, design in ways.items():
+            for way, design in WAYS.items():
                 comparisons = judge(test_AN, raced, design)
                 found[way] += finds(comparisons)
                 held[way] += holds(comparisons[0].interval, case.test)

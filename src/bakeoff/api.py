@@ -21,9 +21,10 @@ import yaml
 
 from bakeoff.analysis.across import summarise_blocks
 from bakeoff.analysis.results import Summary
+from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.summary import summarise
-from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.data.registry import find_dataset
+from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.execution.cohorts import Group, ImageFacts, group_trials
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.machine import count_cores
@@ -241,6 +242,14 @@ def _state(record: StudyRecord) -> State:
     return "failed" if any(result.state == "failed" for result in record.results) else "done"
 
 
+def _design_race(study: Study) -> SequentialDesign | None:
+    if isinstance(study.replicates, int):
+        return None
+    return SequentialDesign(
+        at_least=study.replicates.at_least, at_most=study.replicates.at_most, confidence=study.decide.confidence
+    )
+
+
 def _count_folds(plan: Plan) -> int | None:
     return plan.blocks[0].data.folds
 
@@ -255,6 +264,7 @@ def _gather(record: StudyRecord, study: Study, plan: Plan, folders: Folders, num
         arms=plan.arms,
         baseline=study.decide.against,
         num_folds=_count_folds(plan),
+        race=_design_race(study),
     )
     machine = json.loads(record.machines[0]) if record.machines else {}
     hardware = {key: machine[key] for key in ("processor", "cores", "memory", "system") if key in machine}

@@ -35,7 +35,7 @@ def test_friedman_agrees_with_scipy(num_blocks: int, num_arms: int, ties: bool) 
 
 
 def test_iman_davenport_by_hand() -> None:
-    # Demsar (2006), section 3.2.3: 14 data sets, 4 classifiers, mean ranks 3.143, 2.000, 2.893, 1.964: 9.28 and 3.69.
+    # Demsar (2006), section 3.2: 14 data sets, 4 classifiers, mean ranks 3.143, 2.000, 2.893, 1.964: 9.28 and 3.69.
     mean_ranks = np.array([3.143, 2.0, 2.893, 1.964])
     chi_square = 12 * 14 / (4 * 5) * (np.sum(mean_ranks**2) - 4 * 25 / 4)
     assert chi_square == pytest.approx(9.28, abs=0.01)

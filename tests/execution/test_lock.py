@@ -22,7 +22,6 @@ from bakeoff.training.folders import Folders
 from bakeoff.training.task import Task, task_id
 
 
-
 class HereExecutor:
     """Runs every task in this process, where the test source can be made to raise."""
 
@@ -84,9 +83,7 @@ def make_study(**fields: Any) -> Study:
     ids=["probe and grid", "folds", "racing"],
 )
 @pytest.mark.usefixtures("lock")
-def test_nothing_before_the_exam_can_open_the_test_split(
-    tmp_path: Path, watcher: Any, fields: dict[str, Any]
-) -> None:
+def test_nothing_before_the_exam_can_open_the_test_split(tmp_path: Path, watcher: Any, fields: dict[str, Any]) -> None:
     plan = expand(make_study(**fields))
     counts = run_plan(
         plan,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bakeoff.errors import StudyError
-from bakeoff.study.plan import expand, trial_content
+from bakeoff.study.plan import expand, study_id, trial_content
 from bakeoff.study.schema import Study
 from bakeoff.study.settings import Race
 
@@ -58,6 +58,14 @@ def test_folds_multiply_trials_and_are_part_of_their_identity() -> None:
     ]
     assert len(set(contents)) == len(contents)
     assert plan.trials[0].data.held_out == 0.25
+
+
+@pytest.mark.parametrize("fields", [{"data": {"folds": 4}}, {"replicates": {"at_least": 3, "at_most": 9}}, {}])
+def test_what_a_study_writes_out_can_be_read_back(fields: dict[str, Any]) -> None:
+    study = make(**fields)
+    again = Study.model_validate(study.model_dump(mode="json"))
+    assert again == study
+    assert study_id(again) == study_id(study)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _GRID = np.concatenate([np.logspace(-8, -1, 15), np.linspace(0.2, 1.0, 9)])  # interpolated to within 0.2%
-_NUM_NORMALS = 800_000
+_NUM_NORMALS = 500_000
 _SEED = 20_240_229
 
 

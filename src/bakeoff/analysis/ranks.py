@@ -48,7 +48,7 @@ def friedman_test(ranks_BA: NDArray[np.float64]) -> FriedmanTest | None:
     """Test whether all arms are level over blocks: Friedman (1937), and Iman and Davenport (1980).
 
     Assumes independent blocks; nothing of the scores but their order within a block. The chi-square distribution is
-    an approximation that wants more than about 10 blocks and 5 arms (Demsar 2006, section 3.2.2).
+    an approximation that wants more than about 10 blocks and 5 arms (Demsar 2006, section 3.2).
 
     Args:
         ranks_BA: as `rank_scores` gives them.
@@ -110,7 +110,7 @@ def critical_difference(num_blocks: int, num_arms: int, confidence: float = 0.95
     """Return Nemenyi's critical difference of mean ranks.
 
     Two arms whose mean ranks differ by it or more differ over blocks, at a family-wise error rate of 1 - confidence
-    over all pairs (Nemenyi 1963; Demsar 2006, section 3.2.2). Whether two arms pass depends on which other arms are in
+    over all pairs (Nemenyi 1963; Demsar 2006, section 3.2). Whether two arms pass depends on which other arms are in
     the study (Benavoli, Corani and Mangili 2016), so it is for the diagram; verdicts rest on Wilcoxon.
 
     Args:

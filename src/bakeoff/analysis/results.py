@@ -8,6 +8,7 @@ from typing import Literal
 
 from bakeoff.analysis.family import VerdictWord
 from bakeoff.analysis.measure import Measure, Split
+from bakeoff.analysis.sequential import SequentialDesign
 
 _OPPOSITE: dict[VerdictWord, VerdictWord] = {
     "better": "worse",
@@ -185,6 +186,7 @@ class Summary:
         overall: one sentence over all blocks; empty for a single block. A count, not a test.
         baseline: the arm all others are compared with; None where all pairs are compared.
         num_folds: of every replicate; None without folds.
+        race: how a race looked; None where the number of replicates was fixed.
     """
 
     metric: str
@@ -199,6 +201,7 @@ class Summary:
     overall: str
     baseline: str | None = None
     num_folds: int | None = None
+    race: SequentialDesign | None = None
 
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
         """Return the arms of one block, in the study's order."""

@@ -22,6 +22,7 @@ from bakeoff.analysis.results import (
     Verdict,
     rank_arms,
 )
+from bakeoff.analysis.sequential import SequentialDesign, compare_by_looks
 from bakeoff.analysis.wording import Standing, write_answer, write_overall
 
 Run = tuple[int, int]
@@ -40,6 +41,7 @@ def summarise(
     arms: Sequence[str],
     baseline: str | None = None,
     num_folds: int | None = None,
+    race: SequentialDesign | None = None,
 ) -> Summary:
     """Say what the results of a study show.
 
@@ -57,6 +59,8 @@ def summarise(
         baseline: the arm all others are compared with; None for all pairs.
         num_folds: 2 or more where every replicate consists of folds (every result then has its `fold`): pairs are
             compared fold by fold, by the corrected resampled t.
+        race: how a race looked, where the number of replicates was left to one: pairs are then compared by p values and
+            intervals that hold wherever it stopped.
 
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
@@ -67,7 +71,7 @@ def summarise(
         raise ValueError(f"num_folds must be at least 2, not {num_folds}")
     by_cell = _group(results, blocks, arms, num_folds)
     split = _deciding_split(results, metric)
-    judging = _Judging(Measure(find_metric(metric), split), margin, confidence, baseline, num_folds)
+    judging = _Judging(Measure(find_metric(metric), split), margin, confidence, baseline, num_folds, race)
     summaries = {
         (block, arm): _summarise_arm(block, arm, by_cell[block, arm], metric, split) for block in blocks for arm in arms
     }
@@ -91,6 +95,7 @@ def summarise(
         overall=write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline),
         baseline=baseline,
         num_folds=num_folds,
+        race=race,
     )
 
 
@@ -103,6 +108,7 @@ class _Judging:
     confidence: float
     baseline: str | None
     num_folds: int | None
+    race: SequentialDesign | None
 
 
 def _group(
@@ -199,6 +205,14 @@ def _compare(a: ArmSummary, b: ArmSummary, judging: _Judging) -> PairComparison:
         values = [(a.scores[replicate], b.scores[replicate]) for replicate in a.scores if replicate in b.scores]
     else:
         values = [(a.fold_scores[run], b.fold_scores[run]) for run in a.fold_scores if run in b.fold_scores]
+    if judging.race is not None and values:
+        return compare_by_looks(
+            [value for value, _ in values],
+            [value for _, value in values],
+            design=judging.race,
+            margin=judging.margin,
+            higher_is_better=judging.measure.record.higher_is_better,
+        )
     return compare_pair(
         [value for value, _ in values],
         [value for _, value in values],

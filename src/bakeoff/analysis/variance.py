@@ -5,7 +5,7 @@ Model, for the difference of two arms in replicate r on image n (both crossed: e
     d[r, n] = difference + seed[r] + image[n] + rest[r, n]
 
 with independent effects of mean zero. The rest holds the interaction, which cannot be told from error with one answer
-per cell. This is the two-way random effects model (Searle, Casella and McCulloch 1992, "Variance components", 4.3;
+per cell. This is the two-way random effects model (Searle, Casella and McCulloch 1992, "Variance components";
 for crossed data with a bootstrap in mind Owen 2007, "The pigeonhole bootstrap").
 
 Shape suffixes: R replicates, N images.

@@ -25,7 +25,7 @@ class StudyRecord:
         seconds: wall time spent on it so far, over all its runs.
         machines: what its trials ran on, each once.
         exams: when the test split was opened for it or for a study that shares its trials, ISO times.
-        changed_after: when the test split was opened for another study of this name: this one was asked after that exam.
+        changed_after: when the test split was opened for another study of this name, before this one was asked.
         num_examined: its trials that were evaluated on the test split.
         results: its trials that have come to an end, in the study's order.
         num_planned: its trials.

@@ -64,10 +64,15 @@ def describe_progress(report: ReportInput) -> str:
 
 def _describe_trials(report: ReportInput) -> str:
     blocks, arms = len(report.summary.blocks), len(report.summary.arm_labels)
-    replicates = report.num_planned / max(1, blocks * arms)
+    folds = report.summary.num_folds or 1
+    replicates = report.num_planned / max(1, blocks * arms * folds)
     shape = f"{count(blocks, 'block')} x {count(arms, 'arm')}"
-    if replicates == int(replicates):
+    if report.summary.race is not None:
+        shape += f" x {report.summary.race.at_least} to {report.summary.race.at_most} replicates"
+    elif replicates == int(replicates):
         shape += f" x {count(int(replicates), 'replicate')}"
+    if report.summary.num_folds is not None:
+        shape += f" x {count(folds, 'fold')}"
     return f"{shape}: {describe_progress(report)}, in {duration(report.seconds)}."
 
 
@@ -76,11 +81,17 @@ def _describe_statistics(report: ReportInput) -> str:
     measure, num_arms = measure_of(summary), len(summary.arm_labels)
     if num_arms < 2:
         return ""
+    level = percent(summary.confidence)
+    runs, method = "replicate by replicate", f"paired t, {level} intervals"
+    if summary.num_folds is not None:
+        runs, method = "fold by fold", f"corrected resampled t, {level} intervals"
+    elif summary.race is not None:
+        method = f"sequential t; p values and {level} intervals hold wherever the race stopped"
+    family = f"all {count(num_arms * (num_arms - 1) // 2, 'pair')} of a block"
+    if summary.baseline is not None:
+        family = f"{count(num_arms - 1, 'pair')} of a block, every other arm against {summary.baseline}"
     margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
-    return (
-        f"Verdicts compare {measure.label} replicate by replicate (paired t, {percent(summary.confidence)} intervals); "
-        f"p values are adjusted for all {count(num_arms * (num_arms - 1) // 2, 'pair')} of a block (Holm).{margin}"
-    )
+    return f"Verdicts compare {measure.label} {runs} ({method}); p values are adjusted for {family} (Holm).{margin}"
 
 
 def _describe_machine(report: ReportInput) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bakeoff.analysis.measure import Split
 from bakeoff.analysis.across import AcrossBlocks
+from bakeoff.analysis.measure import Split
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict
 from bakeoff.report.evidence import BlockEvidence
 

@@ -84,7 +84,7 @@ class Racing:
 
     def tell(self, told: Told) -> None:
         """Take in how a trial has ended, and judge every replicate that is now complete."""
-        value = told.validation.get(self._metric) if told.done else None
+        value = told.validation[self._metric] if told.done else None
         self._lanes[told.trial.block].tell(told.trial, value)
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from bakeoff.data.registry import find_dataset
@@ -52,6 +60,14 @@ class DataSettings(Record):
         if self.folds is not None and "validation" in self.model_fields_set:
             raise PydanticCustomError("folds", "give folds or validation, not both: each fold is held out in turn")
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_validation(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With folds there is no validation share: what is written out can be read back."""
+        fields: dict[str, Any] = handler(self)
+        if self.folds is not None:
+            fields.pop("validation", None)
+        return fields
 
     @property
     def held_out(self) -> float:
