@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py
     python benchmarks/kills.py --study weight-init --set blocks.0=[mnist] --set blocks.1=[lenet] --set replicates=2 \\
-        --set recipe.epochs=3 --set numeric=bfloat16 --data-dir DIR
+        --set recipe.epochs=6 --set numeric=bfloat16 --data-dir DIR
 
 The study is run once without interruption. Then it is run again and its whole process group is killed (SIGKILL) at
 different moments: while it starts, at epochs spread over the whole training, while a checkpoint is being written, and
