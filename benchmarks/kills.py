@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py
     python benchmarks/kills.py --study weight-init --set blocks.0=[mnist] --set blocks.1=[lenet] --set replicates=2 \\
-        --set recipe.epochs=3 --set numeric=bfloat16 --data-dir DIR
+        --set recipe.epochs=6 --set numeric=bfloat16 --data-dir DIR
 
 The study is run once without interruption. Then it is run again and its whole process group is killed (SIGKILL) at
 different moments: while it starts, at epochs spread over the whole training, while a checkpoint is being written, and
@@ -152,7 +152,7 @@ def kill_often(
         moment = make_moment(workspace)
         with start(command, workspace) as process:
             while not moment() and process.poll() is None:
-                pass  # no pause: a checkpoint is written within a millisecond
+                time.sleep(0.0005)  # not longer: a checkpoint is written within milliseconds
             reached = process.poll() is None
             if reached:
                 os.killpg(process.pid, signal.SIGKILL)

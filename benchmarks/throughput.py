@@ -73,6 +73,7 @@ def parse_arguments() -> argparse.Namespace:
         "--images", type=int, default=19_200, help="timed images per arm, n x 640 (default %(default)s)"
     )
     parser.add_argument("--repeats", type=int, default=5, help="samples per contender (default %(default)s)")
+    parser.add_argument("--tries", type=int, default=2, help="tries of every setting (default %(default)s)")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="contenders whose name has one of these words")
     parser.add_argument(
         "--output", type=Path, help="the JSON file (default: benchmarks/results/throughput-MACHINE.json)"
@@ -125,15 +126,15 @@ def measure_network(
 
 
 def choose_setting(contender: Contender, job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Try a contender's settings twice each on a third of the arms; return a record that names the fastest."""
+    """Try a contender's settings on a third of the arms; return a record that names the fastest."""
     tried: list[dict[str, Any]] = []
     short = {**job, "arms": ["glorot_uniform", "he_normal", "orthogonal"]}
     settings = contender.settings if len(contender.settings) > 1 else ()
-    for setting in (*settings, *settings):
+    for setting in settings * options.tries:
         rate = run_contender(contender, {**short, "setting": setting}, options)["images_per_second"]
         tried.append({"setting": setting, "images_per_second": rate})
         say(f"{job['network']} trying {contender.name} {setting or 'default'}: {rate:,.0f}")
-    # The better of two tries: what disturbs the machine for a moment must not choose the setting.
+    # The best of several tries: what disturbs the machine for a moment must not choose the setting.
     best = max(tried, key=lambda one: one["images_per_second"])["setting"] if tried else contender.settings[0]
     return {"setting": best, "tried": tried, "samples": []}
 

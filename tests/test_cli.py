@@ -130,7 +130,8 @@ def test_the_verdict_goes_to_standard_output_and_progress_to_standard_error(work
     output, errors = (workspace / "stdout").read_text(), (workspace / "stderr").read_text()
     assert "Which learning rate?" in output
     assert "Report: " in output
-    assert errors.splitlines() == ["2 trials to train", "exam: opening the test split for 2 trials"]
+    first, *_, last = errors.splitlines()  # on a slow machine, lines of progress come between
+    assert (first, last) == ("2 trials to train", "exam: opening the test split for 2 trials")
 
 
 def test_a_second_run_trains_nothing_and_says_so(study: Path, workspace: Path) -> None:
