@@ -165,7 +165,7 @@ def test_every_problem_of_a_file_at_once_and_each_once() -> None:
         "s.yaml:3: recipe.epochs: given 0, allowed 1 or more.",
         "s.yaml:3: recipe.early_stopping.monitor: given 'acuracy', allowed 'accuracy', 'loss', 'macro_f1', "
         "'macro_precision' or 'macro_recall'. Did you mean 'accuracy'?",
-        "s.yaml:5: blocks.0.data.nam: unknown field 'nam', allowed: name, validation. Did you mean 'name'?",
+        "s.yaml:5: blocks.0.data.nam: unknown field 'nam', allowed: name, validation, folds. Did you mean 'name'?",
         "s.yaml:7: blocks.1.b.network.filters.2: missing: it has no default, give it a value",
         "s.yaml:9: arms.0.initialiser: unknown field 'initialiser', allowed: network, initializer, optimizer, "
         "batch_size, epochs, early_stopping. Did you mean 'initializer'?",
@@ -185,7 +185,7 @@ def test_missing_file_names_the_nearest_shipped_study() -> None:
     with pytest.raises(StudyError) as caught:
         load_study("quikstart")
     assert str(caught.value) == (
-        "quikstart: no such file, and no shipped study of this name (quickstart, weight-init). "
+        "quikstart: no such file, and no shipped study of this name (aa, quickstart, weight-init). "
         "Did you mean 'quickstart'?"
     )
 

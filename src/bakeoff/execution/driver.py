@@ -121,7 +121,8 @@ class Driver:
     def run(self) -> None:
         """Ask, train and tell until the strategy asks no more and nothing runs."""
         while self._ask() or self._running:
-            reports = self._executor.poll(POLL_SECONDS)
+            # With nothing in training there is nothing to wait for: the strategy goes on from what the ledger told it.
+            reports = self._executor.poll(POLL_SECONDS if self._running else 0.0)
             with self._ledger.transaction():
                 for report in reports:
                     self._handle(report)

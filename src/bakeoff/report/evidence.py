@@ -45,7 +45,8 @@ class BlockEvidence:
             calibration error, by name.
         accuracy_interval: Wilson's, of the mean accuracy: the luck of the images alone.
         confusion: images by true class (rows) and predicted class, summed over trials.
-        vote: accuracy of the folds' models voting together, mean and sd over replicates; None without folds.
+        vote: accuracy of the folds' models voting together on the test split, mean and sd over replicates; None
+            without folds, and where the test split is closed.
         rival: the nearest other arm; None when there is none.
         luck, variance: of the difference to it; None on the validation split, whose images change with the replicate.
         luck_sentence: the same in words.
@@ -93,7 +94,8 @@ def _gather_block(
     rivals = [arm for arm in (*answer.better, *answer.not_worse, *answer.worse) if arm != answer.best]
     reports = [class_report(each["probabilities"], each["labels"], names) for each in own.values()]
     evidence = _describe_arm(block, summary.split, answer.best, reports)
-    fields: dict[str, Any] = {"vote": _vote(own) if summary.num_folds else None}
+    # Only on the test split have all folds been shown the same images.
+    fields: dict[str, Any] = {"vote": _vote(own) if summary.num_folds and summary.split == "test" else None}
     if rivals and summary.split == "test" and summary.metric == "accuracy":
         other = _read(block, rivals[0], results, summary, load)
         fields |= {"rival": rivals[0], **_compare(own, other, summary)}

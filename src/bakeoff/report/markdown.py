@@ -8,11 +8,13 @@ from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import METRICS
 from bakeoff.analysis.results import Summary
+from bakeoff.analysis.wording import write_pairing
 from bakeoff.report.basis import describe_basis
 from bakeoff.report.document import ReportInput, compare_published
 from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.tables import (
     Column,
+    list_marks,
     measure_of,
     order_arms,
     order_verdicts,
@@ -62,7 +64,7 @@ def _write_overview(summary: Summary) -> str:
     columns = tabulate_overview(summary)
     measure = measure_of(summary)
     unit = ", %" if measure.record.is_share else ""
-    marks = "* best; = equivalent to it; ~ not shown to be worse; no mark: worse; - no trial done"
+    marks = "; ".join(list_marks(summary))
     legend = escape_line(f"Mean {measure.label}{unit}. {marks}")
     # The terminal breaks long names over lines; here they stand whole.
     columns[1:] = [
@@ -79,8 +81,9 @@ def _write_block(summary: Summary, block: str) -> str:
         parts += ["Each row against each column:", matrix]
     pairs = _pairs(summary, block)
     if pairs:
-        parts += ["Every pair:", pairs]
-    return _section(f"Scores and verdicts: {block}" if block else "Scores and verdicts", "\n\n".join(parts))
+        parts += ["Every pair:", pairs, escape_line(write_pairing(summary.verdicts_of(block)))]
+    title = f"Scores and verdicts: {block}" if block else "Scores and verdicts"
+    return _section(title, "\n\n".join(part for part in parts if part))
 
 
 def _matrix(summary: Summary, block: str) -> str:

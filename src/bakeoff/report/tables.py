@@ -30,6 +30,14 @@ class Column:
     is_number: bool = True
 
 
+def list_marks(summary: Summary) -> tuple[str, ...]:
+    """Return what the marks behind a score in an overview mean."""
+    if summary.baseline is None:
+        return ("* best", "= equivalent to it", "~ not shown to be worse", "no mark: worse", "- no trial done")
+    marks = ("* best", "+ better than the baseline", "= equivalent to it", "~ not shown to differ from it")
+    return (*marks, "no mark: worse", "- no trial done")
+
+
 def measure_of(summary: Summary) -> Measure:
     """Return the metric and split that a study's verdicts rest on."""
     return Measure(find_metric(summary.metric), summary.split)
@@ -143,6 +151,8 @@ def _marked(score: MeanSd | None, answer: BlockAnswer, arm: str, measure: Measur
         return "- "
     if arm == answer.best:
         mark = "*"
+    elif arm in answer.better:
+        mark = "+"
     elif arm in answer.equivalent:
         mark = "="
     else:

@@ -15,6 +15,7 @@ from bakeoff.report.basis import describe_basis
 from bakeoff.report.document import ReportInput
 from bakeoff.report.tables import (
     Column,
+    list_marks,
     measure_of,
     order_verdicts,
     tabulate_overview,
@@ -112,7 +113,7 @@ def _print_overview(console: Console, report: ReportInput) -> None:
     label = measure_of(report.summary).label
     unit = ", %" if measure_of(report.summary).record.is_share else ""
     console.print()
-    legend = "* best   = equivalent to it   ~ not shown to be worse   no mark: worse   - no trial done"
+    legend = "   ".join(list_marks(report.summary))
     _print_line(console, f"Mean {label}{unit}.  {legend}", "dim")
 
 

@@ -1,0 +1,119 @@
+"""What stored predictions add: class by class, the luck of the images, the folds' vote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, precision_recall_fscore_support
+
+from bakeoff.analysis.results import Summary, TrialResult
+from bakeoff.analysis.summary import summarise
+from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.evidence import BlockEvidence, gather_evidence
+from bakeoff.report.markdown import write_markdown
+
+NAMES = ("cat", "<b>dog</b>", "a|b")
+LABELS = np.arange(60) % 3
+
+
+def predict(share_right: float, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    called = np.where(rng.random(60) < share_right, LABELS, (LABELS + 1) % 3)
+    probabilities = np.full((60, 3), 0.1, np.float32)
+    probabilities[np.arange(60), called] = 0.8
+    return {"probabilities": probabilities, "labels": LABELS, "indices": np.arange(60)}
+
+
+def make(folds: int | None = None) -> tuple[list[TrialResult], dict[str, dict[str, Any]], Summary]:
+    results, stored = [], {}
+    for arm, share in (("good", 0.9), ("fair", 0.6)):
+        for run in range(4):
+            trial_id = f"{arm}{run}"
+            stored[trial_id] = predict(share, run)
+            right = float((stored[trial_id]["probabilities"].argmax(axis=1) == LABELS).mean())
+            metrics: Mapping[str, Mapping[str, float]] = {"test": {"accuracy": right}}
+            results.append(
+                TrialResult(
+                    trial_id=trial_id,
+                    block="b",
+                    arm=arm,
+                    replicate=run if folds is None else run // folds,
+                    fold=None if folds is None else run % folds,
+                    state="done",
+                    metrics=metrics,
+                    epochs_trained=1,
+                    best_epoch=1,
+                    seconds=1.0,
+                )
+            )
+    return results, stored, summarise(results, blocks=["b"], arms=["good", "fair"], num_folds=folds)
+
+
+def gather(folds: int | None = None) -> tuple[BlockEvidence, dict[str, dict[str, Any]], Summary]:
+    results, stored, summary = make(folds)
+    (evidence,) = gather_evidence(results, summary, {"b": NAMES}, lambda trial_id, split: stored.get(trial_id))
+    return evidence, stored, summary
+
+
+def test_class_figures_are_means_over_trials_of_what_scikit_learn_says() -> None:
+    evidence, stored, _ = gather()
+    called = [stored[f"good{run}"]["probabilities"].argmax(axis=1) for run in range(4)]
+    expected = np.mean([precision_recall_fscore_support(LABELS, each)[:3] for each in called], axis=0)
+    found = [[row.precision, row.recall, row.f1] for row in evidence.classes]
+    assert np.allclose(np.transpose(found), expected)
+    macro = np.mean([f1_score(LABELS, each, average="macro") for each in called])
+    assert evidence.averages["macro_f1"] == pytest.approx(macro)
+    assert np.asarray(evidence.confusion).sum() == 4 * 60
+
+
+def test_the_rival_is_named_and_the_difference_is_the_summary_s() -> None:
+    evidence, _, summary = gather()
+    assert (evidence.arm, evidence.rival) == ("good", "fair")
+    assert evidence.luck is not None
+    assert evidence.luck.difference == pytest.approx(summary.verdicts[0].difference)
+    assert evidence.variance is not None
+    assert "other images of this kind" in evidence.luck_sentence
+
+
+def test_folds_vote_and_nothing_is_said_of_seeds() -> None:
+    evidence, stored, _ = gather(folds=2)
+    votes = [
+        np.mean([stored[f"good{2 * replicate + fold}"]["probabilities"] for fold in (0, 1)], axis=0)
+        for replicate in (0, 1)
+    ]
+    assert evidence.vote is not None
+    assert evidence.vote.mean == pytest.approx(np.mean([(vote.argmax(axis=1) == LABELS).mean() for vote in votes]))
+    assert evidence.variance is None
+
+
+def test_without_predictions_there_is_no_evidence() -> None:
+    results, _, summary = make()
+    assert gather_evidence(results, summary, {"b": NAMES}, lambda trial_id, split: None) == ()
+
+
+def test_reports_hold_it_and_names_stay_text() -> None:
+    evidence, _, summary = gather()
+    report = ReportInput(
+        name="s",
+        question="Which?",
+        state="done",
+        summary=summary,
+        num_done=8,
+        num_failed=0,
+        num_reused=0,
+        num_planned=8,
+        evidence=(evidence,),
+        changed_after=("2026-01-02T03:04:05+00:00",),
+        exam_opened=("2026-02-02T03:04:05+00:00",),
+        exam_trials=8,
+    )
+    text = write_markdown(report)
+    assert "Class by class: good, b" in text
+    assert "<b>" not in text
+    assert "This study was changed after its exam" in text
+    document = build_document(report)
+    assert document["evidence"][0]["rival"] == "fair"
+    assert document["exam"]["changed_after"] == ["2026-01-02T03:04:05+00:00"]
