@@ -199,9 +199,8 @@ def _decide_numeric(plan: Plan, identity: str, datasets: Datasets, ledger: Ledge
 
 def _place(known: Sequence[Known]) -> list[Placement]:
     return [
-        Placement(each.trial_id, planned.block, planned.arm, planned.replicate, planned.fold)
+        Placement(each.trial_id, each.planned.block, each.planned.arm, each.planned.replicate, each.planned.fold)
         for each in known
-        for planned in [each.planned]
     ]
 
 
