@@ -1,14 +1,19 @@
-"""What holds for every test: one thread, no network, nothing of the user's own folders."""
+"""What holds for every test: one thread, no network, nothing of the user's own folders. And a workspace to use."""
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from bakeoff.ledger.store import Ledger
+    from bakeoff.training.folders import Folders
 
 # Before torch or a BLAS starts: the machine's cores belong to worker processes, and results to one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -40,3 +45,19 @@ def _leave_the_user_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyt
     monkeypatch.delenv("BAKEOFF_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    from bakeoff.training.folders import Folders
+
+    return Folders(tmp_path / "runs")
+
+
+@pytest.fixture
+def ledger(folders: Folders) -> Iterator[Ledger]:
+    from bakeoff.ledger.store import Ledger
+
+    ledger = Ledger(folders)
+    yield ledger
+    ledger.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,18 +62,6 @@ def make_plan() -> Callable[..., Plan]:
         return expand(Study(question="Which?", recipe=recipe, replicates=replicates, **values))
 
     return make
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    return Folders(tmp_path / "runs")
-
-
-@pytest.fixture
-def ledger(folders: Folders) -> Iterator[Ledger]:
-    ledger = Ledger(folders)
-    yield ledger
-    ledger.close()
 
 
 def epoch_done(member: Member, epoch: int = 1, *, replayed: bool = False) -> EpochDone:

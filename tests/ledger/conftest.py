@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.training.folders import Folders
 from bakeoff.training.task import EpochDone, ExamDone, TrialDone
 
 CONTENT = {"recipe": {"network": "lenet"}, "seed": 1}
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    return Folders(tmp_path / "runs")
-
-
-@pytest.fixture
-def ledger(folders: Folders) -> Iterator[Ledger]:
-    ledger = Ledger(folders)
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture
