@@ -199,3 +199,24 @@ def idx() -> Callable[[Bytes], bytes]:
 @pytest.fixture
 def archive() -> Callable[[dict[str, bytes]], bytes]:
     return make_archive
+
+
+@pytest.fixture
+def write_pictures(tmp_path: Path) -> Callable[..., Path]:
+    """Writes class folders of PNG files, each image different; returns the folder that holds them."""
+    from PIL import Image
+
+    def write(
+        classes: dict[str, int] | None = None, *, folder: str = "pets", size: tuple[int, int] = (6, 5), mode: str = "L"
+    ) -> Path:
+        root = tmp_path / folder
+        for number, (name, count) in enumerate((classes or {"cat": 5, "dog": 5}).items()):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            generator = np.random.default_rng(number)
+            for index in range(count):
+                shape = (size[1], size[0]) if mode == "L" else (size[1], size[0], 3)
+                pixels = generator.integers(0, 256, shape, dtype=np.uint8)
+                Image.fromarray(pixels).save(root / name / f"{index:03d}.png")
+        return root
+
+    return write

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from bakeoff.data import registry
-from bakeoff.data.manage import get, measure_pixels, show, verify
+from bakeoff.data.files import list_source
+from bakeoff.data.manage import find_source, get, measure_pixels, show, verify
 from bakeoff.data.registry import find_dataset
+from bakeoff.data.source import DataSource
 from bakeoff.errors import DataError
 
 
@@ -95,3 +97,52 @@ def test_pixels_are_measured_per_channel() -> None:
     flat = pixels.reshape(-1, 3) / 255
     np.testing.assert_allclose(mean, flat.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(sd, flat.std(axis=0), rtol=1e-12)
+
+
+def test_a_word_is_a_dataset_a_folder_or_a_manifest(write_pictures, tmp_path: Path, monkeypatch) -> None:
+    write_pictures()
+    write_pictures(folder="mnist")
+    (tmp_path / "all.csv").write_text("path,label\n")
+    monkeypatch.chdir(tmp_path)
+    assert find_source("mnist") == DataSource(name="mnist")
+    assert find_source("./mnist") == DataSource(folder="./mnist")
+    assert find_source("all.csv") == DataSource(manifest="all.csv")
+    monkeypatch.chdir("/")
+    assert find_source("pets", tmp_path) == DataSource(folder="pets")
+    with pytest.raises(DataError, match=r"Did you mean 'mnist'\?.*There is no folder or manifest of this name either"):
+        find_source("mnits")
+    with pytest.raises(DataError, match="Unknown dataset"):
+        find_source("a\0b")
+
+
+def test_show_a_folder(write_pictures) -> None:
+    root = write_pictures({"cat": 10, "dog": 5})
+    bad = list_source(DataSource(folder=str(root))).select("train")[2]
+    Path(bad.path).write_bytes(b"")
+    facts = show(str(root))
+    assert json.loads(json.dumps(facts))["train_images_per_class"] == {"cat": 7, "dog": 4}
+    assert (facts["name"], facts["num_train"], facts["num_test"], facts["num_own_validation"]) == ("pets", 11, 3, 0)
+    assert facts["notes"] == (f"1 of 12 files left out: {bad.shown} (empty)",)
+    assert facts["folder"] == str(root)
+    assert get(str(root)).folder == root
+
+
+def test_show_a_part_of_a_dataset() -> None:
+    facts = show(DataSource(name="digits", classes=("3", "8")))
+    assert list(facts["train_images_per_class"]) == ["3", "8"]
+    assert facts["num_test"] is None
+    assert show("digits")["num_test"] == 359
+
+
+def test_verify_a_folder_reads_every_file_and_stores_nothing(write_pictures, cache: Path) -> None:
+    root = write_pictures({"cat": 10, "dog": 5})
+    assert [(check.ok, check.detail) for check in verify(str(root))] == [
+        (True, "12 train images, 2 classes of 4 to 8"),
+        (True, "3 test images, 2 classes of 1 to 2"),
+    ]
+    for number in range(10):
+        (root / f"cat/00{number}.png").write_bytes(b"" if number else b"x")
+    checks = verify(str(root))
+    assert [check.ok for check in checks].count(False) == 12
+    assert {check.detail for check in checks if check.file.startswith("cat/") and "000" not in check.file} == {"empty"}
+    assert not cache.exists()

@@ -13,13 +13,19 @@ from bakeoff.errors import DataError
 DOWNLOADABLE = [record for record in DATASETS if record.name != "digits"]
 
 
-def test_registers_five_datasets_once() -> None:
-    assert [record.name for record in DATASETS] == ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+NUM_CLASSES = {"cifar100": 100, "emnist-balanced": 47, "emnist-bymerge": 47, "emnist-byclass": 62, "emnist-letters": 26}
+
+
+def test_registers_every_dataset_once() -> None:
+    names = [record.name for record in DATASETS]
+    emnist = ["balanced", "byclass", "bymerge", "letters", "digits", "mnist"]
+    assert names[:5] == ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+    assert names[5:] == [f"emnist-{part}" for part in emnist]
 
 
 @pytest.mark.parametrize("record", DATASETS, ids=lambda record: record.name)
 def test_every_class_has_its_own_name(record) -> None:
-    assert record.num_classes == (100 if record.name == "cifar100" else 10)
+    assert record.num_classes == NUM_CLASSES.get(record.name, 10)
     assert len(set(record.class_names)) == record.num_classes
 
 

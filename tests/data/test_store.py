@@ -14,7 +14,8 @@ from sklearn.datasets import load_digits
 import bakeoff.data
 from bakeoff.data import decode, digits, store
 from bakeoff.data.decode import Decoded
-from bakeoff.data.store import compute_fingerprint, open_test, open_training
+from bakeoff.data.source import DataSource
+from bakeoff.data.store import compute_fingerprint, describe, open_test, open_training
 from bakeoff.errors import DataError
 
 SOURCE = str(Path(bakeoff.data.__file__).parents[2])
@@ -221,3 +222,44 @@ def test_a_read_only_cache_that_holds_the_images_serves_them(small, write_mnist,
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     assert len(open_training("mnist", root).labels) == 20
+
+
+def test_a_part_of_the_classes_is_relabelled_in_the_order_given(small, write_mnist) -> None:
+    written = write_mnist()
+    source = DataSource(name="mnist", classes=("7", "2"))
+    for split, images in (("train", open_training(source, written.root)), ("test", open_test(source, written.root))):
+        labels = written.labels[split]
+        expected = written.pixels[split][(labels == 7) | (labels == 2)]
+        np.testing.assert_array_equal(images.pixels, expected)
+        np.testing.assert_array_equal(images.labels, np.tile([1, 0], len(expected) // 2))
+        assert images.class_names == ("7", "2")
+        assert isinstance(images.pixels, np.memmap)
+
+
+def test_a_subset_is_stratified_repeatable_and_of_training_images_only(small, write_mnist) -> None:
+    root = write_mnist().root
+    source = DataSource(name="mnist", subset=0.5)
+    images = open_training(source, root)
+    np.testing.assert_array_equal(np.bincount(images.labels), np.ones(10))
+    assert images.fingerprint == open_training(source, root).fingerprint
+    assert images.fingerprint != open_training("mnist", root).fingerprint
+    assert open_test(DataSource(name="digits", subset=0.1)).fingerprint == open_test("digits").fingerprint
+
+
+def test_a_subset_holds_the_same_images_of_a_class_whatever_else_is_taken() -> None:
+    whole = open_training(DataSource(name="digits", subset=0.1))
+    part = open_training(DataSource(name="digits", subset=0.1, classes=("8", "3")))
+    np.testing.assert_array_equal(part.pixels[part.labels == 0], whole.pixels[whole.labels == 8])
+    counts = np.bincount(open_training("digits").labels)
+    np.testing.assert_array_equal(np.bincount(whole.labels), np.rint(counts * 0.1))
+
+
+def test_described_by_the_registry(tmp_path: Path) -> None:
+    facts = describe(DataSource(name="mnist", classes=("7", "2"), subset=0.1), tmp_path)
+    assert (facts.shape_HWC, facts.num_classes, facts.class_names) == ((28, 28, 1), 2, ("7", "2"))
+    assert facts.num_train == 1200
+    assert describe("cifar100").num_train == 50_000
+    with pytest.raises(DataError, match=r"cifar10 has no class 'dogg'\. Did you mean 'dog'"):
+        describe(DataSource(name="cifar10", classes=("cat", "dogg")))
+    with pytest.raises(DataError, match="Did you mean 'mnist'"):
+        describe("mnits")

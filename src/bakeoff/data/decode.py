@@ -9,19 +9,29 @@ import numpy.typing as npt
 
 from bakeoff.data import cifar
 from bakeoff.data.digits import read_digits
-from bakeoff.data.idx import read_idx
+from bakeoff.data.idx import read_idx, read_zipped_idx
 from bakeoff.data.locate import Located
-from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, IdxLayout, Split
+from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, EmnistLayout, IdxLayout, Split
 from bakeoff.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """One split in memory: pixels uint8 [n, H, W, C], labels int64 [n], one name per class."""
+    """One split, decoded.
+
+    Attributes:
+        pixels: uint8 [n, H, W, C]; in memory, or a map of the file it was decoded to.
+        labels: int64 [n].
+        class_names: one name per label.
+        own_validation: int64, sorted; the images that the source itself keeps for validation; None: it keeps none.
+        notes: what people must know of these images.
+    """
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
+    own_validation: npt.NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def decode_split(record: DatasetRecord, split: Split, located: Located) -> Decoded:
@@ -36,6 +46,8 @@ def decode_split(record: DatasetRecord, split: Split, located: Located) -> Decod
             pixels, labels = read_digits(split)
         case IdxLayout():
             pixels, labels = _decode_idx(record, split, located)
+        case EmnistLayout() as layout:
+            pixels, labels = _decode_emnist(record, layout, split, located)
         case CifarLayout() as layout:
             pixels, labels, class_names = _decode_cifar(record, layout, split, located)
     _check_shape(record, split, pixels, labels)
@@ -51,6 +63,24 @@ def _decode_idx(
     images, labels = located.files
     pixels = read_idx(images, (num_images, height, width))
     return pixels[..., np.newaxis], read_idx(labels, (num_images,)).astype(np.int64)
+
+
+def _decode_emnist(
+    record: DatasetRecord, layout: EmnistLayout, split: Split, located: Located
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Read one split; EMNIST stores its images transposed, and letters are labelled from 1."""
+    num_images = record.num_images(split)
+    height, width, _ = record.image_shape_HWC
+    shapes: tuple[tuple[int, ...], ...] = ((num_images, width, height), (num_images,))
+    if len(located.files) == 1:
+        members = [f"{layout.inner_folder}/{name}.gz" for name in layout.name_files(split)]
+        images, labels = (
+            read_zipped_idx(located.files[0], member, shape) for member, shape in zip(members, shapes, strict=True)
+        )
+    else:
+        images, labels = (read_idx(path, shape) for path, shape in zip(located.files, shapes, strict=True))
+    pixels = np.ascontiguousarray(images.transpose(0, 2, 1))[..., np.newaxis]
+    return pixels, labels.astype(np.int64) - layout.first_label
 
 
 def _decode_cifar(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bakeoff.data.locate import DATA_VARIABLE, download_folder, find_home, find_pickled, find_split
-from bakeoff.data.registry import CifarLayout, DatasetRecord, PublishedFile
+from bakeoff.data.registry import CifarLayout, DatasetRecord, EmnistLayout, PublishedFile
 from bakeoff.errors import DataError
 
 TIMEOUT_SECONDS = 30.0
@@ -57,7 +57,7 @@ def obtain_dataset(record: DatasetRecord, data_dir: Path | None) -> tuple[Path, 
 
 def _is_there(record: DatasetRecord, file: PublishedFile, root: Path) -> bool:
     target = root / file.path
-    if isinstance(record.layout, CifarLayout):
+    if isinstance(record.layout, CifarLayout | EmnistLayout):
         is_whole = all(find_split(record, split, root) is not None for split in ("train", "test"))
         return is_whole or target.is_file()
     return target.is_file() or target.with_suffix("").is_file()

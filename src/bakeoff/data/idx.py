@@ -1,4 +1,4 @@
-"""Reads the IDX format of MNIST and Fashion-MNIST, raw or gzipped.
+"""Reads the IDX format of MNIST, Fashion-MNIST and EMNIST: raw, gzipped, or gzipped inside a zip archive.
 
 Format (http://yann.lecun.com/exdb/mnist): two zero bytes, a type code (8 is unsigned byte), the number of dimensions,
 every dimension as a big-endian 32-bit integer, then the values, last dimension fastest.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -36,18 +37,40 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            _check_header(stream, path, shape)
-            return _read_values(stream, path, shape)
+            _check_header(stream, str(path), shape)
+            return _read_values(stream, str(path), shape)
     except EOFError as error:
         raise DataError(f"{path} is truncated: the gzip stream ends early. {_REMEDY}") from error
     except (OSError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}. {_REMEDY}") from error
 
 
+def read_zipped_idx(archive: Path, member: str, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Read a gzipped IDX file from inside a zip archive; the other members are neither read nor extracted.
+
+    Args:
+        archive: the zip archive.
+        member: name inside it, folder included.
+        shape: as in `read_idx`.
+
+    Raises:
+        DataError: the archive is damaged, has no such member, or what `read_idx` refuses.
+    """
+    where = f"{archive}: member {member}"
+    try:
+        with zipfile.ZipFile(archive) as opened, opened.open(member) as packed, gzip.GzipFile(fileobj=packed) as stream:
+            _check_header(stream, where, shape)
+            return _read_values(stream, where, shape)
+    except KeyError as error:
+        raise DataError(f"{archive} has no member {member}. {_REMEDY}") from error
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{where} is truncated or damaged: {error}. {_REMEDY}") from error
+
+
 _REMEDY = "Replace it with the publisher's file, or remove it to download it again."
 
 
-def _check_header(stream: BinaryIO | gzip.GzipFile, path: Path, shape: tuple[int, ...]) -> None:
+def _check_header(stream: BinaryIO | gzip.GzipFile, path: str, shape: tuple[int, ...]) -> None:
     magic = stream.read(4)
     if len(magic) < 4:
         raise DataError(f"{path} is truncated: it ends within the IDX header. {_REMEDY}")
@@ -65,7 +88,7 @@ def _check_header(stream: BinaryIO | gzip.GzipFile, path: Path, shape: tuple[int
         raise DataError(f"{path} holds {_spell(found)} values where {_spell(shape)} are expected. {_REMEDY}")
 
 
-def _read_values(stream: BinaryIO | gzip.GzipFile, path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def _read_values(stream: BinaryIO | gzip.GzipFile, path: str, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     num_values = int(np.prod(shape))
     values = stream.read(num_values)
     if len(values) < num_values:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, IdxLayout, Split
+from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, EmnistLayout, IdxLayout, Split
 
 DATA_VARIABLE = "BAKEOFF_DATA"
 CACHE_VARIABLE = "BAKEOFF_CACHE"
@@ -20,7 +20,7 @@ class Located:
 
     Attributes:
         root: the data folder they were found below; None for embedded images.
-        files: images and labels (IDX), or the record files in order (CIFAR), or one archive.
+        files: images and labels (IDX), or the record files in order (CIFAR), or one archive (CIFAR, EMNIST).
         names_file: a text file of class names beside them, where there is one.
     """
 
@@ -77,20 +77,33 @@ def find_split(record: DatasetRecord, split: Split, root: Path) -> Located | Non
         case EmbeddedLayout():
             return Located(root=None, files=())
         case IdxLayout() as layout:
-            return _find_idx(layout, split, root)
+            names = layout.train if split == "train" else layout.test
+            return _find_idx(root, layout.folder, names)
+        case EmnistLayout() as layout:
+            return _find_emnist(layout, split, root)
         case CifarLayout() as layout:
             return _find_cifar(layout, split, root)
 
 
-def _find_idx(layout: IdxLayout, split: Split, root: Path) -> Located | None:
+def _find_idx(root: Path, folder: str, names: tuple[str, str]) -> Located | None:
+    """Find images and labels, raw or gzipped, in one folder."""
     files = []
-    for name in layout.train if split == "train" else layout.test:
-        candidates = (root / layout.folder / name, root / layout.folder / f"{name}.gz")
+    for name in names:
+        candidates = (root / folder / name, root / folder / f"{name}.gz")
         found = next((path for path in candidates if path.is_file()), None)
         if found is None:
             return None
         files.append(found)
     return Located(root=root, files=tuple(files))
+
+
+def _find_emnist(layout: EmnistLayout, split: Split, root: Path) -> Located | None:
+    for folder in layout.folders:
+        located = _find_idx(root, folder, layout.name_files(split))
+        if located is not None:
+            return located
+    archive = next((root / path for path in layout.archives if (root / path).is_file()), None)
+    return None if archive is None else Located(root=root, files=(archive,))
 
 
 def _find_cifar(layout: CifarLayout, split: Split, root: Path) -> Located | None:

@@ -1,7 +1,8 @@
-"""What `bakeoff data get|verify|show NAME` does."""
+"""What `bakeoff data get|verify|show` does, with a dataset's name, a folder or a manifest."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bakeoff.data import registry
+from bakeoff.data.check_files import SPLITS, FileCheck, verify_files
 from bakeoff.data.decode import decode_split
 from bakeoff.data.download import check_checksum, obtain_dataset
+from bakeoff.data.files import list_source, locate_path
 from bakeoff.data.locate import Located, find_home, find_split, search_folders
 from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, PublishedFile, Split, find_dataset
+from bakeoff.data.source import DataSource, show_text
 from bakeoff.data.store import open_training
 from bakeoff.errors import DataError
-
-SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,38 +39,47 @@ class Obtained:
     downloaded: tuple[Path, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileCheck:
-    """What was found out about one file, or about the files of one split.
+def find_source(given: DataSource | str, data_dir: Path | None = None) -> DataSource:
+    """Return the source that a command line's word means: a registered dataset, else a folder, else a manifest.
 
-    Attributes:
-        file: path, or the dataset's name for embedded images.
-        check: `checksum` (against the published one) or `content` (structure, counts, label range).
-        ok: whether it passed.
-        detail: the checksum, the counts, or what is wrong and the remedy.
+    Raises:
+        DataError: it is none of them.
     """
+    if isinstance(given, DataSource):
+        return given
+    if any(record.name == given for record in registry.DATASETS):
+        return DataSource(name=given)
+    places = [Path(given).expanduser(), *(root / given for root in search_folders(data_dir))]
+    with contextlib.suppress(OSError, ValueError):
+        for place in places:
+            if place.is_dir():
+                return DataSource(folder=given)
+            if place.is_file():
+                return DataSource(manifest=given)
+    try:
+        return DataSource(name=find_dataset(given).name)
+    except DataError as error:
+        raise DataError(f"{error} There is no folder or manifest of this name either.") from error
 
-    file: str
-    check: str
-    ok: bool
-    detail: str
 
-
-def get(name: str, data_dir: Path | None = None) -> Obtained:
-    """Find a dataset, or download what is missing of it.
+def get(source: DataSource | str, data_dir: Path | None = None) -> Obtained:
+    """Find a dataset, or download what is missing of it. Folders and manifests are found, never downloaded.
 
     Args:
-        name: a registered dataset's name.
+        source: a registered dataset's name, a folder or a manifest.
         data_dir: searched first, and where downloads go; None means the cache.
 
     Raises:
         DataError: unknown name, or not found and not to be downloaded.
     """
-    record = find_dataset(name)
+    source = find_source(source, data_dir)
+    if source.name is None:
+        return Obtained(name=source.label, folder=locate_path(source, data_dir), files=(), downloaded=())
+    record = find_dataset(source.name)
     if isinstance(record.layout, EmbeddedLayout):
-        return Obtained(name=name, folder=None, files=(), downloaded=())
+        return Obtained(name=record.name, folder=None, files=(), downloaded=())
     root, downloaded = obtain_dataset(record, data_dir)
-    return Obtained(name=name, folder=root, files=_list_files(record, root), downloaded=downloaded)
+    return Obtained(name=record.name, folder=root, files=_list_files(record, root), downloaded=downloaded)
 
 
 def _list_files(record: DatasetRecord, root: Path) -> tuple[Path, ...]:
@@ -75,21 +87,24 @@ def _list_files(record: DatasetRecord, root: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for located in found if located is not None for path in located.sources))
 
 
-def verify(name: str, data_dir: Path | None = None) -> list[FileCheck]:
+def verify(source: DataSource | str, data_dir: Path | None = None) -> list[FileCheck]:
     """Check every file of a dataset; downloads and stores nothing.
 
     Archives and `.gz` files as published are checked against the published checksum. Extracted files have none, so
     their structure, counts and label range are checked, one result per split. Both splits are read here, for their
-    integrity only: nothing of the test split reaches the store.
+    integrity only: nothing of the test split reaches the store. Of a folder or manifest every image is decoded.
 
     Raises:
         DataError: unknown name, or the dataset is nowhere.
     """
-    record = find_dataset(name)
+    source = find_source(source, data_dir)
+    if source.name is None:
+        return verify_files(source, data_dir)
+    record = find_dataset(source.name)
     root = find_home(record, data_dir)
     if root is None:
         folders = ", ".join(str(folder) for folder in search_folders(data_dir))
-        raise DataError(f"{name} is in none of {folders}. Get it with: bakeoff data get {name}")
+        raise DataError(f"{record.name} is in none of {folders}. Get it with: bakeoff data get {record.name}")
     published = {root / file.path: file for file in record.files}
     checks = [_check_published(path, published[path]) for path in _list_files(record, root) if path in published]
     return checks + [_check_split(record, split, root) for split in SPLITS]
@@ -146,17 +161,19 @@ class Facts:
     """What `show` tells of a dataset. Counts, mean and sd are of the training split; the test split stays shut.
 
     Attributes:
-        name: the dataset.
+        name: the dataset, the folder or the manifest.
         summary: one line.
-        source: a citation.
+        source: a citation; a folder's or manifest's path.
         folder: where it was found; None for embedded images.
         image_shape_HWC: height, width, channels.
-        num_train: images in the training split.
-        num_test: images in the test split, as published.
+        num_train: images in the training split, after classes and subset.
+        num_own_validation: those of them that the source itself keeps for validation.
+        num_test: images in the test split, as published or listed; None where that takes opening them.
         train_images_per_class: by class name.
         pixel_mean: per channel, pixels scaled to [0, 1].
         pixel_sd: the same, population sd.
         fingerprint: SHA-256 (hex) of the decoded training split.
+        notes: files left out and why, sizes changed.
     """
 
     name: str
@@ -165,38 +182,58 @@ class Facts:
     folder: str | None
     image_shape_HWC: tuple[int, int, int]
     num_train: int
-    num_test: int
+    num_own_validation: int
+    num_test: int | None
     train_images_per_class: dict[str, int]
     pixel_mean: tuple[float, ...]
     pixel_sd: tuple[float, ...]
     fingerprint: str
+    notes: tuple[str, ...]
 
 
-def show(name: str, data_dir: Path | None = None) -> dict[str, object]:
+def show(source: DataSource | str, data_dir: Path | None = None) -> dict[str, object]:
     """Return the facts of a dataset (see `Facts`) as a dictionary that JSON can hold. Downloads it when it is nowhere.
+
+    Args:
+        source: a registered dataset's name, a folder or a manifest.
+        data_dir: a folder to search first.
 
     Raises:
         DataError: as in `open_training`.
     """
-    record = find_dataset(name)
-    images = open_training(name, data_dir)
-    home = None if isinstance(record.layout, EmbeddedLayout) else find_home(record, data_dir)
-    counts = np.bincount(images.labels, minlength=record.num_classes)
+    source = find_source(source, data_dir)
+    images = open_training(source, data_dir)
+    counts = np.bincount(images.labels, minlength=len(images.class_names))
     mean, sd = measure_pixels(images.pixels)
+    summary, origin, folder, num_test = _describe_origin(source, data_dir)
     facts = Facts(
-        name=name,
-        summary=record.summary,
-        source=record.source,
-        folder=None if home is None else str(home),
-        image_shape_HWC=record.image_shape_HWC,
-        num_train=record.num_train,
-        num_test=record.num_test,
+        name=source.label,
+        summary=summary,
+        source=origin,
+        folder=folder,
+        image_shape_HWC=images.shape_HWC,
+        num_train=len(images.labels),
+        num_own_validation=0 if images.own_validation is None else len(images.own_validation),
+        num_test=num_test,
         train_images_per_class=dict(zip(images.class_names, counts.tolist(), strict=True)),
         pixel_mean=mean,
         pixel_sd=sd,
         fingerprint=images.fingerprint,
+        notes=images.notes,
     )
     return asdict(facts)
+
+
+def _describe_origin(source: DataSource, data_dir: Path | None) -> tuple[str, str, str | None, int | None]:
+    """Return summary, citation or path, folder, and the number of test images."""
+    if source.name is None:
+        path = show_text(locate_path(source, data_dir))
+        kind = "folder" if source.folder is not None else "manifest"
+        return f"an image {kind} of your own", path, path, len(list_source(source, data_dir).select("test"))
+    record = find_dataset(source.name)
+    home = None if isinstance(record.layout, EmbeddedLayout) else find_home(record, data_dir)
+    num_test = record.num_test if source.classes is None else None
+    return record.summary, record.source, None if home is None else str(home), num_test
 
 
 def measure_pixels(pixels: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 DIGITS: tuple[str, ...] = tuple("0123456789")
 
+LETTERS: tuple[str, ...] = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+# EMNIST's own mapping files. Merged: small letters that look like their capitals count as these.
+EMNIST_BYCLASS: tuple[str, ...] = (*DIGITS, *LETTERS, *(letter.lower() for letter in LETTERS))
+EMNIST_MERGED: tuple[str, ...] = (*DIGITS, *LETTERS, *"abdefghnqrt")
+
 FASHION: tuple[str, ...] = (
     "T-shirt/top",
     "Trouser",

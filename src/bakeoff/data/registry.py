@@ -73,7 +73,31 @@ class CifarLayout:
     pickled_folder: str
 
 
-Layout = EmbeddedLayout | IdxLayout | CifarLayout
+@dataclass(frozen=True, kw_only=True)
+class EmnistLayout:
+    """Four transposed IDX files of one archive that holds all of EMNIST: extracted, or still inside.
+
+    Attributes:
+        part: which EMNIST; in the file names.
+        first_label: the label of the first class.
+        folders: where extracted files, raw or with `.gz`, may lie below a data folder.
+        archives: where the archive may lie, the downloaded one first.
+        inner_folder: the folder inside the archive.
+    """
+
+    part: str
+    first_label: int = 0
+    folders: tuple[str, ...] = ("EMNIST/raw", "EMNIST/raw/gzip", "EMNIST/gzip", "EMNIST", "gzip")
+    archives: tuple[str, ...] = ("EMNIST/raw/gzip.zip", "EMNIST/gzip.zip", "gzip.zip")
+    inner_folder: str = "gzip"
+
+    def name_files(self, split: Split) -> tuple[str, str]:
+        """Return the names of a split's images and labels, without `.gz`."""
+        stem = f"emnist-{self.part}-{split}"
+        return f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"
+
+
+Layout = EmbeddedLayout | IdxLayout | CifarLayout | EmnistLayout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +146,30 @@ def _list_idx_files(folder: str, base_url: str, published: dict[str, tuple[str, 
 def _list_cifar_archive(archive: str, md5: str, num_bytes: int) -> tuple[PublishedFile, ...]:
     url = f"https://www.cs.toronto.edu/~kriz/{archive}"
     return (PublishedFile(path=archive, url=url, checksum=f"md5:{md5}", num_bytes=num_bytes),)
+
+
+_EMNIST_ARCHIVE = PublishedFile(
+    path="EMNIST/raw/gzip.zip",
+    url="https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
+    checksum="md5:58c8d27c78d21e728a6bc7b3cc06412e",
+    num_bytes=561_753_746,
+)
+
+
+def _make_emnist(
+    part: str, summary: str, class_names: tuple[str, ...], num_train: int, num_test: int, first_label: int = 0
+) -> DatasetRecord:
+    return DatasetRecord(
+        name=f"emnist-{part}",
+        summary=summary,
+        source="Cohen, Afshar, Tapson and van Schaik 2017, EMNIST: an extension of MNIST to handwritten letters",
+        image_shape_HWC=(28, 28, 1),
+        class_names=class_names,
+        num_train=num_train,
+        num_test=num_test,
+        layout=EmnistLayout(part=part, first_label=first_label),
+        files=(_EMNIST_ARCHIVE,),
+    )
 
 
 DATASETS: tuple[DatasetRecord, ...] = (
@@ -212,6 +260,49 @@ DATASETS: tuple[DatasetRecord, ...] = (
             pickled_folder="cifar-100-python",
         ),
         files=_list_cifar_archive("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", 168_513_733),
+    ),
+    _make_emnist(
+        "balanced",
+        "131,600 grey 28x28 handwritten digits and letters in 47 classes of equal size",
+        names.EMNIST_MERGED,
+        112_800,
+        18_800,
+    ),
+    _make_emnist(
+        "byclass",
+        "814,255 grey 28x28 handwritten digits, capitals and small letters in 62 classes",
+        names.EMNIST_BYCLASS,
+        697_932,
+        116_323,
+    ),
+    _make_emnist(
+        "bymerge",
+        "814,255 grey 28x28 handwritten digits and letters in 47 classes, look-alikes merged",
+        names.EMNIST_MERGED,
+        697_932,
+        116_323,
+    ),
+    _make_emnist(
+        "letters",
+        "145,600 grey 28x28 handwritten letters in 26 classes, capital and small as one",
+        names.LETTERS,
+        124_800,
+        20_800,
+        first_label=1,
+    ),
+    _make_emnist(
+        "digits",
+        "280,000 grey 28x28 handwritten digits in classes of equal size",
+        names.DIGITS,
+        240_000,
+        40_000,
+    ),
+    _make_emnist(
+        "mnist",
+        "70,000 grey 28x28 handwritten digits, made as MNIST was and processed as EMNIST",
+        names.DIGITS,
+        60_000,
+        10_000,
     ),
 )
 

@@ -1,0 +1,161 @@
+"""Decoded images, shared: written once, whole or not at all, and memory-mapped by all who use them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bakeoff.data.decode import Decoded
+from bakeoff.data.locate import CACHE_VARIABLE
+from bakeoff.errors import DataError
+
+PIXELS_FILE = "pixels.npy"
+_LABELS_FILE = "labels.npy"
+_VALIDATION_FILE = "own_validation.npy"
+_META_FILE = "meta.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """One split, ready to be gathered from.
+
+    Attributes:
+        pixels: uint8 [n, H, W, C], 0..255; a read-only memory map shared by all processes.
+        labels: int64 [n], 0..num_classes - 1; read-only.
+        class_names: one name per label.
+        fingerprint: SHA-256 (hex) over pixels, labels and class names, and over `own_validation` where there is one.
+        own_validation: int64, sorted: which of the images the source itself keeps for validation (a `val` folder, a
+            manifest's split column); None where it keeps none. They are among `pixels` and `labels`.
+        notes: what people must know of these images: files left out and why, sizes changed.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+    fingerprint: str
+    own_validation: npt.NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape_HWC(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
+        _, height, width, channels = self.pixels.shape
+        return (height, width, channels)
+
+
+def load_images(folder: Path) -> Images | None:
+    """Map what is stored in `folder`; None when nothing whole is there."""
+    try:
+        meta = json.loads((folder / _META_FILE).read_text(encoding="utf-8"))
+        pixels = np.load(folder / PIXELS_FILE, mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / _LABELS_FILE, allow_pickle=False)
+        own = np.load(folder / _VALIDATION_FILE, allow_pickle=False) if meta.get("has_own_validation") else None
+        if list(pixels.shape) != meta["shape"] or labels.shape != pixels.shape[:1]:
+            return None
+        for array in (labels, own):
+            if array is not None:
+                array.flags.writeable = False
+        return Images(
+            pixels=pixels,
+            labels=labels,
+            class_names=tuple(meta["class_names"]),
+            fingerprint=meta["fingerprint"],
+            own_validation=own,
+            notes=tuple(meta.get("notes", ())),
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+
+
+def store_once(folder: Path, label: str, decode: Callable[[Path], Decoded]) -> Images:
+    """Decode into `folder` unless another process does so first.
+
+    Args:
+        folder: where the images belong.
+        label: what they are, for messages.
+        decode: called with an empty folder, into which it may write `PIXELS_FILE` itself.
+
+    Raises:
+        DataError: the cache cannot be written or read back, or whatever `decode` raises.
+    """
+    from filelock import FileLock
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(folder.name + ".lock")):
+            images = load_images(folder)
+            if images is not None:
+                return images
+            _remove_leftovers(folder)
+            _write(folder, decode)
+    except OSError as error:
+        raise DataError(
+            f"The decoded images of {label} cannot be written to {folder.parent}: {error}. "
+            f"Set {CACHE_VARIABLE} to a folder you can write."
+        ) from error
+    images = load_images(folder)
+    if images is None:
+        raise DataError(f"The decoded images in {folder} cannot be read back. Remove that folder and run again.")
+    return images
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process left, or a damaged earlier decoding of the same files. The lock must be held."""
+    for path in (folder, *folder.parent.glob(f"{folder.name}.part-*")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(folder: Path, decode: Callable[[Path], Decoded]) -> None:
+    """Write one split under a temporary name, then rename it, so that `folder` is whole or absent."""
+    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+    try:
+        decoded = decode(temporary)
+        if not (temporary / PIXELS_FILE).exists():
+            _save_array(temporary / PIXELS_FILE, decoded.pixels)
+        _save_array(temporary / _LABELS_FILE, decoded.labels)
+        if decoded.own_validation is not None:
+            _save_array(temporary / _VALIDATION_FILE, decoded.own_validation)
+        meta = {
+            "shape": decoded.pixels.shape,
+            "class_names": decoded.class_names,
+            "fingerprint": compute_fingerprint(decoded),
+            "has_own_validation": decoded.own_validation is not None,
+            "notes": decoded.notes,
+        }
+        (temporary / _META_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        # mkdtemp makes a private folder; a cache may be shared by a group.
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _save_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def compute_fingerprint(decoded: Decoded) -> str:
+    """Return the SHA-256 (hex) over shape, class names, pixels and labels (as little-endian int64).
+
+    Where the source keeps images for validation, their numbers are part of it; elsewhere it is as if there were none.
+    """
+    digest = hashlib.sha256()
+    digest.update(json.dumps([decoded.pixels.shape, decoded.class_names]).encode())
+    digest.update(np.ascontiguousarray(decoded.pixels).data)
+    digest.update(np.ascontiguousarray(decoded.labels, dtype="<i8").data)
+    if decoded.own_validation is not None:
+        digest.update(b"own validation")
+        digest.update(np.ascontiguousarray(decoded.own_validation, dtype="<i8").data)
+    return digest.hexdigest()

@@ -1,0 +1,149 @@
+"""Image folders and manifests: found, listed, and decoded once into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from bakeoff.data.cache import Images, load_images, store_once
+from bakeoff.data.decode import Decoded
+from bakeoff.data.folders import list_folder
+from bakeoff.data.listing import (
+    SUBSET_SEED,
+    TEST_SEED,
+    ImageFile,
+    Listing,
+    Rejected,
+    set_test_aside,
+    take_classes,
+    take_subset,
+)
+from bakeoff.data.locate import cache_folder, search_folders
+from bakeoff.data.manifest import list_manifest
+from bakeoff.data.registry import Split
+from bakeoff.data.source import Colour, DataSource, SourceFacts, show_text
+from bakeoff.errors import DataError
+
+# Part of every key: raise it when decoding changes, so that older decoded images are not taken for new ones.
+DECODER_VERSION = 1
+
+
+def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
+    """Find a source's folder or manifest: absolute, below the current folder, or below a data folder.
+
+    Raises:
+        DataError: nowhere, or a folder where a manifest is asked for and the other way round.
+    """
+    kind = "folder" if source.folder is not None else "manifest"
+    given = Path(source.path or "").expanduser()
+    places = (
+        [given] if given.is_absolute() else [Path.cwd() / given, *(root / given for root in search_folders(data_dir))]
+    )
+    try:
+        found = next((place for place in places if place.exists()), None)
+    except (OSError, ValueError) as error:
+        raise DataError(f"The {kind} {show_text(given)} cannot be looked for: {show_text(error)}.") from error
+    if found is None:
+        where = ", ".join(show_text(place) for place in places)
+        raise DataError(f"There is no {kind} {show_text(given)}. Looked for: {where}.")
+    if found.is_dir() != (kind == "folder"):
+        other = "manifest" if kind == "folder" else "folder"
+        raise DataError(f"{show_text(found)} is no {kind}; give it as {other} instead.")
+    return found
+
+
+def list_source(source: DataSource, data_dir: Path | None = None) -> Listing:
+    """List a folder's or manifest's images, with test split, classes and subset as the source says. Opens none.
+
+    Raises:
+        DataError: not found, or its files cannot be a classification task; says why.
+    """
+    path = locate_path(source, data_dir)
+    listing = list_folder(path, source.classes) if source.folder is not None else list_manifest(path, source.classes)
+    # Before classes and subset: what is held back for the exam must not depend on them.
+    listing = set_test_aside(listing, source.test)
+    return take_subset(take_classes(listing, source.classes), source.subset)
+
+
+def open_files(source: DataSource, split: Split, data_dir: Path | None) -> Images:
+    """Open one split of a folder or manifest; see `open_training` and `open_test`."""
+    listing = list_source(source, data_dir)
+    if split == "train":
+        return _open_listed(source, listing, "train", None)
+    return _open_listed(source, listing, "test", _open_listed(source, listing, "train", None).shape_HWC)
+
+
+def describe_files(source: DataSource, data_dir: Path | None) -> SourceFacts | None:
+    """Return the facts of a folder's or manifest's training split where it is decoded already, else None."""
+    try:
+        listing = list_source(source, data_dir)
+        images = load_images(_name_folder(source, listing, "train", None))
+    except DataError:
+        return None
+    if images is None:
+        return None
+    return SourceFacts(
+        shape_HWC=images.shape_HWC,
+        num_classes=len(images.class_names),
+        class_names=images.class_names,
+        num_train=len(images.labels),
+    )
+
+
+def _open_listed(source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None) -> Images:
+    """Open one split; `shape_HWC` is what test images are brought to."""
+    folder = _name_folder(source, listing, split, shape_HWC)
+    images = load_images(folder)
+    if images is not None:
+        return images
+    return store_once(folder, source.label, lambda target: _decode(source, listing, split, shape_HWC, target))
+
+
+def _decode(
+    source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None, target: Path
+) -> Decoded:
+    # Imported late: Pillow is not needed to plan or to report.
+    from bakeoff.data.collect import Wanted, collect_images
+
+    files, rejected = select_split(listing, split)
+    colour: Colour | None = source.colour
+    if shape_HWC is not None:
+        colour = "grey" if shape_HWC[2] == 1 else "rgb"
+    wanted = Wanted(
+        where=listing.root,
+        class_names=listing.class_names,
+        size_HW=source.size_HW,
+        colour=colour,
+        fit_HW=None if shape_HWC is None else shape_HWC[:2],
+        is_test=split == "test",
+    )
+    decoded = collect_images(files, rejected, wanted, target)
+    notes = (*listing.notes, *decoded.notes) if split == "train" else decoded.notes
+    return replace(decoded, notes=notes)
+
+
+def select_split(listing: Listing, split: Split) -> tuple[tuple[ImageFile, ...], tuple[Rejected, ...]]:
+    """Return the files of one split, own validation images with the training ones, and those known to be missing."""
+    files = listing.select("test") if split == "test" else listing.select("train", "validation")
+    rejected = tuple(item for item in listing.rejected if (item.part == "test") == (split == "test"))
+    return files, rejected
+
+
+def _name_folder(source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None) -> Path:
+    """Return where one split is stored: a name for people and a hash of all that decoding depends on."""
+    from bakeoff.data.pictures import describe_decoder
+
+    files, rejected = select_split(listing, split)
+    facts = [
+        [DECODER_VERSION, describe_decoder(), split, TEST_SEED, SUBSET_SEED],
+        [str(Path(listing.root).resolve()), listing.class_names, listing.notes],
+        [source.size_HW, source.colour, shape_HWC],
+        [(file.shown, file.class_name, file.part, file.num_bytes, file.modified_ns) for file in files],
+        [(item.shown, item.reason) for item in rejected],
+    ]
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "_", source.label).strip(".")[:40] or "images"
+    return cache_folder() / "decoded" / f"{slug}-{split}-{key}"

@@ -1,0 +1,261 @@
+"""The files of an image folder or manifest, as listed: looked at from outside, none of them opened."""
+
+from __future__ import annotations
+
+import unicodedata
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bakeoff.data.source import show_text
+from bakeoff.errors import DataError, nearest
+
+Part: TypeAlias = Literal["train", "validation", "test"]
+
+PARTS: dict[str, Part] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""What folders and manifests call the parts, in small letters."""
+
+MAX_SHOWN = 10
+"""How many paths a note names before "and N more"."""
+
+TEST_SEED = 1_000_101
+SUBSET_SEED = 1_000_102
+"""Drawn alike in every study, so that studies share the test split and a quick look is repeatable."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One image as listed.
+
+    Attributes:
+        path: where it is opened.
+        shown: its path below the folder or as in the manifest, for people and for the order.
+        class_name: its class.
+        part: where it belongs.
+        num_bytes: its size.
+        modified_ns: when it was last changed, nanoseconds since the epoch.
+    """
+
+    path: str
+    shown: str
+    class_name: str
+    part: Part
+    num_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One file that is left out: its path for people, and why."""
+
+    shown: str
+    reason: str
+    part: Part = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """All files of a folder or manifest.
+
+    Attributes:
+        root: the folder, or the manifest.
+        files: sorted by part, class and path.
+        class_names: those of the training part, sorted.
+        has_test: whether the source brings a test split of its own.
+        rejected: what is known to be missing before anything is opened.
+        notes: what else people must know.
+    """
+
+    root: str
+    files: tuple[ImageFile, ...]
+    class_names: tuple[str, ...]
+    has_test: bool
+    rejected: tuple[Rejected, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def select(self, *parts: Part) -> tuple[ImageFile, ...]:
+        """Return the files of some parts, in order."""
+        return tuple(file for file in self.files if file.part in parts)
+
+
+def clean_class_name(text: str) -> str:
+    """Return a class name as all of bakeoff knows it: composed Unicode, no outer blanks, control characters escaped."""
+    return show_text(unicodedata.normalize("NFC", text).strip())
+
+
+def make_listing(
+    root: str,
+    files: Sequence[ImageFile],
+    rejected: Sequence[Rejected],
+    notes: Sequence[str],
+    *,
+    chosen: tuple[str, ...] | None,
+) -> Listing:
+    """Sort and check what was found.
+
+    Args:
+        root: the folder or manifest, for messages.
+        files: all images, in any order.
+        rejected: files that are listed but cannot be opened.
+        notes: what else people must know.
+        chosen: the classes a study takes; names that differ in case only are in order where it has both.
+
+    Raises:
+        DataError: no images, fewer than two classes, two classes of one name, or a class without training images.
+    """
+    where = show_text(root)
+    if not any(file.part == "train" for file in files):
+        if rejected:
+            raise DataError(f"{where}: none of its {len(rejected):,} files can be opened: {spell_rejected(rejected)}.")
+        raise DataError(f"{where} has no training images.")
+    class_names = tuple(sorted({file.class_name for file in files if file.part == "train"}))
+    _check_classes(where, class_names, files, chosen)
+    order: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
+    ordered = sorted(files, key=lambda file: (order[file.part], file.class_name, file.shown))
+    return Listing(
+        root=root,
+        files=tuple(ordered),
+        class_names=class_names,
+        has_test=any(file.part == "test" for file in files),
+        rejected=tuple(rejected),
+        notes=tuple(notes),
+    )
+
+
+def _check_classes(
+    where: str, class_names: tuple[str, ...], files: Sequence[ImageFile], chosen: tuple[str, ...] | None
+) -> None:
+    if len(class_names) < 2:
+        raise DataError(f"{where} has one class only, '{class_names[0]}'; two or more are needed.")
+    known = set(class_names)
+    for file in files:
+        if file.class_name not in known:
+            raise DataError(
+                f"{where}: the {file.part} part has the class '{file.class_name}' ({show_text(file.shown)}), which has "
+                f"no training images.{nearest(file.class_name, class_names)}"
+            )
+    by_folded: dict[str, str] = {}
+    for name in class_names:
+        other = by_folded.setdefault(name.casefold(), name)
+        if other != name and not (chosen and name in chosen and other in chosen):
+            raise DataError(
+                f"{where}: the classes '{other}' and '{name}' differ in upper and lower case only. Make them one, or, "
+                f"where both are meant, name them in classes."
+            )
+
+
+def spell_rejected(rejected: Sequence[Rejected]) -> str:
+    """Name the first ten with their reasons and count the rest."""
+    named = [f"{show_text(item.shown)} ({show_text(item.reason)})" for item in rejected[:MAX_SHOWN]]
+    more = len(rejected) - len(named)
+    return ", ".join(named) + (f" and {more:,} more" if more else "")
+
+
+def spell_paths(paths: Sequence[str]) -> str:
+    """Name the first ten and count the rest."""
+    named = [show_text(path) for path in paths[:MAX_SHOWN]]
+    more = len(paths) - len(named)
+    return ", ".join(named) + (f" and {more:,} more" if more else "")
+
+
+def set_test_aside(listing: Listing, share: float) -> Listing:
+    """Draw a test split where the source has none: by class and path alone, before any other choice is made.
+
+    What is drawn of a class depends on the paths of that class only, so taking some classes moves no image from the
+    test split into training.
+
+    Raises:
+        DataError: a class has a single image.
+    """
+    if listing.has_test:
+        return listing
+    training = listing.select("train")
+    for name, count in Counter(file.class_name for file in training).items():
+        if count < 2:
+            raise DataError(
+                f"{show_text(listing.root)}: class '{name}' has one image only; one must train and one must test. "
+                f"Add images, or leave the class out with classes."
+            )
+    is_test = draw_share([file.class_name for file in training], share, TEST_SEED, keep_one=True)
+    drawn = iter(is_test)
+    files = [replace(file, part="test") if file.part == "train" and next(drawn) else file for file in listing.files]
+    files.sort(key=lambda file: file.part == "test")
+    return replace(listing, files=tuple(files))
+
+
+def draw_share(class_names: Sequence[str], share: float, seed: int, *, keep_one: bool = False) -> npt.NDArray[np.bool_]:
+    """Draw a share of every class: rounded, one at least. A larger share of the same images holds the smaller one.
+
+    Args:
+        class_names: the class of every image.
+        share: between 0 and 1.
+        seed: the same seed draws the same images.
+        keep_one: leave one image of every class undrawn.
+
+    Returns:
+        Whether each image is drawn, shape [n].
+    """
+    names = np.asarray(class_names, dtype=object)
+    drawn = np.zeros(len(names), dtype=np.bool_)
+    members: dict[str, list[int]] = {}
+    for number, name in enumerate(class_names):
+        members.setdefault(name, []).append(number)
+    for name, numbers in members.items():
+        generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        count = min(max(1, round(len(numbers) * share)), len(numbers) - (1 if keep_one else 0))
+        drawn[generator.permutation(numbers)[:count]] = True
+    return drawn
+
+
+def take_classes(listing: Listing, chosen: tuple[str, ...] | None) -> Listing:
+    """Take some classes, in their order; None: all.
+
+    Raises:
+        DataError: a class is unknown; names the nearest.
+    """
+    if chosen is None:
+        return listing
+    check_chosen(show_text(listing.root), chosen, listing.class_names)
+    wanted = set(chosen)
+    files = tuple(file for file in listing.files if file.class_name in wanted)
+    return replace(listing, files=files, class_names=chosen)
+
+
+def check_chosen(where: str, chosen: Sequence[str], class_names: Sequence[str]) -> None:
+    """Check that every chosen class is there.
+
+    Raises:
+        DataError: names the first that is not, the nearest, and up to fifty that are.
+    """
+    for name in chosen:
+        if name not in class_names:
+            known = ", ".join(class_names[:50]) + (", ..." if len(class_names) > 50 else "")
+            raise DataError(
+                f"{where} has no class '{show_text(name)}'.{nearest(name, class_names)} Its classes: {known}."
+            )
+
+
+def take_subset(listing: Listing, share: float | None) -> Listing:
+    """Take a share of the training images, own validation images included, of each class alike; None: all."""
+    if share is None:
+        return listing
+    kept: list[ImageFile] = []
+    parts: tuple[Part, ...] = ("train", "validation")
+    for part in parts:
+        files = listing.select(part)
+        drawn = draw_share([file.class_name for file in files], share, SUBSET_SEED)
+        kept += [file for file, is_drawn in zip(files, drawn, strict=True) if is_drawn]
+    return replace(listing, files=(*kept, *listing.select("test")))

@@ -1,0 +1,207 @@
+"""Lists manifests: CSV or Parquet tables with the columns path, label and, where wanted, split. Opens no image."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff.data.listing import (
+    MAX_SHOWN,
+    PARTS,
+    ImageFile,
+    Listing,
+    Part,
+    Rejected,
+    clean_class_name,
+    make_listing,
+    spell_rejected,
+)
+from bakeoff.data.source import show_text
+from bakeoff.errors import DataError, nearest
+
+COLUMNS = ("path", "label", "split")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+SUFFIXES = (".csv", ".tsv", ".txt", *PARQUET_SUFFIXES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row: its place for people ("line 7"), and its fields."""
+
+    place: str
+    path: str
+    label: str
+    split: str
+
+
+def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> Listing:
+    """List the images a manifest names. Paths are absolute, or relative to the manifest's folder.
+
+    Args:
+        manifest: a `.parquet` file, or a table of text separated by commas, semicolons or tabs, with a header.
+        chosen: the classes a study takes.
+
+    Raises:
+        DataError: unreadable, columns missing, rows wrong (the first ten are named), one image under two labels or in
+            two parts, or what `make_listing` refuses.
+    """
+    is_parquet = manifest.suffix.lower() in PARQUET_SUFFIXES
+    rows = list(_read_parquet(manifest) if is_parquet else _read_csv(manifest))
+    where = show_text(manifest)
+    if not rows:
+        raise DataError(f"{where} has no rows.")
+    _check_rows(where, rows)
+    kept = _drop_repeated(where, rows)
+    files, rejected = _look_up(manifest.absolute().parent, kept)
+    if len(rejected) * 2 > len(kept):
+        raise DataError(
+            f"{where}: {len(rejected):,} of its {len(kept):,} files cannot be opened: {spell_rejected(rejected)}. "
+            f"Paths are relative to {show_text(manifest.absolute().parent)}."
+        )
+    num_repeated = len(rows) - len(kept)
+    notes = [f"{num_repeated:,} rows repeat an earlier one and are left out"] if num_repeated else []
+    return make_listing(str(manifest), files, rejected, notes, chosen=chosen)
+
+
+def _read_csv(manifest: Path) -> Iterator[_Row]:
+    where = show_text(manifest)
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as stream:
+            header = stream.readline()
+            delimiter = next((mark for mark in ",;\t" if mark in header), ",")
+            names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
+            numbers = _find_columns(where, names)
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            for values in reader:
+                if any(value.strip() for value in values):
+                    yield _make_row(f"line {reader.line_num + 1}", values, numbers)
+    except OSError as error:
+        raise DataError(f"The manifest {where} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"The manifest {where} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
+    except csv.Error as error:
+        raise DataError(f"The manifest {where} is no well-formed CSV: {error}.") from error
+
+
+def _find_columns(where: str, names: Sequence[str]) -> tuple[int, int, int | None]:
+    """Return the numbers of the columns path, label and split (None where there is none)."""
+    known = [name.strip().lower() for name in names]
+    for column in COLUMNS:
+        if known.count(column) > 1:
+            raise DataError(f"{where} has {known.count(column)} columns called {column}; one is needed.")
+    for column in ("path", "label"):
+        if column not in known:
+            shown = ", ".join(show_text(name.strip()) for name in names[:20]) or "none"
+            raise DataError(
+                f"{where} has no column {column}.{nearest(column, known)} Its first line must name path and label; "
+                f"it names: {shown}."
+            )
+    return known.index("path"), known.index("label"), known.index("split") if "split" in known else None
+
+
+def _make_row(place: str, values: Sequence[str], numbers: tuple[int, int, int | None]) -> _Row:
+    path, label, split = (
+        values[number].strip() if number is not None and number < len(values) else "" for number in numbers
+    )
+    return _Row(place, path, label, split)
+
+
+def _read_parquet(manifest: Path) -> Iterator[_Row]:
+    where = show_text(manifest)
+    try:
+        arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise DataError(f'{where} needs pyarrow to be read: pip install "bakeoff[parquet]".') from error
+    try:
+        with parquet.ParquetFile(manifest) as file:
+            names: list[str] = list(file.schema_arrow.names)
+            numbers = _find_columns(where, names)
+            wanted = [names[number] for number in numbers if number is not None]
+            columns: dict[str, list[object]] = file.read(columns=wanted).to_pydict()
+    except (OSError, ValueError, KeyError, arrow.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"The manifest {where} is no readable Parquet file: {show_text(reason)}.") from error
+    for number, values in enumerate(zip(*(columns[name] for name in wanted), strict=True), start=1):
+        fields = [_spell_value(value) for value in values]
+        yield _Row(f"row {number}", fields[0], fields[1], fields[2] if len(fields) > 2 else "")
+
+
+def _spell_value(value: object) -> str:
+    """Return a Parquet value as text; what is neither text nor a whole number counts as empty."""
+    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _check_rows(where: str, rows: Sequence[_Row]) -> None:
+    problems = [f"{row.place}: {problem}" for row in rows if (problem := _find_problem(row))]
+    if problems:
+        more = f" and {len(problems) - MAX_SHOWN:,} more" if len(problems) > MAX_SHOWN else ""
+        raise DataError(f"{where} has {len(problems):,} wrong rows: {'; '.join(problems[:MAX_SHOWN])}{more}.")
+
+
+def _find_problem(row: _Row) -> str:
+    if not row.path:
+        return "no path"
+    if "\0" in row.path:
+        return f"the path {show_text(row.path)} holds a null character"
+    if not row.label:
+        return f"no label for {show_text(row.path)}"
+    if row.split and row.split.lower() not in PARTS:
+        return f"unknown split '{show_text(row.split)}'.{nearest(row.split.lower(), PARTS)} Allowed: {', '.join(PARTS)}"
+    return ""
+
+
+def _drop_repeated(where: str, rows: Iterable[_Row]) -> list[_Row]:
+    """Drop rows that say again what an earlier one said.
+
+    Raises:
+        DataError: an image has two labels, or is in two parts.
+    """
+    seen: dict[str, _Row] = {}
+    for row in rows:
+        first = seen.setdefault(os.path.normpath(row.path), row)
+        if clean_class_name(first.label) != clean_class_name(row.label):
+            raise DataError(
+                f"{where}: {show_text(row.path)} is labelled '{show_text(first.label)}' in {first.place} and "
+                f"'{show_text(row.label)}' in {row.place}. An image has one label."
+            )
+        if _part_of(first) != _part_of(row):
+            raise DataError(
+                f"{where}: {show_text(row.path)} is in the {_part_of(first)} part in {first.place} and in the "
+                f"{_part_of(row)} part in {row.place}. Parts must not share images."
+            )
+    return list(seen.values())
+
+
+def _part_of(row: _Row) -> Part:
+    return PARTS[row.split.lower()] if row.split else "train"
+
+
+def _look_up(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[Rejected]]:
+    """Look at every file from outside: is it there, how large, how old."""
+    files: list[ImageFile] = []
+    rejected: list[Rejected] = []
+    for row in rows:
+        path = os.path.join(folder, row.path)
+        part = _part_of(row)
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError) as error:
+            rejected.append(Rejected(row.path, _say_why(error), part))
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            rejected.append(Rejected(row.path, "not a file", part))
+            continue
+        name = clean_class_name(row.label)
+        files.append(ImageFile(path, row.path, name, part, status.st_size, status.st_mtime_ns))
+    return files, rejected
+
+
+def _say_why(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "missing"
+    return (error.strerror if isinstance(error, OSError) else None) or "not a path"

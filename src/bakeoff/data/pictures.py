@@ -1,0 +1,176 @@
+"""One image file to pixels: whatever Pillow reads of common formats, as 8-bit grey or RGB on white."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from bakeoff.data.source import Colour
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+"""What is opened. Others Pillow knows run programs (EPS), or are recognised by no mark of their own (TGA)."""
+
+MAX_PIXELS = 89_478_485
+"""Larger images are taken for decompression bombs, as Pillow does: 256 MiB as RGB."""
+
+_ROTATION_KEYS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+_PLAIN_FORMATS = ("PNG", "BMP", "DIB", "GIF", "PPM")
+
+
+class PictureError(Exception):
+    """A file cannot be turned into pixels; the message says why, for a list of such files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One decoded image.
+
+    Attributes:
+        pixels_HWC: uint8 [H, W, 1 or 3].
+        lost_colour: whether it was turned grey.
+        original_HW: height and width before resizing, upright.
+        has_frames: whether the file holds more than the frame taken.
+    """
+
+    pixels_HWC: npt.NDArray[np.uint8]
+    lost_colour: bool
+    original_HW: tuple[int, int]
+    has_frames: bool
+
+
+@contextmanager
+def silence_pillow() -> Iterator[None]:
+    """Keep Pillow's warnings about odd files from the user: what matters is an error, and is named."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def read_picture(path: str, size_HW: tuple[int, int] | None = None, colour: Colour | None = None) -> Picture:
+    """Decode one image file.
+
+    Rotated as its EXIF data says; transparency composited on white; 16-bit values divided by 257; CMYK and palettes
+    turned to RGB; of several frames the first. Resizing is bilinear with antialiasing and ignores the aspect ratio.
+
+    Args:
+        path: the file.
+        size_HW: what to resize to, height and width in pixels; None: left as it is.
+        colour: one channel or three; None: one where the red, green and blue of every pixel are equal.
+
+    Raises:
+        PictureError: empty, truncated, no image, too large, or of a kind whose range of values is not known.
+    """
+    try:
+        with Image.open(path, formats=_known_formats()) as image:
+            return _decode(image, size_HW, colour)
+    except PictureError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PictureError("no image of a known format, or its header is damaged") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"more than {MAX_PIXELS:,} pixels") from error
+    except MemoryError as error:
+        raise PictureError("does not fit into memory") from error
+    # A malformed file can fail anywhere inside Pillow, in ways its documentation does not list.
+    except Exception as error:
+        raise PictureError(_say_why(error)) from error
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _say_why(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return "truncated"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"damaged: {text[:80] or type(error).__name__}"
+
+
+def _decode(image: Image.Image, size_HW: tuple[int, int] | None, colour: Colour | None) -> Picture:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"{width:,}x{height:,}, more than {MAX_PIXELS:,} pixels")
+    if width * height == 0:
+        raise PictureError("has no pixels")
+    image.load()
+    has_frames = bool(getattr(image, "is_animated", False))
+    image_format = image.format or ""
+    flat = _flatten(_turn_upright(image), image_format)
+    original_HW = (flat.height, flat.width)
+    if size_HW is not None and original_HW != size_HW:
+        flat = flat.resize((size_HW[1], size_HW[0]), Image.Resampling.BILINEAR)
+    return Picture(*_to_pixels(flat, colour), original_HW=original_HW, has_frames=has_frames)
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Apply the rotation that a camera noted; for plain files without such notes this is skipped, for speed."""
+    if image.format in _PLAIN_FORMATS and not any(key in image.info for key in _ROTATION_KEYS):
+        return image
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        # Unreadable EXIF data: the pixels are whole, and nothing says that they are rotated.
+        return image
+
+
+def _flatten(image: Image.Image, image_format: str) -> Image.Image:
+    """Return the image as L or RGB, on white where it is transparent."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image_format in ("PNG", "PPM")):
+        return _reduce_16_bit(image)
+    if image.mode in ("I", "F"):
+        raise PictureError(f"{image_format} with 32-bit pixels, whose range is not known; save it with 8 or 16 bits")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return _composite_on_white(image)
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _reduce_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65_535:
+        raise PictureError("pixels outside 0 to 65,535")
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        values[values == transparent] = 65_535
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _composite_on_white(image: Image.Image) -> Image.Image:
+    if image.mode in ("La", "RGBa"):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    layered = image.convert("RGBA")
+    white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layered).convert("RGB")
+
+
+def _to_pixels(image: Image.Image, colour: Colour | None) -> tuple[npt.NDArray[np.uint8], bool]:
+    """Return pixels [H, W, 1 or 3], and whether colour was lost."""
+    if colour == "rgb":
+        return np.asarray(image.convert("RGB")), False
+    pixels = np.asarray(image)
+    if image.mode == "L":
+        return pixels[..., np.newaxis], False
+    if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2]):
+        return pixels[..., :1], False
+    if colour == "grey":
+        return np.asarray(image.convert("L"))[..., np.newaxis], True
+    return pixels, False
+
+
+def describe_decoder() -> str:
+    """Return what reads the files: another version may decode a JPEG one level differently."""
+    return f"Pillow {PIL.__version__}"

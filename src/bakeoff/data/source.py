@@ -1,0 +1,163 @@
+"""Where images come from, as a record: a registered dataset, an image folder, or a manifest; whole or in part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bakeoff.errors import DataError
+
+Colour: TypeAlias = Literal["grey", "rgb"]
+"""One channel or three."""
+
+ORIGINS = ("name", "folder", "manifest")
+"""The fields of which exactly one says where images come from."""
+
+
+def _spell_class_names(value: object) -> object:
+    """Take whole numbers for class names: `classes: [0, 1, A]` in YAML holds two of them."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise PydanticCustomError("classes", "classes is a list of class names, as [cat, dog] is")
+    return tuple(str(item) if type(item) is int else item for item in value)
+
+
+def _check_class_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise PydanticCustomError("classes", "classes names {names} twice", {"names": show_text(repeated[0])})
+    if len(names) < 2:
+        raise PydanticCustomError("classes", "classes needs two or more class names")
+    return names
+
+
+ClassNames: TypeAlias = Annotated[
+    tuple[Annotated[str, Field(strict=True)], ...],
+    BeforeValidator(_spell_class_names),
+    AfterValidator(_check_class_names),
+]
+"""Two or more class names, none twice."""
+
+Subset: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
+"""A share of the training images, between 0 and 1 exclusive."""
+
+Side: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=4_096)]
+"""A side of an image in pixels."""
+
+ImageSize: TypeAlias = Side | tuple[Side, Side]
+"""The side of a square, or height and width, in pixels."""
+
+TestShare: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
+"""The share of images set aside as the test split where the source has none of its own."""
+
+
+class DataSource(BaseModel):
+    """Images to open: exactly one of `name`, `folder` and `manifest`, and what to take of them.
+
+    Attributes:
+        name: a registered dataset.
+        folder: a folder of class folders, or of train, validation and test folders that hold them.
+        manifest: a CSV or Parquet file of paths and labels.
+        classes: the classes to take, relabelled in this order; None: all, in the source's order.
+        subset: share of the training images to take, stratified; None: all. The test split stays whole.
+        image_size: what all images are resized to, a side or (height, width) in pixels; None: they are of one size.
+        colour: one channel or three; None: grey where every image is grey. Folders and manifests only.
+        test: share of the images set aside where a folder or manifest has no test split of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = None
+    folder: str | None = None
+    manifest: str | None = None
+    classes: ClassNames | None = None
+    subset: Subset | None = None
+    image_size: ImageSize | None = None
+    colour: Colour | None = None
+    test: TestShare = 0.2
+
+    @model_validator(mode="after")
+    def _check_origin(self) -> DataSource:
+        given = [field for field in ORIGINS if getattr(self, field) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) if given else "none"
+            raise PydanticCustomError(
+                "data_source", "give one of name, folder or manifest; given: {found}", {"found": found}
+            )
+        if getattr(self, given[0]) == "":
+            raise PydanticCustomError("data_source", "{found} is empty", {"found": given[0]})
+        if self.name is not None and (self.image_size is not None or self.colour is not None):
+            raise PydanticCustomError(
+                "data_source",
+                "image_size and colour are for folders and manifests; use the augmentation resize on {name}",
+                {"name": show_text(self.name)},
+            )
+        if self.name is not None and self.test != DataSource.model_fields["test"].default:
+            raise PydanticCustomError(
+                "data_source",
+                "{name} has a test split of its own; test is for folders and manifests",
+                {"name": show_text(self.name)},
+            )
+        return self
+
+    @property
+    def path(self) -> str | None:
+        """The folder or manifest as given; None for a registered dataset."""
+        return self.folder if self.folder is not None else self.manifest
+
+    @property
+    def label(self) -> str:
+        """A short name for people: the dataset's, the folder's or the manifest's own, control characters escaped."""
+        if self.name is not None:
+            return show_text(self.name)
+        given = self.path or ""
+        return show_text(PurePath(given).name or given)
+
+    @property
+    def size_HW(self) -> tuple[int, int] | None:
+        """Height and width that images are resized to; None: they are taken as they are."""
+        if isinstance(self.image_size, int):
+            return (self.image_size, self.image_size)
+        return self.image_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFacts:
+    """What is known of a source without decoding it.
+
+    Attributes:
+        shape_HWC: height, width and channels of one image.
+        num_classes: 2 or more.
+        class_names: one name per label.
+        num_train: images in the training split, after `classes` and `subset`.
+    """
+
+    shape_HWC: tuple[int, int, int]
+    num_classes: int
+    class_names: tuple[str, ...]
+    num_train: int
+
+
+def as_source(source: DataSource | str) -> DataSource:
+    """Return the source; a bare string is a registered dataset's name.
+
+    Raises:
+        DataError: an empty name.
+    """
+    if isinstance(source, DataSource):
+        return source
+    if not source:
+        raise DataError("A dataset's name is empty.")
+    return DataSource(name=source)
+
+
+def show_text(text: object) -> str:
+    r"""Return text fit for a line of a message: control characters and broken Unicode escaped (`\n`, `\x1b`)."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in str(text)
+    )
