@@ -2,78 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from bakeoff.errors import NetworkError
 from bakeoff.networks.build import FusedNetwork, State, initialize
 from bakeoff.networks.initializers import INITIALIZER_NAMES, InitializerChoice, draw
-from bakeoff.networks.layers import ACTIVATIONS, AnyLayer, Conv, Dense, Dropout, Pool
+from bakeoff.networks.layers import ACTIVATIONS, ActivationName, AnyLayer, Conv, Dense, Dropout, Pool
 from bakeoff.networks.named import MLP, LeNet, ModNet1, ModNet2, expand
 
 torch.set_num_threads(1)
 
 NUM_IMAGES, NUM_CLASSES = 7, 5
 HEAD = Dense(units=NUM_CLASSES)
-
-MODULES: dict[str, type[nn.Module]] = {
-    "linear": nn.Identity,
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "swish": nn.SiLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "leaky_relu": nn.LeakyReLU,
-}
-
-
-def _pad_as_keras(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-def _make_plain(layers: Sequence[AnyLayer], image_shape_HWC: tuple[int, int, int], state: State) -> nn.Sequential:
-    """Build one member from torch's own modules, dropout left out, and give it the member's weights."""
-    height, width, channels = image_shape_HWC
-    plain, value = nn.Sequential(), torch.zeros(1, channels, height, width)
-    for number, layer in enumerate(layers):
-        parts: list[nn.Module] = []
-        if isinstance(layer, Conv):
-            if layer.padding == "same":
-                rows, columns = (_pad_as_keras(size, layer.kernel, layer.stride) for size in value.shape[-2:])
-                parts.append(nn.ZeroPad2d((*columns, *rows)))
-            parts.append(nn.Conv2d(value.shape[1], layer.filters, layer.kernel, layer.stride))
-        elif isinstance(layer, Pool):
-            kind = nn.MaxPool2d if layer.kind == "max" else nn.AvgPool2d
-            parts.append(kind(layer.size, layer.stride))
-        elif isinstance(layer, Dense):
-            parts += [nn.Flatten(), nn.Linear(value[0].numel(), layer.units)]
-        if isinstance(layer, Conv | Dense):
-            with torch.no_grad():
-                parts[-1].weight.copy_(state[f"{number}.weight"])  # type: ignore[union-attr, operator]
-                parts[-1].bias.copy_(state[f"{number}.bias"])  # type: ignore[union-attr, operator]
-            parts[-1].number = number  # type: ignore[assignment]
-            parts.append(MODULES[layer.activation]())
-        for part in parts:
-            plain.append(part)
-            value = part(value)
-    return plain
-
-
-def _collect_gradients(plain: nn.Sequential) -> dict[str, Tensor]:
-    """Return the gradients of a plain network under the names its member's have."""
-    found = {}
-    for part in plain:
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            found[f"{part.number}.weight"], found[f"{part.number}.bias"] = part.weight.grad, part.bias.grad
-    return found  # type: ignore[return-value]
 
 
 def _draw_states(layers: Sequence[AnyLayer], shape: tuple[int, int, int], num_members: int) -> list[State]:
@@ -147,7 +94,7 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], tuple[AnyLayer, ...]]] = {
 
 @pytest.mark.parametrize("num_members", [1, 3])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_logits_and_gradients_are_those_of_plain_modules(name: str, num_members: int) -> None:
+def test_logits_and_gradients_are_those_of_plain_modules(name: str, num_members: int, plain_network: Any) -> None:
     shape, layers = NETWORKS[name]
     states = _draw_states(layers, shape, num_members)
     images, labels = _draw_batch(shape)
@@ -155,19 +102,19 @@ def test_logits_and_gradients_are_those_of_plain_modules(name: str, num_members:
     logits_KNL = _run_fused(network, images, labels)
     assert logits_KNL.shape == (num_members, NUM_IMAGES, NUM_CLASSES)
     for state, logits, member in zip(states, logits_KNL, network.members, strict=True):
-        plain = _make_plain(layers, shape, state)
+        plain = plain_network(layers, shape, state)
         expected = plain(images.contiguous())
         F.cross_entropy(expected, labels).backward()
         torch.testing.assert_close(logits, expected.detach(), rtol=1e-5, atol=2e-6)
-        gradients = _collect_gradients(plain)
+        gradients = plain.gradients()
         assert gradients.keys() == member.keys()
         for key, parameter in member.items():
             torch.testing.assert_close(parameter.grad, gradients[key], rtol=1e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("pool", [Pool(kind="max"), Pool(kind="average"), Pool(kind="max", size=3, stride=1)])
-@pytest.mark.parametrize("activation", MODULES)
-def test_an_activation_acts_before_the_pooling(activation: str, pool: Pool) -> None:
+@pytest.mark.parametrize("activation", get_args(ActivationName))
+def test_an_activation_acts_before_the_pooling(activation: str, pool: Pool, plain_network: Any) -> None:
     # Weights large enough for the parts of swish and gelu that fall, where maximum and activation do not commute.
     layers = (Conv(filters=3, kernel=3, activation=activation), pool, HEAD)
     states = _draw_states(layers, (8, 8, 2), 2)
@@ -177,11 +124,11 @@ def test_an_activation_acts_before_the_pooling(activation: str, pool: Pool) -> N
     network = FusedNetwork([layers] * 2, states)
     logits_KNL = _run_fused(network, images, labels)
     for state, logits, member in zip(states, logits_KNL, network.members, strict=True):
-        plain = _make_plain(layers, (8, 8, 2), state)
+        plain = plain_network(layers, (8, 8, 2), state)
         expected = plain(images.contiguous())
         F.cross_entropy(expected, labels).backward()
         torch.testing.assert_close(logits, expected.detach(), rtol=1e-5, atol=1e-5)
-        for key, gradient in _collect_gradients(plain).items():
+        for key, gradient in plain.gradients().items():
             torch.testing.assert_close(member[key].grad, gradient, rtol=1e-4, atol=1e-5)
 
 
@@ -247,126 +194,6 @@ def test_different_networks_are_refused() -> None:
     states = [_draw_states(layers, (2, 2, 1), 1)[0] for layers in members]
     with pytest.raises(NetworkError, match="cannot be fused"):
         FusedNetwork(members, states)
-
-
-# Dropout. A network that is the identity but for its dropout layers shows the masks themselves.
-
-Placed = tuple[tuple[int, int, int], tuple[AnyLayer, ...], tuple[AnyLayer, ...]]
-
-# Where the dropout stands: the image's shape, the layers before it, the layers after it.
-PLACES: dict[str, Placed] = {
-    "on shared images": ((6, 5, 2), (), (Dense(units=60),)),
-    "on shared features": ((1, 1, 60), (Pool(size=1),), (Dense(units=60),)),
-    "after a convolution": ((6, 5, 2), (Conv(filters=2, kernel=1),), (Dense(units=60),)),
-    "after a dense layer": ((6, 5, 2), (Dense(units=60),), (Dense(units=60),)),
-}
-
-
-def _make_identity(layers: Sequence[AnyLayer]) -> State:
-    state: State = {}
-    for number, layer in enumerate(layers):
-        if isinstance(layer, Conv):
-            state[f"{number}.weight"] = torch.eye(layer.filters)[:, :, None, None]
-            state[f"{number}.bias"] = torch.zeros(layer.filters)
-        elif isinstance(layer, Dense):
-            state[f"{number}.weight"], state[f"{number}.bias"] = torch.eye(layer.units), torch.zeros(layer.units)
-    return state
-
-
-def _show_masks(
-    place: str,
-    rates: Sequence[float],
-    num_images: int = 50,
-    seed: int = 0,
-    num: int = 1,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """Return masks_KNF of members with these dropout rates: 0 where dropped, 1 / (1 - rate) elsewhere."""
-    shape, before, after = PLACES[place]
-    members = [(*before, *[Dropout(rate=rate)] * num, *after) for rate in rates]
-    network = FusedNetwork(members, [_make_identity(layers) for layers in members], dtype)
-    ones = torch.ones(num_images, *shape, dtype=dtype).permute(0, 3, 1, 2)
-    return network(ones, network.cast(), torch.Generator().manual_seed(seed)).detach()
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_a_mask_does_not_depend_on_who_trains_beside(place: str) -> None:
-    rates = (0.5, 0.2, 0.0, 0.8)
-    together = _show_masks(place, rates)
-    for k, rate in enumerate(rates):
-        torch.testing.assert_close(together[k], _show_masks(place, [rate])[0], rtol=1e-6, atol=0)
-    alike = _show_masks(place, [0.5, 0.5, 0.5])
-    assert all(torch.equal(mask, alike[0]) for mask in alike)
-    torch.testing.assert_close(alike[0], together[0], rtol=1e-6, atol=0)
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.3, 0.45, 0.7, 0.9])
-def test_bfloat16_masks_are_the_same_to_the_bit(rate: float) -> None:
-    # 8 bits leave room for a bias of 0.4% between one way to divide and another.
-    together = _show_masks("after a dense layer", [rate, 0.5], dtype=torch.bfloat16)[0]
-    alone = _show_masks("after a dense layer", [rate], dtype=torch.bfloat16)[0]
-    assert torch.equal(together, alone)
-    assert abs(float(alone.max()) * (1 - rate) - 1) < 2**-8
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_masks_are_nested_and_keep_the_mean(place: str) -> None:
-    rates = (0.2, 0.5, 0.8)
-    masks_KNF = _show_masks(place, rates, num_images=400)
-    kept_KNF = masks_KNF > 0
-    assert (kept_KNF[0] >= kept_KNF[1]).all()
-    assert (kept_KNF[1] >= kept_KNF[2]).all()
-    for mask, kept, rate in zip(masks_KNF, kept_KNF, rates, strict=True):
-        torch.testing.assert_close(mask[kept], torch.full_like(mask[kept], 1 / (1 - rate)))
-        sd_of_share = math.sqrt(rate * (1 - rate) / kept.numel())
-        assert abs(float((~kept).float().mean()) - rate) < 4 * sd_of_share
-        assert abs(float(mask.mean()) - 1) < 4 * sd_of_share / (1 - rate)
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_every_image_and_every_value_is_drawn_apart(place: str) -> None:
-    dropped_NF = _show_masks(place, [0.5], num_images=400)[0] == 0
-    assert abs(dropped_NF.float().mean(dim=0) - 0.5).max() < 0.15
-    correlations = np.corrcoef(dropped_NF.numpy().T)
-    assert np.abs(correlations - np.eye(len(correlations))).max() < 0.25
-    assert len(torch.unique(dropped_NF, dim=0)) == 400
-
-
-def test_a_rate_of_zero_draws_as_any_other_does() -> None:
-    # Else a member's second mask would depend on whether anyone beside it has a first one.
-    layers = (Dense(units=60), Dropout(rate=0.0), Dense(units=60), Dropout(rate=0.5), Dense(units=60))
-    beside = (*layers[:1], Dropout(rate=0.5), *layers[2:])
-    ones = torch.ones(20, 2, 6, 5)
-    alone, together = (
-        FusedNetwork(members, [_make_identity(layers)] * len(members)) for members in ([layers], [layers, beside])
-    )
-    first, second = (net(ones, net.cast(), torch.Generator().manual_seed(0))[0] for net in (alone, together))
-    assert torch.equal(first, second)
-
-
-def test_two_dropouts_in_a_row_draw_apart() -> None:
-    kept = _show_masks("after a dense layer", [0.5], num_images=400, num=2) > 0
-    assert abs(float(kept.float().mean()) - 0.25) < 0.02
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_gradients_pass_where_values_passed(place: str) -> None:
-    shape, before, after = PLACES[place]
-    members = [(*before, Dropout(rate=rate), *after) for rate in (0.3, 0.6)]
-    network = FusedNetwork(members, [_make_identity(layers) for layers in members])
-    ones = torch.ones(1, *shape).permute(0, 3, 1, 2)
-    logits_KNF = network(ones, network.cast(), torch.Generator().manual_seed(0))
-    logits_KNF.sum().backward()
-    head = f"{len(members[0]) - 1}.weight"
-    # d(sum of outputs) / d(head weight [o, i]) is the head's input i: the mask.
-    gradient_KOI = network.stacked[head].grad
-    assert torch.equal(gradient_KOI, logits_KNF.detach().expand_as(gradient_KOI))
-
-
-def test_dropout_follows_its_generator() -> None:
-    first, again, other = (_show_masks("after a convolution", [0.5], seed=seed) for seed in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
 
 
 # First weights.

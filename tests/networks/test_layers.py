@@ -8,13 +8,18 @@ from pydantic import TypeAdapter, ValidationError
 from bakeoff.networks.layers import (
     ACTIVATIONS,
     LAYER_TYPES,
+    PLAIN_LAYER_TYPES,
     ActivationName,
     AnyLayer,
+    BatchNorm,
     Conv,
     Dense,
     Dropout,
+    GlobalPool,
     Layer,
+    PlainLayer,
     Pool,
+    Residual,
 )
 
 LAYER: TypeAdapter[Any] = TypeAdapter(Layer)
@@ -23,6 +28,7 @@ LAYER: TypeAdapter[Any] = TypeAdapter(Layer)
 def test_the_literals_repeat_the_registries() -> None:
     assert get_args(ActivationName) == tuple(record.name for record in ACTIVATIONS)
     assert tuple(kind.model_fields["type"].default for kind in get_args(AnyLayer)) == LAYER_TYPES
+    assert tuple(kind.model_fields["type"].default for kind in get_args(PlainLayer)) == PLAIN_LAYER_TYPES
 
 
 @pytest.mark.parametrize("record", ACTIVATIONS, ids=lambda record: record.name)
@@ -39,6 +45,12 @@ def test_every_activation_has_a_summary_and_is_accepted(record: Any) -> None:
         ("pool", Pool()),
         ({"type": "dense", "units": 10, "activation": "tanh"}, Dense(units=10, activation="tanh")),
         ({"type": "dropout", "rate": 0.5}, Dropout(rate=0.5)),
+        ("batch_norm", BatchNorm(momentum=0.1, epsilon=1e-5, activation="linear")),
+        ({"type": "global_pool", "kind": "max"}, GlobalPool(kind="max")),
+        (
+            {"type": "residual", "layers": [{"type": "conv", "filters": 3, "kernel": 1, "bias": False}, "batch_norm"]},
+            Residual(layers=(Conv(filters=3, kernel=1, bias=False), BatchNorm()), activation="relu"),
+        ),
     ],
 )
 def test_a_mapping_becomes_its_record_and_comes_back(given: object, expected: AnyLayer) -> None:
@@ -61,6 +73,22 @@ def test_a_mapping_becomes_its_record_and_comes_back(given: object, expected: An
         ({"type": "dense", "units": 3, "activation": "rlu"}, "unknown_name", ("dense", "activation")),
         ({"type": "dropout", "rate": 1}, "less_than", ("dropout", "rate")),
         ({"type": "pool", "szie": 2}, "extra_forbidden", ("pool", "szie")),
+        ({"type": "batch_norm", "momentum": 0}, "greater_than", ("batch_norm", "momentum")),
+        ({"type": "batch_norm", "epsilon": 0.0}, "greater_than", ("batch_norm", "epsilon")),
+        ({"type": "conv", "filters": 3, "kernel": 1, "bias": "maybe"}, "bool_parsing", ("conv", "bias")),
+        ({"type": "residual"}, "missing", ("residual", "layers")),
+        ({"type": "residual", "layers": []}, "too_short", ("residual", "layers")),
+        ({"type": "residual", "layers": ["cnov"]}, "unknown_name", ("residual", "layers", 0)),
+        (
+            {"type": "residual", "layers": [{"type": "residual", "layers": ["pool"]}]},
+            "unknown_name",
+            ("residual", "layers", 0),
+        ),
+        (
+            {"type": "residual", "layers": ["pool", {"type": "dense", "units": 0}]},
+            "greater_than_equal",
+            ("residual", "layers", 1, "dense", "units"),
+        ),
     ],
 )
 def test_a_wrong_layer_gives_one_error_at_its_place(given: object, kind: str, place: tuple[str, ...]) -> None:
@@ -87,8 +115,11 @@ def test_the_schema_requires_the_type_and_explains_every_field() -> None:
     assert {name: schema["required"] for name, schema in definitions.items()} == {
         "Conv": ["type", "filters", "kernel"],
         "Pool": ["type"],
+        "GlobalPool": ["type"],
         "Dense": ["type", "units"],
+        "BatchNorm": ["type"],
         "Dropout": ["type", "rate"],
+        "Residual": ["type", "layers"],
     }
     for schema in definitions.values():
         fields = {name: field for name, field in schema["properties"].items() if name != "type"}

@@ -12,15 +12,19 @@ from bakeoff.networks.named import (
     MLP,
     NETWORK_NAMES,
     NETWORKS,
+    AlexNet,
     AnyNetwork,
+    LayerNetwork,
     Layers,
     LeNet,
     ModNet1,
     ModNet2,
     NetworkChoice,
+    OutsideNetwork,
     expand,
     find_network,
 )
+from bakeoff.networks.outside import OUTSIDE_NAMES
 
 CHOICE: TypeAdapter[Any] = TypeAdapter(NetworkChoice)
 NAMED = [record for record in NETWORKS if record.name != "layers"]
@@ -133,11 +137,14 @@ def test_every_named_network_takes_activation_and_dropout(record: Any) -> None:
     assert not any(isinstance(layer, Dropout) for layer in without)
     assert tuple(layer for layer in dropped if not isinstance(layer, Dropout)) == without
     assert {layer.rate for layer in dropped if isinstance(layer, Dropout)} == {0.3}
-    assert {layer.activation for layer in without[:-1] if isinstance(layer, Conv | Dense)} == {"elu"}
+    if record.name == "resnet":  # its activations follow batch normalization
+        without = tuple(layer for layer in without if not isinstance(layer, Conv))
+    assert {layer.activation for layer in without[:-1] if hasattr(layer, "activation")} == {"elu"}
 
 
 def test_the_registry_agrees_with_the_union() -> None:
-    assert tuple(record.settings for record in NETWORKS) == get_args(AnyNetwork)
+    assert tuple(record.settings for record in NETWORKS) == get_args(LayerNetwork)
+    assert get_args(AnyNetwork) == (*get_args(LayerNetwork), OutsideNetwork)
     assert tuple(record.settings.model_fields["name"].default for record in NETWORKS) == NETWORK_NAMES
     assert find_network("modnet2").settings is ModNet2
     with pytest.raises(NetworkError, match=r"^unknown network 'modnet3'\. Allowed: lenet, .* Did you mean 'modnet"):
@@ -205,9 +212,40 @@ def test_an_unknown_network_is_answered_with_the_nearest() -> None:
         CHOICE.validate_python("lenett")
     (error,) = caught.value.errors()
     assert error["msg"] == (
-        "unknown network 'lenett'. Allowed: lenet, modnet1, modnet2, mlp, cnn, layers. Did you mean 'lenet'?"
+        "unknown network 'lenett'. Allowed: lenet, modnet1, modnet2, mlp, cnn, alexnet, vgg11, vgg16, resnet, layers, "
+        f"{', '.join(OUTSIDE_NAMES)}. Did you mean 'lenet'?"
     )
-    assert error["ctx"]["allowed"] == list(NETWORK_NAMES)
+    assert error["ctx"]["allowed"] == [*NETWORK_NAMES, *OUTSIDE_NAMES]
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE_NAMES[:-2], "timm:resnet18.a1_in1k", "package.module:Class"])
+def test_outside_networks_are_told_by_their_colon(name: str) -> None:
+    network = CHOICE.validate_python(name)
+    assert network == OutsideNetwork(name=name) == CHOICE.validate_python({"name": name})
+    assert CHOICE.validate_python(network.model_dump(mode="json")) == network
+    assert CHOICE.validate_python({"name": name, "units": [8]}).units == (8,)
+    with pytest.raises(NetworkError, match=r" is a module of another library and cannot be spelled out as layers$"):
+        expand(network, CIFAR, 10)
+
+
+@pytest.mark.parametrize(
+    ("given", "errors"),
+    [
+        ("torchvision:resnet19", [("unknown_name", ())]),
+        ("my module:Class", [("unknown_name", ())]),
+        ({"name": "torchvision:resnet18", "width": 2}, [("extra_forbidden", ("outside", "width"))]),
+        ({"name": "timm:resnet18", "dropout": 1.0}, [("less_than", ("outside", "dropout"))]),
+    ],
+)
+def test_errors_of_outside_networks(given: object, errors: list[tuple[str, tuple[str | int, ...]]]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CHOICE.validate_python(given)
+    assert [(error["type"], error["loc"]) for error in caught.value.errors()] == errors
+
+
+def test_a_setting_of_a_deep_network_may_be_given_by_name() -> None:
+    network = CHOICE.validate_python({"name": "alexnet", "dropout": 0.3, "activation": "tanh"})
+    assert network == AlexNet(dropout=0.3, activation="tanh")
 
 
 def test_the_schema_allows_bare_names_and_explains_every_field() -> None:

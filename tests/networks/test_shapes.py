@@ -7,9 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from bakeoff.errors import NetworkError
-from bakeoff.networks.layers import AnyLayer, Conv, Dense, Dropout, Pool
+from bakeoff.networks.layers import AnyLayer, BatchNorm, Conv, Dense, Dropout, GlobalPool, Pool, Residual
 from bakeoff.networks.named import LeNet, ModNet1, ModNet2, expand
-from bakeoff.networks.shapes import format_shape, pad_same, trace
+from bakeoff.networks.shapes import (
+    count_multiply_adds,
+    count_parameters,
+    find_shortcut_stride,
+    format_shape,
+    pad_same,
+    trace,
+)
 
 # Counted by hand. LeNet on CIFAR-10: (25*3+1)*6 + (25*6+1)*16 + (5*5*16+1)*120 + 121*84 + 85*10.
 HAND_COUNTS = [
@@ -117,6 +124,20 @@ def test_dense_flattens_and_dropout_changes_nothing() -> None:
         ),
         ([Pool(), Pool(size=5)], r"^layer 2 \(pool, size 5\) does not fit its 4x4x1 input: "),
         ([Dense(units=9), Conv(filters=1, kernel=1)], r"^layer 2 .* left 9 plain numbers: move it before"),
+        ([Dense(units=9), GlobalPool()], r"^layer 2 \(global_pool\) needs rows and columns, .* left 9 plain numbers"),
+        (
+            [Pool(), Residual(layers=(BatchNorm(), Conv(filters=2, kernel=9)))],
+            r"^layer 2\.2 \(conv, kernel 9, padding valid\) does not fit its 4x4x1 input: ",
+        ),
+        (
+            [Residual(layers=(Conv(filters=1, kernel=3),))],
+            r"^layer 1 \(residual\) makes 6x6x1 of its 8x8x1 input, and no stride of a shortcut does that: set padding",
+        ),
+        (
+            [Dense(units=9), Residual(layers=(Dense(units=8),))],
+            r"^layer 2 \(residual\) makes 8 of its 9 input and cannot add the two: only images may change ",
+        ),
+        ([Residual(layers=(GlobalPool(),))], r"^layer 1 \(residual\) makes 1 of its 8x8x1 input and cannot add"),
         ([Dense(units=9), Dropout(rate=0.1), Pool()], r"^layer 3 \(pool, size 2\) needs rows and columns"),
     ],
 )
@@ -135,3 +156,41 @@ def test_a_kernel_may_be_as_large_as_its_input_and_the_shorter_side_counts() -> 
 def test_format_shape() -> None:
     assert format_shape((28, 28, 1)) == "28x28x1"
     assert format_shape((10,)) == "10"
+
+
+@pytest.mark.parametrize("stride", [None, 1, 2, 3])
+@pytest.mark.parametrize("size", [1, 2, 3, 12])
+def test_padded_pools_make_as_many_outputs_as_padded_convolutions(size: int, stride: int | None) -> None:
+    (pool,) = trace([Pool(size=size, stride=stride, padding="same")], (11, 8, 3))
+    (conv,) = trace([Conv(filters=3, kernel=size, stride=stride or size, padding="same")], (11, 8, 3))
+    assert pool.output_shape == conv.output_shape
+
+
+def test_batch_norm_and_biases_are_counted() -> None:
+    layers = [Conv(filters=4, kernel=3, bias=False), BatchNorm(), GlobalPool(), BatchNorm(), Dense(units=3, bias=False)]
+    steps = trace(layers, (8, 8, 2))
+    assert [step.output_shape for step in steps] == [(6, 6, 4), (6, 6, 4), (4,), (4,), (3,)]
+    assert [step.num_parameters for step in steps] == [72, 8, 0, 8, 12]
+    assert count_parameters(layers, (8, 8, 2)) == 100
+    assert count_multiply_adds(layers, (8, 8, 2)) == 36 * 72 + 12
+
+
+def test_a_residual_layer_holds_its_parts_and_their_costs() -> None:
+    same = Conv(filters=2, kernel=3, padding="same")
+    (kept,) = trace([Residual(layers=(same, BatchNorm()))], (8, 7, 2))
+    assert (kept.output_shape, kept.shortcut, kept.num_parameters) == ((8, 7, 2), (), 38 + 4)
+    halved = Conv(filters=5, kernel=3, stride=2, padding="same")
+    (step,) = trace([Residual(layers=(halved, BatchNorm()))], (8, 7, 2))
+    assert step.output_shape == (4, 4, 5)
+    assert [part.num_parameters for part in step.inner] == [95, 10]
+    assert [part.num_parameters for part in step.shortcut] == [10, 10]
+    assert step.num_parameters == 125
+    assert step.num_multiply_adds == 16 * (90 + 10)
+
+
+@pytest.mark.parametrize(
+    ("size", "result", "stride"),
+    [((8, 8), (8, 8), 1), ((8, 7), (4, 4), 2), ((7, 7), (3, 3), 3), ((7, 7), (2, 2), 4), ((8, 8), (6, 6), None)],
+)
+def test_the_stride_of_a_shortcut(size: tuple[int, int], result: tuple[int, int], stride: int | None) -> None:
+    assert find_shortcut_stride(size, result) == stride

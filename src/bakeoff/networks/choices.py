@@ -157,7 +157,9 @@ def _limit(maximum: int) -> Any:
     return Field(strict=True, ge=1, le=maximum)
 
 
-Count = Annotated[int, _limit(65_536)]
+MAX_COUNT = 65_536
+
+Count = Annotated[int, _limit(MAX_COUNT)]
 """How many filters or units: a whole number from 1 to 65,536."""
 
 Extent = Annotated[int, _limit(1_024)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from bakeoff.networks.layers import Dropout, Layer
+from bakeoff.networks.layers import Dropout, Layer, Residual
 
 
 def fusion_key(layers: Sequence[Layer]) -> str:
@@ -20,4 +20,6 @@ def _shape_of(layer: Layer) -> dict[str, object]:
     record = layer.model_dump(mode="json")
     if isinstance(layer, Dropout):
         record["rate"] = None
+    if isinstance(layer, Residual):
+        record["layers"] = [_shape_of(inner) for inner in layer.layers]
     return record

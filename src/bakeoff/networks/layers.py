@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, Field
 
 from bakeoff.networks.choices import (
+    NOT_EMPTY,
     Count,
     Extent,
     Padding,
@@ -56,8 +57,11 @@ Activation: TypeAlias = Annotated[
 ]
 
 
+_BIAS = "Whether every output has a bias; one is of no use before a batch normalization."
+
+
 class Conv(Record):
-    """A two-dimensional convolution with biases, then an activation.
+    """A two-dimensional convolution, then an activation.
 
     `same` padding gives `ceil(size / stride)` outputs; where the zeros around the image cannot be equal on both
     sides, the extra one comes after (below, right), as in Keras.
@@ -71,10 +75,11 @@ class Conv(Record):
         default="valid", description="valid: no zeros around the image. same: ceil(size / stride) outputs."
     )
     activation: Activation = Field(default="linear", description="Applied to every output.")
+    bias: bool = Field(default=True, description=_BIAS)
 
 
 class Pool(Record):
-    """The maximum or the average of every window; windows that would reach past the image are left out."""
+    """The maximum or the average of every window. What padding adds takes no part in either."""
 
     type: Literal["pool"] = "pool"
     kind: PoolKind = Field(default="max", description="What is taken of a window.")
@@ -82,13 +87,42 @@ class Pool(Record):
     stride: Extent | None = Field(
         default=None, description="Step between neighbouring windows, in pixels; by default the window's side."
     )
+    padding: Padding = Field(
+        default="valid",
+        description="valid: windows that would reach past the image are left out. same: ceil(size / stride) outputs.",
+    )
+
+
+class GlobalPool(Record):
+    """The average or the maximum of every channel over the whole image: one number a channel."""
+
+    type: Literal["global_pool"] = "global_pool"
+    kind: PoolKind = Field(default="average", description="What is taken of a channel.")
 
 
 class Dense(Record):
-    """A fully connected layer with biases, then an activation. Images are flattened first: channel, row, column."""
+    """A fully connected layer, then an activation. Images are flattened first: channel, row, column."""
 
     type: Literal["dense"] = "dense"
     units: Count = Field(description="Number of outputs.")
+    activation: Activation = Field(default="linear", description="Applied to every output.")
+    bias: bool = Field(default=True, description=_BIAS)
+
+
+class BatchNorm(Record):
+    """Batch normalization, then an activation (Ioffe and Szegedy, 2015).
+
+    In training a channel is normalized by its mean and variance over the batch and the image, in evaluation by their
+    running averages. A batch that holds one value a channel has no variance: it is normalized as in evaluation.
+    """
+
+    type: Literal["batch_norm"] = "batch_norm"
+    momentum: Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)] = Field(
+        default=0.1, description="Share of the newest batch in the running averages, above 0 up to 1."
+    )
+    epsilon: Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)] = Field(
+        default=1e-5, description="Added to the variance, above 0."
+    )
     activation: Activation = Field(default="linear", description="Applied to every output.")
 
 
@@ -99,9 +133,37 @@ class Dropout(Record):
     rate: Rate = Field(description="Share of the inputs set to zero, from 0 up to, not including, 1.")
 
 
-LAYER_TYPES: tuple[str, ...] = ("conv", "pool", "dense", "dropout")
+PlainLayer: TypeAlias = Conv | Pool | GlobalPool | Dense | BatchNorm | Dropout
 
-AnyLayer: TypeAlias = Conv | Pool | Dense | Dropout
+PLAIN_LAYER_TYPES: tuple[str, ...] = ("conv", "pool", "global_pool", "dense", "batch_norm", "dropout")
+
+InnerLayer: TypeAlias = Annotated[
+    Annotated[PlainLayer, Field(discriminator="type")],
+    BeforeValidator(
+        partial(spell_out, kind="layer type in a residual layer", allowed=PLAIN_LAYER_TYPES, tag="type"),
+        json_schema_input_type=Annotated[PlainLayer, Field(discriminator="type")],
+    ),
+]
+"""One layer inside a residual one, which holds no further residual layers."""
+
+
+class Residual(Record):
+    """Layers whose output is added to their input, then an activation: activation(layers(x) + shortcut(x)).
+
+    The shortcut is the input itself. Where the layers change an image's shape it is a 1x1 convolution without biases
+    and a batch normalization instead (He, Zhang, Ren and Sun, 2016, option B).
+    """
+
+    type: Literal["residual"] = "residual"
+    layers: Annotated[tuple[InnerLayer, ...], NOT_EMPTY] = Field(
+        max_length=1_000, description="The layers, first to last.", json_schema_extra={"minItems": 1}
+    )
+    activation: Activation = Field(default="relu", description="Applied to every sum.")
+
+
+AnyLayer: TypeAlias = PlainLayer | Residual
+
+LAYER_TYPES: tuple[str, ...] = (*PLAIN_LAYER_TYPES, "residual")
 
 Layer: TypeAlias = Annotated[
     Annotated[AnyLayer, Field(discriminator="type")],
@@ -110,4 +172,4 @@ Layer: TypeAlias = Annotated[
         json_schema_input_type=Annotated[AnyLayer, Field(discriminator="type")],
     ),
 ]
-"""One layer of a network: a mapping with its `type` in a study file, one of the four records in Python."""
+"""One layer of a network: a mapping with its `type` in a study file, one of the records in Python."""

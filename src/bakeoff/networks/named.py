@@ -1,4 +1,4 @@
-"""Networks that have a name, each a settings record that expands to layers."""
+"""The registry of networks that a study can name, and how one of them becomes layers."""
 
 from __future__ import annotations
 
@@ -6,178 +6,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Discriminator, Tag
 
 from bakeoff.errors import NetworkError
-from bakeoff.networks.choices import (
-    NOT_EMPTY,
-    Count,
-    Extent,
-    Padding,
-    PoolKind,
-    Rate,
-    Record,
-    collect_names,
-    find_record,
-    spell_out,
-)
-from bakeoff.networks.layers import Activation, ActivationName, AnyLayer, Conv, Dense, Dropout, Layer, Pool
+from bakeoff.networks.choices import collect_names, find_record, spell_out
+from bakeoff.networks.classic import CNN, MLP, Layers, LeNet, ModNet1, ModNet2
+from bakeoff.networks.deep import VGG11, VGG16, AlexNet, ResNet
+from bakeoff.networks.layers import AnyLayer, Dense
+from bakeoff.networks.outside import OUTSIDE_NAMES, OutsideName, OutsideNetwork, check_outside_name, is_outside
 from bakeoff.networks.shapes import Shape, format_shape, trace
 
-MANY_CLASSES = 100
-"""From this many classes on, LeNet and ModNet1 leave out their last hidden layer, as published for CIFAR-100."""
+__all__ = [
+    "CNN",
+    "MLP",
+    "NETWORKS",
+    "NETWORK_NAMES",
+    "VGG11",
+    "VGG16",
+    "AlexNet",
+    "AnyNetwork",
+    "LayerNetwork",
+    "Layers",
+    "LeNet",
+    "ModNet1",
+    "ModNet2",
+    "NetworkChoice",
+    "NetworkRecord",
+    "OutsideNetwork",
+    "ResNet",
+    "expand",
+    "find_network",
+]
 
+LayerNetwork: TypeAlias = LeNet | ModNet1 | ModNet2 | MLP | CNN | AlexNet | VGG11 | VGG16 | ResNet | Layers
+"""Networks made of layer records: cohorts of them are trained fused."""
 
-def _drop(rate: float) -> list[AnyLayer]:
-    return [Dropout(rate=rate)] if rate else []
-
-
-def _stack_dense(units: tuple[int, ...], activation: ActivationName, dropout: float) -> list[AnyLayer]:
-    """Return hidden dense layers, each followed by dropout unless its rate is zero."""
-    layers: list[AnyLayer] = []
-    for count in units:
-        layers += [Dense(units=count, activation=activation), *_drop(dropout)]
-    return layers
-
-
-class LeNet(Record):
-    """LeNet-5 in its common modern form: two convolutions with average pooling, then dense layers."""
-
-    name: Literal["lenet"] = "lenet"
-    filters: tuple[Count, Count] = Field(default=(6, 16), description="Filters of the two convolutions.")
-    kernel: Extent = Field(default=5, description="Side of both kernels, in pixels.")
-    padding: Padding = Field(default="valid", description="Padding of both convolutions; same suits small images.")
-    pool: PoolKind = Field(default="average", description="Kind of both 2x2 poolings.")
-    units: tuple[Count, ...] | None = Field(
-        default=None,
-        description="Units of the hidden dense layers. By default 120, 84; only 120 at 100 classes or more.",
-    )
-    activation: Activation = Field(default="tanh", description="Of every layer but the last.")
-    dropout: Rate = Field(default=0.0, description="Dropout after every hidden dense layer; 0 adds none.")
-
-    def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the hidden layers."""
-        layers: list[AnyLayer] = []
-        for filters in self.filters:
-            layers.append(Conv(filters=filters, kernel=self.kernel, padding=self.padding, activation=self.activation))
-            layers.append(Pool(kind=self.pool))
-        published = (120,) if num_classes >= MANY_CLASSES else (120, 84)
-        units = published if self.units is None else self.units
-        return (*layers, *_stack_dense(units, self.activation, self.dropout))
-
-
-class ModNet1(Record):
-    """Three times (convolution, max pooling), then dense layers with dropout."""
-
-    name: Literal["modnet1"] = "modnet1"
-    filters: tuple[Count, Count, Count] = Field(default=(32, 64, 128), description="Filters of the three convolutions.")
-    kernel: Extent = Field(default=3, description="Side of all kernels, in pixels.")
-    padding: Padding = Field(default="valid", description="Padding of all convolutions; same suits small images.")
-    units: tuple[Count, ...] | None = Field(
-        default=None,
-        description="Units of the hidden dense layers. By default 256, 128; only 256 at 100 classes or more.",
-    )
-    activation: Activation = Field(default="relu", description="Of every layer but the last.")
-    dropout: Rate = Field(default=0.5, description="Dropout after every hidden dense layer; 0 adds none.")
-
-    def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the hidden layers."""
-        layers: list[AnyLayer] = []
-        for filters in self.filters:
-            layers.append(Conv(filters=filters, kernel=self.kernel, padding=self.padding, activation=self.activation))
-            layers.append(Pool())
-        published = (256,) if num_classes >= MANY_CLASSES else (256, 128)
-        units = published if self.units is None else self.units
-        return (*layers, *_stack_dense(units, self.activation, self.dropout))
-
-
-class ModNet2(Record):
-    """Twice (two convolutions, the first padded; max pooling; dropout), then a dense layer with dropout."""
-
-    name: Literal["modnet2"] = "modnet2"
-    filters: tuple[Count, Count, Count, Count] = Field(
-        default=(64, 64, 128, 128), description="Filters of the four convolutions."
-    )
-    kernel: Extent = Field(default=3, description="Side of all kernels, in pixels.")
-    units: tuple[Count, ...] = Field(default=(512,), description="Units of the hidden dense layers.")
-    activation: Activation = Field(default="relu", description="Of every layer but the last.")
-    dropout: Rate = Field(
-        default=0.5, description="Dropout after both poolings and every hidden dense layer; 0 adds none."
-    )
-
-    def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the hidden layers."""
-        layers: list[AnyLayer] = []
-        for first, second in (self.filters[:2], self.filters[2:]):
-            layers.append(Conv(filters=first, kernel=self.kernel, padding="same", activation=self.activation))
-            layers.append(Conv(filters=second, kernel=self.kernel, padding="valid", activation=self.activation))
-            layers += [Pool(), *_drop(self.dropout)]
-        return (*layers, *_stack_dense(self.units, self.activation, self.dropout))
-
-
-class MLP(Record):
-    """A multilayer perceptron: dense layers only."""
-
-    name: Literal["mlp"] = "mlp"
-    units: tuple[Count, ...] = Field(
-        default=(256, 128), description="Units of the hidden layers; none makes a softmax regression."
-    )
-    activation: Activation = Field(default="relu", description="Of every hidden layer.")
-    dropout: Rate = Field(default=0.0, description="Dropout after every hidden layer; 0 adds none.")
-
-    def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the hidden layers."""
-        return tuple(_stack_dense(self.units, self.activation, self.dropout))
-
-
-class CNN(Record):
-    """Any number of (convolution, max pooling, dropout), then dense layers with dropout."""
-
-    name: Literal["cnn"] = "cnn"
-    filters: Annotated[tuple[Count, ...], NOT_EMPTY] = Field(
-        default=(32, 64),
-        description="Filters of the convolutions, each followed by a 2x2 max pooling.",
-        json_schema_extra={"minItems": 1},
-    )
-    kernel: Extent = Field(default=3, description="Side of all kernels, in pixels.")
-    padding: Padding = Field(default="same", description="Padding of all convolutions.")
-    units: tuple[Count, ...] = Field(default=(128,), description="Units of the hidden dense layers.")
-    activation: Activation = Field(default="relu", description="Of every layer but the last.")
-    dropout: Rate = Field(default=0.25, description="Dropout after every pooling and hidden dense layer; 0 adds none.")
-
-    def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the hidden layers."""
-        layers: list[AnyLayer] = []
-        for filters in self.filters:
-            layers.append(Conv(filters=filters, kernel=self.kernel, padding=self.padding, activation=self.activation))
-            layers += [Pool(), *_drop(self.dropout)]
-        return (*layers, *_stack_dense(self.units, self.activation, self.dropout))
-
-
-class Layers(Record):
-    """A network spelled out layer by layer; `network: {layers: [...]}` needs no name."""
-
-    model_config = ConfigDict(json_schema_extra=None)
-
-    name: Literal["layers"] = "layers"
-    layers: Annotated[tuple[Layer, ...], NOT_EMPTY] = Field(
-        max_length=1_000,
-        description="The layers, first to last. A last dense layer with one output a class is added where missing.",
-        json_schema_extra={"minItems": 1},
-    )
-
-    def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the layers as they stand, less a last one that is the head already."""
-        head = Dense(units=num_classes)
-        return self.layers[:-1] if self.layers[-1] == head else self.layers
-
-
-AnyNetwork: TypeAlias = LeNet | ModNet1 | ModNet2 | MLP | CNN | Layers
+AnyNetwork: TypeAlias = LayerNetwork | OutsideNetwork
 
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """One network that a study can name.
+    """One network of layer records that a study can name; those of other libraries are in `outside.OUTSIDE`.
 
     Attributes:
         name: as written in a study file.
@@ -189,8 +58,10 @@ class NetworkRecord:
     name: str
     summary: str
     source: str
-    settings: type[AnyNetwork]
+    settings: type[LayerNetwork]
 
+
+_VGG_SOURCE = "Simonyan and Zisserman (2015), Very deep convolutional networks for large-scale image recognition"
 
 NETWORKS: tuple[NetworkRecord, ...] = (
     NetworkRecord(
@@ -203,32 +74,71 @@ NETWORKS: tuple[NetworkRecord, ...] = (
     NetworkRecord("modnet2", "four 3x3 convolutions in two pairs, ReLU, dropout", "weight-init study", ModNet2),
     NetworkRecord("mlp", "dense layers only", "Rumelhart, Hinton and Williams (1986)", MLP),
     NetworkRecord("cnn", "convolutions with max pooling, as many as filters are given", "common practice", CNN),
+    NetworkRecord(
+        "alexnet",
+        "five convolutions with overlapping max pooling, two dense layers with dropout; for small images",
+        "Krizhevsky, Sutskever and Hinton (2012), ImageNet classification with deep convolutional neural networks",
+        AlexNet,
+    ),
+    NetworkRecord("vgg11", "eight 3x3 convolutions in five stages; for small images", _VGG_SOURCE, VGG11),
+    NetworkRecord("vgg16", "thirteen 3x3 convolutions in five stages; for small images", _VGG_SOURCE, VGG16),
+    NetworkRecord(
+        "resnet",
+        "residual blocks with batch normalization, 20 layers by default; for small images",
+        "He, Zhang, Ren and Sun (2016), Deep residual learning for image recognition, section 4.2",
+        ResNet,
+    ),
     NetworkRecord("layers", "spelled out layer by layer in the study", "the study file", Layers),
 )
 
 NETWORK_NAMES: tuple[str, ...] = collect_names(NETWORKS)
 
-_Tagged: TypeAlias = Annotated[AnyNetwork, Field(discriminator="name")]
+
+def _find_tag(value: object) -> str | None:
+    """Return which member of the union a value is for; names have been checked before."""
+    if isinstance(value, OutsideNetwork):
+        return "outside"
+    name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
+    return "outside" if is_outside(name) else name if isinstance(name, str) else None
+
+
+_Tagged: TypeAlias = Annotated[
+    Annotated[LeNet, Tag("lenet")]
+    | Annotated[ModNet1, Tag("modnet1")]
+    | Annotated[ModNet2, Tag("modnet2")]
+    | Annotated[MLP, Tag("mlp")]
+    | Annotated[CNN, Tag("cnn")]
+    | Annotated[AlexNet, Tag("alexnet")]
+    | Annotated[VGG11, Tag("vgg11")]
+    | Annotated[VGG16, Tag("vgg16")]
+    | Annotated[ResNet, Tag("resnet")]
+    | Annotated[Layers, Tag("layers")]
+    | Annotated[OutsideNetwork, Tag("outside")],
+    Discriminator(_find_tag),
+]
 
 
 def _spell_out_network(value: object) -> object:
     if isinstance(value, Mapping) and "name" not in value and "layers" in value:
         return {"name": "layers", **value}
-    return spell_out(value, kind="network", allowed=NETWORK_NAMES)
+    name = value.get("name") if isinstance(value, Mapping) else value
+    if is_outside(name):
+        check_outside_name(name)
+        return value if isinstance(value, Mapping) else {"name": name}
+    return spell_out(value, kind="network", allowed=(*NETWORK_NAMES, *OUTSIDE_NAMES))
 
+
+_BareName: TypeAlias = Literal["lenet", "modnet1", "modnet2", "mlp", "cnn", "alexnet", "vgg11", "vgg16", "resnet"]
 
 NetworkChoice: TypeAlias = Annotated[
     _Tagged,
-    BeforeValidator(
-        _spell_out_network,
-        json_schema_input_type=Literal["lenet", "modnet1", "modnet2", "mlp", "cnn"] | _Tagged,
-    ),
+    BeforeValidator(_spell_out_network, json_schema_input_type=_BareName | OutsideName | _Tagged),
 ]
 """A network in a recipe: a bare name, a mapping of a name and settings, `{layers: [...]}`, or one of the records."""
 
 
 def find_network(name: str) -> NetworkRecord:
-    """Return the network of this name.
+    """Return the layer network of this name.
 
     Raises:
         NetworkError: when there is none; lists the names and the nearest one.
@@ -248,10 +158,12 @@ def expand(network: AnyNetwork, image_shape_HWC: Shape, num_classes: int) -> tup
         Every layer, ending in a linear dense layer of `num_classes` units. They fit the images.
 
     Raises:
-        NetworkError: when a layer does not fit what reaches it.
+        NetworkError: when a layer does not fit what reaches it, or the network is not made of layer records.
     """
-    layers = (*network.expand(num_classes), Dense(units=num_classes))
+    if isinstance(network, OutsideNetwork):
+        raise NetworkError(f"{network.name} is a module of another library and cannot be spelled out as layers")
     try:
+        layers = (*network.expand(num_classes), Dense(units=num_classes))
         trace(layers, image_shape_HWC)
     except NetworkError as error:
         raise NetworkError(f"{network.name} on {format_shape(image_shape_HWC)} images: {error}") from None

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from bakeoff.errors import NetworkError
 from bakeoff.networks.choices import Padding
-from bakeoff.networks.layers import AnyLayer, Conv, Dense, Dropout, Pool
+from bakeoff.networks.layers import AnyLayer, BatchNorm, Conv, Dense, GlobalPool, Pool, Residual
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -27,7 +27,9 @@ class LayerShape:
         output_shape: likewise.
         num_parameters: trained weights and biases.
         num_multiply_adds: multiplications (each with its addition) of one forward pass of one image; biases,
-            activations and pooling are not counted.
+            activations, normalization and pooling are not counted.
+        inner: the layers inside a residual one.
+        shortcut: the convolution and the normalization on its shortcut, where it has them.
     """
 
     layer: AnyLayer
@@ -35,6 +37,8 @@ class LayerShape:
     output_shape: Shape
     num_parameters: int = 0
     num_multiply_adds: int = 0
+    inner: tuple[LayerShape, ...] = ()
+    shortcut: tuple[LayerShape, ...] = ()
 
 
 def trace(layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> tuple[LayerShape, ...]:
@@ -50,12 +54,25 @@ def trace(layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> tuple[LayerShap
     Raises:
         NetworkError: when a layer cannot take what reaches it; names the layer (counted from 1) and its input.
     """
-    traced: list[LayerShape] = []
-    shape = tuple(image_shape_HWC)
-    for number, layer in enumerate(layers, start=1):
-        traced.append(_trace_layer(number, layer, shape))
-        shape = traced[-1].output_shape
-    return tuple(traced)
+    return _trace_all(layers, tuple(image_shape_HWC), "")
+
+
+def count_parameters(layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> int:
+    """Return how many weights and biases a network trains; a batch norm's running averages are not among them.
+
+    Raises:
+        NetworkError: when a layer does not fit what reaches it.
+    """
+    return sum(step.num_parameters for step in trace(layers, image_shape_HWC))
+
+
+def count_multiply_adds(layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> int:
+    """Return the multiply-adds of one forward pass of one image.
+
+    Raises:
+        NetworkError: when a layer does not fit what reaches it.
+    """
+    return sum(step.num_multiply_adds for step in trace(layers, image_shape_HWC))
 
 
 def format_shape(shape: Shape) -> str:
@@ -78,18 +95,77 @@ def pad_same(size: int, kernel: int, stride: int = 1) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _trace_layer(number: int, layer: AnyLayer, shape: Shape) -> LayerShape:
+def find_shortcut_stride(size: tuple[int, int], result: tuple[int, int]) -> int | None:
+    """Return the stride with which a 1x1 convolution takes height and width from `size` to `result`, if there is one.
+
+    >>> find_shortcut_stride((28, 28), (14, 14))
+    2
+    """
+    stride = math.ceil(size[0] / result[0])
+    fits = all(math.ceil(before / stride) == after for before, after in zip(size, result, strict=True))
+    return stride if fits else None
+
+
+def make_shortcut(filters: int, stride: int) -> tuple[Conv, BatchNorm]:
+    """Return what stands on a residual layer's shortcut where its layers change the image's shape."""
+    return Conv(filters=filters, kernel=1, stride=stride, bias=False), BatchNorm()
+
+
+def _trace_all(layers: Sequence[AnyLayer], shape: Shape, prefix: str) -> tuple[LayerShape, ...]:
+    traced: list[LayerShape] = []
+    for number, layer in enumerate(layers, start=1):
+        traced.append(_trace_layer(f"{prefix}{number}", layer, shape))
+        shape = traced[-1].output_shape
+    return tuple(traced)
+
+
+def _trace_layer(number: str, layer: AnyLayer, shape: Shape) -> LayerShape:
     if isinstance(layer, Conv):
         return _trace_conv(number, layer, shape)
     if isinstance(layer, Pool):
         return _trace_pool(number, layer, shape)
+    if isinstance(layer, GlobalPool):
+        return LayerShape(layer, shape, _require_image(f"layer {number} (global_pool)", shape)[2:])
     if isinstance(layer, Dense):
         return _trace_dense(layer, shape)
-    assert isinstance(layer, Dropout)
-    return LayerShape(layer, shape, shape)
+    if isinstance(layer, Residual):
+        return _trace_residual(number, layer, shape)
+    return LayerShape(layer, shape, shape, num_parameters=2 * shape[-1] if isinstance(layer, BatchNorm) else 0)
 
 
-def _trace_conv(number: int, layer: Conv, shape: Shape) -> LayerShape:
+def _trace_residual(number: str, layer: Residual, shape: Shape) -> LayerShape:
+    inner = _trace_all(layer.layers, shape, f"{number}.")
+    result = inner[-1].output_shape
+    shortcut = () if result == shape else _trace_shortcut(number, shape, result)
+    parts = (*inner, *shortcut)
+    return LayerShape(
+        layer,
+        shape,
+        result,
+        sum(part.num_parameters for part in parts),
+        sum(part.num_multiply_adds for part in parts),
+        inner,
+        shortcut,
+    )
+
+
+def _trace_shortcut(number: str, shape: Shape, result: Shape) -> tuple[LayerShape, ...]:
+    title = f"layer {number} (residual)"
+    if len(shape) != 3 or len(result) != 3:
+        raise NetworkError(
+            f"{title} makes {format_shape(result)} of its {format_shape(shape)} input and cannot add the two: "
+            "only images may change their shape; give its last layer the input's shape."
+        )
+    stride = find_shortcut_stride((shape[0], shape[1]), (result[0], result[1]))
+    if stride is None:
+        raise NetworkError(
+            f"{title} makes {format_shape(result)} of its {format_shape(shape)} input, and no stride of a shortcut "
+            "does that: set padding: same in its layers."
+        )
+    return _trace_all(make_shortcut(result[2], stride), shape, f"{number}.shortcut.")
+
+
+def _trace_conv(number: str, layer: Conv, shape: Shape) -> LayerShape:
     title = f"layer {number} (conv, kernel {layer.kernel}, padding {layer.padding})"
     height, width, channels = _require_image(title, shape)
     if layer.padding == "valid" and layer.kernel > min(height, width):
@@ -97,25 +173,24 @@ def _trace_conv(number: int, layer: Conv, shape: Shape) -> LayerShape:
         raise _refuse(title, shape, remedy)
     rows, columns = (_count_steps(size, layer.kernel, layer.stride, layer.padding) for size in (height, width))
     num_weights = layer.kernel**2 * channels * layer.filters
-    return LayerShape(
-        layer, shape, (rows, columns, layer.filters), num_weights + layer.filters, num_weights * rows * columns
-    )
+    num_parameters = num_weights + (layer.filters if layer.bias else 0)
+    return LayerShape(layer, shape, (rows, columns, layer.filters), num_parameters, num_weights * rows * columns)
 
 
-def _trace_pool(number: int, layer: Pool, shape: Shape) -> LayerShape:
+def _trace_pool(number: str, layer: Pool, shape: Shape) -> LayerShape:
     title = f"layer {number} (pool, size {layer.size})"
     height, width, channels = _require_image(title, shape)
-    if layer.size > min(height, width):
+    if layer.padding == "valid" and layer.size > min(height, width):
         remedy = "leave it out, or keep the image larger before it (padding: same, a smaller kernel, fewer pools)"
         raise _refuse(title, shape, remedy)
     stride = layer.stride or layer.size
-    rows, columns = (_count_steps(size, layer.size, stride, "valid") for size in (height, width))
+    rows, columns = (_count_steps(size, layer.size, stride, layer.padding) for size in (height, width))
     return LayerShape(layer, shape, (rows, columns, channels))
 
 
 def _trace_dense(layer: Dense, shape: Shape) -> LayerShape:
     num_weights = math.prod(shape) * layer.units
-    return LayerShape(layer, shape, (layer.units,), num_weights + layer.units, num_weights)
+    return LayerShape(layer, shape, (layer.units,), num_weights + (layer.units if layer.bias else 0), num_weights)
 
 
 def _count_steps(size: int, window: int, stride: int, padding: Padding) -> int:

@@ -1,0 +1,253 @@
+"""The value that flows through a fused network, and what each layer does to it.
+
+Shape legend: K members, N images, C channels, H and W pixels, F features. A suffix on a tensor's name gives its axes;
+(KC) is one axis of K x C channels, members outermost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bakeoff.networks.layers import BatchNorm, Conv, GlobalPool, Pool
+from bakeoff.networks.shapes import pad_same
+
+_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "swish": F.silu,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "leaky_relu": F.leaky_relu,
+}
+
+
+class Flow:
+    """A value on its way, and which of its forms it has.
+
+    shared: (N, C, H, W) or (N, F), one value for all members; folded: (N, (KC), H, W); dense: (K, N, F).
+
+    Args:
+        images: (N, C, H, W), the same for all members, or (K, N, C, H, W), each member's own.
+        num_members: K.
+    """
+
+    def __init__(self, images: Tensor, num_members: int) -> None:
+        self.num_members = num_members
+        self.shared = images.dim() == 4 or num_members == 1
+        self.value = images if images.dim() == 4 else _fold(images)
+
+    def fork(self) -> Flow:
+        """Return a second flow from the same value; whatever happens to one leaves the other as it is."""
+        branch = Flow.__new__(Flow)
+        branch.value, branch.num_members, branch.shared = self.value, self.num_members, self.shared
+        return branch
+
+    def add(self, branch: Flow) -> None:
+        """Add the value of a flow that left this one."""
+        if self.shared and not branch.shared:
+            self._separate()
+        self.value = self.value + branch.value
+
+    def convolve(self, layer: Conv, weight_KOIHW: Tensor, bias_KO: Tensor | None) -> None:
+        """Convolve, without the activation."""
+        padding = self._pad(layer)
+        self.value = F.conv2d(
+            self.value,
+            weight_KOIHW.flatten(0, 1),
+            None if bias_KO is None else bias_KO.flatten(),
+            stride=layer.stride,
+            padding=padding,
+            groups=1 if self.shared else self.num_members,
+        )
+        self.shared = False
+
+    def activate(self, activation: str) -> None:
+        """Apply an activation by its name."""
+        self.value = _ACTIVATIONS[activation](self.value)
+
+    def _pad(self, layer: Conv) -> int:
+        """Return the symmetric padding; where 'same' is lopsided (Keras puts the odd pixel after), pad here instead."""
+        if layer.padding == "valid":
+            return 0
+        (top, bottom), (left, right) = (pad_same(size, layer.kernel, layer.stride) for size in self.value.shape[-2:])
+        if top == bottom == left == right:
+            return top
+        self.value = F.pad(self.value, (left, right, top, bottom))
+        return 0
+
+    def pool(self, layer: Pool) -> None:
+        """Take the maximum or the average of every window."""
+        stride = layer.stride or layer.size
+        if layer.padding == "same":
+            self.value = _pool_same(self.value, layer, stride)
+        elif layer.kind == "max":
+            self.value = F.max_pool2d(self.value, layer.size, stride)
+        elif stride == layer.size and all(size % stride == 0 for size in self.value.shape[-2:]):
+            self.value = _average_tiles(self.value, layer.size)
+        else:
+            self.value = F.avg_pool2d(self.value, layer.size, stride)
+
+    def pool_globally(self, layer: GlobalPool) -> None:
+        """Leave one number a channel."""
+        pooled = self.value.mean((2, 3)) if layer.kind == "average" else self.value.amax((2, 3))
+        self.value = pooled if self.shared else pooled.view(len(pooled), self.num_members, -1).transpose(0, 1)
+
+    def multiply(self, weight_KOI: Tensor, bias_KO: Tensor | None) -> None:
+        """Multiply by a dense layer's weights, without the activation."""
+        self._flatten()
+        if self.shared:
+            # One product for all members: (N, I) x (I, (KO)), never K copies of the images.
+            weight_IO = weight_KOI.flatten(0, 1).t()
+            product = (
+                self.value @ weight_IO if bias_KO is None else torch.addmm(bias_KO.flatten(), self.value, weight_IO)
+            )
+            self.value = product.view(len(product), self.num_members, -1).transpose(0, 1)
+        elif bias_KO is None:
+            self.value = torch.bmm(self.value, weight_KOI.transpose(1, 2))
+        else:
+            self.value = torch.baddbmm(bias_KO.unsqueeze(1), self.value, weight_KOI.transpose(1, 2))
+        self.shared = False
+
+    def _flatten(self) -> None:
+        if self.value.dim() != 4:
+            return
+        if self.shared:
+            self.value = self.value.flatten(1)
+        else:
+            self.value = self._by_member().flatten(2).transpose(0, 1)
+
+    def _by_member(self) -> Tensor:
+        """Return a folded value as (N, K, C, H, W), a view."""
+        num_images, _, height, width = self.value.shape
+        return self.value.view(num_images, self.num_members, -1, height, width)
+
+    def normalize(
+        self,
+        layer: BatchNorm,
+        weight_KC: Tensor,
+        bias_KC: Tensor,
+        mean_KC: Tensor,
+        variance_KC: Tensor,
+        training: bool,
+    ) -> None:
+        """Normalize every channel of every member, without the activation.
+
+        Args:
+            layer: the settings.
+            weight_KC: the scale, float32 whatever the value's dtype; the others likewise.
+            bias_KC: the shift.
+            mean_KC: running average; moved in place in training.
+            variance_KC: running average of the unbiased variance; moved in place in training.
+            training: whether the batch's own statistics count. Where it holds one value a channel they do not.
+        """
+        if self.shared:
+            self._separate()
+        value, dense = self.value, self.value.dim() == 3
+        if dense:
+            value = value.transpose(0, 1).flatten(1)
+        several = value.numel() > value.shape[1]
+        value = F.batch_norm(
+            value,
+            mean_KC.view(-1),
+            variance_KC.view(-1),
+            weight_KC.flatten(),
+            bias_KC.flatten(),
+            training and several,
+            layer.momentum,
+            layer.epsilon,
+        )
+        self.value = value.view(len(value), self.num_members, -1).transpose(0, 1) if dense else value
+
+    def drop(self, rates: Sequence[float], generator: torch.Generator) -> None:
+        """Drop with one draw for all members: a mask depends on the replicate, never on who trains beside whom.
+
+        Members with a higher rate drop a superset of what members with a lower one drop.
+        """
+        if self.shared and len(set(rates)) > 1:
+            self._separate()
+        # Drawn even where every rate is zero: else the masks after it would depend on the rates of the others.
+        uniform = torch.rand(self._mask_shape(), generator=generator)
+        if max(rates) == 0.0:
+            return
+        value = self.value
+        folded = value.dim() == 4 and not self.shared
+        view = self._by_member() if folded else value
+        if value.dim() == 4:
+            uniform = uniform.permute(0, 3, 1, 2)  # drawn channels-last, as the activations lie in memory
+        if len(set(rates)) == 1:
+            mask = (uniform >= rates[0]).to(value.dtype).div_(1 - rates[0])
+            mask = mask.unsqueeze(1) if folded else mask
+        else:
+            rate = torch.tensor(rates).view(-1, *[1] * uniform.dim())
+            mask = (uniform >= rate).to(value.dtype).mul_((1 / (1 - rate)).to(value.dtype))
+            mask = mask.transpose(0, 1) if folded else mask
+        dropped = view * mask
+        self.value = dropped.flatten(1, 2) if folded else dropped
+
+    def _separate(self) -> None:
+        """Give each member its own copy of a shared value."""
+        if self.value.dim() == 4:
+            self.value = self.value.repeat(1, self.num_members, 1, 1)
+        else:
+            self.value = self.value.expand(self.num_members, -1, -1)
+        self.shared = False
+
+    def _mask_shape(self) -> tuple[int, ...]:
+        if self.value.dim() != 4:
+            return tuple(self.value.shape[-2:])
+        num_images, channels, height, width = self.value.shape
+        return (num_images, height, width, channels if self.shared else channels // self.num_members)
+
+
+def _fold(images_KNCHW: Tensor) -> Tensor:
+    """Return (N, (KC), H, W), channels-last in memory."""
+    return images_KNCHW.permute(1, 3, 4, 0, 2).flatten(3).permute(0, 3, 1, 2)
+
+
+def _pool_same(images_NCHW: Tensor, layer: Pool, stride: int) -> Tensor:
+    """Pool with `same` padding, which neither wins a maximum nor counts in an average."""
+    (top, bottom), (left, right) = (pad_same(size, layer.size, stride) for size in images_NCHW.shape[-2:])
+    sides = (left, right, top, bottom)
+    if len(set(sides)) == 1:
+        if layer.kind == "max":
+            return F.max_pool2d(images_NCHW, layer.size, stride, padding=top)
+        return F.avg_pool2d(images_NCHW, layer.size, stride, padding=top, count_include_pad=False)
+    if layer.kind == "max":
+        return F.max_pool2d(F.pad(images_NCHW, sides, value=-torch.inf), layer.size, stride)
+    inside = F.pad(images_NCHW.new_ones(1, 1, *images_NCHW.shape[-2:]), sides)
+    share = F.avg_pool2d(inside.float(), layer.size, stride)
+    return (F.avg_pool2d(F.pad(images_NCHW, sides), layer.size, stride).float() / share).to(images_NCHW.dtype)
+
+
+class _AverageTiles(torch.autograd.Function):
+    """Average pooling of windows that tile the image, with a backward pass that is one copy.
+
+    torch's own backward for channels-last bfloat16 took 12% of LeNet's training time; every pixel's gradient is its
+    window's, divided, so spreading it along the contiguous channels does the same.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, images_NCHW: Tensor, size: int) -> Tensor:
+        ctx.size = size
+        return F.avg_pool2d(images_NCHW, size)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        size = ctx.size
+        pooled_NHWC = gradients[0].permute(0, 2, 3, 1) / (size * size)
+        num_images, height, width, channels = pooled_NHWC.shape
+        spread = pooled_NHWC[:, :, None, :, None, :].expand(-1, -1, size, -1, size, -1)
+        whole_NHWC = spread.reshape(num_images, height * size, width * size, channels)
+        return whole_NHWC.permute(0, 3, 1, 2), None
+
+
+def _average_tiles(images_NCHW: Tensor, size: int) -> Tensor:
+    pooled: Tensor = _AverageTiles.apply(images_NCHW, size)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return pooled

@@ -1,0 +1,181 @@
+"""A body and its head as one trained network, with the face of a fused network of one member.
+
+Shape legend: K = 1 member, N images, C channels, H and W pixels, F features, L classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bakeoff.networks.build import FusedNetwork, State, initialize
+from bakeoff.networks.initializers import InitializerChoice
+from bakeoff.networks.layers import Layer
+from bakeoff.networks.modules import Body
+
+BODY = "body."
+HEAD = "head."
+
+_MAX_SEED = 2**62
+
+
+def first_state(body: Body, head: Sequence[Layer], choice: InitializerChoice, seed: int) -> State:
+    """Return the first parameters and buffers of a body, as they stand in it, and of a head, drawn.
+
+    The head is drawn as the head of cached features is: an arm whose body is frozen starts the same either way.
+
+    Returns:
+        Copies, named `body.<torch's name>` and `head.<layer number>.weight`.
+    """
+    state = {f"{BODY}{name}": value.detach().clone() for name, value in body.state().items()}
+    drawn = initialize(head, (1, 1, body.num_features), choice, seed)
+    return state | {f"{HEAD}{name}": value for name, value in drawn.items()}
+
+
+def split_state(state: Mapping[str, Tensor]) -> tuple[State, State]:
+    """Return the body's and the head's part of a state, each under its own names, without the prefix."""
+    body = {name.removeprefix(BODY): value for name, value in state.items() if name.startswith(BODY)}
+    head = {name.removeprefix(HEAD): value for name, value in state.items() if name.startswith(HEAD)}
+    return body, head
+
+
+class ModuleNetwork:
+    """One member whose body is a torch module.
+
+    The body's module is a skeleton: its arithmetic is called with this network's own parameters and buffers, so several
+    networks can share one. The head is a `FusedNetwork` of one member on the features.
+
+    Args:
+        body: what turns images into features.
+        head: the layers above, ending in one output a class.
+        state: parameters and buffers by `first_state`'s names. They are copied.
+        dtype: what the arithmetic runs in; parameters, gradients, buffers and logits stay float32.
+        body_frozen: whether the body behaves as in evaluation and learns nothing; may be changed between steps.
+    """
+
+    num_members = 1
+
+    def __init__(
+        self,
+        body: Body,
+        head: Sequence[Layer],
+        state: Mapping[str, Tensor],
+        dtype: torch.dtype = torch.float32,
+        body_frozen: bool = False,
+    ) -> None:
+        self.body, self.dtype, self.body_frozen = body, dtype, body_frozen
+        body_state, head_state = split_state(state)
+        self.head = FusedNetwork([head], [head_state], dtype)
+        # Buffers that a module keeps out of its state (tables it computes) stay in the skeleton.
+        trained = {name: value for name, value in body.state().items() if isinstance(value, nn.Parameter)}
+        self._parameters = {
+            name: nn.Parameter(body_state[name].detach().clone(), requires_grad=value.requires_grad)
+            for name, value in trained.items()
+        }
+        self._buffers = {name: body_state[name].detach().clone() for name in body.state() if name not in trained}
+        self.members: list[dict[str, nn.Parameter]] = [
+            {f"{BODY}{name}": value for name, value in self._parameters.items()}
+            | {f"{HEAD}{name}": value for name, value in self.head.members[0].items()}
+        ]
+        self.member_buffers: list[State] = [
+            {f"{BODY}{name}": value for name, value in self._buffers.items()}
+            | {f"{HEAD}{name}": value for name, value in self.head.member_buffers[0].items()}
+        ]
+
+    def clear_gradients(self) -> None:
+        """Forget the gradients of the step before."""
+        self.head.clear_gradients()
+        for parameter in self._parameters.values():
+            parameter.grad = None
+
+    def share_gradients(self) -> None:
+        """Give the member's parameters their gradients; a frozen body has none."""
+        self.head.share_gradients()
+
+    def cast(self) -> State:
+        """Return the head's parameters in the arithmetic's dtype; the body's are cast on the way, by autocast."""
+        return self.head.cast()
+
+    def __call__(self, images: Tensor, weights: State, dropout: torch.Generator | None = None) -> Tensor:
+        """Return float32 logits_KNL.
+
+        Args:
+            images: (N, C, H, W) or (1, N, C, H, W), in `self.dtype`.
+            weights: what `cast` returned.
+            dropout: source of everything drawn in training, inside the body too; None in evaluation.
+        """
+        features_NF = self.compute_features(images[0] if images.dim() == 5 else images, dropout)
+        return self.head(features_NF[:, :, None, None].to(self.dtype), weights, dropout)
+
+    def compute_features(self, images_NCHW: Tensor, dropout: torch.Generator | None = None) -> Tensor:
+        """Return the body's features_NF; in training, drawn from `dropout` where the body draws."""
+        training = dropout is not None and not self.body_frozen
+        self.body.train(training)
+        with (
+            torch.set_grad_enabled(torch.is_grad_enabled() and not self.body_frozen),
+            torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32),
+            torch.random.fork_rng(devices=[], enabled=training),
+        ):
+            if training:
+                # The body draws from torch's global generator: seeded here, it is a function of the replicate too.
+                torch.manual_seed(int(torch.randint(_MAX_SEED, (), generator=dropout)))
+            features_NF: Tensor = torch.func.functional_call(
+                self.body,
+                {f"network.{name}": value for name, value in (self._parameters | self._buffers).items()},
+                (images_NCHW,),
+            )
+        return features_NF
+
+
+class FrozenBody:
+    """A body that only computes features: nothing is drawn, no gradient is kept.
+
+    Args:
+        body: the body's module, a skeleton.
+        state: its parameters and buffers, by the names of `Body.state` or with `body.` before them.
+        dtype: what the arithmetic runs in.
+    """
+
+    def __init__(self, body: Body, state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+        named = split_state(state)[0] or state
+        self.num_features = body.num_features
+        self._body, self._dtype = body, dtype
+        self._state = {f"network.{name}": named[name].detach() for name in body.state()}
+
+    @torch.no_grad()
+    def __call__(self, images_NCHW: Tensor) -> Tensor:
+        """Return float32 features_NF."""
+        self._body.eval()
+        with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
+            features_NF: Tensor = torch.func.functional_call(self._body, self._state, (images_NCHW,))
+        return features_NF.float()
+
+
+class FrozenLayers:
+    """The leading layers of a layer network as a body that only computes features.
+
+    Args:
+        layers: the body's layers.
+        state: their parameters and buffers; others are ignored.
+        num_features: length of the flattened output.
+        dtype: what the arithmetic runs in.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        state: Mapping[str, Tensor],
+        num_features: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        own = {name: value for name, value in state.items() if int(name.partition(".")[0]) < len(layers)}
+        self.num_features = num_features
+        self._network = FusedNetwork([layers], [own], dtype, frozen_layers=len(layers))
+
+    @torch.no_grad()
+    def __call__(self, images_NCHW: Tensor) -> Tensor:
+        """Return float32 features_NF, images flattened channel by channel, as a dense layer takes them."""
+        value = self._network(images_NCHW, self._network.cast())
+        return (value[0] if value.dim() == 3 else value).flatten(1)
