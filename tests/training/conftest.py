@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images
 from bakeoff.training.engine import train_cohort
 from bakeoff.training.recipe import Recipe
@@ -57,7 +58,7 @@ def make_task() -> Callable[..., CohortTask]:
             cohort_id=cohort_id,
             label="a block, replicate 1",
             members=tuple(Member(trial_id=name, recipe=recipe) for name, recipe in recipes.items()),
-            data=DataView(name="digits", validation=0.2, fingerprint="f" * 64, seed=seed),
+            data=DataView(source=DataSource(name="digits"), validation=0.2, fingerprint="f" * 64, seed=seed),
             numeric=numeric,  # type: ignore[arg-type]
             finished=frozenset(finished),
             **rest,

@@ -21,6 +21,7 @@ from bakeoff.networks.build import initialize
 from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
 from bakeoff.networks.named import MLP, Layers, LeNet, ModNet1, ModNet2, expand
 from bakeoff.training import engine
+from bakeoff.training import epoch as epoch_module
 from bakeoff.training.batches import epoch_order
 from bakeoff.training.folders import Folders, load_predictions
 from bakeoff.training.optimizers import SGD, Adagrad, Adam, AdamW, AnyOptimizer, RMSprop
@@ -366,14 +367,14 @@ def test_files_hold_what_is_documented(images: Images, train: Train, tmp_path: P
 
 
 def test_validation_images_are_never_trained_on(images: Images, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, real = [], engine.epoch_order
+    seen, real = [], epoch_module.epoch_order
 
     def spy(indices: Any, seed: int, epoch: int) -> Any:
         order = real(indices, seed, epoch)
         seen.append(order)
         return order
 
-    monkeypatch.setattr(engine, "epoch_order", spy)
+    monkeypatch.setattr(epoch_module, "epoch_order", spy)
     train({"a": LEAVERS["long"]})
     train_indices, validation_indices = split_stratified(images.labels, 0.2, SEED)
     assert len(seen) == 6

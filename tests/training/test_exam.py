@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.data import decode, digits, store
+from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_test, open_training
 from bakeoff.networks.build import FusedNetwork
 from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
@@ -47,7 +48,7 @@ def _use_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _view(images: Images) -> DataView:
-    return DataView(name="digits", validation=0.2, fingerprint=images.fingerprint, seed=7)
+    return DataView(source=DataSource(name="digits"), validation=0.2, fingerprint=images.fingerprint, seed=7)
 
 
 def _train(workspace: Path) -> list[Any]:
@@ -139,7 +140,8 @@ def test_training_and_probing_never_reach_the_test_split(tmp_path: Path, monkeyp
     images = open_training("digits")
     members = tuple(Member(trial_id=name, recipe=recipe) for name, recipe in RECIPES.items())
     probed: list[Any] = []
-    probe.probe_numeric(ProbeTask(probe_id="p", label="", members=members, data=_view(images)), images, probed.append)
+    task = ProbeTask(probe_id="p", label="", members=members, data=_view(images))
+    probe.probe_numeric(task, images, tmp_path, probed.append)
     assert probed
     decoded = [path.name for path in (tmp_path / "fresh cache" / "decoded").iterdir() if path.is_dir()]
     assert decoded

@@ -6,13 +6,14 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from bakeoff.training.make_optimizer import find_class
 from bakeoff.training.optimizers import OPTIMIZER_NAMES, OPTIMIZERS, SGD, Adam, OptimizerChoice, OptimizerRecord
 
 CHOICE: TypeAdapter[object] = TypeAdapter(OptimizerChoice)
 
 
 def _torch_defaults(record: OptimizerRecord) -> dict[str, object]:
-    signature = inspect.signature(getattr(torch.optim, record.settings.torch_name))
+    signature = inspect.signature(find_class(record.settings))
     return {name: parameter.default for name, parameter in signature.parameters.items()}
 
 
@@ -20,7 +21,7 @@ def _torch_defaults(record: OptimizerRecord) -> dict[str, object]:
 def test_arguments_are_ones_torch_takes(record: OptimizerRecord) -> None:
     arguments = record.settings().arguments()
     assert arguments.keys() <= _torch_defaults(record).keys()
-    optimizer = getattr(torch.optim, record.settings.torch_name)([torch.zeros(1)], **arguments)
+    optimizer = find_class(record.settings)([torch.zeros(1)], **arguments)
     assert {name: optimizer.defaults[name] for name in arguments} == arguments
 
 
@@ -46,6 +47,12 @@ def test_every_setting_reaches_torch(record: OptimizerRecord) -> None:
 def test_registry_has_each_name_once_and_its_class() -> None:
     assert len(set(OPTIMIZER_NAMES)) == len(OPTIMIZER_NAMES)
     assert all(record.settings().name == record.name for record in OPTIMIZERS)
+    assert all(record.summary and "\n" not in record.summary and record.source for record in OPTIMIZERS)
+
+
+def test_editors_are_shown_every_name() -> None:
+    names = next(part["enum"] for part in CHOICE.json_schema(mode="validation")["anyOf"] if "enum" in part)
+    assert tuple(names) == OPTIMIZER_NAMES
 
 
 def test_bare_name_and_missing_name() -> None:
@@ -59,9 +66,7 @@ def test_unknown_name_lists_names_and_the_nearest() -> None:
         CHOICE.validate_python({"name": "adamm"})
     error = caught.value.errors()[0]
     assert error["type"] == "unknown_name"
-    assert error["msg"] == (
-        "unknown optimizer 'adamm'. Allowed: sgd, adam, adamw, rmsprop, adagrad. Did you mean 'adam'?"
-    )
+    assert error["msg"] == (f"unknown optimizer 'adamm'. Allowed: {', '.join(OPTIMIZER_NAMES)}. Did you mean 'adam'?")
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,9 @@ def test_unknown_name_lists_names_and_the_nearest() -> None:
         {"name": "sgd", "nesterov": True},
         {"name": "sgd", "beta1": 0.9},
         {"weight_decay": -1e-9},
+        {"name": "lion", "epsilon": 1e-8},
+        {"name": "adadelta", "smoothing": 1.0},
+        {"name": "nadam", "momentum_decay": -1.0},
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, object]) -> None:

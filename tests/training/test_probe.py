@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images
 from bakeoff.networks.build import FusedNetwork
 from bakeoff.networks.named import MLP, LeNet
@@ -40,9 +42,9 @@ RECIPES = (
 
 def _probe(images: Images, recipes: tuple[Recipe, ...] = RECIPES) -> ProbeDone:
     members = tuple(Member(trial_id=str(number), recipe=recipe) for number, recipe in enumerate(recipes))
-    data = DataView(name="digits", validation=0.1, fingerprint="f", seed=3)
+    data = DataView(source=DataSource(name="digits"), validation=0.1, fingerprint="f", seed=3)
     events: list[Any] = []
-    probe_numeric(ProbeTask(probe_id="p", label="", members=members, data=data), images, events.append)
+    probe_numeric(ProbeTask(probe_id="p", label="", members=members, data=data), images, Path("unused"), events.append)
     done, last = events
     assert last == TaskDone(task_id="p")
     assert isinstance(done, ProbeDone)
@@ -106,11 +108,11 @@ def test_an_unspoilt_wrapper_agrees(digits_like: Images, monkeypatch: pytest.Mon
 def test_emulated_bfloat16_is_not_measured_to_the_end(digits_like: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 
-    def time_step(network: FusedNetwork, *_: Any) -> float:
-        taken.append(network.dtype)
-        return 1.0 if network.dtype == torch.float32 else 3.5
+    def time_step(bench: Any, number: int) -> float:
+        taken.append(bench.network.dtype)
+        return 1.0 if bench.network.dtype == torch.float32 else 3.5
 
-    monkeypatch.setattr(probe, "_time_step", time_step)
+    monkeypatch.setattr(probe._Bench, "time_step", time_step)
     done = _probe(digits_like)
     assert len(taken) == 4
     assert done.seconds_per_step == {"float32": 1.0, "bfloat16": 3.5}
@@ -119,11 +121,11 @@ def test_emulated_bfloat16_is_not_measured_to_the_end(digits_like: Images, monke
 def test_both_modes_take_the_same_steps_in_turn(digits_like: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 
-    def time_step(network: FusedNetwork, _: Any, __: Any, ___: Any, number: int) -> float:
-        taken.append((network.dtype, number))
+    def time_step(bench: Any, number: int) -> float:
+        taken.append((bench.network.dtype, number))
         return float(number)
 
-    monkeypatch.setattr(probe, "_time_step", time_step)
+    monkeypatch.setattr(probe._Bench, "time_step", time_step)
     done = _probe(digits_like)
     modes = (torch.float32, torch.bfloat16)
     assert taken == [(mode, number) for number in range(probe.NUM_STEPS + 2) for mode in modes]

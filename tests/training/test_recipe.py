@@ -40,7 +40,14 @@ def test_a_recipe_survives_being_written_and_read() -> None:
         {"early_stopping": {"patience": 0}},
         {"early_stopping": {"patience": 1, "monitor": "train_loss"}},
         {"early_stopping": {"patience": 1, "min_delta": -0.1}},
-        {"schedule": "cosine"},
+        {"accumulate": 0},
+        {"label_smoothing": 1.0},
+        {"class_weights": {}},
+        {"clip": {}},
+        {"schedule": {"name": "constant", "warm_up": 10.0}},
+        {"averaging": {"name": "swa", "from_epoch": 11}},
+        {"transfer": {"freeze": "always"}},
+        {"weight": 1},
     ],
 )
 def test_wrong_fields_are_refused(change: dict[str, object]) -> None:

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+
+from bakeoff.data.splits import split_fold, split_stratified
+from bakeoff.data.store import Images
+from bakeoff.errors import DataError
+from bakeoff.training.task import DataView
+
+Indices = npt.NDArray[np.int64]
 
 _ORDER_STREAM = 1_000_003
 """Keeps the order's random stream apart from the split's, the weights' and dropout's."""
 
 
-def epoch_order(indices: npt.NDArray[np.int64], seed: int, epoch: int) -> npt.NDArray[np.int64]:
+def epoch_order(indices: Indices, seed: int, epoch: int) -> Indices:
     """Return `indices` shuffled: a function of (`seed`, `epoch`) alone, so a resumed epoch sees the same batches."""
     return np.random.default_rng([seed, _ORDER_STREAM, epoch]).permutation(indices)
 
 
-def iterate_batches(
-    pixels_NHWC: npt.NDArray[np.uint8],
-    labels_N: npt.NDArray[np.int64],
-    order: npt.NDArray[np.int64],
-    batch_size: int,
-    dtype: torch.dtype,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (images_NCHW, labels_N) for consecutive slices of `order`; the last may be smaller.
+def split_view(images: Images, view: DataView) -> tuple[Indices, Indices]:
+    """Return the indices to train on and those held out for validation.
 
-    Images are scaled to [0, 1] in `dtype`, channels-last in memory: the memory map lies that way, so nothing
-    is transposed.
+    These are a stratified share, drawn by the view's seed; one fold; or the source's own validation images.
+
+    Raises:
+        DataError: the source has no validation images of its own, or a class is left without images.
     """
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        images_NHWC = torch.from_numpy(pixels_NHWC[chosen])
-        images = images_NHWC.permute(0, 3, 1, 2).float().mul_(1 / 255).to(dtype)
-        yield images, torch.from_numpy(labels_N[chosen])
+    if view.folds is not None and view.fold is not None:
+        return split_fold(images.labels, view.folds, view.fold, view.seed)
+    if view.validation != "own":
+        return split_stratified(images.labels, view.validation, view.seed)
+    if images.own_validation is None:
+        raise DataError(
+            f"{view.source.label} has no validation images of its own; give validation a share, such as 0.1."
+        )
+    held_out = np.sort(images.own_validation)
+    return np.setdiff1d(np.arange(len(images.labels)), held_out), held_out

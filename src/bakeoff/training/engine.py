@@ -8,33 +8,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from bakeoff.analysis.metrics import classification_metrics
-from bakeoff.data.splits import split_fold, split_stratified
 from bakeoff.data.store import Images
-from bakeoff.networks.build import FusedNetwork, initialize
-from bakeoff.networks.named import expand
-from bakeoff.training.batches import epoch_order, iterate_batches
+from bakeoff.training.assembly import Assembly, Network
+from bakeoff.training.batches import split_view
 from bakeoff.training.checkpoint import load_checkpoint, save_checkpoint
+from bakeoff.training.epoch import Epoch, train_epoch
 from bakeoff.training.evaluate import predict
 from bakeoff.training.folders import Folders, save_predictions, write_whole
+from bakeoff.training.objective import Objective
+from bakeoff.training.objective_settings import ObjectiveSettings
 from bakeoff.training.runner import Runner
-from bakeoff.training.stopping import Stopper
-from bakeoff.training.task import CohortTask, DataView, EpochDone, Event, TaskDone, TrialDone, TrialFailed
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-_DROPOUT_STREAM = 1_000_004
-"""Keeps dropout's random stream apart from the order's and the layers'."""
+from bakeoff.training.shape import count_frozen_epochs
+from bakeoff.training.task import CohortTask, EpochDone, Event, TaskDone, TrialDone, TrialFailed
 
 Indices = npt.NDArray[np.int64]
 Emit = Callable[[Event], None]
@@ -53,32 +46,28 @@ def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit) 
         workspace: where weights, predictions and the checkpoint go.
         emit: called with every event, in order; ends with TaskDone.
     """
-    cohort = _Cohort(task, images, Folders(workspace), emit)
-    while cohort.has_active():
-        cohort.run_epoch()
+    if task.members:  # none are left where a kill came between the last trial's end and the task's
+        cohort = _Cohort(task, images, Folders(workspace), emit)
+        while cohort.has_active():
+            cohort.run_epoch()
     emit(TaskDone(task_id=task.cohort_id))
-
-
-@dataclass
-class _Epoch:
-    """What one pass over the training images measured, per member."""
-
-    loss_K: npt.NDArray[np.float64]
-    accuracy_K: npt.NDArray[np.float64]
-    images_per_second: float
 
 
 class _Cohort:
     """The runners of one task, the fused network of those still active, and the epoch they have reached."""
 
     def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit) -> None:
-        self.task, self.images, self.folders, self.emit = task, images, folders, emit
-        self.train_indices, self.validation_indices = split_view(images.labels, task.data)
+        self.task, self.folders, self.emit = task, folders, emit
+        self.labels = images.labels
+        self.train_indices, self.validation_indices = split_view(images, task.data)
+        self.assembly = Assembly.make(task, images, folders, task.numeric)
+        # All members agree on it: the plan puts no others beside each other.
+        self.num_frozen_epochs = count_frozen_epochs(task.members[0].recipe)
         self.epoch = 0
         self.runners = self._resume() or self._start()
         self._report_again()
         self._finish_ending()
-        self._fuse()
+        self._fuse(self.epoch + 1)
 
     def has_active(self) -> bool:
         return any(runner.status == "active" for runner in self.runners)
@@ -87,10 +76,10 @@ class _Cohort:
         """Train, validate, checkpoint, report; then let those leave that have come to their end."""
         started = time.perf_counter()
         self.epoch += 1
-        measured = train_epoch(
-            self.network, self.active, self.images, self.train_indices, self.task.data.seed, self.epoch
-        )
-        probabilities_KNL = predict(self.network, self.images.pixels, self.images.labels, self.validation_indices)
+        if self.epoch == self.num_frozen_epochs + 1 > 1:
+            self._fuse(self.epoch)  # the body thaws
+        measured = train_epoch(self.network, self.active, self.inputs, self.objective, self.train_indices, self.epoch)
+        probabilities_KNL = predict(self._judged_network(), self.inputs, self.validation_indices)
         seconds = time.perf_counter() - started
         for k, runner in enumerate(self.active):
             validation = self._measure(probabilities_KNL[k])
@@ -100,16 +89,16 @@ class _Cohort:
             if runner.history and runner.history[-1].epoch == self.epoch:
                 self.emit(runner.history[-1])
         if self._finish_ending():
-            self._fuse()
+            self._fuse(self.epoch + 1)
 
     def _measure(self, probabilities_NL: npt.NDArray[np.float32]) -> dict[str, float] | None:
         """Return the validation metrics, or None where a prediction is not finite."""
         if not np.isfinite(probabilities_NL).all():
             return None
-        return classification_metrics(probabilities_NL, self.images.labels[self.validation_indices])
+        return classification_metrics(probabilities_NL, self.labels[self.validation_indices])
 
     def _record(
-        self, runner: Runner, measured: _Epoch, k: int, validation: dict[str, float] | None, seconds: float
+        self, runner: Runner, measured: Epoch, k: int, validation: dict[str, float] | None, seconds: float
     ) -> None:
         """Add the epoch to one runner's history and decide whether it goes on."""
         runner.seconds += seconds / len(self.active)
@@ -133,18 +122,19 @@ class _Cohort:
                 images_per_second=measured.images_per_second,
             )
         )
+        if runner.plateau is not None:
+            runner.plateau.observe(validation)
         if runner.stopper.observe(self.epoch, validation):
             runner.keep_weights()
         if runner.stopper.exhausted or self.epoch >= runner.member.recipe.epochs:
             runner.status = "ending"
 
     def _start(self) -> list[Runner]:
-        runners = []
-        for member in self.task.members:
-            layers = expand(member.recipe.network, self.images.shape_HWC, len(self.images.class_names))
-            state = initialize(layers, self.images.shape_HWC, member.recipe.initializer, self.task.data.seed)
-            runners.append(Runner(member, layers, state, Stopper(member.recipe.early_stopping)))
-        return runners
+        seed = self.task.data.seed
+        return [
+            Runner.start(member, self.assembly.layers_of(member.recipe), self.assembly.first_state(member.recipe, seed))
+            for member in self.task.members
+        ]
 
     def _resume(self) -> list[Runner] | None:
         sources = filter(None, (self.task.cohort_id, self.task.resume_from))
@@ -154,11 +144,7 @@ class _Cohort:
             return None  # a checkpoint that lacks a member would leave it untrained, without a word
         self.epoch = content["epoch"]
         return [
-            Runner.unpack(
-                members[trial_id],
-                expand(members[trial_id].recipe.network, self.images.shape_HWC, len(self.images.class_names)),
-                packed,
-            )
+            Runner.unpack(members[trial_id], self.assembly.layers_of(members[trial_id].recipe), packed)
             for trial_id, packed in content["members"].items()
             if trial_id in members
         ]
@@ -173,18 +159,27 @@ class _Cohort:
             if runner.member.trial_id in self.task.finished:
                 runner.release()
 
-    def _fuse(self) -> None:
-        """Fold the active runners into one network; their states and optimizers move into it."""
+    def _fuse(self, next_epoch: int) -> None:
+        """Fold the active runners into one network for `next_epoch`; their states and optimizers move into it."""
         self.active = [runner for runner in self.runners if runner.status == "active"]
         if not self.active:
             return
-        self.network = FusedNetwork(
-            [runner.layers for runner in self.active],
-            [{name: tensor.detach() for name, tensor in runner.state.items()} for runner in self.active],
-            DTYPES[self.task.numeric],
-        )
-        for runner, parameters in zip(self.active, self.network.members, strict=True):
-            runner.bind(parameters)
+        recipes = [runner.member.recipe for runner in self.active]
+        frozen = next_epoch <= self.num_frozen_epochs
+        self.network = self.assembly.build_network(recipes, [runner.state for runner in self.active], frozen)
+        body = self.assembly.body_names(recipes[0], self.network.members[0])
+        for k, runner in enumerate(self.active):
+            runner.bind(self.network.members[k], self.network.member_buffers[k], body)
+        self.inputs = self.assembly.make_inputs(recipes, self.task.data.seed)
+        settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights) for recipe in recipes]
+        self.objective = Objective(settings, self.assembly.class_names, self.labels[self.train_indices])
+
+    def _judged_network(self) -> Network:
+        """Return the network that is evaluated: of averaged weights where a member averages, else the trained one."""
+        if all(runner.average is None for runner in self.active):
+            return self.network
+        states = [runner.judged_state() for runner in self.active]
+        return self.assembly.build_network([runner.member.recipe for runner in self.active], states)
 
     def _finish_ending(self) -> bool:
         """Write the results of the runners that came to their end, then report them; return whether there were any.
@@ -209,14 +204,16 @@ class _Cohort:
         """Evaluate the kept weights on both splits, save weights and predictions, set the outcomes."""
         started = time.perf_counter()
         kept = [runner.kept_weights() for runner in runners]
-        network = FusedNetwork([runner.layers for runner in runners], kept, DTYPES[self.task.numeric])
-        labels = self.images.labels
-        train_KNL = predict(network, self.images.pixels, labels, self.train_indices)
-        validation_KNL = predict(network, self.images.pixels, labels, self.validation_indices)
+        recipes = [runner.member.recipe for runner in runners]
+        network = self.assembly.build_network(recipes, kept)
+        inputs = self.assembly.make_inputs(recipes, self.task.data.seed)
+        labels = self.labels
+        train_KNL = predict(network, inputs, self.train_indices)
+        validation_KNL = predict(network, inputs, self.validation_indices)
         share = (time.perf_counter() - started) / len(runners)
         for k, runner in enumerate(runners):
             trial_id = runner.member.trial_id
-            weights = {name: tensor.contiguous() for name, tensor in kept[k].items()}
+            weights = self.assembly.name_for_saving(runner.member.recipe, kept[k])
             write_whole(self.folders.weights(trial_id), partial(save_file, weights))
             save_predictions(
                 self.folders.predictions(trial_id, "validation"),
@@ -231,68 +228,9 @@ class _Cohort:
                 best_epoch=runner.stopper.best_epoch,
                 stop="early_stopping" if runner.stopper.exhausted else "epochs",
                 seconds=runner.seconds,
-                num_parameters=sum(tensor.numel() for tensor in weights.values()),
+                num_parameters=sum(parameter.numel() for parameter in network.members[k].values()),
                 metrics={
                     "train": classification_metrics(train_KNL[k], labels[self.train_indices]),
                     "validation": classification_metrics(validation_KNL[k], labels[self.validation_indices]),
                 },
             )
-
-
-def split_view(labels: Indices, view: DataView) -> tuple[Indices, Indices]:
-    """Return the indices to train on and those held out for validation: a stratified share, or one fold."""
-    if view.folds is None or view.fold is None:
-        return split_stratified(labels, view.validation, view.seed)
-    return split_fold(labels, view.folds, view.fold, view.seed)
-
-
-def train_epoch(
-    network: FusedNetwork, runners: Sequence[Runner], images: Images, indices: Indices, seed: int, epoch: int
-) -> _Epoch:
-    """Take one pass over the images at `indices`, every member on the same batches in the same order.
-
-    Returns:
-        Loss (nats) and accuracy per member, averaged over the pass as the weights moved, and the rate.
-    """
-    started = time.perf_counter()
-    batch_size = runners[0].member.recipe.batch_size
-    dropout = _seeded(seed, epoch)
-    loss_K = torch.zeros(network.num_members, dtype=torch.float64)
-    correct_K = torch.zeros(network.num_members, dtype=torch.int64)
-    order = epoch_order(indices, seed, epoch)
-    optimizers = [runner.optimizer for runner in runners if runner.optimizer is not None]
-    for images_NCHW, labels_N in iterate_batches(images.pixels, images.labels, order, batch_size, network.dtype):
-        logits_KNL = step(network, optimizers, images_NCHW, labels_N, dropout, loss_K)
-        correct_K += (logits_KNL.argmax(dim=2) == labels_N).sum(dim=1)
-    rate = len(order) * network.num_members / (time.perf_counter() - started)
-    return _Epoch((loss_K / len(order)).numpy(), (correct_K.double() / len(order)).numpy(), rate)
-
-
-def step(
-    network: FusedNetwork,
-    optimizers: Sequence[torch.optim.Optimizer],
-    images_NCHW: torch.Tensor,
-    labels_N: torch.Tensor,
-    dropout: torch.Generator,
-    loss_K: torch.Tensor,
-) -> torch.Tensor:
-    """Move every member by one step; add each one's summed loss to `loss_K`; return the detached logits_KNL.
-
-    The members' mean losses are summed, so each one's gradient is that of its own mean loss.
-    """
-    network.clear_gradients()
-    logits_KNL = network(images_NCHW, network.cast(), dropout)
-    repeated_labels = labels_N.repeat(network.num_members)
-    losses = F.cross_entropy(logits_KNL.flatten(0, 1), repeated_labels, reduction="none")
-    losses_KN = losses.view(network.num_members, -1)
-    torch.autograd.backward(losses_KN.sum() / len(labels_N))
-    network.share_gradients()
-    for optimizer in optimizers:
-        optimizer.step()
-    loss_K += losses_KN.detach().sum(dim=1)
-    return logits_KNL.detach()
-
-
-def _seeded(seed: int, epoch: int) -> torch.Generator:
-    words = np.random.SeedSequence([seed, _DROPOUT_STREAM, epoch]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))

@@ -39,6 +39,15 @@ class Folders:
         """One unfinished cohort's checkpoint."""
         return self.root / "cohorts" / f"{cohort_id}.pt"
 
+    def copied_weights(self, sha256: str, suffix: str) -> Path:
+        """The workspace's own copy of a file of weights that trials start from, by the hash of its content."""
+        return self.root / "weights" / f"{sha256}{suffix}"
+
+    def find_copied_weights(self, sha256: str) -> Path | None:
+        """Return the copy of the file with this hash, or None where there is none."""
+        copies = sorted((self.root / "weights").glob(f"{sha256}*"))
+        return next((path for path in copies if path.suffix != ".part"), None)
+
     def reports(self, study_name: str) -> Path:
         """One study's reports. A name is reduced to letters, digits, '.', '_' and '-', so it stays inside."""
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in study_name).lstrip(".")

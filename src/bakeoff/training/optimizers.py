@@ -1,4 +1,7 @@
-"""The optimizers, as records without torch. To add one: a settings class, an entry in OPTIMIZERS, its class below."""
+"""The optimizers, as records without torch. To add one: a settings class, an entry in OPTIMIZERS, its class below.
+
+make_optimizer.py makes the optimizer itself.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +12,34 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bakeoff.networks.choices import Record, spell_out
-
-LearningRate: TypeAlias = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-"""A step size above 0."""
-
-Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-"""A number from 0."""
-
-Share: TypeAlias = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
-"""How much of its past a running mean keeps: from 0 up to, not including, 1."""
-
-Switch: TypeAlias = Annotated[bool, Field(strict=True)]
-"""True or false; 1 is neither."""
-
-INCOMPATIBLE = "incompatible"
-"""The type of the pydantic error that a record raises when settings, each right by itself, do not go together."""
-
-_RATE = "Step size."
-_DECAY = "Pull of the weights towards zero, added to the gradient (L2)."
-_EPSILON = "Added to the divisor, so that it is never zero."
+from bakeoff.networks.choices import Record, collect_names, spell_out
+from bakeoff.training.fields import (
+    APART_DECAY,
+    DECAY,
+    EPSILON,
+    MEAN,
+    MEAN_SQUARE,
+    RATE,
+    LearningRate,
+    Share,
+    Switch,
+)
+from bakeoff.training.fields import INCOMPATIBLE as INCOMPATIBLE
+from bakeoff.training.fields import Amount as Amount
+from bakeoff.training.rare_optimizers import Adadelta, Adamax, Lion, NAdam, RAdam
 
 
 class SGD(Record):
     """Stochastic gradient descent."""
 
     torch_name: ClassVar[str] = "SGD"
+    fused: ClassVar[bool] = True
 
     name: Literal["sgd"] = "sgd"
-    learning_rate: LearningRate = Field(default=0.01, description=_RATE)
+    learning_rate: LearningRate = Field(default=0.01, description=RATE)
     momentum: Share = Field(default=0.0, description="Share of the step before that is taken again.")
     nesterov: Switch = Field(default=False, description="Look ahead by the momentum; needs a momentum above 0.")
-    weight_decay: Amount = Field(default=0.0, description=_DECAY)
+    weight_decay: Amount = Field(default=0.0, description=DECAY)
 
     @model_validator(mode="after")
     def _require_momentum(self) -> SGD:
@@ -62,13 +61,14 @@ class Adam(Record):
     """Adam: steps scaled by running means of the gradient and of its square."""
 
     torch_name: ClassVar[str] = "Adam"
+    fused: ClassVar[bool] = True
 
     name: Literal["adam"] = "adam"
-    learning_rate: LearningRate = Field(default=0.001, description=_RATE)
-    beta1: Share = Field(default=0.9, description="Share of its past that the mean gradient keeps.")
-    beta2: Share = Field(default=0.999, description="Share of its past that the mean squared gradient keeps.")
-    epsilon: Amount = Field(default=1e-8, description=_EPSILON)
-    weight_decay: Amount = Field(default=0.0, description=_DECAY)
+    learning_rate: LearningRate = Field(default=0.001, description=RATE)
+    beta1: Share = Field(default=0.9, description=MEAN)
+    beta2: Share = Field(default=0.999, description=MEAN_SQUARE)
+    epsilon: Amount = Field(default=1e-8, description=EPSILON)
+    weight_decay: Amount = Field(default=0.0, description=DECAY)
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of `torch.optim.Adam`."""
@@ -84,13 +84,14 @@ class AdamW(Record):
     """Adam whose weight decay stands apart from the gradient and its scaling."""
 
     torch_name: ClassVar[str] = "AdamW"
+    fused: ClassVar[bool] = True
 
     name: Literal["adamw"] = "adamw"
-    learning_rate: LearningRate = Field(default=0.001, description=_RATE)
-    beta1: Share = Field(default=0.9, description="Share of its past that the mean gradient keeps.")
-    beta2: Share = Field(default=0.999, description="Share of its past that the mean squared gradient keeps.")
-    epsilon: Amount = Field(default=1e-8, description=_EPSILON)
-    weight_decay: Amount = Field(default=0.01, description="Share of the weights, times step size, lost each step.")
+    learning_rate: LearningRate = Field(default=0.001, description=RATE)
+    beta1: Share = Field(default=0.9, description=MEAN)
+    beta2: Share = Field(default=0.999, description=MEAN_SQUARE)
+    epsilon: Amount = Field(default=1e-8, description=EPSILON)
+    weight_decay: Amount = Field(default=0.01, description=APART_DECAY)
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of `torch.optim.AdamW`."""
@@ -106,14 +107,15 @@ class RMSprop(Record):
     """RMSprop: steps scaled by a running root mean square of the gradient."""
 
     torch_name: ClassVar[str] = "RMSprop"
+    fused: ClassVar[bool] = False
 
     name: Literal["rmsprop"] = "rmsprop"
-    learning_rate: LearningRate = Field(default=0.01, description=_RATE)
-    smoothing: Share = Field(default=0.99, description="Share of its past that the mean squared gradient keeps.")
+    learning_rate: LearningRate = Field(default=0.01, description=RATE)
+    smoothing: Share = Field(default=0.99, description=MEAN_SQUARE)
     momentum: Share = Field(default=0.0, description="Share of the step before that is taken again.")
     centered: Switch = Field(default=False, description="Scale by the gradient's running sd instead.")
-    epsilon: Amount = Field(default=1e-8, description=_EPSILON)
-    weight_decay: Amount = Field(default=0.0, description=_DECAY)
+    epsilon: Amount = Field(default=1e-8, description=EPSILON)
+    weight_decay: Amount = Field(default=0.0, description=DECAY)
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of `torch.optim.RMSprop`."""
@@ -131,13 +133,14 @@ class Adagrad(Record):
     """Adagrad: steps scaled by the root of the sum of all squared gradients so far."""
 
     torch_name: ClassVar[str] = "Adagrad"
+    fused: ClassVar[bool] = True
 
     name: Literal["adagrad"] = "adagrad"
-    learning_rate: LearningRate = Field(default=0.01, description=_RATE)
+    learning_rate: LearningRate = Field(default=0.01, description=RATE)
     learning_rate_decay: Amount = Field(default=0.0, description="Step t has the step size / (1 + (t - 1) * this).")
     initial_accumulator: Amount = Field(default=0.0, description="What the sum of squares starts from.")
-    epsilon: Amount = Field(default=1e-10, description=_EPSILON)
-    weight_decay: Amount = Field(default=0.0, description=_DECAY)
+    epsilon: Amount = Field(default=1e-10, description=EPSILON)
+    weight_decay: Amount = Field(default=0.0, description=DECAY)
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of `torch.optim.Adagrad`."""
@@ -150,7 +153,7 @@ class Adagrad(Record):
         }
 
 
-AnyOptimizer: TypeAlias = SGD | Adam | AdamW | RMSprop | Adagrad
+AnyOptimizer: TypeAlias = SGD | Adam | AdamW | RMSprop | Adagrad | NAdam | RAdam | Adamax | Adadelta | Lion
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,8 @@ class OptimizerRecord:
         name: as written in a study file.
         summary: what it does, in one line.
         source: where it was published.
-        settings: the record that holds its settings; its `torch_name` is the class in `torch.optim`.
+        settings: the record that holds its settings; its `torch_name` is the class in `torch.optim`, or in ours where
+            torch has none, and `fused` says whether torch has a fused form of it on every device.
     """
 
     name: str
@@ -201,9 +205,39 @@ OPTIMIZERS: tuple[OptimizerRecord, ...] = (
         "Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning",
         Adagrad,
     ),
+    OptimizerRecord(
+        "nadam",
+        "adam that looks ahead by its momentum",
+        "Dozat (2016), Incorporating Nesterov momentum into Adam",
+        NAdam,
+    ),
+    OptimizerRecord(
+        "radam",
+        "adam with a warm-up of its own, until its scaling can be trusted",
+        "Liu et al. (2020), On the variance of the adaptive learning rate and beyond",
+        RAdam,
+    ),
+    OptimizerRecord(
+        "adamax",
+        "adam scaled by the largest recent gradient",
+        "Kingma and Ba (2015), Adam: a method for stochastic optimization, section 7.1",
+        Adamax,
+    ),
+    OptimizerRecord(
+        "adadelta",
+        "steps scaled by how large recent steps and gradients were",
+        "Zeiler (2012), ADADELTA: an adaptive learning rate method",
+        Adadelta,
+    ),
+    OptimizerRecord(
+        "lion",
+        "steps of one size, along the sign of a running mean of the gradient",
+        "Chen et al. (2023), Symbolic discovery of optimization algorithms",
+        Lion,
+    ),
 )
 
-OPTIMIZER_NAMES: tuple[str, ...] = tuple(record.name for record in OPTIMIZERS)
+OPTIMIZER_NAMES: tuple[str, ...] = collect_names(OPTIMIZERS)
 
 DEFAULT_OPTIMIZER = "adam"
 
@@ -220,7 +254,10 @@ OptimizerChoice: TypeAlias = Annotated[
     _Tagged,
     BeforeValidator(
         _spell_out_optimizer,
-        json_schema_input_type=Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] | _Tagged,
+        json_schema_input_type=Literal[
+            "sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam", "adamax", "adadelta", "lion"
+        ]
+        | _Tagged,
     ),
 ]
 """An optimizer in a recipe: a bare name, a mapping of a name and settings (no name: Adam), or one of the records."""

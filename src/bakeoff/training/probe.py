@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from bakeoff.data.store import Images
-from bakeoff.networks.build import FusedNetwork, initialize
-from bakeoff.networks.named import expand
-from bakeoff.training.batches import iterate_batches
-from bakeoff.training.engine import DTYPES, step
-from bakeoff.training.runner import make_optimizer
-from bakeoff.training.task import Event, Member, ProbeDone, ProbeTask, TaskDone
+from bakeoff.training.assembly import Assembly
+from bakeoff.training.epoch import compute_gradients, move
+from bakeoff.training.folders import Folders
+from bakeoff.training.inputs import Batch
+from bakeoff.training.objective import Objective
+from bakeoff.training.objective_settings import ObjectiveSettings
+from bakeoff.training.runner import Runner
+from bakeoff.training.task import Event, Numeric, ProbeDone, ProbeTask, TaskDone
 
 NUM_STEPS = 12
 """Timed steps per mode, after two that warm up."""
@@ -28,29 +31,27 @@ kernels were measured at 1% (LeNet) to 10% (ModNet1) here, where the gradients o
 100%. A broken or overflowing kernel gives about 1 or NaN.
 """
 
+_MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
+
 Emit = Callable[[Event], None]
 
 
-def probe_numeric(task: ProbeTask, images: Images, emit: Emit) -> None:
+def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) -> None:
     """Train the members a few steps in both modes, in turn, and report the median step times and the agreement.
 
     Where the first bfloat16 steps take three times as long as float32's, the processor emulates it: no more are
     taken.
     """
-    networks = {mode: _build(task.members, images, task.data.seed, dtype) for mode, dtype in DTYPES.items()}
-    difference = _compare_gradients(networks["float32"], networks["bfloat16"], task, images)
-    optimizers = {
-        mode: [make_optimizer(m, list(p.values())) for m, p in zip(task.members, net.members, strict=True)]
-        for mode, net in networks.items()
-    }
-    seconds: dict[str, list[float]] = {mode: [] for mode in DTYPES}
+    benches = {mode: _Bench(task, images, Folders(workspace), mode) for mode in _MODES}
+    difference = _compare_gradients(benches["float32"], benches["bfloat16"])
+    seconds: dict[str, list[float]] = {mode: [] for mode in _MODES}
     for number in range(NUM_STEPS + 2):
-        for mode, network in networks.items():
-            seconds[mode].append(_time_step(network, optimizers[mode], task, images, number))
+        for mode, bench in benches.items():
+            seconds[mode].append(bench.time_step(number))
         if number == 1:
             if seconds["bfloat16"][1] > 3 * seconds["float32"][1]:
                 break
-            seconds = {mode: [] for mode in DTYPES}
+            seconds = {mode: [] for mode in _MODES}
     emit(
         ProbeDone(
             probe_id=task.probe_id,
@@ -62,39 +63,52 @@ def probe_numeric(task: ProbeTask, images: Images, emit: Emit) -> None:
     emit(TaskDone(task_id=task.probe_id))
 
 
-def _build(members: Sequence[Member], images: Images, seed: int, dtype: torch.dtype) -> FusedNetwork:
-    shape = images.shape_HWC
-    layers = [expand(member.recipe.network, shape, len(images.class_names)) for member in members]
-    states = [
-        initialize(each, shape, member.recipe.initializer, seed) for each, member in zip(layers, members, strict=True)
-    ]
-    return FusedNetwork(layers, states, dtype)
+class _Bench:
+    """The members in one numeric mode, ready to take steps."""
+
+    def __init__(self, task: ProbeTask, images: Images, folders: Folders, mode: Numeric) -> None:
+        assembly = Assembly.make(task, images, folders, mode)
+        seed = task.data.seed
+        recipes = [member.recipe for member in task.members]
+        self.runners = [
+            Runner.start(member, assembly.layers_of(member.recipe), assembly.first_state(member.recipe, seed))
+            for member in task.members
+        ]
+        self.network = assembly.build_network(recipes, [runner.state for runner in self.runners])
+        body = assembly.body_names(recipes[0], self.network.members[0])
+        for k, runner in enumerate(self.runners):
+            runner.bind(self.network.members[k], self.network.member_buffers[k], body)
+        self.inputs = assembly.make_inputs(recipes, seed)
+        settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights) for recipe in recipes]
+        self.objective = Objective(settings, assembly.class_names, images.labels)
+        self.num_images, self.batch_size = len(images.labels), recipes[0].batch_size
+
+    def time_step(self, number: int) -> float:
+        """Take one step on batch `number`; return its seconds, what happens to the images included."""
+        started = time.perf_counter()
+        self.compute_gradients(number)
+        move(self.network, self.runners, dict.fromkeys(range(len(self.runners)), 0.0))
+        return time.perf_counter() - started
+
+    def compute_gradients(self, number: int) -> None:
+        """Set every member's gradient to that of batch `number`."""
+        batch = self._take(number)
+        self.network.clear_gradients()
+        generator = torch.Generator().manual_seed(number)
+        compute_gradients(self.network, self.objective, batch, generator, len(batch.labels_N))
+
+    def _take(self, number: int) -> Batch:
+        order = np.arange(number * self.batch_size, (number + 1) * self.batch_size) % self.num_images
+        return next(self.inputs.train(order, self.batch_size, 1))
 
 
-def _batch(task: ProbeTask, images: Images, number: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    size = task.members[0].recipe.batch_size
-    order = np.arange(number * size, (number + 1) * size) % len(images.labels)
-    return next(iterate_batches(images.pixels, images.labels, order, size, dtype))
-
-
-def _time_step(
-    network: FusedNetwork, optimizers: list[torch.optim.Optimizer], task: ProbeTask, images: Images, number: int
-) -> float:
-    images_NCHW, labels_N = _batch(task, images, number, network.dtype)
-    loss_K = torch.zeros(network.num_members, dtype=torch.float64)
-    started = time.perf_counter()
-    step(network, optimizers, images_NCHW, labels_N, torch.Generator().manual_seed(number), loss_K)
-    return time.perf_counter() - started
-
-
-def _compare_gradients(exact: FusedNetwork, fast: FusedNetwork, task: ProbeTask, images: Images) -> float:
+def _compare_gradients(exact: _Bench, fast: _Bench) -> float:
     """Return the worst member's relative distance of the first gradients; infinite where one is not finite."""
-    for network in (exact, fast):
-        images_NCHW, labels_N = _batch(task, images, 0, network.dtype)
-        loss_K = torch.zeros(network.num_members, dtype=torch.float64)
-        step(network, [], images_NCHW, labels_N, torch.Generator().manual_seed(0), loss_K)
+    for bench in (exact, fast):
+        bench.compute_gradients(0)
+        bench.network.share_gradients()
     distances = []
-    for one, other in zip(exact.members, fast.members, strict=True):
+    for one, other in zip(exact.network.members, fast.network.members, strict=True):
         reference = torch.cat([p.grad.flatten() for p in one.values() if p.grad is not None])
         compared = torch.cat([p.grad.flatten() for p in other.values() if p.grad is not None])
         distances.append(float((compared - reference).norm() / reference.norm().clamp_min(1e-30)))

@@ -1,8 +1,8 @@
-"""One member in training: its optimizer, its early stopping, the weights it keeps, what it has lived through."""
+"""One member in training: its optimizer, its schedule, its early stopping, what it keeps, what it lived through."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +11,10 @@ from torch import nn
 
 from bakeoff.networks.build import State
 from bakeoff.networks.layers import Layer
+from bakeoff.training.averaging import Average
+from bakeoff.training.clipping import clip
+from bakeoff.training.make_optimizer import make_optimizer, set_share
+from bakeoff.training.schedules import Constant, PlateauState, start_state
 from bakeoff.training.stopping import Stopper
 from bakeoff.training.task import EpochDone, Member, TrialDone, TrialFailed
 
@@ -20,9 +24,11 @@ class Runner:
     """A member's life in its cohort.
 
     Attributes:
-        layers: its network, head included.
-        state: its parameters when it is not bound to a fused network.
-        kept: parameters of its best epoch; None while the newest are the ones to keep.
+        layers: those of its network that are records and trained, head included.
+        state: its parameters and buffers; views of a network's where it is bound to one.
+        average: the running average of its weights, where the recipe asks for one.
+        plateau: how far the learning rate has been lowered, where the recipe waits for plateaus.
+        kept: state of its best epoch; None while the newest is the one to keep.
         status: active; ending (trained, results not yet written); ended (results written).
         seconds: its share of the cohort's wall time: each epoch's, divided by the members in it.
     """
@@ -31,6 +37,8 @@ class Runner:
     layers: tuple[Layer, ...]
     state: State
     stopper: Stopper
+    average: Average | None = None
+    plateau: PlateauState | None = None
     kept: State | None = None
     status: Literal["active", "ending", "ended"] = "active"
     history: list[EpochDone] = field(default_factory=list)
@@ -39,28 +47,77 @@ class Runner:
     optimizer: torch.optim.Optimizer | None = None
     optimizer_state: dict[str, Any] | None = None
 
-    def bind(self, parameters: Mapping[str, nn.Parameter]) -> None:
-        """Point state and optimizer at `parameters`, the member's views of a fused network."""
+    @classmethod
+    def start(cls, member: Member, layers: tuple[Layer, ...], state: State) -> Runner:
+        """Return a member before its first step."""
+        recipe = member.recipe
+        return cls(
+            member=member,
+            layers=layers,
+            state=state,
+            stopper=Stopper(recipe.early_stopping),
+            average=None if recipe.averaging is None else Average(recipe.averaging),
+            plateau=start_state(recipe.schedule),
+        )
+
+    def bind(self, parameters: Mapping[str, nn.Parameter], buffers: Mapping[str, torch.Tensor], body: Set[str]) -> None:
+        """Point state and optimizer at the member's views of a network; `body` names the parameters of its body."""
         if self.optimizer is not None:
             self.optimizer_state = self.optimizer.state_dict()
-        self.state = dict(parameters)
-        self.optimizer = make_optimizer(self.member, list(parameters.values()))
+        self.state = {**parameters, **buffers}
+        self._parameters = list(parameters.values())
+        recipe = self.member.recipe
+        share = 1.0 if recipe.transfer is None else recipe.transfer.body_rate
+        rates = {1.0: self._parameters}
+        if share != 1.0:
+            rates = {1.0: [p for name, p in parameters.items() if name not in body]}
+            rates[share] = [p for name, p in parameters.items() if name in body]
+        self.optimizer = make_optimizer(recipe.optimizer, rates)
         if self.optimizer_state is not None:
             self.optimizer.load_state_dict(self.optimizer_state)
             self.optimizer_state = None
 
+    def step(self, progress_epochs: float) -> None:
+        """Move the parameters by one step of the optimizer.
+
+        Args:
+            progress_epochs: how much of training is done before this step, in epochs.
+        """
+        assert self.optimizer is not None
+        recipe = self.member.recipe
+        if recipe.schedule != Constant():
+            share = recipe.schedule.share(progress_epochs, recipe.epochs)
+            share *= 1.0 if self.plateau is None else self.plateau.share
+            set_share(self.optimizer, share)
+        if recipe.clip is not None:
+            clip(self._parameters, recipe.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.after_step(self.state)
+
+    def end_epoch(self, epoch: int) -> None:
+        """Take the weights after an epoch into the average, where it asks for them."""
+        if self.average is not None:
+            self.average.after_epoch(self.state, epoch)
+
+    def judged_state(self) -> State:
+        """Return what is evaluated and kept: the averaged weights once there are any, else the present ones."""
+        averaged = None if self.average is None else self.average.state
+        return dict(self.state) if averaged is None else averaged
+
     def keep_weights(self) -> None:
         """Remember the present weights as the ones to keep."""
         if self.stopper.rule is not None:
-            self.kept = {name: tensor.detach().clone() for name, tensor in self.state.items()}
+            self.kept = _copy(self.judged_state())
 
     def kept_weights(self) -> State:
         """Return the weights to keep: the best epoch's, or the last where nothing decides."""
-        return self.kept if self.kept is not None else {name: t.detach().clone() for name, t in self.state.items()}
+        return self.kept if self.kept is not None else _copy(self.judged_state())
 
     def release(self) -> None:
         """Let go of everything large: the results are on disk."""
         self.status, self.state, self.kept, self.optimizer, self.optimizer_state = "ended", {}, None, None, None
+        self.average = None
 
     def pack(self) -> dict[str, Any]:
         """Return all that resuming needs, as tensors and plain values.
@@ -71,6 +128,8 @@ class Runner:
         return {
             "status": self.status,
             "state": {name: tensor.detach() for name, tensor in self.state.items()},
+            "average": None if self.average is None else self.average.pack(),
+            "plateau": None if self.plateau is None else self.plateau.pack(),
             "kept": None if newest_kept else self.kept,
             "newest_kept": bool(newest_kept),
             "optimizer": self.optimizer.state_dict() if self.optimizer is not None else self.optimizer_state,
@@ -83,30 +142,22 @@ class Runner:
     @classmethod
     def unpack(cls, member: Member, layers: tuple[Layer, ...], packed: Mapping[str, Any]) -> Runner:
         """Rebuild a runner from `pack`'s record."""
+        runner = cls.start(member, layers, dict(packed["state"]))
         outcome = packed["outcome"]
         kind = TrialFailed if outcome is not None and "reason" in outcome else TrialDone
-        return cls(
-            member=member,
-            layers=layers,
-            state=dict(packed["state"]),
-            stopper=Stopper(member.recipe.early_stopping, **packed["stopper"]),
-            kept={name: tensor.clone() for name, tensor in packed["state"].items()}
-            if packed["newest_kept"]
-            else packed["kept"],
-            status=packed["status"],
-            history=[EpochDone(**{**epoch, "replayed": True}) for epoch in packed["history"]],
-            outcome=None if outcome is None else kind(**outcome),
-            seconds=packed["seconds"],
-            optimizer_state=packed["optimizer"],
-        )
+        runner.stopper = Stopper(member.recipe.early_stopping, **packed["stopper"])
+        if member.recipe.averaging is not None and packed["average"] is not None:
+            runner.average = Average.unpack(member.recipe.averaging, packed["average"])
+        if runner.plateau is not None and packed["plateau"] is not None:
+            runner.plateau = PlateauState(runner.plateau.rule, **packed["plateau"])
+        runner.kept = _copy(runner.judged_state()) if packed["newest_kept"] else packed["kept"]
+        runner.status = packed["status"]
+        runner.history = [EpochDone(**{**epoch, "replayed": True}) for epoch in packed["history"]]
+        runner.outcome = None if outcome is None else kind(**outcome)
+        runner.seconds = packed["seconds"]
+        runner.optimizer_state = packed["optimizer"]
+        return runner
 
 
-def make_optimizer(member: Member, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the member's own torch.optim optimizer over `parameters`, in its fused form where torch has one."""
-    choice = member.recipe.optimizer
-    kind = getattr(torch.optim, choice.torch_name)
-    arguments = choice.arguments()
-    if choice.torch_name in ("SGD", "Adam", "AdamW", "Adagrad"):
-        arguments["fused"] = True
-    optimizer: torch.optim.Optimizer = kind(parameters, **arguments)
-    return optimizer
+def _copy(state: Mapping[str, torch.Tensor]) -> State:
+    return {name: tensor.detach().clone() for name, tensor in state.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bakeoff.training.metric import improvement
 from bakeoff.training.recipe import EarlyStopping
 
 
@@ -30,8 +31,7 @@ class Stopper:
             self.best_epoch = epoch
             return True
         value = validation[self.rule.monitor]
-        improvement = self.best - value if self.rule.monitor == "loss" else value - self.best
-        if self.best_epoch == 0 or improvement > self.rule.min_delta:
+        if self.best_epoch == 0 or improvement(self.rule.monitor, value, self.best) > self.rule.min_delta:
             self.best_epoch, self.best, self.waited = epoch, value, 0
             return True
         self.waited += 1

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bakeoff.data.source import DataSource
 from bakeoff.training.recipe import Recipe
 
 ENGINE_VERSION = 1
@@ -19,16 +20,17 @@ class DataView:
     """The images a cohort sees, and how they are split.
 
     Attributes:
-        name: the data set's registered name.
-        validation: share of the training images held out, 0 < validation < 1; ignored where there are folds.
+        source: where the images come from.
+        validation: share of the training images held out, 0 < validation < 1; or `own`, those that the source sets
+            apart; ignored where there are folds.
         fingerprint: hash of the decoded training images; a worker that finds others refuses them.
         seed: the replicate's seed; it draws split, order, initial weights and dropout.
         folds: number of folds, or None.
         fold: the one held out, counted from 0.
     """
 
-    name: str
-    validation: float
+    source: DataSource
+    validation: float | Literal["own"]
     fingerprint: str
     seed: int
     folds: int | None = None

@@ -1,0 +1,198 @@
+"""How the members of one task are put together: their images or features, their frozen body, their networks.
+
+A body that stays frozen for good is no part of what is trained: images go through it on their way to the heads. Where
+nothing random comes before it, they went through it once, and the heads train on the stored features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from bakeoff.data.store import Images
+from bakeoff.networks.build import FusedNetwork, State, initialize
+from bakeoff.networks.layers import Layer
+from bakeoff.networks.module_network import HEAD, FrozenBody, FrozenLayers, ModuleNetwork, first_state
+from bakeoff.networks.modules import build_body
+from bakeoff.networks.outside import OutsideNetwork
+from bakeoff.networks.shapes import trace
+from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.features import open_features
+from bakeoff.training.folders import Folders
+from bakeoff.training.inputs import Body, Inputs
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.shape import (
+    all_layers,
+    body_key,
+    caches_features,
+    count_recipe_body,
+    is_body_frozen,
+    trained_layers,
+)
+from bakeoff.training.task import CohortTask, ExamTask, Numeric, ProbeTask
+from bakeoff.training.weights import load_weights
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+Network = FusedNetwork | ModuleNetwork
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What the members of one task have in common.
+
+    Attributes:
+        images: what is gathered from: pixels, or the features of a frozen body.
+        shape_HWC: of the images before augmentation, whatever `images` holds.
+        training_images: whose mean and sd the images are normalised by; `images` itself except in the exam.
+        num_features: of the frozen body that all members share; None where there is none.
+        body: that body, where it is run on every batch; None where there is none or `images` holds its features.
+        folders: where weights of earlier trials and of files lie.
+    """
+
+    images: Images
+    shape_HWC: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    dtype: torch.dtype
+    folders: Folders
+    training_images: Images
+    num_features: int | None = None
+    body: Body | None = None
+
+    @classmethod
+    def make(
+        cls,
+        task: CohortTask | ExamTask | ProbeTask,
+        images: Images,
+        folders: Folders,
+        numeric: Numeric,
+        training_images: Images | None = None,
+    ) -> Assembly:
+        """Put together what a task's members need of these images.
+
+        A body frozen for good is loaded, and where it always sees the same, its features are taken from the cache, or
+        computed and kept there.
+
+        Raises:
+            NetworkError: the network does not fit the images.
+            WeightsError: the weights it starts from cannot be had or do not fit.
+        """
+        recipe = task.members[0].recipe
+        plain = cls(images, images.shape_HWC, images.class_names, DTYPES[numeric], folders, training_images or images)
+        if not is_body_frozen(recipe):
+            return plain
+        body = plain._load_frozen_body(recipe)
+        with_body = replace(plain, body=body, num_features=body.num_features)
+        if not caches_features(recipe) or isinstance(task, ProbeTask):
+            return with_body
+        key = body_key(recipe, plain.shape_HWC, len(plain.class_names))
+        inputs = with_body.make_inputs([recipe], seed=0)
+        features = open_features(key, images, inputs, numeric, plain.training_images.fingerprint)
+        return replace(with_body, images=features, body=None)
+
+    def _load_frozen_body(self, recipe: Recipe) -> FrozenBody | FrozenLayers:
+        """Load a body that is never trained; nothing of it depends on a replicate's seed."""
+        shape = self._augmented_shape(recipe)
+        layers = all_layers(recipe, self.shape_HWC, len(self.class_names))
+        if isinstance(recipe.network, OutsideNetwork):
+            body = build_body(recipe.network, shape)
+            state = self._carry_over(recipe, first_state(body, layers, recipe.initializer, 0))
+            return FrozenBody(body, state, self.dtype)
+        num_body = count_recipe_body(recipe, layers)
+        state = self._carry_over(recipe, initialize(layers, shape, recipe.initializer, 0), num_body)
+        num_features = math.prod(trace(layers[:num_body], shape)[-1].output_shape)
+        return FrozenLayers(layers[:num_body], state, num_features, self.dtype)
+
+    def layers_of(self, recipe: Recipe) -> tuple[Layer, ...]:
+        """Return the layer records of a member's trained network, head included."""
+        return trained_layers(recipe, self.shape_HWC, len(self.class_names))
+
+    def first_state(self, recipe: Recipe, seed: int) -> State:
+        """Draw a member's first parameters, a function of the replicate's seed; carry over what a transfer brings."""
+        num_classes = len(self.class_names)
+        shape = self._augmented_shape(recipe)
+        if isinstance(recipe.network, OutsideNetwork):
+            if self.num_features is None:
+                return self._first_module_state(recipe, shape, seed)
+            return initialize(self.layers_of(recipe), (1, 1, self.num_features), recipe.initializer, seed)
+        layers = all_layers(recipe, self.shape_HWC, num_classes)
+        state = initialize(layers, shape, recipe.initializer, seed)
+        num_body = count_recipe_body(recipe, layers)
+        if is_body_frozen(recipe):
+            return _renumber(state, -num_body)
+        return self._carry_over(recipe, state, num_body)
+
+    def _first_module_state(self, recipe: Recipe, shape: tuple[int, int, int], seed: int) -> State:
+        assert isinstance(recipe.network, OutsideNetwork)
+        body = build_body(recipe.network, shape, seed)
+        state = first_state(body, self.layers_of(recipe), recipe.initializer, seed)
+        return self._carry_over(recipe, state)
+
+    def _carry_over(self, recipe: Recipe, state: State, num_body_layers: int = 0) -> State:
+        if recipe.transfer is None:
+            return state
+        return load_weights(recipe.network, recipe.transfer, state, self.folders, num_body_layers)
+
+    def build_network(self, recipes: Sequence[Recipe], states: Sequence[State], body_frozen: bool = False) -> Network:
+        """Build the network of members in these states, which are copied.
+
+        A body that is trained in other epochs stands still where it is frozen: evaluated, not differentiated.
+        """
+        first = recipes[0]
+        states = [{name: tensor.detach() for name, tensor in state.items()} for state in states]
+        if isinstance(first.network, OutsideNetwork) and self.num_features is None:
+            body = build_body(first.network, self._augmented_shape(first))
+            return ModuleNetwork(body, self.layers_of(first), states[0], self.dtype, body_frozen)
+        layers = [self.layers_of(recipe) for recipe in recipes]
+        num_frozen = count_recipe_body(first, layers[0]) if body_frozen else 0
+        return FusedNetwork(layers, states, self.dtype, frozen_layers=num_frozen)
+
+    def body_names(self, recipe: Recipe, parameters: Mapping[str, nn.Parameter]) -> frozenset[str]:
+        """Return which of a member's parameters belong to a body that is trained."""
+        if is_body_frozen(recipe):
+            return frozenset()
+        if isinstance(recipe.network, OutsideNetwork):
+            return frozenset(name for name in parameters if not name.startswith(HEAD))
+        num_body = count_recipe_body(recipe, self.layers_of(recipe))
+        return frozenset(name for name in parameters if int(name.partition(".")[0]) < num_body)
+
+    def make_inputs(self, recipes: Sequence[Recipe], seed: int) -> Inputs:
+        """Return the way from the images to what the members' networks take."""
+        return Inputs(self.images, recipes, seed, self.dtype, self.body, self.training_images)
+
+    def name_for_saving(self, recipe: Recipe, state: State) -> State:
+        """Return a state under the names that the whole network gives it; a frozen body's own weights are not in it."""
+        if is_body_frozen(recipe):
+            if isinstance(recipe.network, OutsideNetwork):
+                return {HEAD + name: tensor.contiguous() for name, tensor in state.items()}
+            state = _renumber(state, self._count_body(recipe))
+        return {name: tensor.contiguous() for name, tensor in state.items()}
+
+    def take_saved(self, recipe: Recipe, saved: State) -> State:
+        """Undo `name_for_saving`."""
+        if not is_body_frozen(recipe):
+            return saved
+        if isinstance(recipe.network, OutsideNetwork):
+            return {name.removeprefix(HEAD): tensor for name, tensor in saved.items()}
+        return _renumber(saved, -self._count_body(recipe))
+
+    def _augmented_shape(self, recipe: Recipe) -> tuple[int, int, int]:
+        height, width, channels = trace_augmentation(recipe.augmentation, self.shape_HWC)
+        return height, width, channels
+
+    def _count_body(self, recipe: Recipe) -> int:
+        return count_recipe_body(recipe, all_layers(recipe, self.shape_HWC, len(self.class_names)))
+
+
+def _renumber(state: State, offset: int) -> State:
+    """Move the layer numbers that names begin with; what falls below 0 is left out."""
+    moved = {}
+    for name, tensor in state.items():
+        number, _, rest = name.partition(".")
+        if int(number) + offset >= 0:
+            moved[f"{int(number) + offset}.{rest}"] = tensor
+    return moved

@@ -1,0 +1,138 @@
+"""Augmentation of a batch: every image by its own draws, a function of (seed, epoch, image).
+
+Shape legend: N images, H rows, W columns, C channels, D draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bakeoff.training.augmentation import geometry, intensity
+from bakeoff.training.augmentation.draws import uniform
+from bakeoff.training.augmentation.records import AnyAugmentation
+from bakeoff.training.augmentation.steps import (
+    Affine,
+    CenterCrop,
+    ColorJitter,
+    Erasing,
+    GaussianBlur,
+    Grayscale,
+    HorizontalFlip,
+    Normalize,
+    Pad,
+    RandomCrop,
+    Resize,
+    Rotation,
+    VerticalFlip,
+)
+
+FIXED: Mapping[type, Callable[[Any, Tensor], Tensor]] = {
+    Resize: geometry.resize,
+    Pad: geometry.pad,
+    CenterCrop: geometry.center_crop,
+    RandomCrop: geometry.crop_without_drawing,
+}
+"""What each step does in evaluation, and those without draws in training; the others do nothing there."""
+
+DRAWN: Mapping[type, tuple[int, Callable[[Any, Tensor, geometry.Draws], Tensor]]] = {
+    RandomCrop: (2, geometry.random_crop),
+    HorizontalFlip: (1, partial(geometry.flip, 2)),
+    VerticalFlip: (1, partial(geometry.flip, 1)),
+    Rotation: (2, geometry.rotate),
+    Affine: (7, geometry.transform),
+    GaussianBlur: (2, intensity.blur),
+    ColorJitter: (5, intensity.jitter),
+    Grayscale: (1, intensity.grey),
+    Erasing: (5, intensity.erase),
+}
+"""What each step with draws does in training, and how many numbers an image it needs."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One step of a recipe and how many of the same name stand before it."""
+
+    choice: AnyAugmentation
+    occurrence: int
+
+
+class Augmenter:
+    """Turns stored images into what a network sees: the steps of one recipe, in order.
+
+    Args:
+        choices: the steps, first to last. They fit the images: `records.trace_augmentation` says so.
+        seed: the replicate's seed; arms of one replicate that share a step share its draws.
+        data_statistics: mean and standard deviation per channel of the training images, values in [0, 1]; needed
+            where `records.needs_statistics` says so.
+    """
+
+    def __init__(
+        self, choices: Sequence[AnyAugmentation], seed: int, data_statistics: intensity.Statistics | None = None
+    ) -> None:
+        names = [choice.name for choice in choices]
+        self._places = [_Place(choice, names[:i].count(choice.name)) for i, choice in enumerate(choices)]
+        self._seed = seed
+        self._data_statistics = data_statistics
+
+    def train(
+        self, pixels_NHWC: npt.NDArray[np.uint8] | Tensor, image_numbers_N: npt.NDArray[np.int64], epoch: int
+    ) -> Tensor:
+        """Return the batch as training sees it in this epoch.
+
+        Args:
+            pixels_NHWC: stored images, uint8; a tensor's device is where all is computed. They are not changed.
+            image_numbers_N: their positions in the data set, which their draws depend on.
+            epoch: counted from 1.
+
+        Returns:
+            float32 images_NCHW in channels-last memory, in [0, 1] unless a step normalizes them. An image depends on
+            nothing else in the batch (blur, colour and sizes: to rounding).
+        """
+        images_NHWC = _as_tensor(pixels_NHWC)
+        for place in self._places:
+            choice = place.choice
+            if not choice.draws:
+                images_NHWC = self._apply_fixed(choice, images_NHWC)
+                continue
+            num_draws, function = DRAWN[type(choice)]
+            draws_ND = uniform(self._seed, epoch, image_numbers_N, choice.name, place.occurrence, num_draws)
+            images_NHWC = function(choice, images_NHWC, draws_ND)
+        return _finish(images_NHWC)
+
+    def evaluate(self, pixels_NHWC: npt.NDArray[np.uint8] | Tensor) -> Tensor:
+        """Return the batch as evaluation sees it: sizes, borders, middle crops and normalization only.
+
+        Args:
+            pixels_NHWC: as in `train`.
+
+        Returns:
+            As in `train`.
+        """
+        images_NHWC = _as_tensor(pixels_NHWC)
+        for place in self._places:
+            images_NHWC = self._apply_fixed(place.choice, images_NHWC)
+        return _finish(images_NHWC)
+
+    def _apply_fixed(self, choice: AnyAugmentation, images_NHWC: Tensor) -> Tensor:
+        if isinstance(choice, Normalize):
+            return intensity.normalize(choice, images_NHWC, self._data_statistics)
+        function = FIXED.get(type(choice))
+        return function(choice, images_NHWC) if function else images_NHWC
+
+
+def _as_tensor(pixels_NHWC: npt.NDArray[np.uint8] | Tensor) -> Tensor:
+    return pixels_NHWC if isinstance(pixels_NHWC, Tensor) else torch.from_numpy(pixels_NHWC)
+
+
+def _finish(images_NHWC: Tensor) -> Tensor:
+    """Return float32 images_NCHW, channels-last in memory; the strides of a single channel say so too."""
+    scaled = geometry.scale_to_unit(images_NHWC).contiguous()
+    return scaled.view(-1).view(scaled.shape).permute(0, 3, 1, 2)

@@ -1,0 +1,47 @@
+"""Clipping: the most that one member's gradient may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bakeoff.networks.choices import Record
+from bakeoff.training.fields import INCOMPATIBLE, Limit
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Clip(Record):
+    """How a gradient is kept from being too large: by its length, or number by number. One of the two."""
+
+    norm: Limit | None = Field(default=None, description="Longest gradient: a longer one is scaled down to this.")
+    value: Limit | None = Field(default=None, description="Largest entry: each is cut to between minus and plus this.")
+
+    @model_validator(mode="after")
+    def _require_one(self) -> Clip:
+        if (self.norm is None) == (self.value is None):
+            raise PydanticCustomError(INCOMPATIBLE, "clip needs a norm or a value, and not both")
+        return self
+
+
+def clip(parameters: Iterable[nn.Parameter], choice: Clip) -> None:
+    """Clip the gradients of one member, in place.
+
+    Args:
+        parameters: all of the member's parameters: the length is that of its whole gradient, in its L2 norm.
+        choice: what to keep them below.
+
+    Gradients that are not finite stay so: the member fails by its own loss, and says so.
+
+    Source: Pascanu, Mikolov and Bengio (2013), On the difficulty of training recurrent neural networks, section 3.2.
+    """
+    from torch.nn.utils import clip_grad_norm_, clip_grad_value_  # the record above must stay free of torch
+
+    if choice.norm is not None:
+        clip_grad_norm_(parameters, choice.norm)
+    elif choice.value is not None:
+        clip_grad_value_(parameters, choice.value)

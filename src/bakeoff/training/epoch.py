@@ -1,0 +1,145 @@
+"""One pass over the training images: every member of a network moved on the same batches.
+
+Shape legend: K members, N images, L classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bakeoff.training.assembly import Network
+from bakeoff.training.batches import epoch_order
+from bakeoff.training.inputs import Batch, Inputs
+from bakeoff.training.objective import Objective
+from bakeoff.training.runner import Runner
+
+_DROPOUT_STREAM = 1_000_004
+"""Keeps dropout's random stream apart from the order's and the layers'."""
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass
+class Epoch:
+    """What one pass over the training images measured, per member.
+
+    Attributes:
+        loss_K: what was minimised, in nats: with label smoothing, class weights and mixing where a recipe has them.
+        images_per_second: model-images trained per second by all members together.
+    """
+
+    loss_K: npt.NDArray[np.float64]
+    accuracy_K: npt.NDArray[np.float64]
+    images_per_second: float
+
+
+def train_epoch(
+    network: Network, runners: Sequence[Runner], inputs: Inputs, objective: Objective, indices: Indices, epoch: int
+) -> Epoch:
+    """Take one pass over the images at `indices`, every member on the same batches in the same order.
+
+    Returns:
+        Loss and accuracy per member, averaged over the pass as the weights moved, and the rate.
+    """
+    started = time.perf_counter()
+    order = epoch_order(indices, inputs.seed, epoch)
+    batch_size = runners[0].member.recipe.batch_size
+    pacer = Pacer(len(order), batch_size, [runner.member.recipe.accumulate for runner in runners])
+    dropout = _seeded(inputs.seed, epoch)
+    loss_K = torch.zeros(network.num_members, dtype=torch.float64)
+    correct_K = torch.zeros(network.num_members, dtype=torch.int64)
+    for number, batch in enumerate(inputs.train(order, batch_size, epoch)):
+        if pacer.starts_afresh(number):
+            network.clear_gradients()
+        losses_KN, logits_KNL = compute_gradients(network, objective, batch, dropout, pacer.divisors(number))
+        due = [k for k in range(len(runners)) if pacer.ends(number, k)]
+        move(network, runners, {k: epoch - 1 + pacer.share_before(number, k) for k in due})
+        loss_K += losses_KN.sum(dim=1)
+        correct_K += (logits_KNL.argmax(dim=2) == batch.labels_N).sum(dim=1)
+    for runner in runners:
+        runner.end_epoch(epoch)
+    rate = len(order) * network.num_members / (time.perf_counter() - started)
+    return Epoch((loss_K / len(order)).numpy(), (correct_K.double() / len(order)).numpy(), rate)
+
+
+def compute_gradients(
+    network: Network, objective: Objective, batch: Batch, dropout: torch.Generator, divisors: int | Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Add the gradient of every member's loss on one batch to its own; return losses_KN and logits_KNL, detached.
+
+    `divisors` says over how many images a member's step takes the mean: those of this batch, or all it accumulates.
+    """
+    logits_KNL = network(batch.inputs, network.cast(), dropout)
+    losses_KN = objective(logits_KNL, batch.labels_N, batch.mixed)
+    if isinstance(divisors, int):
+        # The members' mean losses are summed, so each one's gradient is that of its own mean loss.
+        torch.autograd.backward(losses_KN.sum() / divisors)
+    else:
+        torch.autograd.backward((losses_KN.sum(dim=1) / torch.tensor(divisors)).sum())
+    return losses_KN.detach(), logits_KNL.detach()
+
+
+def move(network: Network, runners: Sequence[Runner], due: Mapping[int, float]) -> None:
+    """Let the members that are due take a step, and forget their gradients where others go on accumulating.
+
+    `due` holds by member how many epochs are done before the step.
+    """
+    if not due:
+        return
+    network.share_gradients()
+    for k, progress_epochs in due.items():
+        runners[k].step(progress_epochs)
+        if len(due) < network.num_members:
+            for parameter in network.members[k].values():
+                if parameter.grad is not None:
+                    parameter.grad.zero_()
+
+
+class Pacer:
+    """Which members step after which batch: every `accumulate` batches, and after the last.
+
+    Args:
+        num_images: of the epoch.
+        batch_size: images a batch; the last may have fewer.
+        accumulate: batches a step, for every member.
+    """
+
+    def __init__(self, num_images: int, batch_size: int, accumulate: Sequence[int]) -> None:
+        self.num_batches = -(-num_images // batch_size)
+        self._num_images, self._batch_size, self._accumulate = num_images, batch_size, accumulate
+
+    def starts_afresh(self, number: int) -> bool:
+        """Tell whether no member holds a gradient of earlier batches when batch `number` (from 0) comes."""
+        return all(number % count == 0 for count in self._accumulate)
+
+    def ends(self, number: int, k: int) -> bool:
+        """Tell whether member k steps after batch `number`."""
+        return (number + 1) % self._accumulate[k] == 0 or number + 1 == self.num_batches
+
+    def share_before(self, number: int, k: int) -> float:
+        """Return the share of the epoch's images that member k has stepped on before the step of batch `number`.
+
+        In images, not in batches: so accumulating and a batch as large are equally far.
+        """
+        first = number - number % self._accumulate[k]
+        return first * self._batch_size / self._num_images
+
+    def divisors(self, number: int) -> int | list[int]:
+        """Return over how many images the step that batch `number` belongs to takes its mean; one where all agree."""
+        counts = [self._count_images(number - number % count, count) for count in self._accumulate]
+        return counts[0] if len(set(counts)) == 1 else counts
+
+    def _count_images(self, first: int, count: int) -> int:
+        return min(count * self._batch_size, self._num_images - first * self._batch_size)
+
+
+def _seeded(seed: int, epoch: int) -> torch.Generator:
+    words = np.random.SeedSequence([seed, _DROPOUT_STREAM, epoch]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))

@@ -1,0 +1,150 @@
+"""Features of a frozen body: computed once for all images, kept in the cache, memory-mapped by all heads that use them.
+
+Shape legend: N images, F features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from bakeoff.data.locate import CACHE_VARIABLE, cache_folder
+from bakeoff.data.store import Images
+from bakeoff.errors import DataError
+
+FEATURES_VERSION = 1
+"""Part of every key: raise it when a change alters what bodies compute beyond rounding."""
+
+FEATURE_BATCH = 128
+"""Images per forward pass. A constant: features must not depend on who asks for them first."""
+
+Indices = npt.NDArray[np.int64]
+
+
+class FeatureInputs(Protocol):
+    """The way from images to what a head takes."""
+
+    def evaluate(self, indices: Indices, batch_size: int) -> Iterator[Tensor]:
+        """Yield the features of the images at `indices`, batch by batch, (N, F) or (N, F, 1, 1)."""
+
+
+def compute_key(body: str, fingerprint: str, numeric: str, training_fingerprint: str) -> str:
+    """Return what features are kept under: a short hash of all that determines them.
+
+    Args:
+        body: identifies the network, its weights (the seed, where they are drawn) and the steps before it.
+        fingerprint: of the images.
+        numeric: the arithmetic's mode.
+        training_fingerprint: of the training images, by whose mean and sd a step may normalise.
+    """
+    facts = [FEATURES_VERSION, torch.__version__, body, fingerprint, numeric, training_fingerprint]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+
+
+def open_features(
+    body: str, images: Images, inputs: FeatureInputs, numeric: str, training_fingerprint: str | None = None
+) -> Images:
+    """Return the images' features in the shape of images, from the cache, or computed now and kept there.
+
+    Processes that want the same features wait for the first of them. They are written whole or not at all.
+
+    Args:
+        body: see `compute_key`.
+        images: the images, each of which is sent through the body once.
+        inputs: what sends them; asked only where nothing is kept yet.
+        numeric: the arithmetic's mode.
+        training_fingerprint: of the training images, where `images` are others.
+
+    Returns:
+        `images` with pixels float32 [n, 1, 1, F], a read-only memory map; all else as it was.
+
+    Raises:
+        DataError: the cache cannot be written or read back.
+    """
+    key = compute_key(body, images.fingerprint, numeric, training_fingerprint or images.fingerprint)
+    path = cache_folder() / "features" / f"{key}.npy"
+    num_images = len(images.labels)
+    features = _load(path, num_images)
+    if features is None:
+        features = _compute_once(path, num_images, inputs)
+    # Images are uint8 in every other place; whoever gathers from these looks at the dtype.
+    return replace(images, pixels=cast("npt.NDArray[np.uint8]", features))
+
+
+def compute_features(batches: Iterable[Tensor], path: Path, num_images: int) -> None:
+    """Write features, batch by batch, as one array float32 [n, 1, 1, F] (npy).
+
+    Raises:
+        ValueError: the batches hold more or fewer images than `num_images`.
+    """
+    done = 0
+    # Written, not mapped: on a full disk a write fails with an error, a mapped page kills the process.
+    with torch.no_grad(), path.open("wb") as stream:
+        for batch in batches:
+            values_NF = np.ascontiguousarray(batch.flatten(1).float().numpy(), dtype="<f4")
+            if done == 0:
+                shape = (num_images, 1, 1, values_NF.shape[1])
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(values_NF.data)
+            done += len(values_NF)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if done != num_images:
+        raise ValueError(f"features of {done} images, needed {num_images}")
+
+
+def _load(path: Path, num_images: int) -> npt.NDArray[np.float32] | None:
+    """Map what is stored; None where nothing whole is there."""
+    try:
+        features = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = features.ndim == 4 and features.shape[:3] == (num_images, 1, 1) and features.dtype == np.float32
+    return features if whole else None
+
+
+def _compute_once(path: Path, num_images: int, inputs: FeatureInputs) -> npt.NDArray[np.float32]:
+    """Compute into `path` unless another process does so first."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f"{path.name}.lock")):
+            features = _load(path, num_images)
+            if features is not None:
+                return features
+            for leftover in path.parent.glob(f"{path.name}.part-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            _compute_whole(path, num_images, inputs)
+    except OSError as error:
+        raise DataError(
+            f"the features of a frozen body cannot be kept in {path.parent}: {error}. "
+            f"Set {CACHE_VARIABLE} to a folder you can write, with {num_images:,} images' features of free space."
+        ) from error
+    features = _load(path, num_images)
+    if features is None:
+        raise DataError(f"the features in {path} cannot be read back: remove that file and run again.")
+    return features
+
+
+def _compute_whole(path: Path, num_images: int, inputs: FeatureInputs) -> None:
+    """Compute under a temporary name, then rename, so that `path` is whole or absent. The lock must be held."""
+    temporary = Path(tempfile.mkdtemp(prefix=f"{path.name}.part-", dir=path.parent))
+    try:
+        batches = inputs.evaluate(np.arange(num_images), FEATURE_BATCH)
+        compute_features(batches, temporary / path.name, num_images)
+        os.replace(temporary / path.name, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,141 @@
+"""What the members of a cohort see: images gathered, augmented, mixed, and sent through a body that stays frozen.
+
+Members that ask for the same share one copy; where they differ each has its own, of the same images in the same order.
+
+Shape legend: K members, N images, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bakeoff.data.manage import measure_pixels
+from bakeoff.data.store import Images
+from bakeoff.training.augmentation.apply import Augmenter
+from bakeoff.training.augmentation.records import AugmentationChoice, needs_statistics
+from bakeoff.training.mix_images import Mixed, mix
+from bakeoff.training.mixing import MixChoice
+from bakeoff.training.recipe import Recipe
+
+Indices = npt.NDArray[np.int64]
+Body = Callable[[Tensor], Tensor]
+"""Takes images_NCHW in the arithmetic's dtype and returns float32 features_NF; nothing in it is trained."""
+
+_Step = tuple[tuple[AugmentationChoice, ...], MixChoice | None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch.
+
+    Attributes:
+        inputs: (N, C, H, W) for all members, or (K, N, C, H, W), each one's own; channels-last.
+        mixed: what the images were mixed with, where they were: shares (N,) or (K, N).
+    """
+
+    inputs: Tensor
+    labels_N: Tensor
+    mixed: Mixed | None = None
+
+
+class Inputs:
+    """The one way from stored images to what networks take.
+
+    Args:
+        images: pixels (uint8), or features computed once (float32), which are handed on as they are.
+        recipes: the members'.
+        seed: the replicate's, which draws the augmentation.
+        dtype: what the arithmetic runs in.
+        body: a frozen body that every image goes through, or None.
+        training_images: whose mean and sd the augmentation `normalize` takes; by default `images`.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        recipes: Sequence[Recipe],
+        seed: int,
+        dtype: torch.dtype,
+        body: Body | None = None,
+        training_images: Images | None = None,
+    ) -> None:
+        self.images, self.seed, self.dtype, self.body = images, seed, dtype, body
+        asked: list[_Step] = [(recipe.augmentation, recipe.mix) for recipe in recipes]
+        self._steps = list(dict.fromkeys(asked))
+        self._step_of = [self._steps.index(step) for step in asked]
+        needed = any(needs_statistics(recipe.augmentation) for recipe in recipes) and images.pixels.dtype == np.uint8
+        statistics = _measure(training_images or images) if needed else None
+        self._augmenters = [Augmenter(augmentation, seed, statistics) for augmentation, _ in self._steps]
+
+    def train(self, order: Indices, batch_size: int, epoch: int) -> Iterator[Batch]:
+        """Yield the images at `order` in consecutive batches, augmented and mixed; the last may be smaller.
+
+        What is drawn is a function of (seed, epoch, image), so a resumed epoch sees the same.
+        """
+        for start in range(0, len(order), batch_size):
+            numbers = order[start : start + batch_size]
+            labels_N = torch.from_numpy(self.images.labels[numbers])
+            if self.images.pixels.dtype != np.uint8:
+                yield Batch(self._take_features(numbers), labels_N)
+                continue
+            pixels_NHWC = self.images.pixels[numbers]
+            made = [self._prepare(number, pixels_NHWC, labels_N, numbers, epoch) for number in range(len(self._steps))]
+            yield Batch(self._stack([inputs for inputs, _ in made]), labels_N, self._stack_mixed(made, labels_N))
+
+    def evaluate(self, indices: Indices, batch_size: int) -> Iterator[Tensor]:
+        """Yield the inputs of the images at `indices`, as evaluation sees them: nothing drawn, nothing mixed."""
+        for start in range(0, len(indices), batch_size):
+            numbers = indices[start : start + batch_size]
+            if self.images.pixels.dtype != np.uint8:
+                yield self._take_features(numbers)
+                continue
+            pixels_NHWC = self.images.pixels[numbers]
+            yield self._stack([self._encode(augmenter.evaluate(pixels_NHWC)) for augmenter in self._augmenters])
+
+    def _prepare(
+        self, number: int, pixels_NHWC: npt.NDArray[np.uint8], labels_N: Tensor, numbers: Indices, epoch: int
+    ) -> tuple[Tensor, Mixed | None]:
+        images_NCHW = self._augmenters[number].train(pixels_NHWC, numbers, epoch)
+        choice = self._steps[number][1]
+        mixed = None
+        if choice is not None:
+            images_NCHW, mixed = mix(images_NCHW, labels_N, choice, self.seed, epoch, numbers)
+        return self._encode(images_NCHW), mixed
+
+    def _encode(self, images_NCHW: Tensor) -> Tensor:
+        images_NCHW = images_NCHW.to(self.dtype)
+        if self.body is None:
+            return images_NCHW
+        return self.body(images_NCHW).to(self.dtype)[:, :, None, None]
+
+    def _take_features(self, numbers: Indices) -> Tensor:
+        return torch.from_numpy(self.images.pixels[numbers]).permute(0, 3, 1, 2).to(self.dtype)
+
+    def _stack(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return what all share, or each member's own."""
+        return inputs[0] if len(inputs) == 1 else torch.stack([inputs[number] for number in self._step_of])
+
+    def _stack_mixed(self, made: Sequence[tuple[Tensor, Mixed | None]], labels_N: Tensor) -> Mixed | None:
+        """Put the members' shares side by side: partners are the same for all, 1 is the share of an unmixed image."""
+        found = [mixed for _, mixed in made]
+        if len(found) == 1 or all(mixed is None for mixed in found):
+            return found[0]
+        partner_labels_N = next(mixed.partner_labels_N for mixed in found if mixed is not None)
+        shares = [torch.ones(len(labels_N)) if mixed is None else mixed.share_N for mixed in found]
+        return Mixed(partner_labels_N, torch.stack([shares[number] for number in self._step_of]))
+
+
+_MEASURED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
+
+
+def _measure(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and sd per channel of all training images, measured once a process."""
+    if images.fingerprint not in _MEASURED:
+        _MEASURED[images.fingerprint] = measure_pixels(images.pixels)
+    return _MEASURED[images.fingerprint]

@@ -1,0 +1,48 @@
+"""From an optimizer's record to the optimizer itself, and its learning rate while training goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from bakeoff.training.lion import Lion
+from bakeoff.training.optimizers import AnyOptimizer
+
+_OWN: dict[str, type[torch.optim.Optimizer]] = {"Lion": Lion}
+
+
+def find_class(settings: type[AnyOptimizer]) -> type[torch.optim.Optimizer]:
+    """Return the optimizer class that a settings record describes: torch's, or ours where torch has none."""
+    kind: type[torch.optim.Optimizer] = _OWN.get(settings.torch_name) or getattr(torch.optim, settings.torch_name)
+    return kind
+
+
+def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:
+    """Return a member's own optimizer, in its fused form where torch has one.
+
+    Args:
+        choice: which, with its settings.
+        groups: what it moves, by the factor on the learning rate that it has for all of training; most networks are
+            one group, of factor 1.
+
+    Returns:
+        An optimizer whose groups also hold `initial_lr`, the rate before any schedule.
+    """
+    kind = find_class(type(choice))
+    arguments = choice.arguments()
+    if choice.fused:
+        arguments["fused"] = True
+    parts = []
+    for factor, parameters in groups.items():
+        rate = choice.learning_rate * factor
+        parts.append({"params": list(parameters), "lr": rate, "initial_lr": rate})
+    optimizer: torch.optim.Optimizer = kind(parts, **arguments)
+    return optimizer
+
+
+def set_share(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Set every group's learning rate to this share of what it is before any schedule."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * share

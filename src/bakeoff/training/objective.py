@@ -1,0 +1,113 @@
+"""The loss that each member of a cohort is trained on: cross-entropy, with smoothed, weighted and mixed targets.
+
+Shape legend: K members, N images, L classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bakeoff.training.mix_images import Mixed
+from bakeoff.training.objective_settings import ObjectiveSettings, check_class_weights
+
+
+class Objective:
+    """The loss of every image for every member, each by its own settings.
+
+    A member's loss never depends on who trains beside it, not even in its last digit.
+
+    Args:
+        settings: one per member.
+        class_names: of all labels, in their order.
+        train_labels_N: of the images trained on, which `balanced` weights are counted from.
+
+    Raises:
+        DataError: where class weights name a class that there is none of.
+    """
+
+    def __init__(
+        self, settings: Sequence[ObjectiveSettings], class_names: Sequence[str], train_labels_N: npt.NDArray[np.int64]
+    ) -> None:
+        self.plain = all(each.plain for each in settings)
+        rates = [each.label_smoothing for each in settings]
+        self.smoothing_K1 = torch.tensor(rates).unsqueeze(1) if any(rates) else None
+        self.weights_KL: Tensor | None = None
+        if any(each.class_weights is not None for each in settings):
+            rows = [weigh_classes(each, class_names, train_labels_N) for each in settings]
+            self.weights_KL = torch.from_numpy(np.stack(rows).astype(np.float32))
+
+    def __call__(self, logits_KNL: Tensor, labels_N: Tensor, mixed: Mixed | None = None) -> Tensor:
+        """Return losses_KN in nats, float32; a member's loss of a batch is their plain mean over the images.
+
+        With weights w, smoothing e and probabilities p, an image of label y costs
+
+            w[y] ((1 - e) (-ln p[y]) + e mean_l (-ln p[l]))
+
+        and one mixed of two images their costs, each times its share. Weights multiply an image's whole loss, as in
+        Keras; torch's own would weigh the smoothed part class by class, and divide by the weights of the batch.
+
+        Args:
+            logits_KNL: of any floating type.
+            labels_N: int64.
+            mixed: with whose labels, and how much, images were mixed; shares (N,) for all or (K, N).
+
+        Source: Szegedy et al. (2016), Rethinking the Inception architecture, section 7, for the smoothing; Zhang et
+            al. (2018), mixup, for mixed targets.
+        """
+        num_members, num_images, _ = logits_KNL.shape
+        if self.plain and mixed is None:
+            repeated_labels = labels_N.repeat(num_members)
+            return F.cross_entropy(logits_KNL.float().flatten(0, 1), repeated_labels, reduction="none").view(
+                num_members, num_images
+            )
+        log_probabilities_KNL = F.log_softmax(logits_KNL.float(), dim=2)
+        losses_KN = self._score(log_probabilities_KNL, labels_N)
+        if mixed is None:
+            return losses_KN
+        partners_KN = self._score(log_probabilities_KNL, mixed.partner_labels_N)
+        return mixed.share_N * losses_KN + (1 - mixed.share_N) * partners_KN
+
+    def _score(self, log_probabilities_KNL: Tensor, labels_N: Tensor) -> Tensor:
+        """Return losses_KN of unmixed labels."""
+        num_members = len(log_probabilities_KNL)
+        chosen_KN1 = labels_N.view(1, -1, 1).expand(num_members, -1, 1)
+        losses_KN = -log_probabilities_KNL.gather(2, chosen_KN1).squeeze(2)
+        if self.smoothing_K1 is not None:
+            self.smoothing_K1 = self.smoothing_K1.to(losses_KN.device)
+            spread_KN = -log_probabilities_KNL.mean(dim=2)
+            losses_KN = (1 - self.smoothing_K1) * losses_KN + self.smoothing_K1 * spread_KN
+        if self.weights_KL is not None:
+            self.weights_KL = self.weights_KL.to(losses_KN.device)
+            losses_KN = losses_KN * self.weights_KL[:, labels_N]
+        return losses_KN
+
+
+def weigh_classes(
+    settings: ObjectiveSettings, class_names: Sequence[str], train_labels_N: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return what an image of each class counts, shape (L,).
+
+    `balanced` is n / (L count), as in scikit-learn: every class counts the same in sum, and the mean over the n
+    training images is 1. A class without images is not among the L, and counts 1.
+
+    Raises:
+        DataError: where the weights name a class that there is none of.
+    """
+    check_class_weights(settings.class_weights, class_names)
+    weights_L = np.ones(len(class_names))
+    if settings.class_weights is None:
+        return weights_L
+    if isinstance(settings.class_weights, str):
+        counts_L = np.bincount(train_labels_N, minlength=len(class_names))
+        present = counts_L > 0
+        weights_L[present] = len(train_labels_N) / (present.sum() * counts_L[present])
+        return weights_L
+    for name, weight in settings.class_weights.items():
+        weights_L[list(class_names).index(name)] = weight
+    return weights_L

@@ -1,0 +1,252 @@
+"""How the learning rate changes while training goes on. Records without torch.
+
+A schedule is a pure function of how far training is, so an interrupted run goes on with the same digits; only the
+plateau has a state, because it answers to the validation split. To add one: a settings class, an entry in SCHEDULES,
+its class in AnySchedule and its name below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from bakeoff.networks.choices import Record, collect_names, spell_out
+from bakeoff.training.fields import Amount, Inside, NumEpochs, Part
+from bakeoff.training.metric import Metric, improvement
+
+WARM_UP_START = 0.001
+"""Share of the learning rate with which a warm-up begins: at 0 the first step would move nothing."""
+
+_WARM_UP = "Epochs, fractions allowed, over which the rate first rises linearly from nearly 0."
+
+
+class _WarmedUp(Record):
+    """What every schedule has that may begin with a warm-up.
+
+    Attributes:
+        smooth: whether the share changes within an epoch even where there is no warm-up.
+    """
+
+    smooth: ClassVar[bool] = False
+
+    warm_up: Amount = Field(default=0.0, description=_WARM_UP)
+
+    @property
+    def per_step(self) -> bool:
+        """Whether the share changes within an epoch: True asks for it before every step."""
+        return self.smooth or self.warm_up > 0
+
+    def share(self, progress_epochs: float, num_epochs: int) -> float:
+        """Return the factor on the optimizer's learning rate at one point of training.
+
+        Args:
+            progress_epochs: epochs done before the step, fractional: 0.5 is the middle of the first.
+            num_epochs: epochs that the recipe allows; what early stopping cuts off changes nothing before it.
+
+        Returns:
+            A factor from 0 to 1.
+        """
+        if progress_epochs < self.warm_up:
+            return WARM_UP_START + (1 - WARM_UP_START) * progress_epochs / self.warm_up
+        return self._share_after(progress_epochs, num_epochs)
+
+    def _share_after(self, progress_epochs: float, num_epochs: int) -> float:
+        """Return the factor once the warm-up is over."""
+        return 1.0
+
+
+class Constant(_WarmedUp):
+    """The learning rate as it is."""
+
+    name: Literal["constant"] = "constant"
+
+
+class Step(_WarmedUp):
+    """The rate falls by a factor every so many epochs, counted from the start of training."""
+
+    name: Literal["step"] = "step"
+    every: NumEpochs | None = Field(
+        default=None, description="Epochs between two falls. By default a third of all epochs, rounded up."
+    )
+    factor: Inside = Field(default=0.1, description="What the rate is multiplied by at each fall.")
+
+    def _share_after(self, progress_epochs: float, num_epochs: int) -> float:
+        every = self.every or math.ceil(num_epochs / 3)
+        return float(self.factor ** math.floor(progress_epochs / every))
+
+
+class Cosine(_WarmedUp):
+    """The rate falls along half a cosine, from the end of the warm-up to the end of training, without restarts."""
+
+    smooth: ClassVar[bool] = True
+
+    name: Literal["cosine"] = "cosine"
+    minimum: Part = Field(default=0.0, description="Share of the rate that is left at the end.")
+
+    def _share_after(self, progress_epochs: float, num_epochs: int) -> float:
+        done = _proportion(progress_epochs - self.warm_up, num_epochs - self.warm_up)
+        return _swing(1.0, self.minimum, done)
+
+
+class OneCycle(Record):
+    """One rise to the learning rate and one fall, each half a cosine. The momentum stays as it is."""
+
+    per_step: ClassVar[bool] = True
+
+    name: Literal["one_cycle"] = "one_cycle"
+    peak_at: Inside = Field(default=0.3, description="Share of training at which the rate is highest.")
+    start: Part = Field(default=0.04, description="Share of the rate at the start.")
+    end: Part = Field(default=4e-6, description="Share of the rate at the end.")
+
+    def share(self, progress_epochs: float, num_epochs: int) -> float:
+        """Return the factor on the optimizer's learning rate, as of the other schedules: 1 at the peak."""
+        done = _proportion(progress_epochs, num_epochs)
+        if done < self.peak_at:
+            return _swing(self.start, 1.0, done / self.peak_at)
+        return _swing(1.0, self.end, (done - self.peak_at) / (1 - self.peak_at))
+
+
+class Plateau(_WarmedUp):
+    """The rate falls when validation has stopped improving. `share` is the warm-up alone; PlateauState has the rest."""
+
+    name: Literal["plateau"] = "plateau"
+    monitor: Metric = Field(default="loss", description="The validation metric that is watched.")
+    factor: Inside = Field(default=0.1, description="What the rate is multiplied by at each fall.")
+    patience: NumEpochs = Field(default=3, description="Epochs without improvement after which the rate falls.")
+    min_delta: Amount = Field(
+        default=0.0, description="Smallest change that counts as an improvement, in the metric's unit."
+    )
+    minimum: Part = Field(default=0.0, description="Share of the rate below which it never falls.")
+
+
+@dataclass
+class PlateauState:
+    """Watches one trial's validation metric, as Keras' ReduceLROnPlateau does.
+
+    torch's waits one epoch more: its patience is the number of epochs that may pass, ours the one that ends it, as in
+    early stopping.
+
+    Attributes:
+        rule: what to watch, for how long, and how far to fall.
+        best: the best value seen; NaN before the first.
+        waited: epochs since the last improvement or fall.
+        share: the factor on the learning rate, beside the schedule's own share.
+    """
+
+    rule: Plateau
+    best: float = float("nan")
+    waited: int = 0
+    share: float = 1.0
+
+    def observe(self, validation: Mapping[str, float]) -> None:
+        """Take in the metrics after an epoch."""
+        value = validation[self.rule.monitor]
+        if math.isnan(self.best) or improvement(self.rule.monitor, value, self.best) > self.rule.min_delta:
+            self.best, self.waited = value, 0
+            return
+        self.waited += 1
+        if self.waited >= self.rule.patience:
+            self.share, self.waited = max(self.share * self.rule.factor, self.rule.minimum), 0
+
+    def pack(self) -> dict[str, float]:
+        """Return all but the rule, as plain values; `PlateauState(rule, **packed)` goes on from there."""
+        return {"best": self.best, "waited": self.waited, "share": self.share}
+
+
+def _proportion(part: float, whole: float) -> float:
+    """Return part / whole, from 0 to 1; 1 where there is no whole."""
+    return min(max(part / whole, 0.0), 1.0) if whole > 0 else 1.0
+
+
+def _swing(first: float, last: float, done: float) -> float:
+    """Return the point between `first` and `last` on half a cosine, `done` of the way."""
+    return last + (first - last) * (1 + math.cos(math.pi * done)) / 2
+
+
+AnySchedule: TypeAlias = Constant | Step | Cosine | OneCycle | Plateau
+
+
+@dataclass(frozen=True)
+class ScheduleRecord:
+    """One schedule that a study can name.
+
+    Attributes:
+        name: as written in a study file.
+        summary: what it does, in one line.
+        source: where it was published.
+        settings: the record that holds its settings.
+    """
+
+    name: str
+    summary: str
+    source: str
+    settings: type[AnySchedule]
+
+
+SCHEDULES: tuple[ScheduleRecord, ...] = (
+    ScheduleRecord(
+        "constant",
+        "the learning rate stays; with a warm-up if wanted",
+        "Robbins and Monro (1951); Goyal et al. (2017), Accurate, large minibatch SGD, section 2.2 for the warm-up",
+        Constant,
+    ),
+    ScheduleRecord(
+        "step",
+        "the rate falls by a factor every so many epochs",
+        "He, Zhang, Ren and Sun (2016), Deep residual learning for image recognition, section 3.4",
+        Step,
+    ),
+    ScheduleRecord(
+        "cosine",
+        "the rate falls along half a cosine until the last epoch",
+        "Loshchilov and Hutter (2017), SGDR: stochastic gradient descent with warm restarts; here without restarts",
+        Cosine,
+    ),
+    ScheduleRecord(
+        "one_cycle",
+        "the rate rises once and falls once, to nearly nothing",
+        "Smith and Topin (2018), Super-convergence; cosine-shaped as in torch, momentum left alone",
+        OneCycle,
+    ),
+    ScheduleRecord(
+        "plateau",
+        "the rate falls when validation stops improving",
+        "keras.callbacks.ReduceLROnPlateau",
+        Plateau,
+    ),
+)
+
+SCHEDULE_NAMES: tuple[str, ...] = collect_names(SCHEDULES)
+
+_Tagged: TypeAlias = Annotated[AnySchedule, Field(discriminator="name")]
+
+
+def _spell_out_schedule(value: object) -> object:
+    return spell_out(value, kind="schedule", allowed=SCHEDULE_NAMES)
+
+
+ScheduleChoice: TypeAlias = Annotated[
+    _Tagged,
+    BeforeValidator(
+        _spell_out_schedule,
+        json_schema_input_type=Literal["constant", "step", "cosine", "one_cycle", "plateau"] | _Tagged,
+    ),
+]
+"""A schedule in a recipe: a bare name, a mapping of a name and settings, or one of the records."""
+
+
+def start_state(schedule: AnySchedule) -> PlateauState | None:
+    """Return what must be remembered from epoch to epoch at the start of training: nothing for most schedules."""
+    return PlateauState(schedule) if isinstance(schedule, Plateau) else None
+
+
+def find_conflict(schedule: AnySchedule, num_epochs: int) -> str | None:
+    """Return in one line why this schedule does not suit that many epochs, or None."""
+    warm_up = getattr(schedule, "warm_up", 0.0)
+    if warm_up < num_epochs:
+        return None
+    return f"a warm_up of {warm_up:g} epochs never ends within {num_epochs}; make it shorter, or train for longer"

@@ -1,0 +1,108 @@
+"""Files of weights: safetensors, or what torch.save wrote of tensors alone. Nothing else is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bakeoff.networks.build import State
+from bakeoff.training.folders import Folders
+from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights, WeightsError
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "weights", "net", "module")
+"""Under which of its keys a training program's checkpoint holds the weights."""
+
+
+def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Folders) -> State:
+    """Return all tensors of a file, or of an earlier trial, by the names they have there.
+
+    Raises:
+        WeightsError: it is not there, is damaged, is another file than promised, or holds no tensors.
+    """
+    if isinstance(weights, FileWeights):
+        return read_weights_file(find_weights_file(weights, folders), weights.sha256)
+    if isinstance(weights, StudyWeights):
+        raise WeightsError(f"study {weights.study}, arm {weights.arm}: which trial that is was never looked up.")
+    path = folders.weights(weights.trial)
+    if not path.is_file():
+        raise WeightsError(f"trial {weights.trial} kept no weights in {folders.root}: run its study there first.")
+    return read_weights_file(path)
+
+
+def find_weights_file(weights: FileWeights, folders: Folders) -> Path:
+    """Return where a file of weights is: the workspace's own copy where there is one, else the path given."""
+    if weights.sha256 is not None:
+        copies = sorted((folders.root / "weights").glob(f"{weights.sha256}*"))
+        if copies:
+            return copies[0]
+    return Path(weights.file).expanduser()
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def read_weights_file(path: Path, sha256: str | None = None) -> State:
+    """Read a file of weights; which of the two kinds it is, its first bytes tell.
+
+    Args:
+        path: the file.
+        sha256: what its SHA-256 must be (hex), or None.
+
+    Raises:
+        WeightsError: it cannot be read, is damaged, is another file than promised, or holds more or other than tensors.
+    """
+    if sha256 is not None and (found := hash_file(path)) != sha256:
+        raise WeightsError(f"{path} is another file than the study asks for: its SHA-256 is {found}, not {sha256}.")
+    try:
+        content = _read(path)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than tensors, or is no file of weights, and is not opened: "
+            "save module.state_dict() alone, or use safetensors."
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise WeightsError(f"{path} is no whole file of weights (safetensors or torch.save): {reason}.") from error
+    return _find_tensors(content, path)
+
+
+def _read(path: Path) -> object:
+    with path.open("rb") as stream:
+        head = stream.read(9)
+    if head[8:] == b"{":
+        return load_file(path)
+    with warnings.catch_warnings():
+        # torch wonders about unusual pickles; what is wrong with them is said by the error that follows.
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _find_tensors(content: object, path: Path) -> State:
+    """Return the tensors by name, out of the checkpoint around them where there is one."""
+    while isinstance(content, Mapping):
+        state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None and state:
+            return state
+        content = inner
+    raise WeightsError(f"{path} holds no tensors by name: save module.state_dict().")

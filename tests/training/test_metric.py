@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from typing import get_args
+
+from bakeoff.analysis.metrics import METRICS
+from bakeoff.training.metric import Metric, improvement
+
+
+def test_names_are_those_that_are_measured() -> None:
+    assert sorted(get_args(Metric)) == sorted(record.name for record in METRICS)
+
+
+def test_improvement_goes_the_way_of_the_metric() -> None:
+    for record in METRICS:
+        sign = 1 if record.higher_is_better else -1
+        assert improvement(record.name, 0.75, 0.5) == sign * 0.25
+        assert improvement(record.name, 0.5, 0.75) == sign * -0.25
