@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 STUDY = """\
 question: Which learning rate?
@@ -301,7 +302,7 @@ def test_a_ledger_from_a_newer_version(study: Path, workspace: Path, tmp_path: P
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     expected = (
         f"error: {newer}/ledger.sqlite: this ledger was written by a newer bakeoff (its format is 99, this one reads "
-        "up to 1). Upgrade bakeoff, or choose another workspace with --workspace DIR."
+        "up to 2). Upgrade bakeoff, or choose another workspace with --workspace DIR."
     )
     assert refuse("run", study, "--workspace", newer) == expected
     assert refuse("report", "rates", "--workspace", newer) == expected
@@ -373,3 +374,76 @@ def test_a_wrong_checksum(mnist: Path) -> None:
     assert line.startswith(f"error: {packed}: ")
     assert "wrong checksum: expected md5 ec29112dd5afa0611ce80d1b7f02629c, got " in line
     assert len(right) == 2
+
+
+# What can be named, and images that are not registered.
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        ("networks", "torchvision:resnet18"),
+        ("schedules", "one_cycle"),
+        ("augmentations", "random_crop"),
+        ("mixes", "cutmix"),
+        ("averagings", "swa"),
+    ],
+)
+def test_every_registry_is_listed_with_a_line_each(what: str, name: str) -> None:
+    rows = one_document(bakeoff("list", what, "--json").stdout)
+    assert name in [row["name"] for row in rows]
+    assert all(row["summary"] for row in rows)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name, level in (("dark", 10), ("light", 240)):
+        for split, number in (("train", 12), ("test", 3)):
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for index in range(number):
+                Image.new("L", (8, 8), level + index % 3).save(folder / f"{index}.png")
+    for index in range(6):
+        (tmp_path / "photos" / "train" / "dark" / f"torn{index}.png").write_bytes(b"\x89PNG")
+    return tmp_path / "photos"
+
+
+def test_data_commands_print_documents() -> None:
+    assert one_document(bakeoff("data", "get", "digits", "--json").stdout) == {
+        "name": "digits",
+        "folder": None,
+        "files": [],
+    }
+    verified = one_document(bakeoff("data", "verify", "digits", "--json").stdout)
+    assert verified["ok"] is True
+
+
+def test_a_damaged_image_fails_the_check_in_json_too(photos: Path) -> None:
+    verified = one_document(bakeoff("data", "verify", photos, "--json", status=2).stdout)
+    assert verified["ok"] is False
+    assert {f"torn{n}.png" for n in range(6)} <= {Path(row["file"]).name for row in verified["files"] if not row["ok"]}
+
+
+def test_a_folder_is_shown(photos: Path) -> None:
+    shown = one_document(bakeoff("data", "show", photos, "--json").stdout)
+    assert shown["num_train"] == 24
+    assert "torn0.png" in bakeoff("data", "show", "photos", "--data-dir", photos.parent).stdout
+
+
+def test_what_is_neither_is_refused(tmp_path: Path) -> None:
+    assert "There is no folder or manifest of this name either." in refuse("data", "show", tmp_path / "nowhere")
+    assert "Did you mean 'mnist'?" in refuse("data", "show", "mnits")
+
+
+def test_a_study_of_a_folder(photos: Path, tmp_path: Path) -> None:
+    study = tmp_path / "shades.yaml"
+    study.write_text(STUDY.replace("{validation: 0.2}", f"{{folder: '{photos}', validation: 0.25, subset: 0.5}}"))
+    planned = one_document(bakeoff("plan", study, "--json").stdout)
+    assert (planned["trials"], planned["cohorts"], planned["most_seconds"]) == (2, None, None)
+    assert "have not been opened: photos" in planned["notes"][0]
+    ran = one_document(bakeoff("run", study, "--workspace", tmp_path / "runs", "--workers", 1, "--json").stdout)
+    assert ran["state"] == "done"
+    assert ran["reduced"].startswith("Reduced study, for a quick look: photos, 50% of the training images, ")
+    assert any("torn" in note for note in ran["notes"])
+    assert ran["data"]["photos"]["class_names"] == ["dark", "light"]
+    assert one_document(bakeoff("plan", study, "--json").stdout)["cohorts"] == 1

@@ -42,11 +42,15 @@ LIGHT_MODULES = (
     "bakeoff.networks.initializers",
     "bakeoff.networks.layers",
     "bakeoff.networks.named",
+    "bakeoff.networks.outside",
     "bakeoff.networks.shapes",
+    "bakeoff.networks.user_code",
+    "bakeoff.training.augmentation.records",
     "bakeoff.training.optimizers",
     "bakeoff.training.recipe",
+    "bakeoff.training.shape",
 )
-HEAVY = {"torch", "torchvision", "sklearn"}
+HEAVY = {"torch", "torchvision", "timm", "sklearn"}
 
 
 @dataclass(frozen=True)

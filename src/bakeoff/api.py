@@ -23,19 +23,22 @@ from bakeoff.analysis.across import summarise_blocks
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.summary import summarise
-from bakeoff.data.registry import find_dataset
 from bakeoff.errors import BakeoffError, WorkspaceError
-from bakeoff.execution.cohorts import Group, ImageFacts, group_trials
+from bakeoff.execution.cohorts import Group, group_trials
+from bakeoff.execution.costs import is_cost_known
+from bakeoff.execution.facts import Datasets, describe_datasets
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.machine import count_cores
-from bakeoff.execution.run import RunObserver, list_datasets, run_plan
+from bakeoff.execution.run import RunObserver, check_plan, run_plan
 from bakeoff.ledger.read import StudyRecord, find_study, list_studies, open_reading, read_study
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure, build_document
 from bakeoff.report.evidence import gather_evidence
 from bakeoff.report.markdown import write_markdown
+from bakeoff.report.notes import describe_notes, describe_reduction
 from bakeoff.report.progress import RunProgress
+from bakeoff.study.fit import describe_registered
 from bakeoff.study.load import load_study
-from bakeoff.study.plan import Plan, expand
+from bakeoff.study.plan import Block, Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders, write_whole
 
@@ -82,14 +85,16 @@ class Estimate:
     """What a study would take.
 
     Attributes:
-        num_cohorts: groups of trials trained fused.
+        num_cohorts: groups of trials trained fused; 0 where no images are known before they are opened.
         seconds: an upper bound when nothing stops early, at a typical rate; good to a factor of about two.
+        notes: what the figures leave out, a sentence each.
     """
 
     plan: Plan
     num_cohorts: int
     num_workers: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,10 +196,16 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]
     )
 
 
-def estimate(study: Study, workers: int | None = None) -> Estimate:
-    """Plan a study and estimate what it takes; trains nothing, opens no images."""
+def estimate(study: Study, workers: int | None = None, data_dir: str | Path | None = None) -> Estimate:
+    """Plan a study and estimate what it takes; trains nothing, opens no images.
+
+    Raises:
+        BakeoffError: a network does not fit images of which enough is known.
+    """
     plan = expand(study)
-    groups = group_trials(plan.trials, {name: ImageFacts.of_registered(name) for name in list_datasets(plan)})
+    datasets = describe_datasets(plan.blocks, Path(data_dir) if data_dir is not None else None)
+    check_plan(plan, datasets)
+    groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets)
     num_workers = workers or count_cores()
     busy = max(1, min(num_workers, len(groups)))
     return Estimate(
@@ -202,14 +213,30 @@ def estimate(study: Study, workers: int | None = None) -> Estimate:
         num_cohorts=len(groups),
         num_workers=num_workers,
         seconds=START_SECONDS + sum(_estimate_group(group) for group in groups) / busy,
+        notes=tuple(_list_unknown(plan, datasets)),
     )
+
+
+def _list_unknown(plan: Plan, datasets: Datasets) -> Iterator[str]:
+    """Say what an estimate cannot count before images are opened or networks built."""
+    closed = dict.fromkeys(block.data.source.label for block in plan.blocks if block.data.source not in datasets)
+    if closed:
+        yield f"not counted in cohorts and time, for the images have not been opened: {', '.join(closed)}."
+    known = [trial for trial in plan.trials if trial.data.source in datasets]
+    unknown = dict.fromkeys(
+        str(trial.recipe.network.name)
+        for trial in known
+        if not is_cost_known(trial.recipe, datasets[trial.data.source].shape_HWC)
+    )
+    if unknown:
+        yield f"not counted in time, for only building it tells its cost: {', '.join(unknown)}."
 
 
 def _estimate_group(group: Group) -> float:
     """Return the seconds a group takes on one core when no member stops early."""
     num_epochs = max(trial.recipe.epochs for trial in group.trials)
     step_seconds = STEP_SECONDS + MEMBER_STEP_SECONDS * len(group.trials)
-    return group.most_operations / OPERATIONS_PER_SECOND + num_epochs * group.num_steps * step_seconds
+    return group.most_operations / OPERATIONS_PER_SECOND + num_epochs * group.cost.num_steps * step_seconds
 
 
 @contextmanager
@@ -274,9 +301,12 @@ def _gather(record: StudyRecord, study: Study, plan: Plan, folders: Folders, num
         evidence=gather_evidence(
             record.results,
             summary,
-            {block.label: find_dataset(block.data.name).class_names for block in plan.blocks},
+            {block.label: _find_class_names(record, block) for block in plan.blocks},
             folders.load_predictions,
         ),
+        reduced=describe_reduction(plan, record.facts),
+        notes=describe_notes(plan, record.facts),
+        data=record.facts,
         name=study.name,
         question=study.question,
         state="",
@@ -311,6 +341,14 @@ def _gather(record: StudyRecord, study: Study, plan: Plan, folders: Folders, num
         ),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
     )
+
+
+def _find_class_names(record: StudyRecord, block: Block) -> tuple[str, ...]:
+    """Return a block's class names as the ledger has them; older ledgers leave them to the registry."""
+    if block.label in record.facts:
+        return tuple(record.facts[block.label]["class_names"])
+    known = describe_registered(block.data.source)
+    return () if known is None else known.class_names
 
 
 def _write_verdict(result: Result, folders: Folders) -> Result:

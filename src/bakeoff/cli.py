@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,7 +35,9 @@ app.add_typer(data_app, name="data")
 INTERRUPTED = 130
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A data set; `bakeoff list datasets` names them.")]
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="NAME|FOLDER|MANIFEST", help="A data set, a folder of images, a CSV or Parquet file.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
 ]
@@ -56,6 +59,10 @@ class Listing(StrEnum):
     networks = "networks"
     initializers = "initializers"
     optimizers = "optimizers"
+    schedules = "schedules"
+    augmentations = "augmentations"
+    mixes = "mixes"
+    averagings = "averagings"
     datasets = "datasets"
     strategies = "strategies"
     metrics = "metrics"
@@ -142,12 +149,18 @@ def run(
 
 
 @app.command()
-def plan(study: StudyArgument, overrides: Overrides = None, workers: Workers = None, as_json: AsJson = False) -> None:
+def plan(
+    study: StudyArgument,
+    overrides: Overrides = None,
+    workers: Workers = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
     from bakeoff import api
     from bakeoff.report.text import count, duration
 
-    estimated = api.estimate(api.load_study(study, overrides or ()), workers)
+    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir)
     planned = estimated.plan
     blocks = [block.label for block in planned.blocks]
     if as_json:
@@ -158,10 +171,10 @@ def plan(study: StudyArgument, overrides: Overrides = None, workers: Workers = N
             "arms": list(planned.arms),
             "replicates": planned.study.model_dump(mode="json")["replicates"],
             "trials": len(planned.trials),
-            "cohorts": estimated.num_cohorts,
+            "cohorts": estimated.num_cohorts or None,
             "workers": estimated.num_workers,
-            "most_seconds": estimated.seconds,
-            "notes": list(planned.notes),
+            "most_seconds": estimated.seconds if estimated.num_cohorts else None,
+            "notes": [*planned.notes, *estimated.notes],
         }
         print(json.dumps(document, indent=2))
         return
@@ -171,10 +184,13 @@ def plan(study: StudyArgument, overrides: Overrides = None, workers: Workers = N
         ("blocks", f"{len(blocks)}: {', '.join(blocks)}"),
         ("arms", f"{len(planned.arms)}: {', '.join(planned.arms)}"),
         ("replicates", _spell_replicates(planned.study.replicates)),
-        ("trials", f"{len(planned.trials):,} in {count(estimated.num_cohorts, 'cohort')}"),
-        ("time", f"at most about {duration(estimated.seconds)} on {count(estimated.num_workers, 'worker')}, roughly"),
+        ("trials", f"{len(planned.trials):,}"),
     ]
-    _print_rows(console, [*rows, *(("note", note) for note in planned.notes)])
+    if estimated.num_cohorts:
+        workers_spelled = count(estimated.num_workers, "worker")
+        rows[-1] = ("trials", f"{len(planned.trials):,} in {count(estimated.num_cohorts, 'cohort')}")
+        rows.append(("time", f"at most about {duration(estimated.seconds)} on {workers_spelled}, roughly"))
+    _print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
 
 
 @app.command()
@@ -238,25 +254,33 @@ def schema() -> None:
 
 
 @data_app.command("get")
-def data_get(name: NameArgument, data_dir: DataDir = None) -> None:
-    """Find a data set, or download what is missing of it."""
+def data_get(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Find a data set, a folder or a manifest; download what is missing of a data set."""
     from bakeoff.data import manage
 
     obtained = manage.get(name, data_dir)
+    if as_json:
+        files = [{"file": str(path), "downloaded": path in obtained.downloaded} for path in obtained.files]
+        folder = None if obtained.folder is None else str(obtained.folder)
+        print(json.dumps({"name": name, "folder": folder, "files": files}, indent=2))
+        return
     if obtained.folder is None:
         print(f"{name}: comes with an installed package, nothing to download")
         return
-    for path in obtained.files:
+    for path in obtained.files or (obtained.folder,):
         print(f"{'downloaded' if path in obtained.downloaded else 'found'} {path}")
 
 
 @data_app.command("verify")
-def data_verify(name: NameArgument, data_dir: DataDir = None) -> int:
-    """Check every file of a data set; exit status 2 when one is wrong."""
+def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> int:
+    """Check every file of a data set, or every image of a folder or manifest; exit status 2 when one is wrong."""
     from bakeoff.data import manage
 
     checks = manage.verify(name, data_dir)
-    for check in checks:
+    if as_json:
+        rows = [{"file": str(check.file), "ok": check.ok, "detail": check.detail} for check in checks]
+        print(json.dumps({"name": name, "ok": all(check.ok for check in checks), "files": rows}, indent=2))
+    for check in () if as_json else checks:
         if check.ok:
             print(f"ok  {check.file}: {check.detail}")
         else:
@@ -265,8 +289,8 @@ def data_verify(name: NameArgument, data_dir: DataDir = None) -> int:
 
 
 @data_app.command("show")
-def data_show(name: NameArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Describe a data set; its test split stays closed."""
+def data_show(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Describe a data set, an image folder or a manifest; its test split stays closed."""
     from bakeoff.data import manage
 
     facts = manage.show(name, data_dir)
@@ -290,26 +314,30 @@ def _spell_replicates(replicates: int | Race) -> str:
     return f"{replicates.at_least} to {replicates.at_most}, until the question is settled"
 
 
+_REGISTRIES: Mapping[Listing, tuple[tuple[str, str], ...]] = {
+    Listing.networks: (("bakeoff.networks.named", "NETWORKS"), ("bakeoff.networks.outside", "OUTSIDE")),
+    Listing.initializers: (("bakeoff.networks.initializers", "INITIALIZERS"),),
+    Listing.optimizers: (("bakeoff.training.optimizers", "OPTIMIZERS"),),
+    Listing.schedules: (("bakeoff.training.schedules", "SCHEDULES"),),
+    Listing.augmentations: (("bakeoff.training.augmentation.records", "AUGMENTATIONS"),),
+    Listing.mixes: (("bakeoff.training.mixing", "MIXES"),),
+    Listing.averagings: (("bakeoff.training.averaging", "AVERAGINGS"),),
+    Listing.datasets: (("bakeoff.data.registry", "DATASETS"),),
+    Listing.strategies: (("bakeoff.search.registry", "STRATEGIES"),),
+    Listing.metrics: (("bakeoff.analysis.metrics", "METRICS"),),
+}
+"""Module and name of what each listing shows; imported when it is asked for."""
+
+
 def _list_rows(what: Listing) -> Iterator[tuple[str, str]]:
-    records: Any
     if what is Listing.studies:
         from bakeoff.study.load import list_shipped
 
         yield from ((shipped.name, shipped.question) for shipped in list_shipped())
         return
-    if what is Listing.networks:
-        from bakeoff.networks.named import NETWORKS as records
-    elif what is Listing.initializers:
-        from bakeoff.networks.initializers import INITIALIZERS as records
-    elif what is Listing.optimizers:
-        from bakeoff.training.optimizers import OPTIMIZERS as records
-    elif what is Listing.datasets:
-        from bakeoff.data.registry import DATASETS as records
-    elif what is Listing.strategies:
-        from bakeoff.search.registry import STRATEGIES as records
-    else:
-        from bakeoff.analysis.metrics import METRICS as records
-    yield from ((record.name, record.summary) for record in records)
+    for module, registry in _REGISTRIES[what]:
+        for record in getattr(import_module(module), registry):
+            yield record.name, record.summary
 
 
 def _print_result(result: Result, form: Format) -> None:

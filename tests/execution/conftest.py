@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bakeoff.data.store import open_training
-from bakeoff.execution.cohorts import ImageFacts
 from bakeoff.execution.driver import Driver
 from bakeoff.execution.executor import Report, Started, TaskLost
+from bakeoff.execution.facts import ImageFacts
 from bakeoff.ledger.store import Ledger
 from bakeoff.search.grid import Grid
 from bakeoff.search.strategy import Told
@@ -197,7 +197,7 @@ class Drive:
             executor=executor,
             ledger=self.ledger,
             folders=self.folders,
-            datasets={trial.data.name: self.facts for trial in trials},
+            datasets={trial.data.source: self.facts for trial in trials},
             numeric="float32",
             observer=self.watcher,
         ).run()

@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 
 from bakeoff.data.registry import DATASETS
-from bakeoff.execution.cohorts import MOST_MEMBERS, Group, ImageFacts, group_trials, name_cohort
+from bakeoff.data.source import DataSource
+from bakeoff.execution.cohorts import MOST_MEMBERS, Group, group_trials, name_cohort
+from bakeoff.execution.costs import is_cost_known
+from bakeoff.execution.facts import ImageFacts
 from bakeoff.study.plan import Plan, PlannedTrial, expand
 from bakeoff.study.schema import Study
 
-FACTS = {record.name: ImageFacts.of_registered(record.name) for record in DATASETS}
+SOURCES = [DataSource(name=record.name) for record in DATASETS]
+FACTS = {source: facts for source in SOURCES if (facts := ImageFacts.of_source(source)) is not None}
+DIGITS = FACTS[DataSource(name="digits")]
+FACTS |= {DataSource(name="digits", subset=share): DIGITS for share in (0.25, 0.5)}
 
 
 def plan(**fields: Any) -> tuple[PlannedTrial, ...]:
@@ -25,11 +31,29 @@ def group(trials: tuple[PlannedTrial, ...]) -> tuple[Group, ...]:
     return group_trials(trials, FACTS)
 
 
+MLP = {"name": "mlp", "units": [8]}
+FROZEN = {"network": MLP, "transfer": {"weights": {"trial": "abcd"}, "freeze": "always"}}
+OUTSIDE = {"network": "torchvision:resnet18", "transfer": {"weights": "imagenet", "freeze": "always"}}
 FUSED: dict[str, dict[str, Any]] = {
     "optimizers": {"arms": [{"optimizer": ["sgd", "adam", {"name": "rmsprop", "learning_rate": 0.1}]}]},
     "initializers": {"arms": [{"initializer": ["he_normal", "orthogonal"]}]},
     "dropout rates": {"arms": [{"network": [{"name": "mlp", "dropout": rate} for rate in (0.1, 0.2, 0.5)]}]},
     "epochs": {"arms": [{"epochs": [1, 2, 3]}]},
+    "schedules": {"arms": [{"schedule": ["constant", {"name": "cosine"}]}]},
+    "accumulation": {"arms": [{"accumulate": [1, 4]}]},
+    "losses": {"arms": [{"label_smoothing": [0.0, 0.1]}, {"class_weights": [None, "balanced"]}]},
+    "clipping": {"arms": [{"clip": [None, {"norm": 1.0}]}]},
+    "averaging": {"arms": [{"averaging": [None, "ema"]}]},
+    "mixing": {"arms": [{"mix": [None, "mixup", "cutmix"]}]},
+    "augmentation of equal shape": {"arms": [{"augmentation": [[], ["horizontal_flip"]]}]},
+    "weights to begin with": {"arms": [{"transfer": [None, {"weights": {"trial": "abcd"}}]}]},
+    "rates of the body": {"arms": [{"transfer": [{"freeze": 1}, {"freeze": 1, "body_rate": 0.1}]}]},
+    "heads of one frozen body": {"recipe": FROZEN, "arms": [{"label_smoothing": [0.0, 0.1]}]},
+    "outside networks' heads on one frozen body": {"recipe": OUTSIDE, "arms": [{"network.dropout": [0.2, 0.5]}]},
+    "dropout of heads on one frozen body": {
+        "recipe": {**FROZEN, "network": {"name": "mlp", "units": [8], "dropout": 0.1}},
+        "arms": [{"network.dropout": [0.2, 0.5]}],
+    },
     "early stopping": {"arms": [{"early_stopping": [{"patience": 1}, {"patience": 2}]}]},
 }
 SEPARATE: dict[str, dict[str, Any]] = {
@@ -38,6 +62,23 @@ SEPARATE: dict[str, dict[str, Any]] = {
     "activations": {"arms": [{"network.activation": ["relu", "tanh"]}]},
     "networks": {"arms": [{"network": ["mlp", "cnn"]}]},
     "dropout or none": {"arms": [{"network": [{"name": "mlp", "dropout": rate} for rate in (0.0, 0.2)]}]},
+    "augmented shapes": {"arms": [{"augmentation": [[], [{"name": "center_crop", "size": 6}]]}]},
+    "epochs of a frozen body": {"arms": [{"transfer": [{"freeze": 1}, {"freeze": 2}]}]},
+    "what of the body is frozen": {
+        "recipe": {"network": {"name": "cnn", "filters": [4], "units": [8]}},
+        "arms": [{"transfer": [{"freeze": 1}, {"freeze": 1, "body": "convolutions"}]}],
+    },
+    "frozen or not": {
+        "arms": [{"transfer": [{"weights": {"trial": "abcd"}}, {"weights": {"trial": "abcd"}, "freeze": "always"}]}]
+    },
+    "frozen bodies of other weights": {"recipe": FROZEN, "arms": [{"transfer.weights.trial": ["abcd", "abce"]}]},
+    "frozen bodies that see other images": {"recipe": FROZEN, "arms": [{"augmentation": [[], ["horizontal_flip"]]}]},
+    "widths of outside networks' heads": {"recipe": OUTSIDE, "arms": [{"network.units": [[], [4]]}]},
+    "outside networks": {
+        "recipe": {"network": "torchvision:resnet18"},
+        "arms": [{"optimizer.learning_rate": [0.1, 0.2]}],
+    },
+    "subsets": {"blocks": [{"data.subset": [0.25, 0.5]}], "arms": [{"epochs": [3]}]},
     "data sets of equal shape": {"blocks": [{"data.name": ["mnist", "fashion-mnist"]}], "arms": [{"epochs": [3]}]},
     "validation shares": {"blocks": [{"data.validation": [0.1, 0.2]}], "arms": [{"epochs": [3]}]},
     "replicates": {"replicates": 2, "arms": [{"epochs": [3]}]},
@@ -105,11 +146,43 @@ def test_the_costliest_come_first() -> None:
 
 def test_the_cost_of_a_group_is_its_multiply_adds() -> None:
     (found,) = group(plan(arms=[{"epochs": [2, 3]}], data={"name": "digits", "validation": 0.25}))
-    images = FACTS["digits"].num_images
+    images = DIGITS.num_images
     num_validation = round(images / 4)
     per_image = 64 * 8 + 8 * 10
-    assert found.num_operations == per_image * (3 * (images - num_validation) + num_validation)
-    assert found.most_operations == found.num_operations * 5
+    assert found.cost.num_operations == per_image * (3 * (images - num_validation) + num_validation)
+    assert found.most_operations == found.cost.num_operations * 5
+
+
+def test_a_frozen_body_costs_one_pass_where_its_features_are_kept() -> None:
+    def measure(**fields: Any) -> Group:
+        (found,) = group(plan(recipe={**FROZEN, "epochs": 4}, arms=[{"label_smoothing": [0.0, 0.1]}], **fields))
+        return found
+
+    cached = measure()
+    assert cached.cost.num_body_operations == 64 * 8 * DIGITS.num_images
+    assert cached.cost.num_body_passes == 1
+    assert measure(blocks=[{"augmentation": [["horizontal_flip"]]}]).cost.num_body_passes == 4
+    trained = cached.cost.num_operations * 8
+    assert cached.most_operations == trained + cached.cost.num_body_operations
+
+
+def test_frozen_bodies_that_differ_in_weights_alone_need_one_probe() -> None:
+    groups = group(plan(recipe=FROZEN, arms=[{"transfer.weights.trial": ["abcd", "abce"]}]))
+    assert len(groups) == 2
+    assert len({found.shape for found in groups}) == 1
+    wider = group(plan(recipe={**FROZEN, "network": {"name": "mlp", "units": [16]}}, arms=[{"batch_size": [32]}]))
+    assert wider[0].shape != groups[0].shape
+
+
+def test_outside_networks_cost_what_was_published_for_them() -> None:
+    recipe = {"network": "torchvision:resnet18", "epochs": 1, "augmentation": [{"name": "resize", "size": 224}]}
+    (found,) = group(plan(recipe=recipe, arms=[{"batch_size": [32]}]))
+    num_train = DIGITS.count_train(found.trials[0])
+    per_image = 1_814_000_000 + 512 * 10
+    assert found.cost.num_operations == per_image * (2 * num_train + DIGITS.num_images)
+    assert is_cost_known(found.trials[0].recipe, DIGITS.shape_HWC)
+    (unknown,) = plan(recipe={"network": "timm:resnet18"}, arms=[{"batch_size": [32]}])
+    assert not is_cost_known(unknown.recipe, DIGITS.shape_HWC)
 
 
 def test_a_label_is_for_people() -> None:
@@ -123,7 +196,7 @@ def test_a_cohort_is_named_by_its_trials() -> None:
 
 
 def test_registered_and_opened_facts_agree(facts: ImageFacts) -> None:
-    registered = FACTS["digits"]
+    registered = DIGITS
     assert (registered.shape_HWC, registered.num_classes, registered.num_images) == (
         facts.shape_HWC,
         facts.num_classes,

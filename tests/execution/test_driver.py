@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from bakeoff.execution.cohorts import ImageFacts, name_cohort
+from bakeoff.data.source import DataSource
+from bakeoff.execution.cohorts import name_cohort
 from bakeoff.execution.driver import identify
 from bakeoff.execution.executor import Report
+from bakeoff.execution.facts import ImageFacts
 from bakeoff.search.strategy import Told
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.training.folders import Folders
@@ -45,7 +47,7 @@ def test_every_cohort_is_one_task_and_every_trial_is_told_once(
     assert [len(task.members) for task in tasks] == [3, 3]
     assert Counter(each.trial for each in told) == Counter(trials)
     assert all(each.done and each.validation == {"accuracy": 0.5} for each in told)
-    expected = {identify(trial, {"digits": facts}, "float32").trial_id for trial in trials}
+    expected = {identify(trial, {DataSource(name="digits"): facts}, "float32").trial_id for trial in trials}
     assert drive.states() == dict.fromkeys(expected, "done")
     assert drive.watcher.ended == [True] * 6
     assert drive.watcher.running == []
@@ -55,7 +57,7 @@ def test_every_cohort_is_one_task_and_every_trial_is_told_once(
 def test_a_task_says_all_that_a_worker_needs(drive: Any, make_plan: MakePlan, facts: ImageFacts) -> None:
     trials = make_plan(2).trials
     ((task,), _) = drive(trials)
-    assert task.data.name == "digits"
+    assert task.data.source == DataSource(name="digits")
     assert task.data.seed == trials[0].seed
     assert task.data.validation == trials[0].data.validation
     assert task.data.fingerprint == facts.fingerprint
@@ -381,7 +383,7 @@ def test_the_parent_s_checkpoint_stays_until_every_part_has_ended(
 
     trials = make_plan(3).trials
     drive.watcher = Looking()
-    all_ids = [identify(trial, {"digits": drive.facts}, "float32").trial_id for trial in trials]
+    all_ids = [identify(trial, {DataSource(name="digits"): drive.facts}, "float32").trial_id for trial in trials]
     drive(trials, behave, trickle=True)
     assert kept == [True] * 3
     assert left(folders) == set()

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from bakeoff.execution.cohorts import ImageFacts
+from bakeoff.data.source import DataSource
 from bakeoff.execution.driver import Known, identify
 from bakeoff.execution.exams import hold_exams
 from bakeoff.execution.executor import Report, TaskLost
+from bakeoff.execution.facts import ImageFacts
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.study.plan import Plan
 from bakeoff.training.task import ExamTask, TaskDone
@@ -21,7 +22,10 @@ STUDY = "s" * 64
 @pytest.fixture
 def identified(make_plan: Callable[..., Plan], facts: ImageFacts) -> Callable[..., list[Known]]:
     def make(*args: Any, **kwargs: Any) -> list[Known]:
-        return [identify(trial, {"digits": facts}, "float32") for trial in make_plan(*args, **kwargs).trials]
+        return [
+            identify(trial, {DataSource(name="digits"): facts}, "float32")
+            for trial in make_plan(*args, **kwargs).trials
+        ]
 
     return make
 
@@ -39,7 +43,7 @@ def hold(ledger: Ledger, facts: ImageFacts, script: Any) -> Callable[..., Any]:
             STUDY,
             known,
             numeric="float32",
-            datasets={"digits": facts},
+            datasets={DataSource(name="digits"): facts},
             ledger=ledger,
             executor=executor,
             observer=watcher,

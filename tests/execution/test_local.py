@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.execution.cohorts import ImageFacts
+from bakeoff.data.source import DataSource
 from bakeoff.execution.executor import Report, Started, TaskLost
+from bakeoff.execution.facts import ImageFacts
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import CohortTask, DataView, EpochDone, Member, TaskDone, TrialDone
@@ -34,7 +35,12 @@ def make_task(facts: ImageFacts) -> Callable[..., CohortTask]:
             cohort_id=name,
             label=name,
             members=tuple(Member(trial_id=f"{name}{number}", recipe=recipe) for number in range(members)),
-            data=DataView(name="digits", validation=0.2, fingerprint=fingerprint or facts.fingerprint, seed=1),
+            data=DataView(
+                source=DataSource(name="digits"),
+                validation=0.2,
+                fingerprint=fingerprint or facts.fingerprint,
+                seed=1,
+            ),
             numeric="float32",
         )
 
@@ -210,6 +216,7 @@ DRIVER = """
 import sys
 import time
 from pathlib import Path
+from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_training
 from bakeoff.execution.executor import TaskLost
 from bakeoff.execution.local import LocalExecutor
@@ -219,8 +226,9 @@ from bakeoff.training.task import CohortTask, DataView, Member
 executor = LocalExecutor(2, Path(sys.argv[1]), None)
 network = {"name": "mlp", "units": [2048, 2048]}
 recipe = Recipe.model_validate({"network": network, "optimizer": "sgd", "epochs": 1, "batch_size": 1})
-view = DataView(name="digits", validation=0.2, fingerprint=open_training("digits").fingerprint, seed=1)
-wrong = DataView(name="digits", validation=0.2, fingerprint="", seed=1)
+digits = DataSource(name="digits")
+view = DataView(source=digits, validation=0.2, fingerprint=open_training(digits).fingerprint, seed=1)
+wrong = DataView(source=digits, validation=0.2, fingerprint="", seed=1)
 members = tuple(Member(trial_id=str(number), recipe=recipe) for number in range(8))
 executor.submit(CohortTask(cohort_id="busy", label="", members=members, data=view, numeric="float32"))
 executor.submit(CohortTask(cohort_id="idle", label="", members=members, data=wrong, numeric="float32"))

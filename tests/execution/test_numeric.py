@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from bakeoff.execution.cohorts import ImageFacts, group_trials
+from bakeoff.data.source import DataSource
+from bakeoff.execution.cohorts import group_trials
 from bakeoff.execution.executor import Report
+from bakeoff.execution.facts import ImageFacts
 from bakeoff.execution.numeric import PROBE_MEMBERS, choose_numeric
 from bakeoff.ledger.store import Ledger
 from bakeoff.study.plan import Plan
@@ -23,7 +25,7 @@ def choose(ledger: Ledger, facts: ImageFacts, script: Any) -> Choose:
 
     def make(plan: Plan, behave: Any = script.succeed, *, trickle: bool = False) -> tuple[str, list[ProbeTask]]:
         executor = script.Executor(behave, trickle=trickle)
-        datasets = {"digits": facts}
+        datasets = {DataSource(name="digits"): facts}
         mode = choose_numeric(group_trials(plan.trials, datasets), datasets, ledger, executor)
         assert executor.poll(0.0) == []  # nothing of a probe is left for the driver to stumble over
         return mode, executor.submitted

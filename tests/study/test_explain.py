@@ -23,7 +23,7 @@ def test_the_member_of_a_union_is_no_part_of_a_path() -> None:
         ("network.layers.1.units", "missing: it has no default, give it a value", "missing"),
         (
             "network.layers.1.unit",
-            "unknown field 'unit', allowed: type, units, activation. Did you mean 'units'?",
+            "unknown field 'unit', allowed: type, units, activation, bias. Did you mean 'units'?",
             UNKNOWN_FIELD,
         ),
         ("network.filters", "unknown field 'filters', allowed: name, layers. Did you mean 'layers'?", UNKNOWN_FIELD),

@@ -57,7 +57,7 @@ def test_folds_multiply_trials_and_are_part_of_their_identity() -> None:
         str(trial_content(trial, fingerprint="f", numeric="float32", engine_version="1")) for trial in plan.trials
     ]
     assert len(set(contents)) == len(contents)
-    assert plan.trials[0].data.held_out == 0.25
+    assert plan.trials[0].data.split == ("folds", 4)
 
 
 @pytest.mark.parametrize("fields", [{"data": {"folds": 4}}, {"replicates": {"at_least": 3, "at_most": 9}}, {}])

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from bakeoff.errors import StudyError
+from bakeoff.networks.named import NETWORK_NAMES
+from bakeoff.networks.outside import OUTSIDE_NAMES
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
 from bakeoff.training.optimizers import SGD
@@ -33,7 +35,7 @@ def test_wrong_fields_raise_the_same_error_as_a_file() -> None:
         "replicates: given 0, allowed 1 or more.",
         "colour: unknown field 'colour', allowed: question, name, data, recipe, blocks, arms, replicates, seed, "
         "numeric, decide, published.",
-        "recipe.network: unknown network 'mlpp'. Allowed: lenet, modnet1, modnet2, mlp, cnn, layers. "
+        f"recipe.network: unknown network 'mlpp'. Allowed: {', '.join((*NETWORK_NAMES, *OUTSIDE_NAMES))}. "
         "Did you mean 'mlp'?",
     ]
 
@@ -53,7 +55,7 @@ def test_wrong_fields_raise_the_same_error_as_a_file() -> None:
         ({"numeric": "float16"}, "numeric: given 'float16', allowed 'auto', 'float32' or 'bfloat16'."),
         ({"decide": {"confidence": 95}}, "decide.confidence: given 95, allowed a number below 1."),
         ({"decide": {"margin": float("nan")}}, "decide.margin: given nan, allowed"),
-        ({"data": {"validation": 0}}, "data.validation: given 0, allowed a number above 0."),
+        ({"data": {"validation": 0}}, "data.validation: given 0, allowed a number above 0 or 'own'."),
         ({"published": {"figures": [{"arm": "x"}], "source": "s"}}, "published.figures.0.metric: missing"),
         ({"name": "../x"}, "name: "),
         ({"recipe": {"network": "mlp", "epochs": 10**400}}, "recipe.epochs: given 1000"),

@@ -3,63 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bakeoff.data.registry import find_dataset
-from bakeoff.data.store import Images
+from bakeoff.data.source import DataSource
+from bakeoff.execution.costs import Cost, measure_cost
+from bakeoff.execution.facts import Datasets, ImageFacts
 from bakeoff.networks.fusion import fusion_key
-from bakeoff.networks.layers import Layer
-from bakeoff.networks.named import expand
-from bakeoff.networks.shapes import format_shape, trace
+from bakeoff.networks.outside import OutsideNetwork
+from bakeoff.networks.shapes import format_shape
 from bakeoff.study.plan import PlannedTrial
-from bakeoff.study.settings import DataSettings
+from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.shape import all_layers, body_key, count_frozen_epochs, is_body_frozen, is_fusable, trained_layers
 from bakeoff.training.task import DataView
 
 MOST_MEMBERS = 12
 """Members of a cohort at most. Larger ones are cut into equal parts: past about ten, activations leave the cache."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageFacts:
-    """What the plan has to know of a data set's training images.
-
-    Attributes:
-        num_images: training images, validation included.
-        fingerprint: of the decoded images; empty where they have not been opened.
-    """
-
-    shape_HWC: tuple[int, int, int]
-    num_classes: int
-    num_images: int
-    fingerprint: str = ""
-
-    @classmethod
-    def of_images(cls, images: Images) -> ImageFacts:
-        """Return the facts of opened images."""
-        return cls(
-            shape_HWC=images.shape_HWC,
-            num_classes=len(images.class_names),
-            num_images=len(images.labels),
-            fingerprint=images.fingerprint,
-        )
-
-    @classmethod
-    def of_registered(cls, name: str) -> ImageFacts:
-        """Return the facts of a registered data set, without opening it."""
-        record = find_dataset(name)
-        return cls(
-            shape_HWC=record.image_shape_HWC, num_classes=record.num_classes, num_images=record.num_images("train")
-        )
-
-    def count_train(self, trial: PlannedTrial) -> int:
-        """Return the images one epoch of `trial` trains on: all but those held out for validation."""
-        return self.num_images - round(self.num_images * trial.data.held_out)
-
-
-Datasets = Mapping[str, ImageFacts]
-"""Facts by data set name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +28,20 @@ class Group:
 
     Attributes:
         shape: equal for groups whose arithmetic is the same (network, image size, batch size).
-        num_operations: multiply-adds of one member's epoch, training and validation.
-        num_steps: training steps of an epoch.
+        cost: of one member; members differ in epochs only.
     """
 
     trials: tuple[PlannedTrial, ...]
     shape: str
-    num_operations: int
-    num_steps: int
+    cost: Cost
 
     def view(self, datasets: Datasets) -> DataView:
         """Return the images the group sees, and how they are split."""
         first = self.trials[0]
         return DataView(
-            name=first.data.name,
+            source=first.data.source,
             validation=first.data.validation,
-            fingerprint=datasets[first.data.name].fingerprint,
+            fingerprint=datasets[first.data.source].fingerprint,
             seed=first.seed,
             folds=first.data.folds,
             fold=first.fold,
@@ -92,7 +50,8 @@ class Group:
     @property
     def most_operations(self) -> int:
         """Multiply-adds of the whole group when no member stops early."""
-        return self.num_operations * sum(trial.recipe.epochs for trial in self.trials)
+        trained = self.cost.num_operations * sum(trial.recipe.epochs for trial in self.trials)
+        return trained + self.cost.num_body_operations * self.cost.num_body_passes
 
     @property
     def label(self) -> str:
@@ -108,16 +67,22 @@ def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Gr
     Raises:
         NetworkError: if a network does not fit its images.
     """
-    together: dict[tuple[DataSettings, int, int | None, str], list[PlannedTrial]] = {}
-    costs: dict[tuple[DataSettings, int, int | None, str], tuple[int, int]] = {}
-    for trial in trials:
-        images = datasets[trial.data.name]
-        layers = expand(trial.recipe.network, images.shape_HWC, images.num_classes)
-        key = (trial.data, trial.seed, trial.fold, _name_shape(trial, images, layers))
+    together: dict[tuple[object, ...], list[PlannedTrial]] = {}
+    shapes: dict[tuple[object, ...], str] = {}
+    named: dict[tuple[int, DataSource], tuple[str, str]] = {}
+    for number, trial in enumerate(trials):
+        # The replicates of an arm share one recipe object; naming its shape takes longer than looking it up.
+        recipe = (id(trial.recipe), trial.data.source)
+        if recipe not in named:
+            named[recipe] = _name_arithmetic(trial, datasets[trial.data.source])
+        shape, body = named[recipe]
+        # A network that is not made of layer records trains alone.
+        alone = None if is_fusable(trial.recipe) else number
+        key = (trial.data.source, trial.data.split, trial.seed, trial.fold, shape, body, alone)
         together.setdefault(key, []).append(trial)
-        costs[key] = _measure(trial, images, layers)
+        shapes[key] = shape
     groups = [
-        Group(trials=part, shape=key[3], num_operations=costs[key][0], num_steps=costs[key][1])
+        Group(trials=part, shape=shapes[key], cost=_measure(part, datasets))
         for key, members in together.items()
         for part in _cut(members)
     ]
@@ -129,15 +94,29 @@ def name_cohort(trial_ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(trial_ids).encode()).hexdigest()[:24]
 
 
-def _name_shape(trial: PlannedTrial, images: ImageFacts, layers: Sequence[Layer]) -> str:
-    return f"{format_shape(images.shape_HWC)} in batches of {trial.recipe.batch_size}: {fusion_key(layers)}"
+def _name_arithmetic(trial: PlannedTrial, images: ImageFacts) -> tuple[str, str]:
+    """Return two texts, both equal for trials whose members could share a pass.
+
+    The first says what is trained, on what, and from when on; the second what a frozen body is, with its weights.
+    """
+    recipe = trial.recipe
+    shape_HWC = trace_augmentation(recipe.augmentation, images.shape_HWC)
+    layers = trained_layers(recipe, images.shape_HWC, images.num_classes)
+    parts = [f"{format_shape(shape_HWC)} in batches of {recipe.batch_size}", fusion_key(layers)]
+    if not is_fusable(recipe):
+        parts.append(recipe.network.model_dump_json())
+    if count_frozen_epochs(recipe) and recipe.transfer is not None:
+        parts.append(f"{recipe.transfer.body} frozen for {count_frozen_epochs(recipe)} epochs")
+    if is_body_frozen(recipe):
+        frozen = all_layers(recipe, images.shape_HWC, images.num_classes)[: -len(layers)]
+        outside = isinstance(recipe.network, OutsideNetwork)
+        parts.append(f"on a frozen {recipe.network.name if outside else fusion_key(frozen)}")
+    return ": ".join(parts), body_key(recipe, images.shape_HWC, images.num_classes)
 
 
-def _measure(trial: PlannedTrial, images: ImageFacts, layers: Sequence[Layer]) -> tuple[int, int]:
-    """Return the multiply-adds and the training steps of one epoch; a backward pass costs two forward ones."""
-    operations = sum(layer.num_multiply_adds for layer in trace(layers, images.shape_HWC))
-    num_train = images.count_train(trial)
-    return operations * (2 * num_train + images.num_images), -(-num_train // trial.recipe.batch_size)
+def _measure(members: Sequence[PlannedTrial], datasets: Datasets) -> Cost:
+    longest = max(members, key=lambda trial: trial.recipe.epochs)
+    return measure_cost(longest, datasets[longest.data.source])
 
 
 def _cut(members: Sequence[PlannedTrial]) -> list[tuple[PlannedTrial, ...]]:

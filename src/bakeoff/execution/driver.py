@@ -10,13 +10,17 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from bakeoff.execution.cohorts import Datasets, Group, group_trials, name_cohort
+from bakeoff.execution.cohorts import Group, group_trials, name_cohort
 from bakeoff.execution.executor import Executor, Report, Started, TaskLost
+from bakeoff.execution.facts import Datasets
 from bakeoff.execution.machine import describe_hardware, describe_versions
 from bakeoff.ledger.store import Ledger, TrialState
+from bakeoff.networks.outside import TIMM, TORCHVISION, is_outside
+from bakeoff.networks.user_code import hash_code
 from bakeoff.search.strategy import Strategy, Told
 from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
 from bakeoff.training.folders import Folders
+from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import (
     ENGINE_VERSION,
     CohortTask,
@@ -61,13 +65,22 @@ class Known:
 
 def identify(planned: PlannedTrial, datasets: Datasets, numeric: Numeric) -> Known:
     """Give a planned trial its id, from all that determines its result."""
+    facts = datasets[planned.data.source]
     content = trial_content(
         planned,
-        fingerprint=datasets[planned.data.name].fingerprint,
+        fingerprint=facts.fingerprint,
+        own_validation=facts.name_split(planned),
+        code=_hash_network(planned.recipe),
         numeric=numeric,
         engine_version=str(ENGINE_VERSION),
     )
     return Known(trial_id=trial_id(content), planned=planned, content=content)
+
+
+def _hash_network(recipe: Recipe) -> str | None:
+    """Return the hash of the code of a network of the user's own; None of any other network."""
+    name = recipe.network.name
+    return hash_code(name) if is_outside(name) and not name.startswith((TORCHVISION, TIMM)) else None
 
 
 @dataclass
@@ -214,7 +227,7 @@ class Driver:
             self._tell(report.trial_id, "diverged" if report.diverged else "failed", {})
             self._observer.message(f"{known.planned.arm}, {running.task.label}: {report.reason}")
         unused = known.planned.recipe.epochs - self._shown.pop(report.trial_id, 0)
-        num_images = self._datasets[known.planned.data.name].count_train(known.planned)
+        num_images = self._datasets[known.planned.data.source].count_train(known.planned)
         self._observer.trial_done(failed=isinstance(report, TrialFailed), num_images_spared=unused * num_images)
 
     def _tell(self, trial_id: str, state: TrialState, validation: Mapping[str, float]) -> None:
@@ -283,7 +296,7 @@ class Driver:
             epoch=report.epoch,
             num_epochs=planned.recipe.epochs,
             num_members=len(running.open_ids),
-            num_model_images=self._datasets[planned.data.name].count_train(planned),
+            num_model_images=self._datasets[planned.data.source].count_train(planned),
         )
 
     def _remove_checkpoints(self) -> None:
@@ -300,4 +313,4 @@ def _name_part(cohort_id: str, trial_id: str) -> str:
 
 def count_model_images(trials: Sequence[PlannedTrial], datasets: Datasets) -> int:
     """Return the images that `trials` will see at most, summed over epochs."""
-    return sum(trial.recipe.epochs * datasets[trial.data.name].count_train(trial) for trial in trials)
+    return sum(trial.recipe.epochs * datasets[trial.data.source].count_train(trial) for trial in trials)

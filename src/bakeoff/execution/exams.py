@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence, Set
 
-from bakeoff.execution.cohorts import Datasets, group_trials
+from bakeoff.execution.cohorts import group_trials
 from bakeoff.execution.driver import POLL_SECONDS, Known, Observer
 from bakeoff.execution.executor import Executor, TaskLost
+from bakeoff.execution.facts import Datasets
 from bakeoff.ledger.store import Ledger
 from bakeoff.training.task import ExamDone, ExamTask, Member, Numeric, TaskDone
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
-from bakeoff.execution.cohorts import Datasets, Group
+from bakeoff.execution.cohorts import Group
 from bakeoff.execution.executor import Executor, TaskLost
+from bakeoff.execution.facts import Datasets
 from bakeoff.execution.machine import describe_hardware, describe_versions
 from bakeoff.ledger.store import Ledger
+from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import Member, Numeric, ProbeDone, ProbeTask, TaskDone
 
 PROBE_MEMBERS = 4
@@ -42,7 +45,7 @@ def _make_probe(group: Group, datasets: Datasets) -> ProbeTask:
     recipes = [trial.recipe for trial in group.trials[:PROBE_MEMBERS]]
     content = [
         group.shape,
-        [recipe.model_dump(mode="json", include={"initializer", "optimizer"}) for recipe in recipes],
+        [_describe(recipe) for recipe in recipes],
         describe_hardware()["processor"],
         describe_versions()["torch"],
     ]
@@ -52,6 +55,12 @@ def _make_probe(group: Group, datasets: Datasets) -> ProbeTask:
         members=tuple(Member(trial_id=f"probe {n}", recipe=recipe) for n, recipe in enumerate(recipes)),
         data=group.view(datasets),
     )
+
+
+def _describe(recipe: Recipe) -> dict[str, Any]:
+    """Return what of a recipe a step's time and gradient depend on beside its network."""
+    always = recipe.model_dump(mode="json", include={"initializer", "optimizer"})
+    return always | recipe.model_dump(mode="json", include={"augmentation", "mix"}, exclude_defaults=True)
 
 
 def _measure(tasks: Sequence[ProbeTask], ledger: Ledger, executor: Executor) -> None:

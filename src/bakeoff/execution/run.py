@@ -6,24 +6,27 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 from bakeoff.analysis.metrics import find_metric
-from bakeoff.data.store import open_training
-from bakeoff.errors import WorkspaceError
-from bakeoff.execution.cohorts import Datasets, ImageFacts, group_trials
+from bakeoff.data.source import show_text
+from bakeoff.errors import NetworkError, WorkspaceError
+from bakeoff.execution.cohorts import group_trials
 from bakeoff.execution.driver import Driver, Known, Observer, count_model_images, identify
 from bakeoff.execution.exams import hold_exams
 from bakeoff.execution.executor import Executor
+from bakeoff.execution.facts import Datasets, open_datasets
 from bakeoff.execution.numeric import choose_numeric
+from bakeoff.execution.transfer import resolve_transfers
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.search.grid import Grid
 from bakeoff.search.racing import Racing
 from bakeoff.search.strategy import Strategy
+from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, study_id
 from bakeoff.study.settings import Race
 from bakeoff.training.folders import Folders
@@ -78,7 +81,9 @@ def run_plan(
     folders = Folders(workspace)
     with _lock(workspace), _open_ledger(folders) as ledger:
         started = time.monotonic()
-        datasets = {name: ImageFacts.of_images(open_training(name, data_dir)) for name in list_datasets(plan)}
+        datasets = open_datasets(plan.blocks, data_dir)
+        check_plan(plan, datasets)
+        plan = replace(plan, trials=resolve_transfers(plan, ledger.connection, folders, data_dir))
         identity = study_id(plan.study)
         numeric = _decide_numeric(plan, identity, datasets, ledger, executor)
         known = [identify(planned, datasets, numeric) for planned in plan.trials]
@@ -89,6 +94,7 @@ def run_plan(
             placements=_place(known),
             numeric=numeric,
             command=command,
+            facts={block.label: datasets[block.data.source].record() for block in plan.blocks},
         )
         _remove_leftovers(folders, known)
         reused = _find_reused(known, ledger)
@@ -182,9 +188,23 @@ def _remove_leftovers(folders: Folders, known: Sequence[Known]) -> None:
         path.unlink(missing_ok=True)
 
 
-def list_datasets(plan: Plan) -> tuple[str, ...]:
-    """Return the names of the data sets a plan uses, each once."""
-    return tuple(dict.fromkeys(block.data.name for block in plan.blocks))
+def check_plan(plan: Plan, datasets: Datasets) -> None:
+    """Check what of every recipe depends on its images, where facts of them are known, before anything trains.
+
+    Raises:
+        NetworkError: a recipe does not fit its images; names the block and the arm.
+    """
+    checked: set[tuple[str, str]] = set()
+    for trial in plan.trials:
+        if (trial.block, trial.arm) in checked:
+            continue
+        checked.add((trial.block, trial.arm))
+        facts = datasets.get(trial.data.source)
+        if facts is None:
+            continue
+        for field, message in check_fit(trial.recipe, facts.shape_HWC, facts.class_names):
+            where = f"block '{show_text(trial.block)}', arm '{show_text(trial.arm)}'"
+            raise NetworkError(f"{where}: {field}: {message}")
 
 
 def _decide_numeric(plan: Plan, identity: str, datasets: Datasets, ledger: Ledger, executor: Executor) -> Numeric:

@@ -74,7 +74,7 @@ def _dispatch(task: Task, workspace: Path, data_dir: Path | None, send: Callable
     elif isinstance(task, ProbeTask):
         from bakeoff.training.probe import probe_numeric
 
-        probe_numeric(task, _open(task.data, data_dir), send)
+        probe_numeric(task, _open(task.data, data_dir), workspace, send)
     else:
         _train(task, workspace, data_dir, send)
 
@@ -86,9 +86,9 @@ def _train(task: CohortTask, workspace: Path, data_dir: Path | None, send: Calla
 
 
 def _open(view: DataView, data_dir: Path | None) -> Images:
-    images = open_training(view.name, data_dir)
+    images = open_training(view.source, data_dir)
     if images.fingerprint != view.fingerprint:
-        raise DataError(f"{view.name}: the images changed while the study was running. Run the study again.")
+        raise DataError(f"{view.source.label}: the images changed while the study was running. Run the study again.")
     return images
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,7 @@ class StudyRecord:
         results: its trials that have come to an end, in the study's order.
         num_planned: its trials.
         num_begun: its trials that have finished an epoch but not come to their end.
+        facts: by block, what is known of its images; empty in ledgers from before this was kept.
     """
 
     study_id: str
@@ -46,6 +47,7 @@ class StudyRecord:
     results: tuple[TrialResult, ...]
     num_planned: int
     num_begun: int
+    facts: Mapping[str, Mapping[str, Any]]
 
 
 @contextmanager
@@ -120,7 +122,16 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         results=results,
         num_planned=count.fetchone()[0],
         num_begun=begun.fetchone()[0],
+        facts=_read_facts(connection, study_id),
     )
+
+
+def _read_facts(connection: sqlite3.Connection, study_id: str) -> Mapping[str, Mapping[str, Any]]:
+    if (read_version(connection) or 0) < 2:  # an older ledger is read as it is: only a run brings it up to date
+        return {}
+    (text,) = connection.execute("SELECT facts FROM studies WHERE id = ?", (study_id,)).fetchone()
+    facts: Mapping[str, Mapping[str, Any]] = json.loads(text)
+    return facts
 
 
 def _read_earlier_exams(connection: sqlite3.Connection, study_id: str, name: str, created_at: str) -> Iterator[str]:

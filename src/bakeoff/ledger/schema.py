@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE studies ADD COLUMN facts TEXT NOT NULL DEFAULT '{}'",),
+}
+"""What turns the tables of a version into those of the next."""
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -10,7 +15,9 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 -- A study as it was asked. Its id is the hash of its content, so an edited study is another one.
 CREATE TABLE studies (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, document TEXT NOT NULL, numeric TEXT NOT NULL,
-    command TEXT NOT NULL, created_at TEXT NOT NULL, seconds REAL NOT NULL DEFAULT 0
+    command TEXT NOT NULL, created_at TEXT NOT NULL, seconds REAL NOT NULL DEFAULT 0,
+    -- By block: shape, class names, number, fingerprint and notes of its images.
+    facts TEXT NOT NULL DEFAULT '{}'
 );
 
 -- Where a trial stands in a study. One trial may serve several studies.

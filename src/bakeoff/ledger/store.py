@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bakeoff.errors import WorkspaceError
-from bakeoff.ledger.schema import SCHEMA_VERSION, TABLES
+from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed
 
@@ -75,7 +75,16 @@ class Ledger:
                 for statement in TABLES.split(";\n"):
                     self.connection.execute(statement)
                 self.connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+            elif found < SCHEMA_VERSION:
+                self._migrate(found)
         check_version(self.path, found)
+
+    def _migrate(self, found: int) -> None:
+        """Bring the tables of an older version up to this one."""
+        for version in range(found, SCHEMA_VERSION):
+            for statement in MIGRATIONS.get(version, ()):
+                self.connection.execute(statement)
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -102,14 +111,16 @@ class Ledger:
         placements: Sequence[Placement],
         numeric: str,
         command: str,
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Record a study, its numeric mode and the place of its trials; again is harmless."""
+        """Record a study: its numeric mode, its trials' places, its images' facts by block. Again is harmless."""
         with self.transaction():
             self.connection.execute(
-                "INSERT INTO studies (id, name, document, numeric, command, created_at) VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET name = excluded.name, numeric = excluded.numeric, "
-                "document = excluded.document, command = excluded.command",
-                (study_id, name, json.dumps(document), numeric, command, now()),
+                "INSERT INTO studies (id, name, document, numeric, command, created_at, facts) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, "
+                "numeric = excluded.numeric, document = excluded.document, command = excluded.command, "
+                "facts = excluded.facts",
+                (study_id, name, json.dumps(document), numeric, command, now(), _dump(facts or {})),
             )
             self.connection.execute("DELETE FROM placements WHERE study_id = ?", (study_id,))
             self.connection.executemany(

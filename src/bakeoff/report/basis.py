@@ -9,9 +9,10 @@ from bakeoff.report.text import count, duration, show_text
 
 
 def describe_basis(report: ReportInput) -> list[str]:
-    """Return what the answer rests on, a sentence or two each on trials, statistics, exam and machine."""
+    """Return what the answer rests on, a sentence or two each on trials, images, statistics, exam and machine."""
     sentences = [
         _describe_trials(report),
+        *report.notes,
         _describe_statistics(report),
         describe_exam(report),
         _describe_machine(report),

@@ -54,6 +54,9 @@ class ReportInput:
         exam_opened: when the test split was opened, ISO times; empty if never.
         exam_trials: trials examined on it.
         changed_after: when the test split had been opened for an earlier version of this study; empty if never.
+        reduced: says that only a part of the data is used; empty where all of it is.
+        notes: what else must be known of the images and of what was computed, a sentence each.
+        data: by block, the facts of its images that the ledger holds.
         numeric: numeric mode of all trials, such as "bfloat16".
         hardware, versions: what the results were made on, name -> text.
         command: that repeats the study.
@@ -77,6 +80,9 @@ class ReportInput:
     exam_opened: tuple[str, ...] = ()
     exam_trials: int = 0
     changed_after: tuple[str, ...] = ()
+    reduced: str = ""
+    notes: tuple[str, ...] = ()
+    data: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     numeric: str = ""
     hardware: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -123,6 +129,9 @@ def build_document(report: ReportInput) -> dict[str, Any]:
             "changed_after": list(report.changed_after),
             "trials": report.exam_trials,
         },
+        "reduced": report.reduced or None,
+        "notes": list(report.notes),
+        "data": {block: dict(facts) for block, facts in report.data.items()},
         "failures": [dict(vars(failure)) for failure in report.failures],
         "across_blocks": None if report.across is None else asdict(report.across),
         "evidence": [asdict(evidence) for evidence in report.evidence],

@@ -37,6 +37,7 @@ def write_markdown(report: ReportInput) -> str:
     sections = [
         f"# {escape_line(report.question or report.name)}",
         _write_answers(report.summary),
+        escape_line(report.reduced),
         _section("What it rests on", _bullets(describe_basis(report))),
         _write_overview(report.summary),
         _write_across(report.across),

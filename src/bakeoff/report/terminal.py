@@ -125,6 +125,8 @@ def _print_answers(console: Console, report: ReportInput) -> None:
     console.print()
     for sentence in filter(None, sentences):
         _print_line(console, sentence, "bold green")
+    if report.reduced:
+        _print_line(console, report.reduced, "bold yellow")
 
 
 def _print_evidence(console: Console, report: ReportInput) -> None:

@@ -93,13 +93,19 @@ def make_label(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{', '.join(make_label(part) for part in value)}]"
+        return f"[{', '.join(_label_inside(part) for part in value)}]"
     if not isinstance(value, Mapping):
         return str(value)
-    settings = ", ".join(f"{key}={make_label(part)}" for key, part in value.items() if key != "name")
+    settings = ", ".join(f"{key}={_label_inside(part)}" for key, part in value.items() if key != "name")
     if "name" not in value:
         return settings
     return f"{value['name']}({settings})" if settings else str(value["name"])
+
+
+def _label_inside(value: object) -> str:
+    """Return a value's label inside another one: settings without a name are held together."""
+    label = make_label(value)
+    return f"{{{label}}}" if isinstance(value, Mapping) and "name" not in value else label
 
 
 def read_axes(section: str, axes: Sequence[Mapping[str, Any]]) -> tuple[list[list[Entry]], list[Fault]]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bakeoff.data.registry import find_dataset
-from bakeoff.errors import NetworkError
+from bakeoff.errors import BakeoffError
 from bakeoff.networks.initializers import InitializerChoice
-from bakeoff.networks.named import expand as expand_network
 from bakeoff.study.axes import Entry, Fault, read_axes
 from bakeoff.study.explain import MISSING, MISSING_FIELD, UNKNOWN_FIELD, Path, explain
+from bakeoff.study.fit import PARTS, check_fit, describe_registered
 from bakeoff.study.merge import Draft, Source
 from bakeoff.study.settings import DataSettings
-from bakeoff.training.optimizers import DEFAULT_OPTIMIZER, INCOMPATIBLE
+from bakeoff.training.fields import INCOMPATIBLE
+from bakeoff.training.optimizers import DEFAULT_OPTIMIZER
 from bakeoff.training.recipe import Recipe
+from bakeoff.training.schedules import Constant
 
 MAX_COMBINATIONS = 20_000
 """Blocks times arms that one study may have."""
@@ -97,7 +97,11 @@ def _measure(axes: Sequence[Sequence[Entry]]) -> int:
 
 def _start(data: Mapping[str, Any], recipe: Mapping[str, Any]) -> Draft:
     """Return the draft that all combinations begin with; default names are spelled out, to be told from others."""
-    defaults = {"initializer": {"name": InitializerChoice().name}, "optimizer": {"name": DEFAULT_OPTIMIZER}}
+    defaults = {
+        "initializer": {"name": InitializerChoice().name},
+        "optimizer": {"name": DEFAULT_OPTIMIZER},
+        "schedule": {"name": Constant().name},
+    }
     draft = Draft({"recipe": defaults, "data": {}})
     for section, fields in (("data", data), ("recipe", recipe)):
         for key, value in fields.items():
@@ -146,7 +150,8 @@ def _combine_all(
 ) -> None:
     """Fill `result`. An incomplete study lacks what a network's fit depends on, such as the dataset."""
     result.faults += [*_find_repeated_labels("block", block_choices), *_find_repeated_labels("arm", arm_choices)]
-    fits: dict[str, str] = {}
+    fits: set[tuple[object, str]] = set()
+    conflicts: set[str] = set()
     recipes: list[list[str]] = [[] for _ in arm_choices]
     for block_choice in block_choices:
         block_draft = base.copy()
@@ -154,13 +159,15 @@ def _combine_all(
             entry.apply(block_draft)
         data, faults = _validate(DataSettings, block_draft, "data")
         result.faults += faults
-        block = _join(block_choice) or (data.name if data else "")
+        block = _join(block_choice) or (data.source.label if data else "")
         for number, arm_choice in enumerate(arm_choices):
             draft = block_draft.copy()
             for entry in arm_choice:
                 entry.apply(draft)
             recipe, faults = _validate(Recipe, draft, "recipe")
-            result.faults += [*faults, *((source.key, message) for source, message in draft.faults)]
+            where = f"(block {block!r}, arm {_join(arm_choice)!r})"
+            result.faults += [*_name_combination(faults, where, conflicts)]
+            result.faults += [(source.key, message) for source, message in draft.faults]
             if data is None or recipe is None:
                 continue
             combination = Combination(block, _join(arm_choice), data, recipe)
@@ -172,29 +179,51 @@ def _combine_all(
         _compare_arms(arm_choices, recipes, result)
 
 
+def _name_combination(faults: Sequence[Fault], where: str, conflicts: set[str]) -> Iterator[Fault]:
+    """Say where choices that do not go together meet, once: no single line of the study is to blame."""
+    for place, message in faults:
+        if place != ("recipe",):
+            yield place, message
+        elif message not in conflicts:
+            conflicts.add(message)
+            yield place, f"{message.rstrip('.')} {where}"
+
+
 def _join(choice: Sequence[Entry]) -> str:
     return " / ".join(entry.label for entry in choice if entry is not NOTHING)
 
 
-def _check_fit(combination: Combination, draft: Draft, fits: dict[str, str]) -> list[Fault]:
-    """Check that the network's layers fit the images; `fits` remembers the answers, as most arms share a network."""
-    dataset = find_dataset(combination.data.name)
-    shape, num_classes = dataset.image_shape_HWC, len(dataset.class_names)
-    key = json.dumps([combination.recipe.network.model_dump(mode="json"), shape, num_classes])
+def _check_fit(combination: Combination, draft: Draft, fits: set[tuple[object, str]]) -> list[Fault]:
+    """Check what of a recipe depends on its images, where these are known; `fits` remembers what has been checked.
+
+    Of a folder or manifest nothing is known before it is opened: what runs the plan checks then.
+    """
+    source, recipe = combination.data.source, combination.recipe
+    key = (source, recipe.model_dump_json(include=set(PARTS)))
     if key in fits:
         return []
-    fits[key] = ""
+    fits.add(key)
     try:
-        expand_network(combination.recipe.network, shape, num_classes)
-    except NetworkError as error:
-        where = f"(block {combination.block!r}, arm {combination.arm!r})"
-        return [(_place_network(draft), f"{str(error).rstrip('.')} {where}")]
-    return []
+        facts = describe_registered(source)
+    except BakeoffError as error:
+        return [(_place(draft, ("data", "classes"), unknown=False), str(error).rstrip("."))]
+    if facts is None:
+        return []
+    where = f"(block {combination.block!r}, arm {combination.arm!r})"
+    faults = []
+    for part, message in check_fit(recipe, facts.shape_HWC, facts.class_names):
+        place = _place_part(draft, part)
+        if (place, message) not in fits:  # said once, of the first block and arm that meet it
+            fits.add((place, message))
+            faults.append((place, f"{message.rstrip('.')} {where}"))
+    return faults
 
 
-def _place_network(draft: Draft) -> Path:
-    """Return what wrote the network last: one field, or the mapping that holds all that this axis changed of it."""
-    sources = [source for path, source in draft.sources.items() if path[:2] == ("recipe", "network") and len(path) > 2]
+def _place_part(draft: Draft, field: str) -> Path:
+    """Return what wrote a recipe's part last: one field, or the mapping that holds all that this axis changed of it."""
+    sources = [source for path, source in draft.sources.items() if path[:2] == ("recipe", field) and len(path) > 2]
+    if not sources:
+        return _place(draft, ("recipe", field), unknown=False)
     keys = [source.key for source in sources if source.axis == sources[-1].axis]
     same = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*keys, strict=False))
     return tuple(column[0] for column in same)

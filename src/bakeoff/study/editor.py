@@ -12,19 +12,30 @@ from pydantic.json_schema import models_json_schema
 from bakeoff.data.registry import DATASETS
 from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.named import NETWORKS
+from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.study.schema import Study
 from bakeoff.study.settings import DataSettings
+from bakeoff.training.averaging import AVERAGINGS
+from bakeoff.training.clipping import Clip
+from bakeoff.training.mixing import MIXES
 from bakeoff.training.optimizers import OPTIMIZERS
 from bakeoff.training.recipe import EarlyStopping, Recipe
+from bakeoff.training.schedules import SCHEDULES
+from bakeoff.training.transfer import Transfer
 
 Schema: TypeAlias = dict[str, Any]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _PARTS: dict[str, tuple[type[BaseModel], ...]] = {
-    "network": tuple(record.settings for record in NETWORKS),
+    "network": (*(record.settings for record in NETWORKS), OutsideNetwork),
     "initializer": (InitializerChoice,),
     "optimizer": tuple(record.settings for record in OPTIMIZERS),
+    "schedule": tuple(record.settings for record in SCHEDULES),
+    "mix": tuple(record.settings for record in MIXES),
+    "averaging": tuple(record.settings for record in AVERAGINGS),
+    "clip": (Clip,),
+    "transfer": (Transfer,),
     "early_stopping": (EarlyStopping,),
 }
 """Recipe fields that have fields of their own, with the records they may hold."""
@@ -43,9 +54,11 @@ def schema_json() -> Schema:
     _relax(definitions["Recipe"])
     for record in itertools.chain(*_PARTS.values()):
         _relax(definitions[record.__name__])
-    definitions["DataSettings"]["properties"]["name"]["enum"] = [record.name for record in DATASETS]
+    data = definitions["DataSettings"]["properties"]
+    data["name"]["enum"] = [*(record.name for record in DATASETS), None]
+    data["classes"]["anyOf"][0]["items"] = _CLASS_NAME
     recipe_fields = _list_recipe_fields(definitions)
-    data_fields = {f"data.{name}": part for name, part in definitions["DataSettings"]["properties"].items()}
+    data_fields = {f"data.{name}": part for name, part in data.items()}
     definitions["Recipe"] = _make_mapping(recipe_fields, "What all arms share; fields may be nested or dotted.")
     definitions["ArmAxis"] = _make_axis(recipe_fields)
     definitions["BlockAxis"] = _make_axis({**recipe_fields, **data_fields}, {"data": _refer("DataSettings")})
@@ -58,6 +71,10 @@ def schema_json() -> Schema:
         study["properties"][section] = {"type": "array", "items": _refer(axis), "description": description}
     study["properties"]["arms"]["minItems"] = 1
     return {"$schema": _DIALECT, "title": "bakeoff study", **study, "$defs": definitions}
+
+
+_CLASS_NAME: Schema = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
+"""In a list of class names, 0 and 1 need no quotes."""
 
 
 def _refer(name: str) -> Schema:
@@ -103,7 +120,12 @@ def _find_properties(schema: Schema) -> dict[str, Schema]:
     return found
 
 
-_LAYER_FIELDS: Schema = {r"^network\.layers\.[0-9]+(\..+)?$": {"description": "One layer, or one of its fields."}}
+_LAYER_FIELDS: Schema = {
+    r"^network\.layers\.[0-9]+(\..+)?$": {"description": "One layer, or one of its fields."},
+    r"^augmentation\.[0-9]+(\..+)?$": {"description": "One step of the augmentation, or one of its fields."},
+    r"^class_weights\.[^.]+$": {"description": "What an image of this class counts."},
+    r"^transfer\.weights\.[a-z0-9]+$": {"description": "Where the weights come from."},
+}
 
 
 def _make_mapping(fields: Mapping[str, Schema], description: str) -> Schema:

@@ -151,7 +151,10 @@ def _choose_record(annotation: object, given: object) -> type[BaseModel] | None:
         fields = [record.model_fields[tag] for tag in ("name", "type") if tag in record.model_fields]
         if any(field.default in tags for field in fields if isinstance(field.default, str)):
             return record
-    return records[0] if len(records) == 1 else None
+    # A record whose name is free (`timm:NAME`) has no default for it, and takes what no other record does.
+    free = [record for record in records if "name" in record.model_fields and record.model_fields["name"].is_required()]
+    candidates = free if any(tag is not None for tag in tags) and free else records
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def _list_records(annotation: object) -> Iterator[type[BaseModel]]:

@@ -1,7 +1,8 @@
 """Changes merged into a recipe, remembering where in the study each value came from.
 
-Mappings merge deeply; everything else replaces. A network, initializer or optimizer of another name replaces the one
-before it whole, so that no setting of the old one remains.
+Mappings merge deeply; everything else replaces. A network, an optimizer or any other named choice of another name
+replaces the one before it whole, so that no setting of the old one remains. So do the weights of a transfer, and where
+the images come from: a folder takes the place of a dataset's name.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bakeoff.data.source import ORIGINS
 from bakeoff.study.explain import Path, join_path, shorten
 
-CHOICES = ("network", "initializer", "optimizer")
+CHOICES = ("network", "initializer", "optimizer", "schedule", "mix", "averaging")
 """Recipe fields that a bare string names, and that another name replaces whole."""
+
+WHOLE = (("recipe", "transfer", "weights"), ("recipe", "class_weights"), ("recipe", "clip"))
+"""Mappings that replace the one before them whole: their fields exclude each other, or are the user's own."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class Draft:
 
     def _can_merge(self, path: Path, value: Mapping[str, Any]) -> bool:
         current = self._get(path)
-        if not isinstance(current, dict):
+        if not isinstance(current, dict) or path in WHOLE:
             return False
         is_choice = path[0] == "recipe" and len(path) == 2 and path[1] in CHOICES
         return not is_choice or "name" not in value or value["name"] == current.get("name")
@@ -141,6 +146,18 @@ class Draft:
                 self._add_conflict(known, source, earlier)
         self._get(path[:-1])[path[-1]] = value
         self.sources[path] = source
+        if path[0] == "data" and path[-1] in ORIGINS and len(path) == 2 and value is not None:
+            self._replace_origin(path, source)
+
+    def _replace_origin(self, path: Path, source: Source) -> None:
+        """Forget where the images came from before; what one place says of both is a fault for the check to find."""
+        for other in (("data", origin) for origin in ORIGINS if origin != path[-1]):
+            earlier = self.sources.get(other)
+            if earlier is None or earlier.axis == source.axis or self._get(other) is None:
+                continue
+            if earlier.axis:
+                self._add_conflict(other, source, earlier)
+            del self.sources[other], self.tree["data"][other[-1]]
 
     def _add_conflict(self, path: Path, source: Source, earlier: Source) -> None:
         """Record that one axis undoes what another did; once for each of the two places."""

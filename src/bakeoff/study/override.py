@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from bakeoff.data.source import ORIGINS
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.study.axes import TEMPLATE, is_field_axis, list_cases, make_label
 from bakeoff.study.document import Document, read_value
@@ -94,7 +95,10 @@ def _assign(fields: dict[str, Any], path: Path, value: Any) -> None:
             node[key] = {"name": node[key]} if isinstance(node.get(key), str) else {}
         node = node[key]
     if path[-1] == "name" and len(path) > 1 and path[-2] in CHOICES and node.get("name") != value:
-        node.clear()  # the settings of another network, initializer or optimizer do not fit this one
+        node.clear()  # the settings of another network, optimizer, ... do not fit this one
+    if path[0] == "data" and len(path) == 2 and path[-1] in ORIGINS and value is not None:
+        for origin in ORIGINS:
+            node.pop(origin, None)  # a folder takes the place of a dataset's name
     node[path[-1]] = value
 
 

@@ -16,6 +16,9 @@ from bakeoff.training.recipe import Recipe
 TRIAL_ID_CHARACTERS = 24
 """Hexadecimal characters of a trial's id: 96 bits, so that a billion trials collide with probability 1e-11."""
 
+FIRST_FIELDS = ("network", "initializer", "optimizer", "batch_size", "epochs", "early_stopping")
+"""Recipe fields that identities always hold, also at their defaults."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
@@ -109,7 +112,15 @@ def derive_seed(seed: int, replicate: int) -> int:
     return int.from_bytes(digest[:6], "big")
 
 
-def trial_content(planned: PlannedTrial, *, fingerprint: str, numeric: str, engine_version: str) -> dict[str, Any]:
+def trial_content(
+    planned: PlannedTrial,
+    *,
+    fingerprint: str,
+    numeric: str,
+    engine_version: str,
+    own_validation: str = "",
+    code: str | None = None,
+) -> dict[str, Any]:
     """Return all that determines a trial's result, as plain values.
 
     Labels, the replicate's number and the dataset's name are left out: they determine nothing.
@@ -119,16 +130,38 @@ def trial_content(planned: PlannedTrial, *, fingerprint: str, numeric: str, engi
         fingerprint: of the decoded images, labels and class names.
         numeric: what the arithmetic runs in, decided (`float32` or `bfloat16`).
         engine_version: changes whenever the engine computes something else from the same recipe.
+        own_validation: which images the source sets apart for validation, where the trial uses them.
+        code: hash of the user's own network's code, where the trial has such a network.
     """
-    split = {"validation": planned.data.validation} if planned.fold is None else {"folds": planned.data.folds}
+    split: dict[str, object] = {"validation": planned.data.validation}
+    if planned.fold is not None:
+        split = {"folds": planned.data.folds}
+    elif own_validation:
+        split = {"validation": f"own {own_validation}"}
     return {
-        "recipe": planned.recipe.model_dump(mode="json"),
+        "recipe": recipe_content(planned.recipe),
         "data": {"fingerprint": fingerprint, **split},
         "seed": planned.seed,
         "fold": planned.fold,
         "numeric": numeric,
         "engine": engine_version,
+        **({} if code is None else {"code": code}),
     }
+
+
+def recipe_content(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as it stands in identities: what it leaves at its default is left out.
+
+    So a recipe stays the same one when recipes learn to say more. The first fields are always written out, as they were
+    when there were no others. Of a weights file only the hash counts, not where it lies.
+    """
+    content = recipe.model_dump(mode="json")
+    unset = recipe.model_dump(mode="json", exclude_defaults=True).keys()
+    kept = {name: value for name, value in content.items() if name in FIRST_FIELDS or name in unset}
+    weights = (kept.get("transfer") or {}).get("weights")
+    if isinstance(weights, dict) and weights.get("sha256"):
+        kept["transfer"] = {**kept["transfer"], "weights": {"sha256": weights["sha256"]}}
+    return kept
 
 
 def trial_id(content: Mapping[str, Any]) -> str:
@@ -144,7 +177,7 @@ def study_id(study: Study) -> str:
     combined = combine(_dump_data(study), study.recipe, study.blocks, study.arms)
     content = study.model_dump(mode="json", include={"question", "replicates", "seed", "numeric", "decide"})
     content["combinations"] = [
-        [found.block, found.arm, found.data.model_dump(mode="json"), found.recipe.model_dump(mode="json")]
+        [found.block, found.arm, found.data.model_dump(mode="json"), recipe_content(found.recipe)]
         for found in combined.combinations
     ]
     return _hash(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -11,41 +12,77 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     Tag,
+    ValidationError,
     model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from bakeoff.data.registry import find_dataset
+from bakeoff.data.source import ORIGINS, ClassNames, Colour, DataSource, ImageSize
 from bakeoff.errors import DataError
 from bakeoff.networks.choices import Record
-from bakeoff.training.recipe import Metric
+from bakeoff.training.metric import Metric
+
+DEFAULT_DATASET = "digits"
+"""Comes with an installed package, so a study runs before anything is downloaded."""
+
+TEST_SHARE = DataSource.model_fields["test"].default
+
+_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colour", "test")
+"""Fields that are written out only where they say something."""
 
 NumericMode: TypeAlias = Literal["auto", "float32", "bfloat16"]
 """What the arithmetic runs in. `auto` is decided once per study, by a probe, for all arms."""
 
 
-def _check_dataset(name: str) -> str:
+def _check_dataset(name: str | None) -> str | None:
     try:
-        find_dataset(name)
+        if name is not None:
+            find_dataset(name)
     except DataError as error:
         raise PydanticCustomError("unknown_name", "{message}", {"message": str(error)}) from None
     return name
 
 
-class DataSettings(Record):
-    """Which images, and how the publisher's training split is divided."""
+Share: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
+"""A part of the images: between 0 and 1, both left out."""
 
-    name: Annotated[str, AfterValidator(_check_dataset)] = Field(
-        default="digits", description="The dataset; `bakeoff list datasets` names them."
+
+class DataSettings(Record):
+    """Which images, and how the training images are divided."""
+
+    name: Annotated[str | None, AfterValidator(_check_dataset)] = Field(
+        default=None,
+        description=f"A registered dataset; `bakeoff list datasets` names them. By default {DEFAULT_DATASET}.",
     )
-    validation: float = Field(
+    folder: str | None = Field(
+        default=None,
+        description="A folder of class folders, perhaps below train, validation and test; instead of name.",
+    )
+    manifest: str | None = Field(
+        default=None, description="A CSV or Parquet file of paths and labels, instead of name or folder."
+    )
+    classes: ClassNames | None = Field(
+        default=None, description="The classes to take, relabelled in this order; null: all of them."
+    )
+    subset: Share | None = Field(
+        default=None,
+        description="Share of the training images to take, stratified, for quick looks; the test split stays whole.",
+    )
+    image_size: ImageSize | None = Field(
+        default=None, description="What images of a folder or manifest are resized to: a side, or [height, width]."
+    )
+    colour: Colour | None = Field(
+        default=None, description="Channels of a folder's or manifest's images; null: grey where all are grey."
+    )
+    test: Share = Field(
+        default=TEST_SHARE, description="Share set aside where a folder or manifest has no test split of its own."
+    )
+    validation: Share | Literal["own"] = Field(
         default=0.1,
-        strict=True,
-        gt=0,
-        lt=1,
-        allow_inf_nan=False,
-        description="Share of the training images kept for validation, stratified, drawn by the replicate's seed.",
+        description="Share of the training images kept for validation, stratified, drawn by the replicate's seed; or "
+        "own: the validation images that a folder or manifest sets apart.",
     )
     folds: int | None = Field(
         default=None,
@@ -55,24 +92,46 @@ class DataSettings(Record):
         description="Train once for every fold, held out in turn for validation; takes the place of `validation`.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_default(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and all(value.get(field) is None for field in ORIGINS):
+            return {**value, "name": DEFAULT_DATASET}
+        return value
+
     @model_validator(mode="after")
-    def _check_folds(self) -> DataSettings:
+    def _check(self) -> DataSettings:
         if self.folds is not None and "validation" in self.model_fields_set:
             raise PydanticCustomError("folds", "give folds or validation, not both: each fold is held out in turn")
+        try:
+            registered = self.source.path is None
+        except ValidationError as error:
+            raise PydanticCustomError("source", "{message}", {"message": error.errors()[0]["msg"]}) from None
+        if registered and self.validation == "own":
+            message = "{name} has no validation images of its own: give validation a share, such as 0.1"
+            raise PydanticCustomError("own_validation", message, {"name": self.source.label})
         return self
 
     @model_serializer(mode="wrap")
-    def _leave_out_validation(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """With folds there is no validation share: what is written out can be read back."""
+    def _leave_out_what_is_not_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not given: what is written out can be read back, and stays as it was before it existed."""
         fields: dict[str, Any] = handler(self)
+        for field in _ADDED:
+            if fields.get(field) == type(self).model_fields[field].default:
+                fields.pop(field, None)
         if self.folds is not None:
             fields.pop("validation", None)
         return fields
 
+    @cached_property
+    def source(self) -> DataSource:
+        """Where the images come from, and what is taken of them."""
+        return DataSource(**{field: getattr(self, field) for field in DataSource.model_fields})
+
     @property
-    def held_out(self) -> float:
-        """Share of the training images that one trial does not train on."""
-        return self.validation if self.folds is None else 1 / self.folds
+    def split(self) -> tuple[float | str, int | None]:
+        """How the training images are divided: what is held out, and the number of folds."""
+        return (self.validation if self.folds is None else "folds", self.folds)
 
 
 class Race(Record):

@@ -1,0 +1,94 @@
+"""What trials cost, in multiply-adds, estimated from the plan alone. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bakeoff.execution.facts import ImageFacts
+from bakeoff.networks.outside import OutsideNetwork, estimate_multiply_adds, find_outside
+from bakeoff.networks.shapes import trace
+from bakeoff.study.plan import PlannedTrial
+from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.shape import (
+    Shape,
+    all_layers,
+    caches_features,
+    feature_shape,
+    is_body_frozen,
+    trained_layers,
+)
+
+UNKNOWN_FEATURES = 1_024
+"""Length taken for the feature vector of a body that only building it would tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one trial costs.
+
+    Attributes:
+        num_operations: multiply-adds of one epoch, training and validation, of what is trained.
+        num_body_operations: of one pass of all images through a body that stays frozen; all members share it.
+        num_body_passes: such passes, at most.
+        num_steps: training steps of an epoch.
+    """
+
+    num_operations: int
+    num_body_operations: int
+    num_body_passes: int
+    num_steps: int
+
+
+def measure_cost(trial: PlannedTrial, images: ImageFacts) -> Cost:
+    """Estimate what a trial costs; a backward pass is taken for two forward ones.
+
+    Raises:
+        NetworkError: its network does not fit the images.
+    """
+    recipe = trial.recipe
+    num_train = images.count_train(trial)
+    body = _count_body(recipe, images.shape_HWC, images.num_classes)
+    head = _count_trained(recipe, images.shape_HWC, images.num_classes)
+    frozen = is_body_frozen(recipe)
+    trained = head if frozen else head + body
+    passes = (1 if caches_features(recipe) else recipe.epochs) if frozen else 0
+    return Cost(
+        num_operations=trained * (2 * num_train + images.num_images),
+        num_body_operations=body * images.num_images if frozen else 0,
+        num_body_passes=passes,
+        num_steps=-(-num_train // recipe.batch_size),
+    )
+
+
+def is_cost_known(recipe: Recipe, image_shape_HWC: Shape) -> bool:
+    """Tell whether the multiply-adds of a recipe's network are known before it is built."""
+    return not isinstance(recipe.network, OutsideNetwork) or _count_outside(recipe, image_shape_HWC) is not None
+
+
+def _count_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
+    """Return the multiply-adds of one image through the layer records that are trained."""
+    layers = trained_layers(recipe, shape_HWC, num_classes)
+    reaching: tuple[int, ...] = trace_augmentation(recipe.augmentation, shape_HWC)
+    if isinstance(recipe.network, OutsideNetwork):
+        reaching = (1, 1, find_outside(recipe.network.name).num_features or UNKNOWN_FEATURES)
+    elif is_body_frozen(recipe):
+        reaching = feature_shape(recipe, shape_HWC, num_classes) or reaching
+    return sum(layer.num_multiply_adds for layer in trace(layers, reaching))
+
+
+def _count_body(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
+    """Return the multiply-adds of one image through an outside network's body, or through frozen layers."""
+    if isinstance(recipe.network, OutsideNetwork):
+        return _count_outside(recipe, shape_HWC) or 0
+    if not is_body_frozen(recipe):
+        return 0
+    layers = all_layers(recipe, shape_HWC, num_classes)
+    num_trained = len(trained_layers(recipe, shape_HWC, num_classes))
+    traced = trace(layers, trace_augmentation(recipe.augmentation, shape_HWC))
+    return sum(layer.num_multiply_adds for layer in traced[: len(layers) - num_trained])
+
+
+def _count_outside(recipe: Recipe, shape_HWC: Shape) -> int | None:
+    assert isinstance(recipe.network, OutsideNetwork)
+    return estimate_multiply_adds(recipe.network, trace_augmentation(recipe.augmentation, shape_HWC))

@@ -1,0 +1,124 @@
+"""What the plan and the reports have to know of images, without holding them. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bakeoff.data.source import DataSource
+from bakeoff.data.store import Images, describe, open_training
+from bakeoff.errors import DataError
+from bakeoff.study.plan import Block, PlannedTrial
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFacts:
+    """Facts of one source's training images.
+
+    Attributes:
+        shape_HWC: height, width and channels of every image.
+        class_names: one per class, in label order.
+        num_images: training images, validation included.
+        fingerprint: of the decoded images; empty where they have not been opened.
+        num_own_validation: images that the source sets apart for validation; 0 where it sets none apart.
+        own_validation: hash of which images those are; empty where there are none.
+        notes: what people must know of them, a sentence each.
+    """
+
+    shape_HWC: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    num_images: int
+    fingerprint: str = ""
+    num_own_validation: int = 0
+    own_validation: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """Return the number of classes."""
+        return len(self.class_names)
+
+    @classmethod
+    def of_images(cls, images: Images) -> ImageFacts:
+        """Return the facts of opened images."""
+        own = images.own_validation
+        return cls(
+            shape_HWC=images.shape_HWC,
+            class_names=tuple(images.class_names),
+            num_images=len(images.labels),
+            fingerprint=images.fingerprint,
+            num_own_validation=0 if own is None else len(own),
+            own_validation="" if own is None else hashlib.sha256(own.astype("<i8").tobytes()).hexdigest(),
+            notes=tuple(images.notes),
+        )
+
+    @classmethod
+    def of_source(cls, source: DataSource, data_dir: Path | None = None) -> ImageFacts | None:
+        """Return the facts of a source without opening its images; None where they are not known before.
+
+        Raises:
+            DataError: it names classes that the data set does not have.
+        """
+        known = describe(source, data_dir)
+        if known is None:
+            return None
+        return cls(shape_HWC=known.shape_HWC, class_names=known.class_names, num_images=known.num_train)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> ImageFacts:
+        """Return the facts that `record` was made from, as a ledger holds it."""
+        height, width, channels = record["shape_HWC"]
+        texts = {name: tuple(record[name]) for name in ("class_names", "notes")}
+        return cls(**{**record, **texts, "shape_HWC": (height, width, channels)})
+
+    def record(self) -> dict[str, Any]:
+        """Return the facts as plain values, for the ledger."""
+        return asdict(self)
+
+    def count_train(self, trial: PlannedTrial) -> int:
+        """Return the images one epoch of `trial` trains on: all but those held out for validation."""
+        if trial.data.folds is not None:
+            return self.num_images - round(self.num_images / trial.data.folds)
+        if trial.data.validation == "own":
+            return self.num_images - self.num_own_validation
+        return self.num_images - round(self.num_images * trial.data.validation)
+
+    def name_split(self, trial: PlannedTrial) -> str:
+        """Return what the identity of a trial has of its split beside the share: which images it is given, if any."""
+        return self.own_validation if trial.data.folds is None and trial.data.validation == "own" else ""
+
+
+Datasets = Mapping[DataSource, ImageFacts]
+"""Facts by source."""
+
+
+def list_sources(blocks: Iterable[Block]) -> tuple[DataSource, ...]:
+    """Return the sources that blocks use, each once."""
+    return tuple(dict.fromkeys(block.data.source for block in blocks))
+
+
+def open_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSource, ImageFacts]:
+    """Open the training images of every block, decoding them where that has not been done, and return their facts.
+
+    Raises:
+        DataError: images are missing or damaged; or a block asks for their own validation images and there are none.
+    """
+    listed = tuple(blocks)
+    datasets = {source: ImageFacts.of_images(open_training(source, data_dir)) for source in list_sources(listed)}
+    for block in listed:
+        own = datasets[block.data.source].num_own_validation
+        if block.data.folds is None and block.data.validation == "own" and not own:
+            raise DataError(
+                f"{block.data.source.label} has no validation images of its own (a folder val, valid or validation, or "
+                f"a manifest's column split): give data.validation a share, such as 0.1."
+            )
+    return datasets
+
+
+def describe_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSource, ImageFacts]:
+    """Return the facts of those sources that are known without opening their images."""
+    found = {source: ImageFacts.of_source(source, data_dir) for source in list_sources(blocks)}
+    return {source: facts for source, facts in found.items() if facts is not None}

@@ -1,0 +1,197 @@
+"""What a transfer names, made definite before trials get their ids: a trial of this workspace, or a file's content.
+
+A study's arm becomes the trial of the same replicate and fold; a file is copied whole into the workspace under its
+SHA-256, so that its trials can be repeated when the file has moved. No torch: the weights are read by workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bakeoff.data.locate import search_folders
+from bakeoff.data.source import show_text
+from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.ledger.read import find_study
+from bakeoff.study.plan import Plan, PlannedTrial
+from bakeoff.training.folders import Folders, write_whole
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights
+
+Row = tuple[str, str, str, int, int | None, str | None]
+"""Trial id, block, arm, replicate, fold, state (None: not finished) of one placement."""
+
+
+def resolve_transfers(
+    plan: Plan, connection: sqlite3.Connection, folders: Folders, data_dir: Path | None
+) -> tuple[PlannedTrial, ...]:
+    """Return a plan's trials with every transfer made definite; the others as they are.
+
+    Args:
+        plan: as the study says it.
+        connection: the workspace's ledger.
+        folders: the workspace's layout.
+        data_dir: where a weights file is looked for after the current folder.
+
+    Raises:
+        WorkspaceError: a file that is not there or has another hash; a study, arm, block or trial that is not in the
+            ledger, is not finished, or lacks the replicate.
+    """
+    resolver = _Resolver(plan.study.name, connection, folders, data_dir)
+    return tuple(resolver.resolve(trial) for trial in plan.trials)
+
+
+class _Resolver:
+    """Looks up each file and study once."""
+
+    def __init__(self, own_name: str, connection: sqlite3.Connection, folders: Folders, data_dir: Path | None) -> None:
+        self._own_name, self._connection, self._folders, self._data_dir = own_name, connection, folders, data_dir
+        self._files: dict[FileWeights, FileWeights] = {}
+        self._studies: dict[str, list[Row]] = {}
+        self._recipes: dict[tuple[int, FileWeights | TrialWeights], Recipe] = {}
+
+    def resolve(self, planned: PlannedTrial) -> PlannedTrial:
+        transfer = planned.recipe.transfer
+        weights = None if transfer is None else transfer.weights
+        if transfer is None or weights is None or weights == "imagenet":
+            return planned
+        definite: FileWeights | TrialWeights
+        if isinstance(weights, FileWeights):
+            definite = self._find_file(weights)
+        elif isinstance(weights, StudyWeights):
+            definite = TrialWeights(trial=self._find_arm(weights, planned))
+        else:
+            definite = TrialWeights(trial=self._find_trial(weights.trial))
+        # One object for all trials that share a recipe: who trains beside whom is looked up by it.
+        key = (id(planned.recipe), definite)
+        if key not in self._recipes:
+            self._recipes[key] = _replace_weights(planned.recipe, definite)
+        return replace(planned, recipe=self._recipes[key])
+
+    def _find_file(self, weights: FileWeights) -> FileWeights:
+        if weights not in self._files:
+            self._files[weights] = _keep_file(weights, self._folders, self._data_dir)
+        return self._files[weights]
+
+    def _find_trial(self, wanted: str) -> str:
+        """Return the full id of the one finished trial whose id begins so."""
+        rows = self._connection.execute(
+            "SELECT id, state, reason FROM trials WHERE substr(id, 1, ?) = ?", (len(wanted), wanted)
+        ).fetchall()
+        if not rows:
+            raise WorkspaceError(f"transfer: no trial {wanted} in the ledger of {self._folders.root}.")
+        if len(rows) > 1:
+            raise WorkspaceError(f"transfer: {len(rows)} trials begin with {wanted}: give more of its id.")
+        trial_id, state, reason = rows[0]
+        return self._require_weights(trial_id, f"trial {trial_id}", state, reason)
+
+    def _find_arm(self, weights: StudyWeights, planned: PlannedTrial) -> str:
+        """Return the trial of the named arm with the replicate and fold of `planned`."""
+        rows = self._read_study(weights.study)
+        block = self._choose_block(weights, rows)
+        where = f"study '{weights.study}', block '{block}'"
+        arms = list(dict.fromkeys(row[2] for row in rows if row[1] == block))
+        if weights.arm not in arms:
+            raise _refuse(f"no arm '{show_text(weights.arm)}' in {where}", weights.arm, arms)
+        own = [row for row in rows if row[1:3] == (block, weights.arm)]
+        found = [row for row in own if row[3] == planned.replicate and row[4] in (planned.fold, None)]
+        if not found:
+            fold = "" if planned.fold is None else f", fold {planned.fold + 1}"
+            has = ", ".join(dict.fromkeys(f"{row[3] + 1}" for row in own))
+            raise WorkspaceError(
+                f"transfer: arm '{weights.arm}' of {where} has no replicate {planned.replicate + 1}{fold}; "
+                f"it has replicates {has}. Run it with as many replicates{' and folds' if fold else ''}."
+            )
+        trial_id, state = found[0][0], found[0][5]
+        return self._require_weights(trial_id, f"arm '{weights.arm}' of {where}", state)
+
+    def _read_study(self, name: str) -> list[Row]:
+        if name == self._own_name:
+            raise WorkspaceError(
+                f"transfer: study '{name}' begins with its own weights: give one of the two another name."
+            )
+        if name not in self._studies:
+            try:
+                study_id = find_study(self._connection, name)
+            except WorkspaceError as error:
+                raise WorkspaceError(f"transfer: {error}") from None
+            self._studies[name] = self._connection.execute(
+                "SELECT p.trial_id, block, arm, replicate, fold, state FROM placements p "
+                "LEFT JOIN trials t ON t.id = p.trial_id WHERE study_id = ? ORDER BY position",
+                (study_id,),
+            ).fetchall()
+        return self._studies[name]
+
+    def _choose_block(self, weights: StudyWeights, rows: Sequence[Row]) -> str:
+        blocks = list(dict.fromkeys(row[1] for row in rows))
+        if weights.block is None and len(blocks) == 1:
+            return blocks[0]
+        if weights.block is None:
+            raise _refuse(f"study '{weights.study}' has several blocks: name one", "", blocks)
+        if weights.block not in blocks:
+            raise _refuse(f"no block '{show_text(weights.block)}' in study '{weights.study}'", weights.block, blocks)
+        return weights.block
+
+    def _require_weights(self, trial_id: str, what: str, state: str | None, reason: str = "") -> str:
+        if state != "done":
+            how = f"ended as {state}{f' ({reason})' if reason else ''}" if state else "is not finished"
+            raise WorkspaceError(f"transfer: {what} {how}, so it has no weights to begin with. Run its study first.")
+        path = self._folders.weights(trial_id)
+        if not path.is_file():
+            raise WorkspaceError(f"transfer: the weights of {what} are missing: {path}.")
+        return trial_id
+
+
+def _replace_weights(recipe: Recipe, weights: FileWeights | TrialWeights) -> Recipe:
+    assert recipe.transfer is not None
+    transfer = recipe.transfer.model_copy(update={"weights": weights})
+    return recipe.model_copy(update={"transfer": transfer})
+
+
+def _refuse(problem: str, given: str, names: Sequence[str]) -> WorkspaceError:
+    listed = ", ".join(show_text(name) for name in names) or "none"
+    return WorkspaceError(f"transfer: {problem}. It holds: {listed}.{nearest(given, names)}")
+
+
+def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) -> FileWeights:
+    """Copy a weights file into the workspace under its hash; return the record with the hash."""
+    path = _locate(weights.file, data_dir)
+    if path is None:
+        if weights.sha256 is not None and folders.find_copied_weights(weights.sha256) is not None:
+            return weights
+        raise WorkspaceError(
+            f"transfer: no weights file {show_text(weights.file)}: it is looked for in the current folder"
+            f"{''.join(f', {folder}' for folder in search_folders(data_dir))}."
+        )
+    try:
+        digest = _hash_file(path)
+        if weights.sha256 is not None and digest != weights.sha256:
+            raise WorkspaceError(
+                f"transfer: {show_text(str(path))} has the SHA-256 {digest}, not {weights.sha256} as the study says."
+            )
+        if folders.find_copied_weights(digest) is None:
+            kept = folders.copied_weights(digest, path.suffix)
+            write_whole(kept, lambda temporary: shutil.copyfile(path, temporary))
+    except OSError as error:
+        raise WorkspaceError(
+            f"transfer: {show_text(str(path))} cannot be copied into {folders.root}: {error}."
+        ) from None
+    return FileWeights(file=weights.file, sha256=digest)
+
+
+def _locate(file: str, data_dir: Path | None) -> Path | None:
+    given = Path(file).expanduser()
+    candidates = [given] if given.is_absolute() else [given, *(folder / given for folder in search_folders(data_dir))]
+    try:
+        return next((path for path in candidates if path.is_file()), None)
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(f"transfer: {show_text(file)} cannot be read: {error}.") from None
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

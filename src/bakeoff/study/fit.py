@@ -1,0 +1,53 @@
+"""Whether a recipe fits its images: shapes, and the names of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bakeoff.data.source import DataSource, SourceFacts
+from bakeoff.data.store import describe
+from bakeoff.errors import BakeoffError
+from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.objective_settings import check_class_weights
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.shape import Shape, trained_layers
+from bakeoff.training.transfer import check_transfer
+
+PARTS = ("augmentation", "network", "class_weights", "transfer")
+"""The recipe's fields that depend on the images, or on each other."""
+
+
+def describe_registered(source: DataSource) -> SourceFacts | None:
+    """Return the facts of a registered data set; None for a folder or manifest, of which a study says nothing.
+
+    Raises:
+        DataError: it names classes that the data set does not have.
+    """
+    return describe(source, None) if source.path is None else None
+
+
+def check_fit(recipe: Recipe, shape_HWC: Shape, class_names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (field of the recipe, what is wrong with it) for what cannot be trained on such images.
+
+    Args:
+        recipe: the choices.
+        shape_HWC: of the images, before augmentation.
+        class_names: in label order.
+    """
+    try:
+        trace_augmentation(recipe.augmentation, shape_HWC)
+    except BakeoffError as error:
+        yield "augmentation", str(error)
+        return
+    try:
+        trained_layers(recipe, shape_HWC, len(class_names))
+    except BakeoffError as error:
+        yield "network", str(error)
+    try:
+        check_transfer(recipe.network, recipe.transfer)
+    except BakeoffError as error:
+        yield "transfer", str(error)
+    try:
+        check_class_weights(recipe.class_weights, class_names)
+    except BakeoffError as error:
+        yield "class_weights", str(error)

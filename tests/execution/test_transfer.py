@@ -1,0 +1,211 @@
+"""What a transfer names is made definite before trials get their ids: a trial of the workspace, or a file's content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakeoff.data.source import DataSource
+from bakeoff.errors import WorkspaceError
+from bakeoff.execution.driver import identify
+from bakeoff.execution.facts import ImageFacts
+from bakeoff.execution.transfer import resolve_transfers
+from bakeoff.ledger.store import Ledger, Placement
+from bakeoff.study.plan import Plan, PlannedTrial
+from bakeoff.training.folders import Folders
+from bakeoff.training.task import TrialDone, TrialFailed
+from bakeoff.training.transfer import FileWeights, TrialWeights
+
+MakePlan = Callable[..., Plan]
+Resolve = Callable[..., tuple[PlannedTrial, ...]]
+
+
+@pytest.fixture
+def resolve(ledger: Ledger, folders: Folders, make_plan: MakePlan) -> Resolve:
+    """Resolve the transfers of a plan whose arms all begin with `weights`."""
+
+    def make(weights: Any, **fields: Any) -> tuple[PlannedTrial, ...]:
+        plan = make_plan(fields.pop("arms", 1), recipe={"transfer": {"weights": weights, "freeze": 1}}, **fields)
+        return resolve_transfers(plan, ledger.connection, folders, None)
+
+    return make
+
+
+@pytest.fixture
+def earlier(ledger: Ledger, folders: Folders) -> Callable[..., None]:
+    """Put a study into the ledger: blocks a and b (or those given), arms x and y, 2 replicates, all done."""
+
+    def make(name: str = "before", blocks: tuple[str, ...] = ("a", "b"), state: str = "done") -> None:
+        placements = [
+            Placement(name_trial(block, arm, replicate), block, arm, replicate)
+            for block in blocks
+            for replicate in range(2)
+            for arm in ("x", "y")
+        ]
+        ledger.register_study(name, name=name, document={}, placements=placements, numeric="float32", command="")
+        for placement in placements:
+            finish(ledger, folders, placement.trial_id, state)
+
+    return make
+
+
+def name_trial(block: str, arm: str, replicate: int) -> str:
+    return hashlib.sha256(f"{block} {arm} {replicate}".encode()).hexdigest()[:24]
+
+
+def finish(ledger: Ledger, folders: Folders, trial_id: str, state: str = "done") -> None:
+    if state == "done":
+        done = TrialDone(
+            trial_id=trial_id,
+            num_epochs=1,
+            best_epoch=1,
+            stop="epochs",
+            seconds=1.0,
+            num_parameters=1,
+            metrics={"train": {}, "validation": {}},
+        )
+        ledger.record_done(done, {}, "cohort", "{}")
+        folders.weights(trial_id).parent.mkdir(parents=True)
+        folders.weights(trial_id).write_bytes(b"weights")
+    elif state:
+        failed = TrialFailed(trial_id=trial_id, reason="no luck", diverged=state == "diverged")
+        ledger.record_failed(failed, {}, "cohort", "{}")
+
+
+def weights_of(planned: PlannedTrial) -> Any:
+    assert planned.recipe.transfer is not None
+    return planned.recipe.transfer.weights
+
+
+def refuse(resolve: Resolve, weights: Any, **fields: Any) -> str:
+    with pytest.raises(WorkspaceError) as caught:
+        resolve(weights, **fields)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("recipe", [{}, {"transfer": None}, {"transfer": {"freeze": 2}}])
+def test_what_names_no_weights_stays_as_it_is(
+    ledger: Ledger, folders: Folders, make_plan: MakePlan, recipe: dict[str, Any]
+) -> None:
+    plan = make_plan(recipe=recipe)
+    assert resolve_transfers(plan, ledger.connection, folders, None) == plan.trials
+
+
+def test_an_arm_becomes_the_trial_of_the_same_replicate(resolve: Resolve, earlier: Callable[..., None]) -> None:
+    earlier()
+    found = resolve({"study": "before", "arm": "y", "block": "b"}, replicates=2)
+    assert [weights_of(each) for each in found] == [
+        TrialWeights(trial=name_trial("b", "y", 0)),
+        TrialWeights(trial=name_trial("b", "y", 1)),
+    ]
+    assert {each.recipe.transfer.freeze for each in found if each.recipe.transfer} == {1}
+
+
+def test_one_block_needs_no_name(resolve: Resolve, earlier: Callable[..., None]) -> None:
+    earlier(blocks=("only",))
+    (found,) = resolve({"study": "before", "arm": "x"})
+    assert weights_of(found) == TrialWeights(trial=name_trial("only", "x", 0))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"study": "befor", "arm": "x"}, "study 'befor' is not in this workspace. It holds: before."),
+        ({"study": "before", "arm": "x"}, "study 'before' has several blocks: name one. It holds: a, b."),
+        ({"study": "before", "arm": "x", "block": "c"}, "no block 'c' in study 'before'. It holds: a, b."),
+        ({"study": "before", "arm": "z", "block": "a"}, "no arm 'z' in study 'before', block 'a'. It holds: x, y."),
+        ({"trial": "abcdef"}, "no trial abcdef in the ledger of"),
+    ],
+)
+def test_what_is_not_there_is_answered_with_what_is(
+    resolve: Resolve, earlier: Callable[..., None], weights: dict[str, str], message: str
+) -> None:
+    earlier()
+    assert message in refuse(resolve, weights)
+
+
+def test_replicates_must_be_there(resolve: Resolve, earlier: Callable[..., None]) -> None:
+    earlier()
+    message = refuse(resolve, {"study": "before", "arm": "x", "block": "a"}, replicates=3)
+    assert "has no replicate 3; it has replicates 1, 2. Run it with as many replicates." in message
+
+
+def test_folds_take_the_whole_trial_of_an_earlier_study_without_folds(
+    resolve: Resolve, earlier: Callable[..., None]
+) -> None:
+    earlier(blocks=("only",))
+    found = resolve({"study": "before", "arm": "x"}, data={"folds": 2})
+    assert [weights_of(each).trial for each in found] == [name_trial("only", "x", 0)] * 2
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [("", "is not finished"), ("failed", "ended as failed"), ("diverged", "ended as diverged")],
+)
+def test_only_finished_trials_have_weights(
+    resolve: Resolve, earlier: Callable[..., None], state: str, message: str
+) -> None:
+    earlier(blocks=("only",), state=state)
+    assert message in refuse(resolve, {"study": "before", "arm": "x"})
+
+
+def test_a_study_cannot_begin_with_itself(resolve: Resolve) -> None:
+    assert "begins with its own weights" in refuse(resolve, {"study": "study", "arm": "x"})
+
+
+def test_a_trial_may_be_named_by_the_beginning_of_its_id(resolve: Resolve, ledger: Ledger, folders: Folders) -> None:
+    for trial_id in ("ab12cd", "ab12ef"):
+        finish(ledger, folders, trial_id)
+    (found,) = resolve({"trial": "ab12c"})
+    assert weights_of(found) == TrialWeights(trial="ab12cd")
+    assert "2 trials begin with ab12" in refuse(resolve, {"trial": "ab12"})
+
+
+def test_weights_that_were_deleted_are_missed(resolve: Resolve, ledger: Ledger, folders: Folders) -> None:
+    finish(ledger, folders, "ab12cd")
+    folders.weights("ab12cd").unlink()
+    assert "the weights of trial ab12cd are missing" in refuse(resolve, {"trial": "ab12cd"})
+
+
+def test_a_file_is_kept_by_its_content(
+    resolve: Resolve, folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: ImageFacts
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    digest = hashlib.sha256(b"tensors").hexdigest()
+    ids = set()
+    for name in ("one.safetensors", "other.safetensors"):
+        Path(name).write_bytes(b"tensors")
+        (found,) = resolve({"file": name})
+        assert weights_of(found) == FileWeights(file=name, sha256=digest)
+        ids.add(identify(found, {DataSource(name="digits"): facts}, "float32").trial_id)
+    assert len(ids) == 1
+    kept = folders.find_copied_weights(digest)
+    assert kept is not None
+    assert (kept.name, kept.read_bytes()) == (f"{digest}.safetensors", b"tensors")
+    Path("one.safetensors").write_bytes(b"others")
+    (found,) = resolve({"file": "one.safetensors"})
+    assert identify(found, {DataSource(name="digits"): facts}, "float32").trial_id not in ids
+
+
+def test_a_file_that_has_gone_is_taken_from_the_workspace_where_its_hash_is_known(
+    resolve: Resolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    digest = hashlib.sha256(b"tensors").hexdigest()
+    Path("w.pt").write_bytes(b"tensors")
+    resolve({"file": "w.pt"})
+    Path("w.pt").unlink()
+    (found,) = resolve({"file": "w.pt", "sha256": digest})
+    assert weights_of(found) == FileWeights(file="w.pt", sha256=digest)
+    assert "no weights file w.pt" in refuse(resolve, {"file": "w.pt"})
+
+
+def test_another_hash_is_refused(resolve: Resolve, tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"tensors")
+    message = refuse(resolve, {"file": str(tmp_path / "w.pt"), "sha256": "0" * 64})
+    assert f"not {'0' * 64} as the study says" in message

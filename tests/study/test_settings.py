@@ -1,0 +1,124 @@
+"""Where images come from and how they are divided, as a study says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bakeoff.data.source import DataSource
+from bakeoff.errors import StudyError
+from bakeoff.study.plan import expand, study_id
+from bakeoff.study.schema import Study
+from bakeoff.study.settings import DataSettings
+
+ARMS = [{"optimizer.learning_rate": [0.1, 0.2]}]
+
+
+def study(**fields: Any) -> Study:
+    return Study(**{"question": "Which?", "recipe": {"network": "mlp"}, "arms": ARMS, "replicates": 1, **fields})
+
+
+def find_problem(**fields: Any) -> str:
+    with pytest.raises(StudyError) as caught:
+        study(**fields)
+    (problem,) = caught.value.problems
+    return f"{problem.field}: {problem.message}"
+
+
+def test_the_default_is_a_data_set_that_needs_no_download() -> None:
+    assert DataSettings() == DataSettings(name="digits")
+    assert DataSettings().source == DataSource(name="digits")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": "mnist", "validation": 0.1, "folds": None},
+        {"folder": "photos", "validation": "own", "folds": None},
+        {"manifest": "a.csv", "classes": ["cat", "dog"], "image_size": [28, 32], "colour": "grey", "test": 0.3},
+        {"name": "mnist", "subset": 0.1, "folds": 5},
+    ],
+)
+def test_settings_can_be_written_out_and_read_back(given: dict[str, Any]) -> None:
+    settings = DataSettings.model_validate(given)
+    written = settings.model_dump(mode="json")
+    assert given.items() <= written.items()
+    assert DataSettings.model_validate(written) == settings
+    assert hash(DataSettings.model_validate(written)) == hash(settings)
+
+
+def test_what_is_not_asked_for_is_not_written_out() -> None:
+    # Studies keep their identity when data settings learn to say more.
+    assert DataSettings().model_dump(mode="json") == {"name": "digits", "validation": 0.1, "folds": None}
+
+
+def test_the_source_holds_all_that_chooses_images() -> None:
+    settings = DataSettings(folder="photos", classes=("a", "b"), subset=0.5, image_size=(8, 9), colour="rgb", test=0.3)
+    expected = DataSource(folder="photos", classes=("a", "b"), subset=0.5, image_size=(8, 9), colour="rgb", test=0.3)
+    assert settings.source == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "mnist", "folder": "x"}, "give one of name, folder or manifest"),
+        ({"name": "mnits"}, "Unknown dataset 'mnits'. Did you mean 'mnist'?"),
+        ({"validation": "own"}, "digits has no validation images of its own"),
+        ({"name": "mnist", "image_size": 32}, "use the augmentation resize on mnist"),
+        ({"folder": "x", "validation": "one"}, "allowed a number or 'own'"),
+        ({"folder": "x", "folds": 3, "validation": "own"}, "give folds or validation, not both"),
+        ({"folder": ""}, "folder is empty"),
+    ],
+)
+def test_what_does_not_go_together_is_said(fields: dict[str, Any], message: str) -> None:
+    assert message in find_problem(data=fields)
+
+
+def test_settings_alone_raise_as_any_record_does() -> None:
+    with pytest.raises(ValidationError, match="give one of name, folder or manifest"):
+        DataSettings(name="mnist", manifest="x")
+
+
+def test_an_axis_may_replace_where_images_come_from() -> None:
+    blocks = [{"digits": {"data": {"folder": "photos"}}, "plain": {}}]
+    plan = expand(study(data={"name": "mnist", "validation": 0.2}, blocks=blocks))
+    assert [block.data.source for block in plan.blocks] == [DataSource(folder="photos"), DataSource(name="mnist")]
+    assert {block.data.validation for block in plan.blocks} == {0.2}
+
+
+def test_one_place_may_not_say_both() -> None:
+    blocks = [{"both": {"data": {"name": "mnist", "folder": "photos"}}}]
+    assert "give one of name, folder or manifest" in find_problem(blocks=blocks)
+
+
+def test_a_folder_can_be_an_axis() -> None:
+    plan = expand(study(blocks=[{"data.folder": ["one", "two"]}]))
+    assert [block.label for block in plan.blocks] == ["one", "two"]
+    assert [block.data.source.folder for block in plan.blocks] == ["one", "two"]
+
+
+def test_two_axes_may_not_both_say_where_images_come_from() -> None:
+    blocks = [{"data.name": ["mnist"]}, {"data.folder": ["photos"]}]
+    assert "two axes may not change one field" in find_problem(blocks=blocks)
+
+
+def test_a_block_without_axes_is_named_after_its_images() -> None:
+    assert [block.label for block in expand(study(data={"folder": "some/photos"})).blocks] == ["photos"]
+
+
+def test_unknown_classes_are_found_before_anything_is_opened() -> None:
+    found = find_problem(data={"name": "fashion-mnist", "classes": ["Bag", "cote"]})
+    assert found.startswith("data.classes: fashion-mnist has no class 'cote'. Did you mean 'Coat'?")
+
+
+def test_of_a_folder_nothing_is_known_before_it_is_opened() -> None:
+    network = {"name": "cnn", "kernel": 1000, "padding": "valid"}
+    assert study(data={"folder": "photos"}, recipe={"network": network})
+    assert "kernel" in find_problem(data={"name": "mnist"}, recipe={"network": network})
+
+
+def test_another_subset_is_another_study() -> None:
+    ids = {study_id(study(data=data)) for data in ({}, {"subset": 0.5}, {"subset": 0.25}, {"name": "digits"})}
+    assert len(ids) == 3
