@@ -115,3 +115,11 @@ def test_a_study_is_the_same_whatever_its_name() -> None:
 )
 def test_a_study_is_another_when_its_question_changes(fields: dict[str, Any]) -> None:
     assert study_id(_study(**fields)) != study_id(_study())
+
+
+def test_published_weights_without_normalisation_are_noted() -> None:
+    network = {"network": "torchvision:resnet18", "transfer": {"weights": "imagenet"}}
+    normalised = {**network, "augmentation": [{"name": "normalize", "mean": "imagenet", "sd": "imagenet"}]}
+    study = Study(question="Does it matter?", data={"name": "cifar10"}, arms=[{"bare": network, "dressed": normalised}])
+    (note,) = expand(study).notes
+    assert note.startswith("bare starts from published weights, which expect normalised images: add the augmentation")

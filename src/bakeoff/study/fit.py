@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from bakeoff.data.source import DataSource, SourceFacts
 from bakeoff.data.store import describe
 from bakeoff.errors import BakeoffError
-from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.augmentation.records import Normalize, trace_augmentation
 from bakeoff.training.objective_settings import check_class_weights
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.shape import Shape, trained_layers
@@ -51,3 +51,13 @@ def check_fit(recipe: Recipe, shape_HWC: Shape, class_names: Sequence[str]) -> I
         check_class_weights(recipe.class_weights, class_names)
     except BakeoffError as error:
         yield "class_weights", str(error)
+
+
+def advise(recipe: Recipe) -> Iterator[str]:
+    """Yield what is allowed but hardly meant, a sentence each without its subject."""
+    published = recipe.transfer is not None and recipe.transfer.weights == "imagenet"
+    if published and not any(isinstance(step, Normalize) for step in recipe.augmentation):
+        yield (
+            "starts from published weights, which expect normalised images: "
+            "add the augmentation {name: normalize, mean: imagenet, sd: imagenet}"
+        )

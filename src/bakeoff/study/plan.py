@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.study.combine import combine
+from bakeoff.study.combine import Combined, combine
+from bakeoff.study.fit import advise
 from bakeoff.study.schema import Study
 from bakeoff.study.settings import DataSettings
 from bakeoff.training.recipe import Recipe
@@ -94,7 +95,13 @@ def expand(study: Study) -> Plan:
         for fold in (range(block.data.folds) if block.data.folds else (None,))
         for combination in by_block[label]
     )
-    return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=tuple(combined.notes))
+    notes = (*combined.notes, *_advise(combined))
+    return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=notes)
+
+
+def _advise(combined: Combined) -> tuple[str, ...]:
+    notes = [f"{found.arm} {advice}." for found in combined.combinations for advice in advise(found.recipe)]
+    return tuple(dict.fromkeys(notes))
 
 
 def _dump_data(study: Study) -> dict[str, Any]:
