@@ -20,5 +20,5 @@ def test_the_grid_asks_for_every_trial_once_in_the_order_of_the_plan() -> None:
     assert tuple(grid.ask()) == trials
     assert len(trials) == 12
     for trial in trials:
-        grid.tell(Told(trial=trial, done=False, validation={}))
+        grid.tell(Told(trial=trial, state="failed"))
         assert not grid.ask()

@@ -50,7 +50,10 @@ def one_fails(trial: PlannedTrial) -> float | None:
 
 def tell(racing: Racing, trial: PlannedTrial, score: Score) -> None:
     value = score(trial)
-    racing.tell(Told(trial=trial, done=value is not None, validation={} if value is None else {"accuracy": value}))
+    if value is None:
+        racing.tell(Told(trial=trial, state="failed"))
+    else:
+        racing.tell(Told(trial=trial, state="done", validation={"accuracy": value}))
 
 
 def play(racing: Racing, score: Score, seed: int | None = None) -> list[PlannedTrial]:
@@ -152,7 +155,7 @@ def test_a_metric_where_lower_is_better(trials: tuple[PlannedTrial, ...]) -> Non
     while due := racing.ask():
         for trial in due:
             loss = trial.recipe.batch_size + noise(trial)
-            racing.tell(Told(trial=trial, done=True, validation={"loss": loss, "accuracy": 0.5}))
+            racing.tell(Told(trial=trial, state="done", validation={"loss": loss, "accuracy": 0.5}))
     (standing,) = racing.standings.values()
     beaten = [arm for arm, left in standing.exits.items() if left.reason.startswith("worse")]
     assert [arm[-2:] for arm in beaten] == ["32", "64"]

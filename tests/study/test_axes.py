@@ -220,7 +220,7 @@ def test_what_an_axis_may_not_do(axis: dict[str, Any], answer: str) -> None:
 
 def test_blocks_may_not_change_the_fixed_side_either() -> None:
     assert _answer({"epochs": [1]}, blocks=[{"replicates": [3, 5]}]) == [
-        "blocks.0.replicates: replicates is the same for all arms; blocks may change the recipe and data only."
+        "blocks.0.replicates: replicates is the same for all arms; blocks may change the recipe, data and search only."
     ]
 
 

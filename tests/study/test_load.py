@@ -11,6 +11,7 @@ from bakeoff.networks.named import NETWORK_NAMES
 from bakeoff.networks.outside import OUTSIDE_NAMES
 from bakeoff.study.load import find_study, list_shipped, load_study
 from bakeoff.study.plan import expand
+from bakeoff.study.schema import Study
 from bakeoff.study.settings import DataSettings
 from bakeoff.training.recipe import Recipe
 
@@ -53,8 +54,8 @@ def test_a_good_file() -> None:
 
 def test_unknown_field() -> None:
     assert _answer(GOOD + "replicate: 3\n") == [
-        "s.yaml:7: replicate: unknown field 'replicate', allowed: question, name, data, recipe, blocks, arms, "
-        "replicates, seed, numeric, decide, published. Did you mean 'replicates'?"
+        "s.yaml:7: replicate: unknown field 'replicate', allowed: "
+        f"{', '.join(Study.model_fields)}. Did you mean 'replicates'?"
     ]
 
 
@@ -117,7 +118,7 @@ def test_impossible_kernel_of_one_arm_in_one_block() -> None:
 def test_missing_fields() -> None:
     assert _answer("data: {name: digits}\n") == [
         "s.yaml: question: missing: it has no default, give it a value",
-        "s.yaml: arms: missing: it has no default, give it a value",
+        "s.yaml: arms: missing: name the recipes under comparison, or give a search in their place",
     ]
 
 
@@ -180,8 +181,7 @@ def test_every_problem_of_a_file_at_once_and_each_once() -> None:
         "Vary it in blocks.",
         "s.yaml:11: arms.1.y.batch_size: given 1.5, allowed a whole number.",
         "s.yaml:12: replicates: given 0, allowed 1 or more.",
-        "s.yaml:13: seeds: unknown field 'seeds', allowed: question, name, data, recipe, blocks, arms, replicates, "
-        "seed, numeric, decide, published. Did you mean 'seed'?",
+        f"s.yaml:13: seeds: unknown field 'seeds', allowed: {', '.join(Study.model_fields)}. Did you mean 'seed'?",
     ]
 
 

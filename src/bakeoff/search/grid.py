@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bakeoff.search.strategy import Told
+from bakeoff.search.strategy import Pruned, Told
 from bakeoff.study.plan import PlannedTrial
 
 
@@ -21,3 +21,7 @@ class Grid:
 
     def tell(self, told: Told) -> None:
         """Nothing depends on results."""
+
+    def prune(self) -> Sequence[Pruned]:
+        """Nothing pauses."""
+        return ()

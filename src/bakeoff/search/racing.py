@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bakeoff.analysis.race import Race, RaceStanding
 from bakeoff.analysis.sequential import SequentialDesign
-from bakeoff.search.strategy import Told
+from bakeoff.search.strategy import Pruned, Told
 from bakeoff.study.plan import PlannedTrial
 
 AHEAD = 1
@@ -86,6 +86,10 @@ class Racing:
         """Take in how a trial has ended, and judge every replicate that is now complete."""
         value = told.validation[self._metric] if told.done else None
         self._lanes[told.trial.block].tell(told.trial, value)
+
+    def prune(self) -> Sequence[Pruned]:
+        """Nothing pauses: a trial of a race is trained to its end."""
+        return ()
 
 
 class _Lane:

@@ -1,23 +1,64 @@
-"""The strategies, as one visible tuple of records."""
+"""The strategies, as one visible tuple of records, and which of them a study means."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.data.source import DataSource
 from bakeoff.search.grid import Grid
 from bakeoff.search.racing import Racing
+from bakeoff.search.searching import Facts, Searching
+from bakeoff.search.strategy import Strategy
+from bakeoff.study.plan import Plan
+from bakeoff.study.search import SEARCHES
+from bakeoff.study.settings import Race
 
 
 @dataclass(frozen=True)
 class StrategyRecord:
-    """One way to decide who is tried next."""
+    """One way to decide who is tried next.
+
+    Attributes:
+        name: what lists call it; a search's is the name a study gives.
+        summary: what it does, in a line.
+        make: builds it for a plan, given the facts of the images.
+    """
 
     name: str
     summary: str
-    kind: type[Grid] | type[Racing]
+    make: Callable[[Plan, Mapping[DataSource, Facts]], Strategy]
+
+
+def _make_grid(plan: Plan, facts: Mapping[DataSource, Facts]) -> Strategy:
+    return Grid(plan.trials)
+
+
+def _make_race(plan: Plan, facts: Mapping[DataSource, Facts]) -> Strategy:
+    study = plan.study
+    return Racing(
+        plan.trials,
+        at_least=study.replicates.at_least if isinstance(study.replicates, Race) else 3,
+        metric=study.decide.metric,
+        higher_is_better=find_metric(study.decide.metric).higher_is_better,
+        margin=study.decide.margin,
+        confidence=study.decide.confidence,
+        baseline=study.decide.against,
+    )
 
 
 STRATEGIES: tuple[StrategyRecord, ...] = (
-    StrategyRecord("grid", "every arm in every block for every replicate", Grid),
-    StrategyRecord("racing", "one more replicate at a time, for the arms whose comparisons are open", Racing),
+    StrategyRecord("grid", "every arm in every block for every replicate", _make_grid),
+    StrategyRecord("racing", "one more replicate at a time, for the arms whose comparisons are open", _make_race),
+    *(StrategyRecord(search.name, search.summary, Searching) for search in SEARCHES),
 )
+
+
+def choose_strategy(plan: Plan) -> StrategyRecord:
+    """Return the strategy that a study asks for: its search, a race where its replicates are open, else the grid."""
+    study = plan.study
+    name = "racing" if isinstance(study.replicates, Race) else "grid"
+    if study.search is not None:
+        name = study.search.name
+    return next(record for record in STRATEGIES if record.name == name)

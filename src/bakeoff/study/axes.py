@@ -24,6 +24,8 @@ FIXED_FIELDS = (
     "recipe",
     "blocks",
     "arms",
+    "search",
+    "ensembles",
     "replicates",
     "seed",
     "numeric",
@@ -44,7 +46,7 @@ class Change:
     """One value for one field.
 
     Attributes:
-        path: the field, beginning with `recipe` or `data`.
+        path: the field, beginning with `recipe`, `data` or `search`.
         value: what it becomes, or what is merged into it.
         source: where it stands in the study.
     """
@@ -204,13 +206,16 @@ def _resolve_field(place: Path, name: str, source: Path, faults: list[Fault]) ->
     first = parts[0]
     if first == "data" and place[0] == "blocks":
         return parts if len(parts) > 1 else ("data",)
+    if first == "search" and place[0] == "blocks":
+        # A space's fields have dots of their own: search.space.optimizer.learning_rate is one field of the space.
+        return (*parts[:2], ".".join(parts[2:])) if len(parts) > 2 and parts[1] == "space" else parts
     if first == "recipe":
         remedy = f"write {shorten('.'.join(parts[1:]) or 'epochs')}: fields of the recipe are named without 'recipe'"
         faults.append((source, remedy))
         return None
     if first not in FIXED_FIELDS or first in Recipe.model_fields:
         return ("recipe", *parts)
-    varied = "the recipe" if place[0] == "arms" else "the recipe and data"
+    varied = "the recipe" if place[0] == "arms" else "the recipe, data and search"
     remedy = " Vary it in blocks." if first == "data" else ""
     faults.append((source, f"{first} is the same for all arms; {place[0]} may change {varied} only.{remedy}"))
     return None

@@ -8,14 +8,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from bakeoff.errors import BakeoffError
+from bakeoff.networks.choices import Record
 from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.study.axes import Entry, Fault, read_axes
 from bakeoff.study.explain import MISSING, MISSING_FIELD, UNKNOWN_FIELD, Path, explain
 from bakeoff.study.fit import PARTS, check_fit, describe_registered
 from bakeoff.study.merge import Draft, Source
+from bakeoff.study.search import DEFAULT, AnySearch, SearchChoice
 from bakeoff.study.settings import DataSettings
 from bakeoff.training.fields import INCOMPATIBLE
 from bakeoff.training.optimizers import DEFAULT_OPTIMIZER
@@ -28,6 +30,15 @@ MAX_COMBINATIONS = 20_000
 MISSING_NETWORK: Fault = (("recipe", "network"), MISSING)
 NOTHING = Entry(label="", changes=(), place=(), named=True)
 
+DEFAULT_ARM: dict[str, Any] = {DEFAULT: {}}
+"""The one axis of arms that a study with a search has: the recipe as the block makes it."""
+
+
+class _Searched(Record):
+    """What a block's search is checked as, under the name that a study gives it."""
+
+    search: SearchChoice = Field()
+
 
 @dataclass(frozen=True)
 class Combination:
@@ -37,6 +48,7 @@ class Combination:
     arm: str
     data: DataSettings
     recipe: Recipe
+    search: AnySearch | None = None
 
 
 @dataclass
@@ -60,8 +72,9 @@ def combine(
     blocks: Sequence[Mapping[str, Any]],
     arms: Sequence[Mapping[str, Any]],
     partial: bool = False,
+    search: Mapping[str, Any] | None = None,
 ) -> Combined:
-    """Combine every block with every arm.
+    """Combine every block with every arm; where a search takes the place of arms, with the study's own recipe.
 
     Args:
         data: the study's data settings, plain.
@@ -69,8 +82,10 @@ def combine(
         blocks: axes, plain.
         arms: axes, plain.
         partial: whether some of these were left out because they are wrong: then what is missing is no fault.
+        search: the study's search, plain; None where it has arms.
     """
-    base = _start(data, recipe)
+    base = _start(data, recipe, search)
+    arms = arms if search is None else [DEFAULT_ARM]
     block_axes, block_faults = read_axes("blocks", blocks)
     arm_axes, arm_faults = read_axes("arms", arms)
     axis_faults = [*block_faults, *arm_faults]
@@ -95,15 +110,15 @@ def _measure(axes: Sequence[Sequence[Entry]]) -> int:
     return math.prod(len(axis) or 1 for axis in axes)
 
 
-def _start(data: Mapping[str, Any], recipe: Mapping[str, Any]) -> Draft:
+def _start(data: Mapping[str, Any], recipe: Mapping[str, Any], search: Mapping[str, Any] | None) -> Draft:
     """Return the draft that all combinations begin with; default names are spelled out, to be told from others."""
     defaults = {
         "initializer": {"name": InitializerChoice().name},
         "optimizer": {"name": DEFAULT_OPTIMIZER},
         "schedule": {"name": Constant().name},
     }
-    draft = Draft({"recipe": defaults, "data": {}})
-    for section, fields in (("data", data), ("recipe", recipe)):
+    draft = Draft({"recipe": defaults, "data": {}, "search": {}})
+    for section, fields in (("data", data), ("recipe", recipe), ("search", search or {})):
         for key, value in fields.items():
             place = (section, key)
             draft.write((section, *key.split(".")), value, Source(place, place))
@@ -133,6 +148,18 @@ def _validate(
         ]
 
 
+def _read_search(draft: Draft) -> tuple[AnySearch | None, list[Fault]]:
+    """Check what a block makes of the study's search."""
+    given = {"search": draft.tree["search"]}
+    if not given["search"]:
+        return None, []
+    try:
+        return _Searched.model_validate(given).search, []
+    except ValidationError as error:
+        found = explain(error, _Searched, given)
+        return None, [(_place(draft, path, kind == UNKNOWN_FIELD), message) for path, message, kind in found]
+
+
 def _place(draft: Draft, path: Path, unknown: bool) -> Path:
     found = draft.find_source(path)
     if found is None:
@@ -158,7 +185,8 @@ def _combine_all(
         for entry in block_choice:
             entry.apply(block_draft)
         data, faults = _validate(DataSettings, block_draft, "data")
-        result.faults += faults
+        search, search_faults = _read_search(block_draft)
+        result.faults += [*faults, *search_faults]
         block = _join(block_choice) or (data.source.label if data else "")
         for number, arm_choice in enumerate(arm_choices):
             draft = block_draft.copy()
@@ -170,7 +198,7 @@ def _combine_all(
             result.faults += [(source.key, message) for source, message in draft.faults]
             if data is None or recipe is None:
                 continue
-            combination = Combination(block, _join(arm_choice), data, recipe)
+            combination = Combination(block, _join(arm_choice), data, recipe, search)
             if not incomplete:
                 result.faults += _check_fit(combination, draft, fits)
             result.combinations.append(combination)

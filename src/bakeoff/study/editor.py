@@ -14,6 +14,7 @@ from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.named import NETWORKS
 from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.study.schema import Study
+from bakeoff.study.search import SEARCHES
 from bakeoff.study.settings import DataSettings
 from bakeoff.training.averaging import AVERAGINGS
 from bakeoff.training.clipping import Clip
@@ -61,7 +62,9 @@ def schema_json() -> Schema:
     data_fields = {f"data.{name}": part for name, part in data.items()}
     definitions["Recipe"] = _make_mapping(recipe_fields, "What all arms share; fields may be nested or dotted.")
     definitions["ArmAxis"] = _make_axis(recipe_fields)
-    definitions["BlockAxis"] = _make_axis({**recipe_fields, **data_fields}, {"data": _refer("DataSettings")})
+    search_fields = {f"search.{name}": _ANYTHING for kind in SEARCHES for name in kind.settings.model_fields}
+    nested = {"data": _refer("DataSettings"), "search": _SEARCH}
+    definitions["BlockAxis"] = _make_axis({**recipe_fields, **data_fields, **search_fields}, nested)
     study = definitions.pop("Study")
     study["properties"]["recipe"] |= _refer("Recipe")
     for keyword in ("additionalProperties", "type", "default"):
@@ -70,8 +73,12 @@ def schema_json() -> Schema:
         description = study["properties"][section]["description"]
         study["properties"][section] = {"type": "array", "items": _refer(axis), "description": description}
     study["properties"]["arms"]["minItems"] = 1
+    study["anyOf"] = [{"required": ["arms"]}, {"required": ["search"]}]
     return {"$schema": _DIALECT, "title": "bakeoff study", **study, "$defs": definitions}
 
+
+_ANYTHING: Schema = {"description": "Merged into the study's search, and checked there."}
+_SEARCH: Schema = {"type": "object", **_ANYTHING}
 
 _CLASS_NAME: Schema = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
 """In a list of class names, 0 and 1 need no quotes."""

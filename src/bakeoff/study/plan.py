@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from bakeoff.study.combine import Combined, combine
 from bakeoff.study.fit import advise
 from bakeoff.study.schema import Study
+from bakeoff.study.search import AnySearch, count_candidates, list_finals
 from bakeoff.study.settings import DataSettings
 from bakeoff.training.recipe import Recipe
 
@@ -21,12 +22,17 @@ FIRST_FIELDS = ("network", "initializer", "optimizer", "batch_size", "epochs", "
 """Recipe fields that identities always hold, also at their defaults."""
 
 
+Stage: TypeAlias = Literal["search", "final"]
+"""What a trial is for: to find a recipe, or to compare what is reported."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A setting in which all arms are compared: its label, and the images it uses."""
+    """A setting in which all arms are compared: its label, the images it uses, and what is searched in it, if so."""
 
     label: str
     data: DataSettings
+    search: AnySearch | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,8 @@ class PlannedTrial:
         recipe: every choice that makes the training run, defaults included.
         data: which images, and the share kept for validation.
         fold: the fold held out, where the study has folds.
+        stage: what it is for. Finals never share a seed with a search.
+        until: the epoch to pause after, where it is to pause before its last; no part of what the trial is.
     """
 
     block: str
@@ -50,6 +58,8 @@ class PlannedTrial:
     recipe: Recipe
     data: DataSettings
     fold: int | None = None
+    stage: Stage = "final"
+    until: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +70,8 @@ class Plan:
         study: what was planned.
         blocks: in the order of the study.
         arms: labels, in the order of the study.
-        trials: block by block, replicate by replicate, fold by fold, arm by arm.
+        trials: block by block, replicate by replicate, fold by fold, arm by arm. Of a search, those of the default
+            arm: the others are planned when it has found them.
         notes: what is allowed but should be known, a sentence each.
     """
 
@@ -70,15 +81,29 @@ class Plan:
     trials: tuple[PlannedTrial, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def most_candidate_trials(self) -> int:
+        """Trials of a search's candidates, at most; 0 without a search."""
+        searches = [(block.search, block.data.folds or 1) for block in self.blocks if block.search is not None]
+        return sum(count_candidates(search) * search.replicates * folds for search, folds in searches)
+
+    @property
+    def most_trials(self) -> int:
+        """Trials that the study comes to, at most."""
+        if not self.most_candidate_trials:
+            return len(self.trials)
+        return self.most_candidate_trials + len(self.arms) * len(self.trials)
+
 
 def expand(study: Study) -> Plan:
     """Plan a study: every combination of block, replicate and arm is a trial."""
-    combined = combine(_dump_data(study), study.recipe, study.blocks, study.arms)
+    combined = _combine(study)
     blocks = {
-        combination.block: Block(label=combination.block, data=combination.data)
-        for combination in combined.combinations
+        found.block: Block(label=found.block, data=found.data, search=found.search) for found in combined.combinations
     }
     arms = tuple(dict.fromkeys(combination.arm for combination in combined.combinations))
+    if study.search is not None:
+        arms = list_finals(study.search)
     by_block = {label: [found for found in combined.combinations if found.block == label] for label in blocks}
     trials = tuple(
         PlannedTrial(
@@ -108,14 +133,36 @@ def _dump_data(study: Study) -> dict[str, Any]:
     return study.data.model_dump(exclude_unset=True)
 
 
-def derive_seed(seed: int, replicate: int) -> int:
+def _combine(study: Study) -> Combined:
+    search = None
+    if study.search is not None:
+        search = {"name": study.search.name, **study.search.model_dump(mode="json", exclude_unset=True)}
+    return combine(_dump_data(study), study.recipe, study.blocks, study.arms, search=search)
+
+
+def derive_seed(seed: int, replicate: int, stage: Stage = "final") -> int:
     """Return a replicate's seed, from 0 to 2**48 - 1: the head of SHA-256 over the study's seed and the replicate.
 
     Args:
         seed: the study's seed, >= 0.
         replicate: 0 and up.
+        stage: the replicates of a search have seeds of their own, so that what it finds is compared on others.
     """
-    digest = hashlib.sha256(f"replicate {replicate} of seed {seed}".encode()).digest()
+    what = "replicate" if stage == "final" else "search replicate"
+    return _derive(f"{what} {replicate} of seed {seed}")
+
+
+def derive_search_seed(seed: int) -> int:
+    """Return what a search's own choices are drawn by, from 0 to 2**48 - 1.
+
+    Args:
+        seed: the study's seed, >= 0.
+    """
+    return _derive(f"search of seed {seed}")
+
+
+def _derive(text: str) -> int:
+    digest = hashlib.sha256(text.encode()).digest()
     return int.from_bytes(digest[:6], "big")
 
 
@@ -181,12 +228,18 @@ def study_id(study: Study) -> str:
 
     Two ways to write the same study have the same identity: recipes are compared as planned, defaults included.
     """
-    combined = combine(_dump_data(study), study.recipe, study.blocks, study.arms)
+    combined = _combine(study)
     content = study.model_dump(mode="json", include={"question", "replicates", "seed", "numeric", "decide"})
     content["combinations"] = [
         [found.block, found.arm, found.data.model_dump(mode="json"), recipe_content(found.recipe)]
         for found in combined.combinations
     ]
+    if study.search is not None:
+        content["searches"] = [
+            None if found.search is None else found.search.model_dump(mode="json") for found in combined.combinations
+        ]
+    if study.ensembles:
+        content["ensembles"] = {label: vote.model_dump(mode="json") for label, vote in study.ensembles.items()}
     return _hash(content)
 
 

@@ -19,8 +19,11 @@ from pydantic_core import PydanticCustomError
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.networks.choices import Record
 from bakeoff.study.axes import Fault
-from bakeoff.study.combine import Combined, combine
+from bakeoff.study.chain import check_steps
+from bakeoff.study.combine import Combination, Combined, combine
+from bakeoff.study.ensembles import Ensembles, check_ensembles, name_ensemble_arms
 from bakeoff.study.explain import Path, explain, join_path, shorten
+from bakeoff.study.search import SearchChoice, count_candidates, list_finals
 from bakeoff.study.settings import DataSettings, Decide, NumericMode, Published, Race, Replicates
 from bakeoff.training.recipe import Recipe
 
@@ -30,6 +33,9 @@ MAX_PROBLEMS = 50
 
 MAX_DEPTH = 40
 """Levels of mappings and lists inside each other."""
+
+_COMBINED = ("data", "recipe", "blocks", "arms", "search")
+"""Fields that only their combinations show to be right."""
 
 Locate: TypeAlias = Callable[[Path], str]
 """Tells the place (`file:line`) of a path in a study."""
@@ -84,7 +90,13 @@ class Study(Record):
     blocks: Axes = Field(
         default=(), description="Axes whose combinations are the settings in which all arms are compared again."
     )
-    arms: Axes = Field(description="Axes whose combinations are the recipes under comparison.")
+    arms: Axes = Field(default=(), description="Axes whose combinations are the recipes under comparison.")
+    search: SearchChoice | None = Field(
+        default=None, description="In the place of arms: a search that proposes recipes; its best is then compared."
+    )
+    ensembles: Ensembles = Field(
+        default={}, description="Votes over trained arms, by name; free of training, and compared as arms are."
+    )
     replicates: Replicates = Field(
         default=5,
         description="Repetitions, each with its own seed: a number, or {at_least, at_most} to stop when settled.",
@@ -135,35 +147,69 @@ def _redirect(path: Path, message: str) -> str:
 def _find_faults(value: object, broken: set[str | int]) -> list[Fault]:
     """Look for what only the combinations of blocks and arms show; what is no mapping or list is left out of it."""
     fields = value if isinstance(value, Mapping) else {}
-    parts = {name: fields[name] for name in ("data", "recipe", "blocks", "arms") if name in fields}
+    parts = {name: fields[name] for name in _COMBINED if fields.get(name) is not None}
+    faults = _check_choice(parts)
     usable = {name: make_plain(part) for name, part in parts.items() if name == "data" or name not in broken}
-    if "arms" not in usable:
-        return []
-    data = usable.get("data", {})
+    if faults or not usable.keys() & {"arms", "search"}:
+        return faults
+    data, search = usable.get("data", {}), usable.get("search")
     combined = combine(
         data if isinstance(data, dict) else {},
         usable.get("recipe", {}),
         usable.get("blocks", []),
-        usable["arms"],
+        usable.get("arms", []),
         partial=usable.keys() != parts.keys(),
+        search={"name": search} if isinstance(search, str) else search,
     )
     return [
         *combined.faults,
         *_check_size(fields, combined, broken),
         *_check_folds(fields, combined),
+        *_check_search(fields, combined),
         *_check_baseline(fields, combined),
+        *_check_votes(fields, combined, broken),
     ]
 
 
 def _check_size(fields: Mapping[str, Any], combined: Combined, broken: set[str | int]) -> list[Fault]:
-    replicates = fields.get("replicates", 1)
+    replicates = fields.get("replicates", Study.model_fields["replicates"].default)
     if isinstance(replicates, Mapping):
         replicates = replicates.get("at_most", 1)
-    folds = sum(found.data.folds or 1 for found in combined.combinations)
-    num_trials = folds * (replicates if isinstance(replicates, int) else 1)
+    replicates = replicates if isinstance(replicates, int) else 1
+    num_trials = sum((found.data.folds or 1) * _count_repeats(found, replicates) for found in combined.combinations)
     if num_trials > MAX_TRIALS and "replicates" not in broken:
         return [(("replicates",), f"{num_trials:,} trials, allowed {MAX_TRIALS:,}")]
     return []
+
+
+def _count_repeats(found: Combination, replicates: int) -> int:
+    """Return the trials of a combination at most, less its folds."""
+    if found.search is None:
+        return replicates
+    candidates = count_candidates(found.search) * found.search.replicates
+    return candidates + len(list_finals(found.search)) * replicates
+
+
+def _check_choice(parts: Mapping[str, Any]) -> list[Fault]:
+    if "search" in parts and parts.get("arms"):
+        return [(("search",), "arms and search are both given: a search proposes the arms, give one of them")]
+    if "search" not in parts and "arms" not in parts:
+        return [(("arms",), "missing: name the recipes under comparison, or give a search in their place")]
+    return []
+
+
+def _check_search(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
+    searches = [found.search for found in combined.combinations if found.search is not None]
+    if not searches:
+        return []
+    if fields.get("search") is None:
+        return [(("blocks",), "a block changes search, but the study has none: give it one in the place of arms")]
+    faults: list[Fault] = []
+    if not isinstance(fields.get("replicates", 1), int):
+        faults.append((("replicates",), "the finals of a search cannot race: give a number of replicates"))
+    if len({(search.name, list_finals(search)) for search in searches}) > 1:
+        faults.append((("blocks",), "search.name and search.baseline must be the same in all blocks"))
+    return faults
 
 
 def _check_folds(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
@@ -179,10 +225,30 @@ def _check_folds(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
 def _check_baseline(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
     decide = fields.get("decide")
     against = decide.get("against") if isinstance(decide, Mapping) else getattr(decide, "against", None)
-    arms = list(dict.fromkeys(found.arm for found in combined.combinations))
+    arms = list(dict.fromkeys(label for found in combined.combinations for label in _list_arms(found)))
+    arms += name_ensemble_arms(fields.get("ensembles"))
     if not isinstance(against, str) or combined.faults or against in arms:
         return []
     return [(("decide", "against"), f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}")]
+
+
+def _list_arms(found: Combination) -> tuple[str, ...]:
+    return (found.arm,) if found.search is None else list_finals(found.search)
+
+
+def _check_votes(fields: Mapping[str, Any], combined: Combined, broken: set[str | int]) -> list[Fault]:
+    """Look at what is made of trained arms: votes, and steps from arm to arm."""
+    if combined.faults or "replicates" in broken or not combined.combinations:
+        return []
+    replicates = fields.get("replicates", Study.model_fields["replicates"].default)
+    arms = list(dict.fromkeys(label for found in combined.combinations for label in _list_arms(found)))
+    votes = check_ensembles(
+        fields.get("ensembles"),
+        arms,
+        replicates=replicates if isinstance(replicates, int) else None,
+        folds=combined.combinations[0].data.folds,
+    )
+    return [*votes, *check_steps(fields.get("decide"), make_plain(fields.get("arms") or []))]
 
 
 def _make_problems(faults: Sequence[tuple[Path, str]], locate: Locate) -> list[Problem]:

@@ -178,6 +178,19 @@ class Decide(Record):
         default=None,
         description="The arm all others are compared against; null: every pair is compared. Fewer pairs, more power.",
     )
+    steps: bool | None = Field(
+        default=None,
+        strict=True,
+        description="Also judge what each step of a chain of arms (from: NAME) adds; null: where there is a chain.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unasked_steps(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not given, so that studies from before it existed stay the same ones."""
+        fields: dict[str, Any] = handler(self)
+        if self.steps is None:
+            fields.pop("steps", None)
+        return fields
 
 
 class Figure(Record):

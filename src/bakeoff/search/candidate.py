@@ -1,0 +1,95 @@
+"""A search's candidates as they come to be known: proposed, trained, scored. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.search.front import Direction
+from bakeoff.search.halving import Attempt
+from bakeoff.search.proposal import Proposal, Score
+from bakeoff.search.strategy import Told
+from bakeoff.study.search import COSTS, Objective
+
+Kind: TypeAlias = Literal["candidate", "random"]
+"""What a candidate belongs to: the search itself, or its baseline."""
+
+CandidateState: TypeAlias = Literal["open", "done", "pruned", "failed", "unfit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One proposal and what became of it.
+
+    Attributes:
+        kind: of the search itself, or of its baseline.
+        group: 0 and up within its kind: those of one group were proposed together.
+        attempt: its training, shared with candidates that are the same recipe; None where it is no recipe.
+        state: open; done; pruned; failed; unfit (no valid recipe, or not for these images).
+        reason: why it has no score, or where it was given up.
+        values: one per objective, in their own units; None without a score.
+        same_as: the candidate that was the same recipe before; None where there was none.
+        is_winner: of its kind.
+    """
+
+    block: str
+    kind: Kind
+    proposal: Proposal
+    group: int
+    attempt: Attempt | None = None
+    state: CandidateState = "open"
+    reason: str = ""
+    values: tuple[float, ...] | None = None
+    same_as: str | None = None
+    is_winner: bool = False
+
+    @property
+    def label(self) -> str:
+        """What reports and placements call it."""
+        return f"{self.kind} {self.proposal.number}"
+
+    @property
+    def score(self) -> Score:
+        """What its proposer is told."""
+        return Score(number=self.proposal.number, values=self.values, pruned=self.state == "pruned")
+
+
+def find_direction(objective: Objective) -> Direction:
+    """Return what is better of an objective."""
+    if objective in COSTS:
+        return "minimize"
+    return "maximize" if find_metric(objective).higher_is_better else "minimize"
+
+
+def measure(attempt: Attempt, objectives: Sequence[Objective]) -> tuple[float, ...] | None:
+    """Return an attempt's values, averaged over its trials; None where it failed or a value is missing.
+
+    Of a trial that is done: metrics of the kept weights. Of a pruned one: those after its newest epoch.
+    """
+    if attempt.state not in ("done", "pruned"):
+        return None
+    told = list(attempt.told.values())
+    columns = [[_read(one, objective) for one in told] for objective in objectives]
+    if any(value is None for column in columns for value in column):
+        return None
+    return tuple(math.fsum(value for value in column if value is not None) / len(column) for column in columns)
+
+
+def measure_so_far(attempt: Attempt, objective: Objective) -> float:
+    """Return an attempt's mean value now, turned so that more is better."""
+    values = [_read(told, objective) for told in attempt.told.values()]
+    known = [value for value in values if value is not None]
+    mean = math.fsum(known) / len(known) if known else -math.inf
+    return mean if find_direction(objective) == "maximize" else -mean
+
+
+def _read(told: Told, objective: Objective) -> float | None:
+    if objective == "parameters":
+        return None if told.num_parameters is None else float(told.num_parameters)
+    if objective == "seconds":
+        return told.seconds
+    metrics = told.validation if told.done else (told.curve[-1] if told.curve else {})
+    return metrics.get(objective)

@@ -1,0 +1,56 @@
+"""Crossover: a child of two genomes, whole layer by layer or parameter by parameter. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+
+from bakeoff.search.genome import ConvGene, DenseGene, Genome, pick
+
+Gene = TypeVar("Gene", bound=ConvGene | DenseGene)
+
+CrossoverName: TypeAlias = Literal["layers", "parameters"]
+
+
+def cross(first: Genome, second: Genome, how: CrossoverName, rng: np.random.Generator) -> Genome:
+    """Return a child of two genomes; optimizer and epochs cross too.
+
+    It has as many convolutions as one of its parents, and as many dense layers as one of them. A layer comes from the
+    same position in a parent, counted from the images; where one parent is too short, from the other.
+
+    Args:
+        first: a parent.
+        second: the other one.
+        how: `layers`: each layer whole from either parent, as chromosomes are shuffled; `parameters`: each parameter
+            of each layer from either parent, as in recombination.
+        rng: where the draws come from.
+    """
+    return Genome(
+        convolutions=_cross_layers(first.convolutions, second.convolutions, how, rng),
+        dense=_cross_layers(first.dense, second.dense, how, rng),
+        optimizer=pick((first, second), rng).optimizer,
+        epochs=pick((first, second), rng).epochs,
+    )
+
+
+def _cross_layers(
+    first: tuple[Gene, ...],
+    second: tuple[Gene, ...],
+    how: CrossoverName,
+    rng: np.random.Generator,
+) -> tuple[Gene, ...]:
+    number = len(pick((first, second), rng))
+    longer = first if len(first) >= len(second) else second
+    crossed: list[Gene] = []
+    for one, other in list(zip(first, second, strict=False))[:number]:
+        crossed.append(pick((one, other), rng) if how == "layers" else _pick_parameters(one, other, rng))
+    return (*crossed, *longer[len(crossed) : number])
+
+
+def _pick_parameters(first: Gene, second: Gene, rng: np.random.Generator) -> Gene:
+    values: dict[str, Any] = {
+        field.name: getattr(pick((first, second), rng), field.name) for field in dataclasses.fields(first)
+    }
+    return dataclasses.replace(first, **values)

@@ -1,0 +1,158 @@
+"""Genomes: a network with its optimizer and its epochs, made of genes that can be crossed and mutated. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bakeoff.errors import NetworkError
+from bakeoff.networks.choices import Padding
+from bakeoff.networks.layers import ActivationName, AnyLayer, Conv, Dense, Dropout, Pool
+from bakeoff.networks.shapes import Shape, trace
+from bakeoff.study.genome_settings import DROPOUT_DIGITS, GenomeSettings, NumLayers, ShareGene, WholeGene
+from bakeoff.training.optimizers import AnyOptimizer
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvGene:
+    """A convolution and the dropout after it; its fields are those of `networks.layers.Conv`."""
+
+    filters: int
+    kernel: int
+    stride: int
+    padding: Padding
+    activation: ActivationName
+    dropout: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseGene:
+    """A hidden dense layer and the dropout after it."""
+
+    units: int
+    activation: ActivationName
+    dropout: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Genome:
+    """One individual. Equal genomes train alike, so they are compared, and kept in sets, by their genes."""
+
+    convolutions: tuple[ConvGene, ...]
+    dense: tuple[DenseGene, ...]
+    optimizer: AnyOptimizer
+    epochs: int
+
+
+def draw_genome(settings: GenomeSettings, rng: np.random.Generator, *, first: bool) -> Genome:
+    """Draw every gene with equal chances, each by itself.
+
+    Args:
+        settings: the space.
+        rng: where the draws come from.
+        first: as the first generation begins (`start` of every gene); else from all values.
+
+    Returns:
+        A genome in range; whether it fits any images is not looked at.
+    """
+    return Genome(
+        convolutions=tuple(_draw_conv(settings, rng, first) for _ in range(_draw_number(settings.convolutions, rng))),
+        dense=tuple(_draw_dense(settings, rng, first) for _ in range(_draw_number(settings.dense, rng))),
+        optimizer=pick(settings.optimizers, rng),
+        epochs=_draw_whole(settings.epochs, rng, first),
+    )
+
+
+def express(genome: Genome, settings: GenomeSettings) -> tuple[AnyLayer, ...]:
+    """Return the layers a genome stands for, without the last one that tells the classes apart."""
+    layers: list[AnyLayer] = []
+    for number in range(len(genome.convolutions)):
+        layers += express_block(genome, number, settings)
+    for gene in genome.dense:
+        layers += [Dense(units=gene.units, activation=gene.activation), *_drop(gene.dropout)]
+    return tuple(layers)
+
+
+def express_block(genome: Genome, number: int, settings: GenomeSettings) -> tuple[AnyLayer, ...]:
+    """Return the layers of one convolution, counted from 0: itself, the pooling due after it, its dropout."""
+    gene = genome.convolutions[number]
+    conv = Conv(
+        filters=gene.filters,
+        kernel=gene.kernel,
+        stride=gene.stride,
+        padding=gene.padding,
+        activation=gene.activation,
+    )
+    is_pooled = (number + 1) % settings.pool_every == 0 or number + 1 == len(genome.convolutions)
+    return (conv, *([Pool()] if is_pooled else []), *_drop(gene.dropout))
+
+
+def write_changes(genome: Genome, settings: GenomeSettings) -> dict[str, Any]:
+    """Return a genome as the changes of a recipe, plain as a study file would hold them."""
+    layers = [layer.model_dump(exclude_defaults=True) | {"type": layer.type} for layer in express(genome, settings)]
+    optimizer = genome.optimizer.model_dump(exclude_unset=True) | {"name": genome.optimizer.name}
+    return {
+        "network": {"layers": layers},
+        "optimizer": optimizer if len(optimizer) > 1 else genome.optimizer.name,
+        "epochs": genome.epochs,
+    }
+
+
+def find_misfit(genome: Genome, settings: GenomeSettings, image_shape_HWC: Shape) -> int | None:
+    """Return which convolution, counted from 0, does not fit what reaches it, or its pooling does not; None if all do.
+
+    Dense layers take anything.
+    """
+    shape = tuple(image_shape_HWC)
+    for number in range(len(genome.convolutions)):
+        try:
+            shape = trace(express_block(genome, number, settings), shape)[-1].output_shape
+        except NetworkError:
+            return number
+    return None
+
+
+def pick(choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
+    """Return one of the choices, all as likely."""
+    return choices[int(rng.integers(len(choices)))]
+
+
+def _drop(rate: float) -> list[AnyLayer]:
+    return [Dropout(rate=rate)] if rate else []
+
+
+def _draw_number(settings: NumLayers, rng: np.random.Generator) -> int:
+    return int(rng.integers(settings.low, settings.high + 1))
+
+
+def _draw_whole(gene: WholeGene, rng: np.random.Generator, first: bool) -> int:
+    return pick(gene.first_values if first else gene.values, rng)
+
+
+def _draw_share(gene: ShareGene, rng: np.random.Generator) -> float:
+    scale: int = 10**DROPOUT_DIGITS
+    return int(rng.integers(round(gene.low * scale), round(gene.high * scale) + 1)) / scale
+
+
+def _draw_conv(settings: GenomeSettings, rng: np.random.Generator, first: bool) -> ConvGene:
+    return ConvGene(
+        filters=_draw_whole(settings.filters, rng, first),
+        kernel=_draw_whole(settings.kernel, rng, first),
+        stride=_draw_whole(settings.stride, rng, first),
+        padding=pick(settings.padding, rng),
+        activation=pick(settings.activations, rng),
+        dropout=_draw_share(settings.dropout, rng),
+    )
+
+
+def _draw_dense(settings: GenomeSettings, rng: np.random.Generator, first: bool) -> DenseGene:
+    return DenseGene(
+        units=_draw_whole(settings.units, rng, first),
+        activation=pick(settings.activations, rng),
+        dropout=_draw_share(settings.dropout, rng),
+    )

@@ -1,0 +1,49 @@
+"""A search's candidate as a recipe: the block's own recipe with the candidate's changes, checked like any other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from bakeoff.errors import BakeoffError
+from bakeoff.study.explain import explain, join_path
+from bakeoff.study.merge import Draft, Source
+from bakeoff.study.plan import recipe_content
+from bakeoff.study.space import arrange
+from bakeoff.training.recipe import Recipe
+
+
+class UnfitCandidateError(BakeoffError):
+    """A candidate that is no recipe, or that does not fit the images."""
+
+
+def make_recipe(default: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Make a candidate's recipe. A candidate may change what its block set: that is what the search is for.
+
+    Args:
+        default: the study's recipe as the block makes it.
+        changes: dotted field of the recipe -> value, as an arm of a study file would write them.
+
+    Raises:
+        UnfitCandidateError: the changes lead nowhere, or to choices that are not valid together.
+    """
+    draft = Draft({"recipe": default.model_dump(mode="json")})
+    for path, value in arrange(changes).items():
+        draft.write(("recipe", *path.split(".")), value, Source(("search", path), ("search", path)))
+    if draft.faults:
+        raise UnfitCandidateError("; ".join(message for _, message in draft.faults))
+    try:
+        return Recipe.model_validate(draft.tree["recipe"])
+    except ValidationError as error:
+        found = explain(error, Recipe, draft.tree["recipe"])
+        raise UnfitCandidateError(
+            "; ".join(": ".join(filter(None, (join_path(path), message))) for path, message, _ in found)
+        ) from None
+
+
+def name_recipe(recipe: Recipe) -> str:
+    """Return a text that is equal for recipes that are the same training run."""
+    return json.dumps(recipe_content(recipe), sort_keys=True)

@@ -1,0 +1,106 @@
+"""Ablation chains: which arm is built on which (`from: NAME`), and what each step changes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bakeoff.analysis.ensembles import find_vote
+from bakeoff.analysis.measure import join_names
+from bakeoff.analysis.steps import Link
+from bakeoff.study.axes import TEMPLATE, Fault, is_field_axis, list_cases, make_label
+from bakeoff.study.ensembles import Ensemble
+
+Axis = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One entry of an axis: its label and, where it is built on another entry, that one, the first one, the change."""
+
+    label: str
+    base: str = ""
+    start: str = ""
+    change: str = ""
+
+
+def list_steps(axes: Sequence[Axis], ensembles: Mapping[str, Ensemble], wanted: bool | None) -> tuple[Link, ...]:
+    """Return the steps that a study's verdicts are given for: none where no arm is built on another.
+
+    Every arm that is not built on another stands among them as a start. A vote over named arms is a step from each of
+    these.
+
+    Args:
+        axes: the study's `arms`.
+        ensembles: the study's.
+        wanted: the study's `decide.steps`; False for none.
+    """
+    links = () if wanted is False else find_chain(axes)
+    return (*links, *_list_votes(ensembles)) if links else ()
+
+
+def find_chain(axes: Sequence[Axis]) -> tuple[Link, ...]:
+    """Return the steps between the arms that `axes` make, in the order of the arms; none where no case has a `from`.
+
+    An arm is built on the nearest case that is an arm itself: templates (`_name`) between the two belong to the step.
+    Where several axes hold chains, an arm has a step along each, from the arm that differs from it in this axis only.
+
+    Args:
+        axes: the study's `arms`, plain and free of faults.
+    """
+    cases = [list(_read_axis(axis)) for axis in axes]
+    if not any(case.base for axis in cases for case in axis):
+        return ()
+    return tuple(link for choice in itertools.product(*cases) for link in _link_arm(choice))
+
+
+def check_steps(decide: object, axes: Sequence[Axis]) -> list[Fault]:
+    """Return the fault of asking for steps where no arm is built on another.
+
+    Args:
+        decide: as the study was given it.
+        axes: the study's `arms`, plain and free of faults.
+    """
+    wanted = decide.get("steps") if isinstance(decide, Mapping) else getattr(decide, "steps", None)
+    if wanted is not True or find_chain(axes):
+        return []
+    return [(("decide", "steps"), "no arm is built on another: write 'from: NAME' in a case of arms, or leave it out")]
+
+
+def _read_axis(axis: Axis) -> Iterator[_Case]:
+    if is_field_axis(axis):
+        yield from (_Case(make_label(value)) for value in next(iter(axis.values())))
+        return
+    for name in list_cases(axis):
+        chain = [name]  # from the case itself to the first one, templates included
+        while "from" in (axis[chain[-1]] or {}):
+            chain.append(axis[chain[-1]]["from"])
+        arms = [position for position, link in enumerate(chain) if not link.startswith(TEMPLATE)]
+        if len(arms) < 2:
+            yield _Case(name)
+            continue
+        changes: dict[str, Any] = {}
+        for link in reversed(chain[: arms[1]]):
+            changes |= {key: value for key, value in (axis[link] or {}).items() if key != "from"}
+        yield _Case(name, base=chain[arms[1]], start=chain[arms[-1]], change=make_label(changes))
+
+
+def _link_arm(choice: Sequence[_Case]) -> Iterator[Link]:
+    labels = [case.label for case in choice]
+    for position, case in enumerate(choice):
+        if case.base:
+            base, start = (
+                " / ".join([*labels[:position], other, *labels[position + 1 :]]) for other in (case.base, case.start)
+            )
+            yield Link(arm=" / ".join(labels), base=base, start=start, change=case.change)
+    if not any(case.base for case in choice):
+        yield Link(arm=" / ".join(labels))
+
+
+def _list_votes(ensembles: Mapping[str, Ensemble]) -> Iterator[Link]:
+    for label, ensemble in ensembles.items():
+        if ensemble.is_arm and ensemble.of != "all":
+            change = f"{find_vote(ensemble.by).label} of {join_names(list(ensemble.of))}"
+            yield from (Link(arm=label, base=member, start=None, change=change) for member in ensemble.of)
