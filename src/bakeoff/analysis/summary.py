@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
-from bakeoff.analysis.family import Decision, decide_family, list_family
+from bakeoff.analysis.family import list_family
+from bakeoff.analysis.judging import Judging, judge_pairs
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import MetricError, find_metric
-from bakeoff.analysis.pairs import PairComparison, compare_pair
 from bakeoff.analysis.results import (
     ArmSummary,
     BlockAnswer,
@@ -22,7 +22,7 @@ from bakeoff.analysis.results import (
     Verdict,
     rank_arms,
 )
-from bakeoff.analysis.sequential import SequentialDesign, compare_by_looks
+from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.wording import Standing, write_answer, write_overall
 
 Run = tuple[int, int]
@@ -71,7 +71,8 @@ def summarise(
         raise ValueError(f"num_folds must be at least 2, not {num_folds}")
     by_cell = _group(results, blocks, arms, num_folds)
     split = _deciding_split(results, metric)
-    judging = _Judging(Measure(find_metric(metric), split), margin, confidence, baseline, num_folds, race)
+    measure = Measure(find_metric(metric), split)
+    judging = Judging(measure=measure, margin=margin, confidence=confidence, num_folds=num_folds, race=race)
     summaries = {
         (block, arm): _summarise_arm(block, arm, by_cell[block, arm], metric, split) for block in blocks for arm in arms
     }
@@ -79,9 +80,9 @@ def summarise(
     answers: list[BlockAnswer] = []
     for block in blocks:
         block_arms = [summaries[block, arm] for arm in arms]
-        found = _judge_block(block_arms, judging)
+        found = _judge_block(block_arms, judging, baseline)
         verdicts += found
-        answers.append(_answer(block, block_arms, found, judging))
+        answers.append(_answer(block, block_arms, found, judging, baseline))
     return Summary(
         metric=metric,
         split=split,
@@ -97,18 +98,6 @@ def summarise(
         num_folds=num_folds,
         race=race,
     )
-
-
-@dataclass(frozen=True)
-class _Judging:
-    """What decides; see `summarise`."""
-
-    measure: Measure
-    margin: float | None
-    confidence: float
-    baseline: str | None
-    num_folds: int | None
-    race: SequentialDesign | None
 
 
 def _group(
@@ -191,71 +180,20 @@ def _average(values: Sequence[float]) -> MeanSd | None:
     return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _judge_block(arms: Sequence[ArmSummary], judging: _Judging) -> list[Verdict]:
-    labels = [arm.arm for arm in arms]
-    pairs = [(arms[labels.index(a)], arms[labels.index(b)]) for a, b in list_family(labels, judging.baseline)]
-    comparisons = [_compare(a, b, judging) for a, b in pairs]
-    decisions = decide_family(comparisons, runs_per_replicate=judging.num_folds or 1)
-    decided = zip(pairs, comparisons, decisions, strict=True)
-    return [_verdict(a, b, judging, comparison, decision) for (a, b), comparison, decision in decided]
+def _judge_block(arms: Sequence[ArmSummary], judging: Judging, baseline: str | None) -> list[Verdict]:
+    by_label = {arm.arm: arm for arm in arms}
+    pairs = [(by_label[a], by_label[b]) for a, b in list_family(list(by_label), baseline)]
+    return judge_pairs(pairs, judging)
 
 
-def _compare(a: ArmSummary, b: ArmSummary, judging: _Judging) -> PairComparison:
-    if judging.num_folds is None:
-        values = [(a.scores[replicate], b.scores[replicate]) for replicate in a.scores if replicate in b.scores]
-    else:
-        values = [(a.fold_scores[run], b.fold_scores[run]) for run in a.fold_scores if run in b.fold_scores]
-    if judging.race is not None and values:
-        return compare_by_looks(
-            [value for value, _ in values],
-            [value for _, value in values],
-            # The race decided on validation scores: on the test split no look is special, so all are equally strict.
-            design=judging.race.flatten() if judging.measure.split == "test" else judging.race,
-            margin=judging.margin,
-            higher_is_better=judging.measure.record.higher_is_better,
-        )
-    return compare_pair(
-        [value for value, _ in values],
-        [value for _, value in values],
-        margin=judging.margin,
-        confidence=judging.confidence,
-        higher_is_better=judging.measure.record.higher_is_better,
-        test_share=None if judging.num_folds is None else 1 / (judging.num_folds - 1),
-    )
-
-
-def _verdict(
-    a: ArmSummary, b: ArmSummary, judging: _Judging, comparison: PairComparison, decision: Decision
-) -> Verdict:
-    return Verdict(
-        block=a.block,
-        a=a.arm,
-        b=b.arm,
-        metric=judging.measure.record.name,
-        split=judging.measure.split,
-        replicates=comparison.n,
-        difference=comparison.difference,
-        interval=comparison.interval,
-        sd=comparison.sd,
-        p=comparison.p,
-        p_adjusted=decision.p_adjusted,
-        p_equivalence_adjusted=decision.p_equivalence_adjusted,
-        effect_size=comparison.effect_size,
-        correlation=comparison.correlation,
-        verdict=decision.verdict,
-        reason=decision.reason,
-        replicates_needed=decision.replicates_needed,
-        margin=judging.margin,
-        num_folds=judging.num_folds,
-    )
-
-
-def _answer(block: str, arms: Sequence[ArmSummary], verdicts: Sequence[Verdict], judging: _Judging) -> BlockAnswer:
+def _answer(
+    block: str, arms: Sequence[ArmSummary], verdicts: Sequence[Verdict], judging: Judging, baseline: str | None
+) -> BlockAnswer:
     ranked = rank_arms(arms, judging.measure)
     best = _best(ranked, verdicts)
     reference = best
-    if judging.baseline is not None:
-        reference = next((arm for arm in ranked if arm.arm == judging.baseline), None)
+    if baseline is not None:
+        reference = next((arm for arm in ranked if arm.arm == baseline), None)
     standing = Standing(
         block=block,
         measure=judging.measure,
@@ -269,7 +207,7 @@ def _answer(block: str, arms: Sequence[ArmSummary], verdicts: Sequence[Verdict],
         runs="replicates" if judging.num_folds is None else "folds",
     )
     # `those` are named by the verdict of the reference on them: where it is better, they are worse.
-    ahead = ("worse",) if judging.baseline is None else ()
+    ahead = ("worse",) if baseline is None else ()
     known = standing if reference is not None else replace(standing, others=())
     return BlockAnswer(
         block=block,
@@ -279,11 +217,9 @@ def _answer(block: str, arms: Sequence[ArmSummary], verdicts: Sequence[Verdict],
         equivalent=tuple(arm.arm for arm in known.those("equivalent")),
         worse=tuple(arm.arm for arm in known.those("better")),
         missing=tuple(standing.missing),
-        sentence=write_answer(standing)
-        if judging.baseline is None
-        else write_against_baseline(standing, judging.baseline),
-        baseline=judging.baseline,
-        better=() if judging.baseline is None else tuple(arm.arm for arm in known.those("worse")),
+        sentence=write_answer(standing) if baseline is None else write_against_baseline(standing, baseline),
+        baseline=baseline,
+        better=() if baseline is None else tuple(arm.arm for arm in known.those("worse")),
     )
 
 

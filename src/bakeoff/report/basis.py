@@ -64,7 +64,7 @@ def describe_progress(report: ReportInput) -> str:
 
 
 def _describe_trials(report: ReportInput) -> str:
-    blocks, arms = len(report.summary.blocks), len(report.summary.arm_labels)
+    blocks, arms = len(report.summary.blocks), len(report.summary.arm_labels) - len(report.votes)
     folds = report.summary.num_folds or 1
     replicates = report.num_planned / max(1, blocks * arms * folds)
     shape = f"{count(blocks, 'block')} x {count(arms, 'arm')}"

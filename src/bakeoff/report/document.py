@@ -9,7 +9,11 @@ from typing import Any
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import Split
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict
+from bakeoff.analysis.steps import Step
+from bakeoff.report.ensembles import EnsembleReport
 from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.search import SearchReport, dump_search
+from bakeoff.report.steps import dump_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,10 @@ class ReportInput:
         report_path: where the written report stands; None when there is none.
         across: all blocks together; None for a single block.
         evidence: what the stored predictions add, per block.
+        votes: arms of the summary that are ensembles; no trial was trained for them.
+        ensembles: every ensemble beside its members, per block.
+        steps: an ablation chain step by step, per block; empty where no arm is built on another.
+        searches: what a search tried and found, per block; empty without one.
         published_source, published: figures from elsewhere.
         study_text: the study file as run; empty to leave it out.
     """
@@ -91,6 +99,10 @@ class ReportInput:
     report_path: str | None = None
     across: AcrossBlocks | None = None
     evidence: tuple[BlockEvidence, ...] = ()
+    votes: tuple[str, ...] = ()
+    ensembles: tuple[EnsembleReport, ...] = ()
+    steps: tuple[Step, ...] = ()
+    searches: tuple[SearchReport, ...] = ()
     published_source: str = ""
     published: tuple[PublishedFigure, ...] = ()
     study_text: str = ""
@@ -135,6 +147,9 @@ def build_document(report: ReportInput) -> dict[str, Any]:
         "failures": [dict(vars(failure)) for failure in report.failures],
         "across_blocks": None if report.across is None else asdict(report.across),
         "evidence": [asdict(evidence) for evidence in report.evidence],
+        "ensembles": [asdict(ensemble) for ensemble in report.ensembles],
+        "steps": [dump_step(step) for step in report.steps],
+        "searches": [dump_search(search) for search in report.searches],
         "published": _published(report),
         "numeric": report.numeric,
         "hardware": dict(report.hardware),

@@ -11,7 +11,10 @@ from bakeoff.analysis.results import Summary
 from bakeoff.analysis.wording import write_pairing
 from bakeoff.report.basis import describe_basis
 from bakeoff.report.document import ReportInput, compare_published
+from bakeoff.report.ensembles import EnsembleReport, tabulate_classes, tabulate_ensembles
 from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.search import SearchReport, describe_search, tabulate_groups, tabulate_lineage
+from bakeoff.report.steps import describe_steps, tabulate_steps
 from bakeoff.report.tables import (
     Column,
     list_marks,
@@ -42,6 +45,9 @@ def write_markdown(report: ReportInput) -> str:
         _write_overview(report.summary),
         _write_across(report.across),
         *(_write_block(report.summary, block) for block in report.summary.blocks),
+        *(_write_search(search) for search in report.searches),
+        *(_write_steps(report, block) for block in report.summary.blocks),
+        *(_write_ensembles(report, block) for block in report.summary.blocks),
         *(_write_evidence(evidence) for evidence in report.evidence),
         _write_legend(report.summary),
         _write_published(report),
@@ -152,6 +158,39 @@ def _draw_ranks(across: AcrossBlocks) -> str:
         bars = "".join(" |" if arm in group else "  " for group in difference.groups)
         lines.append(f"{across.mean_ranks[arm]:5.2f}  {show_text(arm):<{width}} {bars}".rstrip())
     return f"{fence(chr(10).join(lines))}\n\nArms joined by one line are not told apart by their ranks."
+
+
+def _write_search(search: SearchReport) -> str:
+    parts = [_bullets(describe_search(search)), _table(tabulate_groups(search))]
+    for kind in search.kinds:
+        if kind.winner is not None and len(kind.lineage) > 1:
+            parts += [f"Where {kind.kind} {kind.winner.number} comes from:"]
+            parts += [_table(tabulate_lineage(kind.lineage, search.objectives[0]))]
+    parts += ["Every candidate:", _table(tabulate_lineage(search.candidates, search.objectives[0]))]
+    return _section(f"Search: {search.block}", "\n\n".join(parts))
+
+
+def _write_steps(report: ReportInput, block: str) -> str:
+    lines = describe_steps(report.summary, report.steps, block)
+    if not lines:
+        return ""
+    table = _table(tabulate_steps(report.summary, report.steps, block))
+    return _section(f"Step by step: {block}", f"{_bullets(lines)}\n\n{table}")
+
+
+def _write_ensembles(report: ReportInput, block: str) -> str:
+    mine = [ensemble for ensemble in report.ensembles if ensemble.block == block]
+    if not mine:
+        return ""
+    parts = [_bullets(ensemble.sentence for ensemble in mine), _table(tabulate_ensembles(mine))]
+    for ensemble in mine:
+        parts += [_name_change(ensemble), _table(tabulate_classes(ensemble))]
+    return _section(f"Ensembles: {block}", "\n\n".join(parts))
+
+
+def _name_change(ensemble: EnsembleReport) -> str:
+    text = f"Class by class on the {ensemble.split} split, before ({ensemble.before}) and after ({ensemble.label}):"
+    return escape_line(text)
 
 
 def _write_evidence(evidence: BlockEvidence) -> str:

@@ -51,7 +51,7 @@ def tabulate_scores(summary: Summary, block: str) -> list[Column]:
     arms = order_arms(summary, block)
     columns = [Column(key="arm", header=("arm",), cells=tuple(show_text(arm.arm) for arm in arms), is_number=False)]
     for measure in _measures(summary, arms):
-        columns.append(_score_column(measure, arms))
+        columns.append(tabulate_measure(measure, arms))
     epochs = [arm.epochs for arm in arms]
     seconds = [arm.seconds for arm in arms]
     columns.append(_mean_column("epochs", ("epochs",), epochs, lambda value: f"{value:.1f}"))
@@ -130,7 +130,8 @@ def _measures(summary: Summary, arms: Sequence[ArmSummary]) -> list[Measure]:
     return [Measure(find_metric(metric), split) for metric, split in present]
 
 
-def _score_column(measure: Measure, arms: Sequence[ArmSummary]) -> Column:
+def tabulate_measure(measure: Measure, arms: Sequence[ArmSummary]) -> Column:
+    """Tabulate one measure, a row per arm: mean ± sd, a dash where it was not measured."""
     unit = " %" if measure.record.is_share else ""
     values = [arm.score(measure) for arm in arms]
     key = f"{measure.split} {measure.record.name}"

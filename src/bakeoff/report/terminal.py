@@ -13,6 +13,9 @@ from rich.text import Text
 
 from bakeoff.report.basis import describe_basis
 from bakeoff.report.document import ReportInput
+from bakeoff.report.ensembles import tabulate_classes, tabulate_ensembles
+from bakeoff.report.search import describe_search, tabulate_groups
+from bakeoff.report.steps import describe_steps, tabulate_steps
 from bakeoff.report.tables import (
     Column,
     list_marks,
@@ -28,6 +31,8 @@ MOST_BLOCKS_IN_FULL = 3
 _MOST_PAIRS_IN_FULL = 6
 _GAP = 2
 _MAX_REASONS = 5
+_MOST_CLASSES = 12
+_MOST_CLASS_TABLES = 2
 
 
 def print_verdict(console: Console, report: ReportInput) -> None:
@@ -38,6 +43,12 @@ def print_verdict(console: Console, report: ReportInput) -> None:
     """
     summary = report.summary
     _print_line(console, report.question or report.name, "bold")
+    for search in report.searches:
+        console.print()
+        sacrifices = [("drop", "best so far"), ("drop", "new"), ("drop", "mean")]
+        _print_table(console, fit_columns(tabulate_groups(search), console.width, sacrifices))
+        for line in describe_search(search):
+            _print_line(console, f"{search.block}: {line}" if len(report.searches) > 1 else line, "")
     if len(summary.blocks) > MOST_BLOCKS_IN_FULL:
         _print_overview(console, report)
     else:
@@ -82,6 +93,8 @@ def _print_block(console: Console, report: ReportInput, block: str) -> None:
     sacrifices += [("shorten", decider)]
     _print_table(console, fit_columns(scores, console.width, sacrifices))
     _print_pairs(console, report, block)
+    _print_steps(console, report, block)
+    _print_ensembles(console, report, block)
 
 
 def _print_pairs(console: Console, report: ReportInput, block: str) -> None:
@@ -99,6 +112,36 @@ def _print_pairs(console: Console, report: ReportInput, block: str) -> None:
         words = Counter("better or worse" if v.verdict in ("better", "worse") else v.verdict for v in verdicts)
         tally = ", ".join(f"{number} {word}" for word, number in words.items())
         _print_line(console, f"All {count(len(verdicts), 'pair')}: {tally}.", "dim")
+
+
+def _print_steps(console: Console, report: ReportInput, block: str) -> None:
+    lines = describe_steps(report.summary, report.steps, block)
+    if not lines:
+        return
+    columns = tabulate_steps(report.summary, report.steps, block)
+    decider = f"{report.summary.split} {report.summary.metric}"
+    kept = ("adds", "verdict", decider)
+    sacrifices = [("drop", column.key) for column in columns[1:] if column.key.startswith("train ")]
+    sacrifices += [("drop", key) for key in ("change", "p", "interval", "since start verdict", "since start")]
+    sacrifices += [("drop", column.key) for column in reversed(columns[1:]) if column.key not in kept]
+    console.print()
+    _print_table(console, fit_columns(columns, console.width, sacrifices))
+    _print_line(console, lines[0], "")
+
+
+def _print_ensembles(console: Console, report: ReportInput, block: str) -> None:
+    mine = [ensemble for ensemble in report.ensembles if ensemble.block == block]
+    if not mine:
+        return
+    console.print()
+    sacrifices = [("drop", "of"), ("drop", "votes"), ("drop", "by")]
+    _print_table(console, fit_columns(tabulate_ensembles(mine), console.width, sacrifices))
+    for ensemble in mine:
+        _print_line(console, ensemble.sentence, "")
+    for ensemble in mine[:_MOST_CLASS_TABLES] if len(mine[0].classes) <= _MOST_CLASSES else ():
+        console.print()
+        _print_line(console, f"Class by class, {ensemble.before} before, {ensemble.label} after:", "dim")
+        _print_table(console, tabulate_classes(ensemble, scores=("f1",)))
 
 
 def _print_overview(console: Console, report: ReportInput) -> None:

@@ -1,0 +1,277 @@
+"""What a search tried and found: values by generation, the winner and where it came from, and what failed."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bakeoff.analysis.measure import Measure
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.ledger.rows import CandidateRow
+from bakeoff.report.tables import Column
+from bakeoff.report.text import count
+from bakeoff.study.axes import make_label
+from bakeoff.study.genome_settings import EvolutionSearch
+from bakeoff.study.plan import Plan
+from bakeoff.study.search import COSTS, AnySearch, list_objectives
+
+KINDS = ("candidate", "random")
+_MAX_REASONS = 5
+_MAX_CHARACTERS = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupReport:
+    """Candidates that were proposed together, and what had been reached by then.
+
+    Attributes:
+        number: from 0; the generation, where a search has generations.
+        num_new: proposed in it.
+        best: the best value in it; with generations, those kept from before take part. None where nobody has one.
+        mean: over all that have one. Those given up before their last epoch are left out of both.
+        best_so_far: up to this group.
+    """
+
+    number: int
+    num_new: int
+    best: float | None
+    mean: float | None
+    best_so_far: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindReport:
+    """A search, or its random baseline, in one block.
+
+    Attributes:
+        kind: candidate or random, as in the candidates' labels.
+        num_candidates: proposed; `num_repeated`: of these the same recipe as an earlier one, not trained again;
+            `num_pruned`: given up before their last epoch; `num_failed`: failed or diverged; `num_unfit`: no valid
+            recipe for these images.
+        groups: in order.
+        winner: the best candidate; None where there is none.
+        lineage: the winner and all it descends from, the winner last.
+        reasons: why candidates failed or did not fit, with how often.
+    """
+
+    kind: str
+    num_candidates: int
+    num_repeated: int
+    num_pruned: int
+    num_failed: int
+    num_unfit: int
+    groups: tuple[GroupReport, ...]
+    winner: CandidateRow | None
+    lineage: tuple[CandidateRow, ...]
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchReport:
+    """The search of one block.
+
+    Attributes:
+        name: of the search.
+        objectives: what candidates were judged by on the validation split, most important first.
+        has_generations: whether groups are generations.
+        kinds: the search, then its baseline where it has one.
+        candidates: all of both.
+    """
+
+    block: str
+    name: str
+    objectives: tuple[str, ...]
+    has_generations: bool
+    kinds: tuple[KindReport, ...]
+    candidates: tuple[CandidateRow, ...]
+
+    @property
+    def group_noun(self) -> str:
+        """What a group is called."""
+        return "generation" if self.has_generations else "group"
+
+
+def describe_searches(plan: Plan, candidates: Sequence[CandidateRow]) -> tuple[SearchReport, ...]:
+    """Describe the searches of a study, a block each; none where nothing was proposed.
+
+    Args:
+        plan: of the study.
+        candidates: as the ledger holds them.
+    """
+    found = []
+    for block in plan.blocks:
+        own = tuple(row for row in candidates if row.block == block.label)
+        if block.search is None or not own:
+            continue
+        objectives = list_objectives(block.search, plan.study.decide.metric)
+        by_kind = {kind: [row for row in own if row.kind == kind] for kind in KINDS}
+        found.append(
+            SearchReport(
+                block=block.label,
+                name=block.search.name,
+                objectives=objectives,
+                has_generations=isinstance(block.search, EvolutionSearch),
+                kinds=tuple(
+                    _describe_kind(kind, rows, objectives[0], block.search) for kind, rows in by_kind.items() if rows
+                ),
+                candidates=own,
+            )
+        )
+    return tuple(found)
+
+
+def _describe_kind(kind: str, rows: Sequence[CandidateRow], objective: str, search: AnySearch) -> KindReport:
+    states = Counter(row.state for row in rows)
+    winner = next((row for row in rows if row.is_winner), None)
+    num_kept = search.num_elite if isinstance(search, EvolutionSearch) and kind == "candidate" else 0
+    return KindReport(
+        kind=kind,
+        num_candidates=len(rows),
+        num_repeated=sum(bool(row.same_as) for row in rows),
+        num_pruned=states["pruned"],
+        num_failed=states["failed"],
+        num_unfit=states["unfit"],
+        groups=tuple(_trace(rows, objective, num_kept)),
+        winner=winner,
+        lineage=_find_lineage(rows, winner),
+        reasons=dict(Counter(row.reason for row in rows if row.state in ("failed", "unfit")).most_common()),
+    )
+
+
+def _trace(rows: Sequence[CandidateRow], objective: str, num_kept: int) -> Iterator[GroupReport]:
+    """Yield the groups; `num_kept` of the best of a generation are kept in the next with their values."""
+    is_rising = _is_rising(objective)
+    kept: list[float] = []
+    best_so_far: float | None = None
+    for number in sorted({row.group for row in rows}):
+        own = [row for row in rows if row.group == number]
+        values = [row.scores[objective] for row in own if row.state == "done" and objective in row.scores] + kept
+        values.sort(reverse=is_rising)
+        known = [value for value in (*values[:1], best_so_far) if value is not None]
+        best_so_far = (max if is_rising else min)(known) if known else None
+        yield GroupReport(
+            number=number,
+            num_new=len(own),
+            best=values[0] if values else None,
+            mean=math.fsum(values) / len(values) if values else None,
+            best_so_far=best_so_far,
+        )
+        kept = values[:num_kept]
+
+
+def _find_lineage(rows: Sequence[CandidateRow], winner: CandidateRow | None) -> tuple[CandidateRow, ...]:
+    by_number = {row.number: row for row in rows}
+    found: set[int] = set()
+    waiting = [] if winner is None else [winner.number]
+    while waiting:
+        number = waiting.pop()
+        if number not in found and number in by_number:
+            found.add(number)
+            waiting += by_number[number].parents
+    return tuple(by_number[number] for number in sorted(found))
+
+
+def _is_rising(objective: str) -> bool:
+    return objective not in COSTS and find_metric(objective).higher_is_better
+
+
+def spell_value(objective: str, value: float | None) -> str:
+    """Spell a value of an objective: shares in percent, the rest as it is; a dash where there is none."""
+    if value is None:
+        return "-"
+    if objective in COSTS:
+        return f"{value:,.0f}" if objective == "parameters" else f"{value:.1f} s"
+    return Measure(find_metric(objective), "validation").value(value)
+
+
+def spell_candidate(row: CandidateRow, most_characters: int | None = None) -> str:
+    """Spell what a candidate changes of the default recipe: `optimizer.learning_rate=0.01, epochs=12`."""
+    text = ", ".join(f"{path}={make_label(_name_parts(value))}" for path, value in row.changes.items()) or "nothing"
+    if most_characters is None or len(text) <= most_characters:
+        return text
+    return f"{text[: most_characters - 3]}..."
+
+
+def _name_parts(value: Any) -> Any:
+    """Return a value with layers called by their type, and a network of layers as the list of them."""
+    if isinstance(value, Mapping) and value.keys() == {"layers"}:
+        return _name_parts(value["layers"])
+    if isinstance(value, Mapping):
+        return {"name" if key == "type" else key: _name_parts(part) for key, part in value.items()}
+    return [_name_parts(part) for part in value] if isinstance(value, list) else value
+
+
+def describe_search(report: SearchReport) -> list[str]:
+    """Return what a search came to, in sentences: counts, its winner, failures; the same of its baseline."""
+    lines = []
+    for kind in report.kinds:
+        lines.append(_count_candidates(report, kind))
+        lines += [f"Not trained: {reason} ({number}x)." for reason, number in list(kind.reasons.items())[:_MAX_REASONS]]
+    if any(kind.winner is not None for kind in report.kinds):
+        lines.append(
+            "These scores chose the winners and are too good by that: the verdict compares them on fresh replicates."
+        )
+    return lines
+
+
+def _count_candidates(report: SearchReport, kind: KindReport) -> str:
+    who = f"Search ({report.name})" if kind.kind == "candidate" else "Random baseline"
+    parts = [count(kind.num_candidates, "candidate")]
+    parts += [
+        f"{number} {what}"
+        for number, what in (
+            (kind.num_repeated, "repeated, not trained again"),
+            (kind.num_pruned, "given up early"),
+            (kind.num_failed, "failed"),
+            (kind.num_unfit, "that did not fit"),
+        )
+        if number
+    ]
+    counted = f"{who}: {', '.join(parts)} in {count(len(kind.groups), report.group_noun)}."
+    if kind.winner is None:
+        return f"{counted} None has won."
+    scores = ", ".join(f"{name} {spell_value(name, value)}" for name, value in kind.winner.scores.items())
+    label = f"{kind.kind} {kind.winner.number}"
+    return f"{counted} Best: {label}, validation {scores}: {spell_candidate(kind.winner, _MAX_CHARACTERS)}."
+
+
+def tabulate_groups(report: SearchReport) -> list[Column]:
+    """Tabulate best and mean value by group or generation, the search beside its baseline."""
+    objective = report.objectives[0]
+    numbers = sorted({group.number for kind in report.kinds for group in kind.groups})
+    columns = [Column(key="group", header=(report.group_noun,), cells=tuple(str(number) for number in numbers))]
+    for kind in report.kinds:
+        by_number = {group.number: group for group in kind.groups}
+        groups = [by_number.get(number) for number in numbers]
+        name = "search" if kind.kind == "candidate" else "random"
+        new = tuple("-" if group is None else str(group.num_new) for group in groups)
+        columns.append(Column(key=f"{name} new", header=(name, "new"), cells=new))
+        for key, header in (("best", "best"), ("mean", "mean"), ("best_so_far", "best so far")):
+            cells = tuple("-" if group is None else spell_value(objective, getattr(group, key)) for group in groups)
+            columns.append(Column(key=f"{name} {header}", header=(name, header), cells=cells))
+    return columns
+
+
+def tabulate_lineage(rows: Sequence[CandidateRow], objective: str) -> list[Column]:
+    """Tabulate candidates with parents, how they were made, and what they came to."""
+    return [
+        Column(key="candidate", header=("candidate",), cells=tuple(str(row.number) for row in rows)),
+        Column(key="generation", header=("generation",), cells=tuple(str(row.generation) for row in rows)),
+        Column(
+            key="value",
+            header=(f"validation {objective}",),
+            cells=tuple(spell_value(objective, row.scores.get(objective)) for row in rows),
+        ),
+        Column(
+            key="made", header=("how it was made",), cells=tuple("; ".join(row.notes) for row in rows), is_number=False
+        ),
+        Column(key="changes", header=("changes",), cells=tuple(map(spell_candidate, rows)), is_number=False),
+    ]
+
+
+def dump_search(report: SearchReport) -> dict[str, Any]:
+    """Return a search as plain values, for the JSON document."""
+    return {**asdict(report), "candidates": [asdict(row) for row in report.candidates]}
