@@ -302,7 +302,7 @@ def test_a_ledger_from_a_newer_version(study: Path, workspace: Path, tmp_path: P
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     expected = (
         f"error: {newer}/ledger.sqlite: this ledger was written by a newer bakeoff (its format is 99, this one reads "
-        "up to 2). Upgrade bakeoff, or choose another workspace with --workspace DIR."
+        "up to 3). Upgrade bakeoff, or choose another workspace with --workspace DIR."
     )
     assert refuse("run", study, "--workspace", newer) == expected
     assert refuse("report", "rates", "--workspace", newer) == expected

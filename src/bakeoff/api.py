@@ -22,6 +22,7 @@ import yaml
 from bakeoff.analysis.across import summarise_blocks
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.sequential import SequentialDesign
+from bakeoff.analysis.steps import compare_steps
 from bakeoff.analysis.summary import summarise
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.execution.cohorts import Group, group_trials
@@ -32,10 +33,14 @@ from bakeoff.execution.machine import count_cores
 from bakeoff.execution.run import RunObserver, check_plan, run_plan
 from bakeoff.ledger.read import StudyRecord, find_study, list_studies, open_reading, read_study
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure, build_document
+from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_evidence
 from bakeoff.report.markdown import write_markdown
 from bakeoff.report.notes import describe_notes, describe_reduction
 from bakeoff.report.progress import RunProgress
+from bakeoff.report.search import describe_searches
+from bakeoff.report.votes import add_ensembles
+from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Block, Plan, expand
@@ -85,7 +90,8 @@ class Estimate:
     """What a study would take.
 
     Attributes:
-        num_cohorts: groups of trials trained fused; 0 where no images are known before they are opened.
+        num_cohorts: groups of trials trained fused; 0 where no images are known before they are opened, and of a
+            search, which is yet to choose its recipes.
         seconds: an upper bound when nothing stops early, at a typical rate; good to a factor of about two.
         notes: what the figures leave out, a sentence each.
     """
@@ -99,7 +105,12 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """How far one study is."""
+    """How far one study is.
+
+    Attributes:
+        num_candidates: tried by its search so far; `is_searching`: whether it will try more. They are not among the
+            trials that are planned, done or failed.
+    """
 
     name: str
     created_at: str
@@ -108,6 +119,8 @@ class Status:
     num_failed: int
     num_begun: int
     num_exams: int
+    num_candidates: int = 0
+    is_searching: bool = False
 
 
 def run(
@@ -191,6 +204,8 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]
             num_failed=sum(result.state == "failed" for result in record.results),
             num_begun=record.num_begun,
             num_exams=len(record.exams),
+            num_candidates=len(record.candidates),
+            is_searching=record.asking,
         )
         for record in records
     )
@@ -208,13 +223,24 @@ def estimate(study: Study, workers: int | None = None, data_dir: str | Path | No
     groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets)
     num_workers = workers or count_cores()
     busy = max(1, min(num_workers, len(groups)))
+    is_search = study.search is not None
+    share = plan.most_trials / len(plan.trials)  # 1 but for a search
     return Estimate(
         plan=plan,
-        num_cohorts=len(groups),
+        num_cohorts=0 if is_search else len(groups),
         num_workers=num_workers,
-        seconds=START_SECONDS + sum(_estimate_group(group) for group in groups) / busy,
-        notes=tuple(_list_unknown(plan, datasets)),
+        seconds=(START_SECONDS + share * sum(map(_estimate_group, groups)) / busy) if groups else 0.0,
+        notes=(*_describe_candidates(plan), *_list_unknown(plan, datasets)),
     )
+
+
+def _describe_candidates(plan: Plan) -> Iterator[str]:
+    if plan.most_candidate_trials:
+        finals = plan.most_trials - plan.most_candidate_trials
+        yield (
+            f"a search: at most {plan.most_candidate_trials:,} trials of candidates, then {finals:,} of the finals; "
+            "the time takes every candidate for as costly as the default recipe."
+        )
 
 
 def _list_unknown(plan: Plan, datasets: Datasets) -> Iterator[str]:
@@ -264,7 +290,7 @@ def _load(identity: str, workspace: Path, num_reused: int) -> Result:
 
 
 def _state(record: StudyRecord) -> State:
-    if len(record.results) < record.num_planned:
+    if record.asking or len(record.results) < record.num_planned:
         return "unfinished"
     return "failed" if any(result.state == "failed" for result in record.results) else "done"
 
@@ -282,31 +308,32 @@ def _count_folds(plan: Plan) -> int | None:
 
 
 def _gather(record: StudyRecord, study: Study, plan: Plan, folders: Folders, num_reused: int) -> ReportInput:
+    voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
     summary = summarise(
-        record.results,
+        voted.results,
         metric=study.decide.metric,
         margin=study.decide.margin,
         confidence=study.decide.confidence,
         blocks=[block.label for block in plan.blocks],
-        arms=plan.arms,
+        arms=voted.arms,
         baseline=study.decide.against,
         num_folds=_count_folds(plan),
         race=_design_race(study),
     )
+    class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
     machine = json.loads(record.machines[0]) if record.machines else {}
     hardware = {key: machine[key] for key in ("processor", "cores", "memory", "system") if key in machine}
     published = study.published
     return ReportInput(
         across=summarise_blocks(summary),
-        evidence=gather_evidence(
-            record.results,
-            summary,
-            {block.label: _find_class_names(record, block) for block in plan.blocks},
-            folders.load_predictions,
-        ),
+        evidence=gather_evidence(voted.results, summary, class_names, voted.load),
+        votes=voted.arms[len(plan.arms) :],
+        ensembles=describe_ensembles(voted, summary, class_names),
+        steps=compare_steps(summary, list_steps(study.arms, study.ensembles, study.decide.steps)),
         reduced=describe_reduction(plan, record.facts),
-        notes=describe_notes(plan, record.facts),
+        notes=(*describe_notes(plan, record.facts), *voted.notes),
         data=record.facts,
+        searches=describe_searches(plan, record.candidates),
         name=study.name,
         question=study.question,
         state="",

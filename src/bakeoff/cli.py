@@ -170,10 +170,10 @@ def plan(
             "blocks": blocks,
             "arms": list(planned.arms),
             "replicates": planned.study.model_dump(mode="json")["replicates"],
-            "trials": len(planned.trials),
+            "trials": planned.most_trials,
             "cohorts": estimated.num_cohorts or None,
             "workers": estimated.num_workers,
-            "most_seconds": estimated.seconds if estimated.num_cohorts else None,
+            "most_seconds": estimated.seconds or None,
             "notes": [*planned.notes, *estimated.notes],
         }
         print(json.dumps(document, indent=2))
@@ -184,11 +184,12 @@ def plan(
         ("blocks", f"{len(blocks)}: {', '.join(blocks)}"),
         ("arms", f"{len(planned.arms)}: {', '.join(planned.arms)}"),
         ("replicates", _spell_replicates(planned.study.replicates)),
-        ("trials", f"{len(planned.trials):,}"),
+        ("trials", f"{'at most ' if planned.study.search else ''}{planned.most_trials:,}"),
     ]
     if estimated.num_cohorts:
+        rows[-1] = ("trials", f"{planned.most_trials:,} in {count(estimated.num_cohorts, 'cohort')}")
+    if estimated.seconds:
         workers_spelled = count(estimated.num_workers, "worker")
-        rows[-1] = ("trials", f"{len(planned.trials):,} in {count(estimated.num_cohorts, 'cohort')}")
         rows.append(("time", f"at most about {duration(estimated.seconds)} on {workers_spelled}, roughly"))
     _print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
 
@@ -219,6 +220,8 @@ def status(
         failed = f", {each.num_failed} failed" if each.num_failed else ""
         begun = f", {each.num_begun} begun" if each.num_begun else ""
         exams = f"test split opened {each.num_exams}x" if each.num_exams else "test split closed"
+        if each.num_candidates:
+            begun += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
         print(f"{each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {exams}")
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bakeoff.data.source import DataSource
 from bakeoff.execution.cohorts import name_cohort
-from bakeoff.execution.driver import identify
 from bakeoff.execution.executor import Report
 from bakeoff.execution.facts import ImageFacts
-from bakeoff.search.strategy import Told
+from bakeoff.execution.identity import identify
+from bakeoff.search.strategy import Pruned, Told
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.training.folders import Folders
-from bakeoff.training.task import CohortTask, TaskDone, TrialFailed
+from bakeoff.training.task import CohortTask, TaskDone, TrialFailed, TrialPaused
 
 MakePlan = Callable[..., Plan]
 
@@ -63,7 +64,7 @@ def test_a_task_says_all_that_a_worker_needs(drive: Any, make_plan: MakePlan, fa
     assert task.data.fingerprint == facts.fingerprint
     assert task.numeric == "float32"
     assert [member.recipe for member in task.members] == [trial.recipe for trial in trials]
-    assert (task.finished, task.resume_from) == (frozenset(), None)
+    assert (task.finished, task.resume_from) == (frozenset(), ())
     assert task.cohort_id == name_cohort(ids(task))
 
 
@@ -175,6 +176,9 @@ def test_a_trial_asked_for_again_is_told_without_training(drive: Any, make_plan:
         def tell(self, told: Told) -> None:
             self.told.append(told)
 
+        def prune(self) -> Sequence[Pruned]:
+            return ()
+
     trials = make_plan(3).trials
     tasks, told = drive(trials, strategy=Insisting(trials))
     assert [len(task.members) for task in tasks] == [2, 1]
@@ -192,6 +196,9 @@ def test_a_trial_asked_for_while_it_is_trained_waits_for_it(drive: Any, make_pla
 
         def tell(self, told: Told) -> None:
             self.told.append(told)
+
+        def prune(self) -> Sequence[Pruned]:
+            return ()
 
     trials = make_plan(2).trials
     tasks, told = drive(trials, strategy=Impatient(trials), trickle=True)
@@ -259,7 +266,7 @@ def test_a_cohort_whose_worker_died_twice_is_taken_apart(
     assert [len(task.members) for task in tasks] == [3, 3, 1, 1, 1]
     parent = tasks[0].cohort_id
     for task in tasks[2:]:
-        assert task.resume_from == parent
+        assert task.resume_from == (parent,)
         assert task.cohort_id == name_cohort([parent, ids(task)[0]])
         assert task.data == tasks[0].data
     assert drive.states() == {ids(tasks[0])[0]: "failed", ids(tasks[0])[1]: "done", ids(tasks[0])[2]: "done"}
@@ -310,7 +317,7 @@ def test_a_cohort_taken_apart_stays_apart_in_the_next_run(
     (whole, *alone), _ = drive(trials, lambda task, attempt: lose(task, died=False))
     again, _ = drive(trials)
     assert [(task.cohort_id, ids(task), task.resume_from) for task in again] == [
-        (task.cohort_id, ids(task), whole.cohort_id) for task in alone
+        (task.cohort_id, ids(task), (whole.cohort_id,)) for task in alone
     ]
     assert sorted(drive.states().values()) == ["done", "done"]
     assert drive.incidents().count("split") == 1
@@ -355,7 +362,7 @@ def test_a_failed_trial_keeps_its_checkpoints_for_a_later_run(
 ) -> None:
     def behave(task: CohortTask, attempt: int) -> Sequence[Report]:
         checkpoint(folders, task.cohort_id)
-        culprit = task.resume_from is None or ids(task)[0] == parts[0]
+        culprit = not task.resume_from or ids(task)[0] == parts[0]
         parts[:] = parts or ids(task)
         return lose(task, died=False) if culprit else script.succeed(task)
 
@@ -458,3 +465,136 @@ def test_a_result_is_written_with_all_that_was_polled_or_not_at_all(
     drive.watcher = script.Watcher()
     _, told = drive(make_plan(2).trials)
     assert len(told) == 2
+
+
+# --- pauses ----------------------------------------------------------------------------------------------------------
+
+
+class Halfway:
+    """Asks for trials up to epoch 1; when all are told, the first goes on and the others are given up."""
+
+    def __init__(self, trials: Sequence[PlannedTrial]) -> None:
+        searched = [replace(trial, stage="search") for trial in trials]
+        self.asks: list[list[PlannedTrial]] = [[replace(trial, until=1) for trial in searched], [searched[0]]]
+        self.told: list[Told] = []
+        self.given_up = [Pruned(trial=trial, reason="behind") for trial in self.asks[0][1:]]
+        self.num_first = len(searched)
+
+    def ask(self) -> Sequence[PlannedTrial]:
+        is_due = len(self.told) in (0, self.num_first)
+        return self.asks.pop(0) if self.asks and is_due and (self.told or len(self.asks) == 2) else ()
+
+    def tell(self, told: Told) -> None:
+        self.told.append(told)
+
+    def prune(self) -> Sequence[Pruned]:
+        given_up = self.given_up if len(self.told) >= self.num_first else []
+        self.given_up = self.given_up if given_up == [] else []
+        return given_up
+
+
+def pause(script: Any, folders: Folders) -> Callable[[CohortTask, int], Sequence[Report]]:
+    """Pause where a task says so, else finish; leave checkpoints as the engine does."""
+
+    def behave(task: CohortTask, attempt: int) -> Sequence[Report]:
+        checkpoint(folders, task.cohort_id)
+        if task.until is None:
+            return list(script.succeed(task))
+        reports: list[Report] = [script.epoch_done(member, 1) for member in task.members]
+        reports += [TrialPaused(trial_id=member.trial_id, epoch=task.until) for member in task.members]
+        return [*reports, TaskDone(task_id=task.cohort_id)]
+
+    return behave
+
+
+def test_a_paused_trial_goes_on_from_its_cohort_and_the_others_are_pruned(
+    drive: Any, make_plan: MakePlan, script: Any, folders: Folders
+) -> None:
+    trials = make_plan(3).trials
+    (first, second), told = drive(trials, pause(script, folders), strategy=Halfway(trials))
+    assert (first.until, first.cohort_id) == (1, name_cohort(ids(first), 1))
+    assert (second.until, second.resume_from, ids(second)) == (None, (first.cohort_id,), ids(first)[:1])
+    assert [each.state for each in told] == ["paused", "paused", "paused", "done"]
+    assert [each.curve for each in told[:3]] == [({"accuracy": 0.5},)] * 3
+    assert len(told[3].curve) == 2
+    assert drive.states() == {ids(first)[0]: "done", ids(first)[1]: "pruned", ids(first)[2]: "pruned"}
+    query = "SELECT reason, num_epochs FROM trials WHERE state = 'pruned'"
+    assert drive.ledger.connection.execute(query).fetchall() == [("behind", 1)] * 2
+    assert left(folders) == set()
+    assert len(drive.watcher.ended) == 3
+
+
+def test_the_ledger_answers_as_the_training_did(drive: Any, make_plan: MakePlan, script: Any, folders: Folders) -> None:
+    trials = make_plan(3).trials
+    _, told = drive(trials, pause(script, folders), strategy=Halfway(trials))
+    tasks, again = drive(trials, strategy=Halfway(trials))
+    assert tasks == []
+    assert again == told
+
+
+def test_a_checkpoint_stays_while_somebody_waits_in_it(
+    drive: Any, make_plan: MakePlan, script: Any, folders: Folders
+) -> None:
+    class Waiting(Halfway):
+        def __init__(self, trials: Sequence[PlannedTrial]) -> None:
+            super().__init__(trials)
+            self.asks, self.given_up = [*self.asks[:1], []], []
+
+    trials = make_plan(2).trials
+    (task,), _ = drive(trials, pause(script, folders), strategy=Waiting(trials))
+    assert left(folders) == {task.cohort_id}
+    assert drive.states() == {}
+
+
+def test_a_pruned_trial_that_is_asked_for_whole_is_trained(
+    drive: Any, make_plan: MakePlan, script: Any, folders: Folders
+) -> None:
+    trials = make_plan(3).trials
+    drive(trials, pause(script, folders), strategy=Halfway(trials))
+    (task,), told = drive(trials)
+    assert len(task.members) == 2
+    assert [each.state for each in told] == ["done"] * 3
+    assert set(drive.states().values()) == {"done"}
+
+
+def test_a_trial_trained_whole_answers_for_its_pause(
+    drive: Any, make_plan: MakePlan, script: Any, folders: Folders
+) -> None:
+    trials = make_plan(3).trials
+    drive(trials)
+    tasks, told = drive(trials, strategy=Halfway(trials))
+    assert tasks == []
+    assert [(each.state, len(each.curve)) for each in told] == [("paused", 1)] * 3 + [("done", 2)]
+    assert set(drive.states().values()) == {"done"}  # it was given up, but it had been trained
+
+
+def test_a_candidate_that_failed_is_not_tried_again(drive: Any, make_plan: MakePlan, lose: Any, script: Any) -> None:
+    trials = [replace(trial, stage="search") for trial in make_plan(1).trials]
+    drive(trials, lambda task, attempt: lose(task, died=False))
+    tasks, told = drive(trials)
+    assert tasks == []
+    assert [each.state for each in told] == ["failed"]
+    (task,), _ = drive(make_plan(1).trials)
+    assert len(task.members) == 1
+
+
+def test_a_trial_in_training_to_another_epoch_waits_for_it(
+    drive: Any, make_plan: MakePlan, script: Any, folders: Folders
+) -> None:
+    """Two blocks that ask for the same trial, one of them further: neither is forgotten, no epoch is trained twice."""
+
+    class Both(Halfway):
+        def __init__(self, trials: Sequence[PlannedTrial]) -> None:
+            super().__init__(trials)
+            self.asks = [[replace(trials[0], stage="search")], [replace(trials[0], stage="search", until=1)]]
+
+        def ask(self) -> Sequence[PlannedTrial]:
+            return self.asks.pop(0) if self.asks else ()
+
+        def prune(self) -> Sequence[Pruned]:
+            return ()
+
+    trials = make_plan(1).trials
+    tasks, told = drive(trials, pause(script, folders), strategy=Both(trials), trickle=True)
+    assert [task.until for task in tasks] == [None]
+    assert [each.state for each in told] == ["paused", "done"] or [each.state for each in told] == ["done", "paused"]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bakeoff.data.source import DataSource
-from bakeoff.execution.driver import Known, identify
 from bakeoff.execution.exams import hold_exams
 from bakeoff.execution.executor import Report, TaskLost
 from bakeoff.execution.facts import ImageFacts
+from bakeoff.execution.identity import Known, identify
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.study.plan import Plan
 from bakeoff.training.task import ExamTask, TaskDone

@@ -12,8 +12,8 @@ from PIL import Image
 
 from bakeoff.data.source import DataSource
 from bakeoff.errors import DataError, NetworkError
-from bakeoff.execution.driver import identify
 from bakeoff.execution.facts import ImageFacts, describe_datasets, open_datasets
+from bakeoff.execution.identity import identify
 from bakeoff.execution.run import check_plan
 from bakeoff.study.plan import Plan
 

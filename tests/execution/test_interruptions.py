@@ -18,7 +18,7 @@ from bakeoff.training.folders import Folders
 
 PATIENCE_SECONDS = 120.0
 
-STUDY = """\
+GRID = """\
 question: Which learning rate?
 data: {validation: 0.2}
 recipe: {network: {name: mlp, units: [16], dropout: 0.2}, epochs: 25, batch_size: 128}
@@ -30,11 +30,28 @@ replicates: 2
 numeric: float32
 """
 
+SEARCH = """\
+question: Which learning rate, and how many units?
+data: {validation: 0.2}
+recipe: {network: {name: mlp, units: [16], dropout: 0.2}, epochs: 12, batch_size: 128}
+search:
+  name: optuna
+  trials: 8
+  group: 4
+  space: {optimizer.learning_rate: {low: 0.001, high: 0.1, log: true}, network.units.0: [8, 16]}
+  halving: {first: 2, factor: 2}
+  baseline: random
+replicates: 2
+numeric: float32
+"""
+
 NUMBERS = (
     "SELECT id, state, reason, num_epochs, best_epoch, stop, num_parameters, metrics, content, cohort_id FROM trials",
     "SELECT trial_id, epoch, train, validation, times_trained FROM epochs",
     "SELECT trial_id, metrics, fingerprint FROM exam_results",
-    "SELECT study_id, position, trial_id, block, arm, replicate FROM placements",
+    "SELECT study_id, position, trial_id, block, arm, replicate, stage FROM placements",
+    "SELECT * FROM candidates",
+    "SELECT * FROM pauses",
 )
 """Everything in a ledger but when, where and how long."""
 
@@ -84,10 +101,10 @@ def signal_at(process: subprocess.Popen[str], workspace: Path, moment: Moment, n
     return process.communicate(timeout=PATIENCE_SECONDS)[1]
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=[GRID, SEARCH], ids=["grid", "search"])
+def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("study") / "rates.yaml"
-    path.write_text(STUDY)
+    path.write_text(request.param)
     return path
 
 
@@ -128,11 +145,11 @@ def test_killed_four_times_nothing_is_lost_and_no_digit_changes(
         assert kept <= now, "an epoch on record before the kill is gone"
         kept = now
     finish(study, tmp_path)
-    trials, epochs, exams, placements = read_numbers(tmp_path)
+    trials, epochs, exams, placements, candidates, _ = read_numbers(tmp_path)
     assert {row[-1] for row in epochs} == {1}, "an epoch was trained twice"
-    assert [trials, epochs, exams, placements] == uninterrupted
-    assert len(trials) == 8
-    assert len(exams) == 8
+    assert read_numbers(tmp_path) == uninterrupted
+    assert len(trials) == len(placements) == (8 if not candidates else 16 + 6)
+    assert len(exams) == (8 if not candidates else 6)
     assert list((tmp_path / "cohorts").iterdir()) == []
     assert list(tmp_path.rglob("*.part")) == []
 

@@ -62,6 +62,16 @@ def lock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "read_digits", refuse)
 
 
+SEARCH = {
+    "name": "optuna",
+    "space": {"optimizer.learning_rate": {"low": 0.001, "high": 0.1}},
+    "trials": 4,
+    "group": 4,
+    "baseline": "random",
+    "halving": {"first": 1, "factor": 2},
+}
+
+
 def make_study(**fields: Any) -> Study:
     values: dict[str, Any] = {
         "question": "Which?",
@@ -79,8 +89,9 @@ def make_study(**fields: Any) -> Study:
         {},
         {"numeric": "float32", "data": {"folds": 3}, "replicates": 1},
         {"numeric": "float32", "replicates": {"at_least": 3, "at_most": 4}},
+        {"numeric": "float32", "arms": [], "search": SEARCH},
     ],
-    ids=["probe and grid", "folds", "racing"],
+    ids=["probe and grid", "folds", "racing", "search"],
 )
 @pytest.mark.usefixtures("lock")
 def test_nothing_before_the_exam_can_open_the_test_split(tmp_path: Path, watcher: Any, fields: dict[str, Any]) -> None:

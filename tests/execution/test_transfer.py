@@ -11,9 +11,9 @@ import pytest
 
 from bakeoff.data.source import DataSource
 from bakeoff.errors import WorkspaceError
-from bakeoff.execution.driver import identify
 from bakeoff.execution.facts import ImageFacts
-from bakeoff.execution.transfer import resolve_transfers
+from bakeoff.execution.identity import identify
+from bakeoff.execution.transfer import Resolver
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.training.folders import Folders
@@ -24,13 +24,18 @@ MakePlan = Callable[..., Plan]
 Resolve = Callable[..., tuple[PlannedTrial, ...]]
 
 
+def _resolve(plan: Plan, ledger: Ledger, folders: Folders) -> tuple[PlannedTrial, ...]:
+    resolver = Resolver(plan.study.name, ledger.connection, folders, None)
+    return tuple(resolver.resolve(trial) for trial in plan.trials)
+
+
 @pytest.fixture
 def resolve(ledger: Ledger, folders: Folders, make_plan: MakePlan) -> Resolve:
     """Resolve the transfers of a plan whose arms all begin with `weights`."""
 
     def make(weights: Any, **fields: Any) -> tuple[PlannedTrial, ...]:
         plan = make_plan(fields.pop("arms", 1), recipe={"transfer": {"weights": weights, "freeze": 1}}, **fields)
-        return resolve_transfers(plan, ledger.connection, folders, None)
+        return _resolve(plan, ledger, folders)
 
     return make
 
@@ -93,7 +98,7 @@ def test_what_names_no_weights_stays_as_it_is(
     ledger: Ledger, folders: Folders, make_plan: MakePlan, recipe: dict[str, Any]
 ) -> None:
     plan = make_plan(recipe=recipe)
-    assert resolve_transfers(plan, ledger.connection, folders, None) == plan.trials
+    assert _resolve(plan, ledger, folders) == plan.trials
 
 
 def test_an_arm_becomes_the_trial_of_the_same_replicate(resolve: Resolve, earlier: Callable[..., None]) -> None:

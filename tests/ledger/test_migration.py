@@ -9,29 +9,64 @@ from pathlib import Path
 import pytest
 
 from bakeoff.ledger.read import open_reading, read_study
-from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
+from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger, read_version
 from bakeoff.training.folders import Folders
 
-FIRST = TABLES.replace(
-    """seconds REAL NOT NULL DEFAULT 0,
-    -- By block: shape, class names, number, fingerprint and notes of its images.
+SECOND = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE studies (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, document TEXT NOT NULL, numeric TEXT NOT NULL,
+    command TEXT NOT NULL, created_at TEXT NOT NULL, seconds REAL NOT NULL DEFAULT 0,
     facts TEXT NOT NULL DEFAULT '{}'
-""",
-    "seconds REAL NOT NULL DEFAULT 0\n",
-)
+);
+CREATE TABLE placements (
+    study_id TEXT NOT NULL REFERENCES studies(id), position INTEGER NOT NULL, trial_id TEXT NOT NULL,
+    block TEXT NOT NULL, arm TEXT NOT NULL, replicate INTEGER NOT NULL, fold INTEGER, PRIMARY KEY (study_id, position)
+);
+CREATE TABLE trials (
+    id TEXT PRIMARY KEY, content TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('done', 'diverged', 'failed')),
+    reason TEXT NOT NULL DEFAULT '', num_epochs INTEGER NOT NULL, best_epoch INTEGER, stop TEXT, seconds REAL,
+    num_parameters INTEGER, metrics TEXT NOT NULL, cohort_id TEXT NOT NULL, machine TEXT NOT NULL,
+    finished_at TEXT NOT NULL
+);
+CREATE TABLE epochs (
+    trial_id TEXT NOT NULL, epoch INTEGER NOT NULL, train TEXT NOT NULL, validation TEXT NOT NULL,
+    seconds REAL NOT NULL, images_per_second REAL NOT NULL, times_trained INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (trial_id, epoch)
+) WITHOUT ROWID;
+CREATE TABLE exams (
+    id INTEGER PRIMARY KEY, study_id TEXT NOT NULL REFERENCES studies(id), opened_at TEXT NOT NULL,
+    num_trials INTEGER NOT NULL
+);
+CREATE TABLE exam_results (
+    trial_id TEXT PRIMARY KEY, exam_id INTEGER NOT NULL REFERENCES exams(id), metrics TEXT NOT NULL,
+    fingerprint TEXT NOT NULL
+);
+CREATE TABLE probes (key TEXT PRIMARY KEY, result TEXT NOT NULL, measured_at TEXT NOT NULL);
+CREATE TABLE incidents (at TEXT NOT NULL, cohort_id TEXT NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL);
+"""
+"""The tables of the second format, as they were."""
+
+FIRST = SECOND.replace(",\n    facts TEXT NOT NULL DEFAULT '{}'", "")
+
+ROW = ("s" * 64, "tiny", '{"question": "Which?"}', "float32", "bakeoff run tiny", "2026-01-01T00:00:00+00:00")
 
 
-@pytest.fixture
-def old(folders: Folders) -> Folders:
-    """A workspace with a ledger of the first format, and one study in it."""
+@pytest.fixture(params=[(1, FIRST), (2, SECOND)], ids=["first", "second"])
+def old(folders: Folders, request: pytest.FixtureRequest) -> Folders:
+    """A workspace with a ledger of an older format, and in it a study with one trial done."""
+    version, tables = request.param
     folders.root.mkdir(parents=True)
     with closing(sqlite3.connect(folders.ledger)) as connection, connection:
-        connection.executescript(FIRST)
-        connection.execute("INSERT INTO meta VALUES ('schema_version', '1')")
-        row = ("s" * 64, "tiny", '{"question": "Which?"}', "float32", "bakeoff run tiny", "2026-01-01T00:00:00+00:00")
+        connection.executescript(tables)
+        connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(version),))
+        columns = "(id, name, document, numeric, command, created_at)"
+        connection.execute(f"INSERT INTO studies {columns} VALUES (?, ?, ?, ?, ?, ?)", ROW)
+        connection.execute("INSERT INTO placements VALUES (?, 0, 't1', 'digits', 'a', 0, NULL)", ("s" * 64,))
         connection.execute(
-            "INSERT INTO studies (id, name, document, numeric, command, created_at) VALUES (?, ?, ?, ?, ?, ?)", row
+            "INSERT INTO trials VALUES ('t1', '{}', 'done', '', 3, 2, 'epochs', 1.5, 7, "
+            "'{\"validation\": {\"accuracy\": 0.5}}', 'c1', '{}', '2026-01-01T00:00:00+00:00')"
         )
     return folders
 
@@ -46,15 +81,18 @@ def test_every_older_version_has_its_way_up() -> None:
     assert set(MIGRATIONS) == set(range(1, SCHEMA_VERSION))
 
 
-def test_the_first_format_had_no_facts() -> None:
+def test_the_older_formats_lack_what_came_later() -> None:
     assert "facts" not in FIRST
+    assert "facts" in SECOND
+    assert not any(name in SECOND for name in ("stage", "pruned", "pauses", "candidates", "asking"))
 
 
 def test_reading_an_old_ledger_changes_nothing(old: Folders) -> None:
     before = dump_tables(old.ledger)
     with open_reading(old) as connection:
         record = read_study(connection, "s" * 64)
-    assert (record.name, record.facts) == ("tiny", {})
+    assert (record.name, record.facts, record.candidates, record.asking) == ("tiny", {}, (), False)
+    assert (record.num_planned, [result.trial_id for result in record.results]) == (1, ["t1"])
     assert dump_tables(old.ledger) == before
 
 
@@ -66,7 +104,16 @@ def test_writing_brings_it_up_to_date(old: Folders, tmp_path: Path) -> None:
     with closing(sqlite3.connect(old.ledger)) as connection:
         assert read_version(connection) == SCHEMA_VERSION
     with open_reading(old) as connection:
-        assert read_study(connection, "s" * 64).facts == {}
+        record = read_study(connection, "s" * 64)
+    assert (record.facts, record.candidates, record.num_planned) == ({}, (), 1)
+    assert record.results[0].metrics == {"validation": {"accuracy": 0.5}}
+
+
+def test_a_trial_can_be_pruned_in_a_ledger_brought_up_to_date(old: Folders) -> None:
+    ledger = Ledger(old)
+    ledger.record_pruned("t2", num_epochs=1, reason="behind", content={}, cohort_id="c2", machine="{}")
+    assert ledger.trial_states(["t1", "t2"]) == {"t1": "done", "t2": "pruned"}
+    ledger.close()
 
 
 def test_facts_are_kept_by_block(folders: Folders, ledger: Ledger) -> None:

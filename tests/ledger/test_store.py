@@ -91,8 +91,12 @@ def test_states_are_told_of_those_asked_for_only(ledger: Ledger, done: Callable[
 def test_validation_metrics_come_back(ledger: Ledger, done: Callable[..., TrialDone]) -> None:
     ledger.record_done(done("t1"), CONTENT, "c1", "{}")
     ledger.record_failed(fail("t2"), CONTENT, "c1", "{}")
-    assert ledger.validation_of("t1") == {"accuracy": 0.8}
-    assert ledger.validation_of("t2") == {}
+    first, second = ledger.outcome_of("t1"), ledger.outcome_of("t2")
+    assert first is not None
+    assert (first.state, first.num_epochs, first.validation) == ("done", 3, {"accuracy": 0.8})
+    assert second is not None
+    assert (second.state, second.num_epochs, second.validation, second.seconds) == ("failed", 1, {}, None)
+    assert ledger.outcome_of("t3") is None
 
 
 def test_a_transaction_is_all_or_nothing(

@@ -19,7 +19,7 @@ from bakeoff.training.engine import train_cohort
 from bakeoff.training.folders import Folders
 from bakeoff.training.optimizers import SGD, Adagrad, Adam, AnyOptimizer, RMSprop
 from bakeoff.training.recipe import EarlyStopping, Recipe
-from bakeoff.training.task import CohortTask, EpochDone, Event, TaskDone, TrialDone, TrialFailed
+from bakeoff.training.task import CohortTask, EpochDone, Event, TaskDone, TrialDone, TrialFailed, TrialPaused
 
 MakeTask = Callable[..., CohortTask]
 Tabulate = Callable[[Sequence[Event]], dict[Any, dict[str, Any]]]
@@ -249,7 +249,7 @@ def test_a_member_goes_on_alone_from_its_cohorts_checkpoint(
     before = _train(make_task(RECIPES), images, tmp_path / "cut", second[-1] + 1)
     shared = Folders(tmp_path / "cut").checkpoint("cohort").read_bytes()
     trained.sizes.clear()
-    alone = make_task({"long": RECIPES["long"]}, cohort_id="alone", resume_from="cohort")
+    alone = make_task({"long": RECIPES["long"]}, cohort_id="alone", resume_from=("cohort",))
     after = _train(alone, images, tmp_path / "cut")
     assert trained.sizes == [1, 1, 1]
     assert {event.trial_id for event in after if isinstance(event, EpochDone)} == {"long"}
@@ -279,7 +279,7 @@ def test_a_checkpoint_that_lacks_a_member_is_not_used(
 def test_without_a_checkpoint_to_resume_from_it_starts_afresh(
     images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path
 ) -> None:
-    _train(make_task({"short": RECIPES["short"]}, resume_from="never was"), images, tmp_path)
+    _train(make_task({"short": RECIPES["short"]}, resume_from=("never was",)), images, tmp_path)
     assert trained.sizes == [1, 1]
 
 
@@ -350,3 +350,81 @@ def test_a_damaged_checkpoint_is_named_in_one_line(
     assert message.startswith(f"{path}: this checkpoint cannot be read (")
     assert message.endswith("Delete it to train its trials from the start.")
     assert "\n" not in message
+
+
+# --- pauses ----------------------------------------------------------------------------------------------------------
+
+GOING_ON = {name: RECIPES[name] for name in ("long", "long too")}
+
+
+def _paused(events: Sequence[Event]) -> list[tuple[str, int]]:
+    return [(event.trial_id, event.epoch) for event in events if isinstance(event, TrialPaused)]
+
+
+def test_a_cohort_pauses_where_it_is_told_and_reports_who_is_still_open(
+    images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path
+) -> None:
+    events = _train(make_task(RECIPES, until=3), images, tmp_path)
+    assert trained.sizes == [6, 5, 3]
+    assert _paused(events) == [("long", 3), ("long too", 3)]
+    assert events[-1] == TaskDone(task_id="cohort")
+    ended = [event.trial_id for event in events if isinstance(event, TrialDone | TrialFailed)]
+    assert set(ended) == {"short", "short too", "stops", "wild"}
+
+
+def test_going_on_from_a_pause_changes_no_digit(
+    images: Images, make_task: MakeTask, tabulate: Tabulate, trained: Counter, tmp_path: Path
+) -> None:
+    whole = tabulate(_train(make_task(GOING_ON), images, tmp_path / "whole"))
+    first = _train(make_task(GOING_ON, until=2), images, tmp_path / "cut")
+    second = _train(make_task(GOING_ON, cohort_id="second", resume_from=("cohort",), until=4), images, tmp_path / "cut")
+    last = _train(make_task(GOING_ON, cohort_id="third", resume_from=("second",)), images, tmp_path / "cut")
+    assert trained.sizes == [2] * 10
+    rows = tabulate([event for event in (*first, *second, *last) if not isinstance(event, TrialPaused)])
+    assert {key: {**row, "replayed": False} if "replayed" in row else row for key, row in rows.items()} == whole
+    assert _read_files(tmp_path / "cut") == _read_files(tmp_path / "whole")
+
+
+def test_a_pause_is_reported_again_without_training(
+    images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path
+) -> None:
+    _train(make_task(GOING_ON, until=2), images, tmp_path)
+    trained.sizes.clear()
+    again = _train(make_task(GOING_ON, until=2), images, tmp_path)
+    assert trained.sizes == []
+    assert _paused(again) == [("long", 2), ("long too", 2)]
+    assert all(event.replayed for event in again if isinstance(event, EpochDone))
+
+
+def test_members_of_several_paused_cohorts_go_on_together(
+    images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path
+) -> None:
+    for name, recipe in GOING_ON.items():
+        _train(make_task({name: recipe}, cohort_id=name, until=2), images, tmp_path)
+    trained.sizes.clear()
+    both = make_task(GOING_ON, cohort_id="both", resume_from=tuple(GOING_ON))
+    assert {event.trial_id for event in _train(both, images, tmp_path) if isinstance(event, TrialDone)} == set(GOING_ON)
+    assert trained.sizes == [2, 2, 2]
+
+
+def test_members_paused_at_different_epochs_start_together_afresh(
+    images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path
+) -> None:
+    for (name, recipe), until in zip(GOING_ON.items(), (1, 2), strict=True):
+        _train(make_task({name: recipe}, cohort_id=name, until=until), images, tmp_path)
+    trained.sizes.clear()
+    _train(make_task(GOING_ON, cohort_id="both", resume_from=tuple(GOING_ON)), images, tmp_path)
+    assert trained.sizes == [2] * 5
+
+
+def test_a_pause_at_once_leaves_a_checkpoint_of_its_own(
+    images: Images, make_task: MakeTask, trained: Counter, tmp_path: Path
+) -> None:
+    _train(make_task(GOING_ON, until=2), images, tmp_path)
+    trained.sizes.clear()
+    part = make_task({"long": RECIPES["long"]}, cohort_id="part", resume_from=("cohort",), until=2)
+    assert _paused(_train(part, images, tmp_path)) == [("long", 2)]
+    assert trained.sizes == []
+    Folders(tmp_path).checkpoint("cohort").unlink()
+    _train(make_task({"long": RECIPES["long"]}, cohort_id="rest", resume_from=("part",)), images, tmp_path)
+    assert trained.sizes == [1, 1, 1]

@@ -58,7 +58,13 @@ class Group:
         """Name the group for people."""
         first = self.trials[0]
         fold = "" if first.fold is None else f", fold {first.fold + 1}"
-        return f"{first.block}, replicate {first.replicate + 1}{fold}"
+        if first.stage == "final":
+            return f"{first.block}, replicate {first.replicate + 1}{fold}"
+        last = self.trials[-1]
+        until = "" if first.until is None else f" to epoch {first.until}"
+        return f"{first.block}, {first.arm}{'' if last is first else f' to {last.arm}'}{until}, " + (
+            f"replicate {first.replicate + 1}{fold}"
+        )
 
 
 def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Group, ...]:
@@ -78,7 +84,7 @@ def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Gr
         shape, body = named[recipe]
         # A network that is not made of layer records trains alone.
         alone = None if is_fusable(trial.recipe) else number
-        key = (trial.data.source, trial.data.split, trial.seed, trial.fold, shape, body, alone)
+        key = (trial.data.source, trial.data.split, trial.seed, trial.fold, shape, body, alone, trial.until)
         together.setdefault(key, []).append(trial)
         shapes[key] = shape
     groups = [
@@ -89,9 +95,10 @@ def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Gr
     return tuple(sorted(groups, key=lambda group: -group.most_operations))
 
 
-def name_cohort(trial_ids: Sequence[str]) -> str:
-    """Return a cohort's id: a function of the trials planned together."""
-    return hashlib.sha256("\n".join(trial_ids).encode()).hexdigest()[:24]
+def name_cohort(trial_ids: Sequence[str], until: int | None = None) -> str:
+    """Return a cohort's id: a function of the trials planned together, and of the epoch they are to pause after."""
+    parts = [*trial_ids, *([] if until is None else [f"until {until}"])]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
 def _name_arithmetic(trial: PlannedTrial, images: ImageFacts) -> tuple[str, str]:

@@ -6,23 +6,21 @@ Workers report upward; this loop alone writes the ledger.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from bakeoff.execution.cohorts import Group, group_trials, name_cohort
 from bakeoff.execution.executor import Executor, Report, Started, TaskLost
 from bakeoff.execution.facts import Datasets
+from bakeoff.execution.identity import Known, identify
 from bakeoff.execution.machine import describe_hardware, describe_versions
-from bakeoff.ledger.store import Ledger, TrialState
-from bakeoff.networks.outside import TIMM, TORCHVISION, is_outside
-from bakeoff.networks.user_code import hash_code
-from bakeoff.search.strategy import Strategy, Told
-from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
+from bakeoff.execution.pauses import Pauses
+from bakeoff.ledger.store import Ledger
+from bakeoff.search.strategy import Ending, Pruned, Strategy, Told
+from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.folders import Folders
-from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import (
-    ENGINE_VERSION,
     CohortTask,
     EpochDone,
     Member,
@@ -30,6 +28,7 @@ from bakeoff.training.task import (
     TaskDone,
     TrialDone,
     TrialFailed,
+    TrialPaused,
 )
 
 POLL_SECONDS = 0.25
@@ -52,35 +51,6 @@ class Observer(Protocol):
 
     def message(self, text: str) -> None:
         """Something people should know."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """A planned trial with its identity."""
-
-    trial_id: str
-    planned: PlannedTrial
-    content: Mapping[str, Any]
-
-
-def identify(planned: PlannedTrial, datasets: Datasets, numeric: Numeric) -> Known:
-    """Give a planned trial its id, from all that determines its result."""
-    facts = datasets[planned.data.source]
-    content = trial_content(
-        planned,
-        fingerprint=facts.fingerprint,
-        own_validation=facts.name_split(planned),
-        code=_hash_network(planned.recipe),
-        numeric=numeric,
-        engine_version=str(ENGINE_VERSION),
-    )
-    return Known(trial_id=trial_id(content), planned=planned, content=content)
-
-
-def _hash_network(recipe: Recipe) -> str | None:
-    """Return the hash of the code of a network of the user's own; None of any other network."""
-    name = recipe.network.name
-    return hash_code(name) if is_outside(name) and not name.startswith((TORCHVISION, TIMM)) else None
 
 
 @dataclass
@@ -108,6 +78,8 @@ class Driver:
         datasets: facts of the opened training images.
         numeric: the study's numeric mode.
         observer: shown what happens.
+        resolve: makes definite what a trial's recipe only names, such as an earlier study's weights.
+        on_asked: called with the trials of every ask, also of an empty one.
     """
 
     def __init__(
@@ -120,11 +92,18 @@ class Driver:
         datasets: Datasets,
         numeric: Numeric,
         observer: Observer,
+        resolve: Callable[[PlannedTrial], PlannedTrial] = lambda planned: planned,
+        on_asked: Callable[[Sequence[Known]], object] = lambda known: None,
     ) -> None:
+        self._resolve, self._on_asked = resolve, on_asked
         self._strategy, self._executor, self._ledger = strategy, executor, ledger
         self._folders, self._datasets, self._numeric, self._observer = folders, datasets, numeric, observer
         self._running: dict[str, _Running] = {}
         self._known: dict[str, Known] = {}
+        self._finals: list[Known] = []
+        self._deferred: list[Known] = []
+        self._pauses = Pauses(ledger)
+        self._reused: set[str] = set()
         self._untold: dict[str, list[PlannedTrial]] = {}
         self._shown: dict[str, int] = {}
         self._obsolete: list[str] = []
@@ -146,28 +125,53 @@ class Driver:
         """The trials the strategy has asked for."""
         return frozenset(self._known)
 
+    @property
+    def finals(self) -> tuple[Known, ...]:
+        """The trials asked for that are not a search's, as often as they were."""
+        return tuple(self._finals)
+
+    @property
+    def num_reused(self) -> int:
+        """Trials asked for, a search's left out, that were in the ledger."""
+        return len({each.trial_id for each in self._finals} & self._reused)
+
     def _ask(self) -> bool:
         """Start what the strategy asks for; return whether it asked for anything."""
-        asked = [identify(planned, self._datasets, self._numeric) for planned in self._strategy.ask()]
-        in_training = {each_id for running in self._running.values() for each_id in running.open_ids}
+        self._prune(self._strategy.prune())
+        fresh = [identify(self._resolve(planned), self._datasets, self._numeric) for planned in self._strategy.ask()]
+        self._finals += [each for each in fresh if each.planned.stage == "final"]
+        self._on_asked(fresh)
+        in_training = {
+            each_id: running.task.until for running in self._running.values() for each_id in running.open_ids
+        }
+        asked, self._deferred = [*self._deferred, *fresh], []
         unique: dict[str, Known] = {}
         for each in asked:
+            if in_training.get(each.trial_id, each.planned.until) != each.planned.until:
+                self._deferred.append(each)  # it trains to another epoch just now, asked for by another block
+                continue
             unique.setdefault(each.trial_id, each)  # one trial may stand in several places: it is trained once
             self._known.setdefault(each.trial_id, each)
             self._untold.setdefault(each.trial_id, []).append(each.planned)
         ids = {id(each.planned): each.trial_id for each in unique.values()}
         for group in group_trials([each.planned for each in unique.values()], self._datasets):
-            self._start(group, [ids[id(planned)] for planned in group.trials], in_training)
+            self._start(group, [ids[id(planned)] for planned in group.trials], in_training.keys())
         return bool(asked)
 
     def _start(self, group: Group, ids: Sequence[str], in_training: Set[str]) -> None:
         """Submit the members of a group that are neither in the ledger nor in training; tell of those in the ledger."""
-        states = self._ledger.trial_states(ids)
-        ended = {each_id for each_id, state in states.items() if state != "failed"}
-        for each_id in ended:
-            self._tell(each_id, states[each_id], self._ledger.validation_of(each_id))
-        task = self._make_task(group, ids, frozenset(ended), in_training)
-        if not task.members and not in_training & set(ids):
+        states = {
+            each_id: self._pauses.find_state(each_id, planned)
+            for each_id, planned in zip(ids, group.trials, strict=True)
+        }
+        known = frozenset(each_id for each_id, state in states.items() if state is not None)
+        for each_id in ids:
+            state = states[each_id]
+            if state is not None:
+                self._reused.add(each_id)
+                self._tell(each_id, state)
+        task = self._make_task(group, ids, known, in_training)
+        if not task.members and not in_training & set(ids) and "paused" not in states.values():
             self._forget(task.cohort_id, ids)
         elif task.members and self._ledger.was_split(task.cohort_id):
             self._split(_Running(task))
@@ -181,8 +185,10 @@ class Driver:
             self._obsolete += [_name_part(cohort_id, each_id) for each_id in ids]
 
     def _make_task(self, group: Group, ids: Sequence[str], ended: frozenset[str], in_training: Set[str]) -> CohortTask:
+        until = group.trials[0].until
+        members = [each_id for each_id in ids if each_id not in ended | in_training]
         return CohortTask(
-            cohort_id=name_cohort(ids),
+            cohort_id=name_cohort(ids, until),
             label=group.label,
             members=tuple(
                 Member(trial_id=each_id, recipe=planned.recipe)
@@ -192,6 +198,8 @@ class Driver:
             data=group.view(self._datasets),
             numeric=self._numeric,
             finished=ended,
+            resume_from=self._pauses.find_sources(members, until),
+            until=until,
         )
 
     def _submit(self, running: _Running) -> None:
@@ -208,6 +216,8 @@ class Driver:
             self._show_epoch(report)
         elif isinstance(report, TrialDone | TrialFailed):
             self._end_trial(report)
+        elif isinstance(report, TrialPaused):
+            self._pause_trial(report)
         elif isinstance(report, TaskDone):
             self._end_cohort(self._running.pop(report.task_id))
         elif isinstance(report, TaskLost):
@@ -221,18 +231,62 @@ class Driver:
         running.open_ids.discard(report.trial_id)
         if isinstance(report, TrialDone):
             self._ledger.record_done(report, known.content, running.task.cohort_id, self._machine)
-            self._tell(report.trial_id, "done", report.metrics["validation"])
+            self._tell(report.trial_id, "done")
         else:
             self._ledger.record_failed(report, known.content, running.task.cohort_id, self._machine)
-            self._tell(report.trial_id, "diverged" if report.diverged else "failed", {})
+            self._tell(report.trial_id, "diverged" if report.diverged else "failed")
             self._observer.message(f"{known.planned.arm}, {running.task.label}: {report.reason}")
-        unused = known.planned.recipe.epochs - self._shown.pop(report.trial_id, 0)
-        num_images = self._datasets[known.planned.data.source].count_train(known.planned)
-        self._observer.trial_done(failed=isinstance(report, TrialFailed), num_images_spared=unused * num_images)
+        self._count_done(known, failed=isinstance(report, TrialFailed))
 
-    def _tell(self, trial_id: str, state: TrialState, validation: Mapping[str, float]) -> None:
+    def _count_done(self, known: Known, *, failed: bool = False) -> None:
+        unused = known.planned.recipe.epochs - self._shown.pop(known.trial_id, 0)
+        num_images = self._datasets[known.planned.data.source].count_train(known.planned)
+        self._observer.trial_done(failed=failed, num_images_spared=unused * num_images)
+
+    def _pause_trial(self, report: TrialPaused) -> None:
+        running = self._cohort_of(report.trial_id)
+        if running is None:
+            return  # reported again after a loss
+        running.open_ids.discard(report.trial_id)
+        self._ledger.record_pause(report, running.task.cohort_id)
+        self._pauses.rest(report.trial_id, running.task.cohort_id)
+        self._tell(report.trial_id, "paused")
+
+    def _prune(self, pruned: Sequence[Pruned]) -> None:
+        """Record the trials that a search gives up where they paused; let go of their checkpoints."""
+        for each in pruned:
+            known = identify(self._resolve(each.trial), self._datasets, self._numeric)
+            outcome = self._ledger.outcome_of(known.trial_id)
+            if outcome is None or outcome.state == "failed":
+                self._ledger.record_pruned(
+                    known.trial_id,
+                    num_epochs=each.trial.until or 0,
+                    reason=each.reason,
+                    content=known.content,
+                    cohort_id=self._ledger.pauses_of(known.trial_id).get(each.trial.until or 0, ""),
+                    machine=self._machine,
+                )
+                self._count_done(known)
+            self._obsolete += self._pauses.wake(known.trial_id)
+
+    def _tell(self, trial_id: str, state: Ending) -> None:
+        """Tell everybody who asked for a trial what the ledger now holds of it."""
+        outcome = self._ledger.outcome_of(trial_id) if state == "done" else None
+        if state != "paused":
+            self._obsolete += self._pauses.wake(trial_id)
         for planned in self._untold.pop(trial_id):
-            self._strategy.tell(Told(trial=planned, done=state == "done", validation=validation))
+            most_epochs = planned.recipe.epochs if state != "paused" else planned.until or 0
+            curve = self._ledger.curve_of(trial_id, most_epochs) if planned.stage == "search" else ()
+            self._strategy.tell(
+                Told(
+                    trial=planned,
+                    state=state,
+                    validation={} if outcome is None else outcome.validation,
+                    curve=curve,
+                    num_parameters=None if outcome is None else outcome.num_parameters,
+                    seconds=None if outcome is None else outcome.seconds,
+                )
+            )
 
     def _end_cohort(self, running: _Running) -> None:
         self._observer.cohort_done(running.task.label)
@@ -278,7 +332,7 @@ class Driver:
                 task,
                 cohort_id=_name_part(task.cohort_id, member.trial_id),
                 members=(member,),
-                resume_from=task.cohort_id,
+                resume_from=(task.cohort_id, *task.resume_from),
             )
             self._submit(_Running(alone, parent=task.cohort_id))
 
@@ -301,7 +355,7 @@ class Driver:
 
     def _remove_checkpoints(self) -> None:
         """Delete what is no longer needed, after the ledger's transaction has been committed."""
-        for cohort_id in set(self._obsolete) - self._kept:
+        for cohort_id in set(self._obsolete) - self._kept - self._pauses.cohorts:
             self._folders.checkpoint(cohort_id).unlink(missing_ok=True)
         self._obsolete.clear()
 

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Sequence, Set
 
 from bakeoff.execution.cohorts import group_trials
-from bakeoff.execution.driver import POLL_SECONDS, Known, Observer
+from bakeoff.execution.driver import POLL_SECONDS, Observer
 from bakeoff.execution.executor import Executor, TaskLost
 from bakeoff.execution.facts import Datasets
+from bakeoff.execution.identity import Known
 from bakeoff.ledger.store import Ledger
 from bakeoff.training.task import ExamDone, ExamTask, Member, Numeric, TaskDone
 

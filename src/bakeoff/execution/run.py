@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,23 +12,23 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.data.source import show_text
 from bakeoff.errors import NetworkError, WorkspaceError
 from bakeoff.execution.cohorts import group_trials
-from bakeoff.execution.driver import Driver, Known, Observer, count_model_images, identify
+from bakeoff.execution.driver import Driver, Observer, count_model_images
 from bakeoff.execution.exams import hold_exams
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, open_datasets
+from bakeoff.execution.identity import Known, identify
 from bakeoff.execution.numeric import choose_numeric
-from bakeoff.execution.transfer import resolve_transfers
-from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.search.grid import Grid
-from bakeoff.search.racing import Racing
+from bakeoff.execution.searches import SearchRecorder, place_trial
+from bakeoff.execution.transfer import Resolver
+from bakeoff.ledger.store import Ledger
+from bakeoff.search.registry import choose_strategy
+from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
 from bakeoff.study.fit import check_fit
-from bakeoff.study.plan import Plan, study_id
-from bakeoff.study.settings import Race
+from bakeoff.study.plan import Plan, PlannedTrial, study_id
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import Numeric
 
@@ -83,41 +83,35 @@ def run_plan(
         started = time.monotonic()
         datasets = open_datasets(plan.blocks, data_dir)
         check_plan(plan, datasets)
-        plan = replace(plan, trials=resolve_transfers(plan, ledger.connection, folders, data_dir))
+        resolve = Resolver(plan.study.name, ledger.connection, folders, data_dir).resolve
+        plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
         identity = study_id(plan.study)
         numeric = _decide_numeric(plan, identity, datasets, ledger, executor)
         known = [identify(planned, datasets, numeric) for planned in plan.trials]
-        ledger.register_study(
-            identity,
-            name=plan.study.name,
-            document=plan.study.model_dump(mode="json"),
-            placements=_place(known),
-            numeric=numeric,
-            command=command,
-            facts={block.label: datasets[block.data.source].record() for block in plan.blocks},
-        )
-        _remove_leftovers(folders, known)
+        _remove_leftovers(folders, {*(each.trial_id for each in known), *ledger.placed_trials(identity)})
+        _register(plan, identity, known, datasets, numeric, command, ledger)
         reused = _find_reused(known, ledger)
         fresh = list({each.trial_id: each.planned for each in known if each.trial_id not in reused}.values())
-        observer.start(
-            num_trials=len(fresh), num_model_images=count_model_images(fresh, datasets), num_reused=len(reused)
-        )
+        _start_observer(observer, plan, fresh, datasets, len(reused))
+        strategy = choose_strategy(plan).make(plan, datasets)
         try:
             driver = Driver(
-                strategy=make_strategy(plan),
+                strategy=strategy,
                 executor=executor,
                 ledger=ledger,
                 folders=folders,
                 datasets=datasets,
                 numeric=numeric,
                 observer=observer,
+                resolve=resolve,
+                on_asked=_record_search(strategy, plan, ledger, identity),
             )
             driver.run()
-            known = [each for each in known if each.trial_id in driver.asked_ids]
+            ledger.end_asking(identity)
             ledger.keep_placements(identity, driver.asked_ids)
             complete = exam and hold_exams(
                 identity,
-                _finished(known, ledger),
+                _finished(driver.finals, ledger),
                 numeric=numeric,
                 datasets=datasets,
                 ledger=ledger,
@@ -126,22 +120,28 @@ def run_plan(
             )
         finally:
             ledger.add_seconds(identity, time.monotonic() - started)
-        return RunCounts(study_id=identity, num_reused=len(reused), exam_complete=complete)
+        num_reused = len(reused) if plan.study.search is None else driver.num_reused
+        return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete)
 
 
-def make_strategy(plan: Plan) -> Strategy:
-    """Return the strategy a study names: a race where its replicates are open, else the grid."""
-    study = plan.study
-    if not isinstance(study.replicates, Race):
-        return Grid(plan.trials)
-    return Racing(
-        plan.trials,
-        at_least=study.replicates.at_least,
-        metric=study.decide.metric,
-        higher_is_better=find_metric(study.decide.metric).higher_is_better,
-        margin=study.decide.margin,
-        confidence=study.decide.confidence,
-        baseline=study.decide.against,
+def _register(
+    plan: Plan,
+    identity: str,
+    known: Sequence[Known],
+    datasets: Datasets,
+    numeric: Numeric,
+    command: str,
+    ledger: Ledger,
+) -> None:
+    ledger.register_study(
+        identity,
+        name=plan.study.name,
+        document=plan.study.model_dump(mode="json"),
+        placements=[place_trial(each) for each in known],
+        numeric=numeric,
+        command=command,
+        facts={block.label: datasets[block.data.source].record() for block in plan.blocks},
+        asking=plan.study.search is not None,
     )
 
 
@@ -181,9 +181,33 @@ def _open_ledger(folders: Folders) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _remove_leftovers(folders: Folders, known: Sequence[Known]) -> None:
+def _start_observer(
+    observer: RunObserver, plan: Plan, fresh: Sequence[PlannedTrial], datasets: Datasets, num_reused: int
+) -> None:
+    """Say what is to be trained: of a search the most it comes to, taking its candidates for trials of the default."""
+    num_trials, num_images = len(fresh), count_model_images(fresh, datasets)
+    if plan.study.search is not None:
+        num_trials = plan.most_trials - num_reused
+        num_images = round(num_trials * count_model_images(plan.trials, datasets) / len(plan.trials))
+    observer.start(num_trials=num_trials, num_model_images=num_images, num_reused=num_reused)
+
+
+def _record_search(
+    strategy: Strategy, plan: Plan, ledger: Ledger, identity: str
+) -> Callable[[Sequence[Known]], object]:
+    """Return what writes a search down as it goes; of other strategies all is written before they begin."""
+    if not isinstance(strategy, Searching):
+        return lambda known: None
+    searches = {block.label: block.search for block in plan.blocks if block.search is not None}
+    recorder = SearchRecorder(
+        strategy, ledger, identity, searches=searches, metric=plan.study.decide.metric, placed=plan.trials
+    )
+    return recorder.take
+
+
+def _remove_leftovers(folders: Folders, trial_ids: Set[str]) -> None:
     """Remove the half-written files of workers that were killed. The lock must be held."""
-    places = {folders.weights(each.trial_id).parent for each in known} | {folders.checkpoint("any").parent}
+    places = {folders.weights(trial_id).parent for trial_id in trial_ids} | {folders.checkpoint("any").parent}
     for path in (path for place in places for path in place.glob("*.part")):
         path.unlink(missing_ok=True)
 
@@ -215,13 +239,6 @@ def _decide_numeric(plan: Plan, identity: str, datasets: Datasets, ledger: Ledge
     if begun is not None:
         return "bfloat16" if begun == "bfloat16" else "float32"
     return choose_numeric(group_trials(plan.trials, datasets), datasets, ledger, executor)
-
-
-def _place(known: Sequence[Known]) -> list[Placement]:
-    return [
-        Placement(each.trial_id, each.planned.block, each.planned.arm, each.planned.replicate, each.planned.fold)
-        for each in known
-    ]
 
 
 def _find_reused(known: Sequence[Known], ledger: Ledger) -> set[str]:

@@ -17,7 +17,7 @@ from bakeoff.data.locate import search_folders
 from bakeoff.data.source import show_text
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.read import find_study
-from bakeoff.study.plan import Plan, PlannedTrial
+from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.folders import Folders, write_whole
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights
@@ -26,27 +26,15 @@ Row = tuple[str, str, str, int, int | None, str | None]
 """Trial id, block, arm, replicate, fold, state (None: not finished) of one placement."""
 
 
-def resolve_transfers(
-    plan: Plan, connection: sqlite3.Connection, folders: Folders, data_dir: Path | None
-) -> tuple[PlannedTrial, ...]:
-    """Return a plan's trials with every transfer made definite; the others as they are.
+class Resolver:
+    """Makes transfers definite; looks up each file and study once.
 
     Args:
-        plan: as the study says it.
+        own_name: of the study that is run: it cannot begin with its own weights.
         connection: the workspace's ledger.
         folders: the workspace's layout.
         data_dir: where a weights file is looked for after the current folder.
-
-    Raises:
-        WorkspaceError: a file that is not there or has another hash; a study, arm, block or trial that is not in the
-            ledger, is not finished, or lacks the replicate.
     """
-    resolver = _Resolver(plan.study.name, connection, folders, data_dir)
-    return tuple(resolver.resolve(trial) for trial in plan.trials)
-
-
-class _Resolver:
-    """Looks up each file and study once."""
 
     def __init__(self, own_name: str, connection: sqlite3.Connection, folders: Folders, data_dir: Path | None) -> None:
         self._own_name, self._connection, self._folders, self._data_dir = own_name, connection, folders, data_dir
@@ -55,6 +43,12 @@ class _Resolver:
         self._recipes: dict[tuple[int, FileWeights | TrialWeights], Recipe] = {}
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
+        """Return a trial with its transfer made definite; as it is where there is nothing to look up.
+
+        Raises:
+            WorkspaceError: a file that is not there or has another hash; a study, arm, block or trial that is not in
+                the ledger, is not finished, or lacks the replicate.
+        """
         transfer = planned.recipe.transfer
         weights = None if transfer is None else transfer.weights
         if transfer is None or weights is None or weights == "imagenet":

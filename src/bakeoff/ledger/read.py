@@ -11,6 +11,7 @@ from typing import Any
 
 from bakeoff.analysis.results import TrialResult
 from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.store import check_version, read_version
 from bakeoff.training.folders import Folders
 
@@ -27,8 +28,10 @@ class StudyRecord:
         exams: when the test split was opened for it or for a study that shares its trials, ISO times.
         changed_after: when the test split was opened for another study of this name, before this one was asked.
         num_examined: its trials that were evaluated on the test split.
-        results: its trials that have come to an end, in the study's order.
-        num_planned: its trials.
+        results: its trials that have come to an end, in the study's order; a search's candidates are left out.
+        num_planned: its trials, a search's candidates left out.
+        candidates: what its search has proposed so far, block by block.
+        asking: whether its search may ask for more.
         num_begun: its trials that have finished an epoch but not come to their end.
         facts: by block, what is known of its images; empty in ledgers from before this was kept.
     """
@@ -48,6 +51,8 @@ class StudyRecord:
     num_planned: int
     num_begun: int
     facts: Mapping[str, Mapping[str, Any]]
+    candidates: tuple[CandidateRow, ...] = ()
+    asking: bool = False
 
 
 @contextmanager
@@ -101,7 +106,8 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         "SELECT DISTINCT machine FROM trials JOIN placements ON trial_id = id WHERE study_id = ?", (study_id,)
     )
     results = tuple(_read_results(connection, study_id))
-    count = connection.execute("SELECT COUNT(*) FROM placements WHERE study_id = ?", (study_id,))
+    is_final = _final_only(connection)
+    count = connection.execute(f"SELECT COUNT(*) FROM placements WHERE study_id = ?{is_final}", (study_id,))
     begun = connection.execute(
         "SELECT COUNT(DISTINCT trial_id) FROM epochs WHERE trial_id IN (SELECT trial_id FROM placements "
         "WHERE study_id = ?) AND trial_id NOT IN (SELECT id FROM trials)",
@@ -123,7 +129,32 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         num_planned=count.fetchone()[0],
         num_begun=begun.fetchone()[0],
         facts=_read_facts(connection, study_id),
+        candidates=tuple(_read_candidates(connection, study_id)),
+        asking=_is_asking(connection, study_id),
     )
+
+
+def _final_only(connection: sqlite3.Connection) -> str:
+    """Return what leaves a search's trials out of a query; an older ledger has none."""
+    return " AND stage = 'final'" if (read_version(connection) or 0) >= 3 else ""
+
+
+def _is_asking(connection: sqlite3.Connection, study_id: str) -> bool:
+    if (read_version(connection) or 0) < 3:
+        return False
+    (asking,) = connection.execute("SELECT asking FROM studies WHERE id = ?", (study_id,)).fetchone()
+    return bool(asking)
+
+
+def _read_candidates(connection: sqlite3.Connection, study_id: str) -> Iterator[CandidateRow]:
+    if (read_version(connection) or 0) < 3:
+        return
+    rows = connection.execute(
+        "SELECT block, kind, number, group_number, generation, parents, changes, notes, trial_ids, state, reason, "
+        "scores, same_as, is_winner FROM candidates WHERE study_id = ? ORDER BY block, kind, number",
+        (study_id,),
+    )
+    yield from map(CandidateRow.read, rows)
 
 
 def _read_facts(connection: sqlite3.Connection, study_id: str) -> Mapping[str, Mapping[str, Any]]:
@@ -149,7 +180,7 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
         "SELECT p.trial_id, block, arm, replicate, fold, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
         "e.metrics FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
         "ON e.trial_id = p.trial_id "
-        "WHERE study_id = ? ORDER BY position",
+        f"WHERE study_id = ?{_final_only(connection)} ORDER BY position",
         (study_id,),
     )
     for trial_id, block, arm, replicate, fold, state, reason, num_epochs, best, seconds, metrics, test in rows:

@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+_TRIALS = """
+CREATE TABLE trials (
+    id TEXT PRIMARY KEY, content TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('done', 'diverged', 'failed', 'pruned')),
+    reason TEXT NOT NULL DEFAULT '', num_epochs INTEGER NOT NULL, best_epoch INTEGER, stop TEXT, seconds REAL,
+    num_parameters INTEGER, metrics TEXT NOT NULL, cohort_id TEXT NOT NULL, machine TEXT NOT NULL,
+    finished_at TEXT NOT NULL
+)"""
+
+_PAUSES = """
+CREATE TABLE pauses (
+    trial_id TEXT NOT NULL, epoch INTEGER NOT NULL, cohort_id TEXT NOT NULL, PRIMARY KEY (trial_id, epoch)
+) WITHOUT ROWID"""
+
+_CANDIDATES = """
+CREATE TABLE candidates (
+    study_id TEXT NOT NULL REFERENCES studies(id), block TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL,
+    group_number INTEGER NOT NULL, generation INTEGER NOT NULL, parents TEXT NOT NULL, changes TEXT NOT NULL,
+    notes TEXT NOT NULL, trial_ids TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, scores TEXT NOT NULL,
+    same_as TEXT NOT NULL, is_winner INTEGER NOT NULL, PRIMARY KEY (study_id, block, kind, number)
+) WITHOUT ROWID"""
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE studies ADD COLUMN facts TEXT NOT NULL DEFAULT '{}'",),
+    2: (
+        "ALTER TABLE studies ADD COLUMN asking INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE placements ADD COLUMN stage TEXT NOT NULL DEFAULT 'final'",
+        "ALTER TABLE trials RENAME TO earlier_trials",  # a check cannot be altered in place
+        _TRIALS,
+        "INSERT INTO trials SELECT * FROM earlier_trials",
+        "DROP TABLE earlier_trials",
+        _PAUSES,
+        _CANDIDATES,
+    ),
 }
 """What turns the tables of a version into those of the next."""
 
-TABLES = """
+TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 -- A study as it was asked. Its id is the hash of its content, so an edited study is another one.
@@ -17,22 +49,26 @@ CREATE TABLE studies (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, document TEXT NOT NULL, numeric TEXT NOT NULL,
     command TEXT NOT NULL, created_at TEXT NOT NULL, seconds REAL NOT NULL DEFAULT 0,
     -- By block: shape, class names, number, fingerprint and notes of its images.
-    facts TEXT NOT NULL DEFAULT '{}'
+    facts TEXT NOT NULL DEFAULT '{{}}',
+    -- Whether its strategy may ask for more trials than are placed here.
+    asking INTEGER NOT NULL DEFAULT 0
 );
 
--- Where a trial stands in a study. One trial may serve several studies.
+-- Where a trial stands in a study, and whether it serves a search or the comparison. One may serve several studies.
 CREATE TABLE placements (
     study_id TEXT NOT NULL REFERENCES studies(id), position INTEGER NOT NULL, trial_id TEXT NOT NULL,
-    block TEXT NOT NULL, arm TEXT NOT NULL, replicate INTEGER NOT NULL, fold INTEGER, PRIMARY KEY (study_id, position)
+    block TEXT NOT NULL, arm TEXT NOT NULL, replicate INTEGER NOT NULL, fold INTEGER,
+    stage TEXT NOT NULL DEFAULT 'final', PRIMARY KEY (study_id, position)
 );
 
--- One row per trial that has come to its end.
-CREATE TABLE trials (
-    id TEXT PRIMARY KEY, content TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('done', 'diverged', 'failed')),
-    reason TEXT NOT NULL DEFAULT '', num_epochs INTEGER NOT NULL, best_epoch INTEGER, stop TEXT, seconds REAL,
-    num_parameters INTEGER, metrics TEXT NOT NULL, cohort_id TEXT NOT NULL, machine TEXT NOT NULL,
-    finished_at TEXT NOT NULL
-);
+-- One row per trial that has come to its end. A pruned one was given up by a search; another study may train it on.
+{_TRIALS.strip()};
+
+-- Which trials paused after which epochs, and the cohort whose checkpoint they go on from.
+{_PAUSES.strip()};
+
+-- What searches proposed, where it came from and what became of it. Made again from the trials when a search goes on.
+{_CANDIDATES.strip()};
 
 -- One row per trial and epoch. times_trained counts real training, not reading back; it is 1.
 CREATE TABLE epochs (

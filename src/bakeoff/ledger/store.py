@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bakeoff.errors import WorkspaceError
+from bakeoff.ledger.rows import CandidateRow, Outcome, Stage, TrialState
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
 from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed
-
-TrialState = Literal["done", "diverged", "failed"]
+from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed, TrialPaused
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Placement:
     arm: str
     replicate: int
     fold: int | None = None
+    stage: Stage = "final"
 
 
 def now() -> str:
@@ -112,21 +112,52 @@ class Ledger:
         numeric: str,
         command: str,
         facts: Mapping[str, Mapping[str, Any]] | None = None,
+        asking: bool = False,
     ) -> None:
-        """Record a study: its numeric mode, its trials' places, its images' facts by block. Again is harmless."""
+        """Record a study: its numeric mode, its trials' places, its images' facts by block. Again is harmless.
+
+        With `asking` more trials will be placed as a search asks for them.
+        """
         with self.transaction():
             self.connection.execute(
-                "INSERT INTO studies (id, name, document, numeric, command, created_at, facts) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, "
+                "INSERT INTO studies (id, name, document, numeric, command, created_at, facts, asking) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, "
                 "numeric = excluded.numeric, document = excluded.document, command = excluded.command, "
-                "facts = excluded.facts",
-                (study_id, name, json.dumps(document), numeric, command, now(), _dump(facts or {})),
+                "facts = excluded.facts, asking = excluded.asking",
+                (study_id, name, json.dumps(document), numeric, command, now(), _dump(facts or {}), asking),
             )
             self.connection.execute("DELETE FROM placements WHERE study_id = ?", (study_id,))
+            self.connection.execute("DELETE FROM candidates WHERE study_id = ?", (study_id,))
+            self._place(study_id, 0, placements)
+
+    def place(self, study_id: str, placements: Sequence[Placement], candidates: Sequence[CandidateRow]) -> None:
+        """Give trials that a search has asked for their places after the others, and hold what it says of them."""
+        with self.transaction():
+            query = "SELECT COALESCE(MAX(position) + 1, 0) FROM placements WHERE study_id = ?"
+            (start,) = self.connection.execute(query, (study_id,)).fetchone()
+            self._place(study_id, start, placements)
             self.connection.executemany(
-                "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(study_id, n, p.trial_id, p.block, p.arm, p.replicate, p.fold) for n, p in enumerate(placements)],
+                f"INSERT OR REPLACE INTO candidates VALUES ({', '.join('?' * 15)})",
+                [(study_id, *candidate.spell()) for candidate in candidates],
             )
+
+    def _place(self, study_id: str, start: int, placements: Sequence[Placement]) -> None:
+        self.connection.executemany(
+            "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (study_id, n, p.trial_id, p.block, p.arm, p.replicate, p.fold, p.stage)
+                for n, p in enumerate(placements, start)
+            ],
+        )
+
+    def placed_trials(self, study_id: str) -> tuple[str, ...]:
+        """Return the trials that have a place in a study."""
+        rows = self.connection.execute("SELECT DISTINCT trial_id FROM placements WHERE study_id = ?", (study_id,))
+        return tuple(row[0] for row in rows)
+
+    def end_asking(self, study_id: str) -> None:
+        """Record that a study's strategy asks for no more."""
+        self.connection.execute("UPDATE studies SET asking = 0 WHERE id = ?", (study_id,))
 
     def keep_placements(self, study_id: str, trial_ids: Iterable[str]) -> None:
         """Take trials that were never asked for, such as the replicates a race did not need, out of a study."""
@@ -146,11 +177,32 @@ class Ledger:
         query = "SELECT id, state FROM trials WHERE id IN (SELECT value FROM json_each(?))"
         return dict(self.connection.execute(query, (json.dumps(list(trial_ids)),)).fetchall())
 
-    def validation_of(self, trial_id: str) -> dict[str, float]:
-        """Return the validation metrics of a trial in the ledger; empty when it did not finish."""
-        row = self.connection.execute("SELECT metrics FROM trials WHERE id = ?", (trial_id,)).fetchone()
-        metrics: dict[str, float] = json.loads(row[0]).get("validation", {})
-        return metrics
+    def outcome_of(self, trial_id: str) -> Outcome | None:
+        """Return how a trial has ended; None where it has not."""
+        query = "SELECT state, num_epochs, metrics, num_parameters, seconds FROM trials WHERE id = ?"
+        row = self.connection.execute(query, (trial_id,)).fetchone()
+        if row is None:
+            return None
+        state, num_epochs, metrics, num_parameters, seconds = row
+        validation = json.loads(metrics).get("validation", {})
+        return Outcome(
+            state=state, num_epochs=num_epochs, validation=validation, num_parameters=num_parameters, seconds=seconds
+        )
+
+    def curve_of(self, trial_id: str, most_epochs: int) -> tuple[Mapping[str, float], ...]:
+        """Return a trial's validation metrics after each of its first epochs, as many as there are."""
+        query = "SELECT validation FROM epochs WHERE trial_id = ? AND epoch <= ? ORDER BY epoch"
+        return tuple(json.loads(row[0]) for row in self.connection.execute(query, (trial_id, most_epochs)))
+
+    def pauses_of(self, trial_id: str) -> dict[int, str]:
+        """Return the epochs after which a trial has paused, with the cohort that it went on from each time."""
+        query = "SELECT epoch, cohort_id FROM pauses WHERE trial_id = ? ORDER BY epoch"
+        return dict(self.connection.execute(query, (trial_id,)).fetchall())
+
+    def record_pause(self, event: TrialPaused, cohort_id: str) -> None:
+        """Record that a trial waits in a cohort's checkpoint."""
+        row = (event.trial_id, event.epoch, cohort_id)
+        self.connection.execute("INSERT OR REPLACE INTO pauses VALUES (?, ?, ?)", row)
 
     def record_epoch(self, event: EpochDone) -> None:
         """Record an epoch. Read back from a checkpoint, it fills a gap; trained again, it is replaced and counted."""
@@ -203,10 +255,25 @@ class Ledger:
             machine=machine,
         )
 
+    def record_pruned(
+        self, trial_id: str, *, num_epochs: int, reason: str, content: Mapping[str, Any], cohort_id: str, machine: str
+    ) -> None:
+        """Record that a search gave up a trial that was paused; its epochs stay. What has ended otherwise stays too."""
+        self._insert_trial(
+            trial_id,
+            content=_dump(content),
+            state="pruned",
+            reason=reason,
+            num_epochs=num_epochs,
+            metrics="{}",
+            cohort_id=cohort_id,
+            machine=machine,
+        )
+
     def _insert_trial(self, trial_id: str, **columns: str | int | float | None) -> None:
-        """Insert a row; an earlier failure makes room, anything else recorded stays as it is."""
+        """Insert a row; an earlier failure or giving up makes room, anything else recorded stays as it is."""
         columns = {"id": trial_id, **columns, "finished_at": now()}
-        self.connection.execute("DELETE FROM trials WHERE id = ? AND state = 'failed'", (trial_id,))
+        self.connection.execute("DELETE FROM trials WHERE id = ? AND state IN ('failed', 'pruned')", (trial_id,))
         marks = ", ".join("?" * len(columns))
         statement = f"INSERT OR IGNORE INTO trials ({', '.join(columns)}) VALUES ({marks})"
         self.connection.execute(statement, tuple(columns.values()))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +28,14 @@ from bakeoff.training.objective import Objective
 from bakeoff.training.objective_settings import ObjectiveSettings
 from bakeoff.training.runner import Runner
 from bakeoff.training.shape import count_frozen_epochs
-from bakeoff.training.task import CohortTask, EpochDone, Event, TaskDone, TrialDone, TrialFailed
+from bakeoff.training.task import CohortTask, EpochDone, Event, TaskDone, TrialDone, TrialFailed, TrialPaused
 
 Indices = npt.NDArray[np.int64]
 Emit = Callable[[Event], None]
 
 
 def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit) -> None:
-    """Train every member of `task` to its end, or on from the cohort's checkpoint.
+    """Train every member of `task` to its end or to where the task pauses, or on from the cohort's checkpoint.
 
     After each epoch the whole cohort is checkpointed, then the epoch is reported: what was reported is never trained
     again. A member whose numbers leave the finite range fails alone. Randomness is a function of the replicate's seed,
@@ -48,8 +49,9 @@ def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit) 
     """
     if task.members:  # none are left where a kill came between the last trial's end and the task's
         cohort = _Cohort(task, images, Folders(workspace), emit)
-        while cohort.has_active():
+        while cohort.has_more():
             cohort.run_epoch()
+        cohort.pause()
     emit(TaskDone(task_id=task.cohort_id))
 
 
@@ -69,8 +71,19 @@ class _Cohort:
         self._finish_ending()
         self._fuse(self.epoch + 1)
 
-    def has_active(self) -> bool:
-        return any(runner.status == "active" for runner in self.runners)
+    def has_more(self) -> bool:
+        """Return whether there is another epoch to train before the end or the pause."""
+        is_active = any(runner.status == "active" for runner in self.runners)
+        return is_active and (self.task.until is None or self.epoch < self.task.until)
+
+    def pause(self) -> None:
+        """Report those that have not come to their end; the checkpoint to go on from is this cohort's own."""
+        paused = [runner for runner in self.runners if runner.status == "active"]
+        path = self.folders.checkpoint(self.task.cohort_id)
+        if paused and not path.exists():  # another's brought it here
+            save_checkpoint(path, self.epoch, self.runners)
+        for runner in paused:
+            self.emit(TrialPaused(trial_id=runner.member.trial_id, epoch=self.epoch))
 
     def run_epoch(self) -> None:
         """Train, validate, checkpoint, report; then let those leave that have come to their end."""
@@ -137,16 +150,23 @@ class _Cohort:
         ]
 
     def _resume(self) -> list[Runner] | None:
-        sources = filter(None, (self.task.cohort_id, self.task.resume_from))
-        content = next(filter(None, (load_checkpoint(self.folders.checkpoint(source)) for source in sources)), None)
-        members = {member.trial_id: member for member in self.task.members}
-        if content is None or not members.keys() <= content["members"].keys():
+        own = load_checkpoint(self.folders.checkpoint(self.task.cohort_id))
+        others = self.task.resume_from if own is None else ()
+        contents = [own, *(load_checkpoint(self.folders.checkpoint(other)) for other in others)]
+        found: dict[str, tuple[int, dict[str, Any]]] = {}
+        for content in filter(None, contents):
+            for trial_id, packed in content["members"].items():
+                if content["epoch"] > found.get(trial_id, (-1, {}))[0]:
+                    found[trial_id] = (content["epoch"], packed)
+        if any(member.trial_id not in found for member in self.task.members):
             return None  # a checkpoint that lacks a member would leave it untrained, without a word
-        self.epoch = content["epoch"]
+        epochs = {found[member.trial_id][0] for member in self.task.members}
+        if len(epochs) > 1:
+            return None
+        (self.epoch,) = epochs
         return [
-            Runner.unpack(members[trial_id], self.assembly.layers_of(members[trial_id].recipe), packed)
-            for trial_id, packed in content["members"].items()
-            if trial_id in members
+            Runner.unpack(member, self.assembly.layers_of(member.recipe), found[member.trial_id][1])
+            for member in self.task.members
         ]
 
     def _report_again(self) -> None:

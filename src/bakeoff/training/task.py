@@ -53,7 +53,10 @@ class CohortTask:
         cohort_id: names the checkpoint; a function of the members planned together.
         label: for people: block and replicate.
         finished: trial ids that the ledger already holds; never trained again, even where a checkpoint has them.
-        resume_from: the cohort whose checkpoint to go on from where this one has none of its own.
+        resume_from: the cohorts whose checkpoints to go on from where this one has none of its own; each member goes
+            on from where it has come furthest. All from the start where one has none, or they have come to different
+            epochs.
+        until: the epoch to pause after; members that end before it end as they always do. None: train to the end.
     """
 
     cohort_id: str
@@ -62,7 +65,8 @@ class CohortTask:
     data: DataView
     numeric: Numeric
     finished: frozenset[str] = frozenset()
-    resume_from: str | None = None
+    resume_from: tuple[str, ...] = ()
+    until: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +132,14 @@ class TrialDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialPaused:
+    """One trial has come to the epoch it was to pause after, and its cohort's checkpoint holds it."""
+
+    trial_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialFailed:
     """One trial cannot be finished.
 
@@ -171,7 +183,7 @@ class TaskDone:
     task_id: str
 
 
-Event = EpochDone | TrialDone | TrialFailed | ExamDone | ProbeDone | TaskDone
+Event = EpochDone | TrialDone | TrialPaused | TrialFailed | ExamDone | ProbeDone | TaskDone
 Task = CohortTask | ExamTask | ProbeTask
 
 

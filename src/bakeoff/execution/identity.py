@@ -1,0 +1,43 @@
+"""A planned trial and its identity: the hash of all that determines its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bakeoff.execution.facts import Datasets
+from bakeoff.networks.outside import TIMM, TORCHVISION, is_outside
+from bakeoff.networks.user_code import hash_code
+from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.task import ENGINE_VERSION, Numeric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A planned trial with its identity."""
+
+    trial_id: str
+    planned: PlannedTrial
+    content: Mapping[str, Any]
+
+
+def identify(planned: PlannedTrial, datasets: Datasets, numeric: Numeric) -> Known:
+    """Give a planned trial its id, from all that determines its result."""
+    facts = datasets[planned.data.source]
+    content = trial_content(
+        planned,
+        fingerprint=facts.fingerprint,
+        own_validation=facts.name_split(planned),
+        code=_hash_network(planned.recipe),
+        numeric=numeric,
+        engine_version=str(ENGINE_VERSION),
+    )
+    return Known(trial_id=trial_id(content), planned=planned, content=content)
+
+
+def _hash_network(recipe: Recipe) -> str | None:
+    """Return the hash of the code of a network of the user's own; None of any other network."""
+    name = recipe.network.name
+    return hash_code(name) if is_outside(name) and not name.startswith((TORCHVISION, TIMM)) else None

@@ -1,0 +1,72 @@
+"""Which trials wait in which checkpoints, and what the ledger answers a trial that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+from bakeoff.ledger.rows import Outcome
+from bakeoff.ledger.store import Ledger
+from bakeoff.search.strategy import Ending
+from bakeoff.study.plan import PlannedTrial
+
+
+class Pauses:
+    """The trials that have paused and not come to their end, by the cohort whose checkpoint holds them.
+
+    Args:
+        ledger: knows every pause there was.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._resting: dict[str, set[str]] = {}
+
+    @property
+    def cohorts(self) -> Set[str]:
+        """The cohorts whose checkpoints are still needed."""
+        return self._resting.keys()
+
+    def rest(self, trial_id: str, cohort_id: str) -> None:
+        """Take in that a trial waits in a cohort's checkpoint."""
+        self._resting.setdefault(cohort_id, set()).add(trial_id)
+
+    def wake(self, trial_id: str) -> list[str]:
+        """Take in that a trial has ended; return the cohorts in which nobody waits any more."""
+        left = []
+        for cohort_id in [cohort_id for cohort_id, ids in self._resting.items() if trial_id in ids]:
+            self._resting[cohort_id].discard(trial_id)
+            if not self._resting[cohort_id]:
+                del self._resting[cohort_id]
+                left.append(cohort_id)
+        return left
+
+    def find_sources(self, trial_ids: Sequence[str], until: int | None) -> tuple[str, ...]:
+        """Return the cohorts whose checkpoints hold these trials where they have paused last, before `until`."""
+        pauses = [self._ledger.pauses_of(trial_id) for trial_id in trial_ids]
+        earlier = [[cohort for epoch, cohort in found.items() if until is None or epoch < until] for found in pauses]
+        return tuple(dict.fromkeys(cohorts[-1] for cohorts in earlier if cohorts))
+
+    def find_state(self, trial_id: str, planned: PlannedTrial) -> Ending | None:
+        """Return what the ledger answers a trial that is asked for; None where it has to be trained.
+
+        Whether it paused is told from its epochs up to there: an answer must not depend on how far it went since.
+        """
+        outcome = self._ledger.outcome_of(trial_id)
+        if planned.until is not None and self._has_paused(trial_id, planned.until, planned.recipe.epochs, outcome):
+            return "paused"
+        if outcome is None or outcome.state == "pruned":
+            return None
+        # A search has gone on without a candidate that failed; trying it again would make it another search.
+        if outcome.state == "failed" and planned.stage == "final":
+            return None
+        return outcome.state
+
+    def _has_paused(self, trial_id: str, until: int, num_epochs: int, outcome: Outcome | None) -> bool:
+        if until >= num_epochs:
+            return False
+        pauses = self._ledger.pauses_of(trial_id)
+        if until in pauses:
+            self.rest(trial_id, pauses[until])
+            return True
+        num_known = len(self._ledger.curve_of(trial_id, until + 1))
+        return num_known > until or (outcome is not None and num_known == until and outcome.num_epochs > until)

@@ -1,0 +1,104 @@
+"""Rows of the ledger that are more than a number: how a trial ended, and what a search proposed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+TrialState = Literal["done", "diverged", "failed", "pruned"]
+Stage = Literal["search", "final"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a trial in the ledger has ended.
+
+    Attributes:
+        validation: metrics of the kept weights; empty unless done.
+        num_parameters, seconds: None unless done.
+    """
+
+    state: TrialState
+    num_epochs: int
+    validation: Mapping[str, float]
+    num_parameters: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateRow:
+    """A search's candidate as the ledger holds it.
+
+    Attributes:
+        block: where it was tried.
+        kind: `candidate` of the search itself, or of its baseline (`random`).
+        number: 0 and up within its kind.
+        group: 0 and up: candidates of one group were proposed together.
+        generation: 0 and up; 0 throughout where a search has none.
+        parents: numbers of the candidates it was made from.
+        changes: dotted field of the recipe -> value.
+        notes: how it was made.
+        trial_ids: its trials, or those of the equal candidate before it.
+        state: open, done, pruned, failed, or unfit (no valid recipe for these images).
+        reason: why it has no score, or at which rung it was given up.
+        scores: objective -> value; empty without a score.
+        same_as: the label of the earlier candidate that is the same recipe; empty where there is none.
+        is_winner: of its kind, in its block.
+    """
+
+    block: str
+    kind: str
+    number: int
+    group: int
+    generation: int
+    parents: tuple[int, ...]
+    changes: Mapping[str, Any]
+    notes: tuple[str, ...]
+    trial_ids: tuple[str, ...]
+    state: str
+    reason: str
+    scores: Mapping[str, float]
+    same_as: str
+    is_winner: bool
+
+    def spell(self) -> tuple[str | int, ...]:
+        """Return the columns of its row, less the study's id."""
+        return (
+            self.block,
+            self.kind,
+            self.number,
+            self.group,
+            self.generation,
+            json.dumps(self.parents),
+            json.dumps(dict(self.changes), allow_nan=False),
+            json.dumps(self.notes),
+            json.dumps(self.trial_ids),
+            self.state,
+            self.reason,
+            json.dumps(dict(self.scores), allow_nan=False),
+            self.same_as,
+            int(self.is_winner),
+        )
+
+    @classmethod
+    def read(cls, row: Sequence[Any]) -> CandidateRow:
+        """Return what `spell` wrote."""
+        block, kind, number, group, generation, parents, changes, notes, ids, state, reason, scores, same, won = row
+        return cls(
+            block=block,
+            kind=kind,
+            number=number,
+            group=group,
+            generation=generation,
+            parents=tuple(json.loads(parents)),
+            changes=json.loads(changes),
+            notes=tuple(json.loads(notes)),
+            trial_ids=tuple(json.loads(ids)),
+            state=state,
+            reason=reason,
+            scores=json.loads(scores),
+            same_as=same,
+            is_winner=bool(won),
+        )
