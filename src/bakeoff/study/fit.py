@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from bakeoff.data.source import DataSource, SourceFacts
 from bakeoff.data.store import describe
 from bakeoff.errors import BakeoffError
-from bakeoff.training.augmentation.records import Normalize, trace_augmentation
+from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.augmentation.steps import Normalize
 from bakeoff.training.objective_settings import check_class_weights
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.shape import Shape, trained_layers
