@@ -64,7 +64,8 @@ def schema_json() -> Schema:
     definitions["ArmAxis"] = _make_axis(recipe_fields)
     search_fields = {f"search.{name}": _ANYTHING for kind in SEARCHES for name in kind.settings.model_fields}
     nested = {"data": _refer("DataSettings"), "search": _SEARCH}
-    definitions["BlockAxis"] = _make_axis({**recipe_fields, **data_fields, **search_fields}, nested)
+    block_fields = {**recipe_fields, **data_fields, **search_fields}
+    definitions["BlockAxis"] = _make_axis(block_fields, nested, {**_LAYER_FIELDS, **_SEARCH_FIELDS})
     study = definitions.pop("Study")
     study["properties"]["recipe"] |= _refer("Recipe")
     for keyword in ("additionalProperties", "type", "default"):
@@ -135,28 +136,34 @@ _LAYER_FIELDS: Schema = {
 }
 
 
-def _make_mapping(fields: Mapping[str, Schema], description: str) -> Schema:
+_SEARCH_FIELDS: Schema = {r"^search\.(space|genome)\..+$": _ANYTHING}
+
+
+def _make_mapping(fields: Mapping[str, Schema], description: str, patterns: Schema = _LAYER_FIELDS) -> Schema:
     return {
         "type": "object",
         "description": description,
         "properties": dict(fields),
-        "patternProperties": _LAYER_FIELDS,
+        "patternProperties": patterns,
         "additionalProperties": False,
     }
 
 
-def _make_axis(fields: Mapping[str, Schema], nested: Mapping[str, Schema] | None = None) -> Schema:
+def _make_axis(
+    fields: Mapping[str, Schema], nested: Mapping[str, Schema] | None = None, patterns: Schema = _LAYER_FIELDS
+) -> Schema:
     """Return the schema of an axis: one field with a list of values, or named cases of changes.
 
     Args:
         fields: what may vary, by dotted name.
         nested: what else a case may change, as a mapping.
+        patterns: names of further fields that may vary, as regular expressions.
     """
     values = _make_mapping(_list_values(fields.items()), "One field, and the values it takes.")
     values |= {"minProperties": 1, "maxProperties": 1}
-    values["patternProperties"] = _list_values(_LAYER_FIELDS.items())
+    values["patternProperties"] = _list_values(patterns.items())
     base = {"type": "string", "description": "The case of this axis whose changes come first."}
-    changes = _make_mapping({**fields, **(nested or {}), "from": base}, "What this case changes.")
+    changes = _make_mapping({**fields, **(nested or {}), "from": base}, "What this case changes.", patterns)
     cases = {
         "type": "object",
         "description": "Named cases; a name that begins with _ is a template for `from`.",
