@@ -106,6 +106,8 @@ def test_the_document_holds_what_was_promised(trained: tuple[Path, Result]) -> N
     assert (document["exam"]["opened"], document["exam"]["trials"]) == (1, 6)
     assert document["report"] == str(workspace / "reports" / "tiny" / "verdict.md")
     assert "Which learning rate?" in Path(document["report"]).read_text(encoding="utf-8")
+    assert document["report_html"] == str(workspace / "reports" / "tiny" / "report.html")
+    assert "<h1>Which learning rate?</h1>" in Path(document["report_html"]).read_text(encoding="utf-8")
 
 
 def test_every_epoch_is_on_record_and_was_trained_once(trained: tuple[Path, Result]) -> None:
@@ -172,7 +174,8 @@ def test_what_is_read_back_is_what_was_returned(trained: tuple[Path, Result]) ->
     workspace, result = trained
     again = load("tiny", workspace)
     assert again.summary == result.summary
-    assert {**again.document, "report": None} == {**result.document, "report": None}
+    written = {"report": None, "report_html": None}
+    assert {**again.document, **written} == {**result.document, **written}
 
 
 def test_the_same_trial_in_another_study_is_not_trained_again(workspace: Path) -> None:

@@ -149,6 +149,7 @@ def test_json_is_one_document_and_nothing_else(study: Path, workspace: Path) -> 
         **one_document(bakeoff("report", "rates", "--workspace", workspace, "--json").stdout),
         "trials": document["trials"],
         "report": document["report"],
+        "report_html": document["report_html"],
         "seconds": document["seconds"],
     }
 
@@ -198,6 +199,14 @@ def test_report(workspace: Path, form: str, mark: str) -> None:
     assert mark in output
     if form == "json":
         assert one_document(output)["state"] == "done"
+
+
+def test_report_as_a_page(workspace: Path) -> None:
+    page = workspace / "reports" / "rates" / "report.html"
+    page.unlink()  # the run has written it
+    output = bakeoff("report", "rates", "--workspace", workspace, "--format", "html").stdout
+    assert output.splitlines() == [str(page)]
+    assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,14 @@ from bakeoff.execution.facts import Datasets, describe_datasets
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.machine import count_cores
 from bakeoff.execution.run import RunObserver, check_plan, run_plan
+from bakeoff.ledger.curves import read_study_epochs
 from bakeoff.ledger.read import StudyRecord, find_study, list_studies, open_reading, read_study
+from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure, build_document
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_evidence
+from bakeoff.report.figures.methods import Plots
+from bakeoff.report.html.write import write_html
 from bakeoff.report.markdown import write_markdown
 from bakeoff.report.notes import describe_notes, describe_reduction
 from bakeoff.report.progress import RunProgress
@@ -63,7 +67,7 @@ State = Literal["done", "failed", "unfinished"]
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Plots):
     """What a workspace's ledger says of one study.
 
     Attributes:
@@ -133,7 +137,7 @@ def run(
     exam: bool = True,
     observer: RunObserver | None = None,
 ) -> Result:
-    """Train whatever of a study the workspace does not hold yet, hold the exam, write `verdict.md`.
+    """Train whatever of a study the workspace does not hold yet, hold the exam, write `verdict.md` and `report.html`.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
@@ -167,7 +171,7 @@ def run(
     result = _load(counts.study_id, folder, num_reused=counts.num_reused)
     if exam and not counts.exam_complete:
         result = Result(state="unfinished", report=replace(result.report, state="unfinished"))
-    return _write_verdict(result, Folders(folder))
+    return _write_reports(result, Folders(folder))
 
 
 def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
@@ -187,8 +191,8 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
 
 
 def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
-    """Write `verdict.md` once more; return the result with its path."""
-    return _write_verdict(result, Folders(Path(workspace)))
+    """Write `verdict.md` and `report.html` once more; return the result with their paths."""
+    return _write_reports(result, Folders(Path(workspace)))
 
 
 def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]:
@@ -283,10 +287,12 @@ def _spell_command(study: Study | str | Path, overrides: Sequence[str]) -> str:
 def _load(identity: str, workspace: Path, num_reused: int) -> Result:
     with open_reading(Folders(workspace)) as connection:
         record = read_study(connection, identity)
-    study = Study.model_validate(record.document)
+        study = Study.model_validate(record.document)
+        metrics = tuple(dict.fromkeys(("accuracy", "loss", study.decide.metric)))
+        curves = describe_curves(read_study_epochs(connection, identity), metrics)
     plan = expand(study)
     report = _gather(record, study, plan, Folders(workspace), num_reused)
-    return Result(state=_state(record), report=replace(report, state=_state(record)))
+    return Result(state=_state(record), report=replace(report, state=_state(record), curves=curves))
 
 
 def _state(record: StudyRecord) -> State:
@@ -378,12 +384,17 @@ def _find_class_names(record: StudyRecord, block: Block) -> tuple[str, ...]:
     return () if known is None else known.class_names
 
 
-def _write_verdict(result: Result, folders: Folders) -> Result:
-    path = folders.reports(result.report.name) / "verdict.md"
-    report = replace(result.report, report_path=str(path))
-    text = write_markdown(report)
+def _write_reports(result: Result, folders: Folders) -> Result:
+    folder = folders.reports(result.report.name)
+    text, page = folder / "verdict.md", folder / "report.html"
+    report = replace(result.report, report_path=str(text), html_path=str(page))
+    for path, write in ((text, write_markdown), (page, write_html)):
+        _write_text(path, write(report))
+    return replace(result, report=report)
+
+
+def _write_text(path: Path, text: str) -> None:
     try:
-        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
     except OSError as error:
         raise WorkspaceError(f"{path}: the report cannot be written ({error.strerror or error}).") from error
-    return replace(result, report=report)

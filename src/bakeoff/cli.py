@@ -72,6 +72,7 @@ class Format(StrEnum):
     """What `bakeoff report` can make."""
 
     terminal = "terminal"
+    html = "html"
     md = "md"
     json = "json"
 
@@ -228,14 +229,20 @@ def status(
 @app.command()
 def report(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name in the workspace.")],
-    form: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.terminal,
+    form: Annotated[
+        Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
+    ] = Format.terminal,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Print the verdict from the ledger, finished or not; train nothing."""
     from bakeoff import api
 
-    _print_result(api.load(study, workspace), Format.json if as_json else form)
+    result = api.load(study, workspace)
+    if form is Format.html and not as_json:
+        print(api.write_report(result, workspace).report.html_path)
+    else:
+        _print_result(result, Format.json if as_json else form)
 
 
 @app.command(name="list")

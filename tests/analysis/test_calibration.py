@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from bakeoff.analysis.calibration import calibrate
+from bakeoff.analysis.calibration import calibrate, pool_bins
+from bakeoff.analysis.metrics import MetricError
 
 
 def draw_predictions(num_images: int, num_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,3 +47,22 @@ def test_empty_bins_have_no_accuracy() -> None:
 def test_probability_that_rounds_above_one_is_in_the_last_bin() -> None:
     found = calibrate(np.array([[np.float32(1.0000001), 0]], dtype=np.float32), np.array([0]))
     assert found.bins[-1].num_images == 1
+
+
+def test_pooled_bins_are_those_of_all_predictions_together() -> None:
+    parts = [draw_predictions(num_images, 3, num_images) for num_images in (7, 120)]
+    together = calibrate(np.concatenate([p for p, _ in parts]), np.concatenate([labels for _, labels in parts]))
+    pooled = pool_bins([calibrate(*part) for part in parts])
+    assert [b.num_images for b in pooled] == [b.num_images for b in together.bins]
+    for found, expected in zip(pooled, together.bins, strict=True):
+        assert (found.low, found.high) == (expected.low, expected.high)
+        assert found.confidence == (None if expected.confidence is None else pytest.approx(expected.confidence))
+        assert found.accuracy == (None if expected.accuracy is None else pytest.approx(expected.accuracy))
+
+
+def test_bins_that_differ_are_not_pooled() -> None:
+    probabilities, labels = draw_predictions(20, 3, 0)
+    with pytest.raises(MetricError, match="all with the same bins"):
+        pool_bins([calibrate(probabilities, labels), calibrate(probabilities, labels, num_bins=5)])
+    with pytest.raises(MetricError, match="where there are some"):
+        pool_bins([])

@@ -5,12 +5,13 @@ Shape suffixes: N images, C classes, B bins.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.analysis.metrics import check_predictions
+from bakeoff.analysis.metrics import MetricError, check_predictions
 
 NUM_BINS = 15
 
@@ -79,3 +80,28 @@ def calibrate(
     )
     error = float(np.abs(right_B - confidence_B).sum() / len(labels_N))
     return Calibration(error, float(confidence_N.mean()), bins)
+
+
+def pool_bins(calibrations: Sequence[Calibration]) -> tuple[ReliabilityBin, ...]:
+    """Return the reliability table of several models' predictions together; all of them have the same bins.
+
+    Raises:
+        MetricError: no model, or other bins.
+    """
+    edges = {tuple((each.low, each.high) for each in calibration.bins) for calibration in calibrations}
+    if len(edges) != 1:
+        raise MetricError("reliability tables can only be pooled where there are some, all with the same bins")
+    return tuple(map(_pool, zip(*(calibration.bins for calibration in calibrations), strict=True)))
+
+
+def _pool(bins: Sequence[ReliabilityBin]) -> ReliabilityBin:
+    num_images = sum(each.num_images for each in bins)
+    confidence = sum((each.confidence or 0.0) * each.num_images for each in bins)
+    right = sum((each.accuracy or 0.0) * each.num_images for each in bins)
+    return ReliabilityBin(
+        low=bins[0].low,
+        high=bins[0].high,
+        num_images=num_images,
+        confidence=confidence / num_images if num_images else None,
+        accuracy=right / num_images if num_images else None,
+    )

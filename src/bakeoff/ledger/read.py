@@ -106,7 +106,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         "SELECT DISTINCT machine FROM trials JOIN placements ON trial_id = id WHERE study_id = ?", (study_id,)
     )
     results = tuple(_read_results(connection, study_id))
-    is_final = _final_only(connection)
+    is_final = final_only(connection)
     count = connection.execute(f"SELECT COUNT(*) FROM placements WHERE study_id = ?{is_final}", (study_id,))
     begun = connection.execute(
         "SELECT COUNT(DISTINCT trial_id) FROM epochs WHERE trial_id IN (SELECT trial_id FROM placements "
@@ -134,7 +134,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
     )
 
 
-def _final_only(connection: sqlite3.Connection) -> str:
+def final_only(connection: sqlite3.Connection) -> str:
     """Return what leaves a search's trials out of a query; an older ledger has none."""
     return " AND stage = 'final'" if (read_version(connection) or 0) >= 3 else ""
 
@@ -180,7 +180,7 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
         "SELECT p.trial_id, block, arm, replicate, fold, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
         "e.metrics FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
         "ON e.trial_id = p.trial_id "
-        f"WHERE study_id = ?{_final_only(connection)} ORDER BY position",
+        f"WHERE study_id = ?{final_only(connection)} ORDER BY position",
         (study_id,),
     )
     for trial_id, block, arm, replicate, fold, state, reason, num_epochs, best, seconds, metrics, test in rows:

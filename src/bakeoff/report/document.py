@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bakeoff.analysis.across import AcrossBlocks
-from bakeoff.analysis.measure import Split
+from bakeoff.analysis.measure import Measure, Split
+from bakeoff.analysis.metrics import METRICS
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict
 from bakeoff.analysis.steps import Step
+from bakeoff.report.curves import ArmCurve
 from bakeoff.report.ensembles import EnsembleReport
 from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.search import SearchReport, dump_search
@@ -65,13 +67,14 @@ class ReportInput:
         hardware, versions: what the results were made on, name -> text.
         command: that repeats the study.
         seconds: wall time of the run.
-        report_path: where the written report stands; None when there is none.
+        report_path: where the written report stands; None when there is none. `html_path`: where the page stands.
         across: all blocks together; None for a single block.
         evidence: what the stored predictions add, per block.
         votes: arms of the summary that are ensembles; no trial was trained for them.
         ensembles: every ensemble beside its members, per block.
         steps: an ablation chain step by step, per block; empty where no arm is built on another.
         searches: what a search tried and found, per block; empty without one.
+        curves: how accuracy, loss and the deciding metric went, per block, arm and split.
         published_source, published: figures from elsewhere.
         study_text: the study file as run; empty to leave it out.
     """
@@ -97,12 +100,14 @@ class ReportInput:
     command: str = ""
     seconds: float = 0.0
     report_path: str | None = None
+    html_path: str | None = None
     across: AcrossBlocks | None = None
     evidence: tuple[BlockEvidence, ...] = ()
     votes: tuple[str, ...] = ()
     ensembles: tuple[EnsembleReport, ...] = ()
     steps: tuple[Step, ...] = ()
     searches: tuple[SearchReport, ...] = ()
+    curves: tuple[ArmCurve, ...] = ()
     published_source: str = ""
     published: tuple[PublishedFigure, ...] = ()
     study_text: str = ""
@@ -157,6 +162,7 @@ def build_document(report: ReportInput) -> dict[str, Any]:
         "command": report.command,
         "seconds": report.seconds,
         "report": report.report_path,
+        "report_html": report.html_path,
     }
 
 
@@ -223,6 +229,21 @@ def compare_published(report: ReportInput) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def spell_published(
+    metric: str, split: Split, published: float, measured: dict[str, float | None] | None
+) -> tuple[str, str, str, str]:
+    """Spell one comparison: the measure, the published value, the measured mean ± sd, their difference."""
+    record = next((record for record in METRICS if record.name == metric), None)
+    if record is None:
+        return f"{split} {metric}", f"{published:g}", "-", "-"
+    measure = Measure(record, split)
+    if measured is None or measured["mean"] is None:
+        return measure.label, measure.value(published), "not measured", "-"
+    spread = "" if measured["sd"] is None else f" ± {measure.number(measured['sd'])}"
+    difference = measure.signed(measured["mean"] - published)
+    return measure.label, measure.value(published), measure.value(measured["mean"]) + spread, difference
 
 
 def _measured(summary: Summary, block: str, arm: str, metric: str, split: Split) -> MeanSd | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bakeoff.analysis.calibration import ReliabilityBin, pool_bins
 from bakeoff.analysis.classes import ClassReport, average_votes, class_report
 from bakeoff.analysis.luck import ImageLuck, bootstrap_difference, wilson_interval
 from bakeoff.analysis.measure import Split
@@ -45,6 +46,7 @@ class BlockEvidence:
             calibration error, by name.
         accuracy_interval: Wilson's, of the mean accuracy: the luck of the images alone.
         confusion: images by true class (rows) and predicted class, summed over trials.
+        reliability: whether the probability of the predicted class is to be believed, over all trials' predictions.
         vote: accuracy of the folds' models voting together on the test split, mean and sd over replicates; None
             without folds, and where the test split is closed.
         rival: the nearest other arm; None when there is none.
@@ -60,6 +62,7 @@ class BlockEvidence:
     averages: Mapping[str, float]
     accuracy_interval: tuple[float, float]
     confusion: tuple[tuple[int, ...], ...]
+    reliability: tuple[ReliabilityBin, ...] = ()
     vote: MeanSd | None = None
     rival: str | None = None
     luck: ImageLuck | None = None
@@ -135,6 +138,7 @@ def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassRep
         "averages": {name: value for name, value in averages.items() if value is not None},
         "accuracy_interval": wilson_interval(accuracy * num_images, num_images),
         "confusion": tuple(tuple(row) for row in np.sum([np.asarray(r.confusion) for r in reports], axis=0).tolist()),
+        "reliability": pool_bins([r.calibration for r in reports]),
     }
 
 

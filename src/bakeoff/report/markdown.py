@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bakeoff.analysis.across import AcrossBlocks
-from bakeoff.analysis.measure import Measure, Split
-from bakeoff.analysis.metrics import METRICS
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.wording import write_pairing
 from bakeoff.report.basis import describe_basis
-from bakeoff.report.document import ReportInput, compare_published
+from bakeoff.report.document import ReportInput, compare_published, spell_published
 from bakeoff.report.ensembles import EnsembleReport, tabulate_classes, tabulate_ensembles
 from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.search import SearchReport, describe_search, tabulate_groups, tabulate_lineage
@@ -23,6 +21,8 @@ from bakeoff.report.tables import (
     order_verdicts,
     tabulate_overview,
     tabulate_pairs,
+    tabulate_rank_pairs,
+    tabulate_ranks,
     tabulate_scores,
 )
 from bakeoff.report.text import escape_line, escape_markdown, fence, p_value, show_text
@@ -127,22 +127,9 @@ def _pairs(summary: Summary, block: str) -> str:
 def _write_across(across: AcrossBlocks | None) -> str:
     if across is None:
         return ""
-    ranks = [
-        Column(key="arm", header=("arm",), cells=across.arms, is_number=False),
-        Column(key="rank", header=("mean rank",), cells=tuple(f"{across.mean_ranks[arm]:.2f}" for arm in across.arms)),
-    ]
-    pairs = [
-        Column(key="a", header=("arm",), cells=tuple(pair.a for pair in across.pairs), is_number=False),
-        Column(key="verdict", header=("verdict",), cells=tuple(pair.verdict for pair in across.pairs), is_number=False),
-        Column(key="b", header=("other arm",), cells=tuple(pair.b for pair in across.pairs), is_number=False),
-        *(
-            Column(key=word, header=(word,), cells=tuple(str(getattr(pair, word)) for pair in across.pairs))
-            for word in ("wins", "ties", "losses")
-        ),
-        Column(key="p", header=("p adjusted",), cells=tuple(p_value(pair.p_adjusted) for pair in across.pairs)),
-    ]
     diagram = _draw_ranks(across)
-    parts = [escape_line(across.sentence), _table(ranks), diagram, _table(pairs)]
+    ranks, pairs = _table(tabulate_ranks(across)), _table(tabulate_rank_pairs(across))
+    parts = [escape_line(across.sentence), ranks, diagram, pairs]
     return _section("Across blocks", "\n\n".join(part for part in parts if part))
 
 
@@ -253,7 +240,7 @@ def _write_published(report: ReportInput) -> str:
     headers = ("block", "arm", "metric", "published", "measured", "difference")
     cells = []
     for row in rows:
-        spelled = _spell_published(row["metric"], row["split"], row["published"], row["measured"])
+        spelled = spell_published(row["metric"], row["split"], row["published"], row["measured"])
         cells.append((row["block"], row["arm"], *spelled))
     columns = [
         Column(key=header, header=(header,), cells=tuple(row[i] for row in cells), is_number=i > 2)
@@ -261,20 +248,6 @@ def _write_published(report: ReportInput) -> str:
     ]
     source = f"Source: {escape_markdown(report.published_source)}\n\n" if report.published_source else ""
     return _section("Published against measured", source + _table(columns))
-
-
-def _spell_published(
-    metric: str, split: Split, published: float, measured: dict[str, float | None] | None
-) -> tuple[str, str, str, str]:
-    record = next((record for record in METRICS if record.name == metric), None)
-    if record is None:
-        return f"{split} {metric}", f"{published:g}", "-", "-"
-    measure = Measure(record, split)
-    if measured is None or measured["mean"] is None:
-        return measure.label, measure.value(published), "not measured", "-"
-    spread = "" if measured["sd"] is None else f" ± {measure.number(measured['sd'])}"
-    difference = measure.signed(measured["mean"] - published)
-    return measure.label, measure.value(published), measure.value(measured["mean"]) + spread, difference
 
 
 def _write_failures(report: ReportInput) -> str:

@@ -143,15 +143,15 @@ def _describe_kind(kind: str, rows: Sequence[CandidateRow], objective: str, sear
 
 def _trace(rows: Sequence[CandidateRow], objective: str, num_kept: int) -> Iterator[GroupReport]:
     """Yield the groups; `num_kept` of the best of a generation are kept in the next with their values."""
-    is_rising = _is_rising(objective)
+    highest_first = is_rising(objective)
     kept: list[float] = []
     best_so_far: float | None = None
     for number in sorted({row.group for row in rows}):
         own = [row for row in rows if row.group == number]
         values = [row.scores[objective] for row in own if row.state == "done" and objective in row.scores] + kept
-        values.sort(reverse=is_rising)
+        values.sort(reverse=highest_first)
         known = [value for value in (*values[:1], best_so_far) if value is not None]
-        best_so_far = (max if is_rising else min)(known) if known else None
+        best_so_far = (max if highest_first else min)(known) if known else None
         yield GroupReport(
             number=number,
             num_new=len(own),
@@ -174,7 +174,8 @@ def _find_lineage(rows: Sequence[CandidateRow], winner: CandidateRow | None) -> 
     return tuple(by_number[number] for number in sorted(found))
 
 
-def _is_rising(objective: str) -> bool:
+def is_rising(objective: str) -> bool:
+    """Return whether more of an objective is better."""
     return objective not in COSTS and find_metric(objective).higher_is_better
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import SPLITS, Measure, Split, percent
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict, rank_arms
@@ -100,6 +101,30 @@ def tabulate_overview(summary: Summary) -> list[Column]:
         cells = tuple(_marked(scores[answer.block, arm], answer, arm, measure) for answer in summary.answers)
         columns.append(Column(key=f"arm {arm}", header=_break_name(show_text(arm)), cells=cells))
     return columns
+
+
+def tabulate_ranks(across: AcrossBlocks) -> list[Column]:
+    """Tabulate each arm's mean rank over the blocks, 1 is best."""
+    ranks = tuple(f"{across.mean_ranks[arm]:.2f}" for arm in across.arms)
+    return [
+        Column(key="arm", header=("arm",), cells=across.arms, is_number=False),
+        Column(key="rank", header=("mean rank",), cells=ranks),
+    ]
+
+
+def tabulate_rank_pairs(across: AcrossBlocks) -> list[Column]:
+    """Tabulate what the blocks together say of every pair of arms."""
+    pairs = across.pairs
+    return [
+        Column(key="a", header=("arm",), cells=tuple(pair.a for pair in pairs), is_number=False),
+        Column(key="verdict", header=("verdict",), cells=tuple(pair.verdict for pair in pairs), is_number=False),
+        Column(key="b", header=("other arm",), cells=tuple(pair.b for pair in pairs), is_number=False),
+        *(
+            Column(key=word, header=(word,), cells=tuple(str(getattr(pair, word)) for pair in pairs))
+            for word in ("wins", "ties", "losses")
+        ),
+        Column(key="p", header=("p adjusted",), cells=tuple(p_value(pair.p_adjusted) for pair in pairs)),
+    ]
 
 
 def order_arms(summary: Summary, block: str) -> list[ArmSummary]:

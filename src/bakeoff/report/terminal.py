@@ -207,6 +207,8 @@ def _print_end(console: Console, report: ReportInput) -> None:
     if report.report_path:
         # Never folded: a path must stay in one piece to be copied.
         console.print(Text(f"Report: {show_text(report.report_path)}"), soft_wrap=True)
+    if report.html_path:
+        console.print(Text(f"Page: {show_text(report.html_path)}"), soft_wrap=True)
 
 
 def _print_table(console: Console, columns: Sequence[Column]) -> None:

@@ -1,0 +1,39 @@
+"""Reading the epochs of a whole study back, for its learning curves."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bakeoff.ledger.read import final_only
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch of one trial that a study compares.
+
+    Attributes:
+        position: of the trial in the study; trials come in this order, their epochs rising from 1.
+        train, validation: metric -> value.
+    """
+
+    position: int
+    block: str
+    arm: str
+    epoch: int
+    train: dict[str, float]
+    validation: dict[str, float]
+
+
+def read_study_epochs(connection: sqlite3.Connection, study_id: str) -> Iterator[EpochRow]:
+    """Yield every epoch of the trials of a study that are done, without those of a search's candidates."""
+    rows = connection.execute(
+        "SELECT position, block, arm, epoch, train, validation FROM placements p JOIN trials t ON t.id = p.trial_id "
+        "JOIN epochs e ON e.trial_id = p.trial_id WHERE study_id = ? AND t.state = 'done'"
+        f"{final_only(connection)} ORDER BY position, epoch",
+        (study_id,),
+    )
+    for position, block, arm, epoch, train, validation in rows:
+        yield EpochRow(position, block, arm, epoch, json.loads(train), json.loads(validation))

@@ -1,0 +1,92 @@
+"""Whether a probability of 0.9 is right nine times in ten: the reliability curve of a block's best arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bakeoff.analysis.calibration import ReliabilityBin
+from bakeoff.report.document import ReportInput
+from bakeoff.report.figures.shared import round_all
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
+from bakeoff.report.text import count, show_text
+
+FEW_PREDICTIONS = 10
+_LEAST_SIZE = 6.0
+_MOST_SIZE = 18.0
+
+
+def draw_calibration(report: ReportInput, block: str) -> FigureSpec | None:
+    """Draw accuracy against confidence, bin by bin, for one block's best arm; None where no predictions are stored.
+
+    The area of a point grows with the number of predictions in its bin, all trials' together. Bins of fewer than
+    FEW_PREDICTIONS are hollow and the line passes them by: chance rules there.
+    """
+    evidence = next((each for each in report.evidence if each.block == block), None)
+    bins = [each for each in evidence.reliability if each.num_images] if evidence is not None else []
+    if evidence is None or not bins:
+        return None
+    most = max(each.num_images for each in bins)
+    ideal = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "as sure as right",
+        "x": [0, 1],
+        "y": [0, 1],
+        "line": {"color": NEUTRAL, "width": 1.5, "dash": "dash"},
+        "hoverinfo": "skip",
+    }
+    sure = [each for each in bins if each.num_images >= FEW_PREDICTIONS]
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": round_all([each.confidence for each in sure]),
+        "y": round_all([each.accuracy for each in sure]),
+        "line": {"color": PALETTE[0], "width": 2},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    points = [_draw_points(sure, most, label_text(evidence.arm), "circle")] if sure else []
+    if len(sure) < len(bins):
+        few = [each for each in bins if each.num_images < FEW_PREDICTIONS]
+        points.append(_draw_points(few, most, f"fewer than {FEW_PREDICTIONS} predictions", "circle-open"))
+    share = {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    layout = make_layout(
+        420,
+        xaxis={"title": {"text": "probability of the predicted class"}, **share},
+        yaxis={"title": {"text": "share that is right"}, **share},
+    )
+    error = evidence.averages.get("expected_calibration_error")
+    told = "" if error is None else f" Expected calibration error {error:.2%}, mean over trials."
+    return FigureSpec(
+        title=f"Calibration of {show_text(evidence.arm)}, {evidence.split} split",
+        alt=(
+            f"Line chart of accuracy against the probability of the predicted class for {show_text(evidence.arm)} in "
+            f"{show_text(block)}, {evidence.split} split, {count(evidence.num_trials, 'trial')} together; points below "
+            f"the diagonal are too sure of themselves.{told}"
+        ),
+        data=[ideal, line, *points],
+        layout=layout,
+    )
+
+
+def _draw_points(bins: Sequence[ReliabilityBin], most: int, name: str, symbol: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": round_all([each.confidence for each in bins]),
+        "y": round_all([each.accuracy for each in bins]),
+        "text": [count(each.num_images, "prediction") for each in bins],
+        "hovertemplate": "sure by %{x:.1%}, right in %{y:.1%}<br>%{text}<extra></extra>",
+        "cliponaxis": False,
+        "marker": {
+            "color": PALETTE[0],
+            "symbol": symbol,
+            "size": [round(max(_LEAST_SIZE, _MOST_SIZE * math.sqrt(each.num_images / most)), 1) for each in bins],
+            "opacity": 1,
+            "line": {"width": 1.5, "color": PALETTE[0]},
+        },
+    }

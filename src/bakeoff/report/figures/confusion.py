@@ -1,0 +1,89 @@
+"""Which classes are taken for which: the confusion matrix of a block's best arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bakeoff.report.document import ReportInput
+from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.figures.shared import name_axis
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.figures.theme import label_text, make_layout
+from bakeoff.report.text import count, show_text
+
+MAX_LABELLED = 15
+_TICKS = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
+
+
+def draw_confusion(report: ReportInput, block: str) -> FigureSpec | None:
+    """Draw the confusion matrix of one block's best arm; None where no predictions are stored.
+
+    A cell is the share of its row, the true class, by the square root of it: mistakes of one per cent stay visible
+    beside a diagonal near one. Up to MAX_LABELLED classes the cells carry their counts.
+    """
+    evidence = next((each for each in report.evidence if each.block == block), None)
+    if evidence is None:
+        return None
+    names = [row.name for row in evidence.classes]
+    shares = [[number / max(1, sum(row)) for number in row] for row in evidence.confusion]
+    num_classes = len(names)
+    size = max(360, min(900, 150 + 34 * num_classes))
+    trace = {
+        "type": "heatmap",
+        "z": [[round(math.sqrt(share), 4) for share in row] for row in shares],
+        "zmin": 0,
+        "zmax": 1,
+        "autocolorscale": True,
+        "xgap": 1,
+        "ygap": 1,
+        "hovertext": _hover(names, evidence, shares),
+        "hoverinfo": "text",
+        "colorbar": {
+            "title": {"text": "share of the true class", "side": "right"},
+            "tickvals": [math.sqrt(tick) for tick in _TICKS],
+            "ticktext": [f"{tick:.0%}" for tick in _TICKS],
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
+    }
+    if num_classes <= MAX_LABELLED:
+        trace |= {"text": [[str(n) if n else "" for n in row] for row in evidence.confusion], "texttemplate": "%{text}"}
+    every = {"showgrid": False, "constrain": "domain"}
+    layout = make_layout(
+        size,
+        xaxis=name_axis(names, title={"text": "predicted class"}, **every),
+        yaxis=name_axis(names, title={"text": "true class"}, autorange="reversed", **every),
+    )
+    title = f"Confusion matrix of {show_text(evidence.arm)}, {evidence.split} split"
+    return FigureSpec(title=title, alt=_describe(names, evidence), data=[trace], layout=layout)
+
+
+def _hover(names: Sequence[str], evidence: BlockEvidence, shares: Sequence[Sequence[float]]) -> list[list[str]]:
+    labels = [label_text(name) for name in names]
+    return [
+        [
+            f"true {labels[row]}, predicted {labels[column]}<br>{count(number, 'image')}, {shares[row][column]:.2%}"
+            for column, number in enumerate(numbers)
+        ]
+        for row, numbers in enumerate(evidence.confusion)
+    ]
+
+
+def _describe(names: Sequence[str], evidence: BlockEvidence) -> str:
+    mistakes = [
+        (number, row, column)
+        for row, numbers in enumerate(evidence.confusion)
+        for column, number in enumerate(numbers)
+        if row != column and number
+    ]
+    mistakes.sort(key=lambda each: -each[0])
+    worst = "; ".join(
+        f"{show_text(names[row])} taken for {show_text(names[column])} ({count(number, 'image')})"
+        for number, row, column in mistakes[:3]
+    )
+    told = f"Most frequent mistakes: {worst}." if worst else "There are no mistakes."
+    return (
+        f"Heat map of true against predicted class for {show_text(evidence.arm)} in {show_text(evidence.block)}, "
+        f"{evidence.split} split, summed over {count(evidence.num_trials, 'trial')}. {told}"
+    )

@@ -1,0 +1,79 @@
+"""The figures as methods of a result, for notebooks: plotly is imported when one is drawn, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bakeoff.errors import BakeoffError, nearest
+from bakeoff.report.document import ReportInput
+from bakeoff.report.figures.calibration import draw_calibration
+from bakeoff.report.figures.confusion import draw_confusion
+from bakeoff.report.figures.cost import draw_cost
+from bakeoff.report.figures.curves import draw_curves
+from bakeoff.report.figures.scores import draw_scores
+from bakeoff.report.figures.search import draw_search
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.figures.theme import MODES, Mode, label_text, make_template
+
+Draw = Callable[[ReportInput, str], FigureSpec | None]
+
+
+class Plots:
+    """Figures of one report, each a plotly `Figure`.
+
+    Every method takes a block's label, by default the first's, and a mode, light or dark. It raises BakeoffError for a
+    block the study does not have, and where the ledger holds nothing to draw.
+    """
+
+    report: ReportInput
+
+    def plot_scores(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot every replicate's score, with means and their intervals."""
+        return self._plot("scores", draw_scores, block, mode)
+
+    def plot_curves(self, block: str | None = None, metric: str = "loss", *, mode: Mode = "light") -> Any:
+        """Plot learning curves of accuracy, loss or the deciding metric: training above, validation below."""
+        return self._plot(f"curves of {metric}", lambda report, at: draw_curves(report, at, metric), block, mode)
+
+    def plot_confusion(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot the confusion matrix of the best arm."""
+        return self._plot("predictions", draw_confusion, block, mode)
+
+    def plot_calibration(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot accuracy against confidence for the best arm."""
+        return self._plot("predictions", draw_calibration, block, mode)
+
+    def plot_search(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot a search's history: candidates, best so far and mean."""
+        return self._plot("search", draw_search, block, mode)
+
+    def plot_cost(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot training time against score, for two arms or more."""
+        return self._plot("costs of two arms", draw_cost, block, mode)
+
+    def _plot(self, what: str, draw: Draw, block: str | None, mode: Mode) -> Any:
+        blocks = self.report.summary.blocks
+        chosen = blocks[0] if block is None else block
+        if chosen not in blocks:
+            raise BakeoffError(f"there is no block '{chosen}'. Blocks: {', '.join(blocks)}.{nearest(chosen, blocks)}")
+        spec = draw(self.report, chosen)
+        if spec is None:
+            raise BakeoffError(f"the ledger holds no {what} for block '{chosen}', so there is nothing to plot.")
+        return to_plotly(spec, mode)
+
+
+def to_plotly(spec: FigureSpec, mode: Mode = "light") -> Any:
+    """Return a plotly `Figure` with its title and the template of a ground; its text alternative is `layout.meta.alt`.
+
+    Raises:
+        BakeoffError: a mode that is neither light nor dark.
+    """
+    import plotly.graph_objects as go  # only where a figure is drawn: the command line stays light
+
+    if mode not in MODES:
+        raise BakeoffError(f"mode must be light or dark, not '{mode}'.")
+    title = {"text": label_text(spec.title, 120)}
+    margin = {**spec.layout["margin"], "t": 64}
+    layout = {**spec.layout, "title": title, "margin": margin, "meta": {"alt": spec.alt}}
+    return go.Figure(data=spec.data, layout={**layout, "template": make_template(mode)})

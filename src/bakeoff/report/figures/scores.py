@@ -1,0 +1,105 @@
+"""Every replicate's score, with each arm's mean and its interval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bakeoff.analysis.measure import percent
+from bakeoff.analysis.results import ArmSummary, MeanSd
+from bakeoff.report.document import ReportInput
+from bakeoff.report.figures.shared import (
+    error_bar,
+    interval_of_mean,
+    metric_axis,
+    metric_format,
+    name_axis,
+    round_all,
+    spread,
+)
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
+from bakeoff.report.tables import measure_of, order_arms
+from bakeoff.report.text import count, show_text
+
+MAX_ARMS = 40
+
+
+def draw_scores(report: ReportInput, block: str) -> FigureSpec | None:
+    """Draw one block's scores: arms from top to bottom, best first; None without a score.
+
+    A point is a replicate, or with folds one fold of one. The interval is Student's t of an arm's own mean; there is
+    none with folds, whose scores are not independent. Beyond MAX_ARMS, the best are shown.
+    """
+    summary = report.summary
+    measure = measure_of(summary)
+    scored = [(arm, score) for arm in order_arms(summary, block) if (score := arm.score(measure)) is not None]
+    if not scored:
+        return None
+    shown = scored[:MAX_ARMS]
+    names = [arm.arm for arm, _ in shown]
+    value = metric_format(measure.record)
+    layout = make_layout(
+        150 + 34 * len(shown),
+        xaxis=metric_axis(measure.record, measure.label),
+        yaxis=name_axis(names, range=[len(shown) - 0.5, -0.5], showgrid=False),
+    )
+    return FigureSpec(
+        title=f"{measure.label[0].upper()}{measure.label[1:]} of every replicate",
+        alt=_describe(report, block, shown, len(scored)),
+        data=[_points(shown, value), _means(shown, summary.confidence, summary.num_folds is not None, value)],
+        layout=layout,
+    )
+
+
+def _points(shown: list[tuple[ArmSummary, MeanSd]], value: str) -> dict[str, Any]:
+    x, y, text = [], [], []
+    for row, (arm, _) in enumerate(shown):
+        scores: list[tuple[str, float]] = [(f"replicate {replicate}", score) for replicate, score in arm.scores.items()]
+        if arm.fold_scores:
+            scores = [(f"replicate {run}, fold {fold}", score) for (run, fold), score in arm.fold_scores.items()]
+        x += [score for _, score in scores]
+        y += [row + offset for offset in spread(len(scores), 0.4)]
+        text += [f"{label_text(arm.arm)}, {name}" for name, _ in scores]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "one replicate" if not shown[0][0].fold_scores else "one fold",
+        "x": round_all(x),
+        "y": round_all(y),
+        "text": text,
+        "hovertemplate": f"%{{text}}: %{{x:{value}}}<extra></extra>",
+        "marker": {"color": PALETTE[5], "size": 7, "opacity": 0.55},
+    }
+
+
+def _means(shown: list[tuple[ArmSummary, MeanSd]], confidence: float, is_folded: bool, value: str) -> dict[str, Any]:
+    intervals = [None if is_folded else interval_of_mean(list(arm.scores.values()), confidence) for arm, _ in shown]
+    bars = [error_bar(score.mean, interval) for (_, score), interval in zip(shown, intervals, strict=True)]
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "mean" if not any(intervals) else f"mean with {percent(confidence)} interval",
+        "x": round_all([score.mean for _, score in shown]),
+        "y": list(range(len(shown))),
+        "text": [label_text(arm.arm) for arm, _ in shown],
+        "hovertemplate": f"%{{text}}: mean %{{x:{value}}}<extra></extra>",
+        "marker": {"color": PALETTE[1], "size": 11, "symbol": "diamond"},
+    }
+    if any(intervals):
+        trace["error_x"] = {
+            "type": "data",
+            "array": round_all([above for above, _ in bars]),
+            "arrayminus": round_all([below for _, below in bars]),
+            "symmetric": False,
+            "color": PALETTE[1],
+            "thickness": 2,
+        }
+    return trace
+
+
+def _describe(report: ReportInput, block: str, shown: list[tuple[ArmSummary, MeanSd]], num_scored: int) -> str:
+    measure = measure_of(report.summary)
+    means = "; ".join(f"{show_text(arm.arm)} {measure.value(score.mean)}" for arm, score in shown[:6])
+    rest = "" if len(shown) <= 6 else f"; and {count(num_scored - 6, 'further arm')}, which the table lists"
+    plot = f"Dot plot of the {measure.label} of every replicate in {show_text(block)}, best mean first."
+    return f"{plot} Means: {means}{rest}."

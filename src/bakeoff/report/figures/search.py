@@ -1,0 +1,154 @@
+"""How a search went: every candidate, the best so far and the mean, by generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.ledger.rows import CandidateRow
+from bakeoff.report.document import ReportInput
+from bakeoff.report.figures.shared import metric_axis, metric_format, round_all, spread
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
+from bakeoff.report.search import KindReport, SearchReport, is_rising, spell_candidate, spell_value
+from bakeoff.report.text import count, show_text
+from bakeoff.study.search import COSTS
+
+MAX_POINTS = 2_000
+_NAMES = {"candidate": "search", "random": "random baseline"}
+_COLORS = {"candidate": PALETTE[0], "random": PALETTE[1]}
+_SYMBOLS = {"candidate": "circle", "random": "x"}
+
+
+def draw_search(report: ReportInput, block: str) -> FigureSpec | None:
+    """Draw one block's search and its random baseline; None without a candidate that has a value.
+
+    A point is a candidate; one given up early has the value it had by then, and takes no part in the best. Of more than
+    MAX_POINTS, evenly chosen ones are drawn. A search without generations goes candidate by candidate, without means.
+    """
+    search = next((each for each in report.searches if each.block == block), None)
+    kinds = [] if search is None else [kind for kind in search.kinds if _list_valued(search, kind)]
+    if search is None or not kinds:
+        return None
+    objective = search.objectives[0]
+    name = objective if objective in COSTS else f"validation {find_metric(objective).label}"
+    axis = {"title": {"text": name}} if objective in COSTS else metric_axis(find_metric(objective), name)
+    return FigureSpec(
+        title=f"Search history: {name} by {_step_of(search)}",
+        alt=_describe(search, kinds, name),
+        data=[trace for kind in kinds for trace in _draw_kind(search, kind)],
+        layout=make_layout(440, xaxis={"title": {"text": _step_of(search)}, "tickformat": "d"}, yaxis=axis),
+    )
+
+
+def _step_of(search: SearchReport) -> str:
+    return "generation" if search.has_generations else "candidate"
+
+
+def _list_valued(search: SearchReport, kind: KindReport) -> list[CandidateRow]:
+    """Return the candidates of a kind that were trained to their end, in the order they were proposed."""
+    return [
+        row
+        for row in search.candidates
+        if row.kind == kind.kind and row.state == "done" and search.objectives[0] in row.scores
+    ]
+
+
+def _trace_best(search: SearchReport, kind: KindReport) -> tuple[list[int], list[float | None]]:
+    """Return where the best so far is known, by generation or by candidate, and what it is there."""
+    if search.has_generations:
+        return [group.number for group in kind.groups], [group.best_so_far for group in kind.groups]
+    better = max if is_rising(search.objectives[0]) else min
+    rows = _list_valued(search, kind)
+    best: list[float | None] = []
+    for row in rows:
+        value = row.scores[search.objectives[0]]
+        best.append(value if not best or best[-1] is None else better(value, best[-1]))
+    return [row.number for row in rows], best
+
+
+def _draw_kind(search: SearchReport, kind: KindReport) -> list[dict[str, Any]]:
+    name, color, objective = _NAMES[kind.kind], _COLORS[kind.kind], search.objectives[0]
+    value = f"%{{y:{',.4~g' if objective in COSTS else metric_format(find_metric(objective))}}}<extra></extra>"
+    places, best = _trace_best(search, kind)
+    traces = [
+        *_draw_candidates(search, kind, f"%{{text}}<br>{value}"),
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": f"{name}: best so far",
+            "x": places,
+            "y": round_all(best),
+            "hovertemplate": f"{name}: best up to {_step_of(search)} %{{x}}: {value}",
+            "line": {"color": color, "width": 3, "shape": "hv"},
+        },
+    ]
+    if search.has_generations:
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"{name}: mean",
+                "x": places,
+                "y": round_all([group.mean for group in kind.groups]),
+                "hovertemplate": f"{name}: mean of generation %{{x}}: {value}",
+                "line": {"color": color, "width": 1.5, "dash": "dot"},
+            }
+        )
+    return traces
+
+
+def _draw_candidates(search: SearchReport, kind: KindReport, hover: str) -> list[dict[str, Any]]:
+    """Return the points of the candidates trained to their end, of those given up, and of the winner."""
+    rows = [row for row in search.candidates if row.kind == kind.kind and search.objectives[0] in row.scores]
+    rows = rows[:: -(-len(rows) // MAX_POINTS)]
+    places = _place(rows) if search.has_generations else [row.number for row in rows]
+    name, symbol = _NAMES[kind.kind], _SYMBOLS[kind.kind]
+    done = [n for n, row in enumerate(rows) if row.state == "done" and not row.is_winner]
+    pruned = [n for n, row in enumerate(rows) if row.state == "pruned"]
+    won = [n for n, row in enumerate(rows) if row.is_winner]
+    looks = (
+        (done, f"{name}: candidates", {"symbol": symbol, "size": 7, "opacity": 0.5}),
+        (pruned, f"{name}: given up early", {"symbol": f"{symbol}-open", "size": 6, "opacity": 0.5}),
+        (won, f"{name}: winner", {"symbol": "star", "size": 16}),
+    )
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": label,
+            "x": [places[n] for n in chosen],
+            "y": round_all([rows[n].scores[search.objectives[0]] for n in chosen]),
+            "text": [f"{kind.kind} {rows[n].number}: {label_text(spell_candidate(rows[n]), 90)}" for n in chosen],
+            "hovertemplate": hover,
+            "marker": {"color": _COLORS[kind.kind], **look},
+        }
+        for chosen, label, look in looks
+        if chosen
+    ]
+
+
+def _place(rows: Sequence[CandidateRow]) -> list[float]:
+    """Return each candidate's place beside its generation's number, no two of a generation at the same one."""
+    members: dict[int, list[int]] = {}
+    for index, row in enumerate(rows):
+        members.setdefault(row.group, []).append(index)
+    places = [0.0] * len(rows)
+    for group, indices in members.items():
+        for index, offset in zip(indices, spread(len(indices), 0.5), strict=True):
+            places[index] = round(group + offset, 3)
+    return places
+
+
+def _describe(search: SearchReport, kinds: list[KindReport], name: str) -> str:
+    objective = search.objectives[0]
+    ends = []
+    for kind in kinds:
+        known = [value for value in _trace_best(search, kind)[1] if value is not None]
+        first, last = spell_value(objective, known[0]), spell_value(objective, known[-1])
+        ends.append(f"{_NAMES[kind.kind]} of {count(kind.num_candidates, 'candidate')}: from {first} to {last}")
+    return (
+        f"Chart of {name} by {_step_of(search)} in {show_text(search.block)}: every candidate, and the best so far, "
+        f"{'; '.join(ends)}. A star marks the winner."
+    )

@@ -1,0 +1,98 @@
+"""How figures look on light and dark grounds, and how arms are told apart by more than colour.
+
+Colours: Okabe and Ito (2008), "Color universal design", without their yellow, which is lost on white, and with a grey
+for their black, which is lost on a dark ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bakeoff.report.text import show_text
+
+Mode = Literal["light", "dark"]
+MODES: tuple[Mode, ...] = ("light", "dark")
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#767676")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
+DASHES = ("solid", "dash", "dot", "dashdot")
+NEUTRAL = "#808080"
+"""For reference lines: visible on both grounds."""
+
+_GROUNDS: dict[Mode, dict[str, str]] = {
+    "light": {"paper": "#ffffff", "text": "#1f2328", "grid": "#d8dee4", "low": "#f7fafc", "high": "#0b4f8a"},
+    "dark": {"paper": "#14171c", "text": "#e6e8eb", "grid": "#363c45", "low": "#1b2027", "high": "#9ad1ff"},
+}
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one arm is drawn: no two of the first ten share symbol, nor colour and dash."""
+
+    color: str
+    symbol: str
+    dash: str
+
+
+def style_of(position: int) -> Style:
+    """Return the style of the arm at a position, from 0, among those a figure shows."""
+    return Style(
+        PALETTE[position % len(PALETTE)],
+        SYMBOLS[position % len(SYMBOLS)],
+        DASHES[position // len(PALETTE) % len(DASHES)],
+    )
+
+
+def label_text(text: str, most_characters: int = 40) -> str:
+    """Return user text that plotly shows as it is: no markup, entity or TeX of it takes effect.
+
+    Longer text is cut in its middle, so that both ends of a recipe's name stay readable.
+    """
+    shown = show_text(text)
+    if len(shown) > most_characters:
+        half = (most_characters - 3) // 2
+        shown = f"{shown[:half]}...{shown[-half:]}"
+    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return shown.replace("$", "&#36;")
+
+
+def make_template(mode: Mode) -> dict[str, Any]:
+    """Return the plotly template for a ground: `layout.template` of a figure."""
+    ground = _GROUNDS[mode]
+    axis = {
+        "gridcolor": ground["grid"],
+        "linecolor": ground["grid"],
+        "zeroline": False,
+        "automargin": True,
+        "title": {"standoff": 10},
+    }
+    return {
+        "layout": {
+            "autotypenumbers": "strict",
+            "colorway": list(PALETTE),
+            "colorscale": {"sequential": [[0, ground["low"]], [1, ground["high"]]]},
+            "font": {"color": ground["text"], "family": _FONT, "size": 13},
+            "paper_bgcolor": ground["paper"],
+            "plot_bgcolor": ground["paper"],
+            "hoverlabel": {"align": "left"},
+            "hovermode": "closest",
+            "legend": {"bgcolor": "rgba(0,0,0,0)"},
+            "title": {"x": 0, "xref": "container", "font": {"size": 15}},
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    }
+
+
+def make_layout(height: int, **parts: Any) -> dict[str, Any]:
+    """Return the layout that all figures share, with parts of their own: a legend below, as wide as its page."""
+    return {
+        "autosize": True,
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+        # Placed by the container, a legend of any number of lines gets room of its own below the axis title.
+        "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
+        **parts,
+    }

@@ -1,0 +1,106 @@
+"""What ends the page: published figures, failures, and all it takes to repeat the study and to judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bakeoff.report.basis import describe_exam
+from bakeoff.report.document import ReportInput, compare_published, spell_published
+from bakeoff.report.html.parts import Bullets, Cell, Code, Details, Heading, Paragraph, Part, Table, make_table
+from bakeoff.report.tables import Column, measure_of
+from bakeoff.report.text import count
+
+_MOST_FAILURES_OPEN = 20
+
+
+def list_published(report: ReportInput) -> Iterator[Part]:
+    """Yield the published figures beside what was measured; nothing where none were given."""
+    rows = compare_published(report)
+    if not rows:
+        return
+    if report.published_source:
+        yield Paragraph(text=f"Source: {report.published_source}")
+    cells = [
+        (row["block"], row["arm"], *spell_published(row["metric"], row["split"], row["published"], row["measured"]))
+        for row in rows
+    ]
+    yield Table(
+        caption="Measured: mean ± standard deviation over replicates",
+        headers=("block", "arm", "measure", "published", "measured", "difference"),
+        is_number=(False, False, False, True, True, True),
+        rows=tuple(tuple(Cell(text=text) for text in row) for row in cells),
+    )
+
+
+def list_failures(report: ReportInput) -> Iterator[Part]:
+    """Yield every failed trial and its reason; folded where there are many."""
+    if not report.failures:
+        return
+    fields = ("block", "arm", "replicate", "reason", "trial")
+    columns = [
+        Column(key=name, header=(name,), cells=tuple(str(getattr(f, name)) for f in report.failures), is_number=False)
+        for name in fields
+    ]
+    number = count(len(report.failures), "trial")
+    yield Paragraph(text=f"{number} of {report.num_planned:,} failed; the comparison is without them.")
+    table = make_table("Failed trials", columns)
+    yield Details(summary=f"All {number}", parts=(table,)) if len(report.failures) > _MOST_FAILURES_OPEN else table
+
+
+def write_appendix(report: ReportInput) -> Iterator[Part]:
+    """Yield the command, the protocol, what it ran on, and the study as run."""
+    if report.command:
+        yield Code(label="The command that repeats the study", lines=(report.command,))
+    yield Heading(text="Error bars, seeds, splits and selection")
+    yield Bullets(lines=tuple(_describe_protocol(report)))
+    facts = {**report.versions, **report.hardware}
+    if report.numeric:
+        facts["numeric mode"] = report.numeric
+    if facts:
+        yield Heading(text="Hardware and versions")
+        yield Table(
+            caption="What the results were made on",
+            headers=("what", "value"),
+            is_number=(False, False),
+            rows=tuple((Cell(text=name), Cell(text=str(text))) for name, text in facts.items()),
+        )
+    yield from _list_data(report)
+    if report.study_text.strip():
+        study = Code(label="Every field, defaults included", lines=tuple(report.study_text.strip("\n").split("\n")))
+        yield Details(summary="The study as run", parts=(study,))
+
+
+def _describe_protocol(report: ReportInput) -> Iterator[str]:
+    summary = report.summary
+    unit = "fold" if summary.num_folds is not None else "replicate"
+    yield (
+        f"Error bars: ± is the sample standard deviation over {unit}s. In figures, intervals are of an arm's own mean "
+        f"(Student's t); in tables, of the mean difference of two arms, paired {unit} by {unit}. Neither is adjusted "
+        "for the number of pairs; the p values that verdicts rest on are (Holm)."
+    )
+    yield (
+        "Seeds and splits: a replicate's seed draws its split, order, augmentation and initial weights. It is derived "
+        "from the study's seed and the replicate's number, and is the same for all arms."
+    )
+    yield (
+        "Selection: early stopping, search and choice of recipes see the validation split only; verdicts rest on "
+        f"{measure_of(summary).label}. {describe_exam(report)}"
+    )
+
+
+def _list_data(report: ReportInput) -> Iterator[Part]:
+    rows = []
+    for block, facts in report.data.items():
+        shape = " x ".join(str(size) for size in facts.get("shape_HWC", ()))
+        number = facts.get("num_images")
+        images = "" if number is None else f"{int(number):,}"
+        classes = str(len(facts.get("class_names", ())))
+        rows.append(tuple(Cell(text=t) for t in (block, images, shape, classes, str(facts.get("fingerprint", "")))))
+    if rows:
+        yield Heading(text="Data")
+        yield Table(
+            caption="The training images, validation included",
+            headers=("block", "images", "height x width x channels", "classes", "fingerprint"),
+            is_number=(False, True, False, True, False),
+            rows=tuple(rows),
+        )

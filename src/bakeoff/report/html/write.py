@@ -1,0 +1,118 @@
+"""Writes the page: one HTML file without a single request, for any browser, offline."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bakeoff.errors import BakeoffError
+from bakeoff.report.document import ReportInput
+from bakeoff.report.figures.theme import MODES, make_template
+from bakeoff.report.html.drawing import draw_figures
+from bakeoff.report.html.parts import Section, list_figures
+from bakeoff.report.html.sections import list_sections
+from bakeoff.report.text import show_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+STATES = {
+    "failed": "Some trials failed: the rest is compared here.",
+    "unfinished": "This study is not finished: what follows is what is known so far.",
+    "interrupted": "This study was interrupted: what follows is what is known so far.",
+}
+
+
+def write_html(report: ReportInput) -> str:
+    """Write the report as one self-contained HTML page.
+
+    In order: question, answer, what it rests on, comparison, then every section that has something to say, and how to
+    repeat it. User text stays text; scripts run only by their hash, and the page can reach nothing.
+
+    Raises:
+        BakeoffError: plotly, whose script draws the figures, is not installed.
+    """
+    from markupsafe import Markup
+
+    sections = list_sections(report, draw_figures(report))
+    figures = list_figures(sections)
+    scripts = [_read_plotly(), _read("page.js")] if figures else []
+    # Python's own text is data to jinja; these three are the page's own code, and the data holds no "<".
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            title=report.question or report.name,
+            sections=sections,
+            numbers={id(spec): number for number, spec in enumerate(figures)},
+            ident=id,
+            newline=Markup("\n"),
+            states=STATES,
+            policy=_write_policy(scripts),
+            style=Markup(_read("page.css")),
+            scripts=[Markup(script) for script in scripts],
+            drawings=Markup(_dump(figures_of(sections))),
+        )
+    )
+
+
+def figures_of(sections: tuple[Section, ...]) -> dict[str, Any]:
+    """Return what the page's script draws: the figures in order, and the templates for light and dark."""
+    return {
+        "templates": {mode: make_template(mode) for mode in MODES},
+        "figures": [{"data": spec.data, "layout": spec.layout} for spec in list_figures(sections)],
+    }
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    def show(value: object) -> object:
+        return show_text(value) if type(value) is str else value
+
+    return Environment(
+        loader=FunctionLoader(_read),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=show,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _dump(value: dict[str, Any]) -> str:
+    r"""Return JSON that no HTML parser can end: <, > and & stand as \u escapes."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _write_policy(scripts: list[str]) -> str:
+    """Return the page's Content Security Policy: only these scripts run, and nothing is ever fetched."""
+    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    return (
+        f"default-src 'none'; script-src {hashes or chr(39) + 'none' + chr(39)}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _read(name: str) -> str:
+    return (files("bakeoff.report.html") / "templates" / name).read_text("utf-8")
+
+
+@cache
+def _read_plotly() -> str:
+    """Return plotly's script, as its Python package carries it."""
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise BakeoffError("report.html needs plotly for its figures. Install it: pip install plotly")
+    path = Path(spec.origin).parent / "package_data" / "plotly.min.js"
+    # HTML reads line ends in its own way, and the policy's hash is of what HTML has read.
+    return path.read_text("utf-8").replace("\r\n", "\n").replace("\r", "\n").strip()
