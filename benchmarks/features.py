@@ -3,7 +3,7 @@
     python benchmarks/features.py --weights vgg16.safetensors
     python benchmarks/features.py --network torchvision:resnet18 --data cifar10 --subset 0.1 --data-dir DIR
 
-Both studies train the same four heads (no, 64 or 256 hidden units; dropout) on a data set or a part of it, from the same
+Both studies train the same four heads (no, 64 or 256 hidden units; dropout) on a data set or part of it, from the same
 weights, seeds and splits. In the first the body is frozen for good: bakeoff computes its features once, and all heads
 train as one cohort. In the second the body is frozen for exactly as many epochs as there are: it is run on every batch
 of every epoch, for every head. Each study starts with an empty cache of features. The rounds alternate; the times are
