@@ -1,9 +1,9 @@
 """What computing a frozen body's features once saves: the same heads on cached features, and with the body running.
 
-    python benchmarks/features.py --data-dir DIR --weights vgg16.safetensors
-    python benchmarks/features.py --network torchvision:resnet18 --weights imagenet
+    python benchmarks/features.py --weights vgg16.safetensors
+    python benchmarks/features.py --network torchvision:resnet18 --data cifar10 --subset 0.1 --data-dir DIR
 
-Both studies train the same four heads (no, 64 or 256 hidden units; dropout) on a subset of a data set, from the same
+Both studies train the same four heads (no, 64 or 256 hidden units; dropout) on a data set or part of it, from the same
 weights, seeds and splits. In the first the body is frozen for good: bakeoff computes its features once, and all heads
 train as one cohort. In the second the body is frozen for exactly as many epochs as there are: it is run on every batch
 of every epoch, for every head. Each study starts with an empty cache of features. The rounds alternate; the times are
@@ -43,9 +43,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="torchvision:vgg16", help="the body (default %(default)s)")
     parser.add_argument("--weights", default="imagenet", help="imagenet, or a file of weights (default %(default)s)")
-    parser.add_argument("--data", default="fashion-mnist", help="the data set (default %(default)s)")
+    parser.add_argument("--data", default="digits", help="the data set (default %(default)s)")
     parser.add_argument("--data-dir", type=Path, help="where to look for images first")
-    parser.add_argument("--subset", type=float, default=0.05, help="share of the images (default %(default)s)")
+    parser.add_argument("--subset", type=float, help="share of the training images (default: all)")
     parser.add_argument("--size", type=int, default=32, help="side the images are resized to (default %(default)s)")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of every head (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run (default %(default)s)")
@@ -76,7 +76,9 @@ def measure_round(options: argparse.Namespace, number: int) -> dict[str, Any]:
 
 def make_study(options: argparse.Namespace, name: str, seed: int) -> Study:
     """Make the study of four heads on a body that is frozen for good, or for as many epochs as there are."""
-    weights = "imagenet" if options.weights == "imagenet" else {"file": options.weights}
+    published = options.weights == "imagenet"
+    weights = "imagenet" if published else {"file": options.weights}
+    normalization = [{"name": "normalize", "mean": "imagenet", "sd": "imagenet"}] if published else []
     return Study(
         question="Which head suits this body best?",
         name=name,
@@ -84,10 +86,7 @@ def make_study(options: argparse.Namespace, name: str, seed: int) -> Study:
         recipe={
             "network": {"name": options.network},
             "transfer": {"weights": weights, "freeze": "always" if name == "cached" else options.epochs},
-            "augmentation": [
-                {"name": "resize", "size": options.size},
-                {"name": "normalize", "mean": "imagenet", "sd": "imagenet"},
-            ],
+            "augmentation": [{"name": "resize", "size": options.size}, *normalization],
             "batch_size": 64,
             "epochs": options.epochs,
         },

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_training
 from bakeoff.execution.executor import Report, TaskLost
 from bakeoff.execution.local import LocalExecutor
@@ -47,7 +48,12 @@ def measure(job: Job, workspace: Path) -> list[Measured]:
     per_epoch = job.images_per_arm // num_workers
     fingerprint = open_training("cifar10", data_dir).fingerprint
     views = [
-        DataView(name="cifar10", validation=1 - per_epoch / NUM_IMAGES, fingerprint=fingerprint, seed=replicate)
+        DataView(
+            source=DataSource(name="cifar10"),
+            validation=1 - per_epoch / NUM_IMAGES,
+            fingerprint=fingerprint,
+            seed=replicate,
+        )
         for replicate in range(num_workers)
     ]
     executor = LocalExecutor(num_workers, workspace, data_dir)

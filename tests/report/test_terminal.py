@@ -147,3 +147,17 @@ def test_columns_give_way_in_the_order_asked() -> None:
     assert shapes[30] == ["name", "97.92 ± 0.31", "0.081"]
     assert shapes[20] == ["name", "97.92 ± 0.31"]
     assert shapes[10] == ["name", "97.92"]
+
+
+def test_long_names_fold_before_an_interval_is_dropped() -> None:
+    names = tuple("abcdefghi " * 4 for _ in range(2))
+    columns = [
+        Column(key="arm", header=("arm",), cells=names, is_number=False),
+        Column(key="other", header=("other arm",), cells=names, is_number=False),
+        Column(key="interval", header=("95%", "interval"), cells=("-10.30 to 10.33",) * 2),
+        Column(key="p", header=("p", "adjusted"), cells=("0.123",) * 2),
+    ]
+    sacrifices = [("drop", "p"), ("fold", ""), ("drop", "interval")]
+    assert [column.key for column in fit_columns(columns, 100, sacrifices)] == ["arm", "other", "interval", "p"]
+    assert [column.key for column in fit_columns(columns, 70, sacrifices)] == ["arm", "other", "interval"]
+    assert [column.key for column in fit_columns(columns, 30, sacrifices)] == ["arm", "other"]

@@ -29,6 +29,7 @@ from bakeoff.report.text import count, show_text
 
 MOST_BLOCKS_IN_FULL = 3
 _MOST_PAIRS_IN_FULL = 6
+_NAME_SHARE, _FOLDED_SHARE = 3, 6
 _GAP = 2
 _MAX_REASONS = 5
 _MOST_CLASSES = 12
@@ -64,15 +65,18 @@ def fit_columns(columns: Sequence[Column], width: int, sacrifices: Sequence[tupl
     """Shorten and drop columns until the table fits.
 
     Args:
-        columns: left to right. The first one is never dropped. Names fold at a third of the width.
+        columns: left to right. The first one is never dropped. Names fold at a third of the width, or at a sixth
+            once that has been sacrificed.
         width: in terminal cells.
-        sacrifices: what goes first: ("shorten" or "drop", a column's key or the metric in it).
+        sacrifices: what goes first: ("shorten" or "drop", a column's key or the metric in it), or ("fold", "").
     """
-    fitted = list(columns)
+    fitted, share = list(columns), _NAME_SHARE
     for action, name in sacrifices:
-        if _width(fitted, width) <= width:
+        if _width(fitted, width, share) <= width:
             break
-        if action == "drop":
+        if action == "fold":
+            share = _FOLDED_SHARE
+        elif action == "drop":
             fitted = [c for c in fitted if c is fitted[0] or not _is_named(c, name)]
         else:
             fitted = [_shortened(c) if _is_named(c, name) else c for c in fitted]
@@ -106,7 +110,7 @@ def _print_pairs(console: Console, report: ReportInput, block: str) -> None:
     if len(verdicts) > _MOST_PAIRS_IN_FULL and best is not None:
         shown = [verdict.seen_from(best) for verdict in verdicts if best in (verdict.a, verdict.b)]
     console.print()
-    sacrifices = [("drop", "p"), ("drop", "needed"), ("drop", "interval"), ("drop", "difference")]
+    sacrifices = [("drop", "p"), ("drop", "needed"), ("fold", ""), ("drop", "interval"), ("drop", "difference")]
     _print_table(console, fit_columns(tabulate_pairs(report.summary, shown), console.width, sacrifices))
     if len(shown) < len(verdicts):
         words = Counter("better or worse" if v.verdict in ("better", "worse") else v.verdict for v in verdicts)
@@ -244,14 +248,14 @@ def _is_named(column: Column, name: str) -> bool:
     return column.key == name or column.key.endswith(f" {name}")
 
 
-def _width(columns: Sequence[Column], width: int) -> int:
-    return sum(_GAP + _column_width(column, width) for column in columns) - _GAP
+def _width(columns: Sequence[Column], width: int, share: int = _NAME_SHARE) -> int:
+    return sum(_GAP + _column_width(column, width, share) for column in columns) - _GAP
 
 
-def _column_width(column: Column, width: int) -> int:
-    """Return the width a column needs; names fold at a third of the whole, numbers never do."""
+def _column_width(column: Column, width: int, share: int) -> int:
+    """Return the width a column needs; names fold at one part in `share` of the whole, numbers never do."""
     natural = max(map(cell_len, (*column.header, *column.cells)))
-    return natural if column.is_number else min(natural, max(width // 3, 8))
+    return natural if column.is_number else min(natural, max(width // share, 8))
 
 
 def _shortened(column: Column) -> Column:
