@@ -296,7 +296,7 @@ def test_tables_hold_a_row_per_ensemble_and_per_class() -> None:
     reports = describe(Store().vote(vote={}, seeds={"over": "replicates", "of": ["b"]}))
     table = {column.key: column.cells for column in tabulate_ensembles(reports)}
     assert table["ensemble"] == ("vote", "seeds")
-    assert table["of"] == ("a, b, c", "b, 3 models of replicates")
+    assert table["of"] == ("a, b and c", "b, 3 replicates")
     assert table["votes"] == ("3", "1")
     classes = {column.key: column.cells for column in tabulate_classes(reports[0], scores=("f1",))}
     assert classes.keys() == {"class", "f1 before", "f1 after", "change"}

@@ -133,8 +133,8 @@ def tabulate_classes(report: EnsembleReport, scores: Sequence[str] = CLASS_SCORE
 
 def _name_members(report: EnsembleReport) -> str:
     if report.over == "arms":
-        return ", ".join(report.members)
-    return f"{report.members[0]}, {report.num_models} models of {report.over}"
+        return _list_members(report)
+    return f"{report.members[0]}, {report.num_models} {report.over}"
 
 
 @dataclass(frozen=True)

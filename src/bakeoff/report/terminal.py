@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bakeoff.analysis.measure import join_names
 from bakeoff.report.basis import describe_basis
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import tabulate_classes, tabulate_ensembles
@@ -29,6 +30,7 @@ from bakeoff.report.text import count, show_text
 
 MOST_BLOCKS_IN_FULL = 3
 _MOST_PAIRS_IN_FULL = 6
+_MOST_SENTENCES = 3
 _NAME_SHARE, _FOLDED_SHARE = 3, 6
 _GAP = 2
 _MAX_REASONS = 5
@@ -138,10 +140,16 @@ def _print_ensembles(console: Console, report: ReportInput, block: str) -> None:
     if not mine:
         return
     console.print()
-    sacrifices = [("drop", "of"), ("drop", "votes"), ("drop", "by")]
+    # What tells the rows apart goes last: a vote over replicates has one for every arm.
+    sacrifices = [("drop", "votes"), ("drop", "split"), ("fold", ""), ("drop", "by"), ("drop", "of")]
     _print_table(console, fit_columns(tabulate_ensembles(mine), console.width, sacrifices))
+    single = [ensemble for ensemble in mine if ensemble.over != "arms"]
     for ensemble in mine:
-        _print_line(console, ensemble.sentence, "")
+        if ensemble not in single or len(single) <= _MOST_SENTENCES:
+            _print_line(console, ensemble.sentence, "")
+    if len(single) > _MOST_SENTENCES:
+        names = join_names(list(dict.fromkeys(ensemble.label for ensemble in single)))
+        _print_line(console, f"{names}: one value each, without an interval or a verdict: no vote is left to pair.", "")
     for ensemble in mine[:_MOST_CLASS_TABLES] if len(mine[0].classes) <= _MOST_CLASSES else ():
         console.print()
         _print_line(console, f"Class by class, {ensemble.before} before, {ensemble.label} after:", "dim")
