@@ -47,6 +47,14 @@ def _leave_the_user_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyt
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
 
 
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the runs of a whole module one cache of decoded images, and no other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAKEOFF_CACHE", str(tmp_path_factory.getbasetemp() / "bakeoff-cache"))
+        yield
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     from bakeoff.training.folders import Folders

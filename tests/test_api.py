@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from bakeoff.api import Result, Study, estimate, list_status, load, run
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
 from bakeoff.ledger.read import open_reading, read_epochs
 from bakeoff.training.folders import Folders, load_predictions
+
+pytestmark = pytest.mark.usefixtures("shared_cache")
 
 NETWORK = {"name": "mlp", "units": [8]}
 
@@ -33,13 +34,6 @@ def make_study(**fields: Any) -> Study:
         "numeric": "float32",
     }
     return Study(**{**values, **fields})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BAKEOFF_CACHE", str(tmp_path_factory.getbasetemp() / "bakeoff-cache"))
-        yield
 
 
 @pytest.fixture(scope="module")

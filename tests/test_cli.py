@@ -8,13 +8,14 @@ import sqlite3
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+
+pytestmark = pytest.mark.usefixtures("shared_cache")
 
 STUDY = """\
 question: Which learning rate?
@@ -27,13 +28,6 @@ numeric: float32
 DIVERGING = STUDY.replace("learning_rate: [0.001, 0.01]", "learning_rate: [0.001, 1.0e+30]").replace(
     "epochs: 1,", "epochs: 1, optimizer: sgd,"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BAKEOFF_CACHE", str(tmp_path_factory.getbasetemp() / "bakeoff-cache"))
-        yield
 
 
 def bakeoff(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import pytest
 from bakeoff.api import Result, Study, run
 from bakeoff.ledger.read import find_study, open_reading, read_study
 from bakeoff.training.folders import Folders
+
+pytestmark = pytest.mark.usefixtures("shared_cache")
 
 
 def make_study(**fields: Any) -> Study:
@@ -37,13 +38,6 @@ def make_study(**fields: Any) -> Study:
         "numeric": "float32",
     }
     return Study(**{**values, **fields})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BAKEOFF_CACHE", str(tmp_path_factory.getbasetemp() / "bakeoff-cache"))
-        yield
 
 
 @pytest.fixture(scope="module")

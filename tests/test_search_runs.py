@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from bakeoff.api import Result, Study, estimate, list_status, load, run
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.report.markdown import write_markdown
 from bakeoff.training.folders import Folders
+
+pytestmark = pytest.mark.usefixtures("shared_cache")
 
 SPACE = {"optimizer.learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "network.units.0": [4, 8]}
 
@@ -36,13 +37,6 @@ def make_study(**fields: Any) -> Study:
         "numeric": "float32",
     }
     return Study(**{**values, **fields})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BAKEOFF_CACHE", str(tmp_path_factory.getbasetemp() / "bakeoff-cache"))
-        yield
 
 
 @pytest.fixture(scope="module")

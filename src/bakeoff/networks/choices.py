@@ -7,7 +7,8 @@ that a wrong one is answered with what is allowed, and errors inside the setting
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -111,6 +112,24 @@ class Named(Protocol):
 
 
 NamedRecord = TypeVar("NamedRecord", bound=Named)
+SettingsT_co = TypeVar("SettingsT_co", bound=Record, covariant=True)
+
+
+@dataclass(frozen=True)
+class RegistryEntry(Generic[SettingsT_co]):
+    """One choice that a study can name, with the record of its settings.
+
+    Attributes:
+        name: as written in a study file.
+        summary: what it is or does, in one line.
+        source: where it was published.
+        settings: the record that holds its settings.
+    """
+
+    name: str
+    summary: str
+    source: str
+    settings: type[SettingsT_co]
 
 
 def collect_names(records: Sequence[Named]) -> tuple[str, ...]:

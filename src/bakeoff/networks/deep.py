@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -92,58 +92,54 @@ class AlexNet(Record):
         return (*layers, *stack_dense(self.units, self.activation, self.dropout))
 
 
-def _expand_vgg(network: VGG11 | VGG16, depths: Sequence[int]) -> tuple[AnyLayer, ...]:
-    """Return the hidden layers: per stage so many 3x3 convolutions, then a pooling."""
-    layers: list[AnyLayer] = []
-    for filters, depth in zip(scale_filters(network.filters, network.width), depths, strict=True):
-        for _ in range(depth):
-            layers += _convolve(filters, 3, network.activation, network.batch_norm)
-        layers.append(Pool(padding="same"))
-    return (*layers, *stack_dense(network.units, network.activation, network.dropout))
+class _VGG(Record):
+    """What both VGGs have: stages of 3x3 convolutions, a pooling after each, then dense layers."""
+
+    depths: ClassVar[tuple[int, ...]]
+    """Convolutions of each stage."""
+
+    name: str
+    filters: Stages = Field(
+        default=(64, 128, 256, 512, 512), description="Filters of the convolutions of each of the five stages."
+    )
+    width: Width = Field(default=1.0, description=_WIDTH)
+    units: tuple[Count, ...] = Field(default=(512, 512), description="Units of the hidden dense layers.")
+    activation: Activation = Field(default="relu", description=_ACTIVATION)
+    dropout: Rate = Field(default=0.5, description="Dropout after every hidden dense layer; 0 adds none.")
+    batch_norm: bool = Field(default=False, description="Batch normalization after every convolution.")
+
+    def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
+        """Return the hidden layers."""
+        layers: list[AnyLayer] = []
+        for filters, depth in zip(scale_filters(self.filters, self.width), self.depths, strict=True):
+            for _ in range(depth):
+                layers += _convolve(filters, 3, self.activation, self.batch_norm)
+            layers.append(Pool(padding="same"))
+        return (*layers, *stack_dense(self.units, self.activation, self.dropout))
 
 
-class VGG11(Record):
+class VGG11(_VGG):
     """VGG-11 (configuration A) for small images: eight 3x3 convolutions in five stages, two dense layers with dropout.
 
     Dense layers have 512 units instead of 4,096, and poolings are padded: images of 28 and 32 pixels reach the dense
     layers as 1x1. Without batch normalization it wants `initializer: {name: he_normal, where: everywhere}`.
     """
 
+    depths: ClassVar[tuple[int, ...]] = (1, 1, 2, 2, 2)
+
     name: Literal["vgg11"] = "vgg11"
-    filters: Stages = Field(
-        default=(64, 128, 256, 512, 512), description="Filters of the convolutions of each of the five stages."
-    )
-    width: Width = Field(default=1.0, description=_WIDTH)
-    units: tuple[Count, ...] = Field(default=(512, 512), description="Units of the hidden dense layers.")
-    activation: Activation = Field(default="relu", description=_ACTIVATION)
-    dropout: Rate = Field(default=0.5, description="Dropout after every hidden dense layer; 0 adds none.")
-    batch_norm: bool = Field(default=False, description="Batch normalization after every convolution.")
-
-    def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the hidden layers."""
-        return _expand_vgg(self, (1, 1, 2, 2, 2))
 
 
-class VGG16(Record):
+class VGG16(_VGG):
     """VGG-16 (configuration D) for small images: thirteen 3x3 convolutions in five stages, two dense layers.
 
     Dense layers have 512 units instead of 4,096, and poolings are padded: images of 28 and 32 pixels reach the dense
     layers as 1x1. Without batch normalization it wants `initializer: {name: he_normal, where: everywhere}`.
     """
 
-    name: Literal["vgg16"] = "vgg16"
-    filters: Stages = Field(
-        default=(64, 128, 256, 512, 512), description="Filters of the convolutions of each of the five stages."
-    )
-    width: Width = Field(default=1.0, description=_WIDTH)
-    units: tuple[Count, ...] = Field(default=(512, 512), description="Units of the hidden dense layers.")
-    activation: Activation = Field(default="relu", description=_ACTIVATION)
-    dropout: Rate = Field(default=0.5, description="Dropout after every hidden dense layer; 0 adds none.")
-    batch_norm: bool = Field(default=False, description="Batch normalization after every convolution.")
+    depths: ClassVar[tuple[int, ...]] = (2, 2, 3, 3, 3)
 
-    def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the hidden layers."""
-        return _expand_vgg(self, (2, 2, 3, 3, 3))
+    name: Literal["vgg16"] = "vgg16"
 
 
 class ResNet(Record):

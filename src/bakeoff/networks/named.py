@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from bakeoff.errors import NetworkError
-from bakeoff.networks.choices import collect_names, find_record, spell_out
+from bakeoff.networks.choices import RegistryEntry, collect_names, find_record, spell_out
 from bakeoff.networks.classic import CNN, MLP, Layers, LeNet, ModNet1, ModNet2
 from bakeoff.networks.deep import VGG11, VGG16, AlexNet, ResNet
 from bakeoff.networks.layers import AnyLayer, Dense
@@ -44,21 +43,8 @@ LayerNetwork: TypeAlias = LeNet | ModNet1 | ModNet2 | MLP | CNN | AlexNet | VGG1
 AnyNetwork: TypeAlias = LayerNetwork | OutsideNetwork
 
 
-@dataclass(frozen=True)
-class NetworkRecord:
-    """One network of layer records that a study can name; those of other libraries are in `outside.OUTSIDE`.
-
-    Attributes:
-        name: as written in a study file.
-        summary: what it is, in one line.
-        source: where it was published.
-        settings: the record that holds its settings.
-    """
-
-    name: str
-    summary: str
-    source: str
-    settings: type[LayerNetwork]
+NetworkRecord: TypeAlias = RegistryEntry[LayerNetwork]
+"""One network of layer records that a study can name; those of other libraries are in `outside.OUTSIDE`."""
 
 
 _VGG_SOURCE = "Simonyan and Zisserman (2015), Very deep convolutional networks for large-scale image recognition"

@@ -13,7 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.networks.choices import NOT_EMPTY, Padding, Record, spell_out
 from bakeoff.networks.layers import Activation
-from bakeoff.training.optimizers import SGD, Adagrad, Adam, OptimizerChoice, RMSprop
+from bakeoff.training.adam_family import Adam
+from bakeoff.training.optimizers import SGD, Adagrad, OptimizerChoice, RMSprop
 
 Whole: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=65_536)]
 Move: TypeAlias = Annotated[int, Field(strict=True, ge=-65_536, le=65_536)]

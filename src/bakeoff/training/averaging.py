@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from bakeoff.networks.choices import Record, collect_names, spell_out
+from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell_out
 from bakeoff.training.fields import NumEpochs, Share, Switch
 
 if TYPE_CHECKING:
@@ -39,21 +38,8 @@ class SWA(Record):
 AnyAveraging: TypeAlias = EMA | SWA
 
 
-@dataclass(frozen=True)
-class AveragingRecord:
-    """One way of averaging weights that a study can name.
-
-    Attributes:
-        name: as written in a study file.
-        summary: what it does, in one line.
-        source: where it was published.
-        settings: the record that holds its settings.
-    """
-
-    name: str
-    summary: str
-    source: str
-    settings: type[AnyAveraging]
+AveragingRecord: TypeAlias = RegistryEntry[AnyAveraging]
+"""One way of averaging weights that a study can name."""
 
 
 AVERAGINGS: tuple[AveragingRecord, ...] = (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from bakeoff.networks.choices import Record, collect_names, spell_out
+from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell_out
 from bakeoff.training.fields import Part
 
 Alpha: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=1_000, allow_inf_nan=False)]
@@ -35,21 +34,8 @@ class CutMix(Record):
 AnyMix: TypeAlias = Mixup | CutMix
 
 
-@dataclass(frozen=True)
-class MixRecord:
-    """One way of mixing images that a study can name.
-
-    Attributes:
-        name: as written in a study file.
-        summary: what it does, in one line.
-        source: where it was published.
-        settings: the record that holds its settings.
-    """
-
-    name: str
-    summary: str
-    source: str
-    settings: type[AnyMix]
+MixRecord: TypeAlias = RegistryEntry[AnyMix]
+"""One way of mixing images that a study can name."""
 
 
 MIXES: tuple[MixRecord, ...] = (

@@ -1,18 +1,18 @@
 """The optimizers, as records without torch. To add one: a settings class, an entry in OPTIMIZERS, its class below.
 
-make_optimizer.py makes the optimizer itself.
+Those of Adam's family are in adam_family.py. make_optimizer.py makes the optimizer itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bakeoff.networks.choices import Record, collect_names, spell_out
+from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell_out
+from bakeoff.training.adam_family import Adam, Adamax, AdamW, NAdam, RAdam
 from bakeoff.training.fields import (
     APART_DECAY,
     DECAY,
@@ -26,7 +26,6 @@ from bakeoff.training.fields import (
 )
 from bakeoff.training.fields import INCOMPATIBLE as INCOMPATIBLE
 from bakeoff.training.fields import Amount as Amount
-from bakeoff.training.rare_optimizers import Adadelta, Adamax, Lion, NAdam, RAdam
 
 
 class SGD(Record):
@@ -53,52 +52,6 @@ class SGD(Record):
             "lr": self.learning_rate,
             "momentum": self.momentum,
             "nesterov": self.nesterov,
-            "weight_decay": self.weight_decay,
-        }
-
-
-class Adam(Record):
-    """Adam: steps scaled by running means of the gradient and of its square."""
-
-    torch_name: ClassVar[str] = "Adam"
-    fused: ClassVar[bool] = True
-
-    name: Literal["adam"] = "adam"
-    learning_rate: LearningRate = Field(default=0.001, description=RATE)
-    beta1: Share = Field(default=0.9, description=MEAN)
-    beta2: Share = Field(default=0.999, description=MEAN_SQUARE)
-    epsilon: Amount = Field(default=1e-8, description=EPSILON)
-    weight_decay: Amount = Field(default=0.0, description=DECAY)
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments of `torch.optim.Adam`."""
-        return {
-            "lr": self.learning_rate,
-            "betas": (self.beta1, self.beta2),
-            "eps": self.epsilon,
-            "weight_decay": self.weight_decay,
-        }
-
-
-class AdamW(Record):
-    """Adam whose weight decay stands apart from the gradient and its scaling."""
-
-    torch_name: ClassVar[str] = "AdamW"
-    fused: ClassVar[bool] = True
-
-    name: Literal["adamw"] = "adamw"
-    learning_rate: LearningRate = Field(default=0.001, description=RATE)
-    beta1: Share = Field(default=0.9, description=MEAN)
-    beta2: Share = Field(default=0.999, description=MEAN_SQUARE)
-    epsilon: Amount = Field(default=1e-8, description=EPSILON)
-    weight_decay: Amount = Field(default=0.01, description=APART_DECAY)
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments of `torch.optim.AdamW`."""
-        return {
-            "lr": self.learning_rate,
-            "betas": (self.beta1, self.beta2),
-            "eps": self.epsilon,
             "weight_decay": self.weight_decay,
         }
 
@@ -153,25 +106,54 @@ class Adagrad(Record):
         }
 
 
+class Adadelta(Record):
+    """Adadelta: steps in the weights' own unit, scaled by how large recent steps and gradients were."""
+
+    torch_name: ClassVar[str] = "Adadelta"
+    fused: ClassVar[bool] = False
+
+    name: Literal["adadelta"] = "adadelta"
+    learning_rate: LearningRate = Field(default=1.0, description="Factor on the step; 1 is the published method.")
+    smoothing: Share = Field(default=0.9, description="Share of their past that both mean squares keep.")
+    epsilon: Amount = Field(default=1e-6, description="Added to both mean squares; the first steps come from it.")
+    weight_decay: Amount = Field(default=0.0, description=DECAY)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `torch.optim.Adadelta`."""
+        return {
+            "lr": self.learning_rate,
+            "rho": self.smoothing,
+            "eps": self.epsilon,
+            "weight_decay": self.weight_decay,
+        }
+
+
+class Lion(Record):
+    """Lion: steps of one size in every weight, along the sign of a running mean of the gradient."""
+
+    torch_name: ClassVar[str] = "Lion"
+    fused: ClassVar[bool] = False
+
+    name: Literal["lion"] = "lion"
+    learning_rate: LearningRate = Field(default=0.0001, description="Step size; 3 to 10 times smaller than AdamW's.")
+    beta1: Share = Field(default=0.9, description="Share of the mean gradient in the direction of a step.")
+    beta2: Share = Field(default=0.99, description=MEAN)
+    weight_decay: Amount = Field(default=0.0, description=APART_DECAY)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `bakeoff.training.lion.Lion`."""
+        return {"lr": self.learning_rate, "betas": (self.beta1, self.beta2), "weight_decay": self.weight_decay}
+
+
 AnyOptimizer: TypeAlias = SGD | Adam | AdamW | RMSprop | Adagrad | NAdam | RAdam | Adamax | Adadelta | Lion
 
 
-@dataclass(frozen=True)
-class OptimizerRecord:
-    """One optimizer that a study can name.
+OptimizerRecord: TypeAlias = RegistryEntry[AnyOptimizer]
+"""One optimizer that a study can name.
 
-    Attributes:
-        name: as written in a study file.
-        summary: what it does, in one line.
-        source: where it was published.
-        settings: the record that holds its settings; its `torch_name` is the class in `torch.optim`, or in ours where
-            torch has none, and `fused` says whether torch has a fused form of it on every device.
-    """
-
-    name: str
-    summary: str
-    source: str
-    settings: type[AnyOptimizer]
+The settings' `torch_name` is the class in `torch.optim`, or in ours where torch has none; `fused` says whether
+torch has a fused form of it on every device.
+"""
 
 
 OPTIMIZERS: tuple[OptimizerRecord, ...] = (

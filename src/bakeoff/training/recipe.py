@@ -12,13 +12,14 @@ from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.named import NetworkChoice
 from bakeoff.training import averaging as averages
 from bakeoff.training import schedules
+from bakeoff.training.adam_family import Adam
 from bakeoff.training.augmentation.records import AugmentationChoice
 from bakeoff.training.averaging import AveragingChoice
 from bakeoff.training.clipping import Clip
 from bakeoff.training.metric import Metric
 from bakeoff.training.mixing import MixChoice
 from bakeoff.training.objective_settings import ClassWeights
-from bakeoff.training.optimizers import INCOMPATIBLE, Adam, Amount, OptimizerChoice
+from bakeoff.training.optimizers import INCOMPATIBLE, Amount, OptimizerChoice
 from bakeoff.training.schedules import Constant, ScheduleChoice
 from bakeoff.training.transfer import Transfer
 

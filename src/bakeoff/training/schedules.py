@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from bakeoff.networks.choices import Record, collect_names, spell_out
+from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell_out
 from bakeoff.training.fields import Amount, Inside, NumEpochs, Part
 from bakeoff.training.metric import Metric, improvement
 
@@ -170,21 +170,8 @@ def _swing(first: float, last: float, done: float) -> float:
 AnySchedule: TypeAlias = Constant | Step | Cosine | OneCycle | Plateau
 
 
-@dataclass(frozen=True)
-class ScheduleRecord:
-    """One schedule that a study can name.
-
-    Attributes:
-        name: as written in a study file.
-        summary: what it does, in one line.
-        source: where it was published.
-        settings: the record that holds its settings.
-    """
-
-    name: str
-    summary: str
-    source: str
-    settings: type[AnySchedule]
+ScheduleRecord: TypeAlias = RegistryEntry[AnySchedule]
+"""One schedule that a study can name."""
 
 
 SCHEDULES: tuple[ScheduleRecord, ...] = (

@@ -40,9 +40,9 @@ def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Fol
 def find_weights_file(weights: FileWeights, folders: Folders) -> Path:
     """Return where a file of weights is: the workspace's own copy where there is one, else the path given."""
     if weights.sha256 is not None:
-        copies = sorted((folders.root / "weights").glob(f"{weights.sha256}*"))
-        if copies:
-            return copies[0]
+        copy = folders.find_copied_weights(weights.sha256)
+        if copy is not None:
+            return copy
     return Path(weights.file).expanduser()
 
 

@@ -6,14 +6,13 @@ To add one: a settings class in steps.py, an entry in AUGMENTATIONS, its functio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
 from bakeoff.errors import NetworkError
-from bakeoff.networks.choices import collect_names, spell_out
+from bakeoff.networks.choices import RegistryEntry, collect_names, spell_out
 from bakeoff.networks.shapes import Shape, format_shape
 from bakeoff.training.augmentation.steps import (
     Affine,
@@ -48,21 +47,8 @@ AnyAugmentation: TypeAlias = (
 )
 
 
-@dataclass(frozen=True)
-class AugmentationRecord:
-    """One step that a study can name.
-
-    Attributes:
-        name: as written in a study file.
-        summary: what it does, in one line.
-        source: where it was published.
-        settings: the record that holds its settings.
-    """
-
-    name: str
-    summary: str
-    source: str
-    settings: type[AnyAugmentation]
+AugmentationRecord: TypeAlias = RegistryEntry[AnyAugmentation]
+"""One step that a study can name."""
 
 
 _KRIZHEVSKY = "Krizhevsky, Sutskever and Hinton (2012), ImageNet classification with deep convolutional neural networks"
