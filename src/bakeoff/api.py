@@ -9,7 +9,6 @@ print(result.summary.answers[0].sentence)
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from bakeoff.analysis.across import summarise_blocks
 from bakeoff.analysis.results import Summary
-from bakeoff.analysis.sequential import SequentialDesign
-from bakeoff.analysis.steps import compare_steps
-from bakeoff.analysis.summary import summarise
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.execution.cohorts import Group, group_trials
 from bakeoff.execution.costs import is_cost_known
@@ -31,23 +24,15 @@ from bakeoff.execution.facts import Datasets, describe_datasets
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.machine import count_cores
 from bakeoff.execution.run import RunObserver, check_plan, run_plan
-from bakeoff.ledger.curves import read_study_epochs
-from bakeoff.ledger.read import StudyRecord, find_study, list_studies, open_reading, read_study
-from bakeoff.report.curves import describe_curves
-from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure, build_document
-from bakeoff.report.ensembles import describe_ensembles
-from bakeoff.report.evidence import gather_evidence
+from bakeoff.ledger.read import find_study, list_studies, open_reading, read_study
+from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.figures.methods import Plots
+from bakeoff.report.gather import gather_report
 from bakeoff.report.html.write import write_html
 from bakeoff.report.markdown import write_markdown
-from bakeoff.report.notes import describe_notes, describe_reduction
 from bakeoff.report.progress import RunProgress
-from bakeoff.report.search import describe_searches
-from bakeoff.report.votes import add_ensembles
-from bakeoff.study.chain import list_steps
-from bakeoff.study.fit import describe_registered
 from bakeoff.study.load import load_study
-from bakeoff.study.plan import Block, Plan, expand
+from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders, write_whole
 
@@ -285,103 +270,13 @@ def _spell_command(study: Study | str | Path, overrides: Sequence[str]) -> str:
 
 
 def _load(identity: str, workspace: Path, num_reused: int) -> Result:
-    with open_reading(Folders(workspace)) as connection:
-        record = read_study(connection, identity)
-        study = Study.model_validate(record.document)
-        metrics = tuple(dict.fromkeys(("accuracy", "loss", study.decide.metric)))
-        curves = describe_curves(read_study_epochs(connection, identity), metrics)
-    plan = expand(study)
-    report = _gather(record, study, plan, Folders(workspace), num_reused)
-    return Result(state=_state(record), report=replace(report, state=_state(record), curves=curves))
+    report = gather_report(identity, Folders(workspace), num_reused)
+    return Result(state=_state(report), report=report)
 
 
-def _state(record: StudyRecord) -> State:
-    if record.asking or len(record.results) < record.num_planned:
-        return "unfinished"
-    return "failed" if any(result.state == "failed" for result in record.results) else "done"
-
-
-def _design_race(study: Study) -> SequentialDesign | None:
-    if isinstance(study.replicates, int):
-        return None
-    return SequentialDesign(
-        at_least=study.replicates.at_least, at_most=study.replicates.at_most, confidence=study.decide.confidence
-    )
-
-
-def _count_folds(plan: Plan) -> int | None:
-    return plan.blocks[0].data.folds
-
-
-def _gather(record: StudyRecord, study: Study, plan: Plan, folders: Folders, num_reused: int) -> ReportInput:
-    voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
-    summary = summarise(
-        voted.results,
-        metric=study.decide.metric,
-        margin=study.decide.margin,
-        confidence=study.decide.confidence,
-        blocks=[block.label for block in plan.blocks],
-        arms=voted.arms,
-        baseline=study.decide.against,
-        num_folds=_count_folds(plan),
-        race=_design_race(study),
-    )
-    class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
-    machine = json.loads(record.machines[0]) if record.machines else {}
-    hardware = {key: machine[key] for key in ("processor", "cores", "memory", "system") if key in machine}
-    published = study.published
-    return ReportInput(
-        across=summarise_blocks(summary),
-        evidence=gather_evidence(voted.results, summary, class_names, voted.load),
-        votes=voted.arms[len(plan.arms) :],
-        ensembles=describe_ensembles(voted, summary, class_names),
-        steps=compare_steps(summary, list_steps(study.arms, study.ensembles, study.decide.steps)),
-        reduced=describe_reduction(plan, record.facts),
-        notes=(*describe_notes(plan, record.facts), *voted.notes),
-        data=record.facts,
-        searches=describe_searches(plan, record.candidates),
-        name=study.name,
-        question=study.question,
-        state="",
-        summary=summary,
-        num_done=sum(result.state == "done" for result in record.results),
-        num_failed=sum(result.state == "failed" for result in record.results),
-        num_reused=num_reused,
-        num_planned=record.num_planned,
-        failures=tuple(
-            TrialFailure(
-                trial=result.trial_id,
-                block=result.block,
-                arm=result.arm,
-                replicate=result.replicate,
-                reason=result.reason,
-            )
-            for result in record.results
-            if result.state == "failed"
-        ),
-        exam_opened=record.exams,
-        exam_trials=record.num_examined,
-        changed_after=record.changed_after,
-        numeric=record.numeric,
-        hardware=hardware,
-        versions={key: text for key, text in machine.items() if key not in hardware},
-        command=record.command,
-        seconds=record.seconds,
-        published_source=published.source if published else "",
-        published=tuple(
-            PublishedFigure(arm=f.arm, metric=f.metric, value=f.value, block=f.block, split=f.split)
-            for f in (published.figures if published else ())
-        ),
-        study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
-    )
-
-
-def _find_class_names(record: StudyRecord, block: Block) -> tuple[str, ...]:
-    """Return a block's class names as the ledger has them; older ledgers leave them to the registry."""
-    if block.label in record.facts:
-        return tuple(record.facts[block.label]["class_names"])
-    known = describe_registered(block.data.source)
-    return () if known is None else known.class_names
+def _state(report: ReportInput) -> State:
+    states: dict[str, State] = {"done": "done", "failed": "failed"}
+    return states.get(report.state, "unfinished")
 
 
 def _write_reports(result: Result, folders: Folders) -> Result:

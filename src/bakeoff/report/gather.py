@@ -1,0 +1,151 @@
+"""Gathers what a study's reports are made from: its ledger, and the predictions its trials stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from bakeoff.analysis.across import summarise_blocks
+from bakeoff.analysis.results import Summary
+from bakeoff.analysis.sequential import SequentialDesign
+from bakeoff.analysis.steps import compare_steps
+from bakeoff.analysis.summary import summarise
+from bakeoff.ledger.curves import read_study_epochs
+from bakeoff.ledger.read import StudyRecord, open_reading, read_study
+from bakeoff.report.curves import describe_curves
+from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
+from bakeoff.report.ensembles import describe_ensembles
+from bakeoff.report.evidence import gather_evidence
+from bakeoff.report.notes import describe_notes, describe_reduction
+from bakeoff.report.search import describe_searches
+from bakeoff.report.votes import Voted, add_ensembles
+from bakeoff.study.chain import list_steps
+from bakeoff.study.fit import describe_registered
+from bakeoff.study.plan import Block, Plan, expand
+from bakeoff.study.schema import Study
+from bakeoff.training.folders import Folders
+
+_HARDWARE = ("processor", "cores", "memory", "system")
+
+
+def gather_report(study_id: str, folders: Folders, num_reused: int = 0) -> ReportInput:
+    """Read everything that reports say of one study, finished or not. Trains nothing, needs no torch.
+
+    Args:
+        study_id: its id in the ledger.
+        folders: of the workspace.
+        num_reused: trials that the run just ended found in the ledger.
+
+    Raises:
+        WorkspaceError: no ledger, or no such study in it.
+    """
+    with open_reading(folders) as connection:
+        record = read_study(connection, study_id)
+        study = Study.model_validate(record.document)
+        metrics = tuple(dict.fromkeys(("accuracy", "loss", study.decide.metric)))
+        curves = describe_curves(read_study_epochs(connection, study_id), metrics)
+    plan = expand(study)
+    voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
+    summary = _summarise(voted, study, plan)
+    class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
+    return ReportInput(
+        name=study.name,
+        question=study.question,
+        state=_state(record),
+        summary=summary,
+        across=summarise_blocks(summary),
+        evidence=gather_evidence(voted.results, summary, class_names, voted.load),
+        votes=voted.arms[len(plan.arms) :],
+        ensembles=describe_ensembles(voted, summary, class_names),
+        steps=compare_steps(summary, list_steps(study.arms, study.ensembles, study.decide.steps)),
+        searches=describe_searches(plan, record.candidates),
+        curves=curves,
+        reduced=describe_reduction(plan, record.facts),
+        notes=(*describe_notes(plan, record.facts), *voted.notes),
+        published_source=study.published.source if study.published else "",
+        published=_list_published(study),
+        study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
+        **_describe_run(record, num_reused),
+    )
+
+
+def _summarise(voted: Voted, study: Study, plan: Plan) -> Summary:
+    return summarise(
+        voted.results,
+        metric=study.decide.metric,
+        margin=study.decide.margin,
+        confidence=study.decide.confidence,
+        blocks=[block.label for block in plan.blocks],
+        arms=voted.arms,
+        baseline=study.decide.against,
+        num_folds=plan.blocks[0].data.folds,
+        race=_design_race(study),
+    )
+
+
+def _design_race(study: Study) -> SequentialDesign | None:
+    if isinstance(study.replicates, int):
+        return None
+    return SequentialDesign(
+        at_least=study.replicates.at_least, at_most=study.replicates.at_most, confidence=study.decide.confidence
+    )
+
+
+def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
+    """Return the fields of a report that say what was run, when and on what."""
+    machine = json.loads(record.machines[0]) if record.machines else {}
+    return {
+        "num_done": sum(result.state == "done" for result in record.results),
+        "num_failed": sum(result.state == "failed" for result in record.results),
+        "num_reused": num_reused,
+        "num_planned": record.num_planned,
+        "failures": _list_failures(record),
+        "exam_opened": record.exams,
+        "exam_trials": record.num_examined,
+        "changed_after": record.changed_after,
+        "data": record.facts,
+        "numeric": record.numeric,
+        "hardware": {key: machine[key] for key in _HARDWARE if key in machine},
+        "versions": {key: text for key, text in machine.items() if key not in _HARDWARE},
+        "command": record.command,
+        "seconds": record.seconds,
+    }
+
+
+def _list_failures(record: StudyRecord) -> tuple[TrialFailure, ...]:
+    return tuple(
+        TrialFailure(
+            trial=result.trial_id,
+            block=result.block,
+            arm=result.arm,
+            replicate=result.replicate,
+            reason=result.reason,
+        )
+        for result in record.results
+        if result.state == "failed"
+    )
+
+
+def _list_published(study: Study) -> tuple[PublishedFigure, ...]:
+    figures = study.published.figures if study.published else ()
+    return tuple(
+        PublishedFigure(arm=each.arm, metric=each.metric, value=each.value, block=each.block, split=each.split)
+        for each in figures
+    )
+
+
+def _state(record: StudyRecord) -> str:
+    if record.asking or len(record.results) < record.num_planned:
+        return "unfinished"
+    return "failed" if any(result.state == "failed" for result in record.results) else "done"
+
+
+def _find_class_names(record: StudyRecord, block: Block) -> tuple[str, ...]:
+    """Return a block's class names as the ledger has them; older ledgers leave them to the registry."""
+    if block.label in record.facts:
+        return tuple(record.facts[block.label]["class_names"])
+    known = describe_registered(block.data.source)
+    return () if known is None else known.class_names
