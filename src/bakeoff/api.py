@@ -20,6 +20,7 @@ from bakeoff.analysis.results import Summary
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.execution.cohorts import Group, group_trials
 from bakeoff.execution.costs import is_cost_known
+from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, describe_datasets
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.machine import count_cores
@@ -49,6 +50,7 @@ member's share, and what starting takes. Fitted to LeNet and ModNet1 on CIFAR-10
 """
 
 State = Literal["done", "failed", "unfinished"]
+ExecutorName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,9 @@ def run(
     workspace: str | Path = DEFAULT_WORKSPACE,
     data_dir: str | Path | None = None,
     workers: int | None = None,
+    executor: ExecutorName = "local",
+    address: str | None = None,
+    gpus_per_worker: float = 0.0,
     exam: bool = True,
     observer: RunObserver | None = None,
 ) -> Result:
@@ -130,6 +135,9 @@ def run(
         workspace: the folder of the ledger; made where it is missing.
         data_dir: searched first for images.
         workers: processes; by default one per core.
+        executor: local (processes of this machine) or ray (actors of a cluster; needs the extra `ray`).
+        address: of the Ray cluster, such as `auto` or `ray://HOST:10001`; None starts one on this machine.
+        gpus_per_worker: share of a GPU for each actor of a Ray cluster.
         exam: False leaves the test split closed: verdicts then rest on the validation split.
         observer: sees the run as it goes; by default nobody.
 
@@ -143,13 +151,13 @@ def run(
     folder = Path(workspace)
     data = Path(data_dir) if data_dir is not None else None
     plan = expand(checked)
-    with _executor(workers, folder, data) as executor:
+    with _executor(executor, workers, folder, data, address, gpus_per_worker) as chosen:
         counts = run_plan(
             plan,
             command=_spell_command(study, overrides),
             workspace=folder,
             data_dir=data,
-            executor=executor,
+            executor=chosen,
             observer=observer or RunProgress(quiet=True),
             exam=exam,
         )
@@ -255,8 +263,23 @@ def _estimate_group(group: Group) -> float:
 
 
 @contextmanager
-def _executor(workers: int | None, workspace: Path, data_dir: Path | None) -> Iterator[LocalExecutor]:
-    executor = LocalExecutor(workers or count_cores(), workspace, data_dir)
+def _executor(
+    name: ExecutorName,
+    workers: int | None,
+    workspace: Path,
+    data_dir: Path | None,
+    address: str | None,
+    gpus_per_worker: float,
+) -> Iterator[Executor]:
+    executor: Executor
+    if name == "ray":
+        from bakeoff.execution.ray_executor import RayExecutor  # Ray is an extra, and slow to import
+
+        executor = RayExecutor(
+            workspace, data_dir, address=address, num_workers=workers, gpus_per_worker=gpus_per_worker
+        )
+    else:
+        executor = LocalExecutor(workers or count_cores(), workspace, data_dir)
     try:
         yield executor
     finally:

@@ -68,6 +68,13 @@ class Listing(StrEnum):
     metrics = "metrics"
 
 
+class ExecutorName(StrEnum):
+    """Where trials can run."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Format(StrEnum):
     """What `bakeoff report` can make."""
 
@@ -128,6 +135,16 @@ def run(
     workspace: Workspace = Path("runs"),
     workers: Workers = None,
     data_dir: DataDir = None,
+    executor: Annotated[
+        ExecutorName, typer.Option("--executor", help="Where trials run: processes of this machine, or a Ray cluster.")
+    ] = ExecutorName.local,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="ADDRESS", help="The Ray cluster; by default one is started here."),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option("--gpus-per-worker", min=0.0, help="Share of a GPU for each of Ray's workers.")
+    ] = 0.0,
     exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
     as_json: AsJson = False,
 ) -> int:
@@ -142,6 +159,9 @@ def run(
             workspace=workspace,
             data_dir=data_dir,
             workers=workers,
+            executor=executor.value,
+            address=address,
+            gpus_per_worker=gpus_per_worker,
             exam=exam,
             observer=progress,
         )

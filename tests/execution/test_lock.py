@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bakeoff.data import decode, digits, store
+from bakeoff.data.opener import DiskOpener
 from bakeoff.data.store import open_training
 from bakeoff.execution.executor import Report, Started
 from bakeoff.execution.run import run_plan
@@ -17,7 +18,6 @@ from bakeoff.execution.worker import run_task
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
-from bakeoff.training import exam
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import Task, task_id
 
@@ -31,7 +31,7 @@ class HereExecutor:
 
     def submit(self, task: Task) -> None:
         self._reports.append(Started(task_id=task_id(task)))
-        run_task(task, self._workspace, None, self._reports.append)
+        run_task(task, self._workspace, DiskOpener(None), self._reports.append)
 
     def poll(self, timeout_seconds: float) -> Sequence[Report]:
         reports, self._reports = self._reports, []
@@ -56,7 +56,6 @@ def lock(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the test split was opened")
 
     monkeypatch.setattr(store, "open_test", refuse)
-    monkeypatch.setattr(exam, "open_test", refuse)
     monkeypatch.setattr(decode, "decode_split", refuse)
     monkeypatch.setattr(store, "decode_split", refuse)
     monkeypatch.setattr(digits, "read_digits", refuse)

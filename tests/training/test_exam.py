@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.data import decode, digits, store
+from bakeoff.data.opener import DiskOpener
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_test, open_training
 from bakeoff.networks.build import FusedNetwork
@@ -66,7 +67,7 @@ def _examine(workspace: Path, names: str = "ab") -> list[Any]:
         exam_id="e", label="digits", members=members, data=_view(open_training("digits")), numeric="float32"
     )
     events: list[Any] = []
-    hold_exam(task, workspace, None, events.append)
+    hold_exam(task, workspace, DiskOpener(None), events.append)
     return events
 
 

@@ -59,11 +59,13 @@ class _Running:
 
     Attributes:
         parent: the cohort it was split from, when it was.
+        machine: what its worker runs on; empty for the driver's own.
     """
 
     task: CohortTask
     num_losses: int = 0
     parent: str | None = None
+    machine: str = ""
     open_ids: set[str] = field(default_factory=set)
 
 
@@ -209,7 +211,8 @@ class Driver:
 
     def _handle(self, report: Report) -> None:
         if isinstance(report, Started) and report.task_id in self._running:
-            task = self._running[report.task_id].task
+            running = self._running[report.task_id]
+            task, running.machine = running.task, report.machine
             self._observer.cohort_started(task.label, len(task.members))
         elif isinstance(report, EpochDone):
             self._ledger.record_epoch(report)
@@ -230,10 +233,10 @@ class Driver:
         known = self._known[report.trial_id]
         running.open_ids.discard(report.trial_id)
         if isinstance(report, TrialDone):
-            self._ledger.record_done(report, known.content, running.task.cohort_id, self._machine)
+            self._ledger.record_done(report, known.content, running.task.cohort_id, running.machine or self._machine)
             self._tell(report.trial_id, "done")
         else:
-            self._ledger.record_failed(report, known.content, running.task.cohort_id, self._machine)
+            self._ledger.record_failed(report, known.content, running.task.cohort_id, running.machine or self._machine)
             self._tell(report.trial_id, "diverged" if report.diverged else "failed")
             self._observer.message(f"{known.planned.arm}, {running.task.label}: {report.reason}")
         self._count_done(known, failed=isinstance(report, TrialFailed))

@@ -11,9 +11,14 @@ from bakeoff.training.task import Event, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A worker has taken a task."""
+    """A worker has taken a task.
+
+    Attributes:
+        machine: what it runs on, as the ledger holds it; empty for the driver's own machine.
+    """
 
     task_id: str
+    machine: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

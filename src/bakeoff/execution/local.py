@@ -19,7 +19,7 @@ from bakeoff.training.task import Task, TaskDone, task_id
 # One thread per worker for every library that would start its own pool when torch is loaded. And memory that goes back
 # to the worker's heap, not to the system: a training step frees and asks for the same megabytes again and again, and
 # faulting in fresh pages took a fifth of LeNet's time. (glibc reads these; 32 MiB is the most it accepts.)
-_ENVIRONMENT = {
+WORKER_ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
@@ -45,7 +45,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": paths},
+                env={**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": paths},
             )
         theirs.close()
         self.connection = Connection(ours.detach())

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bakeoff.data.store import Images, open_training
+from bakeoff.data.cache import Images
+from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.errors import BakeoffError, DataError
 from bakeoff.execution.executor import Report, TaskLost
 from bakeoff.training.task import CohortTask, DataView, ExamTask, ProbeTask, Task, task_id
@@ -26,14 +27,14 @@ def main() -> None:
     """
     connection = Connection(int(sys.argv[1]))
     workspace = Path(sys.argv[2])
-    data_dir = Path(sys.argv[3]) if sys.argv[3] else None
+    opener = DiskOpener(Path(sys.argv[3]) if sys.argv[3] else None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what it means.
     threading.Thread(target=_leave_with_driver, args=(connection.fileno(),), daemon=True).start()
-    _use_one_thread()
+    use_one_thread()
     while True:
         try:
             task: Task = connection.recv()
-            run_task(task, workspace, data_dir, connection.send)
+            run_task(task, workspace, opener, connection.send)
         except (EOFError, OSError):
             return  # the driver is gone
 
@@ -46,17 +47,18 @@ def _leave_with_driver(descriptor: int) -> None:
     os._exit(1)
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
+    """Keep torch to one thread in this process, and its warnings to itself."""
     import torch
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
 
 
-def run_task(task: Task, workspace: Path, data_dir: Path | None, send: Callable[[Report], None]) -> None:
+def run_task(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None]) -> None:
     """Run one task, sending every event; an exception becomes a TaskLost with its reason."""
     try:
-        _dispatch(task, workspace, data_dir, send)
+        _dispatch(task, workspace, opener, send)
     except BakeoffError as error:
         send(TaskLost(task_id=task_id(task), died=False, reason=str(error)))
     except Exception as error:
@@ -65,28 +67,28 @@ def run_task(task: Task, workspace: Path, data_dir: Path | None, send: Callable[
         send(TaskLost(task_id=task_id(task), died=False, reason=reason, detail=traceback.format_exc()))
 
 
-def _dispatch(task: Task, workspace: Path, data_dir: Path | None, send: Callable[[Report], None]) -> None:
+def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None]) -> None:
     # Imported here: these bring torch, and a worker says that it lives before they are loaded.
     if isinstance(task, ExamTask):
         from bakeoff.training.exam import hold_exam
 
-        hold_exam(task, workspace, data_dir, send)
+        hold_exam(task, workspace, opener, send)
     elif isinstance(task, ProbeTask):
         from bakeoff.training.probe import probe_numeric
 
-        probe_numeric(task, _open(task.data, data_dir), workspace, send)
+        probe_numeric(task, _open(task.data, opener), workspace, send)
     else:
-        _train(task, workspace, data_dir, send)
+        _train(task, workspace, opener, send)
 
 
-def _train(task: CohortTask, workspace: Path, data_dir: Path | None, send: Callable[[Report], None]) -> None:
+def _train(task: CohortTask, workspace: Path, opener: Opener, send: Callable[[Report], None]) -> None:
     from bakeoff.training.engine import train_cohort
 
-    train_cohort(task, _open(task.data, data_dir), workspace, send)
+    train_cohort(task, _open(task.data, opener), workspace, send)
 
 
-def _open(view: DataView, data_dir: Path | None) -> Images:
-    images = open_training(view.source, data_dir)
+def _open(view: DataView, opener: Opener) -> Images:
+    images = opener.training(view.source)
     if images.fingerprint != view.fingerprint:
         raise DataError(f"{view.source.label}: the images changed while the study was running. Run the study again.")
     return images

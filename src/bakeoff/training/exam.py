@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.torch import load_file
 
 from bakeoff.analysis.metrics import classification_metrics
-from bakeoff.data.store import open_test, open_training
+from bakeoff.data.opener import Opener
 from bakeoff.training.assembly import Assembly
 from bakeoff.training.augmentation.records import needs_statistics
 from bakeoff.training.evaluate import predict
@@ -17,13 +17,13 @@ from bakeoff.training.folders import Folders, save_predictions
 from bakeoff.training.task import Event, ExamDone, ExamTask, TaskDone
 
 
-def hold_exam(task: ExamTask, workspace: Path, data_dir: Path | None, emit: Callable[[Event], None]) -> None:
+def hold_exam(task: ExamTask, workspace: Path, opener: Opener, emit: Callable[[Event], None]) -> None:
     """Evaluate the kept weights of every member on the test split, save the predictions, report the metrics."""
-    images = open_test(task.data.source, data_dir)
+    images = opener.test(task.data.source)
     folders = Folders(workspace)
     recipes = [member.recipe for member in task.members]
     asked = any(needs_statistics(recipe.augmentation) for recipe in recipes)
-    training_images = open_training(task.data.source, data_dir) if asked else None
+    training_images = opener.training(task.data.source) if asked else None
     assembly = Assembly.make(task, images, folders, task.numeric, training_images)
     saved = [load_file(folders.weights(member.trial_id)) for member in task.members]
     states = [assembly.take_saved(recipe, state) for recipe, state in zip(recipes, saved, strict=True)]

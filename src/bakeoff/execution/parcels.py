@@ -1,0 +1,90 @@
+"""What travels between a workspace and a worker elsewhere: the files a task reads, and those it wrote. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from bakeoff.errors import WorkspaceError
+from bakeoff.training.folders import Folders, write_whole
+from bakeoff.training.task import CohortTask, ExamTask, Member, Task
+from bakeoff.training.transfer import FileWeights, TrialWeights
+
+Parcel = Mapping[str, bytes]
+"""Files by their path in the workspace, with `/` on every system."""
+
+
+def pack_inputs(task: Task, folders: Folders) -> dict[str, bytes]:
+    """Return the files of a workspace that a task reads: checkpoints to go on from, weights to start from or examine.
+
+    What is not there is left out: the task says what it misses.
+    """
+    paths = dict.fromkeys(_list_inputs(task, folders))
+    return {path.relative_to(folders.root).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+
+
+def _list_inputs(task: Task, folders: Folders) -> Iterator[Path]:
+    for member in task.members:
+        yield from _list_transferred(member, folders)
+    if isinstance(task, CohortTask):
+        yield from (folders.checkpoint(cohort_id) for cohort_id in (task.cohort_id, *task.resume_from))
+    elif isinstance(task, ExamTask):
+        yield from (folders.weights(member.trial_id) for member in task.members)
+
+
+def _list_transferred(member: Member, folders: Folders) -> Iterator[Path]:
+    weights = None if member.recipe.transfer is None else member.recipe.transfer.weights
+    if isinstance(weights, TrialWeights):
+        yield folders.weights(weights.trial)
+    elif isinstance(weights, FileWeights) and weights.sha256 is not None:
+        copy = folders.find_copied_weights(weights.sha256)
+        yield from () if copy is None else (copy,)
+
+
+def unpack(parcel: Parcel, root: Path) -> None:
+    """Write a parcel's files below `root`, each whole.
+
+    Raises:
+        WorkspaceError: a path that leads out of `root`; nothing is written then.
+    """
+    targets = {root / _confine(name): content for name, content in parcel.items()}
+    for path, content in targets.items():
+        write_whole(path, partial(_write, content))
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
+def _confine(name: str) -> Path:
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or ":" in name:
+        raise WorkspaceError(f"a worker sent a file for '{name}', which lies outside the workspace; it was refused.")
+    return Path(*path.parts)
+
+
+class Outbox:
+    """Finds what a worker has written to its own folder since the last look.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._seen: dict[str, tuple[int, int]] = dict(self._look())
+
+    def collect(self) -> dict[str, bytes]:
+        """Return the files that are new or changed. Call it only while nobody writes."""
+        found = dict(self._look())
+        changed = [name for name, state in found.items() if self._seen.get(name) != state]
+        self._seen = found
+        return {name: (self._root / name).read_bytes() for name in changed}
+
+    def _look(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        for path in self._root.rglob("*"):
+            if path.is_file() and path.suffix != ".part":
+                status = path.stat()
+                # A file is replaced, never written over: a new one has a number of its own.
+                yield path.relative_to(self._root).as_posix(), (status.st_ino, status.st_mtime_ns)

@@ -1,0 +1,121 @@
+"""A worker on a Ray cluster: an actor that takes one task after another, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from bakeoff.data.cache import Images
+from bakeoff.data.source import DataSource
+from bakeoff.errors import DataError
+from bakeoff.execution.executor import Report
+from bakeoff.execution.machine import describe_hardware, describe_versions
+from bakeoff.execution.parcels import Outbox, Parcel, unpack
+from bakeoff.training.task import ENGINE_VERSION, Task
+
+Batch = tuple[Parcel, tuple[Report, ...]]
+"""Files, and the reports that may be believed once these are written."""
+
+_END = None
+
+
+@dataclass
+class PlacedOpener:
+    """Opens the images that the driver has placed in the cluster, one copy on every node.
+
+    Attributes:
+        training_refs, test_refs: source -> where its split is; without the test split while the exam is closed.
+    """
+
+    training_refs: Mapping[DataSource, Any] = field(default_factory=dict)
+    test_refs: Mapping[DataSource, Any] = field(default_factory=dict)
+
+    def training(self, source: DataSource) -> Images:
+        """Open the training split."""
+        return _take(self.training_refs, source)
+
+    def test(self, source: DataSource) -> Images:
+        """Open the test split. For the exam only."""
+        return _take(self.test_refs, source)
+
+
+def _take(refs: Mapping[DataSource, Any], source: DataSource) -> Images:
+    if source not in refs:
+        raise DataError(f"{source.label}: these images were not handed to the worker. Run the study again.")
+    images: Images = ray.get(refs[source])  # the arrays stay in the node's shared memory, read-only
+    return images
+
+
+class RayWorker:
+    """Takes tasks and yields what they report, with the files they wrote. Made a Ray actor by the executor."""
+
+    def __init__(self) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="bakeoff-"))
+        from bakeoff.execution.worker import use_one_thread
+
+        use_one_thread()
+
+    def describe(self) -> dict[str, Any]:
+        """Return where this worker runs and what it runs, to be compared with the driver's own."""
+        machine = {**describe_hardware(), **describe_versions()}
+        return {"node": socket.gethostname(), "process": os.getpid(), "machine": machine, "engine": ENGINE_VERSION}
+
+    def run(self, task: Task, inputs: Parcel, opener: PlacedOpener) -> Iterator[Batch]:
+        """Run one task in an empty folder.
+
+        Args:
+            task: what to do.
+            inputs: the files of the workspace that it reads.
+            opener: its images.
+        """
+        folder = Path(tempfile.mkdtemp(dir=self._root))
+        try:
+            unpack(inputs, folder)
+            yield from self._stream(task, folder, opener)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _stream(self, task: Task, folder: Path, opener: PlacedOpener) -> Iterator[Batch]:
+        from bakeoff.execution.worker import run_task
+
+        outbox = Outbox(folder)
+        sent: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                run_task(task, folder, opener, lambda report: sent.put((outbox.collect(), (report,))))
+            finally:
+                sent.put(_END)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        while (batch := sent.get()) is not _END:
+            files, reports = dict(batch[0]), [*batch[1]]
+            is_over = False
+            while not sent.empty():  # what has come together travels together
+                following = sent.get()
+                if following is _END:
+                    is_over = True
+                    break
+                files |= following[0]
+                reports += following[1]
+            yield files, tuple(reports)
+            if is_over:
+                break
+        thread.join()
+
+
+def same_machine_text(machine: Mapping[str, str]) -> str:
+    """Return a machine's description as the ledger holds it."""
+    return json.dumps(machine, sort_keys=True)
