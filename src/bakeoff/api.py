@@ -125,6 +125,7 @@ def run(
     address: str | None = None,
     gpus_per_worker: float = 0.0,
     exam: bool = True,
+    wait: bool = True,
     observer: RunObserver | None = None,
 ) -> Result:
     """Train whatever of a study the workspace does not hold yet, hold the exam, write `verdict.md` and `report.html`.
@@ -139,6 +140,7 @@ def run(
         address: of the Ray cluster, such as `auto` or `ray://HOST:10001`; None starts one on this machine.
         gpus_per_worker: share of a GPU for each actor of a Ray cluster.
         exam: False leaves the test split closed: verdicts then rest on the validation split.
+        wait: whether to wait for another run in this workspace to end; else it is an error.
         observer: sees the run as it goes; by default nobody.
 
     Raises:
@@ -160,6 +162,7 @@ def run(
             executor=chosen,
             observer=observer or RunProgress(quiet=True),
             exam=exam,
+            wait=wait,
         )
     result = _load(counts.study_id, folder, num_reused=counts.num_reused)
     if exam and not counts.exam_complete:

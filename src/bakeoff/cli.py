@@ -140,12 +140,15 @@ def run(
     ] = ExecutorName.local,
     address: Annotated[
         str | None,
-        typer.Option("--address", metavar="ADDRESS", help="The Ray cluster; by default one is started here."),
+        typer.Option("--address", metavar="ADDRESS", help="Of the Ray cluster; by default one is started."),
     ] = None,
     gpus_per_worker: Annotated[
         float, typer.Option("--gpus-per-worker", min=0.0, help="Share of a GPU for each of Ray's workers.")
     ] = 0.0,
     exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait while another run has the workspace, or give up at once.")
+    ] = True,
     as_json: AsJson = False,
 ) -> int:
     """Train whatever is unfinished, hold the exam, print the verdict."""
@@ -163,6 +166,7 @@ def run(
             address=address,
             gpus_per_worker=gpus_per_worker,
             exam=exam,
+            wait=wait,
             observer=progress,
         )
     _print_result(result, Format.json if as_json else Format.terminal)

@@ -23,6 +23,10 @@ class WorkspaceError(BakeoffError):
     """The workspace or its ledger cannot be read or written."""
 
 
+class StorageError(WorkspaceError):
+    """A disk is full, read-only, or fails: nothing that is tried again will help until somebody has seen to it."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong with a study: where it stands, and what to write instead.

@@ -263,7 +263,7 @@ def test_a_cohort_whose_worker_died_twice_is_taken_apart(
 
     whole = [""]
     tasks, told = drive(make_plan(3).trials, behave)
-    assert [len(task.members) for task in tasks] == [3, 3, 1, 1, 1]
+    assert [len(task.members) for task in tasks] == [3, 3, 1, 1, 1, 1]
     parent = tasks[0].cohort_id
     for task in tasks[2:]:
         assert task.resume_from == (parent,)
@@ -273,13 +273,28 @@ def test_a_cohort_whose_worker_died_twice_is_taken_apart(
     reason = drive.ledger.connection.execute("SELECT reason FROM trials WHERE state = 'failed'").fetchone()[0]
     assert reason == "the worker process died of SIGSEGV"
     assert [each.done for each in sorted(told, key=lambda each: each.trial.arm)] == [False, True, True]
-    assert drive.incidents() == ["lost", "lost", "split", "lost"]
+    assert drive.incidents() == ["lost", "lost", "split", "lost", "lost"]
     assert drive.watcher.messages == [
         "digits, replicate 1: the worker process died of SIGSEGV; trying again",
         "digits, replicate 1: the worker process died of SIGSEGV; trying each member alone",
+        "digits, replicate 1: the worker process died of SIGSEGV; trying again",
         "0.001, digits, replicate 1: the worker process died of SIGSEGV",
     ]
     assert drive.watcher.running == []
+
+
+def test_a_cohort_that_gets_on_may_lose_any_number_of_workers(
+    drive: Any, make_plan: MakePlan, script: Any, lose: Any
+) -> None:
+    """Kills from outside, nodes that leave: alone, its members would be trained to other last digits."""
+
+    def behave(task: CohortTask, attempt: int) -> Sequence[Report]:
+        epochs = [script.epoch_done(member, epoch=attempt + 1) for member in task.members]
+        return [*epochs, *lose(task, died=True)] if attempt < 5 else script.succeed(task)
+
+    tasks, _ = drive(make_plan(2, recipe={"epochs": 9}).trials, behave)
+    assert [len(task.members) for task in tasks] == [2] * 6
+    assert sorted(drive.states().values()) == ["done", "done"]
 
 
 def test_an_exception_takes_a_cohort_apart_at_once(drive: Any, make_plan: MakePlan, script: Any, lose: Any) -> None:
@@ -294,7 +309,7 @@ def test_an_exception_takes_a_cohort_apart_at_once(drive: Any, make_plan: MakePl
 
 def test_alone_there_is_no_third_time(drive: Any, make_plan: MakePlan, lose: Any) -> None:
     tasks, told = drive(make_plan(2).trials, lambda task, attempt: lose(task, died=True))
-    assert [len(task.members) for task in tasks] == [2, 2, 1, 1]
+    assert [len(task.members) for task in tasks] == [2, 2, 1, 1, 1, 1]
     assert sorted(drive.states().values()) == ["failed", "failed"]
     assert [each.done for each in told] == [False, False]
     assert drive.watcher.ended == [False, False]

@@ -152,5 +152,6 @@ def test_training_and_probing_never_reach_the_test_split(tmp_path: Path, monkeyp
 
 
 def test_only_the_exam_names_the_test_split() -> None:
-    files = Path(exam.__file__).parent.glob("*.py")
-    assert [path.name for path in files if "open_test" in path.read_text(encoding="utf-8")] == ["exam.py"]
+    files = list(Path(exam.__file__).parent.glob("*.py"))
+    assert [path.name for path in files if "opener.test" in path.read_text(encoding="utf-8")] == ["exam.py"]
+    assert not [path.name for path in files if "open_test" in path.read_text(encoding="utf-8")]

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from bakeoff.data.store import Images
-from bakeoff.errors import WorkspaceError
 from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
 from bakeoff.networks.named import Layers
 from bakeoff.training import engine
+from bakeoff.training.checkpoint import DamagedCheckpoint, load_checkpoint
 from bakeoff.training.engine import train_cohort
 from bakeoff.training.folders import Folders
 from bakeoff.training.optimizers import SGD, Adagrad, Adam, AnyOptimizer, RMSprop
 from bakeoff.training.recipe import EarlyStopping, Recipe
-from bakeoff.training.task import CohortTask, EpochDone, Event, TaskDone, TrialDone, TrialFailed, TrialPaused
+from bakeoff.training.task import CohortTask, EpochDone, Event, Notice, TaskDone, TrialDone, TrialFailed, TrialPaused
 
 MakeTask = Callable[..., CohortTask]
 Tabulate = Callable[[Sequence[Event]], dict[Any, dict[str, Any]]]
@@ -301,11 +304,12 @@ def _fill_with_zeros(path: Path) -> None:
 
 
 def _store_other_things(path: Path) -> None:
-    torch.save([1, 2, 3], path)
+    save_file({"0": np.zeros(3)}, path, {"content": "[1, 2]", "crc32": "0"})
 
 
 def _store_an_older_format(path: Path) -> None:
-    torch.save({"format": 0, "epoch": 1, "members": {}}, path)
+    text = '{"pairs": [["format", 1], ["epoch", 1]]}'
+    save_file({}, path, {"content": text, "crc32": str(zlib.crc32(text.encode()))})
 
 
 def _store_code(path: Path) -> None:
@@ -337,19 +341,38 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_a_damaged_checkpoint_is_named_in_one_line(
-    damage: Callable[[Path], None], images: Images, make_task: MakeTask, tmp_path: Path
+def test_a_damaged_checkpoint_is_put_aside_and_its_trials_start_anew(
+    damage: Callable[[Path], None], images: Images, make_task: MakeTask, tabulate: Tabulate, tmp_path: Path
 ) -> None:
     task = make_task({"short": RECIPES["short"]})
-    _train(task, images, tmp_path, 1)
-    path = Folders(tmp_path).checkpoint("cohort")
+    whole = tabulate(_train(task, images, tmp_path / "whole"))
+    _train(task, images, tmp_path / "cut", 1)
+    path = Folders(tmp_path / "cut").checkpoint("cohort")
     damage(path)
-    with pytest.raises(WorkspaceError) as caught:
-        _train(task, images, tmp_path)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: this checkpoint cannot be read (")
-    assert message.endswith("Delete it to train its trials from the start.")
-    assert "\n" not in message
+    notice, *events = _train(task, images, tmp_path / "cut")
+    assert isinstance(notice, Notice)
+    assert notice.text.startswith(f"{path}: this checkpoint cannot be read (")
+    assert notice.text.endswith(f"It is kept as {path.name}.damaged; what it held is trained again.")
+    assert "\n" not in notice.text
+    assert tabulate(events) == whole
+    assert path.with_name(f"{path.name}.damaged").exists()
+
+
+def test_one_flipped_bit_is_found_wherever_it_is(images: Images, make_task: MakeTask, tmp_path: Path) -> None:
+    _train(make_task({"short": RECIPES["short"]}), images, tmp_path, 1)
+    path = Folders(tmp_path).checkpoint("cohort")
+    whole = path.read_bytes()
+    assert load_checkpoint(path) is not None
+    for place in np.random.default_rng(0).integers(len(whole), size=60):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(place) % 8
+        path.write_bytes(flipped)
+        try:
+            found = load_checkpoint(path)
+        except DamagedCheckpoint:
+            continue
+        path.write_bytes(whole)
+        assert repr(found) == repr(load_checkpoint(path)), f"a flipped bit in byte {place} went unseen"
 
 
 # --- pauses ----------------------------------------------------------------------------------------------------------

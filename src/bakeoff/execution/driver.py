@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from bakeoff.errors import WorkspaceError
 from bakeoff.execution.cohorts import Group, group_trials, name_cohort
-from bakeoff.execution.executor import Executor, Report, Started, TaskLost
+from bakeoff.execution.executor import GOES_ON, Executor, Report, Started, TaskLost
 from bakeoff.execution.facts import Datasets
 from bakeoff.execution.identity import Known, identify
 from bakeoff.execution.machine import describe_hardware, describe_versions
@@ -24,6 +25,7 @@ from bakeoff.training.task import (
     CohortTask,
     EpochDone,
     Member,
+    Notice,
     Numeric,
     TaskDone,
     TrialDone,
@@ -32,6 +34,9 @@ from bakeoff.training.task import (
 )
 
 POLL_SECONDS = 0.25
+
+MOST_LOSSES = 2
+"""Workers that a cohort may take down in the same epoch before its members are tried alone, or one alone is failed."""
 
 
 class Observer(Protocol):
@@ -55,9 +60,10 @@ class Observer(Protocol):
 
 @dataclass
 class _Running:
-    """A submitted cohort: its task, its losses so far, and the members still open.
+    """A submitted cohort: its task, and the members still open.
 
     Attributes:
+        num_losses: workers lost since it last finished an epoch.
         parent: the cohort it was split from, when it was.
         machine: what its worker runs on; empty for the driver's own.
     """
@@ -217,10 +223,14 @@ class Driver:
         elif isinstance(report, EpochDone):
             self._ledger.record_epoch(report)
             self._show_epoch(report)
+            self._note_progress(report)
         elif isinstance(report, TrialDone | TrialFailed):
             self._end_trial(report)
         elif isinstance(report, TrialPaused):
             self._pause_trial(report)
+        elif isinstance(report, Notice):
+            self._ledger.record_incident(report.task_id, "notice", report.text)
+            self._observer.message(report.text)
         elif isinstance(report, TaskDone):
             self._end_cohort(self._running.pop(report.task_id))
         elif isinstance(report, TaskLost):
@@ -299,8 +309,14 @@ class Driver:
             self._obsolete.append(running.parent)
 
     def _recover(self, running: _Running, lost: TaskLost) -> None:
-        """Try a lost cohort again: once as it is where its worker died, then each member alone, then fail it."""
+        """Try a lost cohort again: as it is where its worker died, then each member alone, then fail it.
+
+        Workers die of many things that are no trial's fault, so a cohort may lose as many as it likes while it gets
+        on: only losses without an epoch finished in between count.
+        """
         task = running.task
+        if lost.is_final:
+            raise WorkspaceError(f"{lost.reason} {GOES_ON}")
         self._ledger.record_incident(task.cohort_id, "lost" if lost.died else "error", lost.detail or lost.reason)
         self._observer.cohort_done(task.label)
         members = tuple(member for member in task.members if member.trial_id in running.open_ids)
@@ -309,7 +325,7 @@ class Driver:
         running.num_losses += 1
         if not members:
             self._end_cohort(running)
-        elif lost.died and running.num_losses == 1 and running.parent is None:
+        elif lost.died and running.num_losses < MOST_LOSSES:
             self._observer.message(f"{task.label}: {lost.reason}; trying again")
             self._submit(running)
         elif len(members) > 1:
@@ -341,6 +357,11 @@ class Driver:
 
     def _cohort_of(self, trial_id: str) -> _Running | None:
         return next((running for running in self._running.values() if trial_id in running.open_ids), None)
+
+    def _note_progress(self, report: EpochDone) -> None:
+        running = None if report.replayed else self._cohort_of(report.trial_id)
+        if running is not None:
+            running.num_losses = 0
 
     def _show_epoch(self, report: EpochDone) -> None:
         running = self._cohort_of(report.trial_id)

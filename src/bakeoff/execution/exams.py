@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence, Set
 
+from bakeoff.errors import WorkspaceError
 from bakeoff.execution.cohorts import group_trials
 from bakeoff.execution.driver import POLL_SECONDS, Observer
-from bakeoff.execution.executor import Executor, TaskLost
+from bakeoff.execution.executor import GOES_ON, Executor, TaskLost
 from bakeoff.execution.facts import Datasets
 from bakeoff.execution.identity import Known
 from bakeoff.ledger.store import Ledger
@@ -71,6 +72,8 @@ def _collect(tasks: dict[str, ExamTask], exam_id: int, ledger: Ledger, executor:
                     ledger.record_exam(exam_id, report)
                 elif isinstance(report, TaskDone):
                     waiting.discard(report.task_id)
+                elif isinstance(report, TaskLost) and report.is_final:
+                    raise WorkspaceError(f"{report.reason} {GOES_ON}")
                 elif isinstance(report, TaskLost) and report.task_id not in tried:
                     tried.add(report.task_id)
                     executor.submit(tasks[report.task_id])

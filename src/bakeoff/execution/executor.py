@@ -8,6 +8,8 @@ from typing import Protocol
 
 from bakeoff.training.task import Event, Task
 
+GOES_ON = "What was finished is kept; when the cause is mended, the same command goes on from there."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
@@ -29,12 +31,14 @@ class TaskLost:
         died: its worker is gone (killed, out of memory, crashed); else the task raised.
         reason: one line for people.
         detail: the traceback where there is one.
+        is_final: whether trying again is no use before somebody has seen to it, as with a full disk.
     """
 
     task_id: str
     died: bool
     reason: str
     detail: str = ""
+    is_final: bool = False
 
 
 Report = Event | Started | TaskLost

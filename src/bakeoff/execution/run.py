@@ -63,6 +63,7 @@ def run_plan(
     executor: Executor,
     observer: RunObserver,
     exam: bool = True,
+    wait: bool = True,
 ) -> RunCounts:
     """Train whatever of `plan` the workspace's ledger does not hold yet, then hold the exam.
 
@@ -74,12 +75,13 @@ def run_plan(
         observer: shown what happens.
         command: what repeats this run, kept in the ledger for reports.
         exam: False leaves the test split closed.
+        wait: whether to wait for another driver of this workspace to end; else it is an error.
 
     Raises:
         WorkspaceError, DataError, NetworkError: before anything is trained.
     """
     folders = Folders(workspace)
-    with _lock(workspace), _open_ledger(folders) as ledger:
+    with _lock(workspace, observer, wait), _open_ledger(folders) as ledger:
         started = time.monotonic()
         datasets = open_datasets(plan.blocks, data_dir)
         check_plan(plan, datasets)
@@ -146,16 +148,21 @@ def _register(
 
 
 @contextmanager
-def _lock(workspace: Path) -> Iterator[None]:
-    """Keep a second driver out of the workspace."""
-    lock = FileLock(workspace / "driver.lock", timeout=0)
+def _lock(workspace: Path, observer: RunObserver, wait: bool) -> Iterator[None]:
+    """Keep a second driver out of the workspace: it waits its turn, or is turned away."""
+    lock = FileLock(workspace / "driver.lock")
     try:
         workspace.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise WorkspaceError(
-            f"{workspace}: another bakeoff is running in this workspace. Wait for it, or use another --workspace DIR."
-        ) from error
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            if not wait:
+                raise WorkspaceError(
+                    f"{workspace}: another bakeoff is running in this workspace. Wait for it, or use another "
+                    "--workspace DIR."
+                ) from error
+            observer.message(f"{workspace}: another bakeoff is running in this workspace; this one waits for its end.")
+            lock.acquire()
     except OSError as error:
         raise WorkspaceError(
             f"{workspace}: this workspace cannot be written ({error.strerror or error}). "

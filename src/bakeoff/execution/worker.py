@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener, Opener
-from bakeoff.errors import BakeoffError, DataError
+from bakeoff.errors import BakeoffError, DataError, StorageError
 from bakeoff.execution.executor import Report, TaskLost
 from bakeoff.training.task import CohortTask, DataView, ExamTask, ProbeTask, Task, task_id
 
@@ -59,6 +59,8 @@ def run_task(task: Task, workspace: Path, opener: Opener, send: Callable[[Report
     """Run one task, sending every event; an exception becomes a TaskLost with its reason."""
     try:
         _dispatch(task, workspace, opener, send)
+    except StorageError as error:
+        send(TaskLost(task_id=task_id(task), died=False, reason=str(error), is_final=True))
     except BakeoffError as error:
         send(TaskLost(task_id=task_id(task), died=False, reason=str(error)))
     except Exception as error:

@@ -68,7 +68,8 @@ class Ledger:
 
     def _prepare(self) -> None:
         self.connection.execute("PRAGMA journal_mode=WAL")
-        self.connection.execute("PRAGMA synchronous=NORMAL")
+        # What is committed survives a power cut: a cohort's checkpoint is deleted once the ledger has its results.
+        self.connection.execute("PRAGMA synchronous=FULL")
         with self.transaction():
             found = read_version(self.connection)
             if found is None:
@@ -307,7 +308,7 @@ class Ledger:
         """Record what a probe measured."""
         self.connection.execute("INSERT OR REPLACE INTO probes VALUES (?, ?, ?)", (key, _dump(result), now()))
 
-    def record_incident(self, cohort_id: str, kind: Literal["lost", "error", "split"], message: str) -> None:
+    def record_incident(self, cohort_id: str, kind: Literal["lost", "error", "split", "notice"], message: str) -> None:
         """Record that something went wrong on the way."""
         self.connection.execute("INSERT INTO incidents VALUES (?, ?, ?, ?)", (now(), cohort_id, kind, message))
 

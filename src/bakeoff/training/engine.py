@@ -20,7 +20,7 @@ from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.data.store import Images
 from bakeoff.training.assembly import Assembly, Network
 from bakeoff.training.batches import split_view
-from bakeoff.training.checkpoint import load_checkpoint, save_checkpoint
+from bakeoff.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from bakeoff.training.epoch import Epoch, train_epoch
 from bakeoff.training.evaluate import predict
 from bakeoff.training.folders import Folders, save_predictions, write_whole
@@ -28,7 +28,7 @@ from bakeoff.training.objective import Objective
 from bakeoff.training.objective_settings import ObjectiveSettings
 from bakeoff.training.runner import Runner
 from bakeoff.training.shape import count_frozen_epochs
-from bakeoff.training.task import CohortTask, EpochDone, Event, TaskDone, TrialDone, TrialFailed, TrialPaused
+from bakeoff.training.task import CohortTask, EpochDone, Event, Notice, TaskDone, TrialDone, TrialFailed, TrialPaused
 
 Indices = npt.NDArray[np.int64]
 Emit = Callable[[Event], None]
@@ -150,9 +150,9 @@ class _Cohort:
         ]
 
     def _resume(self) -> list[Runner] | None:
-        own = load_checkpoint(self.folders.checkpoint(self.task.cohort_id))
+        own = self._load(self.task.cohort_id)
         others = self.task.resume_from if own is None else ()
-        contents = [own, *(load_checkpoint(self.folders.checkpoint(other)) for other in others)]
+        contents = [own, *map(self._load, others)]
         found: dict[str, tuple[int, dict[str, Any]]] = {}
         for content in filter(None, contents):
             for trial_id, packed in content["members"].items():
@@ -168,6 +168,18 @@ class _Cohort:
             Runner.unpack(member, self.assembly.layers_of(member.recipe), found[member.trial_id][1])
             for member in self.task.members
         ]
+
+    def _load(self, cohort_id: str) -> dict[str, Any] | None:
+        """Read a checkpoint; a damaged one is put aside, so that its trials start anew instead of never."""
+        path = self.folders.checkpoint(cohort_id)
+        try:
+            return load_checkpoint(path)
+        except DamagedCheckpoint as error:
+            aside = path.with_name(f"{path.name}.damaged")
+            path.replace(aside)
+            text = f"{error} It is kept as {aside.name}; what it held is trained again."
+            self.emit(Notice(task_id=self.task.cohort_id, text=text))
+            return None
 
     def _report_again(self) -> None:
         """Report what the checkpoint holds once more: the driver may have died before it wrote that down."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from bakeoff.errors import StorageError
+
+_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG}
+_LEAST_FREE_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Folders:
 
     def checkpoint(self, cohort_id: str) -> Path:
         """One unfinished cohort's checkpoint."""
-        return self.root / "cohorts" / f"{cohort_id}.pt"
+        return self.root / "cohorts" / f"{cohort_id}.safetensors"
 
     def copied_weights(self, sha256: str, suffix: str) -> Path:
         """The workspace's own copy of a file of weights that trials start from, by the hash of its content."""
@@ -63,14 +70,50 @@ class Folders:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path beside `path`, then rename: a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Call `write` with a temporary path beside `path`, then rename: a kill leaves the old file or the new one.
+
+    The file is on the disk, not in the system's memory, before it takes its name: a power cut leaves one of them too.
+
+    Raises:
+        StorageError: the disk is full, cannot be written, or fails.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        write(temporary)
-        os.replace(temporary, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except Exception as error:  # torch and safetensors tell of a full disk in exceptions of their own
+        reason = explain_storage(error, path.parent)
+        if reason is None:
+            raise
+        raise StorageError(f"{path}: cannot be written: {reason}.") from error
+
+
+def explain_storage(error: Exception, folder: Path) -> str | None:
+    """Return what of the disk made writing to a folder fail, in words; None where it was something else."""
+    if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
+        return error.strerror or str(error)
+    try:
+        is_full = shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
+    except OSError:
+        return None
+    return os.strerror(errno.ENOSPC) if is_full else None
+
+
+def _flush(path: Path) -> None:
+    """Have the system write a file or a folder's entries to the disk now."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows flushes folders itself, and opens none
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def save_predictions(

@@ -177,13 +177,21 @@ class ProbeDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something went wrong that the worker could mend; people should know."""
+
+    task_id: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskDone:
     """Everything a task was to do is done and reported."""
 
     task_id: str
 
 
-Event = EpochDone | TrialDone | TrialPaused | TrialFailed | ExamDone | ProbeDone | TaskDone
+Event = EpochDone | TrialDone | TrialPaused | TrialFailed | ExamDone | ProbeDone | Notice | TaskDone
 Task = CohortTask | ExamTask | ProbeTask
 
 
