@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bakeoff.data.source import DataSource
+from bakeoff.execution import watchdog
 from bakeoff.execution.executor import Report, Started, TaskLost
 from bakeoff.execution.facts import ImageFacts
 from bakeoff.execution.local import LocalExecutor
@@ -252,3 +254,33 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
         driver.kill()
     for pid in workers:
         wait_for_end(pid, patience_seconds=20)
+
+
+def test_a_suspended_worker_is_ended_and_its_task_tried_by_another(
+    make_task: Callable[..., CohortTask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "LOOK_EVERY_SECONDS", 0.2)
+    executor = LocalExecutor(1, tmp_path / "runs", None, watchdog.Watchdog(1.0))
+    try:
+        executor.submit(make_task(epochs=LONG))
+        wait_for(executor, EpochDone)
+        (worker,) = executor._workers
+        worker.process.send_signal(signal.SIGSTOP)
+        lost = wait_for(executor, TaskLost)
+        assert lost.died
+        assert lost.reason == "the worker did nothing for 1 s (suspended or stuck) and was ended"
+        assert worker.process.poll() == -signal.SIGKILL
+        executor.submit(make_task("d", epochs=2))
+        assert wait_for(executor, TaskDone).task_id == "d"
+    finally:
+        executor.close()
+
+
+def wait_for(executor: LocalExecutor, kind: type) -> Any:
+    """Poll until a report of this kind comes; return it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        for report in executor.poll(0.1):
+            if isinstance(report, kind):
+                return report
+    raise AssertionError(f"no {kind.__name__} in {PATIENCE_SECONDS} s")

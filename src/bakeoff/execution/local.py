@@ -14,6 +14,7 @@ from pathlib import Path
 
 import bakeoff
 from bakeoff.execution.executor import Report, Started, TaskLost
+from bakeoff.execution.watchdog import Watchdog
 from bakeoff.training.task import Task, TaskDone, task_id
 
 # One thread per worker for every library that would start its own pool when torch is loaded. And memory that goes back
@@ -76,15 +77,19 @@ class LocalExecutor:
         num_workers: at least 1.
         workspace: where the workers write.
         data_dir: where they look for images first.
+        watchdog: finds workers that are stuck.
     """
 
-    def __init__(self, num_workers: int, workspace: Path, data_dir: Path | None) -> None:
+    def __init__(
+        self, num_workers: int, workspace: Path, data_dir: Path | None, watchdog: Watchdog | None = None
+    ) -> None:
         self.num_workers = num_workers
         self._workspace = workspace
         self._data_dir = data_dir
         self._workers: list[_Worker] = []
         self._queue: deque[Task] = deque()
         self._reports: deque[Report] = deque()
+        self._watchdog = watchdog or Watchdog()
 
     def submit(self, task: Task) -> None:
         """Queue a task; tasks start in the order of submission."""
@@ -98,6 +103,7 @@ class LocalExecutor:
         for connection in ready:
             if isinstance(connection, Connection):
                 self._receive(connections[connection])
+        self._kill_stuck()
         self._assign()
         reports = tuple(self._reports)
         self._reports.clear()
@@ -121,26 +127,36 @@ class LocalExecutor:
                 self._workers.append(worker)
             task = self._queue.popleft()
             worker.task = task
+            self._watchdog.hear(worker.process.pid)
             self._reports.append(Started(task_id=task_id(task)))
             try:
                 worker.connection.send(task)
             except OSError:
                 self._bury(worker)
 
+    def _kill_stuck(self) -> None:
+        """Kill the workers that have stopped doing anything; their tasks are tried again."""
+        busy = {worker.process.pid: worker for worker in self._workers if worker.task is not None}
+        for process_id in self._watchdog.find_stuck(busy):
+            self._bury(
+                busy[process_id], f"the worker did nothing for {self._watchdog.patience_seconds:.0f} s and was ended"
+            )
+
     def _receive(self, worker: _Worker) -> None:
         """Take in everything a worker has sent; bury it when its socket has closed."""
         try:
             while worker.connection.poll():
                 report: Report = worker.connection.recv()
+                self._watchdog.hear(worker.process.pid)
                 if isinstance(report, TaskDone | TaskLost):
                     worker.task = None
                 self._reports.append(report)
         except (EOFError, OSError):
             self._bury(worker)
 
-    def _bury(self, worker: _Worker) -> None:
-        """Remove a dead worker and report its task lost; the next `_assign` starts another."""
-        reason = worker.explain_death()
+    def _bury(self, worker: _Worker, reason: str | None = None) -> None:
+        """Remove a worker that is dead or of no use and report its task lost; the next `_assign` starts another."""
+        reason = reason or worker.explain_death()
         worker.stop()
         self._workers.remove(worker)
         if worker.task is not None:
