@@ -138,9 +138,8 @@ class LocalExecutor:
         """Kill the workers that have stopped doing anything; their tasks are tried again."""
         busy = {worker.process.pid: worker for worker in self._workers if worker.task is not None}
         for process_id in self._watchdog.find_stuck(busy):
-            self._bury(
-                busy[process_id], f"the worker did nothing for {self._watchdog.patience_seconds:.0f} s and was ended"
-            )
+            idle = f"{self._watchdog.patience_seconds:.0f} s"
+            self._bury(busy[process_id], f"the worker did nothing for {idle} (suspended or stuck) and was ended")
 
     def _receive(self, worker: _Worker) -> None:
         """Take in everything a worker has sent; bury it when its socket has closed."""
