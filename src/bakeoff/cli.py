@@ -269,6 +269,46 @@ def report(
         _print_result(result, Format.json if as_json else form)
 
 
+@app.command()
+def doctor(workspace: Workspace = Path("runs"), as_json: AsJson = False) -> int:
+    """Check a workspace and explain what is wrong with it; exit status 1 when something is."""
+    from bakeoff.execution.doctor import examine
+
+    findings = []
+    for finding in examine(workspace):
+        findings.append(finding)
+        if not as_json:
+            print(f"{finding.level:<8} {finding.text}")
+    if as_json:
+        print(json.dumps([vars(finding) for finding in findings], indent=2))
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
+
+
+@app.command()
+def gc(
+    workspace: Workspace = Path("runs"),
+    cache_days: Annotated[
+        float | None,
+        typer.Option("--cache-days", min=0, help="Also free what of the cache was not used for so many days."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Free what nothing refers to: half-written files, checkpoints of what has ended, trials of no study."""
+    from bakeoff.execution import gc as collector
+
+    found = list(collector.collect_workspace(workspace, delete=not dry_run))
+    if cache_days is not None:
+        found += collector.collect_cache(cache_days, delete=not dry_run)
+    if as_json:
+        print(json.dumps([{**vars(each), "path": str(each.path)} for each in found], indent=2))
+        return
+    for each in found:
+        print(f"{each.num_bytes / 2**20:>10.1f} MiB  {each.path}: {each.why}")
+    size = sum(each.num_bytes for each in found) / 2**20
+    print(f"{'to free' if dry_run else 'freed'}: {size:.1f} MiB in {len(found):,} places")
+
+
 @app.command(name="list")
 def list_names(what: Listing, as_json: AsJson = False) -> None:
     """List what a study file can name, a line each."""

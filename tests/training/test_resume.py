@@ -17,7 +17,8 @@ from bakeoff.data.store import Images
 from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
 from bakeoff.networks.named import Layers
 from bakeoff.training import engine
-from bakeoff.training.checkpoint import DamagedCheckpoint, load_checkpoint
+from bakeoff.training.checkpoint import load_checkpoint
+from bakeoff.training.checkpoint_file import DamagedCheckpoint
 from bakeoff.training.engine import train_cohort
 from bakeoff.training.folders import Folders
 from bakeoff.training.optimizers import SGD, Adagrad, Adam, AnyOptimizer, RMSprop
@@ -308,7 +309,7 @@ def _store_other_things(path: Path) -> None:
 
 
 def _store_an_older_format(path: Path) -> None:
-    text = '{"pairs": [["format", 1], ["epoch", 1]]}'
+    text = '{"format": 1, "epoch": 1, "members": {}}'
     save_file({}, path, {"content": text, "crc32": str(zlib.crc32(text.encode()))})
 
 

@@ -150,7 +150,7 @@ def _register(
 @contextmanager
 def _lock(workspace: Path, observer: RunObserver, wait: bool) -> Iterator[None]:
     """Keep a second driver out of the workspace: it waits its turn, or is turned away."""
-    lock = FileLock(workspace / "driver.lock")
+    lock = FileLock(Folders(workspace).driver_lock)
     try:
         workspace.mkdir(parents=True, exist_ok=True)
         try:

@@ -20,7 +20,8 @@ from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.data.store import Images
 from bakeoff.training.assembly import Assembly, Network
 from bakeoff.training.batches import split_view
-from bakeoff.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
+from bakeoff.training.checkpoint import load_checkpoint, save_checkpoint
+from bakeoff.training.checkpoint_file import DamagedCheckpoint
 from bakeoff.training.epoch import Epoch, train_epoch
 from bakeoff.training.evaluate import predict
 from bakeoff.training.folders import Folders, save_predictions, write_whole

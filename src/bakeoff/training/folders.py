@@ -34,6 +34,21 @@ class Folders:
         """The ledger's database file."""
         return self.root / "ledger.sqlite"
 
+    @property
+    def driver_lock(self) -> Path:
+        """The file that a run locks to keep others out."""
+        return self.root / "driver.lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints of cohorts that are not at their end."""
+        return self.root / "cohorts"
+
+    @property
+    def trials(self) -> Path:
+        """The folder of what trials leave, in folders `AB/ABC...`."""
+        return self.root / "trials"
+
     def weights(self, trial_id: str) -> Path:
         """One trial's kept weights (safetensors)."""
         return self._trial(trial_id) / "weights.safetensors"
@@ -44,7 +59,7 @@ class Folders:
 
     def checkpoint(self, cohort_id: str) -> Path:
         """One unfinished cohort's checkpoint."""
-        return self.root / "cohorts" / f"{cohort_id}.safetensors"
+        return self.checkpoints / f"{cohort_id}.safetensors"
 
     def copied_weights(self, sha256: str, suffix: str) -> Path:
         """The workspace's own copy of a file of weights that trials start from, by the hash of its content."""
@@ -66,7 +81,7 @@ class Folders:
         return load_predictions(path) if path.is_file() else None
 
     def _trial(self, trial_id: str) -> Path:
-        return self.root / "trials" / trial_id[:2] / trial_id
+        return self.trials / trial_id[:2] / trial_id
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
