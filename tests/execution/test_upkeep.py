@@ -1,4 +1,4 @@
-"""`doctor` and `gc` on a real workspace: what is whole is left alone, what is damaged is named, what is left is freed."""
+"""`doctor` and `gc` on a real workspace: the whole is left alone, the damaged is named, the left behind is freed."""
 
 from __future__ import annotations
 

@@ -160,10 +160,8 @@ def _list_troubles(connection: sqlite3.Connection) -> Iterator[Finding]:
 def _list_leftovers(folders: Folders, connection: sqlite3.Connection) -> Iterator[Finding]:
     found = list(find_leftovers(folders, connection))
     if found:
-        size = sum(each.num_bytes for each in found) / 2**20
-        yield Finding(
-            "note", f"{_count(len(found), 'file')} of {size:.1f} MiB that nothing refers to: bakeoff gc frees them."
-        )
+        what = f"{_count(len(found), 'place')} of {sum(each.num_bytes for each in found) / 2**20:.1f} MiB"
+        yield Finding("note", f"{what} that nothing refers to: bakeoff gc frees them.")
 
 
 def _count(number: int, singular: str, plural: str = "") -> str:
