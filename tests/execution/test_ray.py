@@ -1,0 +1,105 @@
+"""A Ray cluster of two nodes on this machine: the numbers of a local run, also when a node dies in the middle."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakeoff.api import Study, run
+from bakeoff.errors import BakeoffError
+from bakeoff.ledger.read import open_reading
+from bakeoff.report.progress import RunProgress
+from bakeoff.training.folders import Folders
+
+PATIENCE_SECONDS = 120.0
+"""Until a test gives up. Nothing here measures time."""
+
+STUDY = {
+    "question": "?",
+    "name": "small",
+    "recipe": {"network": {"name": "mlp", "units": [8]}, "epochs": 30, "batch_size": 64},
+    "arms": [{"optimizer.learning_rate": [0.01, 0.1]}],
+    "replicates": 4,
+    "numeric": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    pytest.importorskip("ray", reason="Ray is an extra: pip install 'bakeoff[ray]'")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made.add_node(num_cpus=1)
+    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[Any]]:
+    workspace = tmp_path_factory.mktemp("local")
+    run(Study.model_validate(STUDY), workspace=workspace)
+    return read_numbers(workspace)
+
+
+def read_numbers(workspace: Path) -> dict[str, set[Any]]:
+    """Return all that training computed, and how often."""
+    queries = {
+        "trials": "SELECT id, state, num_epochs, best_epoch, stop, num_parameters, metrics FROM trials",
+        "epochs": "SELECT trial_id, epoch, train, validation, times_trained FROM epochs",
+        "exams": "SELECT trial_id, metrics, fingerprint FROM exam_results",
+    }
+    with open_reading(Folders(workspace)) as connection:
+        numbers = {name: set(connection.execute(query)) for name, query in queries.items()}
+    folders = Folders(workspace)
+    files = {path.relative_to(workspace).as_posix(): path.read_bytes() for path in folders.trials.rglob("*.*")}
+    return {**numbers, "files": set(files.items())}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_gives_the_numbers_of_this_machine(cluster: Any, local: dict[str, set[Any]], tmp_path: Path) -> None:
+    result = run(Study.model_validate(STUDY), workspace=tmp_path, executor="ray")
+    assert result.state == "done"
+    assert read_numbers(tmp_path) == local
+    assert list(Folders(tmp_path).checkpoints.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_node_dies_and_its_cohorts_go_on_elsewhere(cluster: Any, local: dict[str, set[Any]], tmp_path: Path) -> None:
+    node = cluster.add_node(num_cpus=2)
+    killer = threading.Thread(target=kill_when, args=(cluster, node, tmp_path, 40))
+    killer.start()
+    result = run(Study.model_validate(STUDY), workspace=tmp_path, executor="ray", observer=RunProgress(quiet=True))
+    killer.join()
+    assert result.state == "done"
+    assert read_numbers(tmp_path) == local
+
+
+def kill_when(cluster: Any, node: Any, workspace: Path, num_epochs: int) -> None:
+    """Kill a node once the ledger holds so many epochs."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with open_reading(Folders(workspace)) as connection:
+                if connection.execute("SELECT COUNT(*) FROM epochs").fetchone()[0] >= num_epochs:
+                    break
+        except BakeoffError:
+            pass  # there is no ledger yet
+        time.sleep(0.02)
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def test_without_ray_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(BakeoffError) as raised:
+        run(Study.model_validate(STUDY), workspace=tmp_path, executor="ray")
+    assert str(raised.value) == "--executor ray needs Ray. Install it: pip install 'bakeoff[ray]'"
