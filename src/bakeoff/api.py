@@ -137,7 +137,7 @@ def run(
         data_dir: searched first for images.
         workers: processes; by default one per core.
         executor: local (processes of this machine) or ray (actors of a cluster; needs the extra `ray`).
-        address: of the Ray cluster, such as `auto` or `ray://HOST:10001`; None starts one on this machine.
+        address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
         gpus_per_worker: share of a GPU for each actor of a Ray cluster.
         exam: False leaves the test split closed: verdicts then rest on the validation split.
         wait: whether to wait for another run in this workspace to end; else it is an error.

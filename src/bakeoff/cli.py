@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bakeoff.errors import BakeoffError
+from bakeoff.execution.interrupts import INTERRUPTED, LAST_WORDS, heed_interrupts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,8 +30,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Get, check and describe data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-INTERRUPTED = 130
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 SourceArgument = Annotated[
@@ -86,12 +83,14 @@ class Format(StrEnum):
 
 def main() -> int:
     """Run the command line; return the exit status: 0 done, 1 trials failed, 2 wrong input, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    heed_interrupts()
     try:
         outcome = app(standalone_mode=False)
     except BakeoffError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        from bakeoff.report.text import show_text
+
+        for line in str(error).split("\n"):
+            print(f"error: {show_text(line)}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         outcome = INTERRUPTED
@@ -105,12 +104,8 @@ def main() -> int:
         show()
         return 2
     if outcome == INTERRUPTED:  # typer, too, makes a KeyboardInterrupt of a command into this number
-        print("interrupted: all finished epochs are kept; the same command goes on from there", file=sys.stderr)
+        print(LAST_WORDS, file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0
-
-
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _version(wanted: bool) -> None:
@@ -247,7 +242,7 @@ def status(
         exams = f"test split opened {each.num_exams}x" if each.num_exams else "test split closed"
         if each.num_candidates:
             begun += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
-        print(f"{each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {exams}")
+        _print_line(f"{each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {exams}")
 
 
 @app.command()
@@ -278,7 +273,7 @@ def doctor(workspace: Workspace = Path("runs"), as_json: AsJson = False) -> int:
     for finding in examine(workspace):
         findings.append(finding)
         if not as_json:
-            print(f"{finding.level:<8} {finding.text}")
+            _print_line(f"{finding.level:<8} {finding.text}")
     if as_json:
         print(json.dumps([vars(finding) for finding in findings], indent=2))
     return 1 if any(finding.level == "problem" for finding in findings) else 0
@@ -304,7 +299,7 @@ def gc(
         print(json.dumps([{**vars(each), "path": str(each.path)} for each in found], indent=2))
         return
     for each in found:
-        print(f"{each.num_bytes / 2**20:>10.1f} MiB  {each.path}: {each.why}")
+        _print_line(f"{each.num_bytes / 2**20:>10.1f} MiB  {each.path}: {each.why}")
     size = sum(each.num_bytes for each in found) / 2**20
     print(f"{'to free' if dry_run else 'freed'}: {size:.1f} MiB in {len(found):,} places")
 
@@ -349,6 +344,7 @@ def data_get(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = F
 def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> int:
     """Check every file of a data set, or every image of a folder or manifest; exit status 2 when one is wrong."""
     from bakeoff.data import manage
+    from bakeoff.report.text import show_text
 
     checks = manage.verify(name, data_dir)
     if as_json:
@@ -356,9 +352,9 @@ def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson 
         print(json.dumps({"name": name, "ok": all(check.ok for check in checks), "files": rows}, indent=2))
     for check in () if as_json else checks:
         if check.ok:
-            print(f"ok  {check.file}: {check.detail}")
+            _print_line(f"ok  {check.file}: {check.detail}")
         else:
-            print(f"error: {check.file}: {check.detail}", file=sys.stderr)
+            print(f"error: {show_text(f'{check.file}: {check.detail}')}", file=sys.stderr)
     return 0 if all(check.ok for check in checks) else 2
 
 
@@ -427,6 +423,13 @@ def _print_result(result: Result, form: Format) -> None:
         print_verdict(_console(), result.report)
 
 
+def _print_line(text: str) -> None:
+    """Print a line that holds names of the user's: what steers terminals is escaped."""
+    from bakeoff.report.text import show_text
+
+    print(show_text(text))
+
+
 def _console() -> Console:
     from rich.console import Console
 
@@ -437,7 +440,9 @@ def _print_rows(console: Console, rows: list[tuple[str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from bakeoff.report.text import show_text
+
     table = Table.grid(padding=(0, 2))
     for name, text in rows:
-        table.add_row(Text(name, style="bold", no_wrap=True), Text(text))
+        table.add_row(Text(name, style="bold", no_wrap=True), Text(show_text(text)))
     console.print(table)

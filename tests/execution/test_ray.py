@@ -103,3 +103,26 @@ def test_without_ray_one_line_says_what_to_install(tmp_path: Path, monkeypatch: 
     with pytest.raises(BakeoffError) as raised:
         run(Study.model_validate(STUDY), workspace=tmp_path, executor="ray")
     assert str(raised.value) == "--executor ray needs Ray. Install it: pip install 'bakeoff[ray]'"
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        (
+            "ray://127.0.0.1:10001",
+            "--address ray://127.0.0.1:10001: Ray Client cannot carry what workers report as they go. Start bakeoff on "
+            "a machine of the cluster, with --address auto.",
+        ),
+        ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: Connection refused."),
+        ("127.0.0.1:99999", "no Ray cluster at 127.0.0.1:99999: "),
+    ],
+    ids=["client", "nobody there", "no such port"],
+)
+def test_an_address_that_leads_nowhere_is_one_line_at_once(tmp_path: Path, address: str, says: str) -> None:
+    pytest.importorskip("ray", reason="Ray is an extra: pip install 'bakeoff[ray]'")
+    from bakeoff.execution import ray_executor
+
+    with pytest.raises(BakeoffError) as raised:
+        ray_executor._check_address(address)
+    assert str(raised.value).startswith(says)
+    assert "\n" not in str(raised.value)

@@ -110,14 +110,15 @@ def test_what_nothing_refers_to_is_freed_and_nothing_else(folders: Folders) -> N
     write_file(folders.checkpoint("ended"), content, {"0": np.zeros(3)})
     write_file(folders.checkpoint("stranger"), {**content, "members": {"f" * 20: {}}}, {})
     (folders.checkpoints / "old.pt").write_bytes(b"x")
+    (folders.checkpoints / ".tmpAbCdEf").write_bytes(b"x")
     (folders.checkpoints / "x.safetensors.damaged").write_bytes(b"x")
     (folders.weights(placed).parent / "weights.safetensors.12.part").write_bytes(b"xx")
     folders.weights("0" * 20).parent.mkdir(parents=True)
     folders.weights("0" * 20).write_bytes(b"xxx")
     shown = collect_workspace(folders.root, delete=False)
-    assert len(shown) == 6
+    assert len(shown) == 7
     assert all(each.path.exists() and each.num_bytes for each in shown)
-    assert any("6 places" in finding.text for finding in examine(folders.root))
+    assert any("7 places" in finding.text for finding in examine(folders.root))
     assert collect_workspace(folders.root, delete=True) == shown
     assert {path for path in folders.root.rglob("*") if path.is_file() and path.suffix != ".lock"} == kept
     assert load("small", folders.root).state == "done"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bakeoff.ledger.check import read_version
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION
-from bakeoff.ledger.store import Ledger, read_version
+from bakeoff.ledger.store import Ledger
 from bakeoff.training.folders import Folders
 
 SECOND = """

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bakeoff.errors import WorkspaceError
 from bakeoff.training.folders import Folders, load_predictions, save_predictions, write_whole
 
 HOSTILE = [
@@ -120,5 +122,25 @@ def test_predictions_survive_being_written_and_read(tmp_path: Path) -> None:
 def test_pickled_predictions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "evil.npz"
     np.savez(path, probabilities=np.array([object()], dtype=object), labels=np.zeros(1), indices=np.zeros(1))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(WorkspaceError, match="allow_pickle"):
         load_predictions(path)
+
+
+def test_a_name_is_on_the_disk_before_it_is_relied_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut must not take a new folder, with the whole file in it."""
+    flushed: list[str] = []
+    flush = os.fsync
+
+    def note(descriptor: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        flush(descriptor)
+
+    if sys.platform != "linux":
+        pytest.skip("which file is written is read from /proc")
+    monkeypatch.setattr(os, "fsync", note)
+    write_whole(tmp_path / "a" / "b" / "file", lambda path: path.write_text("x"))
+    assert any(path.endswith(".part") for path in flushed)
+    assert {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")} <= set(flushed)
+    flushed.clear()
+    write_whole(tmp_path / "a" / "b" / "file", lambda path: path.write_text("y"))
+    assert len(flushed) == 2, "a folder that was there needs no flushing of those above it"

@@ -6,10 +6,11 @@ Archives are read member by member: nothing is extracted and nothing is unpickle
 
 from __future__ import annotations
 
+import gzip
 import tarfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,10 @@ from bakeoff.errors import DataError
 
 NUM_PIXELS = 3 * 32 * 32
 MAX_NAMES_BYTES = 100_000
+MAX_UNPACKED_BYTES = 256 * 2**20
+"""What an archive may unpack to, its headers and the members that are skipped included: CIFAR's are 177 MiB."""
+
+MAX_MEMBERS = 1_000
 
 _REMEDY = "Replace it with the publisher's file, or remove it to download it again."
 
@@ -63,19 +68,44 @@ def read_archive(
     sizes: dict[str, int | None] = {**dict.fromkeys(text_members), **dict.fromkeys(members, num_bytes)}
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(path, "r|gz") as archive:
-            for member in archive:
+        with gzip.open(path) as stream, tarfile.open(fileobj=cast(Any, _Limited(stream)), mode="r|") as archive:
+            for number, member in enumerate(archive):
+                if number >= MAX_MEMBERS:
+                    raise tarfile.ReadError(f"it has more than {MAX_MEMBERS:,} members")
                 name = str(PurePosixPath(member.name))
                 if name in sizes and name not in found:
                     found[name] = _read_member(path, archive, member, sizes[name])
                 if len(found) == len(sizes):
                     break
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+    except DataError:
+        raise
+    # tarfile lets out what it stumbles over: ValueError, IndexError, struct.error and others.
+    except Exception as error:
         raise DataError(f"{path} is truncated or damaged: {error}. {_REMEDY}") from error
     for name in members:
         if name not in found:
             raise DataError(f"{path} has no member {name}. {_REMEDY}")
     return found
+
+
+class _Limited:
+    """A stream that ends with an error past `MAX_UNPACKED_BYTES`: a small archive can unpack to any size.
+
+    Args:
+        stream: what is read from.
+    """
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self._stream = stream
+        self._left = MAX_UNPACKED_BYTES
+
+    def read(self, num_bytes: int) -> bytes:
+        """Return the next bytes."""
+        if num_bytes > self._left:
+            raise tarfile.ReadError(f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
+        content = self._stream.read(num_bytes)
+        self._left -= len(content)
+        return content
 
 
 def _read_member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, num_bytes: int | None) -> bytes:

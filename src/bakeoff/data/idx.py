@@ -58,12 +58,19 @@ def read_zipped_idx(archive: Path, member: str, shape: tuple[int, ...]) -> npt.N
     """
     where = f"{archive}: member {member}"
     try:
-        with zipfile.ZipFile(archive) as opened, opened.open(member) as packed, gzip.GzipFile(fileobj=packed) as stream:
-            _check_header(stream, where, shape)
-            return _read_values(stream, where, shape)
+        with zipfile.ZipFile(archive) as opened:
+            info = opened.getinfo(member)
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise DataError(f"{where} is packed in a way that the publisher's is not. {_REMEDY}")
+            with opened.open(member) as packed, gzip.GzipFile(fileobj=packed) as stream:
+                _check_header(stream, where, shape)
+                return _read_values(stream, where, shape)
+    except DataError:
+        raise
     except KeyError as error:
         raise DataError(f"{archive} has no member {member}. {_REMEDY}") from error
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    # A damaged zip can fail anywhere inside zipfile: ValueError, struct.error, NotImplementedError and others.
+    except Exception as error:
         raise DataError(f"{where} is truncated or damaged: {error}. {_REMEDY}") from error
 
 

@@ -21,11 +21,16 @@ from bakeoff.data.listing import (
     make_listing,
     spell_rejected,
 )
-from bakeoff.data.source import show_text
+from bakeoff.data.source import check_regular, show_text
 from bakeoff.errors import DataError, nearest
 
+_BATCH_ROWS = 8_192
 COLUMNS = ("path", "label", "split")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+MAX_ROWS = 5_000_000
+MAX_TEXT = 10_000
+"""Characters of a path or label; and of the header of a text table, ten times that."""
+
 SUFFIXES = (".csv", ".tsv", ".txt", *PARQUET_SUFFIXES)
 
 
@@ -51,8 +56,9 @@ def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> List
             two parts, or what `make_listing` refuses.
     """
     is_parquet = manifest.suffix.lower() in PARQUET_SUFFIXES
-    rows = list(_read_parquet(manifest) if is_parquet else _read_csv(manifest))
     where = show_text(manifest)
+    check_regular(manifest)
+    rows = list(_limit(where, _read_parquet(manifest) if is_parquet else _read_csv(manifest)))
     if not rows:
         raise DataError(f"{where} has no rows.")
     _check_rows(where, rows)
@@ -68,11 +74,23 @@ def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> List
     return make_listing(str(manifest), files, rejected, notes, chosen=chosen)
 
 
+def _limit(where: str, rows: Iterable[_Row]) -> Iterator[_Row]:
+    """Pass rows on while there are not too many: a small file can unpack to more than memory holds."""
+    for number, row in enumerate(rows, start=1):
+        if number > MAX_ROWS:
+            raise DataError(f"{where} has more than {MAX_ROWS:,} rows, which is all that is read. Split it up.")
+        if max(len(row.path), len(row.label), len(row.split)) > MAX_TEXT:
+            raise DataError(f"{where}: {row.place}: a text of more than {MAX_TEXT:,} characters.")
+        yield row
+
+
 def _read_csv(manifest: Path) -> Iterator[_Row]:
     where = show_text(manifest)
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as stream:
-            header = stream.readline()
+            header = stream.readline(10 * MAX_TEXT)
+            if len(header) >= 10 * MAX_TEXT:
+                raise DataError(f"{where}: its first line is longer than {10 * MAX_TEXT:,} characters: no table.")
             delimiter = next((mark for mark in ",;\t" if mark in header), ",")
             names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
             numbers = _find_columns(where, names)
@@ -122,13 +140,21 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
             names: list[str] = list(file.schema_arrow.names)
             numbers = _find_columns(where, names)
             wanted = [names[number] for number in numbers if number is not None]
-            columns: dict[str, list[object]] = file.read(columns=wanted).to_pydict()
-    except (OSError, ValueError, KeyError, arrow.ArrowException) as error:
+            if file.metadata.num_rows > MAX_ROWS:
+                raise DataError(f"{where} has {file.metadata.num_rows:,} rows; at most {MAX_ROWS:,} are read.")
+        # Texts stay numbers into a table of texts until they are looked at: a column of one text is then no bomb.
+        with parquet.ParquetFile(manifest, read_dictionary=wanted) as file:
+            number = 0
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+                for row in zip(*(batch.column(name) for name in wanted), strict=True):
+                    number += 1
+                    fields = [_spell_value(value.as_py()) for value in row]
+                    yield _Row(f"row {number}", fields[0], fields[1], fields[2] if len(fields) > 2 else "")
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, OverflowError, MemoryError, arrow.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"The manifest {where} is no readable Parquet file: {show_text(reason)}.") from error
-    for number, values in enumerate(zip(*(columns[name] for name in wanted), strict=True), start=1):
-        fields = [_spell_value(value) for value in values]
-        yield _Row(f"row {number}", fields[0], fields[1], fields[2] if len(fields) > 2 else "")
 
 
 def _spell_value(value: object) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -153,6 +154,16 @@ def as_source(source: DataSource | str) -> DataSource:
     if not source:
         raise DataError("A dataset's name is empty.")
     return DataSource(name=source)
+
+
+def check_regular(path: Path) -> None:
+    """Raise DataError where something else than a file is given: to open a pipe may wait forever."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # who opens it says why it cannot be opened
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{show_text(path)} is not a regular file.")
 
 
 def show_text(text: object) -> str:

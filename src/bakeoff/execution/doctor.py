@@ -14,6 +14,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
+from bakeoff.errors import WorkspaceError
 from bakeoff.execution.upkeep import find_leftovers
 from bakeoff.ledger.read import open_reading
 from bakeoff.training.checkpoint_file import DamagedCheckpoint, read_file
@@ -123,8 +124,8 @@ def _check_predictions(path: Path) -> str:
         found = load_predictions(path)
         if not np.isfinite(found["probabilities"]).all():
             return f"{path}: the predictions hold numbers that are not finite."
-    except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
-        return f"{path}: the predictions cannot be read ({type(error).__name__})."
+    except WorkspaceError as error:
+        return str(error)
     return ""
 
 

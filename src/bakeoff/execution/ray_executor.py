@@ -7,6 +7,7 @@ whatever it writes comes back with its reports, so no node needs the workspace, 
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from bakeoff.execution.machine import describe_versions
 from bakeoff.execution.parcels import pack_inputs, unpack
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import ENGINE_VERSION, ExamTask, Task, TaskDone, task_id
+
+_CONNECT_SECONDS = 10.0
 
 _COUNT_EVERY_SECONDS = 2.0
 """How often the cluster's processors are counted: nodes come and go."""
@@ -59,7 +62,7 @@ class RayExecutor:
     Args:
         workspace: the driver's; what comes back is written there.
         data_dir: searched first for images, on the driver's machine.
-        address: of the cluster, such as `ray://HOST:10001` or `auto`; None starts one on this machine.
+        address: of the cluster, `HOST:6379` or `auto`; None starts one on this machine.
         num_workers: actors at most; by default as many as the cluster has room for.
         gpus_per_worker: share of a GPU that each actor asks for.
 
@@ -253,9 +256,26 @@ def _connect(ray: Any, address: str | None) -> bool:
     """Join a cluster, or start one here; return whether this call did either."""
     if ray.is_initialized():
         return False
+    _check_address(address)
     try:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise BakeoffError(f"no Ray cluster at {address or 'this machine'}: {reason}") from error
     return True
+
+
+def _check_address(address: str | None) -> None:
+    """Raise BakeoffError where nobody listens: Ray itself takes minutes to find that out, and many lines to say it."""
+    if address is not None and address.startswith("ray://"):
+        raise BakeoffError(
+            f"--address {address}: Ray Client cannot carry what workers report as they go. Start bakeoff on a machine "
+            "of the cluster, with --address auto."
+        )
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise BakeoffError(f"no Ray cluster at {address}: {getattr(error, 'strerror', None) or error}.") from error

@@ -28,8 +28,8 @@ from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
 from bakeoff.study.fit import check_fit
-from bakeoff.study.plan import Plan, PlannedTrial, study_id
-from bakeoff.training.folders import Folders
+from bakeoff.study.plan import Plan, PlannedTrial, name_code, study_id
+from bakeoff.training.folders import Folders, find_half_written
 from bakeoff.training.task import Numeric
 
 
@@ -83,6 +83,8 @@ def run_plan(
     folders = Folders(workspace)
     with _lock(workspace, observer, wait), _open_ledger(folders) as ledger:
         started = time.monotonic()
+        for note in name_code(plan.study):
+            observer.message(note)
         datasets = open_datasets(plan.blocks, data_dir)
         check_plan(plan, datasets)
         resolve = Resolver(plan.study.name, ledger.connection, folders, data_dir).resolve
@@ -215,7 +217,7 @@ def _record_search(
 def _remove_leftovers(folders: Folders, trial_ids: Set[str]) -> None:
     """Remove the half-written files of workers that were killed. The lock must be held."""
     places = {folders.weights(trial_id).parent for trial_id in trial_ids} | {folders.checkpoint("any").parent}
-    for path in (path for place in places for path in place.glob("*.part")):
+    for path in [path for place in places for path in find_half_written(place)]:
         path.unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from bakeoff.errors import WorkspaceError
 from bakeoff.training.checkpoint_file import DamagedCheckpoint, read_file
-from bakeoff.training.folders import Folders
+from bakeoff.training.folders import Folders, find_half_written
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def find_leftovers(folders: Folders, connection: sqlite3.Connection) -> Iterator
     Weights that trials start from are kept, as are the checkpoints of whatever is not at its end.
     """
     placed = {row[0] for row in connection.execute("SELECT DISTINCT trial_id FROM placements")}
-    for path in sorted(folders.root.rglob("*.part")):
+    for path in sorted(path for path in find_half_written(folders.root, "**/")):
         yield Leftover(path, "half written by a process that was killed", size_of(path))
     for path in sorted(folders.checkpoints.glob("*.damaged")):
         yield Leftover(path, "a damaged checkpoint that was put aside", size_of(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -19,6 +20,8 @@ from bakeoff.errors import BakeoffError, DataError, StorageError
 from bakeoff.execution.executor import Report, TaskLost
 from bakeoff.training.task import CohortTask, DataView, ExamTask, ProbeTask, Task, task_id
 
+_PR_SET_PDEATHSIG = 1
+
 
 def main() -> None:
     """Serve tasks until the driver's end of the socket closes.
@@ -29,6 +32,7 @@ def main() -> None:
     workspace = Path(sys.argv[2])
     opener = DiskOpener(Path(sys.argv[3]) if sys.argv[3] else None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what it means.
+    _die_with_driver()
     threading.Thread(target=_leave_with_driver, args=(connection.fileno(),), daemon=True).start()
     use_one_thread()
     while True:
@@ -37,6 +41,15 @@ def main() -> None:
             run_task(task, workspace, opener, connection.send)
         except (EOFError, OSError):
             return  # the driver is gone
+
+
+def _die_with_driver() -> None:
+    """Have Linux kill this process when the driver dies: one that is suspended then would not see that it is gone.
+
+    It would go on when woken, beside another driver's workers, and could lay an old checkpoint over a newer one.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _leave_with_driver(descriptor: int) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bakeoff.ledger.read import final_only
+from bakeoff.ledger.values import check_row, read_numbers
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,6 @@ def read_study_epochs(connection: sqlite3.Connection, study_id: str) -> Iterator
         f"{final_only(connection)} ORDER BY position, epoch",
         (study_id,),
     )
-    for position, block, arm, epoch, train, validation in rows:
-        yield EpochRow(position, block, arm, epoch, json.loads(train), json.loads(validation))
+    for row in rows:
+        position, block, arm, epoch, train, validation = check_row(row, "ittitt")
+        yield EpochRow(position, block, arm, epoch, read_numbers(train), read_numbers(validation))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -11,8 +10,9 @@ from typing import Any
 
 from bakeoff.analysis.results import TrialResult
 from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.ledger.check import check_tables, check_version, distrust, read_version
 from bakeoff.ledger.rows import CandidateRow
-from bakeoff.ledger.store import check_version, read_version
+from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
 from bakeoff.training.folders import Folders
 
 
@@ -66,15 +66,19 @@ def open_reading(folders: Folders) -> Iterator[sqlite3.Connection]:
         raise WorkspaceError(f"{folders.root}: no ledger here. Run a study first, or name its --workspace DIR.")
     try:
         with closing(sqlite3.connect(f"{folders.ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            check_version(folders.ledger, read_version(connection))
+            distrust(connection)
+            version = read_version(connection)
+            check_version(folders.ledger, version)
+            check_tables(folders.ledger, connection, version)
             yield connection
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
         raise WorkspaceError(f"{folders.ledger}: this is not a readable ledger ({error}).") from error
 
 
 def list_studies(connection: sqlite3.Connection) -> tuple[tuple[str, str], ...]:
     """Return (id, name) of every study in the ledger, newest first."""
-    return tuple(connection.execute("SELECT id, name FROM studies ORDER BY created_at DESC, rowid DESC"))
+    rows = connection.execute("SELECT id, name FROM studies ORDER BY created_at DESC, rowid DESC")
+    return tuple((row[0], row[1]) for row in (check_row(row, "tt") for row in rows))
 
 
 def find_study(connection: sqlite3.Connection, name: str) -> str:
@@ -94,9 +98,9 @@ def find_study(connection: sqlite3.Connection, name: str) -> str:
 
 def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
     """Return everything the ledger holds of one study."""
-    name, document, numeric, command, created_at, seconds = connection.execute(
-        "SELECT name, document, numeric, command, created_at, seconds FROM studies WHERE id = ?", (study_id,)
-    ).fetchone()
+    query = "SELECT name, document, numeric, command, created_at, seconds FROM studies WHERE id = ?"
+    row = check_row(connection.execute(query, (study_id,)).fetchone(), "tttttn")
+    name, document, numeric, command, created_at, seconds = row
     exams = connection.execute(
         "SELECT opened_at FROM exams WHERE study_id = ? OR id IN (SELECT exam_id FROM exam_results JOIN placements "
         "USING (trial_id) WHERE placements.study_id = ?) ORDER BY id",
@@ -116,13 +120,13 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
     return StudyRecord(
         study_id=study_id,
         name=name,
-        document=json.loads(document),
+        document=dict(read_mapping(document)),
         numeric=numeric,
         command=command,
         created_at=created_at,
         seconds=seconds,
-        machines=tuple(row[0] for row in machines),
-        exams=tuple(row[0] for row in exams),
+        machines=tuple(check_row(row, "t")[0] for row in machines),
+        exams=tuple(check_row(row, "t")[0] for row in exams),
         changed_after=tuple(_read_earlier_exams(connection, study_id, name, created_at)),
         num_examined=sum("test" in result.metrics for result in results),
         results=results,
@@ -160,9 +164,7 @@ def _read_candidates(connection: sqlite3.Connection, study_id: str) -> Iterator[
 def _read_facts(connection: sqlite3.Connection, study_id: str) -> Mapping[str, Mapping[str, Any]]:
     if (read_version(connection) or 0) < 2:  # an older ledger is read as it is: only a run brings it up to date
         return {}
-    (text,) = connection.execute("SELECT facts FROM studies WHERE id = ?", (study_id,)).fetchone()
-    facts: Mapping[str, Mapping[str, Any]] = json.loads(text)
-    return facts
+    return read_facts(connection.execute("SELECT facts FROM studies WHERE id = ?", (study_id,)).fetchone()[0])
 
 
 def _read_earlier_exams(connection: sqlite3.Connection, study_id: str, name: str, created_at: str) -> Iterator[str]:
@@ -172,7 +174,7 @@ def _read_earlier_exams(connection: sqlite3.Connection, study_id: str, name: str
         "WHERE name = ? AND study_id != ? AND opened_at <= ? ORDER BY exams.id",
         (name, study_id, created_at),
     )
-    yield from (row[0] for row in rows)
+    yield from (check_row(row, "t")[0] for row in rows)
 
 
 def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialResult]:
@@ -183,10 +185,13 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
         f"WHERE study_id = ?{final_only(connection)} ORDER BY position",
         (study_id,),
     )
-    for trial_id, block, arm, replicate, fold, state, reason, num_epochs, best, seconds, metrics, test in rows:
-        splits = json.loads(metrics)
+    for row in rows:
+        trial_id, block, arm, replicate, fold, state, reason, num_epochs, best, seconds, metrics, test = check_row(
+            row, "tttiIttiINtT"
+        )
+        splits = read_splits(metrics)
         if test is not None:
-            splits["test"] = json.loads(test)
+            splits["test"] = read_numbers(test)
         yield TrialResult(
             trial_id=trial_id,
             block=block,
@@ -206,5 +211,5 @@ def read_epochs(connection: sqlite3.Connection, trial_id: str) -> tuple[dict[str
     """Return one trial's epochs in order: epoch, train, validation, seconds, images_per_second, times_trained."""
     names = ("epoch", "train", "validation", "seconds", "images_per_second", "times_trained")
     rows = connection.execute(f"SELECT {', '.join(names)} FROM epochs WHERE trial_id = ? ORDER BY epoch", (trial_id,))
-    epochs = [dict(zip(names, row, strict=True)) for row in rows]
-    return tuple({**e, "train": json.loads(e["train"]), "validation": json.loads(e["validation"])} for e in epochs)
+    epochs = [dict(zip(names, check_row(row, "ittnni"), strict=True)) for row in rows]
+    return tuple({**e, "train": read_numbers(e["train"]), "validation": read_numbers(e["validation"])} for e in epochs)

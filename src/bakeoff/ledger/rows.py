@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bakeoff.ledger.values import check_row, read_list, read_mapping, read_numbers
+
 TrialState = Literal["done", "diverged", "failed", "pruned"]
 Stage = Literal["search", "final"]
 
@@ -85,6 +87,7 @@ class CandidateRow:
     @classmethod
     def read(cls, row: Sequence[Any]) -> CandidateRow:
         """Return what `spell` wrote."""
+        row = check_row(row, "ttiiittttttttb")
         block, kind, number, group, generation, parents, changes, notes, ids, state, reason, scores, same, won = row
         return cls(
             block=block,
@@ -92,13 +95,13 @@ class CandidateRow:
             number=number,
             group=group,
             generation=generation,
-            parents=tuple(json.loads(parents)),
-            changes=json.loads(changes),
-            notes=tuple(json.loads(notes)),
-            trial_ids=tuple(json.loads(ids)),
+            parents=read_list(parents, int),
+            changes=read_mapping(changes),
+            notes=read_list(notes, str),
+            trial_ids=read_list(ids, str),
             state=state,
             reason=reason,
-            scores=json.loads(scores),
+            scores=read_numbers(scores),
             same_as=same,
             is_winner=bool(won),
         )

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from bakeoff.errors import WorkspaceError
+from bakeoff.ledger.check import check_regular, check_tables, check_version, distrust, read_version
 from bakeoff.ledger.rows import CandidateRow, Outcome, Stage, TrialState
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
+from bakeoff.ledger.values import read_mapping, read_numbers, read_splits
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed, TrialPaused
 
@@ -49,6 +50,7 @@ class Ledger:
         self.path = folders.ledger
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            check_regular(self.path)
             self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
             try:
                 self._prepare()
@@ -67,11 +69,13 @@ class Ledger:
             ) from error
 
     def _prepare(self) -> None:
+        distrust(self.connection)
         self.connection.execute("PRAGMA journal_mode=WAL")
         # What is committed survives a power cut: a cohort's checkpoint is deleted once the ledger has its results.
         self.connection.execute("PRAGMA synchronous=FULL")
         with self.transaction():
             found = read_version(self.connection)
+            check_tables(self.path, self.connection, found)
             if found is None:
                 for statement in TABLES.split(";\n"):
                     self.connection.execute(statement)
@@ -185,7 +189,7 @@ class Ledger:
         if row is None:
             return None
         state, num_epochs, metrics, num_parameters, seconds = row
-        validation = json.loads(metrics).get("validation", {})
+        validation = read_splits(metrics).get("validation", {})
         return Outcome(
             state=state, num_epochs=num_epochs, validation=validation, num_parameters=num_parameters, seconds=seconds
         )
@@ -193,7 +197,7 @@ class Ledger:
     def curve_of(self, trial_id: str, most_epochs: int) -> tuple[Mapping[str, float], ...]:
         """Return a trial's validation metrics after each of its first epochs, as many as there are."""
         query = "SELECT validation FROM epochs WHERE trial_id = ? AND epoch <= ? ORDER BY epoch"
-        return tuple(json.loads(row[0]) for row in self.connection.execute(query, (trial_id, most_epochs)))
+        return tuple(read_numbers(row[0]) for row in self.connection.execute(query, (trial_id, most_epochs)))
 
     def pauses_of(self, trial_id: str) -> dict[int, str]:
         """Return the epochs after which a trial has paused, with the cohort that it went on from each time."""
@@ -302,7 +306,7 @@ class Ledger:
     def probe(self, key: str) -> dict[str, Any] | None:
         """Return what an earlier probe under `key` measured, or None."""
         row = self.connection.execute("SELECT result FROM probes WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        return dict(read_mapping(row[0])) if row else None
 
     def record_probe(self, key: str, result: Mapping[str, Any]) -> None:
         """Record what a probe measured."""
@@ -320,23 +324,6 @@ class Ledger:
     def add_seconds(self, study_id: str, seconds: float) -> None:
         """Add to the wall time this study has taken so far, interruptions left out."""
         self.connection.execute("UPDATE studies SET seconds = seconds + ? WHERE id = ?", (seconds, study_id))
-
-
-def read_version(connection: sqlite3.Connection) -> int | None:
-    """Return the version of the tables in an open database, or None where there are none."""
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
-        return None
-    row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-    return int(row[0]) if row else 0
-
-
-def check_version(path: Path, found: int | None) -> None:
-    """Raise WorkspaceError when a ledger was written by a newer version than this one can read."""
-    if found is not None and found > SCHEMA_VERSION:
-        raise WorkspaceError(
-            f"{path}: this ledger was written by a newer bakeoff (its format is {found}, this one reads up to "
-            f"{SCHEMA_VERSION}). Upgrade bakeoff, or choose another workspace with --workspace DIR."
-        )
 
 
 def _plain(error: Exception) -> str:

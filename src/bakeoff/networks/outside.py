@@ -135,13 +135,15 @@ def check_outside_name(value: object) -> str:
     if isinstance(value, str) and value.startswith((TORCHVISION, TIMM)):
         if _TIMM_NAME.fullmatch(value):
             return value
-    elif isinstance(value, str) and _names_class(value):
+    elif isinstance(value, str) and names_class(value):
         return value
     raise refuse_name("network", value, OUTSIDE_NAMES)
 
 
-def _names_class(text: str) -> bool:
-    """Return whether this is `package.module:Class`, in Python's identifiers."""
+def names_class(text: str) -> bool:
+    """Return whether this is the user's own `package.module:Class`, in Python's identifiers."""
+    if text.startswith((TORCHVISION, TIMM)):
+        return False
     module, _, name = text.partition(":")
     return name.isidentifier() and all(part.isidentifier() for part in module.split("."))
 

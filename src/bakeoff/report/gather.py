@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +12,10 @@ from bakeoff.analysis.results import Summary
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.steps import compare_steps
 from bakeoff.analysis.summary import summarise
+from bakeoff.errors import BakeoffError
 from bakeoff.ledger.curves import read_study_epochs
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
+from bakeoff.ledger.values import DamagedLedger, read_mapping
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
@@ -44,7 +45,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0) -> Repor
     """
     with open_reading(folders) as connection:
         record = read_study(connection, study_id)
-        study = Study.model_validate(record.document)
+        study = _read_study(record)
         metrics = tuple(dict.fromkeys(("accuracy", "loss", study.decide.metric)))
         curves = describe_curves(read_study_epochs(connection, study_id), metrics)
     plan = expand(study)
@@ -72,6 +73,29 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0) -> Repor
     )
 
 
+def _read_study(record: StudyRecord) -> Study:
+    """Return the study that a ledger holds.
+
+    Raises:
+        DamagedLedger: it is none, or the ledger's results are not its own.
+    """
+    try:
+        study = Study.model_validate(record.document)
+        plan = expand(study)
+    except BakeoffError as error:
+        raise DamagedLedger(f"a study that is none ({str(error).splitlines()[0][:200]})") from error
+    blocks, arms, metric = {block.label for block in plan.blocks}, set(plan.arms), study.decide.metric
+    for result in record.results:
+        where = f"a result of block {result.block[:60]!r}, arm {result.arm[:60]!r}"
+        if result.block not in blocks or result.arm not in arms or not 0 <= result.replicate < study.most_replicates:
+            raise DamagedLedger(f"{where}, which the study does not have")
+        if result.state == "done" and any(metric not in scores for scores in result.metrics.values()):
+            raise DamagedLedger(f"{where} without its {metric}")
+        if result.state == "done" and "validation" not in result.metrics:
+            raise DamagedLedger(f"{where} without validation")
+    return study
+
+
 def _summarise(voted: Voted, study: Study, plan: Plan) -> Summary:
     return summarise(
         voted.results,
@@ -96,7 +120,7 @@ def _design_race(study: Study) -> SequentialDesign | None:
 
 def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
     """Return the fields of a report that say what was run, when and on what."""
-    machine = json.loads(record.machines[0]) if record.machines else {}
+    machine = read_mapping(record.machines[0]) if record.machines else {}
     return {
         "num_done": sum(result.state == "done" for result in record.results),
         "num_failed": sum(result.state == "failed" for result in record.results),

@@ -34,6 +34,9 @@ FIXED_FIELDS = (
 )
 """Fields of a study that are the same for all arms, and so can be no arm's change."""
 
+MAX_CHAIN = 30
+"""Cases that may build on each other, one on the next."""
+
 TEMPLATE = "_"
 """How the name of a case begins that others build on and that is no entry itself."""
 
@@ -184,6 +187,9 @@ def _follow_chain(place: Path, axis: Mapping[str, Any], name: str, faults: list[
             if base == name:
                 faults.append((here, f"a circle: {' from '.join([*chain, base])}"))
             break
+        if len(chain) >= MAX_CHAIN:
+            faults.append((here, f"{len(chain) + 1} cases build on each other with 'from', allowed {MAX_CHAIN}"))
+            return [name]
         chain.append(base)
     return chain[::-1]
 

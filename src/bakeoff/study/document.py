@@ -7,6 +7,7 @@ decimal numbers, not what YAML 1.1 made of them. Keys are always text. Tags, and
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -23,6 +24,11 @@ MAX_VALUES = 50_000
 MAX_LEVELS = 30
 """Levels of mappings and lists inside each other."""
 
+MAX_KEY_CHARACTERS = 200
+MAX_PROBLEMS = 50
+"""Problems of the text that are listed; reading stops there."""
+
+_MAX_INTEGER_BITS = 256
 _TAG = "tag:yaml.org,2002:"
 _SCALARS: Mapping[str, tuple[str, str]] = {
     "null": (r"~|null|Null|NULL|", "~nN"),
@@ -53,6 +59,9 @@ class _Loader(yaml.SafeLoader):
 for _name, (_pattern, _first) in _SCALARS.items():
     _firsts = [*_first, ""] if _name == "null" else [*_first]
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})$"), _firsts)
+
+_UNSEEN = ("Cc", "Cs")
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _TOO_DEEP = f"nested deeper than {MAX_LEVELS} levels"
 
@@ -180,6 +189,10 @@ class _Reading:
                 self._add(key_node, path, "a key is a single word or number, not a list or mapping")
                 continue
             key = str(key_node.value)
+            fault = _find_key_fault(key)
+            if fault:
+                self._add(key_node, path, fault)
+                continue
             inside = (*path, key)
             if key in fields:
                 first = self.places[inside].rpartition(":")[2]
@@ -193,7 +206,7 @@ class _Reading:
         text = str(node.value)
         try:
             if tag == "int":
-                return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+                return _read_integer(text)
             if tag == "float":
                 return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
         except ValueError:
@@ -201,7 +214,47 @@ class _Reading:
             return None
         if tag == "bool":
             return text.lower() == "true"
+        hidden = find_hidden(text)
+        if hidden:
+            self._add(node, path, f"holds the character {hidden}, which cannot be seen: write it without")
+            return text.encode("utf-8", "replace").decode()  # what is checked next takes text only
         return None if tag == "null" else text
 
     def _add(self, node: yaml.Node, path: Path, message: str) -> None:
         self.problems.append(Problem(self.place(node), join_path(path), message))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise StudyError([*self.problems, Problem("", "", "and perhaps more: what follows was not read")])
+
+
+def _is_hidden(character: str) -> bool:
+    return character in _TURNING or (unicodedata.category(character) in _UNSEEN and character not in "\t\n")
+
+
+def _read_integer(text: str) -> int:
+    """Return a whole number; raises ValueError for one that no field takes and that would be slow to print."""
+    value = int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+    if value.bit_length() > _MAX_INTEGER_BITS:
+        raise ValueError
+    return value
+
+
+def _find_key_fault(key: str) -> str:
+    """Return what is wrong with a key, which is a field's name or an arm's; empty where nothing is."""
+    if len(key) > MAX_KEY_CHARACTERS:
+        return f"a key of {len(key):,} characters, {shorten(key)}: allowed {MAX_KEY_CHARACTERS}"
+    hidden = find_hidden(key) or ("U+000A" if "\n" in key else "")
+    if hidden:
+        return f"the key {shorten(key)} holds the character {hidden}, which cannot be seen: write it without"
+    return "" if key.strip() else f"the key {shorten(key)} is blank: give it a name"
+
+
+def find_hidden(text: str) -> str:
+    """Return the first character, as U+XXXX, that a reader cannot see and that can make a text look like another.
+
+    Control characters steer terminals; marks of direction turn text around; halves of surrogate pairs are no text. A
+    tab and an end of line are usual in longer texts.
+    """
+    if text.isascii() and text.isprintable():
+        return ""
+    found = next(filter(_is_hidden, text), "")
+    return f"U+{ord(found):04X}" if found else ""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
+from bakeoff.data.source import show_text
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.study.document import MAX_CHARACTERS, read_document
 from bakeoff.study.override import override
 from bakeoff.study.schema import Study
 
 SUFFIXES = (".yaml", ".yml")
+MAX_SHOWN = 200
+"""Characters of a path that a message repeats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,7 @@ def load_study(study: str | Path, overrides: Sequence[str] = ()) -> Study:
         StudyError: with every problem that the file and the overrides have.
     """
     path = find_study(study)
-    shown = path.name if path in _list_shipped_files() else str(study)
+    shown = path.name if path in _list_shipped_files() else show_text(study)
     document = read_document(_read_text(path, shown), shown)
     problems = list(document.problems)
     for text in overrides:
@@ -87,6 +92,8 @@ def _sort(problems: Sequence[Problem]) -> list[Problem]:
     """Return problems by line, those without a line (`--set`) first."""
 
     def line(problem: Problem) -> int:
+        if not problem.place:
+            return MAX_CHARACTERS  # "and 3 more"
         tail = problem.place.rpartition(":")[2]
         return int(tail) if tail.isdecimal() else 0
 
@@ -100,30 +107,41 @@ def find_study(study: str | Path) -> Path:
         StudyError: there is neither; names the nearest of both.
     """
     path = Path(study)
-    if path.is_file():
+    if _look(path) == "file":
         return path
     for shipped in _list_shipped_files():
         if str(study) in (shipped.stem, shipped.name):
             return shipped
-    raise StudyError([Problem(str(study), "", _explain_absence(path))])
+    raise StudyError([Problem(show_text(study)[:MAX_SHOWN], "", _explain_absence(path))])
+
+
+def _look(path: Path) -> Literal["file", "folder", "other", "nothing"]:
+    """Return what a path leads to; nothing, where it cannot be a path: too long, or with a null character."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return "nothing"
+    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
 
 
 def _explain_absence(path: Path) -> str:
     shipped = [file.stem for file in _list_shipped_files()]
-    if path.is_dir():
+    found = _look(path)
+    if found == "folder":
         files = _list_files(path)
         inside = f" It holds {', '.join(files)}." if files else ""
         return f"a folder, not a study file.{inside}"
-    if path.exists():
+    if found == "other":
         return "not a regular file: give a study file or the name of a shipped study"
     near = [*shipped, *(str(path.parent / name) for name in _list_files(path.parent))]
-    return f"no such file, and no shipped study of this name ({', '.join(shipped)}).{nearest(str(path), near)}"
+    hint = nearest(str(path)[:MAX_SHOWN], near)
+    return f"no such file, and no shipped study of this name ({', '.join(shipped)}).{hint}"
 
 
 def _list_files(folder: Path) -> list[str]:
     try:
         return sorted(file.name for file in folder.iterdir() if file.suffix in SUFFIXES)[:20]
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from bakeoff.data.source import ORIGINS
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.study.axes import TEMPLATE, is_field_axis, list_cases, make_label
-from bakeoff.study.document import Document, read_value
+from bakeoff.study.document import MAX_LEVELS, Document, read_value
 from bakeoff.study.explain import Path, join_path, shorten
 from bakeoff.study.merge import CHOICES
 
@@ -37,6 +37,8 @@ def override(document: Document, text: str) -> Document:
     if not separator or not path_text.strip():
         message = f"given {shorten(text)}, allowed PATH=VALUE, for example recipe.epochs=3"
         raise StudyError([Problem(PLACE, "", message)])
+    if path_text.count(".") >= MAX_LEVELS:
+        raise StudyError([Problem(PLACE, "", f"{shorten(path_text)}: nested deeper than {MAX_LEVELS} levels")])
     value = _read_value(path_text, value_text)
     fields = copy.deepcopy(document.fields)
     path = _resolve(fields, path_text.strip().split("."), ())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from bakeoff.networks.outside import names_class
 from bakeoff.study.combine import Combined, combine
 from bakeoff.study.fit import advise
 from bakeoff.study.schema import Study
@@ -120,8 +121,22 @@ def expand(study: Study) -> Plan:
         for fold in (range(block.data.folds) if block.data.folds else (None,))
         for combination in by_block[label]
     )
-    notes = (*combined.notes, *_advise(combined))
+    notes = (*combined.notes, *_advise(combined), *name_code(study))
     return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=notes)
+
+
+def name_code(study: Study) -> tuple[str, ...]:
+    """Say which modules' code a study runs, a sentence each: that of networks `module:Class`, and no other."""
+    parts = (study.recipe, study.blocks, study.arms, _dump_search(study))
+    names = dict.fromkeys(text for part in parts for text in _list_texts(part) if names_class(text))
+    return tuple(f"runs the code of the module {name.partition(':')[0]} (network {name})." for name in names)
+
+
+def _list_texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        yield from _list_texts(part)
 
 
 def _advise(combined: Combined) -> tuple[str, ...]:
@@ -133,11 +148,14 @@ def _dump_data(study: Study) -> dict[str, Any]:
     return study.data.model_dump(exclude_unset=True)
 
 
+def _dump_search(study: Study) -> dict[str, Any] | None:
+    if study.search is None:
+        return None
+    return {"name": study.search.name, **study.search.model_dump(mode="json", exclude_unset=True)}
+
+
 def _combine(study: Study) -> Combined:
-    search = None
-    if study.search is not None:
-        search = {"name": study.search.name, **study.search.model_dump(mode="json", exclude_unset=True)}
-    return combine(_dump_data(study), study.recipe, study.blocks, study.arms, search=search)
+    return combine(_dump_data(study), study.recipe, study.blocks, study.arms, search=_dump_search(study))
 
 
 def derive_seed(seed: int, replicate: int, stage: Stage = "final") -> int:

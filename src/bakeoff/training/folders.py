@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.errors import StorageError
+from bakeoff.errors import StorageError, WorkspaceError
 
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG}
 _LEAST_FREE_BYTES = 2**16
@@ -76,11 +77,19 @@ class Folders:
         return self.root / "reports" / (safe or "study")
 
     def load_predictions(self, trial_id: str, split: str) -> dict[str, npt.NDArray[Any]] | None:
-        """Read one trial's predictions on one split, or None where there are none."""
+        """Read one trial's predictions on one split, or None where there are none, or damaged ones.
+
+        Reports then go without them, as where none were kept; `doctor` names what is damaged.
+        """
         path = self.predictions(trial_id, split)
-        return load_predictions(path) if path.is_file() else None
+        try:
+            return load_predictions(path) if path.is_file() else None
+        except WorkspaceError:
+            return None
 
     def _trial(self, trial_id: str) -> Path:
+        if not (trial_id.isascii() and trial_id.isalnum()):  # out of a damaged ledger it could lead anywhere
+            raise WorkspaceError(f"{self.root}: {trial_id[:60]!r} is no trial's id: the ledger is damaged.")
         return self.trials / trial_id[:2] / trial_id
 
 
@@ -94,7 +103,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         try:
             write(temporary)
             _flush(temporary)
@@ -109,6 +118,17 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise StorageError(f"{path}: cannot be written: {reason}.") from error
 
 
+def find_half_written(folder: Path, below: str = "") -> Iterator[Path]:
+    """Yield what a killed process has left half written in a folder: by `write_whole`, and by safetensors itself.
+
+    Args:
+        folder: where to look.
+        below: `**/` looks in all folders below it, too.
+    """
+    for pattern in ("*.part", ".tmp*"):
+        yield from folder.glob(below + pattern)
+
+
 def explain_storage(error: Exception, folder: Path) -> str | None:
     """Return what of the disk made writing to a folder fail, in words; None where it was something else."""
     if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
@@ -118,6 +138,14 @@ def explain_storage(error: Exception, folder: Path) -> str | None:
     except OSError:
         return None
     return os.strerror(errno.ENOSPC) if is_full else None
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it; each that is new is on the disk in the folder that holds it."""
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _flush(each.parent)
 
 
 def _flush(path: Path) -> None:
@@ -147,6 +175,34 @@ def save_predictions(
 
 
 def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read what `save_predictions` wrote: `probabilities` (N, L) float32, `labels` and `indices` (N,) int64."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in ("probabilities", "labels", "indices")}
+    """Read what `save_predictions` wrote: `probabilities` (N, L) float32, `labels` and `indices` (N,) int64.
+
+    Raises:
+        WorkspaceError: the file is damaged, or another.
+    """
+    try:
+        _check_members(path)
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in ("probabilities", "labels", "indices")}
+        _check_predictions(found)
+    except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise WorkspaceError(f"{path}: these predictions cannot be read ({reason}).") from error
+    return found
+
+
+def _check_members(path: Path) -> None:
+    """Refuse what unpacks to more than the file holds: NumPy packs predictions without compressing them."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it unpacks to more than was written")
+
+
+def _check_predictions(found: dict[str, npt.NDArray[Any]]) -> None:
+    probabilities_NL, labels_N, indices_N = found["probabilities"], found["labels"], found["indices"]
+    if probabilities_NL.dtype.kind != "f" or labels_N.dtype.kind != "i" or indices_N.dtype.kind != "i":
+        raise ValueError("its arrays are of other kinds")
+    if probabilities_NL.ndim != 2 or not probabilities_NL.shape[:1] == labels_N.shape == indices_N.shape:
+        raise ValueError("its arrays are of other shapes")
+    if labels_N.size and not 0 <= labels_N.min() <= labels_N.max() < probabilities_NL.shape[1]:
+        raise ValueError("it holds labels of no class")

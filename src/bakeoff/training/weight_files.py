@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import stat
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -52,6 +53,7 @@ def hash_file(path: Path) -> str:
     Raises:
         WeightsError: it cannot be read.
     """
+    _check_regular(path)
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -71,6 +73,7 @@ def read_weights_file(path: Path, sha256: str | None = None) -> State:
     """
     if sha256 is not None and (found := hash_file(path)) != sha256:
         raise WeightsError(f"{path} is another file than the study asks for: its SHA-256 is {found}, not {sha256}.")
+    _check_regular(path)
     try:
         content = _read(path)
     except OSError as error:
@@ -80,10 +83,25 @@ def read_weights_file(path: Path, sha256: str | None = None) -> State:
             f"{path} holds more than tensors, or is no file of weights, and is not opened: "
             "save module.state_dict() alone, or use safetensors."
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise WeightsError(f"{path} is no whole file of weights (safetensors or torch.save): {reason}.") from error
+    # A malformed file can fail anywhere inside torch's reader: AssertionError, IndexError, struct.error and others.
+    except Exception as error:
+        raise _explain(path, error) from error
     return _find_tensors(content, path)
+
+
+def _explain(path: Path, error: Exception) -> WeightsError:
+    reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    return WeightsError(f"{path} is no whole file of weights (safetensors or torch.save): {reason}.")
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse what is no file: to open a pipe may wait forever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not stat.S_ISREG(mode):
+        raise WeightsError(f"{path} is not a regular file.")
 
 
 def _read(path: Path) -> object:
@@ -91,10 +109,27 @@ def _read(path: Path) -> object:
         head = stream.read(9)
     if head[8:] == b"{":
         return load_file(path)
+    if zipfile.is_zipfile(path):
+        _check_members(path)
     with warnings.catch_warnings():
         # torch wonders about unusual pickles; what is wrong with them is said by the error that follows.
         warnings.simplefilter("ignore", UserWarning)
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _check_members(path: Path) -> None:
+    """Refuse an archive that unpacks to more than the file holds: torch.save does not compress."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it unpacks to more than it holds, which torch.save writes never do")
+
+
+def _check_tensor(name: str, tensor: Tensor, num_bytes: int) -> None:
+    """Refuse a tensor that claims more than the file can hold: by its shape, its strides, or being sparse."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        raise ValueError(f"tensor {name[:80]!r} is sparse, quantized, or has no values")
+    if tensor.numel() * tensor.element_size() > num_bytes:
+        raise ValueError(f"tensor {name[:80]!r} claims more values than the file holds")
 
 
 def _find_tensors(content: object, path: Path) -> State:
@@ -103,6 +138,11 @@ def _find_tensors(content: object, path: Path) -> State:
         state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None and state:
+            try:
+                for name, tensor in state.items():
+                    _check_tensor(name, tensor, path.stat().st_size)
+            except ValueError as error:
+                raise _explain(path, error) from error
             return state
         content = inner
     raise WeightsError(f"{path} holds no tensors by name: save module.state_dict().")

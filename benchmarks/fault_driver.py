@@ -1,0 +1,39 @@
+"""Runs a study as `bakeoff run` does, with a watchdog that loses its patience after seconds instead of minutes.
+
+python benchmarks/fault_driver.py STUDY WORKSPACE WORKERS PATIENCE_SECONDS
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bakeoff.execution import watchdog
+from bakeoff.execution.local import LocalExecutor
+from bakeoff.execution.run import run_plan
+from bakeoff.report.progress import RunProgress
+from bakeoff.study.load import load_study
+from bakeoff.study.plan import expand
+
+
+def main() -> int:
+    """Run a study to its end."""
+    study, workspace, workers, patience = sys.argv[1:]
+    watchdog.LOOK_EVERY_SECONDS = min(watchdog.LOOK_EVERY_SECONDS, float(patience) / 5)
+    executor = LocalExecutor(int(workers), Path(workspace), None, watchdog.Watchdog(float(patience)))
+    try:
+        run_plan(
+            expand(load_study(study)),
+            command=f"bakeoff run {study}",
+            workspace=Path(workspace),
+            data_dir=None,
+            executor=executor,
+            observer=RunProgress(quiet=True),
+        )
+    finally:
+        executor.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""What Ray costs beside training: trials that do no work, on a real cluster of this machine.
+
+    python benchmarks/ray_overhead.py
+    python benchmarks/ray_overhead.py --trials 1000 --members 8 --nodes 2
+
+Everything is bakeoff's own but the engine: plan, driver, ledger, cohorts, actors, the files that travel. In the actors'
+processes the function that trains a cohort is replaced by one that reports an epoch and an end for every member, after
+writing small weights and predictions for each as a trained one has, so that files are packed, sent, and written to the
+workspace (each flushed to the disk). With --no-files it only reports. The cluster is started, and its actors have
+loaded torch, before the clock starts. The bar is 30 ms a trial. The exit status is 0 where it is met, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kills import describe_versions
+from machine import describe_machine, name_machine
+
+from bakeoff.execution.executor import Started
+from bakeoff.execution.ray_executor import RayExecutor
+from bakeoff.execution.ray_worker import RayWorker
+from bakeoff.execution.run import run_plan
+from bakeoff.ledger.read import open_reading
+from bakeoff.report.progress import RunProgress
+from bakeoff.study.plan import Plan, expand
+from bakeoff.study.schema import Study
+from bakeoff.training.folders import Folders
+
+HERE = Path(__file__).resolve().parent
+BAR_SECONDS = 0.030
+NUM_PARAMETERS, NUM_VALIDATION, NUM_CLASSES = 10_000, 180, 10
+
+
+class IdleWorker(RayWorker):
+    """A worker whose engine does nothing."""
+
+    def __init__(self, with_files: bool) -> None:
+        super().__init__()
+        from functools import partial
+
+        from bakeoff.training import engine
+
+        engine.train_cohort = partial(train_nothing, with_files=with_files)  # type: ignore[assignment]
+
+
+def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, with_files: bool) -> None:
+    """Report every member of a cohort as trained for one epoch."""
+    from safetensors.numpy import save_file
+
+    from bakeoff.training.folders import save_predictions, write_whole
+    from bakeoff.training.task import EpochDone, TaskDone, TrialDone
+
+    folders, scores = Folders(workspace), {"accuracy": 0.5, "loss": 1.0}
+    for member in task.members:
+        emit(
+            EpochDone(
+                trial_id=member.trial_id,
+                epoch=1,
+                train=scores,
+                validation=scores,
+                seconds=0.0,
+                images_per_second=1.0,
+            )
+        )
+    for member in task.members:
+        if with_files:
+            arrays = {"weights": np.zeros(NUM_PARAMETERS, np.float32)}
+            write_whole(folders.weights(member.trial_id), lambda path, arrays=arrays: save_file(arrays, path))
+            probabilities = np.full((NUM_VALIDATION, NUM_CLASSES), 0.1, np.float32)
+            numbers = np.zeros(NUM_VALIDATION, np.int64)
+            save_predictions(folders.predictions(member.trial_id, "validation"), probabilities, numbers, numbers)
+        emit(
+            TrialDone(
+                trial_id=member.trial_id,
+                num_epochs=1,
+                best_epoch=1,
+                stop="epochs",
+                seconds=0.0,
+                num_parameters=NUM_PARAMETERS,
+                metrics={"train": scores, "validation": scores},
+            )
+        )
+    emit(TaskDone(task_id=task.cohort_id))
+
+
+class TimedExecutor(RayExecutor):
+    """Ray's executor with idle workers; notes when each cohort begins."""
+
+    with_files = True
+
+    def __init__(self, workspace: Path, with_files: bool) -> None:
+        self.with_files = with_files
+        self.begun: list[float] = []
+        super().__init__(workspace, None, address=None)
+
+    def _make_class(self) -> Any:
+        import functools
+
+        made = self._ray.remote(IdleWorker).options(num_cpus=1, scheduling_strategy="SPREAD")
+        made.remote = functools.partial(made.remote, self.with_files)
+        return made
+
+    def warm_up(self) -> None:
+        """Wait until as many actors run as the cluster has room for."""
+        while len(self._hands) < self.num_workers:
+            actor = self._actor_class.remote()
+            from bakeoff.execution.ray_executor import _Hand
+
+            self._hands.append(_Hand(actor=actor, ready=actor.describe.remote()))
+        while any(hand.ready is not None for hand in self._hands):
+            super().poll(0.5)
+
+    def poll(self, timeout_seconds: float) -> Any:
+        """Poll, noting the time."""
+        reports = super().poll(timeout_seconds)
+        self.begun += [time.perf_counter()] * sum(isinstance(each, Started) for each in reports)
+        return reports
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1_000, help="in all (default %(default)s)")
+    parser.add_argument("--members", type=int, default=8, help="of a cohort (default %(default)s)")
+    parser.add_argument("--nodes", type=int, default=2, help="of one processor each (default %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs, after the first other (default %(default)s)")
+    parser.add_argument("--no-files", action="store_true", help="report only, write nothing")
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/ray-overhead-MACHINE.json")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run, print, save."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    options = parse_arguments()
+    plan = make_plan(options.trials, options.members)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(options.nodes):
+            cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        runs = [run_once(plan, not options.no_files) for _ in range(options.repeats)]
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    milliseconds = [1_000 * run["seconds"] / run["trials"] for run in runs]
+    median = statistics.median(milliseconds)
+    result = {
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "nodes": options.nodes,
+        "members": options.members,
+        "files": not options.no_files,
+        "bar_milliseconds": 1_000 * BAR_SECONDS,
+        "median_milliseconds_per_trial": round(median, 2),
+        "runs": runs,
+    }
+    print(f"{runs[0]['trials']} trials in {runs[0]['cohorts']} cohorts on {options.nodes} nodes")
+    print("ms a trial: " + ", ".join(f"{value:.1f}" for value in milliseconds) + f"; median {median:.1f}, bar 30")
+    path = options.output or HERE / "results" / f"ray-overhead-{name_machine()}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"saved to {path}", file=sys.stderr)
+    return 0 if median < 1_000 * BAR_SECONDS else 1
+
+
+def make_plan(num_trials: int, num_members: int) -> Plan:
+    """Return a study of so many trials, the arms of a replicate being a cohort."""
+    rates = [round(0.001 * (number + 1), 3) for number in range(num_members)]
+    return expand(
+        Study.model_validate(
+            {
+                "question": "?",
+                "name": "idle",
+                "recipe": {"network": {"name": "mlp", "units": [8]}, "epochs": 1},
+                "arms": [{"optimizer.learning_rate": rates}],
+                "replicates": -(-num_trials // num_members),
+                "numeric": "float32",
+            }
+        )
+    )
+
+
+def run_once(plan: Plan, with_files: bool) -> dict[str, Any]:
+    """Run a plan in a new workspace; the clock runs from the driver's start to its end, the exam left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        executor = TimedExecutor(Path(folder), with_files)
+        try:
+            executor.warm_up()
+            started = time.perf_counter()
+            run_plan(
+                plan,
+                command="",
+                workspace=Path(folder),
+                data_dir=None,
+                executor=executor,
+                observer=RunProgress(quiet=True),
+                exam=False,
+            )
+            seconds = time.perf_counter() - started
+        finally:
+            executor.close()
+        with open_reading(Folders(Path(folder))) as connection:
+            (done,) = connection.execute("SELECT COUNT(*) FROM trials WHERE state = 'done'").fetchone()
+        if done != len(plan.trials):
+            raise SystemExit(f"{done} of {len(plan.trials)} trials are done")
+    begun = [round(moment - started, 4) for moment in executor.begun]
+    return {"trials": done, "cohorts": len(begun), "seconds": round(seconds, 3), "cohorts_begun_at_seconds": begun}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

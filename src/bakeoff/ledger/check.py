@@ -1,0 +1,68 @@
+"""Whether a file is a ledger that this version can read: its version, and that it is nothing else that pretends."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+from bakeoff.errors import WorkspaceError
+from bakeoff.ledger.schema import SCHEMA_VERSION, TABLES
+
+TABLE_NAMES = frozenset(re.findall(r"CREATE TABLE (\w+)", TABLES))
+FIRST_TABLE_NAMES = TABLE_NAMES - {"pauses", "candidates"}
+"""Tables that ledgers of every version have."""
+
+
+def read_version(connection: sqlite3.Connection) -> int | None:
+    """Return the version of the tables in an open database, or None where there are none."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+        return None
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    try:
+        return int(row[0]) if row else 0
+    except (TypeError, ValueError) as error:
+        raise sqlite3.DatabaseError(f"its version is {str(row[0])[:40]!r}") from error
+
+
+def distrust(connection: sqlite3.Connection) -> None:
+    """Have SQLite look at what it reads, and run nothing that a database brings with it."""
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA cell_size_check=ON")
+
+
+def check_regular(path: Path) -> None:
+    """Raise WorkspaceError where something else than a file is in a ledger's place: to open a pipe may wait forever."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise WorkspaceError(f"{path}: this is not a regular file. Choose another workspace with --workspace DIR.")
+
+
+def check_tables(path: Path, connection: sqlite3.Connection, found: int | None) -> None:
+    """Raise WorkspaceError where a database is not a ledger: the tables of another program, views, triggers.
+
+    A view could pretend to be a table of results, and a trigger change what is written.
+    """
+    made = {(kind, name) for kind, name in connection.execute("SELECT type, name FROM sqlite_master")}
+    tables = {name for kind, name in made if kind == "table" and not name.startswith("sqlite_")}
+    foreign = sorted(f"{kind} {name!r}" for kind, name in made if kind in ("view", "trigger"))
+    foreign += sorted(f"table {name!r}" for name in tables - TABLE_NAMES)
+    if foreign:
+        raise WorkspaceError(
+            f"{path}: this is not a ledger of bakeoff: it has the {foreign[0][:80]}. Move it away, or choose another "
+            "workspace with --workspace DIR."
+        )
+    missing = sorted(FIRST_TABLE_NAMES - tables) if found is not None else []
+    if missing:
+        raise WorkspaceError(
+            f"{path}: this ledger is damaged: it lacks the table {missing[0]!r}. Restore it from a copy, or choose "
+            "another workspace with --workspace DIR."
+        )
+
+
+def check_version(path: Path, found: int | None) -> None:
+    """Raise WorkspaceError when a ledger was written by a newer version than this one can read."""
+    if found is not None and found > SCHEMA_VERSION:
+        raise WorkspaceError(
+            f"{path}: this ledger was written by a newer bakeoff (its format is {found}, this one reads up to "
+            f"{SCHEMA_VERSION}). Upgrade bakeoff, or choose another workspace with --workspace DIR."
+        )
