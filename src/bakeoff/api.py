@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from bakeoff.analysis.results import Summary
 from bakeoff.errors import BakeoffError, WorkspaceError
-from bakeoff.execution.cohorts import Group, group_trials
+from bakeoff.execution.cohorts import Group, group_trials, limits_of
 from bakeoff.execution.costs import is_cost_known
+from bakeoff.execution.devices import AUTO, Device, choose_device
 from bakeoff.execution.facts import Datasets, describe_datasets
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.machine import count_cores
@@ -35,6 +36,7 @@ from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders, write_whole
+from bakeoff.training.shape import is_fusable
 
 __all__ = ["Estimate", "Result", "Status", "Study", "estimate", "list_status", "load", "load_study", "run"]
 
@@ -47,6 +49,9 @@ START_SECONDS = 4.0
 """For estimates before anything has run: multiply-adds per second and core, what a step costs beside them, with each
 member's share, and what starting takes. Fitted to LeNet and ModNet1 on CIFAR-10 and LeNet on digits, on AMD EPYC 9005.
 """
+
+WORKERS_PER_CARD = 4
+"""Processes that share a card where each of them trains one network at a time."""
 
 State = Literal["done", "failed", "unfinished"]
 
@@ -119,6 +124,7 @@ def run(
     workspace: str | Path = DEFAULT_WORKSPACE,
     data_dir: str | Path | None = None,
     workers: int | None = None,
+    device: str = AUTO,
     exam: bool = True,
     observer: RunObserver | None = None,
 ) -> Result:
@@ -129,7 +135,8 @@ def run(
         overrides: `path.to.field=VALUE`, for a file or a name only.
         workspace: the folder of the ledger; made where it is missing.
         data_dir: searched first for images.
-        workers: processes; by default one per core.
+        workers: processes; by default one per core, on graphics cards one per card, or a few where trials do not fuse.
+        device: auto, cpu, cuda (all cards), cuda:N or mps; see `execution.devices.choose_device`.
         exam: False leaves the test split closed: verdicts then rest on the validation split.
         observer: sees the run as it goes; by default nobody.
 
@@ -142,11 +149,12 @@ def run(
     checked = study if isinstance(study, Study) else load_study(study, overrides)
     folder = Path(workspace)
     data = Path(data_dir) if data_dir is not None else None
-    plan = expand(checked)
-    with _executor(workers, folder, data) as executor:
+    plan, place = expand(checked), choose_device(device)
+    with _executor(_count_workers(workers, place, plan), folder, data, place) as executor:
         counts = run_plan(
             plan,
             command=_spell_command(study, overrides),
+            device=place,
             workspace=folder,
             data_dir=data,
             executor=executor,
@@ -200,25 +208,28 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]
     )
 
 
-def estimate(study: Study, workers: int | None = None, data_dir: str | Path | None = None) -> Estimate:
-    """Plan a study and estimate what it takes; trains nothing, opens no images.
+def estimate(
+    study: Study, workers: int | None = None, data_dir: str | Path | None = None, device: str = AUTO
+) -> Estimate:
+    """Plan a study and estimate what it takes; trains nothing, opens no images. On a graphics card no time is told.
 
     Raises:
         BakeoffError: a network does not fit images of which enough is known.
     """
-    plan = expand(study)
+    plan, place = expand(study), choose_device(device)
     datasets = describe_datasets(plan.blocks, Path(data_dir) if data_dir is not None else None)
     check_plan(plan, datasets)
-    groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets)
-    num_workers = workers or count_cores()
+    groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits_of(place))
+    num_workers = _count_workers(workers, place, plan)
     busy = max(1, min(num_workers, len(groups)))
     is_search = study.search is not None
     share = plan.most_trials / len(plan.trials)  # 1 but for a search
+    timed = bool(groups) and place.kind == "cpu"  # the rates are a processor's
     return Estimate(
         plan=plan,
         num_cohorts=0 if is_search else len(groups),
         num_workers=num_workers,
-        seconds=(START_SECONDS + share * sum(map(_estimate_group, groups)) / busy) if groups else 0.0,
+        seconds=(START_SECONDS + share * sum(map(_estimate_group, groups)) / busy) if timed else 0.0,
         notes=(*_describe_candidates(plan), *_list_unknown(plan, datasets)),
     )
 
@@ -254,9 +265,18 @@ def _estimate_group(group: Group) -> float:
     return group.most_operations / OPERATIONS_PER_SECOND + num_epochs * group.cost.num_steps * step_seconds
 
 
+def _count_workers(asked: int | None, device: Device, plan: Plan) -> int:
+    """Return how many processes to start: several a card where trials cannot be fused, to fill what one leaves."""
+    if asked is not None or device.kind == "cpu":
+        return asked or count_cores()
+    fused = plan.study.search is not None or all(is_fusable(trial.recipe) for trial in plan.trials)
+    each = 1 if fused or device.kind == "mps" else min(WORKERS_PER_CARD, max(1, count_cores() // len(device.addresses)))
+    return each * len(device.addresses)
+
+
 @contextmanager
-def _executor(workers: int | None, workspace: Path, data_dir: Path | None) -> Iterator[LocalExecutor]:
-    executor = LocalExecutor(workers or count_cores(), workspace, data_dir)
+def _executor(workers: int, workspace: Path, data_dir: Path | None, device: Device) -> Iterator[LocalExecutor]:
+    executor = LocalExecutor(workers, workspace, data_dir, device.addresses)
     try:
         yield executor
     finally:

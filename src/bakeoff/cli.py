@@ -49,6 +49,12 @@ DataDir = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, max=1024, help="Worker processes; by default one per core.")
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", metavar="auto|cpu|cuda[:N]|mps", help="What computes: all NVIDIA cards, or the processor."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
 
 
@@ -127,6 +133,7 @@ def run(
     overrides: Overrides = None,
     workspace: Workspace = Path("runs"),
     workers: Workers = None,
+    device: Device = "auto",
     data_dir: DataDir = None,
     exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
     as_json: AsJson = False,
@@ -142,6 +149,7 @@ def run(
             workspace=workspace,
             data_dir=data_dir,
             workers=workers,
+            device=device,
             exam=exam,
             observer=progress,
         )
@@ -154,6 +162,7 @@ def plan(
     study: StudyArgument,
     overrides: Overrides = None,
     workers: Workers = None,
+    device: Device = "auto",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -161,7 +170,7 @@ def plan(
     from bakeoff import api
     from bakeoff.report.text import count, duration
 
-    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir)
+    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir, device)
     planned = estimated.plan
     blocks = [block.label for block in planned.blocks]
     if as_json:

@@ -22,6 +22,7 @@ class TaskLost:
 
     Attributes:
         died: its worker is gone (killed, out of memory, crashed); else the task raised.
+        out_of_memory: the device had too little memory for it.
         reason: one line for people.
         detail: the traceback where there is one.
     """
@@ -30,6 +31,7 @@ class TaskLost:
     died: bool
     reason: str
     detail: str = ""
+    out_of_memory: bool = False
 
 
 Report = Event | Started | TaskLost

@@ -16,24 +16,26 @@ from pathlib import Path
 from bakeoff.data.store import Images, open_training
 from bakeoff.errors import BakeoffError, DataError
 from bakeoff.execution.executor import Report, TaskLost
-from bakeoff.training.task import CohortTask, DataView, ExamTask, ProbeTask, Task, task_id
+from bakeoff.training.task import DataView, ExamTask, ProbeTask, Task, task_id
 
 
 def main() -> None:
     """Serve tasks until the driver's end of the socket closes.
 
-    Command line: the socket's file descriptor, the workspace, the folder to look for images in (may be empty).
+    Command line: the socket's file descriptor, the workspace, the folder to look for images in (may be empty), and the
+    device to compute on, as torch calls it.
     """
     connection = Connection(int(sys.argv[1]))
     workspace = Path(sys.argv[2])
     data_dir = Path(sys.argv[3]) if sys.argv[3] else None
+    device = sys.argv[4]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what it means.
     threading.Thread(target=_leave_with_driver, args=(connection.fileno(),), daemon=True).start()
     _use_one_thread()
     while True:
         try:
             task: Task = connection.recv()
-            run_task(task, workspace, data_dir, connection.send)
+            run_task(task, workspace, data_dir, connection.send, device)
         except (EOFError, OSError):
             return  # the driver is gone
 
@@ -53,36 +55,61 @@ def _use_one_thread() -> None:
     warnings.simplefilter("ignore")
 
 
-def run_task(task: Task, workspace: Path, data_dir: Path | None, send: Callable[[Report], None]) -> None:
+def run_task(
+    task: Task, workspace: Path, data_dir: Path | None, send: Callable[[Report], None], device: str = "cpu"
+) -> None:
     """Run one task, sending every event; an exception becomes a TaskLost with its reason."""
     try:
-        _dispatch(task, workspace, data_dir, send)
+        _dispatch(task, workspace, data_dir, send, device)
     except BakeoffError as error:
         send(TaskLost(task_id=task_id(task), died=False, reason=str(error)))
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
         reason = f"{type(error).__name__}: {lines[0]}"
-        send(TaskLost(task_id=task_id(task), died=False, reason=reason, detail=traceback.format_exc()))
+        detail = traceback.format_exc()
+        full = _is_out_of_memory(error)
+        send(TaskLost(task_id=task_id(task), died=False, reason=reason, detail=detail, out_of_memory=full))
+    if device.startswith("cuda"):
+        _return_memory()
 
 
-def _dispatch(task: Task, workspace: Path, data_dir: Path | None, send: Callable[[Report], None]) -> None:
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def _return_memory() -> None:
+    """Give the card's memory back between tasks: other workers share it."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def _dispatch(task: Task, workspace: Path, data_dir: Path | None, send: Callable[[Report], None], device: str) -> None:
     # Imported here: these bring torch, and a worker says that it lives before they are loaded.
+    from bakeoff.training.place import find_place
+
+    place = find_place(device)
     if isinstance(task, ExamTask):
         from bakeoff.training.exam import hold_exam
 
-        hold_exam(task, workspace, data_dir, send)
+        hold_exam(task, workspace, data_dir, send, place)
+    elif isinstance(task, ProbeTask) and place.prepared:
+        from bakeoff.training.device_probe import probe_on_device
+
+        probe_on_device(task, _open(task.data, data_dir), workspace, send, place)
     elif isinstance(task, ProbeTask):
         from bakeoff.training.probe import probe_numeric
 
         probe_numeric(task, _open(task.data, data_dir), workspace, send)
     else:
-        _train(task, workspace, data_dir, send)
+        from bakeoff.training.engine import train_cohort
 
-
-def _train(task: CohortTask, workspace: Path, data_dir: Path | None, send: Callable[[Report], None]) -> None:
-    from bakeoff.training.engine import train_cohort
-
-    train_cohort(task, _open(task.data, data_dir), workspace, send)
+        train_cohort(task, _open(task.data, data_dir), workspace, send, place)
 
 
 def _open(view: DataView, data_dir: Path | None) -> Images:

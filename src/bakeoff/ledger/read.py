@@ -14,6 +14,7 @@ from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.store import check_version, read_version
 from bakeoff.training.folders import Folders
+from bakeoff.training.modes import Modes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         study_id=study_id,
         name=name,
         document=json.loads(document),
-        numeric=numeric,
+        numeric=Modes.parse(numeric).describe(),
         command=command,
         created_at=created_at,
         seconds=seconds,

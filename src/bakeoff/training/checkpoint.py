@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bakeoff.errors import WorkspaceError
 from bakeoff.training.folders import write_whole
@@ -22,7 +23,40 @@ def save_checkpoint(path: Path, epoch: int, runners: Sequence[Runner]) -> None:
         "epoch": epoch,
         "members": {runner.member.trial_id: runner.pack() for runner in runners},
     }
-    write_whole(path, lambda temporary: torch.save(content, temporary))
+    on_host = bring_to_host(content)
+    write_whole(path, lambda temporary: torch.save(on_host, temporary))
+
+
+def bring_to_host(content: Any) -> Any:
+    """Return nested mappings and lists with their tensors in the host's memory, those of a device in one copy a type.
+
+    Hundreds of small tensors copied one by one would each wait for the device.
+    """
+    found: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    _collect(content, found)
+    copied: dict[int, Tensor] = {}
+    for tensors in found.values():
+        whole = torch.cat([tensor.reshape(-1) for tensor in tensors]).cpu()
+        parts = torch.split(whole, [tensor.numel() for tensor in tensors])
+        copied |= {id(tensor): part.view(tensor.shape) for tensor, part in zip(tensors, parts, strict=True)}
+    return _exchange(content, copied) if copied else content
+
+
+def _collect(content: Any, found: dict[tuple[torch.device, torch.dtype], list[Tensor]]) -> None:
+    if isinstance(content, Tensor):
+        if content.device.type != "cpu":
+            found.setdefault((content.device, content.dtype), []).append(content)
+    elif isinstance(content, dict | list | tuple):
+        for value in content.values() if isinstance(content, dict) else content:
+            _collect(value, found)
+
+
+def _exchange(content: Any, copied: dict[int, Tensor]) -> Any:
+    if isinstance(content, dict):
+        return {name: _exchange(value, copied) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(_exchange(value, copied) for value in content)
+    return copied.get(id(content), content)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
