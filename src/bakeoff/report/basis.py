@@ -13,7 +13,7 @@ def describe_basis(report: ReportInput) -> list[str]:
     sentences = [
         _describe_trials(report),
         *report.notes,
-        _describe_statistics(report),
+        describe_statistics(report),
         describe_exam(report),
         _describe_machine(report),
     ]
@@ -77,7 +77,8 @@ def _describe_trials(report: ReportInput) -> str:
     return f"{shape}: {describe_progress(report)}, in {duration(report.seconds)}."
 
 
-def _describe_statistics(report: ReportInput) -> str:
+def describe_statistics(report: ReportInput) -> str:
+    """Say what the verdicts compare, by which test, at what confidence and with which correction; empty for one arm."""
     summary = report.summary
     measure, num_arms = measure_of(summary), len(summary.arm_labels)
     if num_arms < 2:

@@ -37,7 +37,7 @@ from bakeoff.report.tables import (
 from bakeoff.report.text import p_value
 
 Figures = Mapping[tuple[str, str], Part]
-"""(kind of figure, block) -> the figure; those that have nothing to draw are absent."""
+"""(kind of figure, block) -> the figure; those that have nothing to draw are absent. One of all blocks has block ""."""
 
 _MOST_BLOCKS_IN_ANSWER = 3
 _MOST_ARMS_IN_ANSWER = 10
@@ -124,7 +124,7 @@ def compare_arms(summary: Summary, figures: Figures, across: AcrossBlocks | None
     parts: list[Part] = []
     if len(summary.blocks) > 1:
         parts += _overview(summary)
-        parts += _across(across)
+        parts += _across(across, figures)
     for block in summary.blocks:
         parts += [Heading(text=block)] if len(summary.blocks) > 1 else []
         parts += [figures["scores", block]] if ("scores", block) in figures else []
@@ -145,10 +145,11 @@ def _overview(summary: Summary) -> Iterator[Part]:
     yield Paragraph(text="; ".join(list_marks(summary)), is_quiet=True)
 
 
-def _across(across: AcrossBlocks | None) -> Iterator[Part]:
+def _across(across: AcrossBlocks | None, figures: Figures) -> Iterator[Part]:
     if across is None:
         return
     yield Paragraph(text=across.sentence)
+    yield from [figures["ranks", ""]] if ("ranks", "") in figures else []
     yield make_table("Mean rank over blocks, 1 is best", tabulate_ranks(across))
     pairs = make_table("What the blocks together say of every pair", tabulate_rank_pairs(across))
     yield Details(summary="Every pair across blocks", parts=(pairs,))
