@@ -104,7 +104,7 @@ def test_slices_leave_out_what_has_no_score_or_value(report: ReportInput) -> Non
     assert drawn["search", "x"] == ([0.001], [0.5])
     assert drawn["random baseline", "x"] == ([0.1], [0.7])
     assert drawn["search", "x2"] == ([1], [0.5])  # adam stands second: "<" comes before "a"
-    assert spec.layout["xaxis"]["type"] == "log"
+    assert (spec.layout["xaxis"]["type"], spec.layout["xaxis"]["dtick"]) == ("log", "D2")
     assert len(spec.layout["xaxis2"]["ticktext"]) == 2
     assert [trace["showlegend"] for trace in spec.data] == [True, True, False, False, False, False]
     (search,) = report.searches

@@ -1,4 +1,4 @@
-"""The page in a real browser: all drawn, nothing fetched, nothing said on the console, nothing wider than the window."""
+"""The page in a real browser: all drawn, nothing fetched, nothing on the console, nothing wider than the window."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ ARGUMENTS = (
     "--disable-sync",
 )
 GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 28)"}
-SECTIONS = (
-    "answer basis comparison steps curves classes mistakes roc calibration search ensembles published cost failures "
-    "appendix"
-).split()
+SECTIONS = [
+    *("answer", "basis", "comparison", "steps", "curves", "classes", "mistakes", "roc", "calibration", "search"),
+    *("ensembles", "published", "cost", "failures", "appendix"),
+]
 DRAWN = "html[data-drawn=yes]"
 
 # Text and the ground behind it, as the browser computes them.
@@ -51,10 +52,12 @@ READ_COLOURS = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility() || element.closest("script, svg")) continue;
+    const text = walker.currentNode.textContent.trim().slice(0, 40);
+    if (!text || !element.checkVisibility() || element.closest("script, svg")) continue;
     const style = getComputedStyle(element);
-    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
-    found.push([walker.currentNode.textContent.trim().slice(0, 40), parse(style.color).slice(0, 3), behind(element), large]);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    found.push([text, parse(style.color).slice(0, 3), behind(element), large]);
   }
   return found;
 }"""
@@ -68,6 +71,11 @@ class Shown:
     console: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
+
+    def dismiss(self, dialog: Any) -> None:
+        """Close a dialog, which nothing on a page should open, and remember it."""
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
 
     def unfold(self) -> None:
         """Open everything that is folded and wait until all of it is drawn."""
@@ -101,7 +109,7 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
         shown.page.on("console", lambda message: shown.console.append(message.text))
         shown.page.on("pageerror", lambda error: shown.console.append(str(error)))
         shown.page.on("request", lambda request: shown.requests.append(request.url))
-        shown.page.on("dialog", lambda dialog: (shown.dialogs.append(dialog.message), dialog.dismiss()))
+        shown.page.on("dialog", shown.dismiss)
         shown.page.goto(path.as_uri())
         shown.page.wait_for_selector(DRAWN, state="attached", timeout=60_000)
         return shown
@@ -171,7 +179,9 @@ def test_names_that_are_markup_stay_text(rich_report: ReportInput, show: Callabl
     for section in ("answer", "classes", "search", "ensembles", "appendix"):
         text = shown.page.locator(f"#{section}").text_content()
         assert "<script>alert('x')</script>" in text, section
-    words = shown.page.evaluate("Array.from(document.querySelectorAll('.drawing text')).map((each) => each.textContent)")
+    words = shown.page.evaluate(
+        "Array.from(document.querySelectorAll('.drawing text')).map((each) => each.textContent)"
+    )
     assert any("<script>alert" in each for each in words)
     assert not any("&lt;" in each for each in words)
 
@@ -251,7 +261,7 @@ def test_a_screen_reader_finds_its_way(rich_report: ReportInput, show: Callable[
     levels = shown.page.evaluate("Array.from(document.querySelectorAll('h1,h2,h3,h4')).map((each) => +each.tagName[1])")
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     assert shown.page.evaluate("document.documentElement.lang") == "en"
     for selector in ("main", "header", "nav[aria-label]", "footer"):
         assert shown.count(selector) == 1
@@ -282,7 +292,8 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
         if kind == "BODY":
             break
         kinds.add(kind)
-        assert outline != "none" and width >= 2, kind
+        assert outline != "none", kind
+        assert width >= 2, kind
     assert {"A", "DIV", "SUMMARY"} <= kinds
     shown.page.locator("details:not([open]) summary").first.focus()
     shown.page.keyboard.press("Enter")

@@ -17,6 +17,7 @@ from bakeoff.report.text import count, show_text
 MAX_ARMS = 10
 MAX_LINES, MIN_TRIALS = 50, 3
 """Faint lines of a panel: more are a smear. Each arm has its share, or MIN_TRIALS."""
+MAX_SINGLE_TICKS = 8
 _LOG_RATIO = 10.0
 
 
@@ -94,7 +95,9 @@ def _lay_out(drawn: Sequence[ArmCurve], record: MetricRecord, is_split: bool) ->
     values = [value for curve in drawn for value in curve.mean if value is not None]
     is_log = not record.is_share and bool(values) and min(values) > 0 and max(values) > _LOG_RATIO * min(values)
     scale = {"type": "log", "dtick": "D2"} if is_log else {}
-    axis = {"title": {"text": "epoch"}, "tickformat": "d"}
+    axis: dict[str, Any] = {"title": {"text": "epoch"}, "tickformat": "d"}
+    if max(curve.epochs[-1] for curve in drawn) <= MAX_SINGLE_TICKS:
+        axis["dtick"] = 1  # or there would be ticks between epochs, labelled as if they were epochs
     if not is_split:
         only = drawn[0].split
         return make_layout(360, xaxis=axis, yaxis={**metric_axis(record, f"{only} {record.label}"), **scale})

@@ -18,6 +18,7 @@ from bakeoff.study.search import COSTS
 MAX_FIELDS = 20
 MAX_SLICES = 6
 MAX_CHOICES = 12
+_DECADES = 100
 
 
 def draw_importance(report: ReportInput, block: str) -> FigureSpec | None:
@@ -149,7 +150,11 @@ def _scale(field: FieldImportance) -> dict[str, Any]:
             "range": [-0.5, len(choices) - 0.5],
             "showgrid": False,
         }
-    return {"type": "log", "tickformat": ".0e", "nticks": 5} if field.is_log else {"nticks": 6}
+    if not field.is_log:
+        return {"nticks": 6}
+    numbers = [value for value in field.values if isinstance(value, float)]
+    # Where there are two decades or more, they alone are named: the plots are narrow.
+    return {"type": "log", "tickformat": "~g", "dtick": 1 if max(numbers) > _DECADES * min(numbers) else "D2"}
 
 
 def _draw_slice(
@@ -182,7 +187,7 @@ def _draw_slice(
                     "yaxis": f"y{_suffix(plot)}",
                     "text": told,
                     "hovertemplate": f"%{{text}}<br>{objective} %{{y:{shown}}}<extra></extra>",
-                    "marker": {"color": color, "symbol": symbol, "size": 6, "opacity": 0.6},
+                    "marker": {"color": color, "symbol": symbol, "size": 6, "opacity": 0.75},
                 }
             )
     return traces
