@@ -53,7 +53,7 @@ def draw_lineage(report: ReportInput, block: str) -> FigureSpec | None:
             _draw_line(line, objective),
             *_draw_candidates(search, shown, line),
         ],
-        layout=make_layout(460, xaxis={"title": {"text": "generation"}, "tickformat": "d"}, yaxis=axis),
+        layout=make_layout(460, xaxis={"title": {"text": "generation"}, "tickformat": "d", "dtick": 1}, yaxis=axis),
     )
 
 

@@ -40,7 +40,7 @@ Figures = Mapping[tuple[str, str], Part]
 """(kind of figure, block) -> the figure; those that have nothing to draw are absent. One of all blocks has block ""."""
 
 _MOST_BLOCKS_IN_ANSWER = 3
-_MOST_ARMS_IN_ANSWER = 10
+_MOST_ARMS_IN_ANSWER = 16
 _MOST_ARMS_IN_MATRIX = 12
 
 _GUIDE = (
@@ -110,7 +110,19 @@ def _explain(summary: Summary) -> str:
         "Inconclusive: these replicates do not settle it; it does not mean equal." if "inconclusive" in words else "",
     ]
     spread = "± is the standard deviation over replicates."
-    return " ".join(filter(None, [spread, *meanings]))
+    return " ".join(filter(None, [spread, *meanings, _explain_intervals(summary)]))
+
+
+def _explain_intervals(summary: Summary) -> str:
+    """Say why an interval can leave zero out beside a verdict that is inconclusive; empty where none does."""
+    if not any(
+        verdict.verdict == "inconclusive"
+        and verdict.interval is not None
+        and verdict.interval[0] * verdict.interval[1] > 0
+        for verdict in summary.verdicts
+    ):
+        return ""
+    return "An interval is of its own pair alone; a verdict also pays for every other comparison made beside it."
 
 
 def _spell_score(score: MeanSd | None, measure: Measure) -> str:
