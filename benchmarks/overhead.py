@@ -103,7 +103,7 @@ def score(trial_id: str, split: str) -> dict[str, float]:
     """Return metrics of a trial that nobody trained: numbers from its id."""
     chance = (int(trial_id[:8], 16) + 7 * len(split)) % 1_000 / 1_000
     names = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
-    return {**{name: 0.8 + 0.1 * chance for name in names}, "loss": 0.6 - 0.2 * chance}
+    return {**dict.fromkeys(names, 0.8 + 0.1 * chance), "loss": 0.6 - 0.2 * chance}
 
 
 def measure(num_trials: int) -> dict[str, Any]:

@@ -27,11 +27,14 @@ from bakeoff.execution.machine import count_cores
 from bakeoff.execution.run import RunObserver, check_plan, run_plan
 from bakeoff.ledger.read import find_study, list_studies, open_reading, read_study
 from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.export.methods import Tables, iterate_ledger_csv
+from bakeoff.report.export.tables import LEDGER_TABLES, TableName
 from bakeoff.report.figures.methods import Plots
 from bakeoff.report.gather import gather_report
 from bakeoff.report.html.write import write_html
 from bakeoff.report.markdown import write_markdown
 from bakeoff.report.progress import RunProgress
+from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
@@ -57,16 +60,19 @@ State = Literal["done", "failed", "unfinished"]
 
 
 @dataclass(frozen=True)
-class Result(Plots):
+class Result(Plots, Tables):
     """What a workspace's ledger says of one study.
 
     Attributes:
         state: done; failed (some trials failed, the rest are kept); unfinished (run it again to go on).
         report: everything the reports are made from.
+        study_id: in the ledger; `workspace`: the folder of the ledger.
     """
 
     state: State
     report: ReportInput
+    study_id: str
+    workspace: Path
 
     @property
     def summary(self) -> Summary:
@@ -161,9 +167,9 @@ def run(
             observer=observer or RunProgress(quiet=True),
             exam=exam,
         )
-    result = _load(counts.study_id, folder, num_reused=counts.num_reused)
+    result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data)
     if exam and not counts.exam_complete:
-        result = Result(state="unfinished", report=replace(result.report, state="unfinished"))
+        result = replace(result, state="unfinished", report=replace(result.report, state="unfinished"))
     return _write_reports(result, Folders(folder))
 
 
@@ -186,6 +192,17 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
 def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
     """Write `verdict.md` and `report.html` once more; return the result with their paths."""
     return _write_reports(result, Folders(Path(workspace)))
+
+
+def iterate_csv(name: str, table: TableName, workspace: str | Path = DEFAULT_WORKSPACE) -> Iterator[str]:
+    """Yield a table of a study as CSV, line by line; trials and epochs come from the ledger without making a report."""
+    if table not in LEDGER_TABLES:
+        yield from load(name, workspace).iterate_csv(table)
+        return
+    folders = Folders(Path(workspace))
+    with open_reading(folders) as connection:
+        identity = find_study(connection, name)
+    yield from iterate_ledger_csv(folders, identity, table)
 
 
 def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]:
@@ -289,9 +306,9 @@ def _spell_command(study: Study | str | Path, overrides: Sequence[str]) -> str:
     return shlex.join(["bakeoff", "run", str(study), *(part for text in overrides for part in ("--set", text))])
 
 
-def _load(identity: str, workspace: Path, num_reused: int) -> Result:
-    report = gather_report(identity, Folders(workspace), num_reused)
-    return Result(state=_state(report), report=report)
+def _load(identity: str, workspace: Path, num_reused: int, data_dir: Path | None = None) -> Result:
+    report = gather_report(identity, Folders(workspace), num_reused, data_dir)
+    return Result(state=_state(report), report=report, study_id=identity, workspace=workspace.absolute())
 
 
 def _state(report: ReportInput) -> State:
@@ -305,6 +322,10 @@ def _write_reports(result: Result, folders: Folders) -> Result:
     report = replace(result.report, report_path=str(text), html_path=str(page))
     for path, write in ((text, write_markdown), (page, write_html)):
         _write_text(path, write(report))
+    try:
+        keep_thumbnails(report.thumbnails.values(), folders)
+    except OSError as error:
+        raise WorkspaceError(f"{folders.root}: pictures cannot be kept ({error.strerror or error}).") from error
     return replace(result, report=report)
 
 

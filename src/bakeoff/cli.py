@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -81,6 +82,17 @@ class Format(StrEnum):
     html = "html"
     md = "md"
     json = "json"
+    latex = "latex"
+    csv = "csv"
+
+
+class Table(StrEnum):
+    """What `bakeoff report --format csv` can print."""
+
+    trials = "trials"
+    arms = "arms"
+    verdicts = "verdicts"
+    epochs = "epochs"
 
 
 def main() -> int:
@@ -241,17 +253,44 @@ def report(
     form: Annotated[
         Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
     ] = Format.terminal,
+    table: Annotated[
+        Table | None, typer.Option("--table", help="Of --format csv: a row per trial (default), arm, pair or epoch.")
+    ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Print the verdict from the ledger, finished or not; train nothing."""
     from bakeoff import api
 
+    if table is not None and (form is not Format.csv or as_json):
+        raise BakeoffError("--table goes with --format csv.")
+    if form is Format.csv and not as_json:
+        for line in api.iterate_csv(study, (table or Table.trials).value, workspace):
+            sys.stdout.write(line)
+        return
     result = api.load(study, workspace)
     if form is Format.html and not as_json:
         print(api.write_report(result, workspace).report.html_path)
     else:
         _print_result(result, Format.json if as_json else form)
+
+
+@app.command()
+def serve(
+    workspace: Workspace = Path("runs"),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen. Anything but this machine itself lets others read.")
+    ] = "127.0.0.1",
+) -> None:
+    """Show studies, the running one as it grows, and reports in the browser; read-only, until Ctrl-C."""
+    from bakeoff.serve import server
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if text.startswith("warning") else sys.stdout, flush=True)
+
+    with suppress(KeyboardInterrupt):  # the way to end it, and nothing is lost
+        server.serve(workspace, host, port, say)
 
 
 @app.command(name="list")
@@ -366,6 +405,8 @@ def _print_result(result: Result, form: Format) -> None:
         from bakeoff.report.markdown import write_markdown
 
         print(write_markdown(result.report))
+    elif form is Format.latex:
+        print(result.to_latex(), end="")
     else:
         from bakeoff.report.terminal import print_verdict
 

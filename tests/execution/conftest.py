@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,14 +152,25 @@ class Watcher:
     running: list[str] = field(default_factory=list)
     started: dict[str, int] = field(default_factory=dict)
 
-    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0) -> None:
+    seen: list[tuple[str, str, int, dict[str, float]]] = field(default_factory=list)
+    replayed: int = 0
+    searches: list[Any] = field(default_factory=list)
+
+    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0, plan: Plan | None = None) -> None:
         self.started = {"trials": num_trials, "images": num_model_images, "reused": num_reused}
 
     def cohort_started(self, label: str, num_members: int) -> None:
         self.running.append(label)
 
-    def epoch_done(self, label: str, *, epoch: int, num_epochs: int, num_members: int, num_model_images: int) -> None:
+    def epoch_done(self, label: str, *, epoch: int, replayed: bool = False, **rest: int) -> None:
         self.epochs.append((label, epoch))
+        self.replayed += replayed
+
+    def trial_seen(self, trial: PlannedTrial, *, state: str, epoch: int, validation: Mapping[str, float]) -> None:
+        self.seen.append((trial.arm, state, epoch, dict(validation)))
+
+    def search_seen(self, searches: Sequence[Any]) -> None:
+        self.searches.append(searches)
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
         self.ended.append(not failed)

@@ -6,9 +6,9 @@ Workers report upward; this loop alone writes the ledger.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bakeoff.execution.cohorts import Group, group_trials, limits_of, name_cohort
 from bakeoff.execution.devices import PROCESSOR, Device
@@ -42,8 +42,25 @@ class Observer(Protocol):
     def cohort_started(self, label: str, num_members: int) -> None:
         """A cohort is being trained."""
 
-    def epoch_done(self, label: str, *, epoch: int, num_epochs: int, num_members: int, num_model_images: int) -> None:
-        """A cohort has finished an epoch."""
+    def epoch_done(
+        self,
+        label: str,
+        *,
+        epoch: int,
+        num_epochs: int,
+        num_members: int,
+        num_model_images: int,
+        replayed: bool = False,
+    ) -> None:
+        """A member of a cohort has finished an epoch; `replayed`: in an earlier run, and it is read back now."""
+
+    def trial_seen(
+        self, trial: PlannedTrial, *, state: Ending | Literal["training"], epoch: int, validation: Mapping[str, float]
+    ) -> None:
+        """A trial stands where it did not stand before; one from the ledger, too. Epoch 0 where it is not known.
+
+        The metrics on its validation split are those of the epoch while it trains, of the kept weights once it is done.
+        """
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
         """A trial has come to its end."""
@@ -308,6 +325,8 @@ class Driver:
                     seconds=None if outcome is None else outcome.seconds,
                 )
             )
+            seen = {} if outcome is None else outcome.validation
+            self._observer.trial_seen(planned, state=state, epoch=self._shown.get(trial_id, 0), validation=seen)
 
     def _end_cohort(self, running: _Running) -> None:
         self._observer.cohort_done(running.task.label)
@@ -384,7 +403,10 @@ class Driver:
             num_epochs=planned.recipe.epochs,
             num_members=len(running.open_ids),
             num_model_images=self._datasets[planned.data.source].count_train(planned),
+            replayed=report.replayed,
         )
+        for place in self._untold.get(report.trial_id, ()):
+            self._observer.trial_seen(place, state="training", epoch=report.epoch, validation=report.validation)
 
     def _remove_checkpoints(self) -> None:
         """Delete what is no longer needed, after the ledger's transaction has been committed."""

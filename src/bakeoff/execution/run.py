@@ -21,7 +21,7 @@ from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, open_datasets
 from bakeoff.execution.identity import Known, identify
 from bakeoff.execution.numeric import choose_modes
-from bakeoff.execution.searches import SearchRecorder, place_trial
+from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
 from bakeoff.ledger.store import Ledger
 from bakeoff.search.registry import choose_strategy
@@ -36,8 +36,11 @@ from bakeoff.training.modes import Modes
 class RunObserver(Observer, Protocol):
     """Sees a run as it goes, from its start."""
 
-    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0) -> None:
-        """The run begins; what is in the ledger already is not trained."""
+    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0, plan: Plan | None = None) -> None:
+        """The run begins; what is in the ledger already is not trained. A search plans more as it goes."""
+
+    def search_seen(self, searches: Sequence[SearchProgress]) -> None:
+        """The searches of a study, block by block, have gone on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ def run_plan(
                 modes=modes,
                 observer=observer,
                 resolve=resolve,
-                on_asked=_record_search(strategy, plan, ledger, identity),
+                on_asked=_record_search(strategy, plan, ledger, identity, observer),
                 device=device,
             )
             driver.run()
@@ -192,18 +195,24 @@ def _start_observer(
     if plan.study.search is not None:
         num_trials = plan.most_trials - num_reused
         num_images = round(num_trials * count_model_images(plan.trials, datasets) / len(plan.trials))
-    observer.start(num_trials=num_trials, num_model_images=num_images, num_reused=num_reused)
+    observer.start(num_trials=num_trials, num_model_images=num_images, num_reused=num_reused, plan=plan)
 
 
 def _record_search(
-    strategy: Strategy, plan: Plan, ledger: Ledger, identity: str
+    strategy: Strategy, plan: Plan, ledger: Ledger, identity: str, observer: RunObserver
 ) -> Callable[[Sequence[Known]], object]:
     """Return what writes a search down as it goes; of other strategies all is written before they begin."""
     if not isinstance(strategy, Searching):
         return lambda known: None
     searches = {block.label: block.search for block in plan.blocks if block.search is not None}
     recorder = SearchRecorder(
-        strategy, ledger, identity, searches=searches, metric=plan.study.decide.metric, placed=plan.trials
+        strategy,
+        ledger,
+        identity,
+        searches=searches,
+        metric=plan.study.decide.metric,
+        placed=plan.trials,
+        on_change=observer.search_seen,
     )
     return recorder.take
 

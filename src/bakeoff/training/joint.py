@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -65,7 +65,8 @@ def _join(parts: Sequence[_Part]) -> torch.optim.Optimizer:
     optimizer, group = parts[0]
     settings = {name: value for name, value in group.items() if name != "params"}
     parameters = [parameter for _, each in parts for parameter in each["params"]]
-    joint = type(optimizer)([{**settings, "params": parameters}])
+    make: Callable[..., torch.optim.Optimizer] = type(optimizer)  # every one but the base class takes parameters alone
+    joint = make([{**settings, "params": parameters}])
     for own, each in parts:
         for parameter in each["params"]:
             joint.state[parameter] = own.state[parameter]
