@@ -29,8 +29,8 @@ def prepare_images(data_dir: Path | None, folder: Path) -> tuple[str, dict[str, 
     words = "CIFAR-10" if home else "random images of CIFAR-10's shape (no CIFAR-10 was found)"
     if home is None:
         home = write_random(folder)
-        # Random images are not to stay in the user's cache.
-        os.environ[CACHE_VARIABLE] = str(folder / "cache")
+    # Neither random images nor the subsets that a benchmark trains on are to stay in the user's cache.
+    os.environ[CACHE_VARIABLE] = str(folder / "cache")
     images = open_training("cifar10", home)
     np.save(folder / "pixels.npy", images.pixels)
     np.save(folder / "labels.npy", images.labels)

@@ -1,12 +1,16 @@
 """Images trained per second, all cores: bakeoff against what people use instead.
 
-    python benchmarks/throughput.py --data-dir DIR --keras-python PATH
+    python benchmarks/throughput.py --data-dir DIR --keras-python PATH --lightning-python PATH
+    python benchmarks/throughput.py --data-dir DIR --augment          crop, flip and rotation, by torchvision elsewhere
+    python benchmarks/throughput.py --quick                           a first look: few images, one sample each
 
 Nine arms (the nine initializers) of one network, CIFAR-10's shapes, batch 32. First every contender tries its settings
 briefly, and keeps its fastest; then all contenders run in turn, `--repeats` times, each time in fresh processes
 and in another order. Counted are model-images: one image that one model is trained on. Every contender reports what its
 clock includes; start-up, compilation, warm-up and evaluation are left out for all. Medians and raw samples go to
-benchmarks/results/. `--keras-python` names an interpreter that has tensorflow; without it Keras is left out.
+benchmarks/results/. `--keras-python` names an interpreter that has tensorflow, `--lightning-python` one that has
+lightning (and no torchvision that does not fit its torch); without them Keras and Lightning are left out, as they are
+with `--augment`.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from machine import describe_machine, name_machine
 
 HERE = Path(__file__).resolve().parent
 KERAS = "keras_tensorflow"
+LIGHTNING = "lightning_loop"
 STEPS = {"steps_per_execution": 20}
 
 Settings = tuple[dict[str, Any], ...]
@@ -46,9 +51,20 @@ class Contender:
     program: str
     settings: Settings
 
+    def find_python(self, options: argparse.Namespace) -> str | None:
+        """Return the interpreter to run it with; None where there is none, or it has no part in the question."""
+        elsewhere = {KERAS: options.keras_python, LIGHTNING: options.lightning_python}
+        if self.program not in elsewhere:
+            return sys.executable
+        python: str | None = elsewhere[self.program]
+        return None if options.augment else python
+
 
 def list_contenders() -> tuple[Contender, ...]:
-    """Return all contenders; bakeoff is the first. `tuned` has what takes an expert, or a scheduler of one's own."""
+    """Return all contenders; bakeoff is the first. `tuned` has what takes an expert, or a scheduler of one's own.
+
+    Augmented images come from PIL in every loop, so "no PIL" is left out then.
+    """
     apart = {"processes": count_cores()}
     loaders: Settings = ({"num_workers": 0}, {"num_workers": 1}, {"num_workers": 2})
     return (
@@ -56,6 +72,8 @@ def list_contenders() -> tuple[Contender, ...]:
         Contender("DataLoader loop", "dataloader", tuple({**loader, "pil": True} for loader in loaders)),
         Contender("DataLoader loop, no PIL", "dataloader", loaders),
         Contender("DataLoader loop, tuned", "dataloader", (apart, {"num_workers": 1, "threads": 1})),
+        Contender("torchvision reference", "torchvision_reference", loaders),
+        Contender("Lightning", LIGHTNING, loaders),
         Contender("Keras", KERAS, ({}, {"jit_compile": False})),
         Contender("Keras, tuned", KERAS, (STEPS, apart, {**apart, **STEPS}, {**apart, **STEPS, "jit_compile": False})),
     )
@@ -69,6 +87,9 @@ def parse_arguments() -> argparse.Namespace:
         "--data-dir", type=Path, help="where CIFAR-10's binary version lies; else BAKEOFF_DATA or cache"
     )
     parser.add_argument("--keras-python", help="an interpreter that has tensorflow")
+    parser.add_argument("--lightning-python", help="an interpreter that has lightning")
+    parser.add_argument("--augment", action="store_true", help="crop, flip and rotate every image")
+    parser.add_argument("--quick", action="store_true", help="1,280 images, one try, one sample: a first look")
     parser.add_argument(
         "--images", type=int, default=19_200, help="timed images per arm, n x 640 (default %(default)s)"
     )
@@ -78,7 +99,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, help="the JSON file (default: benchmarks/results/throughput-MACHINE.json)"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.quick:
+        options.images, options.repeats, options.tries = 1_280, 1, 1
+    return options
 
 
 def main() -> None:
@@ -87,20 +111,23 @@ def main() -> None:
     chosen = [
         contender
         for contender in list_contenders()
-        if (options.keras_python or contender.program != KERAS)
+        if contender.find_python(options)
+        and not (options.augment and "no PIL" in contender.name)
         and (not options.only or any(word.lower() in contender.name.lower() for word in options.only))
     ]
     result: dict[str, Any] = {"machine": describe_machine(), "images_per_arm": options.images, "batch_size": 32}
+    result["augmentation"] = "crop, flip, rotation" if options.augment else "none"
     with tempfile.TemporaryDirectory() as folder:
         result["data"], job = prepare_images(options.data_dir, Path(folder))
-        job["images_per_arm"] = options.images
+        job |= {"images_per_arm": options.images, "augment": options.augment}
         say(f"{result['machine']['processor']}, {result['machine']['cores']} cores; {result['data']}")
         result["networks"] = {
             network: measure_network(chosen, {**job, "network": network}, options) for network in options.networks
         }
     for network, measured in result["networks"].items():
         print_table(network, measured)
-    path = options.output or HERE / "results" / f"throughput-{name_machine()}.json"
+    kind = "throughput-augmented" if options.augment else "throughput"
+    path = options.output or HERE / "results" / f"{kind}-{name_machine()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     say(f"saved to {path}")
@@ -141,7 +168,8 @@ def choose_setting(contender: Contender, job: dict[str, Any], options: argparse.
 
 def run_contender(contender: Contender, job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Run one sample in a fresh process and return what it printed."""
-    python = options.keras_python if contender.program == KERAS else sys.executable
+    python = contender.find_python(options)
+    assert python is not None, "a contender without an interpreter was chosen"
     setting = dict(job["setting"])
     processes = setting.pop("processes", 1)
     if contender.program == "bakeoff_engine":

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bakeoff.api import Result, Study, estimate, list_status, load, run
+from bakeoff.api import Result, Study, estimate, iterate_csv, list_status, load, run
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
 from bakeoff.ledger.read import open_reading, read_epochs
 from bakeoff.training.folders import Folders, load_predictions
@@ -102,6 +102,19 @@ def test_the_document_holds_what_was_promised(trained: tuple[Path, Result]) -> N
     assert "Which learning rate?" in Path(document["report"]).read_text(encoding="utf-8")
     assert document["report_html"] == str(workspace / "reports" / "tiny" / "report.html")
     assert "<h1>Which learning rate?</h1>" in Path(document["report_html"]).read_text(encoding="utf-8")
+
+
+def test_tables_agree_with_the_report(trained: tuple[Path, Result]) -> None:
+    workspace, result = trained
+    trials = result.to_records()
+    assert [trial["arm"] for trial in trials] == ["0.001", "0.01"] * 3
+    for arm in result.summary.arms:
+        values = {t["replicate"]: t["test_accuracy_share"] for t in trials if t["arm"] == arm.arm}
+        assert values == arm.scores
+    assert len(result.to_records("epochs")) == 12
+    assert load("tiny", workspace).to_csv() == result.to_csv() == "".join(iterate_csv("tiny", "trials", workspace))
+    assert result.to_csv("arms") == "".join(iterate_csv("tiny", "arms", workspace))
+    assert r"\label{tab:tiny-digits-scores}" in result.to_latex()
 
 
 def test_every_epoch_is_on_record_and_was_trained_once(trained: tuple[Path, Result]) -> None:
@@ -324,15 +337,21 @@ class Watcher:
         self.num_images = self.num_spared = self.num_ended = self.num_failed = 0
         self.running: set[str] = set()
 
-    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0) -> None:
+    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0, plan: Any = None) -> None:
         self.started = {"trials": num_trials, "images": num_model_images, "reused": num_reused}
 
     def cohort_started(self, label: str, num_members: int) -> None:
         self.running.add(label)
 
-    def epoch_done(self, label: str, *, epoch: int, num_epochs: int, num_members: int, num_model_images: int) -> None:
+    def epoch_done(self, label: str, *, num_model_images: int, **rest: int) -> None:
         assert label in self.running
         self.num_images += num_model_images
+
+    def trial_seen(self, trial: Any, **rest: Any) -> None:
+        pass
+
+    def search_seen(self, searches: Any) -> None:
+        pass
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
         self.num_ended += 1

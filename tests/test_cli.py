@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sqlite3
@@ -187,12 +188,34 @@ def test_status(workspace: Path) -> None:
     assert (document["name"], document["num_done"], document["num_planned"]) == ("rates", 2, 2)
 
 
-@pytest.mark.parametrize(("form", "mark"), [("terminal", "Which learning rate?"), ("md", "# "), ("json", "{")])
+@pytest.mark.parametrize(
+    ("form", "mark"),
+    [("terminal", "Which learning rate?"), ("md", "# "), ("json", "{"), ("latex", r"\toprule")],
+)
 def test_report(workspace: Path, form: str, mark: str) -> None:
     output = bakeoff("report", "rates", "--workspace", workspace, "--format", form).stdout
     assert mark in output
     if form == "json":
         assert one_document(output)["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("options", "column", "num_rows"),
+    [([], "test_accuracy_share", 2), (["--table", "epochs"], "epoch", 2), (["--table", "verdicts"], "p_adjusted", 1)],
+)
+def test_report_as_a_table(workspace: Path, options: list[str], column: str, num_rows: int) -> None:
+    output = bakeoff("report", "rates", "--workspace", workspace, "--format", "csv", *options).stdout
+    rows = list(csv.DictReader(output.splitlines()))
+    assert len(rows) == num_rows
+    assert column in rows[0]
+
+
+def test_a_table_is_for_csv_only(workspace: Path) -> None:
+    expected = "error: --table goes with --format csv."
+    assert refuse("report", "rates", "--workspace", workspace, "--table", "arms") == expected
+    assert (
+        refuse("report", "rates", "--workspace", workspace, "--table", "arms", "--format", "csv", "--json") == expected
+    )
 
 
 def test_report_as_a_page(workspace: Path) -> None:

@@ -25,6 +25,7 @@ LAYERS = (
     {"search"},
     {"execution"},
     {"report"},
+    {"serve"},
     {"api"},
     {"cli"},
     {"__main__"},
@@ -35,7 +36,7 @@ ONLY_ERRORS = {"analysis"}
 TORCH_PACKAGES = {"networks", "training", "execution"}
 
 # Importing these must import neither torch nor scikit-learn, however deep.
-LIGHT_PACKAGES = ("analysis", "api", "cli", "data", "errors", "ledger", "report", "search", "study")
+LIGHT_PACKAGES = ("analysis", "api", "cli", "data", "errors", "ledger", "report", "search", "serve", "study")
 LIGHT_MODULES = (
     "bakeoff",
     "bakeoff.networks.fusion",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ from typing import Any
 import pytest
 
 from bakeoff.api import Result, Study, estimate, list_status, load, run
+from bakeoff.execution.searches import SearchProgress
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.report.markdown import write_markdown
+from bakeoff.report.progress import RunProgress
 from bakeoff.training.folders import Folders
 
 pytestmark = pytest.mark.usefixtures("shared_cache")
@@ -153,3 +157,21 @@ def test_a_search_where_every_candidate_is_unfit_ends_with_the_default(tmp_path:
     (report,) = result.report.searches
     assert report.kinds[0].num_unfit == 2
     assert "2 that did not fit" in write_markdown(result.report)
+
+
+def test_an_observer_sees_how_far_a_search_is_also_when_all_of_it_is_in_the_ledger(
+    searched: tuple[Path, Result], tmp_path: Path
+) -> None:
+    class Watcher(RunProgress):
+        def search_seen(self, searches: Sequence[SearchProgress]) -> None:
+            seen.append(searches[0])
+
+    seen: list[SearchProgress] = []
+    shutil.copytree(searched[0], tmp_path / "runs")
+    run(make_study(), workspace=tmp_path / "runs", workers=1, observer=Watcher(quiet=True))
+    last = seen[-1]
+    (report,) = searched[1].report.searches
+    best = max(row.scores["accuracy"] for row in report.candidates if row.state == "done")
+    assert (last.num_candidates, last.num_most, last.num_open, last.objective) == (12, 12, 0, "accuracy")
+    assert last.best == pytest.approx(best)
+    assert [each.num_candidates for each in seen] == sorted(each.num_candidates for each in seen)

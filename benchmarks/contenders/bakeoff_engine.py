@@ -1,7 +1,8 @@
 """bakeoff itself: its executor, its worker processes, its engine, its numeric probe; one cohort of all arms per worker.
 
 Each worker trains one replicate of every arm, fused, on images of its own split; the first epoch is the warm-up.
-`setting`: {"data_dir": where CIFAR-10 lies in the publisher's layout, "numeric": "auto", "float32" or "bfloat16"}.
+`setting`: {"data_dir": where CIFAR-10 lies in the publisher's layout, "numeric": "auto", "float32" or "bfloat16",
+"workers": processes, by default one a core}.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ INCLUDES = (
     "checkpoint and metrics after each epoch (see all_in), no start-up"
 )
 NUM_IMAGES = 50_000
+VALIDATION = 0.1
+AUGMENTATION = [
+    {"name": "random_crop", "size": 32, "padding": 4},
+    {"name": "horizontal_flip"},
+    {"name": "rotation", "degrees": 15},
+]
 TIMED_EPOCH = 2
 
 
@@ -43,14 +50,16 @@ def main() -> None:
 
 def measure(job: Job, workspace: Path) -> list[Measured]:
     """Train until every worker has reported its timed epoch."""
-    num_workers = count_cores()
+    num_workers = job.setting.get("workers", count_cores())
     data_dir = Path(job.setting["data_dir"])
     per_epoch = job.images_per_arm // num_workers
-    fingerprint = open_training("cifar10", data_dir).fingerprint
+    # As many images as are trained on, and a tenth beside them: a study validates on no more.
+    source = DataSource(name="cifar10", subset=min(1.0, per_epoch / (1 - VALIDATION) / NUM_IMAGES))
+    fingerprint = open_training(source, data_dir).fingerprint
     views = [
         DataView(
-            source=DataSource(name="cifar10"),
-            validation=1 - per_epoch / NUM_IMAGES,
+            source=source,
+            validation=VALIDATION,
             fingerprint=fingerprint,
             seed=replicate,
         )
@@ -88,9 +97,10 @@ def list_members(job: Job, replicate: int) -> tuple[Member, ...]:
                 "network": job.network,
                 "initializer": arm,
                 "optimizer": optimizer,
+                "augmentation": AUGMENTATION if job.augment else [],
                 "batch_size": job.batch_size,
                 # More than are timed: a worker that is done first goes on, so that no core falls idle.
-                "epochs": TIMED_EPOCH + 10,
+                "epochs": TIMED_EPOCH + 100,
             }
         )
         members.append(Member(trial_id=f"{arm}-{replicate}", recipe=recipe))

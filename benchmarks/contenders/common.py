@@ -48,6 +48,8 @@ class Job:
         arms: names of initializers, one model each.
         images_per_arm: timed images of each arm, a multiple of ROUND_BATCHES batches.
         processes: how many train at once, each with its share of the cores.
+        augment: crop, flip and rotate every image: a random 32x32 part of the image with 4 black pixels around it,
+            mirrored half the time, turned by up to 15 degrees (bilinear).
         setting: what this contender varies, by name.
     """
 
@@ -58,6 +60,7 @@ class Job:
     images_per_arm: int = 9_600
     batch_size: int = 32
     processes: int = 1
+    augment: bool = False
     setting: dict[str, Any] = field(default_factory=dict)
 
     @property

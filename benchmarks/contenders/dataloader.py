@@ -3,6 +3,7 @@
 Written as tutorials write it, with what makes it faster and costs nothing: arrays instead of image files, persistent
 loader workers. `setting`: {"num_workers": how many processes the DataLoader starts, "threads": of this one, all of its
 cores by default, "pil": true to hand out images as torchvision's CIFAR10 with ToTensor does, through a PIL image}.
+Where the job says so images are augmented by torchvision's transforms, on PIL images.
 """
 
 from __future__ import annotations
@@ -48,6 +49,54 @@ class PILDataset(ArrayDataset):
         image = torch.from_numpy(np.array(picture, np.uint8, copy=True))
         image = image.view(picture.size[1], picture.size[0], len(picture.getbands()))
         return image.permute(2, 0, 1).contiguous().to(torch.float32).div(255), int(self.labels[index])
+
+
+class AugmentedDataset(ArrayDataset):
+    """Each image cropped, flipped and turned by torchvision's transforms, on PIL images as its examples do it."""
+
+    def __init__(self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> None:
+        super().__init__(pixels, labels)
+        # Imported where it is used: an interpreter that has no bakeoff takes this loop's other parts.
+        from bakeoff.networks.vision import import_torchvision
+
+        import_torchvision()
+        from torchvision import transforms
+
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.RandomRotation(15, transforms.InterpolationMode.BILINEAR),
+                transforms.ToTensor(),
+            ]
+        )
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        from PIL import Image
+
+        return self.transform(Image.fromarray(self.pixels[index])), int(self.labels[index])
+
+
+def choose_dataset(job: Job) -> type[ArrayDataset]:
+    """Return the way images are handed out."""
+    if job.augment:
+        return AugmentedDataset
+    return PILDataset if job.setting.get("pil") else ArrayDataset
+
+
+def make_loader(job: Job, num_images: int) -> DataLoader[tuple[Tensor, int]]:
+    """Return the loader of the first `num_images` images."""
+    pixels, labels = load_images(job, num_images)
+    # A copy: an array in memory, writable as torch wants it.
+    return wrap(choose_dataset(job)(np.array(pixels), labels), job)
+
+
+def wrap(dataset: ArrayDataset, job: Job) -> DataLoader[tuple[Tensor, int]]:
+    """Return a loader of a data set, as the job's setting says."""
+    num_workers = job.setting.get("num_workers", 0)
+    return DataLoader(
+        dataset, batch_size=job.batch_size, shuffle=True, num_workers=num_workers, persistent_workers=num_workers > 0
+    )
 
 
 def build_network(name: str) -> nn.Sequential:
@@ -134,16 +183,7 @@ def train(job: Job, arms: Sequence[str], num_images: int, barrier: Callable[[], 
     """Train one model per arm, one after another."""
     torch.set_num_threads(job.setting.get("threads", job.threads))
     torch.manual_seed(0)
-    pixels, labels = load_images(job, num_images)
-    num_workers = job.setting.get("num_workers", 0)
-    loader = DataLoader(
-        # A copy: an array in memory, writable as torch wants it.
-        (PILDataset if job.setting.get("pil") else ArrayDataset)(np.array(pixels), labels),
-        batch_size=job.batch_size,
-        shuffle=True,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
-    )
+    loader = make_loader(job, num_images)
     pairs = []
     for arm in arms:
         model = build_network(job.network)

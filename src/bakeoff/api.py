@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from bakeoff.analysis.results import Summary
 from bakeoff.errors import BakeoffError, WorkspaceError
-from bakeoff.execution.cohorts import Group, group_trials
+from bakeoff.execution.cohorts import Group, group_trials, limits_of
 from bakeoff.execution.costs import is_cost_known
+from bakeoff.execution.devices import AUTO, PROCESSOR, Device, choose_device
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, describe_datasets
 from bakeoff.execution.local import LocalExecutor
@@ -27,15 +28,19 @@ from bakeoff.execution.machine import count_cores
 from bakeoff.execution.run import RunObserver, check_plan, run_plan
 from bakeoff.ledger.read import find_study, list_studies, open_reading, read_study
 from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.export.methods import Tables, iterate_ledger_csv
+from bakeoff.report.export.tables import LEDGER_TABLES, TableName
 from bakeoff.report.figures.methods import Plots
 from bakeoff.report.gather import gather_report
 from bakeoff.report.html.write import write_html
 from bakeoff.report.markdown import write_markdown
 from bakeoff.report.progress import RunProgress
+from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders, write_whole
+from bakeoff.training.shape import is_fusable
 
 __all__ = ["Estimate", "Result", "Status", "Study", "estimate", "list_status", "load", "load_study", "run"]
 
@@ -49,21 +54,27 @@ START_SECONDS = 4.0
 member's share, and what starting takes. Fitted to LeNet and ModNet1 on CIFAR-10 and LeNet on digits, on AMD EPYC 9005.
 """
 
+WORKERS_PER_CARD = 4
+"""Processes that share a card where each of them trains one network at a time."""
+
 State = Literal["done", "failed", "unfinished"]
 ExecutorName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
-class Result(Plots):
+class Result(Plots, Tables):
     """What a workspace's ledger says of one study.
 
     Attributes:
         state: done; failed (some trials failed, the rest are kept); unfinished (run it again to go on).
         report: everything the reports are made from.
+        study_id: in the ledger; `workspace`: the folder of the ledger.
     """
 
     state: State
     report: ReportInput
+    study_id: str
+    workspace: Path
 
     @property
     def summary(self) -> Summary:
@@ -121,6 +132,7 @@ def run(
     workspace: str | Path = DEFAULT_WORKSPACE,
     data_dir: str | Path | None = None,
     workers: int | None = None,
+    device: str = AUTO,
     executor: ExecutorName = "local",
     address: str | None = None,
     gpus_per_worker: float = 0.0,
@@ -135,10 +147,11 @@ def run(
         overrides: `path.to.field=VALUE`, for a file or a name only.
         workspace: the folder of the ledger; made where it is missing.
         data_dir: searched first for images.
-        workers: processes; by default one per core.
+        workers: processes; by default one per core, on graphics cards one per card, or a few where trials do not fuse.
+        device: auto, cpu, cuda (all cards), cuda:N or mps; see `execution.devices.choose_device`.
         executor: local (processes of this machine) or ray (actors of a cluster; needs the extra `ray`).
         address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
-        gpus_per_worker: share of a GPU for each actor of a Ray cluster.
+        gpus_per_worker: share of a GPU for each actor of a Ray cluster; 0 trains on processors.
         exam: False leaves the test split closed: verdicts then rest on the validation split.
         wait: whether to wait for another run in this workspace to end; else it is an error.
         observer: sees the run as it goes; by default nobody.
@@ -153,10 +166,12 @@ def run(
     folder = Path(workspace)
     data = Path(data_dir) if data_dir is not None else None
     plan = expand(checked)
-    with _executor(executor, workers, folder, data, address, gpus_per_worker) as chosen:
+    place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
+    with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker) as chosen:
         counts = run_plan(
             plan,
             command=_spell_command(study, overrides),
+            device=place,
             workspace=folder,
             data_dir=data,
             executor=chosen,
@@ -164,9 +179,9 @@ def run(
             exam=exam,
             wait=wait,
         )
-    result = _load(counts.study_id, folder, num_reused=counts.num_reused)
+    result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data)
     if exam and not counts.exam_complete:
-        result = Result(state="unfinished", report=replace(result.report, state="unfinished"))
+        result = replace(result, state="unfinished", report=replace(result.report, state="unfinished"))
     return _write_reports(result, Folders(folder))
 
 
@@ -191,6 +206,17 @@ def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> R
     return _write_reports(result, Folders(Path(workspace)))
 
 
+def iterate_csv(name: str, table: TableName, workspace: str | Path = DEFAULT_WORKSPACE) -> Iterator[str]:
+    """Yield a table of a study as CSV, line by line; trials and epochs come from the ledger without making a report."""
+    if table not in LEDGER_TABLES:
+        yield from load(name, workspace).iterate_csv(table)
+        return
+    folders = Folders(Path(workspace))
+    with open_reading(folders) as connection:
+        identity = find_study(connection, name)
+    yield from iterate_ledger_csv(folders, identity, table)
+
+
 def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]:
     """Return how far every study of a workspace is, newest first."""
     with open_reading(Folders(Path(workspace))) as connection:
@@ -211,25 +237,28 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]
     )
 
 
-def estimate(study: Study, workers: int | None = None, data_dir: str | Path | None = None) -> Estimate:
-    """Plan a study and estimate what it takes; trains nothing, opens no images.
+def estimate(
+    study: Study, workers: int | None = None, data_dir: str | Path | None = None, device: str = AUTO
+) -> Estimate:
+    """Plan a study and estimate what it takes; trains nothing, opens no images. On a graphics card no time is told.
 
     Raises:
         BakeoffError: a network does not fit images of which enough is known.
     """
-    plan = expand(study)
+    plan, place = expand(study), choose_device(device)
     datasets = describe_datasets(plan.blocks, Path(data_dir) if data_dir is not None else None)
     check_plan(plan, datasets)
-    groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets)
-    num_workers = workers or count_cores()
+    groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits_of(place))
+    num_workers = _count_workers(workers, place, plan)
     busy = max(1, min(num_workers, len(groups)))
     is_search = study.search is not None
     share = plan.most_trials / len(plan.trials)  # 1 but for a search
+    timed = bool(groups) and place.kind == "cpu"  # the rates are a processor's
     return Estimate(
         plan=plan,
         num_cohorts=0 if is_search else len(groups),
         num_workers=num_workers,
-        seconds=(START_SECONDS + share * sum(map(_estimate_group, groups)) / busy) if groups else 0.0,
+        seconds=(START_SECONDS + share * sum(map(_estimate_group, groups)) / busy) if timed else 0.0,
         notes=(*_describe_candidates(plan), *_list_unknown(plan, datasets)),
     )
 
@@ -265,12 +294,23 @@ def _estimate_group(group: Group) -> float:
     return group.most_operations / OPERATIONS_PER_SECOND + num_epochs * group.cost.num_steps * step_seconds
 
 
+def _count_workers(asked: int | None, device: Device, plan: Plan) -> int:
+    """Return how many processes to start: several a card where trials cannot be fused, to fill what one leaves."""
+    if asked is not None or device.kind == "cpu":
+        return asked or count_cores()
+    fused = plan.study.search is not None or all(is_fusable(trial.recipe) for trial in plan.trials)
+    each = 1 if fused or device.kind == "mps" else min(WORKERS_PER_CARD, max(1, count_cores() // len(device.addresses)))
+    return each * len(device.addresses)
+
+
 @contextmanager
 def _executor(
     name: ExecutorName,
     workers: int | None,
     workspace: Path,
     data_dir: Path | None,
+    device: Device,
+    plan: Plan,
     address: str | None,
     gpus_per_worker: float,
 ) -> Iterator[Executor]:
@@ -282,7 +322,7 @@ def _executor(
             workspace, data_dir, address=address, num_workers=workers, gpus_per_worker=gpus_per_worker
         )
     else:
-        executor = LocalExecutor(workers or count_cores(), workspace, data_dir)
+        executor = LocalExecutor(_count_workers(workers, device, plan), workspace, data_dir, device.addresses)
     try:
         yield executor
     finally:
@@ -295,9 +335,9 @@ def _spell_command(study: Study | str | Path, overrides: Sequence[str]) -> str:
     return shlex.join(["bakeoff", "run", str(study), *(part for text in overrides for part in ("--set", text))])
 
 
-def _load(identity: str, workspace: Path, num_reused: int) -> Result:
-    report = gather_report(identity, Folders(workspace), num_reused)
-    return Result(state=_state(report), report=report)
+def _load(identity: str, workspace: Path, num_reused: int, data_dir: Path | None = None) -> Result:
+    report = gather_report(identity, Folders(workspace), num_reused, data_dir)
+    return Result(state=_state(report), report=report, study_id=identity, workspace=workspace.absolute())
 
 
 def _state(report: ReportInput) -> State:
@@ -311,6 +351,10 @@ def _write_reports(result: Result, folders: Folders) -> Result:
     report = replace(result.report, report_path=str(text), html_path=str(page))
     for path, write in ((text, write_markdown), (page, write_html)):
         _write_text(path, write(report))
+    try:
+        keep_thumbnails(report.thumbnails.values(), folders)
+    except OSError as error:
+        raise WorkspaceError(f"{folders.root}: pictures cannot be kept ({error.strerror or error}).") from error
     return replace(result, report=report)
 
 

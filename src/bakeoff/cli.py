@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -46,6 +47,12 @@ DataDir = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, max=1024, help="Worker processes; by default one per core.")
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", metavar="auto|cpu|cuda[:N]|mps", help="What computes: all NVIDIA cards, or the processor."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
 
 
@@ -79,6 +86,17 @@ class Format(StrEnum):
     html = "html"
     md = "md"
     json = "json"
+    latex = "latex"
+    csv = "csv"
+
+
+class Table(StrEnum):
+    """What `bakeoff report --format csv` can print."""
+
+    trials = "trials"
+    arms = "arms"
+    verdicts = "verdicts"
+    epochs = "epochs"
 
 
 def main() -> int:
@@ -129,6 +147,7 @@ def run(
     overrides: Overrides = None,
     workspace: Workspace = Path("runs"),
     workers: Workers = None,
+    device: Device = "auto",
     data_dir: DataDir = None,
     executor: Annotated[
         ExecutorName, typer.Option("--executor", help="Where trials run: processes of this machine, or a Ray cluster.")
@@ -157,6 +176,7 @@ def run(
             workspace=workspace,
             data_dir=data_dir,
             workers=workers,
+            device=device,
             executor=executor.value,
             address=address,
             gpus_per_worker=gpus_per_worker,
@@ -173,6 +193,7 @@ def plan(
     study: StudyArgument,
     overrides: Overrides = None,
     workers: Workers = None,
+    device: Device = "auto",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -180,7 +201,7 @@ def plan(
     from bakeoff import api
     from bakeoff.report.text import count, duration
 
-    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir)
+    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir, device)
     planned = estimated.plan
     blocks = [block.label for block in planned.blocks]
     if as_json:
@@ -251,12 +272,21 @@ def report(
     form: Annotated[
         Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
     ] = Format.terminal,
+    table: Annotated[
+        Table | None, typer.Option("--table", help="Of --format csv: a row per trial (default), arm, pair or epoch.")
+    ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Print the verdict from the ledger, finished or not; train nothing."""
     from bakeoff import api
 
+    if table is not None and (form is not Format.csv or as_json):
+        raise BakeoffError("--table goes with --format csv.")
+    if form is Format.csv and not as_json:
+        for line in api.iterate_csv(study, (table or Table.trials).value, workspace):
+            sys.stdout.write(line)
+        return
     result = api.load(study, workspace)
     if form is Format.html and not as_json:
         print(api.write_report(result, workspace).report.html_path)
@@ -265,6 +295,23 @@ def report(
 
 
 @app.command()
+def serve(
+    workspace: Workspace = Path("runs"),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen. Anything but this machine itself lets others read.")
+    ] = "127.0.0.1",
+) -> None:
+    """Show studies, the running one as it grows, and reports in the browser; read-only, until Ctrl-C."""
+    from bakeoff.serve import server
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if text.startswith("warning") else sys.stdout, flush=True)
+
+    with suppress(KeyboardInterrupt):  # the way to end it, and nothing is lost
+        server.serve(workspace, host, port, say)
+
+
 def doctor(workspace: Workspace = Path("runs"), as_json: AsJson = False) -> int:
     """Check a workspace and explain what is wrong with it; exit status 1 when something is."""
     from bakeoff.execution.doctor import examine
@@ -417,6 +464,8 @@ def _print_result(result: Result, form: Format) -> None:
         from bakeoff.report.markdown import write_markdown
 
         print(write_markdown(result.report))
+    elif form is Format.latex:
+        print(result.to_latex(), end="")
     else:
         from bakeoff.report.terminal import print_verdict
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bakeoff.data.store import open_training
+from bakeoff.execution.devices import PROCESSOR
 from bakeoff.execution.driver import Driver
 from bakeoff.execution.executor import Report, Started, TaskLost
 from bakeoff.execution.facts import ImageFacts
@@ -19,6 +20,7 @@ from bakeoff.search.strategy import Told
 from bakeoff.study.plan import Plan, PlannedTrial, expand
 from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders
+from bakeoff.training.modes import Modes
 from bakeoff.training.task import (
     CohortTask,
     EpochDone,
@@ -101,12 +103,14 @@ def succeed(task: Task, attempt: int = 0) -> list[Report]:
     return [*reports, TaskDone(task_id=task_id(task))]
 
 
-def probe_done(task: ProbeTask, *, fast: float = 0.5, agrees: bool = True) -> ProbeDone:
+def probe_done(task: ProbeTask, *, fast: float = 0.5, agrees: bool = True, alone: float = 0.9) -> ProbeDone:
     return ProbeDone(
         probe_id=task.probe_id,
         seconds_per_step={"float32": 1.0, "bfloat16": fast},
         relative_difference=0.01,
         agrees=agrees,
+        num_members=len(task.members),
+        seconds_alone={"float32": alone, "bfloat16": alone * fast} if len(task.members) > 1 else {},
     )
 
 
@@ -148,14 +152,25 @@ class Watcher:
     running: list[str] = field(default_factory=list)
     started: dict[str, int] = field(default_factory=dict)
 
-    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0) -> None:
+    seen: list[tuple[str, str, int, dict[str, float]]] = field(default_factory=list)
+    replayed: int = 0
+    searches: list[Any] = field(default_factory=list)
+
+    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0, plan: Plan | None = None) -> None:
         self.started = {"trials": num_trials, "images": num_model_images, "reused": num_reused}
 
     def cohort_started(self, label: str, num_members: int) -> None:
         self.running.append(label)
 
-    def epoch_done(self, label: str, *, epoch: int, num_epochs: int, num_members: int, num_model_images: int) -> None:
+    def epoch_done(self, label: str, *, epoch: int, replayed: bool = False, **rest: int) -> None:
         self.epochs.append((label, epoch))
+        self.replayed += replayed
+
+    def trial_seen(self, trial: PlannedTrial, *, state: str, epoch: int, validation: Mapping[str, float]) -> None:
+        self.seen.append((trial.arm, state, epoch, dict(validation)))
+
+    def search_seen(self, searches: Sequence[Any]) -> None:
+        self.searches.append(searches)
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
         self.ended.append(not failed)
@@ -198,8 +213,9 @@ class Drive:
             ledger=self.ledger,
             folders=self.folders,
             datasets={trial.data.source: self.facts for trial in trials},
-            numeric="float32",
+            modes=Modes(common="float32"),
             observer=self.watcher,
+            device=options.pop("device", PROCESSOR),
         ).run()
         return executor.submitted, strategy.told
 
@@ -219,9 +235,12 @@ def drive(ledger: Ledger, folders: Folders, facts: ImageFacts) -> Drive:
 def lose() -> Callable[..., list[Report]]:
     """Report a task as lost, after what its members had finished."""
 
-    def make(task: Task, *, died: bool, reason: str = "gone", finished: Sequence[Member] = ()) -> list[Report]:
+    def make(
+        task: Task, *, died: bool, reason: str = "gone", finished: Sequence[Member] = (), out_of_memory: bool = False
+    ) -> list[Report]:
         reports: list[Report] = [trial_done(member) for member in finished]
-        return [*reports, TaskLost(task_id=task_id(task), died=died, reason=reason)]
+        lost = TaskLost(task_id=task_id(task), died=died, reason=reason, out_of_memory=out_of_memory)
+        return [*reports, lost]
 
     return make
 

@@ -10,8 +10,9 @@ import pytest
 
 from bakeoff.data.registry import DATASETS
 from bakeoff.data.source import DataSource
-from bakeoff.execution.cohorts import MOST_MEMBERS, Group, group_trials, name_cohort
+from bakeoff.execution.cohorts import MOST_MEMBERS, MOST_ON_A_CARD, Group, group_trials, limits_of, name_cohort
 from bakeoff.execution.costs import is_cost_known
+from bakeoff.execution.devices import Device
 from bakeoff.execution.facts import ImageFacts
 from bakeoff.study.plan import Plan, PlannedTrial, expand
 from bakeoff.study.schema import Study
@@ -203,3 +204,41 @@ def test_registered_and_opened_facts_agree(facts: ImageFacts) -> None:
         facts.num_images,
     )
     assert len(facts.fingerprint) == 64
+
+
+def test_a_card_fuses_whole_replicates() -> None:
+    trials = plan(arms=[{"initializer": ["he_normal", "orthogonal", "glorot_normal"]}], replicates=30)
+    parts = group_trials(trials, FACTS, limits_of(Device("cuda", (0,), "Big", 2**37)))
+    assert {trial for part in parts for trial in part.trials} == set(trials)
+    assert max(len(part.trials) for part in parts) <= MOST_ON_A_CARD
+    seeds = [{trial.seed for trial in part.trials} for part in parts]
+    assert sum(map(len, seeds)) == 30  # none is torn
+    assert all(len(part.trials) == 3 * len(own) for part, own in zip(parts, seeds, strict=True))
+
+
+def test_a_card_is_planned_to_hold_its_cohorts() -> None:
+    trials = plan(arms=[{"initializer": ["he_normal", "orthogonal"]}], replicates=20, recipe={"network": "vgg11"})
+    sizes = {}
+    for gibibytes in (4, 16, 4096):
+        parts = group_trials(trials, FACTS, limits_of(Device("cuda", (0,), "a card", gibibytes * 2**30)))
+        sizes[gibibytes] = max(len(part.trials) for part in parts)
+        member = parts[0].cost.num_bytes
+        assert sizes[gibibytes] == 1 or sizes[gibibytes] * member < gibibytes * 2**30
+    assert sizes[4] < sizes[16] <= sizes[4096] <= MOST_ON_A_CARD
+
+
+def test_large_networks_fill_a_card_with_few() -> None:
+    card = limits_of(Device("cuda", (0,), "Big", 2**37))
+    counts = {}
+    for network in ("lenet", "modnet2"):
+        trials = plan(
+            arms=[{"initializer": ["he_normal"]}], replicates=64, recipe={"network": network}, data={"name": "cifar10"}
+        )
+        counts[network] = max(len(part.trials) for part in group_trials(trials, FACTS, card))
+    assert counts["lenet"] == MOST_ON_A_CARD
+    assert counts["modnet2"] < counts["lenet"]
+
+
+def test_folds_are_not_fused_across_replicates() -> None:
+    trials = plan(arms=[{"initializer": ["he_normal"]}], data={"folds": 3}, replicates=2)
+    assert len(group_trials(trials, FACTS, limits_of(Device("cuda", (0,), "Big", 2**37)))) == 6

@@ -439,6 +439,7 @@ def test_epochs_read_back_are_recorded_but_not_trained_again(drive: Any, make_pl
     drive(make_plan(2).trials, behave)
     rows = drive.ledger.connection.execute("SELECT epoch, times_trained FROM epochs").fetchall()
     assert Counter(rows) == {(1, 1): 2, (2, 1): 2}
+    assert drive.watcher.replayed == 2
 
 
 def test_an_epoch_is_shown_once_and_what_is_not_seen_is_spared(

@@ -14,6 +14,7 @@ from bakeoff.execution.facts import ImageFacts
 from bakeoff.execution.identity import Known, identify
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.study.plan import Plan
+from bakeoff.training.modes import Modes
 from bakeoff.training.task import ExamTask, TaskDone
 
 STUDY = "s" * 64
@@ -42,7 +43,7 @@ def hold(ledger: Ledger, facts: ImageFacts, script: Any) -> Callable[..., Any]:
         complete = hold_exams(
             STUDY,
             known,
-            numeric="float32",
+            modes=Modes(common="float32"),
             datasets={DataSource(name="digits"): facts},
             ledger=ledger,
             executor=executor,

@@ -1,4 +1,4 @@
-"""The numeric mode: asked of a probe once, remembered, and float32 in doubt."""
+"""The numeric modes: asked of probes once, remembered, float32 in doubt, and fused unless apart is clearly faster."""
 
 from __future__ import annotations
 
@@ -8,27 +8,35 @@ from typing import Any
 import pytest
 
 from bakeoff.data.source import DataSource
-from bakeoff.execution.cohorts import group_trials
+from bakeoff.execution.cohorts import Limits, group_trials
 from bakeoff.execution.executor import Report
 from bakeoff.execution.facts import ImageFacts
-from bakeoff.execution.numeric import PROBE_MEMBERS, choose_numeric
+from bakeoff.execution.numeric import MOST_CANDIDATES, PROBE_MEMBERS, choose_modes
 from bakeoff.ledger.store import Ledger
-from bakeoff.study.plan import Plan
+from bakeoff.study.plan import Plan, expand
+from bakeoff.study.schema import Study
+from bakeoff.training.modes import Modes
 from bakeoff.training.task import ProbeTask, TaskDone
 
-Choose = Callable[..., tuple[str, list[ProbeTask]]]
+
+def _plan(**fields: Any) -> Plan:
+    recipe = {"network": {"name": "mlp", "units": [8]}, "epochs": 2}
+    return expand(Study.model_validate({"question": "Which?", "recipe": recipe, "replicates": 1, **fields}))
+
+
+Choose = Callable[..., tuple[Modes, list[ProbeTask]]]
 
 
 @pytest.fixture
 def choose(ledger: Ledger, facts: ImageFacts, script: Any) -> Choose:
-    """Choose the mode for a plan; return it with the probes that were run."""
+    """Choose the modes for a plan; return them with the probes that were run."""
 
-    def make(plan: Plan, behave: Any = script.succeed, *, trickle: bool = False) -> tuple[str, list[ProbeTask]]:
+    def make(plan: Plan, behave: Any = script.succeed, *, trickle: bool = False) -> tuple[Modes, list[ProbeTask]]:
         executor = script.Executor(behave, trickle=trickle)
         datasets = {DataSource(name="digits"): facts}
-        mode = choose_numeric(group_trials(plan.trials, datasets), datasets, ledger, executor)
+        modes = choose_modes(plan.trials, plan.blocks, datasets, ledger, executor)
         assert executor.poll(0.0) == []  # nothing of a probe is left for the driver to stumble over
-        return mode, executor.submitted
+        return modes, executor.submitted
 
     return make
 
@@ -44,7 +52,7 @@ def test_bfloat16_has_to_be_faster_and_to_agree(
     def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
         return [script.probe_done(task, fast=fast, agrees=agrees), TaskDone(task_id=task.probe_id)]
 
-    assert choose(make_plan(2), behave, trickle=True)[0] == mode
+    assert choose(make_plan(2), behave, trickle=True)[0] == Modes(common=mode)  # type: ignore[arg-type]
 
 
 def test_every_network_is_probed_once_with_few_members(choose: Choose, make_plan: Callable[..., Plan]) -> None:
@@ -54,22 +62,94 @@ def test_every_network_is_probed_once_with_few_members(choose: Choose, make_plan
     assert {probe.members[0].recipe.batch_size for probe in probes} == {16, 32}
 
 
-def test_one_network_that_disagrees_decides_for_all(
+def _label(plan: Plan, batch_size: int) -> str:
+    return next(trial.block for trial in plan.trials if trial.recipe.batch_size == batch_size)
+
+
+def test_every_block_has_its_own_mode(choose: Choose, make_plan: Callable[..., Plan], script: Any) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        agrees = task.members[0].recipe.batch_size != 16
+        return [script.probe_done(task, agrees=agrees), TaskDone(task_id=task.probe_id)]
+
+    plan = make_plan(2, blocks=[{"batch_size": [8, 16, 32]}])
+    modes, _ = choose(plan, behave)
+    assert modes == Modes(common="bfloat16", by_block={_label(plan, 16): "float32"})
+    assert modes.of(_label(plan, 8)) == "bfloat16"
+
+
+NETWORKS = [{"small": {"network.units": [8]}, "large": {"network.units": [9]}}]
+
+
+@pytest.mark.parametrize(("agrees", "mode"), [(True, "bfloat16"), (False, "float32")])
+def test_networks_of_one_block_share_a_mode(
+    choose: Choose, make_plan: Callable[..., Plan], script: Any, agrees: bool, mode: str
+) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        first = task.members[0].recipe.network.units == (8,)  # type: ignore[union-attr]
+        return [script.probe_done(task, fast=0.2 if first else 1.1, agrees=agrees), TaskDone(task_id=task.probe_id)]
+
+    modes, probes = choose(_plan(arms=NETWORKS), behave)
+    assert len(probes) == 2
+    assert modes == Modes(common=mode)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("alone", "apart"), [(0.26, False), (0.23, False), (0.2, True)])
+def test_members_train_apart_where_that_is_clearly_faster(
+    choose: Choose,
+    make_plan: Callable[..., Plan],
+    script: Any,
+    facts: ImageFacts,
+    alone: float,
+    apart: bool,
+) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        return [script.probe_done(task, alone=alone), TaskDone(task_id=task.probe_id)]
+
+    plan = make_plan(5)
+    modes, probes = choose(plan, behave)
+    assert len(probes[0].members) == 4
+    assert len(modes.apart) == int(apart)
+    groups = group_trials(plan.trials, {DataSource(name="digits"): facts}, Limits(modes=modes))
+    assert sorted(len(group.trials) for group in groups) == ([1] * 5 if apart else [5])
+
+
+def test_blocks_of_different_modes_are_not_fused(make_plan: Callable[..., Plan], facts: ImageFacts) -> None:
+    plan = make_plan(2, blocks=[{"one": {"epochs": 2}, "two": {"epochs": 3}}])
+    datasets = {DataSource(name="digits"): facts}
+    assert len(group_trials(plan.trials, datasets)) == 1
+    modes = Modes(common="bfloat16", by_block={plan.blocks[0].label: "float32"})
+    groups = group_trials(plan.trials, datasets, Limits(modes=modes))
+    assert [len({trial.block for trial in group.trials}) for group in groups] == [1, 1]
+
+
+SPACE = {"network.units.0": {"low": 4, "high": 64}, "batch_size": [8, 16, 32, 64, 128, 256, 512]}
+
+
+def test_candidates_of_a_search_are_probed_too(choose: Choose, make_plan: Callable[..., Plan]) -> None:
+    plan = _plan(search={"name": "optuna", "space": SPACE})
+    _, probes = choose(plan)
+    recipes = [probe.members[0].recipe for probe in probes]
+    assert len(probes) == 1 + MOST_CANDIDATES
+    assert {8, 512} <= {recipe.batch_size for recipe in recipes}
+    assert choose(plan)[1] == []
+
+
+def test_one_candidate_that_disagrees_decides_for_the_search(
     choose: Choose, make_plan: Callable[..., Plan], script: Any
 ) -> None:
     def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
-        agrees = task.members[0].recipe.batch_size == 16
+        agrees = task.members[0].recipe.batch_size != 512
         return [script.probe_done(task, agrees=agrees), TaskDone(task_id=task.probe_id)]
 
-    assert choose(make_plan(2, blocks=[{"batch_size": [16, 32]}]), behave)[0] == "float32"
+    plan = _plan(search={"name": "optuna", "space": SPACE})
+    assert choose(plan, behave)[0] == Modes(common="float32")
 
 
-def test_the_sum_over_all_networks_decides(choose: Choose, make_plan: Callable[..., Plan], script: Any) -> None:
-    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
-        fast = {16: 0.2, 32: 1.1}[task.members[0].recipe.batch_size]
-        return [script.probe_done(task, fast=fast), TaskDone(task_id=task.probe_id)]
-
-    assert choose(make_plan(2, blocks=[{"batch_size": [16, 32]}]), behave)[0] == "bfloat16"
+def test_genomes_are_probed_too(choose: Choose, make_plan: Callable[..., Plan]) -> None:
+    plan = _plan(search={"name": "evolution", "population": 4, "generations": 2})
+    probes = choose(plan)[1]
+    assert len(probes) == 1 + MOST_CANDIDATES
+    assert len({probe.members[0].recipe.network.model_dump_json() for probe in probes}) == len(probes)
 
 
 def test_what_was_measured_is_not_measured_again(choose: Choose, make_plan: Callable[..., Plan]) -> None:
@@ -90,6 +170,6 @@ def test_a_lost_probe_means_float32(
     choose: Choose, make_plan: Callable[..., Plan], ledger: Ledger, lose: Any, died: bool
 ) -> None:
     mode, probes = choose(make_plan(2), lambda task, attempt: lose(task, died=died, reason="boom"))
-    assert mode == "float32"
+    assert mode == Modes(common="float32")
     assert len(probes) == 1
     assert ledger.connection.execute("SELECT kind, message FROM incidents").fetchall() == [("error", "probe: boom")]

@@ -218,3 +218,16 @@ def test_half_written_files_of_killed_workers_are_removed(
     go(make_plan(1))
     assert not any(path.exists() for path in leftovers)
     assert folders.weights(trial_id).exists()
+
+
+def test_an_observer_sees_where_every_trial_stands_and_on_resuming_those_in_the_ledger(
+    go: Any, make_plan: Callable[..., Plan]
+) -> None:
+    plan = make_plan(2)
+    _, _, watcher = go(plan)
+    assert {(arm, state) for arm, state, _, _ in watcher.seen} == {
+        (arm, state) for arm in plan.arms for state in ("training", "done")
+    }
+    assert all(0 < validation["accuracy"] < 1 for _, _, _, validation in watcher.seen)
+    _, _, again = go(plan)
+    assert {(arm, state, epoch) for arm, state, epoch, _ in again.seen} == {(arm, "done", 0) for arm in plan.arms}

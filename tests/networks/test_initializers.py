@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
@@ -60,7 +61,7 @@ def flatten_like_keras(weights: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("shape", [CONV, DENSE])
-@pytest.mark.parametrize("name", INITIALIZER_NAMES)
+@pytest.mark.parametrize("name", VARIANCES)
 def test_the_variance_is_its_formula(name: str, shape: tuple[int, ...]) -> None:
     """Over 100,000 draws the sample variance has a relative sd below 0.5%; 2.5% is five of them."""
     weights = sample(name, shape).astype(np.float64)
@@ -78,6 +79,8 @@ def test_every_initializer_keeps_the_contract(name: str, shape: tuple[int, ...])
     assert weights.flags.c_contiguous
     assert np.isfinite(weights).all()
     np.testing.assert_array_equal(weights, sample(name, shape))
+    if name == "dirac" and shape == DENSE:
+        return  # fewer outputs than inputs: all hand one on, nothing is left to draw
     assert not np.array_equal(weights, sample(name, shape, seed=1))
     rng = np.random.default_rng(0)
     assert not np.array_equal(draw(name, shape, rng), draw(name, shape, rng))
@@ -153,8 +156,28 @@ def test_the_truncation_constants_are_those_of_a_normal_truncated_at_two_sd() ->
     assert pytest.approx(stats.truncnorm(-2, 2).std(), rel=1e-12) == TRUNCATED_SD
 
 
-def test_the_registry_has_the_nine_and_explains_them() -> None:
-    assert set(INITIALIZER_NAMES) == set(VARIANCES)
+@pytest.mark.parametrize("shape", [(6, 4, 3, 3), (4, 6, 2, 2), (5, 5, 1, 1), (8, 3)])
+def test_dirac_filters_hand_channels_on_as_torchs_do(shape: tuple[int, ...]) -> None:
+    weights = sample("dirac", shape)
+    num_kept = min(shape[:2])
+    ones = np.eye(num_kept, shape[1], dtype=np.float32)
+    if len(shape) == 4:
+        ones = torch.nn.init.dirac_(torch.empty(num_kept, *shape[1:])).numpy()
+    np.testing.assert_array_equal(weights[:num_kept], ones)
+
+
+def test_what_dirac_draws_is_torchs_default() -> None:
+    """torch draws uniformly within 1 / sqrt(fan in), which its name calls Kaiming's with a slope of sqrt(5)."""
+    drawn = sample("dirac", CONV)[CONV[1] :]
+    limit = 1 / math.sqrt(CONV[1] * 25)
+    reference = torch.nn.init.kaiming_uniform_(torch.empty(CONV), a=math.sqrt(5))
+    assert np.abs(drawn).max() == pytest.approx(limit, rel=1e-3)
+    assert float(reference.abs().max()) == pytest.approx(limit, rel=1e-3)
+    assert drawn.var() == pytest.approx(limit**2 / 3, rel=0.03)
+
+
+def test_the_registry_has_the_ten_and_explains_them() -> None:
+    assert set(INITIALIZER_NAMES) == {*VARIANCES, "dirac"}
     assert get_args(InitializerName) == INITIALIZER_NAMES
     assert all(record.summary and record.source for record in INITIALIZERS)
     assert find_initializer("he_normal").name == "he_normal"

@@ -119,7 +119,9 @@ def test_the_schema_requires_the_type_and_explains_every_field() -> None:
         "Dense": ["type", "units"],
         "BatchNorm": ["type"],
         "Dropout": ["type", "rate"],
+        "Scale": ["type", "factor"],
         "Residual": ["type", "layers"],
+        "Whiten": ["type"],
     }
     for schema in definitions.values():
         fields = {name: field for name, field in schema["properties"].items() if name != "type"}

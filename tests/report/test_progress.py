@@ -5,7 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from bakeoff.execution.searches import SearchProgress
 from bakeoff.report.progress import RunProgress
+from bakeoff.study.plan import Plan, expand
+from bakeoff.study.schema import Study
 
 
 class Clock:
@@ -110,3 +113,73 @@ def test_messages_are_plain_lines_without_a_terminal() -> None:
     progress, _, stream = make()
     progress.message("a worker died\x1b")
     assert stream.getvalue() == "a worker died\\x1b\n"
+
+
+def make_plan() -> Plan:
+    arms = {"slow": {"optimizer.learning_rate": 0.1}, "fast": {"optimizer.learning_rate": 0.2}}
+    recipe = {"network": "mlp", "optimizer": "sgd", "epochs": 10}
+    document = {"question": "?", "data": {"name": "digits"}, "recipe": recipe, "arms": [arms], "replicates": 2}
+    return expand(Study.model_validate(document))
+
+
+def see_ends(progress: RunProgress, plan: Plan) -> None:
+    for trial in plan.trials:
+        progress.trial_seen(trial, state="done", epoch=0, validation={"accuracy": 0.9 + 0.05 * (trial.arm == "fast")})
+
+
+def test_epochs_of_an_earlier_run_say_nothing_of_the_rate() -> None:
+    progress, clock, _ = make()
+    progress.start(num_trials=3, num_model_images=60_000)
+    for epoch in range(1, 6):
+        progress.epoch_done("c", epoch=epoch, num_epochs=10, num_members=3, num_model_images=6000, replayed=True)
+    assert progress.seconds_left() is None
+    assert progress.model_images_per_second() == 0
+    clock.now += 2
+    progress.epoch_done("c", epoch=6, num_epochs=10, num_members=3, num_model_images=6000)
+    assert progress.model_images_per_second() == pytest.approx(3000)
+    assert progress.seconds_left() == pytest.approx(8)
+
+
+def test_the_display_shows_the_arms_first_the_one_ahead() -> None:
+    progress, clock, stream = make(terminal=True)
+    plan = make_plan()
+    with progress:
+        progress.start(num_trials=4, num_model_images=60_000, plan=plan)
+        train(progress, clock, 5)
+        see_ends(progress, plan)
+    text = stream.getvalue()
+    assert "validation accuracy so far, best first" in text
+    fast, slow = text.rindex(" fast"), text.rindex(" slow")
+    assert fast < slow
+    assert "2 of 2" in text
+    assert "95.00%" in text
+
+
+def test_plain_lines_say_who_is_ahead_and_how_far_a_search_is() -> None:
+    progress, clock, stream = make()
+    plan = make_plan()
+    search = SearchProgress(
+        block="digits",
+        num_candidates=3,
+        num_most=8,
+        num_open=0,
+        generation=0,
+        objective="loss",
+        best=0.25,
+        best_label="candidate 1",
+    )
+    progress.start(num_trials=4, num_model_images=60_000, plan=plan)
+    see_ends(progress, plan)
+    progress.search_seen([search])
+    train(progress, clock, 6)
+    assert "ends in 0:10, ahead so far: fast (validation accuracy 95.00%)" in stream.getvalue()
+    assert "  search on digits: 3 of 8 candidates, best loss 0.2500 (candidate 1)" in stream.getvalue()
+
+
+def test_a_low_terminal_keeps_one_arm() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=30, height=5, force_terminal=True, color_system=None, legacy_windows=False)
+    with RunProgress(console, clock=Clock()) as progress:
+        progress.start(num_trials=4, num_model_images=60_000, plan=make_plan())
+        see_ends(progress, make_plan())
+    assert "fast" in stream.getvalue()

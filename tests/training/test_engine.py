@@ -20,7 +20,7 @@ from bakeoff.data.store import Images
 from bakeoff.networks.build import initialize
 from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
 from bakeoff.networks.named import MLP, Layers, LeNet, ModNet1, ModNet2, expand
-from bakeoff.training import engine
+from bakeoff.training import engine, session
 from bakeoff.training import epoch as epoch_module
 from bakeoff.training.batches import epoch_order
 from bakeoff.training.folders import Folders, load_predictions
@@ -280,7 +280,7 @@ def test_a_diverged_member_fails_alone(train: Train) -> None:
 
 
 def test_a_member_that_diverges_late_keeps_its_sound_epochs(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, epochs = engine.train_epoch, []
+    real, epochs = session.train_epoch, []
 
     def spoil(network: Any, *rest: Any) -> Any:
         measured = real(network, *rest)
@@ -290,7 +290,7 @@ def test_a_member_that_diverges_late_keeps_its_sound_epochs(train: Train, monkey
                 next(iter(network.members[1].values())).fill_(float("nan"))
         return measured
 
-    monkeypatch.setattr(engine, "train_epoch", spoil)
+    monkeypatch.setattr(session, "train_epoch", spoil)
     recipe = LEAVERS["long"].model_copy(update={"early_stopping": EarlyStopping(patience=5)})
     rows = train({"sound": LEAVERS["long"], "spoilt": recipe})
     assert [key for key in rows if key[0] == "spoilt"] == [("spoilt", 1), ("spoilt", 2)]

@@ -56,7 +56,15 @@ def test_lenet_agrees_on_digits(digits_like: Images) -> None:
     assert done.agrees
     assert 0 < done.relative_difference < 0.05
     assert done.seconds_per_step.keys() == {"float32", "bfloat16"}
-    assert all(seconds > 0 for seconds in done.seconds_per_step.values())
+    assert done.seconds_alone.keys() == done.seconds_per_step.keys()
+    assert all(seconds > 0 for seconds in (*done.seconds_per_step.values(), *done.seconds_alone.values()))
+    assert done.num_members == 2
+
+
+def test_one_member_is_not_probed_alone_again(digits_like: Images) -> None:
+    done = _probe(digits_like, RECIPES[:1])
+    assert done.seconds_alone == {}
+    assert done.num_members == 1
 
 
 def test_the_difference_repeats(digits_like: Images) -> None:
@@ -114,7 +122,7 @@ def test_emulated_bfloat16_is_not_measured_to_the_end(digits_like: Images, monke
 
     monkeypatch.setattr(probe._Bench, "time_step", time_step)
     done = _probe(digits_like)
-    assert len(taken) == 4
+    assert len(taken) == 2 * 4
     assert done.seconds_per_step == {"float32": 1.0, "bfloat16": 3.5}
 
 
@@ -122,13 +130,14 @@ def test_both_modes_take_the_same_steps_in_turn(digits_like: Images, monkeypatch
     taken = []
 
     def time_step(bench: Any, number: int) -> float:
-        taken.append((bench.network.dtype, number))
+        taken.append((bench.network.dtype, len(bench.runners), number))
         return float(number)
 
     monkeypatch.setattr(probe._Bench, "time_step", time_step)
     done = _probe(digits_like)
     modes = (torch.float32, torch.bfloat16)
-    assert taken == [(mode, number) for number in range(probe.NUM_STEPS + 2) for mode in modes]
+    kinds = [(mode, members) for members in (2, 1) for mode in modes]
+    assert taken == [(*kind, number) for number in range(probe.NUM_STEPS + 2) for kind in kinds]
     # The first two warm up and are not counted.
     median = (2 + probe.NUM_STEPS + 1) / 2
     assert done.seconds_per_step == {"float32": median, "bfloat16": median}

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from bakeoff.data.store import Images
 from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
 from bakeoff.networks.named import Layers
-from bakeoff.training import engine
+from bakeoff.training import engine, session
 from bakeoff.training.checkpoint import load_checkpoint
 from bakeoff.training.checkpoint_file import DamagedCheckpoint
 from bakeoff.training.engine import train_cohort
@@ -66,14 +66,14 @@ class Counter:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> Counter:
-    counter, real = Counter(), engine.train_epoch
+    counter, real = Counter(), session.train_epoch
 
     def count(network: Any, *rest: Any) -> Any:
         measured = real(network, *rest)
         counter.sizes.append(network.num_members)
         return measured
 
-    monkeypatch.setattr(engine, "train_epoch", count)
+    monkeypatch.setattr(session, "train_epoch", count)
     return counter
 
 
@@ -111,12 +111,12 @@ def _go_on(task: CohortTask, received: Sequence[Event]) -> CohortTask:
 @pytest.fixture
 def _show_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make what rounding does on some machines, to depend on how many are evaluated together, plain on all."""
-    real = engine.predict
+    real = session.predict
 
     def predict(network: Any, *rest: Any) -> Any:
         return real(network, *rest) * (1 - network.num_members / 1024)
 
-    monkeypatch.setattr(engine, "predict", predict)
+    monkeypatch.setattr(session, "predict", predict)
 
 
 @pytest.mark.usefixtures("_show_rounding")

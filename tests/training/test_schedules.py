@@ -22,11 +22,14 @@ from bakeoff.training.schedules import (
     ScheduleChoice,
     ScheduleRecord,
     Step,
+    Triangle,
     find_conflict,
     start_state,
 )
 
 CHOICE: TypeAdapter[object] = TypeAdapter(ScheduleChoice)
+ONE_RISE = ("one_cycle", "triangle")
+"""They rise by themselves and have no warm-up."""
 
 
 def _optimizer(rate: float = 1.0) -> torch.optim.Optimizer:
@@ -57,7 +60,7 @@ def _shares(schedule: AnySchedule, num_epochs: int, steps_per_epoch: int = 1) ->
 @pytest.mark.parametrize("num_epochs", [1, 2, 10, 37])
 def test_shares_lie_from_0_to_1_and_move_at_the_first_step(record: ScheduleRecord, num_epochs: int) -> None:
     for settings in ({}, {"warm_up": 0.5}, {"warm_up": 3.0}):
-        if "warm_up" in settings and record.name == "one_cycle":
+        if "warm_up" in settings and record.name in ONE_RISE:
             continue
         schedule = record.settings.model_validate(settings)
         shares = _shares(schedule, num_epochs, 7)
@@ -69,7 +72,7 @@ def test_shares_lie_from_0_to_1_and_move_at_the_first_step(record: ScheduleRecor
 @pytest.mark.parametrize("record", SCHEDULES, ids=SCHEDULE_NAMES)
 def test_what_is_not_per_step_stays_within_an_epoch(record: ScheduleRecord) -> None:
     for settings in ({}, {"warm_up": 1.5}):
-        if settings and record.name == "one_cycle":
+        if settings and record.name in ONE_RISE:
             continue
         schedule = record.settings.model_validate(settings)
         shares = np.array(_shares(schedule, 9, 5)).reshape(9, 5)
@@ -85,7 +88,9 @@ def test_registry_has_a_line_and_a_source(record: ScheduleRecord) -> None:
     assert CHOICE.validate_python(record.name) == record.settings()
 
 
-@pytest.mark.parametrize("record", [record for record in SCHEDULES if record.name != "one_cycle"], ids=lambda r: r.name)
+@pytest.mark.parametrize(
+    "record", [record for record in SCHEDULES if record.name not in ONE_RISE], ids=lambda r: r.name
+)
 def test_warm_up_rises_in_a_line_and_then_leaves_the_schedule_alone(record: ScheduleRecord) -> None:
     schedule = record.settings.model_validate({"warm_up": 2})
     expected = _follow(lr_scheduler.LinearLR(_optimizer(), WARM_UP_START, total_iters=10), 10)
@@ -94,6 +99,15 @@ def test_warm_up_rises_in_a_line_and_then_leaves_the_schedule_alone(record: Sche
 
 
 # Each against torch's.
+
+
+@pytest.mark.parametrize("num_epochs", [1, 10])
+def test_triangle_is_two_straight_lines(num_epochs: int) -> None:
+    schedule = Triangle(peak_at=0.25, start=0.2, end=0.1)
+    corners = np.array([0.0, 0.25, 1.0]) * num_epochs
+    for progress in np.linspace(0, num_epochs, 41):
+        expected = np.interp(progress, corners, [0.2, 1.0, 0.1])
+        assert schedule.share(float(progress), num_epochs) == pytest.approx(float(expected))
 
 
 def test_constant() -> None:

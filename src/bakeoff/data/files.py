@@ -76,6 +76,19 @@ def open_files(source: DataSource, split: Split, data_dir: Path | None) -> Image
     return _open_listed(source, listing, "test", _open_listed(source, listing, "train", None).shape_HWC)
 
 
+def find_decoded_files(source: DataSource, split: Split, data_dir: Path | None) -> Images | None:
+    """Open one split of a folder or manifest where it is decoded already; None elsewhere.
+
+    Raises:
+        DataError: not found, or its files cannot be a classification task.
+    """
+    listing = list_source(source, data_dir)
+    training = load_images(_name_folder(source, listing, "train", None))
+    if split == "train" or training is None:
+        return training
+    return load_images(_name_folder(source, listing, "test", training.shape_HWC))
+
+
 def describe_files(source: DataSource, data_dir: Path | None) -> SourceFacts | None:
     """Return the facts of a folder's or manifest's training split where it is decoded already, else None."""
     try:

@@ -4,27 +4,78 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from typing import TypeVar
 
 from bakeoff.data.source import DataSource
 from bakeoff.execution.costs import Cost, measure_cost
+from bakeoff.execution.devices import Device
 from bakeoff.execution.facts import Datasets, ImageFacts
 from bakeoff.networks.fusion import fusion_key
 from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.networks.shapes import format_shape
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.modes import Modes
 from bakeoff.training.shape import all_layers, body_key, count_frozen_epochs, is_body_frozen, is_fusable, trained_layers
 from bakeoff.training.task import DataView
+
+_Item = TypeVar("_Item")
 
 MOST_MEMBERS = 12
 """Members of a cohort at most. Larger ones are cut into equal parts: past about ten, activations leave the cache."""
 
+MOST_ON_A_CARD = 64
+"""The same on a graphics card, where what is too small to fill it is fused as far as it goes."""
+
+FILLING_OPERATIONS = 10**11
+"""Multiply-adds of a cohort's step that keep a graphics card busy for milliseconds: more members would only queue."""
+
+USED_MEMORY = 0.6
+"""Share of a card's memory that a cohort is planned to fill: the estimate is rough, and images lie there too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How far trials are fused: a property of the device.
+
+    Attributes:
+        most_members: of a cohort.
+        across_replicates: whether members may be of several replicates, each with its own split and batches.
+        num_bytes: of the device's memory; 0 where it does not count.
+        modes: trials of different numeric modes are not fused, nor those of networks that train faster apart.
+    """
+
+    most_members: int = MOST_MEMBERS
+    across_replicates: bool = False
+    num_bytes: int = 0
+    modes: Modes = field(default_factory=lambda: Modes(common="float32"))
+
+    def count_members(self, cost: Cost) -> int:
+        """Return how many members of this cost a cohort has at most."""
+        if not self.num_bytes:
+            return self.most_members
+        fitting = int(USED_MEMORY * self.num_bytes) // max(1, cost.num_bytes)
+        filling = -(-FILLING_OPERATIONS * cost.num_steps // max(1, cost.num_operations))
+        return max(1, min(self.most_members, fitting, filling))
+
+
+ON_PROCESSOR = Limits()
+
+
+def limits_of(device: Device) -> Limits:
+    """Return how far trials are fused on a device."""
+    if device.kind != "cuda":
+        return ON_PROCESSOR
+    return Limits(most_members=MOST_ON_A_CARD, across_replicates=True, num_bytes=device.num_bytes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Planned trials that will be trained fused: equal images, seed, batches and network shape.
+    """Planned trials that will be trained fused: equal images, batch size and network shape.
+
+    On a processor, and with folds, they are of one replicate and see the same batches.
 
     Attributes:
         shape: equal for groups whose arithmetic is the same (network, image size, batch size).
@@ -37,15 +88,13 @@ class Group:
 
     def view(self, datasets: Datasets) -> DataView:
         """Return the images the group sees, and how they are split."""
-        first = self.trials[0]
-        return DataView(
-            source=first.data.source,
-            validation=first.data.validation,
-            fingerprint=datasets[first.data.source].fingerprint,
-            seed=first.seed,
-            folds=first.data.folds,
-            fold=first.fold,
-        )
+        return _view(self.trials[0], datasets)
+
+    def own_views(self, datasets: Datasets) -> tuple[DataView | None, ...]:
+        """Return each trial's own view where they are of several replicates; None for all where they share one."""
+        if len({trial.seed for trial in self.trials}) == 1:
+            return (None,) * len(self.trials)
+        return tuple(_view(trial, datasets) for trial in self.trials)
 
     @property
     def most_operations(self) -> int:
@@ -56,7 +105,9 @@ class Group:
     @property
     def label(self) -> str:
         """Name the group for people."""
-        first = self.trials[0]
+        first, seeds = self.trials[0], {trial.seed for trial in self.trials}
+        if len(seeds) > 1:
+            return f"{first.block}, {len(self.trials)} trials of {len(seeds)} replicates"
         fold = "" if first.fold is None else f", fold {first.fold + 1}"
         if first.stage == "final":
             return f"{first.block}, replicate {first.replicate + 1}{fold}"
@@ -67,8 +118,26 @@ class Group:
         )
 
 
-def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Group, ...]:
+def _view(trial: PlannedTrial, datasets: Datasets) -> DataView:
+    return DataView(
+        source=trial.data.source,
+        validation=trial.data.validation,
+        fingerprint=datasets[trial.data.source].fingerprint,
+        seed=trial.seed,
+        folds=trial.data.folds,
+        fold=trial.fold,
+    )
+
+
+def group_trials(
+    trials: Sequence[PlannedTrial], datasets: Datasets, limits: Limits = ON_PROCESSOR
+) -> tuple[Group, ...]:
     """Put trials that can share batches and arithmetic together, costliest groups first.
+
+    Args:
+        trials: what is to be trained.
+        datasets: facts of their images.
+        limits: how far the device lets them be fused.
 
     Raises:
         NetworkError: if a network does not fit its images.
@@ -84,13 +153,16 @@ def group_trials(trials: Sequence[PlannedTrial], datasets: Datasets) -> tuple[Gr
         shape, body = named[recipe]
         # A network that is not made of layer records trains alone.
         alone = None if is_fusable(trial.recipe) else number
-        key = (trial.data.source, trial.data.split, trial.seed, trial.fold, shape, body, alone, trial.until)
+        # Folds of one number may differ by an image from replicate to replicate: they are not fused across.
+        seed = None if limits.across_replicates and trial.fold is None else trial.seed
+        mode = limits.modes.of(trial.block)
+        key = (trial.data.source, trial.data.split, seed, trial.fold, shape, body, alone, trial.until, mode)
         together.setdefault(key, []).append(trial)
         shapes[key] = shape
     groups = [
         Group(trials=part, shape=shapes[key], cost=_measure(part, datasets))
         for key, members in together.items()
-        for part in _cut(members)
+        for part in _cut(members, _count_most(members, shapes[key], datasets, limits))
     ]
     return tuple(sorted(groups, key=lambda group: -group.most_operations))
 
@@ -126,8 +198,29 @@ def _measure(members: Sequence[PlannedTrial], datasets: Datasets) -> Cost:
     return measure_cost(longest, datasets[longest.data.source])
 
 
-def _cut(members: Sequence[PlannedTrial]) -> list[tuple[PlannedTrial, ...]]:
-    """Cut into the fewest parts of at most MOST_MEMBERS, as equal as can be."""
-    num_parts = -(-len(members) // MOST_MEMBERS)
+def _count_most(members: Sequence[PlannedTrial], shape: str, datasets: Datasets, limits: Limits) -> int:
+    if limits.modes.are_apart(shape):
+        return 1
+    if not limits.num_bytes:  # then nothing need be measured
+        return limits.most_members
+    return limits.count_members(_measure(members, datasets))
+
+
+def _cut(members: Sequence[PlannedTrial], most: int) -> list[tuple[PlannedTrial, ...]]:
+    """Cut into the fewest parts of at most `most`, as equal as can be; between replicates where they are that small."""
+    replicates = [list(part) for _, part in groupby(sorted(members, key=_seed_of), key=_seed_of)]
+    most_trials = max(map(len, replicates))
+    if len(replicates) > 1 and most_trials <= most:
+        parts = _split_evenly(replicates, most // most_trials)
+        return [tuple(trial for replicate in part for trial in replicate) for part in parts]
+    return _split_evenly([trial for replicate in replicates for trial in replicate], most)
+
+
+def _seed_of(trial: PlannedTrial) -> int:
+    return trial.seed
+
+
+def _split_evenly(members: Sequence[_Item], most: int) -> list[tuple[_Item, ...]]:
+    num_parts = -(-len(members) // most)
     bounds = [round(part * len(members) / num_parts) for part in range(num_parts + 1)]
     return [tuple(members[start:end]) for start, end in pairwise(bounds)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bakeoff.execution.facts import ImageFacts
 from bakeoff.networks.outside import OutsideNetwork, estimate_multiply_adds, find_outside
-from bakeoff.networks.shapes import trace
+from bakeoff.networks.shapes import LayerShape, trace
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.augmentation.records import trace_augmentation
 from bakeoff.training.recipe import Recipe
@@ -22,6 +23,11 @@ from bakeoff.training.shape import (
 UNKNOWN_FEATURES = 1_024
 """Length taken for the feature vector of a body that only building it would tell."""
 
+FLOAT_BYTES = 4
+
+EVALUATED_AT_ONCE = 512
+"""Images of a forward pass in evaluation on a device: `training.place` says so too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -32,12 +38,14 @@ class Cost:
         num_body_operations: of one pass of all images through a body that stays frozen; all members share it.
         num_body_passes: such passes, at most.
         num_steps: training steps of an epoch.
+        num_bytes: of a device's memory that one member takes in training, roughly; 0 where it cannot be told.
     """
 
     num_operations: int
     num_body_operations: int
     num_body_passes: int
     num_steps: int
+    num_bytes: int = 0
 
 
 def measure_cost(trial: PlannedTrial, images: ImageFacts) -> Cost:
@@ -58,6 +66,7 @@ def measure_cost(trial: PlannedTrial, images: ImageFacts) -> Cost:
         num_body_operations=body * images.num_images if frozen else 0,
         num_body_passes=passes,
         num_steps=-(-num_train // recipe.batch_size),
+        num_bytes=_estimate_bytes(recipe, images.shape_HWC, images.num_classes),
     )
 
 
@@ -68,13 +77,31 @@ def is_cost_known(recipe: Recipe, image_shape_HWC: Shape) -> bool:
 
 def _count_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
     """Return the multiply-adds of one image through the layer records that are trained."""
+    return sum(layer.num_multiply_adds for layer in _trace_trained(recipe, shape_HWC, num_classes))
+
+
+def _trace_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[LayerShape, ...]:
+    """Return the shapes of the layer records that are trained."""
     layers = trained_layers(recipe, shape_HWC, num_classes)
     reaching: tuple[int, ...] = trace_augmentation(recipe.augmentation, shape_HWC)
     if isinstance(recipe.network, OutsideNetwork):
         reaching = (1, 1, find_outside(recipe.network.name).num_features or UNKNOWN_FEATURES)
     elif is_body_frozen(recipe):
         reaching = feature_shape(recipe, shape_HWC, num_classes) or reaching
-    return sum(layer.num_multiply_adds for layer in trace(layers, reaching))
+    return trace(layers, reaching)
+
+
+def _estimate_bytes(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
+    """Return roughly what a member takes of a device's memory, in bytes.
+
+    A training step keeps every layer's output, what its activation made of it, and a gradient of either, in float32; a
+    weight comes with a gradient, two averages and copies in the arithmetic's type. Evaluation holds two layers' output.
+    """
+    layers = _trace_trained(recipe, shape_HWC, num_classes)
+    outputs = [math.prod(layer.output_shape) for layer in layers]
+    training = recipe.batch_size * sum(outputs) * 3 * FLOAT_BYTES
+    evaluation = EVALUATED_AT_ONCE * max(outputs) * 2 * FLOAT_BYTES
+    return max(training, evaluation) + sum(layer.num_parameters for layer in layers) * 6 * FLOAT_BYTES
 
 
 def _count_body(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:

@@ -6,27 +6,29 @@ Workers report upward; this loop alone writes the ledger.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bakeoff.errors import WorkspaceError
-from bakeoff.execution.cohorts import Group, group_trials, name_cohort
+from bakeoff.execution.cohorts import Group, group_trials, limits_of, name_cohort
+from bakeoff.execution.devices import PROCESSOR, Device
 from bakeoff.execution.executor import GOES_ON, Executor, Report, Started, TaskLost
 from bakeoff.execution.facts import Datasets
 from bakeoff.execution.identity import Known, identify
 from bakeoff.execution.machine import describe_hardware, describe_versions
+from bakeoff.execution.parts import cut_in_two, halve, name_half, name_part, take_apart
 from bakeoff.execution.pauses import Pauses
 from bakeoff.ledger.store import Ledger
 from bakeoff.search.strategy import Ending, Pruned, Strategy, Told
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.folders import Folders
+from bakeoff.training.modes import Modes
 from bakeoff.training.task import (
     CohortTask,
     EpochDone,
     Member,
     Notice,
-    Numeric,
     TaskDone,
     TrialDone,
     TrialFailed,
@@ -45,8 +47,25 @@ class Observer(Protocol):
     def cohort_started(self, label: str, num_members: int) -> None:
         """A cohort is being trained."""
 
-    def epoch_done(self, label: str, *, epoch: int, num_epochs: int, num_members: int, num_model_images: int) -> None:
-        """A cohort has finished an epoch."""
+    def epoch_done(
+        self,
+        label: str,
+        *,
+        epoch: int,
+        num_epochs: int,
+        num_members: int,
+        num_model_images: int,
+        replayed: bool = False,
+    ) -> None:
+        """A member of a cohort has finished an epoch; `replayed`: in an earlier run, and it is read back now."""
+
+    def trial_seen(
+        self, trial: PlannedTrial, *, state: Ending | Literal["training"], epoch: int, validation: Mapping[str, float]
+    ) -> None:
+        """A trial stands where it did not stand before; one from the ledger, too. Epoch 0 where it is not known.
+
+        The metrics on its validation split are those of the epoch while it trains, of the kept weights once it is done.
+        """
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
         """A trial has come to its end."""
@@ -64,13 +83,13 @@ class _Running:
 
     Attributes:
         num_losses: workers lost since it last finished an epoch.
-        parent: the cohort it was split from, when it was.
+        ancestors: the cohorts it was split or halved from, the first of them first.
         machine: what its worker runs on; empty for the driver's own.
     """
 
     task: CohortTask
     num_losses: int = 0
-    parent: str | None = None
+    ancestors: tuple[str, ...] = ()
     machine: str = ""
     open_ids: set[str] = field(default_factory=set)
 
@@ -84,10 +103,11 @@ class Driver:
         ledger: where what happened is written.
         folders: the workspace, for the checkpoints of finished cohorts.
         datasets: facts of the opened training images.
-        numeric: the study's numeric mode.
+        modes: how the study's arithmetic runs.
         observer: shown what happens.
         resolve: makes definite what a trial's recipe only names, such as an earlier study's weights.
         on_asked: called with the trials of every ask, also of an empty one.
+        device: where trials are computed; it decides how far they are fused.
     """
 
     def __init__(
@@ -98,14 +118,16 @@ class Driver:
         ledger: Ledger,
         folders: Folders,
         datasets: Datasets,
-        numeric: Numeric,
+        modes: Modes,
         observer: Observer,
         resolve: Callable[[PlannedTrial], PlannedTrial] = lambda planned: planned,
         on_asked: Callable[[Sequence[Known]], object] = lambda known: None,
+        device: Device = PROCESSOR,
     ) -> None:
+        self._device, self._limits = device, replace(limits_of(device), modes=modes)
         self._resolve, self._on_asked = resolve, on_asked
         self._strategy, self._executor, self._ledger = strategy, executor, ledger
-        self._folders, self._datasets, self._numeric, self._observer = folders, datasets, numeric, observer
+        self._folders, self._datasets, self._modes, self._observer = folders, datasets, modes, observer
         self._running: dict[str, _Running] = {}
         self._known: dict[str, Known] = {}
         self._finals: list[Known] = []
@@ -116,7 +138,8 @@ class Driver:
         self._shown: dict[str, int] = {}
         self._obsolete: list[str] = []
         self._kept: set[str] = set()
-        self._machine = json.dumps({**describe_hardware(), **describe_versions()}, sort_keys=True)
+        machine = {**describe_hardware(), **device.record, **describe_versions()}
+        self._machine = json.dumps(machine, sort_keys=True)
 
     def run(self) -> None:
         """Ask, train and tell until the strategy asks no more and nothing runs."""
@@ -146,7 +169,7 @@ class Driver:
     def _ask(self) -> bool:
         """Start what the strategy asks for; return whether it asked for anything."""
         self._prune(self._strategy.prune())
-        fresh = [identify(self._resolve(planned), self._datasets, self._numeric) for planned in self._strategy.ask()]
+        fresh = [self._identify(planned) for planned in self._strategy.ask()]
         self._finals += [each for each in fresh if each.planned.stage == "final"]
         self._on_asked(fresh)
         in_training = {
@@ -162,9 +185,13 @@ class Driver:
             self._known.setdefault(each.trial_id, each)
             self._untold.setdefault(each.trial_id, []).append(each.planned)
         ids = {id(each.planned): each.trial_id for each in unique.values()}
-        for group in group_trials([each.planned for each in unique.values()], self._datasets):
+        for group in group_trials([each.planned for each in unique.values()], self._datasets, self._limits):
             self._start(group, [ids[id(planned)] for planned in group.trials], in_training.keys())
         return bool(asked)
+
+    def _identify(self, planned: PlannedTrial) -> Known:
+        numeric = self._modes.of(planned.block)
+        return identify(self._resolve(planned), self._datasets, numeric, self._device.kind)
 
     def _start(self, group: Group, ids: Sequence[str], in_training: Set[str]) -> None:
         """Submit the members of a group that are neither in the ledger nor in training; tell of those in the ledger."""
@@ -181,30 +208,41 @@ class Driver:
         task = self._make_task(group, ids, known, in_training)
         if not task.members and not in_training & set(ids) and "paused" not in states.values():
             self._forget(task.cohort_id, ids)
-        elif task.members and self._ledger.was_split(task.cohort_id):
-            self._split(_Running(task))
         elif task.members:
-            self._submit(_Running(task))
+            self._enter(_Running(task))
+
+    def _enter(self, running: _Running) -> None:
+        """Submit a cohort, or the parts that an earlier run has taken it into."""
+        if self._ledger.was_halved(running.task.cohort_id):
+            self._halve(running)
+        elif self._ledger.was_split(running.task.cohort_id):
+            self._split(running)
+        else:
+            self._submit(running)
 
     def _forget(self, cohort_id: str, ids: Sequence[str]) -> None:
         """Have the checkpoints of an ended cohort deleted: a kill may have come between its end and that."""
         self._obsolete.append(cohort_id)
         if self._ledger.was_split(cohort_id):
-            self._obsolete += [_name_part(cohort_id, each_id) for each_id in ids]
+            self._obsolete += [name_part(cohort_id, each_id) for each_id in ids]
+        if self._ledger.was_halved(cohort_id):
+            for number, half in enumerate(cut_in_two(ids, self._seed_of)):
+                self._forget(name_half(cohort_id, number), half)
 
     def _make_task(self, group: Group, ids: Sequence[str], ended: frozenset[str], in_training: Set[str]) -> CohortTask:
         until = group.trials[0].until
         members = [each_id for each_id in ids if each_id not in ended | in_training]
+        views = group.own_views(self._datasets)
         return CohortTask(
             cohort_id=name_cohort(ids, until),
             label=group.label,
             members=tuple(
-                Member(trial_id=each_id, recipe=planned.recipe)
-                for each_id, planned in zip(ids, group.trials, strict=True)
+                Member(trial_id=each_id, recipe=planned.recipe, view=view)
+                for each_id, planned, view in zip(ids, group.trials, views, strict=True)
                 if each_id not in ended | in_training
             ),
             data=group.view(self._datasets),
-            numeric=self._numeric,
+            numeric=self._modes.of(group.trials[0].block),
             finished=ended,
             resume_from=self._pauses.find_sources(members, until),
             until=until,
@@ -268,7 +306,7 @@ class Driver:
     def _prune(self, pruned: Sequence[Pruned]) -> None:
         """Record the trials that a search gives up where they paused; let go of their checkpoints."""
         for each in pruned:
-            known = identify(self._resolve(each.trial), self._datasets, self._numeric)
+            known = self._identify(each.trial)
             outcome = self._ledger.outcome_of(known.trial_id)
             if outcome is None or outcome.state == "failed":
                 self._ledger.record_pruned(
@@ -300,19 +338,21 @@ class Driver:
                     seconds=None if outcome is None else outcome.seconds,
                 )
             )
+            seen = {} if outcome is None else outcome.validation
+            self._observer.trial_seen(planned, state=state, epoch=self._shown.get(trial_id, 0), validation=seen)
 
     def _end_cohort(self, running: _Running) -> None:
         self._observer.cohort_done(running.task.label)
         self._obsolete.append(running.task.cohort_id)
-        parents = {other.parent for other in self._running.values()}
-        if running.parent is not None and running.parent not in parents:
-            self._obsolete.append(running.parent)
+        needed = {ancestor for other in self._running.values() for ancestor in other.ancestors}
+        self._obsolete += [ancestor for ancestor in running.ancestors if ancestor not in needed]
 
     def _recover(self, running: _Running, lost: TaskLost) -> None:
         """Try a lost cohort again: as it is where its worker died, then each member alone, then fail it.
 
         Workers die of many things that are no trial's fault, so a cohort may lose as many as it likes while it gets
-        on: only losses without an epoch finished in between count.
+        on: only losses without an epoch finished in between count. One that a device had too little memory for is cut
+        in two instead, again and again.
         """
         task = running.task
         if lost.is_final:
@@ -325,6 +365,11 @@ class Driver:
         running.num_losses += 1
         if not members:
             self._end_cohort(running)
+        elif lost.out_of_memory and len(members) > 1:
+            self._observer.message(
+                f"{task.label}: too little memory for {len(members)} members; trying them in two halves"
+            )
+            self._halve(running)
         elif lost.died and running.num_losses < MOST_LOSSES:
             self._observer.message(f"{task.label}: {lost.reason}; trying again")
             self._submit(running)
@@ -336,7 +381,7 @@ class Driver:
 
     def _submit_failure(self, running: _Running, member: Member, reason: str) -> None:
         """Record the one member of a lost cohort as failed; its checkpoint stays for a later run."""
-        self._kept.update(filter(None, (running.task.cohort_id, running.parent)))
+        self._kept.update((running.task.cohort_id, *running.ancestors))
         self._running[running.task.cohort_id] = running
         self._end_trial(TrialFailed(trial_id=member.trial_id, reason=reason, diverged=False))
         del self._running[running.task.cohort_id]
@@ -346,14 +391,19 @@ class Driver:
         task = running.task
         if not self._ledger.was_split(task.cohort_id):
             self._ledger.record_incident(task.cohort_id, "split", "each member goes on alone")
-        for member in task.members:
-            alone = replace(
-                task,
-                cohort_id=_name_part(task.cohort_id, member.trial_id),
-                members=(member,),
-                resume_from=(task.cohort_id, *task.resume_from),
-            )
-            self._submit(_Running(alone, parent=task.cohort_id))
+        for part in take_apart(task):
+            self._submit(_Running(part, ancestors=(*running.ancestors, task.cohort_id)))
+
+    def _halve(self, running: _Running) -> None:
+        """Train a cohort in two halves from its checkpoint on."""
+        task = running.task
+        if not self._ledger.was_halved(task.cohort_id):
+            self._ledger.record_incident(task.cohort_id, "halved", "too little memory for all of its members at once")
+        for part in halve(task, self._seed_of):
+            self._enter(_Running(part, ancestors=(*running.ancestors, task.cohort_id)))
+
+    def _seed_of(self, trial_id: str) -> int:
+        return self._known[trial_id].planned.seed
 
     def _cohort_of(self, trial_id: str) -> _Running | None:
         return next((running for running in self._running.values() if trial_id in running.open_ids), None)
@@ -375,18 +425,16 @@ class Driver:
             num_epochs=planned.recipe.epochs,
             num_members=len(running.open_ids),
             num_model_images=self._datasets[planned.data.source].count_train(planned),
+            replayed=report.replayed,
         )
+        for place in self._untold.get(report.trial_id, ()):
+            self._observer.trial_seen(place, state="training", epoch=report.epoch, validation=report.validation)
 
     def _remove_checkpoints(self) -> None:
         """Delete what is no longer needed, after the ledger's transaction has been committed."""
         for cohort_id in set(self._obsolete) - self._kept - self._pauses.cohorts:
             self._folders.checkpoint(cohort_id).unlink(missing_ok=True)
         self._obsolete.clear()
-
-
-def _name_part(cohort_id: str, trial_id: str) -> str:
-    """Return the id under which one member of a cohort taken apart is trained."""
-    return name_cohort([cohort_id, trial_id])
 
 
 def count_model_images(trials: Sequence[PlannedTrial], datasets: Datasets) -> int:

@@ -6,20 +6,21 @@ import hashlib
 from collections.abc import Sequence, Set
 
 from bakeoff.errors import WorkspaceError
-from bakeoff.execution.cohorts import group_trials
+from bakeoff.execution.cohorts import Limits, group_trials
 from bakeoff.execution.driver import POLL_SECONDS, Observer
 from bakeoff.execution.executor import GOES_ON, Executor, TaskLost
 from bakeoff.execution.facts import Datasets
 from bakeoff.execution.identity import Known
 from bakeoff.ledger.store import Ledger
-from bakeoff.training.task import ExamDone, ExamTask, Member, Numeric, TaskDone
+from bakeoff.training.modes import Modes
+from bakeoff.training.task import ExamDone, ExamTask, Member, TaskDone
 
 
 def hold_exams(
     study_id: str,
     known: Sequence[Known],
     *,
-    numeric: Numeric,
+    modes: Modes,
     datasets: Datasets,
     ledger: Ledger,
     executor: Executor,
@@ -36,27 +37,26 @@ def hold_exams(
         return True
     observer.message(f"exam: opening the test split for {len(open_ids)} trial{'s' if len(open_ids) > 1 else ''}")
     exam_id = ledger.open_exam(study_id, len(open_ids))
-    tasks = _make_tasks(list(unique.values()), open_ids, datasets, numeric)
+    tasks = _make_tasks(list(unique.values()), open_ids, datasets, modes)
     for task in tasks.values():
         executor.submit(task)
     return _collect(tasks, exam_id, ledger, executor, observer)
 
 
-def _make_tasks(
-    known: Sequence[Known], open_ids: Set[str], datasets: Datasets, numeric: Numeric
-) -> dict[str, ExamTask]:
+def _make_tasks(known: Sequence[Known], open_ids: Set[str], datasets: Datasets, modes: Modes) -> dict[str, ExamTask]:
     """Make a task of every group that has open trials, always of the whole group.
 
     Who is evaluated beside whom must not depend on where an earlier exam was interrupted: rounding might.
     """
     ids = {id(each.planned): each.trial_id for each in known}
     tasks = {}
-    for group in group_trials([each.planned for each in known], datasets):
+    for group in group_trials([each.planned for each in known], datasets, Limits(modes=modes)):
         members = tuple(Member(trial_id=ids[id(planned)], recipe=planned.recipe) for planned in group.trials)
         if open_ids.isdisjoint(member.trial_id for member in members):
             continue
         exam_id = hashlib.sha256(" ".join(["exam", *(member.trial_id for member in members)]).encode()).hexdigest()[:24]
         data = group.view(datasets)
+        numeric = modes.of(group.trials[0].block)
         tasks[exam_id] = ExamTask(exam_id=exam_id, label=group.label, members=members, data=data, numeric=numeric)
     return tasks
 

@@ -29,6 +29,7 @@ class TaskLost:
 
     Attributes:
         died: its worker is gone (killed, out of memory, crashed); else the task raised.
+        out_of_memory: the device had too little memory for it.
         reason: one line for people.
         detail: the traceback where there is one.
         is_final: whether trying again is no use before somebody has seen to it, as with a full disk.
@@ -38,6 +39,7 @@ class TaskLost:
     died: bool
     reason: str
     detail: str = ""
+    out_of_memory: bool = False
     is_final: bool = False
 
 

@@ -23,8 +23,12 @@ class Known:
     content: Mapping[str, Any]
 
 
-def identify(planned: PlannedTrial, datasets: Datasets, numeric: Numeric) -> Known:
-    """Give a planned trial its id, from all that determines its result."""
+def identify(planned: PlannedTrial, datasets: Datasets, numeric: Numeric, device: str = "cpu") -> Known:
+    """Give a planned trial its id, from all that determines its result.
+
+    `device` is the kind that computes it: random numbers and rounding are others on another, and the trials of one
+    study are never mixed of two. A processor's trials have the ids they had when there was no other kind.
+    """
     facts = datasets[planned.data.source]
     content = trial_content(
         planned,
@@ -34,6 +38,8 @@ def identify(planned: PlannedTrial, datasets: Datasets, numeric: Numeric) -> Kno
         numeric=numeric,
         engine_version=str(ENGINE_VERSION),
     )
+    if device != "cpu":
+        content["device"] = device
     return Known(trial_id=trial_id(content), planned=planned, content=content)
 
 

@@ -26,17 +26,24 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
     "MALLOC_TOP_PAD_": str(2**26),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it NVIDIA's products need not give the same digits twice
 }
 
 
 class _Worker:
     """One process and the driver's end of its socket."""
 
-    def __init__(self, workspace: Path, data_dir: Path | None) -> None:
+    def __init__(self, workspace: Path, data_dir: Path | None, device: str) -> None:
+        self.device = device
         ours, theirs = socket.socketpair()
         source = str(Path(bakeoff.__file__).parents[1])
         paths = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-        arguments = (str(theirs.fileno()), str(workspace.absolute()), str(data_dir.absolute()) if data_dir else "")
+        arguments = (
+            str(theirs.fileno()),
+            str(workspace.absolute()),
+            str(data_dir.absolute()) if data_dir else "",
+            device,
+        )
         workspace.mkdir(parents=True, exist_ok=True)
         with (workspace / "workers.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -77,13 +84,20 @@ class LocalExecutor:
         num_workers: at least 1.
         workspace: where the workers write.
         data_dir: where they look for images first.
+        devices: what they compute on, as torch calls it; workers are dealt to them evenly.
         watchdog: finds workers that are stuck.
     """
 
     def __init__(
-        self, num_workers: int, workspace: Path, data_dir: Path | None, watchdog: Watchdog | None = None
+        self,
+        num_workers: int,
+        workspace: Path,
+        data_dir: Path | None,
+        devices: Sequence[str] = ("cpu",),
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.num_workers = num_workers
+        self._devices = tuple(devices)
         self._workspace = workspace
         self._data_dir = data_dir
         self._workers: list[_Worker] = []
@@ -123,7 +137,7 @@ class LocalExecutor:
             if idle:
                 worker = idle.pop()
             else:
-                worker = _Worker(self._workspace, self._data_dir)
+                worker = _Worker(self._workspace, self._data_dir, self._choose_device())
                 self._workers.append(worker)
             task = self._queue.popleft()
             worker.task = task
@@ -140,6 +154,11 @@ class LocalExecutor:
         for process_id in self._watchdog.find_stuck(busy):
             idle = f"{self._watchdog.patience_seconds:.0f} s"
             self._bury(busy[process_id], f"the worker did nothing for {idle} (suspended or stuck) and was ended")
+
+    def _choose_device(self) -> str:
+        """Return the device that has the fewest workers."""
+        taken = [worker.device for worker in self._workers]
+        return min(self._devices, key=taken.count)
 
     def _receive(self, worker: _Worker) -> None:
         """Take in everything a worker has sent; bury it when its socket has closed."""

@@ -156,7 +156,8 @@ class RayExecutor:
                 task = self._queue.popleft()
                 hand.task = task
                 inputs = pack_inputs(task, self._folders)
-                hand.stream = hand.actor.run.options(num_returns="streaming").remote(task, inputs, self._place(task))
+                run = hand.actor.run.options(num_returns="streaming")
+                hand.stream = run.remote(task, inputs, self._place(task), "cuda" if self._gpus else "cpu")
                 self._reports.append(Started(task_id=task_id(task), machine=hand.machine))
 
     def _place(self, task: Task) -> Any:

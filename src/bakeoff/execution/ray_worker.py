@@ -71,22 +71,23 @@ class RayWorker:
         machine = {**describe_hardware(), **describe_versions()}
         return {"node": socket.gethostname(), "process": os.getpid(), "machine": machine, "engine": ENGINE_VERSION}
 
-    def run(self, task: Task, inputs: Parcel, opener: PlacedOpener) -> Iterator[Batch]:
+    def run(self, task: Task, inputs: Parcel, opener: PlacedOpener, device: str) -> Iterator[Batch]:
         """Run one task in an empty folder.
 
         Args:
             task: what to do.
             inputs: the files of the workspace that it reads.
             opener: its images.
+            device: what to compute on, as torch calls it.
         """
         folder = Path(tempfile.mkdtemp(dir=self._root))
         try:
             unpack(inputs, folder)
-            yield from self._stream(task, folder, opener)
+            yield from self._stream(task, folder, opener, device)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _stream(self, task: Task, folder: Path, opener: PlacedOpener) -> Iterator[Batch]:
+    def _stream(self, task: Task, folder: Path, opener: PlacedOpener, device: str) -> Iterator[Batch]:
         from bakeoff.execution.worker import run_task
 
         outbox = Outbox(folder)
@@ -94,7 +95,7 @@ class RayWorker:
 
         def work() -> None:
             try:
-                run_task(task, folder, opener, lambda report: sent.put((outbox.collect(), (report,))))
+                run_task(task, folder, opener, lambda report: sent.put((outbox.collect(), (report,))), device)
             finally:
                 sent.put(_END)
 

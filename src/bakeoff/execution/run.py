@@ -1,4 +1,4 @@
-"""Run a plan: open what it needs, choose the numeric mode, drive the strategy, hold the exam."""
+"""Run a plan: open what it needs, choose the numeric modes, drive the strategy, hold the exam."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from filelock import FileLock, Timeout
 
 from bakeoff.data.source import show_text
 from bakeoff.errors import NetworkError, WorkspaceError
-from bakeoff.execution.cohorts import group_trials
+from bakeoff.execution.devices import PROCESSOR, Device
 from bakeoff.execution.driver import Driver, Observer, count_model_images
 from bakeoff.execution.exams import hold_exams
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, open_datasets
 from bakeoff.execution.identity import Known, identify
-from bakeoff.execution.numeric import choose_numeric
-from bakeoff.execution.searches import SearchRecorder, place_trial
+from bakeoff.execution.numeric import choose_modes
+from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
 from bakeoff.ledger.store import Ledger
 from bakeoff.search.registry import choose_strategy
@@ -30,14 +30,17 @@ from bakeoff.search.strategy import Strategy
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, name_code, study_id
 from bakeoff.training.folders import Folders, find_half_written
-from bakeoff.training.task import Numeric
+from bakeoff.training.modes import Modes
 
 
 class RunObserver(Observer, Protocol):
     """Sees a run as it goes, from its start."""
 
-    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0) -> None:
-        """The run begins; what is in the ledger already is not trained."""
+    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0, plan: Plan | None = None) -> None:
+        """The run begins; what is in the ledger already is not trained. A search plans more as it goes."""
+
+    def search_seen(self, searches: Sequence[SearchProgress]) -> None:
+        """The searches of a study, block by block, have gone on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,7 @@ def run_plan(
     executor: Executor,
     observer: RunObserver,
     exam: bool = True,
+    device: Device = PROCESSOR,
     wait: bool = True,
 ) -> RunCounts:
     """Train whatever of `plan` the workspace's ledger does not hold yet, then hold the exam.
@@ -75,6 +79,7 @@ def run_plan(
         observer: shown what happens.
         command: what repeats this run, kept in the ledger for reports.
         exam: False leaves the test split closed.
+        device: what the executor's workers compute on.
         wait: whether to wait for another driver of this workspace to end; else it is an error.
 
     Raises:
@@ -90,10 +95,10 @@ def run_plan(
         resolve = Resolver(plan.study.name, ledger.connection, folders, data_dir).resolve
         plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
         identity = study_id(plan.study)
-        numeric = _decide_numeric(plan, identity, datasets, ledger, executor)
-        known = [identify(planned, datasets, numeric) for planned in plan.trials]
+        modes = _decide_modes(plan, identity, datasets, ledger, executor, device)
+        known = [identify(planned, datasets, modes.of(planned.block), device.kind) for planned in plan.trials]
         _remove_leftovers(folders, {*(each.trial_id for each in known), *ledger.placed_trials(identity)})
-        _register(plan, identity, known, datasets, numeric, command, ledger)
+        _register(plan, identity, known, datasets, modes, command, ledger)
         reused = _find_reused(known, ledger)
         fresh = list({each.trial_id: each.planned for each in known if each.trial_id not in reused}.values())
         _start_observer(observer, plan, fresh, datasets, len(reused))
@@ -105,10 +110,11 @@ def run_plan(
                 ledger=ledger,
                 folders=folders,
                 datasets=datasets,
-                numeric=numeric,
+                modes=modes,
                 observer=observer,
                 resolve=resolve,
-                on_asked=_record_search(strategy, plan, ledger, identity),
+                on_asked=_record_search(strategy, plan, ledger, identity, observer),
+                device=device,
             )
             driver.run()
             ledger.end_asking(identity)
@@ -116,7 +122,7 @@ def run_plan(
             complete = exam and hold_exams(
                 identity,
                 _finished(driver.finals, ledger),
-                numeric=numeric,
+                modes=modes,
                 datasets=datasets,
                 ledger=ledger,
                 executor=executor,
@@ -133,7 +139,7 @@ def _register(
     identity: str,
     known: Sequence[Known],
     datasets: Datasets,
-    numeric: Numeric,
+    modes: Modes,
     command: str,
     ledger: Ledger,
 ) -> None:
@@ -142,7 +148,7 @@ def _register(
         name=plan.study.name,
         document=plan.study.model_dump(mode="json"),
         placements=[place_trial(each) for each in known],
-        numeric=numeric,
+        numeric=modes.spell(),
         command=command,
         facts={block.label: datasets[block.data.source].record() for block in plan.blocks},
         asking=plan.study.search is not None,
@@ -198,18 +204,24 @@ def _start_observer(
     if plan.study.search is not None:
         num_trials = plan.most_trials - num_reused
         num_images = round(num_trials * count_model_images(plan.trials, datasets) / len(plan.trials))
-    observer.start(num_trials=num_trials, num_model_images=num_images, num_reused=num_reused)
+    observer.start(num_trials=num_trials, num_model_images=num_images, num_reused=num_reused, plan=plan)
 
 
 def _record_search(
-    strategy: Strategy, plan: Plan, ledger: Ledger, identity: str
+    strategy: Strategy, plan: Plan, ledger: Ledger, identity: str, observer: RunObserver
 ) -> Callable[[Sequence[Known]], object]:
     """Return what writes a search down as it goes; of other strategies all is written before they begin."""
     if not isinstance(strategy, Searching):
         return lambda known: None
     searches = {block.label: block.search for block in plan.blocks if block.search is not None}
     recorder = SearchRecorder(
-        strategy, ledger, identity, searches=searches, metric=plan.study.decide.metric, placed=plan.trials
+        strategy,
+        ledger,
+        identity,
+        searches=searches,
+        metric=plan.study.decide.metric,
+        placed=plan.trials,
+        on_change=observer.search_seen,
     )
     return recorder.take
 
@@ -240,14 +252,18 @@ def check_plan(plan: Plan, datasets: Datasets) -> None:
             raise NetworkError(f"{where}: {field}: {message}")
 
 
-def _decide_numeric(plan: Plan, identity: str, datasets: Datasets, ledger: Ledger, executor: Executor) -> Numeric:
-    """Return the mode the study names, else the one it was begun in, else what a probe finds."""
+def _decide_modes(
+    plan: Plan, identity: str, datasets: Datasets, ledger: Ledger, executor: Executor, device: Device
+) -> Modes:
+    """Return the mode the study names, with all that can be fused; else how it was begun, else what probes find."""
     if plan.study.numeric != "auto":
-        return plan.study.numeric
+        return Modes(common=plan.study.numeric)
     begun = ledger.numeric_of(identity)
     if begun is not None:
-        return "bfloat16" if begun == "bfloat16" else "float32"
-    return choose_numeric(group_trials(plan.trials, datasets), datasets, ledger, executor)
+        modes = Modes.parse(begun)
+        # What a processor trains faster apart is fused on a card all the same.
+        return modes if device.kind == "cpu" else replace(modes, apart=frozenset())
+    return choose_modes(plan.trials, plan.blocks, datasets, ledger, executor, device)
 
 
 def _find_reused(known: Sequence[Known], ledger: Ledger) -> set[str]:

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from bakeoff.execution.identity import Known
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.search.candidate import Candidate
+from bakeoff.search.candidate import Candidate, find_direction
 from bakeoff.search.searching import Searching
 from bakeoff.study.plan import PlannedTrial
-from bakeoff.study.search import AnySearch, list_objectives
+from bakeoff.study.search import AnySearch, Objective, count_candidates, list_objectives
 from bakeoff.training.metric import Metric
 
 Place = tuple[str, str, int, int | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchProgress:
+    """How far the search of one block is.
+
+    Attributes:
+        num_candidates: proposed so far, the baseline's included, of `num_most` at most.
+        num_open: of them, those that have not come to their end.
+        generation: of the newest; 0 throughout where a search has none.
+        objective: the first of the search; `best`: its best value so far, and `best_label` the candidate that has it.
+    """
+
+    block: str
+    num_candidates: int
+    num_most: int
+    num_open: int
+    generation: int
+    objective: Objective
+    best: float | None
+    best_label: str
 
 
 class SearchRecorder:
@@ -26,6 +48,7 @@ class SearchRecorder:
         searches: by block.
         metric: the study's deciding one.
         placed: the trials that have their places already.
+        on_change: told how far the searches are whenever that has changed.
     """
 
     def __init__(
@@ -37,7 +60,9 @@ class SearchRecorder:
         searches: dict[str, AnySearch],
         metric: Metric,
         placed: Sequence[PlannedTrial],
+        on_change: Callable[[Sequence[SearchProgress]], object] = lambda searches: None,
     ) -> None:
+        self._searches, self._on_change = searches, on_change
         self._searching, self._ledger, self._study_id = searching, ledger, study_id
         self._objectives = {block: list_objectives(search, metric) for block, search in searches.items()}
         self._ids: dict[Place, str] = {}
@@ -55,6 +80,24 @@ class SearchRecorder:
         if fresh or changed:
             placements = [place_trial(each) for each in fresh.values()]
             self._ledger.place(self._study_id, placements, changed)
+            self._on_change([self._describe(block) for block in self._searches])
+
+    def _describe(self, block: str) -> SearchProgress:
+        mine = [candidate for candidate in self._searching.candidates if candidate.block == block]
+        objective = self._objectives[block][0]
+        scored = [(each.values[0], each.label) for each in mine if each.values and each.state == "done"]
+        choose = max if find_direction(objective) == "maximize" else min
+        best = choose(scored, key=lambda pair: pair[0]) if scored else None
+        return SearchProgress(
+            block=block,
+            num_candidates=len(mine),
+            num_most=count_candidates(self._searches[block]),
+            num_open=sum(each.state == "open" for each in mine),
+            generation=max((each.proposal.generation for each in mine), default=0),
+            objective=objective,
+            best=None if best is None else best[0],
+            best_label="" if best is None else best[1],
+        )
 
     def _write(self, candidate: Candidate) -> CandidateRow:
         trials = candidate.attempt.trials if candidate.attempt is not None else ()

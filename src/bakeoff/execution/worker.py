@@ -18,7 +18,7 @@ from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.errors import BakeoffError, DataError, StorageError
 from bakeoff.execution.executor import Report, TaskLost
-from bakeoff.training.task import CohortTask, DataView, ExamTask, ProbeTask, Task, task_id
+from bakeoff.training.task import DataView, ExamTask, ProbeTask, Task, task_id
 
 _PR_SET_PDEATHSIG = 1
 
@@ -26,11 +26,13 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve tasks until the driver's end of the socket closes.
 
-    Command line: the socket's file descriptor, the workspace, the folder to look for images in (may be empty).
+    Command line: the socket's file descriptor, the workspace, the folder to look for images in (may be empty), and the
+    device to compute on, as torch calls it.
     """
     connection = Connection(int(sys.argv[1]))
     workspace = Path(sys.argv[2])
     opener = DiskOpener(Path(sys.argv[3]) if sys.argv[3] else None)
+    device = sys.argv[4]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what it means.
     _die_with_driver()
     threading.Thread(target=_leave_with_driver, args=(connection.fileno(),), daemon=True).start()
@@ -38,7 +40,7 @@ def main() -> None:
     while True:
         try:
             task: Task = connection.recv()
-            run_task(task, workspace, opener, connection.send)
+            run_task(task, workspace, opener, connection.send, device)
         except (EOFError, OSError):
             return  # the driver is gone
 
@@ -68,10 +70,10 @@ def use_one_thread() -> None:
     warnings.simplefilter("ignore")
 
 
-def run_task(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None]) -> None:
+def run_task(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None], device: str = "cpu") -> None:
     """Run one task, sending every event; an exception becomes a TaskLost with its reason."""
     try:
-        _dispatch(task, workspace, opener, send)
+        _dispatch(task, workspace, opener, send, device)
     except StorageError as error:
         send(TaskLost(task_id=task_id(task), died=False, reason=str(error), is_final=True))
     except BakeoffError as error:
@@ -79,27 +81,50 @@ def run_task(task: Task, workspace: Path, opener: Opener, send: Callable[[Report
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
         reason = f"{type(error).__name__}: {lines[0]}"
-        send(TaskLost(task_id=task_id(task), died=False, reason=reason, detail=traceback.format_exc()))
+        detail = traceback.format_exc()
+        full = _is_out_of_memory(error)
+        send(TaskLost(task_id=task_id(task), died=False, reason=reason, detail=detail, out_of_memory=full))
+    if device.startswith("cuda"):
+        _return_memory()
 
 
-def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None]) -> None:
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def _return_memory() -> None:
+    """Give the card's memory back between tasks: other workers share it."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None], device: str) -> None:
     # Imported here: these bring torch, and a worker says that it lives before they are loaded.
+    from bakeoff.training.place import find_place
+
+    place = find_place(device)
     if isinstance(task, ExamTask):
         from bakeoff.training.exam import hold_exam
 
-        hold_exam(task, workspace, opener, send)
+        hold_exam(task, workspace, opener, send, place)
+    elif isinstance(task, ProbeTask) and place.prepared:
+        from bakeoff.training.device_probe import probe_on_device
+
+        probe_on_device(task, _open(task.data, opener), workspace, send, place)
     elif isinstance(task, ProbeTask):
         from bakeoff.training.probe import probe_numeric
 
         probe_numeric(task, _open(task.data, opener), workspace, send)
     else:
-        _train(task, workspace, opener, send)
+        from bakeoff.training.engine import train_cohort
 
-
-def _train(task: CohortTask, workspace: Path, opener: Opener, send: Callable[[Report], None]) -> None:
-    from bakeoff.training.engine import train_cohort
-
-    train_cohort(task, _open(task.data, opener), workspace, send)
+        train_cohort(task, _open(task.data, opener), workspace, send, place)
 
 
 def _open(view: DataView, opener: Opener) -> Images:

@@ -14,6 +14,7 @@ from bakeoff.ledger.check import check_tables, check_version, distrust, read_ver
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
 from bakeoff.training.folders import Folders
+from bakeoff.training.modes import Modes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         study_id=study_id,
         name=name,
         document=dict(read_mapping(document)),
-        numeric=numeric,
+        numeric=Modes.parse(numeric).describe(),
         command=command,
         created_at=created_at,
         seconds=seconds,

@@ -312,14 +312,23 @@ class Ledger:
         """Record what a probe measured."""
         self.connection.execute("INSERT OR REPLACE INTO probes VALUES (?, ?, ?)", (key, _dump(result), now()))
 
-    def record_incident(self, cohort_id: str, kind: Literal["lost", "error", "split", "notice"], message: str) -> None:
+    def record_incident(
+        self, cohort_id: str, kind: Literal["lost", "error", "split", "halved", "notice"], message: str
+    ) -> None:
         """Record that something went wrong on the way."""
         self.connection.execute("INSERT INTO incidents VALUES (?, ?, ?, ?)", (now(), cohort_id, kind, message))
 
     def was_split(self, cohort_id: str) -> bool:
         """Return whether this cohort was taken apart to find a culprit."""
-        query = "SELECT 1 FROM incidents WHERE cohort_id = ? AND kind = 'split'"
-        return self.connection.execute(query, (cohort_id,)).fetchone() is not None
+        return self._had_incident(cohort_id, "split")
+
+    def was_halved(self, cohort_id: str) -> bool:
+        """Return whether this cohort was cut in two for want of memory."""
+        return self._had_incident(cohort_id, "halved")
+
+    def _had_incident(self, cohort_id: str, kind: str) -> bool:
+        query = "SELECT 1 FROM incidents WHERE cohort_id = ? AND kind = ?"
+        return self.connection.execute(query, (cohort_id, kind)).fetchone() is not None
 
     def add_seconds(self, study_id: str, seconds: float) -> None:
         """Add to the wall time this study has taken so far, interruptions left out."""

@@ -13,11 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from bakeoff.errors import NetworkError
-from bakeoff.networks.flow import Flow
+from bakeoff.networks.flow import Flow, Randomness
 from bakeoff.networks.fusion import fusion_key
 from bakeoff.networks.initializers import InitializerChoice, draw
-from bakeoff.networks.layers import BatchNorm, Conv, Dense, Dropout, GlobalPool, Layer, Pool, Residual
+from bakeoff.networks.kernels import cast
+from bakeoff.networks.layers import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    GlobalPool,
+    Layer,
+    Pool,
+    Residual,
+    Scale,
+    Whiten,
+)
 from bakeoff.networks.shapes import LayerShape, find_shortcut_stride, make_shortcut, trace
+from bakeoff.networks.whitening import whitening_filters
 
 _MONOTONE = ("relu", "tanh", "sigmoid", "elu", "leaky_relu")
 """Activations that never fall: they commute with taking a maximum, so they may wait until after a max pooling."""
@@ -30,14 +43,14 @@ State = dict[str, Tensor]
 
 A path is the layer's number; inside a residual layer `<number>.<number>`, `<number>.shortcut` or
 `<number>.shortcut_norm`. Parameters are `weight` and `bias`; buffers, a batch norm's running averages, `mean` and
-`variance`.
+`variance`, and a whitening layer's `filters`.
 """
 
-_BUFFERS = ("mean", "variance")
+_BUFFERS = ("mean", "variance", "filters")
 
 
 def is_buffer(name: str) -> bool:
-    """Return whether a state's entry is a running average, which no optimizer moves."""
+    """Return whether a state's entry is a running average or a fixed filter, which no optimizer moves."""
     return name.rpartition(".")[2] in _BUFFERS
 
 
@@ -57,7 +70,8 @@ def initialize(
 
     Returns:
         float32 tensors in torch's layout: convolutions (out, in, kernel, kernel), dense layers (out, in); biases zero.
-        Batch norms begin as the identity on values of mean 0 and variance 1.
+        Batch norms begin as the identity on values of mean 0 and variance 1. A whitening layer has the filters that
+        whiten noise; `training.whitening` computes those of real images.
     """
     state: State = {}
     for number, shape in enumerate(trace(layers, image_shape_HWC)):
@@ -77,7 +91,14 @@ def _first_state(path: str, shape: LayerShape, choice: InitializerChoice, stream
     if isinstance(layer, BatchNorm):
         zeros, ones = torch.zeros(shape.input_shape[-1]), torch.ones(shape.input_shape[-1])
         values = {"weight": ones, "bias": zeros, "mean": zeros.clone(), "variance": ones.clone()}
+        if not layer.scale:
+            del values["weight"]
         return {f"{path}.{name}": value for name, value in values.items()}
+    if isinstance(layer, Whiten):
+        size = layer.kernel**2 * shape.input_shape[-1]
+        filters = whitening_filters(np.eye(size), layer.epsilon)
+        shaped = filters.reshape(2 * size, shape.input_shape[-1], layer.kernel, layer.kernel)
+        return {f"{path}.filters": torch.from_numpy(shaped), f"{path}.bias": torch.zeros(2 * size)}
     if not isinstance(layer, Conv | Dense):
         return {}
     weight_shape = _weight_shape(layer, shape.input_shape)
@@ -153,8 +174,9 @@ class FusedNetwork:
     def share_gradients(self) -> None:
         """Give every member's parameters its slice of the stacked gradients, as views; frozen ones get None."""
         for name, stack in self.stacked.items():
-            for k, member in enumerate(self.members):
-                member[name].grad = None if stack.grad is None else stack.grad[k]
+            parts = [None] * self.num_members if stack.grad is None else stack.grad.unbind()
+            for member, part in zip(self.members, parts, strict=True):
+                member[name].grad = part
 
     def cast(self) -> State:
         """Return the stacked parameters in the arithmetic's dtype, differentiable. Cast once, use for many batches.
@@ -162,16 +184,16 @@ class FusedNetwork:
         Batch norm's stay float32: its kernels take them so beside values in bfloat16.
         """
         return {
-            name: stack if name.rpartition(".")[0] in self._kept_exact else stack.to(self.dtype)
+            name: stack if name.rpartition(".")[0] in self._kept_exact else cast(stack, self.dtype)
             for name, stack in self.stacked.items()
         }
 
-    def __call__(self, images_NCHW: Tensor, weights: State, dropout: torch.Generator | None = None) -> Tensor:
+    def __call__(self, images_NCHW: Tensor, weights: State, dropout: Randomness | None = None) -> Tensor:
         """Return float32 logits_KNL of every member.
 
         Args:
             images_NCHW: in `self.dtype`, channels-last memory format for speed; the same for every member, or
-                (K, N, C, H, W), each member's own.
+                (S, N, C, H, W), of S replicates, each the same for K / S members side by side; S = K: each one's own.
             weights: what `cast` returned.
             dropout: source of the dropout masks in training, where batch norm takes the batch's statistics and moves
                 its running averages; None in evaluation.
@@ -181,38 +203,51 @@ class FusedNetwork:
             self._apply(x, layer, str(number), weights, None if number < self.frozen_layers else dropout)
         return x.value.float()
 
-    def _apply(self, x: Flow, layer: Layer, path: str, weights: State, dropout: torch.Generator | None) -> None:
+    def _apply(self, x: Flow, layer: Layer, path: str, weights: State, dropout: Randomness | None) -> None:
         if isinstance(layer, Conv):
-            x.convolve(layer, weights[f"{path}.weight"], weights.get(f"{path}.bias"))
+            activation = "linear" if path in self._activated_late else layer.activation
+            x.convolve(layer, weights[f"{path}.weight"], weights.get(f"{path}.bias"), activation)
         elif isinstance(layer, Dense):
             x.multiply(weights[f"{path}.weight"], weights.get(f"{path}.bias"))
         elif isinstance(layer, BatchNorm):
             self._normalize(x, layer, path, weights, training=dropout is not None)
         elif isinstance(layer, Residual):
             self._add_residual(x, layer, path, weights, dropout)
-        elif isinstance(layer, Pool):
+        elif isinstance(layer, Whiten):
+            filters = self.stacked_buffers[f"{path}.filters"].to(self.dtype)
+            bare = Conv(filters=filters.shape[1], kernel=layer.kernel)
+            x.convolve(bare, filters, weights[f"{path}.bias"].to(self.dtype))
+        else:
+            self._apply_untrained(x, layer, path, dropout)
+        if isinstance(layer, Dense | BatchNorm | Residual | Whiten) and path not in self._activated_late:
+            x.activate(layer.activation)
+
+    def _apply_untrained(
+        self, x: Flow, layer: Pool | GlobalPool | Scale | Dropout, path: str, dropout: Randomness | None
+    ) -> None:
+        if isinstance(layer, Pool):
             x.pool(layer)
             x.activate(self._activating.get(path, "linear"))
         elif isinstance(layer, GlobalPool):
             x.pool_globally(layer)
+        elif isinstance(layer, Scale):
+            x.value = x.value * layer.factor
         elif dropout is not None:
             x.drop(self._rates[path], dropout)
-        if isinstance(layer, Conv | Dense | BatchNorm | Residual) and path not in self._activated_late:
-            x.activate(layer.activation)
 
     def _normalize(self, x: Flow, layer: BatchNorm, path: str, weights: State, training: bool) -> None:
+        # Under SGD a parameter that counts s times moves s^2 times as fast, and decays no faster.
+        shift = weights[f"{path}.bias"]
         x.normalize(
             layer,
-            weights[f"{path}.weight"],
-            weights[f"{path}.bias"],
+            weights.get(f"{path}.weight"),
+            shift if layer.shift_rate == 1.0 else shift * layer.shift_rate**0.5,
             self.stacked_buffers[f"{path}.mean"],
             self.stacked_buffers[f"{path}.variance"],
             training,
         )
 
-    def _add_residual(
-        self, x: Flow, layer: Residual, path: str, weights: State, dropout: torch.Generator | None
-    ) -> None:
+    def _add_residual(self, x: Flow, layer: Residual, path: str, weights: State, dropout: Randomness | None) -> None:
         branch = x.fork()
         for number, inner in enumerate(layer.layers):
             self._apply(branch, inner, f"{path}.{number}", weights, dropout)

@@ -6,13 +6,15 @@ Shape legend: K members, N images, C channels, H and W pixels, F features. A suf
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bakeoff.networks.kernels import average_tiles, convolve, multiply_members
 from bakeoff.networks.layers import BatchNorm, Conv, GlobalPool, Pool
 from bakeoff.networks.shapes import pad_same
 
@@ -28,18 +30,38 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@dataclass(frozen=True)
+class ReplicateDraws:
+    """Where members of several replicates draw from: each replicate has a source of its own.
+
+    Attributes:
+        generators: one per replicate.
+        replicate_of_K: which of them each member belongs to.
+    """
+
+    generators: tuple[torch.Generator, ...]
+    replicate_of_K: tuple[int, ...]
+
+
+Randomness = torch.Generator | ReplicateDraws
+"""What dropout draws from: one source for all members, who are of one replicate, or one for each replicate."""
+
+
 class Flow:
     """A value on its way, and which of its forms it has.
 
-    shared: (N, C, H, W) or (N, F), one value for all members; folded: (N, (KC), H, W); dense: (K, N, F).
+    shared: (N, C, H, W) or (N, F), one value for all members; folded: (N, (KC), H, W); dense: (K, N, F). Between
+    the first two stands a value of S sources, (N, (SC), H, W): the images of S replicates, each of which K / S members
+    that stand side by side share.
 
     Args:
-        images: (N, C, H, W), the same for all members, or (K, N, C, H, W), each member's own.
+        images: (N, C, H, W), the same for all members, or (S, N, C, H, W), where S divides K.
         num_members: K.
     """
 
     def __init__(self, images: Tensor, num_members: int) -> None:
         self.num_members = num_members
+        self.num_sources = 1 if images.dim() == 4 else len(images)
         self.shared = images.dim() == 4 or num_members == 1
         self.value = images if images.dim() == 4 else _fold(images)
 
@@ -47,26 +69,32 @@ class Flow:
         """Return a second flow from the same value; whatever happens to one leaves the other as it is."""
         branch = Flow.__new__(Flow)
         branch.value, branch.num_members, branch.shared = self.value, self.num_members, self.shared
+        branch.num_sources = self.num_sources
         return branch
 
     def add(self, branch: Flow) -> None:
         """Add the value of a flow that left this one."""
+        self._spread()
+        branch._spread()
         if self.shared and not branch.shared:
             self._separate()
         self.value = self.value + branch.value
 
-    def convolve(self, layer: Conv, weight_KOIHW: Tensor, bias_KO: Tensor | None) -> None:
-        """Convolve, without the activation."""
+    def convolve(self, layer: Conv, weight_KOIHW: Tensor, bias_KO: Tensor | None, activation: str = "linear") -> None:
+        """Convolve, then activate."""
         padding = self._pad(layer)
-        self.value = F.conv2d(
+        self.value, activated = convolve(
             self.value,
             weight_KOIHW.flatten(0, 1),
             None if bias_KO is None else bias_KO.flatten(),
             stride=layer.stride,
             padding=padding,
-            groups=1 if self.shared else self.num_members,
+            groups=1 if self.shared else self.num_sources if self.num_sources > 1 else self.num_members,
+            activation=activation,
         )
-        self.shared = False
+        self.shared, self.num_sources = False, 1
+        if not activated:
+            self.activate(activation)
 
     def activate(self, activation: str) -> None:
         """Apply an activation by its name."""
@@ -90,17 +118,19 @@ class Flow:
         elif layer.kind == "max":
             self.value = F.max_pool2d(self.value, layer.size, stride)
         elif stride == layer.size and all(size % stride == 0 for size in self.value.shape[-2:]):
-            self.value = _average_tiles(self.value, layer.size)
+            self.value = average_tiles(self.value, layer.size)
         else:
             self.value = F.avg_pool2d(self.value, layer.size, stride)
 
     def pool_globally(self, layer: GlobalPool) -> None:
         """Leave one number a channel."""
+        self._spread()
         pooled = self.value.mean((2, 3)) if layer.kind == "average" else self.value.amax((2, 3))
         self.value = pooled if self.shared else pooled.view(len(pooled), self.num_members, -1).transpose(0, 1)
 
     def multiply(self, weight_KOI: Tensor, bias_KO: Tensor | None) -> None:
         """Multiply by a dense layer's weights, without the activation."""
+        self._spread()
         self._flatten()
         if self.shared:
             # One product for all members: (N, I) x (I, (KO)), never K copies of the images.
@@ -109,10 +139,8 @@ class Flow:
                 self.value @ weight_IO if bias_KO is None else torch.addmm(bias_KO.flatten(), self.value, weight_IO)
             )
             self.value = product.view(len(product), self.num_members, -1).transpose(0, 1)
-        elif bias_KO is None:
-            self.value = torch.bmm(self.value, weight_KOI.transpose(1, 2))
         else:
-            self.value = torch.baddbmm(bias_KO.unsqueeze(1), self.value, weight_KOI.transpose(1, 2))
+            self.value = multiply_members(self.value, weight_KOI, bias_KO)
         self.shared = False
 
     def _flatten(self) -> None:
@@ -131,7 +159,7 @@ class Flow:
     def normalize(
         self,
         layer: BatchNorm,
-        weight_KC: Tensor,
+        weight_KC: Tensor | None,
         bias_KC: Tensor,
         mean_KC: Tensor,
         variance_KC: Tensor,
@@ -141,12 +169,13 @@ class Flow:
 
         Args:
             layer: the settings.
-            weight_KC: the scale, float32 whatever the value's dtype; the others likewise.
+            weight_KC: the scale, float32 whatever the value's dtype, None for 1; the others likewise.
             bias_KC: the shift.
             mean_KC: running average; moved in place in training.
             variance_KC: running average of the unbiased variance; moved in place in training.
             training: whether the batch's own statistics count. Where it holds one value a channel they do not.
         """
+        self._spread()
         if self.shared:
             self._separate()
         value, dense = self.value, self.value.dim() == 3
@@ -157,7 +186,7 @@ class Flow:
             value,
             mean_KC.view(-1),
             variance_KC.view(-1),
-            weight_KC.flatten(),
+            None if weight_KC is None else weight_KC.flatten(),
             bias_KC.flatten(),
             training and several,
             layer.momentum,
@@ -165,15 +194,19 @@ class Flow:
         )
         self.value = value.view(len(value), self.num_members, -1).transpose(0, 1) if dense else value
 
-    def drop(self, rates: Sequence[float], generator: torch.Generator) -> None:
+    def drop(self, rates: Sequence[float], generator: Randomness) -> None:
         """Drop with one draw for all members: a mask depends on the replicate, never on who trains beside whom.
 
         Members with a higher rate drop a superset of what members with a lower one drop.
         """
+        self._spread()
+        if isinstance(generator, ReplicateDraws):
+            self._drop_apart(rates, generator)
+            return
         if self.shared and len(set(rates)) > 1:
             self._separate()
         # Drawn even where every rate is zero: else the masks after it would depend on the rates of the others.
-        uniform = torch.rand(self._mask_shape(), generator=generator)
+        uniform = torch.rand(self._mask_shape(), generator=generator, device=generator.device)
         if max(rates) == 0.0:
             return
         value = self.value
@@ -185,11 +218,36 @@ class Flow:
             mask = (uniform >= rates[0]).to(value.dtype).div_(1 - rates[0])
             mask = mask.unsqueeze(1) if folded else mask
         else:
-            rate = torch.tensor(rates).view(-1, *[1] * uniform.dim())
+            rate = _place_rates(tuple(rates), uniform.device).view(-1, *[1] * uniform.dim())
             mask = (uniform >= rate).to(value.dtype).mul_((1 / (1 - rate)).to(value.dtype))
             mask = mask.transpose(0, 1) if folded else mask
         dropped = view * mask
         self.value = dropped.flatten(1, 2) if folded else dropped
+
+    def _drop_apart(self, rates: Sequence[float], draws: ReplicateDraws) -> None:
+        """Drop where members are of several replicates: one draw for each, the one its members would see alone."""
+        if self.shared:
+            self._separate()
+        shape = self._mask_shape()
+        drawn = [torch.rand(shape, generator=each, device=each.device) for each in draws.generators]
+        if max(rates) == 0.0:
+            return
+        uniform_KN = torch.stack([drawn[number] for number in draws.replicate_of_K])
+        rate_K = _place_rates(tuple(rates), uniform_KN.device).view(-1, *[1] * (uniform_KN.dim() - 1))
+        mask_KN = (uniform_KN >= rate_K).to(self.value.dtype).mul_((1 / (1 - rate_K)).to(self.value.dtype))
+        if self.value.dim() == 3:
+            self.value = self.value * mask_KN
+        else:
+            self.value = (self._by_member() * mask_KN.permute(1, 0, 4, 2, 3)).flatten(1, 2)
+
+    def _spread(self) -> None:
+        """Give every member its own copy of its source's value, where a value has several sources."""
+        if 1 < self.num_sources < self.num_members:
+            num_images, _, height, width = self.value.shape
+            by_source = self.value.view(num_images, self.num_sources, -1, height, width)
+            copies = by_source.repeat_interleave(self.num_members // self.num_sources, dim=1)
+            self.value = copies.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        self.num_sources = 1
 
     def _separate(self) -> None:
         """Give each member its own copy of a shared value."""
@@ -204,6 +262,12 @@ class Flow:
             return tuple(self.value.shape[-2:])
         num_images, channels, height, width = self.value.shape
         return (num_images, height, width, channels if self.shared else channels // self.num_members)
+
+
+@functools.lru_cache(maxsize=64)
+def _place_rates(rates: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return dropout rates on a device, copied there once: a copy in every step would wait for the device."""
+    return torch.tensor(rates, device=device)
 
 
 def _fold(images_KNCHW: Tensor) -> Tensor:
@@ -224,30 +288,3 @@ def _pool_same(images_NCHW: Tensor, layer: Pool, stride: int) -> Tensor:
     inside = F.pad(images_NCHW.new_ones(1, 1, *images_NCHW.shape[-2:]), sides)
     share = F.avg_pool2d(inside.float(), layer.size, stride)
     return (F.avg_pool2d(F.pad(images_NCHW, sides), layer.size, stride).float() / share).to(images_NCHW.dtype)
-
-
-class _AverageTiles(torch.autograd.Function):
-    """Average pooling of windows that tile the image, with a backward pass that is one copy.
-
-    torch's own backward for channels-last bfloat16 took 12% of LeNet's training time; every pixel's gradient is its
-    window's, divided, so spreading it along the contiguous channels does the same.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, images_NCHW: Tensor, size: int) -> Tensor:
-        ctx.size = size
-        return F.avg_pool2d(images_NCHW, size)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        size = ctx.size
-        pooled_NHWC = gradients[0].permute(0, 2, 3, 1) / (size * size)
-        num_images, height, width, channels = pooled_NHWC.shape
-        spread = pooled_NHWC[:, :, None, :, None, :].expand(-1, -1, size, -1, size, -1)
-        whole_NHWC = spread.reshape(num_images, height * size, width * size, channels)
-        return whole_NHWC.permute(0, 3, 1, 2), None
-
-
-def _average_tiles(images_NCHW: Tensor, size: int) -> Tensor:
-    pooled: Tensor = _AverageTiles.apply(images_NCHW, size)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    return pooled

@@ -1,4 +1,4 @@
-"""The first weights: nine initializers with Keras' definitions, in plain NumPy.
+"""The first weights: nine initializers with Keras' definitions, and identity filters, in plain NumPy.
 
 Shapes have PyTorch's layout: `(out, in, rows, columns)` for a convolution, `(out, in)` for a dense layer.
 A fan is a number of connections: `fan_in = in * rows * columns`, `fan_out = out * rows * columns`.
@@ -95,6 +95,17 @@ def _draw_orthogonal(shape: Shape, rng: np.random.Generator) -> Weights:
     return np.moveaxis(keras_layout, (-1, -2), (0, 1))
 
 
+def _draw_dirac(shape: Shape, rng: np.random.Generator) -> Weights:
+    """Let the first outputs hand on one input each; draw the other outputs' weights as torch does by default."""
+    weights = rng.uniform(-1.0, 1.0, shape) / math.sqrt(count_fans(shape)[0])
+    num_kept = min(shape[:2])
+    weights[:num_kept] = 0.0
+    middle = tuple(size // 2 for size in shape[2:])
+    for channel in range(num_kept):
+        weights[(channel, channel, *middle)] = 1.0
+    return weights
+
+
 @dataclass(frozen=True)
 class InitializerRecord:
     """One way to draw a layer's first weights.
@@ -155,6 +166,12 @@ INITIALIZERS: tuple[InitializerRecord, ...] = (
         _LECUN,
         partial(_draw_scaled_uniform, scale=1.0, fan=_take_fan_in),
     ),
+    InitializerRecord(
+        "dirac",
+        "the first outputs hand on one input each, the others uniform, variance 1 / (3 fan in)",
+        "Zagoruyko and Komodakis (2017), DiracNets; as in Jordan (2024), 94% on CIFAR-10 in 3.29 seconds",
+        _draw_dirac,
+    ),
 )
 
 InitializerName = Literal[
@@ -167,6 +184,7 @@ InitializerName = Literal[
     "he_uniform",
     "lecun_normal",
     "lecun_uniform",
+    "dirac",
 ]
 
 INITIALIZER_NAMES: tuple[str, ...] = collect_names(INITIALIZERS)
@@ -215,7 +233,7 @@ def draw(name: str, shape: Shape, rng: np.random.Generator) -> NDArray[np.float3
     """Draw a layer's first weights.
 
     Args:
-        name: one of the nine initializers.
+        name: one of the initializers.
         shape: `(out, in, rows, columns)` of a convolution or `(out, in)` of a dense layer.
         rng: where all randomness comes from; the same generator state gives the same weights.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from bakeoff.networks.choices import (
     NOT_EMPTY,
@@ -124,6 +124,44 @@ class BatchNorm(Record):
         default=1e-5, description="Added to the variance, above 0."
     )
     activation: Activation = Field(default="linear", description="Applied to every output.")
+    scale: bool = Field(default=True, strict=True, description="Whether a channel's scale is trained; else it is 1.")
+    shift_rate: Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)] = Field(
+        default=1.0,
+        description="Factor on the learning rate of the shifts under SGD, which decay as all else does.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave fields out that came later and are at their default: a trial of before keeps its identity."""
+        dumped: dict[str, Any] = handler(self)
+        for name, default in (("scale", True), ("shift_rate", 1.0)):
+            if dumped.get(name) == default:
+                del dumped[name]
+        return dumped
+
+
+class Scale(Record):
+    """Multiplies by a constant; before the last layer it makes logits small, so that training starts unsure."""
+
+    type: Literal["scale"] = "scale"
+    factor: Annotated[float, Field(strict=True, gt=0, le=1_000, allow_inf_nan=False)] = Field(
+        description="What every value is multiplied by, above 0."
+    )
+
+
+class Whiten(Record):
+    """A convolution whose filters are not trained but whiten the images' own patches; its biases are trained.
+
+    The filters are the eigenvectors of the covariance of the training images' patches, each divided by the root of its
+    eigenvalue, and their negatives: 2 x channels x kernel^2 outputs, without padding. Must be the first layer.
+    """
+
+    type: Literal["whiten"] = "whiten"
+    kernel: Extent = Field(default=2, description="Side of the square patches, in pixels.")
+    epsilon: Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)] = Field(
+        default=5e-4, description="Added to the eigenvalues, above 0: what hardly varies is not blown up."
+    )
+    activation: Activation = Field(default="linear", description="Applied to every output.")
 
 
 class Dropout(Record):
@@ -133,9 +171,9 @@ class Dropout(Record):
     rate: Rate = Field(description="Share of the inputs set to zero, from 0 up to, not including, 1.")
 
 
-PlainLayer: TypeAlias = Conv | Pool | GlobalPool | Dense | BatchNorm | Dropout
+PlainLayer: TypeAlias = Conv | Pool | GlobalPool | Dense | BatchNorm | Dropout | Scale
 
-PLAIN_LAYER_TYPES: tuple[str, ...] = ("conv", "pool", "global_pool", "dense", "batch_norm", "dropout")
+PLAIN_LAYER_TYPES: tuple[str, ...] = ("conv", "pool", "global_pool", "dense", "batch_norm", "dropout", "scale")
 
 InnerLayer: TypeAlias = Annotated[
     Annotated[PlainLayer, Field(discriminator="type")],
@@ -161,9 +199,9 @@ class Residual(Record):
     activation: Activation = Field(default="relu", description="Applied to every sum.")
 
 
-AnyLayer: TypeAlias = PlainLayer | Residual
+AnyLayer: TypeAlias = PlainLayer | Residual | Whiten
 
-LAYER_TYPES: tuple[str, ...] = (*PLAIN_LAYER_TYPES, "residual")
+LAYER_TYPES: tuple[str, ...] = (*PLAIN_LAYER_TYPES, "residual", "whiten")
 
 Layer: TypeAlias = Annotated[
     Annotated[AnyLayer, Field(discriminator="type")],

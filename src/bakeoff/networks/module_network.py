@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bakeoff.networks.build import FusedNetwork, State, initialize
+from bakeoff.networks.flow import Randomness, ReplicateDraws
 from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.layers import Layer
 from bakeoff.networks.modules import Body
@@ -67,6 +68,7 @@ class ModuleNetwork:
     ) -> None:
         self.body, self.dtype, self.body_frozen = body, dtype, body_frozen
         body_state, head_state = split_state(state)
+        body.to(next(iter(body_state.values())).device)  # tables that are no part of its state, too
         self.head = FusedNetwork([head], [head_state], dtype)
         # Buffers that a module keeps out of its state (tables it computes) stay in the skeleton.
         trained = {name: value for name, value in body.state().items() if isinstance(value, nn.Parameter)}
@@ -98,7 +100,7 @@ class ModuleNetwork:
         """Return the head's parameters in the arithmetic's dtype; the body's are cast on the way, by autocast."""
         return self.head.cast()
 
-    def __call__(self, images: Tensor, weights: State, dropout: torch.Generator | None = None) -> Tensor:
+    def __call__(self, images: Tensor, weights: State, dropout: Randomness | None = None) -> Tensor:
         """Return float32 logits_KNL.
 
         Args:
@@ -106,6 +108,8 @@ class ModuleNetwork:
             weights: what `cast` returned.
             dropout: source of everything drawn in training, inside the body too; None in evaluation.
         """
+        if isinstance(dropout, ReplicateDraws):
+            (dropout,) = dropout.generators
         features_NF = self.compute_features(images[0] if images.dim() == 5 else images, dropout)
         return self.head(features_NF[:, :, None, None].to(self.dtype), weights, dropout)
 
@@ -113,14 +117,17 @@ class ModuleNetwork:
         """Return the body's features_NF; in training, drawn from `dropout` where the body draws."""
         training = dropout is not None and not self.body_frozen
         self.body.train(training)
+        device = images_NCHW.device
+        # A captured step cannot be seeded afresh; without need it is not.
+        seeded = training and (device.type == "cpu" or self.body.draws)
         with (
             torch.set_grad_enabled(torch.is_grad_enabled() and not self.body_frozen),
-            torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32),
-            torch.random.fork_rng(devices=[], enabled=training),
+            torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32),
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seeded),
         ):
-            if training:
+            if seeded and dropout is not None:
                 # The body draws from torch's global generator: seeded here, it is a function of the replicate too.
-                torch.manual_seed(int(torch.randint(_MAX_SEED, (), generator=dropout)))
+                torch.manual_seed(int(torch.randint(_MAX_SEED, (), generator=dropout, device=dropout.device)))
             features_NF: Tensor = torch.func.functional_call(
                 self.body,
                 {f"network.{name}": value for name, value in (self._parameters | self._buffers).items()},
@@ -143,12 +150,13 @@ class FrozenBody:
         self.num_features = body.num_features
         self._body, self._dtype = body, dtype
         self._state = {f"network.{name}": named[name].detach() for name in body.state()}
+        body.to(next(iter(self._state.values())).device)
 
     @torch.no_grad()
     def __call__(self, images_NCHW: Tensor) -> Tensor:
         """Return float32 features_NF."""
         self._body.eval()
-        with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
+        with torch.autocast(images_NCHW.device.type, self._dtype, enabled=self._dtype != torch.float32):
             features_NF: Tensor = torch.func.functional_call(self._body, self._state, (images_NCHW,))
         return features_NF.float()
 

@@ -35,6 +35,7 @@ class Body(nn.Module):
         least_size: side that smaller images are enlarged to, in pixels; the proportions stay.
         exact_size: height and width it takes and no other; images are resized to it.
         repeat_grey: whether grey images are repeated to three channels.
+        unknown: whether its code is the user's: nobody can tell by its modules what it does.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Body(nn.Module):
         least_size: int = 1,
         exact_size: tuple[int, int] | None = None,
         repeat_grey: bool = True,
+        unknown: bool = False,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.unknown = network, unknown
         self.num_features = num_features
         self.least_size, self.exact_size, self.repeat_grey = least_size, exact_size, repeat_grey
 
@@ -69,6 +71,12 @@ class Body(nn.Module):
             return images_NCHW
         resized = F.interpolate(images_NCHW.float(), size, mode="bilinear", antialias=True)
         return resized.to(images_NCHW.dtype)
+
+    @property
+    def draws(self) -> bool:
+        """Whether something in the network may draw at random in training, as dropout does: told by names."""
+        names = [type(module).__name__.lower() for module in self.network.modules()]
+        return self.unknown or any("drop" in name or "stochastic" in name for name in names)
 
     def state(self) -> State:
         """Return parameters and buffers by the names they have in the network's own `state_dict`, not copied."""
@@ -173,7 +181,7 @@ def _build_user(network: OutsideNetwork) -> Body:
         raise NetworkError(f"{network.name}: calling it without arguments failed: {_say(error)}.") from error
     if not isinstance(model, nn.Module):
         raise NetworkError(f"{network.name} is not a torch module: derive the class from torch.nn.Module.")
-    return Body(model, repeat_grey=False)
+    return Body(model, repeat_grey=False, unknown=True)
 
 
 def _measure(network: OutsideNetwork, body: Body, image_shape_HWC: Shape) -> None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from bakeoff.errors import NetworkError
 from bakeoff.networks.choices import Padding
-from bakeoff.networks.layers import AnyLayer, BatchNorm, Conv, Dense, GlobalPool, Pool, Residual
+from bakeoff.networks.layers import AnyLayer, BatchNorm, Conv, Dense, GlobalPool, Pool, Residual, Whiten
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -130,7 +130,22 @@ def _trace_layer(number: str, layer: AnyLayer, shape: Shape) -> LayerShape:
         return _trace_dense(layer, shape)
     if isinstance(layer, Residual):
         return _trace_residual(number, layer, shape)
-    return LayerShape(layer, shape, shape, num_parameters=2 * shape[-1] if isinstance(layer, BatchNorm) else 0)
+    if isinstance(layer, Whiten):
+        return _trace_whiten(number, layer, shape)
+    per_channel = 1 + layer.scale if isinstance(layer, BatchNorm) else 0
+    return LayerShape(layer, shape, shape, num_parameters=per_channel * shape[-1])
+
+
+def _trace_whiten(number: str, layer: Whiten, shape: Shape) -> LayerShape:
+    title = f"layer {number} (whiten, kernel {layer.kernel})"
+    height, width, channels = _require_image(title, shape)
+    if number != "1":
+        raise NetworkError(f"{title} whitens the images themselves: make it the first layer.")
+    if layer.kernel > min(height, width):
+        raise _refuse(title, shape, f"make its kernel at most {min(height, width)}")
+    rows, columns = (_count_steps(size, layer.kernel, 1, "valid") for size in (height, width))
+    size = layer.kernel**2 * channels
+    return LayerShape(layer, shape, (rows, columns, 2 * size), 2 * size, 2 * size**2 * rows * columns)
 
 
 def _trace_residual(number: str, layer: Residual, shape: Shape) -> LayerShape:

@@ -13,7 +13,7 @@ def describe_basis(report: ReportInput) -> list[str]:
     sentences = [
         _describe_trials(report),
         *report.notes,
-        _describe_statistics(report),
+        describe_statistics(report),
         describe_exam(report),
         _describe_machine(report),
     ]
@@ -74,10 +74,21 @@ def _describe_trials(report: ReportInput) -> str:
         shape += f" x {count(int(replicates), 'replicate')}"
     if report.summary.num_folds is not None:
         shape += f" x {count(folds, 'fold')}"
-    return f"{shape}: {describe_progress(report)}, in {duration(report.seconds)}."
+    return f"{shape}: {describe_progress(report)}, in {duration(report.seconds)}.{_describe_earlier(report)}"
 
 
-def _describe_statistics(report: ReportInput) -> str:
+def _describe_earlier(report: ReportInput) -> str:
+    """Say how long the trials took where this study found them in the ledger: its own time says nothing of them."""
+    trained = [arm for arm in report.summary.arms if arm.arm not in report.votes and arm.seconds is not None]
+    seconds = sum(arm.seconds.mean * arm.replicates for arm in trained if arm.seconds is not None)
+    cores = int(report.hardware.get("cores", "").partition(" ")[0] or 1)
+    if seconds <= 2 * cores * report.seconds:
+        return ""
+    return f" Training them took {duration(seconds)} of work, most of it in other runs."
+
+
+def describe_statistics(report: ReportInput) -> str:
+    """Say what the verdicts compare, by which test, at what confidence and with which correction; empty for one arm."""
     summary = report.summary
     measure, num_arms = measure_of(summary), len(summary.arm_labels)
     if num_arms < 2:

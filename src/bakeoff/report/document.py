@@ -11,11 +11,13 @@ from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import METRICS
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict
 from bakeoff.analysis.steps import Step
+from bakeoff.report.costs import ArmCost
 from bakeoff.report.curves import ArmCurve
 from bakeoff.report.ensembles import EnsembleReport
-from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.evidence import BlockEvidence, dump_evidence
 from bakeoff.report.search import SearchReport, dump_search
 from bakeoff.report.steps import dump_step
+from bakeoff.report.thumbnails import Thumbnails
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +72,13 @@ class ReportInput:
         report_path: where the written report stands; None when there is none. `html_path`: where the page stands.
         across: all blocks together; None for a single block.
         evidence: what the stored predictions add, per block.
+        thumbnails: pictures of the worst mistakes, by block; empty where no images are at hand.
         votes: arms of the summary that are ensembles; no trial was trained for them.
         ensembles: every ensemble beside its members, per block.
         steps: an ablation chain step by step, per block; empty where no arm is built on another.
         searches: what a search tried and found, per block; empty without one.
         curves: how accuracy, loss and the deciding metric went, per block, arm and split.
+        costs: parameters, model size and rates, per block and arm.
         published_source, published: figures from elsewhere.
         study_text: the study file as run; empty to leave it out.
     """
@@ -103,11 +107,13 @@ class ReportInput:
     html_path: str | None = None
     across: AcrossBlocks | None = None
     evidence: tuple[BlockEvidence, ...] = ()
+    thumbnails: Mapping[str, Thumbnails] = field(default_factory=dict)
     votes: tuple[str, ...] = ()
     ensembles: tuple[EnsembleReport, ...] = ()
     steps: tuple[Step, ...] = ()
     searches: tuple[SearchReport, ...] = ()
     curves: tuple[ArmCurve, ...] = ()
+    costs: tuple[ArmCost, ...] = ()
     published_source: str = ""
     published: tuple[PublishedFigure, ...] = ()
     study_text: str = ""
@@ -151,10 +157,11 @@ def build_document(report: ReportInput) -> dict[str, Any]:
         "data": {block: dict(facts) for block, facts in report.data.items()},
         "failures": [dict(vars(failure)) for failure in report.failures],
         "across_blocks": None if report.across is None else asdict(report.across),
-        "evidence": [asdict(evidence) for evidence in report.evidence],
+        "evidence": [dump_evidence(evidence) for evidence in report.evidence],
         "ensembles": [asdict(ensemble) for ensemble in report.ensembles],
         "steps": [dump_step(step) for step in report.steps],
         "searches": [dump_search(search) for search in report.searches],
+        "costs": [dict(vars(cost)) for cost in report.costs],
         "published": _published(report),
         "numeric": report.numeric,
         "hardware": dict(report.hardware),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from bakeoff.analysis.measure import Split
 from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.analysis.results import MeanSd, Summary, TrialResult
 from bakeoff.analysis.variance import VarianceSplit, split_variance, write_luck
+from bakeoff.report.mistakes import Confusion, count_pictures, list_confusions
+from bakeoff.report.roc import RocLines, describe_roc
 from bakeoff.report.tables import measure_of
 
 Predictions = Mapping[str, npt.NDArray[Any]]
@@ -47,6 +49,8 @@ class BlockEvidence:
         accuracy_interval: Wilson's, of the mean accuracy: the luck of the images alone.
         confusion: images by true class (rows) and predicted class, summed over trials.
         reliability: whether the probability of the predicted class is to be believed, over all trials' predictions.
+        roc: ROC curves, averaged over trials; None where nothing defines one.
+        confusions: the most frequent confusions and the worst mistakes in each; no pictures.
         vote: accuracy of the folds' models voting together on the test split, mean and sd over replicates; None
             without folds, and where the test split is closed.
         rival: the nearest other arm; None when there is none.
@@ -63,6 +67,8 @@ class BlockEvidence:
     accuracy_interval: tuple[float, float]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[ReliabilityBin, ...] = ()
+    roc: RocLines | None = None
+    confusions: tuple[Confusion, ...] = ()
     vote: MeanSd | None = None
     rival: str | None = None
     luck: ImageLuck | None = None
@@ -85,6 +91,14 @@ def gather_evidence(
     return tuple(evidence for evidence in found if evidence is not None)
 
 
+def dump_evidence(evidence: BlockEvidence) -> dict[str, Any]:
+    """Return what one block's predictions say as plain values, of the ROC curves the mean one alone."""
+    document = asdict(evidence)
+    if evidence.roc is not None:
+        document["roc"] = {"macro": asdict(evidence.roc.macro), "error": evidence.roc.error}
+    return document
+
+
 def _gather_block(
     block: str, results: Sequence[TrialResult], summary: Summary, names: Sequence[str], load: Load
 ) -> BlockEvidence | None:
@@ -97,12 +111,13 @@ def _gather_block(
     rivals = [arm for arm in (*answer.better, *answer.not_worse, *answer.worse) if arm != answer.best]
     reports = [class_report(each["probabilities"], each["labels"], names) for each in own.values()]
     evidence = _describe_arm(block, summary.split, answer.best, reports)
+    confusions = list_confusions(tuple(own.values()), count_pictures(len(summary.blocks)))
     # Only on the test split have all folds been shown the same images.
     fields: dict[str, Any] = {"vote": _vote(own) if summary.num_folds and summary.split == "test" else None}
     if rivals and summary.split == "test" and summary.metric == "accuracy":
         other = _read(block, rivals[0], results, summary, load)
         fields |= {"rival": rivals[0], **_compare(own, other, summary)}
-    return BlockEvidence(**evidence, **fields)
+    return BlockEvidence(**evidence, confusions=confusions, **fields)
 
 
 def _read(
@@ -139,6 +154,7 @@ def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassRep
         "accuracy_interval": wilson_interval(accuracy * num_images, num_images),
         "confusion": tuple(tuple(row) for row in np.sum([np.asarray(r.confusion) for r in reports], axis=0).tolist()),
         "reliability": pool_bins([r.calibration for r in reports]),
+        "roc": describe_roc(reports),
     }
 
 

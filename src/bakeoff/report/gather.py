@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bakeoff.analysis.across import summarise_blocks
+from bakeoff.analysis.measure import Split
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.steps import compare_steps
 from bakeoff.analysis.summary import summarise
 from bakeoff.errors import BakeoffError
+from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.curves import read_study_epochs
+from bakeoff.ledger.exams import read_exam_fingerprints
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
 from bakeoff.ledger.values import DamagedLedger, read_mapping
+from bakeoff.report.costs import describe_costs
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_evidence
 from bakeoff.report.notes import describe_notes, describe_reduction
 from bakeoff.report.search import describe_searches
+from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
@@ -32,13 +38,14 @@ from bakeoff.training.folders import Folders
 _HARDWARE = ("processor", "cores", "memory", "system")
 
 
-def gather_report(study_id: str, folders: Folders, num_reused: int = 0) -> ReportInput:
+def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir: Path | None = None) -> ReportInput:
     """Read everything that reports say of one study, finished or not. Trains nothing, needs no torch.
 
     Args:
         study_id: its id in the ledger.
         folders: of the workspace.
         num_reused: trials that the run just ended found in the ledger.
+        data_dir: searched first for pictures of mistakes that the workspace does not keep yet.
 
     Raises:
         WorkspaceError: no ledger, or no such study in it.
@@ -48,22 +55,34 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0) -> Repor
         study = _read_study(record)
         metrics = tuple(dict.fromkeys(("accuracy", "loss", study.decide.metric)))
         curves = describe_curves(read_study_epochs(connection, study_id), metrics)
+        costs = tuple(read_study_costs(connection, study_id))
+        examined = read_exam_fingerprints(connection, study_id)
     plan = expand(study)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
     summary = _summarise(voted, study, plan)
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
+    ensembles = describe_ensembles(voted, summary, class_names)
+    evidence = gather_evidence(voted.results, summary, class_names, voted.load)
     return ReportInput(
         name=study.name,
         question=study.question,
         state=_state(record),
         summary=summary,
         across=summarise_blocks(summary),
-        evidence=gather_evidence(voted.results, summary, class_names, voted.load),
+        evidence=evidence,
+        thumbnails=gather_thumbnails(
+            evidence,
+            {block.label: block.data.source for block in plan.blocks},
+            _list_fingerprints(record, examined),
+            folders,
+            data_dir,
+        ),
         votes=voted.arms[len(plan.arms) :],
-        ensembles=describe_ensembles(voted, summary, class_names),
+        ensembles=ensembles,
         steps=compare_steps(summary, list_steps(study.arms, study.ensembles, study.decide.steps)),
         searches=describe_searches(plan, record.candidates),
         curves=curves,
+        costs=describe_costs(costs, ensembles, folders.weights),
         reduced=describe_reduction(plan, record.facts),
         notes=(*describe_notes(plan, record.facts), *voted.notes),
         published_source=study.published.source if study.published else "",
@@ -94,6 +113,15 @@ def _read_study(record: StudyRecord) -> Study:
         if result.state == "done" and "validation" not in result.metrics:
             raise DamagedLedger(f"{where} without validation")
     return study
+
+
+def _list_fingerprints(
+    record: StudyRecord, examined: Mapping[str, frozenset[str]]
+) -> dict[tuple[str, Split], frozenset[str]]:
+    """Return by block and split the images the predictions were made on, as far as the ledger knows."""
+    training = {block: frozenset({facts.get("fingerprint", "")}) for block, facts in record.facts.items()}
+    found: dict[tuple[str, Split], frozenset[str]] = {(block, "validation"): known for block, known in training.items()}
+    return found | {(block, "test"): known for block, known in examined.items()}
 
 
 def _summarise(voted: Voted, study: Study, plan: Plan) -> Summary:

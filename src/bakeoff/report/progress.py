@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bakeoff.execution.searches import SearchProgress
+from bakeoff.report.live_table import describe_search_progress, tabulate_standing
+from bakeoff.report.standing import RunStanding, State
 from bakeoff.report.text import count, show_text
+from bakeoff.study.plan import Plan, PlannedTrial
 
 _RATE_WINDOW_SECONDS = 15.0
 _LINE_EVERY_SECONDS = 10.0
 _MOST_COHORTS_SHOWN = 8
+_MOST_COHORTS_BELOW_ARMS = 4
+_MOST_ARMS_SHOWN = 12
+_MOST_SEARCHES_SHOWN = 6
+_OTHER_LINES = 10
+"""What the display takes beside arms and cohorts: bar, counts, table head, what is left out, searches, the prompt."""
+_TABLE_EVERY_SECONDS = 1.0
 
 
 class RunProgress:
@@ -40,7 +51,11 @@ class RunProgress:
         self._clock = clock
         self._live: Live | None = None
         self._num_trials = self._num_done = self._num_failed = self._num_reused = 0
-        self._total_images = self._done_images = 0
+        self._total_images = self._done_images = self._replayed_images = 0
+        self._standing: RunStanding | None = None
+        self._searches: tuple[SearchProgress, ...] = ()
+        self._table: tuple[float, list[RenderableType]] | None = None
+        self._lock = Lock()  # the live display reads from a thread of its own
         self._cohorts: dict[str, str] = {}
         self._recent: deque[tuple[float, int]] = deque()
         self._started = self._last_line = clock()
@@ -58,15 +73,17 @@ class RunProgress:
             self._live.stop()
             self._live = None
 
-    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0) -> None:
+    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0, plan: Plan | None = None) -> None:
         """Begin a run.
 
         Args:
             num_trials: trials to train now.
             num_model_images: images they will see at most, summed over trials and epochs: the unit of work.
             num_reused: trials already in the ledger.
+            plan: whose arms are shown; without one, none are.
         """
         self._num_trials, self._num_reused = num_trials, num_reused
+        self._standing = None if plan is None else RunStanding(plan)
         self._total_images = num_model_images
         self._started = self._last_line = self._clock()
         reused = f", {num_reused:,} more are in the ledger" if num_reused else ""
@@ -74,21 +91,36 @@ class RunProgress:
 
     def cohort_started(self, label: str, num_members: int) -> None:
         """Show a cohort as running. `label` names it in the calls that follow."""
-        self._cohorts[label] = count(num_members, "arm")
+        with self._lock:
+            self._cohorts[label] = count(num_members, "arm")
 
-    def epoch_done(self, label: str, *, epoch: int, num_epochs: int, num_members: int, num_model_images: int) -> None:
-        """Count one finished epoch of a cohort.
+    def epoch_done(
+        self,
+        label: str,
+        *,
+        epoch: int,
+        num_epochs: int,
+        num_members: int,
+        num_model_images: int,
+        replayed: bool = False,
+    ) -> None:
+        """Count one finished epoch of a cohort's member.
 
         Args:
             label: of the cohort.
             epoch: 1-based.
             num_epochs: the most it can train.
             num_members: still training.
-            num_model_images: images seen in this epoch, summed over members.
+            num_model_images: images seen in this epoch.
+            replayed: trained in an earlier run: done, but it says nothing of how fast this one is.
         """
-        self._cohorts[label] = f"{count(num_members, 'arm')}, epoch {epoch} of {num_epochs}"
-        self._done_images += num_model_images
-        self._recent.append((self._clock(), num_model_images))
+        with self._lock:
+            self._cohorts[label] = f"{count(num_members, 'arm')}, epoch {epoch} of {num_epochs}"
+            self._done_images += num_model_images
+            if replayed:
+                self._replayed_images += num_model_images
+            else:
+                self._recent.append((self._clock(), num_model_images))
         self._print_standing()
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
@@ -98,14 +130,27 @@ class RunProgress:
             failed: whether it failed.
             num_images_spared: images it no longer has to see, having stopped early or failed.
         """
-        self._num_failed += failed
-        self._num_done += not failed
-        self._total_images = max(self._done_images, self._total_images - num_images_spared)
+        with self._lock:
+            self._num_failed += failed
+            self._num_done += not failed
+            self._total_images = max(self._done_images, self._total_images - num_images_spared)
         self._print_standing()
+
+    def trial_seen(self, trial: PlannedTrial, *, state: State, epoch: int, validation: Mapping[str, float]) -> None:
+        """Take in where a trial stands now, for the standing of the arms."""
+        with self._lock:
+            if self._standing is not None:
+                self._standing.see(trial, state=state, epoch=epoch, validation=validation)
+
+    def search_seen(self, searches: Sequence[SearchProgress]) -> None:
+        """Take in how far the searches are."""
+        with self._lock:
+            self._searches = tuple(searches)
 
     def cohort_done(self, label: str) -> None:
         """Take a cohort off the display."""
-        self._cohorts.pop(label, None)
+        with self._lock:
+            self._cohorts.pop(label, None)
 
     def message(self, text: str) -> None:
         """Print one line above the display, such as a warning. Not printed when quiet."""
@@ -128,12 +173,12 @@ class RunProgress:
 
         An upper estimate where early stopping is on: it counts every epoch that may still run.
         """
-        elapsed = self._clock() - self._started
-        if not self._done_images or elapsed <= 0:
+        elapsed, trained = self._clock() - self._started, self._done_images - self._replayed_images
+        if not trained or elapsed <= 0:
             return None
-        return (self._total_images - self._done_images) * elapsed / self._done_images
+        return (self._total_images - self._done_images) * elapsed / trained
 
-    def _standing(self) -> list[str]:
+    def _counts(self) -> list[str]:
         """Return what is done and how fast it goes, in words."""
         parts = [f"{self._num_done + self._num_failed:,} of {count(self._num_trials, 'trial')}"]
         if self._num_failed:
@@ -147,11 +192,23 @@ class RunProgress:
         return self._done_images / self._total_images if self._total_images else 0.0
 
     def _print_standing(self) -> None:
-        if self._clock() - self._last_line < _LINE_EVERY_SECONDS:
+        if self._quiet or self._console.is_terminal or self._clock() - self._last_line < _LINE_EVERY_SECONDS:
             return
         left = self.seconds_left()
         ending = [] if left is None else [f"ends in {_clock_time(left)}"]
-        self._print_line(", ".join([f"{self._share():.0%}", *self._standing(), *ending]))
+        self._print_line(", ".join([f"{self._share():.0%}", *self._counts(), *ending, *self._leader()]))
+        for search in self._searches:
+            self._print_line(f"  {describe_search_progress(search)}")
+
+    def _leader(self) -> list[str]:
+        """Return who is ahead, in words; nothing while nobody is."""
+        if self._standing is None:
+            return []
+        first = self._standing.rank()[0]
+        if first.lead is None or first.mean is None:
+            return []
+        measure = self._standing.measure
+        return [f"ahead so far: {show_text(first.arm)} ({measure.label} {measure.value(first.mean)})"]
 
     def _print_line(self, text: str) -> None:
         """Print a plain line where there is no live display."""
@@ -161,20 +218,49 @@ class RunProgress:
         self._console.print(Text(text), soft_wrap=True)
 
     def _render(self) -> Group:
+        with self._lock:
+            return Group(*self._render_totals(), *self._render_arms(), *self._render_cohorts())
+
+    def _render_totals(self) -> list[RenderableType]:
         elapsed, left = self._clock() - self._started, self.seconds_left()
         ending = "" if left is None else f", ends in {_clock_time(left)}"
         line = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(1, self._total_images), completed=self._done_images, width=30)
+        width = max(8, min(30, self._console.width - 36))
+        bar = ProgressBar(total=max(1, self._total_images), completed=self._done_images, width=width)
         line.add_row(bar, Text(f"{self._share():.0%} after {_clock_time(elapsed)}{ending}"))
-        standing = Text(", ".join(self._standing()), overflow="ellipsis", no_wrap=True)
-        rows = [
+        searches = [describe_search_progress(search) for search in self._searches[:_MOST_SEARCHES_SHOWN]]
+        hidden = len(self._searches) - len(searches)
+        if hidden > 0:
+            searches.append(f"and {count(hidden, 'more search', 'more searches')}")
+        return [
+            line,
+            *(Text(text, overflow="ellipsis", no_wrap=True) for text in (", ".join(self._counts()), *searches)),
+        ]
+
+    def _render_arms(self) -> list[RenderableType]:
+        """Return the table of arms; made again once a second, for a thousand trials are many to rank."""
+        if self._standing is None:
+            return []
+        now = self._clock()
+        if self._table is None or now - self._table[0] >= _TABLE_EVERY_SECONDS:
+            room = self._console.height - _OTHER_LINES - min(len(self._cohorts), _MOST_COHORTS_BELOW_ARMS)
+            rows = tabulate_standing(
+                self._standing.rank(),
+                self._standing.measure,
+                width=self._console.width,
+                most_rows=min(_MOST_ARMS_SHOWN, room - len(self._searches)),
+            )
+            self._table = (now, rows)
+        return self._table[1]
+
+    def _render_cohorts(self) -> list[RenderableType]:
+        most = _MOST_COHORTS_SHOWN if self._standing is None else _MOST_COHORTS_BELOW_ARMS
+        rows: list[RenderableType] = [
             Text(f"  {show_text(label)}: {state}", style="dim", overflow="ellipsis", no_wrap=True)
-            for label, state in list(self._cohorts.items())[:_MOST_COHORTS_SHOWN]
+            for label, state in list(self._cohorts.items())[:most]
         ]
         hidden = len(self._cohorts) - len(rows)
-        if hidden > 0:
-            rows.append(Text(f"  and {count(hidden, 'cohort')} more", style="dim"))
-        return Group(line, standing, *rows)
+        return [*rows, Text(f"  and {count(hidden, 'cohort')} more", style="dim")] if hidden > 0 else rows
 
 
 def _clock_time(seconds: float) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.rows import CandidateRow
+from bakeoff.report.importance import SearchImportance, measure_importance
 from bakeoff.report.tables import Column
 from bakeoff.report.text import count
 from bakeoff.study.axes import make_label
 from bakeoff.study.genome_settings import EvolutionSearch
 from bakeoff.study.plan import Plan
-from bakeoff.study.search import COSTS, AnySearch, list_objectives
+from bakeoff.study.search import COSTS, AnySearch, OptunaSearch, list_objectives
 
 KINDS = ("candidate", "random")
 _MAX_REASONS = 5
@@ -79,6 +80,7 @@ class SearchReport:
         has_generations: whether groups are generations.
         kinds: the search, then its baseline where it has one.
         candidates: all of both.
+        importance: which fields told good candidates from bad; None where there are too few candidates to say.
     """
 
     block: str
@@ -87,6 +89,7 @@ class SearchReport:
     has_generations: bool
     kinds: tuple[KindReport, ...]
     candidates: tuple[CandidateRow, ...]
+    importance: SearchImportance | None = None
 
     @property
     def group_noun(self) -> str:
@@ -118,6 +121,12 @@ def describe_searches(plan: Plan, candidates: Sequence[CandidateRow]) -> tuple[S
                     _describe_kind(kind, rows, objectives[0], block.search) for kind, rows in by_kind.items() if rows
                 ),
                 candidates=own,
+                importance=measure_importance(
+                    own,
+                    objectives[0],
+                    is_rising=is_rising(objectives[0]),
+                    space=block.search.space if isinstance(block.search, OptunaSearch) else None,
+                ),
             )
         )
     return tuple(found)

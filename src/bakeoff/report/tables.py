@@ -99,7 +99,7 @@ def tabulate_overview(summary: Summary) -> list[Column]:
     scores = {(arm.block, arm.arm): arm.score(measure) for arm in summary.arms}
     for arm in summary.arm_labels:
         cells = tuple(_marked(scores[answer.block, arm], answer, arm, measure) for answer in summary.answers)
-        columns.append(Column(key=f"arm {arm}", header=_break_name(show_text(arm)), cells=cells))
+        columns.append(Column(key=f"arm {arm}", header=break_name(show_text(arm)), cells=cells))
     return columns
 
 
@@ -186,7 +186,7 @@ def _marked(score: MeanSd | None, answer: BlockAnswer, arm: str, measure: Measur
     return measure.number(score.mean) + mark
 
 
-def _break_name(name: str) -> tuple[str, ...]:
+def break_name(name: str) -> tuple[str, ...]:
     """Break a long name after its separators, so that a narrow column can carry it."""
     lines = [""]
     for character in name:

@@ -33,7 +33,7 @@ _ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colo
 """Fields that are written out only where they say something."""
 
 NumericMode: TypeAlias = Literal["auto", "float32", "bfloat16"]
-"""What the arithmetic runs in. `auto` is decided once per study, by a probe, for all arms."""
+"""What the arithmetic runs in. `auto` is decided once, block by block, by probes; a named one fuses all that can be."""
 
 
 def _check_dataset(name: str | None) -> str | None:

@@ -24,6 +24,8 @@ from bakeoff.training.augmentation.records import trace_augmentation
 from bakeoff.training.features import open_features
 from bakeoff.training.folders import Folders
 from bakeoff.training.inputs import Body, Inputs
+from bakeoff.training.place import CPU, Place
+from bakeoff.training.prepared import PreparedInputs, open_on_device
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.shape import (
     all_layers,
@@ -35,6 +37,7 @@ from bakeoff.training.shape import (
 )
 from bakeoff.training.task import CohortTask, ExamTask, Numeric, ProbeTask
 from bakeoff.training.weights import load_weights
+from bakeoff.training.whitening import whiten
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -52,6 +55,7 @@ class Assembly:
         num_features: of the frozen body that all members share; None where there is none.
         body: that body, where it is run on every batch; None where there is none or `images` holds its features.
         folders: where weights of earlier trials and of files lie.
+        place: where networks and what they take are put.
     """
 
     images: Images
@@ -62,6 +66,7 @@ class Assembly:
     training_images: Images
     num_features: int | None = None
     body: Body | None = None
+    place: Place = CPU
 
     @classmethod
     def make(
@@ -71,6 +76,7 @@ class Assembly:
         folders: Folders,
         numeric: Numeric,
         training_images: Images | None = None,
+        place: Place = CPU,
     ) -> Assembly:
         """Put together what a task's members need of these images.
 
@@ -82,7 +88,15 @@ class Assembly:
             WeightsError: the weights it starts from cannot be had or do not fit.
         """
         recipe = task.members[0].recipe
-        plain = cls(images, images.shape_HWC, images.class_names, DTYPES[numeric], folders, training_images or images)
+        plain = cls(
+            images,
+            images.shape_HWC,
+            images.class_names,
+            DTYPES[numeric],
+            folders,
+            training_images or images,
+            place=place,
+        )
         if not is_body_frozen(recipe):
             return plain
         body = plain._load_frozen_body(recipe)
@@ -90,7 +104,9 @@ class Assembly:
         if not caches_features(recipe) or isinstance(task, ProbeTask):
             return with_body
         key = body_key(recipe, plain.shape_HWC, len(plain.class_names))
-        inputs = with_body.make_inputs([recipe], seed=0)
+        inputs: Inputs | PreparedInputs = with_body.make_inputs([recipe], seed=0)
+        if place.prepared:
+            key, inputs = f"{key} on {place.device.type}", with_body.prepare_inputs([recipe], [0], [0])
         features = open_features(key, images, inputs, numeric, plain.training_images.fingerprint)
         return replace(with_body, images=features, body=None)
 
@@ -101,11 +117,11 @@ class Assembly:
         if isinstance(recipe.network, OutsideNetwork):
             body = build_body(recipe.network, shape)
             state = self._carry_over(recipe, first_state(body, layers, recipe.initializer, 0))
-            return FrozenBody(body, state, self.dtype)
+            return FrozenBody(body, self._put(state), self.dtype)
         num_body = count_recipe_body(recipe, layers)
         state = self._carry_over(recipe, initialize(layers, shape, recipe.initializer, 0), num_body)
         num_features = math.prod(trace(layers[:num_body], shape)[-1].output_shape)
-        return FrozenLayers(layers[:num_body], state, num_features, self.dtype)
+        return FrozenLayers(layers[:num_body], self._put(state), num_features, self.dtype)
 
     def layers_of(self, recipe: Recipe) -> tuple[Layer, ...]:
         """Return the layer records of a member's trained network, head included."""
@@ -120,7 +136,7 @@ class Assembly:
                 return self._first_module_state(recipe, shape, seed)
             return initialize(self.layers_of(recipe), (1, 1, self.num_features), recipe.initializer, seed)
         layers = all_layers(recipe, self.shape_HWC, num_classes)
-        state = initialize(layers, shape, recipe.initializer, seed)
+        state = whiten(initialize(layers, shape, recipe.initializer, seed), layers, self.training_images, recipe)
         num_body = count_recipe_body(recipe, layers)
         if is_body_frozen(recipe):
             return _renumber(state, -num_body)
@@ -143,13 +159,16 @@ class Assembly:
         A body that is trained in other epochs stands still where it is frozen: evaluated, not differentiated.
         """
         first = recipes[0]
-        states = [{name: tensor.detach() for name, tensor in state.items()} for state in states]
+        states = [self._put(state) for state in states]
         if isinstance(first.network, OutsideNetwork) and self.num_features is None:
             body = build_body(first.network, self._augmented_shape(first))
             return ModuleNetwork(body, self.layers_of(first), states[0], self.dtype, body_frozen)
         layers = [self.layers_of(recipe) for recipe in recipes]
         num_frozen = count_recipe_body(first, layers[0]) if body_frozen else 0
         return FusedNetwork(layers, states, self.dtype, frozen_layers=num_frozen)
+
+    def _put(self, state: State) -> State:
+        return {name: tensor.detach().to(self.place.device) for name, tensor in state.items()}
 
     def body_names(self, recipe: Recipe, parameters: Mapping[str, nn.Parameter]) -> frozenset[str]:
         """Return which of a member's parameters belong to a body that is trained."""
@@ -164,13 +183,29 @@ class Assembly:
         """Return the way from the images to what the members' networks take."""
         return Inputs(self.images, recipes, seed, self.dtype, self.body, self.training_images)
 
+    def prepare_inputs(
+        self, recipes: Sequence[Recipe], replicate_of_K: Sequence[int], seeds: Sequence[int]
+    ) -> PreparedInputs:
+        """Return the same way where images are prepared on a device, for members of one or several replicates."""
+        return PreparedInputs(
+            open_on_device(self.images, self.place),
+            self.images,
+            recipes,
+            replicate_of_K,
+            seeds,
+            self.dtype,
+            self.place,
+            self.body,
+            self.training_images,
+        )
+
     def name_for_saving(self, recipe: Recipe, state: State) -> State:
         """Return a state under the names that the whole network gives it; a frozen body's own weights are not in it."""
         if is_body_frozen(recipe):
             if isinstance(recipe.network, OutsideNetwork):
-                return {HEAD + name: tensor.contiguous() for name, tensor in state.items()}
+                return {HEAD + name: tensor.cpu().contiguous() for name, tensor in state.items()}
             state = _renumber(state, self._count_body(recipe))
-        return {name: tensor.contiguous() for name, tensor in state.items()}
+        return {name: tensor.cpu().contiguous() for name, tensor in state.items()}
 
     def take_saved(self, recipe: Recipe, saved: State) -> State:
         """Undo `name_for_saving`."""

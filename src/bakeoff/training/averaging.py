@@ -11,6 +11,7 @@ from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell
 from bakeoff.training.fields import NumEpochs, Share, Switch
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -113,21 +114,28 @@ class Average:
         if self.state is None:
             self.state = {name: tensor.detach().clone() for name, tensor in state.items()}
             return
-        weight = self._weigh_newest()
+        weight = self.weigh(self.num_updates)
         for name, tensor in state.items():
             if tensor.is_floating_point():
                 self.state[name].lerp_(tensor.detach(), weight)
             else:
                 self.state[name].copy_(tensor.detach())
 
-    def _weigh_newest(self) -> float:
-        """Return how much the newest state counts."""
+    def weigh(self, number: int) -> float:
+        """Return how much the state that enters as the `number`-th, from 1, counts against those before it."""
+        if number == 1:
+            return 1.0
         if isinstance(self.choice, SWA):
-            return 1 / self.num_updates
+            return 1 / number
         decay = self.choice.decay
         if self.choice.warm_up:
-            decay = min(decay, (1 + self.num_updates) / (10 + self.num_updates))
+            decay = min(decay, (1 + number) / (10 + number))
         return 1 - decay
+
+    def move_to(self, device: torch.device) -> None:
+        """Bring the average to where the weights are."""
+        if self.state is not None:
+            self.state = {name: tensor.to(device) for name, tensor in self.state.items()}
 
     def pack(self) -> dict[str, Any]:
         """Return all but the choice, as tensors and plain values."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bakeoff.training.checkpoint_file import explain_damage, read_file, write_file
 from bakeoff.training.runner import Runner
@@ -16,10 +17,28 @@ _FORMAT = 2
 
 def save_checkpoint(path: Path, epoch: int, runners: Sequence[Runner]) -> None:
     """Write all runners after `epoch`, ended ones included: their outcomes are reported again on resuming."""
-    tensors: list[torch.Tensor] = []
+    tensors: list[Tensor] = []
     members = {runner.member.trial_id: _spell(runner.pack(), tensors) for runner in runners}
-    arrays = {str(number): tensor.detach().cpu().contiguous().numpy() for number, tensor in enumerate(tensors)}
+    arrays = {str(number): tensor.numpy() for number, tensor in enumerate(bring_to_host(tensors))}
     write_file(path, {"format": _FORMAT, "epoch": epoch, "members": members}, arrays)
+
+
+def bring_to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return tensors in the host's memory, contiguous, those of a device in one copy a type.
+
+    Hundreds of small tensors copied one by one would each wait for the device.
+    """
+    found: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for number, tensor in enumerate(tensors):
+        found.setdefault((tensor.device, tensor.dtype), []).append(number)
+    on_host = [tensor.detach() for tensor in tensors]
+    for (device, _), numbers in found.items():
+        if device.type != "cpu":
+            whole = torch.cat([tensors[number].detach().reshape(-1) for number in numbers]).cpu()
+            parts = torch.split(whole, [tensors[number].numel() for number in numbers])
+            for number, part in zip(numbers, parts, strict=True):
+                on_host[number] = part.view(tensors[number].shape)
+    return [tensor.contiguous() for tensor in on_host]
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

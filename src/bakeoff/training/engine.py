@@ -19,15 +19,15 @@ from safetensors.torch import save_file
 from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.data.store import Images
 from bakeoff.training.assembly import Assembly, Network
-from bakeoff.training.batches import split_view
 from bakeoff.training.checkpoint import load_checkpoint, save_checkpoint
 from bakeoff.training.checkpoint_file import DamagedCheckpoint
-from bakeoff.training.epoch import Epoch, train_epoch
-from bakeoff.training.evaluate import predict
+from bakeoff.training.epoch import Epoch
 from bakeoff.training.folders import Folders, save_predictions, write_whole
 from bakeoff.training.objective import Objective
 from bakeoff.training.objective_settings import ObjectiveSettings
+from bakeoff.training.place import CPU, Place
 from bakeoff.training.runner import Runner
+from bakeoff.training.session import Session, Splits
 from bakeoff.training.shape import count_frozen_epochs
 from bakeoff.training.task import CohortTask, EpochDone, Event, Notice, TaskDone, TrialDone, TrialFailed, TrialPaused
 
@@ -35,7 +35,7 @@ Indices = npt.NDArray[np.int64]
 Emit = Callable[[Event], None]
 
 
-def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit) -> None:
+def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, place: Place = CPU) -> None:
     """Train every member of `task` to its end or to where the task pauses, or on from the cohort's checkpoint.
 
     After each epoch the whole cohort is checkpointed, then the epoch is reported: what was reported is never trained
@@ -47,9 +47,10 @@ def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit) 
         images: the training images, validation split included.
         workspace: where weights, predictions and the checkpoint go.
         emit: called with every event, in order; ends with TaskDone.
+        place: the device; members of several replicates train together only where images are prepared on it.
     """
     if task.members:  # none are left where a kill came between the last trial's end and the task's
-        cohort = _Cohort(task, images, Folders(workspace), emit)
+        cohort = _Cohort(task, images, Folders(workspace), emit, place)
         while cohort.has_more():
             cohort.run_epoch()
         cohort.pause()
@@ -59,11 +60,12 @@ def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit) 
 class _Cohort:
     """The runners of one task, the fused network of those still active, and the epoch they have reached."""
 
-    def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit) -> None:
+    def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit, place: Place) -> None:
         self.task, self.folders, self.emit = task, folders, emit
         self.labels = images.labels
-        self.train_indices, self.validation_indices = split_view(images, task.data)
-        self.assembly = Assembly.make(task, images, folders, task.numeric)
+        self.splits = Splits(task, images, place)
+        self.members = self.splits.sort(task.members)
+        self.assembly = Assembly.make(task, images, folders, task.numeric, place=place)
         # All members agree on it: the plan puts no others beside each other.
         self.num_frozen_epochs = count_frozen_epochs(task.members[0].recipe)
         self.epoch = 0
@@ -92,11 +94,11 @@ class _Cohort:
         self.epoch += 1
         if self.epoch == self.num_frozen_epochs + 1 > 1:
             self._fuse(self.epoch)  # the body thaws
-        measured = train_epoch(self.network, self.active, self.inputs, self.objective, self.train_indices, self.epoch)
-        probabilities_KNL = predict(self._judged_network(), self.inputs, self.validation_indices)
+        measured = self.train_epoch(self.epoch)
+        probabilities_KNL = self.session.predict_validation(self._judged_network())
         seconds = time.perf_counter() - started
         for k, runner in enumerate(self.active):
-            validation = self._measure(probabilities_KNL[k])
+            validation = self._measure(probabilities_KNL[k], self.session.validation_indices(k))
             self._record(runner, measured, k, validation, seconds)
         save_checkpoint(self.folders.checkpoint(self.task.cohort_id), self.epoch, self.runners)
         for runner in self.active:
@@ -105,11 +107,11 @@ class _Cohort:
         if self._finish_ending():
             self._fuse(self.epoch + 1)
 
-    def _measure(self, probabilities_NL: npt.NDArray[np.float32]) -> dict[str, float] | None:
+    def _measure(self, probabilities_NL: npt.NDArray[np.float32], indices: Indices) -> dict[str, float] | None:
         """Return the validation metrics, or None where a prediction is not finite."""
         if not np.isfinite(probabilities_NL).all():
             return None
-        return classification_metrics(probabilities_NL, self.labels[self.validation_indices])
+        return classification_metrics(probabilities_NL, self.labels[indices])
 
     def _record(
         self, runner: Runner, measured: Epoch, k: int, validation: dict[str, float] | None, seconds: float
@@ -144,10 +146,10 @@ class _Cohort:
             runner.status = "ending"
 
     def _start(self) -> list[Runner]:
-        seed = self.task.data.seed
+        assembly, seed = self.assembly, self.splits.seed
         return [
-            Runner.start(member, self.assembly.layers_of(member.recipe), self.assembly.first_state(member.recipe, seed))
-            for member in self.task.members
+            Runner.start(member, assembly.layers_of(member.recipe), assembly.first_state(member.recipe, seed(member)))
+            for member in self.members
         ]
 
     def _resume(self) -> list[Runner] | None:
@@ -167,7 +169,7 @@ class _Cohort:
         (self.epoch,) = epochs
         return [
             Runner.unpack(member, self.assembly.layers_of(member.recipe), found[member.trial_id][1])
-            for member in self.task.members
+            for member in self.members
         ]
 
     def _load(self, cohort_id: str) -> dict[str, Any] | None:
@@ -203,9 +205,11 @@ class _Cohort:
         body = self.assembly.body_names(recipes[0], self.network.members[0])
         for k, runner in enumerate(self.active):
             runner.bind(self.network.members[k], self.network.member_buffers[k], body)
-        self.inputs = self.assembly.make_inputs(recipes, self.task.data.seed)
+        self.session = Session(self.splits, self.assembly, self.active, self.labels)
         settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights) for recipe in recipes]
-        self.objective = Objective(settings, self.assembly.class_names, self.labels[self.train_indices])
+        objective = Objective(settings, self.assembly.class_names, self.session.train_labels())
+        num_epochs = max(recipe.epochs for recipe in recipes) - self.epoch
+        self.train_epoch = self.session.start(self.network, objective, num_epochs)
 
     def _judged_network(self) -> Network:
         """Return the network that is evaluated: of averaged weights where a member averages, else the trained one."""
@@ -239,20 +243,19 @@ class _Cohort:
         kept = [runner.kept_weights() for runner in runners]
         recipes = [runner.member.recipe for runner in runners]
         network = self.assembly.build_network(recipes, kept)
-        inputs = self.assembly.make_inputs(recipes, self.task.data.seed)
-        labels = self.labels
-        train_KNL = predict(network, inputs, self.train_indices)
-        validation_KNL = predict(network, inputs, self.validation_indices)
+        session, labels = Session(self.splits, self.assembly, runners, self.labels), self.labels
+        train_KNL, validation_KNL = session.predict_train(network), session.predict_validation(network)
         share = (time.perf_counter() - started) / len(runners)
         for k, runner in enumerate(runners):
             trial_id = runner.member.trial_id
+            validation_indices = session.validation_indices(k)
             weights = self.assembly.name_for_saving(runner.member.recipe, kept[k])
             write_whole(self.folders.weights(trial_id), partial(save_file, weights))
             save_predictions(
                 self.folders.predictions(trial_id, "validation"),
                 validation_KNL[k],
-                labels[self.validation_indices],
-                self.validation_indices,
+                labels[validation_indices],
+                validation_indices,
             )
             runner.seconds += share
             runner.outcome = TrialDone(
@@ -263,7 +266,7 @@ class _Cohort:
                 seconds=runner.seconds,
                 num_parameters=sum(parameter.numel() for parameter in network.members[k].values()),
                 metrics={
-                    "train": classification_metrics(train_KNL[k], labels[self.train_indices]),
-                    "validation": classification_metrics(validation_KNL[k], labels[self.validation_indices]),
+                    "train": classification_metrics(train_KNL[k], labels[session.train_indices(k)]),
+                    "validation": classification_metrics(validation_KNL[k], labels[validation_indices]),
                 },
             )

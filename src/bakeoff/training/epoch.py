@@ -14,9 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bakeoff.networks.flow import Randomness
 from bakeoff.training.assembly import Network
 from bakeoff.training.batches import epoch_order
 from bakeoff.training.inputs import Batch, Inputs
+from bakeoff.training.joint import JointOptimizer
 from bakeoff.training.objective import Objective
 from bakeoff.training.runner import Runner
 
@@ -52,7 +54,8 @@ def train_epoch(
     order = epoch_order(indices, inputs.seed, epoch)
     batch_size = runners[0].member.recipe.batch_size
     pacer = Pacer(len(order), batch_size, [runner.member.recipe.accumulate for runner in runners])
-    dropout = _seeded(inputs.seed, epoch)
+    dropout = torch.Generator().manual_seed(seed_dropout(inputs.seed, epoch))
+    joint = JointOptimizer(runners)
     loss_K = torch.zeros(network.num_members, dtype=torch.float64)
     correct_K = torch.zeros(network.num_members, dtype=torch.int64)
     for number, batch in enumerate(inputs.train(order, batch_size, epoch)):
@@ -60,7 +63,7 @@ def train_epoch(
             network.clear_gradients()
         losses_KN, logits_KNL = compute_gradients(network, objective, batch, dropout, pacer.divisors(number))
         due = [k for k in range(len(runners)) if pacer.ends(number, k)]
-        move(network, runners, {k: epoch - 1 + pacer.share_before(number, k) for k in due})
+        move(network, runners, {k: epoch - 1 + pacer.share_before(number, k) for k in due}, joint)
         loss_K += losses_KN.sum(dim=1)
         correct_K += (logits_KNL.argmax(dim=2) == batch.labels_N).sum(dim=1)
     for runner in runners:
@@ -70,7 +73,7 @@ def train_epoch(
 
 
 def compute_gradients(
-    network: Network, objective: Objective, batch: Batch, dropout: torch.Generator, divisors: int | Sequence[int]
+    network: Network, objective: Objective, batch: Batch, dropout: Randomness, divisors: int | Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Add the gradient of every member's loss on one batch to its own; return losses_KN and logits_KNL, detached.
 
@@ -82,18 +85,23 @@ def compute_gradients(
         # The members' mean losses are summed, so each one's gradient is that of its own mean loss.
         torch.autograd.backward(losses_KN.sum() / divisors)
     else:
-        torch.autograd.backward((losses_KN.sum(dim=1) / torch.tensor(divisors)).sum())
+        torch.autograd.backward((losses_KN.sum(dim=1) / torch.tensor(divisors, device=losses_KN.device)).sum())
     return losses_KN.detach(), logits_KNL.detach()
 
 
-def move(network: Network, runners: Sequence[Runner], due: Mapping[int, float]) -> None:
+def move(
+    network: Network, runners: Sequence[Runner], due: Mapping[int, float], joint: JointOptimizer | None = None
+) -> None:
     """Let the members that are due take a step, and forget their gradients where others go on accumulating.
 
-    `due` holds by member how many epochs are done before the step.
+    `due` holds by member how many epochs are done before the step; where all are due `joint` moves them in one call.
     """
     if not due:
         return
     network.share_gradients()
+    if joint is not None and len(due) == network.num_members:
+        joint.step([due[k] for k in range(network.num_members)])
+        return
     for k, progress_epochs in due.items():
         runners[k].step(progress_epochs)
         if len(due) < network.num_members:
@@ -140,6 +148,7 @@ class Pacer:
         return min(count * self._batch_size, self._num_images - first * self._batch_size)
 
 
-def _seeded(seed: int, epoch: int) -> torch.Generator:
+def seed_dropout(seed: int, epoch: int) -> int:
+    """Return what an epoch's dropout is seeded with: a function of the replicate's seed and the epoch alone."""
     words = np.random.SeedSequence([seed, _DROPOUT_STREAM, epoch]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
+    return int(words[0] >> np.uint64(1))

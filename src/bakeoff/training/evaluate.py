@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from bakeoff.training.assembly import Network
 from bakeoff.training.inputs import Inputs
@@ -13,9 +16,27 @@ EVALUATION_BATCH = 128
 """Images per forward pass. A constant: it must not depend on the cohort, or rounding would."""
 
 
-@torch.no_grad()
 def predict(network: Network, inputs: Inputs, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Return class probabilities (K, len(indices), L), float32, of the images at `indices` for every member."""
+    return predict_batches(network, inputs.evaluate(indices, EVALUATION_BATCH), inputs.mirrored)
+
+
+@torch.no_grad()
+def predict_batches(network: Network, batches: Iterable[Tensor], mirrored: Sequence[bool]) -> npt.NDArray[np.float32]:
+    """Return class probabilities (K, N, L), float32, of what comes in batches, for every member.
+
+    A member that asks for `mirrored` has the mean of its logits on an image and on its mirror image.
+    """
     weights = network.cast()
-    parts = [torch.softmax(network(images, weights), dim=2) for images in inputs.evaluate(indices, EVALUATION_BATCH)]
-    return torch.cat(parts, dim=1).numpy()
+
+    def judge(images: Tensor) -> Tensor:
+        logits_KNL = network(images, weights)
+        if any(mirrored):
+            both_KNL = (logits_KNL + network(images.flip(-1), weights)) / 2
+            chosen_K11 = torch.tensor(mirrored, device=logits_KNL.device)[:, None, None]
+            logits_KNL = torch.where(chosen_K11, both_KNL, logits_KNL)
+        return torch.softmax(logits_KNL, dim=2)
+
+    parts = [judge(images) for images in batches]
+    probabilities_KNL: npt.NDArray[np.float32] = torch.cat(parts, dim=1).cpu().numpy()
+    return probabilities_KNL

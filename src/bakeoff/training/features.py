@@ -94,7 +94,7 @@ def compute_features(batches: Iterable[Tensor], path: Path, num_images: int) -> 
     # Written, not mapped: on a full disk a write fails with an error, a mapped page kills the process.
     with torch.no_grad(), path.open("wb") as stream:
         for batch in batches:
-            values_NF = np.ascontiguousarray(batch.flatten(1).float().numpy(), dtype="<f4")
+            values_NF = np.ascontiguousarray(batch.flatten(1).float().cpu().numpy(), dtype="<f4")
             if done == 0:
                 shape = (num_images, 1, 1, values_NF.shape[1])
                 header = {"descr": "<f4", "fortran_order": False, "shape": shape}

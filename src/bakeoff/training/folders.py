@@ -71,6 +71,10 @@ class Folders:
         copies = sorted((self.root / "weights").glob(f"{sha256}*"))
         return next((path for path in copies if path.suffix != ".part"), None)
 
+    def pictures(self, key: str) -> Path:
+        """Pictures kept for reports, by a hash of which they are (npz)."""
+        return self.root / "pictures" / f"{key}.npz"
+
     def reports(self, study_name: str) -> Path:
         """One study's reports. A name is reduced to letters, digits, '.', '_' and '-', so it stays inside."""
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in study_name).lstrip(".")

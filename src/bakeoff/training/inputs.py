@@ -35,7 +35,9 @@ class Batch:
     """One batch.
 
     Attributes:
-        inputs: (N, C, H, W) for all members, or (K, N, C, H, W), each one's own; channels-last.
+        inputs: (N, C, H, W) for all members, or (K, N, C, H, W), each one's own; channels-last. (S, N, C, H, W) where
+            members of S replicates stand side by side.
+        labels_N: of all members, or (K, N).
         mixed: what the images were mixed with, where they were: shares (N,) or (K, N).
     """
 
@@ -66,11 +68,12 @@ class Inputs:
         training_images: Images | None = None,
     ) -> None:
         self.images, self.seed, self.dtype, self.body = images, seed, dtype, body
+        self.mirrored = [recipe.evaluate == "mirrored" for recipe in recipes]
         asked: list[_Step] = [(recipe.augmentation, recipe.mix) for recipe in recipes]
         self._steps = list(dict.fromkeys(asked))
         self._step_of = [self._steps.index(step) for step in asked]
         needed = any(needs_statistics(recipe.augmentation) for recipe in recipes) and images.pixels.dtype == np.uint8
-        statistics = _measure(training_images or images) if needed else None
+        statistics = measure_training(training_images or images) if needed else None
         self._augmenters = [Augmenter(augmentation, seed, statistics) for augmentation, _ in self._steps]
 
     def train(self, order: Indices, batch_size: int, epoch: int) -> Iterator[Batch]:
@@ -134,7 +137,7 @@ class Inputs:
 _MEASURED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
 
 
-def _measure(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def measure_training(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and sd per channel of all training images, measured once a process."""
     if images.fingerprint not in _MEASURED:
         _MEASURED[images.fingerprint] = measure_pixels(images.pixels)

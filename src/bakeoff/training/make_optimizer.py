@@ -32,7 +32,9 @@ def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Para
     """
     kind = find_class(type(choice))
     arguments = choice.arguments()
-    if choice.fused:
+    on_processor = all(each.device.type == "cpu" for parameters in groups.values() for each in parameters)
+    # torch's fused Adagrad is for processors alone.
+    if choice.fused and (on_processor or choice.torch_name != "Adagrad"):
         arguments["fused"] = True
     parts = []
     for factor, parameters in groups.items():

@@ -26,7 +26,7 @@ class Mixed:
     """What a batch was mixed with.
 
     Attributes:
-        partner_labels_N: the label of the other image in each, int64.
+        partner_labels_N: the label of the other image in each, int64; (K, N) where members see other images.
         share_N: how much of each is its own image, float32 from 0 to 1; (N,), or (K, N) where members differ.
     """
 

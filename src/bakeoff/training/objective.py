@@ -25,21 +25,26 @@ class Objective:
     Args:
         settings: one per member.
         class_names: of all labels, in their order.
-        train_labels_N: of the images trained on, which `balanced` weights are counted from.
+        train_labels_N: of the images trained on, which `balanced` weights are counted from; a list of every member's
+            where they differ.
 
     Raises:
         DataError: where class weights name a class that there is none of.
     """
 
     def __init__(
-        self, settings: Sequence[ObjectiveSettings], class_names: Sequence[str], train_labels_N: npt.NDArray[np.int64]
+        self,
+        settings: Sequence[ObjectiveSettings],
+        class_names: Sequence[str],
+        train_labels_N: npt.NDArray[np.int64] | Sequence[npt.NDArray[np.int64]],
     ) -> None:
+        labels_KN = train_labels_N if isinstance(train_labels_N, Sequence) else [train_labels_N] * len(settings)
         self.plain = all(each.plain for each in settings)
         rates = [each.label_smoothing for each in settings]
         self.smoothing_K1 = torch.tensor(rates).unsqueeze(1) if any(rates) else None
         self.weights_KL: Tensor | None = None
         if any(each.class_weights is not None for each in settings):
-            rows = [weigh_classes(each, class_names, train_labels_N) for each in settings]
+            rows = [weigh_classes(each, class_names, own_N) for each, own_N in zip(settings, labels_KN, strict=True)]
             self.weights_KL = torch.from_numpy(np.stack(rows).astype(np.float32))
 
     def __call__(self, logits_KNL: Tensor, labels_N: Tensor, mixed: Mixed | None = None) -> Tensor:
@@ -54,7 +59,7 @@ class Objective:
 
         Args:
             logits_KNL: of any floating type.
-            labels_N: int64.
+            labels_N: int64; (K, N) where each member has its own.
             mixed: with whose labels, and how much, images were mixed; shares (N,) for all or (K, N).
 
         Source: Szegedy et al. (2016), Rethinking the Inception architecture, section 7, for the smoothing; Zhang et
@@ -62,7 +67,7 @@ class Objective:
         """
         num_members, num_images, _ = logits_KNL.shape
         if self.plain and mixed is None:
-            repeated_labels = labels_N.repeat(num_members)
+            repeated_labels = labels_N.repeat(num_members) if labels_N.dim() == 1 else labels_N.flatten()
             return F.cross_entropy(logits_KNL.float().flatten(0, 1), repeated_labels, reduction="none").view(
                 num_members, num_images
             )
@@ -76,7 +81,7 @@ class Objective:
     def _score(self, log_probabilities_KNL: Tensor, labels_N: Tensor) -> Tensor:
         """Return losses_KN of unmixed labels."""
         num_members = len(log_probabilities_KNL)
-        chosen_KN1 = labels_N.view(1, -1, 1).expand(num_members, -1, 1)
+        chosen_KN1 = labels_N.reshape(-1, labels_N.shape[-1], 1).expand(num_members, -1, 1)
         losses_KN = -log_probabilities_KNL.gather(2, chosen_KN1).squeeze(2)
         if self.smoothing_K1 is not None:
             self.smoothing_K1 = self.smoothing_K1.to(losses_KN.device)
@@ -84,7 +89,7 @@ class Objective:
             losses_KN = (1 - self.smoothing_K1) * losses_KN + self.smoothing_K1 * spread_KN
         if self.weights_KL is not None:
             self.weights_KL = self.weights_KL.to(losses_KN.device)
-            losses_KN = losses_KN * self.weights_KL[:, labels_N]
+            losses_KN = losses_KN * self.weights_KL.gather(1, chosen_KN1.squeeze(2))
         return losses_KN
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bakeoff.training.assembly import Assembly
 from bakeoff.training.epoch import compute_gradients, move
 from bakeoff.training.folders import Folders
 from bakeoff.training.inputs import Batch
+from bakeoff.training.joint import JointOptimizer
 from bakeoff.training.objective import Objective
 from bakeoff.training.objective_settings import ObjectiveSettings
 from bakeoff.training.runner import Runner
@@ -37,30 +39,45 @@ Emit = Callable[[Event], None]
 
 
 def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) -> None:
-    """Train the members a few steps in both modes, in turn, and report the median step times and the agreement.
+    """Train the members a few steps in both modes, fused and the first alone, in turn; report median step times.
 
     Where the first bfloat16 steps take three times as long as float32's, the processor emulates it: no more are
-    taken.
+    taken. Times are the process's own, so that others on the machine hardly count.
     """
-    benches = {mode: _Bench(task, images, Folders(workspace), mode) for mode in _MODES}
-    difference = _compare_gradients(benches["float32"], benches["bfloat16"])
-    seconds: dict[str, list[float]] = {mode: [] for mode in _MODES}
-    for number in range(NUM_STEPS + 2):
-        for mode, bench in benches.items():
-            seconds[mode].append(bench.time_step(number))
-        if number == 1:
-            if seconds["bfloat16"][1] > 3 * seconds["float32"][1]:
-                break
-            seconds = {mode: [] for mode in _MODES}
+    folders = Folders(workspace)
+    fused = {mode: _Bench(task, images, folders, mode) for mode in _MODES}
+    difference = _compare_gradients(fused["float32"], fused["bfloat16"])
+    alone: dict[Numeric, _Bench] = {}
+    if len(task.members) > 1:
+        first = replace(task, members=task.members[:1])
+        alone = {mode: _Bench(first, images, folders, mode) for mode in _MODES}
+    benches = [*fused.values(), *alone.values()]
+    medians = [statistics.median(times) for times in _time_steps(benches)]
     emit(
         ProbeDone(
             probe_id=task.probe_id,
-            seconds_per_step={mode: statistics.median(times) for mode, times in seconds.items()},
+            seconds_per_step=dict(zip(fused, medians, strict=False)),
             relative_difference=difference,
             agrees=difference <= LARGEST_DIFFERENCE,
+            num_members=len(task.members),
+            seconds_alone=dict(zip(alone, medians[len(fused) :], strict=True)),
         )
     )
     emit(TaskDone(task_id=task.probe_id))
+
+
+def _time_steps(benches: Sequence[_Bench]) -> list[list[float]]:
+    """Return the seconds of every bench's steps, taken in turn; the first two benches are the modes, all fused."""
+    seconds: list[list[float]] = [[] for _ in benches]
+    for number in range(NUM_STEPS + 2):
+        for times, bench in zip(seconds, benches, strict=True):
+            times.append(bench.time_step(number))
+        if number == 1:
+            exact, fast = seconds[:2]
+            if fast[1] > 3 * exact[1]:
+                return [times[1:] for times in seconds]
+            seconds = [[] for _ in benches]
+    return seconds
 
 
 class _Bench:
@@ -78,6 +95,7 @@ class _Bench:
         body = assembly.body_names(recipes[0], self.network.members[0])
         for k, runner in enumerate(self.runners):
             runner.bind(self.network.members[k], self.network.member_buffers[k], body)
+        self.joint = JointOptimizer(self.runners)
         self.inputs = assembly.make_inputs(recipes, seed)
         settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights) for recipe in recipes]
         self.objective = Objective(settings, assembly.class_names, images.labels)
@@ -85,10 +103,10 @@ class _Bench:
 
     def time_step(self, number: int) -> float:
         """Take one step on batch `number`; return its seconds, what happens to the images included."""
-        started = time.perf_counter()
+        started = time.process_time()
         self.compute_gradients(number)
-        move(self.network, self.runners, dict.fromkeys(range(len(self.runners)), 0.0))
-        return time.perf_counter() - started
+        move(self.network, self.runners, dict.fromkeys(range(len(self.runners)), 0.0), self.joint)
+        return time.process_time() - started
 
     def compute_gradients(self, number: int) -> None:
         """Set every member's gradient to that of batch `number`."""

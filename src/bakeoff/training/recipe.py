@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -73,6 +73,10 @@ class Recipe(Record):
     averaging: AveragingChoice | None = Field(
         default=None, description="Evaluates and keeps an average of the weights over training."
     )
+    evaluate: Literal["plain", "mirrored"] = Field(
+        default="plain",
+        description="mirrored: logits are the mean over an image and its mirror image, in validation and exam alike.",
+    )
     epochs: int = Field(
         default=10, strict=True, ge=1, le=1_000_000, description="Passes over the training images, at most."
     )
@@ -90,6 +94,8 @@ class Recipe(Record):
             conflict = (
                 "transfer: a body that is never trained needs weights: imagenet, a file, a trial or a study's arm"
             )
+        if self.transfer is not None and self.transfer.freeze == "always" and self.evaluate != "plain":
+            conflict = "evaluate: a frozen body's features are computed once, of the image alone; leave it plain"
         if conflict is not None:
             raise PydanticCustomError(INCOMPATIBLE, "{conflict}", {"conflict": conflict})
         return self

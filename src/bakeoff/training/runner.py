@@ -46,6 +46,7 @@ class Runner:
     seconds: float = 0.0
     optimizer: torch.optim.Optimizer | None = None
     optimizer_state: dict[str, Any] | None = None
+    parameters: dict[str, nn.Parameter] = field(default_factory=dict)
 
     @classmethod
     def start(cls, member: Member, layers: tuple[Layer, ...], state: State) -> Runner:
@@ -65,6 +66,7 @@ class Runner:
         if self.optimizer is not None:
             self.optimizer_state = self.optimizer.state_dict()
         self.state = {**parameters, **buffers}
+        self.parameters = dict(parameters)
         self._parameters = list(parameters.values())
         recipe = self.member.recipe
         share = 1.0 if recipe.transfer is None else recipe.transfer.body_rate
@@ -73,6 +75,8 @@ class Runner:
             rates = {1.0: [p for name, p in parameters.items() if name not in body]}
             rates[share] = [p for name, p in parameters.items() if name in body]
         self.optimizer = make_optimizer(recipe.optimizer, rates)
+        if self.average is not None:
+            self.average.move_to(self._parameters[0].device)
         if self.optimizer_state is not None:
             self.optimizer.load_state_dict(self.optimizer_state)
             self.optimizer_state = None
@@ -84,16 +88,31 @@ class Runner:
             progress_epochs: how much of training is done before this step, in epochs.
         """
         assert self.optimizer is not None
+        self.prepare_step(progress_epochs)
+        self.optimizer.step()
+        self.end_step()
+
+    def prepare_step(self, progress_epochs: float) -> None:
+        """Do what comes before the optimizer's step: set the learning rate, clip the gradients."""
+        assert self.optimizer is not None
         recipe = self.member.recipe
         if recipe.schedule != Constant():
-            share = recipe.schedule.share(progress_epochs, recipe.epochs)
-            share *= 1.0 if self.plateau is None else self.plateau.share
-            set_share(self.optimizer, share)
+            set_share(self.optimizer, self.rate_share(progress_epochs))
         if recipe.clip is not None:
             clip(self._parameters, recipe.clip)
-        self.optimizer.step()
+
+    def end_step(self) -> None:
+        """Do what comes after it: take the weights into the average, where it asks for them."""
         if self.average is not None:
             self.average.after_step(self.state)
+
+    def rate_share(self, progress_epochs: float) -> float:
+        """Return the share of its learning rate that the schedule gives a step, so far into training."""
+        recipe = self.member.recipe
+        if recipe.schedule == Constant():
+            return 1.0
+        share = recipe.schedule.share(progress_epochs, recipe.epochs)
+        return share * (1.0 if self.plateau is None else self.plateau.share)
 
     def end_epoch(self, epoch: int) -> None:
         """Take the weights after an epoch into the average, where it asks for them."""
@@ -117,7 +136,7 @@ class Runner:
     def release(self) -> None:
         """Let go of everything large: the results are on disk."""
         self.status, self.state, self.kept, self.optimizer, self.optimizer_state = "ended", {}, None, None, None
-        self.average = None
+        self.average, self.parameters, self._parameters = None, {}, []
 
     def pack(self) -> dict[str, Any]:
         """Return all that resuming needs, as tensors and plain values.

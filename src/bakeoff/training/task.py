@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bakeoff.data.source import DataSource
 from bakeoff.training.recipe import Recipe
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Part of every trial's identity. Raise it when a change alters what training computes beyond rounding."""
 
 Numeric = Literal["float32", "bfloat16"]
@@ -39,10 +39,15 @@ class DataView:
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One trial of a cohort."""
+    """One trial of a cohort.
+
+    Attributes:
+        view: its own images and split, where the cohort's members are of several replicates; None: the task's.
+    """
 
     trial_id: str
     recipe: Recipe
+    view: DataView | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,12 +173,16 @@ class ProbeDone:
 
     Attributes:
         relative_difference: worst member's relative distance of the bfloat16 gradient to the float32 one.
+        num_members: that took those steps fused.
+        seconds_alone: per step of the first of them by itself, in each mode; empty where there was only one.
     """
 
     probe_id: str
     seconds_per_step: Mapping[str, float]
     relative_difference: float
     agrees: bool
+    num_members: int = 1
+    seconds_alone: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

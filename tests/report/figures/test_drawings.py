@@ -89,7 +89,8 @@ def test_long_studies_stay_small(make_report: Callable[..., ReportInput]) -> Non
     spec = need(draw_curves(report, "digits"))
     assert len({trace["legendgroup"] for trace in spec.data}) == MAX_ARMS
     assert spec.data[0]["x"][0] == 1
-    assert spec.data[0]["x"][-1] == 100
+    assert spec.data[0]["x"][-2:] == [100, None]
+    assert spec.data[0]["x"].count(1) == 5  # fifty faint lines in all
     assert "the best 10 of 50 arms" in spec.alt
     assert len(json.dumps(spec.data)) < 500_000
 

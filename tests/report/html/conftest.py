@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bakeoff.analysis.calibration import ReliabilityBin
 from bakeoff.analysis.results import MeanSd
 from bakeoff.analysis.steps import Link, compare_steps
 from bakeoff.ledger.rows import CandidateRow
+from bakeoff.report.costs import ArmCost
 from bakeoff.report.curves import ArmCurve
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import ClassChange, EnsembleReport
 from bakeoff.report.evidence import BlockEvidence, ClassRow
+from bakeoff.report.importance import FieldImportance, SearchImportance
+from bakeoff.report.mistakes import Confusion, Mistake
+from bakeoff.report.roc import RocLine, RocLines
 from bakeoff.report.search import GroupReport, KindReport, SearchReport
+from bakeoff.report.thumbnails import Thumbnails
 
 ATTACK = "<script>alert('x')</script>"
 ARMS = (f"he {ATTACK}", 'b"</title><img src=x onerror=alert(1)>', "$x$ & \x1b[31m {{ 7 * 7 }}")
@@ -144,4 +150,49 @@ def full_report(make_report: Callable[..., ReportInput]) -> ReportInput:
         steps=compare_steps(report.summary, links),
         searches=(_search(),),
         ensembles=(_ensemble(),),
+    )
+
+
+def _importance() -> SearchImportance:
+    values = tuple(0.01 * number for number in range(1, 25))
+    names = tuple(("mlp", f"cnn {ATTACK}")[number % 2] for number in range(24))
+    return SearchImportance(
+        kind="candidate",
+        num_candidates=24,
+        num_good=6,
+        numbers=tuple(("candidate", number) for number in range(24)),
+        scores=tuple(0.8 + 0.005 * number for number in range(24)),
+        fields=(
+            FieldImportance(field=f"optimizer.learning_rate {ATTACK}", share=0.9, chance=0.4, values=values),
+            FieldImportance(field="network", share=0.1, chance=0.4, values=names),
+        ),
+    )
+
+
+@pytest.fixture
+def rich_report(full_report: ReportInput) -> ReportInput:
+    """Every section of the page shows all it can: curves of classes, pictures, sizes, importance, steps and votes."""
+    (evidence,), (search,) = full_report.evidence, full_report.searches
+    line = RocLine(rates=(0.0, 0.1, 1.0), heights=(0.0, 0.8, 1.0), auc=0.9)
+    mistakes = tuple(Mistake(index=n, probability=0.9 - 0.1 * n, num_wrong=3, num_shown=5) for n in range(4))
+    confusions = (Confusion(true=2, predicted=1, times=4, num_images=4, mistakes=mistakes),)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), dtype=np.uint8)
+    return replace(
+        full_report,
+        evidence=(
+            replace(evidence, roc=RocLines(macro=line, classes=(line, None, line), error=0.01), confusions=confusions),
+        ),
+        thumbnails={"digits": Thumbnails(key="k", indices=(0, 1, 2, 3), pixels=pixels)},
+        searches=(replace(search, importance=_importance()),),
+        costs=tuple(
+            ArmCost(
+                block="digits",
+                arm=arm,
+                num_parameters=1_000.0 * (n + 1),
+                model_bytes=4_000.0 * (n + 1),
+                images_per_second=9_000.0,
+                epochs_per_second=2.5,
+            )
+            for n, arm in enumerate(ARMS)
+        ),
     )

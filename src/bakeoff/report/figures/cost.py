@@ -1,18 +1,30 @@
-"""What a score costs: training time against the deciding metric."""
+"""What a score costs: training time, or the network's size, against the deciding metric."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from bakeoff.analysis.results import ArmSummary, Summary
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import error_bar, interval_of_mean, metric_axis, metric_format, round_all
 from bakeoff.report.figures.spec import FigureSpec
-from bakeoff.report.figures.theme import label_text, make_layout, style_of
+from bakeoff.report.figures.theme import Style, label_text, make_layout, style_of
 from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count, duration, show_text
 
 MAX_NAMED = 10
 _LOG_RATIO = 10.0
+
+
+@dataclass(frozen=True)
+class _Priced:
+    """One arm that has both: its mean score, and what it costs."""
+
+    arm: ArmSummary
+    mean: float
+    cost: float
 
 
 def draw_cost(report: ReportInput, block: str) -> FigureSpec | None:
@@ -21,55 +33,106 @@ def draw_cost(report: ReportInput, block: str) -> FigureSpec | None:
     A trial's time is its share of its cohort's. Vertical bars are Student's t intervals of the means; there are none
     with folds. Up to MAX_NAMED arms have a symbol and legend entry of their own, more share one.
     """
-    summary, measure = report.summary, measure_of(report.summary)
-    shown = [
-        (arm, score.mean, arm.seconds.mean)
-        for arm in summary.arms_of(block)
-        if (score := arm.score(measure)) is not None and arm.seconds is not None and arm.seconds.mean > 0
-    ]
+    seconds = {arm.arm: arm.seconds.mean for arm in report.summary.arms_of(block) if arm.seconds is not None}
+    shown = _list_priced(report.summary, block, seconds)
     if len(shown) < 2:
         return None
-    is_named = len(shown) <= MAX_NAMED
-    traces = []
-    for position, (arm, mean, seconds) in enumerate(shown):
-        style = style_of(position if is_named else 0)
-        interval = None if summary.num_folds else interval_of_mean(list(arm.scores.values()), summary.confidence)
-        trace: dict[str, Any] = {
-            "type": "scatter",
-            "mode": "markers",
-            "name": label_text(arm.arm),
-            "x": round_all([seconds]),
-            "y": round_all([mean]),
-            "text": [f"{label_text(arm.arm)}, {duration(seconds)}"],
-            "hovertemplate": f"%{{text}}: %{{y:{metric_format(measure.record)}}}<extra></extra>",
-            "marker": {"color": style.color, "symbol": style.symbol, "size": 12},
-            "showlegend": is_named,
-        }
-        if interval is not None:
-            above, below = error_bar(mean, interval)
-            bar = {"type": "data", "array": round_all([above]), "arrayminus": round_all([below]), "symmetric": False}
-            trace["error_y"] = {**bar, "color": style.color, "thickness": 1.5}
-        traces.append(trace)
-    times = [seconds for _, _, seconds in shown]
-    scale = (
-        {"type": "log", "dtick": "D2", "tickformat": "~g"}
-        if max(times) > _LOG_RATIO * min(times)
-        else {"rangemode": "tozero"}
-    )
-    dearest = max(shown, key=lambda each: each[2])
-    cheapest = min(shown, key=lambda each: each[2])
+    label = measure_of(report.summary).label
     return FigureSpec(
-        title=f"Training time against {measure.label}",
-        alt=(
-            f"Scatter plot of the {measure.label} against the training time per trial of {count(len(shown), 'arm')} in "
-            f"{show_text(block)}. Fastest: {show_text(cheapest[0].arm)}, {duration(cheapest[2])}, "
-            f"{measure.value(cheapest[1])}; slowest: {show_text(dearest[0].arm)}, {duration(dearest[2])}, "
-            f"{measure.value(dearest[1])}."
-        ),
-        data=traces,
-        layout=make_layout(
-            420,
-            xaxis={"title": {"text": "training time per trial, seconds"}, **scale},
-            yaxis=metric_axis(measure.record, measure.label),
-        ),
+        title=f"Training time against {label}",
+        alt=_describe(report, block, shown, "training time per trial", ("Fastest", "slowest"), duration),
+        data=_draw_arms(report.summary, shown, duration),
+        layout=_lay_out(report.summary, shown, "training time per trial, seconds", "~g"),
+    )
+
+
+def draw_size(report: ReportInput, block: str) -> FigureSpec | None:
+    """Draw each arm's mean score against its trained parameters; None where fewer than two sizes differ.
+
+    An ensemble has those of all its models. Drawn as `draw_cost` draws times.
+    """
+    sizes = {cost.arm: cost.num_parameters or 0.0 for cost in report.costs if cost.block == block}
+    shown = _list_priced(report.summary, block, sizes)
+    if len({each.cost for each in shown}) < 2:
+        return None
+    label = measure_of(report.summary).label
+    return FigureSpec(
+        title=f"Trained parameters against {label}",
+        alt=_describe(report, block, shown, "number of trained parameters", ("Smallest", "largest"), _spell_parameters),
+        data=_draw_arms(report.summary, shown, _spell_parameters),
+        layout=_lay_out(report.summary, shown, "trained parameters", "~s"),
+    )
+
+
+def _spell_parameters(number: float) -> str:
+    return f"{number:,.0f} parameters"
+
+
+def _list_priced(summary: Summary, block: str, costs: Mapping[str, float]) -> list[_Priced]:
+    measure = measure_of(summary)
+    return [
+        _Priced(arm, score.mean, costs[arm.arm])
+        for arm in summary.arms_of(block)
+        if (score := arm.score(measure)) is not None and costs.get(arm.arm, 0.0) > 0
+    ]
+
+
+def _draw_arms(summary: Summary, shown: Sequence[_Priced], spell: Callable[[float], str]) -> list[dict[str, Any]]:
+    is_named = len(shown) <= MAX_NAMED
+    return [
+        _draw_arm(summary, each, style_of(position if is_named else 0), spell) | {"showlegend": is_named}
+        for position, each in enumerate(shown)
+    ]
+
+
+def _draw_arm(summary: Summary, each: _Priced, style: Style, spell: Callable[[float], str]) -> dict[str, Any]:
+    record = measure_of(summary).record
+    scores = list(each.arm.scores.values())
+    interval = None if summary.num_folds else interval_of_mean(scores, summary.confidence)
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label_text(each.arm.arm),
+        "x": round_all([each.cost], 8),
+        "y": round_all([each.mean]),
+        "text": [f"{label_text(each.arm.arm)}, {spell(each.cost)}"],
+        "hovertemplate": f"%{{text}}: %{{y:{metric_format(record)}}}<extra></extra>",
+        "marker": {"color": style.color, "symbol": style.symbol, "size": 12},
+    }
+    if interval is not None:
+        above, below = error_bar(each.mean, interval)
+        bar = {"type": "data", "array": round_all([above]), "arrayminus": round_all([below]), "symmetric": False}
+        trace["error_y"] = {**bar, "color": style.color, "thickness": 1.5}
+    return trace
+
+
+def _lay_out(summary: Summary, shown: Sequence[_Priced], title: str, ticks: str) -> dict[str, Any]:
+    measure = measure_of(summary)
+    costs = [each.cost for each in shown]
+    is_wide = max(costs) > _LOG_RATIO * min(costs)
+    scale = {"type": "log", "dtick": "D2"} if is_wide else {"rangemode": "tozero"}
+    return make_layout(
+        420,
+        xaxis={"title": {"text": title}, "tickformat": ticks, **scale},
+        yaxis=metric_axis(measure.record, measure.label),
+    )
+
+
+def _describe(
+    report: ReportInput,
+    block: str,
+    shown: Sequence[_Priced],
+    what: str,
+    ends: tuple[str, str],
+    spell: Callable[[float], str],
+) -> str:
+    measure = measure_of(report.summary)
+    least, most = (choose(shown, key=lambda each: each.cost) for choose in (min, max))
+    first, last = (
+        f"{end}: {show_text(each.arm.arm)}, {spell(each.cost)}, {measure.value(each.mean)}"
+        for end, each in zip(ends, (least, most), strict=True)
+    )
+    return (
+        f"Scatter plot of the {measure.label} against the {what} of {count(len(shown), 'arm')} in "
+        f"{show_text(block)}. {first}; {last}."
     )

@@ -15,6 +15,9 @@ from bakeoff.report.tables import order_arms
 from bakeoff.report.text import count, show_text
 
 MAX_ARMS = 10
+MAX_LINES, MIN_TRIALS = 50, 3
+"""Faint lines of a panel: more are a smear. Each arm has its share, or MIN_TRIALS."""
+MAX_SINGLE_TICKS = 8
 _LOG_RATIO = 10.0
 
 
@@ -40,7 +43,8 @@ def draw_curves(report: ReportInput, block: str, metric: str = "loss") -> Figure
     styles = {arm: style_of(position) for position, arm in enumerate(shown)}
     drawn = [curve for arm in shown for curve in curves if curve.arm == arm]
     is_split = {curve.split for curve in drawn} == {"train", "validation"}
-    traces = [trace for curve in drawn for trace in _draw_curve(curve, styles[curve.arm], record, is_split)]
+    most = max(MIN_TRIALS, MAX_LINES // len(shown))
+    traces = [trace for curve in drawn for trace in _draw_curve(curve, styles[curve.arm], record, is_split, most)]
     return FigureSpec(
         title=f"Learning curves: {record.label}",
         alt=_describe(drawn, shown, len(found), record, block),
@@ -49,7 +53,9 @@ def draw_curves(report: ReportInput, block: str, metric: str = "loss") -> Figure
     )
 
 
-def _draw_curve(curve: ArmCurve, style: Style, record: MetricRecord, is_split: bool) -> list[dict[str, Any]]:
+def _draw_curve(
+    curve: ArmCurve, style: Style, record: MetricRecord, is_split: bool, most_trials: int
+) -> list[dict[str, Any]]:
     lower = curve.split == "validation" and is_split
     common: dict[str, Any] = {
         "type": "scatter",
@@ -58,18 +64,18 @@ def _draw_curve(curve: ArmCurve, style: Style, record: MetricRecord, is_split: b
         "xaxis": "x2" if lower else "x",
         "yaxis": "y2" if lower else "y",
     }
-    faint = [
-        {
-            **common,
-            "mode": "lines",
-            "y": round_all(trial),
-            "line": {"color": style.color, "width": 1},
-            "opacity": 0.35,
-            "showlegend": False,
-            "hoverinfo": "skip",
-        }
-        for trial in (curve.trials if max(curve.num_training) > 1 else ())
-    ]
+    shown = curve.trials[:most_trials] if max(curve.num_training) > 1 else ()
+    # One trace for all trials, with gaps between them: a browser draws it many times faster than a trace for each.
+    faint = {
+        **common,
+        "x": [epoch for _ in shown for epoch in (*curve.epochs, None)],
+        "y": [value for trial in shown for value in (*round_all(trial), None)],
+        "mode": "lines",
+        "line": {"color": style.color, "width": 1},
+        "opacity": 0.35,
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
     name = label_text(curve.arm)
     mean = {
         **common,
@@ -82,14 +88,16 @@ def _draw_curve(curve: ArmCurve, style: Style, record: MetricRecord, is_split: b
         "marker": {"symbol": style.symbol, "size": 7, "color": style.color, "maxdisplayed": 8},
         "showlegend": lower or not is_split,
     }
-    return [*faint, mean]
+    return [faint, mean] if shown else [mean]
 
 
 def _lay_out(drawn: Sequence[ArmCurve], record: MetricRecord, is_split: bool) -> dict[str, Any]:
     values = [value for curve in drawn for value in curve.mean if value is not None]
     is_log = not record.is_share and bool(values) and min(values) > 0 and max(values) > _LOG_RATIO * min(values)
     scale = {"type": "log", "dtick": "D2"} if is_log else {}
-    axis = {"title": {"text": "epoch"}, "tickformat": "d"}
+    axis: dict[str, Any] = {"title": {"text": "epoch"}, "tickformat": "d"}
+    if max(curve.epochs[-1] for curve in drawn) <= MAX_SINGLE_TICKS:
+        axis["dtick"] = 1  # or there would be ticks between epochs, labelled as if they were epochs
     if not is_split:
         only = drawn[0].split
         return make_layout(360, xaxis=axis, yaxis={**metric_axis(record, f"{only} {record.label}"), **scale})

@@ -8,12 +8,19 @@ from typing import Any
 from bakeoff.errors import BakeoffError, nearest
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.calibration import draw_calibration
+from bakeoff.report.figures.classes import draw_classes
 from bakeoff.report.figures.confusion import draw_confusion
-from bakeoff.report.figures.cost import draw_cost
+from bakeoff.report.figures.cost import draw_cost, draw_size
 from bakeoff.report.figures.curves import draw_curves
+from bakeoff.report.figures.ensembles import draw_ensembles
+from bakeoff.report.figures.importance import draw_importance, draw_slices
+from bakeoff.report.figures.lineage import draw_lineage
+from bakeoff.report.figures.ranks import draw_ranks
+from bakeoff.report.figures.roc import draw_roc
 from bakeoff.report.figures.scores import draw_scores
 from bakeoff.report.figures.search import draw_search
 from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.figures.steps import draw_steps
 from bakeoff.report.figures.theme import MODES, Mode, label_text, make_template
 
 Draw = Callable[[ReportInput, str], FigureSpec | None]
@@ -40,6 +47,14 @@ class Plots:
         """Plot the confusion matrix of the best arm."""
         return self._plot("predictions", draw_confusion, block, mode)
 
+    def plot_classes(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot precision, recall and F1 of every class for the best arm, hardest first."""
+        return self._plot("predictions", draw_classes, block, mode)
+
+    def plot_roc(self, block: str | None = None, *, whole: bool = False, mode: Mode = "light") -> Any:
+        """Plot the ROC curves of the best arm, cut to where they bend; `whole` shows all of the square."""
+        return self._plot("ROC curves", lambda report, at: draw_roc(report, at, whole=whole), block, mode)
+
     def plot_calibration(self, block: str | None = None, *, mode: Mode = "light") -> Any:
         """Plot accuracy against confidence for the best arm."""
         return self._plot("predictions", draw_calibration, block, mode)
@@ -51,6 +66,37 @@ class Plots:
     def plot_cost(self, block: str | None = None, *, mode: Mode = "light") -> Any:
         """Plot training time against score, for two arms or more."""
         return self._plot("costs of two arms", draw_cost, block, mode)
+
+    def plot_size(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot trained parameters against score, where arms differ in them."""
+        return self._plot("arms of two sizes", draw_size, block, mode)
+
+    def plot_steps(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot what each step of an ablation chain adds, with its interval."""
+        return self._plot("steps", draw_steps, block, mode)
+
+    def plot_ensembles(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot every ensemble before and after the vote."""
+        return self._plot("ensembles", draw_ensembles, block, mode)
+
+    def plot_importance(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot which fields mattered in a search, beside what chance would show; for twenty candidates or more."""
+        return self._plot("candidates enough", draw_importance, block, mode)
+
+    def plot_slices(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot the candidates' scores against the fields that mattered most."""
+        return self._plot("candidates enough", draw_slices, block, mode)
+
+    def plot_lineage(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot the ancestors of an evolved winner."""
+        return self._plot("ancestors of a winner", draw_lineage, block, mode)
+
+    def plot_ranks(self, *, mode: Mode = "light") -> Any:
+        """Plot the mean ranks over all blocks, two or more, with the critical difference."""
+        spec = draw_ranks(self.report)
+        if spec is None:
+            raise BakeoffError("ranks over blocks take two blocks or more in which every arm has a score.")
+        return to_plotly(spec, mode)
 
     def _plot(self, what: str, draw: Draw, block: str | None, mode: Mode) -> Any:
         blocks = self.report.summary.blocks

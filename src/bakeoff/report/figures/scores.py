@@ -28,7 +28,8 @@ def draw_scores(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw one block's scores: arms from top to bottom, best first; None without a score.
 
     A point is a replicate, or with folds one fold of one. The interval is Student's t of an arm's own mean; there is
-    none with folds, whose scores are not independent. Beyond MAX_ARMS, the best are shown.
+    none with folds, whose scores are not independent. Beyond MAX_ARMS, the best are shown. A vertical line is a
+    published value of the same metric on the same split.
     """
     summary = report.summary
     measure = measure_of(summary)
@@ -46,7 +47,11 @@ def draw_scores(report: ReportInput, block: str) -> FigureSpec | None:
     return FigureSpec(
         title=f"{measure.label[0].upper()}{measure.label[1:]} of every replicate",
         alt=_describe(report, block, shown, len(scored)),
-        data=[_points(shown, value), _means(shown, summary.confidence, summary.num_folds is not None, value)],
+        data=[
+            _points(shown, value),
+            _means(shown, summary.confidence, summary.num_folds is not None, value),
+            *_mark_published(report, block, names, value),
+        ],
         layout=layout,
     )
 
@@ -97,9 +102,45 @@ def _means(shown: list[tuple[ArmSummary, MeanSd]], confidence: float, is_folded:
     return trace
 
 
+def _list_published(report: ReportInput, block: str, names: list[str]) -> list[tuple[int, float]]:
+    """Return (row, value) of the published values of the deciding measure."""
+    summary = report.summary
+    return [
+        (names.index(figure.arm), figure.value)
+        for figure in report.published
+        if figure.arm in names
+        and figure.block in (None, block)
+        and figure.metric == summary.metric
+        and (figure.split or summary.split) == summary.split
+    ]
+
+
+def _mark_published(report: ReportInput, block: str, names: list[str], value: str) -> list[dict[str, Any]]:
+    found = _list_published(report, block, names)
+    if not found:
+        return []
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "published",
+            "x": round_all([number for _, number in found]),
+            "y": [row for row, _ in found],
+            "text": [label_text(names[row]) for row, _ in found],
+            "hovertemplate": f"%{{text}}: published %{{x:{value}}}<extra></extra>",
+            "marker": {"color": PALETTE[2], "symbol": "line-ns-open", "size": 24, "line": {"width": 3}},
+        }
+    ]
+
+
 def _describe(report: ReportInput, block: str, shown: list[tuple[ArmSummary, MeanSd]], num_scored: int) -> str:
     measure = measure_of(report.summary)
     means = "; ".join(f"{show_text(arm.arm)} {measure.value(score.mean)}" for arm, score in shown[:6])
     rest = "" if len(shown) <= 6 else f"; and {count(num_scored - 6, 'further arm')}, which the table lists"
     plot = f"Dot plot of the {measure.label} of every replicate in {show_text(block)}, best mean first."
-    return f"{plot} Means: {means}{rest}."
+    names = [arm.arm for arm, _ in shown]
+    told = "; ".join(
+        f"{show_text(names[row])} {measure.value(value)}" for row, value in _list_published(report, block, names)[:6]
+    )
+    published = f" Vertical lines are published values: {told}." if told else ""
+    return f"{plot} Means: {means}{rest}.{published}"

@@ -1,7 +1,9 @@
 """How figures look on light and dark grounds, and how arms are told apart by more than colour.
 
-Colours: Okabe and Ito (2008), "Color universal design", without their yellow, which is lost on white, and with a grey
-for their black, which is lost on a dark ground.
+Colours: after Okabe and Ito (2008), "Color universal design", without their yellow and with a grey for their black,
+which are lost on one of the grounds. Lightness is shifted so that every colour has a contrast of 3 or more on both
+(WCAG 2.1, graphics), and so that reds and oranges, and greens and greys, that colour-blind people see as one hue differ
+in it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from bakeoff.report.text import show_text
 Mode = Literal["light", "dark"]
 MODES: tuple[Mode, ...] = ("light", "dark")
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#767676")
+PALETTE = ("#0072B2", "#BB4A00", "#009E73", "#CC79A7", "#C08A00", "#4896E0", "#6A6A6A")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
 DASHES = ("solid", "dash", "dot", "dashdot")
 NEUTRAL = "#808080"

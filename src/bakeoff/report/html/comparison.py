@@ -37,10 +37,10 @@ from bakeoff.report.tables import (
 from bakeoff.report.text import p_value
 
 Figures = Mapping[tuple[str, str], Part]
-"""(kind of figure, block) -> the figure; those that have nothing to draw are absent."""
+"""(kind of figure, block) -> the figure; those that have nothing to draw are absent. One of all blocks has block ""."""
 
 _MOST_BLOCKS_IN_ANSWER = 3
-_MOST_ARMS_IN_ANSWER = 10
+_MOST_ARMS_IN_ANSWER = 16
 _MOST_ARMS_IN_MATRIX = 12
 
 _GUIDE = (
@@ -110,7 +110,19 @@ def _explain(summary: Summary) -> str:
         "Inconclusive: these replicates do not settle it; it does not mean equal." if "inconclusive" in words else "",
     ]
     spread = "± is the standard deviation over replicates."
-    return " ".join(filter(None, [spread, *meanings]))
+    return " ".join(filter(None, [spread, *meanings, _explain_intervals(summary)]))
+
+
+def _explain_intervals(summary: Summary) -> str:
+    """Say why an interval can leave zero out beside a verdict that is inconclusive; empty where none does."""
+    if not any(
+        verdict.verdict == "inconclusive"
+        and verdict.interval is not None
+        and verdict.interval[0] * verdict.interval[1] > 0
+        for verdict in summary.verdicts
+    ):
+        return ""
+    return "An interval is of its own pair alone; a verdict also pays for every other comparison made beside it."
 
 
 def _spell_score(score: MeanSd | None, measure: Measure) -> str:
@@ -124,7 +136,7 @@ def compare_arms(summary: Summary, figures: Figures, across: AcrossBlocks | None
     parts: list[Part] = []
     if len(summary.blocks) > 1:
         parts += _overview(summary)
-        parts += _across(across)
+        parts += _across(across, figures)
     for block in summary.blocks:
         parts += [Heading(text=block)] if len(summary.blocks) > 1 else []
         parts += [figures["scores", block]] if ("scores", block) in figures else []
@@ -145,10 +157,11 @@ def _overview(summary: Summary) -> Iterator[Part]:
     yield Paragraph(text="; ".join(list_marks(summary)), is_quiet=True)
 
 
-def _across(across: AcrossBlocks | None) -> Iterator[Part]:
+def _across(across: AcrossBlocks | None, figures: Figures) -> Iterator[Part]:
     if across is None:
         return
     yield Paragraph(text=across.sentence)
+    yield from [figures["ranks", ""]] if ("ranks", "") in figures else []
     yield make_table("Mean rank over blocks, 1 is best", tabulate_ranks(across))
     pairs = make_table("What the blocks together say of every pair", tabulate_rank_pairs(across))
     yield Details(summary="Every pair across blocks", parts=(pairs,))

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.html.gallery import Gallery
 from bakeoff.report.tables import Column
 
 SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
@@ -146,14 +148,16 @@ class Code:
 
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """Parts that stay folded until they are asked for."""
+    """Parts that stay folded until they are asked for; `is_heading` where the summary is one for them."""
 
     kind: ClassVar[str] = "details"
     summary: str
     parts: tuple[Part, ...]
+    is_heading: bool = False
+    is_open: bool = False
 
 
-Part = Paragraph | Bullets | Heading | Table | Standings | Figure | Code | Details
+Part = Paragraph | Bullets | Heading | Table | Standings | Figure | Code | Details | Gallery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +201,11 @@ def make_table(caption: str, columns: Sequence[Column]) -> Table:
 def _make_cell(column: Column, text: str) -> Cell:
     word = text.partition(" ")[0] if column.key.endswith("verdict") else ""
     return Cell(text=text.strip(), verdict=word if word in SIGNS else "")
+
+
+def name_block(report: ReportInput, block: str) -> list[Part]:
+    """Return a heading for what is told of a block; none in a study of one."""
+    return [Heading(text=block)] if len(report.summary.blocks) > 1 else []
 
 
 def list_figures(sections: Iterable[Section]) -> list[FigureSpec]:

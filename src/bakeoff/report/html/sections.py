@@ -8,28 +8,28 @@ from bakeoff.analysis.measure import SPLITS, join_names
 from bakeoff.report.basis import describe_basis
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import tabulate_classes, tabulate_ensembles
-from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.html.appendix import list_failures, list_published, write_appendix
+from bakeoff.report.html.classes import describe_calibration, describe_classes, describe_roc
 from bakeoff.report.html.comparison import Figures, compare_arms, stand_arms
+from bakeoff.report.html.cost import describe_costs
+from bakeoff.report.html.folding import fold_blocks
+from bakeoff.report.html.mistakes import show_mistakes
 from bakeoff.report.html.parts import (
     Bullets,
-    Cell,
     Details,
-    Heading,
     Paragraph,
     Part,
     Section,
-    Table,
     make_section,
     make_table,
+    name_block,
 )
-from bakeoff.report.search import SearchReport, describe_search, tabulate_groups, tabulate_lineage
+from bakeoff.report.html.search import describe_searches
 from bakeoff.report.steps import describe_steps, tabulate_steps
-from bakeoff.report.tables import Column, measure_of, order_arms, tabulate_measure
-from bakeoff.report.text import duration
+from bakeoff.report.tables import Column
 from bakeoff.study.search import DEFAULT, RANDOM, WINNER
 
-_MOST_CLASSES_OPEN = 12
+_MOST_ENSEMBLES_TOLD = 4
 
 
 def list_sections(report: ReportInput, figures: Figures) -> tuple[Section, ...]:
@@ -43,18 +43,20 @@ def list_sections(report: ReportInput, figures: Figures) -> tuple[Section, ...]:
         _answer(report),
         make_section("basis", "What it rests on", [Bullets(lines=tuple(describe_basis(report)))]),
         compare_arms(report.summary, figures, report.across),
-        make_section("steps", "Step by step", _steps(report)),
+        make_section("steps", "Step by step", _steps(report, figures)),
         make_section("curves", "Learning curves", _curves(report, figures)),
-        make_section("classes", "Class by class", _classes(report, figures)),
-        make_section("calibration", "Calibration", _calibration(report, figures)),
-        make_section("search", "Search", _searches(report, figures)),
-        make_section("ensembles", "Ensembles", _ensembles(report)),
+        make_section("classes", "Class by class", describe_classes(report, figures)),
+        make_section("mistakes", "Worst mistakes", show_mistakes(report)),
+        make_section("roc", "ROC curves", describe_roc(report, figures)),
+        make_section("calibration", "Calibration", describe_calibration(report, figures)),
+        make_section("search", "Search", describe_searches(report, figures)),
+        make_section("ensembles", "Ensembles", _ensembles(report, figures)),
         make_section("published", "Published against measured", list_published(report)),
-        make_section("cost", "Cost", _cost(report, figures)),
+        make_section("cost", "Cost", describe_costs(report, figures)),
         make_section("failures", "Failures", list_failures(report)),
         make_section("appendix", "Appendix", write_appendix(report)),
     )
-    return tuple(section for section in found if section is not None)
+    return tuple(fold_blocks(section, report.summary.blocks) for section in found if section is not None)
 
 
 def _answer(report: ReportInput) -> Section | None:
@@ -87,20 +89,17 @@ def _curves(report: ReportInput, figures: Figures) -> Iterator[Part]:
     for block in report.summary.blocks:
         kinds = [kind for kind in ("curves of loss", "curves of accuracy") if (kind, block) in figures]
         if kinds:
-            yield from _name_block(report, block)
+            yield from name_block(report, block)
             yield from (figures[kind, block] for kind in kinds)
 
 
-def _name_block(report: ReportInput, block: str) -> list[Part]:
-    return [Heading(text=block)] if len(report.summary.blocks) > 1 else []
-
-
-def _steps(report: ReportInput) -> Iterator[Part]:
+def _steps(report: ReportInput, figures: Figures) -> Iterator[Part]:
     for block in report.summary.blocks:
         lines = describe_steps(report.summary, report.steps, block)
         if lines:
-            yield from _name_block(report, block)
+            yield from name_block(report, block)
             yield Bullets(lines=tuple(lines))
+            yield from [figures["steps", block]] if ("steps", block) in figures else []
             yield make_table("Every version and what its change adds", _tabulate_steps(report, block))
 
 
@@ -112,141 +111,19 @@ def _tabulate_steps(report: ReportInput, block: str) -> list[Column]:
     return [column for column in columns if column.key == decider or not column.key.startswith(measured)]
 
 
-def _classes(report: ReportInput, figures: Figures) -> Iterator[Part]:
-    for evidence in report.evidence:
-        yield from _name_block(report, evidence.block)
-        yield Bullets(lines=tuple(_describe_evidence(evidence)))
-        table = _tabulate_classes(evidence)
-        is_long = len(evidence.classes) > _MOST_CLASSES_OPEN
-        yield Details(summary=f"All {len(evidence.classes)} classes", parts=(table,)) if is_long else table
-        if ("confusion", evidence.block) in figures:
-            yield figures["confusion", evidence.block]
-        if not is_long:
-            yield Details(summary="The same as a table", parts=(_tabulate_confusion(evidence),))
-
-
-def _describe_evidence(evidence: BlockEvidence) -> Iterator[str]:
-    low, high = evidence.accuracy_interval
-    names = {"macro_precision": "precision", "macro_recall": "recall", "macro_f1": "F1", "macro_auc": "AUC"}
-    spelled = ", ".join(
-        f"{text} {evidence.averages[name]:.4f}" for name, text in names.items() if name in evidence.averages
-    )
-    yield (
-        f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and all "
-        f"classes: {spelled}."
-    )
-    yield (
-        f"Accuracy to expect on other images of this kind, by Wilson's 95% interval: {100 * low:.2f}% to "
-        f"{100 * high:.2f}%."
-    )
-    if evidence.vote is not None:
-        yield f"The models of the folds voting together: accuracy {100 * evidence.vote.mean:.2f}%."
-    if evidence.luck_sentence:
-        yield f"Against {evidence.rival}: {evidence.luck_sentence}"
-
-
-def _tabulate_classes(evidence: BlockEvidence) -> Table:
-    rows = evidence.classes
-    columns = [
-        Column(key="class", header=("class",), cells=tuple(row.name for row in rows), is_number=False),
-        Column(key="images", header=("images",), cells=tuple(f"{row.occurring:,}" for row in rows)),
-        *(
-            Column(key=name, header=(title,), cells=tuple(_share(getattr(row, name)) for row in rows))
-            for name, title in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"), ("auc", "AUC"))
-        ),
-    ]
-    return make_table(f"Every class: {evidence.arm}", columns)
-
-
-def _tabulate_confusion(evidence: BlockEvidence) -> Table:
-    names = tuple(row.name for row in evidence.classes)
-    rows = tuple(
-        (Cell(text=name), *(Cell(text=f"{number:,}") for number in numbers))
-        for name, numbers in zip(names, evidence.confusion, strict=True)
-    )
-    return Table(
-        caption="Images by true class (rows) and predicted class (columns), summed over trials",
-        headers=("true class", *names),
-        is_number=(False, *(True for _ in names)),
-        rows=rows,
-    )
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _calibration(report: ReportInput, figures: Figures) -> Iterator[Part]:
-    for evidence in report.evidence:
-        error = evidence.averages.get("expected_calibration_error")
-        if error is not None:
-            yield from _name_block(report, evidence.block)
-            yield Paragraph(
-                text=f"The confidence that {evidence.arm} states is off by {100 * error:.1f} points on average "
-                "(expected calibration error); a perfectly calibrated one would be off by 0."
-            )
-        if ("calibration", evidence.block) in figures:
-            yield figures["calibration", evidence.block]
-
-
-def _searches(report: ReportInput, figures: Figures) -> Iterator[Part]:
-    for search in report.searches:
-        yield from _name_block(report, search.block)
-        yield Bullets(lines=tuple(describe_search(search)))
-        if ("search", search.block) in figures:
-            yield figures["search", search.block]
-        yield make_table(f"Values by {search.group_noun}, on the validation split", tabulate_groups(search))
-        yield from _lineages(search)
-        columns = tabulate_lineage(search.candidates, search.objectives[0])
-        table = make_table("What every candidate changes of the default recipe", columns)
-        yield Details(summary=f"All {len(search.candidates)} candidates", parts=(table,))
-
-
-def _lineages(search: SearchReport) -> Iterator[Part]:
-    for kind in search.kinds:
-        if kind.winner is not None and len(kind.lineage) > 1:
-            caption = f"Where {kind.kind} {kind.winner.number} comes from, itself last"
-            columns = tabulate_lineage(kind.lineage, search.objectives[0])
-            # A recipe of many layers fills a screen; how each came about is what a lineage tells.
-            yield make_table(caption, [column for column in columns if column.key != "changes"])
-
-
-def _ensembles(report: ReportInput) -> Iterator[Part]:
+def _ensembles(report: ReportInput, figures: Figures) -> Iterator[Part]:
     for block in report.summary.blocks:
         mine = [ensemble for ensemble in report.ensembles if ensemble.block == block]
         if not mine:
             continue
-        yield from _name_block(report, block)
-        yield Bullets(lines=tuple(ensemble.sentence for ensemble in mine))
+        yield from name_block(report, block)
+        yield from [figures["ensembles", block]] if ("ensembles", block) in figures else []
+        told = Bullets(lines=tuple(ensemble.sentence for ensemble in mine))
+        is_long = len(mine) > _MOST_ENSEMBLES_TOLD
+        yield Details(summary=f"All {len(mine)} ensembles in words", parts=(told,)) if is_long else told
         yield make_table("Before and after the vote", tabulate_ensembles(mine))
         for ensemble in mine:
             caption = f"On the {ensemble.split} split, before ({ensemble.before}) and after ({ensemble.label})"
-            yield Details(
-                summary=f"Class by class: {ensemble.label}", parts=(make_table(caption, tabulate_classes(ensemble)),)
-            )
-
-
-def _cost(report: ReportInput, figures: Figures) -> Iterator[Part]:
-    for block in report.summary.blocks:
-        arms = [arm for arm in order_arms(report.summary, block) if arm.seconds is not None]
-        if not arms:
-            continue
-        yield from _name_block(report, block)
-        yield from [figures["cost", block]] if ("cost", block) in figures else []
-        seconds = [arm.seconds.mean if arm.seconds else 0.0 for arm in arms]
-        columns = [
-            Column(key="arm", header=("arm",), cells=tuple(arm.arm for arm in arms), is_number=False),
-            tabulate_measure(measure_of(report.summary), arms),
-            Column(
-                key="epochs",
-                header=("epochs",),
-                cells=tuple("-" if arm.epochs is None else f"{arm.epochs.mean:.1f}" for arm in arms),
-            ),
-            Column(key="seconds", header=("time a trial",), cells=tuple(map(duration, seconds))),
-            Column(
-                key="total",
-                header=("all trials",),
-                cells=tuple(duration(s * arm.replicates) for s, arm in zip(seconds, arms, strict=True)),
-            ),
-        ]
-        yield make_table("Training time, one trial's share of the machine", columns)
+            of = "" if ensemble.over == "arms" else f" of {ensemble.before}"
+            table = make_table(caption, tabulate_classes(ensemble))
+            yield Details(summary=f"Class by class: {ensemble.label}{of}", parts=(table,))

@@ -43,7 +43,7 @@ def write_html(report: ReportInput) -> str:
 
     sections = list_sections(report, draw_figures(report))
     figures = list_figures(sections)
-    scripts = [_read_plotly(), _read("page.js")] if figures else []
+    scripts = [read_plotly(), _read("page.js")] if figures else []
     # Python's own text is data to jinja; these three are the page's own code, and the data holds no "<".
     return (
         _environment()
@@ -108,7 +108,7 @@ def _read(name: str) -> str:
 
 
 @cache
-def _read_plotly() -> str:
+def read_plotly() -> str:
     """Return plotly's script, as its Python package carries it."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:

@@ -20,6 +20,7 @@ from bakeoff.training.augmentation.draws import uniform
 from bakeoff.training.augmentation.records import AnyAugmentation
 from bakeoff.training.augmentation.steps import (
     Affine,
+    AlternatingFlip,
     CenterCrop,
     ColorJitter,
     Erasing,
@@ -45,6 +46,7 @@ FIXED: Mapping[type, Callable[[Any, Tensor], Tensor]] = {
 DRAWN: Mapping[type, tuple[int, Callable[[Any, Tensor, geometry.Draws], Tensor]]] = {
     RandomCrop: (2, geometry.random_crop),
     HorizontalFlip: (1, partial(geometry.flip, 2)),
+    AlternatingFlip: (1, geometry.flip_chosen),
     VerticalFlip: (1, partial(geometry.flip, 1)),
     Rotation: (2, geometry.rotate),
     Affine: (7, geometry.transform),
@@ -103,9 +105,20 @@ class Augmenter:
                 images_NHWC = self._apply_fixed(choice, images_NHWC)
                 continue
             num_draws, function = DRAWN[type(choice)]
-            draws_ND = uniform(self._seed, epoch, image_numbers_N, choice.name, place.occurrence, num_draws)
+            draws_ND = self._draw(place, num_draws, image_numbers_N, epoch)
             images_NHWC = function(choice, images_NHWC, draws_ND)
         return _finish(images_NHWC)
+
+    def _draw(
+        self, place: _Place, num_draws: int, image_numbers_N: npt.NDArray[np.int64], epoch: int
+    ) -> npt.NDArray[np.float64]:
+        """Return an image's numbers for this epoch; what alternates has them move by half from epoch to epoch."""
+        name = place.choice.name
+        if isinstance(place.choice, AlternatingFlip):
+            first_ND = uniform(self._seed, 1, image_numbers_N, name, place.occurrence, num_draws)
+            alternated_ND: npt.NDArray[np.float64] = (first_ND + 0.5 * (epoch - 1)) % 1.0
+            return alternated_ND
+        return uniform(self._seed, epoch, image_numbers_N, name, place.occurrence, num_draws)
 
     def evaluate(self, pixels_NHWC: npt.NDArray[np.uint8] | Tensor) -> Tensor:
         """Return the batch as evaluation sees it: sizes, borders, middle crops and normalization only.

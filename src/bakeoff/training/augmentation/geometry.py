@@ -14,7 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bakeoff.training.augmentation.steps import Affine, CenterCrop, HorizontalFlip, Pad, RandomCrop, Resize, Rotation
+from bakeoff.training.augmentation.steps import (
+    Affine,
+    AlternatingFlip,
+    CenterCrop,
+    HorizontalFlip,
+    Pad,
+    RandomCrop,
+    Resize,
+    Rotation,
+)
 from bakeoff.training.augmentation.values import Fill
 
 Draws = npt.NDArray[np.float64]
@@ -142,6 +151,11 @@ def random_crop(choice: RandomCrop, images_NHWC: Tensor, draws_ND: Draws) -> Ten
 def flip(axis: int, choice: HorizontalFlip, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
     """Mirror along an axis: 1 the rows, 2 the columns. Draws: the chance."""
     return change_some(images_NHWC, draws_ND[:, 0], choice.probability, lambda images, _: images.flip(axis))
+
+
+def flip_chosen(choice: AlternatingFlip, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
+    """Mirror left and right the images whose number is below 1/2. Draws: the number, which alternates by epoch."""
+    return change_some(images_NHWC, draws_ND[:, 0], 0.5, lambda images, _: images.flip(2))
 
 
 def rotate(choice: Rotation, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:

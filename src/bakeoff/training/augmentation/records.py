@@ -16,6 +16,7 @@ from bakeoff.networks.choices import RegistryEntry, collect_names, spell_out
 from bakeoff.networks.shapes import Shape, format_shape
 from bakeoff.training.augmentation.steps import (
     Affine,
+    AlternatingFlip,
     CenterCrop,
     ColorJitter,
     Erasing,
@@ -36,6 +37,7 @@ AnyAugmentation: TypeAlias = (
     | CenterCrop
     | RandomCrop
     | HorizontalFlip
+    | AlternatingFlip
     | VerticalFlip
     | Rotation
     | Affine
@@ -63,6 +65,12 @@ AUGMENTATIONS: tuple[AugmentationRecord, ...] = (
         "random_crop", "keeps a part, padded first if wanted; evaluation: the middle", _KRIZHEVSKY, RandomCrop
     ),
     AugmentationRecord("horizontal_flip", "mirrors left and right", _KRIZHEVSKY, HorizontalFlip),
+    AugmentationRecord(
+        "alternating_flip",
+        "mirrors half of the images, the other half in the next epoch",
+        "Jordan (2024), 94% on CIFAR-10 in 3.29 seconds on a single GPU, section 3.6",
+        AlternatingFlip,
+    ),
     AugmentationRecord("vertical_flip", "mirrors top and bottom", _COMMON, VerticalFlip),
     AugmentationRecord("rotation", "turns about the centre", _SIMARD, Rotation),
     AugmentationRecord("affine", "turns, shifts, scales and shears", _SIMARD, Affine),
@@ -103,6 +111,7 @@ AugmentationChoice: TypeAlias = Annotated[
         partial(spell_out, kind="augmentation", allowed=AUGMENTATION_NAMES),
         json_schema_input_type=Literal[
             "horizontal_flip",
+            "alternating_flip",
             "vertical_flip",
             "affine",
             "gaussian_blur",

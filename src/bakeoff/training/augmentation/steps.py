@@ -114,6 +114,18 @@ class HorizontalFlip(Step):
     probability: Share = Field(default=0.5, description=_PROBABILITY)
 
 
+class AlternatingFlip(Step):
+    """Mirror half of the images left and right, in every epoch those that the one before left as they were.
+
+    Which ones come first is drawn once an image: over two epochs every image is seen both ways, where `horizontal_flip`
+    shows half of them the same way twice.
+    """
+
+    draws: ClassVar[bool] = True
+
+    name: Literal["alternating_flip"] = "alternating_flip"
+
+
 class VerticalFlip(Step):
     """Mirror top and bottom."""
 

@@ -9,8 +9,15 @@
     responsive: true, displaylogo: false, displayModeBar: canHover ? "hover" : false,
     modeBarButtons: [["toImage", "resetScale2d"]],
   };
+  const whenIdle = window.requestIdleCallback || ((work) => window.setTimeout(work, 20));
 
   const paperWidth = 680; // what A4 and letter hold between their margins, in CSS pixels
+
+  // Names cut in their middle: on a narrow screen they would leave no room for what they name.
+  function shorten(label) {
+    const characters = String(label).match(/<[^>]*>|&[^;]+;|./gsu) || []; // markup and entities stay whole
+    return characters.length > 20 ? [...characters.slice(0, 9), "...", ...characters.slice(-8)].join("") : label;
+  }
 
   function draw(place, mode, width) {
     const figure = drawings.figures[Number(place.dataset.figure)];
@@ -19,23 +26,55 @@
     layout.template.layout.font.size = narrow.matches ? 11 : 13;
     // A finger that scrolls the page should not drag an axis.
     layout.dragmode = narrow.matches ? false : layout.dragmode;
+    const axes = narrow.matches && !width ? Object.keys(layout).filter((key) => /^[xy]axis/.test(key)) : [];
+    axes.filter((key) => layout[key].ticktext).forEach((key) => {
+      layout[key].ticktext = layout[key].ticktext.map(shorten);
+    });
     if (width) layout.width = width; // a printed page sends no resize event
+    stale.delete(place);
     return Plotly.react(place, structuredClone(figure.data), layout, options);
   }
 
+  const stale = new Set();
   let isPaper = false;
 
-  function redraw() {
+  function drawStale(shown) {
     const mode = dark.matches && !isPaper ? "dark" : "light";
-    const shown = places.filter((place) => place.offsetParent !== null);
-    return Promise.all(shown.map((place) => draw(place, mode, isPaper ? paperWidth : null)));
+    shown.filter((place) => stale.has(place)).forEach((place) => draw(place, mode, isPaper ? paperWidth : null));
   }
 
-  places.forEach((place) => { place.textContent = ""; });
-  redraw().then(() => { document.documentElement.dataset.drawn = "yes"; });
+  const isShown = (place) => place.closest("details:not([open])") === null;
+
+  // What comes into sight is drawn at once, the rest one by one while nothing else is to be done: a page of a hundred
+  // figures can be read from its first moment on.
+  const nearby = new IntersectionObserver(
+    (entries) => drawStale(entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target)),
+    { rootMargin: "400px 0px" },
+  );
+
+  function drawRest() {
+    const next = places.find((place) => stale.has(place) && isShown(place));
+    document.documentElement.dataset.drawn = next ? "some" : "yes";
+    if (!next) return;
+    drawStale([next]);
+    whenIdle(drawRest);
+  }
+
+  function redraw() {
+    places.forEach((place) => { stale.add(place); nearby.unobserve(place); nearby.observe(place); });
+    document.documentElement.dataset.drawn = "some";
+    whenIdle(drawRest);
+  }
+
+  places.forEach((place) => {
+    const figure = drawings.figures[Number(place.dataset.figure)];
+    place.textContent = "";
+    place.style.minHeight = `${figure.layout.height}px`; // so that the page does not move as figures are drawn
+  });
+  redraw();
   dark.addEventListener("change", redraw);
   narrow.addEventListener("change", redraw);
-  document.querySelectorAll("details").forEach((details) => details.addEventListener("toggle", redraw));
+  document.querySelectorAll("details").forEach((details) => details.addEventListener("toggle", () => whenIdle(drawRest)));
 
   // Paper is white and cannot be unfolded.
   let folded = [];
@@ -44,6 +83,7 @@
     folded.forEach((details) => { details.open = true; });
     isPaper = true;
     redraw();
+    drawStale(places);
   });
   window.addEventListener("afterprint", () => {
     folded.forEach((details) => { details.open = false; });

@@ -1,0 +1,208 @@
+"""The whole weight-initializer question on CIFAR-10 with LeNet, to the final table: bakeoff against a Keras program.
+
+    python benchmarks/weight_init.py --data-dir DIR --keras-python PATH
+
+Nine initializers, five replicates, Adam at 0.001, batches of 32, early stopping on the validation loss with a patience
+of eight: one block of the shipped study `weight-init`. bakeoff's clock is that of its command, `bakeoff run`, in a
+fresh workspace with a fresh cache: start-up, decoding, probe, training, exam, report. The Keras program
+(contenders/keras_study.py) trains one trial after another; it is timed on `--keras-replicates` of the five and its
+training multiplied, which the output says. Then the accuracies: a Keras trial lies within bakeoff's interval for one
+trial more of its arm (mean and sd of its replicates, t distribution) or not, and the mean difference over the arms has
+a 95% interval of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from contenders.common import ARMS, count_cores
+from images import prepare_images
+from machine import describe_machine, name_machine
+from scipy.stats import t as student_t
+
+from bakeoff.data.locate import CACHE_VARIABLE
+from bakeoff.data.store import open_test
+from bakeoff.ledger.read import find_study, open_reading, read_study
+from bakeoff.training.folders import Folders
+
+HERE = Path(__file__).resolve().parent
+CONFIDENCE = 0.95
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, help="where CIFAR-10 lies; else BAKEOFF_DATA or cache")
+    parser.add_argument("--keras-python", help="an interpreter that has tensorflow; without it bakeoff runs alone")
+    parser.add_argument("--replicates", type=int, default=5, help="of the question (default %(default)s)")
+    parser.add_argument("--keras-replicates", type=int, default=1, help="that Keras trains (default %(default)s)")
+    parser.add_argument("--keras-arms", nargs="+", default=list(ARMS), choices=ARMS, help="that Keras trains")
+    parser.add_argument(
+        "--keras-processes", type=int, default=1, help="Keras programs that share the arms (default %(default)s)"
+    )
+    parser.add_argument("--quick", action="store_true", help="3,000 images, two epochs, two Keras trials")
+    parser.add_argument("--output", type=Path, help="the JSON file (default: in benchmarks/results/)")
+    options = parser.parse_args()
+    options.epochs, options.limit = (2, 3_000) if options.quick else (200, None)
+    if options.quick:
+        options.replicates, options.keras_arms = 3, list(ARMS[:2])
+    return options
+
+
+def main() -> None:
+    """Measure, print, save."""
+    options = parse_arguments()
+    result: dict[str, Any] = {"machine": describe_machine(), "replicates": options.replicates, "quick": options.quick}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        result["data"], job = prepare_images(options.data_dir, folder)
+        result["bakeoff"] = run_bakeoff(options, Path(job["data_dir"]), folder)
+        say(f"bakeoff: {result['bakeoff']['seconds']:,.0f} s")
+        if options.keras_python:
+            test = open_test("cifar10", Path(job["data_dir"]))
+            np.save(folder / "test_pixels.npy", test.pixels)
+            np.save(folder / "test_labels.npy", test.labels)
+            result["keras"] = run_keras(options, job, folder)
+            result["agreement"] = compare(result["bakeoff"]["accuracies"], result["keras"]["trials"])
+    print_result(result)
+    path = options.output or HERE / "results" / f"weight-init-{name_machine()}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    say(f"saved to {path}")
+
+
+def run_bakeoff(options: argparse.Namespace, data_dir: Path, folder: Path) -> dict[str, Any]:
+    """Run the study from its command to its table; return the seconds, and the test accuracies by arm."""
+    workspace = folder / "runs"
+    changes = {
+        "blocks.0": "[cifar10]",
+        "blocks.1": "[lenet]",
+        "replicates": options.replicates,
+        "recipe.epochs": options.epochs,
+        **({"data.subset": options.limit / 50_000} if options.limit else {}),
+    }
+    command = [sys.executable, "-m", "bakeoff", "run", "weight-init", "--workspace", str(workspace)]
+    command += ["--data-dir", str(data_dir)]
+    for field, value in changes.items():
+        command += ["--set", f"{field}={value}"]
+    environment = {**os.environ, CACHE_VARIABLE: str(folder / "fresh-cache")}
+    started = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}\n{done.stderr}\nbakeoff failed with exit status {done.returncode}")
+    with open_reading(Folders(workspace)) as connection:
+        trials = read_study(connection, find_study(connection, "weight-init")).results
+    accuracies: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    for trial in trials:
+        accuracies[trial.arm].append(trial.metrics["test"]["accuracy"])
+    return {
+        "seconds": seconds,
+        "accuracies": accuracies,
+        "epochs": sum(trial.epochs_trained for trial in trials),
+        "table": done.stdout,
+    }
+
+
+def run_keras(options: argparse.Namespace, job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Train the arms with the Keras program; return its trials, and what the whole question would take it."""
+    processes = min(options.keras_processes, len(options.keras_arms))
+    given = {
+        "network": "lenet",
+        "pixels": job["pixels"],
+        "labels": job["labels"],
+        "test_pixels": str(folder / "test_pixels.npy"),
+        "test_labels": str(folder / "test_labels.npy"),
+        "limit": options.limit,
+        "epochs": options.epochs,
+        "patience": 8,
+        "seeds": list(range(options.keras_replicates)),
+        "threads": max(1, count_cores() // processes) if processes > 1 else None,
+    }
+    started = time.perf_counter()
+    children = [
+        subprocess.Popen(
+            [options.keras_python, "-m", "contenders.keras_study", json.dumps({**given, "arms": arms})],
+            cwd=HERE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for arms in (options.keras_arms[number::processes] for number in range(processes))
+    ]
+    printed = [child.communicate()[0] for child in children]
+    seconds = time.perf_counter() - started
+    if any(child.returncode for child in children):
+        raise SystemExit("the Keras program failed")
+    trials = [json.loads(line) for lines in printed for line in lines.splitlines()]
+    whole = len(ARMS) * options.replicates
+    # What runs at once is not divided: the wall clock's seconds are multiplied, start-up counted once.
+    inside = sum(trial["seconds"] for trial in trials) / processes
+    return {
+        "trials": trials,
+        "processes": processes,
+        "seconds": seconds,
+        "trained": len(trials),
+        "seconds_of_all": max(0.0, seconds - inside) + inside * whole / len(trials),
+    }
+
+
+def compare(accuracies: Mapping[str, Sequence[float]], trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Set Keras' test accuracies beside bakeoff's."""
+    arms: dict[str, dict[str, Any]] = {}
+    for arm in dict.fromkeys(trial["arm"] for trial in trials):
+        ours, theirs = accuracies[arm], [one["metrics"]["test"]["accuracy"] for one in trials if one["arm"] == arm]
+        quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, len(ours) - 1))
+        reach = quantile * statistics.stdev(ours) * (1 / len(ours) + 1 / len(theirs)) ** 0.5
+        difference = statistics.mean(theirs) - statistics.mean(ours)
+        arms[arm] = {
+            "bakeoff": statistics.mean(ours),
+            "keras": statistics.mean(theirs),
+            "reach": reach,
+            "within": abs(difference) <= reach,
+        }
+    differences = [one["keras"] - one["bakeoff"] for one in arms.values()]
+    half = float(student_t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)) * statistics.stdev(differences)
+    mean, half = statistics.mean(differences), half / len(differences) ** 0.5
+    return {"arms": arms, "mean_difference": mean, "interval": [mean - half, mean + half]}
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """Print times and accuracies."""
+    ours = result["bakeoff"]
+    trials = f"{len(ARMS)} arms, {result['replicates']} replicates, {ours['epochs']} epochs"
+    print(f"bakeoff, {trials}: {ours['seconds']:,.0f} s")
+    if "keras" not in result:
+        return
+    keras, agreement = result["keras"], result["agreement"]
+    whole = len(ARMS) * result["replicates"]
+    print(f"Keras: {keras['seconds']:,.0f} s for {keras['trained']} trials, {keras['processes']} at a time;")
+    times = keras["seconds_of_all"] / ours["seconds"]
+    print(f"multiplied to all {whole}: {keras['seconds_of_all']:,.0f} s, {times:.1f} times bakeoff's")
+    print(f"\n{'test accuracy %':<18}{'bakeoff':>9}{'Keras':>9}{'interval':>18}")
+    for arm, one in sorted(agreement["arms"].items(), key=lambda item: -item[1]["bakeoff"]):
+        low, high = 100 * (one["bakeoff"] - one["reach"]), 100 * (one["bakeoff"] + one["reach"])
+        note = "" if one["within"] else "  outside"
+        print(f"{arm:<18}{100 * one['bakeoff']:>9.2f}{100 * one['keras']:>9.2f}{f'{low:.2f} to {high:.2f}':>18}{note}")
+    low, high = (100 * end for end in agreement["interval"])
+    mean = 100 * agreement["mean_difference"]
+    print(f"Keras less bakeoff, mean over arms: {mean:+.2f} points, {low:+.2f} to {high:+.2f}")
+
+
+def say(message: str) -> None:
+    """Print progress to stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

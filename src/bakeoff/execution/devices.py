@@ -1,0 +1,147 @@
+"""Which device trials are computed on: a property of the machine, never of a study. No torch.
+
+The graphics cards are asked of NVIDIA's driver, and what torch was built for is read from its files: finding out takes
+milliseconds, and where there is no card nothing is loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bakeoff.errors import BakeoffError
+
+AUTO = "auto"
+
+_NAME_CHARACTERS = 256
+
+
+@dataclass(frozen=True)
+class Card:
+    """One graphics card: its name and memory in bytes."""
+
+    name: str
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where trials are computed.
+
+    Attributes:
+        kind: what sort of device.
+        numbers: which of the cards; one or more where the kind is cuda.
+        name: of the first card, as its driver gives it.
+        num_bytes: memory of the smallest of them; 0 where it is not asked.
+    """
+
+    kind: Literal["cpu", "cuda", "mps"] = "cpu"
+    numbers: tuple[int, ...] = ()
+    name: str = ""
+    num_bytes: int = 0
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What torch calls the devices."""
+        return tuple(f"{self.kind}:{number}" for number in self.numbers) or (self.kind,)
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What the ledger keeps of it beside the processor; nothing where that is the device."""
+        if self.kind == "cpu":
+            return {}
+        several = f"{len(self.numbers)} x " if len(self.numbers) > 1 else ""
+        memory = f", {self.num_bytes / 2**30:.0f} GiB" if self.num_bytes else ""
+        return {"device": f"{several}{self.name or self.kind}{memory}"}
+
+
+PROCESSOR = Device()
+
+
+def choose_device(asked: str = AUTO) -> Device:
+    """Return the device that was asked for.
+
+    Args:
+        asked: `auto` (all NVIDIA cards where there are any and torch can use them, else the processor), `cpu`, `cuda`
+            (all cards), `cuda:N` (one of them) or `mps` (Apple's; never chosen by itself, for nobody has measured it).
+
+    Raises:
+        BakeoffError: no such device, or the torch that is installed cannot use it.
+    """
+    if asked == "cpu":
+        return PROCESSOR
+    if asked == "mps":
+        return _choose_mps()
+    wanted = re.fullmatch(r"cuda(?::(\d{1,3}))?", asked)
+    if wanted is None and asked != AUTO:
+        raise BakeoffError(f"--device {asked}: there is no such device. Choose auto, cpu, cuda, cuda:N or mps.")
+    cards = list_cards() if asked != AUTO or is_built_for_cuda() else ()
+    if asked == AUTO or wanted is None:
+        return _use(cards, range(len(cards))) if cards else PROCESSOR
+    if not cards:
+        raise BakeoffError(
+            f"--device {asked}: no NVIDIA card was found. Use --device cpu, or see whether nvidia-smi works."
+        )
+    if not is_built_for_cuda():
+        raise BakeoffError(
+            f"--device {asked}: the torch that is installed was built without CUDA. "
+            "Install one with it (https://pytorch.org/get-started/locally), or use --device cpu."
+        )
+    numbers = range(len(cards)) if wanted[1] is None else [int(wanted[1])]
+    if numbers[-1] >= len(cards):
+        raise BakeoffError(f"--device {asked}: the cards are numbered 0 to {len(cards) - 1}.")
+    return _use(cards, numbers)
+
+
+def _use(cards: tuple[Card, ...], numbers: range | list[int]) -> Device:
+    least = min(cards[number].num_bytes for number in numbers)
+    return Device("cuda", tuple(numbers), cards[numbers[0]].name, least)
+
+
+def _choose_mps() -> Device:
+    if platform.system() != "Darwin" or platform.machine() != "arm64":
+        raise BakeoffError("--device mps: this is not a Mac with Apple's own processor. Use --device auto.")
+    return Device("mps", name="Apple GPU")
+
+
+def list_cards() -> tuple[Card, ...]:
+    """Return the NVIDIA cards that this process may use, in the driver's order; none where there is no driver.
+
+    The environment's CUDA_VISIBLE_DEVICES counts, as it does for torch.
+    """
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
+    except OSError:
+        return ()
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return ()
+    return tuple(card for card in (_read_card(driver, number) for number in range(count.value)) if card is not None)
+
+
+def _read_card(driver: ctypes.CDLL, number: int) -> Card | None:
+    handle, memory = ctypes.c_int(), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(_NAME_CHARACTERS)
+    failed = (
+        driver.cuDeviceGet(ctypes.byref(handle), number)
+        or driver.cuDeviceGetName(name, _NAME_CHARACTERS, handle)
+        or driver.cuDeviceTotalMem_v2(ctypes.byref(memory), handle)
+    )
+    return None if failed else Card(name.value.decode(errors="replace"), memory.value)
+
+
+def is_built_for_cuda() -> bool:
+    """Tell whether the torch that is installed was built with CUDA, by its version file."""
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return False
+    try:
+        text = (Path(found.origin).parent / "version.py").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return re.search(r"^cuda\b[^=\n]*=\s*['\"]\d", text, re.MULTILINE) is not None

@@ -1,0 +1,56 @@
+"""Candidates that stand for a search before it has begun: what its numeric modes are chosen by. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from bakeoff.errors import BakeoffError
+from bakeoff.execution.facts import Datasets
+from bakeoff.search.random_genomes import RandomGenomes
+from bakeoff.study.candidates import make_recipe
+from bakeoff.study.fit import check_fit
+from bakeoff.study.plan import Block, PlannedTrial
+from bakeoff.study.search import OptunaSearch
+from bakeoff.study.space import list_probes
+from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.recipe import Recipe
+
+NUM_GENOMES = 12
+"""Genomes drawn: enough for small and large ones to be among them."""
+
+
+def sample_candidates(block: Block, default: PlannedTrial, datasets: Datasets) -> tuple[PlannedTrial, ...]:
+    """Return trials of candidates from a block's search, the same every time; none where nothing is searched.
+
+    Of a space they have every field at both ends of its range, of genomes they are drawn. Those that do not fit the
+    images are left out.
+    """
+    facts = datasets[block.data.source]
+    return tuple(
+        replace(default, arm="candidate", recipe=recipe)
+        for recipe in _make_recipes(block, default, datasets)
+        if not list(check_fit(recipe, facts.shape_HWC, facts.class_names))
+    )
+
+
+def _make_recipes(block: Block, default: PlannedTrial, datasets: Datasets) -> Iterator[Recipe]:
+    for changes in _list_changes(block, default, datasets):
+        try:
+            yield make_recipe(default.recipe, changes)
+        except BakeoffError:  # the search meets it too, and says so
+            continue
+
+
+def _list_changes(block: Block, default: PlannedTrial, datasets: Datasets) -> list[Mapping[str, Any]]:
+    if block.search is None:
+        return []
+    if isinstance(block.search, OptunaSearch):
+        return list(list_probes(block.search.space))
+    shape_HWC = trace_augmentation(default.recipe.augmentation, datasets[block.data.source].shape_HWC)
+    try:
+        genomes = RandomGenomes(block.search, shape_HWC, 0, budget=NUM_GENOMES, group=NUM_GENOMES)
+    except BakeoffError:
+        return []
+    return [proposal.changes for proposal in genomes.propose()]

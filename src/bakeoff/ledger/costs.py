@@ -1,0 +1,41 @@
+"""Reading back what trials cost: parameters, time, rates."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bakeoff.ledger.read import final_only
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """What one trial of a study cost.
+
+    Attributes:
+        num_parameters: trained; None where it was not recorded.
+        num_epochs: trained. `seconds`: its share of its cohort's time, evaluation included.
+        seconds_per_image: training time of one model-image in its cohort, mean over its epochs; None without one.
+    """
+
+    trial_id: str
+    block: str
+    arm: str
+    num_parameters: int | None
+    num_epochs: int
+    seconds: float
+    seconds_per_image: float | None
+
+
+def read_study_costs(connection: sqlite3.Connection, study_id: str) -> Iterator[CostRow]:
+    """Yield the costs of every trial of a study that is done, without those of a search's candidates."""
+    rows = connection.execute(
+        "SELECT p.trial_id, block, arm, num_parameters, num_epochs, t.seconds, AVG(1.0 / images_per_second) "
+        "FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN epochs e "
+        "ON e.trial_id = p.trial_id AND images_per_second > 0 WHERE study_id = ? AND t.state = 'done'"
+        f"{final_only(connection)} GROUP BY position ORDER BY position",
+        (study_id,),
+    )
+    for trial_id, block, arm, num_parameters, num_epochs, seconds, per_image in rows:
+        yield CostRow(trial_id, block, arm, num_parameters, num_epochs, seconds or 0.0, per_image)

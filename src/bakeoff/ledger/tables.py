@@ -1,0 +1,121 @@
+"""Reading a study's trials and epochs row by row, for tables that other programs take."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bakeoff.ledger.read import final_only
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One trial that has come to an end, as the ledger keeps it.
+
+    Attributes:
+        fold: 0-based; None where the study has no folds.
+        state: done, diverged or failed.
+        stop: why training ended, such as "epochs"; empty where unknown.
+        seconds: training time, its share of its cohort's; None unless known.
+        num_parameters: trained weights and biases; None unless known.
+        metrics: split -> metric -> value; empty unless done.
+        finished_at: ISO time.
+    """
+
+    trial_id: str
+    block: str
+    arm: str
+    replicate: int
+    fold: int | None
+    seed: int | None
+    state: str
+    reason: str
+    stop: str
+    epochs: int
+    best_epoch: int | None
+    seconds: float | None
+    num_parameters: int | None
+    metrics: Mapping[str, Mapping[str, float]]
+    finished_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEpoch:
+    """One epoch of one trial, finished or not.
+
+    Attributes:
+        train, validation: metric -> value.
+        seconds: training time of this epoch, the trial's share of its cohort's.
+    """
+
+    trial_id: str
+    block: str
+    arm: str
+    replicate: int
+    fold: int | None
+    epoch: int
+    train: Mapping[str, float]
+    validation: Mapping[str, float]
+    seconds: float
+    images_per_second: float
+
+
+def read_trials(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialRow]:
+    """Yield a study's trials that have come to an end, in its order, without those of a search's candidates."""
+    rows = connection.execute(
+        "SELECT p.trial_id, block, arm, replicate, fold, content, state, reason, stop, num_epochs, best_epoch, "
+        "seconds, num_parameters, finished_at, t.metrics, e.metrics "
+        "FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e ON e.trial_id = p.trial_id "
+        f"WHERE study_id = ?{final_only(connection)} ORDER BY position",
+        (study_id,),
+    )
+    for trial_id, block, arm, replicate, fold, content, state, reason, stop, *numbers, metrics, test in rows:
+        epochs, best_epoch, seconds, num_parameters, finished_at = numbers
+        yield TrialRow(
+            trial_id=trial_id,
+            block=block,
+            arm=arm,
+            replicate=replicate,
+            fold=fold,
+            seed=json.loads(content).get("seed"),
+            state=state,
+            reason=reason,
+            stop=stop or "",
+            epochs=epochs,
+            best_epoch=best_epoch,
+            seconds=seconds,
+            num_parameters=num_parameters,
+            metrics=_join_splits(metrics, test) if state == "done" else {},
+            finished_at=finished_at,
+        )
+
+
+def read_trial_epochs(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialEpoch]:
+    """Yield every epoch in the ledger of a study's trials, in its order, without those of a search's candidates."""
+    rows = connection.execute(
+        "SELECT p.trial_id, block, arm, replicate, fold, epoch, train, validation, seconds, images_per_second "
+        "FROM placements p JOIN epochs e ON e.trial_id = p.trial_id "
+        f"WHERE study_id = ?{final_only(connection)} ORDER BY position, epoch",
+        (study_id,),
+    )
+    for trial_id, block, arm, replicate, fold, epoch, train, validation, seconds, rate in rows:
+        yield TrialEpoch(
+            trial_id=trial_id,
+            block=block,
+            arm=arm,
+            replicate=replicate,
+            fold=fold,
+            epoch=epoch,
+            train=json.loads(train),
+            validation=json.loads(validation),
+            seconds=seconds,
+            images_per_second=rate,
+        )
+
+
+def _join_splits(metrics: str, test: str | None) -> dict[str, Any]:
+    splits: dict[str, Any] = json.loads(metrics)
+    return splits if test is None else {**splits, "test": json.loads(test)}

@@ -1,0 +1,96 @@
+"""What each arm costs beside its score: parameters, the size of its model, how fast it trains."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from bakeoff.ledger.costs import CostRow
+from bakeoff.report.ensembles import EnsembleReport
+
+_MOST_HEADER_BYTES = 100_000_000  # as the format has it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmCost:
+    """The costs of one arm in one block, means over its trials; of an ensemble of arms, of all its models together.
+
+    Attributes:
+        num_parameters: trained; None where it was not recorded, and of an ensemble with such a member.
+        model_bytes: of the tensors in the file of kept weights; None where that is gone. A body that stays frozen is
+            in neither.
+        images_per_second: model-images trained a second in the steps of its cohorts, which is also what a trial gets
+            for its share of the time. None for ensembles.
+        epochs_per_second: trained epochs, evaluation included, by a trial's share of the time. None for ensembles.
+    """
+
+    block: str
+    arm: str
+    num_parameters: float | None
+    model_bytes: float | None
+    images_per_second: float | None = None
+    epochs_per_second: float | None = None
+
+
+def describe_costs(
+    rows: Iterable[CostRow], ensembles: Sequence[EnsembleReport], find_weights: Callable[[str], Path]
+) -> tuple[ArmCost, ...]:
+    """Average the costs of a study's trials by block and arm; one file of weights stands for all of an arm's.
+
+    Args:
+        rows: of the trials.
+        ensembles: those over arms get the sum of their members.
+        find_weights: trial id -> where its kept weights would be.
+    """
+    grouped: dict[tuple[str, str], list[CostRow]] = {}
+    for row in rows:
+        grouped.setdefault((row.block, row.arm), []).append(row)
+    costs = {key: _describe_arm(*key, own, find_weights) for key, own in grouped.items()}
+    for ensemble in ensembles:
+        members = [costs.get((ensemble.block, arm)) for arm in ensemble.members]
+        found = [member for member in members if member is not None]
+        if ensemble.over == "arms" and len(found) == len(members):
+            costs[ensemble.block, ensemble.label] = ArmCost(
+                block=ensemble.block,
+                arm=ensemble.label,
+                num_parameters=_add([member.num_parameters for member in found]),
+                model_bytes=_add([member.model_bytes for member in found]),
+            )
+    return tuple(costs.values())
+
+
+def _describe_arm(block: str, arm: str, rows: Sequence[CostRow], find_weights: Callable[[str], Path]) -> ArmCost:
+    parameters = [row.num_parameters for row in rows if row.num_parameters is not None]
+    sizes = (measure_weights(find_weights(row.trial_id)) for row in rows)
+    per_image = [row.seconds_per_image for row in rows if row.seconds_per_image is not None]
+    seconds = sum(row.seconds for row in rows)
+    return ArmCost(
+        block=block,
+        arm=arm,
+        num_parameters=fmean(parameters) if parameters else None,
+        model_bytes=next((size for size in sizes if size is not None), None),
+        # Times add up and rates do not: the mean of the times is turned over, not averaged rates.
+        images_per_second=1 / fmean(per_image) if per_image else None,
+        epochs_per_second=sum(row.num_epochs for row in rows) / seconds if seconds else None,
+    )
+
+
+def measure_weights(path: Path) -> int | None:
+    """Return the bytes of all tensors in a safetensors file, from its header alone; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) if length <= _MOST_HEADER_BYTES else {}
+        spans = [entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"]
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return sum(int(end) - int(start) for start, end in spans) or None
+
+
+def _add(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

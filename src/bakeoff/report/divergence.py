@@ -1,0 +1,125 @@
+"""How far the values of the best candidates lie from those of all: PED-ANOVA, by Optuna.
+
+Watanabe, Bansal and Hutter (2023), "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary
+subspaces". Optuna is imported when there is something to measure, and not before: it takes a second.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bakeoff.study.dimensions import AnyDimension, FloatRange, IntRange
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+NUM_SHUFFLES = 19
+"""With nineteen shuffles of the scores, chance beats all of them one time in twenty."""
+
+Value = float | str
+Fields = dict[str, Value]
+"""Field -> its value: a number, or the name of a choice."""
+
+
+def is_log(name: str, space: Mapping[str, AnyDimension]) -> bool:
+    """Tell whether ratios of a field count, not differences."""
+    dimension = space.get(name)
+    return isinstance(dimension, IntRange | FloatRange) and dimension.log
+
+
+def measure_divergence(
+    points: Sequence[Fields],
+    names: Sequence[str],
+    losses: Sequence[float],
+    quantile: float,
+    space: Mapping[str, AnyDimension],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Measure PED-ANOVA's divergence of each field, between the best candidates and all of them.
+
+    Args:
+        points: the fields of every candidate.
+        names: of the fields that are wanted; they vary.
+        losses: of every candidate, lower is better.
+        quantile: share of the candidates that are the best, 0..1.
+        space: dimensions of those fields that have one.
+
+    Returns:
+        Each field's divergence, 0 or more, and the largest of it in NUM_SHUFFLES tries with the losses shuffled.
+    """
+    rng = np.random.default_rng(0)
+    with _quiet():
+        distributions = {name: _distribute(name, points, space) for name in names}
+        plain = [_index(point, names, points) for point in points]
+        own = _evaluate(plain, distributions, losses, quantile)
+        shuffled = [
+            _evaluate(plain, distributions, [float(loss) for loss in rng.permutation(losses)], quantile)
+            for _ in range(NUM_SHUFFLES)
+        ]
+    return own, {name: max(each[name] for each in shuffled) for name in names}
+
+
+def _distribute(name: str, points: Sequence[Fields], space: Mapping[str, AnyDimension]) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    values = [point[name] for point in points if name in point]
+    numbers = [value for value in values if isinstance(value, float)]
+    if len(numbers) < len(values):
+        return CategoricalDistribution(range(len(_list_choices(name, points))))
+    if all(number.is_integer() for number in numbers) and not isinstance(space.get(name), FloatRange):
+        return IntDistribution(int(min(numbers)), int(max(numbers)), log=is_log(name, space))
+    return FloatDistribution(min(numbers), max(numbers), log=is_log(name, space))
+
+
+def _list_choices(name: str, points: Sequence[Fields]) -> list[str]:
+    return sorted({str(point[name]) for point in points if name in point})
+
+
+def _index(point: Fields, names: Sequence[str], points: Sequence[Fields]) -> dict[str, float | int]:
+    """Return a point with choices as numbers."""
+    return {
+        name: value if isinstance(value := point[name], float) else _list_choices(name, points).index(value)
+        for name in names
+        if name in point
+    }
+
+
+def _evaluate(
+    points: Sequence[Mapping[str, Any]],
+    distributions: Mapping[str, BaseDistribution],
+    losses: Sequence[float],
+    quantile: float,
+) -> dict[str, float]:
+    import optuna
+
+    study = optuna.create_study(direction="minimize")
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                params=dict(point), distributions={name: distributions[name] for name in point}, value=loss
+            )
+            for point, loss in zip(points, losses, strict=True)
+        ]
+    )
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
+    return {name: max(0.0, float(found.get(name, 0.0))) for name in distributions}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from printing: this is no search."""
+    from optuna import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

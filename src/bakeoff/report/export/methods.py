@@ -1,0 +1,82 @@
+"""The tables as methods of a result: records, pandas frames, CSV and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bakeoff.errors import BakeoffError, nearest
+from bakeoff.ledger.read import open_reading
+from bakeoff.report.document import ReportInput
+from bakeoff.report.export.frame import Frame, Value
+from bakeoff.report.export.tables import (
+    TABLES,
+    TableName,
+    tabulate_arms,
+    tabulate_epochs,
+    tabulate_trials,
+    tabulate_verdicts,
+)
+from bakeoff.report.export.write import make_pandas, write_csv
+from bakeoff.report.latex.write import write_latex
+from bakeoff.training.folders import Folders
+
+
+class Tables:
+    """Tables of one study. Arms and verdicts come from the report; trials and epochs are read from the ledger.
+
+    `table` is trials (a row per trial), arms, verdicts (a row per pair) or epochs. Units stand in the column names:
+    shares are 0..1, times are seconds. All raise BakeoffError for a table there is not.
+
+    """
+
+    report: ReportInput
+    study_id: str
+    workspace: Path
+
+    def to_records(self, table: TableName = "trials") -> list[dict[str, Value]]:
+        """Return a table as a list of dictionaries, column -> value, None where there is nothing."""
+        with self._open(table) as frame:
+            return list(frame.records())
+
+    def to_frame(self, table: TableName = "trials") -> Any:
+        """Return a table as a pandas DataFrame; pandas must be installed."""
+        with self._open(table) as frame:
+            return make_pandas(frame)
+
+    def to_csv(self, table: TableName = "trials") -> str:
+        """Return a table as CSV text; text that spreadsheets would take for a formula has an apostrophe before it."""
+        return "".join(self.iterate_csv(table))
+
+    def iterate_csv(self, table: TableName = "trials") -> Iterator[str]:
+        """Yield a table as CSV line by line, so that one of any length can be written."""
+        with self._open(table) as frame:
+            yield from write_csv(frame)
+
+    def to_latex(self) -> str:
+        """Return the tables for a paper as LaTeX that needs the booktabs package and nothing else."""
+        return write_latex(self.report)
+
+    @contextmanager
+    def _open(self, table: TableName) -> Iterator[Frame]:
+        if table not in TABLES:
+            raise BakeoffError(f"there is no table '{table}'. Tables: {', '.join(TABLES)}.{nearest(table, TABLES)}")
+        if table in ("arms", "verdicts"):
+            yield (tabulate_arms if table == "arms" else tabulate_verdicts)(self.report)
+            return
+        with _open_ledger(Folders(self.workspace), self.study_id, table) as frame:
+            yield frame
+
+
+def iterate_ledger_csv(folders: Folders, study_id: str, table: TableName) -> Iterator[str]:
+    """Yield trials or epochs as CSV line by line, from the ledger alone."""
+    with _open_ledger(folders, study_id, table) as frame:
+        yield from write_csv(frame)
+
+
+@contextmanager
+def _open_ledger(folders: Folders, study_id: str, table: TableName) -> Iterator[Frame]:
+    with open_reading(folders) as connection:
+        yield (tabulate_trials if table == "trials" else tabulate_epochs)(connection, study_id)

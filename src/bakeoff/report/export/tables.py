@@ -1,0 +1,177 @@
+"""The four tidy tables of a study: trials, arms, verdicts, epochs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Literal
+
+from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Verdict
+from bakeoff.ledger.tables import TrialEpoch, read_trial_epochs, read_trials
+from bakeoff.report.document import ReportInput
+from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
+
+TableName = Literal["trials", "arms", "verdicts", "epochs"]
+TABLES: tuple[TableName, ...] = ("trials", "arms", "verdicts", "epochs")
+LEDGER_TABLES: tuple[TableName, ...] = ("trials", "epochs")
+"""Those that the ledger alone has; the others need what a report works out."""
+
+_PLACE: dict[str, Kind] = {"block": "text", "arm": "text", "replicate": "integer", "fold": "integer"}
+
+
+def tabulate_trials(connection: sqlite3.Connection, study_id: str) -> Frame:
+    """Tabulate a study's trials that have come to an end, a row each; metrics of those that are done."""
+    trials = list(read_trials(connection, study_id))
+    metrics = list_metrics(trial.metrics for trial in trials)
+    kinds: dict[str, Kind] = {
+        **_PLACE,
+        "state": "text",
+        "reason": "text",
+        "stop": "text",
+        "epochs": "integer",
+        "best_epoch": "integer",
+        "training_seconds": "number",
+        "parameters": "integer",
+        "seed": "integer",
+        **{name_metric(split, metric): "number" for split, metric in metrics},
+        "finished_at": "time",
+        "trial_id": "text",
+    }
+    rows = (
+        (
+            *(trial.block, trial.arm, trial.replicate, trial.fold, trial.state, trial.reason, trial.stop),
+            *(trial.epochs, trial.best_epoch, trial.seconds, trial.num_parameters, trial.seed),
+            *(trial.metrics.get(split, {}).get(metric) for split, metric in metrics),
+            *(trial.finished_at, trial.trial_id),
+        )
+        for trial in trials
+    )
+    return Frame(_columns(kinds), rows)
+
+
+def tabulate_epochs(connection: sqlite3.Connection, study_id: str) -> Frame:
+    """Tabulate every epoch of a study's trials, those still training included, a row each, read as they are asked for.
+
+    What metrics there are is read from the first epoch: all have the same.
+    """
+    epochs = read_trial_epochs(connection, study_id)
+    first = next(epochs, None)
+    found = [] if first is None else [{"train": first.train, "validation": first.validation}]
+    metrics = list_metrics(found)
+    kinds: dict[str, Kind] = {
+        **_PLACE,
+        "epoch": "integer",
+        **{name_metric(split, metric): "number" for split, metric in metrics},
+        "training_seconds": "number",
+        "images_per_second": "number",
+        "trial_id": "text",
+    }
+    return Frame(_columns(kinds), _yield_epochs(first, epochs, metrics))
+
+
+def _yield_epochs(
+    first: TrialEpoch | None, rest: Iterator[TrialEpoch], metrics: list[tuple[str, str]]
+) -> Iterator[tuple[Value, ...]]:
+    if first is None:
+        return
+    yield _epoch_row(first, metrics)
+    for row in rest:
+        yield _epoch_row(row, metrics)
+
+
+def _epoch_row(row: TrialEpoch, metrics: list[tuple[str, str]]) -> tuple[Value, ...]:
+    values = {"train": row.train, "validation": row.validation}
+    return (
+        *(row.block, row.arm, row.replicate, row.fold, row.epoch),
+        *(values[split].get(metric) for split, metric in metrics),
+        *(row.seconds, row.images_per_second, row.trial_id),
+    )
+
+
+def tabulate_arms(report: ReportInput) -> Frame:
+    """Tabulate every arm in every block, ensembles included: means, standard deviations and where it stands.
+
+    `kind` is arm or ensemble. `standing` is best, equivalent, not_worse or worse; with a baseline: baseline, better,
+    equivalent, inconclusive or worse. Empty without a trial done.
+    """
+    arms = report.summary.arms
+    metrics = list_metrics({"train": arm.train, "validation": arm.validation, "test": arm.test} for arm in arms)
+    measured = {
+        name_metric(split, metric, statistic): "number" for split, metric in metrics for statistic in ("mean", "sd")
+    }
+    kinds: dict[str, Kind] = {"block": "text", "arm": "text", "kind": "text", "standing": "text"}
+    kinds |= {"trials_done": "integer", "trials_failed": "integer"}
+    kinds |= dict.fromkeys(
+        [*measured, "epochs_mean", "epochs_sd", "training_seconds_mean", "training_seconds_sd"], "number"
+    )
+    answers = {answer.block: answer for answer in report.summary.answers}
+    rows = (
+        (
+            *(arm.block, arm.arm, "ensemble" if arm.arm in report.votes else "arm", _stand(arm, answers[arm.block])),
+            *(arm.replicates, arm.failed),
+            *(value for split, metric in metrics for value in _mean_sd(_find_score(arm, split, metric))),
+            *_mean_sd(arm.epochs),
+            *_mean_sd(arm.seconds),
+        )
+        for arm in arms
+    )
+    return Frame(_columns(kinds), rows)
+
+
+def _stand(arm: ArmSummary, answer: BlockAnswer) -> str | None:
+    if arm.arm == answer.baseline:
+        return "baseline"
+    if answer.baseline is None and arm.arm == answer.best:
+        return "best"
+    groups = {"better": answer.better, "equivalent": answer.equivalent, "worse": answer.worse}
+    for word, names in groups.items():
+        if arm.arm in names:
+            return word
+    if arm.arm in answer.not_worse:
+        return "not_worse" if answer.baseline is None else "inconclusive"
+    return None
+
+
+def _find_score(arm: ArmSummary, split: str, metric: str) -> MeanSd | None:
+    return {"train": arm.train, "validation": arm.validation, "test": arm.test}[split].get(metric)
+
+
+def tabulate_verdicts(report: ReportInput) -> Frame:
+    """Tabulate what the evidence says of every pair, of `arm` relative to `other_arm`, a row each.
+
+    `family` is study, or steps for the steps of an ablation chain, which are corrected among themselves; a pair can
+    stand in both.
+    """
+    summary = report.summary
+    unit = unit_of(summary.metric)
+    sized = ("difference", "interval_low", "interval_high", "sd_of_differences", "margin")
+    kinds: dict[str, Kind] = dict.fromkeys(
+        ("block", "family", "arm", "verdict", "other_arm", "metric", "split"), "text"
+    )
+    kinds["replicates"] = "integer"
+    kinds |= {f"{name}_{unit}".rstrip("_"): "number" for name in sized}
+    kinds |= dict.fromkeys(
+        ("confidence", "p", "p_adjusted", "p_equivalence_adjusted", "effect_size_dz", "correlation"), "number"
+    )
+    kinds |= {"replicates_needed": "integer", "reason": "text"}
+    steps = [each for step in report.steps for each in (step.adds, step.since_start) if each is not None]
+    listed = [*(("study", each) for each in summary.verdicts), *(("steps", each) for each in dict.fromkeys(steps))]
+    return Frame(_columns(kinds), (_verdict_row(family, each, summary.confidence) for family, each in listed))
+
+
+def _verdict_row(family: str, verdict: Verdict, confidence: float) -> tuple[Value, ...]:
+    low, high = verdict.interval or (None, None)
+    return (
+        *(verdict.block, family, verdict.a, verdict.verdict, verdict.b, verdict.metric, verdict.split),
+        *(verdict.replicates, verdict.difference, low, high, verdict.sd, verdict.margin, confidence),
+        *(verdict.p, verdict.p_adjusted, verdict.p_equivalence_adjusted, verdict.effect_size, verdict.correlation),
+        *(verdict.replicates_needed, verdict.reason),
+    )
+
+
+def _mean_sd(value: MeanSd | None) -> tuple[float | None, float | None]:
+    return (None, None) if value is None else (value.mean, value.sd)
+
+
+def _columns(kinds: dict[str, Kind]) -> tuple[FrameColumn, ...]:
+    return tuple(FrameColumn(name, kind) for name, kind in kinds.items())

@@ -1,0 +1,97 @@
+"""Which classes are hard: precision, recall and F1 of each, for a block's best arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bakeoff.report.document import ReportInput
+from bakeoff.report.evidence import BlockEvidence, ClassRow
+from bakeoff.report.figures.shared import name_axis, round_all
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
+from bakeoff.report.text import count, show_text
+
+MAX_CLASSES = 40
+_SHOWN = (("f1", "F1", "circle", 10), ("precision", "precision", "triangle-up", 8), ("recall", "recall", "diamond", 8))
+
+
+def draw_classes(report: ReportInput, block: str) -> FigureSpec | None:
+    """Draw precision, recall and F1 of every class of one block's best arm, the worst F1 on top.
+
+    Of more than MAX_CLASSES classes the worst are drawn. None where no predictions are stored.
+    """
+    evidence = next((each for each in report.evidence if each.block == block), None)
+    if evidence is None:
+        return None
+    # A class that was never met has no F1 and nothing to show; one that was never found has 0.
+    met = [row for row in evidence.classes if row.f1 is not None]
+    if not met:
+        return None
+    rows = sorted(met, key=lambda row: row.f1 or 0.0)
+    drawn = rows[:MAX_CLASSES]
+    places = list(range(len(drawn)))
+    traces = [_draw_reach(drawn), *(_draw_points(drawn, places, *kind) for kind in reversed(_SHOWN))]
+    # F1 is drawn last, on top of the others, and named first.
+    layout = make_layout(
+        max(240, 120 + 24 * len(drawn)),
+        xaxis={"title": {"text": "share"}, "tickformat": ".2~%", "side": "top"},
+        yaxis=name_axis([row.name for row in drawn], range=[len(drawn) - 0.5, -0.5], showgrid=True),
+    )
+    named = f"the {len(drawn)} hardest of {len(rows)} classes" if len(drawn) < len(rows) else "every class"
+    layout["legend"] = {**layout["legend"], "traceorder": "reversed"}
+    return FigureSpec(
+        title=f"Precision, recall and F1 of {named}, hardest first: {show_text(evidence.arm)}, {evidence.split} split",
+        alt=_describe(evidence, rows, named),
+        data=traces,
+        layout=layout,
+    )
+
+
+def _draw_reach(rows: Sequence[ClassRow]) -> dict[str, Any]:
+    """Draw a line from the smaller of precision and recall to the larger."""
+    x: list[float | None] = []
+    y: list[int | None] = []
+    for place, row in enumerate(rows):
+        if row.precision is not None and row.recall is not None:
+            x += [row.precision, row.recall, None]
+            y += [place, place, None]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": round_all(x),
+        "y": y,
+        "line": {"color": NEUTRAL, "width": 1.5},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _draw_points(
+    rows: Sequence[ClassRow], places: Sequence[int], field: str, title: str, symbol: str, size: int
+) -> dict[str, Any]:
+    number = [name for name, *_ in _SHOWN].index(field)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": title,
+        "x": round_all([getattr(row, field) for row in rows]),
+        "y": list(places),
+        "text": [f"{label_text(row.name)}, {count(row.occurring, 'image')}" for row in rows],
+        "hovertemplate": f"%{{text}}<br>{title} %{{x:.2%}}<extra></extra>",
+        "cliponaxis": False,
+        "marker": {"color": PALETTE[number], "symbol": symbol, "size": size},
+    }
+
+
+def _describe(evidence: BlockEvidence, rows: Sequence[ClassRow], named: str) -> str:
+    def spell(row: ClassRow) -> str:
+        return f"{show_text(row.name)} ({row.f1:.1%})"
+
+    ends = f"Lowest F1: {', '.join(map(spell, rows[:3]))}."
+    if len(rows) > 3:
+        ends += f" Highest: {spell(rows[-1])}."
+    return (
+        f"Dot plot of precision, recall and F1 of {named} for {show_text(evidence.arm)} in "
+        f"{show_text(evidence.block)}, {evidence.split} split, means over {count(evidence.num_trials, 'trial')}. {ends}"
+    )

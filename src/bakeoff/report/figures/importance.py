@@ -1,0 +1,218 @@
+"""What made a search's candidates good: the importance of every field, and the values of each beside the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.report.document import ReportInput
+from bakeoff.report.figures.shared import metric_axis, metric_format, name_axis, round_all, spread
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
+from bakeoff.report.importance import FieldImportance, SearchImportance
+from bakeoff.report.search import SearchReport
+from bakeoff.report.text import count, show_text
+from bakeoff.study.search import COSTS
+
+MAX_FIELDS = 20
+MAX_SLICES = 6
+MAX_CHOICES = 12
+_DECADES = 100
+
+
+def draw_importance(report: ReportInput, block: str) -> FigureSpec | None:
+    """Draw how much each field of one block's search mattered, most first, with what chance alone would show.
+
+    None where there are too few candidates to say, or no search. Beyond MAX_FIELDS, the most important are shown.
+    """
+    search, found = _find(report, block)
+    if search is None or found is None:
+        return None
+    fields = found.fields[:MAX_FIELDS]
+    names = name_axis([field.field for field in fields], range=[len(fields) - 0.5, -0.5], showgrid=False)
+    return FigureSpec(
+        title=f"What mattered in the search: {search.objectives[0]}",
+        alt=_describe(found, block),
+        data=[*_draw_bars(fields), _draw_chance(fields)],
+        layout=make_layout(
+            150 + 30 * len(fields),
+            xaxis={"title": {"text": "importance, share of all fields"}, "tickformat": ".0%", "rangemode": "tozero"},
+            yaxis=names,
+            barmode="overlay",
+        ),
+    )
+
+
+def _draw_bars(fields: Sequence[FieldImportance]) -> list[dict[str, Any]]:
+    rows = list(range(len(fields)))
+    shown = {True: "more than chance", False: "not told from chance"}
+    return [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": shown[is_shown],
+            "x": round_all([field.share for field in fields if field.is_shown == is_shown]),
+            "y": [row for row in rows if fields[row].is_shown == is_shown],
+            "text": [label_text(field.field) for field in fields if field.is_shown == is_shown],
+            "textposition": "none",
+            "hovertemplate": "%{text}: %{x:.1%} of all importance<extra></extra>",
+            "marker": {"color": color, "pattern": {"shape": pattern}},
+            "width": 0.6,
+        }
+        for is_shown, color, pattern in ((True, PALETTE[0], ""), (False, NEUTRAL, "/"))
+        if any(field.is_shown == is_shown for field in fields)
+    ]
+
+
+def _draw_chance(fields: Sequence[FieldImportance]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "reached by chance",
+        "x": round_all([field.chance for field in fields]),
+        "y": list(range(len(fields))),
+        "text": [label_text(field.field) for field in fields],
+        "hovertemplate": "%{text}: up to %{x:.1%} with scores shuffled<extra></extra>",
+        "marker": {"symbol": "line-ns-open", "size": 20, "color": PALETTE[1], "line": {"width": 3}},
+    }
+
+
+def draw_slices(report: ReportInput, block: str) -> FigureSpec | None:
+    """Draw the scores of one block's candidates against each of the MAX_SLICES most important fields.
+
+    None as for the importance. Candidates given up early are left out, for they have no final score; so are choices
+    beyond MAX_CHOICES of a field. The search's candidates are circles, those of its random baseline crosses.
+    """
+    search, found = _find(report, block)
+    if search is None or found is None:
+        return None
+    fields = found.fields[:MAX_SLICES]
+    objective = search.objectives[0]
+    num_rows = -(-len(fields) // 2)
+    axes = [_place_axes(number, field, num_rows, objective) for number, field in enumerate(fields)]
+    traces = [trace for number, field in enumerate(fields) for trace in _draw_slice(search, found, field, number)]
+    return FigureSpec(
+        title=f"Every candidate's {objective}, field by field",
+        alt=(
+            f"{count(len(fields), 'scatter plot')} of {objective} against the most important fields of the search in "
+            f"{show_text(block)}: {', '.join(show_text(field.field) for field in fields)}. "
+            f"{count(sum(score is not None for score in found.scores), 'candidate')} are drawn."
+        ),
+        data=traces,
+        layout=make_layout(90 + 230 * num_rows, **{name: axis for pair in axes for name, axis in pair.items()}),
+    )
+
+
+def _place_axes(number: int, field: FieldImportance, num_rows: int, objective: str) -> dict[str, Any]:
+    """Return the two axes of one of the small plots, which stand two in a row and share their scale of scores."""
+    axis = {"title": {"text": objective}} if objective in COSTS else metric_axis(find_metric(objective), objective)
+    row, column = divmod(number, 2)
+    top, suffix = 1 - row / num_rows, _suffix(number)
+    return {
+        f"yaxis{suffix}": {
+            **axis,
+            "domain": [round(top - 0.66 / num_rows, 4), round(top, 4)],
+            "anchor": f"x{suffix}",
+            **({"matches": "y"} if number else {}),
+            **({"title": None, "showticklabels": False} if column else {}),
+        },
+        f"xaxis{suffix}": {
+            **_scale(field),
+            "domain": [0.54, 1.0] if column else [0.0, 0.46],
+            "anchor": f"y{suffix}",
+            "title": {"text": label_text(field.field, 26)},
+        },
+    }
+
+
+def _suffix(number: int) -> str:
+    return str(number + 1) if number else ""
+
+
+def _find(report: ReportInput, block: str) -> tuple[SearchReport | None, SearchImportance | None]:
+    search = next((each for each in report.searches if each.block == block), None)
+    return search, None if search is None else search.importance
+
+
+def _list_choices(field: FieldImportance) -> list[str]:
+    """Return the names of a field's choices, at most MAX_CHOICES; nothing where its values are numbers."""
+    return sorted({value for value in field.values if isinstance(value, str)})[:MAX_CHOICES]
+
+
+def _scale(field: FieldImportance) -> dict[str, Any]:
+    choices = _list_choices(field)
+    if choices:
+        ticks = [label_text(choice, 14) for choice in choices]
+        return {
+            "tickvals": list(range(len(choices))),
+            "ticktext": ticks,
+            "range": [-0.5, len(choices) - 0.5],
+            "showgrid": False,
+        }
+    if not field.is_log:
+        return {"nticks": 6}
+    numbers = [value for value in field.values if isinstance(value, float)]
+    # Where there are two decades or more, they alone are named: the plots are narrow.
+    return {"type": "log", "tickformat": "~g", "dtick": 1 if max(numbers) > _DECADES * min(numbers) else "D2"}
+
+
+def _draw_slice(
+    search: SearchReport, found: SearchImportance, field: FieldImportance, plot: int
+) -> list[dict[str, Any]]:
+    looks = {"candidate": ("search", PALETTE[0], "circle"), "random": ("random baseline", PALETTE[1], "x")}
+    objective = search.objectives[0]
+    shown = ",.4~g" if objective in COSTS else metric_format(find_metric(objective))
+    traces = []
+    for kind, (name, color, symbol) in looks.items():
+        points = [
+            (number, value, score)
+            for (own, number), value, score in zip(found.numbers, field.values, found.scores, strict=True)
+            if own == kind and value is not None and score is not None
+        ]
+        places = _place(field, [value for _, value, _ in points])
+        kept = [(x, *point) for x, point in zip(places, points, strict=True) if x is not None]
+        if kept:
+            told = [f"{kind} {number}: {label_text(str(value))}" for _, number, value, _ in kept]
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": name,
+                    "legendgroup": kind,
+                    "showlegend": plot == 0,
+                    "x": round_all([x for x, *_ in kept]),
+                    "y": round_all([score for *_, score in kept]),
+                    "xaxis": f"x{_suffix(plot)}",
+                    "yaxis": f"y{_suffix(plot)}",
+                    "text": told,
+                    "hovertemplate": f"%{{text}}<br>{objective} %{{y:{shown}}}<extra></extra>",
+                    "marker": {"color": color, "symbol": symbol, "size": 6, "opacity": 0.75},
+                }
+            )
+    return traces
+
+
+def _place(field: FieldImportance, values: Sequence[float | str]) -> list[float | None]:
+    """Return where values stand on their axis; those of one choice beside each other, None for a choice left out."""
+    choices = _list_choices(field)
+    if not choices:
+        return [value if isinstance(value, float) else None for value in values]
+    offsets = spread(len(values), 0.5)
+    return [
+        choices.index(str(value)) + offset if str(value) in choices else None
+        for value, offset in zip(values, offsets, strict=True)
+    ]
+
+
+def _describe(found: SearchImportance, block: str) -> str:
+    told = "; ".join(
+        f"{show_text(field.field)} {field.share:.0%}, {'more than' if field.is_shown else 'not told from'} chance"
+        for field in found.fields[:8]
+    )
+    rest = "" if len(found.fields) <= 8 else f"; and {count(len(found.fields) - 8, 'further field')}"
+    of = " of the random baseline" if found.kind == "random" else ""
+    return (
+        f"Bar chart of how much each field mattered in the search in {show_text(block)}, over "
+        f"{count(found.num_candidates, 'candidate')}{of}, by PED-ANOVA: {told}{rest}."
+    )

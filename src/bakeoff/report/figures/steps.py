@@ -1,0 +1,168 @@
+"""What each step of an ablation chain adds to the arm it was made on, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bakeoff.analysis.measure import Measure, percent
+from bakeoff.analysis.results import Summary, Verdict
+from bakeoff.analysis.steps import Step
+from bakeoff.report.document import ReportInput
+from bakeoff.report.figures.shared import error_bar, round_all
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
+from bakeoff.report.tables import measure_of
+from bakeoff.report.text import count, show_text
+
+MAX_STEPS = 60
+
+_LOOKS = {
+    "better": ("helps", PALETTE[2], "triangle-right"),
+    "worse": ("harms", PALETTE[1], "triangle-left"),
+    "equivalent": ("changes too little to matter", PALETTE[0], "square"),
+    "inconclusive": ("not settled", NEUTRAL, "circle-open"),
+}
+"""Verdict on a step -> its words, colour and symbol. A metric of which less is better turns the triangles round."""
+
+
+def draw_steps(report: ReportInput, block: str) -> FigureSpec | None:
+    """Draw one block's chain from top to bottom: the difference that each step makes; None without a step.
+
+    Intervals are paired, and look at the step alone; the colour and symbol are the verdict's, which accounts for the
+    whole chain. A hollow diamond is the difference from the chain's start, where that is another arm than the base.
+    """
+    steps = [step for step in report.steps if step.block == block and step.adds is not None][:MAX_STEPS]
+    known = [step for step in steps if step.adds is not None and step.adds.difference is not None]
+    if not known:
+        return None
+    measure = measure_of(report.summary)
+    scale = 100.0 if measure.record.is_share else 1.0
+    words = [word for word in _LOOKS if any(step.adds is not None and step.adds.verdict == word for step in known)]
+    traces = [_draw_verdict(known, word, measure, scale, report.summary.confidence) for word in words]
+    traces += _draw_since_start(known, measure, scale)
+    names = [f"{label_text(step.link.arm, 22)} on {label_text(str(step.link.base), 14)}" for step in known]
+    title = f"points of {measure.label}" if measure.record.is_share else f"difference in {measure.label}"
+    return FigureSpec(
+        title=f"What each step adds: {measure.label}",
+        alt=_describe(known, measure, block),
+        data=traces,
+        layout=make_layout(
+            150 + 36 * len(known),
+            xaxis={
+                "title": {"text": title},
+                "tickformat": ".3~g",
+                "zeroline": True,
+                "zerolinecolor": NEUTRAL,
+                "zerolinewidth": 1.5,
+            },
+            yaxis={
+                "tickvals": list(range(len(names))),
+                "ticktext": names,
+                "range": [len(names) - 0.5, -0.5],
+                "showgrid": False,
+            },
+            shapes=_draw_margin(report.summary, scale),
+        ),
+    )
+
+
+def _draw_verdict(
+    known: Sequence[Step], word: str, measure: Measure, scale: float, confidence: float
+) -> dict[str, Any]:
+    """Return the steps with one verdict, at their rows."""
+    mine = [(row, step, step.adds) for row, step in enumerate(known) if step.adds is not None]
+    rows = [(row, step, adds) for row, step, adds in mine if adds.verdict == word]
+    said, color, symbol = _LOOKS[word]
+    if not measure.record.higher_is_better:
+        symbol = {"triangle-right": "triangle-left", "triangle-left": "triangle-right"}.get(symbol, symbol)
+    differences = [adds.difference or 0.0 for _, _, adds in rows]
+    bars = [error_bar(d, adds.interval) for d, (_, _, adds) in zip(differences, rows, strict=True)]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": said,
+        "x": round_all([scale * difference for difference in differences]),
+        "y": [row for row, _, _ in rows],
+        "text": [_tell(step, adds, measure, confidence) for _, step, adds in rows],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"color": color, "size": 13, "symbol": symbol, "line": {"width": 2, "color": color}},
+        "error_x": {
+            "type": "data",
+            "array": round_all([scale * above for above, _ in bars]),
+            "arrayminus": round_all([scale * below for _, below in bars]),
+            "symmetric": False,
+            "color": color,
+            "thickness": 2,
+        },
+    }
+
+
+def _tell(step: Step, adds: Verdict, measure: Measure, confidence: float) -> str:
+    difference = "" if adds.difference is None else f"{measure.signed(adds.difference)}{measure.unit_of_difference}"
+    interval = "" if adds.interval is None else f" ({percent(confidence)}: {measure.interval(adds.interval)})"
+    change = f"<br>{label_text(step.link.change, 90)}" if step.link.change else ""
+    return f"{label_text(step.link.arm)} on {label_text(str(step.link.base))}: {difference}{interval}{change}"
+
+
+def _draw_since_start(known: Sequence[Step], measure: Measure, scale: float) -> list[dict[str, Any]]:
+    found = [
+        (row, step, step.since_start.difference)
+        for row, step in enumerate(known)
+        if step.since_start is not None
+        and step.since_start.difference is not None
+        and step.link.start != step.link.base
+    ]
+    if not found:
+        return []
+    told = [
+        f"{label_text(step.link.arm)} since {label_text(str(step.link.start))}: "
+        f"{measure.signed(difference)}{measure.unit_of_difference}"
+        for _, step, difference in found
+    ]
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "all since the start of the chain",
+            "x": round_all([scale * difference for _, _, difference in found]),
+            "y": [row + 0.26 for row, _, _ in found],
+            "text": told,
+            "hovertemplate": "%{text}<extra></extra>",
+            "marker": {"color": PALETTE[3], "size": 9, "symbol": "diamond-open", "line": {"width": 2}},
+        }
+    ]
+
+
+def _draw_margin(summary: Summary, scale: float) -> list[dict[str, Any]]:
+    """Return the band of differences too small to matter; nothing where the study names none."""
+    if summary.margin is None:
+        return []
+    return [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": -scale * summary.margin,
+            "x1": scale * summary.margin,
+            "y0": 0,
+            "y1": 1,
+            "fillcolor": NEUTRAL,
+            "opacity": 0.15,
+            "line": {"width": 0},
+            "layer": "below",
+        }
+    ]
+
+
+def _describe(known: Sequence[Step], measure: Measure, block: str) -> str:
+    told = []
+    for step in known[:8]:
+        if step.adds is not None and step.adds.difference is not None:
+            gain = f"{measure.signed(step.adds.difference)}{measure.unit_of_difference}"
+            told.append(f"{show_text(step.link.arm)} on {show_text(str(step.link.base))} {gain}, {step.adds.verdict}")
+    rest = "" if len(known) <= 8 else f"; and {count(len(known) - 8, 'further step')}, which the table lists"
+    return (
+        f"Chart of what each of {count(len(known), 'step')} adds to {measure.label} in {show_text(block)}, with its "
+        f"interval: {'; '.join(told)}{rest}."
+    )

@@ -1,0 +1,69 @@
+"""ROC curves of an arm: every class against the rest, and their mean, averaged over the arm's trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bakeoff.analysis.classes import ClassReport
+from bakeoff.analysis.curves import RocCurve, average_roc_curves, thin_roc_curve
+
+MAX_POINTS = 100
+_DIGITS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RocLine:
+    """One curve as it is drawn, from (0, 0) to (1, 1), by MAX_POINTS points at most.
+
+    Attributes:
+        rates: shares of the other classes' images called this class, rising; `heights`: of its own images.
+        auc: area under the whole curve, the mean over trials.
+    """
+
+    rates: tuple[float, ...]
+    heights: tuple[float, ...]
+    auc: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RocLines:
+    """All curves of an arm.
+
+    Attributes:
+        macro: the mean of the classes' curves, each class alike.
+        classes: one per class, in their order; None where no image, or every image, is of it.
+        error: how far any whole curve leaves its drawn one at most, in the unit of the axes (shares).
+    """
+
+    macro: RocLine
+    classes: tuple[RocLine | None, ...]
+    error: float
+
+
+def describe_roc(reports: Sequence[ClassReport]) -> RocLines | None:
+    """Average the curves of an arm's trials, class by class and over classes; None where no class has any."""
+    means = [_average([report.curves[number] for report in reports]) for number in range(len(reports[0].classes))]
+    defined = [mean for mean in means if mean is not None]
+    if not defined:
+        return None
+    thinned = [None if mean is None else thin_roc_curve(mean, MAX_POINTS) for mean in means]
+    macro, error = thin_roc_curve(average_roc_curves(defined), MAX_POINTS)
+    return RocLines(
+        macro=_round(macro),
+        classes=tuple(None if each is None else _round(each[0]) for each in thinned),
+        error=max(error, *(each[1] for each in thinned if each is not None)) + 10.0**-_DIGITS,
+    )
+
+
+def _average(curves: Sequence[RocCurve | None]) -> RocCurve | None:
+    defined = [curve for curve in curves if curve is not None]
+    return average_roc_curves(defined) if defined else None
+
+
+def _round(curve: RocCurve) -> RocLine:
+    return RocLine(
+        rates=tuple(curve.false_positive_rates.round(_DIGITS).tolist()),
+        heights=tuple(curve.true_positive_rates.round(_DIGITS).tolist()),
+        auc=curve.auc,
+    )

@@ -1,0 +1,138 @@
+"""The web application: a few addresses, all of them read-only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from bakeoff.errors import BakeoffError
+from bakeoff.report.figures.theme import MODES, make_template
+from bakeoff.report.html.write import read_plotly
+from bakeoff.report.text import show_text
+from bakeoff.serve import pages
+from bakeoff.serve.guard import Guard
+from bakeoff.serve.workspace import Seen, Workspace
+
+ASSETS: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "page.css": ("text/css", pages.read_report_style),
+    "live.css": ("text/css", lambda: pages.read_asset("live.css")),
+    "live.js": ("text/javascript", lambda: pages.read_asset("live.js")),
+    "plotly.js": ("text/javascript", read_plotly),
+}
+
+_FASTEST_SECONDS = 1.0
+_IDLE_SECONDS = 5.0
+_REST_FACTOR = 10.0
+"""How often a page asks again: so rarely that answering takes a tenth of one core at most."""
+
+
+def make_app(workspace: Path, host: str) -> ASGIApp:
+    """Return the application for one workspace, guarded against everybody but the pages it serves itself.
+
+    Args:
+        workspace: folder; it need not exist yet.
+        host: where it is going to listen.
+    """
+    face = _Face(Workspace(workspace))
+    routes = [
+        Route("/", face.show_index),
+        Route("/live", face.renew_index),
+        Route("/study/{study_id}", face.show_study),
+        Route("/study/{study_id}/live", face.renew_study),
+        Route("/study/{study_id}/report", face.show_report),
+        Route("/assets/{name}", _send_asset),
+    ]
+    application = Starlette(routes=routes, exception_handlers={BakeoffError: _explain, 404: _say_missing})
+    return Guard(application, host)
+
+
+class _Face:
+    """What each address answers."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def show_index(self, request: Request) -> Response:
+        folder = self._workspace.root.absolute().name
+        return HTMLResponse(pages.write_index(folder, self._workspace.list_studies()))
+
+    def renew_index(self, request: Request) -> Response:
+        started = time.perf_counter()
+        found = self._workspace.list_studies()
+        going = any(_is_going(seen) for seen in found)
+        return _answer(pages.show_studies(found), [], started, going)
+
+    def show_study(self, request: Request) -> Response:
+        seen = self._find(request)
+        return _say_missing() if seen is None else HTMLResponse(pages.write_study(seen))
+
+    def renew_study(self, request: Request) -> Response:
+        started = time.perf_counter()
+        seen = self._find(request)
+        if seen is None:
+            return _say_missing()
+        progress = seen.progress
+        block = _choose_block(progress.blocks, request.query_params.get("block", "0"))
+        metrics = pages.list_metrics(progress)
+        asked = request.query_params.get("metric", "")
+        figures = self._workspace.draw(progress, block, asked if asked in metrics else metrics[0])
+        drawn: list[dict[str, object]] = [
+            {"title": show_text(each.title), "alt": each.alt, "data": each.data, "layout": each.layout}
+            for each in figures
+        ]
+        return _answer(pages.show_progress(seen, block), drawn, started, _is_going(seen))
+
+    def show_report(self, request: Request) -> Response:
+        seen = self._find(request)
+        if seen is None:
+            return _say_missing()
+        page = self._workspace.render_report(seen.progress.study_id)
+        own = pages.read_policy(page) or "default-src 'none'"
+        return HTMLResponse(page, headers={"Content-Security-Policy": f"{own}; frame-ancestors 'none'"})
+
+    def _find(self, request: Request) -> Seen | None:
+        return self._workspace.find_study(request.path_params["study_id"])
+
+
+def _is_going(seen: Seen) -> bool:
+    return seen.pace.is_growing and not seen.progress.is_ended
+
+
+def _choose_block(blocks: tuple[str, ...], asked: str) -> str:
+    """Return the block with the number asked for, or the first."""
+    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0
+    return blocks[number] if number < len(blocks) else (blocks or ("",))[0]
+
+
+def _answer(part: str, figures: list[dict[str, object]], started: float, going: bool) -> Response:
+    rest = _REST_FACTOR * (time.perf_counter() - started)
+    again = max(_FASTEST_SECONDS if going else _IDLE_SECONDS, rest)
+    templates = {mode: make_template(mode) for mode in MODES} if figures else {}
+    return JSONResponse({"part": part, "figures": figures, "templates": templates, "again_seconds": round(again, 2)})
+
+
+def _send_asset(request: Request) -> Response:
+    found = ASSETS.get(request.path_params["name"])
+    if found is None:
+        return _say_missing()
+    kind, read = found
+    return Response(read(), media_type=kind, headers={"Cache-Control": "private, max-age=600"})
+
+
+def _explain(request: Request, error: Exception) -> Response:
+    if request.url.path.endswith("/live"):
+        return JSONResponse({"problem": show_text(str(error)), "again_seconds": _IDLE_SECONDS}, 503)
+    lines = (str(error), "This page looks again every few seconds.")
+    return HTMLResponse(pages.write_notice("Nothing to show yet", lines, again=True))
+
+
+def _say_missing(request: Request | None = None, error: Exception | None = None) -> Response:
+    lines = ("There is no such page. The study may be in another workspace.",)
+    return HTMLResponse(pages.write_notice("Not found", lines), 404)

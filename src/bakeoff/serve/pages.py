@@ -1,0 +1,127 @@
+"""The live pages as HTML: everything a user named is escaped, and shown on one line."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from bakeoff.ledger.live import StudyProgress
+from bakeoff.report.text import show_text
+from bakeoff.serve import wording
+from bakeoff.serve.workspace import Seen
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+METRICS = ("loss", "accuracy")
+
+
+def show_studies(found: tuple[Seen, ...]) -> str:
+    """Return the part of the first page that lists the studies and is renewed as they go."""
+    return _render("studies.html", cards=[_describe_card(seen) for seen in found])
+
+
+def show_progress(seen: Seen, block: str) -> str:
+    """Return the part of a study's page that says where it stands and is renewed as it goes."""
+    progress = seen.progress
+    rows, num_hidden = wording.list_rows(progress, block)
+    return _render(
+        "progress.html",
+        progress=progress,
+        standing=wording.describe_standing(progress, seen.pace),
+        last_ended=progress.last_ended_at,
+        rows=rows,
+        num_hidden=num_hidden,
+        measure=wording.label_score(progress),
+        block=block,
+    )
+
+
+def write_index(folder: str, found: tuple[Seen, ...]) -> str:
+    """Return the first page: every study of the workspace."""
+    return _render("index.html", title="Studies", folder=folder, part=_as_markup(show_studies(found)), live="/live")
+
+
+def write_study(seen: Seen) -> str:
+    """Return a study's page."""
+    progress = seen.progress
+    block = choose_block(progress)
+    return _render(
+        "study.html",
+        title=progress.question or progress.name,
+        progress=progress,
+        chosen=block,
+        metrics=list_metrics(progress),
+        part=_as_markup(show_progress(seen, block)),
+        live=f"/study/{progress.study_id}/live",
+    )
+
+
+def write_notice(title: str, lines: tuple[str, ...], *, again: bool = False) -> str:
+    """Return a page that says why there is nothing to show; with `again` it looks again by itself."""
+    return _render("notice.html", title=title, lines=lines, again=again)
+
+
+def choose_block(progress: StudyProgress) -> str:
+    """Return the block to show first: the first in training, else the first."""
+    training = [arm.block for arm in progress.arms if arm.num_begun]
+    return next(iter((*training, *progress.blocks)), "")
+
+
+def list_metrics(progress: StudyProgress) -> tuple[str, ...]:
+    """Return the metrics whose curves can be chosen."""
+    return tuple(dict.fromkeys((*METRICS, progress.metric)))
+
+
+def read_policy(page: str) -> str | None:
+    """Return the Content Security Policy that a report carries in its head; None without one."""
+    found = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page[:20_000])
+    return None if found is None else html.unescape(found[1])
+
+
+def read_asset(name: str) -> str:
+    """Return a file that the pages ask for: live.css or live.js."""
+    return (files("bakeoff.serve") / "templates" / name).read_text("utf-8")
+
+
+def read_report_style() -> str:
+    """Return the style of `report.html`, which the live pages share."""
+    return (files("bakeoff.report.html") / "templates" / "page.css").read_text("utf-8")
+
+
+def _describe_card(seen: Seen) -> dict[str, Any]:
+    leaders, num_more = wording.list_leaders(seen.progress)
+    standing = wording.describe_standing(seen.progress, seen.pace)
+    return {"progress": seen.progress, "standing": standing, "leaders": leaders, "num_more": num_more}
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(**values)
+
+
+def _as_markup(text: str) -> object:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    def show(value: object) -> object:
+        return show_text(value) if type(value) is str else value
+
+    environment = Environment(
+        loader=FunctionLoader(read_asset),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=show,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["time"] = wording.spell_time
+    return environment

@@ -1,0 +1,90 @@
+"""Listens, and serves the application until it is told to end."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakeoff.errors import BakeoffError
+from bakeoff.serve.app import make_app
+from bakeoff.serve.guard import is_loopback
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+_MOST_CONNECTIONS = 100
+_END_SECONDS = 2
+
+
+def serve(workspace: Path, host: str, port: int, say: Callable[[str], object]) -> None:
+    """Serve a workspace's studies and reports, read-only, until interrupted.
+
+    Args:
+        workspace: folder; it need not exist yet.
+        host: address or name to listen at. Anything but loopback lets other machines read.
+        port: 0 takes any that is free.
+        say: told the address, and a warning where other machines may read.
+
+    Raises:
+        BakeoffError: nothing can listen there.
+        KeyboardInterrupt: the user has ended it.
+    """
+    with closing(listen(host, port)) as listener:
+        if not is_loopback(host):
+            say(f"warning: everybody who can reach {host} can read these studies; 127.0.0.1 keeps them to this machine")
+        say(f"{workspace} at {_spell_address(host, listener.getsockname()[1])} (Ctrl-C ends it)")
+        make_server(workspace, host).run(sockets=[listener])
+
+
+def make_server(workspace: Path, host: str) -> Server:
+    """Return a server for a workspace that says nothing but what goes wrong."""
+    from uvicorn import Config, Server
+
+    config = Config(
+        make_app(workspace, host),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        loop="asyncio",
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_END_SECONDS,
+    )
+    return Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at a host and port.
+
+    Raises:
+        BakeoffError: nothing can listen there; says whether the port is in use.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise BakeoffError(
+                f"port {port} at {host} is in use. Choose another with --port, or 0 for any that is free."
+            ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise BakeoffError(f"{host}:{port}: nothing can listen there ({reason}).") from error
+
+
+def _spell_address(host: str, port: int) -> str:
+    """Return the address for a browser on this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}/"
+    if address.is_unspecified:
+        return f"http://{'[::1]' if address.version == 6 else '127.0.0.1'}:{port}/"
+    return f"http://[{host}]:{port}/" if address.version == 6 else f"http://{host}:{port}/"

@@ -1,0 +1,140 @@
+"""The words of the live pages: where a study stands, how fast it goes, which arms lead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bakeoff.analysis.measure import Measure
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.ledger.live import ArmProgress, StudyProgress
+from bakeoff.report.text import count
+from bakeoff.serve.figures import rank
+from bakeoff.serve.watch import Pace
+
+MAX_ROWS = 50
+MAX_LEADERS = 3
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a study stands.
+
+    Attributes:
+        word: state in a word or two; `kind`: done, growing, failed or open, for its looks.
+        sentence: what is done, begun and failed.
+        pace: how fast; empty where nothing is known.
+        done_share, begun_share: of its trials, 0 to 1.
+    """
+
+    word: str
+    kind: str
+    sentence: str
+    pace: str
+    done_share: float
+    begun_share: float
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The best arm of a block so far."""
+
+    block: str
+    arm: str
+    score: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm in the table of a block, in words."""
+
+    arm: str
+    trials: str
+    now: str
+    score: str
+    is_best: bool
+
+
+def describe_standing(progress: StudyProgress, pace: Pace) -> Standing:
+    """Say where a study stands and how it goes."""
+    word, kind = _name_state(progress, pace)
+    ended, planned = progress.num_done + progress.num_failed, progress.num_planned
+    parts = [f"{progress.num_done:,} of {count(planned, 'trial')} done"] if planned else []
+    if progress.num_failed:
+        parts.append(f"{progress.num_failed:,} failed")
+    if progress.num_begun:
+        parts.append(f"{progress.num_begun:,} begun")
+    if progress.num_candidates:
+        judged = f", {progress.num_judged:,} judged" if progress.asking else ""
+        parts.append(
+            f"{count(progress.num_candidates, 'candidate')} {'so far' if progress.asking else 'tried'}{judged}"
+        )
+    parts.append(f"{count(progress.num_epochs, 'epoch')} trained")
+    if progress.num_examined:
+        parts.append(f"test split opened for {count(progress.num_examined, 'trial')}")
+    share = 1.0 / planned if planned else 0.0
+    is_going = pace.is_growing and not progress.is_ended
+    rate = f"{pace.epochs_per_minute:,.0f} epochs a minute" if is_going and pace.epochs_per_minute else ""
+    return Standing(word, kind, ", ".join(parts), rate, ended * share, progress.num_begun * share)
+
+
+def _name_state(progress: StudyProgress, pace: Pace) -> tuple[str, str]:
+    if progress.is_ended:
+        if progress.num_failed:
+            return "ended, some trials failed", "failed"
+        if progress.num_examined < progress.num_done:
+            return "trained, test split not opened", "open"
+        return "done", "done"
+    if pace.is_growing and progress.num_epochs:
+        return "searching" if progress.asking else "training", "growing"
+    return ("unfinished" if progress.num_epochs else "not begun"), "open"
+
+
+def list_leaders(progress: StudyProgress) -> tuple[tuple[Leader, ...], int]:
+    """Return the best arm so far of the first blocks that have one, and how many blocks more have."""
+    measure = Measure(find_metric(progress.metric), "validation")
+    leaders = []
+    for block in progress.blocks:
+        scored = [arm for arm in progress.arms if arm.block == block and arm.score is not None]
+        for best in rank(scored, progress.metric)[:1]:
+            leaders.append(Leader(block, best.arm, measure.value(best.score or 0.0)))
+    return tuple(leaders[:MAX_LEADERS]), max(0, len(leaders) - MAX_LEADERS)
+
+
+def list_rows(progress: StudyProgress, block: str) -> tuple[tuple[Row, ...], int]:
+    """Return the arms of a block for a table, best first, and how many more there are."""
+    ranked = rank([arm for arm in progress.arms if arm.block == block], progress.metric)
+    measure = Measure(find_metric(progress.metric), "validation")
+    rows = [
+        Row(
+            arm=arm.arm,
+            trials=f"{arm.num_done:,} of {arm.num_planned:,}"
+            + (f", {arm.num_failed:,} failed" if arm.num_failed else ""),
+            now=_spell_begun(arm),
+            score="" if arm.score is None else measure.value(arm.score),
+            is_best=arm.score is not None and arm.score == ranked[0].score,
+        )
+        for arm in ranked
+    ]
+    return tuple(rows[:MAX_ROWS]), max(0, len(rows) - MAX_ROWS)
+
+
+def label_score(progress: StudyProgress) -> str:
+    """Name what the table's scores are."""
+    return f"mean validation {find_metric(progress.metric).label}"
+
+
+def spell_time(moment: str) -> str:
+    """Spell an ISO time in UTC to the minute, such as "2026-11-20 14:50 UTC"."""
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _spell_begun(arm: ArmProgress) -> str:
+    if not arm.num_begun:
+        return ""
+    epochs = (
+        f"epoch {arm.last_epoch:,}"
+        if arm.first_epoch == arm.last_epoch
+        else (f"epochs {arm.first_epoch:,} to {arm.last_epoch:,}")
+    )
+    return f"{count(arm.num_begun, 'trial')} after {epochs}"

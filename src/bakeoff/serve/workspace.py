@@ -1,0 +1,147 @@
+"""What the pages show of a workspace, read from its ledger and kept until the ledger changes."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from bakeoff.ledger.live import (
+    StudyProgress,
+    list_arms_in_training,
+    one_moment,
+    read_all_progress,
+    read_block_epochs,
+    read_progress,
+)
+from bakeoff.ledger.read import open_reading, read_study
+from bakeoff.report.figures.curves import MAX_ARMS
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.gather import gather_report
+from bakeoff.report.html.write import write_html
+from bakeoff.serve.figures import choose_arms, draw_live_curves, draw_live_search
+from bakeoff.serve.watch import Pace, Watch
+from bakeoff.training.folders import Folders
+
+T = TypeVar("T")
+
+_MOST_KEPT = 32
+_SETTLED_SECONDS = 2.0
+"""A file written so lately may be written again without another time or size."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A study as it stands, and how it goes."""
+
+    progress: StudyProgress
+    pace: Pace
+
+
+@dataclass(frozen=True)
+class _Kept:
+    stamp: Hashable
+    made_at: float
+    is_settled: bool
+    value: Any
+
+
+class Workspace:
+    """One workspace, read-only. Threads may share it.
+
+    Args:
+        root: its folder; it need not exist yet.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders = Folders(root)
+        self._watch = Watch()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._lock = Lock()
+        self._rendering = Lock()
+
+    def list_studies(self) -> tuple[Seen, ...]:
+        """Return every study, newest first.
+
+        Raises:
+            WorkspaceError: there is no ledger, or none that can be read.
+        """
+        return tuple(map(self._look, self._keep("studies", self._read_all)))
+
+    def find_study(self, study_id: str) -> Seen | None:
+        """Return the study with this id, or None.
+
+        Raises:
+            WorkspaceError: there is no ledger, or none that can be read.
+        """
+        progress = self._keep(("study", study_id), lambda: self._read_one(study_id))
+        return None if progress is None else self._look(progress)
+
+    def draw(self, progress: StudyProgress, block: str, metric: str) -> tuple[FigureSpec, ...]:
+        """Draw how training goes in one block: the curves of its arms, and of a search its history."""
+        key = ("figures", progress.study_id, block, metric)
+        return self._keep(key, lambda: self._draw(progress, block, metric))
+
+    def render_report(self, study_id: str) -> str:
+        """Return a study's `report.html` as the ledger has it now. One is made at a time."""
+        with self._rendering:
+            return self._keep(("report", study_id), lambda: write_html(gather_report(study_id, self._folders)))
+
+    def _look(self, progress: StudyProgress) -> Seen:
+        written = max((stamp[0] for stamp in self._stamp()), default=0) / 1e9
+        return Seen(progress, self._watch.look(progress.study_id, progress.num_epochs, time.time() - written))
+
+    def _read_all(self) -> tuple[StudyProgress, ...]:
+        with open_reading(self._folders) as connection, one_moment(connection):
+            return read_all_progress(connection)
+
+    def _read_one(self, study_id: str) -> StudyProgress | None:
+        with open_reading(self._folders) as connection, one_moment(connection):
+            return read_progress(connection, study_id)
+
+    def _draw(self, progress: StudyProgress, block: str, metric: str) -> tuple[FigureSpec, ...]:
+        study_id = progress.study_id
+        with open_reading(self._folders) as connection, one_moment(connection):
+            candidates, is_search = list_arms_in_training(connection, study_id, block, MAX_ARMS)
+            rows = list(read_block_epochs(connection, study_id, block, metric, candidates=is_search))
+            record = read_study(connection, study_id) if progress.num_candidates else None
+        arms = candidates or choose_arms(progress, block)
+        drawn = [draw_live_curves(progress, block, metric, arms, rows)]
+        if record is not None:
+            drawn.append(draw_live_search(progress, block, record.document, record.candidates))
+        return tuple(figure for figure in drawn if figure is not None)
+
+    def _stamp(self) -> tuple[tuple[int, int, int], ...]:
+        """Return what changes whenever the ledger does: time, size and number of its files."""
+        ledger = self._folders.ledger
+        found = []
+        for path in (ledger, ledger.with_name(f"{ledger.name}-wal")):
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        return tuple(found)
+
+    def _keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` made of the ledger as it is now, or makes."""
+        stamp = self._stamp()
+        with self._lock:
+            kept = self._kept.get(key)
+        now = time.time()
+        if kept is not None and kept.stamp == stamp and (kept.is_settled or now - kept.made_at < 1.0):
+            value: T = kept.value
+            return value
+        value = make()
+        written = max((each[0] for each in stamp), default=0) / 1e9
+        with self._lock:
+            self._kept[key] = _Kept(stamp, now, now - written > _SETTLED_SECONDS, value)
+            self._kept.move_to_end(key)
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        return value

@@ -1,0 +1,91 @@
+"""The numeric probe on a device: is bfloat16 faster there for these networks, and does it agree with float32?"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from bakeoff.data.store import Images
+from bakeoff.training.assembly import Assembly
+from bakeoff.training.epoch import compute_gradients
+from bakeoff.training.folders import Folders
+from bakeoff.training.inputs import Batch
+from bakeoff.training.objective import Objective
+from bakeoff.training.objective_settings import ObjectiveSettings
+from bakeoff.training.place import Place
+from bakeoff.training.probe import LARGEST_DIFFERENCE
+from bakeoff.training.stacks import read_stacks
+from bakeoff.training.task import Event, Numeric, ProbeDone, ProbeTask, TaskDone
+
+NUM_STEPS = 20
+"""Timed forward and backward passes a mode, after four that warm up."""
+
+_WARM_UP = 4
+_MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
+
+
+def probe_on_device(
+    task: ProbeTask, images: Images, workspace: Path, emit: Callable[[Event], None], place: Place
+) -> None:
+    """Send one batch through the members in both modes and report the times and how far the gradients differ.
+
+    The update is left out: it is the same in both.
+    """
+    benches = {mode: _Bench(task, images, workspace, mode, place) for mode in _MODES}
+    exact, fast = (bench.take_gradients() for bench in benches.values())
+    scale_K = exact.norm(dim=1).clamp_min(1e-30)
+    worst = ((fast - exact).norm(dim=1) / scale_K).nan_to_num(torch.inf).max()
+    difference = float(worst)
+    emit(
+        ProbeDone(
+            probe_id=task.probe_id,
+            seconds_per_step={mode: bench.time() for mode, bench in benches.items()},
+            relative_difference=difference,
+            agrees=difference <= LARGEST_DIFFERENCE,
+        )
+    )
+    emit(TaskDone(task_id=task.probe_id))
+
+
+class _Bench:
+    """The members in one numeric mode, and a batch."""
+
+    def __init__(self, task: ProbeTask, images: Images, workspace: Path, mode: Numeric, place: Place) -> None:
+        assembly = Assembly.make(task, images, Folders(workspace), mode, place=place)
+        seed, recipes = task.data.seed, [member.recipe for member in task.members]
+        self._network = assembly.build_network(recipes, [assembly.first_state(recipe, seed) for recipe in recipes])
+        settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights) for recipe in recipes]
+        self._objective = Objective(settings, assembly.class_names, images.labels)
+        self._place, self._batch_size = place, recipes[0].batch_size
+        order = torch.arange(self._batch_size).remainder(len(images.labels)).numpy()
+        inputs = assembly.prepare_inputs(recipes, [0] * len(recipes), [seed])
+        self._batch: Batch = next(iter(inputs.train([order], self._batch_size, 1)))
+
+    def take_gradients(self) -> torch.Tensor:
+        """Return every member's gradient of the batch, (K, number of weights), float32."""
+        self._pass()
+        gradients = read_stacks(self._network).gradients().values()
+        return torch.cat([gradient.flatten(1).float() for gradient in gradients], dim=1).clone()
+
+    def time(self) -> float:
+        """Return the median seconds of a pass."""
+        seconds = []
+        for _ in range(_WARM_UP + NUM_STEPS):
+            started = time.perf_counter()
+            self._pass()
+            self._wait()
+            seconds.append(time.perf_counter() - started)
+        return statistics.median(seconds[_WARM_UP:])
+
+    def _pass(self) -> None:
+        self._network.clear_gradients()
+        dropout = torch.Generator(self._place.device).manual_seed(0)
+        compute_gradients(self._network, self._objective, self._batch, dropout, self._batch_size)
+
+    def _wait(self) -> None:
+        if self._place.capture is not None:
+            self._place.capture.wait()

@@ -1,0 +1,141 @@
+"""Which images each member of a cohort trains on and is judged by, and the passes over them, wherever that happens.
+
+On a processor all members are of one replicate. On a device they may be of several: each replicate has its own split
+and order, and the members of one stand side by side.
+
+Shape legend: K members, N images, L classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from bakeoff.data.store import Images
+from bakeoff.errors import BakeoffError
+from bakeoff.training.assembly import Assembly, Network
+from bakeoff.training.batches import split_view
+from bakeoff.training.epoch import Epoch, train_epoch
+from bakeoff.training.evaluate import predict, predict_batches
+from bakeoff.training.inputs import Indices, Inputs
+from bakeoff.training.objective import Objective
+from bakeoff.training.place import Place
+from bakeoff.training.prepared import PreparedInputs
+from bakeoff.training.runner import Runner
+from bakeoff.training.stepper import Replicates, Stepper
+from bakeoff.training.task import CohortTask, DataView, Member
+
+Labels = npt.NDArray[np.int64]
+
+
+class Splits:
+    """The replicates of a task, numbered in the order of their first members, and the split of each.
+
+    Args:
+        task: the cohort.
+        images: all of them are of these.
+        place: the device.
+
+    Raises:
+        DataError: a split cannot be made.
+        BakeoffError: members of several replicates on a processor, or with splits of unequal size.
+    """
+
+    def __init__(self, task: CohortTask, images: Images, place: Place) -> None:
+        self._views = {member.trial_id: member.view or task.data for member in task.members}
+        self.replicates: tuple[DataView, ...] = tuple(dict.fromkeys(self._views.values()))
+        self._splits = [split_view(images, view) for view in self.replicates]
+        sizes = {(len(train), len(validation)) for train, validation in self._splits}
+        if len(sizes) > 1 or (len(self.replicates) > 1 and not place.prepared):
+            raise BakeoffError("these replicates cannot be trained together: their splits differ in size")
+
+    def number(self, member: Member) -> int:
+        """Return the number of a member's replicate."""
+        return self.replicates.index(self._views[member.trial_id])
+
+    def seed(self, member: Member) -> int:
+        """Return the seed of a member's replicate."""
+        return self._views[member.trial_id].seed
+
+    def train(self, number: int) -> Indices:
+        """Return the indices that a replicate trains on."""
+        return self._splits[number][0]
+
+    def validation(self, number: int) -> Indices:
+        """Return the indices that a replicate is judged by."""
+        return self._splits[number][1]
+
+    def sort(self, members: Sequence[Member]) -> list[Member]:
+        """Return members with those of one replicate side by side, otherwise in their order."""
+        return sorted(members, key=self.number)
+
+
+class Session:
+    """Some members of a cohort, and what they see.
+
+    Args:
+        splits: of the whole cohort.
+        assembly: what its members have in common.
+        runners: the members, those of one replicate side by side.
+        labels: of all images.
+    """
+
+    def __init__(self, splits: Splits, assembly: Assembly, runners: Sequence[Runner], labels: Labels) -> None:
+        self._runners, self._labels, self._place = tuple(runners), labels, assembly.place
+        numbers = [splits.number(runner.member) for runner in runners]
+        used = sorted(set(numbers))
+        recipes = [runner.member.recipe for runner in runners]
+        self._of_K = tuple(used.index(number) for number in numbers)
+        self._seeds = tuple(splits.replicates[number].seed for number in used)
+        self._train = tuple(splits.train(number) for number in used)
+        self._validation = tuple(splits.validation(number) for number in used)
+        self._inputs: Inputs | PreparedInputs
+        if self._place.prepared:
+            self._inputs = assembly.prepare_inputs(recipes, self._of_K, self._seeds)
+        else:
+            self._inputs = assembly.make_inputs(recipes, self._seeds[0])
+
+    def train_indices(self, k: int) -> Indices:
+        """Return the indices that member k trains on."""
+        return self._train[self._of_K[k]]
+
+    def validation_indices(self, k: int) -> Indices:
+        """Return the indices that member k is judged by."""
+        return self._validation[self._of_K[k]]
+
+    def train_labels(self) -> Labels | list[Labels]:
+        """Return the labels trained on: all members', or each one's own where they differ."""
+        if len(self._train) == 1:
+            return self._labels[self._train[0]]
+        return [self._labels[self.train_indices(k)] for k in range(len(self._runners))]
+
+    def start(self, network: Network, objective: Objective, num_epochs: int) -> Callable[[int], Epoch]:
+        """Return what trains these members for one epoch, given its number.
+
+        Args:
+            network: whose members they are bound to.
+            objective: their losses.
+            num_epochs: epochs that the longest of them has left.
+        """
+        inputs = self._inputs
+        if isinstance(inputs, Inputs):
+            return lambda epoch: train_epoch(network, self._runners, inputs, objective, self._train[0], epoch)
+        replicates = Replicates(self._seeds, self._train, self._of_K)
+        stepper = Stepper(network, self._runners, inputs, objective, replicates, self._place, num_epochs)
+        return stepper.train_epoch
+
+    def predict_train(self, network: Network) -> npt.NDArray[np.float32]:
+        """Return every member's probabilities_KNL of the images it trains on."""
+        return self._predict(network, self._train)
+
+    def predict_validation(self, network: Network) -> npt.NDArray[np.float32]:
+        """Return every member's probabilities_KNL of the images it is judged by."""
+        return self._predict(network, self._validation)
+
+    def _predict(self, network: Network, orders: Sequence[Indices]) -> npt.NDArray[np.float32]:
+        if isinstance(self._inputs, Inputs):
+            return predict(network, self._inputs, orders[0])
+        batches = self._inputs.evaluate(orders, self._place.evaluation_batch)
+        return predict_batches(network, batches, self._inputs.mirrored)

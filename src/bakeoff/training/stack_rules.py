@@ -1,0 +1,137 @@
+"""How optimizers move a stack of members: the arithmetic of `torch.optim`'s, with each member's own settings.
+
+Shape legend: K members, first axis of every stack; settings are broadcast over the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Hyper = Mapping[str, Tensor]
+Kept = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One optimizer's update.
+
+    Attributes:
+        move: takes weights, gradients, learning rates, settings and what is kept; changes weights and kept in place.
+        hyper: the settings it reads, as its record names them.
+        tensors: what it keeps for every weight, as `torch.optim` names it.
+        counts: what it keeps for every parameter: how many steps it has taken.
+    """
+
+    move: Callable[[Tensor, Tensor, Tensor, Hyper, Kept], None]
+    hyper: tuple[str, ...]
+    tensors: tuple[str, ...]
+    counts: tuple[str, ...] = ()
+
+
+def _sgd(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
+    weights.sub_(rate * _decay(weights, gradients, hyper))
+
+
+def _momentum(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
+    # torch's first buffer is the gradient itself: what zeros times the momentum plus the gradient are.
+    buffer = kept["momentum_buffer"]
+    buffer.mul_(hyper["momentum"]).add_(_decay(weights, gradients, hyper))
+    weights.sub_(rate * buffer)
+
+
+def _nesterov(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
+    decayed, buffer = _decay(weights, gradients, hyper), kept["momentum_buffer"]
+    buffer.mul_(hyper["momentum"]).add_(decayed)
+    weights.sub_(rate * torch.addcmul(decayed, hyper["momentum"], buffer))
+
+
+def _adam(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
+    _scale_by_moments(weights, _decay(weights, gradients, hyper), rate, hyper, kept)
+
+
+def _adamw(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
+    weights.mul_(1 - rate * hyper["weight_decay"])
+    _scale_by_moments(weights, gradients, rate, hyper, kept)
+
+
+def _scale_by_moments(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
+    steps = kept["step"].add_(1).view(rate.shape)
+    mean, square = kept["exp_avg"], kept["exp_avg_sq"]
+    mean.lerp_(gradients, 1 - hyper["beta1"])
+    square.mul_(hyper["beta2"]).addcmul_((1 - hyper["beta2"]) * gradients, gradients)
+    # In float32 1 - beta2^t keeps fewer digits than Python's: the few numbers a member are computed in float64.
+    first, second = (_correct(hyper[name], steps) for name in ("beta1", "beta2"))
+    weights.addcdiv_(mean * (-rate / first), (square.sqrt() / second.sqrt()).add_(hyper["epsilon"]))
+
+
+def _correct(beta: Tensor, steps: Tensor) -> Tensor:
+    wide = torch.float32 if beta.device.type == "mps" else torch.float64
+    return (1 - beta.to(wide) ** steps.to(wide)).float()
+
+
+def _rmsprop(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
+    weights.sub_(rate * _scale_by_root(weights, gradients, hyper, kept))
+
+
+def _rmsprop_momentum(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
+    buffer = kept["momentum_buffer"]
+    buffer.mul_(hyper["momentum"]).add_(_scale_by_root(weights, gradients, hyper, kept))
+    weights.sub_(rate * buffer)
+
+
+def _scale_by_root(weights: Tensor, gradients: Tensor, hyper: Hyper, kept: Kept) -> Tensor:
+    decayed, square = _decay(weights, gradients, hyper), kept["square_avg"]
+    kept["step"].add_(1)
+    square.mul_(hyper["smoothing"]).addcmul_((1 - hyper["smoothing"]) * decayed, decayed)
+    root = square
+    if "grad_avg" in kept:
+        mean = kept["grad_avg"].lerp_(decayed, 1 - hyper["smoothing"])
+        root = torch.addcmul(square, mean, mean, value=-1)
+    return decayed / root.sqrt().add_(hyper["epsilon"])
+
+
+def _lion(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
+    mean = kept["exp_avg"]
+    direction = torch.lerp(mean, gradients, (1 - hyper["beta1"]).expand_as(mean)).sign_()
+    weights.mul_(1 - rate * hyper["weight_decay"]).sub_(rate * direction)
+    mean.lerp_(gradients, 1 - hyper["beta2"])
+
+
+def _decay(weights: Tensor, gradients: Tensor, hyper: Hyper) -> Tensor:
+    """Return the gradients with an L2 penalty's added."""
+    return torch.addcmul(gradients, hyper["weight_decay"], weights)
+
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+_ADAM = ("beta1", "beta2", "epsilon", "weight_decay")
+_ROOT = ("smoothing", "epsilon", "weight_decay")
+
+RULES: Mapping[tuple[object, ...], Rule] = {
+    ("SGD", False, False): Rule(_sgd, ("weight_decay",), ()),
+    ("SGD", True, False): Rule(_momentum, ("momentum", "weight_decay"), ("momentum_buffer",)),
+    ("SGD", True, True): Rule(_nesterov, ("momentum", "weight_decay"), ("momentum_buffer",)),
+    ("Adam",): Rule(_adam, _ADAM, _MOMENTS, ("step",)),
+    ("AdamW",): Rule(_adamw, _ADAM, _MOMENTS, ("step",)),
+    ("RMSprop", False, False): Rule(_rmsprop, _ROOT, ("square_avg",), ("step",)),
+    ("RMSprop", False, True): Rule(_rmsprop, _ROOT, ("square_avg", "grad_avg"), ("step",)),
+    ("RMSprop", True, False): Rule(
+        _rmsprop_momentum, (*_ROOT, "momentum"), ("square_avg", "momentum_buffer"), ("step",)
+    ),
+    ("RMSprop", True, True): Rule(
+        _rmsprop_momentum, (*_ROOT, "momentum"), ("square_avg", "momentum_buffer", "grad_avg"), ("step",)
+    ),
+    ("Lion",): Rule(_lion, ("beta1", "beta2", "weight_decay"), ("exp_avg",)),
+}
+"""The rules by the optimizer's record and those of its settings that are on."""
+
+_SWITCHES = {"SGD": ("momentum", "nesterov"), "RMSprop": ("momentum", "centered")}
+
+
+def name_rule(optimizer: object) -> tuple[object, ...]:
+    """Return what a settings record's rule is found by; it may have none."""
+    name = type(optimizer).__name__
+    return (name, *(bool(getattr(optimizer, switch)) for switch in _SWITCHES.get(name, ())))

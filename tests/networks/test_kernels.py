@@ -1,0 +1,148 @@
+"""Kernels with a backward pass of their own: the numbers of plain torch, by another way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bakeoff.networks import kernels
+from bakeoff.networks.kernels import cast, convolve, multiply_members
+
+BOTH = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    """Ask anew what the processor's library can do."""
+    kernels._can_activate.cache_clear()
+    yield
+    kernels._can_activate.cache_clear()
+
+
+def _draw(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator).to(dtype)
+
+
+def _gradients(compute: Callable[..., Tensor], *inputs: Tensor) -> list[Tensor]:
+    """Return what `compute` gives, then its gradients for a fixed gradient of the result."""
+    leaves = [value.detach().clone().requires_grad_() for value in inputs]
+    result = compute(*leaves)
+    result.backward(_draw(*result.shape, dtype=result.dtype, seed=9))  # type: ignore[no-untyped-call]
+    found = [leaf.grad for leaf in leaves if leaf.grad is not None]
+    assert len(found) == len(leaves)
+    return [result.detach(), *found]
+
+
+@BOTH
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_products_of_members_are_torchs(dtype: torch.dtype, has_bias: bool) -> None:
+    inputs = [_draw(3, 8, 20, dtype=dtype), _draw(3, 6, 20, dtype=dtype, seed=1)]
+    inputs += [_draw(3, 6, dtype=dtype, seed=2)] if has_bias else []
+
+    def plain(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        product = torch.einsum("kni,koi->kno", values, weight)
+        return product if bias is None else product + bias.unsqueeze(1)
+
+    ours = _gradients(lambda values, weight, bias=None: multiply_members(values, weight, bias), *inputs)
+    exact = _gradients(plain, *[value.double() for value in inputs])
+    for one, other in zip(ours, exact, strict=True):
+        assert one.dtype == dtype
+        # The gradient that comes in is float64 there; in bfloat16 it is rounded to 8 bits here.
+        assert torch.allclose(one.double(), other, rtol=3e-2, atol=1e-5 if dtype == torch.float32 else 0.15)
+
+
+def test_products_gradients_lie_as_the_weights_do() -> None:
+    weight = _draw(3, 6, 20).requires_grad_()
+    product = multiply_members(_draw(3, 8, 20), weight, None)
+    (gradient,) = torch.autograd.grad(product.sum(), weight)
+    assert gradient.is_contiguous()
+
+
+def test_what_needs_no_gradient_gets_none() -> None:
+    weight = _draw(2, 3, 4).requires_grad_()
+    values = _draw(2, 5, 4)
+    multiply_members(values, weight, _draw(2, 3)).sum().backward()  # type: ignore[no-untyped-call]
+    assert values.grad is None
+    assert weight.grad is not None
+
+
+@BOTH
+@pytest.mark.parametrize("activation", ["linear", "relu", "tanh", "sigmoid", "swish", "gelu"])
+@pytest.mark.parametrize(("groups", "padding", "stride"), [(1, 0, 1), (3, 2, 1), (3, 1, 2)])
+def test_convolutions_activate_as_torch_does(
+    dtype: torch.dtype, activation: str, groups: int, padding: int, stride: int
+) -> None:
+    plain: Callable[[Tensor], Tensor] = {
+        "linear": lambda x: x,
+        "relu": F.relu,
+        "tanh": torch.tanh,
+        "sigmoid": torch.sigmoid,
+        "swish": F.silu,
+        "gelu": F.gelu,
+    }[activation]
+    images = _draw(4, 6, 9, 9, dtype=dtype).to(memory_format=torch.channels_last)
+    inputs = [images, 0.3 * _draw(12, 6 // groups, 3, 3, dtype=dtype, seed=1), _draw(12, dtype=dtype, seed=2)]
+    settings = {"stride": stride, "padding": padding, "groups": groups}
+
+    def ours(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        result, activated = convolve(
+            images, kernel, bias, stride=stride, padding=padding, groups=groups, activation=activation
+        )
+        assert activated == (activation in ("linear", "tanh", "sigmoid"))
+        return result if activated else plain(result)
+
+    found = _gradients(ours, *inputs)
+    torchs = _gradients(lambda x, w, b: plain(F.conv2d(x, w, b, **settings)), *inputs)
+    for one, other in zip(found, torchs, strict=True):
+        assert one.dtype == dtype
+        scale = other.float().norm()
+        assert (one.float() - other.float()).norm() <= (1e-6 if dtype == torch.float32 else 0.01) * scale
+
+
+@BOTH
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_nan_stays_nan(dtype: torch.dtype, activation: str) -> None:
+    images = torch.full((1, 1, 3, 3), float("nan"), dtype=dtype)
+    kernel = torch.ones(16, 1, 1, 1, dtype=dtype)
+    result, activated = convolve(images, kernel, None, stride=1, padding=0, groups=1, activation=activation)
+    assert (result if activated else getattr(torch, activation)(result)).isnan().all()
+
+
+@BOTH
+def test_convolutions_do_without_the_library(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> Tensor:
+        raise RuntimeError("not on this processor")
+
+    monkeypatch.setattr(kernels, "_run_convolution", refuse)
+    images, kernel = _draw(2, 3, 5, 5, dtype=dtype), _draw(4, 3, 3, 3, dtype=dtype)
+    result, activated = convolve(images, kernel, None, stride=1, padding=0, groups=1, activation="tanh")
+    assert not activated
+    assert torch.equal(result, F.conv2d(images, kernel))
+
+
+def test_frozen_kernels_get_no_gradient() -> None:
+    images = _draw(2, 3, 5, 5).requires_grad_()
+    kernel, bias = _draw(4, 3, 3, 3), _draw(4)
+    result, _ = convolve(images, kernel, bias, stride=1, padding=0, groups=1, activation="tanh")
+    result.sum().backward()  # type: ignore[no-untyped-call]
+    assert images.grad is not None
+    assert kernel.grad is None
+    assert bias.grad is None
+
+
+def test_a_cast_hands_its_gradient_back_as_it_was() -> None:
+    stack = _draw(2, 4, 3, 3, 3).requires_grad_()
+    fast = cast(stack, torch.bfloat16)
+    assert torch.equal(fast, stack.to(torch.bfloat16))
+    gradient = _draw(2, 4, 3, 3, 3, dtype=torch.bfloat16, seed=1)
+    strided = gradient.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    fast.backward(strided)  # type: ignore[no-untyped-call]
+    assert stack.grad is not None
+    assert stack.grad.is_contiguous()
+    assert torch.equal(stack.grad, gradient.float())
+    assert cast(stack, torch.float32) is stack

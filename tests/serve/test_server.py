@@ -1,0 +1,77 @@
+"""Starting and ending the server, as on the command line."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bakeoff.errors import BakeoffError
+from bakeoff.serve.server import _spell_address, listen
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bakeoff", "serve", "--port", "0", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def read_address(server: subprocess.Popen[str]) -> str:
+    assert server.stdout is not None
+    return next(word for word in server.stdout.readline().split() if word.startswith("http"))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_quietly_when_told(tmp_path: Path, sent: signal.Signals) -> None:
+    with start("--workspace", tmp_path / "none") as server:
+        address = read_address(server)
+        with urllib.request.urlopen(address, timeout=30) as reply:
+            assert "no ledger here" in reply.read().decode()
+        server.send_signal(sent)
+        output, errors = server.communicate(timeout=30)
+    assert (server.returncode, output, errors) == (0, "", "")
+    assert not (tmp_path / "none").exists()
+
+
+def test_other_machines_are_a_warning(tmp_path: Path) -> None:
+    with start("--workspace", tmp_path, "--host", "0.0.0.0") as server:
+        assert read_address(server).startswith("http://127.0.0.1:")
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=30)
+    assert errors == (
+        "warning: everybody who can reach 0.0.0.0 can read these studies; 127.0.0.1 keeps them to this machine\n"
+    )
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with closing(listen("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        with start("--workspace", tmp_path, "--port", number) as server:
+            output, errors = server.communicate(timeout=60)
+    assert (server.returncode, output) == (2, "")
+    assert errors == (
+        f"error: port {number} at 127.0.0.1 is in use. Choose another with --port, or 0 for any that is free.\n"
+    )
+
+
+def test_where_nothing_can_listen_is_said() -> None:
+    with pytest.raises(BakeoffError, match=r"^203\.0\.113\.1:0: nothing can listen there"):
+        listen("203.0.113.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80/"),
+        ("::1", "http://[::1]:80/"),
+        ("::", "http://[::1]:80/"),
+        ("0.0.0.0", "http://127.0.0.1:80/"),
+        ("localhost", "http://localhost:80/"),
+    ],
+)
+def test_the_address_is_one_to_click(host: str, address: str) -> None:
+    assert _spell_address(host, 80) == address

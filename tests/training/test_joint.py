@@ -1,0 +1,129 @@
+"""One call for many members' steps: bit for bit what their own optimizers do, on their own states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bakeoff.networks.layers import Dense
+from bakeoff.training.joint import JointOptimizer
+from bakeoff.training.optimizers import OPTIMIZERS
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.runner import Runner
+from bakeoff.training.task import Member
+
+NAMES = [record.name for record in OPTIMIZERS]
+STEPS = 5
+
+
+def _make(recipes: list[dict[str, Any]]) -> list[Runner]:
+    runners = []
+    for number, fields in enumerate(recipes):
+        recipe = Recipe.model_validate({"network": "lenet", "epochs": 4, **fields})
+        generator = torch.Generator().manual_seed(number)
+        parameters = {
+            "0.weight": nn.Parameter(torch.randn(7, 5, generator=generator)),
+            "0.bias": nn.Parameter(torch.randn(7, generator=generator)),
+        }
+        runner = Runner.start(Member(trial_id=str(number), recipe=recipe), (Dense(units=7),), {})
+        runner.bind(parameters, {}, frozenset())
+        runners.append(runner)
+    return runners
+
+
+def _give_gradients(runners: list[Runner], number: int) -> None:
+    for k, runner in enumerate(runners):
+        generator = torch.Generator().manual_seed(100 * number + k)
+        for parameter in runner.parameters.values():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def _train(runners: list[Runner], move: Callable[[list[Runner], list[float]], object]) -> list[torch.Tensor]:
+    for number in range(STEPS):
+        _give_gradients(runners, number)
+        move(runners, [0.5 * number] * len(runners))
+    states = [state for runner in runners for state in _optimizer(runner).state.values()]
+    kept = [value for state in states for _, value in sorted(state.items()) if torch.is_tensor(value)]
+    averages = [runner.average.state or {} for runner in runners if runner.average is not None]
+    kept += [value for average in averages for value in average.values()]
+    return [parameter.detach() for runner in runners for parameter in runner.parameters.values()] + kept
+
+
+def _optimizer(runner: Runner) -> torch.optim.Optimizer:
+    assert runner.optimizer is not None
+    return runner.optimizer
+
+
+def _each(runners: list[Runner], progress: list[float]) -> None:
+    for runner, done in zip(runners, progress, strict=True):
+        runner.step(done)
+
+
+def _check_equal(recipes: list[dict[str, Any]]) -> None:
+    ours, theirs = _make(recipes), _make(recipes)
+    joint = JointOptimizer(ours)
+    found = _train(ours, lambda runners, progress: joint.step(progress))
+    expected = _train(theirs, _each)
+    assert len(found) == len(expected)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    for one, other in zip(ours, theirs, strict=True):
+        mine, others = _optimizer(one).state_dict(), _optimizer(other).state_dict()
+        assert mine["param_groups"] == others["param_groups"]
+        assert str({key: state for key, state in mine["state"].items() if state}) == str(others["state"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_members_move_as_by_themselves(name: str) -> None:
+    _check_equal([{"optimizer": name}] * 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_members_keep_their_own_settings(name: str) -> None:
+    rates = (0.001, 0.1, 0.001)
+    _check_equal([{"optimizer": {"name": name, "learning_rate": rate}} for rate in rates])
+
+
+def test_kinds_schedules_lengths_clips_and_averages_may_differ() -> None:
+    adam = {"optimizer": {"name": "adam", "weight_decay": 0.01}}
+    _check_equal(
+        [
+            adam,
+            {**adam, "schedule": "cosine"},
+            {**adam, "schedule": "cosine", "epochs": 9},
+            {**adam, "clip": {"norm": 0.5}},
+            {**adam, "averaging": {"name": "ema"}},
+            {"optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True}},
+            {"optimizer": {"name": "sgd", "momentum": 0.9}},
+            adam,
+        ]
+    )
+
+
+def test_a_rate_lowered_at_a_plateau_lowers_no_other() -> None:
+    recipes: list[dict[str, Any]] = [{"optimizer": "sgd", "schedule": "plateau"}] * 2
+    ours, theirs = _make(recipes), _make(recipes)
+    for runners in (ours, theirs):
+        assert runners[1].plateau is not None
+        runners[1].plateau.share = 0.1
+    joint = JointOptimizer(ours)
+    found = _train(ours, lambda runners, progress: joint.step(progress))
+    assert all(torch.equal(one, other) for one, other in zip(found, _train(theirs, _each), strict=True))
+
+
+def test_equal_members_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    runners, calls = _make([{"optimizer": "adam"}] * 9), list[torch.optim.Adam]()
+    joint = JointOptimizer(runners)
+    real = torch.optim.Adam.step
+
+    def step(self: torch.optim.Adam) -> None:
+        calls.append(self)
+        real(self)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    _give_gradients(runners, 0)
+    joint.step([0.0] * 9)
+    assert len(calls) == 1
