@@ -7,10 +7,11 @@ from collections.abc import Sequence, Set
 
 from bakeoff.errors import WorkspaceError
 from bakeoff.execution.cohorts import Limits, group_trials
-from bakeoff.execution.driver import POLL_SECONDS, Observer
+from bakeoff.execution.driver import POLL_SECONDS
 from bakeoff.execution.executor import GOES_ON, Executor, TaskLost
 from bakeoff.execution.facts import Datasets
 from bakeoff.execution.identity import Known
+from bakeoff.execution.observer import Observer
 from bakeoff.ledger.store import Ledger
 from bakeoff.training.modes import Modes
 from bakeoff.training.task import ExamDone, ExamTask, Member, TaskDone

@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 from bakeoff.data.source import show_text
 from bakeoff.errors import NetworkError, WorkspaceError
 from bakeoff.execution.devices import PROCESSOR, Device
-from bakeoff.execution.driver import Driver, Observer, count_model_images
+from bakeoff.execution.driver import Driver, count_model_images
 from bakeoff.execution.exams import hold_exams
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, open_datasets
 from bakeoff.execution.identity import Known, identify
 from bakeoff.execution.numeric import choose_modes
+from bakeoff.execution.observer import Observer
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
 from bakeoff.ledger.store import Ledger

@@ -1,0 +1,68 @@
+"""Commands on data sets."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+
+from bakeoff.cli.options import AsJson, DataDir, SourceArgument, make_console, print_line, print_rows
+
+app = typer.Typer(help="Get, check and describe data sets.", no_args_is_help=True)
+
+
+@app.command("get")
+def data_get(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Find a data set, a folder or a manifest; download what is missing of a data set."""
+    from bakeoff.data import manage
+
+    obtained = manage.get(name, data_dir)
+    if as_json:
+        files = [{"file": str(path), "downloaded": path in obtained.downloaded} for path in obtained.files]
+        folder = None if obtained.folder is None else str(obtained.folder)
+        print(json.dumps({"name": name, "folder": folder, "files": files}, indent=2))
+        return
+    if obtained.folder is None:
+        print(f"{name}: comes with an installed package, nothing to download")
+        return
+    for path in obtained.files or (obtained.folder,):
+        print(f"{'downloaded' if path in obtained.downloaded else 'found'} {path}")
+
+
+@app.command("verify")
+def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> int:
+    """Check every file of a data set, or every image of a folder or manifest; exit status 2 when one is wrong."""
+    from bakeoff.data import manage
+    from bakeoff.report.text import show_text
+
+    checks = manage.verify(name, data_dir)
+    if as_json:
+        rows = [{"file": str(check.file), "ok": check.ok, "detail": check.detail} for check in checks]
+        print(json.dumps({"name": name, "ok": all(check.ok for check in checks), "files": rows}, indent=2))
+    for check in () if as_json else checks:
+        if check.ok:
+            print_line(f"ok  {check.file}: {check.detail}")
+        else:
+            print(f"error: {show_text(f'{check.file}: {check.detail}')}", file=sys.stderr)
+    return 0 if all(check.ok for check in checks) else 2
+
+
+@app.command("show")
+def data_show(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Describe a data set, an image folder or a manifest; its test split stays closed."""
+    from bakeoff.data import manage
+
+    facts = manage.show(name, data_dir)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    print_rows(make_console(), [(key, _spell_fact(value)) for key, value in facts.items()])
+
+
+def _spell_fact(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part:,}" for key, part in value.items())
+    if isinstance(value, tuple | list):
+        return " ".join(f"{part:.4f}" if isinstance(part, float) else str(part) for part in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,74 @@
+"""Commands that list what a study file can say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from importlib import import_module
+
+import typer
+
+from bakeoff.cli.options import AsJson, make_console, print_rows
+
+app = typer.Typer()
+
+
+class Listing(StrEnum):
+    """What `bakeoff list` can list."""
+
+    studies = "studies"
+    networks = "networks"
+    initializers = "initializers"
+    optimizers = "optimizers"
+    schedules = "schedules"
+    augmentations = "augmentations"
+    mixes = "mixes"
+    averagings = "averagings"
+    datasets = "datasets"
+    strategies = "strategies"
+    metrics = "metrics"
+
+
+@app.command(name="list")
+def list_names(what: Listing, as_json: AsJson = False) -> None:
+    """List what a study file can name, a line each."""
+    rows = list(_list_rows(what))
+    if as_json:
+        print(json.dumps([{"name": name, "summary": summary} for name, summary in rows], indent=2))
+    else:
+        print_rows(make_console(), rows)
+
+
+@app.command()
+def schema() -> None:
+    """Print the study file's JSON Schema, for editors."""
+    from bakeoff.study.editor import schema_json
+
+    print(json.dumps(schema_json(), indent=2))
+
+
+_REGISTRIES: Mapping[Listing, tuple[tuple[str, str], ...]] = {
+    Listing.networks: (("bakeoff.networks.named", "NETWORKS"), ("bakeoff.networks.outside", "OUTSIDE")),
+    Listing.initializers: (("bakeoff.networks.initializers", "INITIALIZERS"),),
+    Listing.optimizers: (("bakeoff.training.optimizers", "OPTIMIZERS"),),
+    Listing.schedules: (("bakeoff.training.schedules", "SCHEDULES"),),
+    Listing.augmentations: (("bakeoff.training.augmentation.records", "AUGMENTATIONS"),),
+    Listing.mixes: (("bakeoff.training.mixing", "MIXES"),),
+    Listing.averagings: (("bakeoff.training.averaging", "AVERAGINGS"),),
+    Listing.datasets: (("bakeoff.data.registry", "DATASETS"),),
+    Listing.strategies: (("bakeoff.search.registry", "STRATEGIES"),),
+    Listing.metrics: (("bakeoff.analysis.metrics", "METRICS"),),
+}
+"""Module and name of what each listing shows; imported when it is asked for."""
+
+
+def _list_rows(what: Listing) -> Iterator[tuple[str, str]]:
+    if what is Listing.studies:
+        from bakeoff.study.load import list_shipped
+
+        yield from ((shipped.name, shipped.question) for shipped in list_shipped())
+        return
+    for module, registry in _REGISTRIES[what]:
+        for record in getattr(import_module(module), registry):
+            yield record.name, record.summary

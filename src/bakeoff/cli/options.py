@@ -1,0 +1,61 @@
+"""What commands have in common: their arguments and options, and how they print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="NAME|FOLDER|MANIFEST", help="A data set, a folder of images, a CSV or Parquet file.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
+]
+Workspace = Annotated[Path, typer.Option("--workspace", metavar="DIR", help="Where the ledger and results are kept.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", envvar="BAKEOFF_DATA", help="Where to look for images first."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, max=1024, help="Worker processes; by default one per core.")
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", metavar="auto|cpu|cuda[:N]|mps", help="What computes: all NVIDIA cards, or the processor."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
+
+
+def print_line(text: str) -> None:
+    """Print a line that holds names of the user's: what steers terminals is escaped."""
+    from bakeoff.report.text import show_text
+
+    print(show_text(text))
+
+
+def make_console() -> Console:
+    """Return standard output, as rich prints on it."""
+    from rich.console import Console
+
+    return Console()
+
+
+def print_rows(console: Console, rows: list[tuple[str, str]]) -> None:
+    """Print names and what is said of them, in two columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from bakeoff.report.text import show_text
+
+    table = Table.grid(padding=(0, 2))
+    for name, text in rows:
+        table.add_row(Text(name, style="bold", no_wrap=True), Text(show_text(text)))
+    console.print(table)

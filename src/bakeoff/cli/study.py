@@ -1,0 +1,232 @@
+"""Commands on a study: run, plan, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bakeoff.cli.options import (
+    AsJson,
+    DataDir,
+    Device,
+    Overrides,
+    StudyArgument,
+    Workers,
+    Workspace,
+    make_console,
+    print_line,
+    print_rows,
+)
+from bakeoff.errors import BakeoffError
+
+if TYPE_CHECKING:
+    from bakeoff.api import Result
+    from bakeoff.study.settings import Race
+
+app = typer.Typer()
+
+
+class ExecutorName(StrEnum):
+    """Where trials can run."""
+
+    local = "local"
+    ray = "ray"
+
+
+class Format(StrEnum):
+    """What `bakeoff report` can make."""
+
+    terminal = "terminal"
+    html = "html"
+    md = "md"
+    json = "json"
+    latex = "latex"
+    csv = "csv"
+
+
+class Table(StrEnum):
+    """What `bakeoff report --format csv` can print."""
+
+    trials = "trials"
+    arms = "arms"
+    verdicts = "verdicts"
+    epochs = "epochs"
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    overrides: Overrides = None,
+    workspace: Workspace = Path("runs"),
+    workers: Workers = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    executor: Annotated[
+        ExecutorName, typer.Option("--executor", help="Where trials run: processes of this machine, or a Ray cluster.")
+    ] = ExecutorName.local,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="ADDRESS", help="Of the Ray cluster; by default one is started."),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option("--gpus-per-worker", min=0.0, help="Share of a GPU for each of Ray's workers.")
+    ] = 0.0,
+    exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait while another run has the workspace, or give up at once.")
+    ] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Train whatever is unfinished, hold the exam, print the verdict."""
+    from bakeoff import api
+    from bakeoff.report.progress import RunProgress
+
+    with RunProgress() as progress:
+        result = api.run(
+            study,
+            overrides=overrides or (),
+            workspace=workspace,
+            data_dir=data_dir,
+            workers=workers,
+            device=device,
+            executor=executor.value,
+            address=address,
+            gpus_per_worker=gpus_per_worker,
+            exam=exam,
+            wait=wait,
+            observer=progress,
+        )
+    _print_result(result, Format.json if as_json else Format.terminal)
+    return 0 if result.state == "done" else 1
+
+
+@app.command()
+def plan(
+    study: StudyArgument,
+    overrides: Overrides = None,
+    workers: Workers = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
+    from bakeoff import api
+    from bakeoff.report.text import count, duration
+
+    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir, device)
+    planned = estimated.plan
+    blocks = [block.label for block in planned.blocks]
+    if as_json:
+        document = {
+            "study": planned.study.name,
+            "question": planned.study.question,
+            "blocks": blocks,
+            "arms": list(planned.arms),
+            "replicates": planned.study.model_dump(mode="json")["replicates"],
+            "trials": planned.most_trials,
+            "cohorts": estimated.num_cohorts or None,
+            "workers": estimated.num_workers,
+            "most_seconds": estimated.seconds or None,
+            "notes": [*planned.notes, *estimated.notes],
+        }
+        print(json.dumps(document, indent=2))
+        return
+    console = make_console()
+    rows = [
+        ("question", planned.study.question),
+        ("blocks", f"{len(blocks)}: {', '.join(blocks)}"),
+        ("arms", f"{len(planned.arms)}: {', '.join(planned.arms)}"),
+        ("replicates", _spell_replicates(planned.study.replicates)),
+        ("trials", f"{'at most ' if planned.study.search else ''}{planned.most_trials:,}"),
+    ]
+    if estimated.num_cohorts:
+        rows[-1] = ("trials", f"{planned.most_trials:,} in {count(estimated.num_cohorts, 'cohort')}")
+    if estimated.seconds:
+        workers_spelled = count(estimated.num_workers, "worker")
+        rows.append(("time", f"at most about {duration(estimated.seconds)} on {workers_spelled}, roughly"))
+    print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="One study; by default all.")] = None,
+    workspace: Workspace = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Show what is done, begun and failed in a workspace."""
+    from bakeoff import api
+    from bakeoff.errors import WorkspaceError, nearest
+
+    found = api.list_status(workspace)
+    if study is not None:
+        names = sorted({each.name for each in found})
+        found = tuple(each for each in found if each.name == study)
+        if not found:
+            listed = ", ".join(names) or "none"
+            raise WorkspaceError(
+                f"study '{study}' is not in this workspace. It holds: {listed}.{nearest(study, names)}"
+            )
+    if as_json:
+        print(json.dumps([vars(each) for each in found], indent=2))
+        return
+    for each in found:
+        failed = f", {each.num_failed} failed" if each.num_failed else ""
+        begun = f", {each.num_begun} begun" if each.num_begun else ""
+        exams = f"test split opened {each.num_exams}x" if each.num_exams else "test split closed"
+        if each.num_candidates:
+            begun += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
+        print_line(f"{each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {exams}")
+
+
+@app.command()
+def report(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name in the workspace.")],
+    form: Annotated[
+        Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
+    ] = Format.terminal,
+    table: Annotated[
+        Table | None, typer.Option("--table", help="Of --format csv: a row per trial (default), arm, pair or epoch.")
+    ] = None,
+    workspace: Workspace = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Print the verdict from the ledger, finished or not; train nothing."""
+    from bakeoff import api
+
+    if table is not None and (form is not Format.csv or as_json):
+        raise BakeoffError("--table goes with --format csv.")
+    if form is Format.csv and not as_json:
+        for line in api.iterate_csv(study, (table or Table.trials).value, workspace):
+            sys.stdout.write(line)
+        return
+    result = api.load(study, workspace)
+    if form is Format.html and not as_json:
+        print(api.write_report(result, workspace).report.html_path)
+    else:
+        _print_result(result, Format.json if as_json else form)
+
+
+def _spell_replicates(replicates: int | Race) -> str:
+    if isinstance(replicates, int):
+        return str(replicates)
+    return f"{replicates.at_least} to {replicates.at_most}, until the question is settled"
+
+
+def _print_result(result: Result, form: Format) -> None:
+    if form is Format.json:
+        print(json.dumps(result.document, indent=2, allow_nan=False))
+    elif form is Format.md:
+        from bakeoff.report.markdown import write_markdown
+
+        print(write_markdown(result.report))
+    elif form is Format.latex:
+        print(result.to_latex(), end="")
+    else:
+        from bakeoff.report.terminal import print_verdict
+
+        print_verdict(make_console(), result.report)

@@ -1,0 +1,73 @@
+"""Commands on a workspace: what is in it, shown in a browser, checked, and freed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bakeoff.cli.options import AsJson, Workspace, print_line
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    workspace: Workspace = Path("runs"),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen. Anything but this machine itself lets others read.")
+    ] = "127.0.0.1",
+) -> None:
+    """Show studies, the running one as it grows, and reports in the browser; read-only, until Ctrl-C."""
+    from bakeoff.serve import server
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if text.startswith("warning") else sys.stdout, flush=True)
+
+    with suppress(KeyboardInterrupt):  # the way to end it, and nothing is lost
+        server.serve(workspace, host, port, say)
+
+
+@app.command()
+def doctor(workspace: Workspace = Path("runs"), as_json: AsJson = False) -> int:
+    """Check a workspace and explain what is wrong with it; exit status 1 when something is."""
+    from bakeoff.execution.doctor import examine
+
+    findings = []
+    for finding in examine(workspace):
+        findings.append(finding)
+        if not as_json:
+            print_line(f"{finding.level:<8} {finding.text}")
+    if as_json:
+        print(json.dumps([vars(finding) for finding in findings], indent=2))
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
+
+
+@app.command()
+def gc(
+    workspace: Workspace = Path("runs"),
+    cache_days: Annotated[
+        float | None,
+        typer.Option("--cache-days", min=0, help="Also free what of the cache was not used for so many days."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Free what nothing refers to: half-written files, checkpoints of what has ended, trials of no study."""
+    from bakeoff.execution import gc as collector
+
+    found = list(collector.collect_workspace(workspace, delete=not dry_run))
+    if cache_days is not None:
+        found += collector.collect_cache(cache_days, delete=not dry_run)
+    if as_json:
+        print(json.dumps([{**vars(each), "path": str(each.path)} for each in found], indent=2))
+        return
+    for each in found:
+        print_line(f"{each.num_bytes / 2**20:>10.1f} MiB  {each.path}: {each.why}")
+    size = sum(each.num_bytes for each in found) / 2**20
+    print(f"{'to free' if dry_run else 'freed'}: {size:.1f} MiB in {len(found):,} places")

@@ -1,0 +1,208 @@
+"""The cohorts in training: submitted, lost and tried again, taken apart, ended; and their checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+
+from bakeoff.errors import WorkspaceError
+from bakeoff.execution.executor import GOES_ON, Executor, Started, TaskLost
+from bakeoff.execution.observer import Observer
+from bakeoff.execution.parts import cut_in_two, halve, name_half, name_part, take_apart
+from bakeoff.ledger.store import Ledger
+from bakeoff.training.folders import Folders
+from bakeoff.training.task import CohortTask, EpochDone, Member, TrialFailed
+
+MOST_LOSSES = 2
+"""Workers that a cohort may take down in the same epoch before its members are tried alone, or one alone is failed."""
+
+
+@dataclass
+class Running:
+    """A submitted cohort: its task, and the members still open.
+
+    Attributes:
+        num_losses: workers lost since it last finished an epoch.
+        ancestors: the cohorts it was split or halved from, the first of them first.
+        machine: what its worker runs on; empty for the driver's own.
+    """
+
+    task: CohortTask
+    num_losses: int = 0
+    ancestors: tuple[str, ...] = ()
+    machine: str = ""
+    open_ids: set[str] = field(default_factory=set)
+
+
+class InTraining:
+    """The cohorts that an executor has, or will have again.
+
+    Args:
+        executor: where they train.
+        ledger: remembers what went wrong, and which cohorts were taken apart.
+        folders: the workspace, for the checkpoints of those that have ended.
+        observer: shown what happens.
+        seed_of: a trial's seed; by it a cohort is halved.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        ledger: Ledger,
+        folders: Folders,
+        observer: Observer,
+        seed_of: Callable[[str], int],
+    ) -> None:
+        self._executor, self._ledger, self._folders = executor, ledger, folders
+        self._observer, self._seed_of = observer, seed_of
+        self._running: dict[str, Running] = {}
+        self._obsolete: list[str] = []
+        self._kept: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._running)
+
+    @property
+    def targets(self) -> Mapping[str, int | None]:
+        """The epoch to which every trial in training trains now; None: to its end."""
+        return {each_id: running.task.until for running in self._running.values() for each_id in running.open_ids}
+
+    def find(self, trial_id: str) -> Running | None:
+        """Return the cohort in which a trial is still open."""
+        return next((running for running in self._running.values() if trial_id in running.open_ids), None)
+
+    def close(self, trial_id: str) -> Running | None:
+        """Note that a trial has come to its end, or to rest; return its cohort, or None where it was not open."""
+        running = self.find(trial_id)
+        if running is not None:
+            running.open_ids.discard(trial_id)
+        return running
+
+    def enter(self, task: CohortTask) -> None:
+        """Submit a cohort, or the parts that an earlier run has taken it into."""
+        self._enter(Running(task))
+
+    def _enter(self, running: Running) -> None:
+        if self._ledger.was_halved(running.task.cohort_id):
+            self._halve(running)
+        elif self._ledger.was_split(running.task.cohort_id):
+            self._split(running)
+        else:
+            self._submit(running)
+
+    def _submit(self, running: Running) -> None:
+        running.open_ids = {member.trial_id for member in running.task.members}
+        self._running[running.task.cohort_id] = running
+        self._executor.submit(running.task)
+
+    def begin(self, report: Started) -> None:
+        """Note that a worker has taken a cohort, and what it runs on."""
+        running = self._running.get(report.task_id)
+        if running is not None:
+            running.machine = report.machine
+            self._observer.cohort_started(running.task.label, len(running.task.members))
+
+    def note_progress(self, report: EpochDone) -> None:
+        """Note that a cohort gets on: what was lost before no longer counts against it."""
+        running = None if report.replayed else self.find(report.trial_id)
+        if running is not None:
+            running.num_losses = 0
+
+    def end(self, cohort_id: str) -> None:
+        """Take out a cohort that has come to its end; let go of its checkpoint, and of those it came from."""
+        running = self._running.pop(cohort_id)
+        self._observer.cohort_done(running.task.label)
+        self._let_go_of(running)
+
+    def _let_go_of(self, running: Running) -> None:
+        needed = {ancestor for other in self._running.values() for ancestor in other.ancestors}
+        ancestors = (ancestor for ancestor in running.ancestors if ancestor not in needed)
+        self._obsolete += [running.task.cohort_id, *ancestors]
+
+    def lose(self, lost: TaskLost) -> TrialFailed | None:
+        """Try a lost cohort again: as it is where its worker died, then each member alone, then give it up.
+
+        Workers die of many things that are no trial's fault, so a cohort may lose as many as it likes while it gets
+        on: only losses without an epoch finished in between count. One that a device had too little memory for is cut
+        in two instead, again and again.
+
+        Returns:
+            The failure of the one trial that is not tried again; it is open until `close` and `drop`.
+
+        Raises:
+            WorkspaceError: trying again is no use before somebody has seen to it.
+        """
+        running = self._running.pop(lost.task_id)
+        task = running.task
+        if lost.is_final:
+            raise WorkspaceError(f"{lost.reason} {GOES_ON}")
+        self._ledger.record_incident(task.cohort_id, "lost" if lost.died else "error", lost.detail or lost.reason)
+        self._observer.cohort_done(task.label)
+        members = tuple(member for member in task.members if member.trial_id in running.open_ids)
+        ended = {member.trial_id for member in task.members} - running.open_ids
+        running.task = replace(task, members=members, finished=task.finished | ended)
+        running.num_losses += 1
+        return self._try_again(running, members, lost)
+
+    def _try_again(self, running: Running, members: Sequence[Member], lost: TaskLost) -> TrialFailed | None:
+        label = running.task.label
+        if not members:
+            self._observer.cohort_done(label)
+            self._let_go_of(running)
+        elif lost.out_of_memory and len(members) > 1:
+            self._observer.message(f"{label}: too little memory for {len(members)} members; trying them in two halves")
+            self._halve(running)
+        elif lost.died and running.num_losses < MOST_LOSSES:
+            self._observer.message(f"{label}: {lost.reason}; trying again")
+            self._submit(running)
+        elif len(members) > 1:
+            self._observer.message(f"{label}: {lost.reason}; trying each member alone")
+            self._split(running)
+        else:
+            self._kept.update((running.task.cohort_id, *running.ancestors))  # for a later run to go on from
+            self._running[running.task.cohort_id] = running
+            return TrialFailed(trial_id=members[0].trial_id, reason=lost.reason, diverged=False)
+        return None
+
+    def drop(self, cohort_id: str) -> None:
+        """Take out a cohort whose one trial has failed; its checkpoint stays."""
+        del self._running[cohort_id]
+
+    def _split(self, running: Running) -> None:
+        """Train each member alone from the cohort's checkpoint on, to find the one that takes the others down."""
+        task = running.task
+        if not self._ledger.was_split(task.cohort_id):
+            self._ledger.record_incident(task.cohort_id, "split", "each member goes on alone")
+        for part in take_apart(task):
+            self._submit(Running(part, ancestors=(*running.ancestors, task.cohort_id)))
+
+    def _halve(self, running: Running) -> None:
+        """Train a cohort in two halves from its checkpoint on."""
+        task = running.task
+        if not self._ledger.was_halved(task.cohort_id):
+            self._ledger.record_incident(task.cohort_id, "halved", "too little memory for all of its members at once")
+        for part in halve(task, self._seed_of):
+            self._enter(Running(part, ancestors=(*running.ancestors, task.cohort_id)))
+
+    def forget(self, cohort_id: str, ids: Sequence[str]) -> None:
+        """Have the checkpoints of an ended cohort deleted: a kill may have come between its end and that."""
+        self._obsolete.append(cohort_id)
+        if self._ledger.was_split(cohort_id):
+            self._obsolete += [name_part(cohort_id, each_id) for each_id in ids]
+        if self._ledger.was_halved(cohort_id):
+            for number, half in enumerate(cut_in_two(ids, self._seed_of)):
+                self.forget(name_half(cohort_id, number), half)
+
+    def let_go(self, cohort_ids: Iterable[str]) -> None:
+        """Have the checkpoints of cohorts deleted that no trial waits in any more."""
+        self._obsolete += cohort_ids
+
+    def remove_checkpoints(self, resting: Set[str]) -> None:
+        """Delete what is no longer needed, after the ledger's transaction has been committed.
+
+        Args:
+            resting: cohorts in whose checkpoints trials wait.
+        """
+        for cohort_id in set(self._obsolete) - self._kept - resting:
+            self._folders.checkpoint(cohort_id).unlink(missing_ok=True)
+        self._obsolete.clear()
