@@ -33,7 +33,7 @@ def checkpoint(folders: Folders, cohort_id: str) -> None:
 
 
 def left(folders: Folders) -> set[str]:
-    return {path.stem for path in (folders.root / "cohorts").glob("*.pt")}
+    return {path.stem for path in folders.checkpoints.glob("*.safetensors")}
 
 
 # --- all goes well ---------------------------------------------------------------------------------------------------

@@ -89,11 +89,11 @@ def test_no_checkpoint_of_a_half_is_left(drive: Any, make_plan: MakePlan, folder
 
     trials = make_plan(4).trials
     tasks, _ = drive(trials, leave)
-    assert not list((folders.root / "cohorts").glob("*.pt"))
+    assert not list(folders.checkpoints.glob("*.safetensors"))
     for task in tasks:  # killed before they were deleted
         folders.checkpoint(task.cohort_id).write_bytes(b"checkpoint")
     drive(trials)
-    assert not list((folders.root / "cohorts").glob("*.pt"))
+    assert not list(folders.checkpoints.glob("*.safetensors"))
 
 
 def test_halves_keep_replicates_together() -> None:
