@@ -20,7 +20,7 @@ def main() -> int:
     """Run a study to its end."""
     study, workspace, workers, patience = sys.argv[1:]
     watchdog.LOOK_EVERY_SECONDS = min(watchdog.LOOK_EVERY_SECONDS, float(patience) / 5)
-    executor = LocalExecutor(int(workers), Path(workspace), None, watchdog.Watchdog(float(patience)))
+    executor = LocalExecutor(int(workers), Path(workspace), None, watchdog=watchdog.Watchdog(float(patience)))
     try:
         run_plan(
             expand(load_study(study)),

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff import api
 from bakeoff.errors import BakeoffError
-from bakeoff.execution import devices, local
+from bakeoff.execution import devices, estimate, local
 from bakeoff.execution.cohorts import ON_PROCESSOR, limits_of
 from bakeoff.execution.devices import PROCESSOR, Card, Device, choose_device
 from bakeoff.execution.machine import count_cores
@@ -115,11 +114,11 @@ def test_how_many_processes_share_a_card() -> None:
         arms = [{"initializer": ["he_normal", "orthogonal"]}]
         data = {"name": "cifar10"}
         plan = expand(Study(question="Which?", data=data, recipe={"network": network}, arms=arms, replicates=1))
-        return api._count_workers(asked, device, plan)
+        return estimate.count_workers(asked, device, plan)
 
     cards = Device("cuda", (0, 1), "Big", 2**34)
     assert count("lenet", cards) == 2
-    assert 2 <= count("torchvision:resnet18", cards) <= 2 * api.WORKERS_PER_CARD
+    assert 2 <= count("torchvision:resnet18", cards) <= 2 * estimate.WORKERS_PER_CARD
     assert count("lenet", PROCESSOR) == count_cores()
     assert count("lenet", cards, asked=7) == 7
 

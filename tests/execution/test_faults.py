@@ -163,7 +163,7 @@ def test_a_worker_suspended_for_good_is_found_and_its_cohort_goes_on(
                     child.suspend()
 
     monkeypatch.setattr(watchdog, "LOOK_EVERY_SECONDS", 1.0)
-    executor, watcher = LocalExecutor(1, tmp_path, None, watchdog.Watchdog(6.0)), Suspending()
+    executor, watcher = LocalExecutor(1, tmp_path, None, watchdog=watchdog.Watchdog(6.0)), Suspending()
     try:
         run_plan(
             expand(Study.model_validate(STUDY)),

@@ -260,7 +260,7 @@ def test_a_suspended_worker_is_ended_and_its_task_tried_by_another(
     make_task: Callable[..., CohortTask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchdog, "LOOK_EVERY_SECONDS", 0.2)
-    executor = LocalExecutor(1, tmp_path / "runs", None, watchdog.Watchdog(1.0))
+    executor = LocalExecutor(1, tmp_path / "runs", None, watchdog=watchdog.Watchdog(1.0))
     try:
         executor.submit(make_task(epochs=LONG))
         wait_for(executor, EpochDone)

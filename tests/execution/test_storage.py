@@ -71,7 +71,7 @@ class HereExecutor:
 @pytest.fixture(autouse=True)
 def _train_here(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir: HereExecutor(workspace))
+    monkeypatch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: HereExecutor(workspace))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[A
     workspace = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE", str(cache))
-        patch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir: HereExecutor(workspace))
+        patch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: HereExecutor(workspace))
         api.run(STUDY, workspace=workspace)
     return read_numbers(workspace)
 

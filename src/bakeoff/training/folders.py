@@ -92,7 +92,9 @@ class Folders:
             return None
 
     def _trial(self, trial_id: str) -> Path:
-        if not (trial_id.isascii() and trial_id.isalnum()):  # out of a damaged ledger it could lead anywhere
+        if not (
+            trial_id.isascii() and trial_id.replace(" ", "").isalnum()
+        ):  # out of a damaged ledger it could lead anywhere
             raise WorkspaceError(f"{self.root}: {trial_id[:60]!r} is no trial's id: the ledger is damaged.")
         return self.trials / trial_id[:2] / trial_id
 
