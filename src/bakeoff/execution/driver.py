@@ -98,6 +98,11 @@ class Driver:
         return frozenset(self._known)
 
     @property
+    def trained_ids(self) -> frozenset[str]:
+        """The trials the strategy has asked for that the ledger did not have."""
+        return frozenset(self._known.keys() - self._reused)
+
+    @property
     def finals(self) -> tuple[Known, ...]:
         """The trials asked for that are not a search's, as often as they were."""
         return tuple(self._finals)

@@ -129,6 +129,7 @@ def run_plan(
                 executor=executor,
                 observer=observer,
             )
+            _remove_leftovers(folders, driver.trained_ids)  # of workers that were killed on the way
         finally:
             ledger.add_seconds(identity, time.monotonic() - started)
         num_reused = len(reused) if plan.study.search is None else driver.num_reused
