@@ -172,9 +172,11 @@ def compare(accuracies: Mapping[str, Sequence[float]], trials: Sequence[Mapping[
             "within": abs(difference) <= reach,
         }
     differences = [one["keras"] - one["bakeoff"] for one in arms.values()]
-    half = float(student_t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)) * statistics.stdev(differences)
-    mean, half = statistics.mean(differences), half / len(differences) ** 0.5
-    return {"arms": arms, "mean_difference": mean, "interval": [mean - half, mean + half]}
+    mean, interval = statistics.mean(differences), None
+    if len(differences) > 1:
+        half = float(student_t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)) * statistics.stdev(differences)
+        interval = [mean - half / len(differences) ** 0.5, mean + half / len(differences) ** 0.5]
+    return {"arms": arms, "mean_difference": mean, "interval": interval}
 
 
 def print_result(result: Mapping[str, Any]) -> None:
@@ -194,9 +196,11 @@ def print_result(result: Mapping[str, Any]) -> None:
         low, high = 100 * (one["bakeoff"] - one["reach"]), 100 * (one["bakeoff"] + one["reach"])
         note = "" if one["within"] else "  outside"
         print(f"{arm:<18}{100 * one['bakeoff']:>9.2f}{100 * one['keras']:>9.2f}{f'{low:.2f} to {high:.2f}':>18}{note}")
-    low, high = (100 * end for end in agreement["interval"])
-    mean = 100 * agreement["mean_difference"]
-    print(f"Keras less bakeoff, mean over arms: {mean:+.2f} points, {low:+.2f} to {high:+.2f}")
+    spread = ""  # one arm has none
+    if agreement["interval"] is not None:
+        low, high = (100 * end for end in agreement["interval"])
+        spread = f", {low:+.2f} to {high:+.2f}"
+    print(f"Keras less bakeoff, mean over arms: {100 * agreement['mean_difference']:+.2f} points{spread}")
 
 
 def say(message: str) -> None:
