@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
+_MOST_CHARACTERS = 1_600
+
+
 class BakeoffError(Exception):
     """A mistake or a missing thing outside bakeoff. The message names the culprit and the remedy."""
 
@@ -42,7 +45,14 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.place, self.field, self.message) if part)
+        return ": ".join(part for part in (self.place, self.field, _shorten(self.message)) if part)
+
+
+def _shorten(message: str) -> str:
+    """Return a message without its middle where that is longer than anyone reads: a name can fill a screen."""
+    if len(message) <= _MOST_CHARACTERS:
+        return message
+    return f"{message[: _MOST_CHARACTERS // 2]} [...] {message[-_MOST_CHARACTERS // 4 :]}"
 
 
 class StudyError(BakeoffError):

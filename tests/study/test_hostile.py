@@ -169,3 +169,10 @@ def test_the_program_in_small(studies: int, files: int) -> None:
     found = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     assert found.stdout.splitlines()[-1].startswith(("153 inputs, 0 failed", "300 inputs, 0 failed"))
+
+
+def test_a_name_that_fills_screens_is_not_repeated_whole() -> None:
+    text = f"question: q\nrecipe: {{network: mlp}}\narms:\n- epochs: [1, 2]\ndata: {{name: {'x' * 50_000}}}\n"
+    (line,) = _answer(text)
+    assert "Unknown dataset" in line
+    assert len(line) < 2_000
