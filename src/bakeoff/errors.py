@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-
 _MOST_CHARACTERS = 1_600
 
 
