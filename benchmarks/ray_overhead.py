@@ -52,7 +52,7 @@ class IdleWorker(RayWorker):
         engine.train_cohort = partial(train_nothing, with_files=with_files)  # type: ignore[assignment]
 
 
-def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, with_files: bool) -> None:
+def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, place: Any, *, with_files: bool) -> None:
     """Report every member of a cohort as trained for one epoch."""
     from safetensors.numpy import save_file
 
