@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +9,12 @@ import pytest
 import torch
 
 from bakeoff.data import decode, digits, store
-from bakeoff.data.opener import DiskOpener
 from bakeoff.data.store import open_training
-from bakeoff.execution.executor import Report, Started
 from bakeoff.execution.run import run_plan
-from bakeoff.execution.worker import run_task
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders
-from bakeoff.training.task import Task, task_id
-
-
-class HereExecutor:
-    """Runs every task in this process, where the test source can be made to raise."""
-
-    def __init__(self, workspace: Path) -> None:
-        self._workspace = workspace
-        self._reports: list[Report] = []
-
-    def submit(self, task: Task) -> None:
-        self._reports.append(Started(task_id=task_id(task)))
-        run_task(task, self._workspace, DiskOpener(None), self._reports.append)
-
-    def poll(self, timeout_seconds: float) -> Sequence[Report]:
-        reports, self._reports = self._reports, []
-        return reports
-
-    def close(self) -> None:
-        self._reports.clear()
 
 
 @pytest.fixture
@@ -93,14 +69,16 @@ def make_study(**fields: Any) -> Study:
     ids=["probe and grid", "folds", "racing", "search"],
 )
 @pytest.mark.usefixtures("lock")
-def test_nothing_before_the_exam_can_open_the_test_split(tmp_path: Path, watcher: Any, fields: dict[str, Any]) -> None:
+def test_nothing_before_the_exam_can_open_the_test_split(
+    tmp_path: Path, watcher: Any, here: Any, fields: dict[str, Any]
+) -> None:
     plan = expand(make_study(**fields))
     counts = run_plan(
         plan,
         command="",
         workspace=tmp_path,
         data_dir=None,
-        executor=HereExecutor(tmp_path),
+        executor=here(tmp_path),
         observer=watcher,
         exam=False,
     )
@@ -112,13 +90,13 @@ def test_nothing_before_the_exam_can_open_the_test_split(tmp_path: Path, watcher
 
 
 @pytest.mark.usefixtures("lock")
-def test_the_exam_is_what_the_lock_stops(tmp_path: Path, watcher: Any) -> None:
+def test_the_exam_is_what_the_lock_stops(tmp_path: Path, watcher: Any, here: Any) -> None:
     counts = run_plan(
         expand(make_study(numeric="float32", replicates=1)),
         command="",
         workspace=tmp_path,
         data_dir=None,
-        executor=HereExecutor(tmp_path),
+        executor=here(tmp_path),
         observer=watcher,
     )
     assert not counts.exam_complete

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,10 @@ import torch
 
 from bakeoff import api
 from bakeoff.api import Study, list_status, load
-from bakeoff.data.opener import DiskOpener
 from bakeoff.errors import BakeoffError
 from bakeoff.execution.doctor import examine
-from bakeoff.execution.executor import Report, Started
-from bakeoff.execution.worker import run_task
 from bakeoff.ledger.store import Ledger
 from bakeoff.training.folders import Folders
-from bakeoff.training.task import Task, task_id
 
 STUDY = Study.model_validate(
     {
@@ -47,39 +43,18 @@ NUMBERS = (
 )
 
 
-class HereExecutor:
-    """Runs tasks in this process, where its disk can be made to fail."""
-
-    num_workers = 1
-
-    def __init__(self, workspace: Path) -> None:
-        self._workspace = workspace
-        self._reports: list[Report] = []
-
-    def submit(self, task: Task) -> None:
-        self._reports.append(Started(task_id=task_id(task)))
-        run_task(task, self._workspace, DiskOpener(None), self._reports.append)
-
-    def poll(self, timeout_seconds: float) -> Sequence[Report]:
-        reports, self._reports = self._reports, []
-        return reports
-
-    def close(self) -> None:
-        self._reports.clear()
-
-
 @pytest.fixture(autouse=True)
-def _train_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def _train_here(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: HereExecutor(workspace))
+    monkeypatch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: here(workspace))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+def undisturbed(here: Any, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     workspace = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE", str(cache))
-        patch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: HereExecutor(workspace))
+        patch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: here(workspace))
         api.run(STUDY, workspace=workspace)
     return read_numbers(workspace)
 

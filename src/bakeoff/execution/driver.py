@@ -5,7 +5,6 @@ Workers report upward; this loop alone writes the ledger.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from bakeoff.execution.executor import Executor, Report, Started, TaskLost
 from bakeoff.execution.facts import Datasets
 from bakeoff.execution.identity import Known, identify
 from bakeoff.execution.in_training import InTraining
-from bakeoff.execution.machine import describe_hardware, describe_versions
+from bakeoff.execution.machine import describe_hardware, describe_versions, spell_machine
 from bakeoff.execution.observer import Observer
 from bakeoff.execution.pauses import Pauses
 from bakeoff.ledger.store import Ledger
@@ -79,8 +78,7 @@ class Driver:
         self._untold: dict[str, list[PlannedTrial]] = {}
         self._shown: dict[str, int] = {}
         self._training = InTraining(executor, ledger, folders, observer, self._seed_of)
-        machine = {**describe_hardware(), **device.record, **describe_versions()}
-        self._machine = json.dumps(machine, sort_keys=True)
+        self._machine = spell_machine({**describe_hardware(), **device.record, **describe_versions()})
 
     def run(self) -> None:
         """Ask, train and tell until the strategy asks no more and nothing runs."""

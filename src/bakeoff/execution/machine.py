@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import json
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 from bakeoff import __version__
@@ -27,6 +29,11 @@ def describe_versions() -> dict[str, str]:
     """Return the versions of bakeoff, Python and the libraries that compute."""
     packages = {name: _version(name) for name in ("torch", "numpy", "scipy")}
     return {"bakeoff": __version__, "python": platform.python_version(), **packages}
+
+
+def spell_machine(facts: Mapping[str, str]) -> str:
+    """Return what a trial ran on, as the ledger holds it."""
+    return json.dumps(facts, sort_keys=True)
 
 
 def count_cores() -> int:

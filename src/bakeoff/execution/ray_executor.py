@@ -21,7 +21,7 @@ from bakeoff.data.source import DataSource
 from bakeoff.errors import BakeoffError
 from bakeoff.execution.executor import Report, Started, TaskLost
 from bakeoff.execution.local import WORKER_ENVIRONMENT
-from bakeoff.execution.machine import describe_versions
+from bakeoff.execution.machine import describe_versions, spell_machine
 from bakeoff.execution.parcels import pack_inputs, unpack
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import ENGINE_VERSION, ExamTask, Task, TaskDone, task_id
@@ -224,9 +224,7 @@ class RayExecutor:
                 f"node {facts['node']} has {name} {facts['machine'][name]}, this machine {own[name]}: results would "
                 "differ by where they were made. Install the same versions on every node."
             )
-        from bakeoff.execution.ray_worker import same_machine_text
-
-        hand.ready, hand.machine = None, same_machine_text(facts["machine"])
+        hand.ready, hand.machine = None, spell_machine(facts["machine"])
 
     def _free(self, hand: _Hand) -> None:
         hand.task = hand.stream = None

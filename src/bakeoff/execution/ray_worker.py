@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import shutil
@@ -115,8 +114,3 @@ class RayWorker:
             if is_over:
                 break
         thread.join()
-
-
-def same_machine_text(machine: Mapping[str, str]) -> str:
-    """Return a machine's description as the ledger holds it."""
-    return json.dumps(machine, sort_keys=True)
