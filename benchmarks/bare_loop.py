@@ -79,7 +79,7 @@ def run(program: str, job: dict[str, Any], setting: dict[str, Any], images: int)
     done = subprocess.run(
         [sys.executable, "-m", f"contenders.{program}", json.dumps(given)],
         cwd=HERE,
-        env={**os.environ, **local._ENVIRONMENT},
+        env={**os.environ, **local.WORKER_ENVIRONMENT},
         capture_output=True,
         text=True,
         check=False,

@@ -34,6 +34,8 @@ HERE = Path(__file__).resolve().parent
 KERAS = "keras_tensorflow"
 LIGHTNING = "lightning_loop"
 STEPS = {"steps_per_execution": 20}
+IMAGES = {"lenet": 6_400, "modnet1": 3_200, "modnet2": 640}
+"""Timed images of every arm, multiples of 640: some ten seconds for the slowest contenders."""
 
 Settings = tuple[dict[str, Any], ...]
 
@@ -82,17 +84,15 @@ def list_contenders() -> tuple[Contender, ...]:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=["lenet", "modnet1"], choices=["lenet", "modnet1", "modnet2"])
+    parser.add_argument("--networks", nargs="+", default=list(IMAGES), choices=list(IMAGES))
     parser.add_argument(
         "--data-dir", type=Path, help="where CIFAR-10's binary version lies; else BAKEOFF_DATA or cache"
     )
     parser.add_argument("--keras-python", help="an interpreter that has tensorflow")
     parser.add_argument("--lightning-python", help="an interpreter that has lightning")
     parser.add_argument("--augment", action="store_true", help="crop, flip and rotate every image")
-    parser.add_argument("--quick", action="store_true", help="1,280 images, one try, one sample: a first look")
-    parser.add_argument(
-        "--images", type=int, default=19_200, help="timed images per arm, n x 640 (default %(default)s)"
-    )
+    parser.add_argument("--quick", action="store_true", help="640 images, one try, one sample: a first look")
+    parser.add_argument("--images", type=int, help=f"timed images per arm, n x 640 (default {IMAGES})")
     parser.add_argument("--repeats", type=int, default=5, help="samples per contender (default %(default)s)")
     parser.add_argument("--tries", type=int, default=2, help="tries of every setting (default %(default)s)")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="contenders whose name has one of these words")
@@ -101,7 +101,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     options = parser.parse_args()
     if options.quick:
-        options.images, options.repeats, options.tries = 1_280, 1, 1
+        options.images, options.repeats, options.tries = 640, 1, 1
     return options
 
 
@@ -115,21 +115,22 @@ def main() -> None:
         and not (options.augment and "no PIL" in contender.name)
         and (not options.only or any(word.lower() in contender.name.lower() for word in options.only))
     ]
-    result: dict[str, Any] = {"machine": describe_machine(), "images_per_arm": options.images, "batch_size": 32}
+    images = {network: options.images or IMAGES[network] for network in options.networks}
+    result: dict[str, Any] = {"machine": describe_machine(), "images_per_arm": images, "batch_size": 32}
     result["augmentation"] = "crop, flip, rotation" if options.augment else "none"
-    with tempfile.TemporaryDirectory() as folder:
-        result["data"], job = prepare_images(options.data_dir, Path(folder))
-        job |= {"images_per_arm": options.images, "augment": options.augment}
-        say(f"{result['machine']['processor']}, {result['machine']['cores']} cores; {result['data']}")
-        result["networks"] = {
-            network: measure_network(chosen, {**job, "network": network}, options) for network in options.networks
-        }
-    for network, measured in result["networks"].items():
-        print_table(network, measured)
+    result["networks"] = {}
     kind = "throughput-augmented" if options.augment else "throughput"
     path = options.output or HERE / "results" / f"{kind}-{name_machine()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        result["data"], job = prepare_images(options.data_dir, Path(folder))
+        job |= {"augment": options.augment}
+        say(f"{result['machine']['processor']}, {result['machine']['cores']} cores; {result['data']}")
+        for network, number in images.items():
+            given = {**job, "network": network, "images_per_arm": number}
+            result["networks"][network] = measure_network(chosen, given, options)
+            print_table(network, result["networks"][network])
+            path.write_text(json.dumps(result, indent=1) + "\n")
     say(f"saved to {path}")
 
 

@@ -69,6 +69,9 @@ def main() -> None:
         result["data"], job = prepare_images(options.data_dir, folder)
         result["bakeoff"] = run_bakeoff(options, Path(job["data_dir"]), folder)
         say(f"bakeoff: {result['bakeoff']['seconds']:,.0f} s")
+        path = options.output or HERE / "results" / f"weight-init-{name_machine()}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(result, path)
         if options.keras_python:
             test = open_test("cifar10", Path(job["data_dir"]))
             np.save(folder / "test_pixels.npy", test.pixels)
@@ -76,10 +79,13 @@ def main() -> None:
             result["keras"] = run_keras(options, job, folder)
             result["agreement"] = compare(result["bakeoff"]["accuracies"], result["keras"]["trials"])
     print_result(result)
-    path = options.output or HERE / "results" / f"weight-init-{name_machine()}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    save(result, path)
     say(f"saved to {path}")
+
+
+def save(result: Mapping[str, Any], path: Path) -> None:
+    """Write down what has been measured so far: the Keras program takes long."""
+    path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def run_bakeoff(options: argparse.Namespace, data_dir: Path, folder: Path) -> dict[str, Any]:
@@ -105,12 +111,14 @@ def run_bakeoff(options: argparse.Namespace, data_dir: Path, folder: Path) -> di
     with open_reading(Folders(workspace)) as connection:
         trials = read_study(connection, find_study(connection, "weight-init")).results
     accuracies: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    epochs: dict[str, list[int]] = {arm: [] for arm in ARMS}
     for trial in trials:
         accuracies[trial.arm].append(trial.metrics["test"]["accuracy"])
+        epochs[trial.arm].append(trial.epochs_trained)
     return {
         "seconds": seconds,
         "accuracies": accuracies,
-        "epochs": sum(trial.epochs_trained for trial in trials),
+        "epochs": epochs,
         "table": done.stdout,
     }
 
@@ -182,13 +190,18 @@ def compare(accuracies: Mapping[str, Sequence[float]], trials: Sequence[Mapping[
 def print_result(result: Mapping[str, Any]) -> None:
     """Print times and accuracies."""
     ours = result["bakeoff"]
-    trials = f"{len(ARMS)} arms, {result['replicates']} replicates, {ours['epochs']} epochs"
+    num_epochs = sum(map(sum, ours["epochs"].values()))
+    trials = f"{len(ARMS)} arms, {result['replicates']} replicates, {num_epochs} epochs"
     print(f"bakeoff, {trials}: {ours['seconds']:,.0f} s")
     if "keras" not in result:
         return
     keras, agreement = result["keras"], result["agreement"]
     whole = len(ARMS) * result["replicates"]
-    print(f"Keras: {keras['seconds']:,.0f} s for {keras['trained']} trials, {keras['processes']} at a time;")
+    epochs = sum(trial["epochs"] for trial in keras["trials"])
+    print(
+        f"Keras: {keras['seconds']:,.0f} s for {keras['trained']} trials of {epochs} epochs together, "
+        f"{keras['processes']} at a time;"
+    )
     times = keras["seconds_of_all"] / ours["seconds"]
     print(f"multiplied to all {whole}: {keras['seconds_of_all']:,.0f} s, {times:.1f} times bakeoff's")
     print(f"\n{'test accuracy %':<18}{'bakeoff':>9}{'Keras':>9}{'interval':>18}")

@@ -105,6 +105,59 @@ def test_convolutions_activate_as_torch_does(
 
 
 @BOTH
+@pytest.mark.parametrize("activation", ["linear", "tanh"])
+@pytest.mark.parametrize(
+    ("channels", "groups", "padding", "width"),
+    [(6, 3, 0, 14), (6, 3, 2, 14), (8, 1, 4, 8), (2, 4, 1, 10), (6, 2, 0, 9)],
+)
+def test_few_channels_get_torchs_gradients(
+    dtype: torch.dtype, activation: str, channels: int, groups: int, padding: int, width: int
+) -> None:
+    """Their images' gradient is computed two pixels at a time where the width is even."""
+    images = _draw(3, channels * groups, 11, width, dtype=dtype).to(memory_format=torch.channels_last)
+    inputs = [
+        images,
+        0.1 * _draw(5 * groups, channels, 5, 5, dtype=dtype, seed=1),
+        _draw(5 * groups, dtype=dtype, seed=2),
+    ]
+
+    def ours(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        result, _ = convolve(images, kernel, bias, stride=1, padding=padding, groups=groups, activation=activation)
+        return result
+
+    def plain(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        result = F.conv2d(images, kernel, bias, padding=padding, groups=groups)
+        return torch.tanh(result) if activation == "tanh" else result
+
+    found = _gradients(ours, *inputs)
+    for one, other in zip(found, _gradients(plain, *inputs), strict=True):
+        assert one.shape == other.shape
+        scale = other.float().norm()
+        assert (one.float() - other.float()).norm() <= (1e-6 if dtype == torch.float32 else 0.01) * scale
+
+
+@BOTH
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_grey_images_are_seen_as_any_others(dtype: torch.dtype, activation: str, padding: int) -> None:
+    """In bfloat16 a pixel's neighbours are laid out as its channels."""
+    images = _draw(3, 1, 9, 12, dtype=dtype)
+    inputs = [0.3 * _draw(6, 1, 5, 5, dtype=dtype, seed=1), _draw(6, dtype=dtype, seed=2)]
+    activate = getattr(torch, activation)
+
+    def ours(kernel: Tensor, bias: Tensor) -> Tensor:
+        result, activated = convolve(images, kernel, bias, stride=1, padding=padding, groups=1, activation=activation)
+        return result if activated else activate(result)
+
+    found = _gradients(ours, *inputs)
+    torchs = _gradients(lambda kernel, bias: activate(F.conv2d(images, kernel, bias, padding=padding)), *inputs)
+    for one, other in zip(found, torchs, strict=True):
+        assert one.shape == other.shape
+        scale = other.float().norm()
+        assert (one.float() - other.float()).norm() <= (1e-6 if dtype == torch.float32 else 0.01) * scale
+
+
+@BOTH
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
 def test_nan_stays_nan(dtype: torch.dtype, activation: str) -> None:
     images = torch.full((1, 1, 3, 3), float("nan"), dtype=dtype)

@@ -11,13 +11,19 @@ MIXED = Modes(
 )
 
 
-@pytest.mark.parametrize("modes", [Modes(common="float32"), Modes(common="bfloat16"), MIXED])
+@pytest.mark.parametrize(
+    "modes", [Modes(common="float32"), Modes(common="bfloat16"), MIXED, Modes(common="float32", num_lanes=8)]
+)
 def test_what_is_spelled_is_read_back(modes: Modes) -> None:
     assert Modes.parse(modes.spell()) == modes
 
 
 def test_one_mode_for_all_is_its_name() -> None:
     assert Modes(common="bfloat16").spell() == Modes(common="bfloat16").describe() == "bfloat16"
+
+
+def test_studies_begun_before_there_were_lanes_have_one() -> None:
+    assert Modes.parse('{"common": "bfloat16", "by_block": {}, "apart": ["a"]}').num_lanes == 1
 
 
 def test_blocks_have_their_own() -> None:

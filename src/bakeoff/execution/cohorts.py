@@ -1,14 +1,15 @@
-"""Who trains beside whom: decided by the plan alone, never by timing or the number of workers. No torch."""
+"""Who trains beside whom: decided by the plan and the machine, never by timing or the number of workers. No torch."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from typing import TypeVar
 
 from bakeoff.data.source import DataSource
+from bakeoff.execution.balance import balance
 from bakeoff.execution.costs import Cost, measure_cost
 from bakeoff.execution.devices import Device
 from bakeoff.execution.facts import Datasets, ImageFacts
@@ -32,6 +33,9 @@ MOST_ON_A_CARD = 64
 FILLING_OPERATIONS = 10**11
 """Multiply-adds of a cohort's step that keep a graphics card busy for milliseconds: more members would only queue."""
 
+STEP_OPERATIONS = 10**8
+"""Multiply-adds that a processor's core does in the time a step costs whatever its members are: two milliseconds."""
+
 USED_MEMORY = 0.6
 """Share of a card's memory that a cohort is planned to fill: the estimate is rough, and images lie there too."""
 
@@ -44,7 +48,8 @@ class Limits:
         most_members: of a cohort.
         across_replicates: whether members may be of several replicates, each with its own split and batches.
         num_bytes: of the device's memory; 0 where it does not count.
-        modes: trials of different numeric modes are not fused, nor those of networks that train faster apart.
+        modes: trials of different numeric modes are not fused, nor those of networks that train faster apart; and on a
+            processor, how many cohorts are to train at once.
     """
 
     most_members: int = MOST_MEMBERS
@@ -80,11 +85,13 @@ class Group:
     Attributes:
         shape: equal for groups whose arithmetic is the same (network, image size, batch size).
         cost: of one member; members differ in epochs only.
+        is_part: whether trials that could have been among them are in another group.
     """
 
     trials: tuple[PlannedTrial, ...]
     shape: str
     cost: Cost
+    is_part: bool = False
 
     def view(self, datasets: Datasets) -> DataView:
         """Return the images the group sees, and how they are split."""
@@ -103,13 +110,24 @@ class Group:
         return trained + self.cost.num_body_operations * self.cost.num_body_passes
 
     @property
+    def span(self) -> int:
+        """What the whole group takes on one core, in multiply-adds: half the members take more than half."""
+        num_epochs = max(trial.recipe.epochs for trial in self.trials)
+        return self.most_operations + STEP_OPERATIONS * self.cost.num_steps * num_epochs
+
+    def cut(self, most: int) -> tuple[Group, ...]:
+        """Cut into the fewest groups of at most `most` members, as equal as can be."""
+        parts = _split_evenly(self.trials, most)
+        return tuple(replace(self, trials=part, is_part=self.is_part or len(parts) > 1) for part in parts)
+
+    @property
     def label(self) -> str:
         """Name the group for people."""
         first, seeds = self.trials[0], {trial.seed for trial in self.trials}
         if len(seeds) > 1:
             return f"{first.block}, {len(self.trials)} trials of {len(seeds)} replicates"
         fold = "" if first.fold is None else f", fold {first.fold + 1}"
-        if first.stage == "final":
+        if first.stage == "final" and not self.is_part:
             return f"{first.block}, replicate {first.replicate + 1}{fold}"
         last = self.trials[-1]
         until = "" if first.until is None else f" to epoch {first.until}"
@@ -160,11 +178,21 @@ def group_trials(
         together.setdefault(key, []).append(trial)
         shapes[key] = shape
     groups = [
-        Group(trials=part, shape=shapes[key], cost=_measure(part, datasets))
+        Group(trials=part, shape=shapes[key], cost=_measure(part, datasets), is_part=len(part) < len(members))
         for key, members in together.items()
         for part in _cut(members, _count_most(members, shapes[key], datasets, limits))
     ]
+    if not limits.across_replicates:
+        groups = balance(groups, limits.modes.num_lanes, _span_of, _size_of, Group.cut)
     return tuple(sorted(groups, key=lambda group: -group.most_operations))
+
+
+def _span_of(group: Group) -> int:
+    return group.span
+
+
+def _size_of(group: Group) -> int:
+    return len(group.trials)
 
 
 def name_cohort(trial_ids: Sequence[str], until: int | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bakeoff.execution.cohorts import Group, group_trials, limits_of
@@ -13,6 +13,7 @@ from bakeoff.execution.facts import Datasets, describe_datasets
 from bakeoff.execution.machine import count_cores
 from bakeoff.execution.run import check_plan
 from bakeoff.study.plan import Plan
+from bakeoff.training.modes import Modes
 from bakeoff.training.shape import is_fusable
 
 OPERATIONS_PER_SECOND = 4e10
@@ -53,9 +54,8 @@ def estimate_plan(plan: Plan, workers: int | None, data_dir: Path | None, device
     """
     datasets = describe_datasets(plan.blocks, data_dir)
     check_plan(plan, datasets)
-    groups = group_trials(
-        [trial for trial in plan.trials if trial.data.source in datasets], datasets, limits_of(device)
-    )
+    limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=count_cores()))
+    groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits)
     num_workers = count_workers(workers, device, plan)
     busy = max(1, min(num_workers, len(groups)))
     is_search = plan.study.search is not None

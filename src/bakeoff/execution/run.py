@@ -20,6 +20,7 @@ from bakeoff.execution.exams import hold_exams
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, open_datasets
 from bakeoff.execution.identity import Known, identify
+from bakeoff.execution.machine import count_cores
 from bakeoff.execution.numeric import choose_modes
 from bakeoff.execution.observer import Observer
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
@@ -257,15 +258,17 @@ def check_plan(plan: Plan, datasets: Datasets) -> None:
 def _decide_modes(
     plan: Plan, identity: str, datasets: Datasets, ledger: Ledger, executor: Executor, device: Device
 ) -> Modes:
-    """Return the mode the study names, with all that can be fused; else how it was begun, else what probes find."""
-    if plan.study.numeric != "auto":
-        return Modes(common=plan.study.numeric)
+    """Return how the study was begun; else the mode it names, with all that can be fused, or what probes find."""
     begun = ledger.numeric_of(identity)
     if begun is not None:
         modes = Modes.parse(begun)
         # What a processor trains faster apart is fused on a card all the same.
         return modes if device.kind == "cpu" else replace(modes, apart=frozenset())
-    return choose_modes(plan.trials, plan.blocks, datasets, ledger, executor, device)
+    if plan.study.numeric != "auto":
+        modes = Modes(common=plan.study.numeric)
+    else:
+        modes = choose_modes(plan.trials, plan.blocks, datasets, ledger, executor, device)
+    return replace(modes, num_lanes=count_cores())
 
 
 def _find_reused(known: Sequence[Known], ledger: Ledger) -> set[str]:

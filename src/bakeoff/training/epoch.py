@@ -55,7 +55,7 @@ def train_epoch(
     batch_size = runners[0].member.recipe.batch_size
     pacer = Pacer(len(order), batch_size, [runner.member.recipe.accumulate for runner in runners])
     dropout = torch.Generator().manual_seed(seed_dropout(inputs.seed, epoch))
-    joint = JointOptimizer(runners)
+    joint = JointOptimizer(runners, network)
     loss_K = torch.zeros(network.num_members, dtype=torch.float64)
     correct_K = torch.zeros(network.num_members, dtype=torch.int64)
     for number, batch in enumerate(inputs.train(order, batch_size, epoch)):
@@ -66,6 +66,7 @@ def train_epoch(
         move(network, runners, {k: epoch - 1 + pacer.share_before(number, k) for k in due}, joint)
         loss_K += losses_KN.sum(dim=1)
         correct_K += (logits_KNL.argmax(dim=2) == batch.labels_N).sum(dim=1)
+    joint.hand_back()
     for runner in runners:
         runner.end_epoch(epoch)
     rate = len(order) * network.num_members / (time.perf_counter() - started)
@@ -98,10 +99,10 @@ def move(
     """
     if not due:
         return
-    network.share_gradients()
     if joint is not None and len(due) == network.num_members:
         joint.step([due[k] for k in range(network.num_members)])
         return
+    network.share_gradients()
     for k, progress_epochs in due.items():
         runners[k].step(progress_epochs)
         if len(due) < network.num_members:

@@ -20,11 +20,14 @@ class Modes:
         common: of blocks that are not named.
         by_block: of those that differ.
         apart: `name_shape` of network shapes whose members train one by one, because fused they take longer.
+        num_lanes: cohorts that can train at once, by the cores of the machine where the study was begun; cohorts are
+            cut so that none of them waits long. However many workers there are, the cohorts are the same.
     """
 
     common: Numeric
     by_block: Mapping[str, Numeric] = field(default_factory=dict)
     apart: frozenset[str] = frozenset()
+    num_lanes: int = 1
 
     def of(self, block: str) -> Numeric:
         """Return a block's numeric mode."""
@@ -35,10 +38,15 @@ class Modes:
         return name_shape(shape) in self.apart
 
     def spell(self) -> str:
-        """Return the text that `parse` reads: the mode's name where it is one for all and nothing is apart."""
-        if not self.by_block and not self.apart:
+        """Return the text that `parse` reads: the mode's name where there is nothing else to say."""
+        if not self.by_block and not self.apart and self.num_lanes == 1:
             return self.common
-        content = {"common": self.common, "by_block": dict(self.by_block), "apart": sorted(self.apart)}
+        content = {
+            "common": self.common,
+            "by_block": dict(self.by_block),
+            "apart": sorted(self.apart),
+            "num_lanes": self.num_lanes,
+        }
         return json.dumps(content, sort_keys=True)
 
     @classmethod
@@ -51,6 +59,7 @@ class Modes:
             common=_read(content["common"]),
             by_block={block: _read(mode) for block, mode in content["by_block"].items()},
             apart=frozenset(content["apart"]),
+            num_lanes=int(content.get("num_lanes", 1)),
         )
 
     def describe(self) -> str:

@@ -95,7 +95,7 @@ class _Bench:
         body = assembly.body_names(recipes[0], self.network.members[0])
         for k, runner in enumerate(self.runners):
             runner.bind(self.network.members[k], self.network.member_buffers[k], body)
-        self.joint = JointOptimizer(self.runners)
+        self.joint = JointOptimizer(self.runners, self.network)
         self.inputs = assembly.make_inputs(recipes, seed)
         settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights) for recipe in recipes]
         self.objective = Objective(settings, assembly.class_names, images.labels)

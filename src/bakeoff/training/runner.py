@@ -69,6 +69,7 @@ class Runner:
         self.parameters = dict(parameters)
         self._parameters = list(parameters.values())
         recipe = self.member.recipe
+        self._scheduled = recipe.schedule != Constant()  # asked in every step, and records compare slowly
         share = 1.0 if recipe.transfer is None else recipe.transfer.body_rate
         rates = {1.0: self._parameters}
         if share != 1.0:
@@ -96,7 +97,7 @@ class Runner:
         """Do what comes before the optimizer's step: set the learning rate, clip the gradients."""
         assert self.optimizer is not None
         recipe = self.member.recipe
-        if recipe.schedule != Constant():
+        if self._scheduled:
             set_share(self.optimizer, self.rate_share(progress_epochs))
         if recipe.clip is not None:
             clip(self._parameters, recipe.clip)

@@ -9,7 +9,7 @@ from typing import Literal
 from bakeoff.data.source import DataSource
 from bakeoff.training.recipe import Recipe
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Part of every trial's identity. Raise it when a change alters what training computes beyond rounding."""
 
 Numeric = Literal["float32", "bfloat16"]
