@@ -18,6 +18,7 @@ def describe_machine() -> dict[str, Any]:
     """Return facts about this machine, without its name."""
     return {
         "processor": find_processor(),
+        "family_and_model": name_generation(),
         "cores": count_cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "bfloat16": sorted(set(read_flags()) & {"avx512_bf16", "amx_bf16", "bf16"}),
@@ -35,6 +36,16 @@ def find_processor() -> str:
     return read_cpuinfo("model name") or platform.processor() or platform.machine()
 
 
+def name_generation() -> str:
+    """Return the processor's family and model numbers, "" where the system does not tell them.
+
+    Rented machines often hide which generation they are in the model's name: "AMD EPYC" is family 25, model 17 (9004)
+    as well as family 26 (9005).
+    """
+    numbers = [read_cpuinfo("cpu family"), read_cpuinfo("model")]
+    return "-".join(numbers) if all(numbers) else ""
+
+
 def read_flags() -> list[str]:
     """Return the processor's feature flags, where the system tells them."""
     return (read_cpuinfo("flags") or read_cpuinfo("Features")).split()
@@ -49,6 +60,6 @@ def read_cpuinfo(field: str) -> str:
 
 
 def name_machine() -> str:
-    """Return a file name's part: processor and number of cores."""
+    """Return a file name's part: processor, its family and model where they are told, number of cores."""
     words = re.sub(r"[^a-z0-9]+", "-", find_processor().lower().replace("(r)", "").replace("(tm)", "")).strip("-")
-    return f"{words or 'unknown'}-{count_cores()}-cores"
+    return "-".join(filter(None, (words or "unknown", name_generation(), f"{count_cores()}-cores")))

@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from bakeoff.errors import WorkspaceError
+from bakeoff.execution.devices import Device
 from bakeoff.execution.executor import Report
 from bakeoff.execution.run import RunCounts, run_plan
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
@@ -231,3 +232,31 @@ def test_an_observer_sees_where_every_trial_stands_and_on_resuming_those_in_the_
     assert all(0 < validation["accuracy"] < 1 for _, _, _, validation in watcher.seen)
     _, _, again = go(plan)
     assert {(arm, state, epoch) for arm, state, epoch, _ in again.seen} == {(arm, "done", 0) for arm in plan.arms}
+
+
+def test_cohorts_stay_those_of_the_machine_where_the_study_was_begun(
+    go: Any, make_plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(task: Any, attempt: int) -> Sequence[Report]:
+        failed = [TrialFailed(trial_id=each.trial_id, reason="no", diverged=False) for each in task.members]
+        return [*failed, TaskDone(task_id=task.cohort_id)]
+
+    def train(num_cores: int, **options: Any) -> list[str]:
+        monkeypatch.setattr("bakeoff.execution.run.count_cores", lambda: num_cores)
+        plan = make_plan(9, replicates=5, recipe={"network": {"name": "mlp", "units": [4096, 1024]}})
+        return sorted(task.cohort_id for task in go(plan, fail, **options)[1])
+
+    begun = train(2)
+    assert len(begun) == 6
+    assert train(8) == train(1) == begun
+    assert len(train(8, workspace=tmp_path / "another")) > 6
+    assert len(train(1, workspace=tmp_path / "a third")) == 5
+
+
+def test_a_device_that_trains_one_cohort_at_a_time_is_given_whole_ones(
+    go: Any, make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bakeoff.execution.run.count_cores", lambda: 8)
+    plan = make_plan(9, replicates=1, recipe={"network": {"name": "mlp", "units": [4096, 1024]}})
+    _, tasks, _ = go(plan, device=Device("mps", (), "Apple", 0))
+    assert kinds(tasks) == ["Cohort", "Exam"]

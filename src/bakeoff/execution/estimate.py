@@ -54,7 +54,8 @@ def estimate_plan(plan: Plan, workers: int | None, data_dir: Path | None, device
     """
     datasets = describe_datasets(plan.blocks, data_dir)
     check_plan(plan, datasets)
-    limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=count_cores()))
+    num_lanes = count_cores() if device.kind == "cpu" else 1
+    limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
     groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits)
     num_workers = count_workers(workers, device, plan)
     busy = max(1, min(num_workers, len(groups)))

@@ -262,13 +262,13 @@ def _decide_modes(
     begun = ledger.numeric_of(identity)
     if begun is not None:
         modes = Modes.parse(begun)
-        # What a processor trains faster apart is fused on a card all the same.
-        return modes if device.kind == "cpu" else replace(modes, apart=frozenset())
+        # What a processor trains faster apart, or in smaller cohorts, is fused on a card all the same.
+        return modes if device.kind == "cpu" else replace(modes, apart=frozenset(), num_lanes=1)
     if plan.study.numeric != "auto":
         modes = Modes(common=plan.study.numeric)
     else:
         modes = choose_modes(plan.trials, plan.blocks, datasets, ledger, executor, device)
-    return replace(modes, num_lanes=count_cores())
+    return replace(modes, num_lanes=count_cores() if device.kind == "cpu" else 1)
 
 
 def _find_reused(known: Sequence[Known], ledger: Ledger) -> set[str]:
