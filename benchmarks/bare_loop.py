@@ -30,7 +30,7 @@ from products import DTYPES, measure_together
 from bakeoff.execution import local
 
 HERE = Path(__file__).resolve().parent
-IMAGES = {"lenet": 12_800, "modnet1": 3_200, "modnet2": 1_280}
+IMAGES = {"lenet": 6_400, "modnet1": 1_600, "modnet2": 640}
 """Images of one round for each arm: a few seconds' work."""
 
 

@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 KERAS = "keras_tensorflow"
 LIGHTNING = "lightning_loop"
 STEPS = {"steps_per_execution": 20}
-IMAGES = {"lenet": 6_400, "modnet1": 3_200, "modnet2": 640}
+IMAGES = {"lenet": 3_200, "modnet1": 1_280, "modnet2": 640}
 """Timed images of every arm, multiples of 640: some ten seconds for the slowest contenders."""
 
 Settings = tuple[dict[str, Any], ...]

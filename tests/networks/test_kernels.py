@@ -178,9 +178,10 @@ def test_convolutions_do_without_the_library(dtype: torch.dtype, monkeypatch: py
     assert torch.equal(result, F.conv2d(images, kernel))
 
 
-def test_frozen_kernels_get_no_gradient() -> None:
-    images = _draw(2, 3, 5, 5).requires_grad_()
-    kernel, bias = _draw(4, 3, 3, 3), _draw(4)
+@pytest.mark.parametrize("side", [3, 5])
+def test_frozen_kernels_get_no_gradient(side: int) -> None:
+    images = _draw(2, 3, 6, 6).requires_grad_()
+    kernel, bias = _draw(4, 3, side, side), _draw(4)
     result, _ = convolve(images, kernel, bias, stride=1, padding=0, groups=1, activation="tanh")
     result.sum().backward()  # type: ignore[no-untyped-call]
     assert images.grad is not None
