@@ -1,8 +1,10 @@
-"""One call for the steps of many members: their optimizers stay their own, and so does every number.
+"""One call for the steps of many members: their optimizers stay their own.
 
 A call of `torch.optim` costs far more than the arithmetic of a small network's parameters. Members whose settings are
 equal, learning rate and schedule included, are handed to one optimizer that works on the states of their own; where
-that is all members of a network, on its stacks, so that nine members cost the calls of one.
+that is all members of a network, on its stacks, so that nine members cost the calls of one. The numbers are those of
+members moved one by one; only torch's fused Adam and AdamW round the last few of a tensor another way, so on stacks
+they agree to rounding.
 """
 
 from __future__ import annotations
