@@ -13,7 +13,7 @@ from bakeoff.networks.build import State
 from bakeoff.networks.layers import Layer
 from bakeoff.training.averaging import Average
 from bakeoff.training.clipping import clip
-from bakeoff.training.make_optimizer import make_optimizer, set_share
+from bakeoff.training.make_optimizer import complete_momentum, make_optimizer, set_share
 from bakeoff.training.schedules import Constant, PlateauState, start_state
 from bakeoff.training.stopping import Stopper
 from bakeoff.training.task import EpochDone, Member, TrialDone, TrialFailed
@@ -81,6 +81,7 @@ class Runner:
         if self.optimizer_state is not None:
             self.optimizer.load_state_dict(self.optimizer_state)
             self.optimizer_state = None
+        complete_momentum(self.optimizer)
 
     def step(self, progress_epochs: float) -> None:
         """Move the parameters by one step of the optimizer.
