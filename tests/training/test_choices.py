@@ -22,8 +22,10 @@ from bakeoff.training.batches import epoch_order
 from bakeoff.training.engine import train_cohort
 from bakeoff.training.epoch import Pacer
 from bakeoff.training.folders import Folders, load_predictions
+from bakeoff.training.mix_images import mix as mix_images
+from bakeoff.training.place import CPU, Place
 from bakeoff.training.recipe import Recipe
-from bakeoff.training.task import CohortTask, Event
+from bakeoff.training.task import CohortTask, EpochDone, Event
 
 Rows = dict[Any, dict[str, Any]]
 Train = Callable[..., Rows]
@@ -48,6 +50,7 @@ NORMALISED = Layers(
     )
 )
 TOLERANCE = 1e-5
+PREPARED = Place(torch.device("cpu"), prepared=True, evaluation_batch=50, resident_bytes=10**9, piece_bytes=20_000)
 
 
 def _recipe(**changes: Any) -> Recipe:
@@ -197,6 +200,35 @@ def test_a_schedule_with_clipping_is_the_hand_written_loop(images: Images, train
         scheduler.step()
     for name, tensor in load_file(Folders(tmp_path / "workspace").weights("a")).items():
         torch.testing.assert_close(tensor, network.members[0][name].detach(), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("place", [CPU, PREPARED], ids=["batch by batch", "prepared"])
+@pytest.mark.parametrize("mix", [{"name": "mixup", "alpha": 0.4}, {"name": "cutmix", "probability": 0.7}])
+def test_training_accuracy_counts_each_label_of_a_mixed_image_by_its_share(
+    mix: dict[str, Any], place: Place, images: Images, make_task: Callable[..., CohortTask], tmp_path: Path
+) -> None:
+    still = {"optimizer": {"name": "sgd", "learning_rate": 1e-30}, "epochs": 1}
+    recipe = _recipe(mix=mix, **still)
+    events: list[Event] = []
+    train_cohort(make_task({"mixed": recipe, "plain": _recipe(**still)}), images, tmp_path, events.append, place)
+    found = {event.trial_id: event.train["accuracy"] for event in events if isinstance(event, EpochDone)}
+    layers = expand(NETWORK, images.shape_HWC, 4)
+    network = FusedNetwork([layers], [initialize(layers, images.shape_HWC, recipe.initializer, SEED)])
+    order = epoch_order(split_stratified(images.labels, 0.2, SEED)[0], SEED, 1)
+    right = {"mixed": 0.0, "plain": 0.0}
+    for start in range(0, len(order), 32):
+        chosen = order[start : start + 32]
+        inputs = torch.from_numpy(images.pixels[chosen]).permute(0, 3, 1, 2) / 255
+        labels = torch.from_numpy(images.labels[chosen])
+        blended, mixed = mix_images(inputs, labels, recipe.mix, SEED, 1, chosen)
+        for name, seen in (("mixed", blended), ("plain", inputs)):
+            predicted = network(seen, network.cast())[0].argmax(1)
+            for n in range(len(chosen)):
+                share = float(mixed.share_N[n]) if name == "mixed" else 1.0
+                right[name] += share * bool(predicted[n] == labels[n])
+                right[name] += (1 - share) * bool(predicted[n] == labels[(n + 1) % len(chosen)])
+    assert found == pytest.approx({name: count / len(order) for name, count in right.items()}, rel=1e-6)
+    assert found["plain"] == right["plain"] / len(order)
 
 
 def _transfer(freeze: Any, **rest: Any) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class Epoch:
 
     Attributes:
         loss_K: what was minimised, in nats: with label smoothing, class weights and mixing where a recipe has them.
+        accuracy_K: share of right predictions; of a mixed image each label counts its share.
         images_per_second: model-images trained per second by all members together.
     """
 
@@ -57,7 +58,7 @@ def train_epoch(
     dropout = torch.Generator().manual_seed(seed_dropout(inputs.seed, epoch))
     joint = JointOptimizer(runners, network)
     loss_K = torch.zeros(network.num_members, dtype=torch.float64)
-    correct_K = torch.zeros(network.num_members, dtype=torch.int64)
+    right_K = torch.zeros(network.num_members, dtype=torch.float64)
     for number, batch in enumerate(inputs.train(order, batch_size, epoch)):
         if pacer.starts_afresh(number):
             network.clear_gradients()
@@ -65,12 +66,12 @@ def train_epoch(
         due = [k for k in range(len(runners)) if pacer.ends(number, k)]
         move(network, runners, {k: epoch - 1 + pacer.share_before(number, k) for k in due}, joint)
         loss_K += losses_KN.sum(dim=1)
-        correct_K += (logits_KNL.argmax(dim=2) == batch.labels_N).sum(dim=1)
+        right_K += count_right(logits_KNL, batch)
     joint.hand_back()
     for runner in runners:
         runner.end_epoch(epoch)
     rate = len(order) * network.num_members / (time.perf_counter() - started)
-    return Epoch((loss_K / len(order)).numpy(), (correct_K.double() / len(order)).numpy(), rate)
+    return Epoch((loss_K / len(order)).numpy(), (right_K / len(order)).numpy(), rate)
 
 
 def compute_gradients(
@@ -88,6 +89,21 @@ def compute_gradients(
     else:
         torch.autograd.backward((losses_KN.sum(dim=1) / torch.tensor(divisors, device=losses_KN.device)).sum())
     return losses_KN.detach(), logits_KNL.detach()
+
+
+def count_right(logits_KNL: Tensor, batch: Batch) -> Tensor:
+    """Return how many images of a batch each member gets right, shape (K,).
+
+    A mixed image has two labels: predicting one of them counts as much as its share of the image.
+
+    Source: Zhang et al. (2018), mixup, whose own code measures training accuracy so.
+    """
+    predicted_KN = logits_KNL.argmax(dim=2)
+    right_KN = predicted_KN == batch.labels_N
+    if batch.mixed is None:
+        return right_KN.sum(dim=1)
+    share_N, partner_KN = batch.mixed.share_N, predicted_KN == batch.mixed.partner_labels_N
+    return (share_N * right_KN + (1 - share_N) * partner_KN).sum(dim=1)
 
 
 def move(
