@@ -21,6 +21,7 @@ from bakeoff.training.inputs import Batch, Inputs
 from bakeoff.training.joint import JointOptimizer
 from bakeoff.training.objective import Objective
 from bakeoff.training.runner import Runner
+from bakeoff.training.schedules import Progress
 
 _DROPOUT_STREAM = 1_000_004
 """Keeps dropout's random stream apart from the order's and the layers'."""
@@ -64,7 +65,7 @@ def train_epoch(
             network.clear_gradients()
         losses_KN, logits_KNL = compute_gradients(network, objective, batch, dropout, pacer.divisors(number))
         due = [k for k in range(len(runners)) if pacer.ends(number, k)]
-        move(network, runners, {k: epoch - 1 + pacer.share_before(number, k) for k in due}, joint)
+        move(network, runners, {k: pacer.progress(epoch, number, k) for k in due}, joint)
         loss_K += losses_KN.sum(dim=1)
         right_K += count_right(logits_KNL, batch)
     joint.hand_back()
@@ -107,11 +108,11 @@ def count_right(logits_KNL: Tensor, batch: Batch) -> Tensor:
 
 
 def move(
-    network: Network, runners: Sequence[Runner], due: Mapping[int, float], joint: JointOptimizer | None = None
+    network: Network, runners: Sequence[Runner], due: Mapping[int, Progress], joint: JointOptimizer | None = None
 ) -> None:
     """Let the members that are due take a step, and forget their gradients where others go on accumulating.
 
-    `due` holds by member how many epochs are done before the step; where all are due `joint` moves them in one call.
+    `due` holds by member how far training is before the step; where all are due `joint` moves them in one call.
     """
     if not due:
         return
@@ -119,8 +120,8 @@ def move(
         joint.step([due[k] for k in range(network.num_members)])
         return
     network.share_gradients()
-    for k, progress_epochs in due.items():
-        runners[k].step(progress_epochs)
+    for k, progress in due.items():
+        runners[k].step(progress)
         if len(due) < network.num_members:
             for parameter in network.members[k].values():
                 if parameter.grad is not None:
@@ -148,13 +149,13 @@ class Pacer:
         """Tell whether member k steps after batch `number`."""
         return (number + 1) % self._accumulate[k] == 0 or number + 1 == self.num_batches
 
-    def share_before(self, number: int, k: int) -> float:
-        """Return the share of the epoch's images that member k has stepped on before the step of batch `number`.
-
-        In images, not in batches: so accumulating and a batch as large are equally far.
-        """
-        first = number - number % self._accumulate[k]
-        return first * self._batch_size / self._num_images
+    def progress(self, epoch: int, number: int, k: int) -> Progress:
+        """Return how far member k is before the step of batch `number` of an epoch (from 1)."""
+        count = self._accumulate[k]
+        steps = -(-self.num_batches // count)
+        done = number // count
+        share = done * count * self._batch_size / self._num_images
+        return Progress(epoch - 1 + share, (epoch - 1) * steps + done, steps)
 
     def divisors(self, number: int) -> int | list[int]:
         """Return over how many images the step that batch `number` belongs to takes its mean; one where all agree."""

@@ -113,8 +113,9 @@ class Stepper:
         self._loss_K.zero_()
         self._right_K.zero_()
         if self._optimizer is not None:
-            done = [self._pacer.share_before(number, 0) for number in range(self._pacer.num_batches)]
-            self._optimizer.begin_epoch(epoch - 1, done)
+            self._optimizer.begin_epoch(
+                [self._pacer.progress(epoch, number, 0) for number in range(self._pacer.num_batches)]
+            )
 
     def _end(self, epoch: int) -> None:
         if self._optimizer is not None:
@@ -144,7 +145,7 @@ class Stepper:
         divisors = self._pacer.divisors(number)
         self._sum(batch, compute_gradients(self._network, self._objective, batch, self._dropout, divisors))
         due = [k for k in range(len(self._runners)) if self._pacer.ends(number, k)]
-        move(self._network, self._runners, {k: epoch - 1 + self._pacer.share_before(number, k) for k in due})
+        move(self._network, self._runners, {k: self._pacer.progress(epoch, number, k) for k in due})
 
     def _sum(self, batch: Batch, measured: tuple[Tensor, Tensor]) -> None:
         losses_KN, logits_KNL = measured
