@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bakeoff.data.source import DataSource
 from bakeoff.errors import WorkspaceError
@@ -195,6 +196,34 @@ def test_a_file_is_kept_by_its_content(
     Path("one.safetensors").write_bytes(b"others")
     (found,) = resolve({"file": "one.safetensors"})
     assert identify(found, {DataSource(name="digits"): facts}, "float32").trial_id not in ids
+
+
+def test_an_average_is_chosen_said_and_part_of_the_identity(
+    ledger: Ledger, folders: Folders, make_plan: MakePlan, tmp_path: Path, facts: ImageFacts
+) -> None:
+    datasets = {DataSource(name="digits"): facts}
+    file, plain = tmp_path / "w.pth", tmp_path / "plain.pth"
+    torch.save({"state_dict": {"a": torch.ones(1)}, "state_dict_ema": {"a": torch.ones(1)}}, file)
+    torch.save({"state_dict": {"a": torch.ones(1)}}, plain)
+    ids, notes = {}, {}
+    for path in (file, plain):
+        for ema in (None, True, False):
+            weights = {"file": str(path), "ema": ema}
+            plan = make_plan(1, recipe={"transfer": {"weights": weights, "freeze": 1}})
+            resolver = Resolver(plan.study.name, ledger.connection, folders, None)
+            if path == plain and ema:
+                with pytest.raises(WorkspaceError, match="holds no moving average of its weights: leave out ema"):
+                    resolver.resolve(plan.trials[0])
+                continue
+            found = resolver.resolve(plan.trials[0])
+            ids[path, ema], notes[path, ema] = identify(found, datasets, "float32"), resolver.notes
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert ids[file, None].trial_id == ids[file, True].trial_id != ids[file, False].trial_id
+    assert ids[plain, None].trial_id == ids[plain, False].trial_id
+    # As before there was a choice: the hash alone.
+    assert ids[file, False].content["recipe"]["transfer"]["weights"] == {"sha256": digest}
+    assert [bool(each) for each in notes.values()] == [True, False, False, False, False]
+    assert "ema: false takes the weights" in notes[file, None][0]
 
 
 def test_a_file_that_has_gone_is_taken_from_the_workspace_where_its_hash_is_known(

@@ -94,8 +94,11 @@ def run_plan(
             observer.message(note)
         datasets = open_datasets(plan.blocks, data_dir)
         check_plan(plan, datasets)
-        resolve = Resolver(plan.study.name, ledger.connection, folders, data_dir).resolve
+        resolver = Resolver(plan.study.name, ledger.connection, folders, data_dir)
+        resolve = resolver.resolve
         plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
+        for note in resolver.notes:
+            observer.message(note)
         identity = study_id(plan.study)
         modes = _decide_modes(plan, identity, datasets, ledger, executor, device)
         known = [identify(planned, datasets, modes.of(planned.block), device.kind) for planned in plan.trials]

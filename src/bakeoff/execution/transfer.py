@@ -18,6 +18,7 @@ from bakeoff.data.source import show_text
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.read import find_study
 from bakeoff.study.plan import PlannedTrial
+from bakeoff.training.checkpoint_layout import holds_average
 from bakeoff.training.folders import Folders, write_whole
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights
@@ -34,6 +35,9 @@ class Resolver:
         connection: the workspace's ledger.
         folders: the workspace's layout.
         data_dir: where a weights file is looked for after the current folder.
+
+    Attributes:
+        notes: what was chosen for the user, a sentence each.
     """
 
     def __init__(self, own_name: str, connection: sqlite3.Connection, folders: Folders, data_dir: Path | None) -> None:
@@ -41,6 +45,7 @@ class Resolver:
         self._files: dict[FileWeights, FileWeights] = {}
         self._studies: dict[str, list[Row]] = {}
         self._recipes: dict[tuple[int, FileWeights | TrialWeights], Recipe] = {}
+        self.notes: list[str] = []
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
         """Return a trial with its transfer made definite; as it is where there is nothing to look up.
@@ -68,7 +73,11 @@ class Resolver:
 
     def _find_file(self, weights: FileWeights) -> FileWeights:
         if weights not in self._files:
-            self._files[weights] = _keep_file(weights, self._folders, self._data_dir)
+            found = _keep_file(weights, self._folders, self._data_dir)
+            self._files[weights] = found
+            if found.ema and not weights.ema:
+                name = show_text(weights.file)
+                self.notes.append(f"{name}: the moving average of the weights is taken; ema: false takes the weights.")
         return self._files[weights]
 
     def _find_trial(self, wanted: str) -> str:
@@ -156,7 +165,7 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
     path = _locate(weights.file, data_dir)
     if path is None:
         if weights.sha256 is not None and folders.find_copied_weights(weights.sha256) is not None:
-            return weights
+            return _choose_average(weights, weights.sha256, folders)
         raise WorkspaceError(
             f"transfer: no weights file {show_text(weights.file)}: it is looked for in the current folder"
             f"{''.join(f', {folder}' for folder in search_folders(data_dir))}."
@@ -174,7 +183,18 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
         raise WorkspaceError(
             f"transfer: {show_text(str(path))} cannot be copied into {folders.root}: {error}."
         ) from None
-    return FileWeights(file=weights.file, sha256=digest)
+    return _choose_average(weights, digest, folders)
+
+
+def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> FileWeights:
+    """Return the record of a kept file, with whether its weights' moving average is taken."""
+    kept = folders.find_copied_weights(digest)
+    average = weights.ema is not False and kept is not None and holds_average(kept)
+    if weights.ema and not average:
+        raise WorkspaceError(
+            f"transfer: {show_text(weights.file)} holds no moving average of its weights: leave out ema."
+        )
+    return FileWeights(file=weights.file, sha256=digest, ema=average or weights.ema)
 
 
 def _locate(file: str, data_dir: Path | None) -> Path | None:

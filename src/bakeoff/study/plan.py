@@ -231,8 +231,12 @@ def recipe_content(recipe: Recipe) -> dict[str, Any]:
     unset = recipe.model_dump(mode="json", exclude_defaults=True).keys()
     kept = {name: value for name, value in content.items() if name in FIRST_FIELDS or name in unset}
     weights = (kept.get("transfer") or {}).get("weights")
-    if isinstance(weights, dict) and weights.get("sha256"):
-        kept["transfer"] = {**kept["transfer"], "weights": {"sha256": weights["sha256"]}}
+    if isinstance(weights, dict) and "file" in weights:
+        ema = {} if weights["ema"] is None else {"ema": weights["ema"]}
+        named = {"file": weights["file"], "sha256": None, **ema}
+        if weights["sha256"]:  # what is no average is what was taken before there was a choice
+            named = {"sha256": weights["sha256"], **({"ema": True} if weights["ema"] else {})}
+        kept["transfer"] = {**kept["transfer"], "weights": named}
     return kept
 
 

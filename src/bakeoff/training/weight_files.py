@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import pickle
 import stat
@@ -15,11 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bakeoff.networks.build import State
+from bakeoff.training.checkpoint_layout import find_weights
 from bakeoff.training.folders import Folders
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights, WeightsError
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "weights", "net", "module")
-"""Under which of its keys a training program's checkpoint holds the weights."""
+_AVERAGE_COUNTER = "n_averaged"
+"""What torch's own averaged models hold beside the weights."""
 
 
 def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Folders) -> State:
@@ -29,7 +31,7 @@ def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Fol
         WeightsError: it is not there, is damaged, is another file than promised, or holds no tensors.
     """
     if isinstance(weights, FileWeights):
-        return read_weights_file(find_weights_file(weights, folders), weights.sha256)
+        return read_weights_file(find_weights_file(weights, folders), weights.sha256, weights.ema)
     if isinstance(weights, StudyWeights):
         raise WeightsError(f"study {weights.study}, arm {weights.arm}: which trial that is was never looked up.")
     path = folders.weights(weights.trial)
@@ -61,15 +63,17 @@ def hash_file(path: Path) -> str:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def read_weights_file(path: Path, sha256: str | None = None) -> State:
+def read_weights_file(path: Path, sha256: str | None = None, ema: bool | None = None) -> State:
     """Read a file of weights; which of the two kinds it is, its first bytes tell.
 
     Args:
         path: the file.
         sha256: what its SHA-256 must be (hex), or None.
+        ema: whether to take the moving average of the weights out of a training checkpoint; None: where it has one.
 
     Raises:
-        WeightsError: it cannot be read, is damaged, is another file than promised, or holds more or other than tensors.
+        WeightsError: it cannot be read, is damaged, is another file than promised, holds more or other than tensors,
+            or not the weights that are asked for.
     """
     if sha256 is not None and (found := hash_file(path)) != sha256:
         raise WeightsError(f"{path} is another file than the study asks for: its SHA-256 is {found}, not {sha256}.")
@@ -86,7 +90,7 @@ def read_weights_file(path: Path, sha256: str | None = None) -> State:
     # A malformed file can fail anywhere inside torch's reader: AssertionError, IndexError, struct.error and others.
     except Exception as error:
         raise _explain(path, error) from error
-    return _find_tensors(content, path)
+    return _find_tensors(content, path, ema)
 
 
 def _explain(path: Path, error: Exception) -> WeightsError:
@@ -111,7 +115,8 @@ def _read(path: Path) -> object:
         return load_file(path)
     if zipfile.is_zipfile(path):
         _check_members(path)
-    with warnings.catch_warnings():
+    # The settings that timm's and torchvision's training programs store are names and plain values.
+    with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
         # torch wonders about unusual pickles; what is wrong with them is said by the error that follows.
         warnings.simplefilter("ignore", UserWarning)
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -132,17 +137,21 @@ def _check_tensor(name: str, tensor: Tensor, num_bytes: int) -> None:
         raise ValueError(f"tensor {name[:80]!r} claims more values than the file holds")
 
 
-def _find_tensors(content: object, path: Path) -> State:
+def _find_tensors(content: object, path: Path, ema: bool | None) -> State:
     """Return the tensors by name, out of the checkpoint around them where there is one."""
-    while isinstance(content, Mapping):
-        state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None and state:
-            try:
-                for name, tensor in state.items():
-                    _check_tensor(name, tensor, path.stat().st_size)
-            except ValueError as error:
-                raise _explain(path, error) from error
-            return state
-        content = inner
-    raise WeightsError(f"{path} holds no tensors by name: save module.state_dict().")
+    found, is_average = find_weights(content, ema)
+    if ema and not is_average:
+        raise WeightsError(f"{path} holds no moving average of its weights: leave out ema.")
+    items = found.items() if isinstance(found, Mapping) else ()
+    state = {str(name): value for name, value in items if isinstance(value, Tensor)}
+    state.pop(_AVERAGE_COUNTER, None)
+    if not state and ema is False and find_weights(content, None)[1]:
+        raise WeightsError(f"{path} holds the moving average of its weights alone: leave out ema.")
+    if not state:
+        raise WeightsError(f"{path} holds no tensors by name: save module.state_dict().")
+    try:
+        for name, tensor in state.items():
+            _check_tensor(name, tensor, path.stat().st_size)
+    except ValueError as error:
+        raise _explain(path, error) from error
+    return state
