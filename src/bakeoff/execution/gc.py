@@ -49,7 +49,7 @@ def _find_stale(cache: Path, since: float, days: float) -> Iterator[Leftover]:
     why = f"not used for {days:g} days; made again when it is needed"
     for place, files in _list_cached(cache):
         if files and _used_at(files) < since and not _is_in_use(place):
-            yield Leftover(place, why, tuple(files))
+            yield Leftover.of(place, why, files)
 
 
 def _list_cached(cache: Path) -> Iterator[tuple[Path, list[Path]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +24,19 @@ class Leftover:
     Attributes:
         path: the file, or the folder; whatever else lies in the folder stays, and so does the folder then.
         why: nobody needs it, in words.
-        files: what may be deleted.
+        files: what may be deleted. `num_bytes`: all of it.
     """
 
     path: Path
     why: str
     files: tuple[Path, ...]
-
-    @property
-    def num_bytes(self) -> int:
-        """All of its files."""
-        return sum(file.lstat().st_size for file in self.files if file.exists())
+    num_bytes: int
 
     @classmethod
-    def file(cls, path: Path, why: str) -> Leftover:
-        """Return one file as a leftover."""
-        return cls(path, why, (path,))
+    def of(cls, path: Path, why: str, files: Sequence[Path] = ()) -> Leftover:
+        """Return a file, or some files of a folder, as a leftover."""
+        files = tuple(files) or (path,)
+        return cls(path, why, files, sum(file.lstat().st_size for file in files))
 
 
 @contextmanager
@@ -75,20 +72,20 @@ def find_leftovers(folders: Folders, connection: sqlite3.Connection) -> Iterator
     kept = (folders.root, folders.checkpoints, folders.root / "weights", folders.root / "pictures")
     for place in (*kept, *reports, *trials):
         for path in find_half_written(place):
-            yield Leftover.file(path, "half written by a process that was killed")
+            yield Leftover.of(path, "half written by a process that was killed")
     for path in list_files(folders.checkpoints, rf"{HASH}\.safetensors\.damaged"):
-        yield Leftover.file(path, "a damaged checkpoint that was put aside")
+        yield Leftover.of(path, "a damaged checkpoint that was put aside")
     yield from _find_checkpoints(folders, connection, placed)
     for trial in trials:
-        files = tuple(list_files(trial, TRIAL_FILE))
+        files = list_files(trial, TRIAL_FILE)
         if files and trial.name not in placed:
-            yield Leftover(trial, "of a trial that is in no study", files)
+            yield Leftover.of(trial, "of a trial that is in no study", files)
 
 
 def _find_checkpoints(folders: Folders, connection: sqlite3.Connection, placed: set[str]) -> Iterator[Leftover]:
     ended = {row[0] for row in connection.execute("SELECT id FROM trials WHERE state != 'failed'")}
     for path in list_files(folders.checkpoints, rf"{HASH}\.pt"):
-        yield Leftover.file(path, "a checkpoint of an earlier version, which this one does not read")
+        yield Leftover.of(path, "a checkpoint of an earlier version, which this one does not read")
     for path in list_files(folders.checkpoints, rf"{HASH}\.safetensors"):
         try:
             content, _ = read_file(path)
@@ -96,4 +93,4 @@ def _find_checkpoints(folders: Folders, connection: sqlite3.Connection, placed: 
             continue  # the run that needs it puts it aside, or says what is in the way
         open_ids = {each for each in content["members"] if each in placed and each not in ended}
         if not open_ids:
-            yield Leftover.file(path, "a checkpoint whose trials have all ended")
+            yield Leftover.of(path, "a checkpoint whose trials have all ended")

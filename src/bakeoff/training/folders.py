@@ -25,6 +25,9 @@ This folder is a workspace of bakeoff: a ledger of trials, and beside it what th
 refers to any more; it touches only files that bakeoff has made, so others are safe here.
 """
 
+SHORT_ID_CHARACTERS = 8
+"""Of a study's id: enough to tell those of a workspace apart."""
+
 HASH = r"[0-9a-f]{16,64}"
 """Pattern of what trials, cohorts and files kept by their content are called."""
 
@@ -102,10 +105,13 @@ class Folders:
         """Pictures kept for reports, by a hash of which they are (npz)."""
         return self.root / "pictures" / f"{key}.npz"
 
-    def reports(self, study_name: str) -> Path:
-        """One study's reports. A name is reduced to letters, digits, '.', '_' and '-', so it stays inside."""
+    def reports(self, study_name: str, study_id: str) -> Path:
+        """One study's reports: a folder of its own, for several may share a name, or one that is reduced to the same.
+
+        A name is reduced to letters, digits, '.', '_' and '-', so it stays inside.
+        """
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in study_name).lstrip(".")
-        return self.root / "reports" / (safe or "study")
+        return self.root / "reports" / f"{safe or 'study'}-{study_id[:SHORT_ID_CHARACTERS]}"
 
     def load_predictions(self, trial_id: str, split: str) -> dict[str, npt.NDArray[Any]] | None:
         """Read one trial's predictions on one split, or None where there are none, or damaged ones.
@@ -128,6 +134,28 @@ class Folders:
         ):  # out of a damaged ledger it could lead anywhere
             raise WorkspaceError(f"{self.root}: {trial_id[:60]!r} is no trial's id: the ledger is damaged.")
         return self.trials / trial_id[:2] / trial_id
+
+
+def check_workspace(workspace: str | Path) -> Path:
+    """Return the path of a workspace that somebody has named; it need not exist.
+
+    Raises:
+        WorkspaceError: it is empty, as of a variable that is not set, or cannot be written down: ledger, reports and
+            commands hold text.
+    """
+    text = str(workspace)
+    if not text.strip():
+        raise WorkspaceError("--workspace is empty. Name a folder; the current one is --workspace .")
+    try:
+        (text := str(Path(workspace).absolute())).encode()
+    except UnicodeEncodeError:
+        shown = text.encode(errors="backslashreplace").decode()
+        raise WorkspaceError(
+            f"{shown}: this path is not UTF-8. Choose another --workspace DIR."
+        ) from None
+    if "\0" in text:
+        raise WorkspaceError("--workspace holds a null character. Choose another folder.")
+    return Path(workspace)
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, mode: int = 0o666) -> None:
