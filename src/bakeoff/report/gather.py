@@ -14,7 +14,7 @@ from bakeoff.analysis.results import Summary
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.steps import compare_steps
 from bakeoff.analysis.summary import summarise
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.curves import read_study_epochs
 from bakeoff.ledger.exams import read_exam_fingerprints
@@ -96,13 +96,17 @@ def _read_study(record: StudyRecord) -> Study:
     """Return the study that a ledger holds.
 
     Raises:
-        DamagedLedger: it is none, or the ledger's results are not its own.
+        DamagedLedger: the ledger's results are not its own.
+        WorkspaceError: it is none that this version takes.
     """
     try:
         study = Study.model_validate(record.document)
         plan = expand(study)
     except BakeoffError as error:
-        raise DamagedLedger(f"a study that is none ({str(error).splitlines()[0][:200]})") from error
+        raise WorkspaceError(
+            f"the ledger holds a study that this version does not take ({str(error).splitlines()[0][:200]}). Mend the "
+            "study file and run it again: finished trials are kept. If nothing is wrong with it, the ledger is damaged."
+        ) from error
     blocks, arms, metric = {block.label for block in plan.blocks}, set(plan.arms), study.decide.metric
     for result in record.results:
         where = f"a result of block {result.block[:60]!r}, arm {result.arm[:60]!r}"
