@@ -93,7 +93,7 @@ def summarise(
         blocks=tuple(blocks),
         arm_labels=tuple(arms),
         arms=tuple(summaries.values()),
-        verdicts=tuple(verdicts),
+        verdicts=tuple(verdict for verdict in verdicts if verdict.replicates),
         answers=tuple(answers),
         overall=write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline),
         baseline=baseline,
