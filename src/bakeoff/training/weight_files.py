@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
+from bakeoff.errors import BakeoffError
 from bakeoff.networks.build import State
 from bakeoff.training.checkpoint_layout import find_weights
-from bakeoff.training.folders import Folders
+from bakeoff.training.folders import Folders, read_whole, refuse_reading
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights, WeightsError
 
 _AVERAGE_COUNTER = "n_averaged"
@@ -31,13 +32,25 @@ def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Fol
         WeightsError: it is not there, is damaged, is another file than promised, or holds no tensors.
     """
     if isinstance(weights, FileWeights):
-        return read_weights_file(find_weights_file(weights, folders), weights.sha256, weights.ema)
+        path = find_weights_file(weights, folders)
+        shown = weights.file if path == Path(weights.file) else f"{weights.file} (kept as {path})"
+        return read_weights_file(path, weights.sha256, shown, weights.ema)
     if isinstance(weights, StudyWeights):
         raise WeightsError(f"study {weights.study}, arm {weights.arm}: which trial that is was never looked up.")
     path = folders.weights(weights.trial)
     if not path.is_file():
         raise WeightsError(f"trial {weights.trial} kept no weights in {folders.root}: run its study there first.")
     return read_weights_file(path)
+
+
+def read_kept_weights(path: Path) -> State:
+    """Return the tensors of weights that a trial has kept.
+
+    Raises:
+        StorageError: they cannot be read.
+        FileNotFoundError, SafetensorError: they are gone, or damaged.
+    """
+    return load(read_whole(path))
 
 
 def find_weights_file(weights: FileWeights, folders: Folders) -> Path:
@@ -53,49 +66,63 @@ def hash_file(path: Path) -> str:
     """Return the SHA-256 (hex) of a file.
 
     Raises:
-        WeightsError: it cannot be read.
+        WeightsError: it is not there.
+        StorageError: it cannot be read.
     """
     _check_regular(path)
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise _refuse(path, error) from error
 
 
-def read_weights_file(path: Path, sha256: str | None = None, ema: bool | None = None) -> State:
+def read_weights_file(path: Path, sha256: str | None = None, shown: str = "", ema: bool | None = None) -> State:
     """Read a file of weights; which of the two kinds it is, its first bytes tell.
 
     Args:
         path: the file.
         sha256: what its SHA-256 must be (hex), or None.
+        shown: what errors call it, where that is not its path.
         ema: whether to take the moving average of the weights out of a training checkpoint; None: where it has one.
 
     Raises:
-        WeightsError: it cannot be read, is damaged, is another file than promised, holds more or other than tensors,
-            or not the weights that are asked for.
+        WeightsError: it is not there, is damaged, is another file than promised, holds more or other than tensors, or
+            not the weights that are asked for.
+        StorageError: it cannot be read.
     """
+    shown = shown or str(path)
     if sha256 is not None and (found := hash_file(path)) != sha256:
-        raise WeightsError(f"{path} is another file than the study asks for: its SHA-256 is {found}, not {sha256}.")
+        raise WeightsError(f"{shown} is another file than the study asks for: its SHA-256 is {found}, not {sha256}.")
     _check_regular(path)
     try:
-        content = _read(path)
+        return _find_tensors(_read(path), path, ema)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise _refuse(path, error) from error
+    except BakeoffError:
+        raise
+    except _WrongSetError as error:
+        raise WeightsError(f"{shown} holds {error}.") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} holds more than tensors, or is no file of weights, and is not opened: "
+            f"{shown} holds more than tensors, or is no file of weights, and is not opened: "
             "save module.state_dict() alone, or use safetensors."
         ) from error
     # A malformed file can fail anywhere inside torch's reader: AssertionError, IndexError, struct.error and others.
     except Exception as error:
-        raise _explain(path, error) from error
-    return _find_tensors(content, path, ema)
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise WeightsError(f"{shown} is no whole file of weights (safetensors or torch.save): {reason}.") from error
 
 
-def _explain(path: Path, error: Exception) -> WeightsError:
-    reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-    return WeightsError(f"{path} is no whole file of weights (safetensors or torch.save): {reason}.")
+def _refuse(path: Path, error: OSError) -> BakeoffError:
+    """Say that a file is not there, which is the study's fault, or that the system does not let it be read."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return WeightsError(f"{path} cannot be read: {error.strerror or error}.")
+    return refuse_reading(path, error)
+
+
+class _WrongSetError(Exception):
+    """A file that does not hold the weights that are asked for; says what it holds."""
 
 
 def _check_regular(path: Path) -> None:
@@ -103,7 +130,7 @@ def _check_regular(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise _refuse(path, error) from error
     if not stat.S_ISREG(mode):
         raise WeightsError(f"{path} is not a regular file.")
 
@@ -112,7 +139,7 @@ def _read(path: Path) -> object:
     with path.open("rb") as stream:
         head = stream.read(9)
     if head[8:] == b"{":
-        return load_file(path)
+        return load(read_whole(path))
     if zipfile.is_zipfile(path):
         _check_members(path)
     # The settings that timm's and torchvision's training programs store are names and plain values.
@@ -141,17 +168,14 @@ def _find_tensors(content: object, path: Path, ema: bool | None) -> State:
     """Return the tensors by name, out of the checkpoint around them where there is one."""
     found, is_average = find_weights(content, ema)
     if ema and not is_average:
-        raise WeightsError(f"{path} holds no moving average of its weights: leave out ema.")
+        raise _WrongSetError("no moving average of its weights: leave out ema")
     items = found.items() if isinstance(found, Mapping) else ()
     state = {str(name): value for name, value in items if isinstance(value, Tensor)}
     state.pop(_AVERAGE_COUNTER, None)
     if not state and ema is False and find_weights(content, None)[1]:
-        raise WeightsError(f"{path} holds the moving average of its weights alone: leave out ema.")
+        raise _WrongSetError("the moving average of its weights alone: leave out ema")
     if not state:
-        raise WeightsError(f"{path} holds no tensors by name: save module.state_dict().")
-    try:
-        for name, tensor in state.items():
-            _check_tensor(name, tensor, path.stat().st_size)
-    except ValueError as error:
-        raise _explain(path, error) from error
+        raise _WrongSetError("no tensors by name: save module.state_dict()")
+    for name, tensor in state.items():
+        _check_tensor(name, tensor, path.stat().st_size)
     return state
