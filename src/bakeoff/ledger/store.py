@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from bakeoff.errors import WorkspaceError
+from bakeoff.ledger.absent import correct_macro_averages
 from bakeoff.ledger.check import check_regular, check_tables, check_version, distrust, read_version
 from bakeoff.ledger.rows import CandidateRow, Outcome, Stage, TrialState
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
@@ -54,7 +55,7 @@ class Ledger:
             self.path.open("ab").close()  # made by the umask: SQLite gives its files the permissions of this one
             self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
             try:
-                self._prepare()
+                self._prepare(folders)
                 folders.mark()
             except BaseException:
                 self.connection.close()
@@ -70,7 +71,7 @@ class Ledger:
                 "Restore it from a copy, or start anew with --workspace DIR."
             ) from error
 
-    def _prepare(self) -> None:
+    def _prepare(self, folders: Folders) -> None:
         distrust(self.connection)
         self.connection.execute("PRAGMA journal_mode=WAL")
         # What is committed survives a power cut: a cohort's checkpoint is deleted once the ledger has its results.
@@ -84,6 +85,8 @@ class Ledger:
                 self.connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
             elif found < SCHEMA_VERSION:
                 self._migrate(found)
+            if found is None or found <= SCHEMA_VERSION:
+                correct_macro_averages(self.connection, folders)
         check_version(self.path, found)
 
     def _migrate(self, found: int) -> None:

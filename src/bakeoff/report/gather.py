@@ -26,7 +26,7 @@ from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_evidence
-from bakeoff.report.notes import describe_notes, describe_reduction
+from bakeoff.report.notes import describe_absent, describe_notes, describe_reduction
 from bakeoff.report.recipes import write_recipes
 from bakeoff.report.search import describe_searches
 from bakeoff.report.thumbnails import gather_thumbnails
@@ -88,7 +88,11 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         curves=curves,
         costs=describe_costs(costs, ensembles, folders.weights),
         reduced=describe_reduction(plan, record.facts),
-        notes=(*describe_notes(plan, record.facts, trained), *voted.notes),
+        notes=(
+            *describe_notes(plan, record.facts, trained),
+            *describe_absent(record.results, class_names),
+            *voted.notes,
+        ),
         published_source=study.published.source if study.published else "",
         published=_list_published(study),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),

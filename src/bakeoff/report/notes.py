@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
+from bakeoff.analysis.metrics import CLASSES_ABSENT
+from bakeoff.analysis.results import TrialResult
 from bakeoff.report.text import count
 from bakeoff.study.plan import Block, Plan
 from bakeoff.study.settings import DataSettings
@@ -39,6 +41,26 @@ def describe_notes(plan: Plan, facts: Facts, trained: Set[tuple[str, str]] = fro
         notes += [f"{block.data.source.label}: {_end(note)}" for note in found.get("notes", ())]
         notes += _describe_validation(block.data, found)
     return (*dict.fromkeys(notes), *_describe_features(plan, trained))
+
+
+def describe_absent(results: Iterable[TrialResult], class_names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Say of every block's splits where macro averages leave classes out that have no images there.
+
+    Args:
+        results: the study's trials.
+        class_names: by block.
+    """
+    most: dict[tuple[str, str], int] = {}
+    for result in results:
+        for split, metrics in result.metrics.items():
+            if metrics.get(CLASSES_ABSENT):
+                key = (result.block, split)
+                most[key] = max(most.get(key, 0), int(metrics[CLASSES_ABSENT]))
+    return tuple(
+        f"{block}: {count(absent, 'class has', 'classes have')} no image in the {split} split; macro precision, recall "
+        f"and F1 there are averaged over the {len(class_names[block]) - absent} that have."
+        for (block, split), absent in most.items()
+    )
 
 
 def _describe_part(block: Block, facts: Facts) -> str:

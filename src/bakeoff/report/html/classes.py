@@ -38,8 +38,8 @@ def _describe_evidence(evidence: BlockEvidence) -> Iterator[str]:
         f"{text} {evidence.averages[name]:.4f}" for name, text in names.items() if name in evidence.averages
     )
     yield (
-        f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and all "
-        f"classes: {spelled}."
+        f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and "
+        f"all classes that occur: {spelled}."
     )
     yield (
         f"Accuracy to expect on other images of this kind, by Wilson's 95% interval: {100 * low:.2f}% to "
