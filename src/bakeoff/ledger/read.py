@@ -11,6 +11,7 @@ from typing import Any
 from bakeoff.analysis.results import TrialResult
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.check import check_tables, check_version, distrust, read_version
+from bakeoff.ledger.features import NO_SHARE, read_feature_shares
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
 from bakeoff.training.folders import Folders
@@ -179,6 +180,7 @@ def _read_earlier_exams(connection: sqlite3.Connection, study_id: str, name: str
 
 
 def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialResult]:
+    shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, replicate, fold, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
         "e.metrics FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
@@ -204,7 +206,7 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
             metrics=splits,
             epochs_trained=num_epochs,
             best_epoch=best,
-            seconds=seconds or 0.0,
+            seconds=(seconds or 0.0) + shares.get(trial_id, NO_SHARE).seconds,
         )
 
 
