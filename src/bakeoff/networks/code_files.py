@@ -136,7 +136,8 @@ def _list_imports(content: bytes, name: str, spec: ModuleSpec) -> Iterator[str]:
             yield from _list_called(node, package, spec)
         elif isinstance(node, ast.Assign) and any(_name_function(target) == "__all__" for target in node.targets):
             # `from package import *` imports the modules that its __all__ names.
-            yield from (f"{package}.{part.value}" for part in ast.walk(node.value) if isinstance(part, ast.Constant))
+            parts = (part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant))
+            yield from (f"{package}.{part}" for part in parts if isinstance(part, str))
 
 
 def _resolve(written: str, package: str) -> str:

@@ -76,8 +76,8 @@ def check_loaded(name: str, expected: str | None) -> None:
     load_class(name)
     if expected is not None and _LOADED[name.partition(":")[0]] != expected:
         raise NetworkError(
-            f"{name}: this worker found other code than the study began with: it was changed meanwhile, or another module "
-            "of this name comes first here. Run the study again."
+            f"{name}: this worker found other code than the study began with: it was changed meanwhile, or another "
+            "module of this name comes first here. Run the study again."
         )
 
 
