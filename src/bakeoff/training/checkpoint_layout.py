@@ -75,9 +75,9 @@ def _outline(stream: IO[bytes]) -> object:
         elif code.name == "MEMOIZE":
             memo[len(memo)] = stack[-1]
         elif code.name.endswith("PUT"):
-            memo[argument] = stack[-1]
+            memo[int(argument or 0)] = stack[-1]
         elif code.name.endswith("GET"):
-            stack.append(memo[argument])
+            stack.append(memo[int(argument or 0)])
         elif code.name in ("SETITEM", "SETITEMS"):
             items = _pop_to_mark(stack) if code.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
             _set_items(stack[-1], items)
