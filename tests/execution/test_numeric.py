@@ -126,18 +126,17 @@ def test_blocks_of_different_modes_are_not_fused(make_plan: Callable[..., Plan],
     assert [len({trial.block for trial in group.trials}) for group in groups] == [1, 1]
 
 
-def test_blocks_of_equal_shape_each_have_their_own_networks_mode(
+def test_a_network_that_disagrees_decides_for_every_block_that_trains_it(
     choose: Choose, make_plan: Callable[..., Plan], script: Any
 ) -> None:
-    # Both blocks train the small network on batches of 8; what only the second trains does not agree.
     def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
-        agrees = task.members[0].recipe.network.units != (9,)  # type: ignore[union-attr]
+        agrees = task.members[0].recipe.network.units != (8,)  # type: ignore[union-attr]
         return [script.probe_done(task, agrees=agrees), TaskDone(task_id=task.probe_id)]
 
     plan = _plan(arms=NETWORKS, blocks=[{"first": {"data.validation": 0.1}, "second": {"data.validation": 0.2}}])
-    first_only = [trial for trial in plan.trials if trial.block == "second" or trial.recipe.network.units == (8,)]  # type: ignore[union-attr]
-    modes, _ = choose(replace(plan, trials=tuple(first_only)), behave)
-    assert (modes.of("first"), modes.of("second")) == ("bfloat16", "float32")
+    trials = tuple(trial for trial in plan.trials if (trial.block, trial.arm) != ("first", "large"))
+    modes, _ = choose(replace(plan, trials=trials), behave)
+    assert (modes.of("first"), modes.of("second")) == ("float32", "float32")
 
 
 class Asked:
