@@ -150,7 +150,8 @@ class BlockAnswer:
         best: the arm with the best mean score among those not shown to be worse than another; None when no trial is
             done.
         score: its mean and sd.
-        not_worse: the other arms that are not shown to be worse than `best`, best mean first. With a baseline, those
+        not_worse: the other arms that are not shown to be worse than `best`, best mean first, those that are the same
+            training among them. With a baseline, those
             that are shown to be neither better nor worse than the baseline.
         equivalent: those of them shown to be equivalent to it (with a baseline, to the baseline).
         worse: the arms shown to be worse than `best` (than the baseline).
@@ -181,7 +182,8 @@ class Summary:
         blocks: block labels in the study's order.
         arm_labels: arm labels in the study's order.
         arms: every arm of every block, in that order.
-        verdicts: every pair of the family of every block, in that order.
+        verdicts: every pair of the family of every block, in that order, less those without a replicate in common:
+            they are not compared.
         answers: one per block.
         overall: one sentence over all blocks; empty for a single block. A count, not a test.
         baseline: the arm all others are compared with; None where all pairs are compared.

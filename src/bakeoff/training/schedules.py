@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell_out
 from bakeoff.training.fields import Amount, Inside, NumEpochs, Part
-from bakeoff.training.metric import Metric, improvement
+from bakeoff.training.metric import Metric, check_difference, improvement
 
 WARM_UP_START = 0.001
 """Share of the learning rate with which a warm-up begins: at 0 the first step would move nothing."""
@@ -160,6 +160,11 @@ class Plateau(_WarmedUp):
         default=0.0, description="Smallest change that counts as an improvement, in the metric's unit."
     )
     minimum: Part = Field(default=0.0, description="Share of the rate below which it never falls.")
+
+    @field_validator("min_delta")
+    @classmethod
+    def _check_min_delta(cls, min_delta: float, info: ValidationInfo) -> float:
+        return check_difference(min_delta, info.data, "monitor")
 
 
 @dataclass
