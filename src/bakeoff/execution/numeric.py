@@ -120,8 +120,8 @@ def _say_change(say: Say, block: str, kept: KeptMode, mode: Numeric, reason: str
     if kept.num_trials and kept.mode != mode:
         were = "was" if kept.num_trials == 1 else "were"
         say(
-            f"block '{block}': {kept.num_trials} of its trials {were} trained in {kept.mode} and will be trained again in "
-            f"{mode}, because {reason}."
+            f"block '{block}': {kept.num_trials} of its trials {were} trained in {kept.mode} and will be trained again "
+            f"in {mode}, because {reason}."
         )
 
 
