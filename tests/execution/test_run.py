@@ -270,7 +270,7 @@ def test_cohorts_stay_those_of_the_machine_where_the_study_was_begun(
         return [*failed, TaskDone(task_id=task.cohort_id)]
 
     def train(num_cores: int, **options: Any) -> list[str]:
-        monkeypatch.setattr("bakeoff.execution.run.count_cores", lambda: num_cores)
+        monkeypatch.setattr("bakeoff.execution.numeric.count_cores", lambda: num_cores)
         plan = make_plan(9, replicates=5, recipe={"network": {"name": "mlp", "units": [4096, 1024]}})
         return sorted(task.cohort_id for task in go(plan, fail, **options)[1])
 
@@ -284,7 +284,7 @@ def test_cohorts_stay_those_of_the_machine_where_the_study_was_begun(
 def test_a_device_that_trains_one_cohort_at_a_time_is_given_whole_ones(
     go: Any, make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bakeoff.execution.run.count_cores", lambda: 8)
+    monkeypatch.setattr("bakeoff.execution.numeric.count_cores", lambda: 8)
     plan = make_plan(9, replicates=1, recipe={"network": {"name": "mlp", "units": [4096, 1024]}})
     _, tasks, _ = go(plan, device=Device("mps", (), "Apple", 0))
     assert kinds(tasks) == ["Cohort", "Exam"]

@@ -42,7 +42,7 @@ class SameArms:
         names = join_names([f"'{show_text(arm)}'" for arm in self.arms])
         why = "they are one recipe"
         if self.fields:
-            why = f"they differ in {join_names(self.fields)} alone, which changes nothing in these networks"
+            why = f"they differ in {join_names([*self.fields])} alone, which changes nothing in these networks"
         hint = " (initializer.where: everywhere draws dense layers too)" if "initializer" in self.fields else ""
         return (
             f"{show_text(self.block)}: arms {names} are the same training: {why}{hint}; "

@@ -17,7 +17,6 @@ from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.networks.shapes import LayerShape, trace
 from bakeoff.training.adam_family import AdamW
 from bakeoff.training.augmentation.records import trace_augmentation
-from bakeoff.training.objective_settings import BALANCED
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.schedules import Plateau, Step
 from bakeoff.training.shape import Shape, all_layers, count_recipe_body, is_body_frozen, name_weights
@@ -126,7 +125,7 @@ def _spell_schedule(recipe: Recipe) -> object:
 
 def _spell_class_weights(recipe: Recipe) -> object:
     weights = recipe.class_weights
-    if weights is None or weights == BALANCED:
+    if weights is None or isinstance(weights, str):
         return weights
     unlike = {name: weight for name, weight in weights.items() if weight != 1}
     return unlike or None
