@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.markdown import write_markdown
-from bakeoff.report.notes import describe_notes, describe_reduction
+from bakeoff.report.notes import describe_notes, describe_reduction, describe_test_images
 from bakeoff.report.terminal import print_verdict
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
@@ -62,6 +62,11 @@ def test_whose_validation_images_are_used() -> None:
     for data in ({"folder": "photos"}, {"folder": "photos", "folds": 3}):
         (pooled,) = describe_notes(plan(data=data), facts)
         assert pooled.startswith("photos: its own 12 validation images are among the training images")
+
+
+def test_test_images_that_changed_between_final_tests_are_said() -> None:
+    (note,) = describe_test_images({"digits": {"a"}, "photos": {"a", "b"}})
+    assert note.startswith("photos: its test images changed between final tests")
 
 
 def test_every_report_says_it(make_report: Callable[..., ReportInput]) -> None:

@@ -26,7 +26,7 @@ from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_evidence
-from bakeoff.report.notes import describe_notes, describe_reduction
+from bakeoff.report.notes import describe_notes, describe_reduction, describe_test_images
 from bakeoff.report.recipes import write_recipes
 from bakeoff.report.same_arms import gather_same_arms
 from bakeoff.report.search import describe_searches
@@ -91,6 +91,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         costs=describe_costs(costs, ensembles, folders.weights),
         reduced=describe_reduction(plan, record.facts),
         notes=(
+            *describe_test_images(examined),
             *describe_notes(plan, record.facts),
             *(each.describe() for each in same),
             *describe_features(costs),

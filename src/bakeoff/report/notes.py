@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from bakeoff.report.text import count
@@ -32,6 +32,20 @@ def describe_notes(plan: Plan, facts: Facts) -> tuple[str, ...]:
         notes += [f"{block.data.source.label}: {_end(note)}" for note in found.get("notes", ())]
         notes += _describe_validation(block.data, found)
     return tuple(dict.fromkeys(notes))
+
+
+def describe_test_images(examined: Mapping[str, Set[str]]) -> Iterator[str]:
+    """Warn where a block's trials were tested on different images, a sentence each.
+
+    Args:
+        examined: block -> fingerprints of the test images of its trials.
+    """
+    for block, fingerprints in examined.items():
+        if len(fingerprints) > 1:
+            yield (
+                f"{block}: its test images changed between final tests, and its trials were tested on "
+                f"{len(fingerprints)} different sets: differences between arms may be the images'. Start anew with another --workspace DIR."
+            )
 
 
 def _describe_part(block: Block, facts: Facts) -> str:
