@@ -13,7 +13,7 @@ from bakeoff.analysis.results import TrialResult
 from bakeoff.analysis.summary import summarise
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.markdown import write_markdown
-from bakeoff.report.notes import describe_absent, describe_notes, describe_reduction
+from bakeoff.report.notes import describe_absent, describe_notes, describe_reduction, describe_test_images
 from bakeoff.report.tables import tabulate_scores
 from bakeoff.report.terminal import print_verdict
 from bakeoff.study.plan import Plan, expand
@@ -99,6 +99,11 @@ def test_whose_validation_images_are_used() -> None:
     for data in ({"folder": "photos"}, {"folder": "photos", "folds": 3}):
         (pooled,) = describe_notes(plan(data=data), facts)
         assert pooled.startswith("photos: its own 12 validation images are among the training images")
+
+
+def test_test_images_that_changed_between_final_tests_are_said() -> None:
+    (note,) = describe_test_images({"digits": {"a"}, "photos": {"a", "b"}})
+    assert note.startswith("photos: its test images changed between final tests")
 
 
 def test_every_report_says_it(make_report: Callable[..., ReportInput]) -> None:

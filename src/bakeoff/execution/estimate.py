@@ -13,6 +13,7 @@ from bakeoff.execution.facts import Datasets, describe_datasets
 from bakeoff.execution.machine import count_cores
 from bakeoff.execution.run import check_plan
 from bakeoff.study.plan import Plan
+from bakeoff.study.sameness import describe_same_arms
 from bakeoff.training.modes import Modes
 from bakeoff.training.shape import is_fusable
 
@@ -67,7 +68,7 @@ def estimate_plan(plan: Plan, workers: int | None, data_dir: Path | None, device
         num_cohorts=0 if is_search else len(groups),
         num_workers=num_workers,
         seconds=(START_SECONDS + share * sum(map(_estimate_group, groups)) / busy) if timed else 0.0,
-        notes=(*_describe_candidates(plan), *_list_unknown(plan, datasets)),
+        notes=(*describe_same_arms(plan, datasets), *_describe_candidates(plan), *_list_unknown(plan, datasets)),
     )
 
 

@@ -15,9 +15,10 @@ from bakeoff.ledger.absent import correct_macro_averages
 from bakeoff.ledger.check import check_regular, check_tables, check_version, distrust, read_version
 from bakeoff.ledger.rows import CandidateRow, Outcome, Stage, TrialState
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
-from bakeoff.ledger.values import read_mapping, read_numbers, read_splits
+from bakeoff.ledger.values import read_facts, read_mapping, read_numbers, read_splits
 from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed, TrialPaused
+from bakeoff.training.modes import Modes
+from bakeoff.training.task import EpochDone, ExamDone, Numeric, TrialDone, TrialFailed, TrialPaused
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,19 @@ class Ledger:
         """Return the numeric mode this study was begun in, or None for a new study."""
         row = self.connection.execute("SELECT numeric FROM studies WHERE id = ?", (study_id,)).fetchone()
         return row[0] if row else None
+
+    def earlier_modes(self, name: str) -> dict[tuple[str, str], Numeric]:
+        """Return the numeric modes in which studies of this name ran their blocks, by (block, images' fingerprint).
+
+        Of several the newest counts.
+        """
+        rows = self.connection.execute("SELECT numeric, facts FROM studies WHERE name = ? ORDER BY created_at", (name,))
+        found: dict[tuple[str, str], Numeric] = {}
+        for numeric, facts in rows:
+            modes = Modes.parse(numeric)
+            for block, known in read_facts(facts).items():
+                found[block, str(known.get("fingerprint", ""))] = modes.of(block)
+        return found
 
     def trial_states(self, trial_ids: Iterable[str]) -> dict[str, TrialState]:
         """Return the state of those of `trial_ids` that have come to an end."""

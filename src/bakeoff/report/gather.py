@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,16 @@ from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_evidence
-from bakeoff.report.notes import describe_absent, describe_notes, describe_reduction
+from bakeoff.report.notes import describe_absent, describe_notes, describe_reduction, describe_test_images
 from bakeoff.report.recipes import write_recipes
+from bakeoff.report.same_arms import gather_same_arms
 from bakeoff.report.search import describe_searches
 from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand
+from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders
 
@@ -62,7 +64,8 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         contents = dict(read_recipes(connection, study_id))
     plan = expand(study)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
-    summary = _summarise(voted, study, plan)
+    same = gather_same_arms(plan, record)
+    summary = _summarise(voted, study, plan, same)
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
     ensembles = describe_ensembles(voted, summary, class_names)
     evidence = gather_evidence(voted.results, summary, class_names, voted.load)
@@ -88,7 +91,9 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         costs=describe_costs(costs, ensembles, folders.weights),
         reduced=describe_reduction(plan, record.facts),
         notes=(
+            *describe_test_images(examined),
             *describe_notes(plan, record.facts),
+            *(each.describe() for each in same),
             *describe_features(costs),
             *describe_absent(record.results, class_names),
             *voted.notes,
@@ -137,7 +142,7 @@ def _list_fingerprints(
     return found | {(block, "test"): known for block, known in examined.items()}
 
 
-def _summarise(voted: Voted, study: Study, plan: Plan) -> Summary:
+def _summarise(voted: Voted, study: Study, plan: Plan, same: Sequence[SameArms]) -> Summary:
     return summarise(
         voted.results,
         metric=study.decide.metric,
@@ -148,6 +153,7 @@ def _summarise(voted: Voted, study: Study, plan: Plan) -> Summary:
         baseline=study.decide.against,
         num_folds=plan.blocks[0].data.folds,
         race=_design_race(study),
+        same={label: [each.arms for each in same if each.block == label] for label in {each.block for each in same}},
     )
 
 

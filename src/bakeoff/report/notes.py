@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from bakeoff.analysis.metrics import CLASSES_ABSENT
@@ -54,6 +54,21 @@ def describe_absent(results: Iterable[TrialResult], class_names: Mapping[str, Se
         f"and F1 there are averaged over the {len(class_names[block]) - absent} that have."
         for (block, split), absent in most.items()
     )
+
+
+def describe_test_images(examined: Mapping[str, Set[str]]) -> Iterator[str]:
+    """Warn where a block's trials were tested on different images, a sentence each.
+
+    Args:
+        examined: block -> fingerprints of the test images of its trials.
+    """
+    for block, fingerprints in examined.items():
+        if len(fingerprints) > 1:
+            yield (
+                f"{block}: its test images changed between final tests, and its trials were tested on "
+                f"{len(fingerprints)} different sets: differences between arms may be the images'. Start anew with another "
+                "--workspace DIR."
+            )
 
 
 def _describe_part(block: Block, facts: Facts) -> str:
