@@ -32,7 +32,7 @@ from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand
-from bakeoff.study.schema import Study
+from bakeoff.study.schema import RECORDED, Study
 from bakeoff.training.folders import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
@@ -99,7 +99,7 @@ def _read_study(record: StudyRecord) -> Study:
         DamagedLedger: it is none, or the ledger's results are not its own.
     """
     try:
-        study = Study.model_validate(record.document)
+        study = Study.model_validate(record.document, context={RECORDED: True})
         plan = expand(study)
     except BakeoffError as error:
         raise DamagedLedger(f"a study that is none ({str(error).splitlines()[0][:200]})") from error

@@ -150,9 +150,7 @@ def check_workspace(workspace: str | Path) -> Path:
         (text := str(Path(workspace).absolute())).encode()
     except UnicodeEncodeError:
         shown = text.encode(errors="backslashreplace").decode()
-        raise WorkspaceError(
-            f"{shown}: this path is not UTF-8. Choose another --workspace DIR."
-        ) from None
+        raise WorkspaceError(f"{shown}: this path is not UTF-8. Choose another --workspace DIR.") from None
     if "\0" in text:
         raise WorkspaceError("--workspace holds a null character. Choose another folder.")
     return Path(workspace)
