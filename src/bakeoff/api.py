@@ -19,7 +19,7 @@ from typing import Any, Literal
 from bakeoff.analysis.results import Summary
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.execution.devices import AUTO, PROCESSOR, Device, choose_device
-from bakeoff.execution.estimate import Estimate, count_workers, estimate_plan
+from bakeoff.execution.estimate import Estimate, count_workers, describe_memory, estimate_plan
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.run import RunObserver, run_plan
@@ -160,6 +160,9 @@ def run(
     data = Path(data_dir) if data_dir is not None else None
     plan = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
+    observer = observer or RunProgress(quiet=True)
+    if executor == "local" and (shortage := describe_memory(workers, place, plan, data)):
+        observer.message(shortage)
     with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker) as chosen:
         counts = run_plan(
             plan,
@@ -168,7 +171,7 @@ def run(
             workspace=folder,
             data_dir=data,
             executor=chosen,
-            observer=observer or RunProgress(quiet=True),
+            observer=observer,
             exam=exam,
             wait=wait,
         )
@@ -276,7 +279,7 @@ def _executor(
             workspace, data_dir, address=address, num_workers=workers, gpus_per_worker=gpus_per_worker
         )
     else:
-        executor = LocalExecutor(count_workers(workers, device, plan), workspace, data_dir, device.addresses)
+        executor = LocalExecutor(count_workers(workers, device, plan, data_dir), workspace, data_dir, device.addresses)
     try:
         yield executor
     finally:
