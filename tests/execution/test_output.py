@@ -146,33 +146,43 @@ def test_looking_into_a_stream_that_takes_nothing(
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("form", ["terminal", "md", "latex", "csv", "json"])
-def test_a_report_in_what_the_locale_can_encode(command: Command, trained: Path, encoding: str, form: str) -> None:
-    written = io.BytesIO()
-    stream = io.TextIOWrapper(written, encoding=encoding, errors="strict", write_through=True)
-    monkeypatched = command("report", "rates", "--format", form, "--workspace", trained / "runs", stdout=stream)
-    assert monkeypatched == (0, "")
+def test_a_report_in_what_the_locale_can_encode(
+    command: Command, trained: Path, tmp_path: Path, encoding: str, form: str
+) -> None:
+    stream = (tmp_path / "out").open("w", encoding=encoding)
+    assert command("report", "rates", "--format", form, "--workspace", trained / "runs", stdout=stream) == (0, "")
+    assert "0.01" in (tmp_path / "out").read_text(encoding)
 
 
 def test_a_disk_too_full_for_the_report_does_not_hide_the_verdict(
-    command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    command: Command, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, write: object) -> None:
         raise StorageError(f"{path}: cannot be written: No space left on device.")
 
     monkeypatch.setattr(api, "write_whole", refuse)
-    written = io.BytesIO()
-    stream = io.TextIOWrapper(written, encoding="utf-8", write_through=True)
+    stream = (tmp_path / "out").open("w", encoding="utf-8")
     status, errors = command("run", trained / "rates.yaml", "--workspace", trained / "runs", stdout=stream)
     assert status == 1
     assert errors.splitlines()[-1].endswith("verdict.md: cannot be written: No space left on device.")
+    shown = (tmp_path / "out").read_text("utf-8")
+    assert "2 of 2 trials done" in " ".join(shown.split())
+    assert "Report: " not in shown
 
 
-def test_what_cannot_be_a_workspace_is_refused_before_anything(command: Command, trained: Path) -> None:
-    for name, reason in (("", "--workspace is empty"), ("  ", "--workspace is empty"), ("w\udcff", "is not UTF-8")):
-        for first in (("run", trained / "rates.yaml"), ("status",), ("gc",), ("doctor",), ("report", "rates")):
-            status, errors = command(*first, "--workspace", name, stdout=io.StringIO())
-            assert status == 2
-            assert reason in errors
-            assert errors.count("\n") == 1
+@pytest.mark.parametrize(
+    ("name", "reason"), [("", "--workspace is empty"), ("  ", "--workspace is empty"), ("w\udcff", "is not UTF-8")]
+)
+def test_what_cannot_be_a_workspace_is_refused_before_anything(
+    command: Command, trained: Path, name: str, reason: str
+) -> None:
+    for first in (("run", trained / "rates.yaml"), ("gc",)):
+        status, errors = command(*first, "--workspace", name, stdout=io.StringIO())
+        assert status == 2
+        assert reason in errors
+        assert errors.count("\n") == 1
+    for look in (api.list_status, lambda workspace: api.load("rates", workspace)):
         with pytest.raises(api.WorkspaceError, match=reason):
-            api.run(trained / "rates.yaml", workspace=name)
+            look(name)
+    with pytest.raises(api.WorkspaceError, match=reason):
+        api.run(trained / "rates.yaml", workspace=name)

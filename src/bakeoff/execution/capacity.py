@@ -8,12 +8,13 @@ import psutil
 
 from bakeoff.execution.cgroups import read_memory_left
 from bakeoff.execution.cohorts import group_trials
+from bakeoff.execution.costs import FLOAT_BYTES, estimate_bytes
 from bakeoff.execution.devices import Device
-from bakeoff.execution.facts import describe_datasets
+from bakeoff.execution.facts import ImageFacts, describe_datasets
 from bakeoff.networks.outside import OutsideNetwork, estimate_multiply_adds
-from bakeoff.study.plan import Plan, PlannedTrial
+from bakeoff.study.plan import Plan
 from bakeoff.training.augmentation.records import trace_augmentation
-from bakeoff.training.shape import Shape
+from bakeoff.training.recipe import Recipe
 
 WORKER_BYTES = 400 * 2**20
 """What a worker takes beside its cohort: Python, torch, and the heap it keeps. 234 MiB before it trains."""
@@ -27,7 +28,8 @@ USED_MEMORY = 0.9
 _KEPT_PER_OPERATION = 0.003
 """Values that outside networks keep for the backward pass, per multiply-add: ResNet-18 0.0014, ResNet-50 0.0027."""
 
-_FLOAT_BYTES = 4
+_EVALUATED_AT_ONCE = 128
+"""Images of a forward pass in evaluation on a CPU: `training.evaluate` says so too."""
 
 
 def count_carried(plan: Plan, data_dir: Path | None, device: Device) -> int:
@@ -50,18 +52,17 @@ def _estimate_cohort(plan: Plan, data_dir: Path | None) -> int:
     """Return the bytes of the plan's largest cohort in training, as far as its images are known."""
     datasets = describe_datasets(plan.blocks, data_dir)
     groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets)
-    sizes = [
-        len(group.trials)
-        * (group.cost.num_bytes + _estimate_body(group.trials[0], datasets[group.trials[0].data.source].shape_HWC))
+    sizes = (
+        len(group.trials) * _estimate_member(group.trials[0].recipe, datasets[group.trials[0].data.source])
         for group in groups
-    ]
+    )
     return max(sizes, default=0)
 
 
-def _estimate_body(trial: PlannedTrial, shape_HWC: Shape) -> int:
-    """Return the bytes that an outside network's body keeps in a training step."""
-    recipe = trial.recipe
-    if not isinstance(recipe.network, OutsideNetwork):
-        return 0
-    operations = estimate_multiply_adds(recipe.network, trace_augmentation(recipe.augmentation, shape_HWC)) or 0
-    return int(recipe.batch_size * operations * _KEPT_PER_OPERATION * 2 * _FLOAT_BYTES)
+def _estimate_member(recipe: Recipe, images: ImageFacts) -> int:
+    num_bytes = estimate_bytes(recipe, images.shape_HWC, images.num_classes, _EVALUATED_AT_ONCE)
+    if isinstance(recipe.network, OutsideNetwork):
+        shape_HWC = trace_augmentation(recipe.augmentation, images.shape_HWC)
+        operations = estimate_multiply_adds(recipe.network, shape_HWC) or 0
+        num_bytes += int(recipe.batch_size * operations * _KEPT_PER_OPERATION * 2 * FLOAT_BYTES)
+    return num_bytes
