@@ -313,9 +313,13 @@ def _write_reports(result: Result, folders: Folders) -> Result:
     except WorkspaceError as error:
         raise ReportError(str(error), result) from error
     except OSError as error:
-        raise ReportError(f"{folder}: cannot be written: {error.strerror or error}.", result) from error
+        message = f"{folders.root}: pictures cannot be kept ({error.strerror or error})."
+        raise ReportError(message, result) from error
     return replace(result, report=report)
 
 
 def _write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    try:
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    except OSError as error:
+        raise WorkspaceError(f"{path}: the report cannot be written ({error.strerror or error}).") from error

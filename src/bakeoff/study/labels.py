@@ -13,7 +13,8 @@ from typing import Any
 from bakeoff.study.axes import Fault, is_field_axis, make_label
 from bakeoff.study.explain import Path, shorten
 
-_INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}
+_BLANK_CATEGORIES = {"Cc", "Zl", "Zp", "Zs"}
+_INVISIBLE_CATEGORIES = _BLANK_CATEGORIES | {"Cf", "Cs"}
 _INVISIBLE = re.compile(
     r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
@@ -75,6 +76,7 @@ def _is_invisible(character: str) -> bool:
 
 
 def _look(label: str) -> str:
-    """Return a name as the eye takes it: composed, without what is not drawn."""
-    shown = "".join(" " if _is_invisible(each) else each for each in label)
+    """Return a name as the eye takes it: composed, one blank for any, without what is not drawn."""
+    spaced = "".join(" " if unicodedata.category(each) in _BLANK_CATEGORIES else each for each in label)
+    shown = "".join(each for each in spaced if not _is_invisible(each))
     return unicodedata.normalize("NFC", " ".join(shown.split()))
