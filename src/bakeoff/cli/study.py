@@ -177,6 +177,7 @@ def status(
 ) -> None:
     """Show what is done, begun and failed in a workspace."""
     from bakeoff import api
+    from bakeoff.report.text import times
 
     found = api.list_status(workspace, study)
     if as_json:
@@ -185,7 +186,7 @@ def status(
     for each in found:
         failed = f", {each.num_failed} failed" if each.num_failed else ""
         begun = f", {each.num_begun} begun" if each.num_begun else ""
-        exams = f"test split opened {each.num_exams}x" if each.num_exams else "test split closed"
+        exams = f"test split opened {times(each.num_exams)}" if each.num_exams else "test split closed"
         if each.num_candidates:
             begun += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
         print_line(f"{each.id}  {each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {exams}")

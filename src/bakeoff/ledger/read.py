@@ -11,6 +11,8 @@ from typing import Any
 from bakeoff.analysis.results import TrialResult
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.check import check_tables, check_version, distrust, read_version
+from bakeoff.ledger.exams import read_earlier_openings, read_openings
+from bakeoff.ledger.features import NO_SHARE, read_feature_shares
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
 from bakeoff.training.folders import SHORT_ID_CHARACTERS, Folders
@@ -29,7 +31,8 @@ class StudyRecord:
         command: what repeats its run.
         seconds: wall time spent on it so far, over all its runs.
         machines: what its trials ran on, each once.
-        exams: when the test split was opened for it or for a study that shares its trials, ISO times.
+        exams: when the test split was opened for it or for a study that shares its trials, ISO times; see
+            `read_openings`.
         changed_after: when the test split was opened for another study of this name, before this one was asked.
         num_examined: its trials that were evaluated on the test split.
         results: its trials that have come to an end, in the study's order; a search's candidates are left out.
@@ -149,11 +152,6 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
     query = "SELECT name, document, numeric, command, created_at, seconds FROM studies WHERE id = ?"
     row = check_row(connection.execute(query, (study_id,)).fetchone(), "tttttn")
     name, document, numeric, command, created_at, seconds = row
-    exams = connection.execute(
-        "SELECT opened_at FROM exams WHERE study_id = ? OR id IN (SELECT exam_id FROM exam_results JOIN placements "
-        "USING (trial_id) WHERE placements.study_id = ?) ORDER BY id",
-        (study_id, study_id),
-    )
     machines = connection.execute(
         "SELECT DISTINCT machine FROM trials JOIN placements ON trial_id = id WHERE study_id = ?", (study_id,)
     )
@@ -174,8 +172,8 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         created_at=created_at,
         seconds=seconds,
         machines=tuple(check_row(row, "t")[0] for row in machines),
-        exams=tuple(check_row(row, "t")[0] for row in exams),
-        changed_after=tuple(_read_earlier_exams(connection, study_id, name, created_at)),
+        exams=read_openings(connection, study_id),
+        changed_after=tuple(read_earlier_openings(connection, study_id, name, created_at)),
         num_examined=sum("test" in result.metrics for result in results),
         results=results,
         num_planned=count.fetchone()[0],
@@ -215,17 +213,8 @@ def _read_facts(connection: sqlite3.Connection, study_id: str) -> Mapping[str, M
     return read_facts(connection.execute("SELECT facts FROM studies WHERE id = ?", (study_id,)).fetchone()[0])
 
 
-def _read_earlier_exams(connection: sqlite3.Connection, study_id: str, name: str, created_at: str) -> Iterator[str]:
-    """Yield when other studies of this name were examined before this one was first run."""
-    rows = connection.execute(
-        "SELECT opened_at FROM exams JOIN studies ON studies.id = study_id "
-        "WHERE name = ? AND study_id != ? AND opened_at <= ? ORDER BY exams.id",
-        (name, study_id, created_at),
-    )
-    yield from (check_row(row, "t")[0] for row in rows)
-
-
 def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialResult]:
+    shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, replicate, fold, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
         "e.metrics FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
@@ -251,7 +240,7 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
             metrics=splits,
             epochs_trained=num_epochs,
             best_epoch=best,
-            seconds=seconds or 0.0,
+            seconds=(seconds or 0.0) + shares.get(trial_id, NO_SHARE).seconds,
         )
 
 
