@@ -19,7 +19,7 @@ from typing import Any, Literal
 from bakeoff.analysis.results import Summary
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.execution.devices import AUTO, PROCESSOR, Device, choose_device
-from bakeoff.execution.estimate import Estimate, count_workers, estimate_plan
+from bakeoff.execution.estimate import Estimate, count_workers, describe_memory, estimate_plan
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.run import RunObserver, run_plan
@@ -160,6 +160,9 @@ def run(
     data = Path(data_dir) if data_dir is not None else None
     plan = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
+    observer = observer or RunProgress(quiet=True)
+    if executor == "local" and (shortage := describe_memory(workers, place, plan, data)):
+        observer.message(shortage)
     with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker) as chosen:
         counts = run_plan(
             plan,
@@ -168,7 +171,7 @@ def run(
             workspace=folder,
             data_dir=data,
             executor=chosen,
-            observer=observer or RunProgress(quiet=True),
+            observer=observer,
             exam=exam,
             wait=wait,
         )
@@ -276,7 +279,7 @@ def _executor(
             workspace, data_dir, address=address, num_workers=workers, gpus_per_worker=gpus_per_worker
         )
     else:
-        executor = LocalExecutor(count_workers(workers, device, plan), workspace, data_dir, device.addresses)
+        executor = LocalExecutor(count_workers(workers, device, plan, data_dir), workspace, data_dir, device.addresses)
     try:
         yield executor
     finally:
@@ -310,9 +313,13 @@ def _write_reports(result: Result, folders: Folders) -> Result:
     except WorkspaceError as error:
         raise ReportError(str(error), result) from error
     except OSError as error:
-        raise ReportError(f"{folder}: cannot be written: {error.strerror or error}.", result) from error
+        message = f"{folders.root}: pictures cannot be kept ({error.strerror or error})."
+        raise ReportError(message, result) from error
     return replace(result, report=report)
 
 
 def _write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    try:
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    except OSError as error:
+        raise WorkspaceError(f"{path}: the report cannot be written ({error.strerror or error}).") from error

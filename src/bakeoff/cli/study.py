@@ -123,22 +123,28 @@ def plan(
 ) -> None:
     """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
     from bakeoff import api
+    from bakeoff.execution.reads import list_reads
     from bakeoff.report.text import count, duration
+    from bakeoff.study.axes import list_templates
 
     estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir, device)
     planned = estimated.plan
     blocks = [block.label for block in planned.blocks]
+    templates = list_templates((*planned.study.blocks, *planned.study.arms))
+    reads = list_reads(planned, data_dir)
     if as_json:
         document = {
             "study": planned.study.name,
             "question": planned.study.question,
             "blocks": blocks,
             "arms": list(planned.arms),
+            "templates": templates,
             "replicates": planned.study.model_dump(mode="json")["replicates"],
             "trials": planned.most_trials,
             "cohorts": estimated.num_cohorts or None,
             "workers": estimated.num_workers,
             "most_seconds": estimated.seconds or None,
+            "reads": [vars(read) for read in reads],
             "notes": [*planned.notes, *estimated.notes],
         }
         print(json.dumps(document, indent=2))
@@ -148,6 +154,7 @@ def plan(
         ("question", planned.study.question),
         ("blocks", f"{len(blocks)}: {', '.join(blocks)}"),
         ("arms", f"{len(planned.arms)}: {', '.join(planned.arms)}"),
+        *([("templates", f"{', '.join(templates)}: no arms or blocks themselves")] if templates else []),
         ("replicates", _spell_replicates(planned.study.replicates)),
         ("trials", f"{'at most ' if planned.study.search else ''}{planned.most_trials:,}"),
     ]
@@ -156,6 +163,7 @@ def plan(
     if estimated.seconds:
         workers_spelled = count(estimated.num_workers, "worker")
         rows.append(("time", f"at most about {duration(estimated.seconds)} on {workers_spelled}, roughly"))
+    rows += [("reads", read.text) for read in reads]
     print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
 
 

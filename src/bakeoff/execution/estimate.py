@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bakeoff.execution.capacity import count_carried
 from bakeoff.execution.cohorts import Group, group_trials, limits_of
 from bakeoff.execution.costs import is_cost_known
 from bakeoff.execution.devices import Device
@@ -58,7 +59,7 @@ def estimate_plan(plan: Plan, workers: int | None, data_dir: Path | None, device
     num_lanes = count_cores() if device.kind == "cpu" else 1
     limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
     groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits)
-    num_workers = count_workers(workers, device, plan)
+    num_workers = count_workers(workers, device, plan, data_dir)
     busy = max(1, min(num_workers, len(groups)))
     is_search = plan.study.search is not None
     share = plan.most_trials / len(plan.trials)  # 1 but for a search
@@ -68,7 +69,12 @@ def estimate_plan(plan: Plan, workers: int | None, data_dir: Path | None, device
         num_cohorts=0 if is_search else len(groups),
         num_workers=num_workers,
         seconds=(START_SECONDS + share * sum(map(_estimate_group, groups)) / busy) if timed else 0.0,
-        notes=(*describe_same_arms(plan, datasets), *_describe_candidates(plan), *_list_unknown(plan, datasets)),
+        notes=(
+            *describe_same_arms(plan, datasets),
+            *_describe_candidates(plan),
+            *_list_unknown(plan, datasets),
+            *filter(None, [describe_memory(workers, device, plan, data_dir)]),
+        ),
     )
 
 
@@ -103,10 +109,29 @@ def _estimate_group(group: Group) -> float:
     return group.most_operations / OPERATIONS_PER_SECOND + num_epochs * group.cost.num_steps * step_seconds
 
 
-def count_workers(asked: int | None, device: Device, plan: Plan) -> int:
-    """Return how many processes to start: several a card where trials cannot be fused, to fill what one leaves."""
-    if asked is not None or device.kind == "cpu":
-        return asked or count_cores()
+def count_workers(asked: int | None, device: Device, plan: Plan, data_dir: Path | None = None) -> int:
+    """Return how many processes to start: one per core, or several a card where trials cannot be fused.
+
+    Without a number asked for, never more than the machine's memory carries.
+    """
+    if asked is not None:
+        return asked
+    return min(_count_wanted(device, plan), count_carried(plan, data_dir, device))
+
+
+def _count_wanted(device: Device, plan: Plan) -> int:
+    if device.kind == "cpu":
+        return count_cores()
     fused = plan.study.search is not None or all(is_fusable(trial.recipe) for trial in plan.trials)
     each = 1 if fused or device.kind == "mps" else min(WORKERS_PER_CARD, max(1, count_cores() // len(device.addresses)))
     return each * len(device.addresses)
+
+
+def describe_memory(asked: int | None, device: Device, plan: Plan, data_dir: Path | None = None) -> str:
+    """Say where memory, not the cores, decides how many workers there are, or should; empty elsewhere."""
+    carried = count_carried(plan, data_dir, device)
+    if carried >= (asked or _count_wanted(device, plan)):
+        return ""
+    if asked is None:
+        return f"memory carries {carried} of {_count_wanted(device, plan)} workers: the others are not started."
+    return f"memory carries about {carried} workers, and {asked} were asked for: some may be killed for lack of it."

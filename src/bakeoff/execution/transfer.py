@@ -22,6 +22,7 @@ from bakeoff.training.checkpoint_layout import holds_average
 from bakeoff.training.folders import Folders, write_whole
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights
+from bakeoff.training.weights_header import is_weights_file
 
 Row = tuple[str, str, str, int, int | None, str | None]
 """Trial id, block, arm, replicate, fold, state (None: not finished) of one placement."""
@@ -162,7 +163,7 @@ def _refuse(problem: str, given: str, names: Sequence[str]) -> WorkspaceError:
 
 def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) -> FileWeights:
     """Copy a weights file into the workspace under its hash; return the record with the hash."""
-    path = _locate(weights.file, data_dir)
+    path = locate_weights(weights.file, data_dir)
     if path is None:
         if weights.sha256 is not None and folders.find_copied_weights(weights.sha256) is not None:
             return _choose_average(weights, weights.sha256, folders)
@@ -171,6 +172,11 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
             f"{''.join(f', {folder}' for folder in search_folders(data_dir))}."
         )
     try:
+        if not is_weights_file(path):
+            raise WorkspaceError(
+                f"transfer: {show_text(str(path))} is no file of weights (safetensors or torch.save); nothing of it "
+                "was copied."
+            )
         digest = _hash_file(path)
         if weights.sha256 is not None and digest != weights.sha256:
             raise WorkspaceError(
@@ -178,7 +184,8 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
             )
         if folders.find_copied_weights(digest) is None:
             kept = folders.copied_weights(digest, path.suffix)
-            write_whole(kept, lambda temporary: shutil.copyfile(path, temporary))
+            # Whoever may not read the file may not read the copy.
+            write_whole(kept, lambda temporary: shutil.copyfile(path, temporary), mode=path.stat().st_mode & 0o666)
     except OSError as error:
         raise WorkspaceError(
             f"transfer: {show_text(str(path))} cannot be copied into {folders.root}: {error}."
@@ -197,7 +204,12 @@ def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> File
     return FileWeights(file=weights.file, sha256=digest, ema=average or weights.ema)
 
 
-def _locate(file: str, data_dir: Path | None) -> Path | None:
+def locate_weights(file: str, data_dir: Path | None) -> Path | None:
+    """Return where a file of weights is: absolute, below the current folder or a data folder; None where it is not.
+
+    Raises:
+        WorkspaceError: what was given cannot be looked for.
+    """
     given = Path(file).expanduser()
     candidates = [given] if given.is_absolute() else [given, *(folder / given for folder in search_folders(data_dir))]
     try:

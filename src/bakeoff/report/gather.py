@@ -36,7 +36,7 @@ from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand
 from bakeoff.study.sameness import SameArms
-from bakeoff.study.schema import Study
+from bakeoff.study.schema import RECORDED, Study
 from bakeoff.training.folders import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
@@ -114,7 +114,7 @@ def _read_study(record: StudyRecord) -> Study:
         WorkspaceError: it is none that this version takes.
     """
     try:
-        study = Study.model_validate(record.document)
+        study = Study.model_validate(record.document, context={RECORDED: True})
         plan = expand(study)
     except BakeoffError as error:
         raise WorkspaceError(

@@ -91,6 +91,12 @@ def list_cases(axis: Mapping[str, Any]) -> list[str]:
     return [name for name in axis if not name.startswith(TEMPLATE)]
 
 
+def list_templates(axes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the named cases of some axes that are templates: others build on them, and they are no entries."""
+    named = [axis for axis in axes if not is_field_axis(axis)]
+    return [name for axis in named for name in axis if name.startswith(TEMPLATE)]
+
+
 def make_label(value: object) -> str:
     """Return what a value is called in reports: `0.1`, `true`, `adam(learning_rate=0.1)`, `filters=[6, 16]`."""
     if value is None:

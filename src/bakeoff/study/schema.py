@@ -23,6 +23,7 @@ from bakeoff.study.chain import check_steps
 from bakeoff.study.combine import Combination, Combined, combine
 from bakeoff.study.ensembles import Ensembles, check_ensembles, name_ensemble_arms
 from bakeoff.study.explain import Path, explain, join_path, shorten
+from bakeoff.study.labels import check_names
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
 from bakeoff.study.settings import DataSettings, Decide, NumericMode, Published, Race, Replicates
 from bakeoff.training.recipe import Recipe
@@ -31,8 +32,13 @@ MAX_TRIALS = 100_000
 MAX_PROBLEMS = 50
 """Problems that one answer lists; past that they repeat themselves."""
 
+RECORDED = "recorded"
+"""In the context of validation: the study is a ledger's, and may have names that a new one may not."""
+
 MAX_DEPTH = 40
 """Levels of mappings and lists inside each other."""
+
+TEMPLATES = "A case whose name begins with _ is a template: others build on it (from: _NAME), and it is none itself."
 
 _COMBINED = ("data", "recipe", "blocks", "arms", "search")
 """Fields that only their combinations show to be right."""
@@ -88,9 +94,10 @@ class Study(Record):
     data: DataSettings = Field(default=DataSettings(), description="The images, the same for all arms of a block.")
     recipe: Fields = Field(default={}, description="What all arms share, where blocks and arms change nothing.")
     blocks: Axes = Field(
-        default=(), description="Axes whose combinations are the settings in which all arms are compared again."
+        default=(),
+        description=f"Axes whose combinations are the settings in which all arms are compared again. {TEMPLATES}",
     )
-    arms: Axes = Field(default=(), description="Axes whose combinations are the recipes under comparison.")
+    arms: Axes = Field(default=(), description=f"Axes whose combinations are the recipes under comparison. {TEMPLATES}")
     search: SearchChoice | None = Field(
         default=None, description="In the place of arms: a search that proposes recipes; its best is then compared."
     )
@@ -120,13 +127,15 @@ class Study(Record):
     def _check(cls, value: Any, handler: ModelWrapValidatorHandler[Study], info: ValidationInfo) -> Study:
         if isinstance(value, Study):
             return value
-        locate: Locate = info.context["locate"] if info.context else lambda path: ""
+        locate: Locate = (info.context or {}).get("locate", lambda path: "")
         study, faults = None, []
         try:
             study = handler(value)
         except ValidationError as error:
             faults = [(path, _redirect(path, message)) for path, message, _ in explain(error, cls, value)]
         faults += _find_faults(value, {path[0] for path, _ in faults if path})
+        if isinstance(value, Mapping) and not (info.context and info.context.get(RECORDED)):
+            faults += check_names(value)
         if faults or study is None:
             raise StudyError(_make_problems(faults, locate))
         return study
