@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import select
 import socket
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from bakeoff.serve import connections
-from bakeoff.serve.connections import make_server
+from bakeoff.serve.connections import QuietServer, make_server
 from bakeoff.serve.server import listen
 
 LARGE = b"x" * 20_000_000
@@ -34,7 +33,7 @@ def arrived() -> Semaphore:
 
 
 @pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch, go_on: Event, arrived: Semaphore) -> Iterator[int]:
+def server(monkeypatch: pytest.MonkeyPatch, go_on: Event, arrived: Semaphore) -> QuietServer:
     """A server of five connections: /slow answers when told, /large with more than a socket holds."""
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
 
@@ -47,7 +46,12 @@ def port(monkeypatch: pytest.MonkeyPatch, go_on: Event, arrived: Semaphore) -> I
         await send({"type": "http.response.start", "status": 200, "headers": length})
         await send({"type": "http.response.body", "body": body})
 
-    server = make_server(app, print)
+    return make_server(app, print)
+
+
+@pytest.fixture
+def port(server: QuietServer, go_on: Event) -> Iterator[int]:
+    """Where it listens."""
     with listen("127.0.0.1", 0) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -92,7 +96,7 @@ def read(port: int) -> bytes:
         return bytes(reply.read())
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /"])
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost"])
 def test_half_a_request_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, connect: Connect, sent: bytes) -> None:
     monkeypatch.setattr(connections, "HEADER_SECONDS", 0.2)
     assert is_ended(connect(sent))
@@ -122,13 +126,17 @@ def test_over_the_limit_of_requests_in_progress_one_is_refused(
     assert read(port) == b"here"
 
 
-def test_who_does_not_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
+def test_who_does_not_read_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, connect: Connect, server: QuietServer
+) -> None:
     monkeypatch.setattr(connections, "STALL_SECONDS", 0.2)
     idle = connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
     assert idle.recv(1)
-    watcher = select.poll()
-    watcher.register(idle, 0)  # hang-up and error are always reported
-    assert watcher.poll(30_000)
+    for _ in range(3_000):
+        if not server.server_state.connections:
+            return
+        Event().wait(0.01)
+    pytest.fail("it is waited for")
 
 
 def test_nonsense_is_no_line_in_the_log(connect: Connect, port: int, capfd: pytest.CaptureFixture[str]) -> None:
