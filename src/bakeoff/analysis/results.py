@@ -181,7 +181,8 @@ class Summary:
         blocks: block labels in the study's order.
         arm_labels: arm labels in the study's order.
         arms: every arm of every block, in that order.
-        verdicts: every pair of the family of every block, in that order.
+        verdicts: every pair of the family of every block, in that order, less those without a replicate in common:
+            they are not compared.
         answers: one per block.
         overall: one sentence over all blocks; empty for a single block. A count, not a test.
         baseline: the arm all others are compared with; None where all pairs are compared.
