@@ -130,6 +130,7 @@ def run(
     address: str | None = None,
     gpus_per_worker: float = 0.0,
     exam: bool = True,
+    allow_missing: bool = False,
     wait: bool = True,
     observer: RunObserver | None = None,
 ) -> Result:
@@ -146,6 +147,7 @@ def run(
         address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
         gpus_per_worker: share of a GPU for each actor of a Ray cluster; 0 trains on processors.
         exam: False leaves the test split closed: verdicts then rest on the validation split.
+        allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
         wait: whether to wait for another run in this workspace to end; else it is an error.
         observer: sees the run as it goes; by default nobody.
 
@@ -170,10 +172,11 @@ def run(
             executor=chosen,
             observer=observer or RunProgress(quiet=True),
             exam=exam,
+            allow_missing=allow_missing,
             wait=wait,
         )
     result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data)
-    if exam and not counts.exam_complete:
+    if exam and not counts.exam_complete and not counts.missing:
         result = replace(result, state="unfinished", report=replace(result.report, state="unfinished"))
     return _write_reports(result, Folders(folder))
 

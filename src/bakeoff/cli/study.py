@@ -78,6 +78,9 @@ def run(
         float, typer.Option("--gpus-per-worker", min=0.0, help="Share of a GPU for each of Ray's workers.")
     ] = 0.0,
     exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Open the test split although an arm failed, in whole or in part.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait while another run has the workspace, or give up at once.")
     ] = True,

@@ -21,6 +21,7 @@ from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, open_datasets
 from bakeoff.execution.identity import Known, identify
 from bakeoff.execution.machine import count_cores
+from bakeoff.execution.missing import describe_missing
 from bakeoff.execution.numeric import choose_modes
 from bakeoff.execution.observer import Observer
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
@@ -52,11 +53,13 @@ class RunCounts:
     Attributes:
         num_reused: trials found in the ledger, not trained now.
         exam_complete: whether every finished trial was evaluated on the test split; False when no exam was asked for.
+        missing: why the test split stayed closed, where arms are missing; else empty.
     """
 
     study_id: str
     num_reused: int
     exam_complete: bool
+    missing: str = ""
 
 
 def run_plan(
@@ -68,6 +71,7 @@ def run_plan(
     executor: Executor,
     observer: RunObserver,
     exam: bool = True,
+    allow_missing: bool = False,
     device: Device = PROCESSOR,
     wait: bool = True,
 ) -> RunCounts:
@@ -81,6 +85,7 @@ def run_plan(
         observer: shown what happens.
         command: what repeats this run, kept in the ledger for reports.
         exam: False leaves the test split closed.
+        allow_missing: whether to open it although an arm failed, in whole or in part.
         device: what the executor's workers compute on.
         wait: whether to wait for another driver of this workspace to end; else it is an error.
 
@@ -121,20 +126,27 @@ def run_plan(
             driver.run()
             ledger.end_asking(identity)
             ledger.keep_placements(identity, driver.asked_ids)
-            complete = exam and hold_exams(
-                identity,
-                _finished(driver.finals, ledger),
-                modes=modes,
-                datasets=datasets,
-                ledger=ledger,
-                executor=executor,
-                observer=observer,
+            missing = "" if allow_missing or not exam else describe_missing(driver.finals, ledger)
+            if missing:
+                observer.message(missing)
+            complete = (
+                exam
+                and not missing
+                and hold_exams(
+                    identity,
+                    _finished(driver.finals, ledger),
+                    modes=modes,
+                    datasets=datasets,
+                    ledger=ledger,
+                    executor=executor,
+                    observer=observer,
+                )
             )
             _remove_leftovers(folders, driver.trained_ids)  # of workers that were killed on the way
         finally:
             ledger.add_seconds(identity, time.monotonic() - started)
         num_reused = len(reused) if plan.study.search is None else driver.num_reused
-        return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete)
+        return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete, missing=missing)
 
 
 def _register(
