@@ -239,7 +239,7 @@ def fail_first(script: Any) -> Any:
 
     def behave(task: Any, attempt: int) -> Sequence[Report]:
         if not isinstance(task, CohortTask) or len(task.members) < 2:
-            return script.succeed(task, attempt)
+            return script.succeed(task)
         first, *rest = task.members
         failed = TrialFailed(trial_id=first.trial_id, reason="CUDA error.", diverged=False)
         return [failed, *map(script.trial_done, rest), TaskDone(task_id=task.cohort_id)]
