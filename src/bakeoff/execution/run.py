@@ -24,6 +24,7 @@ from bakeoff.execution.machine import count_cores
 from bakeoff.execution.missing import describe_missing
 from bakeoff.execution.numeric import choose_modes
 from bakeoff.execution.observer import Observer
+from bakeoff.execution.preflight import check_networks
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
 from bakeoff.ledger.store import Ledger
@@ -102,12 +103,17 @@ def run_plan(
         resolve = Resolver(plan.study.name, ledger.connection, folders, data_dir).resolve
         plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
         identity = study_id(plan.study)
+        is_begun = ledger.numeric_of(identity) is not None
+        if not is_begun:
+            check_networks(plan.trials, datasets, executor, say=observer.message)
         modes = _decide_modes(plan, identity, datasets, ledger, executor, device)
         known = [identify(planned, datasets, modes.of(planned.block), device.kind) for planned in plan.trials]
         _remove_leftovers(folders, {*(each.trial_id for each in known), *ledger.placed_trials(identity)})
         _register(plan, identity, known, datasets, modes, command, ledger)
         reused = _find_reused(known, ledger)
         fresh = list({each.trial_id: each.planned for each in known if each.trial_id not in reused}.values())
+        if is_begun:
+            check_networks(fresh, datasets, executor, say=observer.message)
         _start_observer(observer, plan, fresh, datasets, len(reused))
         strategy = choose_strategy(plan).make(plan, datasets)
         try:

@@ -96,6 +96,25 @@ class ProbeTask:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckTask:
+    """A recipe whose network is to be built, and its weights fitted to it, before anything is trained.
+
+    Attributes:
+        members: the one whose recipe it is.
+        shape_HWC: of the images before augmentation; `num_classes`: theirs.
+        may_fetch: whether published weights are fetched now.
+    """
+
+    check_id: str
+    label: str
+    members: tuple[Member, ...]
+    data: DataView
+    shape_HWC: tuple[int, int, int]
+    num_classes: int
+    may_fetch: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochDone:
     """One trial finished one epoch, and the epoch is safe on disk.
 
@@ -186,6 +205,14 @@ class ProbeDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckDone:
+    """What is wrong with a recipe, in one line; empty where nothing is."""
+
+    check_id: str
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """Something went wrong that the worker could mend; people should know."""
 
@@ -200,12 +227,14 @@ class TaskDone:
     task_id: str
 
 
-Event = EpochDone | TrialDone | TrialPaused | TrialFailed | ExamDone | ProbeDone | Notice | TaskDone
-Task = CohortTask | ExamTask | ProbeTask
+Event = EpochDone | TrialDone | TrialPaused | TrialFailed | ExamDone | ProbeDone | CheckDone | Notice | TaskDone
+Task = CohortTask | ExamTask | ProbeTask | CheckTask
 
 
 def task_id(task: Task) -> str:
     """Return the id under which a task is tracked."""
     if isinstance(task, CohortTask):
         return task.cohort_id
+    if isinstance(task, CheckTask):
+        return task.check_id
     return task.exam_id if isinstance(task, ExamTask) else task.probe_id
