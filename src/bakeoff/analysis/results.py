@@ -27,7 +27,7 @@ class TrialResult:
         metrics: split -> metric -> value, finite; a split that was not evaluated is absent. Ignored when failed.
         epochs_trained: epochs finished.
         best_epoch: 1-based epoch whose weights were kept; None when none was.
-        seconds: training time of this trial, its share of its cohort's.
+        seconds: training time of this trial, its share of its cohort's and of a frozen body's features.
         fold: 0-based, where the study has folds.
     """
 
