@@ -11,6 +11,7 @@ from bakeoff.execution.costs import is_cost_known
 from bakeoff.execution.devices import Device
 from bakeoff.execution.facts import Datasets, describe_datasets
 from bakeoff.execution.machine import count_cores
+from bakeoff.execution.paths import describe_parts, resolve_paths
 from bakeoff.execution.run import check_plan
 from bakeoff.study.plan import Plan
 from bakeoff.training.modes import Modes
@@ -52,6 +53,7 @@ def estimate_plan(plan: Plan, workers: int | None, data_dir: Path | None, device
     Raises:
         BakeoffError: a network does not fit images of which enough is known.
     """
+    plan = resolve_paths(plan)
     datasets = describe_datasets(plan.blocks, data_dir)
     check_plan(plan, datasets)
     num_lanes = count_cores() if device.kind == "cpu" else 1
@@ -67,7 +69,7 @@ def estimate_plan(plan: Plan, workers: int | None, data_dir: Path | None, device
         num_cohorts=0 if is_search else len(groups),
         num_workers=num_workers,
         seconds=(START_SECONDS + share * sum(map(_estimate_group, groups)) / busy) if timed else 0.0,
-        notes=(*_describe_candidates(plan), *_list_unknown(plan, datasets)),
+        notes=(*_describe_candidates(plan), *describe_parts(plan, data_dir), *_list_unknown(plan, datasets)),
     )
 
 

@@ -24,6 +24,7 @@ from bakeoff.execution.machine import count_cores
 from bakeoff.execution.missing import describe_missing
 from bakeoff.execution.numeric import choose_modes
 from bakeoff.execution.observer import Observer
+from bakeoff.execution.paths import describe_parts, resolve_paths
 from bakeoff.execution.preflight import check_networks
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
@@ -97,7 +98,11 @@ def run_plan(
     folders = Folders(workspace)
     with _lock(workspace, observer, wait), _open_ledger(folders) as ledger:
         started = time.monotonic()
-        for note in warn(plan.study):
+        num_notes = len(plan.notes)
+        plan = resolve_paths(plan)
+        for note in (*warn(plan.study), *plan.notes[num_notes:]):
+            observer.message(note)
+        for note in describe_parts(plan, data_dir):
             observer.message(note)
         datasets = open_datasets(plan.blocks, data_dir)
         check_plan(plan, datasets)
