@@ -19,6 +19,7 @@ from bakeoff.cli.options import (
     Workers,
     Workspace,
     make_console,
+    print_aside,
     print_error,
     print_line,
     print_rows,
@@ -122,13 +123,19 @@ def plan(
     workers: Workers = None,
     device: Device = "auto",
     data_dir: DataDir = None,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe/--no-probe", help="Build networks, look for weights, time a few steps; else guess."),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
     from bakeoff import api
     from bakeoff.report.text import count, duration
 
-    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir, device)
+    estimated = api.estimate(
+        api.load_study(study, overrides or ()), workers, data_dir, device, probe=probe, say=print_aside
+    )
     planned = estimated.plan
     blocks = [block.label for block in planned.blocks]
     if as_json:
@@ -141,7 +148,8 @@ def plan(
             "trials": planned.most_trials,
             "cohorts": estimated.num_cohorts or None,
             "workers": estimated.num_workers,
-            "most_seconds": estimated.seconds or None,
+            "seconds": list(estimated.range_seconds) if estimated.seconds else None,
+            "measured": estimated.is_measured,
             "notes": [*planned.notes, *estimated.notes],
         }
         print(json.dumps(document, indent=2))
@@ -158,7 +166,9 @@ def plan(
         rows[-1] = ("trials", f"{planned.most_trials:,} in {count(estimated.num_cohorts, 'cohort')}")
     if estimated.seconds:
         workers_spelled = count(estimated.num_workers, "worker")
-        rows.append(("time", f"at most about {duration(estimated.seconds)} on {workers_spelled}, roughly"))
+        least, most = map(duration, estimated.range_seconds)
+        basis = "from steps timed here" if estimated.is_measured else "a guess: nothing was timed"
+        rows.append(("time", f"about {least} to {most} on {workers_spelled}, {basis}"))
     print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
 
 

@@ -29,7 +29,7 @@ class _Check:
 def check_networks(
     trials: Sequence[PlannedTrial],
     datasets: Datasets,
-    executor: Executor,
+    executor: Executor | Callable[[], Executor],
     *,
     say: Callable[[str], object],
     may_fetch: bool = True,
@@ -39,7 +39,7 @@ def check_networks(
     Args:
         trials: theirs; each network is tried once for each kind of images, with each source of weights.
         datasets: facts of the images; trials whose images are not known are left out.
-        executor: what does it.
+        executor: what does it, or what makes it where there is anything to do.
         say: told what takes a while.
         may_fetch: whether published weights are fetched, to be kept; else it is only looked whether they could be.
 
@@ -47,7 +47,9 @@ def check_networks(
         NetworkError: a line for each that cannot be trained: where it stands and why.
     """
     checks = _list_checks(trials, datasets, may_fetch)
-    problems = _run(checks, executor, say)
+    if not checks:
+        return
+    problems = _run(checks, executor() if callable(executor) else executor, say)
     if problems:
         raise NetworkError("\n".join(problems))
 

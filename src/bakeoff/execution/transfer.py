@@ -153,7 +153,7 @@ def _refuse(problem: str, given: str, names: Sequence[str]) -> WorkspaceError:
 
 def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) -> FileWeights:
     """Copy a weights file into the workspace under its hash; return the record with the hash."""
-    path = _locate(weights.file, data_dir)
+    path = locate_weights(weights.file, data_dir)
     if path is None:
         if weights.sha256 is not None and folders.find_copied_weights(weights.sha256) is not None:
             return weights
@@ -177,7 +177,8 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
     return FileWeights(file=weights.file, sha256=digest)
 
 
-def _locate(file: str, data_dir: Path | None) -> Path | None:
+def locate_weights(file: str, data_dir: Path | None) -> Path | None:
+    """Return where a weights file is: as given from the current folder, or below a data folder; None where nowhere."""
     given = Path(file).expanduser()
     candidates = [given] if given.is_absolute() else [given, *(folder / given for folder in search_folders(data_dir))]
     try:
