@@ -10,7 +10,7 @@ print(result.summary.answers[0].sentence)
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,6 +130,7 @@ def run(
     address: str | None = None,
     gpus_per_worker: float = 0.0,
     exam: bool = True,
+    allow_missing: bool = False,
     wait: bool = True,
     observer: RunObserver | None = None,
 ) -> Result:
@@ -146,6 +147,7 @@ def run(
         address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
         gpus_per_worker: share of a GPU for each actor of a Ray cluster; 0 trains on processors.
         exam: False leaves the test split closed: verdicts then rest on the validation split.
+        allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
         wait: whether to wait for another run in this workspace to end; else it is an error.
         observer: sees the run as it goes; by default nobody.
 
@@ -173,10 +175,11 @@ def run(
             executor=chosen,
             observer=observer,
             exam=exam,
+            allow_missing=allow_missing,
             wait=wait,
         )
-    result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data)
-    if exam and not counts.exam_complete:
+    result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data or checked.folder)
+    if exam and not counts.exam_complete and not counts.missing:
         result = replace(result, state="unfinished", report=replace(result.report, state="unfinished"))
     return _write_reports(result, Folders(folder))
 
@@ -248,16 +251,30 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
 
 
 def estimate(
-    study: Study, workers: int | None = None, data_dir: str | Path | None = None, device: str = AUTO
+    study: Study,
+    workers: int | None = None,
+    data_dir: str | Path | None = None,
+    device: str = AUTO,
+    *,
+    probe: bool = False,
+    say: Callable[[str], object] = lambda text: None,
 ) -> Estimate:
-    """Plan a study and estimate what it takes; trains nothing, opens no images. On a graphics card no time is told.
+    """Plan a study, check all that can be checked without training, and estimate what it takes.
+
+    Args:
+        study: what to plan.
+        workers: processes; by default as many as `run` starts.
+        data_dir: searched first for images.
+        device: what computes. On a graphics card no time is told.
+        probe: whether a worker process may build networks, look whether weights can be had and fit, and time a few
+            training steps of each network, in some ten seconds; what it measures is kept in the cache.
+        say: told what takes a while.
 
     Raises:
-        BakeoffError: a network does not fit images of which enough is known.
+        BakeoffError: images are missing or cannot be split, or a network or its weights cannot be had or do not fit.
     """
-    return estimate_plan(
-        expand(study), workers, Path(data_dir) if data_dir is not None else None, choose_device(device)
-    )
+    data = Path(data_dir) if data_dir is not None else None
+    return estimate_plan(expand(study), workers, data, choose_device(device), probe=probe, say=say)
 
 
 @contextmanager

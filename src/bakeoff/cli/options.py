@@ -54,6 +54,13 @@ def print_line(text: str) -> None:
     print(show_text(text))
 
 
+def print_aside(text: str) -> None:
+    """Print on standard error what takes a while: standard output holds the result alone."""
+    from bakeoff.report.text import show_text
+
+    print(show_text(text), file=sys.stderr, flush=True)
+
+
 def print_error(text: str) -> None:
     """Print what is wrong on standard error, each line as an error of its own."""
     from bakeoff.report.text import show_text

@@ -19,6 +19,7 @@ from bakeoff.cli.options import (
     Workers,
     Workspace,
     make_console,
+    print_aside,
     print_error,
     print_line,
     print_rows,
@@ -78,6 +79,9 @@ def run(
         float, typer.Option("--gpus-per-worker", min=0.0, help="Share of a GPU for each of Ray's workers.")
     ] = 0.0,
     exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Open the test split although an arm failed, in whole or in part.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait while another run has the workspace, or give up at once.")
     ] = True,
@@ -119,6 +123,10 @@ def plan(
     workers: Workers = None,
     device: Device = "auto",
     data_dir: DataDir = None,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe/--no-probe", help="Build networks, look for weights, time a few steps; else guess."),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
@@ -127,7 +135,9 @@ def plan(
     from bakeoff.report.text import count, duration
     from bakeoff.study.axes import list_templates
 
-    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir, device)
+    estimated = api.estimate(
+        api.load_study(study, overrides or ()), workers, data_dir, device, probe=probe, say=print_aside
+    )
     planned = estimated.plan
     blocks = [block.label for block in planned.blocks]
     templates = list_templates((*planned.study.blocks, *planned.study.arms))
@@ -143,7 +153,8 @@ def plan(
             "trials": planned.most_trials,
             "cohorts": estimated.num_cohorts or None,
             "workers": estimated.num_workers,
-            "most_seconds": estimated.seconds or None,
+            "seconds": list(estimated.range_seconds) if estimated.seconds else None,
+            "measured": estimated.is_measured,
             "reads": [vars(read) for read in reads],
             "notes": [*planned.notes, *estimated.notes],
         }
@@ -162,7 +173,9 @@ def plan(
         rows[-1] = ("trials", f"{planned.most_trials:,} in {count(estimated.num_cohorts, 'cohort')}")
     if estimated.seconds:
         workers_spelled = count(estimated.num_workers, "worker")
-        rows.append(("time", f"at most about {duration(estimated.seconds)} on {workers_spelled}, roughly"))
+        least, most = map(duration, estimated.range_seconds)
+        basis = "from steps timed here" if estimated.is_measured else "a guess: nothing was timed"
+        rows.append(("time", f"about {least} to {most} on {workers_spelled}, {basis}"))
     rows += [("reads", read.text) for read in reads]
     print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
 

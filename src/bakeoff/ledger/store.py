@@ -216,6 +216,11 @@ class Ledger:
             state=state, num_epochs=num_epochs, validation=validation, num_parameters=num_parameters, seconds=seconds
         )
 
+    def reason_of(self, trial_id: str) -> str:
+        """Return why a trial failed; empty where it did not."""
+        row = self.connection.execute("SELECT reason FROM trials WHERE id = ?", (trial_id,)).fetchone()
+        return "" if row is None else str(row[0] or "")
+
     def curve_of(self, trial_id: str, most_epochs: int) -> tuple[Mapping[str, float], ...]:
         """Return a trial's validation metrics after each of its first epochs, as many as there are."""
         query = "SELECT validation FROM epochs WHERE trial_id = ? AND epoch <= ? ORDER BY epoch"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ def load_study(study: str | Path, overrides: Sequence[str] = ()) -> Study:
         problems += error.problems
     if problems:
         raise StudyError(_sort(problems))
-    return checked
+    return checked if path in _list_shipped_files() else checked.lie_in(Path(os.path.abspath(path)).parent)
 
 
 def _sort(problems: Sequence[Problem]) -> list[Problem]:

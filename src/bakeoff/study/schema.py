@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -10,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     ModelWrapValidatorHandler,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -116,6 +118,18 @@ class Study(Record):
     )
     decide: Decide = Field(default=Decide(), description="How two arms are told apart.")
     published: Published | None = Field(default=None, description="What others found.")
+    _folder: pathlib.Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> pathlib.Path | None:
+        """Where the study file lies, from which its relative paths are meant; None where it was not read from one."""
+        return self._folder
+
+    def lie_in(self, folder: pathlib.Path) -> Study:
+        """Return the same study as read from a file in this folder. Nothing else about it depends on the folder."""
+        placed = self.model_copy()
+        placed._folder = folder
+        return placed
 
     @property
     def most_replicates(self) -> int:
