@@ -19,6 +19,7 @@ class Judging:
     Attributes:
         measure: the deciding metric on the deciding split.
         margin, confidence, num_folds, race: as `summarise` takes them.
+        test_share: with folds, images scored in one of them over images trained on.
     """
 
     measure: Measure
@@ -26,6 +27,7 @@ class Judging:
     confidence: float
     num_folds: int | None = None
     race: SequentialDesign | None = None
+    test_share: float | None = None
 
 
 def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:
@@ -61,7 +63,7 @@ def _compare(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
         margin=judging.margin,
         confidence=judging.confidence,
         higher_is_better=judging.measure.record.higher_is_better,
-        test_share=None if judging.num_folds is None else 1 / (judging.num_folds - 1),
+        test_share=judging.test_share,
     )
 
 

@@ -59,11 +59,13 @@ class ArmSummary:
     Attributes:
         replicates: trials done.
         failed: trials failed.
-        train, validation, test: metric -> mean and sd; empty for a split that was not evaluated.
+        train, validation, test, held_out: metric -> mean and sd; empty for a split that was not evaluated. Failed
+            trials are in them at chance level where the study counts them so.
         scores: replicate -> value of the deciding metric on the deciding split; with folds their mean.
         epochs: epochs trained, early stopping included; None without a trial done.
         seconds: training time per trial; None without a trial done.
         fold_scores: (replicate, fold) -> value of the deciding metric; empty without folds.
+        held_out: on the folds that each trial has not seen.
     """
 
     block: str
@@ -77,10 +79,12 @@ class ArmSummary:
     epochs: MeanSd | None
     seconds: MeanSd | None
     fold_scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    held_out: Mapping[str, MeanSd] = field(default_factory=dict)
 
     def on(self, split: Split) -> Mapping[str, MeanSd]:
         """Return the metrics on one split."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
+        found = {"train": self.train, "validation": self.validation, "test": self.test, "held-out": self.held_out}
+        return found[split]
 
     def score(self, measure: Measure) -> MeanSd | None:
         """Return mean and sd of one metric on one split, or None without a trial done."""
@@ -187,6 +191,7 @@ class Summary:
         baseline: the arm all others are compared with; None where all pairs are compared.
         num_folds: of every replicate; None without folds.
         race: how a race looked; None where the number of replicates was fixed.
+        test_shares: with folds, by block: images scored in a fold over images trained on.
     """
 
     metric: str
@@ -202,6 +207,7 @@ class Summary:
     baseline: str | None = None
     num_folds: int | None = None
     race: SequentialDesign | None = None
+    test_shares: Mapping[str, float] = field(default_factory=dict)
 
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
         """Return the arms of one block, in the study's order."""

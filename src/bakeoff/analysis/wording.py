@@ -21,7 +21,7 @@ class Standing:
         others: the other arms with a score, best mean first.
         missing: arms without a trial done.
         against: arm -> verdict of `best` relative to it, for every one of `others`.
-        failed: trials failed in the block.
+        failures: how often its arms failed and what that means, in sentences; empty where no trial failed.
         margin, confidence: as declared by the study.
         runs: what is compared one by one: "replicates" or "folds".
     """
@@ -32,7 +32,7 @@ class Standing:
     others: Sequence[ArmSummary]
     missing: Sequence[str]
     against: Mapping[str, Verdict]
-    failed: int
+    failures: str
     margin: float | None
     confidence: float
     runs: str = "replicates"
@@ -229,9 +229,6 @@ def place(standing: Standing, sentence: str) -> str:
 
 
 def describe_losses(standing: Standing) -> str:
-    """Say which arms have no trial done and how many trials failed; empty where nothing is lost."""
+    """Say which arms have no trial done and how often arms failed; empty where nothing is lost."""
     text = f" No trial of {join_names(list(standing.missing))} is finished." if standing.missing else ""
-    if standing.failed:
-        trials = "1 trial" if standing.failed == 1 else f"{standing.failed} trials"
-        text += f" {trials} failed; pairs are compared on the {standing.runs} both arms have."
-    return text
+    return f"{text} {standing.failures}" if standing.failures else text

@@ -195,6 +195,7 @@ def _arm(arm: ArmSummary) -> dict[str, Any]:
         "train": {name: _mean_sd(value) for name, value in arm.train.items()},
         "validation": {name: _mean_sd(value) for name, value in arm.validation.items()},
         "test": {name: _mean_sd(value) for name, value in arm.test.items()},
+        "held-out": {name: _mean_sd(value) for name, value in arm.held_out.items()},
         "scores": [{"replicate": replicate, "value": value} for replicate, value in arm.scores.items()],
         "epochs": _mean_sd(arm.epochs),
         "seconds": _mean_sd(arm.seconds),

@@ -25,7 +25,7 @@ from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_evidence
-from bakeoff.report.notes import describe_notes, describe_reduction
+from bakeoff.report.notes import describe_notes, describe_outdated, describe_reduction
 from bakeoff.report.search import describe_searches
 from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
@@ -59,8 +59,8 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         examined = read_exam_fingerprints(connection, study_id)
     plan = expand(study)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
-    summary = _summarise(voted, study, plan)
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
+    summary = _summarise(voted, study, plan, class_names)
     ensembles = describe_ensembles(voted, summary, class_names)
     evidence = gather_evidence(voted.results, summary, class_names, voted.load)
     return ReportInput(
@@ -84,7 +84,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         curves=curves,
         costs=describe_costs(costs, ensembles, folders.weights),
         reduced=describe_reduction(plan, record.facts),
-        notes=(*describe_notes(plan, record.facts), *voted.notes),
+        notes=(*describe_outdated(record.num_outdated), *describe_notes(plan, record.facts), *voted.notes),
         published_source=study.published.source if study.published else "",
         published=_list_published(study),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
@@ -119,12 +119,16 @@ def _list_fingerprints(
     record: StudyRecord, examined: Mapping[str, frozenset[str]]
 ) -> dict[tuple[str, Split], frozenset[str]]:
     """Return by block and split the images the predictions were made on, as far as the ledger knows."""
-    training = {block: frozenset({facts.get("fingerprint", "")}) for block, facts in record.facts.items()}
-    found: dict[tuple[str, Split], frozenset[str]] = {(block, "validation"): known for block, known in training.items()}
-    return found | {(block, "test"): known for block, known in examined.items()}
+    found: dict[tuple[str, Split], frozenset[str]] = {(block, "test"): known for block, known in examined.items()}
+    for block, facts in record.facts.items():
+        training = frozenset({facts.get("fingerprint", "")})
+        found[block, "validation"] = training
+        if block in examined:
+            found[block, "held-out"] = training
+    return found
 
 
-def _summarise(voted: Voted, study: Study, plan: Plan) -> Summary:
+def _summarise(voted: Voted, study: Study, plan: Plan, class_names: Mapping[str, tuple[str, ...]]) -> Summary:
     return summarise(
         voted.results,
         metric=study.decide.metric,
@@ -135,6 +139,9 @@ def _summarise(voted: Voted, study: Study, plan: Plan) -> Summary:
         baseline=study.decide.against,
         num_folds=plan.blocks[0].data.folds,
         race=_design_race(study),
+        test_shares={block.label: share for block in plan.blocks if (share := block.data.test_share)},
+        failed=study.decide.failed,
+        num_classes={block: len(names) for block, names in class_names.items()},
     )
 
 

@@ -196,7 +196,9 @@ def _write_evidence(evidence: BlockEvidence) -> str:
     lines = [f"On the {evidence.split} split, means over {evidence.num_trials} trials: {spelled}."]
     lines.append(f"Accuracy on other images of this kind, by Wilson's 95% interval: {low:.4f} to {high:.4f}.")
     if evidence.vote is not None:
-        lines.append(f"The models of the folds voting together: accuracy {evidence.vote.mean:.4f}.")
+        lines.append(
+            f"The models of the folds voting together on the common test split: accuracy {evidence.vote.mean:.4f}."
+        )
     if evidence.luck_sentence:
         lines.append(f"Against {evidence.rival}: {evidence.luck_sentence}")
     parts = [_bullets(lines), _table(columns)]

@@ -35,6 +35,15 @@ def describe_notes(plan: Plan, facts: Facts) -> tuple[str, ...]:
     return (*dict.fromkeys(notes), *_describe_features(plan))
 
 
+def describe_outdated(num_trials: int) -> Iterator[str]:
+    """Say that trials of a study are left out because they were trained before folds were nested."""
+    if num_trials:
+        yield (
+            f"{count(num_trials, 'trial')} of an earlier bakeoff left out: early stopping and selection saw the fold "
+            "that was to judge them. Run the study again to train its folds anew."
+        )
+
+
 def _describe_part(block: Block, facts: Facts) -> str:
     source = block.data.source
     parts = []
@@ -52,7 +61,7 @@ def _describe_validation(data: DataSettings, found: Mapping[str, Any]) -> Iterat
     if not number:
         return
     label = data.source.label
-    if data.folds is None and data.validation == "own":
+    if data.validation == "own":
         yield f"{label}: validated on its own {count(number, 'validation image')}, the same in every replicate."
     else:
         yield (

@@ -15,12 +15,13 @@ from torch import nn
 
 from bakeoff.data.store import Images
 from bakeoff.networks.build import FusedNetwork, State, initialize
-from bakeoff.networks.layers import Layer
+from bakeoff.networks.layers import Layer, Whiten
 from bakeoff.networks.module_network import HEAD, FrozenBody, FrozenLayers, ModuleNetwork, first_state
 from bakeoff.networks.modules import build_body
 from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.networks.shapes import trace
-from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.augmentation.records import needs_statistics, trace_augmentation
+from bakeoff.training.batches import leave_out_fold
 from bakeoff.training.features import open_features
 from bakeoff.training.folders import Folders
 from bakeoff.training.inputs import Body, Inputs
@@ -51,7 +52,7 @@ class Assembly:
     Attributes:
         images: what is gathered from: pixels, or the features of a frozen body.
         shape_HWC: of the images before augmentation, whatever `images` holds.
-        training_images: whose mean and sd the images are normalised by; `images` itself except in the exam.
+        training_images: whose mean and sd the images are normalised by; those outside the held-out fold, with folds.
         num_features: of the frozen body that all members share; None where there is none.
         body: that body, where it is run on every batch; None where there is none or `images` holds its features.
         folders: where weights of earlier trials and of files lie.
@@ -88,13 +89,16 @@ class Assembly:
             WeightsError: the weights it starts from cannot be had or do not fit.
         """
         recipe = task.members[0].recipe
+        seen = training_images or images
+        if _measures_images(task, seen):
+            seen = leave_out_fold(seen, task.data)
         plain = cls(
             images,
             images.shape_HWC,
             images.class_names,
             DTYPES[numeric],
             folders,
-            training_images or images,
+            seen,
             place=place,
         )
         if not is_body_frozen(recipe):
@@ -221,6 +225,17 @@ class Assembly:
 
     def _count_body(self, recipe: Recipe) -> int:
         return count_recipe_body(recipe, all_layers(recipe, self.shape_HWC, len(self.class_names)))
+
+
+def _measures_images(task: CohortTask | ExamTask | ProbeTask, images: Images) -> bool:
+    """Return whether a task takes statistics of all training images' pixels: to normalise, or to whiten."""
+    recipes = [member.recipe for member in task.members]
+    if any(needs_statistics(recipe.augmentation) for recipe in recipes):
+        return True
+    if isinstance(task, ExamTask):
+        return False
+    layers = (all_layers(recipe, images.shape_HWC, len(images.class_names)) for recipe in recipes)
+    return any(isinstance(first, Whiten) for first, *_ in layers)
 
 
 def _renumber(state: State, offset: int) -> State:

@@ -42,7 +42,7 @@ def list_failures(report: ReportInput) -> Iterator[Part]:
         for name in fields
     ]
     number = count(len(report.failures), "trial")
-    yield Paragraph(text=f"{number} of {report.num_planned:,} failed; the comparison is without them.")
+    yield Paragraph(text=f"{number} of {report.num_planned:,} failed.")
     table = make_table("Failed trials", columns)
     yield Details(summary=f"All {number}", parts=(table,)) if len(report.failures) > _MOST_FAILURES_OPEN else table
 

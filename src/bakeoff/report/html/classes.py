@@ -46,7 +46,8 @@ def _describe_evidence(evidence: BlockEvidence) -> Iterator[str]:
         f"{100 * high:.2f}%."
     )
     if evidence.vote is not None:
-        yield f"The models of the folds voting together: accuracy {100 * evidence.vote.mean:.2f}%."
+        accuracy = f"{100 * evidence.vote.mean:.2f}%"
+        yield f"The models of the folds voting together on the common test split: accuracy {accuracy}."
     if evidence.luck_sentence:
         yield f"Against {evidence.rival}: {evidence.luck_sentence}"
 
