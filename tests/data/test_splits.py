@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakeoff.data.splits import split_fold, split_stratified
+from bakeoff.data.splits import split_fold, split_nested, split_stratified
 from bakeoff.errors import DataError
 
 
@@ -95,3 +95,20 @@ def test_the_seed_decides_the_folds() -> None:
 def test_more_folds_than_images_of_a_class_are_refused() -> None:
     with pytest.raises(DataError, match="4 folds leave some without an image of class 1"):
         split_fold(np.array([0, 0, 0, 0, 1, 1, 1]), 4, 0, seed=0)
+
+
+@pytest.mark.parametrize(("num_folds", "validation"), [(2, 0.1), (5, 0.3)])
+def test_a_held_out_fold_is_locked_and_the_rest_is_split_with_equal_class_shares(num_folds, validation) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(3), [40, 60, 100]))
+    locked = []
+    for fold in range(num_folds):
+        train, inner, held_out = split_nested(labels, num_folds, fold, validation, seed=7)
+        np.testing.assert_array_equal(np.sort(np.concatenate([train, inner, held_out])), np.arange(len(labels)))
+        assert all((np.diff(part) > 0).all() for part in (train, inner, held_out))
+        rest = len(labels) - len(held_out)
+        assert len(inner) == round(rest * validation)
+        exact = np.bincount(labels[np.concatenate([train, inner])]) * validation
+        assert (np.abs(np.bincount(labels[inner]) - exact) < 1).all()
+        locked.append(held_out)
+    # Every image is scored once by a model that has seen it neither in training nor in selection.
+    np.testing.assert_array_equal(np.sort(np.concatenate(locked)), np.arange(len(labels)))

@@ -142,8 +142,8 @@ def test_no_ledger_is_said_so(folders: Folders) -> None:
 def test_a_newer_ledger_is_not_read(folders: Folders) -> None:
     Ledger(folders).close()
     with closing(sqlite3.connect(folders.ledger)) as connection, connection:
-        connection.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
-    newer = r"written by a newer bakeoff \(its format is 4, this one reads up to 3\)"
+        connection.execute("UPDATE meta SET value = '5' WHERE key = 'schema_version'")
+    newer = r"written by a newer bakeoff \(its format is 5, this one reads up to 4\)"
     with pytest.raises(WorkspaceError, match=newer), open_reading(folders):
         pass
 
