@@ -197,8 +197,8 @@ def _write_evidence(evidence: BlockEvidence) -> str:
     lines.append(f"Accuracy on other images of this kind, by Wilson's 95% interval: {low:.4f} to {high:.4f}.")
     if evidence.vote is not None:
         lines.append(f"The models of the folds voting together: accuracy {evidence.vote.mean:.4f}.")
-    if evidence.luck_sentence:
-        lines.append(f"Against {evidence.rival}: {evidence.luck_sentence}")
+    if evidence.error is not None:
+        lines.append(f"Against {evidence.rival}: {evidence.error.sentence}")
     parts = [_bullets(lines), _table(columns)]
     if len(rows) <= _MOST_CLASSES_IN_CONFUSION:
         parts += ["Images by true class (rows) and predicted class, summed over trials:", _confusion(evidence)]
