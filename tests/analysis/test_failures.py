@@ -96,6 +96,19 @@ def test_excluded_failures_make_the_verdict_conditional_and_say_so() -> None:
     assert sentence.endswith("Failed trials are left out, so the verdicts hold only where training succeeds.")
 
 
+def test_a_failed_replicate_contributes_chance_on_every_image() -> None:
+    rng = np.random.default_rng(0)
+    by_image = {f"{arm}{run}": rng.random(500) < 0.9 for arm in "ab" for run in range(5)}
+    summary = judge(LUCKY, STEADY, by_image={name: each for name, each in by_image.items() if name not in ("a1", "a3")})
+    arm = summary.arms[0]
+    assert arm.by_image.keys() == arm.scores.keys() == set(range(5))
+    np.testing.assert_allclose(arm.by_image[1], np.full(500, 0.1))
+    assert arm.trained_scores.keys() == {0, 2, 4}
+    assert summary.verdicts[0].scope == "images"
+    excluded = judge(LUCKY, STEADY, failed="exclude", by_image=by_image).arms[0]
+    assert excluded.by_image.keys() == {0, 2, 4}
+
+
 def test_an_arm_that_always_fails_is_worse_not_missing() -> None:
     answer = judge([None] * 5, STEADY).answers[0]
     assert (answer.best, answer.worse, answer.missing) == ("b", ("a",), ())

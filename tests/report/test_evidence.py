@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from bakeoff.analysis.luck import wilson_interval
 from bakeoff.analysis.results import Summary, TrialResult
 from bakeoff.analysis.summary import summarise
+from bakeoff.analysis.wilson import wilson_interval
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.evidence import BlockEvidence, gather_evidence
 from bakeoff.report.markdown import write_markdown
@@ -100,7 +100,7 @@ def test_folds_vote_and_nothing_is_said_of_seeds() -> None:
     ]
     assert evidence.vote is not None
     assert evidence.vote.mean == pytest.approx(np.mean([(vote.argmax(axis=1) == LABELS).mean() for vote in votes]))
-    assert evidence.variance is None
+    assert evidence.error is None
 
 
 def test_with_folds_every_image_counts_once_a_replicate_by_the_model_that_held_it_out() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
 from bakeoff.analysis.failures import FailedMode, count_as_chance, write_failures
@@ -24,6 +26,7 @@ from bakeoff.analysis.results import (
     rank_arms,
 )
 from bakeoff.analysis.sequential import SequentialDesign
+from bakeoff.analysis.variance import Scope
 from bakeoff.analysis.wording import Standing, write_answer, write_overall
 
 Run = tuple[int, int]
@@ -46,6 +49,9 @@ def summarise(
     test_shares: Mapping[str, float] | None = None,
     failed: FailedMode = "worst",
     num_classes: Mapping[str, int] | None = None,
+    caveat: str = "",
+    scope: Scope = "images",
+    by_image: Mapping[str, NDArray[Any]] | None = None,
 ) -> Summary:
     """Say what the results of a study show.
 
@@ -69,8 +75,12 @@ def summarise(
             is all others trained on, for blocks that are not here.
         failed: what a failed trial counts as.
         num_classes: by block; where it is unknown, failed trials are left out.
+        caveat: a sentence that every block's answer ends with.
         race: how a race looked, where the number of replicates was left to one: pairs are then compared by p values and
             intervals that hold wherever it stopped.
+        scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
+            be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
+        by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
 
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
@@ -84,10 +94,17 @@ def summarise(
     shares = {} if num_folds is None else dict.fromkeys(blocks, 1 / (num_folds - 1)) | dict(test_shares or {})
     classes = num_classes or {}
     measure = Measure(find_metric(metric), split)
-    judging = Judging(measure=measure, margin=margin, confidence=confidence, num_folds=num_folds, race=race)
+    judging = Judging(
+        measure=measure, margin=margin, confidence=confidence, num_folds=num_folds, race=race, scope=scope
+    )
     _count_failed(by_cell, classes if failed == "worst" else {})
+    # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
+    by_image = dict(by_image) if by_image is not None and split == "test" else {}
+    by_image |= _contribute_failed(by_cell, by_image, measure)
     summaries = {
-        (block, arm): _summarise_arm(block, arm, by_cell[block, arm], metric, split) for block in blocks for arm in arms
+        (block, arm): _summarise_arm(block, arm, by_cell[block, arm], measure, by_image)
+        for block in blocks
+        for arm in arms
     }
     verdicts: list[Verdict] = []
     answers: list[BlockAnswer] = []
@@ -97,7 +114,7 @@ def summarise(
         found = _judge_block(block_arms, of_block, baseline)
         verdicts += found
         losses = write_failures(block_arms, failed, measure, classes.get(block), confidence)
-        answers.append(_answer(block, block_arms, found, of_block, baseline, losses))
+        answers.append(_answer(block, block_arms, found, of_block, baseline, (losses, caveat)))
     return Summary(
         metric=metric,
         split=split,
@@ -113,6 +130,7 @@ def summarise(
         num_folds=num_folds,
         race=race,
         test_shares=shares,
+        scope=scope,
     )
 
 
@@ -169,7 +187,25 @@ def _count_failed(by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], num
                 cell[run] = count_as_chance(result, known or 1, scored)
 
 
-def _summarise_arm(block: str, arm: str, by_run: Mapping[Run, TrialResult], metric: str, split: Split) -> ArmSummary:
+def _contribute_failed(
+    by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], by_image: Mapping[str, NDArray[Any]], measure: Measure
+) -> dict[str, NDArray[Any]]:
+    """Return what each image contributes to failed trials that count as chance level: chance level, on all alike."""
+    found: dict[str, NDArray[Any]] = {}
+    for block in dict.fromkeys(block for block, _ in by_cell):
+        results = [result for (of, _), cell in by_cell.items() if of == block for result in cell.values()]
+        known = next((by_image[result.trial_id] for result in results if result.trial_id in by_image), None)
+        for result in results:
+            chance = result.metrics.get(measure.split, {}).get(measure.record.name)
+            if known is not None and result.state == "failed" and chance is not None:
+                found[result.trial_id] = np.full(len(known), chance, dtype=np.float32)
+    return found
+
+
+def _summarise_arm(
+    block: str, arm: str, by_run: Mapping[Run, TrialResult], measure: Measure, by_image: Mapping[str, NDArray[Any]]
+) -> ArmSummary:
+    metric, split = measure.record.name, measure.split
     runs = {run: by_run[run] for run in sorted(by_run)}
     done = {run: result for run, result in runs.items() if result.state == "done"}
     scores = {run: v.metrics[split][metric] for run, v in runs.items() if metric in v.metrics.get(split, {})}
@@ -183,10 +219,12 @@ def _summarise_arm(block: str, arm: str, by_run: Mapping[Run, TrialResult], metr
         validation=_average_metrics(runs.values(), "validation"),
         test=_average_metrics(runs.values(), "test"),
         held_out=_average_metrics(runs.values(), "held-out"),
+        failed_replicates=frozenset(run[0] for run, result in runs.items() if result.state == "failed"),
         scores=_average_folds(scores),
         epochs=_average([float(result.epochs_trained) for result in done.values()]),
         seconds=_average([result.seconds for result in done.values()]),
         fold_scores=scores if has_folds else {},
+        by_image={run[0]: by_image[runs[run].trial_id] for run in scores if runs[run].trial_id in by_image},
     )
 
 
@@ -226,7 +264,7 @@ def _answer(
     verdicts: Sequence[Verdict],
     judging: Judging,
     baseline: str | None,
-    failures: str,
+    caveats: Sequence[str],
 ) -> BlockAnswer:
     ranked = rank_arms(arms, judging.measure)
     best = _best(ranked, verdicts)
@@ -240,10 +278,11 @@ def _answer(
         others=tuple(arm for arm in ranked if arm is not reference),
         missing=tuple(arm.arm for arm in arms if not arm.scores),
         against=_against(reference, verdicts),
-        failures=failures,
+        caveats=tuple(filter(None, caveats)),
         margin=judging.margin,
         confidence=judging.confidence,
         runs="replicates" if judging.num_folds is None else "folds",
+        scope=judging.scope,
     )
     # `those` are named by the verdict of the reference on them: where it is better, they are worse.
     ahead = ("worse",) if baseline is None else ()

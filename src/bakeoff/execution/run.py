@@ -25,6 +25,7 @@ from bakeoff.execution.numeric import choose_modes
 from bakeoff.execution.observer import Observer
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
+from bakeoff.ledger.read import count_outdated
 from bakeoff.ledger.store import Ledger
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
@@ -94,9 +95,11 @@ def run_plan(
             observer.message(note)
         datasets = open_datasets(plan.blocks, data_dir)
         check_plan(plan, datasets)
-        resolve = Resolver(plan.study.name, ledger.connection, folders, data_dir).resolve
+        resolve = Resolver(plan.study.name, ledger.connection, folders, data_dir, datasets).resolve
         plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
         identity = study_id(plan.study)
+        for note in describe_retraining(count_outdated(ledger.connection, identity)):
+            observer.message(note)
         modes = _decide_modes(plan, identity, datasets, ledger, executor, device)
         known = [identify(planned, datasets, modes.of(planned.block), device.kind) for planned in plan.trials]
         _remove_leftovers(folders, {*(each.trial_id for each in known), *ledger.placed_trials(identity)})
@@ -135,6 +138,15 @@ def run_plan(
             ledger.add_seconds(identity, time.monotonic() - started)
         num_reused = len(reused) if plan.study.search is None else driver.num_reused
         return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete)
+
+
+def describe_retraining(num_outdated: int) -> Iterator[str]:
+    """Say that trials of the ledger are not taken because they were trained before folds were nested."""
+    if num_outdated:
+        yield (
+            f"{num_outdated:,} trials of folds in the ledger are trained anew: an earlier bakeoff let early stopping "
+            "and selection see the fold that was to judge them."
+        )
 
 
 def _register(

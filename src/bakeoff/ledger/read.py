@@ -135,7 +135,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         results=results,
         num_planned=count.fetchone()[0],
         num_begun=begun.fetchone()[0],
-        num_outdated=_count_outdated(connection, study_id),
+        num_outdated=count_outdated(connection, study_id),
         facts=_read_facts(connection, study_id),
         candidates=tuple(_read_candidates(connection, study_id)),
         asking=_is_asking(connection, study_id),
@@ -159,7 +159,7 @@ def held_out_column(connection: sqlite3.Connection) -> str:
     return "e.held_out" if (read_version(connection) or 0) >= 4 else "NULL"
 
 
-def _count_outdated(connection: sqlite3.Connection, study_id: str) -> int:
+def count_outdated(connection: sqlite3.Connection, study_id: str) -> int:
     """Count the trials of a study that `NESTED_ONLY` leaves out."""
     query = "SELECT COUNT(*) FROM placements JOIN trials ON id = trial_id WHERE study_id = ?"
     counts = [connection.execute(query + condition, (study_id,)).fetchone()[0] for condition in ("", NESTED_ONLY)]

@@ -24,7 +24,7 @@ from bakeoff.report.costs import describe_costs
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
-from bakeoff.report.evidence import gather_evidence
+from bakeoff.report.evidence import gather_contributions, gather_evidence
 from bakeoff.report.notes import describe_notes, describe_outdated, describe_reduction
 from bakeoff.report.search import describe_searches
 from bakeoff.report.thumbnails import gather_thumbnails
@@ -36,6 +36,11 @@ from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
+
+
+_SEARCHED_FOLDS = (
+    "The search saw validation images of all folds, so what it found has an advantage on the folds held out here."
+)
 
 
 def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir: Path | None = None) -> ReportInput:
@@ -129,6 +134,7 @@ def _list_fingerprints(
 
 
 def _summarise(voted: Voted, study: Study, plan: Plan, class_names: Mapping[str, tuple[str, ...]]) -> Summary:
+    num_folds = plan.blocks[0].data.folds
     return summarise(
         voted.results,
         metric=study.decide.metric,
@@ -137,11 +143,15 @@ def _summarise(voted: Voted, study: Study, plan: Plan, class_names: Mapping[str,
         blocks=[block.label for block in plan.blocks],
         arms=voted.arms,
         baseline=study.decide.against,
-        num_folds=plan.blocks[0].data.folds,
+        num_folds=num_folds,
         race=_design_race(study),
         test_shares={block.label: share for block in plan.blocks if (share := block.data.test_share)},
         failed=study.decide.failed,
         num_classes={block: len(names) for block, names in class_names.items()},
+        caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
+        scope=study.decide.scope,
+        # With folds verdicts rest on images that each model alone held out.
+        by_image=None if num_folds else gather_contributions(voted.results, study.decide.metric, voted.load),
     )
 
 

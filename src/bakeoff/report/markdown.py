@@ -199,8 +199,8 @@ def _write_evidence(evidence: BlockEvidence) -> str:
         lines.append(
             f"The models of the folds voting together on the common test split: accuracy {evidence.vote.mean:.4f}."
         )
-    if evidence.luck_sentence:
-        lines.append(f"Against {evidence.rival}: {evidence.luck_sentence}")
+    if evidence.error is not None:
+        lines.append(f"Against {evidence.rival}: {evidence.error.sentence}")
     parts = [_bullets(lines), _table(columns)]
     if len(rows) <= _MOST_CLASSES_IN_CONFUSION:
         parts += ["Images by true class (rows) and predicted class, summed over trials:", _confusion(evidence)]
