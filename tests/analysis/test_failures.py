@@ -103,7 +103,7 @@ def test_a_failed_replicate_contributes_chance_on_every_image() -> None:
     arm = summary.arms[0]
     assert arm.by_image.keys() == arm.scores.keys() == set(range(5))
     np.testing.assert_allclose(arm.by_image[1], np.full(500, 0.1))
-    assert arm.trained_scores.keys() == {0, 2, 4}
+    assert arm.trained_scores.keys() == {(0, 0), (2, 0), (4, 0)}
     assert summary.verdicts[0].scope == "images"
     excluded = judge(LUCKY, STEADY, failed="exclude", by_image=by_image).arms[0]
     assert excluded.by_image.keys() == {0, 2, 4}

@@ -63,6 +63,35 @@ def test_a_study_reads_back_whole(filled: Ledger, folders: Folders) -> None:
     assert (third.state, third.reason, third.metrics) == ("failed", "killed", {})
 
 
+def test_a_kill_in_the_final_test_is_no_second_opening(
+    ledger: Ledger, register: Callable[..., None], done: Callable[..., TrialDone], examined: Callable[..., ExamDone]
+) -> None:
+    def openings() -> int:
+        return len(read_study(ledger.connection, STUDY).exams)
+
+    def train(trial_id: str, finished_at: str) -> None:
+        ledger.record_done(done(trial_id), CONTENT, "c1", "{}")
+        ledger.connection.execute("UPDATE trials SET finished_at = ? WHERE id = ?", (finished_at, trial_id))
+
+    def examine(at: str, *trial_ids: str) -> None:
+        exam = ledger.open_exam(STUDY, len(trial_ids))
+        ledger.connection.execute("UPDATE exams SET opened_at = ? WHERE id = ?", (at, exam))
+        for trial_id in trial_ids:
+            ledger.record_exam(exam, examined(trial_id))
+
+    register(STUDY, arms=("a", "b", "c"))
+    train("t1", "2026-01-01T00:00:00+00:00")
+    train("t2", "2026-01-01T00:00:01+00:00")
+    examine("2026-01-01T00:00:02+00:00", "t1")  # killed here
+    examine("2026-01-01T00:00:09+00:00")  # and here
+    examine("2026-01-01T00:00:10+00:00", "t2")
+    assert openings() == 1
+    # What is trained after a look and then examined is another one: it may owe something to the first.
+    train("t3", "2026-01-01T00:00:20+00:00")
+    examine("2026-01-01T00:00:30+00:00", "t3")
+    assert openings() == 2
+
+
 def test_epochs_read_back_in_order(filled: Ledger, folders: Folders) -> None:
     with open_reading(folders) as connection:
         epochs = read_epochs(connection, "t1")

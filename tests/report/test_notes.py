@@ -68,7 +68,9 @@ def test_whose_validation_images_are_used() -> None:
 @pytest.mark.parametrize(("augmentation", "kept"), [([], True), (["normalize"], True), (["horizontal_flip"], False)])
 def test_features_that_were_computed_once_are_named(augmentation: list[str], kept: bool) -> None:
     frozen = {"transfer": {"weights": {"trial": "abcd"}, "freeze": "always"}, "augmentation": augmentation}
-    notes = describe_notes(plan(arms=[{"whole": {}, "frozen": frozen}]), {})
+    planned = plan(arms=[{"whole": {}, "frozen": frozen}])
+    assert not describe_notes(planned, {}, {("digits", "whole")})  # a trial that failed has computed nothing
+    notes = describe_notes(planned, {}, {("digits", "whole"), ("digits", "frozen")})
     assert bool(notes) == kept
     if kept:
         assert notes[0].startswith("The frozen bodies' features were computed once")

@@ -68,7 +68,7 @@ class ArmSummary:
         epochs: epochs trained, early stopping included; None without a trial done.
         seconds: training time per trial; None without a trial done.
         fold_scores: (replicate, fold) -> value of the deciding metric; empty without folds.
-        failed_replicates: those with a failed trial; where it has a score, that is chance level.
+        failed_runs: (replicate, fold) of failed trials, fold 0 without folds; where one has a score, it is chance level.
         by_image: replicate -> what each test image contributes to its score; empty where it is not known.
     """
 
@@ -84,7 +84,7 @@ class ArmSummary:
     seconds: MeanSd | None
     fold_scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
     held_out: Mapping[str, MeanSd] = field(default_factory=dict)
-    failed_replicates: frozenset[int] = frozenset()
+    failed_runs: frozenset[tuple[int, int]] = frozenset()
     by_image: Mapping[int, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def on(self, split: Split) -> Mapping[str, MeanSd]:
@@ -93,9 +93,10 @@ class ArmSummary:
         return found[split]
 
     @property
-    def trained_scores(self) -> Mapping[int, float]:
-        """Scores of the replicates of which no trial failed."""
-        return {run: score for run, score in self.scores.items() if run not in self.failed_replicates}
+    def trained_scores(self) -> Mapping[tuple[int, int], float]:
+        """Scores of the trials that did not fail, by replicate and fold."""
+        scores = self.fold_scores or {(replicate, 0): score for replicate, score in self.scores.items()}
+        return {run: score for run, score in scores.items() if run not in self.failed_runs}
 
     def score(self, measure: Measure) -> MeanSd | None:
         """Return mean and sd of one metric on one split, or None without a trial done."""
@@ -222,7 +223,8 @@ class Summary:
         blocks: block labels in the study's order.
         arm_labels: arm labels in the study's order.
         arms: every arm of every block, in that order.
-        verdicts: every pair of the family of every block, in that order.
+        verdicts: every pair of the family of every block, in that order, less those without a replicate in common:
+            they are not compared.
         answers: one per block.
         overall: one sentence over all blocks; empty for a single block. A count, not a test.
         baseline: the arm all others are compared with; None where all pairs are compared.

@@ -322,8 +322,8 @@ def _say_collapses(standing: Standing) -> str:
     return f" It speaks of {standing.runs} that do not collapse: none of {fewest} did, but {rate}."
 
 
-def is_collapsed(scores: Mapping[int, float]) -> dict[int, bool]:
-    """Tell for each replicate whether its score, a share, is under half of the arm's median."""
+def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:
+    """Tell for each replicate, or fold, whether its score, a share, is under half of the arm's median."""
     if not scores:
         return {}
     bar = median(scores.values()) / 2

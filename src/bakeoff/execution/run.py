@@ -31,7 +31,7 @@ from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
 from bakeoff.study.fit import check_fit
-from bakeoff.study.plan import Plan, PlannedTrial, name_code, study_id
+from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
 from bakeoff.training.folders import Folders, find_half_written
 from bakeoff.training.modes import Modes
 
@@ -91,7 +91,7 @@ def run_plan(
     folders = Folders(workspace)
     with _lock(workspace, observer, wait), _open_ledger(folders) as ledger:
         started = time.monotonic()
-        for note in name_code(plan.study):
+        for note in warn(plan.study):
             observer.message(note)
         datasets = open_datasets(plan.blocks, data_dir)
         check_plan(plan, datasets)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bakeoff.ledger.read import NESTED_ONLY, final_only, held_out_column
+from bakeoff.ledger.values import read_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,17 @@ def read_trial_epochs(connection: sqlite3.Connection, study_id: str) -> Iterator
             seconds=seconds,
             images_per_second=rate,
         )
+
+
+def read_recipes(connection: sqlite3.Connection, study_id: str) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
+    """Yield (block, arm) and the recipe that its trials were trained by, without what stood at its default."""
+    rows = connection.execute(
+        "SELECT block, arm, MIN(content) FROM placements p JOIN trials t ON t.id = p.trial_id "
+        f"WHERE study_id = ?{final_only(connection)} GROUP BY block, arm",
+        (study_id,),
+    )
+    for block, arm, content in rows:
+        yield (block, arm), read_mapping(content).get("recipe") or {}
 
 
 def _join_splits(metrics: str, test: str | None, held_out: str | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from bakeoff.report.text import count
@@ -25,14 +25,20 @@ def describe_reduction(plan: Plan, facts: Facts) -> str:
     return f"Reduced study, for a quick look: {'; '.join(parts)}."
 
 
-def describe_notes(plan: Plan, facts: Facts) -> tuple[str, ...]:
-    """Return what else must be known: how images were read, whose validation images, which features were kept."""
+def describe_notes(plan: Plan, facts: Facts, trained: Set[tuple[str, str]] = frozenset()) -> tuple[str, ...]:
+    """Return what else must be known: how images were read, whose validation images, which features were kept.
+
+    Args:
+        plan: the study's.
+        facts: of its images.
+        trained: blocks and arms with a trial that is done: of others there is nothing to say.
+    """
     notes: list[str] = []
     for block in plan.blocks:
         found = facts.get(block.label, {})
         notes += [f"{block.data.source.label}: {_end(note)}" for note in found.get("notes", ())]
         notes += _describe_validation(block.data, found)
-    return (*dict.fromkeys(notes), *_describe_features(plan))
+    return (*dict.fromkeys(notes), *_describe_features(plan, trained))
 
 
 def describe_outdated(num_trials: int) -> Iterator[str]:
@@ -70,8 +76,8 @@ def _describe_validation(data: DataSettings, found: Mapping[str, Any]) -> Iterat
         )
 
 
-def _describe_features(plan: Plan) -> Iterator[str]:
-    arms = [trial.arm for trial in plan.trials if caches_features(trial.recipe)]
+def _describe_features(plan: Plan, trained: Set[tuple[str, str]]) -> Iterator[str]:
+    arms = [trial.arm for trial in plan.trials if (trial.block, trial.arm) in trained and caches_features(trial.recipe)]
     if arms:
         yield (
             "The frozen bodies' features were computed once for each image and kept in the cache, and only the heads "

@@ -61,6 +61,17 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def name_run(replicate: int | None, fold: int | None = None) -> str:
+    """Name a run as people count, from 1, such as "replicate 3" or "replicate 1, fold 5"; both are given from 0."""
+    numbers = {"replicate": replicate, "fold": fold}
+    return ", ".join(f"{what} {number + 1}" for what, number in numbers.items() if number is not None)
+
+
+def times(number: int) -> str:
+    """Spell how often something happened: "once", "twice", "3 times"."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
 def p_value(p: float | None) -> str:
     """Spell a p value, such as "0.012" or "<0.001"; a dash where there is none."""
     if p is None:

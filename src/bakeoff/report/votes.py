@@ -16,6 +16,7 @@ from bakeoff.analysis.results import TrialResult
 from bakeoff.analysis.vote_fits import cross_vote, fit_vote
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.report.evidence import Load, Predictions
+from bakeoff.report.text import name_run
 from bakeoff.study.ensembles import Ensemble, list_ensemble_arms
 from bakeoff.study.schema import Study
 
@@ -200,8 +201,7 @@ class _Counter:
         return {**first, "probabilities": votes_NC}
 
     def _note(self, ballot: Ballot, reason: str) -> None:
-        where = "" if ballot.replicate is None else f" in replicate {ballot.replicate}"
-        where += "" if ballot.fold is None else f", fold {ballot.fold}"
+        where = "" if ballot.replicate is None else f" in {name_run(ballot.replicate, ballot.fold)}"
         arm = f" of {ballot.arm}" if ballot.arm else ""
         self.notes.append(f"No vote {ballot.label}{arm}{where} on {ballot.block}: {reason}.")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.torch import load_file
 
 from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.data.opener import Opener
@@ -23,6 +22,7 @@ from bakeoff.training.evaluate import predict, predict_batches
 from bakeoff.training.folders import Folders, save_predictions
 from bakeoff.training.place import CPU, Place
 from bakeoff.training.task import Event, ExamDone, ExamTask, TaskDone
+from bakeoff.training.weight_files import read_kept_weights
 
 Indices = npt.NDArray[np.int64]
 Scores = list[Mapping[str, float]]
@@ -67,7 +67,7 @@ def _score_held_out(task: ExamTask, folders: Folders, opener: Opener, place: Pla
 def _score(task: ExamTask, assembly: Assembly, images: Images, split: str, indices: Indices) -> Scores:
     """Evaluate every member on the images at `indices`; save the predictions, return the metrics."""
     recipes = [member.recipe for member in task.members]
-    saved = [load_file(assembly.folders.weights(member.trial_id)) for member in task.members]
+    saved = [read_kept_weights(assembly.folders.weights(member.trial_id)) for member in task.members]
     states = [assembly.take_saved(recipe, state) for recipe, state in zip(recipes, saved, strict=True)]
     network = assembly.build_network(recipes, states)
     if assembly.place.prepared:
