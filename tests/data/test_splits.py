@@ -108,6 +108,13 @@ def test_a_class_too_small_to_be_split_is_named(counts, folds, message) -> None:
     check_classes([9, folds or 2], ("cat", "dog"), "pets", folds=folds)
 
 
+def test_two_folds_leave_each_class_an_image_to_train_on_and_one_to_validate() -> None:
+    check_classes([4], ("cat",), "pets", folds=2)
+    split_nested(np.zeros(4, np.int64), 2, 0, 0.1, seed=0)
+    with pytest.raises(DataError, match=r"'cat' \(3\): 2 folds need 4 training images of every class"):
+        check_classes([3], ("cat",), "pets", folds=2)
+
+
 def test_no_images_are_refused() -> None:
     with pytest.raises(DataError, match="no images to split"):
         split_stratified(np.array([], dtype=np.int64), 0.1, seed=0)

@@ -30,7 +30,7 @@ class TrialResult:
         metrics: split -> metric -> value, finite; a split that was not evaluated is absent. Ignored when failed.
         epochs_trained: epochs finished.
         best_epoch: 1-based epoch whose weights were kept; None when none was.
-        seconds: training time of this trial, its share of its cohort's.
+        seconds: training time of this trial, its share of its cohort's and of a frozen body's features.
         fold: 0-based, where the study has folds.
     """
 
@@ -68,7 +68,7 @@ class ArmSummary:
         epochs: epochs trained, early stopping included; None without a trial done.
         seconds: training time per trial; None without a trial done.
         fold_scores: (replicate, fold) -> value of the deciding metric; empty without folds.
-        failed_runs: (replicate, fold) of failed trials, fold 0 without folds; where one has a score, it is chance level.
+        failed_runs: (replicate, fold) of failed trials, fold 0 without folds; a score of one is chance level.
         by_image: replicate -> what each test image contributes to its score; empty where it is not known.
     """
 

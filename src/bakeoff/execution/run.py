@@ -27,6 +27,7 @@ from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_tri
 from bakeoff.execution.transfer import Resolver
 from bakeoff.ledger.read import count_outdated
 from bakeoff.ledger.store import Ledger
+from bakeoff.networks.user_code import CodeHashes
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
@@ -101,7 +102,8 @@ def run_plan(
         for note in describe_retraining(count_outdated(ledger.connection, identity)):
             observer.message(note)
         modes = _decide_modes(plan, identity, datasets, ledger, executor, device)
-        known = [identify(planned, datasets, modes.of(planned.block), device.kind) for planned in plan.trials]
+        codes = CodeHashes()
+        known = [identify(planned, datasets, modes.of(planned.block), device.kind, codes) for planned in plan.trials]
         _remove_leftovers(folders, {*(each.trial_id for each in known), *ledger.placed_trials(identity)})
         _register(plan, identity, known, datasets, modes, command, ledger)
         reused = _find_reused(known, ledger)
@@ -120,6 +122,7 @@ def run_plan(
                 resolve=resolve,
                 on_asked=_record_search(strategy, plan, ledger, identity, observer),
                 device=device,
+                codes=codes,
             )
             driver.run()
             ledger.end_asking(identity)

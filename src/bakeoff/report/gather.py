@@ -21,7 +21,7 @@ from bakeoff.ledger.exams import read_exam_fingerprints
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
 from bakeoff.ledger.tables import read_recipes
 from bakeoff.ledger.values import DamagedLedger, read_mapping
-from bakeoff.report.costs import describe_costs
+from bakeoff.report.costs import describe_costs, describe_features
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
@@ -70,7 +70,6 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
     summary = _summarise(voted, study, plan, class_names)
     ensembles = describe_ensembles(voted, summary, class_names)
-    trained = {(result.block, result.arm) for result in record.results if result.state == "done"}
     evidence = gather_evidence(voted.results, summary, class_names, voted.load)
     return ReportInput(
         name=study.name,
@@ -95,7 +94,8 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         reduced=describe_reduction(plan, record.facts),
         notes=(
             *describe_outdated(record.num_outdated),
-            *describe_notes(plan, record.facts, trained),
+            *describe_notes(plan, record.facts),
+            *describe_features(costs),
             *voted.notes,
         ),
         published_source=study.published.source if study.published else "",
