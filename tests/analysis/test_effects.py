@@ -22,9 +22,7 @@ def test_superiority_is_that_of_normal_differences_with_the_noncentral_t_interva
 
 def test_superiority_of_a_loss_and_from_the_other_side() -> None:
     a, b = [0.3, 0.35, 0.32, 0.31], [0.33, 0.36, 0.36, 0.32]
-    there, back = (
-        measure_superiority(compare_pair(x, y, higher_is_better=False)) for x, y in ((a, b), (b, a))
-    )
+    there, back = (measure_superiority(compare_pair(x, y, higher_is_better=False)) for x, y in ((a, b), (b, a)))
     assert there is not None
     assert back is not None
     assert there.probability > 0.5

@@ -76,9 +76,7 @@ def test_no_image_that_differs_is_the_rule_of_three() -> None:
 def test_all_differences_zero_on_100_images_are_not_equivalent_within_a_fifth_of_a_point() -> None:
     # A true difference of 0.3 points leaves three replicates of 100 images without a difference in 41% of studies.
     for scope in ("seeds", "images"):
-        found = compare_pair(
-            [0.9] * 3, [0.9] * 3, margin=0.002, spread=measure(np.zeros((3, 100))), scope=scope
-        )
+        found = compare_pair([0.9] * 3, [0.9] * 3, margin=0.002, spread=measure(np.zeros((3, 100))), scope=scope)
         assert found.p == 1.0
         assert found.p_equivalence is not None
         assert found.p_equivalence > 0.5
