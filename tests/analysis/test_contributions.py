@@ -22,9 +22,8 @@ def test_mean_is_the_score(record: object) -> None:
         probabilities, labels = predict(seed)
         found = contribute(name, probabilities, labels)
         assert found is not None
-        assert found.mean(dtype=np.float64) == pytest.approx(
-            classification_metrics(probabilities, labels)[name], rel=1e-5
-        )
+        score = classification_metrics(probabilities, labels)[name]
+        assert found.mean(dtype=np.float64) == pytest.approx(score, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["macro_precision", "macro_recall", "macro_f1"])

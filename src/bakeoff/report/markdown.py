@@ -20,7 +20,9 @@ from bakeoff.report.tables import (
     measure_of,
     order_arms,
     order_verdicts,
+    runs_of,
     tabulate_effects,
+    tabulate_failures,
     tabulate_overview,
     tabulate_pairs,
     tabulate_rank_pairs,
@@ -116,7 +118,7 @@ def _pairs(summary: Summary, block: str) -> str:
         return ""
     correlation = ["-" if v.correlation is None else f"{v.correlation:.2f}" for v in verdicts]
     more = [
-        Column(key="n", header=("replicates",), cells=tuple(str(v.replicates) for v in verdicts)),
+        Column(key="n", header=(runs_of(summary),), cells=tuple(str(v.replicates) for v in verdicts)),
         Column(key="p alone", header=("p alone",), cells=tuple(p_value(v.p) for v in verdicts)),
         *tabulate_effects(summary, verdicts),
         Column(key="correlation", header=("correlation",), cells=tuple(correlation)),
@@ -223,9 +225,9 @@ def _write_legend(summary: Summary) -> str:
     if len(summary.arm_labels) < 2:
         return ""
     lines = [
-        "Scores are mean ± standard deviation over replicates.",
+        f"Scores are mean ± standard deviation over {runs_of(summary)}.",
         *explain_pairs(summary),
-        "The correlation of the two arms over replicates says how much pairing bought (near 0: nothing).",
+        f"The correlation of the two arms over {runs_of(summary)} says how much pairing bought (near 0: nothing).",
     ]
     return _section("How to read the tables", "\n".join(f"- {line}" for line in lines))
 
@@ -250,18 +252,15 @@ def _write_published(report: ReportInput) -> str:
 def _write_failures(report: ReportInput) -> str:
     if not report.failures:
         return ""
-    fields = ("trial", "block", "arm", "replicate", "reason")
-    columns = [
-        Column(key=name, header=(name,), cells=tuple(str(getattr(f, name)) for f in report.failures), is_number=False)
-        for name in fields
-    ]
-    return _section("Failures", _table(columns))
+    return _section("Failures", _table(tabulate_failures(report.failures)))
 
 
 def _write_repeat(report: ReportInput) -> str:
     parts = [fence(report.command)] if report.command else []
     if report.study_text.strip():
         parts += ["The study as run:", fence(report.study_text)]
+    if report.recipes_text.strip():
+        parts += ["Every field of every arm, defaults included:", fence(report.recipes_text)]
     facts = {**report.versions, **report.hardware}
     if report.numeric:
         facts["numeric mode"] = report.numeric

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import SPLITS, Measure, Split, percent
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict, rank_arms
 from bakeoff.report.text import p_value, show_text
+
+if TYPE_CHECKING:
+    from bakeoff.report.document import TrialFailure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,11 @@ def list_marks(summary: Summary) -> tuple[str, ...]:
 def measure_of(summary: Summary) -> Measure:
     """Return the metric and split that a study's verdicts rest on."""
     return Measure(find_metric(summary.metric), summary.split)
+
+
+def runs_of(summary: Summary) -> str:
+    """Return what scores are averaged over and pairs are compared by: replicates, or the folds of all of them."""
+    return "replicates" if summary.num_folds is None else "folds"
 
 
 def tabulate_scores(summary: Summary, block: str) -> list[Column]:
@@ -119,14 +128,14 @@ def explain_pairs(summary: Summary) -> tuple[str, ...]:
     """Explain the columns of the tables of pairs, a sentence or two each."""
     level = percent(summary.confidence)
     return (
-        "The difference is the row's arm minus the other arm, averaged over the replicates both have. Its interval "
-        "looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs compared.",
+        f"The difference is the row's arm minus the other arm, averaged over the {runs_of(summary)} both have. Its "
+        "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
         f"P(a > b): how probable it is that one more run of each arm favours the first, with its {level} interval.",
         "Corrected difference: a difference that was shown is too large on average, just because it was shown; this is "
         "what is left of it.",
         "d_z is the mean difference in standard deviations of the differences.",
-        "Replicates needed: how many more would settle the pair with 80% power; the range holds the number truly needed "
-        "with 80% confidence, if the test images stay the same.",
+        "Replicates needed: how many more would settle the pair with 80% power on the same test images; the range "
+        "holds the number truly needed with 80% confidence.",
     )
 
 
@@ -165,6 +174,22 @@ def tabulate_rank_pairs(across: AcrossBlocks) -> list[Column]:
             for word in ("wins", "ties", "losses")
         ),
         Column(key="p", header=("p adjusted",), cells=tuple(p_value(pair.p_adjusted) for pair in pairs)),
+    ]
+
+
+def tabulate_failures(failures: Sequence[TrialFailure]) -> list[Column]:
+    """Tabulate failed trials, a row each; the fold only where there are folds."""
+    fields = ["block", "arm", "replicate", "fold", "reason", "trial"]
+    if all(failure.fold is None for failure in failures):
+        fields.remove("fold")
+    return [
+        Column(
+            key=name,
+            header=(name,),
+            cells=tuple(str(getattr(failure, name)) for failure in failures),
+            is_number=name in ("replicate", "fold"),
+        )
+        for name in fields
     ]
 
 

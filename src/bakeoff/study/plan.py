@@ -121,8 +121,13 @@ def expand(study: Study) -> Plan:
         for fold in (range(block.data.folds) if block.data.folds else (None,))
         for combination in by_block[label]
     )
-    notes = (*combined.notes, *_advise(combined), *name_code(study))
+    notes = (*combined.notes, *_advise(combined), *warn(study))
     return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=notes)
+
+
+def warn(study: Study) -> tuple[str, ...]:
+    """Return what must be known of a study before it runs, a sentence each."""
+    return (*filter(None, [study.decide.warning]), *name_code(study))
 
 
 def name_code(study: Study) -> tuple[str, ...]:

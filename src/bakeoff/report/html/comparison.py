@@ -29,6 +29,7 @@ from bakeoff.report.tables import (
     order_arms,
     order_verdicts,
     phrase,
+    runs_of,
     tabulate_effects,
     tabulate_overview,
     tabulate_pairs,
@@ -102,9 +103,11 @@ def _explain(summary: Summary) -> str:
         if words & {"better", "worse"}
         else "",
         f"Equivalent: shown to differ too little{margin} to matter." if "equivalent" in words else "",
-        "Inconclusive: these replicates do not settle it; it does not mean equal." if "inconclusive" in words else "",
+        f"Inconclusive: these {runs_of(summary)} do not settle it; it does not mean equal."
+        if "inconclusive" in words
+        else "",
     ]
-    spread = "± is the standard deviation over replicates."
+    spread = f"± is the standard deviation over {runs_of(summary)}."
     return " ".join(filter(None, [spread, *meanings, _explain_intervals(summary)]))
 
 
@@ -135,7 +138,9 @@ def compare_arms(summary: Summary, figures: Figures, across: AcrossBlocks | None
     for block in summary.blocks:
         parts += [Heading(text=block)] if len(summary.blocks) > 1 else []
         parts += [figures["scores", block]] if ("scores", block) in figures else []
-        parts.append(make_table("Scores, mean ± standard deviation over replicates", tabulate_scores(summary, block)))
+        parts.append(
+            make_table(f"Scores, mean ± standard deviation over {runs_of(summary)}", tabulate_scores(summary, block))
+        )
         parts += _pairs(summary, block)
     return make_section("comparison", "Comparison", parts)
 
@@ -183,7 +188,7 @@ def _pairs(summary: Summary, block: str) -> Iterator[Part]:
 
 def _more(summary: Summary, verdicts: list[Verdict]) -> list[Column]:
     return [
-        Column(key="n", header=("replicates",), cells=tuple(str(verdict.replicates) for verdict in verdicts)),
+        Column(key="n", header=(runs_of(summary),), cells=tuple(str(verdict.replicates) for verdict in verdicts)),
         Column(key="p alone", header=("p alone",), cells=tuple(p_value(verdict.p) for verdict in verdicts)),
         *tabulate_effects(summary, verdicts),
         Column(key="reason", header=("why",), cells=tuple(verdict.reason for verdict in verdicts), is_number=False),
