@@ -318,8 +318,8 @@ def _say_collapses(standing: Standing) -> str:
     most = 1 - (1 - standing.confidence) ** (1 / fewest)
     if most < _RARE_COLLAPSE:
         return ""
-    rate = f"up to {100 * most:.0f}% still may"
-    return f" It speaks of {standing.runs} that do not collapse: none of {fewest} did, but {rate}."
+    clear = f"none of {fewest} did, but up to {100 * most:.0f}% still may"
+    return f" It speaks of {standing.runs} that do not collapse: {clear}."
 
 
 def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:

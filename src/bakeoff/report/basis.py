@@ -101,7 +101,9 @@ def describe_statistics(report: ReportInput) -> str:
     if num_arms < 2:
         return ""
     level = percent(summary.confidence)
-    runs, method = "replicate by replicate", f"paired t, {level} intervals"
+    new_images = any(verdict.scope == "images" for verdict in summary.verdicts)
+    runs = "replicate by replicate" + (" and image by image" if new_images else "")
+    method = f"random effects of seeds and images, {level} intervals" if new_images else f"paired t, {level} intervals"
     if summary.num_folds is not None:
         runs, method = "fold by fold", f"corrected resampled t, {level} intervals"
     elif summary.race is not None:

@@ -134,8 +134,8 @@ def _gather_block(
     fields: dict[str, Any] = {"vote": _vote(block, answer.best, results, load) if summary.split == "held-out" else None}
     rival = _find_rival(answer)
     if rival is not None:
-        found = next(v for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival})
-        fields |= {"rival": rival, "error": describe_error(found.seen_from(answer.best), measure_of(summary), summary)}
+        found = [v.seen_from(answer.best) for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival}]
+        fields |= {"rival": rival, "error": describe_error(found[0], measure_of(summary), summary) if found else None}
     return BlockEvidence(**evidence, confusions=confusions, **fields)
 
 
