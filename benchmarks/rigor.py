@@ -2,8 +2,9 @@
 
     python benchmarks/rigor.py --studies 2000
 
-Runs the tables of rigor_pairs.py, rigor_folds.py and rigor_racing.py, which can also be run alone. Draws are seeded:
-the same figures come out on any machine. Tables go to benchmarks/results/rigor.json; those not run keep what is there.
+Runs the tables of rigor_pairs.py, rigor_folds.py, rigor_failures.py and rigor_racing.py, which can also be run alone.
+Draws are seeded: the same figures come out on any machine. Tables go to benchmarks/results/rigor.json; those not run
+keep what is there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import rigor_failures
 import rigor_folds
 import rigor_pairs
 import rigor_racing
@@ -23,7 +25,8 @@ RESULTS = Path(__file__).resolve().parent / "results" / "rigor.json"
 
 def main() -> None:
     """Measure, print, save."""
-    found = rigor_pairs.run_tables(__doc__ or "", {**rigor_pairs.TABLES, **rigor_folds.TABLES, **rigor_racing.TABLES})
+    modules = (rigor_pairs, rigor_folds, rigor_failures, rigor_racing)
+    found = rigor_pairs.run_tables(__doc__ or "", {name: row for each in modules for name, row in each.TABLES.items()})
     saved = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     saved.update(found)
     saved["versions"] = {"python": sys.version.split()[0], "numpy": np.__version__, "scipy": scipy.__version__}

@@ -14,10 +14,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from bakeoff.analysis.luck import bootstrap_difference, wilson_interval
 from numpy.typing import NDArray
 
 from bakeoff.analysis.family import adjust_holm, decide_family, list_family
-from bakeoff.analysis.luck import bootstrap_difference, wilson_interval
 from bakeoff.analysis.pairs import PairComparison, compare_pair
 from bakeoff.analysis.variance import split_variance
 

@@ -27,6 +27,7 @@ from bakeoff.execution.paths import describe_parts, resolve_paths
 from bakeoff.execution.preflight import check_networks
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
+from bakeoff.ledger.read import count_outdated
 from bakeoff.ledger.store import Ledger
 from bakeoff.networks.user_code import CodeHashes
 from bakeoff.search.registry import choose_strategy
@@ -108,12 +109,14 @@ def run_plan(
         check_plan(plan, datasets)
         for note in describe_same_arms(plan, datasets):
             observer.message(note)
-        resolver = Resolver(plan.study.name, ledger.connection, folders, data_dir)
+        resolver = Resolver(plan.study.name, ledger.connection, folders, data_dir, datasets)
         resolve = resolver.resolve
         plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
         for note in resolver.notes:
             observer.message(note)
         identity = study_id(plan.study)
+        for note in describe_retraining(count_outdated(ledger.connection, identity)):
+            observer.message(note)
         is_begun = ledger.numeric_of(identity) is not None
         if not is_begun:
             check_networks(plan.trials, datasets, executor, say=observer.message)
@@ -166,6 +169,15 @@ def run_plan(
             ledger.add_seconds(identity, time.monotonic() - started)
         num_reused = len(reused) if plan.study.search is None else driver.num_reused
         return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete, missing=missing)
+
+
+def describe_retraining(num_outdated: int) -> Iterator[str]:
+    """Say that trials of the ledger are not taken because they were trained before folds were nested."""
+    if num_outdated:
+        yield (
+            f"{num_outdated:,} trials of folds in the ledger are trained anew: an earlier bakeoff let early stopping "
+            "and selection see the fold that was to judge them."
+        )
 
 
 def _register(

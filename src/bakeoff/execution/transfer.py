@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bakeoff.data.locate import search_folders
 from bakeoff.data.source import show_text
 from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.execution.facts import Datasets
 from bakeoff.ledger.read import find_study
+from bakeoff.ledger.values import read_mapping
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.checkpoint_layout import holds_average
 from bakeoff.training.folders import Folders, write_whole
@@ -36,13 +38,22 @@ class Resolver:
         connection: the workspace's ledger.
         folders: the workspace's layout.
         data_dir: where a weights file is looked for after the current folder.
+        datasets: facts of the images, to find weights that were trained on a fold that is to be held out.
 
     Attributes:
         notes: what was chosen for the user, a sentence each.
     """
 
-    def __init__(self, own_name: str, connection: sqlite3.Connection, folders: Folders, data_dir: Path | None) -> None:
+    def __init__(
+        self,
+        own_name: str,
+        connection: sqlite3.Connection,
+        folders: Folders,
+        data_dir: Path | None,
+        datasets: Datasets | None = None,
+    ) -> None:
         self._own_name, self._connection, self._folders, self._data_dir = own_name, connection, folders, data_dir
+        self._datasets = datasets or {}
         self._files: dict[FileWeights, FileWeights] = {}
         self._studies: dict[str, list[Row]] = {}
         self._recipes: dict[tuple[int, FileWeights | TrialWeights], Recipe] = {}
@@ -53,7 +64,7 @@ class Resolver:
 
         Raises:
             WorkspaceError: a file that is not there or has another hash; a study, arm, block or trial that is not in
-                the ledger, is not finished, or lacks the replicate.
+                the ledger, is not finished, or lacks the replicate; weights that have seen the trial's held-out fold.
         """
         transfer = planned.recipe.transfer
         weights = None if transfer is None else transfer.weights
@@ -66,6 +77,8 @@ class Resolver:
             definite = TrialWeights(trial=self._find_arm(weights, planned))
         else:
             definite = TrialWeights(trial=self._find_trial(weights.trial))
+        if isinstance(definite, TrialWeights) and planned.fold is not None and planned.data.source in self._datasets:
+            self._check_locked(definite.trial, planned)
         # One object for all trials that share a recipe: who trains beside whom is looked up by it.
         key = (id(planned.recipe), definite)
         if key not in self._recipes:
@@ -139,6 +152,21 @@ class Resolver:
         if weights.block not in blocks:
             raise _refuse(f"no block '{show_text(weights.block)}' in study '{weights.study}'", weights.block, blocks)
         return weights.block
+
+    def _check_locked(self, trial_id: str, planned: PlannedTrial) -> None:
+        """Refuse weights trained on the images that a trial holds out, by themselves or by what they began with."""
+        row = self._connection.execute("SELECT content FROM trials WHERE id = ?", (trial_id,)).fetchone()
+        content = read_mapping(row[0]) if row else {}
+        data, split = content.get("data", {}), (planned.data.folds, planned.fold, planned.seed)
+        same_images = data.get("fingerprint") == self._datasets[planned.data.source].fingerprint
+        if same_images and (data.get("folds"), content.get("fold"), content.get("seed")) != split:
+            raise WorkspaceError(
+                f"transfer: trial {trial_id} was trained on images that a fold of this study holds out. Take weights "
+                "of other images, or of a study with the same data.folds, seed and replicates."
+            )
+        before = (content.get("recipe", {}).get("transfer") or {}).get("weights")
+        if isinstance(before, Mapping) and "trial" in before:
+            self._check_locked(before["trial"], planned)
 
     def _require_weights(self, trial_id: str, what: str, state: str | None, reason: str = "") -> str:
         if state != "done":

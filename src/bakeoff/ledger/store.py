@@ -323,10 +323,12 @@ class Ledger:
         return cursor.lastrowid
 
     def record_exam(self, exam_id: int, event: ExamDone) -> None:
-        """Record what one trial scored on the test split."""
+        """Record what one trial scored on the test split, and on its held-out fold where it has one."""
+        held_out = None if event.held_out is None else _dump(event.held_out)
         self.connection.execute(
-            "INSERT OR IGNORE INTO exam_results VALUES (?, ?, ?, ?)",
-            (event.trial_id, exam_id, _dump(event.metrics), event.fingerprint),
+            "INSERT OR IGNORE INTO exam_results (trial_id, exam_id, metrics, fingerprint, held_out) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (event.trial_id, exam_id, _dump(event.metrics), event.fingerprint, held_out),
         )
 
     def examined(self) -> set[str]:

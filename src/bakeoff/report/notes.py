@@ -71,6 +71,15 @@ def describe_test_images(examined: Mapping[str, Set[str]]) -> Iterator[str]:
             )
 
 
+def describe_outdated(num_trials: int) -> Iterator[str]:
+    """Say that trials of a study are left out because they were trained before folds were nested."""
+    if num_trials:
+        yield (
+            f"{count(num_trials, 'trial')} of an earlier bakeoff left out: early stopping and selection saw the fold "
+            "that was to judge them. Run the study again to train its folds anew."
+        )
+
+
 def _describe_part(block: Block, facts: Facts) -> str:
     source = block.data.source
     parts = []
@@ -88,7 +97,7 @@ def _describe_validation(data: DataSettings, found: Mapping[str, Any]) -> Iterat
     if not number:
         return
     label = data.source.label
-    if data.folds is None and data.validation == "own":
+    if data.validation == "own":
         yield f"{label}: validated on its own {count(number, 'validation image')}, the same in every replicate."
     else:
         yield (

@@ -212,7 +212,7 @@ def trial_content(
     """
     split: dict[str, object] = {"validation": planned.data.validation}
     if planned.fold is not None:
-        split = {"folds": planned.data.folds}
+        split = {"folds": planned.data.folds, **split}
     elif own_validation:
         split = {"validation": f"own {own_validation}"}
     return {

@@ -15,13 +15,14 @@ from torch import nn
 
 from bakeoff.data.store import Images
 from bakeoff.networks.build import FusedNetwork, State, initialize
-from bakeoff.networks.layers import Layer
+from bakeoff.networks.layers import Layer, Whiten
 from bakeoff.networks.module_network import HEAD, FrozenBody, FrozenLayers, ModuleNetwork, first_state
 from bakeoff.networks.modules import build_body
 from bakeoff.networks.outside import OutsideNetwork, names_class
 from bakeoff.networks.shapes import trace
 from bakeoff.networks.user_code import check_loaded
-from bakeoff.training.augmentation.records import normalizes_as_imagenet, trace_augmentation
+from bakeoff.training.augmentation.records import needs_statistics, normalizes_as_imagenet, trace_augmentation
+from bakeoff.training.batches import leave_out_fold
 from bakeoff.training.features import Features, describe_code, open_features
 from bakeoff.training.folders import Folders
 from bakeoff.training.inputs import Body, Inputs
@@ -52,7 +53,7 @@ class Assembly:
     Attributes:
         images: what is gathered from: pixels, or the features of a frozen body.
         shape_HWC: of the images before augmentation, whatever `images` holds.
-        training_images: whose mean and sd the images are normalised by; `images` itself except in the exam.
+        training_images: whose mean and sd the images are normalised by; those outside the held-out fold, with folds.
         num_features: of the frozen body that all members share; None where there is none.
         body: that body, where it is run on every batch; None where there is none or `images` holds its features.
         features: those features, and what they took; None where there are none.
@@ -96,13 +97,16 @@ class Assembly:
         recipe = task.members[0].recipe
         if names_class(recipe.network.name):
             check_loaded(recipe.network.name, task.members[0].code)
+        seen = training_images or images
+        if _measures_images(task, seen):
+            seen = leave_out_fold(seen, task.data)
         plain = cls(
             images,
             images.shape_HWC,
             images.class_names,
             DTYPES[numeric],
             folders,
-            training_images or images,
+            seen,
             for_colour=_repeats_grey(recipe, images.shape_HWC),
             place=place,
         )
@@ -243,6 +247,17 @@ def _repeats_grey(recipe: Recipe, image_shape_HWC: tuple[int, int, int]) -> bool
     if channels != 1 or not isinstance(network, OutsideNetwork) or not normalizes_as_imagenet(recipe.augmentation):
         return False
     return not names_class(network.name) or build_body(network, (height, width, channels)).repeat_grey
+
+
+def _measures_images(task: CohortTask | ExamTask | ProbeTask, images: Images) -> bool:
+    """Return whether a task takes statistics of all training images' pixels: to normalise, or to whiten."""
+    recipes = [member.recipe for member in task.members]
+    if any(needs_statistics(recipe.augmentation) for recipe in recipes):
+        return True
+    if isinstance(task, ExamTask):
+        return False
+    layers = (all_layers(recipe, images.shape_HWC, len(images.class_names)) for recipe in recipes)
+    return any(isinstance(first, Whiten) for first, *_ in layers)
 
 
 def _renumber(state: State, offset: int) -> State:

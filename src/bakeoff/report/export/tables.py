@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from bakeoff.analysis.measure import SPLITS
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Verdict
 from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_trials
 from bakeoff.report.document import ReportInput
@@ -102,7 +103,7 @@ def tabulate_arms(report: ReportInput) -> Frame:
     equivalent, inconclusive or worse. Empty without a trial done.
     """
     arms = report.summary.arms
-    metrics = list_metrics({"train": arm.train, "validation": arm.validation, "test": arm.test} for arm in arms)
+    metrics = list_metrics(map(_list_scores, arms))
     measured = {
         name_metric(split, metric, statistic): "number" for split, metric in metrics for statistic in ("mean", "sd")
     }
@@ -116,7 +117,7 @@ def tabulate_arms(report: ReportInput) -> Frame:
         (
             *(arm.block, arm.arm, "ensemble" if arm.arm in report.votes else "arm", _stand(arm, answers[arm.block])),
             *(arm.replicates, arm.failed),
-            *(value for split, metric in metrics for value in _mean_sd(_find_score(arm, split, metric))),
+            *(value for split, metric in metrics for value in _mean_sd(_list_scores(arm)[split].get(metric))),
             *_mean_sd(arm.epochs),
             *_mean_sd(arm.seconds),
         )
@@ -139,8 +140,8 @@ def _stand(arm: ArmSummary, answer: BlockAnswer) -> str | None:
     return None
 
 
-def _find_score(arm: ArmSummary, split: str, metric: str) -> MeanSd | None:
-    return {"train": arm.train, "validation": arm.validation, "test": arm.test}[split].get(metric)
+def _list_scores(arm: ArmSummary) -> dict[str, Mapping[str, MeanSd]]:
+    return {split: arm.on(split) for split in SPLITS}
 
 
 def tabulate_verdicts(report: ReportInput) -> Frame:
@@ -160,7 +161,14 @@ def tabulate_verdicts(report: ReportInput) -> Frame:
     kinds |= dict.fromkeys(
         ("confidence", "p", "p_adjusted", "p_equivalence_adjusted", "effect_size_dz", "correlation"), "number"
     )
-    kinds |= {"replicates_needed": "integer", "reason": "text"}
+    kinds |= {"replicates_needed_least": "integer", "replicates_needed": "integer", "reason": "text"}
+    kinds |= {
+        "scope": "text",
+        "images": "integer",
+        "beyond_margin": "text",
+        f"difference_corrected_{unit}".rstrip("_"): "number",
+    }
+    kinds |= dict.fromkeys(("p_a_better", "p_a_better_low", "p_a_better_high"), "number")
     steps = [each for step in report.steps for each in (step.adds, step.since_start) if each is not None]
     listed = [*(("study", each) for each in summary.verdicts), *(("steps", each) for each in dict.fromkeys(steps))]
     return Frame(_columns(kinds), (_verdict_row(family, each, summary.confidence) for family, each in listed))
@@ -172,7 +180,9 @@ def _verdict_row(family: str, verdict: Verdict, confidence: float) -> tuple[Valu
         *(verdict.block, family, verdict.a, verdict.verdict, verdict.b, verdict.metric, verdict.split),
         *(verdict.replicates, verdict.difference, low, high, verdict.sd, verdict.margin, confidence),
         *(verdict.p, verdict.p_adjusted, verdict.p_equivalence_adjusted, verdict.effect_size, verdict.correlation),
-        *(verdict.replicates_needed, verdict.reason),
+        *(verdict.replicates_needed_least, verdict.replicates_needed, verdict.reason, verdict.scope),
+        *(verdict.num_images, None if verdict.margin is None else "yes" if verdict.beyond_margin else "no"),
+        *(verdict.difference_corrected, verdict.superiority, *(verdict.superiority_interval or (None, None))),
     )
 
 

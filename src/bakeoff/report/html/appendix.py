@@ -37,7 +37,7 @@ def list_failures(report: ReportInput) -> Iterator[Part]:
     if not report.failures:
         return
     number = count(len(report.failures), "trial")
-    yield Paragraph(text=f"{number} of {report.num_planned:,} failed; the comparison is without them.")
+    yield Paragraph(text=f"{number} of {report.num_planned:,} failed.")
     table = make_table("Failed trials", tabulate_failures(report.failures))
     yield Details(summary=f"All {number}", parts=(table,)) if len(report.failures) > _MOST_FAILURES_OPEN else table
 
