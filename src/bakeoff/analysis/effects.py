@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from bakeoff.analysis.pairs import PairComparison
-from bakeoff.analysis.power import count_degrees, find_shift
+from bakeoff.analysis.power import chance_below, count_degrees, find_shift
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,16 @@ def correct_winner(comparison: PairComparison, level: float) -> float | None:
     errors = _find_errors(comparison)
     if errors is None or comparison.difference is None:
         return None
-    from scipy.special import nctdtr, stdtrit
+    from scipy.optimize import brentq
+    from scipy.special import stdtrit
 
     t, critical = abs(comparison.difference) / errors.mean, -float(stdtrit(errors.degrees, level / 2))
     if t > 50:
         return comparison.difference
 
     def excess(shift: float) -> float:
-        below, passed = nctdtr(errors.degrees, shift, (critical, t))
-        return float((passed - below) - 0.5 * (1 - below))
-
-    from scipy.optimize import brentq
+        below, passed = (chance_below(end, errors.degrees, shift) for end in (critical, t))
+        return (passed - below) - 0.5 * (1 - below)
 
     critical = min(critical, t)
     if excess(0.0) <= 0:
