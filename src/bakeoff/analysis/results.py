@@ -13,6 +13,9 @@ from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.variance import Scope, Spread
 
+Method = Literal["paired", "bayes"]
+"""How pairs are decided: by tests and their error rates, or by posterior probabilities."""
+
 _OPPOSITE: dict[VerdictWord, VerdictWord] = {
     "better": "worse",
     "worse": "better",
@@ -220,6 +223,7 @@ class Summary:
         num_folds: of every replicate; None without folds.
         race: how a race looked; None where the number of replicates was fixed.
         scope: what the verdicts were to speak of; each verdict has what it does speak of.
+        method: how they were decided.
     """
 
     metric: str
@@ -236,6 +240,7 @@ class Summary:
     num_folds: int | None = None
     race: SequentialDesign | None = None
     scope: Scope = "images"
+    method: Method = "paired"
 
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
         """Return the arms of one block, in the study's order."""

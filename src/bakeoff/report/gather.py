@@ -144,6 +144,7 @@ def _summarise(voted: Voted, study: Study, plan: Plan) -> Summary:
         num_folds=plan.blocks[0].data.folds,
         race=_design_race(study),
         scope=study.decide.scope,
+        method=study.decide.method,
         by_image=gather_contributions(voted.results, study.decide.metric, voted.load),
     )
 
