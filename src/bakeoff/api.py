@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,8 @@ from bakeoff.execution.estimate import Estimate, count_workers, estimate_plan
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.run import RunObserver, run_plan
-from bakeoff.ledger.read import find_study, list_studies, open_reading, read_study
+from bakeoff.execution.winners import read_winners
+from bakeoff.ledger import read as ledger
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
 from bakeoff.report.export.tables import LEDGER_TABLES, TableName
@@ -36,9 +38,21 @@ from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
+from bakeoff.study.winner import find_winner
 from bakeoff.training.folders import Folders, write_whole
 
-__all__ = ["Estimate", "Result", "Status", "Study", "estimate", "list_status", "load", "load_study", "run"]
+__all__ = [
+    "Estimate",
+    "Result",
+    "Status",
+    "Study",
+    "estimate",
+    "list_status",
+    "load",
+    "load_study",
+    "read_study",
+    "run",
+]
 
 DEFAULT_WORKSPACE = Path("runs")
 
@@ -96,6 +110,7 @@ def run(
     study: Study | str | Path,
     *,
     overrides: Sequence[str] = (),
+    quick: bool = False,
     workspace: str | Path = DEFAULT_WORKSPACE,
     data_dir: str | Path | None = None,
     workers: int | None = None,
@@ -112,6 +127,7 @@ def run(
     Args:
         study: a Study, a study file's path, or a shipped study's name.
         overrides: `path.to.field=VALUE`, for a file or a name only.
+        quick: run the small version that a study file declares, as a study of its own; for a file or a name only.
         workspace: the folder of the ledger; made where it is missing.
         data_dir: searched first for images.
         workers: processes; by default one per core, on graphics cards one per card, or a few where trials do not fuse.
@@ -127,17 +143,19 @@ def run(
         BakeoffError: the study is wrong, overrides beside a Study, images are missing, or the workspace cannot be
             written.
     """
-    if isinstance(study, Study) and overrides:
-        raise BakeoffError("overrides change a study file. Make the Study with the values it is to have instead.")
-    checked = study if isinstance(study, Study) else load_study(study, overrides)
+    if isinstance(study, Study) and (overrides or quick):
+        raise BakeoffError(
+            "overrides and quick change a study file. Make the Study with the values it is to have instead."
+        )
     folder = Path(workspace)
+    checked = read_study(study, overrides, quick=quick, workspace=folder)
     data = Path(data_dir) if data_dir is not None else None
     plan = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
     with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker) as chosen:
         counts = run_plan(
             plan,
-            command=_spell_command(study, overrides),
+            command=_spell_command(study, overrides, quick),
             device=place,
             workspace=folder,
             data_dir=data,
@@ -152,6 +170,32 @@ def run(
     return _write_reports(result, Folders(folder))
 
 
+def read_study(
+    study: Study | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    workspace: str | Path = DEFAULT_WORKSPACE,
+) -> Study:
+    """Return the study as it is run: read, checked, and with the winners of earlier studies that it begins with.
+
+    Args:
+        study: a Study, a study file's path, or a shipped study's name.
+        overrides: `path.to.field=VALUE`, for a file or a name only.
+        quick: take the small version that a study file declares.
+        workspace: where earlier studies are looked up.
+
+    Raises:
+        BakeoffError: the study is wrong, or what it begins with is not in the workspace.
+    """
+    find = partial(read_winners, Path(workspace))
+    if not isinstance(study, Study):
+        return load_study(study, overrides, quick=quick, find_winners=find)
+    fields = study.model_dump(exclude_unset=True)
+    found = find_winner(fields, find)
+    return study if found == fields else Study.model_validate(found)
+
+
 def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
     """Read a study's results from a workspace's ledger, finished or not. Trains nothing, needs no torch.
 
@@ -163,8 +207,8 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
         WorkspaceError: no ledger, or no such study in it.
     """
     folder = Path(workspace)
-    with open_reading(Folders(folder)) as connection:
-        identity = find_study(connection, name)
+    with ledger.open_reading(Folders(folder)) as connection:
+        identity = ledger.find_study(connection, name)
     return _load(identity, folder, num_reused=0)
 
 
@@ -179,15 +223,15 @@ def iterate_csv(name: str, table: TableName, workspace: str | Path = DEFAULT_WOR
         yield from load(name, workspace).iterate_csv(table)
         return
     folders = Folders(Path(workspace))
-    with open_reading(folders) as connection:
-        identity = find_study(connection, name)
+    with ledger.open_reading(folders) as connection:
+        identity = ledger.find_study(connection, name)
     yield from iterate_ledger_csv(folders, identity, table)
 
 
 def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]:
     """Return how far every study of a workspace is, newest first."""
-    with open_reading(Folders(Path(workspace))) as connection:
-        records = [read_study(connection, study_id) for study_id, _ in list_studies(connection)]
+    with ledger.open_reading(Folders(Path(workspace))) as connection:
+        records = [ledger.read_study(connection, study_id) for study_id, _ in ledger.list_studies(connection)]
     return tuple(
         Status(
             name=record.name,
@@ -243,10 +287,11 @@ def _executor(
         executor.close()
 
 
-def _spell_command(study: Study | str | Path, overrides: Sequence[str]) -> str:
+def _spell_command(study: Study | str | Path, overrides: Sequence[str], quick: bool) -> str:
     if isinstance(study, Study):
         return ""
-    return shlex.join(["bakeoff", "run", str(study), *(part for text in overrides for part in ("--set", text))])
+    flags = ["--quick"] if quick else []
+    return shlex.join(["bakeoff", "run", str(study), *flags, *(part for text in overrides for part in ("--set", text))])
 
 
 def _load(identity: str, workspace: Path, num_reused: int, data_dir: Path | None = None) -> Result:

@@ -17,6 +17,9 @@ SourceArgument = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
 ]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Take the small version that the study declares: minutes, and no final word.")
+]
 Workspace = Annotated[Path, typer.Option("--workspace", metavar="DIR", help="Where the ledger and results are kept.")]
 DataDir = Annotated[
     Path | None,

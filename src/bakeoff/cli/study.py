@@ -15,6 +15,7 @@ from bakeoff.cli.options import (
     DataDir,
     Device,
     Overrides,
+    Quick,
     StudyArgument,
     Workers,
     Workspace,
@@ -62,6 +63,7 @@ class Table(StrEnum):
 def run(
     study: StudyArgument,
     overrides: Overrides = None,
+    quick: Quick = False,
     workspace: Workspace = Path("runs"),
     workers: Workers = None,
     device: Device = "auto",
@@ -90,6 +92,7 @@ def run(
         result = api.run(
             study,
             overrides=overrides or (),
+            quick=quick,
             workspace=workspace,
             data_dir=data_dir,
             workers=workers,
@@ -109,6 +112,8 @@ def run(
 def plan(
     study: StudyArgument,
     overrides: Overrides = None,
+    quick: Quick = False,
+    workspace: Workspace = Path("runs"),
     workers: Workers = None,
     device: Device = "auto",
     data_dir: DataDir = None,
@@ -117,14 +122,19 @@ def plan(
     """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
     from bakeoff import api
     from bakeoff.report.text import count, duration
+    from bakeoff.study.plan import tell_about
 
-    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir, device)
+    checked = api.read_study(study, overrides or (), quick=quick, workspace=workspace)
+    estimated = api.estimate(checked, workers, data_dir, device)
     planned = estimated.plan
+    about = tell_about(planned.study, is_changed=bool(overrides))
     blocks = [block.label for block in planned.blocks]
     if as_json:
         document = {
             "study": planned.study.name,
             "question": planned.study.question,
+            "about": about.model_dump(),
+            "quick_of": planned.study.quick_of,
             "blocks": blocks,
             "arms": list(planned.arms),
             "replicates": planned.study.model_dump(mode="json")["replicates"],
@@ -149,6 +159,7 @@ def plan(
     if estimated.seconds:
         workers_spelled = count(estimated.num_workers, "worker")
         rows.append(("time", f"at most about {duration(estimated.seconds)} on {workers_spelled}, roughly"))
+    rows += [row for row in about.rows() if row[0] in ("cost", "known", "source")]
     print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
 
 

@@ -18,13 +18,15 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.networks.choices import Record
+from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
 from bakeoff.study.chain import check_steps
 from bakeoff.study.combine import Combination, Combined, combine
 from bakeoff.study.ensembles import Ensembles, check_ensembles, name_ensemble_arms
 from bakeoff.study.explain import Path, explain, join_path, shorten
+from bakeoff.study.published import Published
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
-from bakeoff.study.settings import DataSettings, Decide, NumericMode, Published, Race, Replicates
+from bakeoff.study.settings import DataSettings, Decide, NumericMode, Race, Replicates
 from bakeoff.training.recipe import Recipe
 
 MAX_TRIALS = 100_000
@@ -84,6 +86,11 @@ class Study(Record):
         max_length=100,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$",
         description="What commands and folders call it; a file's name without its suffix, by default.",
+    )
+    about: About | None = Field(default=None, description="How to run it, what it costs, and what is known already.")
+    quick: Quick | None = Field(default=None, description="Its own small version, for --quick.")
+    quick_of: str | None = Field(
+        default=None, max_length=100, description="Set by --quick: the study that this is the small version of."
     )
     data: DataSettings = Field(default=DataSettings(), description="The images, the same for all arms of a block.")
     recipe: Fields = Field(default={}, description="What all arms share, where blocks and arms change nothing.")

@@ -191,20 +191,3 @@ class Decide(Record):
         if self.steps is None:
             fields.pop("steps", None)
         return fields
-
-
-class Figure(Record):
-    """One published figure."""
-
-    block: str | None = Field(default=None, description="The block's label; null where a study has one block.")
-    arm: str = Field(description="The arm's label.")
-    metric: Metric = Field(description="What was measured.")
-    split: Literal["train", "validation", "test"] = Field(default="test", description="On which images.")
-    value: float = Field(strict=True, allow_inf_nan=False, description="The figure, in the metric's unit.")
-
-
-class Published(Record):
-    """What others found; the report sets it beside what was measured."""
-
-    source: str = Field(min_length=1, max_length=10_000, description="Who published it, and what is known of it.")
-    figures: tuple[Figure, ...] = Field(default=(), max_length=10_000, description="The published figures.")

@@ -1,0 +1,70 @@
+"""What others published, as records: single figures, and curves of a search by generation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bakeoff.networks.choices import Record
+from bakeoff.training.metric import Metric
+
+ClassMetric: TypeAlias = Literal["precision", "recall", "f1"]
+"""What is measured of one class."""
+
+CLASS_METRICS: tuple[ClassMetric, ...] = ("precision", "recall", "f1")
+
+Split: TypeAlias = Literal["train", "validation", "test"]
+Value: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class Figure(Record):
+    """One published figure."""
+
+    block: str | None = Field(default=None, description="The block's label; null where a study has one block.")
+    arm: str = Field(description="The arm's or the ensemble's label.")
+    metric: Metric | ClassMetric = Field(description="What was measured; precision, recall and f1 are of one class.")
+    split: Split = Field(default="test", description="On which images.")
+    class_name: str | None = Field(default=None, description="The class, for precision, recall and f1 of one class.")
+    value: Value = Field(description="The figure, in the metric's unit.")
+    note: str = Field(default="", max_length=500, description="What has to be known to compare it.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Figure:
+        is_of_class = self.metric in CLASS_METRICS
+        if is_of_class and self.class_name is None:
+            message = "{metric} is of one class: give class_name, or take macro_{metric}"
+            raise PydanticCustomError("figure", message, {"metric": self.metric})
+        if not is_of_class and self.class_name is not None:
+            message = "of one class precision, recall and f1 can be given, not {metric}"
+            raise PydanticCustomError("figure", message, {"metric": self.metric})
+        return self
+
+
+class Curve(Record):
+    """A published curve of a search: what its population had reached, generation by generation."""
+
+    block: str | None = Field(default=None, description="The block's label; null where a study has one block.")
+    of: Literal["best", "mean"] = Field(description="Of the best of a generation, or the mean over it.")
+    metric: Metric = Field(default="accuracy", description="What was measured.")
+    split: Split = Field(default="test", description="On which images.")
+    points: tuple[tuple[Annotated[int, Field(strict=True, ge=0)], Value], ...] = Field(
+        min_length=1, max_length=10_000, description="[generation, value] each; the first generation is 0."
+    )
+    note: str = Field(default="", max_length=500, description="What has to be known to compare it.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Curve:
+        generations = [generation for generation, _ in self.points]
+        if generations != sorted(set(generations)):
+            raise PydanticCustomError("curve", "generations rise from point to point, and none is given twice")
+        return self
+
+
+class Published(Record):
+    """What others found; the report sets it beside what was measured."""
+
+    source: str = Field(min_length=1, max_length=10_000, description="Who published it, and what is known of it.")
+    figures: tuple[Figure, ...] = Field(default=(), max_length=10_000, description="The published figures.")
+    curves: tuple[Curve, ...] = Field(default=(), max_length=100, description="Published curves of a search.")
