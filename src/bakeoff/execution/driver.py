@@ -50,6 +50,7 @@ class Driver:
         resolve: makes definite what a trial's recipe only names, such as an earlier study's weights.
         on_asked: called with the trials of every ask, also of an empty one.
         device: where trials are computed; it decides how far they are fused.
+        keep_train: whether finished trials keep their predictions on the training images, for votes.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Driver:
         resolve: Callable[[PlannedTrial], PlannedTrial] = lambda planned: planned,
         on_asked: Callable[[Sequence[Known]], object] = lambda known: None,
         device: Device = PROCESSOR,
+        keep_train: bool = False,
     ) -> None:
+        self._keep_train = keep_train
         self._device, self._limits = device, replace(limits_of(device), modes=modes)
         self._resolve, self._on_asked = resolve, on_asked
         self._strategy, self._executor, self._ledger = strategy, executor, ledger
@@ -170,6 +173,7 @@ class Driver:
             finished=ended,
             resume_from=self._pauses.find_sources(members, until),
             until=until,
+            keep_train=self._keep_train and group.trials[0].stage == "final",
         )
 
     def _handle(self, report: Report) -> None:

@@ -29,6 +29,7 @@ from bakeoff.ledger.store import Ledger
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
+from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, name_code, study_id
 from bakeoff.training.folders import Folders, find_half_written
@@ -117,6 +118,7 @@ def run_plan(
                 resolve=resolve,
                 on_asked=_record_search(strategy, plan, ledger, identity, observer),
                 device=device,
+                keep_train=bool(list_ensemble_arms(plan.study.ensembles)),
             )
             driver.run()
             ledger.end_asking(identity)

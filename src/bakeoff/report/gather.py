@@ -22,16 +22,17 @@ from bakeoff.ledger.read import StudyRecord, open_reading, read_study
 from bakeoff.ledger.values import DamagedLedger, read_mapping
 from bakeoff.report.costs import describe_costs
 from bakeoff.report.curves import describe_curves
-from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
+from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_evidence
 from bakeoff.report.notes import describe_notes, describe_reduction
+from bakeoff.report.published import list_figures, measure_classes
 from bakeoff.report.search import describe_searches
 from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
-from bakeoff.study.plan import Block, Plan, expand
+from bakeoff.study.plan import Block, Plan, expand, tell_about
 from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders
 
@@ -86,7 +87,10 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         reduced=describe_reduction(plan, record.facts),
         notes=(*describe_notes(plan, record.facts), *voted.notes),
         published_source=study.published.source if study.published else "",
-        published=_list_published(study),
+        published=list_figures(study.published),
+        published_curves=study.published.curves if study.published else (),
+        class_scores=measure_classes(list_figures(study.published), voted.results, class_names, voted.load),
+        about=tell_about(study).rows(),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
         **_describe_run(record, num_reused),
     )
@@ -178,14 +182,6 @@ def _list_failures(record: StudyRecord) -> tuple[TrialFailure, ...]:
         )
         for result in record.results
         if result.state == "failed"
-    )
-
-
-def _list_published(study: Study) -> tuple[PublishedFigure, ...]:
-    figures = study.published.figures if study.published else ()
-    return tuple(
-        PublishedFigure(arm=each.arm, metric=each.metric, value=each.value, block=each.block, split=each.split)
-        for each in figures
     )
 
 
