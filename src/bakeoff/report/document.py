@@ -117,7 +117,7 @@ def build_document(report: ReportInput) -> dict[str, Any]:
     return {
         "study": report.name,
         "question": report.question,
-        "about": dict(report.about),
+        "about": [{"name": name, "text": text} for name, text in report.about],
         "state": report.state,
         "trials": {
             "planned": report.num_planned,

@@ -21,8 +21,11 @@ class About(Record):
     source: str = Field(default="", max_length=1_000, description="Where the question or the recipe comes from.")
 
     def rows(self) -> tuple[tuple[str, str], ...]:
-        """Return (name, text) of what is said, in the order in which a reader asks."""
-        texts = (("command", "\n".join(self.commands)), *((name, getattr(self, name)) for name in _TEXTS))
+        """Return (name, text) of what is said, in the order in which a reader asks; a row for each command."""
+        texts = (
+            *(("command", command) for command in self.commands),
+            *((name, getattr(self, name)) for name in _TEXTS),
+        )
         return tuple((name, text) for name, text in texts if text)
 
 

@@ -18,7 +18,7 @@ from bakeoff.study.explain import MISSING, MISSING_FIELD, UNKNOWN_FIELD, Path, e
 from bakeoff.study.fit import PARTS, check_fit, describe_registered
 from bakeoff.study.merge import Draft, Source
 from bakeoff.study.search import DEFAULT, AnySearch, SearchChoice
-from bakeoff.study.settings import DataSettings
+from bakeoff.study.settings import DEFAULT_DATASET, DataSettings
 from bakeoff.study.winner import FROM, PLACE, FromWinner, read_from
 from bakeoff.training.fields import INCOMPATIBLE
 from bakeoff.training.optimizers import DEFAULT_OPTIMIZER
@@ -102,7 +102,8 @@ def combine(
     choices = [list(itertools.product(*(axis or [NOTHING] for axis in axes))) for axes in (block_axes, arm_axes)]
     incomplete = partial or bool(axis_faults) or bool(from_faults)
     starts = _Starts(base, begun, lambda winner: _start(data, recipe, search, winner))
-    incomplete = incomplete or starts.is_open
+    if starts.is_open:
+        return result
     _combine_all(starts, choices[0], choices[1], result, incomplete)
     if incomplete:
         result.faults = [fault for fault in result.faults if fault != MISSING_NETWORK]
@@ -133,10 +134,11 @@ class _Starts:
         """Whether a winner is still to be looked up."""
         return self.begun is not None and self.begun.found is None
 
-    def begin(self, block: str, faults: list[Fault]) -> Draft:
+    def begin(self, choice: Sequence[Entry], faults: list[Fault]) -> Draft:
         """Return the draft that a block's combinations begin with, to be changed."""
         if self.begun is None or self.begun.found is None:
             return self.base.copy()
+        block = _join(choice) or str(self.base.tree["data"].get("name", DEFAULT_DATASET))
         try:
             return self.make(self.begun.choose(block))
         except KeyError:
@@ -225,7 +227,7 @@ def _combine_all(
     conflicts: set[str] = set()
     recipes: list[list[str]] = [[] for _ in arm_choices]
     for block_choice in block_choices:
-        block_draft = starts.begin(_join(block_choice), result.faults)
+        block_draft = starts.begin(block_choice, result.faults)
         for entry in block_choice:
             entry.apply(block_draft)
         data, faults = _validate(DataSettings, block_draft, "data")

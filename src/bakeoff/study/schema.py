@@ -234,7 +234,7 @@ def _check_baseline(fields: Mapping[str, Any], combined: Combined) -> list[Fault
     against = decide.get("against") if isinstance(decide, Mapping) else getattr(decide, "against", None)
     arms = list(dict.fromkeys(label for found in combined.combinations for label in _list_arms(found)))
     arms += name_ensemble_arms(fields.get("ensembles"))
-    if not isinstance(against, str) or combined.faults or against in arms:
+    if not isinstance(against, str) or combined.faults or not combined.combinations or against in arms:
         return []
     return [(("decide", "against"), f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}")]
 
