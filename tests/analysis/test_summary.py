@@ -108,7 +108,9 @@ def test_arm_that_failed_entirely_appears_with_zero_replicates() -> None:
     answer = summary.answers[0]
     assert (answer.best, answer.worse, answer.missing) == ("a", ("b",), ("dead",))
     assert "No trial of dead is finished." in answer.sentence
-    assert {v.verdict for v in summary.verdicts if "dead" in (v.a, v.b)} == {"inconclusive"}
+    assert [(v.a, v.b) for v in summary.verdicts] == [("a", "b")]
+    (alone,) = summarise_one({"a": GOOD, "b": POOR}).verdicts
+    assert summary.verdicts[0].p_adjusted == pytest.approx(3 * (alone.p_adjusted or 0))  # it still counts in the family
 
 
 def test_nothing_done_is_no_answer() -> None:
@@ -221,3 +223,9 @@ def test_folds_must_fit_the_study() -> None:
 
 def test_verdicts_carry_the_margin_they_were_decided_by() -> None:
     assert summarise_one({"a": GOOD, "b": FAIR}, margin=0.002).verdicts[0].margin == 0.002
+
+
+def test_a_margin_of_a_whole_share_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"accuracy is a share, from 0 to 1: a margin of 5 is 500 points"):
+        summarise_one({"a": GOOD, "b": POOR}, margin=5.0)
+    assert summarise_one({"a": GOOD, "b": POOR}, margin=5.0, metric="loss").margin == 5.0

@@ -12,6 +12,7 @@ import pytest
 
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.read import find_study, list_studies, open_reading, read_epochs, read_study
+from bakeoff.ledger.schema import SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed
@@ -61,6 +62,35 @@ def test_a_study_reads_back_whole(filled: Ledger, folders: Folders) -> None:
     }
     assert (second.state, second.reason, second.epochs_trained) == ("failed", "diverged: NaN", 2)
     assert (third.state, third.reason, third.metrics) == ("failed", "killed", {})
+
+
+def test_a_kill_in_the_final_test_is_no_second_opening(
+    ledger: Ledger, register: Callable[..., None], done: Callable[..., TrialDone], examined: Callable[..., ExamDone]
+) -> None:
+    def openings() -> int:
+        return len(read_study(ledger.connection, STUDY).exams)
+
+    def train(trial_id: str, finished_at: str) -> None:
+        ledger.record_done(done(trial_id), CONTENT, "c1", "{}")
+        ledger.connection.execute("UPDATE trials SET finished_at = ? WHERE id = ?", (finished_at, trial_id))
+
+    def examine(at: str, *trial_ids: str) -> None:
+        exam = ledger.open_exam(STUDY, len(trial_ids))
+        ledger.connection.execute("UPDATE exams SET opened_at = ? WHERE id = ?", (at, exam))
+        for trial_id in trial_ids:
+            ledger.record_exam(exam, examined(trial_id))
+
+    register(STUDY, arms=("a", "b", "c"))
+    train("t1", "2026-01-01T00:00:00+00:00")
+    train("t2", "2026-01-01T00:00:01+00:00")
+    examine("2026-01-01T00:00:02+00:00", "t1")  # killed here
+    examine("2026-01-01T00:00:09+00:00")  # and here
+    examine("2026-01-01T00:00:10+00:00", "t2")
+    assert openings() == 1
+    # What is trained after a look and then examined is another one: it may owe something to the first.
+    train("t3", "2026-01-01T00:00:20+00:00")
+    examine("2026-01-01T00:00:30+00:00", "t3")
+    assert openings() == 2
 
 
 def test_epochs_read_back_in_order(filled: Ledger, folders: Folders) -> None:
@@ -142,8 +172,8 @@ def test_no_ledger_is_said_so(folders: Folders) -> None:
 def test_a_newer_ledger_is_not_read(folders: Folders) -> None:
     Ledger(folders).close()
     with closing(sqlite3.connect(folders.ledger)) as connection, connection:
-        connection.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
-    newer = r"written by a newer bakeoff \(its format is 4, this one reads up to 3\)"
+        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    newer = rf"written by a newer bakeoff \(its format is 99, this one reads up to {SCHEMA_VERSION}\)"
     with pytest.raises(WorkspaceError, match=newer), open_reading(folders):
         pass
 

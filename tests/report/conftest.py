@@ -71,7 +71,7 @@ def make_report() -> Callable[..., ReportInput]:
         results = _make_results(blocks, arms, num_replicates, failed, test)
         summary = summarise(results, metric=metric, margin=margin, blocks=blocks, arms=arms)
         failures = tuple(
-            TrialFailure(trial=r.trial_id, block=r.block, arm=r.arm, replicate=r.replicate, reason=r.reason)
+            TrialFailure(trial=r.trial_id, block=r.block, arm=r.arm, replicate=r.replicate + 1, reason=r.reason)
             for r in results
             if r.state == "failed"
         )

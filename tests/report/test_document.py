@@ -41,7 +41,7 @@ def test_document_has_every_promised_key(make_report: MakeReport) -> None:
     assert {"failures", "numeric", "hardware", "versions", "published", "command"} <= set(document)
 
 
-@pytest.mark.parametrize("num_replicates", [0, 1, 2])
+@pytest.mark.parametrize("num_replicates", [1, 2])
 def test_undefined_values_are_null(make_report: MakeReport, num_replicates: int) -> None:
     document = round_trip(make_report(num_replicates=num_replicates))
     verdict = document["verdicts"][0]
@@ -49,6 +49,13 @@ def test_undefined_values_are_null(make_report: MakeReport, num_replicates: int)
     assert verdict["p_adjusted"] is None
     if num_replicates < 2:
         assert verdict["interval"] is None
+
+
+def test_what_was_never_compared_is_not_called_inconclusive(make_report: MakeReport) -> None:
+    assert round_trip(make_report(num_replicates=0))["verdicts"] == []
+    lost = make_report(failed=[("orthogonal", replicate) for replicate in range(5)])
+    pairs = {(verdict["a"], verdict["b"]) for verdict in round_trip(lost)["verdicts"]}
+    assert pairs == {("random_normal", "random_uniform")}
 
 
 def test_failures_are_listed(make_report: MakeReport) -> None:
@@ -59,7 +66,8 @@ def test_failures_are_listed(make_report: MakeReport) -> None:
             "trial": "00020000",
             "block": "digits",
             "arm": "orthogonal",
-            "replicate": 2,
+            "replicate": 3,
+            "fold": None,
             "reason": "loss became NaN in epoch 3",
         }
     ]

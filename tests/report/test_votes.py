@@ -214,7 +214,7 @@ def test_a_failed_member_takes_its_replicate_out_and_is_named() -> None:
         *(("vote", replicate) for replicate in (0, 2)),
         *(("pair", replicate) for replicate in (0, 1, 2)),
     ]
-    assert voted.notes == ("No vote vote in replicate 1 on pets: b failed.",)
+    assert voted.notes == ("No vote vote in replicate 2 on pets: b failed.",)
 
 
 def test_a_trial_that_is_not_done_yet_is_waited_for() -> None:
@@ -233,7 +233,7 @@ def test_predictions_that_are_gone_lose_the_vote_but_not_the_study(split: str) -
     # A vote on one split only would move every verdict of the study to the validation split.
     assert [vote.replicate for vote in votes_of(voted)] == [1, 2]
     assert voted.notes == (
-        f"No vote vote in replicate 0 on pets: the {split} predictions of trial b0 (b) are not on disk.",
+        f"No vote vote in replicate 1 on pets: the {split} predictions of trial b0 (b) are not on disk.",
     )
 
 

@@ -27,7 +27,7 @@ class TrialResult:
         metrics: split -> metric -> value, finite; a split that was not evaluated is absent. Ignored when failed.
         epochs_trained: epochs finished.
         best_epoch: 1-based epoch whose weights were kept; None when none was.
-        seconds: training time of this trial, its share of its cohort's.
+        seconds: training time of this trial, its share of its cohort's and of a frozen body's features.
         fold: 0-based, where the study has folds.
     """
 
@@ -181,7 +181,8 @@ class Summary:
         blocks: block labels in the study's order.
         arm_labels: arm labels in the study's order.
         arms: every arm of every block, in that order.
-        verdicts: every pair of the family of every block, in that order.
+        verdicts: every pair of the family of every block, in that order, less those without a replicate in common:
+            they are not compared.
         answers: one per block.
         overall: one sentence over all blocks; empty for a single block. A count, not a test.
         baseline: the arm all others are compared with; None where all pairs are compared.

@@ -65,13 +65,15 @@ def summarise(
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
         ValueError: a result of an undeclared block or arm or without its fold, two of the same replicate and fold, a
-            baseline that is no arm.
+            baseline that is no arm, a margin of a whole share.
     """
     if num_folds is not None and num_folds < 2:
         raise ValueError(f"num_folds must be at least 2, not {num_folds}")
     by_cell = _group(results, blocks, arms, num_folds)
     split = _deciding_split(results, metric)
     measure = Measure(find_metric(metric), split)
+    if margin is not None and measure.record.is_share and margin >= 1:
+        raise ValueError(f"{metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
     judging = Judging(measure=measure, margin=margin, confidence=confidence, num_folds=num_folds, race=race)
     summaries = {
         (block, arm): _summarise_arm(block, arm, by_cell[block, arm], metric, split) for block in blocks for arm in arms
@@ -91,7 +93,7 @@ def summarise(
         blocks=tuple(blocks),
         arm_labels=tuple(arms),
         arms=tuple(summaries.values()),
-        verdicts=tuple(verdicts),
+        verdicts=tuple(verdict for verdict in verdicts if verdict.replicates),
         answers=tuple(answers),
         overall=write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline),
         baseline=baseline,

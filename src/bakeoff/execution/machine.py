@@ -18,7 +18,7 @@ def describe_hardware() -> dict[str, str]:
     """Return the processor, the usable cores, the memory and the operating system, as text."""
     return {
         "processor": _processor(),
-        "cores": f"{count_cores()} cores",
+        "cores": f"{count_cores()} core{'' if count_cores() == 1 else 's'}",
         "memory": f"{_memory()} memory",
         "system": f"{platform.system()} {platform.machine()}",
     }

@@ -26,12 +26,13 @@ from bakeoff.execution.observer import Observer
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
 from bakeoff.ledger.store import Ledger
+from bakeoff.networks.user_code import CodeHashes
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.fit import check_fit
-from bakeoff.study.plan import Plan, PlannedTrial, name_code, study_id
+from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
 from bakeoff.training.folders import Folders, find_half_written
 from bakeoff.training.modes import Modes
 
@@ -91,7 +92,7 @@ def run_plan(
     folders = Folders(workspace)
     with _lock(workspace, observer, wait), _open_ledger(folders) as ledger:
         started = time.monotonic()
-        for note in name_code(plan.study):
+        for note in warn(plan.study):
             observer.message(note)
         datasets = open_datasets(plan.blocks, data_dir)
         check_plan(plan, datasets)
@@ -99,7 +100,8 @@ def run_plan(
         plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
         identity = study_id(plan.study)
         modes = _decide_modes(plan, identity, datasets, ledger, executor, device)
-        known = [identify(planned, datasets, modes.of(planned.block), device.kind) for planned in plan.trials]
+        codes = CodeHashes()
+        known = [identify(planned, datasets, modes.of(planned.block), device.kind, codes) for planned in plan.trials]
         _remove_leftovers(folders, {*(each.trial_id for each in known), *ledger.placed_trials(identity)})
         _register(plan, identity, known, datasets, modes, command, ledger)
         reused = _find_reused(known, ledger)
@@ -119,6 +121,7 @@ def run_plan(
                 on_asked=_record_search(strategy, plan, ledger, identity, observer),
                 device=device,
                 keep_train=bool(list_ensemble_arms(plan.study.ensembles)),
+                codes=codes,
             )
             driver.run()
             ledger.end_asking(identity)

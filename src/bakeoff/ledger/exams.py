@@ -1,8 +1,11 @@
-"""Which images the exams of a study were held on."""
+"""When the test split was opened for a study, and on which images its trials were evaluated."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+
+from bakeoff.ledger.values import check_row
 
 
 def read_exam_fingerprints(connection: sqlite3.Connection, study_id: str) -> dict[str, frozenset[str]]:
@@ -19,3 +22,29 @@ def read_exam_fingerprints(connection: sqlite3.Connection, study_id: str) -> dic
     for block, fingerprint in rows:
         found[block] = found.get(block, frozenset()) | {fingerprint}
     return found
+
+
+def read_openings(connection: sqlite3.Connection, study_id: str) -> tuple[str, ...]:
+    """Return when the test split was opened for a study or for one that shares its trials, ISO times, oldest first.
+
+    An opening that only goes on with an earlier one of the same study, which a kill had cut short, is none of its own:
+    all that it evaluated had been trained before the earlier one, so nothing was chosen by what that one showed.
+    """
+    rows = connection.execute(
+        "SELECT opened_at FROM exams e WHERE (study_id = :study OR id IN (SELECT exam_id FROM exam_results JOIN "
+        "placements USING (trial_id) WHERE placements.study_id = :study)) AND NOT EXISTS (SELECT 1 FROM exams earlier "
+        "WHERE earlier.study_id = e.study_id AND earlier.id < e.id AND NOT EXISTS (SELECT 1 FROM exam_results r "
+        "JOIN trials t ON t.id = r.trial_id WHERE r.exam_id = e.id AND t.finished_at > earlier.opened_at)) ORDER BY id",
+        {"study": study_id},
+    )
+    return tuple(check_row(row, "t")[0] for row in rows)
+
+
+def read_earlier_openings(connection: sqlite3.Connection, study_id: str, name: str, created_at: str) -> Iterator[str]:
+    """Yield when other studies of this name were examined before this one was first run."""
+    rows = connection.execute(
+        "SELECT opened_at FROM exams JOIN studies ON studies.id = study_id "
+        "WHERE name = ? AND study_id != ? AND opened_at <= ? ORDER BY exams.id",
+        (name, study_id, created_at),
+    )
+    yield from (check_row(row, "t")[0] for row in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,15 @@ from typing import Any
 from bakeoff.analysis.results import TrialResult
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.check import check_tables, check_version, distrust, read_version
+from bakeoff.ledger.exams import read_earlier_openings, read_openings
+from bakeoff.ledger.features import NO_SHARE, read_feature_shares
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
-from bakeoff.training.folders import Folders
+from bakeoff.training.folders import SHORT_ID_CHARACTERS, Folders
 from bakeoff.training.modes import Modes
+
+_FEWEST_ID_CHARACTERS = 6
+_SHOWN_CHARACTERS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,8 @@ class StudyRecord:
         command: what repeats its run.
         seconds: wall time spent on it so far, over all its runs.
         machines: what its trials ran on, each once.
-        exams: when the test split was opened for it or for a study that shares its trials, ISO times.
+        exams: when the test split was opened for it or for a study that shares its trials, ISO times; see
+            `read_openings`.
         changed_after: when the test split was opened for another study of this name, before this one was asked.
         num_examined: its trials that were evaluated on the test split.
         results: its trials that have come to an end, in the study's order; a search's candidates are left out.
@@ -76,25 +82,69 @@ def open_reading(folders: Folders) -> Iterator[sqlite3.Connection]:
         raise WorkspaceError(f"{folders.ledger}: this is not a readable ledger ({error}).") from error
 
 
-def list_studies(connection: sqlite3.Connection) -> tuple[tuple[str, str], ...]:
-    """Return (id, name) of every study in the ledger, newest first."""
-    rows = connection.execute("SELECT id, name FROM studies ORDER BY created_at DESC, rowid DESC")
-    return tuple((row[0], row[1]) for row in (check_row(row, "tt") for row in rows))
+@dataclass(frozen=True, kw_only=True)
+class ListedStudy:
+    """What tells one study from another of the same name."""
+
+    study_id: str
+    name: str
+    question: str
+    created_at: str
 
 
-def find_study(connection: sqlite3.Connection, name: str) -> str:
-    """Return the id of the newest study called `name`, or whose id begins with it.
+def list_studies(connection: sqlite3.Connection) -> tuple[ListedStudy, ...]:
+    """Return every study in the ledger, newest first."""
+    query = "SELECT id, name, document, created_at FROM studies ORDER BY created_at DESC, rowid DESC"
+    rows = (check_row(row, "tttt") for row in connection.execute(query))
+    return tuple(
+        ListedStudy(
+            study_id=study_id,
+            name=name,
+            question=str(read_mapping(document).get("question", "")),
+            created_at=created_at,
+        )
+        for study_id, name, document, created_at in rows
+    )
+
+
+def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Return the shortest beginning of each id that no other shares, all of one length."""
+    length = SHORT_ID_CHARACTERS
+    while len({each[:length] for each in ids}) < len(set(ids)):
+        length += 1
+    return {each: each[:length] for each in ids}
+
+
+def match_studies(studies: Sequence[ListedStudy], name: str) -> tuple[ListedStudy, ...]:
+    """Return the studies called `name`; where there are none, those whose id begins with it.
 
     Raises:
         WorkspaceError: there is none; the message lists those there are.
     """
+    found = [study for study in studies if study.name == name]
+    if not found and len(name) >= _FEWEST_ID_CHARACTERS:
+        found = [study for study in studies if study.study_id.startswith(name)]
+    if not found:
+        names = sorted({study.name for study in studies})
+        listed = ", ".join(names) or "none"
+        raise WorkspaceError(f"study '{name}' is not in this workspace. It holds: {listed}.{nearest(name, names)}")
+    return tuple(found)
+
+
+def find_study(connection: sqlite3.Connection, name: str) -> str:
+    """Return the id of the study called `name`, or whose id begins with it.
+
+    Raises:
+        WorkspaceError: there is none, and the message lists those there are; or there are several, and it lists what
+            tells them apart, a line each.
+    """
     studies = list_studies(connection)
-    for study_id, known in studies:
-        if name == known or (len(name) >= 6 and study_id.startswith(name)):
-            return study_id
-    names = sorted({known for _, known in studies})
-    listed = ", ".join(names) or "none"
-    raise WorkspaceError(f"study '{name}' is not in this workspace. It holds: {listed}.{nearest(name, names)}")
+    found = match_studies(studies, name)
+    if len(found) > 1:
+        short = shorten_ids([study.study_id for study in studies])
+        lines = [f"{short[each.study_id]}  {each.created_at}  {each.question[:_SHOWN_CHARACTERS]}" for each in found]
+        raise WorkspaceError("\n".join([f"'{name}' names {len(found)} studies; give the id of one instead:", *lines]))
+    return found[0].study_id
 
 
 def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
@@ -102,11 +152,6 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
     query = "SELECT name, document, numeric, command, created_at, seconds FROM studies WHERE id = ?"
     row = check_row(connection.execute(query, (study_id,)).fetchone(), "tttttn")
     name, document, numeric, command, created_at, seconds = row
-    exams = connection.execute(
-        "SELECT opened_at FROM exams WHERE study_id = ? OR id IN (SELECT exam_id FROM exam_results JOIN placements "
-        "USING (trial_id) WHERE placements.study_id = ?) ORDER BY id",
-        (study_id, study_id),
-    )
     machines = connection.execute(
         "SELECT DISTINCT machine FROM trials JOIN placements ON trial_id = id WHERE study_id = ?", (study_id,)
     )
@@ -127,8 +172,8 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         created_at=created_at,
         seconds=seconds,
         machines=tuple(check_row(row, "t")[0] for row in machines),
-        exams=tuple(check_row(row, "t")[0] for row in exams),
-        changed_after=tuple(_read_earlier_exams(connection, study_id, name, created_at)),
+        exams=read_openings(connection, study_id),
+        changed_after=tuple(read_earlier_openings(connection, study_id, name, created_at)),
         num_examined=sum("test" in result.metrics for result in results),
         results=results,
         num_planned=count.fetchone()[0],
@@ -168,17 +213,8 @@ def _read_facts(connection: sqlite3.Connection, study_id: str) -> Mapping[str, M
     return read_facts(connection.execute("SELECT facts FROM studies WHERE id = ?", (study_id,)).fetchone()[0])
 
 
-def _read_earlier_exams(connection: sqlite3.Connection, study_id: str, name: str, created_at: str) -> Iterator[str]:
-    """Yield when other studies of this name were examined before this one was first run."""
-    rows = connection.execute(
-        "SELECT opened_at FROM exams JOIN studies ON studies.id = study_id "
-        "WHERE name = ? AND study_id != ? AND opened_at <= ? ORDER BY exams.id",
-        (name, study_id, created_at),
-    )
-    yield from (check_row(row, "t")[0] for row in rows)
-
-
 def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialResult]:
+    shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, replicate, fold, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
         "e.metrics FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
@@ -204,7 +240,7 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
             metrics=splits,
             epochs_trained=num_epochs,
             best_epoch=best,
-            seconds=seconds or 0.0,
+            seconds=(seconds or 0.0) + shares.get(trial_id, NO_SHARE).seconds,
         )
 
 

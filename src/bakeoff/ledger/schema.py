@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _TRIALS = """
 CREATE TABLE trials (
@@ -26,6 +26,9 @@ CREATE TABLE candidates (
     same_as TEXT NOT NULL, is_winner INTEGER NOT NULL, PRIMARY KEY (study_id, block, kind, number)
 ) WITHOUT ROWID"""
 
+_FEATURES = """
+CREATE TABLE features (trial_id TEXT PRIMARY KEY, key TEXT NOT NULL, seconds REAL NOT NULL) WITHOUT ROWID"""
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE studies ADD COLUMN facts TEXT NOT NULL DEFAULT '{}'",),
     2: (
@@ -38,6 +41,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         _PAUSES,
         _CANDIDATES,
     ),
+    3: (_FEATURES,),
 }
 """What turns the tables of a version into those of the next."""
 
@@ -69,6 +73,10 @@ CREATE TABLE placements (
 
 -- What searches proposed, where it came from and what became of it. Made again from the trials when a search goes on.
 {_CANDIDATES.strip()};
+
+-- Which trials trained on features of a frozen body, what these are kept under, and the time that computing them took,
+-- once for all trials with this key. It is not in the trials' own seconds.
+{_FEATURES.strip()};
 
 -- One row per trial and epoch. times_trained counts real training, not reading back; it is 1.
 CREATE TABLE epochs (

@@ -51,9 +51,11 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_regular(self.path)
+            self.path.open("ab").close()  # made by the umask: SQLite gives its files the permissions of this one
             self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
             try:
                 self._prepare()
+                folders.mark()
             except BaseException:
                 self.connection.close()
                 raise
@@ -184,7 +186,10 @@ class Ledger:
 
     def outcome_of(self, trial_id: str) -> Outcome | None:
         """Return how a trial has ended; None where it has not."""
-        query = "SELECT state, num_epochs, metrics, num_parameters, seconds FROM trials WHERE id = ?"
+        query = (
+            "SELECT state, num_epochs, metrics, num_parameters, t.seconds + COALESCE(f.seconds, 0) FROM trials t "
+            "LEFT JOIN features f ON f.trial_id = id WHERE id = ?"
+        )
         row = self.connection.execute(query, (trial_id,)).fetchone()
         if row is None:
             return None
@@ -246,6 +251,9 @@ class Ledger:
             cohort_id=cohort_id,
             machine=machine,
         )
+        if event.features:
+            row = (event.trial_id, event.features, event.features_seconds)
+            self.connection.execute("INSERT OR IGNORE INTO features VALUES (?, ?, ?)", row)
 
     def record_failed(self, event: TrialFailed, content: Mapping[str, Any], cohort_id: str, machine: str) -> None:
         """Record a trial that could not be finished, with its reason."""

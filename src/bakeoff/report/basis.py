@@ -5,7 +5,7 @@ from __future__ import annotations
 from bakeoff.analysis.measure import percent
 from bakeoff.report.document import ReportInput
 from bakeoff.report.tables import measure_of
-from bakeoff.report.text import count, duration, show_text
+from bakeoff.report.text import count, duration, show_text, times
 
 
 def describe_basis(report: ReportInput) -> list[str]:
@@ -28,9 +28,9 @@ def describe_exam(report: ReportInput) -> str:
 def _describe_change(report: ReportInput) -> str:
     if not report.changed_after:
         return ""
-    times = count(len(report.changed_after), "time")
     return (
-        f"This study was changed after its exam: an earlier version of it had opened the test split {times}, first at "
+        f"This study was changed after its final test: an earlier version of it had opened the test split "
+        f"{times(len(report.changed_after))}, first at "
         f"{_moment(report.changed_after[0])}. What was changed since may owe something to that look."
     )
 
@@ -45,7 +45,7 @@ def _describe_opening(report: ReportInput) -> str:
     if len(report.exam_opened) == 1:
         return f"The test split was opened once, at {_moment(report.exam_opened[0])}, for {trials}.{partly}"
     return (
-        f"The test split was opened {len(report.exam_opened)} times, first at {_moment(report.exam_opened[0])}, "
+        f"The test split was opened {times(len(report.exam_opened))}, first at {_moment(report.exam_opened[0])}, "
         f"last at {_moment(report.exam_opened[-1])}, for {trials}. Choices made after the first time may have seen it."
         f"{partly}"
     )
@@ -57,9 +57,9 @@ def describe_progress(report: ReportInput) -> str:
     if report.num_failed:
         parts.append(f"{report.num_failed:,} failed")
     if report.num_reused and report.num_reused == report.num_done:
-        parts.append("all from the ledger, nothing trained")
+        parts.append("all found in the ledger: this run trained nothing")
     elif report.num_reused:
-        parts.append(f"{report.num_reused:,} from the ledger")
+        parts.append(f"{report.num_reused:,} of them found in the ledger")
     return ", ".join(parts)
 
 
@@ -74,17 +74,23 @@ def _describe_trials(report: ReportInput) -> str:
         shape += f" x {count(int(replicates), 'replicate')}"
     if report.summary.num_folds is not None:
         shape += f" x {count(folds, 'fold')}"
-    return f"{shape}: {describe_progress(report)}, in {duration(report.seconds)}.{_describe_earlier(report)}"
+    return f"{shape}: {describe_progress(report)}{_describe_time(report)}"
 
 
-def _describe_earlier(report: ReportInput) -> str:
-    """Say how long the trials took where this study found them in the ledger: its own time says nothing of them."""
+def _describe_time(report: ReportInput) -> str:
+    """Say how long the study took; where it found trials in the ledger, its own time says nothing of their training."""
     trained = [arm for arm in report.summary.arms if arm.arm not in report.votes and arm.seconds is not None]
     seconds = sum(arm.seconds.mean * arm.replicates for arm in trained if arm.seconds is not None)
     cores = int(report.hardware.get("cores", "").partition(" ")[0] or 1)
-    if seconds <= 2 * cores * report.seconds:
-        return ""
-    return f" Training them took {duration(seconds)} of work, most of it in other runs."
+    work = f"Training them took {duration(seconds)} of work"
+    if report.num_reused:
+        return f". {work}, {_place_work(report)}."
+    elsewhere = f" {work}, most of it in other runs." if seconds > 2 * cores * report.seconds else ""
+    return f", in {duration(report.seconds)}.{elsewhere}"
+
+
+def _place_work(report: ReportInput) -> str:
+    return "all of it in earlier runs" if report.num_reused == report.num_done else "part of it in earlier runs"
 
 
 def describe_statistics(report: ReportInput) -> str:

@@ -16,19 +16,30 @@ from bakeoff.report.evidence import BlockEvidence, dump_evidence
 from bakeoff.report.published import ClassScores, PublishedFigure, compare_published
 from bakeoff.report.search import SearchReport, dump_search
 from bakeoff.report.steps import dump_step
+from bakeoff.report.text import name_run
 from bakeoff.report.thumbnails import Thumbnails
 from bakeoff.study.published import Curve
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFailure:
-    """One failed trial and why it failed."""
+    """One failed trial and why it failed.
+
+    Attributes:
+        replicate, fold: counted from 1; the fold is None where the study has none.
+    """
 
     trial: str
     block: str
     arm: str
     replicate: int
     reason: str
+    fold: int | None = None
+
+    @property
+    def run(self) -> str:
+        """Its replicate and fold in words."""
+        return name_run(self.replicate - 1, None if self.fold is None else self.fold - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +77,7 @@ class ReportInput:
         class_scores: what was measured of the classes that figures are published of.
         about: what the study says of itself: (name, text), in the order in which it is told.
         study_text: the study file as run; empty to leave it out.
+        recipes_text: every arm's recipe in full, defaults included; empty to leave it out.
     """
 
     name: str
@@ -105,13 +117,14 @@ class ReportInput:
     class_scores: ClassScores = field(default_factory=dict)
     about: tuple[tuple[str, str], ...] = ()
     study_text: str = ""
+    recipes_text: str = ""
 
 
 def build_document(report: ReportInput) -> dict[str, Any]:
     """Build the document that `--json` prints.
 
     Holds only what strict JSON knows: an unknown or undefined value is null, never NaN. Shares are 0..1, times are
-    seconds, verdicts say what `a` is relative to `b`. Keys are only ever added, not renamed.
+    seconds, replicates count from 1, verdicts say what `a` is relative to `b`. Keys are only ever added, not renamed.
     """
     summary = report.summary
     return {
@@ -184,7 +197,7 @@ def _arm(arm: ArmSummary) -> dict[str, Any]:
         "train": {name: _mean_sd(value) for name, value in arm.train.items()},
         "validation": {name: _mean_sd(value) for name, value in arm.validation.items()},
         "test": {name: _mean_sd(value) for name, value in arm.test.items()},
-        "scores": [{"replicate": replicate, "value": value} for replicate, value in arm.scores.items()],
+        "scores": [{"replicate": replicate + 1, "value": value} for replicate, value in arm.scores.items()],
         "epochs": _mean_sd(arm.epochs),
         "seconds": _mean_sd(arm.seconds),
     }

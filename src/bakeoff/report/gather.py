@@ -14,19 +14,21 @@ from bakeoff.analysis.results import Summary
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.steps import compare_steps
 from bakeoff.analysis.summary import summarise
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.curves import read_study_epochs
 from bakeoff.ledger.exams import read_exam_fingerprints
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
+from bakeoff.ledger.tables import read_recipes
 from bakeoff.ledger.values import DamagedLedger, read_mapping
-from bakeoff.report.costs import describe_costs
+from bakeoff.report.costs import describe_costs, describe_features
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_evidence
 from bakeoff.report.notes import describe_notes, describe_reduction
 from bakeoff.report.published import list_figures, measure_classes
+from bakeoff.report.recipes import write_recipes
 from bakeoff.report.search import describe_searches
 from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
@@ -58,6 +60,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         curves = describe_curves(read_study_epochs(connection, study_id), metrics)
         costs = tuple(read_study_costs(connection, study_id))
         examined = read_exam_fingerprints(connection, study_id)
+        contents = dict(read_recipes(connection, study_id))
     plan = expand(study)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
     summary = _summarise(voted, study, plan)
@@ -85,13 +88,14 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         curves=curves,
         costs=describe_costs(costs, ensembles, folders.weights),
         reduced=describe_reduction(plan, record.facts),
-        notes=(*describe_notes(plan, record.facts), *voted.notes),
+        notes=(*describe_notes(plan, record.facts), *describe_features(costs), *voted.notes),
         published_source=study.published.source if study.published else "",
         published=list_figures(study.published),
         published_curves=study.published.curves if study.published else (),
         class_scores=measure_classes(list_figures(study.published), voted.results, class_names, voted.load),
         about=tell_about(study).rows(),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
+        recipes_text=write_recipes(plan, contents),
         **_describe_run(record, num_reused),
     )
 
@@ -100,13 +104,17 @@ def _read_study(record: StudyRecord) -> Study:
     """Return the study that a ledger holds.
 
     Raises:
-        DamagedLedger: it is none, or the ledger's results are not its own.
+        DamagedLedger: the ledger's results are not its own.
+        WorkspaceError: it is none that this version takes.
     """
     try:
         study = Study.model_validate(record.document)
         plan = expand(study)
     except BakeoffError as error:
-        raise DamagedLedger(f"a study that is none ({str(error).splitlines()[0][:200]})") from error
+        raise WorkspaceError(
+            f"the ledger holds a study that this version does not take ({str(error).splitlines()[0][:200]}). Mend the "
+            "study file and run it again: finished trials are kept. If nothing is wrong with it, the ledger is damaged."
+        ) from error
     blocks, arms, metric = {block.label for block in plan.blocks}, set(plan.arms), study.decide.metric
     for result in record.results:
         where = f"a result of block {result.block[:60]!r}, arm {result.arm[:60]!r}"
@@ -177,7 +185,8 @@ def _list_failures(record: StudyRecord) -> tuple[TrialFailure, ...]:
             trial=result.trial_id,
             block=result.block,
             arm=result.arm,
-            replicate=result.replicate,
+            replicate=result.replicate + 1,
+            fold=None if result.fold is None else result.fold + 1,
             reason=result.reason,
         )
         for result in record.results

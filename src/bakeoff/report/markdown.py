@@ -21,6 +21,8 @@ from bakeoff.report.tables import (
     measure_of,
     order_arms,
     order_verdicts,
+    runs_of,
+    tabulate_failures,
     tabulate_overview,
     tabulate_pairs,
     tabulate_rank_pairs,
@@ -127,7 +129,7 @@ def _pairs(summary: Summary, block: str) -> str:
     effect = ["-" if v.effect_size is None else f"{v.effect_size:.2f}" for v in verdicts]
     correlation = ["-" if v.correlation is None else f"{v.correlation:.2f}" for v in verdicts]
     more = [
-        Column(key="n", header=("replicates",), cells=tuple(str(v.replicates) for v in verdicts)),
+        Column(key="n", header=(runs_of(summary),), cells=tuple(str(v.replicates) for v in verdicts)),
         Column(key="p alone", header=("p alone",), cells=tuple(p_value(v.p) for v in verdicts)),
         Column(key="effect", header=("d_z",), cells=tuple(effect)),
         Column(key="correlation", header=("correlation",), cells=tuple(correlation)),
@@ -234,11 +236,12 @@ def _write_legend(summary: Summary) -> str:
     if len(summary.arm_labels) < 2:
         return ""
     lines = [
-        "Scores are mean ± standard deviation over replicates.",
-        "The difference is the row's arm minus the other arm, averaged over the replicates both have. Its interval "
-        "looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs of the block.",
+        f"Scores are mean ± standard deviation over {runs_of(summary)}.",
+        f"The difference is the row's arm minus the other arm, averaged over the {runs_of(summary)} both have. Its "
+        "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs of the "
+        "block.",
         "d_z is the mean difference in standard deviations of the differences; the correlation of the two arms over "
-        "replicates says how much pairing bought (near 0: nothing).",
+        f"{runs_of(summary)} says how much pairing bought (near 0: nothing).",
         "Replicates needed: how many more would settle the pair with 80% power, if the observed difference is the "
         "true one. A rough guide.",
     ]
@@ -258,12 +261,7 @@ def _write_published(report: ReportInput) -> str:
 def _write_failures(report: ReportInput) -> str:
     if not report.failures:
         return ""
-    fields = ("trial", "block", "arm", "replicate", "reason")
-    columns = [
-        Column(key=name, header=(name,), cells=tuple(str(getattr(f, name)) for f in report.failures), is_number=False)
-        for name in fields
-    ]
-    return _section("Failures", _table(columns))
+    return _section("Failures", _table(tabulate_failures(report.failures)))
 
 
 def _write_repeat(report: ReportInput) -> str:
@@ -271,6 +269,8 @@ def _write_repeat(report: ReportInput) -> str:
     parts += [fence(report.command)] if report.command else []
     if report.study_text.strip():
         parts += ["The study as run:", fence(report.study_text)]
+    if report.recipes_text.strip():
+        parts += ["Every field of every arm, defaults included:", fence(report.recipes_text)]
     facts = {**report.versions, **report.hardware}
     if report.numeric:
         facts["numeric mode"] = report.numeric

@@ -15,7 +15,7 @@ from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.importance import SearchImportance, measure_importance
 from bakeoff.report.tables import Column
-from bakeoff.report.text import count
+from bakeoff.report.text import count, times
 from bakeoff.study.axes import make_label
 from bakeoff.study.genome_settings import EvolutionSearch
 from bakeoff.study.plan import Plan
@@ -231,7 +231,8 @@ def describe_search(report: SearchReport) -> list[str]:
     lines = []
     for kind in report.kinds:
         lines.append(_count_candidates(report, kind))
-        lines += [f"Not trained: {reason} ({number}x)." for reason, number in list(kind.reasons.items())[:_MAX_REASONS]]
+        most = list(kind.reasons.items())[:_MAX_REASONS]
+        lines += [f"Not trained: {reason} ({times(number)})." for reason, number in most]
     if any(kind.winner is not None for kind in report.kinds):
         lines.append(
             "These scores chose the winners and are too good by that: the verdict compares them on fresh replicates."

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import SPLITS, Measure, Split, percent
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict, rank_arms
 from bakeoff.report.text import p_value, show_text
+
+if TYPE_CHECKING:
+    from bakeoff.report.document import TrialFailure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,11 @@ def list_marks(summary: Summary) -> tuple[str, ...]:
 def measure_of(summary: Summary) -> Measure:
     """Return the metric and split that a study's verdicts rest on."""
     return Measure(find_metric(summary.metric), summary.split)
+
+
+def runs_of(summary: Summary) -> str:
+    """Return what scores are averaged over and pairs are compared by: replicates, or the folds of all of them."""
+    return "replicates" if summary.num_folds is None else "folds"
 
 
 def tabulate_scores(summary: Summary, block: str) -> list[Column]:
@@ -124,6 +133,22 @@ def tabulate_rank_pairs(across: AcrossBlocks) -> list[Column]:
             for word in ("wins", "ties", "losses")
         ),
         Column(key="p", header=("p adjusted",), cells=tuple(p_value(pair.p_adjusted) for pair in pairs)),
+    ]
+
+
+def tabulate_failures(failures: Sequence[TrialFailure]) -> list[Column]:
+    """Tabulate failed trials, a row each; the fold only where there are folds."""
+    fields = ["block", "arm", "replicate", "fold", "reason", "trial"]
+    if all(failure.fold is None for failure in failures):
+        fields.remove("fold")
+    return [
+        Column(
+            key=name,
+            header=(name,),
+            cells=tuple(str(getattr(failure, name)) for failure in failures),
+            is_number=name in ("replicate", "fold"),
+        )
+        for name in fields
     ]
 
 

@@ -205,7 +205,7 @@ def _print_failures(console: Console, report: ReportInput) -> None:
     reasons = Counter(failure.reason for failure in report.failures)
     for reason, number in reasons.most_common(_MAX_REASONS):
         first = next(failure for failure in report.failures if failure.reason == reason)
-        where = ", ".join(part for part in (first.block, first.arm, f"replicate {first.replicate}") if part)
+        where = ", ".join(part for part in (first.block, first.arm, first.run) if part)
         more = f" and {number - 1} more" if number > 1 else ""
         _print_line(console, f"  {reason} ({where}{more})", "")
     if len(reasons) > _MAX_REASONS:

@@ -44,7 +44,9 @@ def fence(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Spell a time, such as "0.4 s", "48 s", "12 min", "3.2 h" or "9 days"."""
+    """Spell a time, such as "20 ms", "0.4 s", "48 s", "12 min", "3.2 h" or "9 days"."""
+    if 0 < seconds < 0.05:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 119.5:
@@ -59,6 +61,17 @@ def duration(seconds: float) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """Spell a number of things, such as "1 trial" or "1,200 trials"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def name_run(replicate: int | None, fold: int | None = None) -> str:
+    """Name a run as people count, from 1, such as "replicate 3" or "replicate 1, fold 5"; both are given from 0."""
+    numbers = {"replicate": replicate, "fold": fold}
+    return ", ".join(f"{what} {number + 1}" for what, number in numbers.items() if number is not None)
+
+
+def times(number: int) -> str:
+    """Spell how often something happened: "once", "twice", "3 times"."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
 
 
 def p_value(p: float | None) -> str:

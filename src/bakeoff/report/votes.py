@@ -16,6 +16,7 @@ from bakeoff.analysis.results import TrialResult
 from bakeoff.analysis.vote_fits import cross_vote, fit_vote
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.report.evidence import Load, Predictions
+from bakeoff.report.text import name_run
 from bakeoff.study.ensembles import Ensemble, list_ensemble_arms
 from bakeoff.study.schema import Study
 
@@ -205,8 +206,7 @@ class _Counter:
         return {**first, "probabilities": votes_NC}
 
     def _note(self, ballot: Ballot, reason: str) -> None:
-        where = "" if ballot.replicate is None else f" in replicate {ballot.replicate}"
-        where += "" if ballot.fold is None else f", fold {ballot.fold}"
+        where = "" if ballot.replicate is None else f" in {name_run(ballot.replicate, ballot.fold)}"
         arm = f" of {ballot.arm}" if ballot.arm else ""
         self.notes.append(f"No vote {ballot.label}{arm}{where} on {ballot.block}: {reason}.")
 
@@ -244,7 +244,7 @@ def _list_ballots(
         if ensemble.is_arm:
             failed = [result.arm for result in found if result.state != "done"]
             if failed:
-                where = f"replicate {replicate}" + ("" if fold is None else f", fold {fold}")
+                where = name_run(replicate, fold)
                 notes.append(f"No vote {label} in {where} on {block}: {join_names(failed)} failed.")
             done = sorted(done, key=lambda result: members.index(result.arm))
         if len(done) < (len(members) if ensemble.is_arm else 2):

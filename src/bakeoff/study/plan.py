@@ -124,7 +124,7 @@ def expand(study: Study) -> Plan:
         for fold in (range(block.data.folds) if block.data.folds else (None,))
         for combination in by_block[label]
     )
-    notes = (*combined.notes, *_advise(combined), *name_code(study))
+    notes = (*combined.notes, *_advise(combined), *warn(study))
     return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=notes)
 
 
@@ -138,6 +138,11 @@ def tell_about(study: Study, *, is_changed: bool = False) -> About:
     about = study.about or About()
     cost = about.cost if study.quick_of is None else study.quick.cost if study.quick is not None else ""
     return about.model_copy(update={"cost": "" if is_changed else cost})
+
+
+def warn(study: Study) -> tuple[str, ...]:
+    """Return what must be known of a study before it runs, a sentence each."""
+    return (*filter(None, [study.decide.warning]), *name_code(study))
 
 
 def name_code(study: Study) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from bakeoff.analysis.metrics import find_metric
 from bakeoff.networks.choices import Record
 from bakeoff.training.metric import Metric
 
@@ -19,6 +21,15 @@ Split: TypeAlias = Literal["train", "validation", "test"]
 Value: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
+def _check_unit(metric: str | None, values: Sequence[float]) -> None:
+    """Refuse shares that were written in percent."""
+    is_share = metric is not None and (metric in CLASS_METRICS or find_metric(metric).is_share)
+    outside = [value for value in values if not 0 <= value <= 1]
+    if outside and is_share:
+        message = "given {value}, but {metric} is a share, from 0 to 1: for 97.2% write 0.972"
+        raise PydanticCustomError("share", message, {"value": f"{outside[0]:g}", "metric": metric})
+
+
 class Figure(Record):
     """One published figure."""
 
@@ -27,7 +38,7 @@ class Figure(Record):
     metric: Metric | ClassMetric = Field(description="What was measured; precision, recall and f1 are of one class.")
     split: Split = Field(default="test", description="On which images.")
     class_name: str | None = Field(default=None, description="The class, for precision, recall and f1 of one class.")
-    value: Value = Field(description="The figure, in the metric's unit.")
+    value: Value = Field(description="The figure, in the metric's unit (accuracy: from 0 to 1).")
     note: str = Field(default="", max_length=500, description="What has to be known to compare it.")
 
     @model_validator(mode="after")
@@ -40,6 +51,12 @@ class Figure(Record):
             message = "of one class precision, recall and f1 can be given, not {metric}"
             raise PydanticCustomError("figure", message, {"metric": self.metric})
         return self
+
+    @field_validator("value")
+    @classmethod
+    def _check_share(cls, value: float, info: ValidationInfo) -> float:
+        _check_unit(info.data.get("metric"), (value,))
+        return value
 
 
 class Curve(Record):
@@ -60,6 +77,12 @@ class Curve(Record):
         if generations != sorted(set(generations)):
             raise PydanticCustomError("curve", "generations rise from point to point, and none is given twice")
         return self
+
+    @field_validator("points")
+    @classmethod
+    def _check_share(cls, points: tuple[tuple[int, float], ...], info: ValidationInfo) -> tuple[tuple[int, float], ...]:
+        _check_unit(info.data.get("metric"), [value for _, value in points])
+        return points
 
 
 class Published(Record):

@@ -13,16 +13,19 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from bakeoff.analysis.metrics import find_metric
 from bakeoff.data.registry import find_dataset
 from bakeoff.data.source import ORIGINS, ClassNames, Colour, DataSource, ImageSize
 from bakeoff.errors import DataError
 from bakeoff.networks.choices import Record
-from bakeoff.training.metric import Metric
+from bakeoff.training.metric import Metric, Points, check_difference, read_points
 
 DEFAULT_DATASET = "digits"
 """Comes with an installed package, so a study runs before anything is downloaded."""
@@ -160,6 +163,10 @@ Replicates: TypeAlias = Annotated[
 """A fixed number of replicates, or a race."""
 
 
+WIDE_MARGIN = 0.2
+"""Above this share a margin calls nearly any two arms equivalent, and is more likely a slip of the point."""
+
+
 class Decide(Record):
     """What decides between two arms."""
 
@@ -169,7 +176,8 @@ class Decide(Record):
         strict=True,
         gt=0,
         allow_inf_nan=False,
-        description="Differences smaller than this do not matter, in the metric's unit; null: none is too small.",
+        description="Differences smaller than this do not matter, in the metric's unit (accuracy: 0.005, or "
+        "'0.5 points'); null: none is too small.",
     )
     confidence: float = Field(
         default=0.95, strict=True, gt=0.5, lt=1, allow_inf_nan=False, description="Confidence of every interval."
@@ -183,6 +191,23 @@ class Decide(Record):
         strict=True,
         description="Also judge what each step of a chain of arms (from: NAME) adds; null: where there is a chain.",
     )
+
+    @field_validator("margin", mode="before", json_schema_input_type=float | Points | None)
+    @classmethod
+    def _read_margin(cls, margin: object, info: ValidationInfo) -> object:
+        return read_points(margin, info.data, "metric")
+
+    @field_validator("margin")
+    @classmethod
+    def _check_margin(cls, margin: float | None, info: ValidationInfo) -> float | None:
+        return None if margin is None else check_difference(margin, info.data, "metric")
+
+    @property
+    def warning(self) -> str:
+        """What a study's reader should know of the margin before anything is trained; empty where it is usual."""
+        if self.margin is None or self.margin <= WIDE_MARGIN or not find_metric(self.metric).is_share:
+            return ""
+        return f"decide.margin is {100 * self.margin:g} points: arms that differ by less are called equivalent."
 
     @model_serializer(mode="wrap")
     def _leave_out_unasked_steps(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

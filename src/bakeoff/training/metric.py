@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+from pydantic_core import PydanticCustomError
+
+from bakeoff.analysis.metrics import find_metric
 
 Metric: TypeAlias = Literal["accuracy", "loss", "macro_f1", "macro_precision", "macro_recall"]
 """What a trained network is judged by. Loss should fall, the others rise."""
@@ -11,3 +18,45 @@ Metric: TypeAlias = Literal["accuracy", "loss", "macro_f1", "macro_precision", "
 def improvement(metric: Metric, value: float, best: float) -> float:
     """Return by how much `value` is better than `best`, in the metric's unit; negative where it is worse."""
     return best - value if metric == "loss" else value - best
+
+
+Points: TypeAlias = str
+"""A difference of shares in percentage points, as a study file may spell it: `0.5 points`."""
+
+_POINTS = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*points?\s*")
+
+
+def read_points(given: object, fields: Mapping[str, Any], metric_field: str) -> object:
+    """Return `0.5 points` as the difference of shares that it is, 0.005; anything else as it is.
+
+    Args:
+        given: what stood in the study.
+        fields: the record's fields before this one.
+        metric_field: the one that names the metric.
+
+    Raises:
+        PydanticCustomError: points of a metric that is no share.
+    """
+    found = _POINTS.fullmatch(given) if isinstance(given, str) else None
+    if found is None:
+        return given
+    metric = fields.get(metric_field)
+    if metric is not None and not find_metric(metric).is_share:
+        message = "points are differences of shares, and {metric} is none: give a number in its own unit"
+        raise PydanticCustomError("points", message, {"metric": metric})
+    return float(Decimal(found[1]) / 100)
+
+
+def check_difference(difference: float, fields: Mapping[str, Any], metric_field: str) -> float:
+    """Return a difference between two scores; of shares it is below 1.
+
+    Raises:
+        PydanticCustomError: it is not, most likely because percentage points were meant.
+    """
+    metric = fields.get(metric_field)
+    if metric is not None and find_metric(metric).is_share and difference >= 1:
+        points = format(Decimal(repr(difference)) / 100, "f")
+        message = "given {given}, but {metric} is a share, from 0 to 1: for {given} points write {points}"
+        context = {"given": f"{difference:g}", "metric": metric, "points": points}
+        raise PydanticCustomError("share_difference", message, context)
+    return difference

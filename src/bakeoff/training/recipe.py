@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from bakeoff.networks.choices import Record
@@ -16,7 +16,7 @@ from bakeoff.training.adam_family import Adam
 from bakeoff.training.augmentation.records import AugmentationChoice
 from bakeoff.training.averaging import AveragingChoice
 from bakeoff.training.clipping import Clip
-from bakeoff.training.metric import Metric
+from bakeoff.training.metric import Metric, check_difference
 from bakeoff.training.mixing import MixChoice
 from bakeoff.training.objective_settings import ClassWeights
 from bakeoff.training.optimizers import INCOMPATIBLE, Amount, OptimizerChoice
@@ -34,6 +34,11 @@ class EarlyStopping(Record):
     min_delta: Amount = Field(
         default=0.0, description="Smallest change that counts as an improvement, in the metric's unit."
     )
+
+    @field_validator("min_delta")
+    @classmethod
+    def _check_min_delta(cls, min_delta: float, info: ValidationInfo) -> float:
+        return check_difference(min_delta, info.data, "monitor")
 
 
 class Recipe(Record):

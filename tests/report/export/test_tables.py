@@ -36,10 +36,11 @@ def pick(rows: Iterable[dict[str, Value]], *names: str) -> list[tuple[Value, ...
 
 def test_a_row_per_trial_that_has_ended_without_a_searchs_candidates(tabled: Tabled) -> None:
     rows = tabled.to_records("trials")
-    assert pick(rows, "trial_id", "fold", "state", "epochs", "best_epoch", "training_seconds", "parameters") == [
-        ("t0", 0, "done", 2, 2, 1.5, 1234),
-        ("t1", 0, "diverged", 2, None, None, None),
+    assert pick(rows, "trial_id", "state", "epochs", "best_epoch", "training_seconds", "parameters") == [
+        ("t0", "done", 2, 2, 1.5, 1234),
+        ("t1", "diverged", 2, None, None, None),
     ]
+    assert pick(rows, "replicate", "fold") == [(1, 1), (1, 1)]  # as people count
     assert rows[0]["arm"] == FORMULA
     assert rows[0]["seed"] == 2**47
 
@@ -98,7 +99,7 @@ def test_a_study_without_results_has_heads_and_no_trial(make_report: MakeReport,
     empty = Tabled(make_report(num_replicates=0), study_id="another", workspace=folders.root)
     head, *rows = empty.to_csv(table).splitlines()  # type: ignore[arg-type]
     assert head.startswith("block,")
-    assert len(rows) == {"trials": 0, "epochs": 0, "arms": 3, "verdicts": 3}[table]
+    assert len(rows) == {"trials": 0, "epochs": 0, "arms": 3, "verdicts": 0}[table]
 
 
 def test_an_unknown_table_is_one_clear_line(tabled: Tabled) -> None:

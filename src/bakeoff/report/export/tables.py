@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Verdict
-from bakeoff.ledger.tables import TrialEpoch, read_trial_epochs, read_trials
+from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_trials
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
 
@@ -39,7 +39,8 @@ def tabulate_trials(connection: sqlite3.Connection, study_id: str) -> Frame:
     }
     rows = (
         (
-            *(trial.block, trial.arm, trial.replicate, trial.fold, trial.state, trial.reason, trial.stop),
+            *_place(trial),
+            *(trial.state, trial.reason, trial.stop),
             *(trial.epochs, trial.best_epoch, trial.seconds, trial.num_parameters, trial.seed),
             *(trial.metrics.get(split, {}).get(metric) for split, metric in metrics),
             *(trial.finished_at, trial.trial_id),
@@ -82,10 +83,16 @@ def _yield_epochs(
 def _epoch_row(row: TrialEpoch, metrics: list[tuple[str, str]]) -> tuple[Value, ...]:
     values = {"train": row.train, "validation": row.validation}
     return (
-        *(row.block, row.arm, row.replicate, row.fold, row.epoch),
+        *_place(row),
+        row.epoch,
         *(values[split].get(metric) for split, metric in metrics),
         *(row.seconds, row.images_per_second, row.trial_id),
     )
+
+
+def _place(row: TrialRow | TrialEpoch) -> tuple[Value, ...]:
+    """Return where a trial stands, as people count: replicates and folds from 1."""
+    return row.block, row.arm, row.replicate + 1, None if row.fold is None else row.fold + 1
 
 
 def tabulate_arms(report: ReportInput) -> Frame:

@@ -19,7 +19,7 @@ from bakeoff.report.figures.shared import (
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
 from bakeoff.report.tables import measure_of, order_arms
-from bakeoff.report.text import count, show_text
+from bakeoff.report.text import count, name_run, show_text
 
 MAX_ARMS = 40
 
@@ -59,9 +59,9 @@ def draw_scores(report: ReportInput, block: str) -> FigureSpec | None:
 def _points(shown: list[tuple[ArmSummary, MeanSd]], value: str) -> dict[str, Any]:
     x, y, text = [], [], []
     for row, (arm, _) in enumerate(shown):
-        scores: list[tuple[str, float]] = [(f"replicate {replicate}", score) for replicate, score in arm.scores.items()]
+        scores: list[tuple[str, float]] = [(name_run(replicate), score) for replicate, score in arm.scores.items()]
         if arm.fold_scores:
-            scores = [(f"replicate {run}, fold {fold}", score) for (run, fold), score in arm.fold_scores.items()]
+            scores = [(name_run(*run), score) for run, score in arm.fold_scores.items()]
         x += [score for _, score in scores]
         y += [row + offset for offset in spread(len(scores), 0.4)]
         text += [f"{label_text(arm.arm)}, {name}" for name, _ in scores]

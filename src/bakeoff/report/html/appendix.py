@@ -8,7 +8,7 @@ from bakeoff.report.basis import describe_exam
 from bakeoff.report.document import ReportInput
 from bakeoff.report.html.parts import Bullets, Cell, Code, Details, Heading, Paragraph, Part, Table, make_table
 from bakeoff.report.published import tabulate_curves, tabulate_published
-from bakeoff.report.tables import Column, measure_of
+from bakeoff.report.tables import measure_of, runs_of, tabulate_failures
 from bakeoff.report.text import count
 
 _MOST_FAILURES_OPEN = 20
@@ -22,7 +22,7 @@ def list_published(report: ReportInput) -> Iterator[Part]:
     if report.published_source:
         yield Paragraph(text=f"Source: {report.published_source}")
     if report.published:
-        yield make_table("Measured: mean ± standard deviation over replicates", figures)
+        yield make_table(f"Measured: mean ± standard deviation over {runs_of(report.summary)}", figures)
     if curves:
         yield make_table("By generation; measured: the same generation, on the validation split", curves)
 
@@ -31,14 +31,9 @@ def list_failures(report: ReportInput) -> Iterator[Part]:
     """Yield every failed trial and its reason; folded where there are many."""
     if not report.failures:
         return
-    fields = ("block", "arm", "replicate", "reason", "trial")
-    columns = [
-        Column(key=name, header=(name,), cells=tuple(str(getattr(f, name)) for f in report.failures), is_number=False)
-        for name in fields
-    ]
     number = count(len(report.failures), "trial")
     yield Paragraph(text=f"{number} of {report.num_planned:,} failed; the comparison is without them.")
-    table = make_table("Failed trials", columns)
+    table = make_table("Failed trials", tabulate_failures(report.failures))
     yield Details(summary=f"All {number}", parts=(table,)) if len(report.failures) > _MOST_FAILURES_OPEN else table
 
 
@@ -64,8 +59,14 @@ def write_appendix(report: ReportInput) -> Iterator[Part]:
         )
     yield from _list_data(report)
     if report.study_text.strip():
-        study = Code(label="Every field, defaults included", lines=tuple(report.study_text.strip("\n").split("\n")))
-        yield Details(summary="The study as run", parts=(study,))
+        yield _fold_text("The study as run", "The study file, checked", report.study_text)
+    if report.recipes_text.strip():
+        yield _fold_text("Every recipe in full", "Every field of every arm, defaults included", report.recipes_text)
+
+
+def _fold_text(summary: str, label: str, text: str) -> Details:
+    code = Code(label=label, lines=tuple(text.strip("\n").split("\n")))
+    return Details(summary=summary, parts=(code,))
 
 
 def _describe_protocol(report: ReportInput) -> Iterator[str]:

@@ -29,6 +29,7 @@ from bakeoff.report.tables import (
     order_arms,
     order_verdicts,
     phrase,
+    runs_of,
     tabulate_overview,
     tabulate_pairs,
     tabulate_rank_pairs,
@@ -45,8 +46,8 @@ _MOST_ARMS_IN_ANSWER = 16
 _MOST_ARMS_IN_MATRIX = 12
 
 _GUIDE = (
-    "The difference is the left arm minus the other, averaged over the replicates both have. Its interval looks at "
-    "this pair alone; the verdict rests on the adjusted p, which accounts for all pairs of the block. d_z is the mean "
+    "The difference is the left arm minus the other, averaged over the {runs} both have. Its interval looks at this "
+    "pair alone; the verdict rests on the adjusted p, which accounts for all pairs of the block. d_z is the mean "
     "difference in standard deviations of the differences. Replicates needed: how many more would settle the pair with "
     "80% power, if the observed difference is the true one; a rough guide."
 )
@@ -108,9 +109,11 @@ def _explain(summary: Summary) -> str:
         if words & {"better", "worse"}
         else "",
         f"Equivalent: shown to differ too little{margin} to matter." if "equivalent" in words else "",
-        "Inconclusive: these replicates do not settle it; it does not mean equal." if "inconclusive" in words else "",
+        f"Inconclusive: these {runs_of(summary)} do not settle it; it does not mean equal."
+        if "inconclusive" in words
+        else "",
     ]
-    spread = "± is the standard deviation over replicates."
+    spread = f"± is the standard deviation over {runs_of(summary)}."
     return " ".join(filter(None, [spread, *meanings, _explain_intervals(summary)]))
 
 
@@ -141,7 +144,9 @@ def compare_arms(summary: Summary, figures: Figures, across: AcrossBlocks | None
     for block in summary.blocks:
         parts += [Heading(text=block)] if len(summary.blocks) > 1 else []
         parts += [figures["scores", block]] if ("scores", block) in figures else []
-        parts.append(make_table("Scores, mean ± standard deviation over replicates", tabulate_scores(summary, block)))
+        parts.append(
+            make_table(f"Scores, mean ± standard deviation over {runs_of(summary)}", tabulate_scores(summary, block))
+        )
         parts += _all_scores(summary, block)
         parts += _pairs(summary, block)
     return make_section("comparison", "Comparison", parts)
@@ -150,7 +155,7 @@ def compare_arms(summary: Summary, figures: Figures, across: AcrossBlocks | None
 def _all_scores(summary: Summary, block: str) -> Iterator[Part]:
     columns = tabulate_all_scores(summary, block)
     if len(columns) > 1:
-        table = make_table("Mean ± standard deviation over replicates", columns)
+        table = make_table(f"Mean ± standard deviation over {runs_of(summary)}", columns)
         yield Details(summary=f"Every metric on training and {summary.split} images", parts=(table,))
 
 
@@ -184,21 +189,21 @@ def _pairs(summary: Summary, block: str) -> Iterator[Part]:
     if 2 < len(arms) <= _MOST_ARMS_IN_MATRIX and summary.baseline is None:
         yield _matrix(summary, block, arms)
     table = make_table(
-        "Every pair, the better mean on the left", [*tabulate_pairs(summary, verdicts), *_more(verdicts)]
+        "Every pair, the better mean on the left", [*tabulate_pairs(summary, verdicts), *_more(summary, verdicts)]
     )
     pairing = write_pairing(summary.verdicts_of(block))
     rests = (Paragraph(text=pairing),) if pairing else ()
-    parts: tuple[Part, ...] = (table, *rests, Paragraph(text=_GUIDE, is_quiet=True))
+    parts: tuple[Part, ...] = (table, *rests, Paragraph(text=_GUIDE.format(runs=runs_of(summary)), is_quiet=True))
     if len(verdicts) == 1:
         yield from parts
     else:
         yield Details(summary=f"All {len(verdicts)} pairs, with p values", parts=parts)
 
 
-def _more(verdicts: list[Verdict]) -> list[Column]:
+def _more(summary: Summary, verdicts: list[Verdict]) -> list[Column]:
     effects = tuple("-" if verdict.effect_size is None else f"{verdict.effect_size:.2f}" for verdict in verdicts)
     return [
-        Column(key="n", header=("replicates",), cells=tuple(str(verdict.replicates) for verdict in verdicts)),
+        Column(key="n", header=(runs_of(summary),), cells=tuple(str(verdict.replicates) for verdict in verdicts)),
         Column(key="p alone", header=("p alone",), cells=tuple(p_value(verdict.p) for verdict in verdicts)),
         Column(key="effect", header=("d_z",), cells=effects),
         Column(key="reason", header=("why",), cells=tuple(verdict.reason for verdict in verdicts), is_number=False),

@@ -10,7 +10,7 @@ from bakeoff.report.document import ReportInput
 from bakeoff.report.latex.escape import escape_latex
 from bakeoff.report.latex.standing import explain_marks, find_bold, find_marks
 from bakeoff.report.latex.table import LatexColumn, LatexTable, set_column
-from bakeoff.report.tables import Column, break_name, measure_of, tabulate_measure
+from bakeoff.report.tables import Column, break_name, measure_of, runs_of, tabulate_measure
 from bakeoff.report.text import show_text
 
 BLOCKS_A_TABLE = 4
@@ -39,7 +39,7 @@ def _write_caption(report: ReportInput, answers: Sequence[BlockAnswer], of: str,
     unit = " in percent" if measure.record.is_share else ""
     has_bold = any(find_bold(summary, answer.block) is not None for answer in answers)
     sentences = [
-        escape_latex(f"All blocks: {measure.label}{unit}, mean ± standard deviation over replicates.{of}"),
+        escape_latex(f"All blocks: {measure.label}{unit}, mean ± standard deviation over {runs_of(summary)}.{of}"),
         escape_latex(describe_statistics(report)),
         explain_marks(summary, tuple(answers), has_bold),
         escape_latex(report.across.sentence) if with_rank and report.across is not None else "",
