@@ -101,13 +101,14 @@ def list_weights(name: str, folder: Path) -> list[str]:
 def write_weights(network: str, folder: Path) -> Path:
     """Write random weights of one of torchvision's networks as torchvision publishes them; once."""
     import torch
-    import torchvision
+
+    from bakeoff.networks.vision import import_torchvision
 
     path = folder / f"{network}.pth"
     if not path.exists():
         torch.manual_seed(0)
         settings = {"init_weights": True} if network == "inception_v3" else {}
-        torch.save(getattr(torchvision.models, network)(weights=None, **settings).state_dict(), path)
+        torch.save(getattr(import_torchvision().models, network)(weights=None, **settings).state_dict(), path)
     return path
 
 
