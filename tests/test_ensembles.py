@@ -91,7 +91,7 @@ def test_greedy_selection_is_no_worse_on_validation_than_its_best_member(trained
 
 
 def test_the_reports_tell_all_of_it(trained: tuple[Path, Result]) -> None:
-    workspace, result = trained
+    _, result = trained
     document = json.loads(json.dumps(result.document, allow_nan=False))
     assert [ensemble["label"] for ensemble in document["ensembles"]] == ["soft", "greedy", "seeds"]
     assert [step["arm"] for step in document["steps"]] == ["1.0", "1.1", "soft", "soft"]

@@ -40,12 +40,12 @@ def draw_search(report: ReportInput, block: str) -> FigureSpec | None:
     axis = {"title": {"text": name}} if objective in COSTS else metric_axis(find_metric(objective), name)
     return FigureSpec(
         title=f"Search history: {name} by {_step_of(search)}",
-        alt=_describe(search, kinds, name, [str(trace["name"]) for trace in published]),
+        alt=_describe(report, search, kinds, name),
         data=[
             *(trace for kind in kinds for trace in _draw_kind(search, kind)),
             *published,
         ],
-        layout=make_layout(440, xaxis=_number_axis(search, kinds), yaxis=axis),
+        layout=make_layout(480, xaxis=_number_axis(search, kinds), yaxis=axis),
     )
 
 
@@ -66,10 +66,10 @@ def _draw_published(report: ReportInput, search: SearchReport) -> list[dict[str,
         {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": f"published: {label_text(name_curve(curve), 90)}",
+            "name": f"published {curve.of}, {curve.split}",
             "x": [generation for generation, _ in curve.points],
             "y": round_all([value for _, value in curve.points]),
-            "hovertemplate": f"published {curve.of} at %{{x}}: %{{y:{value}}}<extra></extra>",
+            "hovertemplate": f"published {label_text(name_curve(curve), 120)}: %{{y:{value}}}<extra></extra>",
             "line": {"color": NEUTRAL, "width": 2, "dash": "dash" if curve.of == "best" else "dot"},
             "marker": {"symbol": "diamond", "size": 8},
         }
@@ -88,7 +88,7 @@ def _draw_middle(kind: KindReport) -> list[dict[str, Any]]:
         {
             "type": "scatter",
             "mode": "lines",
-            "name": f"{_NAMES[kind.kind]}: middle half of a generation",
+            "name": f"{_NAMES[kind.kind]}: middle half",
             "x": [*xs, *reversed(xs)],
             "y": round_all([*highs, *reversed(lows)]),
             "fill": "toself",
@@ -199,15 +199,18 @@ def _place(rows: Sequence[CandidateRow]) -> list[float]:
     return places
 
 
-def _describe(search: SearchReport, kinds: list[KindReport], name: str, published: list[str]) -> str:
+def _describe(report: ReportInput, search: SearchReport, kinds: list[KindReport], name: str) -> str:
     objective = search.objectives[0]
+    published = choose_curves(report.published_curves, search.block, objective) if search.has_generations else []
     ends = []
     for kind in kinds:
         known = [value for value in _trace_best(search, kind)[1] if value is not None]
         first, last = spell_value(objective, known[0]), spell_value(objective, known[-1])
         ends.append(f"{_NAMES[kind.kind]} of {count(kind.num_candidates, 'candidate')}: from {first} to {last}")
     shown = "every candidate, the middle half of each generation" if search.has_generations else "every candidate"
-    beside = f" Beside it, published: {'; '.join(show_text(curve) for curve in published)}." if published else ""
+    beside = (
+        f" Beside it, published: {'; '.join(show_text(name_curve(curve)) for curve in published)}." if published else ""
+    )
     return (
         f"Chart of {name} by {_step_of(search)} in {show_text(search.block)}: {shown}, and the best so far, "
         f"{'; '.join(ends)}. A star marks the winner.{beside}"
