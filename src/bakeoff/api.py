@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from bakeoff.execution.estimate import Estimate, count_workers, describe_memory,
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.run import RunObserver, run_plan
+from bakeoff.execution.winners import read_winners
 from bakeoff.ledger.read import find_study, list_studies, match_studies, open_reading, read_study, shorten_ids
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
@@ -36,6 +38,7 @@ from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
+from bakeoff.study.winner import find_winner
 from bakeoff.training.folders import Folders, check_workspace, write_whole
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "list_status",
     "load",
     "load_study",
+    "prepare_study",
     "run",
 ]
 
@@ -122,6 +126,7 @@ def run(
     study: Study | str | Path,
     *,
     overrides: Sequence[str] = (),
+    quick: bool = False,
     workspace: str | Path = DEFAULT_WORKSPACE,
     data_dir: str | Path | None = None,
     workers: int | None = None,
@@ -139,6 +144,7 @@ def run(
     Args:
         study: a Study, a study file's path, or a shipped study's name.
         overrides: `path.to.field=VALUE`, for a file or a name only.
+        quick: run the small version that a study file declares, as a study of its own; for a file or a name only.
         workspace: the folder of the ledger; made where it is missing.
         data_dir: searched first for images.
         workers: processes; by default one per core, on graphics cards one per card, or a few where trials do not fuse.
@@ -155,10 +161,12 @@ def run(
         BakeoffError: the study is wrong, overrides beside a Study, images are missing, or the workspace cannot be
             written.
     """
-    if isinstance(study, Study) and overrides:
-        raise BakeoffError("overrides change a study file. Make the Study with the values it is to have instead.")
-    checked = study if isinstance(study, Study) else load_study(study, overrides)
+    if isinstance(study, Study) and (overrides or quick):
+        raise BakeoffError(
+            "overrides and quick change a study file. Make the Study with the values it is to have instead."
+        )
     folder = check_workspace(workspace)
+    checked = prepare_study(study, overrides, quick=quick, workspace=folder)
     data = Path(data_dir) if data_dir is not None else None
     plan = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
@@ -168,7 +176,7 @@ def run(
     with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker) as chosen:
         counts = run_plan(
             plan,
-            command=_spell_command(study, overrides),
+            command=_spell_command(study, overrides, quick),
             device=place,
             workspace=folder,
             data_dir=data,
@@ -182,6 +190,32 @@ def run(
     if exam and not counts.exam_complete and not counts.missing:
         result = replace(result, state="unfinished", report=replace(result.report, state="unfinished"))
     return _write_reports(result, Folders(folder))
+
+
+def prepare_study(
+    study: Study | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    workspace: str | Path = DEFAULT_WORKSPACE,
+) -> Study:
+    """Return the study as it is run: read, checked, and with the winners of earlier studies that it begins with.
+
+    Args:
+        study: a Study, a study file's path, or a shipped study's name.
+        overrides: `path.to.field=VALUE`, for a file or a name only.
+        quick: take the small version that a study file declares.
+        workspace: where earlier studies are looked up.
+
+    Raises:
+        BakeoffError: the study is wrong, or what it begins with is not in the workspace.
+    """
+    find = partial(read_winners, Path(workspace))
+    if not isinstance(study, Study):
+        return load_study(study, overrides, quick=quick, find_winners=find)
+    fields = study.model_dump(exclude_unset=True)
+    found = find_winner(fields, find)
+    return study if found == fields else Study.model_validate(found)
 
 
 def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
@@ -303,10 +337,11 @@ def _executor(
         executor.close()
 
 
-def _spell_command(study: Study | str | Path, overrides: Sequence[str]) -> str:
+def _spell_command(study: Study | str | Path, overrides: Sequence[str], quick: bool) -> str:
     if isinstance(study, Study):
         return ""
-    return shlex.join(["bakeoff", "run", str(study), *(part for text in overrides for part in ("--set", text))])
+    flags = ["--quick"] if quick else []
+    return shlex.join(["bakeoff", "run", str(study), *flags, *(part for text in overrides for part in ("--set", text))])
 
 
 def _load(identity: str, workspace: Path, num_reused: int, data_dir: Path | None = None) -> Result:

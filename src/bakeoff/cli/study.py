@@ -15,6 +15,7 @@ from bakeoff.cli.options import (
     DataDir,
     Device,
     Overrides,
+    Quick,
     StudyArgument,
     Workers,
     Workspace,
@@ -64,6 +65,7 @@ class Table(StrEnum):
 def run(
     study: StudyArgument,
     overrides: Overrides = None,
+    quick: Quick = False,
     workspace: Workspace = Path("runs"),
     workers: Workers = None,
     device: Device = "auto",
@@ -97,6 +99,7 @@ def run(
             result = api.run(
                 study,
                 overrides=overrides or (),
+                quick=quick,
                 workspace=workspace,
                 data_dir=data_dir,
                 workers=workers,
@@ -105,6 +108,7 @@ def run(
                 address=address,
                 gpus_per_worker=gpus_per_worker,
                 exam=exam,
+                allow_missing=allow_missing,
                 wait=wait,
                 observer=progress,
             )
@@ -120,6 +124,8 @@ def run(
 def plan(
     study: StudyArgument,
     overrides: Overrides = None,
+    quick: Quick = False,
+    workspace: Workspace = Path("runs"),
     workers: Workers = None,
     device: Device = "auto",
     data_dir: DataDir = None,
@@ -134,11 +140,12 @@ def plan(
     from bakeoff.execution.reads import list_reads
     from bakeoff.report.text import count, duration
     from bakeoff.study.axes import list_templates
+    from bakeoff.study.plan import tell_about
 
-    estimated = api.estimate(
-        api.load_study(study, overrides or ()), workers, data_dir, device, probe=probe, say=print_aside
-    )
+    checked = api.prepare_study(study, overrides or (), quick=quick, workspace=workspace)
+    estimated = api.estimate(checked, workers, data_dir, device, probe=probe, say=print_aside)
     planned = estimated.plan
+    about = tell_about(planned.study, is_changed=bool(overrides))
     blocks = [block.label for block in planned.blocks]
     templates = list_templates((*planned.study.blocks, *planned.study.arms))
     reads = list_reads(planned, data_dir)
@@ -146,6 +153,8 @@ def plan(
         document = {
             "study": planned.study.name,
             "question": planned.study.question,
+            "about": about.model_dump(),
+            "quick_of": planned.study.quick_of,
             "blocks": blocks,
             "arms": list(planned.arms),
             "templates": templates,
@@ -177,6 +186,7 @@ def plan(
         basis = "from steps timed here" if estimated.is_measured else "a guess: nothing was timed"
         rows.append(("time", f"about {least} to {most} on {workers_spelled}, {basis}"))
     rows += [("reads", read.text) for read in reads]
+    rows += [row for row in about.rows() if row[0] in ("cost", "known", "source")]
     print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
 
 

@@ -33,6 +33,7 @@ from bakeoff.networks.user_code import CodeHashes
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
+from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
 from bakeoff.study.sameness import describe_same_arms
@@ -143,6 +144,7 @@ def run_plan(
                 resolve=resolve,
                 on_asked=_record_search(strategy, plan, ledger, identity, observer),
                 device=device,
+                keep_train=bool(list_ensemble_arms(plan.study.ensembles)),
                 codes=codes,
             )
             driver.run()

@@ -23,7 +23,7 @@ from bakeoff.ledger.tables import read_recipes
 from bakeoff.ledger.values import DamagedLedger, read_mapping
 from bakeoff.report.costs import describe_costs, describe_features
 from bakeoff.report.curves import describe_curves
-from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
+from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_contributions, gather_evidence
 from bakeoff.report.notes import (
@@ -33,6 +33,7 @@ from bakeoff.report.notes import (
     describe_reduction,
     describe_test_images,
 )
+from bakeoff.report.published import list_figures, measure_classes
 from bakeoff.report.recipes import write_recipes
 from bakeoff.report.same_arms import gather_same_arms
 from bakeoff.report.search import describe_searches
@@ -40,7 +41,7 @@ from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
-from bakeoff.study.plan import Block, Plan, expand
+from bakeoff.study.plan import Block, Plan, expand, tell_about
 from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import RECORDED, Study
 from bakeoff.training.folders import Folders
@@ -111,7 +112,10 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
             *voted.notes,
         ),
         published_source=study.published.source if study.published else "",
-        published=_list_published(study),
+        published=list_figures(study.published),
+        published_curves=study.published.curves if study.published else (),
+        class_scores=measure_classes(list_figures(study.published), voted.results, class_names, voted.load),
+        about=tell_about(study).rows(),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
         recipes_text=write_recipes(plan, contents),
         **_describe_run(record, num_reused),
@@ -225,14 +229,6 @@ def _list_failures(record: StudyRecord) -> tuple[TrialFailure, ...]:
         )
         for result in record.results
         if result.state == "failed"
-    )
-
-
-def _list_published(study: Study) -> tuple[PublishedFigure, ...]:
-    figures = study.published.figures if study.published else ()
-    return tuple(
-        PublishedFigure(arm=each.arm, metric=each.metric, value=each.value, block=each.block, split=each.split)
-        for each in figures
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from bakeoff.analysis.metrics import CLASSES_ABSENT
 from bakeoff.analysis.results import TrialResult
 from bakeoff.report.text import count
+from bakeoff.study.axes import make_label
 from bakeoff.study.plan import Block, Plan
+from bakeoff.study.schema import Study
 from bakeoff.study.settings import DataSettings
 
 _MOST_NAMED = 8
@@ -21,9 +23,8 @@ Facts = Mapping[str, Mapping[str, Any]]
 def describe_reduction(plan: Plan, facts: Facts) -> str:
     """Say that a study uses a part of its data only, and which part; empty where it uses all."""
     parts = list(dict.fromkeys(filter(None, (_describe_part(block, facts) for block in plan.blocks))))
-    if not parts:
-        return ""
-    return f"Reduced study, for a quick look: {'; '.join(parts)}."
+    reduced = f"Reduced study, for a quick look: {'; '.join(parts)}." if parts else ""
+    return " ".join(filter(None, (_describe_quick(plan.study), reduced)))
 
 
 def describe_notes(plan: Plan, facts: Facts) -> tuple[str, ...]:
@@ -78,6 +79,15 @@ def describe_outdated(num_trials: int) -> Iterator[str]:
             f"{count(num_trials, 'trial')} of an earlier bakeoff left out: early stopping and selection saw the fold "
             "that was to judge them. Run the study again to train its folds anew."
         )
+
+
+def _describe_quick(study: Study) -> str:
+    """Say that this is the small version of another study, and what makes it small."""
+    if study.quick_of is None:
+        return ""
+    changes = {} if study.quick is None else study.quick.changes
+    made = "; ".join(f"{path}: {make_label(value)}" for path, value in changes.items())
+    return f"The small version (--quick) of {study.quick_of}, which it does not answer for: {made}."
 
 
 def _describe_part(block: Block, facts: Facts) -> str:

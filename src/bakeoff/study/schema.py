@@ -20,14 +20,16 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.networks.choices import Record
+from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
 from bakeoff.study.chain import check_steps
 from bakeoff.study.combine import Combination, Combined, combine
 from bakeoff.study.ensembles import Ensembles, check_ensembles, name_ensemble_arms
 from bakeoff.study.explain import Path, explain, join_path, shorten
 from bakeoff.study.labels import check_names
+from bakeoff.study.published import Published
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
-from bakeoff.study.settings import DataSettings, Decide, NumericMode, Published, Race, Replicates
+from bakeoff.study.settings import DataSettings, Decide, NumericMode, Race, Replicates
 from bakeoff.training.recipe import Recipe
 
 MAX_TRIALS = 100_000
@@ -92,6 +94,11 @@ class Study(Record):
         max_length=100,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$",
         description="What commands and folders call it; a file's name without its suffix, by default.",
+    )
+    about: About | None = Field(default=None, description="How to run it, what it costs, and what is known already.")
+    quick: Quick | None = Field(default=None, description="Its own small version, for --quick.")
+    quick_of: str | None = Field(
+        default=None, max_length=100, description="Set by --quick: the study that this is the small version of."
     )
     data: DataSettings = Field(default=DataSettings(), description="The images, the same for all arms of a block.")
     recipe: Fields = Field(default={}, description="What all arms share, where blocks and arms change nothing.")
@@ -250,7 +257,7 @@ def _check_baseline(fields: Mapping[str, Any], combined: Combined) -> list[Fault
     against = decide.get("against") if isinstance(decide, Mapping) else getattr(decide, "against", None)
     arms = list(dict.fromkeys(label for found in combined.combinations for label in _list_arms(found)))
     arms += name_ensemble_arms(fields.get("ensembles"))
-    if not isinstance(against, str) or combined.faults or against in arms:
+    if not isinstance(against, str) or combined.faults or not combined.combinations or against in arms:
         return []
     return [(("decide", "against"), f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}")]
 

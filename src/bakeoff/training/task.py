@@ -64,6 +64,7 @@ class CohortTask:
             on from where it has come furthest. All from the start where one has none, or they have come to different
             epochs.
         until: the epoch to pause after; members that end before it end as they always do. None: train to the end.
+        keep_train: whether predictions on the training images are kept too: votes are scored on them.
     """
 
     cohort_id: str
@@ -74,6 +75,7 @@ class CohortTask:
     finished: frozenset[str] = frozenset()
     resume_from: tuple[str, ...] = ()
     until: int | None = None
+    keep_train: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
