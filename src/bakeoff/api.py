@@ -23,7 +23,7 @@ from bakeoff.execution.estimate import Estimate, count_workers, estimate_plan
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.run import RunObserver, run_plan
-from bakeoff.ledger.read import find_study, list_studies, open_reading, read_study
+from bakeoff.ledger.read import find_study, list_studies, match_studies, open_reading, read_study, shorten_ids
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
 from bakeoff.report.export.tables import LEDGER_TABLES, TableName
@@ -36,9 +36,20 @@ from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
-from bakeoff.training.folders import Folders, write_whole
+from bakeoff.training.folders import Folders, check_workspace, write_whole
 
-__all__ = ["Estimate", "Result", "Status", "Study", "estimate", "list_status", "load", "load_study", "run"]
+__all__ = [
+    "Estimate",
+    "ReportError",
+    "Result",
+    "Status",
+    "Study",
+    "estimate",
+    "list_status",
+    "load",
+    "load_study",
+    "run",
+]
 
 DEFAULT_WORKSPACE = Path("runs")
 
@@ -72,16 +83,31 @@ class Result(Plots, Tables):
         return build_document(self.report)
 
 
+class ReportError(WorkspaceError):
+    """The study's reports cannot be written; what was to stand in them is in `result`."""
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 @dataclass(frozen=True, kw_only=True)
 class Status:
     """How far one study is.
 
     Attributes:
+        id: the shortest beginning of `study_id` that no other study here shares, of eight characters or more; commands
+            take it in place of the name.
+        study_id: in the ledger.
+        question: what the study asks.
         num_candidates: tried by its search so far; `is_searching`: whether it will try more. They are not among the
             trials that are planned, done or failed.
     """
 
+    id: str
+    study_id: str
     name: str
+    question: str
     created_at: str
     num_planned: int
     num_done: int
@@ -130,7 +156,7 @@ def run(
     if isinstance(study, Study) and overrides:
         raise BakeoffError("overrides change a study file. Make the Study with the values it is to have instead.")
     checked = study if isinstance(study, Study) else load_study(study, overrides)
-    folder = Path(workspace)
+    folder = check_workspace(workspace)
     data = Path(data_dir) if data_dir is not None else None
     plan = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
@@ -160,9 +186,9 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
         workspace: the folder of the ledger.
 
     Raises:
-        WorkspaceError: no ledger, or no such study in it.
+        WorkspaceError: no ledger, no such study in it, or several: the message lists their ids.
     """
-    folder = Path(workspace)
+    folder = check_workspace(workspace)
     with open_reading(Folders(folder)) as connection:
         identity = find_study(connection, name)
     return _load(identity, folder, num_reused=0)
@@ -170,7 +196,7 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
 
 def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
     """Write `verdict.md` and `report.html` once more; return the result with their paths."""
-    return _write_reports(result, Folders(Path(workspace)))
+    return _write_reports(result, Folders(check_workspace(workspace)))
 
 
 def iterate_csv(name: str, table: TableName, workspace: str | Path = DEFAULT_WORKSPACE) -> Iterator[str]:
@@ -178,19 +204,33 @@ def iterate_csv(name: str, table: TableName, workspace: str | Path = DEFAULT_WOR
     if table not in LEDGER_TABLES:
         yield from load(name, workspace).iterate_csv(table)
         return
-    folders = Folders(Path(workspace))
+    folders = Folders(check_workspace(workspace))
     with open_reading(folders) as connection:
         identity = find_study(connection, name)
     yield from iterate_ledger_csv(folders, identity, table)
 
 
-def list_status(workspace: str | Path = DEFAULT_WORKSPACE) -> tuple[Status, ...]:
-    """Return how far every study of a workspace is, newest first."""
-    with open_reading(Folders(Path(workspace))) as connection:
-        records = [read_study(connection, study_id) for study_id, _ in list_studies(connection)]
+def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = None) -> tuple[Status, ...]:
+    """Return how far the studies of a workspace are, newest first.
+
+    Args:
+        workspace: the folder of the ledger.
+        name: those of this name, or the one whose id begins so; None for all.
+
+    Raises:
+        WorkspaceError: no ledger, or no such study in it.
+    """
+    with open_reading(Folders(check_workspace(workspace))) as connection:
+        listed = list_studies(connection)
+        chosen = listed if name is None else match_studies(listed, name)
+        records = [read_study(connection, study.study_id) for study in chosen]
+    short = shorten_ids([study.study_id for study in listed])
     return tuple(
         Status(
+            id=short[record.study_id],
+            study_id=record.study_id,
             name=record.name,
+            question=str(record.document.get("question", "")),
             created_at=record.created_at,
             num_planned=record.num_planned,
             num_done=sum(result.state == "done" for result in record.results),
@@ -260,20 +300,19 @@ def _state(report: ReportInput) -> State:
 
 
 def _write_reports(result: Result, folders: Folders) -> Result:
-    folder = folders.reports(result.report.name)
+    folder = folders.reports(result.report.name, result.study_id)
     text, page = folder / "verdict.md", folder / "report.html"
     report = replace(result.report, report_path=str(text), html_path=str(page))
-    for path, write in ((text, write_markdown), (page, write_html)):
-        _write_text(path, write(report))
     try:
+        for path, write in ((text, write_markdown), (page, write_html)):
+            _write_text(path, write(report))
         keep_thumbnails(report.thumbnails.values(), folders)
+    except WorkspaceError as error:
+        raise ReportError(str(error), result) from error
     except OSError as error:
-        raise WorkspaceError(f"{folders.root}: pictures cannot be kept ({error.strerror or error}).") from error
+        raise ReportError(f"{folder}: cannot be written: {error.strerror or error}.", result) from error
     return replace(result, report=report)
 
 
 def _write_text(path: Path, text: str) -> None:
-    try:
-        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
-    except OSError as error:
-        raise WorkspaceError(f"{path}: the report cannot be written ({error.strerror or error}).") from error
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))

@@ -70,7 +70,7 @@ def test_links_back_up_broken_links_and_pipes_are_said(tmp_path: Path) -> None:
         ("cat/gone.png", "broken link"),
         ("dog/pipe.png", "not a file"),
     }
-    assert "the link cat/up leads back up: not followed" in listing.notes
+    assert "links to folders listed elsewhere are not followed: cat/up" in listing.notes
 
 
 def test_names_are_cleaned(tmp_path: Path) -> None:

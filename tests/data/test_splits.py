@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakeoff.data.splits import split_fold, split_stratified
+from bakeoff.data.splits import check_classes, split_fold, split_stratified
 from bakeoff.errors import DataError
 
 
@@ -53,8 +55,6 @@ def test_every_image_of_a_class_is_equally_likely() -> None:
 @pytest.mark.parametrize(
     ("fraction", "message"),
     [
-        (0.01, r"0\.01 leaves class 0 \(10 images\) without a validation image; choose a larger fraction"),
-        (0.99, r"0\.99 leaves class 0 \(10 images\) without a training image; choose a smaller fraction"),
         (0.0, "is 0; it must lie between 0 and 1"),
         (1.0, "is 1; it must lie between 0 and 1"),
         (float("nan"), "is nan; it must lie between 0 and 1"),
@@ -63,6 +63,49 @@ def test_every_image_of_a_class_is_equally_likely() -> None:
 def test_impossible_fractions_are_refused(fraction, message) -> None:
     with pytest.raises(DataError, match=message):
         split_stratified(np.repeat(np.arange(3), 10), fraction, seed=0)
+
+
+@settings(derandomize=True, max_examples=100, deadline=None)
+@given(
+    counts=st.lists(st.integers(2, 30), min_size=2, max_size=12),
+    fraction=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**63),
+)
+def test_every_class_has_an_image_on_each_side(counts, fraction, seed) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    train, validation = split_stratified(labels, fraction, seed)
+    taken = np.bincount(labels[validation], minlength=len(counts))
+    assert (taken >= 1).all()
+    assert (taken < counts).all()
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, validation])), np.arange(len(labels)))
+    total = round(len(labels) * fraction)
+    assert len(validation) == np.clip(total, len(counts), len(labels) - len(counts))
+
+
+def test_a_rare_class_takes_its_image_from_those_that_can_spare_one() -> None:
+    labels = np.repeat([0, 1, 2], [40, 2, 18])
+    _, validation = split_stratified(labels, 0.1, seed=0)
+    np.testing.assert_array_equal(np.bincount(labels[validation]), [4, 1, 1])
+
+
+def test_splits_that_need_no_help_are_what_they_were() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(4), [31, 12, 55, 20]))
+    _, validation = split_stratified(labels, 0.17, seed=7)
+    assert hashlib.sha256(validation.tobytes()).hexdigest()[:16] == "e765db680295cfaa"
+
+
+@pytest.mark.parametrize(
+    ("counts", "folds", "message"),
+    [
+        ([9, 1], None, r"^pets: too few images of 'dog' \(1\): two training images of every class are needed"),
+        ([9, 1], 5, r"'dog' \(1\): 5 folds need 5 training images of every class. Add images, or leave"),
+        ([3, 4], 5, r"'cat' \(3\), 'dog' \(4\): 5 folds need 5 .* Add images, take 3 folds, or leave"),
+    ],
+)
+def test_a_class_too_small_to_be_split_is_named(counts, folds, message) -> None:
+    with pytest.raises(DataError, match=message):
+        check_classes(counts, ("cat", "dog"), "pets", folds=folds)
+    check_classes([9, folds or 2], ("cat", "dog"), "pets", folds=folds)
 
 
 def test_no_images_are_refused() -> None:

@@ -48,6 +48,16 @@ def test_of_a_folder_nothing_is_known_before_it_is_opened(make_plan: MakePlan, p
     assert describe_datasets(plan.blocks, None)[source].num_images == 16
 
 
+def test_a_class_too_small_is_found_before_training(make_plan: MakePlan, tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "pets", {"train": 6, "test": 2})
+    for index in range(1, 6):
+        (tmp_path / "pets/train/dog" / f"{index}.png").unlink()
+    with pytest.raises(DataError, match=r"^pets: too few images of 'dog' \(1\)"):
+        open_datasets(make_plan(data={"folder": folder}).blocks, None)
+    with pytest.raises(DataError, match=r"^pets: too few images of 'dog' \(1\): 3 folds"):
+        open_datasets(make_plan(data={"folder": folder, "folds": 3}).blocks, None)
+
+
 def test_facts_survive_the_ledger(make_plan: MakePlan, photos: str) -> None:
     plan = make_plan(data={"folder": photos})
     (facts,) = open_datasets(plan.blocks, None).values()

@@ -107,14 +107,14 @@ def test_what_nothing_refers_to_is_freed_and_nothing_else(folders: Folders) -> N
     placed = first_trial(folders)
     folders.checkpoints.mkdir(exist_ok=True)
     content = {"format": 2, "epoch": 1, "members": {placed: {}}}
-    write_file(folders.checkpoint("ended"), content, {"0": np.zeros(3)})
-    write_file(folders.checkpoint("stranger"), {**content, "members": {"f" * 20: {}}}, {})
-    (folders.checkpoints / "old.pt").write_bytes(b"x")
+    write_file(folders.checkpoint("e" * 24), content, {"0": np.zeros(3)})
+    write_file(folders.checkpoint("d" * 24), {**content, "members": {"f" * 24: {}}}, {})
+    (folders.checkpoints / f"{'b' * 24}.pt").write_bytes(b"x")
     (folders.checkpoints / ".tmpAbCdEf").write_bytes(b"x")
-    (folders.checkpoints / "x.safetensors.damaged").write_bytes(b"x")
+    (folders.checkpoints / f"{'c' * 24}.safetensors.damaged").write_bytes(b"x")
     (folders.weights(placed).parent / "weights.safetensors.12.part").write_bytes(b"xx")
-    folders.weights("0" * 20).parent.mkdir(parents=True)
-    folders.weights("0" * 20).write_bytes(b"xxx")
+    folders.weights("0" * 24).parent.mkdir(parents=True)
+    folders.weights("0" * 24).write_bytes(b"xxx")
     shown = collect_workspace(folders.root, delete=False)
     assert len(shown) == 7
     assert all(each.path.exists() and each.num_bytes for each in shown)
@@ -127,7 +127,7 @@ def test_what_nothing_refers_to_is_freed_and_nothing_else(folders: Folders) -> N
 def test_the_checkpoint_of_what_is_not_at_its_end_stays(folders: Folders) -> None:
     placed = first_trial(folders)
     folders.checkpoints.mkdir(exist_ok=True)
-    write_file(folders.checkpoint("open"), {"format": 2, "epoch": 1, "members": {placed: {}}}, {})
+    write_file(folders.checkpoint("a" * 24), {"format": 2, "epoch": 1, "members": {placed: {}}}, {})
     for statement in (
         f"DELETE FROM trials WHERE id = '{placed}'",
         f"INSERT INTO trials SELECT '{placed}', content, 'failed', 'boom', num_epochs, best_epoch, stop, seconds, "
@@ -135,12 +135,12 @@ def test_the_checkpoint_of_what_is_not_at_its_end_stays(folders: Folders) -> Non
     ):
         execute(folders, statement)
         assert collect_workspace(folders.root, delete=True) == ()
-        assert folders.checkpoint("open").exists()
+        assert folders.checkpoint("a" * 24).exists()
 
 
 def test_a_damaged_checkpoint_is_a_problem_and_left_to_the_run(folders: Folders) -> None:
     folders.checkpoints.mkdir(exist_ok=True)
-    folders.checkpoint("open").write_bytes(b"no checkpoint")
+    folders.checkpoint("a" * 24).write_bytes(b"no checkpoint")
     (problem,) = problems(folders)
     assert problem.endswith("The next run puts it aside and trains what it held again.")
     assert collect_workspace(folders.root, delete=True) == ()
@@ -155,7 +155,7 @@ def test_nothing_is_freed_while_a_run_is_under_way(folders: Folders) -> None:
 
 def test_the_cache_is_freed_of_what_was_long_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path))
-    for name in ("decoded/digits-train-1/pixels.npy", "features/a.npy", "downloads/mnist/a.gz"):
+    for name in (f"decoded/digits-train-{16 * '1'}/pixels.npy", f"features/{24 * 'a'}.npy", "downloads/mnist/a.gz"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"x")
     assert collect_cache(1, delete=True) == ()

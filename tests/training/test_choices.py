@@ -22,8 +22,11 @@ from bakeoff.training.batches import epoch_order
 from bakeoff.training.engine import train_cohort
 from bakeoff.training.epoch import Pacer
 from bakeoff.training.folders import Folders, load_predictions
+from bakeoff.training.mix_images import mix as mix_images
+from bakeoff.training.place import CPU, Place
 from bakeoff.training.recipe import Recipe
-from bakeoff.training.task import CohortTask, Event
+from bakeoff.training.schedules import Progress
+from bakeoff.training.task import CohortTask, EpochDone, Event
 
 Rows = dict[Any, dict[str, Any]]
 Train = Callable[..., Rows]
@@ -48,6 +51,7 @@ NORMALISED = Layers(
     )
 )
 TOLERANCE = 1e-5
+PREPARED = Place(torch.device("cpu"), prepared=True, evaluation_batch=50, resident_bytes=10**9, piece_bytes=20_000)
 
 
 def _recipe(**changes: Any) -> Recipe:
@@ -169,6 +173,12 @@ def test_a_pacer_says_when_members_step_and_over_how_many_images() -> None:
     assert Pacer(64, 16, [1, 1]).divisors(3) == 16
 
 
+def test_progress_is_counted_in_images_and_in_steps() -> None:
+    pacer = Pacer(num_images=70, batch_size=16, accumulate=[1, 2])
+    assert [pacer.progress(3, number, 0) for number in (0, 4)] == [Progress(2, 10, 5), Progress(2 + 64 / 70, 14, 5)]
+    assert [pacer.progress(3, number, 1) for number in (1, 4)] == [Progress(2, 6, 3), Progress(2 + 64 / 70, 8, 3)]
+
+
 def test_a_schedule_with_clipping_is_the_hand_written_loop(images: Images, train: Train, tmp_path: Path) -> None:
     recipe = _recipe(
         optimizer={"name": "sgd", "learning_rate": 0.3, "momentum": 0.5},
@@ -178,25 +188,90 @@ def test_a_schedule_with_clipping_is_the_hand_written_loop(images: Images, train
         epochs=3,
     )
     train({"a": recipe})
+    _assert_hand_written(
+        recipe,
+        images,
+        tmp_path,
+        lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.5),
+        lambda parameters: torch.nn.utils.clip_grad_norm_(parameters, 0.1),
+    )
+
+
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(48, 1), (16, 3)])
+def test_one_cycle_is_the_hand_written_loop(
+    batch_size: int, accumulate: int, images: Images, train: Train, tmp_path: Path
+) -> None:
+    # 160 images: the last of four steps is of 16.
+    sgd = {"name": "sgd", "learning_rate": 0.3, "momentum": 0.5}
+    recipe = _recipe(optimizer=sgd, schedule="one_cycle", batch_size=batch_size, accumulate=accumulate, epochs=3)
+    train({"a": recipe})
+
+    def schedule(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.3, total_steps=12, cycle_momentum=False)
+
+    _assert_hand_written(recipe, images, tmp_path, schedule)
+
+
+def _assert_hand_written(
+    recipe: Recipe,
+    images: Images,
+    folder: Path,
+    schedule: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler],
+    clip: Callable[[list[torch.nn.Parameter]], object] = lambda parameters: None,
+) -> None:
+    """Compare trial `a` with SGD under a scheduler of torch's that is asked after every step."""
     layers = expand(NETWORK, images.shape_HWC, 4)
     network = FusedNetwork([layers], [initialize(layers, images.shape_HWC, recipe.initializer, SEED)])
     parameters = list(network.members[0].values())
     optimizer = torch.optim.SGD(parameters, lr=0.3, momentum=0.5)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    scheduler = schedule(optimizer)
     train_indices, _ = split_stratified(images.labels, 0.2, SEED)
-    for epoch in (1, 2, 3):
+    batch_size = recipe.batch_size * recipe.accumulate
+    num_left = recipe.epochs * -(-len(train_indices) // batch_size)
+    for epoch in range(1, recipe.epochs + 1):
         order = epoch_order(train_indices, SEED, epoch)
-        for start in range(0, len(order), 40):
-            chosen = order[start : start + 40]
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
             inputs = torch.from_numpy(images.pixels[chosen]).permute(0, 3, 1, 2) / 255
             network.clear_gradients()
             F.cross_entropy(network(inputs, network.cast())[0], torch.from_numpy(images.labels[chosen])).backward()
             network.share_gradients()
-            torch.nn.utils.clip_grad_norm_(parameters, 0.1)
+            clip(parameters)
             optimizer.step()
-        scheduler.step()
-    for name, tensor in load_file(Folders(tmp_path / "workspace").weights("a")).items():
+            num_left -= 1
+            if num_left:  # OneCycleLR has no rate after its last step
+                scheduler.step()
+    for name, tensor in load_file(Folders(folder / "workspace").weights("a")).items():
         torch.testing.assert_close(tensor, network.members[0][name].detach(), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("place", [CPU, PREPARED], ids=["batch by batch", "prepared"])
+@pytest.mark.parametrize("mix", [{"name": "mixup", "alpha": 0.4}, {"name": "cutmix", "probability": 0.7}])
+def test_training_accuracy_counts_each_label_of_a_mixed_image_by_its_share(
+    mix: dict[str, Any], place: Place, images: Images, make_task: Callable[..., CohortTask], tmp_path: Path
+) -> None:
+    still = {"optimizer": {"name": "sgd", "learning_rate": 1e-30}, "epochs": 1}
+    recipe = _recipe(mix=mix, **still)
+    events: list[Event] = []
+    train_cohort(make_task({"mixed": recipe, "plain": _recipe(**still)}), images, tmp_path, events.append, place)
+    found = {event.trial_id: event.train["accuracy"] for event in events if isinstance(event, EpochDone)}
+    layers = expand(NETWORK, images.shape_HWC, 4)
+    network = FusedNetwork([layers], [initialize(layers, images.shape_HWC, recipe.initializer, SEED)])
+    order = epoch_order(split_stratified(images.labels, 0.2, SEED)[0], SEED, 1)
+    right = {"mixed": 0.0, "plain": 0.0}
+    for start in range(0, len(order), 32):
+        chosen = order[start : start + 32]
+        inputs = torch.from_numpy(images.pixels[chosen]).permute(0, 3, 1, 2) / 255
+        labels = torch.from_numpy(images.labels[chosen])
+        blended, mixed = mix_images(inputs, labels, recipe.mix, SEED, 1, chosen)
+        for name, seen in (("mixed", blended), ("plain", inputs)):
+            predicted = network(seen, network.cast())[0].argmax(1)
+            for n in range(len(chosen)):
+                share = float(mixed.share_N[n]) if name == "mixed" else 1.0
+                right[name] += share * bool(predicted[n] == labels[n])
+                right[name] += (1 - share) * bool(predicted[n] == labels[(n + 1) % len(chosen)])
+    assert found == pytest.approx({name: count / len(order) for name, count in right.items()}, rel=1e-6)
+    assert found["plain"] == right["plain"] / len(order)
 
 
 def _transfer(freeze: Any, **rest: Any) -> dict[str, Any]:

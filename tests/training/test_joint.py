@@ -16,10 +16,12 @@ from bakeoff.training.joint import JointOptimizer
 from bakeoff.training.optimizers import OPTIMIZERS
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.runner import Runner
+from bakeoff.training.schedules import Progress
 from bakeoff.training.task import Member
 
 NAMES = [record.name for record in OPTIMIZERS]
 STEPS = 5
+START = Progress(0.0, 0, 1)
 
 
 def _make(recipes: list[dict[str, Any]]) -> list[Runner]:
@@ -44,10 +46,10 @@ def _give_gradients(runners: list[Runner], number: int) -> None:
             parameter.grad = torch.randn(parameter.shape, generator=generator)
 
 
-def _train(runners: list[Runner], move: Callable[[list[Runner], list[float]], object]) -> list[torch.Tensor]:
+def _train(runners: list[Runner], move: Callable[[list[Runner], list[Progress]], object]) -> list[torch.Tensor]:
     for number in range(STEPS):
         _give_gradients(runners, number)
-        move(runners, [0.5 * number] * len(runners))
+        move(runners, [Progress(0.5 * number, number, 2)] * len(runners))
     states = [state for runner in runners for state in _optimizer(runner).state.values()]
     kept = [value for state in states for _, value in sorted(state.items()) if torch.is_tensor(value)]
     averages = [runner.average.state or {} for runner in runners if runner.average is not None]
@@ -60,7 +62,7 @@ def _optimizer(runner: Runner) -> torch.optim.Optimizer:
     return runner.optimizer
 
 
-def _each(runners: list[Runner], progress: list[float]) -> None:
+def _each(runners: list[Runner], progress: list[Progress]) -> None:
     for runner, done in zip(runners, progress, strict=True):
         runner.step(done)
 
@@ -127,7 +129,7 @@ def test_equal_members_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch.optim.Adam, "step", step)
     _give_gradients(runners, 0)
-    joint.step([0.0] * 9)
+    joint.step([START] * 9)
     assert len(calls) == 1
 
 
@@ -154,9 +156,9 @@ def _train_fused(network: FusedNetwork, runners: list[Runner], joint: JointOptim
             stack.grad = torch.randn(stack.shape, generator=generator)
         if joint is None:
             network.share_gradients()
-            _each(runners, [0.1 * number] * len(runners))
+            _each(runners, [Progress(0.1 * number, number, 10)] * len(runners))
         else:
-            joint.step([0.1 * number] * len(runners))
+            joint.step([Progress(0.1 * number, number, 10)] * len(runners))
     if joint is not None:
         joint.hand_back()
 
@@ -199,7 +201,7 @@ def test_members_that_step_at_different_times_are_not_stacked() -> None:
     joint = JointOptimizer(runners, network)
     for stack in network.stacked.values():
         stack.grad = torch.ones_like(stack)
-    joint.step([0.0, 0.0])
+    joint.step([START, START])
     joint.hand_back()
     steps = [state["step"] for runner in runners for state in _optimizer(runner).state.values()]
     assert len({step.data_ptr() for step in steps}) == len(steps)

@@ -19,6 +19,7 @@ from bakeoff.training.schedules import (
     OneCycle,
     Plateau,
     PlateauState,
+    Progress,
     ScheduleChoice,
     ScheduleRecord,
     Step,
@@ -48,9 +49,13 @@ def _follow(scheduler: lr_scheduler.LRScheduler, num_steps: int) -> list[float]:
     return rates
 
 
+def _at(epochs: float, steps_per_epoch: int = 1) -> Progress:
+    return Progress(epochs, round(epochs * steps_per_epoch), steps_per_epoch)
+
+
 def _shares(schedule: AnySchedule, num_epochs: int, steps_per_epoch: int = 1) -> list[float]:
     num_steps = num_epochs * steps_per_epoch
-    return [schedule.share(number / steps_per_epoch, num_epochs) for number in range(num_steps)]
+    return [schedule.share(_at(n / steps_per_epoch, steps_per_epoch), num_epochs) for n in range(num_steps)]
 
 
 # The contract: every schedule, by itself.
@@ -66,7 +71,7 @@ def test_shares_lie_from_0_to_1_and_move_at_the_first_step(record: ScheduleRecor
         shares = _shares(schedule, num_epochs, 7)
         assert all(0 < share <= 1 for share in shares)
         assert shares == _shares(schedule, num_epochs, 7)
-        assert 0 <= schedule.share(float(num_epochs), num_epochs) <= 1
+        assert 0 <= schedule.share(_at(num_epochs), num_epochs) <= 1
 
 
 @pytest.mark.parametrize("record", SCHEDULES, ids=SCHEDULE_NAMES)
@@ -94,8 +99,8 @@ def test_registry_has_a_line_and_a_source(record: ScheduleRecord) -> None:
 def test_warm_up_rises_in_a_line_and_then_leaves_the_schedule_alone(record: ScheduleRecord) -> None:
     schedule = record.settings.model_validate({"warm_up": 2})
     expected = _follow(lr_scheduler.LinearLR(_optimizer(), WARM_UP_START, total_iters=10), 10)
-    assert [schedule.share(number / 5, 20) for number in range(10)] == pytest.approx(expected)
-    assert schedule.share(2.0, 20) == 1.0
+    assert [schedule.share(_at(number / 5, 5), 20) for number in range(10)] == pytest.approx(expected)
+    assert schedule.share(_at(2.0), 20) == 1.0
 
 
 # Each against torch's.
@@ -107,7 +112,7 @@ def test_triangle_is_two_straight_lines(num_epochs: int) -> None:
     corners = np.array([0.0, 0.25, 1.0]) * num_epochs
     for progress in np.linspace(0, num_epochs, 41):
         expected = np.interp(progress, corners, [0.2, 1.0, 0.1])
-        assert schedule.share(float(progress), num_epochs) == pytest.approx(float(expected))
+        assert schedule.share(_at(float(progress)), num_epochs) == pytest.approx(float(expected))
 
 
 def test_constant() -> None:
@@ -127,8 +132,8 @@ def test_step_falls_at_thirds_by_default() -> None:
 
 
 def test_step_counts_from_the_start_of_training() -> None:
-    assert Step(every=4, warm_up=2.0).share(4.0, 12) == pytest.approx(0.1)
-    assert Step(every=4, warm_up=2.0).share(3.99, 12) == 1.0
+    assert Step(every=4, warm_up=2.0).share(_at(4.0), 12) == pytest.approx(0.1)
+    assert Step(every=4, warm_up=2.0).share(_at(3.99), 12) == 1.0
 
 
 @pytest.mark.parametrize("minimum", [0.0, 0.2])
@@ -136,7 +141,7 @@ def test_cosine_follows_torch(minimum: float) -> None:
     steps = 4
     expected = _follow(lr_scheduler.CosineAnnealingLR(_optimizer(), 10 * steps, eta_min=minimum), 10 * steps)
     assert _shares(Cosine(minimum=minimum), 10, steps) == pytest.approx(expected)
-    assert Cosine(minimum=minimum).share(10.0, 10) == pytest.approx(minimum)
+    assert Cosine(minimum=minimum).share(_at(10.0), 10) == pytest.approx(minimum)
 
 
 def test_cosine_with_warm_up_follows_torch() -> None:
@@ -153,22 +158,27 @@ def test_cosine_with_warm_up_follows_torch() -> None:
 
 
 @pytest.mark.parametrize(("peak_at", "start", "end"), [(0.3, 0.04, 4e-6), (0.5, 0.1, 0.001)])
-def test_one_cycle_follows_torch(peak_at: float, start: float, end: float) -> None:
-    num_epochs, steps = 10, 4
-    total = num_epochs * steps + 1  # torch's last step has the lowest rate; ours comes to it after the last step
+@pytest.mark.parametrize(("num_epochs", "steps"), [(10, 6), (1, 3), (3, 1), (1, 1), (40, 7)])
+def test_one_cycle_is_torchs_step_by_step(
+    peak_at: float, start: float, end: float, num_epochs: int, steps: int
+) -> None:
     scheduler = lr_scheduler.OneCycleLR(
         _optimizer(),
         max_lr=1.0,
-        total_steps=total,
-        pct_start=(peak_at * (total - 1) + 1) / total,
+        total_steps=num_epochs * steps,
+        pct_start=peak_at,
         cycle_momentum=False,
         div_factor=1 / start,
         final_div_factor=start / end,
     )
-    schedule = OneCycle(peak_at=peak_at, start=start, end=end)
-    assert _shares(schedule, num_epochs, steps) == pytest.approx(_follow(scheduler, total - 1))
-    assert schedule.share(10.0, 10) == pytest.approx(end)
-    assert schedule.share(peak_at * 10, 10) == 1.0
+    expected = [scheduler.optimizer.param_groups[0]["lr"]]
+    for _ in range(num_epochs * steps - 1):
+        scheduler.optimizer.step()
+        scheduler.step()
+        expected.append(scheduler.optimizer.param_groups[0]["lr"])
+    found = _shares(OneCycle(peak_at=peak_at, start=start, end=end), num_epochs, steps)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert found[-1] == pytest.approx(end)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +257,7 @@ def test_a_warm_up_that_never_ends_is_named() -> None:
     assert find_conflict(OneCycle(), 1) is None
     message = find_conflict(Constant(warm_up=3.0), 3)
     assert message == "a warm_up of 3 epochs never ends within 3; make it shorter, or train for longer"
-    assert Cosine(warm_up=3.0).share(3.0, 3) == 0.0, "and yet divides by nothing"
+    assert Cosine(warm_up=3.0).share(_at(3.0), 3) == 0.0, "and yet divides by nothing"
 
 
 def test_unknown_name_lists_names_and_the_nearest() -> None:

@@ -18,7 +18,7 @@ from bakeoff.training.clipping import Clip
 from bakeoff.training.optimizers import SGD, Adadelta, Adam, AdamW, AnyOptimizer, Lion, RMSprop
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.runner import Runner
-from bakeoff.training.schedules import Cosine
+from bakeoff.training.schedules import Cosine, Progress
 from bakeoff.training.stack_rules import RULES, name_rule
 from bakeoff.training.stacked import StackedOptimizer, fits
 from bakeoff.training.task import Member
@@ -59,17 +59,21 @@ def _set_gradients(network: FusedNetwork, step: int) -> None:
         stack.grad = torch.randn(stack.shape, generator=generator)
 
 
+def _progress(step: int) -> Progress:
+    return Progress(step / NUM_STEPS, step, NUM_STEPS)
+
+
 def _step_apart(network: FusedNetwork, runners: Sequence[Runner], steps: Sequence[int]) -> None:
     for step in steps:
         _set_gradients(network, step)
         network.share_gradients()
         for runner in runners:
-            runner.step(step / NUM_STEPS)
+            runner.step(_progress(step))
 
 
 def _step_together(network: FusedNetwork, runners: Sequence[Runner], steps: Sequence[int]) -> None:
     optimizer = StackedOptimizer(network, runners, len(steps))
-    optimizer.begin_epoch(0.0, [step / NUM_STEPS for step in steps])
+    optimizer.begin_epoch([_progress(step) for step in steps])
     for step in steps:
         _set_gradients(network, step)
         optimizer.step()
@@ -144,7 +148,7 @@ def test_what_has_no_gradient_stays() -> None:
     network.freeze(2)
     before = {name: stack.detach().clone() for name, stack in network.stacked.items()}
     optimizer = StackedOptimizer(network, runners, 1)
-    optimizer.begin_epoch(0.0, [0.0])
+    optimizer.begin_epoch([_progress(0)])
     _set_gradients(network, 0)
     for name in ("0.weight", "0.bias", "1.weight", "1.bias"):
         network.stacked[name].grad = None
@@ -157,7 +161,7 @@ def test_a_member_that_is_not_finite_leaves_the_others_alone() -> None:
     recipes = [Recipe(network=MLP(name="mlp"), optimizer=Adam(), epochs=1, clip=Clip(norm=1.0)) for _ in range(2)]
     network, runners = _make(recipes)
     optimizer = StackedOptimizer(network, runners, 1)
-    optimizer.begin_epoch(0.0, [0.0])
+    optimizer.begin_epoch([_progress(0)])
     _set_gradients(network, 0)
     for stack in network.stacked.values():
         assert stack.grad is not None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from typing import Annotated, TextIO, cast
 
 import typer
 
 from bakeoff.cli import data, listing, study, workspace
+from bakeoff.cli.options import print_error
 from bakeoff.errors import BakeoffError
 from bakeoff.execution.interrupts import INTERRUPTED, LAST_WORDS, heed_interrupts
+from bakeoff.streams import Stream
 
 __all__ = ["app", "main"]
 
@@ -26,20 +30,34 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> int:
-    """Run the command line; return the exit status: 0 done, 1 trials failed, 2 wrong input, 130 interrupted."""
+    """Run the command line; return the exit status.
+
+    0 done; 1 trials failed, unfinished, or not all could be printed; 2 wrong input; 130 interrupted.
+    """
+    _fill_descriptors()
     heed_interrupts()
+    output, errors = Stream(sys.stdout), Stream(sys.stderr)
+    with redirect_stdout(cast("TextIO", output)), redirect_stderr(cast("TextIO", errors)):
+        status = _run()
+        output.flush()
+        if output.failure is not None and not output.was_left:
+            print_error(f"standard output cannot be written ({output.failure.strerror}): not everything was printed.")
+            status = status or 1
+        errors.flush()
+    for stream in (output, errors):
+        if stream.failure is not None:
+            _discard(stream)
+    return status
+
+
+def _run() -> int:
     try:
         outcome = app(standalone_mode=False)
     except BakeoffError as error:
-        from bakeoff.report.text import show_text
-
-        for line in str(error).split("\n"):
-            print(f"error: {show_text(line)}", file=sys.stderr)
+        print_error(str(error))
         return 2
     except (KeyboardInterrupt, typer.Abort):
         outcome = INTERRUPTED
-    except SystemExit:
-        return 0  # typer ends so when whoever read the output has gone: nothing is left to say
     except Exception as error:
         # Wrong usage. typer raises click's classes, in newer releases a copy of its own: both can show themselves.
         show = getattr(error, "show", None)
@@ -50,6 +68,22 @@ def main() -> int:
     if outcome == INTERRUPTED:  # typer, too, makes a KeyboardInterrupt of a command into this number
         print(LAST_WORDS, file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _fill_descriptors() -> None:
+    """Open nothing in place of standard streams that are closed: else the ledger would get their numbers."""
+    if os.name != "nt":
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(descriptor)
+
+
+def _discard(stream: Stream) -> None:
+    """Have what a stream still holds go nowhere: Python writes it when it ends, and complains."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,19 @@ SourceArgument = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
 ]
-Workspace = Annotated[Path, typer.Option("--workspace", metavar="DIR", help="Where the ledger and results are kept.")]
+
+
+def parse_workspace(text: str | Path) -> Path:
+    """Return the workspace that was named; what cannot be one is refused before anything is done."""
+    from bakeoff.training.folders import check_workspace
+
+    return check_workspace(text)
+
+
+Workspace = Annotated[
+    Path,
+    typer.Option("--workspace", metavar="DIR", parser=parse_workspace, help="Where the ledger and results are kept."),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", metavar="DIR", envvar="BAKEOFF_DATA", help="Where to look for images first."),
@@ -41,11 +54,19 @@ def print_line(text: str) -> None:
     print(show_text(text))
 
 
+def print_error(text: str) -> None:
+    """Print what is wrong on standard error, each line as an error of its own."""
+    from bakeoff.report.text import show_text
+
+    for line in text.split("\n"):
+        print(f"error: {show_text(line)}", file=sys.stderr)
+
+
 def make_console() -> Console:
     """Return standard output, as rich prints on it."""
-    from rich.console import Console
+    from bakeoff import streams
 
-    return Console()
+    return streams.make_console(sys.stdout)
 
 
 def print_rows(console: Console, rows: list[tuple[str, str]]) -> None:

@@ -19,6 +19,7 @@ from bakeoff.cli.options import (
     Workers,
     Workspace,
     make_console,
+    print_error,
     print_line,
     print_rows,
 )
@@ -88,22 +89,28 @@ def run(
     from bakeoff import api
     from bakeoff.report.progress import RunProgress
 
-    with RunProgress() as progress:
-        result = api.run(
-            study,
-            overrides=overrides or (),
-            workspace=workspace,
-            data_dir=data_dir,
-            workers=workers,
-            device=device,
-            executor=executor.value,
-            address=address,
-            gpus_per_worker=gpus_per_worker,
-            exam=exam,
-            wait=wait,
-            observer=progress,
-        )
-    _print_result(result, Format.json if as_json else Format.terminal)
+    form = Format.json if as_json else Format.terminal
+    try:
+        with RunProgress() as progress:
+            result = api.run(
+                study,
+                overrides=overrides or (),
+                workspace=workspace,
+                data_dir=data_dir,
+                workers=workers,
+                device=device,
+                executor=executor.value,
+                address=address,
+                gpus_per_worker=gpus_per_worker,
+                exam=exam,
+                wait=wait,
+                observer=progress,
+            )
+    except api.ReportError as error:
+        _print_result(error.result, form)
+        print_error(str(error))
+        return 1
+    _print_result(result, form)
     return 0 if result.state == "done" else 1
 
 
@@ -156,24 +163,17 @@ def plan(
 
 @app.command()
 def status(
-    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="One study; by default all.")] = None,
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="A study's name or id; by default all.")
+    ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Show what is done, begun and failed in a workspace."""
     from bakeoff import api
-    from bakeoff.errors import WorkspaceError, nearest
     from bakeoff.report.text import times
 
-    found = api.list_status(workspace)
-    if study is not None:
-        names = sorted({each.name for each in found})
-        found = tuple(each for each in found if each.name == study)
-        if not found:
-            listed = ", ".join(names) or "none"
-            raise WorkspaceError(
-                f"study '{study}' is not in this workspace. It holds: {listed}.{nearest(study, names)}"
-            )
+    found = api.list_status(workspace, study)
     if as_json:
         print(json.dumps([vars(each) for each in found], indent=2))
         return
@@ -183,12 +183,12 @@ def status(
         exams = f"test split opened {times(each.num_exams)}" if each.num_exams else "test split closed"
         if each.num_candidates:
             begun += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
-        print_line(f"{each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {exams}")
+        print_line(f"{each.id}  {each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {exams}")
 
 
 @app.command()
 def report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name in the workspace.")],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or id, as status prints them.")],
     form: Annotated[
         Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
     ] = Format.terminal,

@@ -65,7 +65,8 @@ def gc(
     if cache_days is not None:
         found += collector.collect_cache(cache_days, delete=not dry_run)
     if as_json:
-        print(json.dumps([{**vars(each), "path": str(each.path)} for each in found], indent=2))
+        rows = [{"path": str(each.path), "why": each.why, "num_bytes": each.num_bytes} for each in found]
+        print(json.dumps(rows, indent=2))
         return
     for each in found:
         print_line(f"{each.num_bytes / 2**20:>10.1f} MiB  {each.path}: {each.why}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from bakeoff.data.locate import DATA_VARIABLE, download_folder, find_home, find_pickled, find_split
 from bakeoff.data.registry import CifarLayout, DatasetRecord, EmnistLayout, PublishedFile
 from bakeoff.errors import DataError
+from bakeoff.streams import Stream, make_console
 
 TIMEOUT_SECONDS = 30.0
 MAX_ATTEMPTS = 5
@@ -209,10 +210,9 @@ def _show_progress(file: PublishedFile, num_have: int) -> Iterator[Advance]:
     if not sys.stderr.isatty():
         yield lambda num_bytes: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with Progress(*columns, TimeRemainingColumn(), console=make_console(Stream(sys.stderr))) as progress:
         task = progress.add_task(file.path.rsplit("/", 1)[-1], total=file.num_bytes, completed=num_have)
         yield lambda num_bytes: progress.advance(task, num_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,12 +31,26 @@ SUFFIXES = (
 IGNORED_FOLDERS = frozenset({"__MACOSX", "__pycache__", "@eaDir"})
 """What archivers and file servers leave behind; hidden folders are ignored as well."""
 
+MAX_PATH_SHOWN = 300
+"""Characters of a path that a message repeats."""
+
+MAX_FILES = 5_000_000
+"""Images and other entries below a folder; more is hardly meant, as where the root of a disk is given."""
+
 
 @dataclass
 class _Found:
-    """What a walk gathers."""
+    """What a walk gathers.
+
+    Attributes:
+        places: whose each folder is, part and class, by its device and number; None: it holds parts or classes.
+        repeated: links to folders that are listed elsewhere.
+    """
 
     root: str
+    places: dict[tuple[int, int], tuple[Part, str] | None] = field(default_factory=dict)
+    repeated: list[str] = field(default_factory=list)
+    num_entries: int = 0
     files: list[ImageFile] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -56,7 +71,8 @@ def list_folder(root: Path, chosen: tuple[str, ...] | None = None) -> Listing:
     """
     found = _Found(str(root))
     folders, loose = _list_level(str(root))
-    parts = _name_parts(root, folders)
+    parts, levels = _name_parts(root, folders), list[tuple[Part, os.DirEntry[str]]]()
+    found.places[_identify(str(root))] = None
     if parts[0][1] is not None:
         unused = [entry.name for entry in folders if entry.name.lower() not in PARTS]
         found.notes += [f"folders beside the train folder are not used: {spell_paths(unused)}"] if unused else []
@@ -69,8 +85,14 @@ def list_folder(root: Path, chosen: tuple[str, ...] | None = None) -> Listing:
             )
             continue
         _check_level(folder.path if folder else str(root), classes, loose_inside, found)
-        for entry in classes:
-            _list_class(found, entry, part)
+        found.places[_identify(folder.path if folder else str(root))] = None
+        levels += [(part, entry) for entry in classes]
+    for part, entry in levels:
+        _enter(entry.path, part, clean_class_name(entry.name), found)
+    for part, entry in levels:
+        _list_class(found, entry, part)
+    if found.repeated:
+        found.notes.append(f"links to folders listed elsewhere are not followed: {spell_paths(found.repeated)}")
     if found.others:
         found.notes.append(_spell_others(found.others))
     return make_listing(str(root), found.files, found.rejected, found.notes, chosen=chosen)
@@ -80,21 +102,38 @@ def _list_level(folder: str) -> tuple[list[os.DirEntry[str]], list[str]]:
     """Return the folders directly below, sorted, and the names of the images there."""
     folders, images = [], []
     for entry in _scan(folder):
-        if entry.is_dir():
+        if _is_folder(entry):
             folders.append(entry)
         elif _is_image_name(entry.name):
             images.append(entry.name)
     return sorted(folders, key=lambda entry: entry.name), sorted(images)
 
 
-def _scan(folder: str) -> Iterator[os.DirEntry[str]]:
+def _scan(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and entry.name not in IGNORED_FOLDERS:
-                    yield entry
+            visible = (each for each in entries if not each.name.startswith(".") and each.name not in IGNORED_FOLDERS)
+            return list(itertools.islice(visible, MAX_FILES + 1))
     except OSError as error:
-        raise DataError(f"The folder {show_text(folder)} cannot be read: {error.strerror}.") from error
+        raise _refuse_folder(folder, error) from error
+
+
+def _refuse_folder(folder: str, error: OSError) -> DataError:
+    return DataError(f"The folder {_shorten(folder)} cannot be read: {error.strerror or error}.")
+
+
+def _shorten(path: str) -> str:
+    """Return a path for a message, of a very long one its beginning."""
+    shown = show_text(path)
+    return shown if len(shown) <= MAX_PATH_SHOWN else f"{shown[:MAX_PATH_SHOWN]}..."
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is, or leads to, a folder; a link to itself leads nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_image_name(name: str) -> bool:
@@ -144,7 +183,7 @@ def _check_level(folder: str, classes: Sequence[os.DirEntry[str]], loose: Sequen
 def _list_class(found: _Found, folder: os.DirEntry[str], part: Part) -> None:
     class_name = clean_class_name(folder.name)
     num_before = len(found.files) + len(found.rejected)
-    for entry in _walk(folder.path, frozenset(), found):
+    for entry in _walk(folder.path, part, class_name, found):
         shown = os.path.relpath(entry.path, found.root)
         try:
             if not entry.is_file():
@@ -165,20 +204,61 @@ def _say_why_no_file(entry: os.DirEntry[str]) -> str:
     return "broken link" if entry.is_symlink() else "not a file"
 
 
-def _walk(folder: str, above: frozenset[tuple[int, int]], found: _Found) -> Iterator[os.DirEntry[str]]:
-    """Yield every image name below, however deep; a link back to a folder above is not followed."""
-    status = os.stat(folder)
-    identity = (status.st_dev, status.st_ino)
-    if identity in above:
-        found.notes.append(f"the link {show_text(os.path.relpath(folder, found.root))} leads back up: not followed")
-        return
-    for entry in _scan(folder):
-        if entry.is_dir():
-            yield from _walk(entry.path, above | {identity}, found)
-        elif _is_image_name(entry.name):
-            yield entry
-        else:
-            found.others[os.path.splitext(entry.name)[1].lower() or "no suffix"] += 1
+def _walk(folder: str, part: Part, class_name: str, found: _Found) -> Iterator[os.DirEntry[str]]:
+    """Yield every image name below, however deep; every folder once, whatever links lead to it."""
+    waiting, links = [folder], list[str]()
+    while waiting or links:
+        for entry in _scan(waiting.pop()) if waiting else _follow(links.pop(), part, class_name, found):
+            found.num_entries += 1
+            if found.num_entries > MAX_FILES:
+                raise DataError(f"{show_text(found.root)} holds more than {MAX_FILES:,} files. Name a smaller folder.")
+            if not _is_folder(entry):
+                if _is_image_name(entry.name):
+                    yield entry
+                else:
+                    found.others[os.path.splitext(entry.name)[1].lower() or "no suffix"] += 1
+            elif entry.is_symlink():
+                # Later: a folder that also lies below by itself is listed under its own path.
+                links.append(entry.path)
+            elif _enter(entry.path, part, class_name, found):
+                waiting.append(entry.path)
+        links.sort(reverse=True)
+
+
+def _follow(link: str, part: Part, class_name: str, found: _Found) -> list[os.DirEntry[str]]:
+    """Return what is in the folder that a link leads to, unless it is listed elsewhere."""
+    if _enter(link, part, class_name, found):
+        return _scan(link)
+    found.repeated.append(os.path.relpath(link, found.root))
+    return []
+
+
+def _enter(folder: str, part: Part, class_name: str, found: _Found) -> bool:
+    """Return whether a folder is met for the first time.
+
+    Raises:
+        DataError: it belongs to another class or another part as well, or cannot be read.
+    """
+    identity = _identify(folder)
+    if identity not in found.places:
+        found.places[identity] = (part, class_name)
+        return True
+    owner = found.places[identity]
+    if owner is not None and owner != (part, class_name):
+        raise DataError(
+            f"{_shorten(folder)} leads to images that are listed as class '{owner[1]}' of the {owner[0]} part too: an "
+            f"image has one class and is in one part. Remove one of the two links or folders."
+        )
+    return False
+
+
+def _identify(folder: str) -> tuple[int, int]:
+    """Return a folder's device and number, the same by whatever path it is reached."""
+    try:
+        status = os.stat(folder)
+    except OSError as error:
+        raise _refuse_folder(folder, error) from error
+    return status.st_dev, status.st_ino
 
 
 def _spell_others(others: Counter[str]) -> str:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from bakeoff.data.listing import (
     MAX_SHOWN,
@@ -29,7 +30,7 @@ COLUMNS = ("path", "label", "split")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 MAX_ROWS = 5_000_000
 MAX_TEXT = 10_000
-"""Characters of a path or label; and of the header of a text table, ten times that."""
+"""Characters of a path or label; and of a line of a text table, ten times that."""
 
 SUFFIXES = (".csv", ".tsv", ".txt", *PARQUET_SUFFIXES)
 
@@ -94,7 +95,7 @@ def _read_csv(manifest: Path) -> Iterator[_Row]:
             delimiter = next((mark for mark in ",;\t" if mark in header), ",")
             names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
             numbers = _find_columns(where, names)
-            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            reader = csv.reader(_read_lines(stream, where), delimiter=delimiter, strict=True)
             for values in reader:
                 if any(value.strip() for value in values):
                     yield _make_row(f"line {reader.line_num + 1}", values, numbers)
@@ -104,6 +105,16 @@ def _read_csv(manifest: Path) -> Iterator[_Row]:
         raise DataError(f"The manifest {where} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
     except csv.Error as error:
         raise DataError(f"The manifest {where} is no well-formed CSV: {error}.") from error
+
+
+def _read_lines(stream: TextIO, where: str) -> Iterator[str]:
+    """Yield lines; one without end would be read whole into memory."""
+    number = 1
+    while line := stream.readline(10 * MAX_TEXT):
+        number += 1
+        if len(line) >= 10 * MAX_TEXT:
+            raise DataError(f"{where}: line {number} is longer than {10 * MAX_TEXT:,} characters.")
+        yield line
 
 
 def _find_columns(where: str, names: Sequence[str]) -> tuple[int, int, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,18 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000"
 
 MAX_PIXELS = 89_478_485
 """Larger images are taken for decompression bombs, as Pillow does: 256 MiB as RGB."""
+
+FEWEST_READS = 20_000
+BYTES_PER_READ = 64
+"""How often Pillow may read from a file: a GIF comes in blocks of 255 bytes and their lengths, all else in larger
+pieces. Who asks for byte after byte is led through a header without end.
+"""
+
+MAX_SCANS = 100
+"""Scans of a progressive JPEG: ten are common, and each goes over all pixels however few bytes it holds."""
+
+MAX_COMMENTS = 1_000
+"""Comments of a PNM file in text: Pillow copies what is left of a megabyte for each of them."""
 
 _ROTATION_KEYS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 _PLAIN_FORMATS = ("PNG", "BMP", "DIB", "GIF", "PPM")
@@ -69,7 +82,8 @@ def read_picture(path: str, size_HW: tuple[int, int] | None = None, colour: Colo
         PictureError: empty, truncated, no image, too large, or of a kind whose range of values is not known.
     """
     try:
-        with Image.open(path, formats=_known_formats()) as image:
+        with _MeteredFile(path) as file, Image.open(file, formats=_known_formats()) as image:
+            _check_work(image, file)
             return _decode(image, size_HW, colour)
     except PictureError:
         raise
@@ -82,6 +96,51 @@ def read_picture(path: str, size_HW: tuple[int, int] | None = None, colour: Colo
     # A malformed file can fail anywhere inside Pillow, in ways its documentation does not list.
     except Exception as error:
         raise PictureError(_say_why(error)) from error
+
+
+class _MeteredFile(io.BufferedReader):
+    """A file that may be read so often and no more: it bounds the time of readers that go byte by byte."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(io.FileIO(path))
+        self.num_bytes = self.seek(0, io.SEEK_END)
+        self.seek(0)
+        self.num_reads_left = FEWEST_READS + self.num_bytes // BYTES_PER_READ
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.num_reads_left -= 1
+        if self.num_reads_left < 0:
+            raise PictureError("damaged: a header without end")
+        return super().read(size)
+
+
+def _check_work(image: Image.Image, file: _MeteredFile) -> None:
+    """Refuse what takes far longer to decode than its pixels do; formats that decode pixel by pixel are allowed that.
+
+    Raises:
+        PictureError: a progressive JPEG of very many scans, or a text file of very many comments.
+    """
+    if image.format in ("BMP", "DIB"):
+        file.num_reads_left += min(file.num_bytes, 2 * image.width * image.height)
+    elif image.format == "JPEG" and "progressive" in image.info and _count(file, b"\xff\xda", MAX_SCANS) > MAX_SCANS:
+        raise PictureError(f"a JPEG of more than {MAX_SCANS} scans")
+    elif image.format == "PPM" and _is_plain(image) and _count(file, b"#", MAX_COMMENTS) > MAX_COMMENTS:
+        raise PictureError(f"more than {MAX_COMMENTS:,} comments")
+
+
+def _is_plain(image: Image.Image) -> bool:
+    return any(str(tile[0]) == "ppm_plain" for tile in getattr(image, "tile", ()))
+
+
+def _count(file: _MeteredFile, mark: bytes, most: int) -> int:
+    """Count a mark in a file, to one above `most`; the position stays."""
+    position, found, tail = file.tell(), 0, b""
+    file.seek(0)
+    while found <= most and (block := io.BufferedReader.read(file, 1 << 20)):
+        found += (tail + block).count(mark)
+        tail = block[-1:] if len(mark) > 1 else b""
+    file.seek(position)
+    return found
 
 
 @cache

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from bakeoff.data.source import show_text
 from bakeoff.errors import DataError
 
 Indices = npt.NDArray[np.int64]
+
+LEAST_SPLIT = 2
+"""Images a class needs to be split: one a side."""
+
+MAX_NAMED = 10
 
 _FOLD_STREAM = 1_000_005
 """Keeps the folds' random stream apart from the split's and training's."""
@@ -17,8 +25,10 @@ def split_stratified(labels: npt.NDArray[np.integer], fraction: float, seed: int
     """Split images into a training and a validation part with equal class shares.
 
     The validation part holds `round(len(labels) * fraction)` images. Every class gives the floor or the ceiling of its
-    exact share; the classes with the largest remainders are rounded up (ties are drawn). Which images of a class go is
-    drawn without replacement.
+    exact share; the classes with the largest remainders are rounded up (ties are drawn). A class that would be left
+    without an image on one side gets one there, from the classes that were rounded most the other way; where these
+    cannot spare any, the validation part is larger or smaller by so many. Which images of a class go is drawn without
+    replacement.
 
     Args:
         labels: integer label of every image, shape [n].
@@ -29,14 +39,14 @@ def split_stratified(labels: npt.NDArray[np.integer], fraction: float, seed: int
         Indices of the training part and of the validation part, each sorted ascending. Together every image once.
 
     Raises:
-        DataError: the fraction leaves some class without a training or without a validation image.
+        DataError: there are no images, or a class has only one.
     """
     if not 0.0 < fraction < 1.0:
         raise DataError(f"The validation fraction is {fraction:g}; it must lie between 0 and 1, as 0.1 does.")
     generator = np.random.default_rng(seed)
     classes, counts = np.unique(labels, return_counts=True)
-    taken = _share_out(counts, fraction, generator)
-    _check_every_class(classes, counts, taken, fraction)
+    _check_every_class(classes, counts)
+    taken = _keep_both_sides(_share_out(counts, fraction, generator), counts, fraction)
     drawn = [
         generator.permutation(np.flatnonzero(labels == label))[:count]
         for label, count in zip(classes, taken, strict=True)
@@ -87,14 +97,56 @@ def _share_out(counts: npt.NDArray[np.int64], fraction: float, generator: np.ran
     return shares
 
 
-def _check_every_class(classes: Indices, counts: Indices, taken: Indices, fraction: float) -> None:
+def _keep_both_sides(taken: Indices, counts: Indices, fraction: float) -> Indices:
+    """Leave every class an image on each side, and the total as it is where other classes can make up for it."""
+    kept = np.clip(taken, 1, counts - 1)
+    surplus = int(kept.sum() - taken.sum())
+    step = 1 if surplus > 0 else -1
+    while surplus:
+        spare = (kept - step >= 1) & (kept - step <= counts - 1)
+        if not spare.any():
+            break
+        gain = np.where(spare, step * (kept - counts * fraction), -np.inf)
+        kept[int(np.argmax(np.round(gain, 9)))] -= step
+        surplus -= step
+    return kept
+
+
+def _check_every_class(classes: Indices, counts: Indices) -> None:
     if len(classes) == 0:
         raise DataError("There are no images to split.")
-    for label, count, num_taken in zip(classes, counts, taken, strict=True):
-        if 0 < num_taken < count:
-            continue
-        part, change = ("validation", "larger") if num_taken == 0 else ("training", "smaller")
-        raise DataError(
-            f"A validation fraction of {fraction:g} leaves class {label} ({count} images) without a {part} image; "
-            f"choose a {change} fraction."
-        )
+    for label, count in zip(classes, counts, strict=True):
+        if count < LEAST_SPLIT:
+            raise DataError(f"Class {label} has one image; one must train and one must validate.")
+
+
+def check_classes(
+    counts: Sequence[int], class_names: Sequence[str], where: str, *, folds: int | None = None, advice: str = ""
+) -> None:
+    """Check that every class can have an image on each side of a split, before anything is trained.
+
+    Args:
+        counts: training images of every class, those kept for validation included.
+        class_names: theirs.
+        where: what messages call the images.
+        folds: the number of folds, where images are dealt to folds.
+        advice: one more remedy, where there is one.
+
+    Raises:
+        DataError: a class is too small; names it, and what to do.
+    """
+    least = max(LEAST_SPLIT, folds or 0)
+    small = [(count, name) for count, name in zip(counts, class_names, strict=True) if count < least]
+    if not small:
+        return
+    named = ", ".join(f"'{show_text(name)}' ({count:,})" for count, name in small[:MAX_NAMED])
+    more = f" and {len(small) - MAX_NAMED:,} more" if len(small) > MAX_NAMED else ""
+    need = (
+        f"{least} folds need {least} training images of every class" if folds else "two training images of every class"
+    )
+    reason = need if folds else f"{need} are needed, one to train and one to validate"
+    fewer = f"take {min(small)[0]} folds, " if folds and min(small)[0] >= LEAST_SPLIT else ""
+    raise DataError(
+        f"{where}: too few images of {named}{more}: {reason}. Add images, {fewer}{advice}or leave such classes out with "
+        "classes."
+    )

@@ -14,11 +14,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import StorageError, WorkspaceError
 from bakeoff.execution.upkeep import find_leftovers
 from bakeoff.ledger.read import open_reading
 from bakeoff.training.checkpoint_file import DamagedCheckpoint, read_file
-from bakeoff.training.folders import Folders, load_predictions
+from bakeoff.training.folders import HASH, Folders, list_files, load_predictions
 
 _LITTLE_BYTES = 2**30
 _MOST_NAMED = 5
@@ -130,12 +130,14 @@ def _check_predictions(path: Path) -> str:
 
 
 def _examine_checkpoints(folders: Folders) -> Iterator[Finding]:
-    paths = sorted(folders.checkpoints.glob("*.safetensors"))
+    paths = list_files(folders.checkpoints, rf"{HASH}\.safetensors")
     for path in paths:
         try:
             read_file(path)
         except DamagedCheckpoint as error:
             yield Finding("problem", f"{error} The next run puts it aside and trains what it held again.")
+        except StorageError as error:
+            yield Finding("problem", f"{error} No run goes on from it before its permissions, or the disk, are mended.")
     if paths:
         yield Finding(
             "note", f"{_count(len(paths), 'cohort')} not at an end: the study's own command goes on with them."

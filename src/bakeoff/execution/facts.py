@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bakeoff.data.source import DataSource
+from bakeoff.data.splits import check_classes
 from bakeoff.data.store import Images, describe, open_training
 from bakeoff.errors import DataError
 from bakeoff.study.plan import Block, PlannedTrial
@@ -104,11 +107,15 @@ def open_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSo
     """Open the training images of every block, decoding them where that has not been done, and return their facts.
 
     Raises:
-        DataError: images are missing or damaged; or a block asks for their own validation images and there are none.
+        DataError: images are missing or damaged, a class is too small to be split, or a block asks for their own
+            validation images and there are none.
     """
     listed = tuple(blocks)
-    datasets = {source: ImageFacts.of_images(open_training(source, data_dir)) for source in list_sources(listed)}
+    images = {source: open_training(source, data_dir) for source in list_sources(listed)}
+    datasets = {source: ImageFacts.of_images(opened) for source, opened in images.items()}
     for block in listed:
+        opened = images[block.data.source]
+        check_split(block, np.bincount(opened.labels, minlength=len(opened.class_names)).tolist(), opened.class_names)
         own = datasets[block.data.source].num_own_validation
         if block.data.folds is None and block.data.validation == "own" and not own:
             raise DataError(
@@ -116,6 +123,19 @@ def open_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSo
                 f"a manifest's column split): give data.validation a share, such as 0.1."
             )
     return datasets
+
+
+def check_split(block: Block, counts: Sequence[int], class_names: Sequence[str]) -> None:
+    """Check that a block's images can be split as it says, whatever the replicate's seed.
+
+    Raises:
+        DataError: a class is too small.
+    """
+    if block.data.folds is None and block.data.validation == "own":
+        return
+    source = block.data.source
+    advice = "take a larger subset, " if source.subset is not None else ""
+    check_classes(counts, class_names, source.label, folds=block.data.folds, advice=advice)
 
 
 def describe_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSource, ImageFacts]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from bakeoff.data.locate import cache_folder
 from bakeoff.errors import WorkspaceError
-from bakeoff.execution.upkeep import Leftover, find_leftovers, hold_workspace, size_of
+from bakeoff.execution.upkeep import Leftover, find_leftovers, hold_workspace
 from bakeoff.ledger.read import open_reading
-from bakeoff.training.folders import Folders
+from bakeoff.training.folders import HASH, Folders, list_files, list_folders
 
 _DAY_SECONDS = 86_400
-_CACHED = ("decoded", "features")
-"""Parts of the cache that are made again when they are missed. Downloads stay."""
+_UNFINISHED = r"(?:\.part-\w+)?"
+_DECODED = rf"[\w.-]+-(?:train|test)-(?:part-)?{HASH}{_UNFINISHED}"
+_DECODED_FILE = r"[a-z_]+\.(?:npy|json|raw)"
+_FEATURES = rf"{HASH}\.npy"
+"""What of the cache is made again when it is missed: folders of decoded images, and features. Downloads stay."""
 
 
 def collect_workspace(workspace: Path, *, delete: bool) -> tuple[Leftover, ...]:
@@ -41,25 +46,47 @@ def collect_cache(days: float, *, delete: bool) -> tuple[Leftover, ...]:
 
 
 def _find_stale(cache: Path, since: float, days: float) -> Iterator[Leftover]:
-    for part in _CACHED:
-        for path in sorted((cache / part).glob("*")):
-            if path.suffix != ".lock" and _used_at(path) < since:
-                yield Leftover(path, f"not used for {days:g} days; made again when it is needed", size_of(path))
+    why = f"not used for {days:g} days; made again when it is needed"
+    for place, files in _list_cached(cache):
+        if files and _used_at(files) < since and not _is_in_use(place):
+            yield Leftover.of(place, why, files)
 
 
-def _used_at(path: Path) -> float:
-    """Return when a file, or any below a folder, was last read or written."""
-    files = [path, *(path.rglob("*") if path.is_dir() else ())]
-    statuses = [each.stat() for each in files]
+def _list_cached(cache: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield what bakeoff has cached, with its files: by their names, for the cache may be anybody's folder."""
+    for folder in list_folders(cache / "decoded", _DECODED):
+        yield folder, list_files(folder, _DECODED_FILE)
+    for file in list_files(cache / "features", _FEATURES):
+        yield file, [file]
+    for folder in list_folders(cache / "features", rf"{_FEATURES}\.part-\w+"):
+        yield folder, list_files(folder, _FEATURES)
+
+
+def _used_at(files: Sequence[Path]) -> float:
+    """Return when one of the files was last read or written."""
+    statuses = [file.lstat() for file in files]
     return float(max(max(status.st_atime, status.st_mtime) for status in statuses))
+
+
+def _is_in_use(place: Path) -> bool:
+    """Tell whether a process is just making it."""
+    lock = place.with_name(f"{place.name.partition('.part-')[0]}.lock")
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
 
 
 def _delete(found: tuple[Leftover, ...]) -> None:
     for each in found:
         try:
-            if each.path.is_dir():
-                shutil.rmtree(each.path)
-            else:
-                each.path.unlink(missing_ok=True)
+            for file in each.files:
+                file.unlink(missing_ok=True)
+            if each.path not in each.files:
+                with contextlib.suppress(OSError):  # what somebody else keeps there stays
+                    each.path.rmdir()
         except OSError as error:
             raise WorkspaceError(f"{each.path}: cannot be deleted ({error.strerror or error}).") from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 INTERRUPTED = 130
 LAST_WORDS = "interrupted: all finished epochs are kept; the same command goes on from there"
 
+_STANDARD_ERROR = 2  # its number, for Python's own stream may be in use when a signal comes
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -31,7 +32,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     """End now: whoever asks twice does not want to wait. Workers end when they find the driver gone."""
-    if os.isatty(sys.stderr.fileno()):
-        os.write(sys.stderr.fileno(), _SHOW_CURSOR.encode())
-    os.write(sys.stderr.fileno(), f"{LAST_WORDS}\n".encode())
+    with suppress(OSError):
+        words = f"{_SHOW_CURSOR if os.isatty(_STANDARD_ERROR) else ''}{LAST_WORDS}\n"
+        os.write(_STANDARD_ERROR, words.encode())
     os._exit(INTERRUPTED)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from bakeoff.errors import WorkspaceError
-from bakeoff.training.folders import Folders, write_whole
+from bakeoff.training.folders import Folders, read_whole, write_whole
 from bakeoff.training.task import CohortTask, ExamTask, Member, Task
 from bakeoff.training.transfer import FileWeights, TrialWeights
 
@@ -19,9 +20,15 @@ def pack_inputs(task: Task, folders: Folders) -> dict[str, bytes]:
     """Return the files of a workspace that a task reads: checkpoints to go on from, weights to start from or examine.
 
     What is not there is left out: the task says what it misses.
+
+    Raises:
+        StorageError: a file is there and cannot be read.
     """
-    paths = dict.fromkeys(_list_inputs(task, folders))
-    return {path.relative_to(folders.root).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+    found = {}
+    for path in dict.fromkeys(_list_inputs(task, folders)):
+        with suppress(FileNotFoundError):
+            found[path.relative_to(folders.root).as_posix()] = read_whole(path)
+    return found
 
 
 def _list_inputs(task: Task, folders: Folders) -> Iterator[Path]:

@@ -138,7 +138,7 @@ def read_progress(connection: sqlite3.Connection, study_id: str) -> StudyProgres
 
 def read_all_progress(connection: sqlite3.Connection) -> tuple[StudyProgress, ...]:
     """Return how far every study of the ledger is, newest first."""
-    found = (read_progress(connection, study_id) for study_id, _ in list_studies(connection))
+    found = (read_progress(connection, study.study_id) for study in list_studies(connection))
     return tuple(progress for progress in found if progress is not None)
 
 

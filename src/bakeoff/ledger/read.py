@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,11 @@ from bakeoff.ledger.check import check_tables, check_version, distrust, read_ver
 from bakeoff.ledger.exams import read_earlier_openings, read_openings
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
-from bakeoff.training.folders import Folders
+from bakeoff.training.folders import SHORT_ID_CHARACTERS, Folders
 from bakeoff.training.modes import Modes
+
+_FEWEST_ID_CHARACTERS = 6
+_SHOWN_CHARACTERS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,25 +81,69 @@ def open_reading(folders: Folders) -> Iterator[sqlite3.Connection]:
         raise WorkspaceError(f"{folders.ledger}: this is not a readable ledger ({error}).") from error
 
 
-def list_studies(connection: sqlite3.Connection) -> tuple[tuple[str, str], ...]:
-    """Return (id, name) of every study in the ledger, newest first."""
-    rows = connection.execute("SELECT id, name FROM studies ORDER BY created_at DESC, rowid DESC")
-    return tuple((row[0], row[1]) for row in (check_row(row, "tt") for row in rows))
+@dataclass(frozen=True, kw_only=True)
+class ListedStudy:
+    """What tells one study from another of the same name."""
+
+    study_id: str
+    name: str
+    question: str
+    created_at: str
 
 
-def find_study(connection: sqlite3.Connection, name: str) -> str:
-    """Return the id of the newest study called `name`, or whose id begins with it.
+def list_studies(connection: sqlite3.Connection) -> tuple[ListedStudy, ...]:
+    """Return every study in the ledger, newest first."""
+    query = "SELECT id, name, document, created_at FROM studies ORDER BY created_at DESC, rowid DESC"
+    rows = (check_row(row, "tttt") for row in connection.execute(query))
+    return tuple(
+        ListedStudy(
+            study_id=study_id,
+            name=name,
+            question=str(read_mapping(document).get("question", "")),
+            created_at=created_at,
+        )
+        for study_id, name, document, created_at in rows
+    )
+
+
+def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Return the shortest beginning of each id that no other shares, all of one length."""
+    length = SHORT_ID_CHARACTERS
+    while len({each[:length] for each in ids}) < len(set(ids)):
+        length += 1
+    return {each: each[:length] for each in ids}
+
+
+def match_studies(studies: Sequence[ListedStudy], name: str) -> tuple[ListedStudy, ...]:
+    """Return the studies called `name`; where there are none, those whose id begins with it.
 
     Raises:
         WorkspaceError: there is none; the message lists those there are.
     """
+    found = [study for study in studies if study.name == name]
+    if not found and len(name) >= _FEWEST_ID_CHARACTERS:
+        found = [study for study in studies if study.study_id.startswith(name)]
+    if not found:
+        names = sorted({study.name for study in studies})
+        listed = ", ".join(names) or "none"
+        raise WorkspaceError(f"study '{name}' is not in this workspace. It holds: {listed}.{nearest(name, names)}")
+    return tuple(found)
+
+
+def find_study(connection: sqlite3.Connection, name: str) -> str:
+    """Return the id of the study called `name`, or whose id begins with it.
+
+    Raises:
+        WorkspaceError: there is none, and the message lists those there are; or there are several, and it lists what
+            tells them apart, a line each.
+    """
     studies = list_studies(connection)
-    for study_id, known in studies:
-        if name == known or (len(name) >= 6 and study_id.startswith(name)):
-            return study_id
-    names = sorted({known for _, known in studies})
-    listed = ", ".join(names) or "none"
-    raise WorkspaceError(f"study '{name}' is not in this workspace. It holds: {listed}.{nearest(name, names)}")
+    found = match_studies(studies, name)
+    if len(found) > 1:
+        short = shorten_ids([study.study_id for study in studies])
+        lines = [f"{short[each.study_id]}  {each.created_at}  {each.question[:_SHOWN_CHARACTERS]}" for each in found]
+        raise WorkspaceError("\n".join([f"'{name}' names {len(found)} studies; give the id of one instead:", *lines]))
+    return found[0].study_id
 
 
 def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:

@@ -51,9 +51,11 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_regular(self.path)
+            self.path.open("ab").close()  # made by the umask: SQLite gives its files the permissions of this one
             self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
             try:
                 self._prepare()
+                folders.mark()
             except BaseException:
                 self.connection.close()
                 raise

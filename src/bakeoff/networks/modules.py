@@ -79,8 +79,26 @@ class Body(nn.Module):
         return self.unknown or any("drop" in name or "stochastic" in name for name in names)
 
     def state(self) -> State:
-        """Return parameters and buffers by the names they have in the network's own `state_dict`, not copied."""
-        return dict(self.network.state_dict(keep_vars=True))
+        """Return parameters and buffers by the names they have in the network's own `state_dict`, not copied.
+
+        What several modules share is there once, under its first name; see `tied`.
+        """
+        return self._name_tensors()[0]
+
+    def tied(self) -> dict[str, str]:
+        """Return the further names of what several modules share, each with the name that `state` has for it."""
+        return self._name_tensors()[1]
+
+    def _name_tensors(self) -> tuple[State, dict[str, str]]:
+        first_names: dict[int, str] = {}
+        state, tied = {}, {}
+        for name, value in self.network.state_dict(keep_vars=True).items():
+            first = first_names.setdefault(id(value), name)
+            if first == name:
+                state[name] = value
+            else:
+                tied[name] = first
+        return state, tied
 
 
 def _enlarge(height: int, width: int, least: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from bakeoff.execution.searches import SearchProgress
 from bakeoff.report.live_table import describe_search_progress, tabulate_standing
 from bakeoff.report.standing import RunStanding, State
 from bakeoff.report.text import count, show_text
+from bakeoff.streams import Stream, make_console
 from bakeoff.study.plan import Plan, PlannedTrial
 
 _RATE_WINDOW_SECONDS = 15.0
@@ -34,8 +36,9 @@ _TABLE_EVERY_SECONDS = 1.0
 class RunProgress:
     """Progress of a run on standard error, as a context manager.
 
-    On a terminal a live display; elsewhere a plain line at most every ten seconds; with `quiet` nothing at all. Feed it
-    from one thread only.
+    On a terminal a live display; elsewhere a plain line at most every ten seconds; with `quiet` nothing at all. What
+    cannot be written, because the reader has gone or a disk is full, is dropped: the run goes on. Feed it from one
+    thread only.
 
     Args:
         console: where to print; standard error if None.
@@ -46,7 +49,7 @@ class RunProgress:
     def __init__(
         self, console: Console | None = None, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or make_console(Stream(sys.stderr))
         self._quiet = quiet
         self._clock = clock
         self._live: Live | None = None

@@ -116,7 +116,7 @@ class Assembly:
         layers = all_layers(recipe, self.shape_HWC, len(self.class_names))
         if isinstance(recipe.network, OutsideNetwork):
             body = build_body(recipe.network, shape)
-            state = self._carry_over(recipe, first_state(body, layers, recipe.initializer, 0))
+            state = self._carry_over(recipe, first_state(body, layers, recipe.initializer, 0), tied=body.tied())
             return FrozenBody(body, self._put(state), self.dtype)
         num_body = count_recipe_body(recipe, layers)
         state = self._carry_over(recipe, initialize(layers, shape, recipe.initializer, 0), num_body)
@@ -146,12 +146,14 @@ class Assembly:
         assert isinstance(recipe.network, OutsideNetwork)
         body = build_body(recipe.network, shape, seed)
         state = first_state(body, self.layers_of(recipe), recipe.initializer, seed)
-        return self._carry_over(recipe, state)
+        return self._carry_over(recipe, state, tied=body.tied())
 
-    def _carry_over(self, recipe: Recipe, state: State, num_body_layers: int = 0) -> State:
+    def _carry_over(
+        self, recipe: Recipe, state: State, num_body_layers: int = 0, tied: Mapping[str, str] | None = None
+    ) -> State:
         if recipe.transfer is None:
             return state
-        return load_weights(recipe.network, recipe.transfer, state, self.folders, num_body_layers)
+        return load_weights(recipe.network, recipe.transfer, state, self.folders, num_body_layers, tied)
 
     def build_network(self, recipes: Sequence[Recipe], states: Sequence[State], body_frozen: bool = False) -> Network:
         """Build the network of members in these states, which are copied.

@@ -46,10 +46,12 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
     Raises:
         DamagedCheckpoint: the file is damaged, or of another format.
+        StorageError: it cannot be read.
     """
-    if not path.exists():
+    try:
+        content, arrays = read_file(path)
+    except FileNotFoundError:
         return None
-    content, arrays = read_file(path)
     try:
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']}")

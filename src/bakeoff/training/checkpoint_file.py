@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
 from bakeoff.errors import WorkspaceError
-from bakeoff.training.folders import write_whole
+from bakeoff.training.folders import read_whole, write_whole
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -38,15 +38,17 @@ def read_file(path: Path) -> tuple[Any, dict[str, npt.NDArray[Any]]]:
 
     Raises:
         DamagedCheckpoint: they are not what was written.
+        StorageError: the file cannot be read, which says nothing of what it holds.
+        FileNotFoundError: there is none.
     """
+    whole = read_whole(path)
     try:
-        with safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: np.array(file.get_tensor(name)) for name in list(file.keys())}
+        arrays = {name: np.array(array) for name, array in load(whole).items()}  # of their own, to be written to
+        metadata = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]
         if _check(metadata["content"], arrays) != int(metadata["crc32"]):
             raise ValueError("its checksum is wrong")
         return json.loads(metadata["content"]), arrays
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise explain_damage(path, error) from error
 
 

@@ -21,6 +21,7 @@ from bakeoff.training.inputs import Batch, Inputs
 from bakeoff.training.joint import JointOptimizer
 from bakeoff.training.objective import Objective
 from bakeoff.training.runner import Runner
+from bakeoff.training.schedules import Progress
 
 _DROPOUT_STREAM = 1_000_004
 """Keeps dropout's random stream apart from the order's and the layers'."""
@@ -34,6 +35,7 @@ class Epoch:
 
     Attributes:
         loss_K: what was minimised, in nats: with label smoothing, class weights and mixing where a recipe has them.
+        accuracy_K: share of right predictions; of a mixed image each label counts its share.
         images_per_second: model-images trained per second by all members together.
     """
 
@@ -57,20 +59,20 @@ def train_epoch(
     dropout = torch.Generator().manual_seed(seed_dropout(inputs.seed, epoch))
     joint = JointOptimizer(runners, network)
     loss_K = torch.zeros(network.num_members, dtype=torch.float64)
-    correct_K = torch.zeros(network.num_members, dtype=torch.int64)
+    right_K = torch.zeros(network.num_members, dtype=torch.float64)
     for number, batch in enumerate(inputs.train(order, batch_size, epoch)):
         if pacer.starts_afresh(number):
             network.clear_gradients()
         losses_KN, logits_KNL = compute_gradients(network, objective, batch, dropout, pacer.divisors(number))
         due = [k for k in range(len(runners)) if pacer.ends(number, k)]
-        move(network, runners, {k: epoch - 1 + pacer.share_before(number, k) for k in due}, joint)
+        move(network, runners, {k: pacer.progress(epoch, number, k) for k in due}, joint)
         loss_K += losses_KN.sum(dim=1)
-        correct_K += (logits_KNL.argmax(dim=2) == batch.labels_N).sum(dim=1)
+        right_K += count_right(logits_KNL, batch)
     joint.hand_back()
     for runner in runners:
         runner.end_epoch(epoch)
     rate = len(order) * network.num_members / (time.perf_counter() - started)
-    return Epoch((loss_K / len(order)).numpy(), (correct_K.double() / len(order)).numpy(), rate)
+    return Epoch((loss_K / len(order)).numpy(), (right_K / len(order)).numpy(), rate)
 
 
 def compute_gradients(
@@ -90,12 +92,27 @@ def compute_gradients(
     return losses_KN.detach(), logits_KNL.detach()
 
 
+def count_right(logits_KNL: Tensor, batch: Batch) -> Tensor:
+    """Return how many images of a batch each member gets right, shape (K,).
+
+    A mixed image has two labels: predicting one of them counts as much as its share of the image.
+
+    Source: Zhang et al. (2018), mixup, whose own code measures training accuracy so.
+    """
+    predicted_KN = logits_KNL.argmax(dim=2)
+    right_KN = predicted_KN == batch.labels_N
+    if batch.mixed is None:
+        return right_KN.sum(dim=1)
+    share_N, partner_KN = batch.mixed.share_N, predicted_KN == batch.mixed.partner_labels_N
+    return (share_N * right_KN + (1 - share_N) * partner_KN).sum(dim=1)
+
+
 def move(
-    network: Network, runners: Sequence[Runner], due: Mapping[int, float], joint: JointOptimizer | None = None
+    network: Network, runners: Sequence[Runner], due: Mapping[int, Progress], joint: JointOptimizer | None = None
 ) -> None:
     """Let the members that are due take a step, and forget their gradients where others go on accumulating.
 
-    `due` holds by member how many epochs are done before the step; where all are due `joint` moves them in one call.
+    `due` holds by member how far training is before the step; where all are due `joint` moves them in one call.
     """
     if not due:
         return
@@ -103,8 +120,8 @@ def move(
         joint.step([due[k] for k in range(network.num_members)])
         return
     network.share_gradients()
-    for k, progress_epochs in due.items():
-        runners[k].step(progress_epochs)
+    for k, progress in due.items():
+        runners[k].step(progress)
         if len(due) < network.num_members:
             for parameter in network.members[k].values():
                 if parameter.grad is not None:
@@ -132,13 +149,13 @@ class Pacer:
         """Tell whether member k steps after batch `number`."""
         return (number + 1) % self._accumulate[k] == 0 or number + 1 == self.num_batches
 
-    def share_before(self, number: int, k: int) -> float:
-        """Return the share of the epoch's images that member k has stepped on before the step of batch `number`.
-
-        In images, not in batches: so accumulating and a batch as large are equally far.
-        """
-        first = number - number % self._accumulate[k]
-        return first * self._batch_size / self._num_images
+    def progress(self, epoch: int, number: int, k: int) -> Progress:
+        """Return how far member k is before the step of batch `number` of an epoch (from 1)."""
+        count = self._accumulate[k]
+        steps = -(-self.num_batches // count)
+        done = number // count
+        share = done * count * self._batch_size / self._num_images
+        return Progress(epoch - 1 + share, (epoch - 1) * steps + done, steps)
 
     def divisors(self, number: int) -> int | list[int]:
         """Return over how many images the step that batch `number` belongs to takes its mean; one where all agree."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file
 
 from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.data.opener import Opener
@@ -16,6 +15,7 @@ from bakeoff.training.evaluate import predict, predict_batches
 from bakeoff.training.folders import Folders, save_predictions
 from bakeoff.training.place import CPU, Place
 from bakeoff.training.task import Event, ExamDone, ExamTask, TaskDone
+from bakeoff.training.weight_files import read_kept_weights
 
 
 def hold_exam(
@@ -28,7 +28,7 @@ def hold_exam(
     asked = any(needs_statistics(recipe.augmentation) for recipe in recipes)
     training_images = opener.training(task.data.source) if asked else None
     assembly = Assembly.make(task, images, folders, task.numeric, training_images, place)
-    saved = [load_file(folders.weights(member.trial_id)) for member in task.members]
+    saved = [read_kept_weights(folders.weights(member.trial_id)) for member in task.members]
     states = [assembly.take_saved(recipe, state) for recipe, state in zip(recipes, saved, strict=True)]
     network = assembly.build_network(recipes, states)
     indices = np.arange(len(images.labels))

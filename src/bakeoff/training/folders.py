@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +20,24 @@ from bakeoff.errors import StorageError, WorkspaceError
 
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG}
 _LEAST_FREE_BYTES = 2**16
+_MARKER_TEXT = """\
+This folder is a workspace of bakeoff: a ledger of trials, and beside it what they left. `bakeoff gc` frees what nothing
+refers to any more; it touches only files that bakeoff has made, so others are safe here.
+"""
+
+SHORT_ID_CHARACTERS = 8
+"""Of a study's id: enough to tell those of a workspace apart."""
+
+HASH = r"[0-9a-f]{16,64}"
+"""Pattern of what trials, cohorts and files kept by their content are called."""
+
+TRIAL_FILE = r"weights\.safetensors|[a-z][a-z_]*\.npz"
+"""Pattern of the files that a trial leaves in its folder."""
+
+_HALF_WRITTEN = re.compile(
+    rf"(?:{TRIAL_FILE}|{HASH}(?:\.\w+)?|verdict\.md|report\.html)\.\d+\.part|\.tmp[A-Za-z0-9]{{6}}"
+)
+"""What `write_whole` and, within it, safetensors call a file that is not whole yet."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,16 @@ class Folders:
     """
 
     root: Path
+
+    @property
+    def marker(self) -> Path:
+        """The file that says what this folder is."""
+        return self.root / "bakeoff-workspace.txt"
+
+    def mark(self) -> None:
+        """Say in the folder what it is, where that is not said yet."""
+        if not self.marker.exists():
+            write_whole(self.marker, lambda temporary: temporary.write_text(_MARKER_TEXT, encoding="utf-8"))
 
     @property
     def ledger(self) -> Path:
@@ -75,19 +105,26 @@ class Folders:
         """Pictures kept for reports, by a hash of which they are (npz)."""
         return self.root / "pictures" / f"{key}.npz"
 
-    def reports(self, study_name: str) -> Path:
-        """One study's reports. A name is reduced to letters, digits, '.', '_' and '-', so it stays inside."""
+    def reports(self, study_name: str, study_id: str) -> Path:
+        """One study's reports: a folder of its own, for several may share a name, or one that is reduced to the same.
+
+        A name is reduced to letters, digits, '.', '_' and '-', so it stays inside.
+        """
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in study_name).lstrip(".")
-        return self.root / "reports" / (safe or "study")
+        return self.root / "reports" / f"{safe or 'study'}-{study_id[:SHORT_ID_CHARACTERS]}"
 
     def load_predictions(self, trial_id: str, split: str) -> dict[str, npt.NDArray[Any]] | None:
         """Read one trial's predictions on one split, or None where there are none, or damaged ones.
 
         Reports then go without them, as where none were kept; `doctor` names what is damaged.
+
+        Raises:
+            StorageError: they are there and cannot be read: a report without them would not say what the trials show.
         """
-        path = self.predictions(trial_id, split)
         try:
-            return load_predictions(path) if path.is_file() else None
+            return load_predictions(self.predictions(trial_id, split))
+        except StorageError:
+            raise
         except WorkspaceError:
             return None
 
@@ -99,10 +136,35 @@ class Folders:
         return self.trials / trial_id[:2] / trial_id
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def check_workspace(workspace: str | Path) -> Path:
+    """Return the path of a workspace that somebody has named; it need not exist.
+
+    Raises:
+        WorkspaceError: it is empty, as of a variable that is not set, or cannot be written down: ledger, reports and
+            commands hold text.
+    """
+    text = str(workspace)
+    if not text.strip():
+        raise WorkspaceError("--workspace is empty. Name a folder; the current one is --workspace .")
+    try:
+        (text := str(Path(workspace).absolute())).encode()
+    except UnicodeEncodeError:
+        shown = text.encode(errors="backslashreplace").decode()
+        raise WorkspaceError(f"{shown}: this path is not UTF-8. Choose another --workspace DIR.") from None
+    if "\0" in text:
+        raise WorkspaceError("--workspace holds a null character. Choose another folder.")
+    return Path(workspace)
+
+
+def write_whole(path: Path, write: Callable[[Path], object], *, mode: int = 0o666) -> None:
     """Call `write` with a temporary path beside `path`, then rename: a kill leaves the old file or the new one.
 
     The file is on the disk, not in the system's memory, before it takes its name: a power cut leaves one of them too.
+
+    Args:
+        path: of the file.
+        write: writes it whole, under the name it is given: that of an empty file, which it may replace.
+        mode: who may read and write the file, as far as the umask (or the folder's access list) lets them.
 
     Raises:
         StorageError: the disk is full, cannot be written, or fails.
@@ -111,7 +173,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     try:
         _make_folder(path.parent)
         try:
+            temporary.unlink(missing_ok=True)
+            temporary.touch(mode=mode)
+            permissions = stat.S_IMODE(temporary.stat().st_mode)
             write(temporary)
+            if stat.S_IMODE(temporary.stat().st_mode) != permissions:
+                temporary.chmod(permissions)  # safetensors puts a file of its own in its place, for the user alone
             _flush(temporary)
             os.replace(temporary, path)
             _flush(path.parent)
@@ -124,15 +191,53 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise StorageError(f"{path}: cannot be written: {reason}.") from error
 
 
-def find_half_written(folder: Path, below: str = "") -> Iterator[Path]:
+def read_whole(path: Path) -> bytes:
+    """Read a file into memory. Not mapped: where a disk fails, a read says so, and a mapped page kills the process.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StorageError: the system does not let it be read; that is no word on what it holds.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise refuse_reading(path, error) from error
+
+
+def refuse_reading(path: Path, error: OSError) -> StorageError:
+    """Return the error that says that the system does not let a file be read."""
+    return StorageError(f"{path}: cannot be read: {error.strerror or error}.")
+
+
+def find_half_written(folder: Path) -> Iterator[Path]:
     """Yield what a killed process has left half written in a folder: by `write_whole`, and by safetensors itself.
 
-    Args:
-        folder: where to look.
-        below: `**/` looks in all folders below it, too.
+    Only files whose names bakeoff makes; no links, and nothing in folders below.
     """
-    for pattern in ("*.part", ".tmp*"):
-        yield from folder.glob(below + pattern)
+    yield from list_files(folder, _HALF_WRITTEN)
+
+
+def list_files(folder: Path, pattern: str | re.Pattern[str]) -> list[Path]:
+    """Return the regular files of a folder whose whole name matches, sorted; none where it is no folder. No links."""
+    return _list_entries(folder, pattern, stat.S_ISREG)
+
+
+def list_folders(folder: Path, pattern: str | re.Pattern[str]) -> list[Path]:
+    """Return the folders in a folder whose whole name matches, sorted; none where it is no folder. No links."""
+    return _list_entries(folder, pattern, stat.S_ISDIR)
+
+
+def _list_entries(folder: Path, pattern: str | re.Pattern[str], is_kind: Callable[[int], bool]) -> list[Path]:
+    try:
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            return []
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    paths = [folder / name for name in names if re.fullmatch(pattern, name)]
+    return [path for path in paths if is_kind(path.lstat().st_mode)]
 
 
 def explain_storage(error: Exception, folder: Path) -> str | None:
@@ -184,7 +289,8 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read what `save_predictions` wrote: `probabilities` (N, L) float32, `labels` and `indices` (N,) int64.
 
     Raises:
-        WorkspaceError: the file is damaged, or another.
+        WorkspaceError: the file is not there, is damaged, or another.
+        StorageError: it cannot be read.
     """
     try:
         _check_members(path)
@@ -192,6 +298,8 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
             found = {name: arrays[name] for name in ("probabilities", "labels", "indices")}
         _check_predictions(found)
     except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
+        if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
+            raise refuse_reading(path, error) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise WorkspaceError(f"{path}: these predictions cannot be read ({reason}).") from error
     return found

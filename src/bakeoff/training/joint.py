@@ -21,6 +21,7 @@ from torch import Tensor
 from bakeoff.networks.build import FusedNetwork
 from bakeoff.training.assembly import Network
 from bakeoff.training.runner import Runner
+from bakeoff.training.schedules import Progress
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,12 @@ class JointOptimizer:
         else:
             self._joined = [(_join(found), found[0].group) for found in parts.values()]
 
-    def step(self, progress_epochs: Sequence[float]) -> None:
-        """Move every member's parameters by one step.
-
-        Args:
-            progress_epochs: how much of its training each member has done before the step, in epochs.
-        """
+    def step(self, progress: Sequence[Progress]) -> None:
+        """Move every member's parameters by one step, given how far each one is before it."""
         if self._network is not None and not (self._stacked and self._unclipped):
             self._network.share_gradients()
-        for runner, progress in zip(self._runners, progress_epochs, strict=True):
-            runner.prepare_step(progress)
+        for runner, done in zip(self._runners, progress, strict=True):
+            runner.prepare_step(done)
         for optimizer, first in self._joined:
             optimizer.param_groups[0]["lr"] = first["lr"]
             optimizer.step()

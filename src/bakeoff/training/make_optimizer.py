@@ -48,3 +48,19 @@ def set_share(optimizer: torch.optim.Optimizer, share: float) -> None:
     """Set every group's learning rate to this share of what it is before any schedule."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * share
+
+
+def complete_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give every parameter that SGD moves with momentum its buffer, of zeros where it has none.
+
+    torch's fused SGD takes buffers for all parameters or for none, so it fails at the step in which a body thaws, or a
+    layer that was skipped is used. The first step is the same: torch begins with the gradient itself, which is what
+    zeros times the momentum plus the gradient come to.
+    """
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["momentum"] else ():
+            state = optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)

@@ -20,6 +20,7 @@ from bakeoff.training.joint import JointOptimizer
 from bakeoff.training.objective import Objective
 from bakeoff.training.objective_settings import ObjectiveSettings
 from bakeoff.training.runner import Runner
+from bakeoff.training.schedules import Progress
 from bakeoff.training.task import Event, Numeric, ProbeDone, ProbeTask, TaskDone
 
 NUM_STEPS = 12
@@ -105,7 +106,7 @@ class _Bench:
         """Take one step on batch `number`; return its seconds, what happens to the images included."""
         started = time.process_time()
         self.compute_gradients(number)
-        move(self.network, self.runners, dict.fromkeys(range(len(self.runners)), 0.0), self.joint)
+        move(self.network, self.runners, dict.fromkeys(range(len(self.runners)), Progress(0.0, 0, 1)), self.joint)
         return time.process_time() - started
 
     def compute_gradients(self, number: int) -> None:

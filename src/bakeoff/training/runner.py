@@ -13,8 +13,8 @@ from bakeoff.networks.build import State
 from bakeoff.networks.layers import Layer
 from bakeoff.training.averaging import Average
 from bakeoff.training.clipping import clip
-from bakeoff.training.make_optimizer import make_optimizer, set_share
-from bakeoff.training.schedules import Constant, PlateauState, start_state
+from bakeoff.training.make_optimizer import complete_momentum, make_optimizer, set_share
+from bakeoff.training.schedules import Constant, PlateauState, Progress, start_state
 from bakeoff.training.stopping import Stopper
 from bakeoff.training.task import EpochDone, Member, TrialDone, TrialFailed
 
@@ -81,24 +81,21 @@ class Runner:
         if self.optimizer_state is not None:
             self.optimizer.load_state_dict(self.optimizer_state)
             self.optimizer_state = None
+        complete_momentum(self.optimizer)
 
-    def step(self, progress_epochs: float) -> None:
-        """Move the parameters by one step of the optimizer.
-
-        Args:
-            progress_epochs: how much of training is done before this step, in epochs.
-        """
+    def step(self, progress: Progress) -> None:
+        """Move the parameters by one step of the optimizer, given how far training is before it."""
         assert self.optimizer is not None
-        self.prepare_step(progress_epochs)
+        self.prepare_step(progress)
         self.optimizer.step()
         self.end_step()
 
-    def prepare_step(self, progress_epochs: float) -> None:
+    def prepare_step(self, progress: Progress) -> None:
         """Do what comes before the optimizer's step: set the learning rate, clip the gradients."""
         assert self.optimizer is not None
         recipe = self.member.recipe
         if self._scheduled:
-            set_share(self.optimizer, self.rate_share(progress_epochs))
+            set_share(self.optimizer, self.rate_share(progress))
         if recipe.clip is not None:
             clip(self._parameters, recipe.clip)
 
@@ -107,12 +104,12 @@ class Runner:
         if self.average is not None:
             self.average.after_step(self.state)
 
-    def rate_share(self, progress_epochs: float) -> float:
+    def rate_share(self, progress: Progress) -> float:
         """Return the share of its learning rate that the schedule gives a step, so far into training."""
         recipe = self.member.recipe
         if recipe.schedule == Constant():
             return 1.0
-        share = recipe.schedule.share(progress_epochs, recipe.epochs)
+        share = recipe.schedule.share(progress, recipe.epochs)
         return share * (1.0 if self.plateau is None else self.plateau.share)
 
     def end_epoch(self, epoch: int) -> None:

@@ -24,6 +24,21 @@ WARM_UP_START = 0.001
 _WARM_UP = "Epochs, fractions allowed, over which the rate first rises linearly from nearly 0."
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far training is before a step.
+
+    Attributes:
+        epochs: done, in images: 0.5 is the middle of the first; accumulating and a batch as large are equally far.
+        steps: done.
+        steps_per_epoch: the last of an epoch may be of fewer images.
+    """
+
+    epochs: float
+    steps: int
+    steps_per_epoch: int
+
+
 class _WarmedUp(Record):
     """What every schedule has that may begin with a warm-up.
 
@@ -40,19 +55,19 @@ class _WarmedUp(Record):
         """Whether the share changes within an epoch: True asks for it before every step."""
         return self.smooth or self.warm_up > 0
 
-    def share(self, progress_epochs: float, num_epochs: int) -> float:
+    def share(self, progress: Progress, num_epochs: int) -> float:
         """Return the factor on the optimizer's learning rate at one point of training.
 
         Args:
-            progress_epochs: epochs done before the step, fractional: 0.5 is the middle of the first.
+            progress: how far training is before the step.
             num_epochs: epochs that the recipe allows; what early stopping cuts off changes nothing before it.
 
         Returns:
             A factor from 0 to 1.
         """
-        if progress_epochs < self.warm_up:
-            return WARM_UP_START + (1 - WARM_UP_START) * progress_epochs / self.warm_up
-        return self._share_after(progress_epochs, num_epochs)
+        if progress.epochs < self.warm_up:
+            return WARM_UP_START + (1 - WARM_UP_START) * progress.epochs / self.warm_up
+        return self._share_after(progress.epochs, num_epochs)
 
     def _share_after(self, progress_epochs: float, num_epochs: int) -> float:
         """Return the factor once the warm-up is over."""
@@ -93,21 +108,27 @@ class Cosine(_WarmedUp):
 
 
 class OneCycle(Record):
-    """One rise to the learning rate and one fall, each half a cosine. The momentum stays as it is."""
+    """One rise to the learning rate and one fall, each half a cosine. The momentum stays as it is.
+
+    Step by step `torch.optim.lr_scheduler.OneCycleLR` with `cycle_momentum=False`: the first step has the start's rate,
+    the last the end's.
+    """
 
     per_step: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
 
     name: Literal["one_cycle"] = "one_cycle"
-    peak_at: Inside = Field(default=0.3, description="Share of training at which the rate is highest.")
-    start: Part = Field(default=0.04, description="Share of the rate at the start.")
-    end: Part = Field(default=4e-6, description="Share of the rate at the end.")
+    peak_at: Inside = Field(default=0.3, description="Share of all steps at which the rate is highest.")
+    start: Part = Field(default=0.04, description="Share of the rate at the first step.")
+    end: Part = Field(default=4e-6, description="Share of the rate at the last step.")
 
-    def share(self, progress_epochs: float, num_epochs: int) -> float:
+    def share(self, progress: Progress, num_epochs: int) -> float:
         """Return the factor on the optimizer's learning rate, as of the other schedules: 1 at the peak."""
-        done = _proportion(progress_epochs, num_epochs)
-        if done < self.peak_at:
-            return _swing(self.start, 1.0, done / self.peak_at)
-        return _swing(1.0, self.end, (done - self.peak_at) / (1 - self.peak_at))
+        last = num_epochs * progress.steps_per_epoch - 1
+        peak = self.peak_at * (last + 1) - 1
+        if progress.steps <= peak:
+            return _swing(self.start, 1.0, _proportion(progress.steps, peak))
+        return _swing(1.0, self.end, _proportion(progress.steps - peak, last - peak))
 
 
 class Triangle(Record):
@@ -120,9 +141,9 @@ class Triangle(Record):
     start: Part = Field(default=0.2, description="Share of the rate at the start.")
     end: Part = Field(default=0.07, description="Share of the rate at the end.")
 
-    def share(self, progress_epochs: float, num_epochs: int) -> float:
+    def share(self, progress: Progress, num_epochs: int) -> float:
         """Return the factor on the optimizer's learning rate, as of the other schedules: 1 at the peak."""
-        done = _proportion(progress_epochs, num_epochs)
+        done = _proportion(progress.epochs, num_epochs)
         if done < self.peak_at:
             return self.start + (1 - self.start) * done / self.peak_at
         return 1 + (self.end - 1) * (done - self.peak_at) / (1 - self.peak_at)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bakeoff.training.assembly import Network
 from bakeoff.training.runner import Runner
+from bakeoff.training.schedules import Progress
 from bakeoff.training.stack_rules import RULES, name_rule
 from bakeoff.training.stacks import read_stacks
 
@@ -53,14 +54,13 @@ class StackedOptimizer:
         self._value_K = self._limits("value")
         self._averages = self._stack_averages()
 
-    def begin_epoch(self, first_epoch: float, progress: Sequence[float]) -> None:
+    def begin_epoch(self, progress: Sequence[Progress]) -> None:
         """Write down what every step of an epoch needs that changes: learning rates and averages' weights.
 
         Args:
-            first_epoch: epochs done before.
-            progress: the share of the epoch done before each of its steps.
+            progress: how far training is before each of its steps.
         """
-        shares = [[runner.rate_share(first_epoch + done) for runner in self._runners] for done in progress]
+        shares = [[runner.rate_share(done) for runner in self._runners] for done in progress]
         self._shares_SK[: len(shares)].copy_(torch.tensor(shares))
         newest = [[_weigh(runner, number) for runner in self._runners] for number in range(1, len(progress) + 1)]
         self._newest_SK[: len(newest)].copy_(torch.tensor(newest))

@@ -19,7 +19,7 @@ from bakeoff.networks.flow import Randomness, ReplicateDraws
 from bakeoff.networks.module_network import ModuleNetwork
 from bakeoff.training.assembly import Network
 from bakeoff.training.batches import epoch_order
-from bakeoff.training.epoch import Epoch, Pacer, compute_gradients, move, seed_dropout
+from bakeoff.training.epoch import Epoch, Pacer, compute_gradients, count_right, move, seed_dropout
 from bakeoff.training.inputs import Batch, Indices
 from bakeoff.training.objective import Objective
 from bakeoff.training.place import Capture, Place, Step
@@ -86,7 +86,7 @@ class Stepper:
         self._generators = [torch.Generator(place.device) for _ in replicates.seeds]
         num_members = network.num_members
         self._loss_K = torch.zeros(num_members, dtype=place.exact, device=place.device)
-        self._correct_K = torch.zeros(num_members, dtype=torch.int64, device=place.device)
+        self._right_K = torch.zeros(num_members, dtype=place.exact, device=place.device)
         worthwhile = num_steps * num_epochs >= LEAST_STEPS and self._optimizer is not None
         capturable = worthwhile and not (isinstance(network, ModuleNetwork) and network.body.draws)
         self._recorder = _Recorder(place.capture, self._generators) if capturable and place.capture else None
@@ -103,18 +103,19 @@ class Stepper:
             self._take(number, batch, epoch)
         self._end(epoch)
         num_images = len(orders[0])
-        loss_K, correct_K = (self._loss_K / num_images).cpu(), (self._correct_K.cpu().double() / num_images)
+        loss_K, accuracy_K = (self._loss_K / num_images).cpu(), (self._right_K.cpu().double() / num_images)
         rate = num_images * self._network.num_members / (time.perf_counter() - started)
-        return Epoch(loss_K.double().numpy(), correct_K.numpy(), rate)
+        return Epoch(loss_K.double().numpy(), accuracy_K.numpy(), rate)
 
     def _begin(self, epoch: int) -> None:
         for generator, seed in zip(self._generators, self._replicates.seeds, strict=True):
             generator.manual_seed(seed_dropout(seed, epoch))
         self._loss_K.zero_()
-        self._correct_K.zero_()
+        self._right_K.zero_()
         if self._optimizer is not None:
-            done = [self._pacer.share_before(number, 0) for number in range(self._pacer.num_batches)]
-            self._optimizer.begin_epoch(epoch - 1, done)
+            self._optimizer.begin_epoch(
+                [self._pacer.progress(epoch, number, 0) for number in range(self._pacer.num_batches)]
+            )
 
     def _end(self, epoch: int) -> None:
         if self._optimizer is not None:
@@ -144,12 +145,12 @@ class Stepper:
         divisors = self._pacer.divisors(number)
         self._sum(batch, compute_gradients(self._network, self._objective, batch, self._dropout, divisors))
         due = [k for k in range(len(self._runners)) if self._pacer.ends(number, k)]
-        move(self._network, self._runners, {k: epoch - 1 + self._pacer.share_before(number, k) for k in due})
+        move(self._network, self._runners, {k: self._pacer.progress(epoch, number, k) for k in due})
 
     def _sum(self, batch: Batch, measured: tuple[Tensor, Tensor]) -> None:
         losses_KN, logits_KNL = measured
         self._loss_K += losses_KN.sum(dim=1)
-        self._correct_K += (logits_KNL.argmax(dim=2) == batch.labels_N).sum(dim=1)
+        self._right_K += count_right(logits_KNL, batch)
 
     def _count(self, batch: Batch) -> int:
         return batch.labels_N.shape[-1]

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
+from bakeoff.errors import BakeoffError
 from bakeoff.networks.build import State
-from bakeoff.training.folders import Folders
+from bakeoff.training.folders import Folders, read_whole, refuse_reading
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights, WeightsError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "weights", "net", "module")
@@ -29,13 +30,25 @@ def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Fol
         WeightsError: it is not there, is damaged, is another file than promised, or holds no tensors.
     """
     if isinstance(weights, FileWeights):
-        return read_weights_file(find_weights_file(weights, folders), weights.sha256)
+        path = find_weights_file(weights, folders)
+        shown = weights.file if path == Path(weights.file) else f"{weights.file} (kept as {path})"
+        return read_weights_file(path, weights.sha256, shown)
     if isinstance(weights, StudyWeights):
         raise WeightsError(f"study {weights.study}, arm {weights.arm}: which trial that is was never looked up.")
     path = folders.weights(weights.trial)
     if not path.is_file():
         raise WeightsError(f"trial {weights.trial} kept no weights in {folders.root}: run its study there first.")
     return read_weights_file(path)
+
+
+def read_kept_weights(path: Path) -> State:
+    """Return the tensors of weights that a trial has kept.
+
+    Raises:
+        StorageError: they cannot be read.
+        FileNotFoundError, SafetensorError: they are gone, or damaged.
+    """
+    return load(read_whole(path))
 
 
 def find_weights_file(weights: FileWeights, folders: Folders) -> Path:
@@ -51,47 +64,61 @@ def hash_file(path: Path) -> str:
     """Return the SHA-256 (hex) of a file.
 
     Raises:
-        WeightsError: it cannot be read.
+        WeightsError: it is not there.
+        StorageError: it cannot be read.
     """
     _check_regular(path)
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise _refuse(path, error) from error
 
 
-def read_weights_file(path: Path, sha256: str | None = None) -> State:
+def read_weights_file(path: Path, sha256: str | None = None, shown: str = "") -> State:
     """Read a file of weights; which of the two kinds it is, its first bytes tell.
 
     Args:
         path: the file.
         sha256: what its SHA-256 must be (hex), or None.
+        shown: what errors call it, where that is not its path.
 
     Raises:
-        WeightsError: it cannot be read, is damaged, is another file than promised, or holds more or other than tensors.
+        WeightsError: it is not there, is damaged, is another file than promised, or holds more or other than tensors.
+        StorageError: it cannot be read.
     """
+    shown = shown or str(path)
     if sha256 is not None and (found := hash_file(path)) != sha256:
-        raise WeightsError(f"{path} is another file than the study asks for: its SHA-256 is {found}, not {sha256}.")
+        raise WeightsError(f"{shown} is another file than the study asks for: its SHA-256 is {found}, not {sha256}.")
     _check_regular(path)
     try:
-        content = _read(path)
+        return _find_tensors(_read(path), path)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise _refuse(path, error) from error
+    except BakeoffError:
+        raise
+    except _NoTensorsError as error:
+        raise WeightsError(f"{shown} holds no tensors by name: save module.state_dict().") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} holds more than tensors, or is no file of weights, and is not opened: "
+            f"{shown} holds more than tensors, or is no file of weights, and is not opened: "
             "save module.state_dict() alone, or use safetensors."
         ) from error
     # A malformed file can fail anywhere inside torch's reader: AssertionError, IndexError, struct.error and others.
     except Exception as error:
-        raise _explain(path, error) from error
-    return _find_tensors(content, path)
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise WeightsError(f"{shown} is no whole file of weights (safetensors or torch.save): {reason}.") from error
 
 
-def _explain(path: Path, error: Exception) -> WeightsError:
-    reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-    return WeightsError(f"{path} is no whole file of weights (safetensors or torch.save): {reason}.")
+def _refuse(path: Path, error: OSError) -> BakeoffError:
+    """Say that a file is not there, which is the study's fault, or that the system does not let it be read."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return WeightsError(f"{path} cannot be read: {error.strerror or error}.")
+    return refuse_reading(path, error)
+
+
+class _NoTensorsError(Exception):
+    """A file of weights whose content is another."""
 
 
 def _check_regular(path: Path) -> None:
@@ -99,7 +126,7 @@ def _check_regular(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise _refuse(path, error) from error
     if not stat.S_ISREG(mode):
         raise WeightsError(f"{path} is not a regular file.")
 
@@ -108,7 +135,7 @@ def _read(path: Path) -> object:
     with path.open("rb") as stream:
         head = stream.read(9)
     if head[8:] == b"{":
-        return load_file(path)
+        return load(read_whole(path))
     if zipfile.is_zipfile(path):
         _check_members(path)
     with warnings.catch_warnings():
@@ -138,11 +165,8 @@ def _find_tensors(content: object, path: Path) -> State:
         state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None and state:
-            try:
-                for name, tensor in state.items():
-                    _check_tensor(name, tensor, path.stat().st_size)
-            except ValueError as error:
-                raise _explain(path, error) from error
+            for name, tensor in state.items():
+                _check_tensor(name, tensor, path.stat().st_size)
             return state
         content = inner
-    raise WeightsError(f"{path} holds no tensors by name: save module.state_dict().")
+    raise _NoTensorsError

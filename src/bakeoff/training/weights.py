@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+import torch
 from torch import Tensor
 
 from bakeoff.errors import NetworkError
@@ -54,6 +56,7 @@ def load_weights(
     state: State,
     folders: Folders,
     num_body_layers: int = 0,
+    tied: Mapping[str, str] | None = None,
 ) -> State:
     """Return `state` with its body's parameters and buffers replaced by those the transfer names.
 
@@ -69,6 +72,7 @@ def load_weights(
         state: the drawn parameters and buffers, by bakeoff's names; not changed.
         folders: the workspace, for trials and copied files.
         num_body_layers: how many leading layers of a layer network are its body.
+        tied: further names of tensors that parts of an outside network share, each with its name in `state`.
 
     Raises:
         WeightsError: they cannot be found, fetched or read, or do not fit; names every tensor that is in the way.
@@ -86,7 +90,7 @@ def load_weights(
         wanted = {name: value for name, value in state.items() if int(name.partition(".")[0]) < num_body_layers}
         prefix = ""
     given, title = _open(transfer.weights, network, folders)
-    taken = fit_weights(wanted, given, title=title, network=network.name)
+    taken = fit_weights(wanted, given, title=title, network=network.name, tied=tied or {})
     return {**state, **{prefix + name: value for name, value in taken.items()}}
 
 
@@ -101,7 +105,14 @@ def _open(
     return read_source(weights, folders), title
 
 
-def fit_weights(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], *, title: str, network: str) -> State:
+def fit_weights(
+    wanted: Mapping[str, Tensor],
+    given: Mapping[str, Tensor],
+    *,
+    title: str,
+    network: str,
+    tied: Mapping[str, str] = MappingProxyType({}),
+) -> State:
     """Return the tensors that a body needs out of those given, by the body's names and in its dtypes.
 
     Args:
@@ -109,11 +120,12 @@ def fit_weights(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], *, ti
         given: tensors by whatever names.
         title: what messages call the source.
         network: what messages call the network.
+        tied: further names of a body's tensors, each with its name in `wanted`.
 
     Raises:
         WeightsError: some are missing, of another shape, or belong nowhere; names them.
     """
-    named = _rename(given, wanted)
+    named = _name_once(_rename(given, {*wanted, *tied}), tied)
     fit = _fit_by_name(wanted, named)
     if not fit.is_whole:
         in_order = _fit_in_order(wanted, named)
@@ -123,7 +135,16 @@ def fit_weights(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], *, ti
     return fit.taken
 
 
-def _rename(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> State:
+def _name_once(given: Mapping[str, Tensor], tied: Mapping[str, str]) -> State:
+    """Return the given tensors without further names of the same; where their values differ, both are left."""
+    named = dict(given)
+    for alias, name in tied.items():
+        if alias in named and (name not in named or torch.equal(named[name], named[alias])):
+            named[name] = named.pop(alias)
+    return named
+
+
+def _rename(given: Mapping[str, Tensor], wanted: Container[str]) -> State:
     """Return the given tensors by the names a body uses, as far as they only dress them differently."""
     renamed: State = {}
     for name, value in given.items():
