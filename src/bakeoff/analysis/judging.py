@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from bakeoff.analysis.effects import correct_winner, measure_superiority
 from bakeoff.analysis.family import Decision, decide_family
 from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.pairs import PairComparison, compare_pair
 from bakeoff.analysis.results import ArmSummary, Verdict
 from bakeoff.analysis.sequential import SequentialDesign, compare_by_looks
+from bakeoff.analysis.variance import Scope, Spread, measure_spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +22,9 @@ class Judging:
 
     Attributes:
         measure: the deciding metric on the deciding split.
-        margin, confidence, num_folds, race: as `summarise` takes them.
+        margin, confidence, num_folds, race, scope: as `summarise` takes them.
+        level: error rate of the verdicts of this look; None for 1 - confidence.
+        num_family_pairs: pairs that Holm corrects for at least; None for those judged.
     """
 
     measure: Measure
@@ -26,6 +32,9 @@ class Judging:
     confidence: float
     num_folds: int | None = None
     race: SequentialDesign | None = None
+    scope: Scope = "images"
+    level: float | None = None
+    num_family_pairs: int | None = None
 
 
 def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:
@@ -35,17 +44,24 @@ def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
         pairs: all pairs of the family, of one block.
         judging: what decides.
     """
-    comparisons = [_compare(a, b, judging) for a, b in pairs]
-    decisions = decide_family(comparisons, runs_per_replicate=judging.num_folds or 1)
+    comparisons = [compare_arms(a, b, judging) for a, b in pairs]
+    decisions = decide_family(
+        comparisons,
+        runs_per_replicate=judging.num_folds or 1,
+        level=judging.level,
+        num_pairs=judging.num_family_pairs,
+    )
     decided = zip(pairs, comparisons, decisions, strict=True)
     return [_verdict(a, b, judging, comparison, decision) for (a, b), comparison, decision in decided]
 
 
-def _compare(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
+def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
+    """Compare two arms of a block on the replicates, or folds, that both have."""
     if judging.num_folds is None:
         values = [(a.scores[replicate], b.scores[replicate]) for replicate in a.scores if replicate in b.scores]
     else:
         values = [(a.fold_scores[run], b.fold_scores[run]) for run in a.fold_scores if run in b.fold_scores]
+    spread = measure_pair(a, b, judging)
     if judging.race is not None and values:
         return compare_by_looks(
             [value for value, _ in values],
@@ -54,6 +70,8 @@ def _compare(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
             design=judging.race.flatten() if judging.measure.split == "test" else judging.race,
             margin=judging.margin,
             higher_is_better=judging.measure.record.higher_is_better,
+            spread=spread,
+            scope=judging.scope,
         )
     return compare_pair(
         [value for value, _ in values],
@@ -62,10 +80,33 @@ def _compare(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
         confidence=judging.confidence,
         higher_is_better=judging.measure.record.higher_is_better,
         test_share=None if judging.num_folds is None else 1 / (judging.num_folds - 1),
+        spread=spread,
+        scope=judging.scope,
     )
 
 
+def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | None:
+    """Measure how the difference of two arms spreads over common replicates and test images.
+
+    Returns:
+        None with folds, which have images of their own each; where the contributions of a replicate that both arms have
+        are not known, or are not of the same images; and under 2 replicates or images.
+    """
+    if judging.num_folds is not None:
+        return None
+    common = [replicate for replicate in a.scores if replicate in b.scores]
+    if not common or any(replicate not in arm.by_image for arm in (a, b) for replicate in common):
+        return None
+    rows = [[arm.by_image[replicate] for replicate in common] for arm in (a, b)]
+    if len({len(row) for arm in rows for row in arm}) != 1:
+        return None
+    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=1.0 if judging.measure.record.is_share else None)
+
+
 def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairComparison, decision: Decision) -> Verdict:
+    level = 1 - judging.confidence if judging.level is None else judging.level
+    superiority = measure_superiority(comparison)
+    settled = decision.verdict in ("better", "worse")
     return Verdict(
         block=a.block,
         a=a.arm,
@@ -83,7 +124,17 @@ def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairCom
         correlation=comparison.correlation,
         verdict=decision.verdict,
         reason=decision.reason,
-        replicates_needed=decision.replicates_needed,
+        replicates_needed=None if decision.needed is None else decision.needed.most,
+        replicates_needed_least=None if decision.needed is None else decision.needed.least,
         margin=judging.margin,
         num_folds=judging.num_folds,
+        scope=comparison.scope,
+        num_images=None if comparison.spread is None else comparison.spread.num_images,
+        beyond_margin=settled and decision.p_margin_adjusted is not None and decision.p_margin_adjusted <= level,
+        p_margin_adjusted=decision.p_margin_adjusted,
+        difference_corrected=correct_winner(comparison, level) if settled else None,
+        superiority=None if superiority is None else superiority.probability,
+        superiority_interval=None if superiority is None else superiority.interval,
+        spread=comparison.spread,
+        needs=None if decision.needed is None else decision.needed.text,
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
 from bakeoff.analysis.family import list_family
@@ -23,6 +25,7 @@ from bakeoff.analysis.results import (
     rank_arms,
 )
 from bakeoff.analysis.sequential import SequentialDesign
+from bakeoff.analysis.variance import Scope
 from bakeoff.analysis.wording import Standing, write_answer, write_overall
 
 Run = tuple[int, int]
@@ -42,6 +45,8 @@ def summarise(
     baseline: str | None = None,
     num_folds: int | None = None,
     race: SequentialDesign | None = None,
+    scope: Scope = "images",
+    by_image: Mapping[str, NDArray[Any]] | None = None,
 ) -> Summary:
     """Say what the results of a study show.
 
@@ -61,6 +66,9 @@ def summarise(
             compared fold by fold, by the corrected resampled t.
         race: how a race looked, where the number of replicates was left to one: pairs are then compared by p values and
             intervals that hold wherever it stopped.
+        scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
+            be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
+        by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
 
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
@@ -74,9 +82,15 @@ def summarise(
     measure = Measure(find_metric(metric), split)
     if margin is not None and measure.record.is_share and margin >= 1:
         raise ValueError(f"{metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
-    judging = Judging(measure=measure, margin=margin, confidence=confidence, num_folds=num_folds, race=race)
+    judging = Judging(
+        measure=measure, margin=margin, confidence=confidence, num_folds=num_folds, race=race, scope=scope
+    )
+    # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
+    by_image = by_image if by_image is not None and split == "test" else {}
     summaries = {
-        (block, arm): _summarise_arm(block, arm, by_cell[block, arm], metric, split) for block in blocks for arm in arms
+        (block, arm): _summarise_arm(block, arm, by_cell[block, arm], measure, by_image)
+        for block in blocks
+        for arm in arms
     }
     verdicts: list[Verdict] = []
     answers: list[BlockAnswer] = []
@@ -99,6 +113,7 @@ def summarise(
         baseline=baseline,
         num_folds=num_folds,
         race=race,
+        scope=scope,
     )
 
 
@@ -139,7 +154,10 @@ def _deciding_split(results: Iterable[TrialResult], metric: str) -> Split:
     return "test" if examined else "validation"
 
 
-def _summarise_arm(block: str, arm: str, by_run: Mapping[Run, TrialResult], metric: str, split: Split) -> ArmSummary:
+def _summarise_arm(
+    block: str, arm: str, by_run: Mapping[Run, TrialResult], measure: Measure, by_image: Mapping[str, NDArray[Any]]
+) -> ArmSummary:
+    metric, split = measure.record.name, measure.split
     done = {run: by_run[run] for run in sorted(by_run) if by_run[run].state == "done"}
     scores = {run: v.metrics[split][metric] for run, v in done.items() if metric in v.metrics.get(split, {})}
     has_folds = any(result.fold is not None for result in done.values())
@@ -155,6 +173,7 @@ def _summarise_arm(block: str, arm: str, by_run: Mapping[Run, TrialResult], metr
         epochs=_average([float(result.epochs_trained) for result in done.values()]),
         seconds=_average([result.seconds for result in done.values()]),
         fold_scores=scores if has_folds else {},
+        by_image={run[0]: by_image[done[run].trial_id] for run in scores if done[run].trial_id in by_image},
     )
 
 
@@ -207,6 +226,7 @@ def _answer(
         margin=judging.margin,
         confidence=judging.confidence,
         runs="replicates" if judging.num_folds is None else "folds",
+        scope=judging.scope,
     )
     # `those` are named by the verdict of the reference on them: where it is better, they are worse.
     ahead = ("worse",) if baseline is None else ()

@@ -9,7 +9,7 @@ from typing import Any
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import METRICS
-from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict
+from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary
 from bakeoff.analysis.steps import Step
 from bakeoff.report.costs import ArmCost
 from bakeoff.report.curves import ArmCurve
@@ -154,11 +154,12 @@ def build_document(report: ReportInput) -> dict[str, Any]:
             "split": summary.split,
             "margin": summary.margin,
             "confidence": summary.confidence,
+            "scope": summary.scope,
         },
         "answers": [_answer(answer) for answer in summary.answers],
         "overall": summary.overall or None,
         "arms": [_arm(arm) for arm in summary.arms],
-        "verdicts": [_verdict(verdict) for verdict in summary.verdicts],
+        "verdicts": [verdict.dump() for verdict in summary.verdicts],
         "exam": {
             "opened": len(report.exam_opened),
             "opened_at": list(report.exam_opened),
@@ -212,10 +213,6 @@ def _arm(arm: ArmSummary) -> dict[str, Any]:
         "epochs": _mean_sd(arm.epochs),
         "seconds": _mean_sd(arm.seconds),
     }
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {**vars(verdict), "interval": None if verdict.interval is None else list(verdict.interval)}
 
 
 def _mean_sd(value: MeanSd | None) -> dict[str, float | None] | None:

@@ -1,4 +1,4 @@
-"""What stored predictions add to a study's scores: class by class, and how much is the luck of the test images."""
+"""What stored predictions add to a study's scores: class by class, and how far a difference is to be trusted."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from bakeoff.analysis.calibration import ReliabilityBin, pool_bins
 from bakeoff.analysis.classes import ClassReport, average_votes, class_report, list_cells
-from bakeoff.analysis.luck import ImageLuck, bootstrap_difference, wilson_interval
+from bakeoff.analysis.contributions import contribute
 from bakeoff.analysis.measure import Split
 from bakeoff.analysis.metrics import classification_metrics
-from bakeoff.analysis.results import MeanSd, Summary, TrialResult
-from bakeoff.analysis.variance import VarianceSplit, split_variance, write_luck
+from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary, TrialResult
+from bakeoff.analysis.sampling_error import SamplingError, describe_error
+from bakeoff.analysis.wilson import wilson_interval
 from bakeoff.report.mistakes import Confusion, count_pictures, list_confusions
 from bakeoff.report.roc import RocLines, describe_roc
 from bakeoff.report.tables import measure_of
@@ -45,11 +46,11 @@ class BlockEvidence:
     """What the predictions of one block's best arm, and of the arm nearest to it, say.
 
     Attributes:
-        arm: the best arm; all figures but the last four are its own, means over its trials.
+        arm: the best arm; all figures but the last two are its own, means over its trials.
         num_trials: its trials whose predictions were read.
         averages: macro and weighted precision, recall and F1, macro AUC, log loss, top-k accuracy and expected
             calibration error, by name.
-        accuracy_interval: Wilson's, of the mean accuracy: the luck of the images alone.
+        accuracy_interval: Wilson's, of the mean accuracy: the sampling error of the images alone.
         confusion: images by true class (rows) and predicted class, summed over trials; of many classes, of those that
             are confused most.
         confused: the numbers of these classes; None: the matrix shows all.
@@ -59,9 +60,8 @@ class BlockEvidence:
         confusions: the most frequent confusions and the worst mistakes in each; no pictures.
         vote: accuracy of the folds' models voting together on the test split, mean and sd over replicates; None
             without folds, and where the test split is closed.
-        rival: the nearest other arm; None when there is none.
-        luck, variance: of the difference to it; None on the validation split, whose images change with the replicate.
-        luck_sentence: the same in words.
+        rival: the nearest other arm that it is compared with; None when there is none.
+        error: what the difference to it owes to seeds and images; None where nothing is known of the images.
     """
 
     block: str
@@ -77,9 +77,7 @@ class BlockEvidence:
     confusions: tuple[Confusion, ...] = ()
     vote: MeanSd | None = None
     rival: str | None = None
-    luck: ImageLuck | None = None
-    variance: VarianceSplit | None = None
-    luck_sentence: str = ""
+    error: SamplingError | None = None
     confused: tuple[int, ...] | None = None
     cells: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), np.int64), compare=False, repr=False)
 
@@ -113,6 +111,27 @@ def gather_evidence(
     return tuple(evidence for evidence in found if evidence is not None)
 
 
+def gather_contributions(results: Sequence[TrialResult], metric: str, load: Load) -> dict[str, npt.NDArray[Any]]:
+    """Return what each test image contributes to each trial's score, by trial id; see `contribute`.
+
+    Trials without stored predictions of the test split are left out, and so are those of a block whose images are not
+    the same as those of the block's first.
+    """
+    found: dict[str, npt.NDArray[Any]] = {}
+    images: dict[str, npt.NDArray[Any]] = {}
+    for result in results:
+        if result.state != "done" or metric not in result.metrics.get("test", {}):
+            continue
+        predictions = load(result.trial_id, "test")
+        if predictions is None:
+            continue
+        first = images.setdefault(result.block, predictions["indices"])
+        contributions = contribute(metric, predictions["probabilities"], predictions["labels"])
+        if contributions is not None and np.array_equal(first, predictions["indices"]):
+            found[result.trial_id] = contributions
+    return found
+
+
 def dump_evidence(evidence: BlockEvidence) -> dict[str, Any]:
     """Return what one block's predictions say as plain values, of the ROC curves the mean one alone."""
     document = asdict(evidence)
@@ -131,16 +150,24 @@ def _gather_block(
     own = _read(block, answer.best, results, summary, load)
     if not own:
         return None
-    rivals = [arm for arm in (*answer.better, *answer.not_worse, *answer.worse) if arm != answer.best]
     reports = [class_report(each["probabilities"], each["labels"], names) for each in own.values()]
     evidence = _describe_arm(block, summary.split, answer.best, reports)
     confusions = list_confusions(tuple(own.values()), count_pictures(len(summary.blocks)))
     # Only on the test split have all folds been shown the same images.
     fields: dict[str, Any] = {"vote": _vote(own) if summary.num_folds and summary.split == "test" else None}
-    if rivals and summary.split == "test" and summary.metric == "accuracy":
-        other = _read(block, rivals[0], results, summary, load)
-        fields |= {"rival": rivals[0], **_compare(own, other, summary)}
+    rival = _find_rival(answer)
+    if rival is not None:
+        found = next(v for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival})
+        fields |= {"rival": rival, "error": describe_error(found.seen_from(answer.best), measure_of(summary), summary)}
     return BlockEvidence(**evidence, confusions=confusions, **fields)
+
+
+def _find_rival(answer: BlockAnswer) -> str | None:
+    """Return the arm nearest to the best one that the study compares it with; with a baseline that alone."""
+    others = [arm for arm in (*answer.better, *answer.not_worse, *answer.worse) if arm != answer.best]
+    if answer.baseline is None or answer.best == answer.baseline:
+        return next(iter(others), None)
+    return answer.baseline if answer.baseline not in answer.missing else None
 
 
 def _read(
@@ -227,22 +254,3 @@ def _vote(own: Mapping[tuple[int, int], Predictions]) -> MeanSd:
         accuracies.append(classification_metrics(votes, folds[0]["labels"])["accuracy"])
     sd = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
     return MeanSd(float(np.mean(accuracies)), sd)
-
-
-def _compare(
-    own: Mapping[tuple[int, int], Predictions], other: Mapping[tuple[int, int], Predictions], summary: Summary
-) -> dict[str, Any]:
-    common = sorted(own.keys() & other.keys())
-    if not common:
-        return {}
-    a_RN, b_RN = (np.stack([_right(arm[run]) for run in common]) for arm in (own, other))
-    luck = bootstrap_difference(a_RN, b_RN, confidence=summary.confidence)
-    # Folds of one replicate are not independent, so nothing is said of seeds there.
-    variance = None if summary.num_folds else split_variance(a_RN, b_RN, confidence=summary.confidence)
-    sentence = write_luck(luck, variance, measure_of(summary))
-    return {"luck": luck, "variance": variance, "luck_sentence": sentence}
-
-
-def _right(predictions: Predictions) -> npt.NDArray[np.bool_]:
-    right: npt.NDArray[np.bool_] = predictions["probabilities"].argmax(axis=1) == predictions["labels"]
-    return right

@@ -25,7 +25,7 @@ from bakeoff.report.costs import describe_costs
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
-from bakeoff.report.evidence import gather_evidence
+from bakeoff.report.evidence import gather_contributions, gather_evidence
 from bakeoff.report.notes import describe_notes, describe_reduction
 from bakeoff.report.recipes import write_recipes
 from bakeoff.report.search import describe_searches
@@ -144,6 +144,8 @@ def _summarise(voted: Voted, study: Study, plan: Plan) -> Summary:
         baseline=study.decide.against,
         num_folds=plan.blocks[0].data.folds,
         race=_design_race(study),
+        scope=study.decide.scope,
+        by_image=gather_contributions(voted.results, study.decide.metric, voted.load),
     )
 
 

@@ -192,8 +192,8 @@ def _write_evidence(evidence: BlockEvidence) -> str:
     lines.append(f"Accuracy on other images of this kind, by Wilson's 95% interval: {low:.4f} to {high:.4f}.")
     if evidence.vote is not None:
         lines.append(f"The models of the folds voting together: accuracy {evidence.vote.mean:.4f}.")
-    if evidence.luck_sentence:
-        lines.append(f"Against {evidence.rival}: {evidence.luck_sentence}")
+    if evidence.error is not None:
+        lines.append(f"Against {evidence.rival}: {evidence.error.sentence}")
     shown = "" if len(columns[0].cells) == len(evidence.classes) else describe_rows(len(evidence.classes), MOST_ROWS)
     parts = [_bullets(lines), escape_line(shown), _table(columns)]
     if len(evidence.classes) <= _MOST_CLASSES_IN_CONFUSION:

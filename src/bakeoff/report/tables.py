@@ -93,7 +93,7 @@ def tabulate_pairs(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column
         Column(
             key="needed",
             header=("replicates", "needed"),
-            cells=tuple("-" if v.replicates_needed is None else f"+{v.replicates_needed}" for v in verdicts),
+            cells=tuple(v.needs or "-" for v in verdicts),
         ),
     ]
 

@@ -186,6 +186,10 @@ class Decide(Record):
         default=None,
         description="The arm all others are compared against; null: every pair is compared. Fewer pairs, more power.",
     )
+    scope: Literal["images", "seeds"] = Field(
+        default="images",
+        description="What verdicts speak of: new seeds and new images of this kind, or new seeds on these test images.",
+    )
     steps: bool | None = Field(
         default=None,
         strict=True,
@@ -210,11 +214,12 @@ class Decide(Record):
         return f"decide.margin is {100 * self.margin:g} points: arms that differ by less are called equivalent."
 
     @model_serializer(mode="wrap")
-    def _leave_out_unasked_steps(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what was not given, so that studies from before it existed stay the same ones."""
+    def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later fields at their defaults, so that studies from before they existed stay the same ones."""
         fields: dict[str, Any] = handler(self)
-        if self.steps is None:
-            fields.pop("steps", None)
+        for name in ("scope", "steps"):
+            if getattr(self, name) == Decide.model_fields[name].default:
+                fields.pop(name, None)
         return fields
 
 

@@ -48,8 +48,8 @@ def _describe_evidence(evidence: BlockEvidence) -> Iterator[str]:
     )
     if evidence.vote is not None:
         yield f"The models of the folds voting together: accuracy {100 * evidence.vote.mean:.2f}%."
-    if evidence.luck_sentence:
-        yield f"Against {evidence.rival}: {evidence.luck_sentence}"
+    if evidence.error is not None:
+        yield f"Against {evidence.rival}: {evidence.error.sentence}"
 
 
 def _tabulate_classes(evidence: BlockEvidence) -> Table:
