@@ -59,6 +59,8 @@ class Table(StrEnum):
     arms = "arms"
     verdicts = "verdicts"
     epochs = "epochs"
+    classes = "classes"
+    confusion = "confusion"
 
 
 @app.command()
@@ -222,7 +224,10 @@ def report(
         Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
     ] = Format.terminal,
     table: Annotated[
-        Table | None, typer.Option("--table", help="Of --format csv: a row per trial (default), arm, pair or epoch.")
+        Table | None,
+        typer.Option(
+            "--table", help="Of --format csv: a row per trial (default), arm, pair, epoch, class or confusion."
+        ),
     ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,

@@ -9,6 +9,7 @@ from bakeoff.analysis.results import Summary
 from bakeoff.analysis.wording import write_pairing
 from bakeoff.report.all_scores import tabulate_all_scores
 from bakeoff.report.basis import describe_basis
+from bakeoff.report.class_tables import MOST_ROWS, describe_rows, tabulate_evidence
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import EnsembleReport, tabulate_classes, tabulate_ensembles
 from bakeoff.report.evidence import BlockEvidence
@@ -197,15 +198,7 @@ def _name_change(ensemble: EnsembleReport) -> str:
 
 def _write_evidence(evidence: BlockEvidence) -> str:
     heading = f"Class by class: {evidence.arm}, {evidence.block}"
-    rows = evidence.classes
-    columns = [
-        Column(key="class", header=("class",), cells=tuple(row.name for row in rows), is_number=False),
-        Column(key="images", header=("images",), cells=tuple(f"{row.occurring:,}" for row in rows)),
-        *(
-            Column(key=name, header=(name,), cells=tuple(_share(getattr(row, name)) for row in rows))
-            for name in ("precision", "recall", "f1", "auc")
-        ),
-    ]
+    columns = tabulate_evidence(evidence)
     low, high = evidence.accuracy_interval
     spelled = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in evidence.averages.items())
     lines = [f"On the {evidence.split} split, means over {evidence.num_trials} trials: {spelled}."]
@@ -216,23 +209,20 @@ def _write_evidence(evidence: BlockEvidence) -> str:
         )
     if evidence.error is not None:
         lines.append(f"Against {evidence.rival}: {evidence.error.sentence}")
-    parts = [_bullets(lines), _table(columns)]
-    if len(rows) <= _MOST_CLASSES_IN_CONFUSION:
+    shown = "" if len(columns[0].cells) == len(evidence.classes) else describe_rows(len(evidence.classes), MOST_ROWS)
+    parts = [_bullets(lines), escape_line(shown), _table(columns)]
+    if len(evidence.classes) <= _MOST_CLASSES_IN_CONFUSION:
         parts += ["Images by true class (rows) and predicted class, summed over trials:", _confusion(evidence)]
-    return _section(heading, "\n\n".join(parts))
+    return _section(heading, "\n\n".join(part for part in parts if part))
 
 
 def _confusion(evidence: BlockEvidence) -> str:
-    names = tuple(row.name for row in evidence.classes)
+    names = evidence.confusion_names
     columns = [Column(key="class", header=("",), cells=names, is_number=False)]
     for number, name in enumerate(names):
         cells = tuple(str(row[number]) for row in evidence.confusion)
         columns.append(Column(key=name, header=(name,), cells=cells))
     return _table(columns)
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _write_legend(summary: Summary) -> str:
