@@ -44,8 +44,8 @@ def describe_test_images(examined: Mapping[str, Set[str]]) -> Iterator[str]:
         if len(fingerprints) > 1:
             yield (
                 f"{block}: its test images changed between final tests, and its trials were tested on "
-                f"{len(fingerprints)} different sets: differences between arms may be the images'. Start anew with another "
-                "--workspace DIR."
+                f"{len(fingerprints)} different sets: differences between arms may be the images'. Start anew with "
+                "another --workspace DIR."
             )
 
 
