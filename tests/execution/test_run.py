@@ -262,6 +262,47 @@ def test_an_observer_sees_where_every_trial_stands_and_on_resuming_those_in_the_
     assert {(arm, state, epoch) for arm, state, epoch, _ in again.seen} == {(arm, "done", 0) for arm in plan.arms}
 
 
+def fail_first(script: Any) -> Any:
+    """Train all but the first member of the first cohort, which fails."""
+
+    def behave(task: Any, attempt: int) -> Sequence[Report]:
+        if not isinstance(task, CohortTask) or len(task.members) < 2:
+            return script.succeed(task)
+        first, *rest = task.members
+        failed = TrialFailed(trial_id=first.trial_id, reason="CUDA error.", diverged=False)
+        return [failed, *map(script.trial_done, rest), TaskDone(task_id=task.cohort_id)]
+
+    return behave
+
+
+def test_the_test_split_stays_closed_while_an_arm_is_missing(
+    go: Any, make_plan: Callable[..., Plan], script: Any, folders: Folders
+) -> None:
+    plan = make_plan(2)
+    counts, tasks, watcher = go(plan, fail_first(script))
+    assert kinds(tasks) == ["Cohort"]
+    assert not counts.exam_complete
+    assert counts.missing in watcher.messages
+    name = plan.arms[0]
+    assert f"arm '{name}' lacks 1 of 1 trials (CUDA error)" in counts.missing
+    assert "--allow-missing" in counts.missing
+    assert read(folders, counts).num_examined == 0
+    # Run again, it is tried afresh, and the test split is opened once for all.
+    counts, tasks, _ = go(plan)
+    assert kinds(tasks) == ["Cohort", "Exam"]
+    assert (counts.exam_complete, counts.missing) == (True, "")
+    assert read(folders, counts).num_examined == 2
+
+
+def test_the_test_split_is_opened_without_an_arm_where_that_is_asked_for(
+    go: Any, make_plan: Callable[..., Plan], script: Any, folders: Folders
+) -> None:
+    counts, tasks, _ = go(make_plan(2), fail_first(script), allow_missing=True)
+    assert kinds(tasks) == ["Cohort", "Exam"]
+    assert (counts.exam_complete, counts.missing) == (True, "")
+    assert read(folders, counts).num_examined == 1
+
+
 def test_cohorts_stay_those_of_the_machine_where_the_study_was_begun(
     go: Any, make_plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
