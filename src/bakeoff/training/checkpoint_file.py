@@ -48,7 +48,15 @@ def read_file(path: Path) -> tuple[Any, dict[str, npt.NDArray[Any]]]:
         if _check(metadata["content"], arrays) != int(metadata["crc32"]):
             raise ValueError("its checksum is wrong")
         return json.loads(metadata["content"]), arrays
-    except (IsADirectoryError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        IsADirectoryError,
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise explain_damage(path, error) from error
 
 
