@@ -2,7 +2,8 @@
 
     python benchmarks/rigor.py --studies 2000
 
-Runs the tables of rigor_pairs.py, rigor_folds.py, rigor_failures.py and rigor_racing.py, which can also be run alone.
+Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_folds.py, rigor_failures.py and rigor_racing.py, each of
+which can also be run alone.
 Draws are seeded: the same figures come out on any machine. Tables go to benchmarks/results/rigor.json; those not run
 keep what is there.
 """
@@ -18,15 +19,19 @@ import rigor_failures
 import rigor_folds
 import rigor_pairs
 import rigor_racing
+import rigor_scope
 import scipy
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rigor.json"
 
 
+MODULES = (rigor_pairs, rigor_scope, rigor_folds, rigor_failures, rigor_racing)
+TABLES = {name: measure for module in MODULES for name, measure in module.TABLES.items()}
+
+
 def main() -> None:
     """Measure, print, save."""
-    modules = (rigor_pairs, rigor_folds, rigor_failures, rigor_racing)
-    found = rigor_pairs.run_tables(__doc__ or "", {name: row for each in modules for name, row in each.TABLES.items()})
+    found = rigor_pairs.run_tables(__doc__ or "", TABLES)
     saved = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     saved.update(found)
     saved["versions"] = {"python": sys.version.split()[0], "numpy": np.__version__, "scipy": scipy.__version__}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from bakeoff.analysis.needed import Needed, count_needed
 from bakeoff.analysis.pairs import PairComparison, compare_pair
@@ -15,15 +15,15 @@ def compare(effect: float, n: int = 10, **options: float) -> PairComparison:
 
 
 def test_range_is_that_of_the_effect_by_the_noncentral_t() -> None:
-    needed = count_needed(compare(0.7), level=0.05)
+    needed = count_needed(compare(1.2), level=0.001)
     assert needed is not None
     assert needed.least is not None
-    t = 0.7 * 10**0.5
+    t = 1.2 * 10**0.5
     for total, chance in ((needed.least + 10, 0.1), (needed.most and needed.most + 10, 0.9)):
         assert total is not None
         # The effect at which a t as large (or as small) as this one has a chance of 10%.
-        shift = next(s for s in np.arange(0, 9, 0.001) if stats.nct.cdf(t, 9, s) <= chance)
-        expected = replicates_to_detect(shift / 10**0.5, alpha=0.05)
+        shift = optimize.brentq(lambda shift, chance=chance: stats.nct.cdf(t, 9, shift) - chance, 0, 12)
+        expected = replicates_to_detect(shift / 10**0.5, alpha=0.001)
         assert expected is not None
         assert total == pytest.approx(max(11, expected), abs=1 + 0.02 * expected)
 

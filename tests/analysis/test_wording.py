@@ -151,3 +151,45 @@ def test_pairing_is_said_to_pay_only_where_it_does() -> None:
     assert "the median of 3 pairs: comparing them one by one bought nothing." in write_pairing(apart.verdicts)
     assert write_pairing(summarise_scores({"X": [0.9, 0.9], "Y": [0.8, 0.9]}).verdicts) == ""
     assert write_pairing([]) == ""
+
+
+def test_validation_is_no_final_test_and_says_so() -> None:
+    results = [
+        TrialResult(
+            trial_id=f"{arm}{replicate}",
+            block="digits",
+            arm=arm,
+            replicate=replicate,
+            state="done",
+            metrics={"validation": {"accuracy": float(value)}},
+            epochs_trained=1,
+            best_epoch=1,
+            seconds=1.0,
+        )
+        for arm, values in {"X": 0.979 + NOISE, "Y": 0.940 + OTHER}.items()
+        for replicate, value in enumerate(values)
+    ]
+    images = {result.trial_id: np.ones(50, dtype=bool) for result in results}
+    summary = summarise(results, blocks=["digits"], arms=["X", "Y"], by_image=images)
+    assert summary.verdicts[0].scope == "seeds"
+    assert "X is better than Y on these validation images" in summary.answers[0].sentence
+    assert "This is no final test: the validation images also chose which epochs to keep" in summary.answers[0].sentence
+
+
+def test_better_and_better_by_more_than_the_margin_are_told_apart() -> None:
+    pair = {"X": 0.9790 + NOISE, "Y": 0.9690 + OTHER}
+    assert "The lead is shown to exceed the margin of 0.50 points." in answer(pair, margin=0.005)
+    assert "The lead is not shown to exceed the margin of 0.95 points." in answer(pair, margin=0.0095)
+    three = {**pair, "Z": 0.9400 - NOISE}
+    assert "exceed the margin of 0.95 points over Z (94.0%) only." in answer(three, margin=0.0095)
+
+
+def test_collapsed_replicates_are_counted_with_the_interval_of_their_rate() -> None:
+    good = 0.979 + np.tile(NOISE, 2)
+    sentence = answer({"X": good, "Y": good - 0.3 - np.tile(OTHER, 2)}, margin=0.005)
+    assert "It speaks of replicates that do not collapse: none of 10 did, but up to 26% still may." in sentence
+    many = 0.979 + np.tile(NOISE, 8)
+    one = np.where(np.arange(40) == 3, 0.1, many)
+    sentence = answer({"X": one, "Y": one - 0.3 - np.tile(OTHER, 8)})
+    # Clopper and Pearson: 1 of 40.
+    assert "X in 1 of 40 (95% interval of the rate 0% to 13%)" in sentence

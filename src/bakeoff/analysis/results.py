@@ -13,6 +13,9 @@ from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.variance import Scope, Spread
 
+Method = Literal["paired", "bayes"]
+"""How pairs are decided: by tests and their error rates, or by posterior probabilities."""
+
 _OPPOSITE: dict[VerdictWord, VerdictWord] = {
     "better": "worse",
     "worse": "better",
@@ -232,6 +235,7 @@ class Summary:
         race: how a race looked; None where the number of replicates was fixed.
         test_shares: with folds, by block: images scored in a fold over images trained on.
         scope: what the verdicts were to speak of; each verdict has what it does speak of.
+        method: how they were decided.
     """
 
     metric: str
@@ -249,6 +253,7 @@ class Summary:
     race: SequentialDesign | None = None
     test_shares: Mapping[str, float] = field(default_factory=dict)
     scope: Scope = "images"
+    method: Method = "paired"
 
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
         """Return the arms of one block, in the study's order."""

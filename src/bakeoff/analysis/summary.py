@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
 from bakeoff.analysis.failures import FailedMode, count_as_chance, write_failures
 from bakeoff.analysis.family import list_family
-from bakeoff.analysis.judging import Judging, judge_pairs
+from bakeoff.analysis.judging import Judging, judge_pairs, write_pooled
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import MetricError, find_metric
 from bakeoff.analysis.results import (
     ArmSummary,
     BlockAnswer,
     MeanSd,
+    Method,
     Summary,
     TrialResult,
     Verdict,
@@ -52,6 +53,7 @@ def summarise(
     caveat: str = "",
     scope: Scope = "images",
     by_image: Mapping[str, NDArray[Any]] | None = None,
+    method: Method = "paired",
 ) -> Summary:
     """Say what the results of a study show.
 
@@ -81,6 +83,8 @@ def summarise(
         scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
             be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
         by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
+        method: how pairs are decided. "bayes" corrects for no family, and adds to `overall` what the blocks together
+            say of a new one, from 3 blocks on.
 
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
@@ -97,7 +101,13 @@ def summarise(
     if margin is not None and measure.record.is_share and margin >= 1:
         raise ValueError(f"{metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
     judging = Judging(
-        measure=measure, margin=margin, confidence=confidence, num_folds=num_folds, race=race, scope=scope
+        measure=measure,
+        margin=margin,
+        confidence=confidence,
+        num_folds=num_folds,
+        race=race,
+        scope=scope,
+        method=method,
     )
     _count_failed(by_cell, classes if failed == "worst" else {})
     # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
@@ -127,12 +137,13 @@ def summarise(
         arms=tuple(summaries.values()),
         verdicts=tuple(verdict for verdict in verdicts if verdict.replicates),
         answers=tuple(answers),
-        overall=write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline),
+        overall=_write_overall(answers, list(summaries.values()), judging, baseline),
         baseline=baseline,
         num_folds=num_folds,
         race=race,
         test_shares=shares,
         scope=scope,
+        method=method,
     )
 
 
@@ -285,6 +296,7 @@ def _answer(
         confidence=judging.confidence,
         runs="replicates" if judging.num_folds is None else "folds",
         scope=judging.scope,
+        method=judging.method,
     )
     # `those` are named by the verdict of the reference on them: where it is better, they are worse.
     ahead = ("worse",) if baseline is None else ()
@@ -301,6 +313,15 @@ def _answer(
         baseline=baseline,
         better=() if baseline is None else tuple(arm.arm for arm in known.those("worse")),
     )
+
+
+def _write_overall(
+    answers: Sequence[BlockAnswer], arms: Sequence[ArmSummary], judging: Judging, baseline: str | None
+) -> str:
+    counted = write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline)
+    labels = list(dict.fromkeys(arm.arm for arm in arms))
+    pooled = write_pooled(arms, list_family(labels, baseline), judging) if judging.method == "bayes" else ""
+    return f"{counted} {pooled}".strip()
 
 
 def _best(ranked: Sequence[ArmSummary], verdicts: Sequence[Verdict]) -> ArmSummary | None:

@@ -9,7 +9,7 @@ from statistics import median
 from bakeoff.analysis.failures import clopper_pearson
 from bakeoff.analysis.measure import Measure, join_names, percent
 from bakeoff.analysis.pairs import MIN_REPLICATES
-from bakeoff.analysis.results import ArmSummary, BlockAnswer, Verdict
+from bakeoff.analysis.results import ArmSummary, BlockAnswer, Method, Verdict
 from bakeoff.analysis.variance import FEW_IMAGES, Scope
 
 _MOST_NAMED = 3
@@ -36,7 +36,7 @@ class Standing:
         caveats: sentences that the answer ends with: how often arms failed, what selection has seen.
         margin, confidence: as declared by the study.
         runs: what is compared one by one: "replicates" or "folds".
-        scope: what the study asks verdicts to speak of.
+        scope: what the study asks verdicts to speak of. `method`: how they are decided.
     """
 
     block: str
@@ -50,6 +50,7 @@ class Standing:
     confidence: float
     runs: str = "replicates"
     scope: Scope = "images"
+    method: Method = "paired"
 
     @property
     def population(self) -> str:
@@ -276,7 +277,13 @@ def describe_limits(standing: Standing) -> str:
     verdicts = standing.against.values()
     if not verdicts or all(verdict.replicates < MIN_REPLICATES for verdict in verdicts):
         return ""
-    return f"{_say_narrowed(standing)}{_say_collapses(standing)}"
+    bayes = ""
+    if standing.method == "bayes":
+        bayes = (
+            f" Each verdict is a posterior probability of {percent(standing.confidence)} or more for its own pair: "
+            "among many equal arms one will look better."
+        )
+    return f"{bayes}{_say_narrowed(standing)}{_say_collapses(standing)}"
 
 
 def _say_narrowed(standing: Standing) -> str:

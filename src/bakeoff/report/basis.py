@@ -111,6 +111,8 @@ def describe_statistics(report: ReportInput) -> str:
     family = f"all {count(num_arms * (num_arms - 1) // 2, 'pair')} of a block"
     if summary.baseline is not None:
         family = f"{count(num_arms - 1, 'pair')} of a block, every other arm against {summary.baseline}"
+    if summary.method == "bayes":
+        return f"Verdicts compare {measure.label} {runs} by posterior probabilities of {level}, each pair for itself."
     margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
     return f"Verdicts compare {measure.label} {runs} ({method}); p values are adjusted for {family} (Holm).{margin}"
 

@@ -155,6 +155,7 @@ def build_document(report: ReportInput) -> dict[str, Any]:
             "margin": summary.margin,
             "confidence": summary.confidence,
             "scope": summary.scope,
+            "method": summary.method,
         },
         "answers": [_answer(answer) for answer in summary.answers],
         "overall": summary.overall or None,

@@ -163,6 +163,7 @@ def _summarise(voted: Voted, study: Study, plan: Plan, class_names: Mapping[str,
         num_classes={block: len(names) for block, names in class_names.items()},
         caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
         scope=study.decide.scope,
+        method=study.decide.method,
         # With folds verdicts rest on images that each model alone held out.
         by_image=None if num_folds else gather_contributions(voted.results, study.decide.metric, voted.load),
     )

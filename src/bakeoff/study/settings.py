@@ -200,6 +200,11 @@ class Decide(Record):
         default="images",
         description="What verdicts speak of: new seeds and new images of this kind, or new seeds on these test images.",
     )
+    method: Literal["paired", "bayes"] = Field(
+        default="paired",
+        description="paired: tests that hold their error rate over all pairs; bayes: posterior probabilities, pair by "
+        "pair, with the margin as region of practical equivalence, and a hierarchical model over blocks.",
+    )
     steps: bool | None = Field(
         default=None,
         strict=True,
@@ -232,7 +237,7 @@ class Decide(Record):
     def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later fields at their defaults, so that studies from before they existed stay the same ones."""
         fields: dict[str, Any] = handler(self)
-        for name in ("scope", "steps", "failed"):
+        for name in ("scope", "method", "steps", "failed"):
             if getattr(self, name) == Decide.model_fields[name].default:
                 fields.pop(name, None)
         return fields
