@@ -12,6 +12,7 @@ import pytest
 
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.read import find_study, list_studies, open_reading, read_epochs, read_study
+from bakeoff.ledger.schema import SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed
@@ -171,8 +172,8 @@ def test_no_ledger_is_said_so(folders: Folders) -> None:
 def test_a_newer_ledger_is_not_read(folders: Folders) -> None:
     Ledger(folders).close()
     with closing(sqlite3.connect(folders.ledger)) as connection, connection:
-        connection.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
-    newer = r"written by a newer bakeoff \(its format is 4, this one reads up to 3\)"
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION + 1),))
+    newer = rf"written by a newer bakeoff \(its format is {SCHEMA_VERSION + 1}, this one reads up to {SCHEMA_VERSION}\)"
     with pytest.raises(WorkspaceError, match=newer), open_reading(folders):
         pass
 

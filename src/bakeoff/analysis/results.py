@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from bakeoff.analysis.family import VerdictWord
+from bakeoff.analysis.family import FamilyOf, VerdictWord
+from bakeoff.analysis.looks import LineLook
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.variance import Scope, Spread
@@ -68,6 +69,7 @@ class ArmSummary:
         seconds: training time per trial; None without a trial done.
         fold_scores: (replicate, fold) -> value of the deciding metric; empty without folds.
         by_image: replicate -> what each test image contributes to its score; empty where it is not known.
+        trial_ids: (replicate, fold) -> the trial, fold 0 where there are none; empty text for a failed one.
     """
 
     block: str
@@ -82,6 +84,21 @@ class ArmSummary:
     seconds: MeanSd | None
     fold_scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
     by_image: Mapping[int, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
+    trial_ids: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+    def as_seen_at(self, look: LineLook) -> ArmSummary:
+        """Return the arm with the scores that an earlier look saw; failed replicates were failed then."""
+        seen = {
+            run
+            for run, trial_id in self.trial_ids.items()
+            if trial_id in look.trials or (not trial_id and run[0] in look.replicates)
+        }
+        whole = {run[0] for run in self.trial_ids} - {run[0] for run in self.trial_ids if run not in seen}
+        return replace(
+            self,
+            scores={replicate: score for replicate, score in self.scores.items() if replicate in whole},
+            fold_scores={run: score for run, score in self.fold_scores.items() if run in seen},
+        )
 
     def on(self, split: Split) -> Mapping[str, MeanSd]:
         """Return the metrics on one split."""
@@ -219,6 +236,8 @@ class Summary:
         baseline: the arm all others are compared with; None where all pairs are compared.
         num_folds: of every replicate; None without folds.
         race: how a race looked; None where the number of replicates was fixed.
+        family: what verdicts are corrected over.
+        looks: at the question so far, the present one last; empty where verdicts rest on no test split on record.
         scope: what the verdicts were to speak of; each verdict has what it does speak of.
     """
 
@@ -235,6 +254,8 @@ class Summary:
     baseline: str | None = None
     num_folds: int | None = None
     race: SequentialDesign | None = None
+    family: FamilyOf = "study"
+    looks: tuple[LineLook, ...] = ()
     scope: Scope = "images"
 
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:

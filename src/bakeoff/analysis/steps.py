@@ -83,6 +83,7 @@ def _judge_block(summary: Summary, block: str, links: Sequence[Link]) -> list[St
         num_folds=summary.num_folds,
         race=summary.race,
         scope=summary.scope,
+        looks=summary.looks,
     )
     verdicts = judge_pairs([(arms[a], arms[b]) for a, b in family], judging)
     found = dict(zip(family, verdicts, strict=True))

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
-from bakeoff.analysis.family import list_family
+from bakeoff.analysis.family import FamilyOf, list_family
 from bakeoff.analysis.judging import Judging, judge_pairs
+from bakeoff.analysis.looks import LineLook, describe_looks
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import MetricError, find_metric
 from bakeoff.analysis.results import (
@@ -47,11 +48,13 @@ def summarise(
     race: SequentialDesign | None = None,
     scope: Scope = "images",
     by_image: Mapping[str, NDArray[Any]] | None = None,
+    family: FamilyOf = "study",
+    looks: Sequence[LineLook] = (),
 ) -> Summary:
     """Say what the results of a study show.
 
     Verdicts rest on the test split when every trial done was examined on it, else on the validation split; pairs are
-    compared on the replicates both arms have. The family is all pairs of arms within a block, or with a baseline every
+    compared on the replicates both arms have. The family is all pairs of arms in every block, or with a baseline every
     other arm against it.
 
     Args:
@@ -69,6 +72,8 @@ def summarise(
         scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
             be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
         by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
+        family: whether verdicts are corrected over all blocks, or within each.
+        looks: at the question so far, as `trace_line` gives them; verdicts on the test split pay for all of them.
 
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
@@ -82,8 +87,15 @@ def summarise(
     measure = Measure(find_metric(metric), split)
     if margin is not None and measure.record.is_share and margin >= 1:
         raise ValueError(f"{metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
+    looks = tuple(looks) if split == "test" else ()
     judging = Judging(
-        measure=measure, margin=margin, confidence=confidence, num_folds=num_folds, race=race, scope=scope
+        measure=measure,
+        margin=margin,
+        confidence=confidence,
+        num_folds=num_folds,
+        race=race,
+        scope=scope,
+        looks=looks,
     )
     # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
     by_image = by_image if by_image is not None and split == "test" else {}
@@ -92,13 +104,19 @@ def summarise(
         for block in blocks
         for arm in arms
     }
-    verdicts: list[Verdict] = []
-    answers: list[BlockAnswer] = []
-    for block in blocks:
-        block_arms = [summaries[block, arm] for arm in arms]
-        found = _judge_block(block_arms, judging, baseline)
-        verdicts += found
-        answers.append(_answer(block, block_arms, found, judging, baseline))
+    by_block = [[summaries[block, arm] for arm in arms] for block in blocks]
+    if family == "study":
+        verdicts = _judge(by_block, judging, baseline)
+    else:
+        verdicts = [verdict for block_arms in by_block for verdict in _judge([block_arms], judging, baseline)]
+    answers = [
+        _answer(block, block_arms, [v for v in verdicts if v.block == block], judging, baseline)
+        for block, block_arms in zip(blocks, by_block, strict=True)
+    ]
+    overall = write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline)
+    told = describe_looks(looks)
+    if told and len(blocks) == 1:
+        answers = [replace(answers[0], sentence=f"{answers[0].sentence} {told}")]
     return Summary(
         metric=metric,
         split=split,
@@ -109,11 +127,13 @@ def summarise(
         arms=tuple(summaries.values()),
         verdicts=tuple(verdict for verdict in verdicts if verdict.replicates),
         answers=tuple(answers),
-        overall=write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline),
+        overall=" ".join(filter(None, [overall, told])) if len(blocks) > 1 else overall,
         baseline=baseline,
         num_folds=num_folds,
         race=race,
         scope=scope,
+        family=family,
+        looks=looks,
     )
 
 
@@ -174,6 +194,7 @@ def _summarise_arm(
         seconds=_average([result.seconds for result in done.values()]),
         fold_scores=scores if has_folds else {},
         by_image={run[0]: by_image[done[run].trial_id] for run in scores if done[run].trial_id in by_image},
+        trial_ids={run: result.trial_id if run in done else "" for run, result in by_run.items()},
     )
 
 
@@ -201,9 +222,12 @@ def _average(values: Sequence[float]) -> MeanSd | None:
     return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _judge_block(arms: Sequence[ArmSummary], judging: Judging, baseline: str | None) -> list[Verdict]:
-    by_label = {arm.arm: arm for arm in arms}
-    pairs = [(by_label[a], by_label[b]) for a, b in list_family(list(by_label), baseline)]
+def _judge(by_block: Sequence[Sequence[ArmSummary]], judging: Judging, baseline: str | None) -> list[Verdict]:
+    """Judge all pairs of some blocks as one family."""
+    pairs = []
+    for arms in by_block:
+        by_label = {arm.arm: arm for arm in arms}
+        pairs += [(by_label[a], by_label[b]) for a, b in list_family(list(by_label), baseline)]
     return judge_pairs(pairs, judging)
 
 

@@ -190,6 +190,10 @@ class Decide(Record):
         default="images",
         description="What verdicts speak of: new seeds and new images of this kind, or new seeds on these test images.",
     )
+    family: Literal["study", "block"] = Field(
+        default="study",
+        description="Whether the error rate is kept over all blocks of the study together, or within each block.",
+    )
     steps: bool | None = Field(
         default=None,
         strict=True,
@@ -217,7 +221,7 @@ class Decide(Record):
     def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later fields at their defaults, so that studies from before they existed stay the same ones."""
         fields: dict[str, Any] = handler(self)
-        for name in ("scope", "steps"):
+        for name in ("scope", "family", "steps"):
             if getattr(self, name) == Decide.model_fields[name].default:
                 fields.pop(name, None)
         return fields
