@@ -132,7 +132,7 @@ def test_best_is_not_an_arm_shown_to_be_worse() -> None:
 
 
 def test_equal_arms_are_equivalent_where_a_margin_is_declared() -> None:
-    assert summarise_one({"a": GOOD, "b": GOOD}, margin=0.002).answers[0].equivalent == ("b",)
+    assert summarise_one({"a": [*GOOD, 0.98], "b": [*GOOD, 0.98]}, margin=0.002).answers[0].equivalent == ("b",)
     answer = summarise_one({"a": GOOD, "b": GOOD}).answers[0]
     assert (answer.equivalent, answer.not_worse) == ((), ("b",))
     assert "is level with b" in answer.sentence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from safetensors.numpy import save_file
 
 from bakeoff.analysis.results import MeanSd
 from bakeoff.ledger.costs import CostRow
-from bakeoff.report.costs import describe_costs, measure_weights
+from bakeoff.ledger.features import FeatureShare
+from bakeoff.report.costs import describe_costs, describe_features, measure_weights
 from bakeoff.report.ensembles import EnsembleReport
 
 
@@ -48,6 +50,18 @@ def test_an_arm_has_the_means_of_its_trials(tmp_path: Path) -> None:
     (cost,) = describe_costs(rows, (), lambda trial: tmp_path / trial)
     assert (cost.num_parameters, cost.model_bytes, cost.epochs_per_second) == (10, 60, 2.0)
     assert cost.images_per_second == pytest.approx(50)  # 200 images in 1 s + 3 s, not the mean of 100 and 33
+
+
+def test_what_features_took_and_who_bears_it(tmp_path: Path) -> None:
+    rows = [replace(make_row(arm, f"t {arm}"), features=FeatureShare("k", 120.0, 40.0)) for arm in "abc"]
+    (sentence,) = describe_features([*rows, make_row("whole", "t4")])
+    assert all(part in sentence for part in ("computed once, in 2 min", "3 trials", "40 s", ": a, b, c."))
+    assert [
+        cost.feature_seconds for cost in describe_costs([*rows, make_row("whole", "t4")], (), tmp_path.joinpath)
+    ] == [
+        *[40.0] * 3,
+        None,
+    ]
 
 
 def test_an_ensemble_of_arms_has_the_sum_of_its_members(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_all_pairs_and_their_matrix_are_there(make_report: MakeReport) -> None:
     rows = parse_rows(write_markdown(make_report()))
     assert ["orthogonal", "better than", "random_normal"] in [row[:3] for row in rows]
     assert ["random_normal", "worse", "", "better"] in [[cell.strip() for cell in row] for row in rows]
-    pairs = [row for row in rows if len(row) == 12]
+    pairs = [row for row in rows if len(row) == 14]
     assert len(pairs) == 1 + 3
 
 

@@ -1,4 +1,4 @@
-"""What a report says of the images and of shortcuts: reduced data, left out files, own validation, kept features."""
+"""What a report says of the images and of shortcuts: reduced data, left out files, own validation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from rich.console import Console
 
 from bakeoff.report.document import ReportInput, build_document
@@ -63,18 +62,6 @@ def test_whose_validation_images_are_used() -> None:
     for data in ({"folder": "photos"}, {"folder": "photos", "folds": 3}):
         (pooled,) = describe_notes(plan(data=data), facts)
         assert pooled.startswith("photos: its own 12 validation images are among the training images")
-
-
-@pytest.mark.parametrize(("augmentation", "kept"), [([], True), (["normalize"], True), (["horizontal_flip"], False)])
-def test_features_that_were_computed_once_are_named(augmentation: list[str], kept: bool) -> None:
-    frozen = {"transfer": {"weights": {"trial": "abcd"}, "freeze": "always"}, "augmentation": augmentation}
-    planned = plan(arms=[{"whole": {}, "frozen": frozen}])
-    assert not describe_notes(planned, {}, {("digits", "whole")})  # a trial that failed has computed nothing
-    notes = describe_notes(planned, {}, {("digits", "whole"), ("digits", "frozen")})
-    assert bool(notes) == kept
-    if kept:
-        assert notes[0].startswith("The frozen bodies' features were computed once")
-        assert notes[0].endswith(": frozen.")
 
 
 def test_every_report_says_it(make_report: Callable[..., ReportInput]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from bakeoff.data.store import Images
 from bakeoff.errors import DataError
-from bakeoff.training.features import FEATURE_BATCH, compute_features, compute_key, open_features
+from bakeoff.training.features import FEATURE_BATCH, compute_features, compute_key, describe_code, open_features
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +47,7 @@ def expect(images: Images) -> npt.NDArray[np.float32]:
 
 def test_features_stand_in_for_the_images(images: Images) -> None:
     assert len(images.labels) > FEATURE_BATCH
-    features = open_features("body", images, Doubling(images), "float32")
+    features = open_features("body", images, Doubling(images), "float32").images
     assert features.pixels.shape == (200, 1, 1, 5)
     assert features.pixels.dtype == np.float32
     np.testing.assert_array_equal(features.pixels.reshape(200, 5), expect(images))
@@ -62,10 +64,39 @@ def test_they_are_computed_once(images: Images, cache: Path) -> None:
     assert len(list(cache.glob("*.npy"))) == 1
 
 
+def test_what_they_took_is_kept_with_them(images: Images) -> None:
+    first, second = (open_features("body", images, Doubling(images), "float32") for _ in range(2))
+    assert first.seconds == second.seconds > 0
+    assert first.key == second.key != open_features("other", images, Doubling(images), "float32").key
+
+
+def test_versions_and_the_users_code_are_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    Path("featnet.py").write_text("from featblocks import Net\n")
+    Path("featblocks.py").write_text("class Net: pass\n")
+    described = [json.loads(describe_code(name)) for name in ("lenet", "torchvision:resnet18", "featnet:Net")]
+    assert [sorted(each) for each in described] == [
+        ["bakeoff", "engine", "torch"],
+        ["bakeoff", "engine", "timm", "torch", "torchvision"],
+        ["bakeoff", "code", "engine", "timm", "torch", "torchvision"],
+    ]
+    for name in ("featnet", "featblocks"):
+        monkeypatch.delitem(sys.modules, name)
+    Path("featblocks.py").write_text("class Net: zeros = True\n")
+    assert json.loads(describe_code("featnet:Net"))["code"] != described[2]["code"]
+
+
 def test_all_that_determines_them_is_in_the_key() -> None:
-    facts: dict[str, Any] = {"body": "b", "fingerprint": "f", "numeric": "float32", "training_fingerprint": "f"}
+    facts: dict[str, Any] = {
+        "body": "b",
+        "fingerprint": "f",
+        "numeric": "float32",
+        "training_fingerprint": "f",
+        "code": "c",
+    }
     keys = {compute_key(**facts)} | {compute_key(**{**facts, name: "other"}) for name in facts}
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert compute_key(**facts) == compute_key(**facts)
 
 
@@ -74,22 +105,24 @@ def test_an_interruption_leaves_nothing_half_done(images: Images, cache: Path) -
         open_features("body", images, Doubling(images, fail_after=1), "float32")
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
     np.testing.assert_array_equal(
-        open_features("body", images, Doubling(images), "float32").pixels.reshape(200, 5), expect(images)
+        open_features("body", images, Doubling(images), "float32").images.pixels.reshape(200, 5), expect(images)
     )
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "other"])
+@pytest.mark.parametrize("damage", ["empty", "half", "other", "no time"])
 def test_a_damaged_file_is_computed_again(images: Images, cache: Path, damage: str) -> None:
     open_features("body", images, Doubling(images), "float32")
     (path,) = cache.glob("*.npy")
     whole = path.read_bytes()
-    if damage == "other":
+    if damage == "no time":
+        path.with_suffix(".json").unlink()
+    elif damage == "other":
         np.save(path, np.zeros((3, 1, 1, 5), np.float32))
     else:
         path.write_bytes(whole[: len(whole) // 2 if damage == "half" else 0])
     leftover = path.with_name(f"{path.name}.part-killed")
     leftover.mkdir()
-    again = open_features("body", images, Doubling(images), "float32")
+    again = open_features("body", images, Doubling(images), "float32").images
     np.testing.assert_array_equal(again.pixels.reshape(200, 5), expect(images))
     assert not leftover.exists()
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from bakeoff.analysis.pairs import PairComparison
-from bakeoff.analysis.power import count_degrees, find_shift
+from bakeoff.analysis.power import chance_below, count_degrees, find_shift
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Superiority:
 
 
 @dataclass(frozen=True)
-class _Errors:
+class Errors:
     """Of a comparison's difference: its standard error, the sd of a new one, and degrees of freedom."""
 
     mean: float
@@ -39,7 +39,7 @@ def measure_superiority(comparison: PairComparison) -> Superiority | None:
     of a new difference), with the interval of the noncentral t distribution, so that it is of the same scope as the
     verdict and has no steps at few replicates.
     """
-    errors = _find_errors(comparison)
+    errors = find_errors(comparison)
     if errors is None or comparison.difference is None:
         return None
     from scipy.special import ndtr
@@ -67,20 +67,19 @@ def correct_winner(comparison: PairComparison, level: float) -> float | None:
     Returns:
         In the metric's unit; None without spread.
     """
-    errors = _find_errors(comparison)
+    errors = find_errors(comparison)
     if errors is None or comparison.difference is None:
         return None
-    from scipy.special import nctdtr, stdtrit
+    from scipy.optimize import brentq
+    from scipy.special import stdtrit
 
     t, critical = abs(comparison.difference) / errors.mean, -float(stdtrit(errors.degrees, level / 2))
     if t > 50:
         return comparison.difference
 
     def excess(shift: float) -> float:
-        below, passed = nctdtr(errors.degrees, shift, (critical, t))
-        return float((passed - below) - 0.5 * (1 - below))
-
-    from scipy.optimize import brentq
+        below, passed = (chance_below(end, errors.degrees, shift) for end in (critical, t))
+        return (passed - below) - 0.5 * (1 - below)
 
     critical = min(critical, t)
     if excess(0.0) <= 0:
@@ -92,17 +91,18 @@ def correct_winner(comparison: PairComparison, level: float) -> float | None:
     return math.copysign(shift * errors.mean, comparison.difference)
 
 
-def _find_errors(comparison: PairComparison) -> _Errors | None:
+def find_errors(comparison: PairComparison) -> Errors | None:
+    """Return the standard errors of a comparison in its scope; None under 3 runs or without spread."""
     spread, n = comparison.spread, comparison.n
     if n < 3 or comparison.sd is None:
         return None
     if spread is None:
         share = comparison.test_share or 0.0
-        found = _Errors(comparison.sd * math.sqrt(1 / n + share), comparison.sd, count_degrees(n, share))
+        found = Errors(comparison.sd * math.sqrt(1 / n + share), comparison.sd, count_degrees(n, share))
     else:
         seeds = max(spread.by_seed, spread.rest) / spread.num_images
         images = spread.image_excess if comparison.scope == "images" else 0.0
         mean = seeds / n + images
         parts = (seeds / n) ** 2 / (n - 1) + images**2 / (spread.num_images - 1)
-        found = _Errors(math.sqrt(mean), math.sqrt(seeds + images), mean**2 / parts if parts else 1.0)
+        found = Errors(math.sqrt(mean), math.sqrt(seeds + images), mean**2 / parts if parts else 1.0)
     return found if found.mean else None

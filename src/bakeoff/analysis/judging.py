@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bakeoff.analysis.bayes import decide_by_posterior, pool_blocks, standard_error
 from bakeoff.analysis.effects import correct_winner, measure_superiority
 from bakeoff.analysis.family import Decision, LookComparisons, decide_family
 from bakeoff.analysis.looks import LineLook, share_of_look
-from bakeoff.analysis.measure import Measure
+from bakeoff.analysis.measure import Measure, join_names
 from bakeoff.analysis.pairs import PairComparison, compare_pair
-from bakeoff.analysis.results import ArmSummary, Verdict
+from bakeoff.analysis.results import ArmSummary, Method, Verdict
 from bakeoff.analysis.sequential import SequentialDesign, compare_by_looks
 from bakeoff.analysis.variance import Scope, Spread, measure_spread
 
@@ -27,6 +28,7 @@ class Judging:
         level: error rate of the verdicts of this look; None for 1 - confidence.
         num_family_pairs: pairs that Holm corrects for at least; None for those judged.
         looks: at the question so far, the present one last; empty where none are on record.
+        method: "paired", or "bayes" for verdicts by posterior probabilities.
     """
 
     measure: Measure
@@ -38,6 +40,7 @@ class Judging:
     level: float | None = None
     num_family_pairs: int | None = None
     looks: tuple[LineLook, ...] = ()
+    method: Method = "paired"
 
 
 def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:
@@ -48,13 +51,16 @@ def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
         judging: what decides.
     """
     comparisons = [compare_arms(a, b, judging) for a, b in pairs]
-    decisions = decide_family(
-        comparisons,
-        runs_per_replicate=judging.num_folds or 1,
-        level=judging.level,
-        num_pairs=judging.num_family_pairs,
-        looks=_look_back(pairs, comparisons, judging),
-    )
+    if judging.method == "bayes":
+        decisions = tuple(map(decide_by_posterior, comparisons))
+    else:
+        decisions = decide_family(
+            comparisons,
+            runs_per_replicate=judging.num_folds or 1,
+            level=judging.level,
+            num_pairs=judging.num_family_pairs,
+            looks=_look_back(pairs, comparisons, judging),
+        )
     decided = zip(pairs, comparisons, decisions, strict=True)
     return [_verdict(a, b, judging, comparison, decision) for (a, b), comparison, decision in decided]
 
@@ -128,6 +134,13 @@ def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | Non
     return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=1.0 if judging.measure.record.is_share else None)
 
 
+def _exceeds(decision: Decision, judging: Judging, level: float) -> bool:
+    """Tell whether a difference is shown to exceed the margin; by a posterior, "better" says just that."""
+    if judging.method == "bayes":
+        return judging.margin is not None
+    return decision.p_margin_adjusted is not None and decision.p_margin_adjusted <= level
+
+
 def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairComparison, decision: Decision) -> Verdict:
     level = 1 - judging.confidence if judging.level is None else judging.level
     superiority = measure_superiority(comparison)
@@ -155,7 +168,7 @@ def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairCom
         num_folds=judging.num_folds,
         scope=comparison.scope,
         num_images=None if comparison.spread is None else comparison.spread.num_images,
-        beyond_margin=settled and decision.p_margin_adjusted is not None and decision.p_margin_adjusted <= level,
+        beyond_margin=settled and _exceeds(decision, judging, level),
         p_margin_adjusted=decision.p_margin_adjusted,
         difference_corrected=correct_winner(comparison, level) if settled else None,
         superiority=None if superiority is None else superiority.probability,
@@ -163,3 +176,28 @@ def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairCom
         spread=comparison.spread,
         needs=None if decision.needed is None else decision.needed.text,
     )
+
+
+def write_pooled(arms: Sequence[ArmSummary], family: Sequence[tuple[str, str]], judging: Judging) -> str:
+    """Say what the blocks together make probable in a new block, by the hierarchical model; empty under 3 blocks."""
+    by_place = {(arm.block, arm.arm): arm for arm in arms}
+    sign = 1 if judging.measure.record.higher_is_better else -1
+    found = []
+    for a, b in family:
+        leads = []
+        for block in dict.fromkeys(arm.block for arm in arms):
+            comparison = compare_arms(by_place[block, a], by_place[block, b], judging)
+            error = standard_error(comparison)
+            if error is not None and comparison.difference is not None:
+                leads.append((sign * comparison.difference, error))
+        pooled = pool_blocks(leads, judging.margin or 0.0)
+        if pooled is not None:
+            found.append((a, b, pooled))
+    if not found:
+        return ""
+    settled = [(a, b, each, each.decide(judging.confidence)) for a, b, each in found]
+    links = {"better": "is better than", "worse": "is worse than", "equivalent": "is equivalent to"}
+    said = [f"{a} {links[word]} {b} ({getattr(each, word):.0%})" for a, b, each, word in settled if word in links]
+    if not said:
+        return "In a new block like these, no pair's outcome is probable enough to be called."
+    return f"In a new block like these, by their posterior probability: {join_names(said)}."

@@ -104,12 +104,15 @@ def find_smallest(power_at: Callable[[int], float], power: float, most: int = MA
 def find_shift(t: float, degrees: float, chance: float) -> float:
     """Return the noncentrality at which a noncentral t is at most `t` with this chance."""
     from scipy.optimize import brentq
-    from scipy.special import nctdtr
-
-    def excess(shift: float) -> float:
-        found = float(nctdtr(degrees, shift, t))
-        # Far out the distribution function is NaN where it is 0 or 1 but for rounding.
-        return (float(shift < t) if math.isnan(found) else found) - chance
 
     reach = 4 * abs(t) + 10
-    return float(brentq(excess, -reach, reach))
+    return float(brentq(lambda shift: chance_below(t, degrees, shift) - chance, -reach, reach))
+
+
+def chance_below(t: float, degrees: float, shift: float) -> float:
+    """Return the chance that a noncentral t is at most `t`."""
+    from scipy.special import nctdtr
+
+    found = float(nctdtr(degrees, shift, t))
+    # Far out SciPy's function is NaN where it is 0 or 1 but for rounding.
+    return float(shift < t) if math.isnan(found) else found

@@ -14,6 +14,9 @@ from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.variance import Scope, Spread
 
+Method = Literal["paired", "bayes"]
+"""How pairs are decided: by tests and their error rates, or by posterior probabilities."""
+
 _OPPOSITE: dict[VerdictWord, VerdictWord] = {
     "better": "worse",
     "worse": "better",
@@ -31,7 +34,7 @@ class TrialResult:
         metrics: split -> metric -> value, finite; a split that was not evaluated is absent. Ignored when failed.
         epochs_trained: epochs finished.
         best_epoch: 1-based epoch whose weights were kept; None when none was.
-        seconds: training time of this trial, its share of its cohort's.
+        seconds: training time of this trial, its share of its cohort's and of a frozen body's features.
         fold: 0-based, where the study has folds.
     """
 
@@ -239,6 +242,7 @@ class Summary:
         family: what verdicts are corrected over.
         looks: at the question so far, the present one last; empty where verdicts rest on no test split on record.
         scope: what the verdicts were to speak of; each verdict has what it does speak of.
+        method: how they were decided.
     """
 
     metric: str
@@ -257,6 +261,7 @@ class Summary:
     family: FamilyOf = "study"
     looks: tuple[LineLook, ...] = ()
     scope: Scope = "images"
+    method: Method = "paired"
 
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
         """Return the arms of one block, in the study's order."""

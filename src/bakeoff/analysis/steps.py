@@ -84,6 +84,7 @@ def _judge_block(summary: Summary, block: str, links: Sequence[Link]) -> list[St
         race=summary.race,
         scope=summary.scope,
         looks=summary.looks,
+        method=summary.method,
     )
     verdicts = judge_pairs([(arms[a], arms[b]) for a, b in family], judging)
     found = dict(zip(family, verdicts, strict=True))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
 from bakeoff.analysis.family import FamilyOf, list_family
-from bakeoff.analysis.judging import Judging, judge_pairs
+from bakeoff.analysis.judging import Judging, judge_pairs, write_pooled
 from bakeoff.analysis.looks import LineLook, describe_looks
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import MetricError, find_metric
@@ -20,6 +20,7 @@ from bakeoff.analysis.results import (
     ArmSummary,
     BlockAnswer,
     MeanSd,
+    Method,
     Summary,
     TrialResult,
     Verdict,
@@ -50,6 +51,7 @@ def summarise(
     by_image: Mapping[str, NDArray[Any]] | None = None,
     family: FamilyOf = "study",
     looks: Sequence[LineLook] = (),
+    method: Method = "paired",
 ) -> Summary:
     """Say what the results of a study show.
 
@@ -74,6 +76,8 @@ def summarise(
         by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
         family: whether verdicts are corrected over all blocks, or within each.
         looks: at the question so far, as `trace_line` gives them; verdicts on the test split pay for all of them.
+        method: how pairs are decided. "bayes" corrects for no family, and adds to `overall` what the blocks together
+            say of a new one, from 3 blocks on.
 
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
@@ -96,6 +100,7 @@ def summarise(
         race=race,
         scope=scope,
         looks=looks,
+        method=method,
     )
     # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
     by_image = by_image if by_image is not None and split == "test" else {}
@@ -113,8 +118,9 @@ def summarise(
         _answer(block, block_arms, [v for v in verdicts if v.block == block], judging, baseline)
         for block, block_arms in zip(blocks, by_block, strict=True)
     ]
-    overall = write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline)
-    told = describe_looks(looks)
+    overall = _write_overall(answers, list(summaries.values()), judging, baseline)
+    # A posterior needs no correction for looks.
+    told = describe_looks(looks) if method == "paired" else ""
     if told and len(blocks) == 1:
         answers = [replace(answers[0], sentence=f"{answers[0].sentence} {told}")]
     return Summary(
@@ -134,6 +140,7 @@ def summarise(
         scope=scope,
         family=family,
         looks=looks,
+        method=method,
     )
 
 
@@ -251,6 +258,7 @@ def _answer(
         confidence=judging.confidence,
         runs="replicates" if judging.num_folds is None else "folds",
         scope=judging.scope,
+        method=judging.method,
     )
     # `those` are named by the verdict of the reference on them: where it is better, they are worse.
     ahead = ("worse",) if baseline is None else ()
@@ -267,6 +275,15 @@ def _answer(
         baseline=baseline,
         better=() if baseline is None else tuple(arm.arm for arm in known.those("worse")),
     )
+
+
+def _write_overall(
+    answers: Sequence[BlockAnswer], arms: Sequence[ArmSummary], judging: Judging, baseline: str | None
+) -> str:
+    counted = write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline)
+    labels = list(dict.fromkeys(arm.arm for arm in arms))
+    pooled = write_pooled(arms, list_family(labels, baseline), judging) if judging.method == "bayes" else ""
+    return f"{counted} {pooled}".strip()
 
 
 def _best(ranked: Sequence[ArmSummary], verdicts: Sequence[Verdict]) -> ArmSummary | None:

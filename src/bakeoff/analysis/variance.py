@@ -35,7 +35,7 @@ few replicates cannot show (all differences equal) is left to the allowance for 
 FEW_IMAGES = 20
 """With fewer images that tell two arms apart, an interval over images is cautious at best."""
 
-_SMALLEST_LOG_TAIL = -600.0
+_SMALLEST_LOG_TAIL = -300.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from statistics import median
 
 from bakeoff.analysis.measure import Measure, join_names, percent
 from bakeoff.analysis.pairs import MIN_REPLICATES
-from bakeoff.analysis.results import ArmSummary, BlockAnswer, Verdict
+from bakeoff.analysis.results import ArmSummary, BlockAnswer, Method, Verdict
 from bakeoff.analysis.variance import FEW_IMAGES, Scope
 
 _MOST_NAMED = 3
@@ -35,7 +35,7 @@ class Standing:
         failed: trials failed in the block.
         margin, confidence: as declared by the study.
         runs: what is compared one by one: "replicates" or "folds".
-        scope: what the study asks verdicts to speak of.
+        scope: what the study asks verdicts to speak of. `method`: how they are decided.
     """
 
     block: str
@@ -49,6 +49,7 @@ class Standing:
     confidence: float
     runs: str = "replicates"
     scope: Scope = "images"
+    method: Method = "paired"
 
     @property
     def population(self) -> str:
@@ -234,7 +235,7 @@ def _uncertainty(standing: Standing, verdict: Verdict) -> str:
     text = f"{percent(standing.confidence)} interval {standing.measure.interval((low, high))}"
     if low > 0 and verdict.p_adjusted is not None:
         # The interval looks at this pair alone and excludes zero; say why that is not enough.
-        text += f" for this pair alone, but p {verdict.p_adjusted:.2g} when adjusted for all pairs"
+        text += f" for this pair alone, but p {verdict.p_adjusted:.2g} when adjusted for all pairs and looks"
     return f" ({text})"
 
 
@@ -275,7 +276,13 @@ def describe_limits(standing: Standing) -> str:
     verdicts = standing.against.values()
     if not verdicts or all(verdict.replicates < MIN_REPLICATES for verdict in verdicts):
         return ""
-    return f"{_say_narrowed(standing)}{_say_collapses(standing)}"
+    bayes = ""
+    if standing.method == "bayes":
+        bayes = (
+            f" Each verdict is a posterior probability of {percent(standing.confidence)} or more for its own pair: "
+            "among many equal arms one will look better."
+        )
+    return f"{bayes}{_say_narrowed(standing)}{_say_collapses(standing)}"
 
 
 def _say_narrowed(standing: Standing) -> str:
@@ -316,7 +323,8 @@ def _say_collapses(standing: Standing) -> str:
     most = 1 - (1 - standing.confidence) ** (1 / fewest)
     if most < _RARE_COLLAPSE:
         return ""
-    return f" It speaks of {standing.runs} that do not collapse: none of {fewest} did, but up to {100 * most:.0f}% still may."
+    clear = f"none of {fewest} did, but up to {100 * most:.0f}% still may"
+    return f" It speaks of {standing.runs} that do not collapse: {clear}."
 
 
 def is_collapsed(scores: Mapping[int, float]) -> dict[int, bool]:

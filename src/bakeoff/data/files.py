@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bakeoff.data.cache import Images, load_images, store_once
+from bakeoff.data.content import check_unchanged, hash_contents
 from bakeoff.data.decode import Decoded
 from bakeoff.data.folders import list_folder
 from bakeoff.data.listing import (
@@ -83,17 +84,17 @@ def find_decoded_files(source: DataSource, split: Split, data_dir: Path | None) 
         DataError: not found, or its files cannot be a classification task.
     """
     listing = list_source(source, data_dir)
-    training = load_images(_name_folder(source, listing, "train", None))
+    training = _find_listed(source, listing, "train", None)
     if split == "train" or training is None:
         return training
-    return load_images(_name_folder(source, listing, "test", training.shape_HWC))
+    return _find_listed(source, listing, "test", training.shape_HWC)
 
 
 def describe_files(source: DataSource, data_dir: Path | None) -> SourceFacts | None:
     """Return the facts of a folder's or manifest's training split where it is decoded already, else None."""
     try:
         listing = list_source(source, data_dir)
-        images = load_images(_name_folder(source, listing, "train", None))
+        images = _find_listed(source, listing, "train", None)
     except DataError:
         return None
     if images is None:
@@ -106,9 +107,17 @@ def describe_files(source: DataSource, data_dir: Path | None) -> SourceFacts | N
     )
 
 
+def _find_listed(
+    source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None
+) -> Images | None:
+    folder = _name_folder(source, listing, split, shape_HWC, read=False)
+    return None if folder is None else load_images(folder)
+
+
 def _open_listed(source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None) -> Images:
     """Open one split; `shape_HWC` is what test images are brought to."""
     folder = _name_folder(source, listing, split, shape_HWC)
+    assert folder is not None, "files that may be read have a hash"
     images = load_images(folder)
     if images is not None:
         return images
@@ -134,6 +143,7 @@ def _decode(
         is_test=split == "test",
     )
     decoded = collect_images(files, rejected, wanted, target)
+    check_unchanged((file.stamp for file in files), source.label)
     notes = (*listing.notes, *decoded.notes) if split == "train" else decoded.notes
     return replace(decoded, notes=notes)
 
@@ -145,16 +155,24 @@ def select_split(listing: Listing, split: Split) -> tuple[tuple[ImageFile, ...],
     return files, rejected
 
 
-def _name_folder(source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None) -> Path:
-    """Return where one split is stored: a name for people and a hash of all that decoding depends on."""
+def _name_folder(
+    source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None, *, read: bool = True
+) -> Path | None:
+    """Return where one split is stored: a name for people and a hash of all that decoding depends on.
+
+    Without `read`, None where telling would take reading all files for the first time.
+    """
     from bakeoff.data.pictures import describe_decoder
 
     files, rejected = select_split(listing, split)
+    contents = hash_contents((file.stamp for file in files), read=read)
+    if contents is None:
+        return None
     facts = [
         [DECODER_VERSION, describe_decoder(), split, TEST_SEED, SUBSET_SEED],
-        [str(Path(listing.root).resolve()), listing.class_names, listing.notes],
+        [listing.class_names, listing.notes],
         [source.size_HW, source.colour, shape_HWC],
-        [(file.shown, file.class_name, file.part, file.num_bytes, file.modified_ns) for file in files],
+        [contents, *((file.shown, file.class_name, file.part) for file in files)],
         [(item.shown, item.reason) for item in rejected],
     ]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bakeoff.data.content import Stamp
 from bakeoff.data.listing import (
     PARTS,
     ImageFile,
@@ -193,7 +194,7 @@ def _list_class(found: _Found, folder: os.DirEntry[str], part: Part) -> None:
         except OSError as error:
             found.rejected.append(Rejected(shown, error.strerror or "cannot be read", part))
             continue
-        found.files.append(ImageFile(entry.path, shown, class_name, part, status.st_size, status.st_mtime_ns))
+        found.files.append(ImageFile(entry.path, shown, class_name, part, Stamp.of(entry.path, status)))
     if len(found.files) + len(found.rejected) == num_before and part == "train":
         raise DataError(
             f"{show_text(folder.path)} has no images, but counts as a class. Add images, or move the folder elsewhere."

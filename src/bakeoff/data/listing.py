@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from bakeoff.data.content import Stamp
 from bakeoff.data.source import show_text
 from bakeoff.errors import DataError, nearest
 
@@ -45,16 +46,19 @@ class ImageFile:
         shown: its path below the folder or as in the manifest, for people and for the order.
         class_name: its class.
         part: where it belongs.
-        num_bytes: its size.
-        modified_ns: when it was last changed, nanoseconds since the epoch.
+        stamp: size, times and number, by which a change of its content shows.
     """
 
     path: str
     shown: str
     class_name: str
     part: Part
-    num_bytes: int
-    modified_ns: int
+    stamp: Stamp
+
+    @property
+    def num_bytes(self) -> int:
+        """Return its size."""
+        return self.stamp.num_bytes
 
 
 @dataclass(frozen=True, slots=True)

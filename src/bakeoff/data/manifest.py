@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from bakeoff.data.content import Stamp
 from bakeoff.data.listing import (
     MAX_SHOWN,
     PARTS,
@@ -234,7 +235,7 @@ def _look_up(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[
             rejected.append(Rejected(row.path, "not a file", part))
             continue
         name = clean_class_name(row.label)
-        files.append(ImageFile(path, row.path, name, part, status.st_size, status.st_mtime_ns))
+        files.append(ImageFile(path, row.path, name, part, Stamp.of(path, status)))
     return files, rejected
 
 

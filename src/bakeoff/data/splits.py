@@ -147,6 +147,6 @@ def check_classes(
     reason = need if folds else f"{need} are needed, one to train and one to validate"
     fewer = f"take {min(small)[0]} folds, " if folds and min(small)[0] >= LEAST_SPLIT else ""
     raise DataError(
-        f"{where}: too few images of {named}{more}: {reason}. Add images, {fewer}{advice}or leave such classes out with "
-        "classes."
+        f"{where}: too few images of {named}{more}: {reason}. Add images, {fewer}{advice}or leave such classes out "
+        "with classes."
     )

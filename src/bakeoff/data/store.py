@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bakeoff.data.cache import Images, compute_fingerprint, load_images, store_once
+from bakeoff.data.content import Stamp, check_unchanged, hash_contents
 from bakeoff.data.decode import Decoded, decode_split
 from bakeoff.data.download import obtain_dataset
 from bakeoff.data.files import describe_files, find_decoded_files, open_files
@@ -99,7 +100,8 @@ def find_decoded(source: DataSource | str, split: Split, data_dir: Path | None =
         record = find_dataset(source.name)
         root = find_home(record, data_dir)
         located = None if root is None else find_split(record, split, root)
-        return None if located is None else load_images(_name_folders(record, source, split, located)[1])
+        names = None if located is None else _name_folders(record, source, split, located, read=False)
+        return None if names is None else load_images(names[1])
     except DataError:
         return None
 
@@ -115,9 +117,11 @@ def _open_split(source: DataSource, split: Split, data_dir: Path | None) -> Imag
 
 def _open_registered(record: DatasetRecord, source: DataSource, split: Split, data_dir: Path | None) -> Images:
     located = find_or_download(record, split, data_dir)
-    folder, part = _name_folders(record, source, split, located)
+    names = _name_folders(record, source, split, located)
+    assert names is not None, "files that may be read have a hash"
+    folder, part = names
     if part == folder:
-        return load_images(folder) or store_once(folder, record.name, lambda _: decode_split(record, split, located))
+        return load_images(folder) or store_once(folder, record.name, lambda _: _decode(record, split, located))
     images = load_images(part)
     if images is not None:
         return images
@@ -126,9 +130,23 @@ def _open_registered(record: DatasetRecord, source: DataSource, split: Split, da
     return store_once(part, record.name, lambda _: take_part(record.name, whole, source.classes, subset))
 
 
-def _name_folders(record: DatasetRecord, source: DataSource, split: Split, located: Located) -> tuple[Path, Path]:
-    """Return where a whole split is stored, and where what is taken of it: the same where all is taken."""
-    key, subset = _compute_key(record, split, located), _subset_of(source, split)
+def _decode(record: DatasetRecord, split: Split, located: Located) -> Decoded:
+    stamps = _stamp(located)
+    decoded = decode_split(record, split, located)
+    check_unchanged(stamps, record.name)
+    return decoded
+
+
+def _name_folders(
+    record: DatasetRecord, source: DataSource, split: Split, located: Located, *, read: bool = True
+) -> tuple[Path, Path] | None:
+    """Return where a whole split is stored, and where what is taken of it: the same where all is taken.
+
+    Without `read`, None where telling would take reading all files for the first time.
+    """
+    key, subset = _compute_key(record, split, located, read=read), _subset_of(source, split)
+    if key is None:
+        return None
     decoded = cache_folder() / "decoded"
     whole = decoded / f"{record.name}-{split}-{key}"
     if source.classes is None and subset is None:
@@ -174,18 +192,22 @@ def find_or_download(record: DatasetRecord, split: Split, data_dir: Path | None)
     return located
 
 
-def _compute_key(record: DatasetRecord, split: Split, located: Located) -> str:
-    """Return a short hash of what decoding will read: path, size and time of every file, or the package's version."""
-    facts: list[object] = [DECODER_VERSION, record.name, split]
+def _compute_key(record: DatasetRecord, split: Split, located: Located, *, read: bool) -> str | None:
+    """Return a short hash of what decoding will read: the content of every file, or the package's version."""
+    contents = hash_contents(_stamp(located), read=read)
+    if contents is None:
+        return None
+    facts: list[object] = [DECODER_VERSION, record.name, split, contents]
     if isinstance(record.layout, EmbeddedLayout):
         facts.append(_find_version(record.layout.package))
-    for path in located.sources:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error}.") from error
-        facts.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
     return _shorten_hash(facts)
+
+
+def _stamp(located: Located) -> list[Stamp]:
+    try:
+        return [Stamp.of(str(path), path.stat()) for path in located.sources]
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror or error}.") from error
 
 
 def _shorten_hash(facts: object) -> str:

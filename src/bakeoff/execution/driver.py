@@ -18,6 +18,7 @@ from bakeoff.execution.machine import describe_hardware, describe_versions, spel
 from bakeoff.execution.observer import Observer
 from bakeoff.execution.pauses import Pauses
 from bakeoff.ledger.store import Ledger
+from bakeoff.networks.user_code import CodeHashes
 from bakeoff.search.strategy import Ending, Pruned, Strategy, Told
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.folders import Folders
@@ -50,6 +51,7 @@ class Driver:
         resolve: makes definite what a trial's recipe only names, such as an earlier study's weights.
         on_asked: called with the trials of every ask, also of an empty one.
         device: where trials are computed; it decides how far they are fused.
+        codes: hashes of users' code that the run goes by.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Driver:
         resolve: Callable[[PlannedTrial], PlannedTrial] = lambda planned: planned,
         on_asked: Callable[[Sequence[Known]], object] = lambda known: None,
         device: Device = PROCESSOR,
+        codes: CodeHashes | None = None,
     ) -> None:
+        self._codes = CodeHashes() if codes is None else codes
         self._device, self._limits = device, replace(limits_of(device), modes=modes)
         self._resolve, self._on_asked = resolve, on_asked
         self._strategy, self._executor, self._ledger = strategy, executor, ledger
@@ -133,7 +137,7 @@ class Driver:
 
     def _identify(self, planned: PlannedTrial) -> Known:
         numeric = self._modes.of(planned.block)
-        return identify(self._resolve(planned), self._datasets, numeric, self._device.kind)
+        return identify(self._resolve(planned), self._datasets, numeric, self._device.kind, self._codes)
 
     def _start(self, group: Group, ids: Sequence[str], in_training: Set[str]) -> None:
         """Submit the members of a group that are neither in the ledger nor in training; tell of those in the ledger."""
@@ -161,7 +165,7 @@ class Driver:
             cohort_id=name_cohort(ids, until),
             label=group.label,
             members=tuple(
-                Member(trial_id=each_id, recipe=planned.recipe, view=view)
+                Member(trial_id=each_id, recipe=planned.recipe, view=view, code=self._known[each_id].code)
                 for each_id, planned, view in zip(ids, group.trials, views, strict=True)
                 if each_id not in ended | in_training
             ),

@@ -53,10 +53,11 @@ def _make_tasks(known: Sequence[Known], open_ids: Set[str], datasets: Datasets, 
 
     Who is evaluated beside whom must not depend on where an earlier exam was interrupted: rounding might.
     """
-    ids = {id(each.planned): each.trial_id for each in known}
+    by_place = {id(each.planned): each for each in known}
     tasks = {}
     for group in group_trials([each.planned for each in known], datasets, Limits(modes=modes)):
-        members = tuple(Member(trial_id=ids[id(planned)], recipe=planned.recipe) for planned in group.trials)
+        found = [by_place[id(planned)] for planned in group.trials]
+        members = tuple(Member(trial_id=e.trial_id, recipe=e.planned.recipe, code=e.code) for e in found)
         if open_ids.isdisjoint(member.trial_id for member in members):
             continue
         exam_id = hashlib.sha256(" ".join(["exam", *(member.trial_id for member in members)]).encode()).hexdigest()[:24]

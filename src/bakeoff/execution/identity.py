@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bakeoff.execution.facts import Datasets
-from bakeoff.networks.outside import TIMM, TORCHVISION, is_outside
-from bakeoff.networks.user_code import hash_code
+from bakeoff.networks.outside import names_class
+from bakeoff.networks.user_code import CodeHashes
 from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import ENGINE_VERSION, Numeric
@@ -22,19 +22,31 @@ class Known:
     planned: PlannedTrial
     content: Mapping[str, Any]
 
+    @property
+    def code(self) -> str | None:
+        """Return the hash of the code of a network of the user's own; None of any other network."""
+        return self.content.get("code")
 
-def identify(planned: PlannedTrial, datasets: Datasets, numeric: Numeric, device: str = "cpu") -> Known:
+
+def identify(
+    planned: PlannedTrial,
+    datasets: Datasets,
+    numeric: Numeric,
+    device: str = "cpu",
+    codes: CodeHashes | None = None,
+) -> Known:
     """Give a planned trial its id, from all that determines its result.
 
     `device` is the kind that computes it: random numbers and rounding are others on another, and the trials of one
-    study are never mixed of two. A processor's trials have the ids they had when there was no other kind.
+    study are never mixed of two. A CPU's trials have the ids they had when there was no other kind. `codes` are the
+    hashes of users' code that a run goes by; by default they are taken now.
     """
     facts = datasets[planned.data.source]
     content = trial_content(
         planned,
         fingerprint=facts.fingerprint,
         own_validation=facts.name_split(planned),
-        code=_hash_network(planned.recipe),
+        code=_hash_network(planned.recipe, CodeHashes() if codes is None else codes),
         numeric=numeric,
         engine_version=str(ENGINE_VERSION),
     )
@@ -43,7 +55,5 @@ def identify(planned: PlannedTrial, datasets: Datasets, numeric: Numeric, device
     return Known(trial_id=trial_id(content), planned=planned, content=content)
 
 
-def _hash_network(recipe: Recipe) -> str | None:
-    """Return the hash of the code of a network of the user's own; None of any other network."""
-    name = recipe.network.name
-    return hash_code(name) if is_outside(name) and not name.startswith((TORCHVISION, TIMM)) else None
+def _hash_network(recipe: Recipe, codes: CodeHashes) -> str | None:
+    return codes[recipe.network.name] if names_class(recipe.network.name) else None

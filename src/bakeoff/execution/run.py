@@ -26,6 +26,7 @@ from bakeoff.execution.observer import Observer
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
 from bakeoff.ledger.store import Ledger
+from bakeoff.networks.user_code import CodeHashes
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
@@ -98,7 +99,8 @@ def run_plan(
         plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
         identity = study_id(plan.study)
         modes = _decide_modes(plan, identity, datasets, ledger, executor, device)
-        known = [identify(planned, datasets, modes.of(planned.block), device.kind) for planned in plan.trials]
+        codes = CodeHashes()
+        known = [identify(planned, datasets, modes.of(planned.block), device.kind, codes) for planned in plan.trials]
         _remove_leftovers(folders, {*(each.trial_id for each in known), *ledger.placed_trials(identity)})
         _register(plan, identity, known, datasets, modes, command, ledger)
         reused = _find_reused(known, ledger)
@@ -117,6 +119,7 @@ def run_plan(
                 resolve=resolve,
                 on_asked=_record_search(strategy, plan, ledger, identity, observer),
                 device=device,
+                codes=codes,
             )
             driver.run()
             ledger.end_asking(identity)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bakeoff.ledger.features import NO_SHARE, FeatureShare, read_feature_shares
 from bakeoff.ledger.read import final_only
 
 
@@ -15,7 +16,8 @@ class CostRow:
 
     Attributes:
         num_parameters: trained; None where it was not recorded.
-        num_epochs: trained. `seconds`: its share of its cohort's time, evaluation included.
+        num_epochs: trained. `seconds`: its share of its cohort's time, evaluation included, features left out.
+        features: what it owes for the features of its frozen body.
         seconds_per_image: training time of one model-image in its cohort, mean over its epochs; None without one.
     """
 
@@ -26,10 +28,12 @@ class CostRow:
     num_epochs: int
     seconds: float
     seconds_per_image: float | None
+    features: FeatureShare = NO_SHARE
 
 
 def read_study_costs(connection: sqlite3.Connection, study_id: str) -> Iterator[CostRow]:
     """Yield the costs of every trial of a study that is done, without those of a search's candidates."""
+    shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, num_parameters, num_epochs, t.seconds, AVG(1.0 / images_per_second) "
         "FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN epochs e "
@@ -38,4 +42,6 @@ def read_study_costs(connection: sqlite3.Connection, study_id: str) -> Iterator[
         (study_id,),
     )
     for trial_id, block, arm, num_parameters, num_epochs, seconds, per_image in rows:
-        yield CostRow(trial_id, block, arm, num_parameters, num_epochs, seconds or 0.0, per_image)
+        yield CostRow(
+            trial_id, block, arm, num_parameters, num_epochs, seconds or 0.0, per_image, shares.get(trial_id, NO_SHARE)
+        )

@@ -43,7 +43,7 @@ def _own_source(connection: sqlite3.Connection) -> str:
 
 def _past_source(connection: sqlite3.Connection) -> str:
     """Return the query of all looks on record; a ledger from before there was one has its exams."""
-    if (read_version(connection) or 0) < 4:
+    if (read_version(connection) or 0) < 5:
         return EARLIER_LOOKS.format(is_final=_is_final(connection)).replace(
             "e.opened_at", "e.opened_at AS looked_at", 1
         )

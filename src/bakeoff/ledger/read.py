@@ -12,6 +12,7 @@ from bakeoff.analysis.results import TrialResult
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.check import check_tables, check_version, distrust, read_version
 from bakeoff.ledger.exams import read_openings
+from bakeoff.ledger.features import NO_SHARE, read_feature_shares
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
 from bakeoff.training.folders import SHORT_ID_CHARACTERS, Folders
@@ -210,6 +211,7 @@ def _read_facts(connection: sqlite3.Connection, study_id: str) -> Mapping[str, M
 
 
 def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialResult]:
+    shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, replicate, fold, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
         "e.metrics FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
@@ -235,7 +237,7 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
             metrics=splits,
             epochs_trained=num_epochs,
             best_epoch=best,
-            seconds=seconds or 0.0,
+            seconds=(seconds or 0.0) + shares.get(trial_id, NO_SHARE).seconds,
         )
 
 

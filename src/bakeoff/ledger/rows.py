@@ -19,7 +19,8 @@ class Outcome:
 
     Attributes:
         validation: metrics of the kept weights; empty unless done.
-        num_parameters, seconds: None unless done.
+        num_parameters: None unless done.
+        seconds: what training it takes, the features of a frozen body included whole; None unless done.
     """
 
     state: TrialState

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _TRIALS = """
 CREATE TABLE trials (
@@ -25,6 +25,9 @@ CREATE TABLE candidates (
     notes TEXT NOT NULL, trial_ids TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, scores TEXT NOT NULL,
     same_as TEXT NOT NULL, is_winner INTEGER NOT NULL, PRIMARY KEY (study_id, block, kind, number)
 ) WITHOUT ROWID"""
+
+_FEATURES = """
+CREATE TABLE features (trial_id TEXT PRIMARY KEY, key TEXT NOT NULL, seconds REAL NOT NULL) WITHOUT ROWID"""
 
 _LOOKS = """
 CREATE TABLE looks (
@@ -62,7 +65,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         _PAUSES,
         _CANDIDATES,
     ),
-    3: (
+    3: (_FEATURES,),
+    4: (
         _LOOKS,
         _LOOK_TRIALS,
         f"INSERT INTO looks SELECT DISTINCT id, study_id, opened_at FROM ({EARLIER_LOOKS.format(is_final=IS_FINAL)})",
@@ -100,6 +104,10 @@ CREATE TABLE placements (
 
 -- What searches proposed, where it came from and what became of it. Made again from the trials when a search goes on.
 {_CANDIDATES.strip()};
+
+-- Which trials trained on features of a frozen body, what these are kept under, and the time that computing them took,
+-- once for all trials with this key. It is not in the trials' own seconds.
+{_FEATURES.strip()};
 
 -- One row per trial and epoch. times_trained counts real training, not reading back; it is 1.
 CREATE TABLE epochs (

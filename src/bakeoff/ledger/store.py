@@ -186,7 +186,10 @@ class Ledger:
 
     def outcome_of(self, trial_id: str) -> Outcome | None:
         """Return how a trial has ended; None where it has not."""
-        query = "SELECT state, num_epochs, metrics, num_parameters, seconds FROM trials WHERE id = ?"
+        query = (
+            "SELECT state, num_epochs, metrics, num_parameters, t.seconds + COALESCE(f.seconds, 0) FROM trials t "
+            "LEFT JOIN features f ON f.trial_id = id WHERE id = ?"
+        )
         row = self.connection.execute(query, (trial_id,)).fetchone()
         if row is None:
             return None
@@ -248,6 +251,9 @@ class Ledger:
             cohort_id=cohort_id,
             machine=machine,
         )
+        if event.features:
+            row = (event.trial_id, event.features, event.features_seconds)
+            self.connection.execute("INSERT OR IGNORE INTO features VALUES (?, ?, ?)", row)
 
     def record_failed(self, event: TrialFailed, content: Mapping[str, Any], cohort_id: str, machine: str) -> None:
         """Record a trial that could not be finished, with its reason."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bakeoff.ledger.features import NO_SHARE, read_feature_shares
 from bakeoff.ledger.read import final_only
 from bakeoff.ledger.values import read_mapping
 
@@ -20,7 +21,7 @@ class TrialRow:
         fold: 0-based; None where the study has no folds.
         state: done, diverged or failed.
         stop: why training ended, such as "epochs"; empty where unknown.
-        seconds: training time, its share of its cohort's; None unless known.
+        seconds: training time, its share of its cohort's and of a frozen body's features; None unless known.
         num_parameters: trained weights and biases; None unless known.
         metrics: split -> metric -> value; empty unless done.
         finished_at: ISO time.
@@ -66,6 +67,7 @@ class TrialEpoch:
 
 def read_trials(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialRow]:
     """Yield a study's trials that have come to an end, in its order, without those of a search's candidates."""
+    shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, replicate, fold, content, state, reason, stop, num_epochs, best_epoch, "
         "seconds, num_parameters, finished_at, t.metrics, e.metrics "
@@ -87,7 +89,7 @@ def read_trials(connection: sqlite3.Connection, study_id: str) -> Iterator[Trial
             stop=stop or "",
             epochs=epochs,
             best_epoch=best_epoch,
-            seconds=seconds,
+            seconds=None if seconds is None else seconds + shares.get(trial_id, NO_SHARE).seconds,
             num_parameters=num_parameters,
             metrics=_join_splits(metrics, test) if state == "done" else {},
             finished_at=finished_at,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import os
 import sys
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import NetworkError
+from bakeoff.networks.code_files import read_code
+
+_LOADED: dict[str, str | None] = {}
+"""Hashes of the modules this process has imported for users' classes, as their files were then."""
 
 
 def load_class(name: str) -> Callable[[], Any]:
@@ -26,6 +29,8 @@ def load_class(name: str) -> Callable[[], Any]:
     folder = os.getcwd()
     if folder not in sys.path and "" not in sys.path:
         sys.path.append(folder)
+    if module_name not in sys.modules or module_name not in _LOADED:
+        _LOADED[module_name] = hash_code(name)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -42,31 +47,53 @@ def load_class(name: str) -> Callable[[], Any]:
 
 
 def hash_code(name: str) -> str | None:
-    """Return the SHA-256 (hex) of the file that holds the module, without importing it; None where there is no file.
+    """Return the SHA-256 (hex) of the code behind `package.module:Class`; None where there is no file. Nothing is run.
 
-    A part of a trial's identity: a network whose code changed is another network. Files that the module itself imports
-    are not followed.
+    A part of a trial's identity: a network whose code changed is another network. The code is the module's file and
+    those of the user's own that it imports (`code_files.read_code` says which); empty files do not count. A single file
+    has its own hash.
     """
-    spec = _find_spec(name.partition(":")[0])
-    if spec is None or spec.origin is None or not spec.has_location:
-        return None
-    try:
-        return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
-    except OSError:
-        return None
+    hashes = {part: hashlib.sha256(content).hexdigest() for part, content in _read_filled(name)}
+    if len(hashes) < 2:
+        return next(iter(hashes.values()), None)
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
-def _find_spec(module_name: str) -> ModuleSpec | None:
-    """Find a module's file step by step; importlib's own search would import the packages around it."""
-    folders: list[str] | None = [*sys.path, os.getcwd()]
-    spec = None
-    for number in range(len(module_name.split("."))):
-        if folders is None:
-            return None
-        part = ".".join(module_name.split(".")[: number + 1])
-        spec = PathFinder.find_spec(part, folders)
-        if spec is None:
-            return None
-        found = spec.submodule_search_locations
-        folders = None if found is None else list(found)
-    return spec
+def _read_filled(name: str) -> list[tuple[str, bytes]]:
+    module_name = name.partition(":")[0]
+    found = read_code(module_name)
+    if module_name not in found:
+        return []
+    return [(part, content) for part, content in found.items() if content.strip() or part == module_name]
+
+
+def check_loaded(name: str, expected: str | None) -> None:
+    """Refuse to go on where this process runs other code than a trial's identity says.
+
+    Raises:
+        NetworkError: the code is another, or cannot be imported.
+    """
+    load_class(name)
+    if expected is not None and _LOADED[name.partition(":")[0]] != expected:
+        raise NetworkError(
+            f"{name}: this worker found other code than the study began with: it was changed meanwhile, or another "
+            "module of this name comes first here. Run the study again."
+        )
+
+
+def hash_loaded(name: str) -> str | None:
+    """Return the hash of the code that this process runs under a name, importing it where it has not been.
+
+    Raises:
+        NetworkError: it cannot be imported.
+    """
+    load_class(name)
+    return _LOADED[name.partition(":")[0]]
+
+
+class CodeHashes(dict[str, str | None]):
+    """Hashes of users' code by `package.module:Class`, each taken once: a run is of one code from start to end."""
+
+    def __missing__(self, name: str) -> str | None:
+        self[name] = hash_code(name)
+        return self[name]

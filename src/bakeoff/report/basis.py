@@ -100,11 +100,15 @@ def describe_statistics(report: ReportInput) -> str:
     if num_arms < 2:
         return ""
     level = percent(summary.confidence)
-    runs, method = "replicate by replicate", f"paired t, {level} intervals"
+    new_images = any(verdict.scope == "images" for verdict in summary.verdicts)
+    runs = "replicate by replicate" + (" and image by image" if new_images else "")
+    method = f"random effects of seeds and images, {level} intervals" if new_images else f"paired t, {level} intervals"
     if summary.num_folds is not None:
         runs, method = "fold by fold", f"corrected resampled t, {level} intervals"
     elif summary.race is not None:
         method = f"sequential t; p values and {level} intervals hold wherever the race stopped"
+    if summary.method == "bayes":
+        return f"Verdicts compare {measure.label} {runs} by posterior probabilities of {level}, each pair for itself."
     margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
     return f"Verdicts compare {measure.label} {runs} ({method}); {describe_family(summary)}.{margin}"
 

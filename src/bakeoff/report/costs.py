@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from bakeoff.ledger.costs import CostRow
 from bakeoff.report.ensembles import EnsembleReport
+from bakeoff.report.notes import list_names
+from bakeoff.report.text import count, duration
 
 _MOST_HEADER_BYTES = 100_000_000  # as the format has it
 
@@ -26,6 +28,8 @@ class ArmCost:
         images_per_second: model-images trained a second in the steps of its cohorts, which is also what a trial gets
             for its share of the time. None for ensembles.
         epochs_per_second: trained epochs, evaluation included, by a trial's share of the time. None for ensembles.
+        feature_seconds: a trial's share of computing a frozen body's features once; not in the rates. None where there
+            are none.
     """
 
     block: str
@@ -34,6 +38,7 @@ class ArmCost:
     model_bytes: float | None
     images_per_second: float | None = None
     epochs_per_second: float | None = None
+    feature_seconds: float | None = None
 
 
 def describe_costs(
@@ -68,6 +73,7 @@ def _describe_arm(block: str, arm: str, rows: Sequence[CostRow], find_weights: C
     sizes = (measure_weights(find_weights(row.trial_id)) for row in rows)
     per_image = [row.seconds_per_image for row in rows if row.seconds_per_image is not None]
     seconds = sum(row.seconds for row in rows)
+    features = [row.features.seconds for row in rows if row.features.key]
     return ArmCost(
         block=block,
         arm=arm,
@@ -76,7 +82,28 @@ def _describe_arm(block: str, arm: str, rows: Sequence[CostRow], find_weights: C
         # Times add up and rates do not: the mean of the times is turned over, not averaged rates.
         images_per_second=1 / fmean(per_image) if per_image else None,
         epochs_per_second=sum(row.num_epochs for row in rows) / seconds if seconds else None,
+        feature_seconds=fmean(features) if features else None,
     )
+
+
+def describe_features(rows: Iterable[CostRow]) -> Iterator[str]:
+    """Say what the features of every frozen body took, and who bears it, a sentence each.
+
+    Args:
+        rows: of the trials done.
+    """
+    users: dict[str, list[CostRow]] = {}
+    for row in rows:
+        if row.features.key:
+            users.setdefault(row.features.key, []).append(row)
+    for found in users.values():
+        share = found[0].features
+        arms = list_names(tuple(dict.fromkeys(row.arm for row in found)))
+        yield (
+            f"A frozen body's features were computed once, in {duration(share.total)}; each of the "
+            f"{count(round(share.total / share.seconds) if share.seconds else len(found), 'trial')} whose heads were "
+            f"trained on them bears an equal share of it, {duration(share.seconds)}, in its time: {arms}."
+        )
 
 
 def measure_weights(path: Path) -> int | None:

@@ -156,6 +156,7 @@ def build_document(report: ReportInput) -> dict[str, Any]:
             "confidence": summary.confidence,
             "family": summary.family,
             "scope": summary.scope,
+            "method": summary.method,
         },
         "answers": [_answer(answer) for answer in summary.answers],
         "overall": summary.overall or None,

@@ -157,8 +157,8 @@ def _gather_block(
     fields: dict[str, Any] = {"vote": _vote(own) if summary.num_folds and summary.split == "test" else None}
     rival = _find_rival(answer)
     if rival is not None:
-        found = next(v for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival})
-        fields |= {"rival": rival, "error": describe_error(found.seen_from(answer.best), measure_of(summary), summary)}
+        found = [v.seen_from(answer.best) for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival}]
+        fields |= {"rival": rival, "error": describe_error(found[0], measure_of(summary), summary) if found else None}
     return BlockEvidence(**evidence, confusions=confusions, **fields)
 
 

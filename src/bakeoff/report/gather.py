@@ -23,7 +23,7 @@ from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
 from bakeoff.ledger.tables import read_recipes
 from bakeoff.ledger.values import DamagedLedger, read_mapping
-from bakeoff.report.costs import describe_costs
+from bakeoff.report.costs import describe_costs, describe_features
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
@@ -73,7 +73,6 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         summary = withhold_verdicts(summary, len(record.results), record.num_planned)
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
     ensembles = describe_ensembles(voted, summary, class_names)
-    trained = {(result.block, result.arm) for result in record.results if result.state == "done"}
     evidence = gather_evidence(voted.results, summary, class_names, voted.load)
     return ReportInput(
         name=study.name,
@@ -98,7 +97,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         curves=curves,
         costs=describe_costs(costs, ensembles, folders.weights),
         reduced=describe_reduction(plan, record.facts),
-        notes=(*describe_notes(plan, record.facts, trained), *voted.notes),
+        notes=(*describe_notes(plan, record.facts), *describe_features(costs), *voted.notes),
         published_source=study.published.source if study.published else "",
         published=_list_published(study),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
@@ -167,6 +166,7 @@ def _summarise(voted: Voted, study: Study, plan: Plan, looks: Sequence[LineLook]
         scope=study.decide.scope,
         family=study.decide.family,
         looks=looks,
+        method=study.decide.method,
         by_image=gather_contributions(voted.results, study.decide.metric, voted.load),
     )
 

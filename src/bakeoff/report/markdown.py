@@ -16,11 +16,13 @@ from bakeoff.report.search import SearchReport, describe_search, tabulate_groups
 from bakeoff.report.steps import describe_steps, tabulate_steps
 from bakeoff.report.tables import (
     Column,
+    explain_pairs,
     list_marks,
     measure_of,
     order_arms,
     order_verdicts,
     runs_of,
+    tabulate_effects,
     tabulate_failures,
     tabulate_overview,
     tabulate_pairs,
@@ -115,12 +117,11 @@ def _pairs(summary: Summary, block: str) -> str:
     verdicts = order_verdicts(summary, block)
     if not verdicts:
         return ""
-    effect = ["-" if v.effect_size is None else f"{v.effect_size:.2f}" for v in verdicts]
     correlation = ["-" if v.correlation is None else f"{v.correlation:.2f}" for v in verdicts]
     more = [
         Column(key="n", header=(runs_of(summary),), cells=tuple(str(v.replicates) for v in verdicts)),
         Column(key="p alone", header=("p alone",), cells=tuple(p_value(v.p) for v in verdicts)),
-        Column(key="effect", header=("d_z",), cells=tuple(effect)),
+        *tabulate_effects(summary, verdicts),
         Column(key="correlation", header=("correlation",), cells=tuple(correlation)),
         Column(key="reason", header=("why",), cells=tuple(v.reason for v in verdicts), is_number=False),
     ]
@@ -215,13 +216,8 @@ def _write_legend(summary: Summary) -> str:
         return ""
     lines = [
         f"Scores are mean ± standard deviation over {runs_of(summary)}.",
-        f"The difference is the row's arm minus the other arm, averaged over the {runs_of(summary)} both have. Its "
-        "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs of the "
-        "block.",
-        "d_z is the mean difference in standard deviations of the differences; the correlation of the two arms over "
-        f"{runs_of(summary)} says how much pairing bought (near 0: nothing).",
-        "Replicates needed: how many more would settle the pair with 80% power, if the observed difference is the "
-        "true one. A rough guide.",
+        *explain_pairs(summary),
+        f"The correlation of the two arms over {runs_of(summary)} says how much pairing bought (near 0: nothing).",
     ]
     return _section("How to read the tables", "\n".join(f"- {line}" for line in lines))
 

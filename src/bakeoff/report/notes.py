@@ -1,14 +1,13 @@
-"""What must be known of a study's images and of its shortcuts, in sentences: reduced data, left out files, features."""
+"""What must be known of a study's images, in sentences: reduced data, left out files, validation images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bakeoff.report.text import count
 from bakeoff.study.plan import Block, Plan
 from bakeoff.study.settings import DataSettings
-from bakeoff.training.shape import caches_features
 
 _MOST_NAMED = 8
 """Classes or arms that a sentence names; of more it gives the number."""
@@ -25,20 +24,14 @@ def describe_reduction(plan: Plan, facts: Facts) -> str:
     return f"Reduced study, for a quick look: {'; '.join(parts)}."
 
 
-def describe_notes(plan: Plan, facts: Facts, trained: Set[tuple[str, str]] = frozenset()) -> tuple[str, ...]:
-    """Return what else must be known: how images were read, whose validation images, which features were kept.
-
-    Args:
-        plan: the study's.
-        facts: of its images.
-        trained: blocks and arms with a trial that is done: of others there is nothing to say.
-    """
+def describe_notes(plan: Plan, facts: Facts) -> tuple[str, ...]:
+    """Return what else must be known: how images were read, and whose validation images."""
     notes: list[str] = []
     for block in plan.blocks:
         found = facts.get(block.label, {})
         notes += [f"{block.data.source.label}: {_end(note)}" for note in found.get("notes", ())]
         notes += _describe_validation(block.data, found)
-    return (*dict.fromkeys(notes), *_describe_features(plan, trained))
+    return tuple(dict.fromkeys(notes))
 
 
 def _describe_part(block: Block, facts: Facts) -> str:
@@ -49,7 +42,7 @@ def _describe_part(block: Block, facts: Facts) -> str:
         number = "" if found is None else f", {count(int(found['num_images']), 'image')}"
         parts.append(f"{100 * source.subset:g}% of the training images{number}")
     if source.classes is not None:
-        parts.append(f"only the {count(len(source.classes), 'class', 'classes')} {_list(source.classes)}")
+        parts.append(f"only the {count(len(source.classes), 'class', 'classes')} {list_names(source.classes)}")
     return f"{source.label}, {' and '.join(parts)}" if parts else ""
 
 
@@ -67,16 +60,8 @@ def _describe_validation(data: DataSettings, found: Mapping[str, Any]) -> Iterat
         )
 
 
-def _describe_features(plan: Plan, trained: Set[tuple[str, str]]) -> Iterator[str]:
-    arms = [trial.arm for trial in plan.trials if (trial.block, trial.arm) in trained and caches_features(trial.recipe)]
-    if arms:
-        yield (
-            "The frozen bodies' features were computed once for each image and kept in the cache, and only the heads "
-            f"were trained on them: {_list(tuple(dict.fromkeys(arms)))}."
-        )
-
-
-def _list(names: tuple[str, ...]) -> str:
+def list_names(names: tuple[str, ...]) -> str:
+    """Name the first few and count the rest."""
     shown = ", ".join(names[:_MOST_NAMED])
     return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
 

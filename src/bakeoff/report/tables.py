@@ -98,6 +98,47 @@ def tabulate_pairs(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column
     ]
 
 
+def tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
+    """Tabulate what the differences of pairs mean: P(a > b), a winner's difference corrected for selection, d_z."""
+    measure = measure_of(summary)
+
+    def spell_superiority(verdict: Verdict) -> str:
+        if verdict.superiority is None or verdict.superiority_interval is None:
+            return "-"
+        low, high = (100 * end for end in verdict.superiority_interval)
+        return f"{100 * verdict.superiority:.0f}% ({low:.0f} to {high:.0f})"
+
+    corrected = [v.difference_corrected for v in verdicts]
+    return [
+        Column(key="superiority", header=("P(a > b)",), cells=tuple(map(spell_superiority, verdicts))),
+        Column(
+            key="corrected",
+            header=("corrected", "difference"),
+            cells=tuple("-" if each is None else measure.signed(each) for each in corrected),
+        ),
+        Column(
+            key="effect",
+            header=("d_z",),
+            cells=tuple("-" if v.effect_size is None else f"{v.effect_size:.2f}" for v in verdicts),
+        ),
+    ]
+
+
+def explain_pairs(summary: Summary) -> tuple[str, ...]:
+    """Explain the columns of the tables of pairs, a sentence or two each."""
+    level = percent(summary.confidence)
+    return (
+        f"The difference is the row's arm minus the other arm, averaged over the {runs_of(summary)} both have. Its "
+        "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
+        f"P(a > b): how probable it is that one more run of each arm favours the first, with its {level} interval.",
+        "Corrected difference: a difference that was shown is too large on average, just because it was shown; this is "
+        "what is left of it.",
+        "d_z is the mean difference in standard deviations of the differences.",
+        "Replicates needed: how many more would settle the pair with 80% power on the same test images; the range "
+        "holds the number truly needed with 80% confidence.",
+    )
+
+
 def tabulate_overview(summary: Summary) -> list[Column]:
     """Tabulate all blocks: a row per block, a column per arm with its mean score.
 

@@ -44,7 +44,9 @@ def fence(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Spell a time, such as "0.4 s", "48 s", "12 min", "3.2 h" or "9 days"."""
+    """Spell a time, such as "20 ms", "0.4 s", "48 s", "12 min", "3.2 h" or "9 days"."""
+    if 0 < seconds < 0.05:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 119.5:

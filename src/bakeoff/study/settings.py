@@ -194,6 +194,11 @@ class Decide(Record):
         default="study",
         description="Whether the error rate is kept over all blocks of the study together, or within each block.",
     )
+    method: Literal["paired", "bayes"] = Field(
+        default="paired",
+        description="paired: tests that hold their error rate over all pairs; bayes: posterior probabilities, pair by "
+        "pair, with the margin as region of practical equivalence, and a hierarchical model over blocks.",
+    )
     steps: bool | None = Field(
         default=None,
         strict=True,
@@ -221,7 +226,7 @@ class Decide(Record):
     def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later fields at their defaults, so that studies from before they existed stay the same ones."""
         fields: dict[str, Any] = handler(self)
-        for name in ("scope", "family", "steps"):
+        for name in ("scope", "family", "method", "steps"):
             if getattr(self, name) == Decide.model_fields[name].default:
                 fields.pop(name, None)
         return fields

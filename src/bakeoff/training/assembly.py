@@ -18,10 +18,11 @@ from bakeoff.networks.build import FusedNetwork, State, initialize
 from bakeoff.networks.layers import Layer
 from bakeoff.networks.module_network import HEAD, FrozenBody, FrozenLayers, ModuleNetwork, first_state
 from bakeoff.networks.modules import build_body
-from bakeoff.networks.outside import OutsideNetwork
+from bakeoff.networks.outside import OutsideNetwork, names_class
 from bakeoff.networks.shapes import trace
+from bakeoff.networks.user_code import check_loaded
 from bakeoff.training.augmentation.records import trace_augmentation
-from bakeoff.training.features import open_features
+from bakeoff.training.features import Features, describe_code, open_features
 from bakeoff.training.folders import Folders
 from bakeoff.training.inputs import Body, Inputs
 from bakeoff.training.place import CPU, Place
@@ -54,6 +55,7 @@ class Assembly:
         training_images: whose mean and sd the images are normalised by; `images` itself except in the exam.
         num_features: of the frozen body that all members share; None where there is none.
         body: that body, where it is run on every batch; None where there is none or `images` holds its features.
+        features: those features, and what they took; None where there are none.
         folders: where weights of earlier trials and of files lie.
         place: where networks and what they take are put.
     """
@@ -66,6 +68,7 @@ class Assembly:
     training_images: Images
     num_features: int | None = None
     body: Body | None = None
+    features: Features | None = None
     place: Place = CPU
 
     @classmethod
@@ -84,10 +87,13 @@ class Assembly:
         computed and kept there.
 
         Raises:
-            NetworkError: the network does not fit the images.
+            NetworkError: the network does not fit the images, or the code of the user's own network is not what the
+                study began with.
             WeightsError: the weights it starts from cannot be had or do not fit.
         """
         recipe = task.members[0].recipe
+        if names_class(recipe.network.name):
+            check_loaded(recipe.network.name, task.members[0].code)
         plain = cls(
             images,
             images.shape_HWC,
@@ -107,8 +113,10 @@ class Assembly:
         inputs: Inputs | PreparedInputs = with_body.make_inputs([recipe], seed=0)
         if place.prepared:
             key, inputs = f"{key} on {place.device.type}", with_body.prepare_inputs([recipe], [0], [0])
-        features = open_features(key, images, inputs, numeric, plain.training_images.fingerprint)
-        return replace(with_body, images=features, body=None)
+        features = open_features(
+            key, images, inputs, numeric, plain.training_images.fingerprint, describe_code(recipe.network.name)
+        )
+        return replace(with_body, images=features.images, body=None, features=features)
 
     def _load_frozen_body(self, recipe: Recipe) -> FrozenBody | FrozenLayers:
         """Load a body that is never trained; nothing of it depends on a replicate's seed."""

@@ -244,6 +244,7 @@ class _Cohort:
         recipes = [runner.member.recipe for runner in runners]
         network = self.assembly.build_network(recipes, kept)
         session, labels = Session(self.splits, self.assembly, runners, self.labels), self.labels
+        features = self.assembly.features
         train_KNL, validation_KNL = session.predict_train(network), session.predict_validation(network)
         share = (time.perf_counter() - started) / len(runners)
         for k, runner in enumerate(runners):
@@ -269,4 +270,6 @@ class _Cohort:
                     "train": classification_metrics(train_KNL[k], labels[session.train_indices(k)]),
                     "validation": classification_metrics(validation_KNL[k], labels[validation_indices]),
                 },
+                features="" if features is None else features.key,
+                features_seconds=0.0 if features is None else features.seconds,
             )

@@ -10,8 +10,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -21,17 +23,23 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from bakeoff import __version__
 from bakeoff.data.locate import CACHE_VARIABLE, cache_folder
 from bakeoff.data.store import Images
 from bakeoff.errors import DataError
+from bakeoff.networks.outside import is_outside, names_class
+from bakeoff.networks.user_code import hash_loaded
+from bakeoff.training.task import ENGINE_VERSION
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Part of every key: raise it when a change alters what bodies compute beyond rounding."""
 
 FEATURE_BATCH = 128
 """Images per forward pass. A constant: features must not depend on who asks for them first."""
 
 Indices = npt.NDArray[np.int64]
+_Stored = tuple[npt.NDArray[np.float32], float]
+"""Features, and the seconds that they took."""
 
 
 class FeatureInputs(Protocol):
@@ -41,7 +49,46 @@ class FeatureInputs(Protocol):
         """Yield the features of the images at `indices`, batch by batch, (N, F) or (N, F, 1, 1)."""
 
 
-def compute_key(body: str, fingerprint: str, numeric: str, training_fingerprint: str) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Features as a cohort uses them.
+
+    Attributes:
+        images: pixels float32 [n, 1, 1, F], a read-only memory map; all else is the images'.
+        key: what they are kept under.
+        seconds: what computing them took, now or when they were computed; wall time of one process.
+    """
+
+    images: Images
+    key: str
+    seconds: float
+
+
+def describe_code(network: str) -> str:
+    """Return what of programs determines a network's features: versions, and the hash of the user's own code.
+
+    Args:
+        network: its name in the recipe.
+
+    Raises:
+        NetworkError: the user's own module cannot be imported.
+    """
+    facts = {"bakeoff": __version__, "engine": str(ENGINE_VERSION), "torch": torch.__version__}
+    if is_outside(network):
+        facts |= {library: _find_version(library) for library in ("torchvision", "timm")}
+    if names_class(network):
+        facts["code"] = hash_loaded(network) or ""
+    return json.dumps(facts, sort_keys=True)
+
+
+def _find_version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
+
+
+def compute_key(body: str, fingerprint: str, numeric: str, training_fingerprint: str, code: str) -> str:
     """Return what features are kept under: a short hash of all that determines them.
 
     Args:
@@ -49,14 +96,20 @@ def compute_key(body: str, fingerprint: str, numeric: str, training_fingerprint:
         fingerprint: of the images.
         numeric: the arithmetic's mode.
         training_fingerprint: of the training images, by whose mean and sd a step may normalise.
+        code: the programs, see `describe_code`.
     """
-    facts = [FEATURES_VERSION, torch.__version__, body, fingerprint, numeric, training_fingerprint]
+    facts = [FEATURES_VERSION, body, fingerprint, numeric, training_fingerprint, code]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
 def open_features(
-    body: str, images: Images, inputs: FeatureInputs, numeric: str, training_fingerprint: str | None = None
-) -> Images:
+    body: str,
+    images: Images,
+    inputs: FeatureInputs,
+    numeric: str,
+    training_fingerprint: str | None = None,
+    code: str = "",
+) -> Features:
     """Return the images' features in the shape of images, from the cache, or computed now and kept there.
 
     Processes that want the same features wait for the first of them. They are written whole or not at all.
@@ -67,21 +120,17 @@ def open_features(
         inputs: what sends them; asked only where nothing is kept yet.
         numeric: the arithmetic's mode.
         training_fingerprint: of the training images, where `images` are others.
-
-    Returns:
-        `images` with pixels float32 [n, 1, 1, F], a read-only memory map; all else as it was.
+        code: see `compute_key`.
 
     Raises:
         DataError: the cache cannot be written or read back.
     """
-    key = compute_key(body, images.fingerprint, numeric, training_fingerprint or images.fingerprint)
+    key = compute_key(body, images.fingerprint, numeric, training_fingerprint or images.fingerprint, code)
     path = cache_folder() / "features" / f"{key}.npy"
     num_images = len(images.labels)
-    features = _load(path, num_images)
-    if features is None:
-        features = _compute_once(path, num_images, inputs)
+    features, seconds = _load(path, num_images) or _compute_once(path, num_images, inputs)
     # Images are uint8 in every other place; whoever gathers from these looks at the dtype.
-    return replace(images, pixels=cast("npt.NDArray[np.uint8]", features))
+    return Features(images=replace(images, pixels=cast("npt.NDArray[np.uint8]", features)), key=key, seconds=seconds)
 
 
 def compute_features(batches: Iterable[Tensor], path: Path, num_images: int) -> None:
@@ -107,24 +156,30 @@ def compute_features(batches: Iterable[Tensor], path: Path, num_images: int) -> 
         raise ValueError(f"features of {done} images, needed {num_images}")
 
 
-def _load(path: Path, num_images: int) -> npt.NDArray[np.float32] | None:
+def _load(path: Path, num_images: int) -> _Stored | None:
     """Map what is stored; None where nothing whole is there."""
     try:
         features = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        seconds = float(json.loads(_name_times(path).read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
     whole = features.ndim == 4 and features.shape[:3] == (num_images, 1, 1) and features.dtype == np.float32
-    return features if whole else None
+    return (features, seconds) if whole else None
 
 
-def _compute_once(path: Path, num_images: int, inputs: FeatureInputs) -> npt.NDArray[np.float32]:
+def _name_times(path: Path) -> Path:
+    """Return where it stands how long the features took."""
+    return path.with_suffix(".json")
+
+
+def _compute_once(path: Path, num_images: int, inputs: FeatureInputs) -> _Stored:
     """Compute into `path` unless another process does so first."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
-            features = _load(path, num_images)
-            if features is not None:
-                return features
+            stored = _load(path, num_images)
+            if stored is not None:
+                return stored
             for leftover in path.parent.glob(f"{path.name}.part-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             _compute_whole(path, num_images, inputs)
@@ -133,18 +188,23 @@ def _compute_once(path: Path, num_images: int, inputs: FeatureInputs) -> npt.NDA
             f"the features of a frozen body cannot be kept in {path.parent}: {error}. "
             f"Set {CACHE_VARIABLE} to a folder you can write, with {num_images:,} images' features of free space."
         ) from error
-    features = _load(path, num_images)
-    if features is None:
+    stored = _load(path, num_images)
+    if stored is None:
         raise DataError(f"the features in {path} cannot be read back: remove that file and run again.")
-    return features
+    return stored
 
 
 def _compute_whole(path: Path, num_images: int, inputs: FeatureInputs) -> None:
     """Compute under a temporary name, then rename, so that `path` is whole or absent. The lock must be held."""
     temporary = Path(tempfile.mkdtemp(prefix=f"{path.name}.part-", dir=path.parent))
+    times = _name_times(path)
+    started = time.perf_counter()
     try:
         batches = inputs.evaluate(np.arange(num_images), FEATURE_BATCH)
         compute_features(batches, temporary / path.name, num_images)
+        content = json.dumps({"seconds": time.perf_counter() - started, "images": num_images})
+        (temporary / times.name).write_text(content, encoding="utf-8")
+        os.replace(temporary / times.name, times)
         os.replace(temporary / path.name, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

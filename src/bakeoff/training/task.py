@@ -43,11 +43,13 @@ class Member:
 
     Attributes:
         view: its own images and split, where the cohort's members are of several replicates; None: the task's.
+        code: hash of the code of a network of the user's own; a worker that has other code refuses it. None: unchecked.
     """
 
     trial_id: str
     recipe: Recipe
     view: DataView | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,8 @@ class TrialDone:
     Attributes:
         best_epoch: the epoch whose weights were kept.
         stop: why training ended.
+        features: what the features of its frozen body are kept under, where they were computed once; empty elsewhere.
+        features_seconds: what computing these took, for all trials that use them; not in `seconds`.
         metrics: split -> metric -> value, of the kept weights, on train and validation.
     """
 
@@ -134,6 +138,8 @@ class TrialDone:
     seconds: float
     num_parameters: int
     metrics: Mapping[str, Mapping[str, float]]
+    features: str = ""
+    features_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,7 +161,14 @@ def tabulate_verdicts(report: ReportInput) -> Frame:
     kinds |= dict.fromkeys(
         ("confidence", "p", "p_adjusted", "p_equivalence_adjusted", "effect_size_dz", "correlation"), "number"
     )
-    kinds |= {"replicates_needed": "integer", "reason": "text"}
+    kinds |= {"replicates_needed_least": "integer", "replicates_needed": "integer", "reason": "text"}
+    kinds |= {
+        "scope": "text",
+        "images": "integer",
+        "beyond_margin": "text",
+        f"difference_corrected_{unit}".rstrip("_"): "number",
+    }
+    kinds |= dict.fromkeys(("p_a_better", "p_a_better_low", "p_a_better_high"), "number")
     steps = [each for step in report.steps for each in (step.adds, step.since_start) if each is not None]
     listed = [*(("study", each) for each in summary.verdicts), *(("steps", each) for each in dict.fromkeys(steps))]
     return Frame(_columns(kinds), (_verdict_row(family, each, summary.confidence) for family, each in listed))
@@ -205,7 +212,9 @@ def _verdict_row(family: str, verdict: Verdict, confidence: float) -> tuple[Valu
         *(verdict.block, family, verdict.a, verdict.verdict, verdict.b, verdict.metric, verdict.split),
         *(verdict.replicates, verdict.difference, low, high, verdict.sd, verdict.margin, confidence),
         *(verdict.p, verdict.p_adjusted, verdict.p_equivalence_adjusted, verdict.effect_size, verdict.correlation),
-        *(verdict.replicates_needed, verdict.reason),
+        *(verdict.replicates_needed_least, verdict.replicates_needed, verdict.reason, verdict.scope),
+        *(verdict.num_images, None if verdict.margin is None else "yes" if verdict.beyond_margin else "no"),
+        *(verdict.difference_corrected, verdict.superiority, *(verdict.superiority_interval or (None, None))),
     )
 
 

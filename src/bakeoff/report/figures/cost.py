@@ -30,8 +30,9 @@ class _Priced:
 def draw_cost(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw each arm's mean score against its mean training time per trial; None for fewer than two arms.
 
-    A trial's time is its share of its cohort's. Vertical bars are Student's t intervals of the means; there are none
-    with folds. Up to MAX_NAMED arms have a symbol and legend entry of their own, more share one.
+    A trial's time is its share of its cohort's, and of computing a frozen body's features once. Vertical bars are
+    Student's t intervals of the means; there are none with folds. Up to MAX_NAMED arms have a symbol and legend entry
+    of their own, more share one.
     """
     seconds = {arm.arm: arm.seconds.mean for arm in report.summary.arms_of(block) if arm.seconds is not None}
     shown = _list_priced(report.summary, block, seconds)

@@ -44,6 +44,7 @@ def _times(report: ReportInput, arms: Sequence[ArmSummary]) -> Iterator[Column]:
 def _sizes(found: Sequence[ArmCost | None]) -> Iterator[Column]:
     """Yield the columns that anything is known for."""
     wanted: tuple[tuple[str, Callable[[ArmCost], float | None], Callable[[float], str]], ...] = (
+        ("of it features", lambda cost: cost.feature_seconds, duration),
         ("parameters", lambda cost: cost.num_parameters, lambda value: f"{value:,.0f}"),
         ("model size, MB", lambda cost: cost.model_bytes, lambda value: _round(value / _BYTES_PER_MEGABYTE)),
         ("images a second", lambda cost: cost.images_per_second, lambda value: f"{float(f'{value:.3g}'):,.0f}"),
@@ -65,6 +66,7 @@ def _explain(report: ReportInput) -> str:
     votes = " An ensemble of arms has the parameters and size of all its models." if report.votes else ""
     return (
         "Parameters are the trained ones, and the model is the weights kept for one trial; a body that stays frozen is "
-        "in neither. Arms trained together share their time evenly, and so their rates. Images a second are those "
-        f"passed through training steps; epochs a second count evaluation as well.{votes}"
+        "in neither, but the time that computing its features took once is in the times, in equal shares. Arms "
+        "trained together share their time evenly, and so their rates. Images a second are those passed through "
+        f"training steps; epochs a second count evaluation as well; neither counts features.{votes}"
     )

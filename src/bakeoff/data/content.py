@@ -1,0 +1,142 @@
+"""What files hold, as one hash: read when they are new or may have changed, and remembered while they cannot have.
+
+A file that is written, replaced or restored gets a new change time (ctime) from the system, whatever time of
+modification it is given (`cp -p`, `rsync -t`, zip files with constant times). So while path, size, both times and the
+file's number stay, it holds what it held; only then is it not read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff.data.locate import cache_folder
+from bakeoff.data.source import show_text
+from bakeoff.errors import DataError
+
+SETTLED_NS = 2_000_000_000
+"""A file changed so lately before it was read may be changed again without another time: clocks tick that slowly."""
+
+_ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A file from outside.
+
+    Attributes:
+        path: where it is.
+        num_bytes: its size.
+        modified_ns, changed_ns: mtime and ctime, nanoseconds since the epoch.
+        number: of the file in its file system, and of that.
+    """
+
+    path: str
+    num_bytes: int
+    modified_ns: int
+    changed_ns: int
+    number: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: str, status: os.stat_result) -> Stamp:
+        """Return the stamp of a file with this status."""
+        number = (status.st_ino, status.st_dev)
+        return cls(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, number)
+
+
+def hash_contents(stamps: Iterable[Stamp], *, read: bool = True) -> str | None:
+    """Return a hash (32 hexadecimal characters) of what files hold, in their order.
+
+    Where they lie, and their times, are no part of it.
+
+    Args:
+        stamps: the files, as they were just now. One that cannot be read is known by its error.
+        read: False: None where all files would have to be read for the first time.
+    """
+    listed = tuple(stamps)
+    if not listed:
+        return _hash_text([])
+    memo = cache_folder() / "contents" / f"{_hash_text([_spell(stamp) for stamp in listed])}.json"
+    known = _recall(memo)
+    if known is not None and _is_settled(listed, known[1]):
+        return known[0]
+    if known is None and not read:
+        return None
+    started_ns = time.time_ns()
+    found = [_hash_file(stamp.path) for stamp in listed]
+    total = _hash_text(found)
+    if not any(each.startswith(_ERROR) for each in found):  # what failed may succeed the next time
+        _remember(memo, total, started_ns)
+    return total
+
+
+def check_unchanged(stamps: Iterable[Stamp], label: str) -> None:
+    """Refuse files that were changed since their stamps were taken: what was read of them may be of both kinds.
+
+    Args:
+        stamps: the files.
+        label: what they are, for the message.
+
+    Raises:
+        DataError: names the first that changed.
+    """
+    for stamp in stamps:
+        try:
+            changed = Stamp.of(stamp.path, os.stat(stamp.path)) != stamp
+        except OSError:
+            changed = True
+        if changed:
+            raise DataError(
+                f"{label}: {show_text(stamp.path)} was changed while it was read. Run again when it is whole."
+            )
+
+
+def _is_settled(stamps: Iterable[Stamp], read_ns: int) -> bool:
+    """Tell whether no file can have changed since it was read at this time without another stamp.
+
+    Windows tells when a file was made in the place of ctime: there nothing vouches for it.
+    """
+    return os.name != "nt" and all(stamp.changed_ns + SETTLED_NS < read_ns for stamp in stamps)
+
+
+def _spell(stamp: Stamp) -> list[object]:
+    return [stamp.path, stamp.num_bytes, stamp.modified_ns, stamp.changed_ns, *stamp.number]
+
+
+def _hash_text(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _hash_file(path: str) -> str:
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        return f"{_ERROR} {error.errno}"
+
+
+def _recall(memo: Path) -> tuple[str, int] | None:
+    """Return the hash and when the files were read; None where nothing whole is kept."""
+    try:
+        content = json.loads(memo.read_text(encoding="utf-8"))
+        return str(content["sha256"]), int(content["read_ns"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(memo: Path, sha256: str, read_ns: int) -> None:
+    """Keep a hash. A cache that cannot be written is told of by whoever needs it: this only saves time."""
+    temporary = memo.with_name(f"{memo.name}.{os.getpid()}.part")
+    try:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps({"sha256": sha256, "read_ns": read_ns}), encoding="utf-8")
+        os.replace(temporary, memo)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
