@@ -29,7 +29,7 @@ MEMBERS = 4
 BUDGET_SECONDS = 10.0
 """For all shapes of a plan together: those whose cost nothing else tells first, then the costliest."""
 
-LONGEST_SECONDS = 30.0
+LONGEST_SECONDS = 60.0
 """After which a measurement is given up: building a network, or one step, may take longer than the budget."""
 
 LEAST_SECONDS = 0.5
@@ -72,7 +72,10 @@ class Timings:
         by_shape: dict[str, Group] = {}
         for group in sorted(groups, key=lambda group: len(group.trials), reverse=True):
             by_shape.setdefault(group.shape, group)
-        ordered = sorted(by_shape.items(), key=lambda item: _guess(item[1], datasets), reverse=True)
+        costs = {
+            shape: group.most_operations if is_known(group, datasets) else math.inf for shape, group in by_shape.items()
+        }
+        ordered = sorted(by_shape.items(), key=lambda item: costs[item[0]], reverse=True)
         tasks = {shape: _make_task(group, datasets, numeric, len(by_shape)) for shape, group in ordered}
         found = {shape: kept for shape, task in tasks.items() if (kept := _read(task)) is not None}
         missing = {shape: task for shape, task in tasks.items() if shape not in found}
@@ -85,11 +88,10 @@ class Timings:
         return found
 
 
-def _guess(group: Group, datasets: Datasets) -> float:
-    """Return what a group is thought to cost; more than all others where only building its network tells."""
+def is_known(group: Group, datasets: Datasets) -> bool:
+    """Tell whether a group's multiply-adds are known before its network is built."""
     first = group.trials[0]
-    known = is_cost_known(first.recipe, datasets[first.data.source].shape_HWC)
-    return group.most_operations if known else math.inf
+    return is_cost_known(first.recipe, datasets[first.data.source].shape_HWC)
 
 
 def _make_task(group: Group, datasets: Datasets, numeric: NumericMode, num_shapes: int) -> TimingTask:
