@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bakeoff.data.peek import Peek, peek
 from bakeoff.data.source import DataSource, show_text
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import NetworkError, WorkspaceError
 from bakeoff.execution.cohorts import Group, group_trials, limits_of
 from bakeoff.execution.devices import PROCESSOR, Device
 from bakeoff.execution.executor import Executor
@@ -24,6 +24,8 @@ from bakeoff.execution.preflight import check_networks
 from bakeoff.execution.run import check_plan
 from bakeoff.execution.timing import StepTime, Timings, is_known
 from bakeoff.execution.transfer import locate_weights
+from bakeoff.networks.outside import OutsideNetwork, names_class
+from bakeoff.networks.user_code import hash_code
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.training.modes import Modes
 from bakeoff.training.shape import caches_features, is_fusable
@@ -121,7 +123,8 @@ def estimate_plan(
         if probe:
             _check_networks(plan, datasets, data_dir, start, say)
         if device.kind == "cpu":  # the rates are a processor's
-            times = Timings(start if probe else None, say).measure(groups, datasets, plan.study.numeric)
+            timed = [group for group in groups if not _runs_code(group.trials[0])]
+            times = Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
     seconds = _estimate_groups(groups, datasets, times)
     total = _estimate_all(plan, groups, seconds, times, num_workers) if groups and device.kind == "cpu" else 0.0
     if total:
@@ -173,9 +176,27 @@ def _check_networks(
     start: Callable[[], Executor],
     say: Callable[[str], object],
 ) -> None:
-    """Have networks built and weights fitted that can be without a workspace."""
+    """Have networks built and weights fitted that can be without a workspace and without running the user's code."""
     trials = [found for trial in plan.trials if (found := _place_weights(trial, data_dir)) is not None]
+    trials = [trial for trial in trials if not _runs_code(trial)]
     check_networks(trials, datasets, start, say=say, may_fetch=False)
+
+
+def _runs_code(trial: PlannedTrial) -> bool:
+    """Tell whether a trial's network is the user's own, which planning does not run; look whether its module is there.
+
+    Raises:
+        NetworkError: Python does not find the module.
+    """
+    name = str(trial.recipe.network.name)
+    if not isinstance(trial.recipe.network, OutsideNetwork) or not names_class(name):
+        return False
+    if hash_code(name) is None:
+        module = name.partition(":")[0]
+        raise NetworkError(
+            f"{name}: there is no module {module}: start bakeoff in the folder it lies in, or install it."
+        )
+    return True
 
 
 def _place_weights(trial: PlannedTrial, data_dir: Path | None) -> PlannedTrial | None:

@@ -17,7 +17,6 @@ from bakeoff.execution.costs import is_cost_known
 from bakeoff.execution.executor import Executor, TaskLost
 from bakeoff.execution.facts import Datasets
 from bakeoff.execution.machine import describe_hardware, describe_versions
-from bakeoff.networks.outside import OutsideNetwork, names_class
 from bakeoff.study.settings import NumericMode
 from bakeoff.training.folders import write_whole
 from bakeoff.training.task import DataView, Member, TaskDone, TimingDone, TimingTask
@@ -65,7 +64,7 @@ class Timings:
         """Return the step times of network shapes, as far as they are known or can be measured within the limit.
 
         Args:
-            groups: trials trained fused.
+            groups: trials trained fused, none of whose networks is the user's own code.
             datasets: facts of their images.
             numeric: the study's mode; auto takes the faster one.
         """
@@ -151,18 +150,13 @@ def _wait(task: TimingTask, executor: Executor, deadline: float) -> StepTime | N
     return result
 
 
-def _locate(task: TimingTask) -> Path | None:
-    """Return where a measurement is kept; None for a network of the user's, whose code may change."""
-    network = task.members[0].recipe.network
-    if isinstance(network, OutsideNetwork) and names_class(network.name):
-        return None
+def _locate(task: TimingTask) -> Path:
     return cache_folder() / "timings" / f"{task.timing_id}.json"
 
 
 def _read(task: TimingTask) -> StepTime | None:
-    path = _locate(task)
     try:
-        fields = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+        fields = json.loads(_locate(task).read_text(encoding="utf-8"))
         found = StepTime(float(fields["fused"]), float(fields["alone"]), int(fields["num_members"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -170,8 +164,5 @@ def _read(task: TimingTask) -> StepTime | None:
 
 
 def _write(task: TimingTask, result: StepTime) -> None:
-    path = _locate(task)
-    if path is None:
-        return
     with suppress(OSError):  # then it is measured again
-        write_whole(path, lambda temporary: temporary.write_text(json.dumps(asdict(result)), encoding="utf-8"))
+        write_whole(_locate(task), lambda temporary: temporary.write_text(json.dumps(asdict(result)), encoding="utf-8"))
