@@ -20,6 +20,9 @@ from bakeoff.training.recipe import Recipe
 FIXED_FIELDS = (
     "question",
     "name",
+    "about",
+    "quick",
+    "quick_of",
     "data",
     "recipe",
     "blocks",

@@ -85,7 +85,7 @@ class Folders:
         return self._trial(trial_id) / "weights.safetensors"
 
     def predictions(self, trial_id: str, split: str) -> Path:
-        """One trial's class probabilities on the `validation` or `test` split (npz)."""
+        """One trial's class probabilities on `validation`, `test`, `held-out`, or `train` where asked for (npz)."""
         return self._trial(trial_id) / f"{split}.npz"
 
     def checkpoint(self, cohort_id: str) -> Path:
