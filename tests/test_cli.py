@@ -188,7 +188,7 @@ def test_status(workspace: Path) -> None:
     (document,) = one_document(bakeoff("status", "--workspace", workspace, "--json").stdout)
     assert (document["name"], document["num_done"], document["num_planned"]) == ("rates", 2, 2)
     assert (document["question"], document["id"]) == ("Which learning rate?", document["study_id"][:8])
-    line = f"{document['id']}  rates: 2 of 2 trials done; test split opened 1x"
+    line = f"{document['id']}  rates: 2 of 2 trials done; test split opened once"
     assert bakeoff("status", "--workspace", workspace).stdout.splitlines() == [line]
     assert bakeoff("status", "rates", "--workspace", workspace).stdout.splitlines() == [line]
     assert bakeoff("status", document["id"], "--workspace", workspace).stdout.splitlines() == [line]
