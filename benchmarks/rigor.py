@@ -2,8 +2,10 @@
 
     python benchmarks/rigor.py --studies 2000
 
-Runs the tables of rigor_pairs.py, rigor_folds.py and rigor_racing.py, which can also be run alone. Draws are seeded:
-the same figures come out on any machine. Tables go to benchmarks/results/rigor.json; those not run keep what is there.
+Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_folds.py, rigor_failures.py and rigor_racing.py, which can also
+be run alone.
+Draws are seeded: the same figures come out on any machine. Tables go to benchmarks/results/rigor.json; those not run
+keep what is there.
 """
 
 from __future__ import annotations
@@ -13,17 +15,28 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import rigor_failures
 import rigor_folds
 import rigor_pairs
 import rigor_racing
+import rigor_scope
 import scipy
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rigor.json"
 
 
+TABLES = {
+    **rigor_pairs.TABLES,
+    **rigor_scope.TABLES,
+    **rigor_folds.TABLES,
+    **rigor_failures.TABLES,
+    **rigor_racing.TABLES,
+}
+
+
 def main() -> None:
     """Measure, print, save."""
-    found = rigor_pairs.run_tables(__doc__ or "", {**rigor_pairs.TABLES, **rigor_folds.TABLES, **rigor_racing.TABLES})
+    found = rigor_pairs.run_tables(__doc__ or "", TABLES)
     saved = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     saved.update(found)
     saved["versions"] = {"python": sys.version.split()[0], "numpy": np.__version__, "scipy": scipy.__version__}

@@ -1,4 +1,4 @@
-"""Verdicts on pairs with a fixed number of replicates, and intervals over images: simulated studies with a known truth.
+"""Verdicts on pairs with a fixed number of replicates, and of one accuracy: simulated studies with a known truth.
 
     python benchmarks/rigor_pairs.py --studies 2000
 
@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.analysis.family import adjust_holm, decide_family, list_family
-from bakeoff.analysis.luck import bootstrap_difference, wilson_interval
 from bakeoff.analysis.pairs import PairComparison, compare_pair
-from bakeoff.analysis.variance import split_variance
+from bakeoff.analysis.wilson import wilson_interval
 
 NUM_ARMS = 8
 ERROR_RATE = 0.05
@@ -143,43 +142,6 @@ def measure_equivalence(num_studies: int) -> list[Row]:
 # --- Images -------------------------------------------------------------------------------------------------------
 
 
-def measure_images(num_studies: int) -> list[Row]:
-    """Compare two arms whose seeds and test images are both drawn anew: which interval holds the true difference?"""
-    rows = []
-    for name, seed_sd, image_sd in (("seeds", 0.1, 0.1), ("both", 0.03, 0.5), ("images", 0.0, 1.0)):
-        for num_replicates in (3, 5, 10):
-            rng, held = np.random.default_rng(num_replicates), np.zeros(3)
-            for number in range(num_studies):
-                d_RN = (
-                    seed_sd * rng.standard_normal((num_replicates, 1))
-                    + image_sd * rng.standard_normal(300)
-                    + 0.5 * rng.standard_normal((num_replicates, 300))
-                )
-                held += list_holds(d_RN, number)
-            by_seed, by_image, together = held / num_studies
-            rows.append(
-                {
-                    "uncertainty from": name,
-                    "replicates": num_replicates,
-                    "paired t over replicates covers": percent(by_seed),
-                    "bootstrap over images covers": percent(by_image),
-                    "both together cover": percent(together),
-                }
-            )
-    return rows
-
-
-def list_holds(d_RN: NDArray[np.float64], number: int) -> list[bool]:
-    """Tell whether 0 is held by the interval over replicates, over images, and over both."""
-    zeros_RN = np.zeros_like(d_RN)
-    split = split_variance(d_RN, zeros_RN)
-    return [
-        holds(compare_pair(d_RN.mean(axis=1), zeros_RN[:, 0]).interval, 0.0),
-        holds(bootstrap_difference(d_RN, zeros_RN, num_resamples=500, seed=number).interval, 0.0),
-        holds(split.interval if split else None, 0.0),
-    ]
-
-
 def measure_wilson(num_studies: int) -> list[Row]:
     """Count how often Wilson's interval, and the plain one of a first course, hold the true accuracy."""
     rows = []
@@ -202,7 +164,6 @@ def measure_wilson(num_studies: int) -> list[Row]:
 TABLES: dict[str, Callable[[int], list[Row]]] = {
     "8 equal arms": measure_null,
     "equivalence": measure_equivalence,
-    "seeds and images": measure_images,
     "one accuracy": measure_wilson,
 }
 

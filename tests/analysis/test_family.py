@@ -49,7 +49,7 @@ def test_family_makes_a_single_finding_harder() -> None:
     assert among_many.verdict == "inconclusive"
     assert among_many.p_adjusted == pytest.approx(10 * finding.p)
     assert "when adjusted" in among_many.reason
-    assert among_many.replicates_needed is not None
+    assert among_many.needed is not None
 
 
 def test_equivalence_is_adjusted_too() -> None:
@@ -66,7 +66,7 @@ def test_no_verdict_under_three_replicates(n: int) -> None:
     decision = decide_family([huge])[0]
     assert decision.verdict == "inconclusive"
     assert "under 3 replicates" in decision.reason
-    assert decision.p_adjusted is decision.replicates_needed is None
+    assert decision.p_adjusted is decision.needed is None
 
 
 def test_untestable_pairs_still_count_in_the_family() -> None:
@@ -119,7 +119,27 @@ def test_reasons_speak_of_folds() -> None:
 def test_folds_need_whole_replicates() -> None:
     differences = np.tile([1.0, -1.0], 5) * 0.9**0.5 + 1.45
     comparison = compare_pair(differences, np.zeros(10), test_share=1 / 9)
-    runs = decide_family([comparison] * 5)[0].replicates_needed
-    replicates = decide_family([comparison] * 5, runs_per_replicate=10)[0].replicates_needed
+    runs, replicates = (decide_family([comparison] * 5, runs_per_replicate=k)[0].needed for k in (1, 10))
     assert runs is not None
-    assert replicates == -(-runs // 10)
+    assert replicates is not None
+    assert runs.least is not None
+    assert replicates.least == -(-runs.least // 10)
+
+
+def test_a_larger_family_and_a_smaller_level_can_be_asked_for() -> None:
+    finding = compare(0.001)
+    assert finding.p is not None
+    decision = decide_family([finding], num_pairs=10)[0]
+    assert (decision.verdict, decision.p_adjusted) == ("inconclusive", pytest.approx(10 * finding.p))
+    assert decide_family([finding], level=finding.p / 2)[0].verdict == "inconclusive"
+    assert decide_family([finding], level=finding.p * 2)[0].verdict == "better"
+    assert adjust_holm([0.01, 0.02], 5) == pytest.approx([0.05, 0.08])
+
+
+def test_better_and_better_by_more_than_the_margin_are_two_findings() -> None:
+    near, far = compare(0.0012, margin=0.001), compare(0.02, margin=0.001)
+    near_decision, far_decision = decide_family([near, far])
+    assert (near_decision.verdict, far_decision.verdict) == ("better", "better")
+    assert near_decision.p_margin_adjusted is not None
+    assert far_decision.p_margin_adjusted is not None
+    assert near_decision.p_margin_adjusted > 0.05 > far_decision.p_margin_adjusted

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +10,7 @@ from scipy import stats
 from bakeoff.analysis.family import decide_family
 from bakeoff.analysis.pairs import PairComparison, compare_pair
 from bakeoff.analysis.sequential import PairLooks, SequentialDesign, compare_by_looks
+from bakeoff.analysis.variance import measure_spread
 
 DESIGN = SequentialDesign(at_least=3, at_most=20)
 
@@ -35,12 +39,12 @@ def test_a_design_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
 
 
 def test_levels_rise_for_the_race_and_are_equal_for_scores_that_did_not_steer_it() -> None:
-    levels = [DESIGN.level(n, 0.05) for n in range(3, 21)]
+    levels = DESIGN.level(np.arange(3, 21), 0.05).tolist()
     assert levels == sorted(levels)
     assert levels[0] < 0.002
     assert 0.015 < levels[-1] < 0.025
     assert DESIGN.flatten() == SequentialDesign(at_least=3, at_most=20, rise=0.0)
-    assert len({DESIGN.flatten().level(n, 0.05) for n in range(3, 21)}) == 1
+    assert len(set(DESIGN.flatten().level(np.arange(3, 21), 0.05).tolist())) == 1
 
 
 def test_with_a_single_look_it_is_the_plain_comparison() -> None:
@@ -133,7 +137,7 @@ def test_false_equivalence_at_the_edge_of_the_margin() -> None:
 
 def test_equal_scores_are_no_proof_at_once() -> None:
     equal = compare_by_looks([0.9] * 3, [0.9] * 3, design=DESIGN, margin=0.01)
-    assert (equal.p, equal.interval, equal.sd) == (1.0, (0.0, 0.0), 0.0)
+    assert (equal.p, equal.interval, equal.sd) == (1.0, None, 0.0)
     assert equal.p_equivalence is not None
     assert equal.p_equivalence > 0.05
     many = compare_by_looks([0.9] * 20, [0.9] * 20, design=DESIGN, margin=0.01)
@@ -208,3 +212,36 @@ def test_identical_differences_race_on_while_a_sign_test_may_tell() -> None:
     assert not is_futile(looks)
     late = look_at([0.9] * 18, [0.9] * 18)  # no margin: nothing can be shown of equal arms
     assert is_futile(late)
+
+
+def test_new_images_widen_a_race_once() -> None:
+    rng = np.random.default_rng(4)
+    d_RN = 0.05 + rng.normal(0, 0.02, (12, 1)) + rng.normal(0, 0.4, 400) + rng.normal(0, 0.2, (12, 400))
+    d_RN += 0.05 - d_RN.mean()
+    spread, values = measure_spread(d_RN, np.zeros_like(d_RN), unit=1.0), d_RN.mean(axis=1)
+    assert spread is not None
+    alone = compare_by_looks(values, np.zeros(12), design=DESIGN, margin=0.02)
+    wide = compare_by_looks(values, np.zeros(12), design=DESIGN, margin=0.02, spread=spread)
+    assert alone.interval is not None
+    assert wide.interval is not None
+    assert (alone.scope, wide.scope) == ("seeds", "images")
+    for end, other in zip(alone.interval, wide.interval, strict=True):
+        assert abs(other - 0.05) == pytest.approx(math.hypot(end - 0.05, spread.widen(0.025, "images") ** 0.5))
+    assert wide.p is not None
+    assert alone.p is not None
+    assert wide.p > alone.p
+    # The interval at confidence 1 - p ends at zero.
+    at_p = compare_by_looks(
+        values, np.zeros(12), design=replace(DESIGN, confidence=1 - wide.p), margin=0.02, spread=spread
+    )
+    assert at_p.interval is not None
+    assert at_p.interval[0] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_equal_scores_of_a_race_are_bounded_by_their_images() -> None:
+    spread = measure_spread(np.zeros((20, 100)), np.zeros((20, 100)), unit=1.0)
+    found = compare_by_looks([0.9] * 20, [0.9] * 20, design=DESIGN, margin=0.01, spread=spread)
+    assert found.interval is not None
+    assert found.interval[1] == pytest.approx(0.0369, abs=1e-3)
+    assert found.p_equivalence is not None
+    assert found.p_equivalence > 0.05

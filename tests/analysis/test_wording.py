@@ -16,6 +16,10 @@ NOISE = np.array([0.0010, -0.0012, 0.0004, -0.0002, 0.0])
 OTHER = np.array([-0.0006, 0.0011, 0.0007, -0.0012, 0.0])
 
 
+NARROWED = " It says nothing of other images: what single images contribute is not stored for all trials."
+CLEAR = " It speaks of replicates that do not collapse: none of 5 did, but up to 45% still may."
+
+
 def answer(scores: dict[str, Sequence[float]], **options: Any) -> str:
     return summarise_scores(scores, **options).answers[0].sentence
 
@@ -44,29 +48,30 @@ def summarise_scores(
 def test_clear_winner() -> None:
     scores = {"glorot_uniform": 0.972 + OTHER, "he_normal": 0.979 + NOISE, "random_normal": 0.968 - NOISE}
     assert answer(scores) == (
-        "On digits, he_normal is better than glorot_uniform and random_normal "
-        "(test accuracy 97.9% against 97.2% and 96.8%)."
+        "On digits, he_normal is better than glorot_uniform and random_normal on these test images "
+        f"(test accuracy 97.9% against 97.2% and 96.8%).{NARROWED}{CLEAR}"
     )
 
 
 def test_clear_winner_over_many() -> None:
     scores = {f"arm{i}": 0.979 - 0.02 * i + np.roll(NOISE, i % 5) * (1 + i / 9) for i in range(6)}
     assert answer(scores) == (
-        "On digits, arm0 is better than all 5 other arms (test accuracy 97.9% against 87.9% to 95.9%)."
+        "On digits, arm0 is better than all 5 other arms on these test images (test accuracy 97.9% against 87.9% to "
+        f"95.9%).{NARROWED}{CLEAR}"
     )
 
 
 def test_no_winner_states_lead_and_interval() -> None:
     sentence = answer({"X": 0.9792 + NOISE, "Y": 0.9788 + OTHER})
     assert sentence.startswith(
-        "On digits, no arm is shown to be better: the best, X (97.92% test accuracy), leads Y by "
+        "On digits, no arm is shown to be better on these test images: the best, X (97.92% test accuracy), leads Y by "
     )
     assert "0.04 points (95% interval -0.1" in sentence
 
 
 def test_partly() -> None:
     sentence = answer({"X": 0.979 + NOISE, "Y": 0.978 + OTHER, "Z": 0.940 - NOISE})
-    assert sentence.startswith("On digits, X is ahead with 97.9% test accuracy. It is better than Z (94.0%), ")
+    assert sentence.startswith("On digits, X is ahead with 97.9% test accuracy. It is better than Z (94.0%) on ")
     assert "but not shown to be better than Y (97.8%): it leads Y by 0.10 points (95% interval" in sentence
 
 
@@ -85,16 +90,16 @@ def test_equivalent_to_some_is_said_beside_the_doubt() -> None:
     scores = {"X": 0.979 + NOISE / 10, "Y": 0.9789 + OTHER / 10, "Z": 0.977 - 20 * NOISE}
     sentence = answer(scores, margin=0.005)
     assert "leads Z by" in sentence
-    assert sentence.endswith("It is equivalent to Y (97.89%).")
+    assert "It is equivalent to Y (97.89%)." in sentence
 
 
 def test_equivalent() -> None:
     scores = {"X": 0.979 + NOISE / 10, "Y": 0.979 + OTHER / 10, "Z": 0.979 - NOISE / 10}
     assert answer(scores, margin=0.005).startswith(
-        "On digits, all arms are equivalent: within 0.50 points of the best, "
+        "On digits, all arms are equivalent on these test images: within 0.50 points of the best, "
     )
     pair = {"X": 0.9791 + NOISE / 10, "Y": 0.979 + OTHER / 10}
-    assert answer(pair, margin=0.005).startswith("On digits, X and Y are equivalent: within 0.50 points")
+    assert answer(pair, margin=0.005).startswith("On digits, X and Y are equivalent on these test images: within 0.50")
 
 
 def test_loss_leads_downwards() -> None:
@@ -146,3 +151,45 @@ def test_pairing_is_said_to_pay_only_where_it_does() -> None:
     assert "the median of 3 pairs: comparing them one by one bought nothing." in write_pairing(apart.verdicts)
     assert write_pairing(summarise_scores({"X": [0.9, 0.9], "Y": [0.8, 0.9]}).verdicts) == ""
     assert write_pairing([]) == ""
+
+
+def test_validation_is_no_final_test_and_says_so() -> None:
+    results = [
+        TrialResult(
+            trial_id=f"{arm}{replicate}",
+            block="digits",
+            arm=arm,
+            replicate=replicate,
+            state="done",
+            metrics={"validation": {"accuracy": float(value)}},
+            epochs_trained=1,
+            best_epoch=1,
+            seconds=1.0,
+        )
+        for arm, values in {"X": 0.979 + NOISE, "Y": 0.940 + OTHER}.items()
+        for replicate, value in enumerate(values)
+    ]
+    images = {result.trial_id: np.ones(50, dtype=bool) for result in results}
+    summary = summarise(results, blocks=["digits"], arms=["X", "Y"], by_image=images)
+    assert summary.verdicts[0].scope == "seeds"
+    assert "X is better than Y on these validation images" in summary.answers[0].sentence
+    assert "This is no final test: the validation images also chose which epochs to keep" in summary.answers[0].sentence
+
+
+def test_better_and_better_by_more_than_the_margin_are_told_apart() -> None:
+    pair = {"X": 0.9790 + NOISE, "Y": 0.9690 + OTHER}
+    assert "The lead is shown to exceed the margin of 0.50 points." in answer(pair, margin=0.005)
+    assert "The lead is not shown to exceed the margin of 0.95 points." in answer(pair, margin=0.0095)
+    three = {**pair, "Z": 0.9400 - NOISE}
+    assert "exceed the margin of 0.95 points over Z (94.0%) only." in answer(three, margin=0.0095)
+
+
+def test_collapsed_replicates_are_counted_with_the_interval_of_their_rate() -> None:
+    good = 0.979 + np.tile(NOISE, 2)
+    sentence = answer({"X": good, "Y": good - 0.3 - np.tile(OTHER, 2)}, margin=0.005)
+    assert "It speaks of replicates that do not collapse: none of 10 did, but up to 26% still may." in sentence
+    many = 0.979 + np.tile(NOISE, 8)
+    one = np.where(np.arange(40) == 3, 0.1, many)
+    sentence = answer({"X": one, "Y": one - 0.3 - np.tile(OTHER, 8)})
+    # Clopper and Pearson: 1 of 40.
+    assert "X in 1 of 40 (95% interval of the rate 0% to 13%)" in sentence

@@ -61,10 +61,11 @@ def facts(_own_cache: None) -> ImageFacts:
 
 @pytest.fixture
 def make_plan() -> Callable[..., Plan]:
-    def make(arms: int = 3, replicates: int = 1, **fields: Any) -> Plan:
-        rates = [round(0.001 * (number + 1), 3) for number in range(arms)]
+    def make(arms: int | list[Any] = 3, replicates: int = 1, **fields: Any) -> Plan:
+        rates = [round(0.001 * (number + 1), 3) for number in range(arms)] if isinstance(arms, int) else []
         recipe = {"network": {"name": "mlp", "units": [8]}, "epochs": 2, **fields.pop("recipe", {})}
-        values = {"arms": [{"optimizer.learning_rate": rates}], "numeric": "float32", **fields}
+        listed = [{"optimizer.learning_rate": rates}] if isinstance(arms, int) else arms
+        values = {"arms": listed, "numeric": "float32", **fields}
         return expand(Study(question="Which?", recipe=recipe, replicates=replicates, **values))
 
     return make

@@ -32,7 +32,10 @@ def test_verdict_says_question_scores_pairs_answer_and_basis(make_report: MakeRe
     assert text.startswith("Which weight initializer serves LeNet best?")
     assert unwrapped.index("orthogonal 9") < unwrapped.index("random_normal 9") < unwrapped.index("random_uniform 9")
     assert "orthogonal better than random_normal +0." in unwrapped
-    assert "On digits, orthogonal is better than random_normal and random_uniform (test accuracy" in unwrapped
+    assert (
+        "On digits, orthogonal is better than random_normal and random_uniform on these test images (test accuracy"
+        in unwrapped
+    )
     assert "1 block x 3 arms x 5 replicates: 15 of 15 trials done, in 48 s." in unwrapped
     assert "Differences within 0.05 points do not matter." in unwrapped
     assert "The test split was opened once, at 2025-01-31 12:00 UTC, for 15 trials." in unwrapped

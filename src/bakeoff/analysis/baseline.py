@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bakeoff.analysis.measure import join_names
 from bakeoff.analysis.pairs import MIN_REPLICATES
 from bakeoff.analysis.results import BlockAnswer
-from bakeoff.analysis.wording import Standing, describe_losses, name_arms, place, spell_score
+from bakeoff.analysis.wording import Standing, describe_limits, describe_losses, name_arms, place, spell_score
 
 
 def write_against_baseline(standing: Standing, baseline: str) -> str:
@@ -29,8 +29,8 @@ def write_against_baseline(standing: Standing, baseline: str) -> str:
             f"against {names}, which may well be chance."
         )
     else:
-        sentence = f"against the baseline, {baseline} ({score}), {_list_outcomes(standing)}."
-    return place(standing, sentence) + describe_losses(standing)
+        sentence = f"against the baseline, {baseline} ({score}), {standing.population}: {_list_outcomes(standing)}."
+    return place(standing, sentence) + describe_limits(standing) + describe_losses(standing)
 
 
 def write_overall_against_baseline(answers: Sequence[BlockAnswer], baseline: str) -> str:

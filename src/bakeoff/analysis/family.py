@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypeVar
 
-from bakeoff.analysis.pairs import MIN_REPLICATES, PairComparison, still_needed
+from bakeoff.analysis.needed import Needed, count_needed
+from bakeoff.analysis.pairs import MIN_REPLICATES, PairComparison
 
 VerdictWord = Literal["better", "worse", "equivalent", "inconclusive"]
 
@@ -30,14 +31,16 @@ class Decision:
         reason: why, as a clause a reader can follow.
         p_adjusted: Holm-adjusted p of "no difference"; None where the pair cannot be tested.
         p_equivalence_adjusted: Holm-adjusted p of "differs by the margin or more"; None where not tested.
-        replicates_needed: further replicates for 80% power, for inconclusive pairs; see `still_needed`.
+        p_margin_adjusted: Holm-adjusted p of "differs by the margin at most, in the direction seen"; None likewise.
+        needed: further replicates for 80% power, for inconclusive pairs; see `count_needed`.
     """
 
     verdict: VerdictWord
     reason: str
     p_adjusted: float | None
     p_equivalence_adjusted: float | None
-    replicates_needed: int | None
+    p_margin_adjusted: float | None
+    needed: Needed | None
 
 
 def list_family(arms: Sequence[Arm], baseline: Arm | None = None) -> list[tuple[Arm, Arm]]:
@@ -53,65 +56,88 @@ def list_family(arms: Sequence[Arm], baseline: Arm | None = None) -> list[tuple[
     return [(arm, baseline) for arm in arms if arm != baseline]
 
 
-def decide_family(comparisons: Sequence[PairComparison], *, runs_per_replicate: int = 1) -> tuple[Decision, ...]:
+def decide_family(
+    comparisons: Sequence[PairComparison],
+    *,
+    runs_per_replicate: int = 1,
+    level: float | None = None,
+    num_pairs: int | None = None,
+) -> tuple[Decision, ...]:
     """Give every pair of a family its verdict, with Holm's correction over the whole family.
 
-    "No difference" and "differs by the margin or more" are two families, each corrected on its own. A pair that cannot
-    be tested (under 3 replicates) still counts in the family, with p 1: the family is what was asked, not what worked.
-    A difference shown to lie inside the margin is "equivalent" even where it is also shown not to be zero.
+    "No difference", "differs by the margin or more" and "differs by the margin at most" are three families, each
+    corrected on its own. A pair that cannot be tested (under 3 replicates) still counts in the family, with p 1: the
+    family is what was asked, not what worked. A difference shown to lie inside the margin is "equivalent" even where it
+    is also shown not to be zero.
 
     Args:
         comparisons: all pairs of the family within one block; see `list_family`.
-        runs_per_replicate: the number of folds, where comparisons rest on folds; for `replicates_needed`.
+        runs_per_replicate: the number of folds, where comparisons rest on folds; for `needed`.
+        level: error rate of the verdicts; None for 1 - the comparisons' confidence.
+        num_pairs: that Holm corrects for, where the family is larger than what is compared here.
 
     Returns:
         One decision per comparison, in order.
     """
-    adjusted = adjust_holm([_testable(c, c.p) for c in comparisons])
-    adjusted_equivalence = adjust_holm([_testable(c, c.p_equivalence) for c in comparisons])
+    num_pairs = max(num_pairs or 0, len(comparisons))
+    adjusted = [
+        adjust_holm([_testable(c, p) for c, p in zip(comparisons, p_values, strict=True)], num_pairs)
+        for p_values in zip(*((c.p, c.p_equivalence, c.p_margin) for c in comparisons), strict=True)
+    ]
     return tuple(
-        _decide(comparison, p, p_equivalence, len(comparisons), runs_per_replicate)
-        for comparison, p, p_equivalence in zip(comparisons, adjusted, adjusted_equivalence, strict=True)
+        _decide(comparison, p_values, num_pairs, runs_per_replicate, level)
+        for comparison, *p_values in zip(comparisons, *adjusted, strict=True)
     )
 
 
-def adjust_holm(p_values: Sequence[float]) -> list[float]:
+def adjust_holm(p_values: Sequence[float], num_pairs: int | None = None) -> list[float]:
     """Return Holm's step-down adjusted p values, in the given order, at most 1.
 
     Controls the family-wise error rate under any dependence (Holm 1979, "A simple sequentially rejective multiple test
-    procedure").
+    procedure"). `num_pairs`, where larger, counts p values of 1 that are not given.
     """
+    num_pairs = max(num_pairs or 0, len(p_values))
     adjusted = [1.0] * len(p_values)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        highest = max(highest, min(1.0, (num_pairs - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
 
 
 def _decide(
-    comparison: PairComparison, p: float, p_equivalence: float, num_pairs: int, runs_per_replicate: int
+    comparison: PairComparison,
+    p_values: Sequence[float],
+    num_pairs: int,
+    runs_per_replicate: int,
+    level: float | None,
 ) -> Decision:
     if comparison.n < MIN_REPLICATES:
-        reason = f"under {MIN_REPLICATES} {_runs(comparison)} ({comparison.n} in common)"
         return Decision(
-            verdict="inconclusive", reason=reason, p_adjusted=None, p_equivalence_adjusted=None, replicates_needed=None
+            verdict="inconclusive",
+            reason=f"under {MIN_REPLICATES} {_runs(comparison)} ({comparison.n} in common)",
+            p_adjusted=None,
+            p_equivalence_adjusted=None,
+            p_margin_adjusted=None,
+            needed=None,
         )
-    verdict, reason = _judge(comparison, p, p_equivalence)
+    level = 1 - comparison.confidence if level is None else level
+    p, p_equivalence, p_margin = p_values
+    verdict, reason = _judge(comparison, p, p_equivalence, level)
     needed = None
     if verdict == "inconclusive":
-        needed = still_needed(comparison, num_pairs=num_pairs, runs_per_replicate=runs_per_replicate)
+        needed = count_needed(comparison, level=level / num_pairs, runs_per_replicate=runs_per_replicate)
     return Decision(
         verdict=verdict,
         reason=reason,
         p_adjusted=p,
         p_equivalence_adjusted=None if comparison.margin is None else p_equivalence,
-        replicates_needed=needed,
+        p_margin_adjusted=None if comparison.margin is None else p_margin,
+        needed=needed,
     )
 
 
-def _judge(comparison: PairComparison, p: float, p_equivalence: float) -> tuple[VerdictWord, str]:
-    alpha = 1 - comparison.confidence
+def _judge(comparison: PairComparison, p: float, p_equivalence: float, alpha: float) -> tuple[VerdictWord, str]:
     if comparison.margin is not None and p_equivalence <= alpha:
         if comparison.exact and comparison.difference == 0:
             return "equivalent", f"equal in all {comparison.n} {_runs(comparison)}"

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from bakeoff.analysis.bayes import decide_by_posterior, pool_blocks, standard_error
+from bakeoff.analysis.effects import correct_winner, measure_superiority
 from bakeoff.analysis.family import Decision, decide_family
-from bakeoff.analysis.measure import Measure
+from bakeoff.analysis.measure import Measure, join_names
 from bakeoff.analysis.pairs import PairComparison, compare_pair
-from bakeoff.analysis.results import ArmSummary, Verdict
+from bakeoff.analysis.results import ArmSummary, Method, Verdict
 from bakeoff.analysis.sequential import SequentialDesign, compare_by_looks
+from bakeoff.analysis.variance import Scope, Spread, measure_spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +23,11 @@ class Judging:
 
     Attributes:
         measure: the deciding metric on the deciding split.
-        margin, confidence, num_folds, race: as `summarise` takes them.
+        margin, confidence, num_folds, race, scope: as `summarise` takes them.
+        level: error rate of the verdicts of this look; None for 1 - confidence.
+        num_family_pairs: pairs that Holm corrects for at least; None for those judged.
+        test_share: with folds, images scored in one of them over images trained on.
+        method: "paired", or "bayes" for verdicts by posterior probabilities.
     """
 
     measure: Measure
@@ -26,6 +35,11 @@ class Judging:
     confidence: float
     num_folds: int | None = None
     race: SequentialDesign | None = None
+    scope: Scope = "images"
+    level: float | None = None
+    num_family_pairs: int | None = None
+    test_share: float | None = None
+    method: Method = "paired"
 
 
 def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:
@@ -35,17 +49,27 @@ def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
         pairs: all pairs of the family, of one block.
         judging: what decides.
     """
-    comparisons = [_compare(a, b, judging) for a, b in pairs]
-    decisions = decide_family(comparisons, runs_per_replicate=judging.num_folds or 1)
+    comparisons = [compare_arms(a, b, judging) for a, b in pairs]
+    if judging.method == "bayes":
+        decisions = tuple(map(decide_by_posterior, comparisons))
+    else:
+        decisions = decide_family(
+            comparisons,
+            runs_per_replicate=judging.num_folds or 1,
+            level=judging.level,
+            num_pairs=judging.num_family_pairs,
+        )
     decided = zip(pairs, comparisons, decisions, strict=True)
     return [_verdict(a, b, judging, comparison, decision) for (a, b), comparison, decision in decided]
 
 
-def _compare(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
+def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
+    """Compare two arms of a block on the replicates, or folds, that both have."""
     if judging.num_folds is None:
         values = [(a.scores[replicate], b.scores[replicate]) for replicate in a.scores if replicate in b.scores]
     else:
         values = [(a.fold_scores[run], b.fold_scores[run]) for run in a.fold_scores if run in b.fold_scores]
+    spread = measure_pair(a, b, judging)
     if judging.race is not None and values:
         return compare_by_looks(
             [value for value, _ in values],
@@ -54,6 +78,8 @@ def _compare(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
             design=judging.race.flatten() if judging.measure.split == "test" else judging.race,
             margin=judging.margin,
             higher_is_better=judging.measure.record.higher_is_better,
+            spread=spread,
+            scope=judging.scope,
         )
     return compare_pair(
         [value for value, _ in values],
@@ -61,11 +87,41 @@ def _compare(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
         margin=judging.margin,
         confidence=judging.confidence,
         higher_is_better=judging.measure.record.higher_is_better,
-        test_share=None if judging.num_folds is None else 1 / (judging.num_folds - 1),
+        test_share=judging.test_share,
+        spread=spread,
+        scope=judging.scope,
     )
 
 
+def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | None:
+    """Measure how the difference of two arms spreads over common replicates and test images.
+
+    Returns:
+        None with folds, which have images of their own each; where the contributions of a replicate that both arms have
+        are not known, or are not of the same images; and under 2 replicates or images.
+    """
+    if judging.num_folds is not None:
+        return None
+    common = [replicate for replicate in a.scores if replicate in b.scores]
+    if not common or any(replicate not in arm.by_image for arm in (a, b) for replicate in common):
+        return None
+    rows = [[arm.by_image[replicate] for replicate in common] for arm in (a, b)]
+    if len({len(row) for arm in rows for row in arm}) != 1:
+        return None
+    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=1.0 if judging.measure.record.is_share else None)
+
+
+def _exceeds(decision: Decision, judging: Judging, level: float) -> bool:
+    """Tell whether a difference is shown to exceed the margin; by a posterior, "better" says just that."""
+    if judging.method == "bayes":
+        return judging.margin is not None
+    return decision.p_margin_adjusted is not None and decision.p_margin_adjusted <= level
+
+
 def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairComparison, decision: Decision) -> Verdict:
+    level = 1 - judging.confidence if judging.level is None else judging.level
+    superiority = measure_superiority(comparison)
+    settled = decision.verdict in ("better", "worse")
     return Verdict(
         block=a.block,
         a=a.arm,
@@ -83,7 +139,42 @@ def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairCom
         correlation=comparison.correlation,
         verdict=decision.verdict,
         reason=decision.reason,
-        replicates_needed=decision.replicates_needed,
+        replicates_needed=None if decision.needed is None else decision.needed.most,
+        replicates_needed_least=None if decision.needed is None else decision.needed.least,
         margin=judging.margin,
         num_folds=judging.num_folds,
+        scope=comparison.scope,
+        num_images=None if comparison.spread is None else comparison.spread.num_images,
+        beyond_margin=settled and _exceeds(decision, judging, level),
+        p_margin_adjusted=decision.p_margin_adjusted,
+        difference_corrected=correct_winner(comparison, level) if settled else None,
+        superiority=None if superiority is None else superiority.probability,
+        superiority_interval=None if superiority is None else superiority.interval,
+        spread=comparison.spread,
+        needs=None if decision.needed is None else decision.needed.text,
     )
+
+
+def write_pooled(arms: Sequence[ArmSummary], family: Sequence[tuple[str, str]], judging: Judging) -> str:
+    """Say what the blocks together make probable in a new block, by the hierarchical model; empty under 3 blocks."""
+    by_place = {(arm.block, arm.arm): arm for arm in arms}
+    sign = 1 if judging.measure.record.higher_is_better else -1
+    found = []
+    for a, b in family:
+        leads = []
+        for block in dict.fromkeys(arm.block for arm in arms):
+            comparison = compare_arms(by_place[block, a], by_place[block, b], judging)
+            error = standard_error(comparison)
+            if error is not None and comparison.difference is not None:
+                leads.append((sign * comparison.difference, error))
+        pooled = pool_blocks(leads, judging.margin or 0.0)
+        if pooled is not None:
+            found.append((a, b, pooled))
+    if not found:
+        return ""
+    settled = [(a, b, each, each.decide(judging.confidence)) for a, b, each in found]
+    links = {"better": "is better than", "worse": "is worse than", "equivalent": "is equivalent to"}
+    said = [f"{a} {links[word]} {b} ({getattr(each, word):.0%})" for a, b, each, word in settled if word in links]
+    if not said:
+        return "In a new block like these, no pair's outcome is probable enough to be called."
+    return f"In a new block like these, by their posterior probability: {join_names(said)}."

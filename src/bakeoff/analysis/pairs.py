@@ -1,21 +1,23 @@
 """Two arms compared on the replicates both have, by their paired differences.
 
 All statistics work on per-replicate differences a - b. Replicates are the independent units; their differences are
-assumed roughly normal and are never pooled over blocks. Folds are not independent, because they share training images:
-their t statistic is corrected (Nadeau and Bengio 2003). Nothing here is corrected for looking at many pairs: that is
-`bakeoff.analysis.family`.
+assumed roughly normal and are never pooled over blocks. What single images contribute tells how far the difference
+would move with other images; without it, nothing is said of any other. Folds are not independent, because they share
+training images: their t statistic is corrected (Nadeau and Bengio 2003). Nothing here is corrected for looking at many
+pairs: that is `bakeoff.analysis.family`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.analysis.power import count_degrees, replicates_to_detect, replicates_to_equate
+from bakeoff.analysis.power import count_degrees
+from bakeoff.analysis.variance import Scope, Spread, find_tail
 
 MIN_REPLICATES = 3
 """Fewer paired replicates than this give no verdict."""
@@ -29,22 +31,24 @@ class PairComparison:
         n: replicates (with folds: folds of all replicates) that both arms have.
         difference: mean of a - b, in the metric's unit; None without a common replicate.
         sd: sample standard deviation (n - 1) of the differences; None under 2 replicates.
-        interval: two-sided paired t interval of the mean difference; None under 2 replicates, and where all
-            differences are identical but not zero (no spread to estimate it from).
-        p: two-sided p value of "no difference": paired t test, or the exact sign-flip test, 2 / 2^n, where all
-            differences are identical but not zero (with folds: 1, for no exact test allows for their overlap); None
-            under 2 replicates.
-        p_equivalence: p value of "the difference is at least `margin` either way" (two one-sided t tests; one-sided
-            sign-flip, 1 / 2^n, where all differences are identical but not zero; with folds: 1); None without margin
-            or under 2.
+        interval: two-sided, of the mean difference; None under 2 replicates, and where all differences are identical
+            and nothing is known of the images.
+        p: two-sided p value of "no difference", which the interval at confidence 1 - p just reaches. Without images and
+            without spread the exact sign-flip test, 2 / 2^n (with folds: 1, for no exact test allows for their
+            overlap); None under 2 replicates.
+        p_equivalence: p value of "the difference is at least `margin` either way" (two one-sided tests; without images
+            and spread one-sided sign-flip, 1 / 2^n; with folds: 1); None without margin or under 2.
+        p_margin: one-sided p value of "the difference is at most `margin`, in the direction seen"; None likewise.
         effect_size: Cohen's d_z, difference / sd; None where sd is None or 0 with a difference that is not.
         correlation: Pearson's, of a's and b's values over the replicates; None under 3 or for constant values. Near 0,
             pairing bought nothing.
         margin: largest absolute difference that does not matter, in the metric's unit; None when not declared.
         confidence: of the interval, 0..1; 1 - confidence is the error rate of the verdict.
         higher_is_better: whether a positive difference speaks for a.
-        exact: the differences are all identical, so the t statistic is undefined and was not used.
+        exact: the differences are all identical and nothing is known of the images: no t statistic, no half width.
         test_share: images scored over images trained on in one fold; None for independent replicates.
+        scope: what interval and p values speak of.
+        spread: over replicates and images; None where the images' contributions are not known.
     """
 
     n: int
@@ -58,13 +62,11 @@ class PairComparison:
     margin: float | None
     confidence: float
     higher_is_better: bool
+    p_margin: float | None = None
     exact: bool = False
     test_share: float | None = None
-
-    @property
-    def replicates_needed(self) -> int | None:
-        """Replicates still needed at 80% power if this were the only pair; see `still_needed`."""
-        return still_needed(self, num_pairs=1)
+    scope: Scope = "seeds"
+    spread: Spread | None = None
 
 
 def compare_pair(
@@ -75,12 +77,17 @@ def compare_pair(
     confidence: float = 0.95,
     higher_is_better: bool = True,
     test_share: float | None = None,
+    spread: Spread | None = None,
+    scope: Scope = "images",
 ) -> PairComparison:
     """Compare two arms on their common replicates or folds, in the same order.
 
-    Two-sided paired t test and interval; equivalence by two one-sided tests (Schuirmann 1987). Assumes independent
-    replicates with roughly normal differences. Where all differences are identical the t statistic is undefined: all
-    zero counts as equal (interval [0, 0], p 1, p_equivalence 0); identical and not zero falls back on the exact
+    Assumes independent replicates with roughly normal differences. With `spread`, intervals are those of
+    `Spread.half_width` in the scope asked for, p values are what their ends just reach, and equivalence is two
+    one-sided tests of the same kind (Schuirmann 1987). Without it, they are the paired t test's and hold for new seeds
+    on these images alone. Where then all differences are identical the t statistic is undefined: all zero counts as
+    equal (no interval, p 1, p_equivalence 1 / 2^n: where the true difference is not zero and differences spread
+    evenly about it, one is exactly zero with probability 1/2 at most); identical and not zero falls back on the exact
     sign-flip test, which assumes only that differences are symmetric around the true one.
 
     With `test_share`, the values come from folds or other splits of one set of images and overlap in what they trained
@@ -97,6 +104,8 @@ def compare_pair(
         higher_is_better: recorded for the verdict; the statistics do not depend on it.
         test_share: images scored / images trained on, above 0: for k folds 1 / (k - 1). None for independent
             replicates.
+        spread: of the same replicates over the test images; None where it is not known.
+        scope: what to speak of where `spread` is given; ignored else.
 
     Raises:
         ValueError: different lengths, values not finite, or margin, confidence or test_share out of range.
@@ -106,6 +115,7 @@ def compare_pair(
     differences = a - b
     n = len(differences)
     mean = float(differences.mean()) if n else None
+    spread = spread if test_share is None else None
     comparison = PairComparison(
         n=n,
         difference=mean,
@@ -119,38 +129,18 @@ def compare_pair(
         confidence=confidence,
         higher_is_better=higher_is_better,
         test_share=test_share,
+        scope="folds" if test_share is not None else "seeds" if spread is None else scope,
+        spread=spread,
     )
     if n < 2 or mean is None:
         return comparison
     rounding = 1e-12 * max(np.abs(a).max(), np.abs(b).max())
-    if np.ptp(differences) <= rounding:
-        return _compare_identical(comparison, 0.0 if abs(mean) <= rounding else mean)
-    return _compare_by_t(comparison, mean, float(differences.std(ddof=1)))
-
-
-def still_needed(comparison: PairComparison, *, num_pairs: int, runs_per_replicate: int = 1) -> int | None:
-    """Return how many more replicates would settle the pair with 80% power, or None where that means nothing.
-
-    Takes the observed difference and spread for the true ones (which flatters: treat it as a rough guide) and Holm's
-    strictest step, (1 - confidence) / num_pairs. Inside a declared margin it counts towards "equivalent", else towards
-    "better" or "worse". None under 3 replicates, without spread or without difference, and beyond 1,000 runs: folds
-    of the same images can only tell so much, however often they are drawn.
-
-    Args:
-        comparison: the pair as it stands.
-        num_pairs: in the family.
-        runs_per_replicate: the number of folds, each of which counts in `n`.
-    """
-    if comparison.n < MIN_REPLICATES or not comparison.sd or comparison.difference is None:
-        return None
-    alpha = (1 - comparison.confidence) / num_pairs
-    size, share = abs(comparison.difference), comparison.test_share or 0.0
-    if comparison.margin is not None and size < comparison.margin:
-        margin_size = comparison.margin / comparison.sd
-        total = replicates_to_equate(size / comparison.sd, margin_size, alpha=alpha, test_share=share)
-    else:
-        total = replicates_to_detect(size / comparison.sd, alpha=alpha, test_share=share)
-    return None if total is None else math.ceil(max(0, total - comparison.n) / runs_per_replicate)
+    mean = 0.0 if abs(mean) <= rounding else mean
+    sd = 0.0 if np.ptp(differences) <= rounding else float(differences.std(ddof=1))
+    comparison = replace(comparison, difference=mean, sd=sd, effect_size=_divide(mean, sd))
+    if spread is not None:
+        return _compare_by_width(comparison, mean, lambda tail: spread.half_width(tail, scope))
+    return _compare_by_t(comparison, mean, sd) if sd else _compare_identical(comparison, mean)
 
 
 def _compare_by_t(comparison: PairComparison, mean: float, sd: float) -> PairComparison:
@@ -160,32 +150,50 @@ def _compare_by_t(comparison: PairComparison, mean: float, sd: float) -> PairCom
     degrees = count_degrees(comparison.n, share)
     error = sd * math.sqrt(1 / comparison.n + share)
     half_width = float(stdtrit(degrees, 0.5 + comparison.confidence / 2) * error)
-    p_equivalence = None
-    if comparison.margin is not None:
-        # The larger of the two one-sided p values is the one on the side where the difference lies.
-        p_equivalence = float(stdtr(degrees, (abs(mean) - comparison.margin) / error))
-    return replace(
+    found = replace(
         comparison,
-        sd=sd,
         interval=(mean - half_width, mean + half_width),
         p=float(2 * stdtr(degrees, -abs(mean) / error)),
-        p_equivalence=p_equivalence,
-        effect_size=mean / sd,
     )
+    if comparison.margin is None:
+        return found
+    # The larger of the two one-sided p values is the one on the side where the difference lies.
+    t = (abs(mean) - comparison.margin) / error
+    return replace(found, p_equivalence=float(stdtr(degrees, t)), p_margin=float(stdtr(degrees, -t)))
+
+
+def _compare_by_width(comparison: PairComparison, mean: float, half_width: Callable[[float], float]) -> PairComparison:
+    """Answer by half widths as a function of the tail that is left out on either side."""
+    width = half_width((1 - comparison.confidence) / 2)
+    found = replace(comparison, interval=(mean - width, mean + width), p=2 * find_tail(half_width, abs(mean)))
+    if comparison.margin is None:
+        return found
+    beyond = abs(mean) - comparison.margin
+    tail = find_tail(half_width, abs(beyond))
+    inside, outside = (1.0, tail) if beyond > 0 else (tail, 1.0)
+    return replace(found, p_equivalence=inside, p_margin=outside)
 
 
 def _compare_identical(comparison: PairComparison, mean: float) -> PairComparison:
-    """Answer for differences without spread: equal arms, or the exact sign-flip test."""
-    margin = comparison.margin
-    if mean == 0:
-        found = replace(comparison, interval=(0.0, 0.0), p=1.0, p_equivalence=0.0, effect_size=0.0)
-    elif comparison.test_share is not None:
-        found = replace(comparison, p=1.0, p_equivalence=1.0)
-    else:
-        inside = margin is not None and abs(mean) < margin
-        found = replace(comparison, p=2.0 ** (1 - comparison.n), p_equivalence=2.0**-comparison.n if inside else 1.0)
-    found = replace(found, p_equivalence=None if margin is None else found.p_equivalence)
-    return replace(found, difference=mean, sd=0.0, exact=True)
+    """Answer for differences without spread and without images: equal arms, or the exact sign-flip test."""
+    margin, chance = comparison.margin, 2.0**-comparison.n
+    if comparison.test_share is not None:
+        chance = 0.5
+    found = replace(comparison, exact=True, p=1.0 if mean == 0 else 2 * chance)
+    if margin is None:
+        return found
+    inside = abs(mean) < margin
+    return replace(
+        found,
+        p_equivalence=(chance if comparison.test_share is None else 1.0) if inside else 1.0,
+        p_margin=1.0 if inside or comparison.test_share is not None else chance,
+    )
+
+
+def _divide(mean: float, sd: float) -> float | None:
+    if sd:
+        return mean / sd
+    return 0.0 if mean == 0 else None
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:

@@ -26,8 +26,7 @@ def replicates_to_detect(
         power: wanted chance of detection, 0..1.
         test_share: of folds, as `compare_pair` takes it (then n counts folds); 0 for independent replicates.
     """
-    # Clipped because the noncentral distribution is NaN far out; at 100 sd three replicates already suffice.
-    return _smallest(lambda n: _power_to_detect(min(effect_size, 100.0), n, alpha, test_share), power)
+    return find_smallest(lambda n: power_to_detect(effect_size, n, alpha, test_share), power)
 
 
 def replicates_to_equate(
@@ -44,8 +43,7 @@ def replicates_to_equate(
         power: wanted chance of showing equivalence, 0..1.
         test_share: of folds; 0 for independent replicates.
     """
-    effect_size, margin_size = min(effect_size, 100.0), min(margin_size, effect_size + 100.0)
-    return _smallest(lambda n: _power_to_equate(effect_size, margin_size, n, alpha, test_share), power)
+    return find_smallest(lambda n: power_to_equate(effect_size, margin_size, n, alpha, test_share), power)
 
 
 def count_degrees(n: int, test_share: float) -> int:
@@ -66,16 +64,21 @@ def count_degrees(n: int, test_share: float) -> int:
     return max(1, min(n - 1, math.floor(1 / test_share + 1e-9)))
 
 
-def _power_to_detect(effect_size: float, n: int, alpha: float, test_share: float) -> float:
+def power_to_detect(effect_size: float, n: int, alpha: float, test_share: float = 0.0) -> float:
+    """Return the chance that n replicates show a difference; see `replicates_to_detect`."""
     from scipy.special import nctdtr, stdtrit
 
+    # Clipped because the noncentral distribution is NaN far out; at 100 sd three replicates already suffice.
+    effect_size = min(effect_size, 100.0)
     degrees, error = count_degrees(n, test_share), (1 / n + test_share) ** 0.5
     return 1 - float(nctdtr(degrees, effect_size / error, stdtrit(degrees, 1 - alpha / 2)))
 
 
-def _power_to_equate(effect_size: float, margin_size: float, n: int, alpha: float, test_share: float) -> float:
+def power_to_equate(effect_size: float, margin_size: float, n: int, alpha: float, test_share: float = 0.0) -> float:
+    """Return the least chance that n replicates show equivalence; see `replicates_to_equate`."""
     from scipy.special import nctdtr, stdtrit
 
+    effect_size, margin_size = min(effect_size, 100.0), min(margin_size, effect_size + 100.0)
     degrees, error = count_degrees(n, test_share), (1 / n + test_share) ** 0.5
     critical = stdtrit(degrees, 1 - alpha)
     near = float(nctdtr(degrees, (margin_size - effect_size) / error, critical))
@@ -83,16 +86,33 @@ def _power_to_equate(effect_size: float, margin_size: float, n: int, alpha: floa
     return 1 - near - far
 
 
-def _smallest(power_at: Callable[[int], float], power: float) -> int | None:
-    """Return the smallest n in 3..MAX_REPLICATES whose power suffices; power grows with n."""
+def find_smallest(power_at: Callable[[int], float], power: float, most: int = MAX_REPLICATES) -> int | None:
+    """Return the smallest n in 3..most whose power suffices, or None; power grows with n."""
     # Doubling first keeps the noncentrality small: the distribution function loses accuracy where it is huge.
     high = 3
     while not power_at(high) >= power:
-        if high >= MAX_REPLICATES:
+        if high >= most:
             return None
-        high = min(2 * high, MAX_REPLICATES)
+        high = min(2 * high, most)
     low = 2 if high == 3 else high // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power_at(middle) >= power else (middle, high)
     return high
+
+
+def find_shift(t: float, degrees: float, chance: float) -> float:
+    """Return the noncentrality at which a noncentral t is at most `t` with this chance."""
+    from scipy.optimize import brentq
+
+    reach = 4 * abs(t) + 10
+    return float(brentq(lambda shift: chance_below(t, degrees, shift) - chance, -reach, reach))
+
+
+def chance_below(t: float, degrees: float, shift: float) -> float:
+    """Return the chance that a noncentral t is at most `t`."""
+    from scipy.special import nctdtr
+
+    found = float(nctdtr(degrees, shift, t))
+    # Far out SciPy's function is NaN where it is 0 or 1 but for rounding.
+    return float(shift < t) if math.isnan(found) else found

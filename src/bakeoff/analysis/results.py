@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from bakeoff.analysis.family import VerdictWord
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.sequential import SequentialDesign
+from bakeoff.analysis.variance import Scope, Spread
+
+Method = Literal["paired", "bayes"]
+"""How pairs are decided: by tests and their error rates, or by posterior probabilities."""
 
 _OPPOSITE: dict[VerdictWord, VerdictWord] = {
     "better": "worse",
@@ -59,11 +65,14 @@ class ArmSummary:
     Attributes:
         replicates: trials done.
         failed: trials failed.
-        train, validation, test: metric -> mean and sd; empty for a split that was not evaluated.
+        train, validation, test, held_out: metric -> mean and sd; empty for a split that was not evaluated. Failed
+            trials are in them at chance level where the study counts them so.
         scores: replicate -> value of the deciding metric on the deciding split; with folds their mean.
         epochs: epochs trained, early stopping included; None without a trial done.
         seconds: training time per trial; None without a trial done.
         fold_scores: (replicate, fold) -> value of the deciding metric; empty without folds.
+        failed_runs: (replicate, fold) of failed trials, fold 0 without folds; a score of one is chance level.
+        by_image: replicate -> what each test image contributes to its score; empty where it is not known.
     """
 
     block: str
@@ -77,10 +86,20 @@ class ArmSummary:
     epochs: MeanSd | None
     seconds: MeanSd | None
     fold_scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    held_out: Mapping[str, MeanSd] = field(default_factory=dict)
+    failed_runs: frozenset[tuple[int, int]] = frozenset()
+    by_image: Mapping[int, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def on(self, split: Split) -> Mapping[str, MeanSd]:
         """Return the metrics on one split."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
+        found = {"train": self.train, "validation": self.validation, "test": self.test, "held-out": self.held_out}
+        return found[split]
+
+    @property
+    def trained_scores(self) -> Mapping[tuple[int, int], float]:
+        """Scores of the trials that did not fail, by replicate and fold."""
+        scores = self.fold_scores or {(replicate, 0): score for replicate, score in self.scores.items()}
+        return {run: score for run, score in scores.items() if run not in self.failed_runs}
 
     def score(self, measure: Measure) -> MeanSd | None:
         """Return mean and sd of one metric on one split, or None without a trial done."""
@@ -94,16 +113,23 @@ class Verdict:
     Attributes:
         replicates: those both arms have; with folds the folds of all replicates.
         difference: mean of a - b, in the metric's unit (shares: 0..1, not points); None without a common replicate.
-        interval: paired t interval (with folds corrected) of the difference at `confidence`, not adjusted for the
-            family; None where undefined.
+        interval: of the difference at `confidence`, in `scope`, not adjusted for the family; None where undefined.
         p: two-sided, unadjusted. `p_adjusted`: Holm over the family, within the block.
         p_equivalence_adjusted: Holm-adjusted p of the equivalence test; None without a margin.
         effect_size: Cohen's d_z. `correlation`: of the paired values.
-        replicates_needed: further replicates for 80% power if the observed difference is the true one; None where
-            settled or meaningless.
+        replicates_needed: further replicates for 80% power if the difference is as small as the data allow; None where
+            over 100, settled or meaningless. `replicates_needed_least`: if it is as large. `needs`: both, as a text
+            such as "12 to 60"; None where settled or meaningless.
         reason: what the verdict word rests on, as a clause.
         margin: as declared by the study.
         num_folds: of every replicate; None without folds.
+        scope: what interval, p values and verdict speak of. `num_images`: test images that they rest on; None where not
+            known.
+        beyond_margin: the difference is shown to be larger than the margin, not only not zero.
+            `p_margin_adjusted`: Holm-adjusted p of that not being so; None without a margin.
+        difference_corrected: of a pair shown to differ, corrected for being a winner; see `correct_winner`.
+        superiority: probability that a is better than b in one more run of `scope`; `superiority_interval`: of it.
+        spread: over replicates and images; None where not known.
     """
 
     block: str
@@ -125,20 +151,39 @@ class Verdict:
     replicates_needed: int | None
     margin: float | None = None
     num_folds: int | None = None
+    replicates_needed_least: int | None = None
+    needs: str | None = None
+    scope: Scope = "seeds"
+    num_images: int | None = None
+    beyond_margin: bool = False
+    p_margin_adjusted: float | None = None
+    difference_corrected: float | None = None
+    superiority: float | None = None
+    superiority_interval: tuple[float, float] | None = None
+    spread: Spread | None = field(default=None, repr=False)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the verdict as plain values, for JSON."""
+        document = asdict(self)
+        for name in ("interval", "superiority_interval"):
+            document[name] = None if document[name] is None else list(document[name])
+        return document
 
     def seen_from(self, arm: str) -> Verdict:
         """Return this verdict with `arm` as its `a`: the same evidence, read from the other side."""
         if arm == self.a:
             return self
-        low, high = self.interval or (0.0, 0.0)
         return replace(
             self,
             a=self.b,
             b=self.a,
-            difference=None if self.difference is None else 0.0 - self.difference,
-            interval=None if self.interval is None else (0.0 - high, 0.0 - low),
-            effect_size=None if self.effect_size is None else 0.0 - self.effect_size,
+            difference=_mirror(self.difference, 0.0),
+            interval=_mirror_interval(self.interval, 0.0),
+            effect_size=_mirror(self.effect_size, 0.0),
             verdict=_OPPOSITE[self.verdict],
+            difference_corrected=_mirror(self.difference_corrected, 0.0),
+            superiority=_mirror(self.superiority, 1.0),
+            superiority_interval=_mirror_interval(self.superiority_interval, 1.0),
         )
 
 
@@ -150,7 +195,8 @@ class BlockAnswer:
         best: the arm with the best mean score among those not shown to be worse than another; None when no trial is
             done.
         score: its mean and sd.
-        not_worse: the other arms that are not shown to be worse than `best`, best mean first. With a baseline, those
+        not_worse: the other arms that are not shown to be worse than `best`, best mean first, those that are the same
+            training among them. With a baseline, those
             that are shown to be neither better nor worse than the baseline.
         equivalent: those of them shown to be equivalent to it (with a baseline, to the baseline).
         worse: the arms shown to be worse than `best` (than the baseline).
@@ -188,6 +234,9 @@ class Summary:
         baseline: the arm all others are compared with; None where all pairs are compared.
         num_folds: of every replicate; None without folds.
         race: how a race looked; None where the number of replicates was fixed.
+        test_shares: with folds, by block: images scored in a fold over images trained on.
+        scope: what the verdicts were to speak of; each verdict has what it does speak of.
+        method: how they were decided.
     """
 
     metric: str
@@ -203,6 +252,9 @@ class Summary:
     baseline: str | None = None
     num_folds: int | None = None
     race: SequentialDesign | None = None
+    test_shares: Mapping[str, float] = field(default_factory=dict)
+    scope: Scope = "images"
+    method: Method = "paired"
 
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
         """Return the arms of one block, in the study's order."""
@@ -211,6 +263,14 @@ class Summary:
     def verdicts_of(self, block: str) -> tuple[Verdict, ...]:
         """Return the verdicts of one block, in the study's order of pairs."""
         return tuple(verdict for verdict in self.verdicts if verdict.block == block)
+
+
+def _mirror(value: float | None, whole: float) -> float | None:
+    return None if value is None else whole - value
+
+
+def _mirror_interval(interval: tuple[float, float] | None, whole: float) -> tuple[float, float] | None:
+    return None if interval is None else (whole - interval[1], whole - interval[0])
 
 
 def rank_arms(arms: Iterable[ArmSummary], measure: Measure) -> list[ArmSummary]:

@@ -21,10 +21,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.analysis.boundary import Crossings, tabulate_crossings
 from bakeoff.analysis.pairs import MIN_REPLICATES, PairComparison, compare_pair
 from bakeoff.analysis.power import POWER
+from bakeoff.analysis.variance import Scope, Spread, find_tail
 
 RISE = 1.5
 """How much the levels of a race's looks rise with n: the first looks are strict, for a race can wait.
@@ -90,9 +92,10 @@ class SequentialDesign:
         """
         return 1.0 if scaled >= 1 else self._crossings(sides).probability(scaled)
 
-    def level(self, n: int, error_rate: float, *, sides: int = 2) -> float:
+    def level(self, n: ArrayLike, error_rate: float, *, sides: int = 2) -> NDArray[np.float64]:
         """Return the largest p value that counts after n replicates where `error_rate` is allowed over all looks."""
-        return float(self._crossings(sides).quantile(error_rate) * (n / self.at_most) ** self.rise)
+        scale = self._crossings(sides).quantile(error_rate)
+        return np.asarray(scale * (np.asarray(n) / self.at_most) ** self.rise)
 
     def _crossings(self, sides: int) -> Crossings:
         return tabulate_crossings(self.at_least, self.at_most, self.rise, sides)
@@ -143,18 +146,36 @@ class PairLooks:
         self._looks.append(comparison)
         self._strongest[self.leads] = min(self._strongest[self.leads], design.scale(comparison.p, n))
         if comparison.margin is not None:
-            scaled = design.scale(_bound_equivalence(comparison), n)
+            p = 1.0 if comparison.p_equivalence is None else comparison.p_equivalence
+            scaled = design.scale(p, n)
             self._strongest_equivalence = min(self._strongest_equivalence, scaled)
 
-    def summarise(self) -> PairComparison:
+    def summarise(self, spread: Spread | None = None, scope: Scope = "images") -> PairComparison:
         """Return the latest look with p values and interval that hold over all looks so far.
 
         Needs at least one look. The interval is what the repeated confidence intervals of all looks have in common
-        (the latest of them alone, in the rare case that they have nothing in common).
+        (the latest of them alone, in the rare case that they have nothing in common). With `spread`, of the replicates
+        so far over the test images, interval and p values are widened to `scope`: the images are the same at all looks,
+        so their part is added once.
         """
         latest = self._looks[-1]
-        p_equivalence = None if latest.margin is None else self.p_equivalence
-        return replace(latest, p=self.p, p_equivalence=p_equivalence, interval=self._intersect())
+        found = replace(
+            latest, p=self.p, p_equivalence=None if latest.margin is None else self.p_equivalence, p_margin=None
+        )
+        if latest.difference is None or (spread is None and latest.exact):
+            return found
+        reach = _Reach(self._design, self._looks, spread, scope)
+        tail = (1 - latest.confidence) / 2
+        found = replace(
+            found,
+            interval=(latest.difference - reach.below(tail, 2), latest.difference + reach.above(tail, 2)),
+            p_margin=reach.test_margin(),
+        )
+        if spread is None:
+            return found
+        p_equivalence = found.p_equivalence and max(found.p_equivalence, reach.test_equivalence())
+        p = max(self.p, reach.test_difference())
+        return replace(found, p=p, p_equivalence=p_equivalence, scope=scope, spread=spread, exact=False)
 
     def is_futile(self, *, most: int, num_open: int, num_open_equivalence: int) -> bool:
         """Tell whether more replicates are unlikely to settle the pair.
@@ -174,27 +195,83 @@ class PairLooks:
         if not self._looks:
             return False
         error_rate = 1 - self._design.confidence
-        level = self._design.level(most, error_rate / max(1, num_open))
+        level = float(self._design.level(most, error_rate / max(1, num_open)))
         if _chance_to_differ(self._looks[-1], most, level) >= FUTILE:
             return False
-        level = self._design.level(most, error_rate / max(1, num_open_equivalence), sides=1)
+        level = float(self._design.level(most, error_rate / max(1, num_open_equivalence), sides=1))
         return _chance_to_equate(self._looks[-1], most, level) < FUTILE
 
-    def _intersect(self) -> tuple[float, float] | None:
+
+class _Reach:
+    """How far the repeated confidence intervals of some looks reach from the latest difference.
+
+    Args:
+        design: the race's.
+        looks: at least one.
+        spread: adds the images' part; None for the seeds' alone.
+        scope: of the images' part.
+    """
+
+    def __init__(
+        self, design: SequentialDesign, looks: Sequence[PairComparison], spread: Spread | None, scope: Scope
+    ) -> None:
+        found = [look for look in looks if look.sd and look.difference is not None]
+        self._design, self._spread, self._scope = design, spread, scope
+        self._latest = looks[-1]
+        self._mean = float(looks[-1].difference or 0.0)
+        self._n = np.array([look.n for look in found])
+        self._means = np.array([look.difference for look in found], dtype=np.float64)
+        self._errors = np.array([look.sd for look in found], dtype=np.float64) / np.sqrt(self._n)
+
+    def below(self, tail: float, sides: int) -> float:
+        """Return how far the interval reaches down where `tail` of it is left out on either side.
+
+        Args:
+            tail: 0..0.5.
+            sides: 2 for two-sided intervals, 1 for one-sided bounds.
+        """
+        return self._widen(self._mean - self._intersect(tail, sides)[0], tail)
+
+    def above(self, tail: float, sides: int) -> float:
+        """Return how far it reaches up."""
+        return self._widen(self._intersect(tail, sides)[1] - self._mean, tail)
+
+    def test_difference(self) -> float:
+        """Return the two-sided p value of no difference."""
+        towards_zero = self.below if self._mean > 0 else self.above
+        return 2 * find_tail(lambda tail: towards_zero(tail, 2), abs(self._mean))
+
+    def test_equivalence(self) -> float:
+        """Return the p value of a difference of the margin or more."""
+        margin = self._latest.margin
+        if margin is None or abs(self._mean) >= margin:
+            return 1.0
+        down = find_tail(lambda tail: self.below(tail, 1), margin + self._mean)
+        return max(down, find_tail(lambda tail: self.above(tail, 1), margin - self._mean))
+
+    def test_margin(self) -> float | None:
+        """Return the p value of a difference of the margin at most, in the direction seen; None without a margin."""
+        margin = self._latest.margin
+        if margin is None:
+            return None
+        towards_zero = self.below if self._mean > 0 else self.above
+        beyond = abs(self._mean) - margin
+        return find_tail(lambda tail: towards_zero(tail, 1), beyond) if beyond > 0 else 1.0
+
+    def _widen(self, distance: float, tail: float) -> float:
+        distance = max(distance, 0.0)
+        return distance if self._spread is None else math.hypot(distance, self._spread.widen(tail, self._scope) ** 0.5)
+
+    def _intersect(self, tail: float, sides: int) -> tuple[float, float]:
         from scipy.special import stdtrit
 
-        latest = self._looks[-1]
-        if latest.exact:
-            return latest.interval
-        found = [look for look in self._looks if look.sd and look.difference is not None]
-        n = np.array([look.n for look in found])
-        means = np.array([look.difference for look in found], dtype=np.float64)
-        errors = np.array([look.sd for look in found], dtype=np.float64) / np.sqrt(n)
-        levels = np.array([self._design.level(look.n, 1 - self._design.confidence) for look in found])
-        half_widths = -stdtrit(n - 1, levels / 2) * errors
-        low, high = float((means - half_widths).max()), float((means + half_widths).min())
+        if not len(self._n):
+            return self._mean, self._mean
+        levels = self._design.level(self._n, sides * tail, sides=sides)
+        half_widths = -stdtrit(self._n - 1, levels / sides) * self._errors
+        low, high = float((self._means - half_widths).max()), float((self._means + half_widths).min())
         if low > high:
-            return float(means[-1] - half_widths[-1]), float(means[-1] + half_widths[-1])
+            return float(self._means[-1] - half_widths[-1]), float(self._means[-1] + half_widths[-1])
         return low, high
 
 
@@ -205,15 +282,15 @@ def compare_by_looks(
     design: SequentialDesign,
     margin: float | None = None,
     higher_is_better: bool = True,
+    spread: Spread | None = None,
+    scope: Scope = "images",
 ) -> PairComparison:
     """Compare two arms of a race on their common replicates, with p values and interval that hold wherever it stopped.
 
     Like `compare_pair`, with a sequential p value, sequential p value of equivalence and repeated confidence interval
     over the looks of `design`. They hold for any rule by which the number of replicates came about, also one that
     depends on other scores of the same trials: a race decided on the validation split and reported on the test split.
-    Assumes independent replicates with normal differences; two-sided (equivalence: two one-sided tests). Differences
-    that are all zero are evidence of equivalence at the exact level 1 / 2^n, not 0 as in `compare_pair`: a race
-    would stop too readily at the first few equal scores of a coarse metric.
+    Assumes independent replicates with normal differences; two-sided (equivalence: two one-sided tests).
 
     Args:
         a_values: one finite value per common replicate, in the order of replicates.
@@ -221,6 +298,8 @@ def compare_by_looks(
         design: the race's, for the scores that steered it; `design.flatten()` for others.
         margin: above 0, in the metric's unit.
         higher_is_better: recorded for the verdict.
+        spread: of the same replicates over the test images; None where it is not known.
+        scope: what to speak of where `spread` is given.
 
     Returns:
         The comparison; without p values and interval under `design.at_least` replicates.
@@ -241,18 +320,7 @@ def compare_by_looks(
         if n >= design.at_least:
             looks.add(latest)
     assert latest is not None
-    return looks.summarise() if looks.n else replace(latest, p=None, p_equivalence=None, interval=None)
-
-
-def _bound_equivalence(comparison: PairComparison) -> float:
-    """Return a look's p value of "differs by the margin or more".
-
-    Where the true difference is not zero and differences spread evenly about it, one is exactly zero with probability
-    1/2 at most.
-    """
-    if comparison.exact and comparison.difference == 0:
-        return 2.0**-comparison.n
-    return 1.0 if comparison.p_equivalence is None else comparison.p_equivalence
+    return looks.summarise(spread, scope) if looks.n else replace(latest, p=None, p_equivalence=None, interval=None)
 
 
 def _chance_to_differ(look: PairComparison, most: int, level: float) -> float:

@@ -82,6 +82,9 @@ def _judge_block(summary: Summary, block: str, links: Sequence[Link]) -> list[St
         confidence=summary.confidence,
         num_folds=summary.num_folds,
         race=summary.race,
+        test_share=summary.test_shares.get(block),
+        scope=summary.scope,
+        method=summary.method,
     )
     verdicts = judge_pairs([(arms[a], arms[b]) for a, b in family], judging)
     found = dict(zip(family, verdicts, strict=True))

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
+from bakeoff.analysis.failures import FailedMode, count_as_chance, write_failures
 from bakeoff.analysis.family import list_family
-from bakeoff.analysis.judging import Judging, judge_pairs
+from bakeoff.analysis.judging import Judging, judge_pairs, write_pooled
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import MetricError, find_metric
 from bakeoff.analysis.results import (
     ArmSummary,
     BlockAnswer,
     MeanSd,
+    Method,
     Summary,
     TrialResult,
     Verdict,
     rank_arms,
 )
 from bakeoff.analysis.sequential import SequentialDesign
+from bakeoff.analysis.variance import Scope
 from bakeoff.analysis.wording import Standing, write_answer, write_overall
 
 Run = tuple[int, int]
@@ -42,12 +47,22 @@ def summarise(
     baseline: str | None = None,
     num_folds: int | None = None,
     race: SequentialDesign | None = None,
+    same: Mapping[str, Sequence[Collection[str]]] | None = None,
+    test_shares: Mapping[str, float] | None = None,
+    failed: FailedMode = "worst",
+    num_classes: Mapping[str, int] | None = None,
+    caveat: str = "",
+    scope: Scope = "images",
+    by_image: Mapping[str, NDArray[Any]] | None = None,
+    method: Method = "paired",
 ) -> Summary:
     """Say what the results of a study show.
 
-    Verdicts rest on the test split when every trial done was examined on it, else on the validation split; pairs are
-    compared on the replicates both arms have. The family is all pairs of arms within a block, or with a baseline every
-    other arm against it.
+    Verdicts rest on the images of the final test when every trial done was scored on them, else on the validation
+    split. Those are the test split or, with folds, each trial's held-out fold: the models of all folds share the test
+    split, so scores on it are shown and no verdict rests on them. Pairs are compared on the replicates both arms have;
+    a failed trial counts as chance level, unless these are excluded. The family is all pairs of arms within a block,
+    or with a baseline every other arm against it.
 
     Args:
         results: trials done or failed, in any order; those not yet run are simply absent.
@@ -59,8 +74,19 @@ def summarise(
         baseline: the arm all others are compared with; None for all pairs.
         num_folds: 2 or more where every replicate consists of folds (every result then has its `fold`): pairs are
             compared fold by fold, by the corrected resampled t.
+        test_shares: with folds, by block: images scored in a fold over images trained on; 1 / (num_folds - 1), which
+            is all others trained on, for blocks that are not here.
+        failed: what a failed trial counts as.
+        num_classes: by block; where it is unknown, failed trials are left out.
+        caveat: a sentence that every block's answer ends with.
         race: how a race looked, where the number of replicates was left to one: pairs are then compared by p values and
             intervals that hold wherever it stopped.
+        same: block -> groups of arms that are the same training: pairs within one get no verdict.
+        scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
+            be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
+        by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
+        method: how pairs are decided. "bayes" corrects for no family, and adds to `overall` what the blocks together
+            say of a new one, from 3 blocks on.
 
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
@@ -70,21 +96,40 @@ def summarise(
     if num_folds is not None and num_folds < 2:
         raise ValueError(f"num_folds must be at least 2, not {num_folds}")
     by_cell = _group(results, blocks, arms, num_folds)
-    split = _deciding_split(results, metric)
+    split = _deciding_split(results, metric, num_folds)
+    shares = {} if num_folds is None else dict.fromkeys(blocks, 1 / (num_folds - 1)) | dict(test_shares or {})
+    classes = num_classes or {}
     measure = Measure(find_metric(metric), split)
     if margin is not None and measure.record.is_share and margin >= 1:
         raise ValueError(f"{metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
-    judging = Judging(measure=measure, margin=margin, confidence=confidence, num_folds=num_folds, race=race)
+    judging = Judging(
+        measure=measure,
+        margin=margin,
+        confidence=confidence,
+        num_folds=num_folds,
+        race=race,
+        scope=scope,
+        method=method,
+    )
+    _count_failed(by_cell, classes if failed == "worst" else {})
+    # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
+    by_image = dict(by_image) if by_image is not None and split == "test" else {}
+    by_image |= _contribute_failed(by_cell, by_image, measure)
     summaries = {
-        (block, arm): _summarise_arm(block, arm, by_cell[block, arm], metric, split) for block in blocks for arm in arms
+        (block, arm): _summarise_arm(block, arm, by_cell[block, arm], measure, by_image)
+        for block in blocks
+        for arm in arms
     }
     verdicts: list[Verdict] = []
     answers: list[BlockAnswer] = []
     for block in blocks:
         block_arms = [summaries[block, arm] for arm in arms]
-        found = _judge_block(block_arms, judging, baseline)
+        of_block = replace(judging, test_share=shares.get(block))
+        groups = (same or {}).get(block, ())
+        found = _judge_block(block_arms, of_block, baseline, groups)
         verdicts += found
-        answers.append(_answer(block, block_arms, found, judging, baseline))
+        losses = write_failures(block_arms, failed, measure, classes.get(block), confidence)
+        answers.append(_answer(block, block_arms, found, of_block, baseline, groups, (losses, caveat)))
     return Summary(
         metric=metric,
         split=split,
@@ -95,10 +140,13 @@ def summarise(
         arms=tuple(summaries.values()),
         verdicts=tuple(verdict for verdict in verdicts if verdict.replicates),
         answers=tuple(answers),
-        overall=write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline),
+        overall=_write_overall(answers, list(summaries.values()), judging, baseline),
         baseline=baseline,
         num_folds=num_folds,
         race=race,
+        test_shares=shares,
+        scope=scope,
+        method=method,
     )
 
 
@@ -133,28 +181,66 @@ def _check_finite(result: TrialResult) -> None:
                 )
 
 
-def _deciding_split(results: Iterable[TrialResult], metric: str) -> Split:
+def _deciding_split(results: Iterable[TrialResult], metric: str, num_folds: int | None) -> Split:
+    locked: Split = "test" if num_folds is None else "held-out"
     done = [result for result in results if result.state == "done"]
-    examined = bool(done) and all(metric in result.metrics.get("test", {}) for result in done)
-    return "test" if examined else "validation"
+    examined = bool(done) and all(metric in result.metrics.get(locked, {}) for result in done)
+    return locked if examined else "validation"
 
 
-def _summarise_arm(block: str, arm: str, by_run: Mapping[Run, TrialResult], metric: str, split: Split) -> ArmSummary:
-    done = {run: by_run[run] for run in sorted(by_run) if by_run[run].state == "done"}
-    scores = {run: v.metrics[split][metric] for run, v in done.items() if metric in v.metrics.get(split, {})}
-    has_folds = any(result.fold is not None for result in done.values())
+def _count_failed(by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], num_classes: Mapping[str, int]) -> None:
+    """Give failed trials chance level on every split that their block's trials were scored on; else no score at all."""
+    splits: dict[str, dict[str, None]] = {}
+    for (block, _), cell in by_cell.items():
+        for result in cell.values():
+            if result.state == "done":
+                splits.setdefault(block, {}).update(dict.fromkeys(result.metrics))
+    for (block, _), cell in by_cell.items():
+        for run, result in cell.items():
+            if result.state == "failed":
+                known = num_classes.get(block)
+                scored = tuple(splits.get(block, ())) if known else ()
+                cell[run] = count_as_chance(result, known or 1, scored)
+
+
+def _contribute_failed(
+    by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], by_image: Mapping[str, NDArray[Any]], measure: Measure
+) -> dict[str, NDArray[Any]]:
+    """Return what each image contributes to failed trials that count as chance level: chance level, on all alike."""
+    found: dict[str, NDArray[Any]] = {}
+    for block in dict.fromkeys(block for block, _ in by_cell):
+        results = [result for (of, _), cell in by_cell.items() if of == block for result in cell.values()]
+        known = next((by_image[result.trial_id] for result in results if result.trial_id in by_image), None)
+        for result in results:
+            chance = result.metrics.get(measure.split, {}).get(measure.record.name)
+            if known is not None and result.state == "failed" and chance is not None:
+                found[result.trial_id] = np.full(len(known), chance, dtype=np.float32)
+    return found
+
+
+def _summarise_arm(
+    block: str, arm: str, by_run: Mapping[Run, TrialResult], measure: Measure, by_image: Mapping[str, NDArray[Any]]
+) -> ArmSummary:
+    metric, split = measure.record.name, measure.split
+    runs = {run: by_run[run] for run in sorted(by_run)}
+    done = {run: result for run, result in runs.items() if result.state == "done"}
+    scores = {run: v.metrics[split][metric] for run, v in runs.items() if metric in v.metrics.get(split, {})}
+    has_folds = any(result.fold is not None for result in runs.values())
     return ArmSummary(
         block=block,
         arm=arm,
         replicates=len(done),
         failed=len(by_run) - len(done),
-        train=_average_metrics(done.values(), "train"),
-        validation=_average_metrics(done.values(), "validation"),
-        test=_average_metrics(done.values(), "test"),
+        train=_average_metrics(runs.values(), "train"),
+        validation=_average_metrics(runs.values(), "validation"),
+        test=_average_metrics(runs.values(), "test"),
+        held_out=_average_metrics(runs.values(), "held-out"),
+        failed_runs=frozenset(run for run, result in runs.items() if result.state == "failed"),
         scores=_average_folds(scores),
         epochs=_average([float(result.epochs_trained) for result in done.values()]),
         seconds=_average([result.seconds for result in done.values()]),
         fold_scores=scores if has_folds else {},
+        by_image={run[0]: by_image[runs[run].trial_id] for run in scores if runs[run].trial_id in by_image},
     )
 
 
@@ -182,40 +268,58 @@ def _average(values: Sequence[float]) -> MeanSd | None:
     return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _judge_block(arms: Sequence[ArmSummary], judging: Judging, baseline: str | None) -> list[Verdict]:
+def _judge_block(
+    arms: Sequence[ArmSummary], judging: Judging, baseline: str | None, same: Sequence[Collection[str]]
+) -> list[Verdict]:
     by_label = {arm.arm: arm for arm in arms}
-    pairs = [(by_label[a], by_label[b]) for a, b in list_family(list(by_label), baseline)]
-    return judge_pairs(pairs, judging)
+    family = [(a, b) for a, b in list_family(list(by_label), baseline) if b not in _find_same(a, same)]
+    return judge_pairs([(by_label[a], by_label[b]) for a, b in family], judging)
+
+
+def _find_same(arm: str, same: Sequence[Collection[str]]) -> Collection[str]:
+    """Return the arms that are the same training as this one, itself among them; none where it stands alone."""
+    return next((group for group in same if arm in group), ())
 
 
 def _answer(
-    block: str, arms: Sequence[ArmSummary], verdicts: Sequence[Verdict], judging: Judging, baseline: str | None
+    block: str,
+    arms: Sequence[ArmSummary],
+    verdicts: Sequence[Verdict],
+    judging: Judging,
+    baseline: str | None,
+    same: Sequence[Collection[str]],
+    caveats: Sequence[str],
 ) -> BlockAnswer:
     ranked = rank_arms(arms, judging.measure)
     best = _best(ranked, verdicts)
     reference = best
     if baseline is not None:
         reference = next((arm for arm in ranked if arm.arm == baseline), None)
+    alike = _find_same(reference.arm, same) if reference else ()
+    others = tuple(arm for arm in ranked if arm is not reference)
     standing = Standing(
         block=block,
         measure=judging.measure,
         best=reference,
-        others=tuple(arm for arm in ranked if arm is not reference),
+        others=tuple(arm for arm in others if arm.arm not in alike),
         missing=tuple(arm.arm for arm in arms if not arm.scores),
         against=_against(reference, verdicts),
-        failed=sum(arm.failed for arm in arms),
+        caveats=tuple(filter(None, caveats)),
         margin=judging.margin,
         confidence=judging.confidence,
         runs="replicates" if judging.num_folds is None else "folds",
+        scope=judging.scope,
+        method=judging.method,
     )
     # `those` are named by the verdict of the reference on them: where it is better, they are worse.
     ahead = ("worse",) if baseline is None else ()
     known = standing if reference is not None else replace(standing, others=())
+    undecided = known.those("inconclusive", "equivalent", *ahead)
     return BlockAnswer(
         block=block,
         best=best.arm if best else None,
         score=best.score(judging.measure) if best else None,
-        not_worse=tuple(arm.arm for arm in known.those("inconclusive", "equivalent", *ahead)),
+        not_worse=tuple(arm.arm for arm in others if arm in undecided or arm.arm in alike),
         equivalent=tuple(arm.arm for arm in known.those("equivalent")),
         worse=tuple(arm.arm for arm in known.those("better")),
         missing=tuple(standing.missing),
@@ -223,6 +327,15 @@ def _answer(
         baseline=baseline,
         better=() if baseline is None else tuple(arm.arm for arm in known.those("worse")),
     )
+
+
+def _write_overall(
+    answers: Sequence[BlockAnswer], arms: Sequence[ArmSummary], judging: Judging, baseline: str | None
+) -> str:
+    counted = write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline)
+    labels = list(dict.fromkeys(arm.arm for arm in arms))
+    pooled = write_pooled(arms, list_family(labels, baseline), judging) if judging.method == "bayes" else ""
+    return f"{counted} {pooled}".strip()
 
 
 def _best(ranked: Sequence[ArmSummary], verdicts: Sequence[Verdict]) -> ArmSummary | None:

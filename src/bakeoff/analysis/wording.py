@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
+from bakeoff.analysis.failures import clopper_pearson
 from bakeoff.analysis.measure import Measure, join_names, percent
 from bakeoff.analysis.pairs import MIN_REPLICATES
-from bakeoff.analysis.results import ArmSummary, BlockAnswer, Verdict
+from bakeoff.analysis.results import ArmSummary, BlockAnswer, Method, Verdict
+from bakeoff.analysis.variance import FEW_IMAGES, Scope
 
 _MOST_NAMED = 3
+
+_RARE_COLLAPSE = 0.05
+"""A collapse that is rarer than this is not spoken of where none was seen."""
+
+POPULATIONS: Mapping[Scope, str] = {
+    "images": "on new images of this kind",
+    "folds": "on new training and test images of this kind",
+}
+"""What a verdict's sentence says it speaks of; in scope "seeds" it names the images at hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +33,10 @@ class Standing:
         others: the other arms with a score, best mean first.
         missing: arms without a trial done.
         against: arm -> verdict of `best` relative to it, for every one of `others`.
-        failed: trials failed in the block.
+        caveats: sentences that the answer ends with: how often arms failed, what selection has seen.
         margin, confidence: as declared by the study.
         runs: what is compared one by one: "replicates" or "folds".
+        scope: what the study asks verdicts to speak of. `method`: how they are decided.
     """
 
     block: str
@@ -32,10 +45,24 @@ class Standing:
     others: Sequence[ArmSummary]
     missing: Sequence[str]
     against: Mapping[str, Verdict]
-    failed: int
+    caveats: Sequence[str]
     margin: float | None
     confidence: float
     runs: str = "replicates"
+    scope: Scope = "images"
+    method: Method = "paired"
+
+    @property
+    def population(self) -> str:
+        """What the verdicts speak of, as the words after one: the narrowest of any, so that none says too much."""
+        scopes = {verdict.scope for verdict in self.against.values()}
+        if scopes == {"images"}:
+            return POPULATIONS["images"]
+        if "folds" in scopes:
+            return POPULATIONS["folds"]
+        numbers = {verdict.num_images for verdict in self.against.values()}
+        number = numbers.pop() if len(numbers) == 1 else None
+        return f"on these {'' if number is None else f'{number:,} '}{self.measure.split} images"
 
     def those(self, *words: str) -> list[ArmSummary]:
         """Return the other arms on which `best` has one of these verdicts."""
@@ -57,7 +84,7 @@ def write_answer(standing: Standing) -> str:
         sentence = _partly(standing, best)
     else:
         sentence = _level(standing, best)
-    return place(standing, sentence) + describe_losses(standing)
+    return place(standing, sentence) + describe_limits(standing) + describe_losses(standing)
 
 
 def write_overall(answers: Sequence[BlockAnswer]) -> str:
@@ -131,14 +158,30 @@ def _clear(standing: Standing, best: ArmSummary) -> str:
         names = join_names([arm.arm for arm in others])
         scores = join_names([spell_score(standing, arm) for arm in others])
     return (
-        f"{best.arm} is better than {names} ({standing.measure.label} {spell_score(standing, best)} against {scores})."
+        f"{best.arm} is better than {names} {standing.population} ({standing.measure.label} "
+        f"{spell_score(standing, best)} against {scores}).{_say_margin(standing)}"
     )
+
+
+def _say_margin(standing: Standing) -> str:
+    """Say of which arms the best is shown to be ahead by more than the margin; empty without one."""
+    if standing.margin is None:
+        return ""
+    ahead = standing.those("better")
+    far = [arm for arm in ahead if standing.against[arm.arm].beyond_margin]
+    margin = f"the margin of {standing.measure.distance(standing.margin)}"
+    if len(far) == len(ahead):
+        return f" The lead is shown to exceed {margin}{' in each' if len(ahead) > 1 else ''}."
+    if not far:
+        return f" The lead is not shown to exceed {margin}."
+    return f" The lead is shown to exceed {margin} over {name_arms(standing, far)} only."
 
 
 def _partly(standing: Standing, best: ArmSummary) -> str:
     return (
         f"{best.arm} is ahead with {spell_score(standing, best)} {standing.measure.label}. "
-        f"It is better than {name_arms(standing, standing.those('better'))}, {_not_better(standing)}"
+        f"It is better than {name_arms(standing, standing.those('better'))} {standing.population}, "
+        f"{_not_better(standing)}{_say_margin(standing)}"
     )
 
 
@@ -148,12 +191,13 @@ def _level(standing: Standing, best: ArmSummary) -> str:
         names = "all arms" if len(equivalent) > 1 else f"{best.arm} and {equivalent[0].arm}"
         margin = standing.measure.distance(standing.margin or 0.0)
         return (
-            f"{names} are equivalent: within {margin} of the best, {best.arm}, "
+            f"{names} are equivalent {standing.population}: within {margin} of the best, {best.arm}, "
             f"at {spell_score(standing, best)} {standing.measure.label}."
         )
     also = f" It is equivalent to {name_arms(standing, equivalent)}." if equivalent else ""
     return (
-        f"no arm is shown to be better: the best, {best.arm} ({spell_score(standing, best)} {standing.measure.label}), "
+        f"no arm is shown to be better {standing.population}: the best, {best.arm} ({spell_score(standing, best)} "
+        f"{standing.measure.label}), "
         f"{_lead(standing)}.{also}"
     )
 
@@ -228,10 +272,77 @@ def place(standing: Standing, sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def describe_limits(standing: Standing) -> str:
+    """Say what verdicts cannot speak of, though a reader may think so; empty where nothing is to be said."""
+    verdicts = standing.against.values()
+    if not verdicts or all(verdict.replicates < MIN_REPLICATES for verdict in verdicts):
+        return ""
+    bayes = ""
+    if standing.method == "bayes":
+        bayes = (
+            f" Each verdict is a posterior probability of {percent(standing.confidence)} or more for its own pair: "
+            "among many equal arms one will look better."
+        )
+    return f"{bayes}{_say_narrowed(standing)}{_say_collapses(standing)}"
+
+
+def _say_narrowed(standing: Standing) -> str:
+    if standing.measure.split == "validation":
+        return (
+            " This is no final test: the validation images also chose which epochs to keep, so verdicts on them are "
+            "optimistic and hold for these images alone."
+        )
+    if standing.scope == "images" and any(verdict.scope == "seeds" for verdict in standing.against.values()):
+        return " It says nothing of other images: what single images contribute is not stored for all trials."
+    few = [v.spread.num_telling for v in standing.against.values() if v.spread is not None and v.scope == "images"]
+    if few and min(few) < FEW_IMAGES:
+        pair = "the arms" if len(standing.others) == 1 else "some arms"
+        return f" Few test images tell {pair} apart ({min(few)}): intervals err to the wide side."
+    return ""
+
+
+def _say_collapses(standing: Standing) -> str:
+    """Say how often replicates collapsed, or how often they still may though none did.
+
+    A difference of means is at the mercy of a rare collapse that few replicates do not show: in 10 seeds of 100 that
+    lose 50 points, 5 replicates hold none in 59 of 100 studies. Only a count can bound it.
+    """
+    if not standing.measure.record.is_share or standing.best is None or not standing.those("better", "equivalent"):
+        return ""
+    compared = [standing.best, *standing.those("better", "equivalent")]
+    counts = [(arm, sum(is_collapsed(arm.trained_scores).values()), len(arm.trained_scores)) for arm in compared]
+    counts = [(arm, number, n) for arm, number, n in counts if n]
+    collapsed = [
+        f"{arm.arm} in {number} of {n} ({_percent_interval(number, n, standing.confidence)})"
+        for arm, number, n in counts
+        if number
+    ]
+    if collapsed:
+        return (
+            f" Replicates that collapsed, to under half of the arm's median, are part of this: {join_names(collapsed)}."
+        )
+    fewest = min(n for _, _, n in counts)
+    most = 1 - (1 - standing.confidence) ** (1 / fewest)
+    if most < _RARE_COLLAPSE:
+        return ""
+    clear = f"none of {fewest} did, but up to {100 * most:.0f}% still may"
+    return f" It speaks of {standing.runs} that do not collapse: {clear}."
+
+
+def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:
+    """Tell for each replicate, or fold, whether its score, a share, is under half of the arm's median."""
+    if not scores:
+        return {}
+    bar = median(scores.values()) / 2
+    return {replicate: score < bar for replicate, score in scores.items()}
+
+
+def _percent_interval(number: int, n: int, confidence: float) -> str:
+    low, high = clopper_pearson(number, n, confidence)
+    return f"{percent(confidence)} interval of the rate {100 * low:.0f}% to {100 * high:.0f}%"
+
+
 def describe_losses(standing: Standing) -> str:
-    """Say which arms have no trial done and how many trials failed; empty where nothing is lost."""
+    """Say which arms have no trial done, and the caveats; empty where nothing is lost."""
     text = f" No trial of {join_names(list(standing.missing))} is finished." if standing.missing else ""
-    if standing.failed:
-        trials = "1 trial" if standing.failed == 1 else f"{standing.failed} trials"
-        text += f" {trials} failed; pairs are compared on the {standing.runs} both arms have."
-    return text
+    return " ".join([text, *standing.caveats])

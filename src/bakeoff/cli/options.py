@@ -18,6 +18,9 @@ SourceArgument = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
 ]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Take the small version that the study declares: minutes, and no final word.")
+]
 
 
 def parse_workspace(text: str | Path) -> Path:

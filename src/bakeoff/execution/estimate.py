@@ -13,6 +13,7 @@ from pathlib import Path
 from bakeoff.data.peek import Peek, peek
 from bakeoff.data.source import DataSource, show_text
 from bakeoff.errors import NetworkError, WorkspaceError
+from bakeoff.execution.capacity import count_carried
 from bakeoff.execution.cohorts import Group, group_trials, limits_of
 from bakeoff.execution.devices import PROCESSOR, Device
 from bakeoff.execution.executor import Executor
@@ -27,6 +28,7 @@ from bakeoff.execution.transfer import locate_weights
 from bakeoff.networks.outside import OutsideNetwork, names_class
 from bakeoff.networks.user_code import hash_code
 from bakeoff.study.plan import Plan, PlannedTrial
+from bakeoff.study.sameness import describe_same_arms
 from bakeoff.training.modes import Modes
 from bakeoff.training.shape import caches_features, is_fusable
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights
@@ -111,20 +113,8 @@ def estimate_plan(
     num_lanes = count_cores() if device.kind == "cpu" else 1
     limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
     groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits)
-    num_workers = count_workers(workers, device, plan)
-    times: dict[str, StepTime] = {}
-    with ExitStack() as opened:
-
-        @cache
-        def start() -> Executor:
-            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="bakeoff-plan-"))
-            return opened.enter_context(closing(LocalExecutor(1, Path(folder), data_dir)))
-
-        if probe:
-            _check_networks(plan, datasets, data_dir, start, say)
-        if device.kind == "cpu":  # the rates are a processor's
-            timed = [group for group in groups if not _runs_code(group.trials[0])]
-            times = Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
+    num_workers = count_workers(workers, device, plan, data_dir)
+    times = _try_out(plan, groups, datasets, data_dir, device, say, probe=probe)
     seconds = _estimate_groups(groups, datasets, times)
     total = _estimate_all(plan, groups, seconds, times, num_workers) if groups and device.kind == "cpu" else 0.0
     if total:
@@ -138,12 +128,40 @@ def estimate_plan(
         range_seconds=(least * total, most * total),
         is_measured=_is_measured(groups, seconds, times),
         notes=(
+            *describe_same_arms(plan, datasets),
             *_describe_candidates(plan),
             *describe_parts(plan, data_dir),
             *_list_unknown(plan, datasets, times, groups),
             *_name_costliest(groups, seconds, total),
+            *filter(None, [describe_memory(workers, device, plan, data_dir)]),
         ),
     )
+
+
+def _try_out(
+    plan: Plan,
+    groups: Sequence[Group],
+    datasets: Datasets,
+    data_dir: Path | None,
+    device: Device,
+    say: Callable[[str], object],
+    *,
+    probe: bool,
+) -> dict[str, StepTime]:
+    """Have a worker check networks and weights and time steps, where it may; return the step times that are known."""
+    with ExitStack() as opened:
+
+        @cache
+        def start() -> Executor:
+            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="bakeoff-plan-"))
+            return opened.enter_context(closing(LocalExecutor(1, Path(folder), data_dir)))
+
+        if probe:
+            _check_networks(plan, datasets, data_dir, start, say)
+        if device.kind != "cpu":  # the rates are a processor's
+            return {}
+        timed = [group for group in groups if not _runs_code(group.trials[0])]
+        return Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
 
 
 def _describe(plan: Plan, data_dir: Path | None) -> tuple[dict[DataSource, ImageFacts], dict[DataSource, Peek]]:
@@ -306,10 +324,29 @@ def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> 
     return num_epochs * (group.cost.num_steps * seconds + evaluation)
 
 
-def count_workers(asked: int | None, device: Device, plan: Plan) -> int:
-    """Return how many processes to start: several a card where trials cannot be fused, to fill what one leaves."""
-    if asked is not None or device.kind == "cpu":
-        return asked or count_cores()
+def count_workers(asked: int | None, device: Device, plan: Plan, data_dir: Path | None = None) -> int:
+    """Return how many processes to start: one per core, or several a card where trials cannot be fused.
+
+    Without a number asked for, never more than the machine's memory carries.
+    """
+    if asked is not None:
+        return asked
+    return min(_count_wanted(device, plan), count_carried(plan, data_dir, device))
+
+
+def _count_wanted(device: Device, plan: Plan) -> int:
+    if device.kind == "cpu":
+        return count_cores()
     fused = plan.study.search is not None or all(is_fusable(trial.recipe) for trial in plan.trials)
     each = 1 if fused or device.kind == "mps" else min(WORKERS_PER_CARD, max(1, count_cores() // len(device.addresses)))
     return each * len(device.addresses)
+
+
+def describe_memory(asked: int | None, device: Device, plan: Plan, data_dir: Path | None = None) -> str:
+    """Say where memory, not the cores, decides how many workers there are, or should; empty elsewhere."""
+    carried = count_carried(plan, data_dir, device)
+    if carried >= (asked or _count_wanted(device, plan)):
+        return ""
+    if asked is None:
+        return f"memory carries {carried} of {_count_wanted(device, plan)} workers: the others are not started."
+    return f"memory carries about {carried} workers, and {asked} were asked for: some may be killed for lack of it."

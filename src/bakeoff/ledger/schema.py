@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _TRIALS = """
 CREATE TABLE trials (
@@ -42,6 +42,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         _CANDIDATES,
     ),
     3: (_FEATURES,),
+    4: ("ALTER TABLE exam_results ADD COLUMN held_out TEXT",),
 }
 """What turns the tables of a version into those of the next."""
 
@@ -85,14 +86,14 @@ CREATE TABLE epochs (
     PRIMARY KEY (trial_id, epoch)
 ) WITHOUT ROWID;
 
--- Every opening of a test split, and what each trial scored on it.
+-- Every opening of a test split, and what each trial scored on it; with folds also on its held-out fold.
 CREATE TABLE exams (
     id INTEGER PRIMARY KEY, study_id TEXT NOT NULL REFERENCES studies(id), opened_at TEXT NOT NULL,
     num_trials INTEGER NOT NULL
 );
 CREATE TABLE exam_results (
     trial_id TEXT PRIMARY KEY, exam_id INTEGER NOT NULL REFERENCES exams(id), metrics TEXT NOT NULL,
-    fingerprint TEXT NOT NULL
+    fingerprint TEXT NOT NULL, held_out TEXT
 );
 
 -- What a probe of numeric modes measured on a machine, for the studies after.

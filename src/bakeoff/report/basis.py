@@ -14,6 +14,7 @@ def describe_basis(report: ReportInput) -> list[str]:
         _describe_trials(report),
         *report.notes,
         describe_statistics(report),
+        _describe_folds(report),
         describe_exam(report),
         _describe_machine(report),
     ]
@@ -40,7 +41,7 @@ def _describe_opening(report: ReportInput) -> str:
         return "The test split has not been opened: the verdicts rest on the validation split."
     trials = count(report.exam_trials, "trial")
     partly = ""
-    if report.summary.split != "test":
+    if report.summary.split == "validation":
         partly = " Not every trial was examined, so the verdicts rest on the validation split."
     if len(report.exam_opened) == 1:
         return f"The test split was opened once, at {_moment(report.exam_opened[0])}, for {trials}.{partly}"
@@ -100,7 +101,9 @@ def describe_statistics(report: ReportInput) -> str:
     if num_arms < 2:
         return ""
     level = percent(summary.confidence)
-    runs, method = "replicate by replicate", f"paired t, {level} intervals"
+    new_images = any(verdict.scope == "images" for verdict in summary.verdicts)
+    runs = "replicate by replicate" + (" and image by image" if new_images else "")
+    method = f"random effects of seeds and images, {level} intervals" if new_images else f"paired t, {level} intervals"
     if summary.num_folds is not None:
         runs, method = "fold by fold", f"corrected resampled t, {level} intervals"
     elif summary.race is not None:
@@ -108,8 +111,20 @@ def describe_statistics(report: ReportInput) -> str:
     family = f"all {count(num_arms * (num_arms - 1) // 2, 'pair')} of a block"
     if summary.baseline is not None:
         family = f"{count(num_arms - 1, 'pair')} of a block, every other arm against {summary.baseline}"
+    if summary.method == "bayes":
+        return f"Verdicts compare {measure.label} {runs} by posterior probabilities of {level}, each pair for itself."
     margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
     return f"Verdicts compare {measure.label} {runs} ({method}); p values are adjusted for {family} (Holm).{margin}"
+
+
+def _describe_folds(report: ReportInput) -> str:
+    """Say what the models of folds are judged on; empty without folds."""
+    if report.summary.split != "held-out":
+        return ""
+    return (
+        "Each image is scored by the model whose fold held it out: early stopping and selection saw a validation split "
+        "of the other folds. The test split is common to all folds, so scores on it are no verdict."
+    )
 
 
 def _describe_machine(report: ReportInput) -> str:

@@ -1,24 +1,28 @@
-"""What stored predictions add to a study's scores: class by class, and how much is the luck of the test images."""
+"""What stored predictions add to a study's scores: class by class, and how far a difference is to be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bakeoff.analysis.calibration import ReliabilityBin, pool_bins
-from bakeoff.analysis.classes import ClassReport, average_votes, class_report
-from bakeoff.analysis.luck import ImageLuck, bootstrap_difference, wilson_interval
+from bakeoff.analysis.classes import ClassReport, average_votes, class_report, list_cells
+from bakeoff.analysis.contributions import contribute
 from bakeoff.analysis.measure import Split
 from bakeoff.analysis.metrics import classification_metrics
-from bakeoff.analysis.results import MeanSd, Summary, TrialResult
-from bakeoff.analysis.variance import VarianceSplit, split_variance, write_luck
+from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary, TrialResult
+from bakeoff.analysis.sampling_error import SamplingError, describe_error
+from bakeoff.analysis.wilson import wilson_interval
 from bakeoff.report.mistakes import Confusion, count_pictures, list_confusions
 from bakeoff.report.roc import RocLines, describe_roc
 from bakeoff.report.tables import measure_of
+
+MOST_CONFUSED = 60
+"""Classes that a confusion matrix shows; of more, those that are confused most."""
 
 Predictions = Mapping[str, npt.NDArray[Any]]
 Load = Callable[[str, str], Predictions | None]
@@ -42,20 +46,22 @@ class BlockEvidence:
     """What the predictions of one block's best arm, and of the arm nearest to it, say.
 
     Attributes:
-        arm: the best arm; all figures but the last four are its own, means over its trials.
+        arm: the best arm; all figures but the last two are its own, means over its trials.
         num_trials: its trials whose predictions were read.
         averages: macro and weighted precision, recall and F1, macro AUC, log loss, top-k accuracy and expected
             calibration error, by name.
-        accuracy_interval: Wilson's, of the mean accuracy: the luck of the images alone.
-        confusion: images by true class (rows) and predicted class, summed over trials.
+        accuracy_interval: Wilson's, of the mean accuracy: the sampling error of the images alone.
+        confusion: images by true class (rows) and predicted class, summed over trials; of many classes, of those that
+            are confused most.
+        confused: the numbers of these classes; None: the matrix shows all.
+        cells: the whole of it where it is not zero, by rows: int64 [n, 3] of true class, predicted class, images.
         reliability: whether the probability of the predicted class is to be believed, over all trials' predictions.
         roc: ROC curves, averaged over trials; None where nothing defines one.
         confusions: the most frequent confusions and the worst mistakes in each; no pictures.
-        vote: accuracy of the folds' models voting together on the test split, mean and sd over replicates; None
+        vote: accuracy of the folds' models voting together on the common test split, mean and sd over replicates; None
             without folds, and where the test split is closed.
-        rival: the nearest other arm; None when there is none.
-        luck, variance: of the difference to it; None on the validation split, whose images change with the replicate.
-        luck_sentence: the same in words.
+        rival: the nearest other arm that it is compared with; None when there is none.
+        error: what the difference to it owes to seeds and images; None where nothing is known of the images.
     """
 
     block: str
@@ -71,9 +77,23 @@ class BlockEvidence:
     confusions: tuple[Confusion, ...] = ()
     vote: MeanSd | None = None
     rival: str | None = None
-    luck: ImageLuck | None = None
-    variance: VarianceSplit | None = None
-    luck_sentence: str = ""
+    error: SamplingError | None = None
+    confused: tuple[int, ...] | None = None
+    cells: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), np.int64), compare=False, repr=False)
+
+    @property
+    def confusion_names(self) -> tuple[str, ...]:
+        """Names of the classes that the matrix shows."""
+        shown = range(len(self.classes)) if self.confused is None else self.confused
+        return tuple(self.classes[number].name for number in shown)
+
+    @property
+    def confusion_images(self) -> tuple[int, ...]:
+        """Images of each of these classes, over all trials, whatever they were taken for."""
+        if self.confused is None:
+            return tuple(map(sum, self.confusion))
+        images_C = np.bincount(self.cells[:, 0], weights=self.cells[:, 2], minlength=len(self.classes))
+        return tuple(int(images_C[number]) for number in self.confused)
 
 
 def gather_evidence(
@@ -91,9 +111,31 @@ def gather_evidence(
     return tuple(evidence for evidence in found if evidence is not None)
 
 
+def gather_contributions(results: Sequence[TrialResult], metric: str, load: Load) -> dict[str, npt.NDArray[Any]]:
+    """Return what each test image contributes to each trial's score, by trial id; see `contribute`.
+
+    Trials without stored predictions of the test split are left out, and so are those of a block whose images are not
+    the same as those of the block's first.
+    """
+    found: dict[str, npt.NDArray[Any]] = {}
+    images: dict[str, npt.NDArray[Any]] = {}
+    for result in results:
+        if result.state != "done" or metric not in result.metrics.get("test", {}):
+            continue
+        predictions = load(result.trial_id, "test")
+        if predictions is None:
+            continue
+        first = images.setdefault(result.block, predictions["indices"])
+        contributions = contribute(metric, predictions["probabilities"], predictions["labels"])
+        if contributions is not None and np.array_equal(first, predictions["indices"]):
+            found[result.trial_id] = contributions
+    return found
+
+
 def dump_evidence(evidence: BlockEvidence) -> dict[str, Any]:
     """Return what one block's predictions say as plain values, of the ROC curves the mean one alone."""
     document = asdict(evidence)
+    del document["cells"]  # of thousands of classes they are many; `--table confusion` has them
     if evidence.roc is not None:
         document["roc"] = {"macro": asdict(evidence.roc.macro), "error": evidence.roc.error}
     return document
@@ -105,28 +147,47 @@ def _gather_block(
     answer = next(answer for answer in summary.answers if answer.block == block)
     if answer.best is None:
         return None
-    own = _read(block, answer.best, results, summary, load)
+    own = _read(block, answer.best, results, summary.split, load)
     if not own:
         return None
-    rivals = [arm for arm in (*answer.better, *answer.not_worse, *answer.worse) if arm != answer.best]
-    reports = [class_report(each["probabilities"], each["labels"], names) for each in own.values()]
-    evidence = _describe_arm(block, summary.split, answer.best, reports)
+    whole = _join_folds(own) if summary.split == "held-out" else own.values()
+    reports = [class_report(each["probabilities"], each["labels"], names) for each in whole]
+    evidence = _describe_arm(block, summary.split, answer.best, reports) | {"num_trials": len(own)}
     confusions = list_confusions(tuple(own.values()), count_pictures(len(summary.blocks)))
-    # Only on the test split have all folds been shown the same images.
-    fields: dict[str, Any] = {"vote": _vote(own) if summary.num_folds and summary.split == "test" else None}
-    if rivals and summary.split == "test" and summary.metric == "accuracy":
-        other = _read(block, rivals[0], results, summary, load)
-        fields |= {"rival": rivals[0], **_compare(own, other, summary)}
+    fields: dict[str, Any] = {"vote": _vote(block, answer.best, results, load) if summary.split == "held-out" else None}
+    rival = _find_rival(answer)
+    if rival is not None:
+        found = [v.seen_from(answer.best) for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival}]
+        fields |= {"rival": rival, "error": describe_error(found[0], measure_of(summary), summary) if found else None}
     return BlockEvidence(**evidence, confusions=confusions, **fields)
 
 
+def _find_rival(answer: BlockAnswer) -> str | None:
+    """Return the arm nearest to the best one that the study compares it with; with a baseline that alone."""
+    others = [arm for arm in (*answer.better, *answer.not_worse, *answer.worse) if arm != answer.best]
+    if answer.baseline is None or answer.best == answer.baseline:
+        return next(iter(others), None)
+    return answer.baseline if answer.baseline not in answer.missing else None
+
+
 def _read(
-    block: str, arm: str, results: Sequence[TrialResult], summary: Summary, load: Load
+    block: str, arm: str, results: Sequence[TrialResult], split: Split, load: Load
 ) -> dict[tuple[int, int], Predictions]:
     """Return predictions by replicate and fold."""
     mine = [r for r in results if r.block == block and r.arm == arm and r.state == "done"]
-    loaded = {(r.replicate, r.fold or 0): load(r.trial_id, summary.split) for r in mine}
+    loaded = {(r.replicate, r.fold or 0): load(r.trial_id, split) for r in mine}
     return {run: predictions for run, predictions in loaded.items() if predictions is not None}
+
+
+def _join_folds(own: Mapping[tuple[int, int], Predictions]) -> list[Predictions]:
+    """Put the folds of each replicate together: every image once, scored by a model that has not seen it."""
+    by_replicate: dict[int, list[Predictions]] = {}
+    for (replicate, _), predictions in own.items():
+        by_replicate.setdefault(replicate, []).append(predictions)
+    return [
+        {name: np.concatenate([fold[name] for fold in folds]) for name in folds[0]} if len(folds) > 1 else folds[0]
+        for folds in by_replicate.values()
+    ]
 
 
 def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassReport]) -> dict[str, Any]:
@@ -148,13 +209,32 @@ def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassRep
         "block": block,
         "split": split,
         "arm": arm,
-        "num_trials": len(reports),
         "classes": tuple(_average_class(reports, number) for number in range(len(reports[0].classes))),
         "averages": {name: value for name, value in averages.items() if value is not None},
         "accuracy_interval": wilson_interval(accuracy * num_images, num_images),
-        "confusion": tuple(tuple(row) for row in np.sum([np.asarray(r.confusion) for r in reports], axis=0).tolist()),
+        **_confuse(reports),
         "reliability": pool_bins([r.calibration for r in reports]),
         "roc": describe_roc(reports),
+    }
+
+
+def _confuse(reports: Sequence[ClassReport]) -> dict[str, Any]:
+    """Add the trials' confusion matrices up; show the classes that are confused most, where there are many."""
+    num_classes = len(reports[0].classes)
+    total_CC = np.zeros((num_classes, num_classes), dtype=np.int64)
+    for report in reports:
+        true, predicted, number = report.cells.T
+        total_CC[true, predicted] += number
+    confused = None
+    shown = np.arange(num_classes)
+    if num_classes > MOST_CONFUSED:
+        mistakes_C = total_CC.sum(axis=1) + total_CC.sum(axis=0) - 2 * total_CC.diagonal()
+        shown = np.sort(np.argsort(-mistakes_C, kind="stable")[:MOST_CONFUSED])
+        confused = tuple(shown.tolist())
+    return {
+        "confusion": tuple(map(tuple, total_CC[np.ix_(shown, shown)].tolist())),
+        "confused": confused,
+        "cells": list_cells(total_CC),
     }
 
 
@@ -175,8 +255,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def _vote(own: Mapping[tuple[int, int], Predictions]) -> MeanSd:
-    """Return the accuracy of each replicate's fold models voting together, on the images all of them were shown."""
+def _vote(block: str, arm: str, results: Sequence[TrialResult], load: Load) -> MeanSd | None:
+    """Return the accuracy of each replicate's fold models voting together, on the one split all of them were shown."""
+    examined = [result for result in results if "test" in result.metrics]
+    own = _read(block, arm, examined, "test", load)
+    if not own:
+        return None
     accuracies = []
     for replicate in sorted({run[0] for run in own}):
         folds = [predictions for run, predictions in own.items() if run[0] == replicate]
@@ -184,22 +268,3 @@ def _vote(own: Mapping[tuple[int, int], Predictions]) -> MeanSd:
         accuracies.append(classification_metrics(votes, folds[0]["labels"])["accuracy"])
     sd = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
     return MeanSd(float(np.mean(accuracies)), sd)
-
-
-def _compare(
-    own: Mapping[tuple[int, int], Predictions], other: Mapping[tuple[int, int], Predictions], summary: Summary
-) -> dict[str, Any]:
-    common = sorted(own.keys() & other.keys())
-    if not common:
-        return {}
-    a_RN, b_RN = (np.stack([_right(arm[run]) for run in common]) for arm in (own, other))
-    luck = bootstrap_difference(a_RN, b_RN, confidence=summary.confidence)
-    # Folds of one replicate are not independent, so nothing is said of seeds there.
-    variance = None if summary.num_folds else split_variance(a_RN, b_RN, confidence=summary.confidence)
-    sentence = write_luck(luck, variance, measure_of(summary))
-    return {"luck": luck, "variance": variance, "luck_sentence": sentence}
-
-
-def _right(predictions: Predictions) -> npt.NDArray[np.bool_]:
-    right: npt.NDArray[np.bool_] = predictions["probabilities"].argmax(axis=1) == predictions["labels"]
-    return right

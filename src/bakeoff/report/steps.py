@@ -76,7 +76,8 @@ def describe_steps(summary: Summary, steps: Sequence[Step], block: str) -> list[
 
 def dump_step(step: Step) -> dict[str, Any]:
     """Return one step as it stands in the JSON document; verdicts say what `arm` is relative to the other."""
-    return {"block": step.block, **vars(step.link), "adds": _dump(step.adds), "since_start": _dump(step.since_start)}
+    adds, since_start = (None if verdict is None else verdict.dump() for verdict in (step.adds, step.since_start))
+    return {"block": step.block, **vars(step.link), "adds": adds, "since_start": since_start}
 
 
 def _list_measures(summary: Summary) -> list[Measure]:
@@ -96,12 +97,6 @@ def _spell_size(verdict: Verdict | None, measure: Measure) -> str:
 def _conjugate(verb: str, number: int) -> str:
     first, _, rest = verb.partition(" ")
     return f"{first}{'s' if number == 1 else ''} {rest}".strip()
-
-
-def _dump(verdict: Verdict | None) -> dict[str, Any] | None:
-    if verdict is None:
-        return None
-    return {**vars(verdict), "interval": None if verdict.interval is None else list(verdict.interval)}
 
 
 def _text(key: str, cells: Sequence[str], header: tuple[str, ...] = ()) -> Column:

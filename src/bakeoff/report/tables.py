@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import SPLITS, Measure, Split, percent
-from bakeoff.analysis.metrics import find_metric
+from bakeoff.analysis.metrics import CLASSES_ABSENT, find_metric
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict, rank_arms
 from bakeoff.report.text import p_value, show_text
 
@@ -93,9 +93,50 @@ def tabulate_pairs(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column
         Column(
             key="needed",
             header=("replicates", "needed"),
-            cells=tuple("-" if v.replicates_needed is None else f"+{v.replicates_needed}" for v in verdicts),
+            cells=tuple(v.needs or "-" for v in verdicts),
         ),
     ]
+
+
+def tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
+    """Tabulate what the differences of pairs mean: P(a > b), a winner's difference corrected for selection, d_z."""
+    measure = measure_of(summary)
+
+    def spell_superiority(verdict: Verdict) -> str:
+        if verdict.superiority is None or verdict.superiority_interval is None:
+            return "-"
+        low, high = (100 * end for end in verdict.superiority_interval)
+        return f"{100 * verdict.superiority:.0f}% ({low:.0f} to {high:.0f})"
+
+    corrected = [v.difference_corrected for v in verdicts]
+    return [
+        Column(key="superiority", header=("P(a > b)",), cells=tuple(map(spell_superiority, verdicts))),
+        Column(
+            key="corrected",
+            header=("corrected", "difference"),
+            cells=tuple("-" if each is None else measure.signed(each) for each in corrected),
+        ),
+        Column(
+            key="effect",
+            header=("d_z",),
+            cells=tuple("-" if v.effect_size is None else f"{v.effect_size:.2f}" for v in verdicts),
+        ),
+    ]
+
+
+def explain_pairs(summary: Summary) -> tuple[str, ...]:
+    """Explain the columns of the tables of pairs, a sentence or two each."""
+    level = percent(summary.confidence)
+    return (
+        f"The difference is the row's arm minus the other arm, averaged over the {runs_of(summary)} both have. Its "
+        "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
+        f"P(a > b): how probable it is that one more run of each arm favours the first, with its {level} interval.",
+        "Corrected difference: a difference that was shown is too large on average, just because it was shown; this is "
+        "what is left of it.",
+        "d_z is the mean difference in standard deviations of the differences.",
+        "Replicates needed: how many more would settle the pair with 80% power on the same test images; the range "
+        "holds the number truly needed with 80% confidence.",
+    )
 
 
 def tabulate_overview(summary: Summary) -> list[Column]:
@@ -185,7 +226,14 @@ def tabulate_measure(measure: Measure, arms: Sequence[ArmSummary]) -> Column:
     unit = " %" if measure.record.is_share else ""
     values = [arm.score(measure) for arm in arms]
     key = f"{measure.split} {measure.record.name}"
-    return _mean_column(key, (measure.split, measure.record.label + unit), values, measure.number)
+    header = (measure.split, measure.record.label + unit + _mark_absent(measure, arms))
+    return _mean_column(key, header, values, measure.number)
+
+
+def _mark_absent(measure: Measure, arms: Sequence[ArmSummary]) -> str:
+    """Return a mark for a macro average that leaves out classes without images; a note of the report says which."""
+    absent = any(CLASSES_ABSENT in arm.on(measure.split) for arm in arms)
+    return " (classes present)" if absent and measure.record.name.startswith("macro_") else ""
 
 
 def _mean_column(

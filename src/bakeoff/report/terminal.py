@@ -185,13 +185,13 @@ def _print_answers(console: Console, report: ReportInput) -> None:
 
 
 def _print_evidence(console: Console, report: ReportInput) -> None:
-    """Print what blocks show together, and how much is the luck of the images; with many blocks verdict.md has it."""
+    """Print what blocks show together, and the sampling error of the best pair; with many blocks verdict.md has it."""
     sentences = [report.across.sentence] if report.across is not None else []
     if len(report.summary.blocks) <= MOST_BLOCKS_IN_FULL:
         sentences += [
-            f"{evidence.arm} against {evidence.rival}: {evidence.luck_sentence}"
+            f"{evidence.arm} against {evidence.rival}: {evidence.error.sentence}"
             for evidence in report.evidence
-            if evidence.luck_sentence
+            if evidence.error is not None
         ]
     for sentence in sentences:
         _print_line(console, sentence, "")

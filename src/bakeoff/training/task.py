@@ -21,12 +21,12 @@ class DataView:
 
     Attributes:
         source: where the images come from.
-        validation: share of the training images held out, 0 < validation < 1; or `own`, those that the source sets
-            apart; ignored where there are folds.
+        validation: share of the training images that early stopping and selection see, 0 < validation < 1, with folds
+            of those outside the held-out fold; or `own`, those that the source sets apart (not with folds).
         fingerprint: hash of the decoded training images; a worker that finds others refuses them.
         seed: the replicate's seed; it draws split, order, initial weights and dropout.
         folds: number of folds, or None.
-        fold: the one held out, counted from 0.
+        fold: the one held out, counted from 0: locked until the final test.
     """
 
     source: DataSource
@@ -64,6 +64,7 @@ class CohortTask:
             on from where it has come furthest. All from the start where one has none, or they have come to different
             epochs.
         until: the epoch to pause after; members that end before it end as they always do. None: train to the end.
+        keep_train: whether predictions on the training images are kept too: votes are scored on them.
     """
 
     cohort_id: str
@@ -74,6 +75,7 @@ class CohortTask:
     finished: frozenset[str] = frozenset()
     resume_from: tuple[str, ...] = ()
     until: int | None = None
+    keep_train: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,11 +213,17 @@ class TrialFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class ExamDone:
-    """One trial was evaluated on the test split; its predictions are on disk."""
+    """One trial was evaluated on the test split, with folds also on its held-out fold; its predictions are on disk.
+
+    Attributes:
+        metrics: on the test split. `fingerprint`: of its images.
+        held_out: metrics on the held-out fold; None without folds.
+    """
 
     trial_id: str
     metrics: Mapping[str, float]
     fingerprint: str
+    held_out: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import pytest
 
 from bakeoff.analysis.calibration import ReliabilityBin
 from bakeoff.analysis.results import MeanSd
+from bakeoff.analysis.sampling_error import SamplingError
 from bakeoff.analysis.steps import Link, compare_steps
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.costs import ArmCost
@@ -44,7 +45,20 @@ def _evidence(block: str, arm: str) -> BlockEvidence:
             ReliabilityBin(low=0.5, high=1.0, num_images=100, confidence=0.8, accuracy=0.85),
         ),
         rival=ARMS[1],
-        luck_sentence=f"All of it is luck {ATTACK}.",
+        error=SamplingError(
+            difference=0.01,
+            interval=(0.0, 0.02),
+            standard_error=0.005,
+            seeds=1e-5,
+            images=1e-5,
+            rest=5e-6,
+            image_share=0.4,
+            image_share_interval=(0.1, 0.7),
+            num_images=120,
+            num_telling=30,
+            images_needed=None,
+            sentence=f"The difference is +1.00 points {ATTACK}.",
+        ),
     )
 
 

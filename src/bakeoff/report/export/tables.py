@@ -1,18 +1,20 @@
-"""The four tidy tables of a study: trials, arms, verdicts, epochs."""
+"""The tidy tables of a study: trials, arms, verdicts, epochs, classes, confusion."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Literal
 
+from bakeoff.analysis.measure import SPLITS
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Verdict
 from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_trials
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
 
-TableName = Literal["trials", "arms", "verdicts", "epochs"]
-TABLES: tuple[TableName, ...] = ("trials", "arms", "verdicts", "epochs")
+TableName = Literal["trials", "arms", "verdicts", "epochs", "classes", "confusion"]
+TABLES: tuple[TableName, ...] = ("trials", "arms", "verdicts", "epochs", "classes", "confusion")
 LEDGER_TABLES: tuple[TableName, ...] = ("trials", "epochs")
 """Those that the ledger alone has; the others need what a report works out."""
 
@@ -102,7 +104,7 @@ def tabulate_arms(report: ReportInput) -> Frame:
     equivalent, inconclusive or worse. Empty without a trial done.
     """
     arms = report.summary.arms
-    metrics = list_metrics({"train": arm.train, "validation": arm.validation, "test": arm.test} for arm in arms)
+    metrics = list_metrics(map(_list_scores, arms))
     measured = {
         name_metric(split, metric, statistic): "number" for split, metric in metrics for statistic in ("mean", "sd")
     }
@@ -116,7 +118,7 @@ def tabulate_arms(report: ReportInput) -> Frame:
         (
             *(arm.block, arm.arm, "ensemble" if arm.arm in report.votes else "arm", _stand(arm, answers[arm.block])),
             *(arm.replicates, arm.failed),
-            *(value for split, metric in metrics for value in _mean_sd(_find_score(arm, split, metric))),
+            *(value for split, metric in metrics for value in _mean_sd(_list_scores(arm)[split].get(metric))),
             *_mean_sd(arm.epochs),
             *_mean_sd(arm.seconds),
         )
@@ -139,8 +141,8 @@ def _stand(arm: ArmSummary, answer: BlockAnswer) -> str | None:
     return None
 
 
-def _find_score(arm: ArmSummary, split: str, metric: str) -> MeanSd | None:
-    return {"train": arm.train, "validation": arm.validation, "test": arm.test}[split].get(metric)
+def _list_scores(arm: ArmSummary) -> dict[str, Mapping[str, MeanSd]]:
+    return {split: arm.on(split) for split in SPLITS}
 
 
 def tabulate_verdicts(report: ReportInput) -> Frame:
@@ -160,10 +162,49 @@ def tabulate_verdicts(report: ReportInput) -> Frame:
     kinds |= dict.fromkeys(
         ("confidence", "p", "p_adjusted", "p_equivalence_adjusted", "effect_size_dz", "correlation"), "number"
     )
-    kinds |= {"replicates_needed": "integer", "reason": "text"}
+    kinds |= {"replicates_needed_least": "integer", "replicates_needed": "integer", "reason": "text"}
+    kinds |= {
+        "scope": "text",
+        "images": "integer",
+        "beyond_margin": "text",
+        f"difference_corrected_{unit}".rstrip("_"): "number",
+    }
+    kinds |= dict.fromkeys(("p_a_better", "p_a_better_low", "p_a_better_high"), "number")
     steps = [each for step in report.steps for each in (step.adds, step.since_start) if each is not None]
     listed = [*(("study", each) for each in summary.verdicts), *(("steps", each) for each in dict.fromkeys(steps))]
     return Frame(_columns(kinds), (_verdict_row(family, each, summary.confidence) for family, each in listed))
+
+
+def tabulate_all_classes(report: ReportInput) -> Frame:
+    """Tabulate every class of each block's best arm, and of each ensemble after its vote, a row each.
+
+    Means over trials; empty where nothing defines a value. Of ensembles images and AUC are not kept.
+    """
+    kinds: dict[str, Kind] = {**dict.fromkeys(("block", "arm", "split", "class"), "text"), "images": "integer"}
+    kinds |= dict.fromkeys([f"{score}_share" for score in ("precision", "recall", "f1", "auc")], "number")
+    own = (
+        (*(each.block, each.arm, each.split, row.name, row.occurring), *(row.precision, row.recall, row.f1, row.auc))
+        for each in report.evidence
+        for row in each.classes
+    )
+    votes = (
+        (*(each.block, each.label, each.split, row.name, None), *(row.precision[1], row.recall[1], row.f1[1], None))
+        for each in report.ensembles
+        for row in each.classes
+    )
+    return Frame(_columns(kinds), chain(own, votes))
+
+
+def tabulate_confusion(report: ReportInput) -> Frame:
+    """Tabulate the confusion matrix of each block's best arm, summed over trials: a row per cell that is not zero."""
+    kinds: dict[str, Kind] = dict.fromkeys(("block", "arm", "split", "true_class", "predicted_class"), "text")
+    kinds["images"] = "integer"
+    rows = (
+        (*(each.block, each.arm, each.split), each.classes[true].name, each.classes[predicted].name, number)
+        for each in report.evidence
+        for true, predicted, number in each.cells.tolist()
+    )
+    return Frame(_columns(kinds), rows)
 
 
 def _verdict_row(family: str, verdict: Verdict, confidence: float) -> tuple[Value, ...]:
@@ -172,7 +213,9 @@ def _verdict_row(family: str, verdict: Verdict, confidence: float) -> tuple[Valu
         *(verdict.block, family, verdict.a, verdict.verdict, verdict.b, verdict.metric, verdict.split),
         *(verdict.replicates, verdict.difference, low, high, verdict.sd, verdict.margin, confidence),
         *(verdict.p, verdict.p_adjusted, verdict.p_equivalence_adjusted, verdict.effect_size, verdict.correlation),
-        *(verdict.replicates_needed, verdict.reason),
+        *(verdict.replicates_needed_least, verdict.replicates_needed, verdict.reason, verdict.scope),
+        *(verdict.num_images, None if verdict.margin is None else "yes" if verdict.beyond_margin else "no"),
+        *(verdict.difference_corrected, verdict.superiority, *(verdict.superiority_interval or (None, None))),
     )
 
 

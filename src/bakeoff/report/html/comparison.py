@@ -8,6 +8,7 @@ from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import Measure, percent
 from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary, Verdict
 from bakeoff.analysis.wording import write_pairing
+from bakeoff.report.all_scores import tabulate_all_scores
 from bakeoff.report.html.parts import (
     Cell,
     Details,
@@ -23,12 +24,14 @@ from bakeoff.report.html.parts import (
 )
 from bakeoff.report.tables import (
     Column,
+    explain_pairs,
     list_marks,
     measure_of,
     order_arms,
     order_verdicts,
     phrase,
     runs_of,
+    tabulate_effects,
     tabulate_overview,
     tabulate_pairs,
     tabulate_rank_pairs,
@@ -43,13 +46,6 @@ Figures = Mapping[tuple[str, str], Part]
 _MOST_BLOCKS_IN_ANSWER = 3
 _MOST_ARMS_IN_ANSWER = 16
 _MOST_ARMS_IN_MATRIX = 12
-
-_GUIDE = (
-    "The difference is the left arm minus the other, averaged over the {runs} both have. Its interval looks at this "
-    "pair alone; the verdict rests on the adjusted p, which accounts for all pairs of the block. d_z is the mean "
-    "difference in standard deviations of the differences. Replicates needed: how many more would settle the pair with "
-    "80% power, if the observed difference is the true one; a rough guide."
-)
 
 
 def stand_arms(summary: Summary) -> Iterator[Part]:
@@ -146,8 +142,16 @@ def compare_arms(summary: Summary, figures: Figures, across: AcrossBlocks | None
         parts.append(
             make_table(f"Scores, mean ± standard deviation over {runs_of(summary)}", tabulate_scores(summary, block))
         )
+        parts += _all_scores(summary, block)
         parts += _pairs(summary, block)
     return make_section("comparison", "Comparison", parts)
+
+
+def _all_scores(summary: Summary, block: str) -> Iterator[Part]:
+    columns = tabulate_all_scores(summary, block)
+    if len(columns) > 1:
+        table = make_table(f"Mean ± standard deviation over {runs_of(summary)}", columns)
+        yield Details(summary=f"Every metric on training and {summary.split} images", parts=(table,))
 
 
 def _overview(summary: Summary) -> Iterator[Part]:
@@ -184,7 +188,7 @@ def _pairs(summary: Summary, block: str) -> Iterator[Part]:
     )
     pairing = write_pairing(summary.verdicts_of(block))
     rests = (Paragraph(text=pairing),) if pairing else ()
-    parts: tuple[Part, ...] = (table, *rests, Paragraph(text=_GUIDE.format(runs=runs_of(summary)), is_quiet=True))
+    parts: tuple[Part, ...] = (table, *rests, Paragraph(text=" ".join(explain_pairs(summary)), is_quiet=True))
     if len(verdicts) == 1:
         yield from parts
     else:
@@ -192,11 +196,10 @@ def _pairs(summary: Summary, block: str) -> Iterator[Part]:
 
 
 def _more(summary: Summary, verdicts: list[Verdict]) -> list[Column]:
-    effects = tuple("-" if verdict.effect_size is None else f"{verdict.effect_size:.2f}" for verdict in verdicts)
     return [
         Column(key="n", header=(runs_of(summary),), cells=tuple(str(verdict.replicates) for verdict in verdicts)),
         Column(key="p alone", header=("p alone",), cells=tuple(p_value(verdict.p) for verdict in verdicts)),
-        Column(key="effect", header=("d_z",), cells=effects),
+        *tabulate_effects(summary, verdicts),
         Column(key="reason", header=("why",), cells=tuple(verdict.reason for verdict in verdicts), is_number=False),
     ]
 

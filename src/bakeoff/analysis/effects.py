@@ -1,0 +1,108 @@
+"""What a difference of two arms means: how often the better arm wins, and how much of a winner's lead to believe."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bakeoff.analysis.pairs import PairComparison
+from bakeoff.analysis.power import chance_below, count_degrees, find_shift
+
+
+@dataclass(frozen=True)
+class Superiority:
+    """The probability that arm a is better than b for one new seed, and in scope "images" on as many new images.
+
+    Attributes:
+        probability: 0..1; ties count half.
+        interval: two-sided, at the comparison's confidence.
+    """
+
+    probability: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of a comparison's difference: its standard error, the sd of a new one, and degrees of freedom."""
+
+    mean: float
+    new: float
+    degrees: float
+
+
+def measure_superiority(comparison: PairComparison) -> Superiority | None:
+    """Return how probable it is that a is better than b in one more run; None under 3 runs or without spread.
+
+    The quantity that Bouthillier et al. (2021, "Accounting for variance in machine learning benchmarks") decide by.
+    Theirs is a share of wins with a bootstrap interval; ours follows from the model of the intervals, P = Phi(mean / sd
+    of a new difference), with the interval of the noncentral t distribution, so that it is of the same scope as the
+    verdict and has no steps at few replicates.
+    """
+    errors = find_errors(comparison)
+    if errors is None or comparison.difference is None:
+        return None
+    from scipy.special import ndtr
+
+    sign = 1 if comparison.higher_is_better else -1
+    lead, tail = sign * comparison.difference, (1 - comparison.confidence) / 2
+    t, scale = lead / errors.mean, errors.mean / errors.new
+    low, high = (float(ndtr(find_shift(t, errors.degrees, chance) * scale)) for chance in (1 - tail, tail))
+    return Superiority(float(ndtr(lead / errors.new)), (low, high))
+
+
+def correct_winner(comparison: PairComparison, level: float) -> float | None:
+    """Return the difference of a pair that was shown to differ, corrected for having been selected by that.
+
+    A difference that passes a test is on average larger than the true one, and the more so the less power the test had
+    (at a true difference of 0.5 sd and 5 replicates 2.1 times). The estimate is the one for which a difference as large
+    as that seen, or smaller, makes up half of those that pass (median unbiased given selection; Zhong and Prentice
+    2008, "Bias-reduced estimators and confidence intervals for odds ratios in genome-wide association studies"). Not
+    beyond zero.
+
+    Args:
+        comparison: the pair.
+        level: two-sided error rate that it had to pass.
+
+    Returns:
+        In the metric's unit; None without spread.
+    """
+    errors = find_errors(comparison)
+    if errors is None or comparison.difference is None:
+        return None
+    from scipy.optimize import brentq
+    from scipy.special import stdtrit
+
+    t, critical = abs(comparison.difference) / errors.mean, -float(stdtrit(errors.degrees, level / 2))
+    if t > 50:
+        return comparison.difference
+
+    def excess(shift: float) -> float:
+        below, passed = (chance_below(end, errors.degrees, shift) for end in (critical, t))
+        return (passed - below) - 0.5 * (1 - below)
+
+    critical = min(critical, t)
+    if excess(0.0) <= 0:
+        return 0.0
+    # Given selection, smaller is what makes a difference like this one typical; the plain estimate is the most.
+    if excess(t) >= 0:
+        return comparison.difference
+    shift = float(brentq(excess, 0.0, t))
+    return math.copysign(shift * errors.mean, comparison.difference)
+
+
+def find_errors(comparison: PairComparison) -> Errors | None:
+    """Return the standard errors of a comparison in its scope; None under 3 runs or without spread."""
+    spread, n = comparison.spread, comparison.n
+    if n < 3 or comparison.sd is None:
+        return None
+    if spread is None:
+        share = comparison.test_share or 0.0
+        found = Errors(comparison.sd * math.sqrt(1 / n + share), comparison.sd, count_degrees(n, share))
+    else:
+        seeds = max(spread.by_seed, spread.rest) / spread.num_images
+        images = spread.image_excess if comparison.scope == "images" else 0.0
+        mean = seeds / n + images
+        parts = (seeds / n) ** 2 / (n - 1) + images**2 / (spread.num_images - 1)
+        found = Errors(math.sqrt(mean), math.sqrt(seeds + images), mean**2 / parts if parts else 1.0)
+    return found if found.mean else None

@@ -1,0 +1,205 @@
+"""What a difference's uncertainty is made of, and what would lower it: one interval, one split, one piece of advice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bakeoff.analysis.measure import Measure, percent
+from bakeoff.analysis.needed import LIKELY, MOST_NEEDED
+from bakeoff.analysis.power import POWER
+from bakeoff.analysis.results import Summary, Verdict
+from bakeoff.analysis.variance import FEW_IMAGES, Spread
+
+_MOST_TIMES = 100
+"""More test images than this many times those there are, are not advised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingError:
+    """Where the uncertainty of a pair's difference comes from.
+
+    Attributes:
+        difference, interval: the verdict's own.
+        standard_error: of the difference, over what the verdict speaks of.
+        seeds, images, rest: parts of its variance, 0 or more. More replicates lower the first and the last, more images
+            the last two.
+        image_share: of the images in the three together, 0..1; None without any variance. `image_share_interval`: of
+            it, at the verdict's confidence, for the seeds' part rests on few replicates.
+        num_telling: images on which the arms differ on average.
+        images_needed: test images with which these replicates would settle the pair, at least and at most (None beyond
+            100 times those there are); None where it is settled, and where more images would not change what is spoken
+            of.
+        sentence: all this in plain words.
+    """
+
+    difference: float
+    interval: tuple[float, float] | None
+    standard_error: float
+    seeds: float
+    images: float
+    rest: float
+    image_share: float | None
+    image_share_interval: tuple[float, float] | None
+    num_images: int
+    num_telling: int
+    images_needed: tuple[int | None, int | None] | None
+    sentence: str
+
+
+def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> SamplingError | None:
+    """Say what the uncertainty of one pair's difference is made of and what would lower it.
+
+    Returns:
+        None where the images' contributions are not known.
+    """
+    spread = verdict.spread
+    if spread is None or verdict.difference is None:
+        return None
+    seeds, images, rest = spread.parts
+    images = images if verdict.scope == "images" else 0.0
+    total = seeds + images + rest
+    needed = None
+    if verdict.scope == "images" and verdict.needs is not None:
+        needed = _count_images(verdict, spread, (1 - summary.confidence) / len(summary.verdicts_of(verdict.block)))
+    share = images / total if total else None
+    likely = _bound_share(spread, summary.confidence) if share is not None and verdict.scope == "images" else None
+    sentences = [
+        _say_interval(verdict, measure, summary.confidence, math.sqrt(total)),
+        _say_share(share, likely) if share is not None else "",
+        _advise(verdict, spread, needed),
+        _caution(spread),
+    ]
+    return SamplingError(
+        difference=verdict.difference,
+        interval=verdict.interval,
+        standard_error=math.sqrt(total),
+        seeds=seeds,
+        images=images,
+        rest=rest,
+        image_share=share,
+        image_share_interval=likely,
+        num_images=spread.num_images,
+        num_telling=spread.num_telling,
+        images_needed=needed,
+        sentence=" ".join(filter(None, sentences)),
+    )
+
+
+def _say_interval(verdict: Verdict, measure: Measure, confidence: float, error: float) -> str:
+    of = "new seeds and new images of this kind" if verdict.scope == "images" else "new seeds on these test images"
+    interval = (
+        "" if verdict.interval is None else f"{percent(confidence)} interval {measure.interval(verdict.interval)}, "
+    )
+    return (
+        f"The difference is {measure.signed(verdict.difference or 0.0)}{measure.unit_of_difference} "
+        f"({interval}for {of}), with a standard error of {measure.number(error)}."
+    )
+
+
+def _say_share(share: float, likely: tuple[float, float] | None) -> str:
+    if likely is None:
+        return "All of it is the seeds': the test images are taken as they are."
+    low, high = likely
+    return (
+        f"Of its variance, {100 * share:.0f}% comes from the test images (anything from {100 * low:.0f}% to "
+        f"{100 * high:.0f}% fits), the rest from the seeds."
+    )
+
+
+def _advise(verdict: Verdict, spread: Spread, images: tuple[int | None, int | None] | None) -> str:
+    """Say what would settle an open pair, or what would narrow the interval of a settled one."""
+    if verdict.needs is None:
+        narrower = f"Four times the replicates would narrow the interval by {100 * _narrow(spread, verdict, 4, 1):.0f}%"
+        if verdict.scope == "images":
+            narrower += f", four times the test images by {100 * _narrow(spread, verdict, 1, 4):.0f}%"
+        return f"{narrower}."
+    if verdict.needs.startswith("not within"):
+        wanted = f"no number of replicates up to {MOST_NEEDED} is likely to settle it"
+        wanted += " on these images" if verdict.scope == "images" else ""
+    else:
+        plural = "" if verdict.needs.endswith(" 1") or verdict.needs == "1" else "s"
+        wanted = f"it takes {verdict.needs} more replicate{plural} to settle it"
+    if images is None:
+        return f"{wanted[0].upper()}{wanted[1:]}."
+    least, most = images
+    if least is None:
+        return f"{wanted[0].upper()}{wanted[1:]}, and {_MOST_TIMES} times as many test images would not either."
+    counted = f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
+    return f"{wanted[0].upper()}{wanted[1:]}; with these replicates, {counted} test images would."
+
+
+def _narrow(spread: Spread, verdict: Verdict, replicates: int, images: int) -> float:
+    """Return by which part the standard error falls with so many times the replicates and images."""
+    seeds, image, rest = spread.parts
+    image = image if verdict.scope == "images" else 0.0
+    before = seeds + image + rest
+    after = seeds / replicates + image / images + rest / (replicates * images)
+    return 1 - math.sqrt(after / before) if before else 0.0
+
+
+def _caution(spread: Spread) -> str:
+    if spread.num_telling >= FEW_IMAGES:
+        return ""
+    if not spread.num_telling:
+        return f"No image tells the arms apart: {spread.num_images:,} images bound the difference, and no more."
+    number = "1 image tells" if spread.num_telling == 1 else f"{spread.num_telling} images tell"
+    return f"Only {number} the arms apart, of {spread.num_images:,}: the interval errs to the wide side."
+
+
+def _bound_share(spread: Spread, confidence: float) -> tuple[float, float]:
+    """Return the interval of the images' share: the seeds' mean square by chi-squared, the images' by its F."""
+    from scipy.special import chdtri, ndtri
+
+    tail = (1 - confidence) / 2
+    r, n = spread.num_replicates, spread.num_images
+    many, few = (spread.by_seed * (r - 1) / float(chdtri(r - 1, chance)) for chance in (1 - tail, tail))
+    reach = -float(ndtri(tail)) * math.sqrt(2 / (n - 1)) * spread.by_image
+    found = []
+    for seed, image in ((many, spread.by_image - reach), (few, spread.by_image + reach)):
+        images = max(0.0, image - spread.rest)
+        total = images + max(0.0, seed - spread.rest) + spread.rest
+        found.append(images / total if total else 0.0)
+    return found[0], found[1]
+
+
+def _count_images(verdict: Verdict, spread: Spread, level: float) -> tuple[int | None, int | None]:
+    """Return the test images that would settle the pair at 80% power, if the difference is large or small.
+
+    Normal approximation; the difference from its interval at confidence LIKELY, the variances as estimated.
+    """
+    from scipy.special import ndtri
+
+    size, reach = abs(verdict.difference or 0.0), -float(ndtri((1 - LIKELY) / 2)) * math.sqrt(sum(spread.parts))
+    room = [size + reach, size - reach]
+    inside = verdict.margin is not None and size < verdict.margin
+    if inside:
+        assert verdict.margin is not None
+        room, level = [verdict.margin - max(0.0, size - reach), verdict.margin - size - reach], 2 * level
+    least, most = (_find_images(spread, distance, level) for distance in room)
+    return least, most
+
+
+def _find_images(spread: Spread, distance: float, level: float) -> int | None:
+    from scipy.special import ndtri, stdtrit
+
+    r, n = spread.num_replicates, spread.num_images
+    seeds, images, rest = spread.parts
+    t2, z2 = float(stdtrit(r - 1, level / 2)) ** 2, float(ndtri(level / 2)) ** 2
+    power = float(ndtri(POWER))
+
+    def suffices(times: float) -> bool:
+        shared, own = (images / times), rest / times
+        reach = math.sqrt(t2 * (seeds + own) + z2 * shared)
+        return distance >= reach + power * math.sqrt(seeds + own + shared)
+
+    if distance <= 0 or not suffices(_MOST_TIMES):
+        return None
+    low, high = 0.0, float(_MOST_TIMES)
+    while high - low > 0.01 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if suffices(middle) else (middle, high)
+    # Two figures are all that the estimate is worth.
+    needed = max(n + 1.0, high * n)
+    digit = 10 ** max(0, math.floor(math.log10(needed)) - 1)
+    return int(math.ceil(needed / digit) * digit)
