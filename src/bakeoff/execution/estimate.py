@@ -114,19 +114,7 @@ def estimate_plan(
     limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
     groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits)
     num_workers = count_workers(workers, device, plan, data_dir)
-    times: dict[str, StepTime] = {}
-    with ExitStack() as opened:
-
-        @cache
-        def start() -> Executor:
-            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="bakeoff-plan-"))
-            return opened.enter_context(closing(LocalExecutor(1, Path(folder), data_dir)))
-
-        if probe:
-            _check_networks(plan, datasets, data_dir, start, say)
-        if device.kind == "cpu":  # the rates are a processor's
-            timed = [group for group in groups if not _runs_code(group.trials[0])]
-            times = Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
+    times = _try_out(plan, groups, datasets, data_dir, device, say, probe=probe)
     seconds = _estimate_groups(groups, datasets, times)
     total = _estimate_all(plan, groups, seconds, times, num_workers) if groups and device.kind == "cpu" else 0.0
     if total:
@@ -148,6 +136,32 @@ def estimate_plan(
             *filter(None, [describe_memory(workers, device, plan, data_dir)]),
         ),
     )
+
+
+def _try_out(
+    plan: Plan,
+    groups: Sequence[Group],
+    datasets: Datasets,
+    data_dir: Path | None,
+    device: Device,
+    say: Callable[[str], object],
+    *,
+    probe: bool,
+) -> dict[str, StepTime]:
+    """Have a worker check networks and weights and time steps, where it may; return the step times that are known."""
+    with ExitStack() as opened:
+
+        @cache
+        def start() -> Executor:
+            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="bakeoff-plan-"))
+            return opened.enter_context(closing(LocalExecutor(1, Path(folder), data_dir)))
+
+        if probe:
+            _check_networks(plan, datasets, data_dir, start, say)
+        if device.kind != "cpu":  # the rates are a processor's
+            return {}
+        timed = [group for group in groups if not _runs_code(group.trials[0])]
+        return Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
 
 
 def _describe(plan: Plan, data_dir: Path | None) -> tuple[dict[DataSource, ImageFacts], dict[DataSource, Peek]]:
