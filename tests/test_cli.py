@@ -181,11 +181,13 @@ def test_plan_trains_nothing(study: Path, tmp_path: Path) -> None:
 
 
 def test_status(workspace: Path) -> None:
-    line = "rates: 2 of 2 trials done; test split opened 1x"
-    assert bakeoff("status", "--workspace", workspace).stdout.splitlines() == [line]
-    assert bakeoff("status", "rates", "--workspace", workspace).stdout.splitlines() == [line]
     (document,) = one_document(bakeoff("status", "--workspace", workspace, "--json").stdout)
     assert (document["name"], document["num_done"], document["num_planned"]) == ("rates", 2, 2)
+    assert (document["question"], document["id"]) == ("Which learning rate?", document["study_id"][:8])
+    line = f"{document['id']}  rates: 2 of 2 trials done; test split opened 1x"
+    assert bakeoff("status", "--workspace", workspace).stdout.splitlines() == [line]
+    assert bakeoff("status", "rates", "--workspace", workspace).stdout.splitlines() == [line]
+    assert bakeoff("status", document["id"], "--workspace", workspace).stdout.splitlines() == [line]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +221,7 @@ def test_a_table_is_for_csv_only(workspace: Path) -> None:
 
 
 def test_report_as_a_page(workspace: Path) -> None:
-    page = workspace / "reports" / "rates" / "report.html"
+    (page,) = workspace.glob("reports/rates-*/report.html")
     page.unlink()  # the run has written it
     output = bakeoff("report", "rates", "--workspace", workspace, "--format", "html").stdout
     assert output.splitlines() == [str(page)]

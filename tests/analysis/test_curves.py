@@ -128,3 +128,19 @@ def test_scores_that_are_all_level_are_a_coin() -> None:
     assert found is not None
     assert found.auc == 0.5
     assert found.false_positive_rates.tolist() == found.true_positive_rates.tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("num_positive", [1, 2, 7, 16])
+def test_few_images_of_a_class_are_counted_as_sorting_would(num_positive: int, ties: bool) -> None:
+    scores, _ = draw_scores(300, num_positive, ties)
+    positive = np.zeros(300, dtype=bool)
+    positive[np.random.default_rng(num_positive).choice(300, num_positive, replace=False)] = True
+    found = trace_roc_curve(scores, positive)
+    false, true, _ = oracle.roc_curve(positive, scores, drop_intermediate=False)
+    assert found is not None
+    assert found.auc == pytest.approx(oracle.roc_auc_score(positive, scores))
+    assert np.interp(false, found.false_positive_rates, found.true_positive_rates)[-1] == 1
+    corners = set(zip(found.false_positive_rates.round(9), found.true_positive_rates.round(9), strict=True))
+    assert corners <= set(zip(false.round(9), true.round(9), strict=True))
+    assert oracle.auc(found.false_positive_rates, found.true_positive_rates) == pytest.approx(found.auc)

@@ -256,3 +256,28 @@ def test_a_margin_of_a_whole_share_is_refused() -> None:
     with pytest.raises(ValueError, match=r"accuracy is a share, from 0 to 1: a margin of 5 is 500 points"):
         summarise_one({"a": GOOD, "b": POOR}, margin=5.0)
     assert summarise_one({"a": GOOD, "b": POOR}, margin=5.0, metric="loss").margin == 5.0
+
+
+SAME = {"digits": [("good", "alias")]}
+
+
+def test_arms_that_are_the_same_training_get_no_verdict_on_each_other() -> None:
+    scores = {"good": GOOD, "alias": GOOD, "poor": POOR}
+    summary = summarise_one(scores, same=SAME, margin=0.01)
+    assert [(v.a, v.b) for v in summary.verdicts] == [("good", "poor"), ("alias", "poor")]
+    (answer,) = summary.answers
+    assert (answer.best, answer.not_worse, answer.equivalent, answer.worse) == ("good", ("alias",), (), ("poor",))
+    assert "alias" not in answer.sentence
+    assert len(summarise_one(scores, margin=0.01).verdicts) == 3  # told nothing, it judges every pair
+
+
+def test_where_all_arms_are_the_same_training_there_is_nothing_to_compare() -> None:
+    summary = summarise_one({"good": GOOD, "alias": GOOD}, same=SAME)
+    assert summary.verdicts == ()
+    assert "nothing to compare it with" in summary.answers[0].sentence
+
+
+def test_the_same_training_as_the_baseline_is_not_compared_with_it() -> None:
+    summary = summarise_one({"good": GOOD, "alias": GOOD, "poor": POOR}, same=SAME, baseline="good")
+    assert [(v.a, v.b) for v in summary.verdicts] == [("poor", "good")]
+    assert summary.answers[0].worse == ("poor",)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn.metrics import accuracy_score
 
 from bakeoff.analysis.ensembles import cast_vote
 from bakeoff.analysis.metrics import classification_metrics
@@ -187,6 +188,27 @@ def test_weights_of_a_vote_in_a_fold_are_fitted_on_its_inner_validation_images()
         [b.weights for b in s.vote(num_folds=3, vote={"by": "weighted"}).ballots.values()] for s in (store, other)
     ]
     np.testing.assert_array_equal(weights[0], weights[1])
+
+
+def test_a_vote_has_train_scores_where_its_members_kept_their_predictions() -> None:
+    store = Store(num_replicates=2)
+    rng = np.random.default_rng(1)
+    for replicate in range(2):
+        labels, indices = rng.integers(3, size=50), rng.permutation(50)
+        for arm in ARMS:
+            store._add(f"{arm}{replicate}", "train", labels, indices, 2.0, rng)
+    store.results = [store._make_result(r.trial_id, r.arm, r.replicate, r.fold) for r in store.results]
+    voted = store.vote(vote={"of": ["a", "b"], "by": "logits"}, seeds={"of": ["a"], "over": "replicates"})
+    first = votes_of(voted)[0]
+    members = [store.files[trial_id, "train"] for trial_id in ("a0", "b0")]
+    product = np.prod([each["probabilities"] for each in members], axis=0)  # the mean of logits orders classes alike
+    expected = accuracy_score(members[0]["labels"], product.argmax(axis=1))
+    assert first.metrics["train"]["accuracy"] == pytest.approx(expected)
+    assert voted.notes == ()
+    del store.files["b1", "train"]
+    voted = store.vote(vote={"of": ["a", "b"], "by": "logits"})
+    assert ["train" in vote.metrics for vote in votes_of(voted)] == [True, False]
+    assert len(voted.notes) == 1
 
 
 def test_an_unopened_test_split_stays_closed() -> None:

@@ -6,7 +6,7 @@ Shape suffixes: N images, C classes, M models.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,10 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Averages:
-    """Precision, recall and F1 averaged over classes; an undefined value counts as 0, as in the metrics of a trial."""
+    """Precision, recall and F1 averaged over the classes that occur, as in the metrics of a trial.
+
+    A precision that is undefined, of a class that is never predicted, counts as 0.
+    """
 
     precision: float
     recall: float
@@ -57,10 +60,10 @@ class ClassReport:
         accuracy, loss: as `classification_metrics` gives them.
         top_k: k -> share of images whose class is among the k most probable ones; for the k of TOP_K up to C.
         classes: one per class, in their order.
-        macro: averages with equal weight for every class; equal to the metrics of the trial.
+        macro: averages with equal weight for every class that occurs; equal to the metrics of the trial.
         weighted: averages weighted by how often a class occurs.
         macro_auc: mean of the AUCs that are defined; None when none is.
-        confusion: rows are true classes, columns predicted ones, in counts.
+        cells: int64 [n, 3], the confusion matrix where it is not zero: true class, predicted class, images; by rows.
         calibration: whether the probability of the predicted class is to be believed.
         curves: one-vs-rest ROC curve per class; None where the AUC is.
     """
@@ -73,7 +76,7 @@ class ClassReport:
     macro: Averages
     weighted: Averages
     macro_auc: float | None
-    confusion: tuple[tuple[int, ...], ...]
+    cells: NDArray[np.int64] = field(compare=False, repr=False)
     calibration: Calibration
     curves: tuple[RocCurve | None, ...]
 
@@ -112,10 +115,16 @@ def class_report(
         macro=Averages(metrics["macro_precision"], metrics["macro_recall"], metrics["macro_f1"]),
         weighted=_weigh(classes),
         macro_auc=float(np.mean(areas)) if areas else None,
-        confusion=tuple(tuple(row) for row in confusion_CC.tolist()),
+        cells=list_cells(confusion_CC),
         calibration=calibrate(probabilities_NC, labels_N),
         curves=curves,
     )
+
+
+def list_cells(confusion_CC: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what of a confusion matrix is not zero, by rows: [n, 3] of true class, predicted class, images."""
+    true, predicted = np.nonzero(confusion_CC)
+    return np.stack([true, predicted, confusion_CC[true, predicted]], axis=1).astype(np.int64)
 
 
 def top_k_accuracy(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer], k: int) -> float:

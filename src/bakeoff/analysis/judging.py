@@ -26,8 +26,8 @@ class Judging:
         margin, confidence, num_folds, race, scope: as `summarise` takes them.
         level: error rate of the verdicts of this look; None for 1 - confidence.
         num_family_pairs: pairs that Holm corrects for at least; None for those judged.
-        method: "paired", or "bayes" for verdicts by posterior probabilities.
         test_share: with folds, images scored in one of them over images trained on.
+        method: "paired", or "bayes" for verdicts by posterior probabilities.
     """
 
     measure: Measure
@@ -38,8 +38,8 @@ class Judging:
     scope: Scope = "images"
     level: float | None = None
     num_family_pairs: int | None = None
-    method: Method = "paired"
     test_share: float | None = None
+    method: Method = "paired"
 
 
 def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:

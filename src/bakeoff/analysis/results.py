@@ -195,7 +195,8 @@ class BlockAnswer:
         best: the arm with the best mean score among those not shown to be worse than another; None when no trial is
             done.
         score: its mean and sd.
-        not_worse: the other arms that are not shown to be worse than `best`, best mean first. With a baseline, those
+        not_worse: the other arms that are not shown to be worse than `best`, best mean first, those that are the same
+            training among them. With a baseline, those
             that are shown to be neither better nor worse than the baseline.
         equivalent: those of them shown to be equivalent to it (with a baseline, to the baseline).
         worse: the arms shown to be worse than `best` (than the baseline).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +47,7 @@ def summarise(
     baseline: str | None = None,
     num_folds: int | None = None,
     race: SequentialDesign | None = None,
+    same: Mapping[str, Sequence[Collection[str]]] | None = None,
     test_shares: Mapping[str, float] | None = None,
     failed: FailedMode = "worst",
     num_classes: Mapping[str, int] | None = None,
@@ -80,6 +81,7 @@ def summarise(
         caveat: a sentence that every block's answer ends with.
         race: how a race looked, where the number of replicates was left to one: pairs are then compared by p values and
             intervals that hold wherever it stopped.
+        same: block -> groups of arms that are the same training: pairs within one get no verdict.
         scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
             be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
         by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
@@ -123,10 +125,11 @@ def summarise(
     for block in blocks:
         block_arms = [summaries[block, arm] for arm in arms]
         of_block = replace(judging, test_share=shares.get(block))
-        found = _judge_block(block_arms, of_block, baseline)
+        groups = (same or {}).get(block, ())
+        found = _judge_block(block_arms, of_block, baseline, groups)
         verdicts += found
         losses = write_failures(block_arms, failed, measure, classes.get(block), confidence)
-        answers.append(_answer(block, block_arms, found, of_block, baseline, (losses, caveat)))
+        answers.append(_answer(block, block_arms, found, of_block, baseline, groups, (losses, caveat)))
     return Summary(
         metric=metric,
         split=split,
@@ -265,10 +268,17 @@ def _average(values: Sequence[float]) -> MeanSd | None:
     return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _judge_block(arms: Sequence[ArmSummary], judging: Judging, baseline: str | None) -> list[Verdict]:
+def _judge_block(
+    arms: Sequence[ArmSummary], judging: Judging, baseline: str | None, same: Sequence[Collection[str]]
+) -> list[Verdict]:
     by_label = {arm.arm: arm for arm in arms}
-    pairs = [(by_label[a], by_label[b]) for a, b in list_family(list(by_label), baseline)]
-    return judge_pairs(pairs, judging)
+    family = [(a, b) for a, b in list_family(list(by_label), baseline) if b not in _find_same(a, same)]
+    return judge_pairs([(by_label[a], by_label[b]) for a, b in family], judging)
+
+
+def _find_same(arm: str, same: Sequence[Collection[str]]) -> Collection[str]:
+    """Return the arms that are the same training as this one, itself among them; none where it stands alone."""
+    return next((group for group in same if arm in group), ())
 
 
 def _answer(
@@ -277,6 +287,7 @@ def _answer(
     verdicts: Sequence[Verdict],
     judging: Judging,
     baseline: str | None,
+    same: Sequence[Collection[str]],
     caveats: Sequence[str],
 ) -> BlockAnswer:
     ranked = rank_arms(arms, judging.measure)
@@ -284,11 +295,13 @@ def _answer(
     reference = best
     if baseline is not None:
         reference = next((arm for arm in ranked if arm.arm == baseline), None)
+    alike = _find_same(reference.arm, same) if reference else ()
+    others = tuple(arm for arm in ranked if arm is not reference)
     standing = Standing(
         block=block,
         measure=judging.measure,
         best=reference,
-        others=tuple(arm for arm in ranked if arm is not reference),
+        others=tuple(arm for arm in others if arm.arm not in alike),
         missing=tuple(arm.arm for arm in arms if not arm.scores),
         against=_against(reference, verdicts),
         caveats=tuple(filter(None, caveats)),
@@ -301,11 +314,12 @@ def _answer(
     # `those` are named by the verdict of the reference on them: where it is better, they are worse.
     ahead = ("worse",) if baseline is None else ()
     known = standing if reference is not None else replace(standing, others=())
+    undecided = known.those("inconclusive", "equivalent", *ahead)
     return BlockAnswer(
         block=block,
         best=best.arm if best else None,
         score=best.score(judging.measure) if best else None,
-        not_worse=tuple(arm.arm for arm in known.those("inconclusive", "equivalent", *ahead)),
+        not_worse=tuple(arm.arm for arm in others if arm in undecided or arm.arm in alike),
         equivalent=tuple(arm.arm for arm in known.those("equivalent")),
         worse=tuple(arm.arm for arm in known.those("better")),
         missing=tuple(standing.missing),

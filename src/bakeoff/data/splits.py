@@ -167,12 +167,10 @@ def check_classes(
         return
     named = ", ".join(f"'{show_text(name)}' ({count:,})" for count, name in small[:MAX_NAMED])
     more = f" and {len(small) - MAX_NAMED:,} more" if len(small) > MAX_NAMED else ""
-    need = (
-        f"{folds} folds need {least} training images of every class" if folds else "two training images of every class"
-    )
-    reason = need if folds else f"{need} are needed, one to train and one to validate"
-    fewer = f"take {min(small)[0]} folds, " if folds and min(small)[0] > LEAST_SPLIT else ""
-    raise DataError(
-        f"{where}: too few images of {named}{more}: {reason}. Add images, {fewer}{advice}or leave such classes out "
-        "with classes."
-    )
+    reason = "two training images of every class are needed, one to train and one to validate"
+    fewer = ""
+    if folds:
+        reason = f"{folds} folds need {least} training images of every class"
+        fewer = f"take {min(small)[0]} folds, " if min(small)[0] > LEAST_SPLIT else ""
+    remedy = f"Add images, {fewer}{advice}or leave such classes out with classes"
+    raise DataError(f"{where}: too few images of {named}{more}: {reason}. {remedy}.")

@@ -20,9 +20,11 @@ from bakeoff.execution.facts import Datasets
 from bakeoff.ledger.read import find_study
 from bakeoff.ledger.values import read_mapping
 from bakeoff.study.plan import PlannedTrial
+from bakeoff.training.checkpoint_layout import holds_average
 from bakeoff.training.folders import Folders, write_whole
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights
+from bakeoff.training.weights_header import is_weights_file
 
 Row = tuple[str, str, str, int, int | None, str | None]
 """Trial id, block, arm, replicate, fold, state (None: not finished) of one placement."""
@@ -37,6 +39,9 @@ class Resolver:
         folders: the workspace's layout.
         data_dir: where a weights file is looked for after the current folder.
         datasets: facts of the images, to find weights that were trained on a fold that is to be held out.
+
+    Attributes:
+        notes: what was chosen for the user, a sentence each.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Resolver:
         self._files: dict[FileWeights, FileWeights] = {}
         self._studies: dict[str, list[Row]] = {}
         self._recipes: dict[tuple[int, FileWeights | TrialWeights], Recipe] = {}
+        self.notes: list[str] = []
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
         """Return a trial with its transfer made definite; as it is where there is nothing to look up.
@@ -81,7 +87,11 @@ class Resolver:
 
     def _find_file(self, weights: FileWeights) -> FileWeights:
         if weights not in self._files:
-            self._files[weights] = _keep_file(weights, self._folders, self._data_dir)
+            found = _keep_file(weights, self._folders, self._data_dir)
+            self._files[weights] = found
+            if found.ema and not weights.ema:
+                name = show_text(weights.file)
+                self.notes.append(f"{name}: the moving average of the weights is taken; ema: false takes the weights.")
         return self._files[weights]
 
     def _find_trial(self, wanted: str) -> str:
@@ -181,15 +191,20 @@ def _refuse(problem: str, given: str, names: Sequence[str]) -> WorkspaceError:
 
 def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) -> FileWeights:
     """Copy a weights file into the workspace under its hash; return the record with the hash."""
-    path = _locate(weights.file, data_dir)
+    path = locate_weights(weights.file, data_dir)
     if path is None:
         if weights.sha256 is not None and folders.find_copied_weights(weights.sha256) is not None:
-            return weights
+            return _choose_average(weights, weights.sha256, folders)
         raise WorkspaceError(
             f"transfer: no weights file {show_text(weights.file)}: it is looked for in the current folder"
             f"{''.join(f', {folder}' for folder in search_folders(data_dir))}."
         )
     try:
+        if not is_weights_file(path):
+            raise WorkspaceError(
+                f"transfer: {show_text(str(path))} is no file of weights (safetensors or torch.save); nothing of it "
+                "was copied."
+            )
         digest = _hash_file(path)
         if weights.sha256 is not None and digest != weights.sha256:
             raise WorkspaceError(
@@ -197,15 +212,32 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
             )
         if folders.find_copied_weights(digest) is None:
             kept = folders.copied_weights(digest, path.suffix)
-            write_whole(kept, lambda temporary: shutil.copyfile(path, temporary))
+            # Whoever may not read the file may not read the copy.
+            write_whole(kept, lambda temporary: shutil.copyfile(path, temporary), mode=path.stat().st_mode & 0o666)
     except OSError as error:
         raise WorkspaceError(
             f"transfer: {show_text(str(path))} cannot be copied into {folders.root}: {error}."
         ) from None
-    return FileWeights(file=weights.file, sha256=digest)
+    return _choose_average(weights, digest, folders)
 
 
-def _locate(file: str, data_dir: Path | None) -> Path | None:
+def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> FileWeights:
+    """Return the record of a kept file, with whether its weights' moving average is taken."""
+    kept = folders.find_copied_weights(digest)
+    average = weights.ema is not False and kept is not None and holds_average(kept)
+    if weights.ema and not average:
+        raise WorkspaceError(
+            f"transfer: {show_text(weights.file)} holds no moving average of its weights: leave out ema."
+        )
+    return FileWeights(file=weights.file, sha256=digest, ema=average or weights.ema)
+
+
+def locate_weights(file: str, data_dir: Path | None) -> Path | None:
+    """Return where a file of weights is: absolute, below the current folder or a data folder; None where it is not.
+
+    Raises:
+        WorkspaceError: what was given cannot be looked for.
+    """
     given = Path(file).expanduser()
     candidates = [given] if given.is_absolute() else [given, *(folder / given for folder in search_folders(data_dir))]
     try:

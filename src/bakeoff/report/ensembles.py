@@ -12,6 +12,7 @@ from bakeoff.analysis.ensembles import find_vote, score_classes
 from bakeoff.analysis.measure import Measure, Split, join_names
 from bakeoff.analysis.metrics import classification_metrics, find_metric
 from bakeoff.analysis.results import MeanSd, Summary
+from bakeoff.report.class_tables import pick_worst
 from bakeoff.report.evidence import Load
 from bakeoff.report.tables import Column, measure_of
 from bakeoff.report.text import count, show_text
@@ -117,10 +118,11 @@ def tabulate_ensembles(reports: Sequence[EnsembleReport]) -> list[Column]:
 
 def tabulate_classes(report: EnsembleReport, scores: Sequence[str] = CLASS_SCORES) -> list[Column]:
     """Tabulate classes, a row each: precision, recall and F1 (or some of them) before and after the vote."""
-    names = tuple(show_text(change.name) for change in report.classes)
+    shown = pick_worst(report.classes, [change.f1[1] for change in report.classes])
+    names = tuple(show_text(change.name) for change in shown)
     columns = [Column(key="class", header=("class",), cells=names, is_number=False)]
     for score in scores:
-        pairs = [getattr(change, score) for change in report.classes]
+        pairs = [getattr(change, score) for change in shown]
         for position, word in enumerate(("before", "after")):
             cells = tuple("-" if pair[position] is None else f"{pair[position]:.4f}" for pair in pairs)
             columns.append(Column(key=f"{score} {word}", header=(score, word), cells=cells))

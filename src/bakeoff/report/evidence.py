@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bakeoff.analysis.calibration import ReliabilityBin, pool_bins
-from bakeoff.analysis.classes import ClassReport, average_votes, class_report
+from bakeoff.analysis.classes import ClassReport, average_votes, class_report, list_cells
 from bakeoff.analysis.contributions import contribute
 from bakeoff.analysis.measure import Split
 from bakeoff.analysis.metrics import classification_metrics
@@ -20,6 +20,9 @@ from bakeoff.analysis.wilson import wilson_interval
 from bakeoff.report.mistakes import Confusion, count_pictures, list_confusions
 from bakeoff.report.roc import RocLines, describe_roc
 from bakeoff.report.tables import measure_of
+
+MOST_CONFUSED = 60
+"""Classes that a confusion matrix shows; of more, those that are confused most."""
 
 Predictions = Mapping[str, npt.NDArray[Any]]
 Load = Callable[[str, str], Predictions | None]
@@ -48,7 +51,10 @@ class BlockEvidence:
         averages: macro and weighted precision, recall and F1, macro AUC, log loss, top-k accuracy and expected
             calibration error, by name.
         accuracy_interval: Wilson's, of the mean accuracy: the sampling error of the images alone.
-        confusion: images by true class (rows) and predicted class, summed over trials.
+        confusion: images by true class (rows) and predicted class, summed over trials; of many classes, of those that
+            are confused most.
+        confused: the numbers of these classes; None: the matrix shows all.
+        cells: the whole of it where it is not zero, by rows: int64 [n, 3] of true class, predicted class, images.
         reliability: whether the probability of the predicted class is to be believed, over all trials' predictions.
         roc: ROC curves, averaged over trials; None where nothing defines one.
         confusions: the most frequent confusions and the worst mistakes in each; no pictures.
@@ -72,6 +78,22 @@ class BlockEvidence:
     vote: MeanSd | None = None
     rival: str | None = None
     error: SamplingError | None = None
+    confused: tuple[int, ...] | None = None
+    cells: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), np.int64), compare=False, repr=False)
+
+    @property
+    def confusion_names(self) -> tuple[str, ...]:
+        """Names of the classes that the matrix shows."""
+        shown = range(len(self.classes)) if self.confused is None else self.confused
+        return tuple(self.classes[number].name for number in shown)
+
+    @property
+    def confusion_images(self) -> tuple[int, ...]:
+        """Images of each of these classes, over all trials, whatever they were taken for."""
+        if self.confused is None:
+            return tuple(map(sum, self.confusion))
+        images_C = np.bincount(self.cells[:, 0], weights=self.cells[:, 2], minlength=len(self.classes))
+        return tuple(int(images_C[number]) for number in self.confused)
 
 
 def gather_evidence(
@@ -113,6 +135,7 @@ def gather_contributions(results: Sequence[TrialResult], metric: str, load: Load
 def dump_evidence(evidence: BlockEvidence) -> dict[str, Any]:
     """Return what one block's predictions say as plain values, of the ROC curves the mean one alone."""
     document = asdict(evidence)
+    del document["cells"]  # of thousands of classes they are many; `--table confusion` has them
     if evidence.roc is not None:
         document["roc"] = {"macro": asdict(evidence.roc.macro), "error": evidence.roc.error}
     return document
@@ -189,9 +212,29 @@ def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassRep
         "classes": tuple(_average_class(reports, number) for number in range(len(reports[0].classes))),
         "averages": {name: value for name, value in averages.items() if value is not None},
         "accuracy_interval": wilson_interval(accuracy * num_images, num_images),
-        "confusion": tuple(tuple(row) for row in np.sum([np.asarray(r.confusion) for r in reports], axis=0).tolist()),
+        **_confuse(reports),
         "reliability": pool_bins([r.calibration for r in reports]),
         "roc": describe_roc(reports),
+    }
+
+
+def _confuse(reports: Sequence[ClassReport]) -> dict[str, Any]:
+    """Add the trials' confusion matrices up; show the classes that are confused most, where there are many."""
+    num_classes = len(reports[0].classes)
+    total_CC = np.zeros((num_classes, num_classes), dtype=np.int64)
+    for report in reports:
+        true, predicted, number = report.cells.T
+        total_CC[true, predicted] += number
+    confused = None
+    shown = np.arange(num_classes)
+    if num_classes > MOST_CONFUSED:
+        mistakes_C = total_CC.sum(axis=1) + total_CC.sum(axis=0) - 2 * total_CC.diagonal()
+        shown = np.sort(np.argsort(-mistakes_C, kind="stable")[:MOST_CONFUSED])
+        confused = tuple(shown.tolist())
+    return {
+        "confusion": tuple(map(tuple, total_CC[np.ix_(shown, shown)].tolist())),
+        "confused": confused,
+        "cells": list_cells(total_CC),
     }
 
 

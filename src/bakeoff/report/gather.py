@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,27 @@ from bakeoff.ledger.tables import read_recipes
 from bakeoff.ledger.values import DamagedLedger, read_mapping
 from bakeoff.report.costs import describe_costs, describe_features
 from bakeoff.report.curves import describe_curves
-from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
+from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_contributions, gather_evidence
-from bakeoff.report.notes import describe_notes, describe_outdated, describe_reduction
+from bakeoff.report.notes import (
+    describe_absent,
+    describe_notes,
+    describe_outdated,
+    describe_reduction,
+    describe_test_images,
+)
+from bakeoff.report.published import list_figures, measure_classes
 from bakeoff.report.recipes import write_recipes
+from bakeoff.report.same_arms import gather_same_arms
 from bakeoff.report.search import describe_searches
 from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
-from bakeoff.study.plan import Block, Plan, expand
-from bakeoff.study.schema import Study
+from bakeoff.study.plan import Block, Plan, expand, tell_about
+from bakeoff.study.sameness import SameArms
+from bakeoff.study.schema import RECORDED, Study
 from bakeoff.training.folders import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
@@ -67,8 +76,9 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         contents = dict(read_recipes(connection, study_id))
     plan = expand(study)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
+    same = gather_same_arms(plan, record)
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
-    summary = _summarise(voted, study, plan, class_names)
+    summary = _summarise(voted, study, plan, same, class_names)
     ensembles = describe_ensembles(voted, summary, class_names)
     evidence = gather_evidence(voted.results, summary, class_names, voted.load)
     return ReportInput(
@@ -94,12 +104,18 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         reduced=describe_reduction(plan, record.facts),
         notes=(
             *describe_outdated(record.num_outdated),
+            *describe_test_images(examined),
             *describe_notes(plan, record.facts),
+            *(each.describe() for each in same),
             *describe_features(costs),
+            *describe_absent(record.results, class_names),
             *voted.notes,
         ),
         published_source=study.published.source if study.published else "",
-        published=_list_published(study),
+        published=list_figures(study.published),
+        published_curves=study.published.curves if study.published else (),
+        class_scores=measure_classes(list_figures(study.published), voted.results, class_names, voted.load),
+        about=tell_about(study).rows(),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
         recipes_text=write_recipes(plan, contents),
         **_describe_run(record, num_reused),
@@ -114,7 +130,7 @@ def _read_study(record: StudyRecord) -> Study:
         WorkspaceError: it is none that this version takes.
     """
     try:
-        study = Study.model_validate(record.document)
+        study = Study.model_validate(record.document, context={RECORDED: True})
         plan = expand(study)
     except BakeoffError as error:
         raise WorkspaceError(
@@ -146,7 +162,9 @@ def _list_fingerprints(
     return found
 
 
-def _summarise(voted: Voted, study: Study, plan: Plan, class_names: Mapping[str, tuple[str, ...]]) -> Summary:
+def _summarise(
+    voted: Voted, study: Study, plan: Plan, same: Sequence[SameArms], class_names: Mapping[str, tuple[str, ...]]
+) -> Summary:
     num_folds = plan.blocks[0].data.folds
     return summarise(
         voted.results,
@@ -158,6 +176,7 @@ def _summarise(voted: Voted, study: Study, plan: Plan, class_names: Mapping[str,
         baseline=study.decide.against,
         num_folds=num_folds,
         race=_design_race(study),
+        same={label: [each.arms for each in same if each.block == label] for label in {each.block for each in same}},
         test_shares={block.label: share for block in plan.blocks if (share := block.data.test_share)},
         failed=study.decide.failed,
         num_classes={block: len(names) for block, names in class_names.items()},
@@ -210,14 +229,6 @@ def _list_failures(record: StudyRecord) -> tuple[TrialFailure, ...]:
         )
         for result in record.results
         if result.state == "failed"
-    )
-
-
-def _list_published(study: Study) -> tuple[PublishedFigure, ...]:
-    figures = study.published.figures if study.published else ()
-    return tuple(
-        PublishedFigure(arm=each.arm, metric=each.metric, value=each.value, block=each.block, split=each.split)
-        for each in figures
     )
 
 

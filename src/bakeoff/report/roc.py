@@ -9,6 +9,9 @@ from bakeoff.analysis.classes import ClassReport
 from bakeoff.analysis.curves import RocCurve, average_roc_curves, thin_roc_curve
 
 MAX_POINTS = 100
+MOST_CURVES = 100
+"""Classes whose curves are kept, those of the smallest areas: nobody tells more apart, and a page must be read."""
+
 _DIGITS = 5
 
 
@@ -32,13 +35,20 @@ class RocLines:
 
     Attributes:
         macro: the mean of the classes' curves, each class alike.
-        classes: one per class, in their order; None where no image, or every image, is of it.
+        classes: one per class, in their order; None where no image, or every image, is of it, and beyond MOST_CURVES.
+        left_out: classes that have a curve which is not kept.
         error: how far any whole curve leaves its drawn one at most, in the unit of the axes (shares).
     """
 
     macro: RocLine
     classes: tuple[RocLine | None, ...]
     error: float
+    left_out: int = 0
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that have a curve, kept or not."""
+        return self.left_out + sum(line is not None for line in self.classes)
 
 
 def describe_roc(reports: Sequence[ClassReport]) -> RocLines | None:
@@ -47,12 +57,18 @@ def describe_roc(reports: Sequence[ClassReport]) -> RocLines | None:
     defined = [mean for mean in means if mean is not None]
     if not defined:
         return None
-    thinned = [None if mean is None else thin_roc_curve(mean, MAX_POINTS) for mean in means]
+    smallest = sorted((mean.auc, number) for number, mean in enumerate(means) if mean is not None)[:MOST_CURVES]
+    kept = {number for _, number in smallest}
+    thinned = [
+        thin_roc_curve(mean, MAX_POINTS) if mean is not None and number in kept else None
+        for number, mean in enumerate(means)
+    ]
     macro, error = thin_roc_curve(average_roc_curves(defined), MAX_POINTS)
     return RocLines(
         macro=_round(macro),
         classes=tuple(None if each is None else _round(each[0]) for each in thinned),
         error=max(error, *(each[1] for each in thinned if each is not None)) + 10.0**-_DIGITS,
+        left_out=len(defined) - len(kept),
     )
 
 

@@ -148,7 +148,7 @@ class _Counter:
         ballot = self.ballots.get(trial_id)
         if ballot is None:
             return self.source(trial_id, split)
-        if split not in shared_splits(ballot.models):
+        if split not in ("train", *shared_splits(ballot.models)):
             return None
         if split == "validation" and trial_id in self._cross_votes:
             return self._cross_votes[trial_id]
@@ -171,7 +171,20 @@ class _Counter:
         if not found:
             return None
         self.ballots[ballot.trial_id] = fitted
-        return _make_result(fitted, found)
+        return _make_result(fitted, self._add_train(fitted, found))
+
+    def _add_train(self, ballot: Ballot, found: dict[Split, Predictions]) -> dict[Split, Predictions]:
+        """Add a vote's predictions on the training images, where all its members kept theirs."""
+        if ballot.arm or any("train" not in model.metrics for model in ballot.models):
+            return found  # of replicates and folds each model has training images of its own
+        try:
+            return {"train": self._cast(ballot, "train"), **found}
+        except WorkspaceError:
+            self.notes.append(
+                f"Vote {ballot.label} has no train scores: its members were trained without keeping predictions on "
+                "training images, before the study had votes."
+            )
+            return found
 
     def fail(self, ballot: Ballot, failed: Sequence[TrialResult]) -> TrialResult:
         """Return the result of a vote of which some members failed, and note it."""

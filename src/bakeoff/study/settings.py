@@ -241,31 +241,3 @@ class Decide(Record):
             if getattr(self, name) == Decide.model_fields[name].default:
                 fields.pop(name, None)
         return fields
-
-
-class Figure(Record):
-    """One published figure."""
-
-    block: str | None = Field(default=None, description="The block's label; null where a study has one block.")
-    arm: str = Field(description="The arm's label.")
-    metric: Metric = Field(description="What was measured.")
-    split: Literal["train", "validation", "test", "held-out"] = Field(default="test", description="On which images.")
-    value: float = Field(
-        strict=True, allow_inf_nan=False, description="The figure, in the metric's unit (accuracy: from 0 to 1)."
-    )
-
-    @field_validator("value")
-    @classmethod
-    def _check_share(cls, value: float, info: ValidationInfo) -> float:
-        metric = info.data.get("metric")
-        if metric is not None and find_metric(metric).is_share and not 0 <= value <= 1:
-            message = "given {value}, but {metric} is a share, from 0 to 1: for 97.2% write 0.972"
-            raise PydanticCustomError("share", message, {"value": f"{value:g}", "metric": metric})
-        return value
-
-
-class Published(Record):
-    """What others found; the report sets it beside what was measured."""
-
-    source: str = Field(min_length=1, max_length=10_000, description="Who published it, and what is known of it.")
-    figures: tuple[Figure, ...] = Field(default=(), max_length=10_000, description="The published figures.")

@@ -21,7 +21,7 @@ from bakeoff.networks.modules import build_body
 from bakeoff.networks.outside import OutsideNetwork, names_class
 from bakeoff.networks.shapes import trace
 from bakeoff.networks.user_code import check_loaded
-from bakeoff.training.augmentation.records import needs_statistics, trace_augmentation
+from bakeoff.training.augmentation.records import needs_statistics, normalizes_as_imagenet, trace_augmentation
 from bakeoff.training.batches import leave_out_fold
 from bakeoff.training.features import Features, describe_code, open_features
 from bakeoff.training.folders import Folders
@@ -58,6 +58,7 @@ class Assembly:
         body: that body, where it is run on every batch; None where there is none or `images` holds its features.
         features: those features, and what they took; None where there are none.
         folders: where weights of earlier trials and of files lie.
+        for_colour: whether grey images are repeated for a colour body before ImageNet's statistics are taken off them.
         place: where networks and what they take are put.
     """
 
@@ -70,6 +71,7 @@ class Assembly:
     num_features: int | None = None
     body: Body | None = None
     features: Features | None = None
+    for_colour: bool = False
     place: Place = CPU
 
     @classmethod
@@ -105,6 +107,7 @@ class Assembly:
             DTYPES[numeric],
             folders,
             seen,
+            for_colour=_repeats_grey(recipe, images.shape_HWC),
             place=place,
         )
         if not is_body_frozen(recipe):
@@ -113,7 +116,7 @@ class Assembly:
         with_body = replace(plain, body=body, num_features=body.num_features)
         if not caches_features(recipe) or isinstance(task, ProbeTask):
             return with_body
-        key = body_key(recipe, plain.shape_HWC, len(plain.class_names))
+        key = body_key(recipe, plain.shape_HWC, len(plain.class_names)) + (" in colour" if plain.for_colour else "")
         inputs: Inputs | PreparedInputs = with_body.make_inputs([recipe], seed=0)
         if place.prepared:
             key, inputs = f"{key} on {place.device.type}", with_body.prepare_inputs([recipe], [0], [0])
@@ -195,7 +198,7 @@ class Assembly:
 
     def make_inputs(self, recipes: Sequence[Recipe], seed: int) -> Inputs:
         """Return the way from the images to what the members' networks take."""
-        return Inputs(self.images, recipes, seed, self.dtype, self.body, self.training_images)
+        return Inputs(self.images, recipes, seed, self.dtype, self.body, self.training_images, self.for_colour)
 
     def prepare_inputs(
         self, recipes: Sequence[Recipe], replicate_of_K: Sequence[int], seeds: Sequence[int]
@@ -211,6 +214,7 @@ class Assembly:
             self.place,
             self.body,
             self.training_images,
+            self.for_colour,
         )
 
     def name_for_saving(self, recipe: Recipe, state: State) -> State:
@@ -235,6 +239,14 @@ class Assembly:
 
     def _count_body(self, recipe: Recipe) -> int:
         return count_recipe_body(recipe, all_layers(recipe, self.shape_HWC, len(self.class_names)))
+
+
+def _repeats_grey(recipe: Recipe, image_shape_HWC: tuple[int, int, int]) -> bool:
+    """Tell whether grey images meet ImageNet's statistics and a body for colour images."""
+    network, (height, width, channels) = recipe.network, trace_augmentation(recipe.augmentation, image_shape_HWC)
+    if channels != 1 or not isinstance(network, OutsideNetwork) or not normalizes_as_imagenet(recipe.augmentation):
+        return False
+    return not names_class(network.name) or build_body(network, (height, width, channels)).repeat_grey
 
 
 def _measures_images(task: CohortTask | ExamTask | ProbeTask, images: Images) -> bool:

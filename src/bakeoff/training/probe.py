@@ -46,12 +46,12 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
     taken. Times are the process's own, so that others on the machine hardly count.
     """
     folders = Folders(workspace)
-    fused = {mode: _Bench(task, images, folders, mode) for mode in _MODES}
+    fused = {mode: Bench(task, images, folders, mode) for mode in _MODES}
     difference = _compare_gradients(fused["float32"], fused["bfloat16"])
-    alone: dict[Numeric, _Bench] = {}
+    alone: dict[Numeric, Bench] = {}
     if len(task.members) > 1:
         first = replace(task, members=task.members[:1])
-        alone = {mode: _Bench(first, images, folders, mode) for mode in _MODES}
+        alone = {mode: Bench(first, images, folders, mode) for mode in _MODES}
     benches = [*fused.values(), *alone.values()]
     medians = [statistics.median(times) for times in _time_steps(benches)]
     emit(
@@ -67,7 +67,7 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
     emit(TaskDone(task_id=task.probe_id))
 
 
-def _time_steps(benches: Sequence[_Bench]) -> list[list[float]]:
+def _time_steps(benches: Sequence[Bench]) -> list[list[float]]:
     """Return the seconds of every bench's steps, taken in turn; the first two benches are the modes, all fused."""
     seconds: list[list[float]] = [[] for _ in benches]
     for number in range(NUM_STEPS + 2):
@@ -81,7 +81,7 @@ def _time_steps(benches: Sequence[_Bench]) -> list[list[float]]:
     return seconds
 
 
-class _Bench:
+class Bench:
     """The members in one numeric mode, ready to take steps."""
 
     def __init__(self, task: ProbeTask, images: Images, folders: Folders, mode: Numeric) -> None:
@@ -121,7 +121,7 @@ class _Bench:
         return next(self.inputs.train(order, self.batch_size, 1))
 
 
-def _compare_gradients(exact: _Bench, fast: _Bench) -> float:
+def _compare_gradients(exact: Bench, fast: Bench) -> float:
     """Return the worst member's relative distance of the first gradients; infinite where one is not finite."""
     for bench in (exact, fast):
         bench.compute_gradients(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from bakeoff.report.export.frame import Frame, Value
 from bakeoff.report.export.tables import (
     TABLES,
     TableName,
+    tabulate_all_classes,
     tabulate_arms,
+    tabulate_confusion,
     tabulate_epochs,
     tabulate_trials,
     tabulate_verdicts,
@@ -23,13 +25,19 @@ from bakeoff.report.export.write import make_pandas, write_csv
 from bakeoff.report.latex.write import write_latex
 from bakeoff.training.folders import Folders
 
+_FROM_REPORT: Mapping[str, Callable[[ReportInput], Frame]] = {
+    "arms": tabulate_arms,
+    "verdicts": tabulate_verdicts,
+    "classes": tabulate_all_classes,
+    "confusion": tabulate_confusion,
+}
+
 
 class Tables:
-    """Tables of one study. Arms and verdicts come from the report; trials and epochs are read from the ledger.
+    """Tables of one study, made from the report; trials and epochs are read from the ledger.
 
-    `table` is trials (a row per trial), arms, verdicts (a row per pair) or epochs. Units stand in the column names:
-    shares are 0..1, times are seconds. All raise BakeoffError for a table there is not.
-
+    `table` is trials (a row per trial), arms, verdicts (a row per pair), epochs, classes or confusion. Units stand in
+    the column names: shares are 0..1, times are seconds. All raise BakeoffError for a table there is not.
     """
 
     report: ReportInput
@@ -63,8 +71,8 @@ class Tables:
     def _open(self, table: TableName) -> Iterator[Frame]:
         if table not in TABLES:
             raise BakeoffError(f"there is no table '{table}'. Tables: {', '.join(TABLES)}.{nearest(table, TABLES)}")
-        if table in ("arms", "verdicts"):
-            yield (tabulate_arms if table == "arms" else tabulate_verdicts)(self.report)
+        if table in _FROM_REPORT:
+            yield _FROM_REPORT[table](self.report)
             return
         with _open_ledger(Folders(self.workspace), self.study_id, table) as frame:
             yield frame

@@ -1,9 +1,10 @@
-"""The four tidy tables of a study: trials, arms, verdicts, epochs."""
+"""The tidy tables of a study: trials, arms, verdicts, epochs, classes, confusion."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Literal
 
 from bakeoff.analysis.measure import SPLITS
@@ -12,8 +13,8 @@ from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
 
-TableName = Literal["trials", "arms", "verdicts", "epochs"]
-TABLES: tuple[TableName, ...] = ("trials", "arms", "verdicts", "epochs")
+TableName = Literal["trials", "arms", "verdicts", "epochs", "classes", "confusion"]
+TABLES: tuple[TableName, ...] = ("trials", "arms", "verdicts", "epochs", "classes", "confusion")
 LEDGER_TABLES: tuple[TableName, ...] = ("trials", "epochs")
 """Those that the ledger alone has; the others need what a report works out."""
 
@@ -172,6 +173,38 @@ def tabulate_verdicts(report: ReportInput) -> Frame:
     steps = [each for step in report.steps for each in (step.adds, step.since_start) if each is not None]
     listed = [*(("study", each) for each in summary.verdicts), *(("steps", each) for each in dict.fromkeys(steps))]
     return Frame(_columns(kinds), (_verdict_row(family, each, summary.confidence) for family, each in listed))
+
+
+def tabulate_all_classes(report: ReportInput) -> Frame:
+    """Tabulate every class of each block's best arm, and of each ensemble after its vote, a row each.
+
+    Means over trials; empty where nothing defines a value. Of ensembles images and AUC are not kept.
+    """
+    kinds: dict[str, Kind] = {**dict.fromkeys(("block", "arm", "split", "class"), "text"), "images": "integer"}
+    kinds |= dict.fromkeys([f"{score}_share" for score in ("precision", "recall", "f1", "auc")], "number")
+    own = (
+        (*(each.block, each.arm, each.split, row.name, row.occurring), *(row.precision, row.recall, row.f1, row.auc))
+        for each in report.evidence
+        for row in each.classes
+    )
+    votes = (
+        (*(each.block, each.label, each.split, row.name, None), *(row.precision[1], row.recall[1], row.f1[1], None))
+        for each in report.ensembles
+        for row in each.classes
+    )
+    return Frame(_columns(kinds), chain(own, votes))
+
+
+def tabulate_confusion(report: ReportInput) -> Frame:
+    """Tabulate the confusion matrix of each block's best arm, summed over trials: a row per cell that is not zero."""
+    kinds: dict[str, Kind] = dict.fromkeys(("block", "arm", "split", "true_class", "predicted_class"), "text")
+    kinds["images"] = "integer"
+    rows = (
+        (*(each.block, each.arm, each.split), each.classes[true].name, each.classes[predicted].name, number)
+        for each in report.evidence
+        for true, predicted, number in each.cells.tolist()
+    )
+    return Frame(_columns(kinds), rows)
 
 
 def _verdict_row(family: str, verdict: Verdict, confidence: float) -> tuple[Value, ...]:

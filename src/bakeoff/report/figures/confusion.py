@@ -25,8 +25,11 @@ def draw_confusion(report: ReportInput, block: str) -> FigureSpec | None:
     evidence = next((each for each in report.evidence if each.block == block), None)
     if evidence is None:
         return None
-    names = [row.name for row in evidence.classes]
-    shares = [[number / max(1, sum(row)) for number in row] for row in evidence.confusion]
+    names = evidence.confusion_names
+    shares = [
+        [number / max(1, images) for number in row]
+        for row, images in zip(evidence.confusion, evidence.confusion_images, strict=True)
+    ]
     num_classes = len(names)
     size = max(360, min(900, 150 + 34 * num_classes))
     trace = {
@@ -55,7 +58,10 @@ def draw_confusion(report: ReportInput, block: str) -> FigureSpec | None:
         xaxis=name_axis(names, title={"text": "predicted class"}, **every),
         yaxis=name_axis(names, title={"text": "true class"}, autorange="reversed", **every),
     )
-    title = f"Confusion matrix of {show_text(evidence.arm)}, {evidence.split} split"
+    some = ""
+    if num_classes < len(evidence.classes):
+        some = f", the {num_classes} classes confused most of {len(evidence.classes):,}"
+    title = f"Confusion matrix of {show_text(evidence.arm)}, {evidence.split} split{some}"
     return FigureSpec(title=title, alt=_describe(names, evidence), data=[trace], layout=layout)
 
 

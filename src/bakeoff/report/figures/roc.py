@@ -99,7 +99,8 @@ def _draw_classes(evidence: BlockEvidence, roc: RocLines) -> Iterator[dict[str, 
         trace |= {"line": {"color": NEUTRAL, "width": 1}, "legendgroup": "others", "showlegend": False}
         if number == others[0]:
             trace |= {"showlegend": True, "legendrank": 3}
-            trace["name"] = f"the other {count(len(others), 'class', 'classes')}"
+            beside = "the other" if len(order) == roc.num_classes else "the next worst"
+            trace["name"] = f"{beside} {count(len(others), 'class', 'classes')}"
         yield trace
     for place, number in enumerate(named):
         trace = _draw_line(_line(roc, number), _label(evidence, roc, number))
@@ -129,6 +130,12 @@ def _defined(roc: RocLines) -> Sequence[int]:
     return [number for number, line in enumerate(roc.classes) if line is not None]
 
 
+def _count_drawn(order: Sequence[int], roc: RocLines) -> str:
+    if len(order) == roc.num_classes:
+        return count(len(order), "class", "classes")
+    return f"the {len(order)} classes told apart worst, of {roc.num_classes:,},"
+
+
 def _line(roc: RocLines, number: int) -> RocLine:
     line = roc.classes[number]
     assert line is not None
@@ -139,6 +146,7 @@ def _describe(evidence: BlockEvidence, roc: RocLines, frame: tuple[float, float]
     order = sorted(_defined(roc), key=lambda number: _line(roc, number).auc)
     worst, best = order[0], order[-1]
     names = [show_text(evidence.classes[number].name) for number in (worst, best)]
+    largest = f", largest for {names[1]}, {_line(roc, best).auc:.4f}" if len(order) == roc.num_classes else ""
     cut = ""
     if frame is not None:
         cut = f" The axes are cut to 0 to {frame[0]:.0%} and {frame[1]:.0%} to 100%."
@@ -146,8 +154,8 @@ def _describe(evidence: BlockEvidence, roc: RocLines, frame: tuple[float, float]
     bound = math.ceil(roc.error * 1e4) / 1e4
     return (
         f"Line chart of ROC curves for {show_text(evidence.arm)} in {show_text(evidence.block)}, {evidence.split} "
-        f"split, each of {count(len(order), 'class', 'classes')} against the rest, means over "
+        f"split, each of {_count_drawn(order, roc)} against the rest, means over "
         f"{count(evidence.num_trials, 'trial')}. Area under the mean curve {roc.macro.auc:.4f}; smallest for "
-        f"{names[0]}, {_line(roc, worst).auc:.4f}, largest for {names[1]}, {_line(roc, best).auc:.4f}.{cut} Drawn to "
+        f"{names[0]}, {_line(roc, worst).auc:.4f}{largest}.{cut} Drawn to "
         f"within {bound:.2%}."
     )

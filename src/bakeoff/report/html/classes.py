@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bakeoff.report.class_tables import describe_rows, tabulate_evidence
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.figures.roc import MOST_NAMED
 from bakeoff.report.html.comparison import Figures
 from bakeoff.report.html.parts import Bullets, Cell, Details, Paragraph, Part, Table, make_table, name_block
-from bakeoff.report.tables import Column
 
 MOST_CLASSES_OPEN = 12
 """Classes whose tables stand open; those of more are folded."""
@@ -24,7 +24,8 @@ def describe_classes(report: ReportInput, figures: Figures) -> Iterator[Part]:
             yield figures["classes", evidence.block]
         is_long = len(evidence.classes) > MOST_CLASSES_OPEN
         table = _tabulate_classes(evidence)
-        yield Details(summary=f"All {len(evidence.classes)} classes", parts=(table,)) if is_long else table
+        told = describe_rows(len(evidence.classes), len(table.rows))
+        yield Details(summary=told[:1].upper() + told[1:], parts=(table,)) if is_long else table
         if ("confusion", evidence.block) in figures:
             yield figures["confusion", evidence.block]
         if not is_long:
@@ -38,8 +39,8 @@ def _describe_evidence(evidence: BlockEvidence) -> Iterator[str]:
         f"{text} {evidence.averages[name]:.4f}" for name, text in names.items() if name in evidence.averages
     )
     yield (
-        f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and all "
-        f"classes: {spelled}."
+        f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and "
+        f"all classes that occur: {spelled}."
     )
     yield (
         f"Accuracy to expect on other images of this kind, by Wilson's 95% interval: {100 * low:.2f}% to "
@@ -53,20 +54,11 @@ def _describe_evidence(evidence: BlockEvidence) -> Iterator[str]:
 
 
 def _tabulate_classes(evidence: BlockEvidence) -> Table:
-    rows = evidence.classes
-    columns = [
-        Column(key="class", header=("class",), cells=tuple(row.name for row in rows), is_number=False),
-        Column(key="images", header=("images",), cells=tuple(f"{row.occurring:,}" for row in rows)),
-        *(
-            Column(key=name, header=(title,), cells=tuple(_share(getattr(row, name)) for row in rows))
-            for name, title in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"), ("auc", "AUC"))
-        ),
-    ]
-    return make_table(f"Every class: {evidence.arm}", columns)
+    return make_table(f"Class by class: {evidence.arm}", tabulate_evidence(evidence))
 
 
 def _tabulate_confusion(evidence: BlockEvidence) -> Table:
-    names = tuple(row.name for row in evidence.classes)
+    names = evidence.confusion_names
     rows = tuple(
         (Cell(text=name), *(Cell(text=f"{number:,}") for number in numbers))
         for name, numbers in zip(names, evidence.confusion, strict=True)
@@ -79,18 +71,15 @@ def _tabulate_confusion(evidence: BlockEvidence) -> Table:
     )
 
 
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
 def describe_roc(report: ReportInput, figures: Figures) -> Iterator[Part]:
     """Tell how well classes are told from the rest at any threshold."""
     for evidence in report.evidence:
         if evidence.roc is None:
             continue
         yield from name_block(report, evidence.block)
-        num_classes = sum(line is not None for line in evidence.roc.classes)
-        named = f" The {MOST_NAMED} classes told apart worst are named." if num_classes > MOST_NAMED else ""
+        named = (
+            f" The {MOST_NAMED} classes told apart worst are named." if evidence.roc.num_classes > MOST_NAMED else ""
+        )
         yield Paragraph(
             text=f"Of an image of a class and one of another, {evidence.arm} gives the first the higher probability of "
             f"that class in {100 * evidence.roc.macro.auc:.2f}% of cases, averaged over classes (macro AUC). The "

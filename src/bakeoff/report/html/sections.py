@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bakeoff.analysis.measure import SPLITS, join_names
 from bakeoff.report.basis import describe_basis
+from bakeoff.report.class_tables import describe_rows
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import tabulate_classes, tabulate_ensembles
 from bakeoff.report.html.appendix import list_failures, list_published, write_appendix
@@ -126,4 +127,5 @@ def _ensembles(report: ReportInput, figures: Figures) -> Iterator[Part]:
             caption = f"On the {ensemble.split} split, before ({ensemble.before}) and after ({ensemble.label})"
             of = "" if ensemble.over == "arms" else f" of {ensemble.before}"
             table = make_table(caption, tabulate_classes(ensemble))
-            yield Details(summary=f"Class by class: {ensemble.label}{of}", parts=(table,))
+            which = describe_rows(len(ensemble.classes), len(table.rows))
+            yield Details(summary=f"Class by class: {ensemble.label}{of}, {which}", parts=(table,))
