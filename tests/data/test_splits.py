@@ -99,13 +99,14 @@ def test_splits_that_need_no_help_are_what_they_were() -> None:
     [
         ([9, 1], None, r"^pets: too few images of 'dog' \(1\): two training images of every class are needed"),
         ([9, 1], 5, r"'dog' \(1\): 5 folds need 5 training images of every class. Add images, or leave"),
+        ([9, 3], 2, r"'dog' \(3\): 2 folds need 4 training images of every class. Add images, take 3 folds"),
         ([3, 4], 5, r"'cat' \(3\), 'dog' \(4\): 5 folds need 5 .* Add images, take 3 folds, or leave"),
     ],
 )
 def test_a_class_too_small_to_be_split_is_named(counts, folds, message) -> None:
     with pytest.raises(DataError, match=message):
         check_classes(counts, ("cat", "dog"), "pets", folds=folds)
-    check_classes([9, folds or 2], ("cat", "dog"), "pets", folds=folds)
+    check_classes([9, 4 if folds == 2 else folds or 2], ("cat", "dog"), "pets", folds=folds)
 
 
 def test_two_folds_leave_each_class_an_image_to_train_on_and_one_to_validate() -> None:
@@ -162,3 +163,11 @@ def test_a_held_out_fold_is_locked_and_the_rest_is_split_with_equal_class_shares
         locked.append(held_out)
     # Every image is scored once by a model that has seen it neither in training nor in selection.
     np.testing.assert_array_equal(np.sort(np.concatenate(locked)), np.arange(len(labels)))
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_what_passes_the_check_can_be_split_within_every_fold(folds: int) -> None:
+    labels = np.repeat([0, 1], [4 if folds == 2 else folds, 20])
+    for fold in range(folds):
+        train, validation, held_out = split_nested(labels, folds, fold, 0.1, seed=fold)
+        assert all(set(labels[part]) == {0, 1} for part in (train, validation, held_out))
