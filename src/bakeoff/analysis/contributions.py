@@ -55,15 +55,10 @@ def _contribute_to_ratio(
     hits_C, occurring_C, predicted_C = confusion_CC.diagonal(), confusion_CC.sum(axis=1), confusion_CC.sum(axis=0)
     size_C = np.maximum(of_occurring * occurring_C + of_called * predicted_C, 1)
     ratio_C = of_hits * hits_C / size_C
-    counted_C = _list_counted(occurring_C)
+    counted_C = occurring_C > 0
     # The derivative of every class's ratio by the image's weight; an image moves its own class and the one called.
     own_N = (of_hits * (called_N == labels_N) - of_occurring * ratio_C[labels_N]) / size_C[labels_N]
     other_N = of_called * ratio_C[called_N] / size_C[called_N]
     influence_N = own_N * counted_C[labels_N] - other_N * counted_C[called_N]
     score = float(ratio_C[counted_C].mean())
     return np.asarray(score + len(labels_N) / counted_C.sum() * influence_N, dtype=np.float32)
-
-
-def _list_counted(occurring_C: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return the classes that macro averages run over."""
-    return np.asarray(occurring_C > 0)
