@@ -76,8 +76,8 @@ def _describe_protocol(report: ReportInput) -> Iterator[str]:
     unit = "fold" if summary.num_folds is not None else "replicate"
     yield (
         f"Error bars: ± is the sample standard deviation over {unit}s. Intervals are of the mean difference of two "
-        f"arms, paired {unit} by {unit}; of an arm's own mean (Student's t) only where it is compared with nothing. They are "
-        "not adjusted for the number of pairs; the p values that verdicts rest on are (Holm)."
+        f"arms, paired {unit} by {unit}; of an arm's own mean (Student's t) only where it is compared with nothing. "
+        "They are not adjusted for the number of pairs; the p values that verdicts rest on are (Holm)."
     )
     yield (
         "Seeds and splits: a replicate's seed draws its split, order, augmentation and initial weights. It is derived "
