@@ -89,7 +89,7 @@ def make_report(workspace: str) -> None:
         raise SystemExit(status)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    page = Path(workspace) / "reports" / "scale" / "report.html"
+    page = next(Path(workspace).glob("reports/scale-*/report.html"))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     found = {
         "peak_mb": peak / 1e6,

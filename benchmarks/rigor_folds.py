@@ -4,14 +4,15 @@
 
 First the overlap as the corrected t assumes it: any two folds correlate by n_test / (n_train + n_test). Then real
 learners on real folds: the arms train the same learner on features of their own, of which all arms have equally
-good ones, so that no arm is better on average over data sets, and all folds of a data set share training images.
+good ones, so that no arm is better on average over data sets, and all folds of a data set share training images. Last
+the same learners with all folds' models scored on one common test set, which the corrected t knows nothing of.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ Row = dict[str, Any]
 Learner = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
 NUM_IMAGES = 200
+VALIDATION = 0.1
+"""Share of the images outside the held-out fold that early stopping and selection see; no learner here needs them."""
+
 NUM_FEATURES = 5
 SHAPES = ((5, 1), (5, 2), (10, 1), (10, 3))
 """Folds, and replicates of them."""
@@ -54,15 +58,37 @@ def measure_learners(num_studies: int) -> list[Row]:
     for name, learn in LEARNERS.items():
         for num_folds, num_replicates in SHAPES:
             rng = np.random.default_rng([num_folds, num_replicates])
-            studies = [train_study(rng, learn, num_folds, num_replicates) for _ in range(num_studies)]
-            rows.append(make_row(name, num_folds, num_replicates, studies))
+            studies = [train_study(rng, learn, num_folds, num_replicates).held_out for _ in range(num_studies)]
+            rows.append(make_row(name, num_folds, num_replicates, studies, VALIDATION))
     return rows
 
 
-def make_row(name: str, num_folds: int, num_replicates: int, studies: list[NDArray[np.float64]]) -> Row:
+def measure_common(num_studies: int) -> list[Row]:
+    """Judge equal arms of 5 folds on one common test set, and on their held-out folds."""
+    rows = []
+    for name, learn in LEARNERS.items():
+        for num_images, num_common, num_arms in ((200, 359, NUM_ARMS), (1_438, 359, NUM_ARMS), (1_438, 5_000, 2)):
+            rng = np.random.default_rng([num_images, num_common])
+            studies = [train_study(rng, learn, 5, 1, num_images, num_common, num_arms) for _ in range(num_studies)]
+            for scored_on, share in (("common test set", 1 / 4), ("held-out folds", share_of(5, VALIDATION))):
+                scores = [study.common if scored_on == "common test set" else study.held_out for study in studies]
+                found = count_false([judge_all(each, test_share=share) for each in scores])
+                about = {"scores": name, "arms": num_arms, "images": num_images, "test images": num_common}
+                rows.append({**about, "judged on": scored_on, **found})
+    return rows
+
+
+def share_of(num_folds: int, validation: float = 0.0) -> float:
+    """Return images scored in a fold over images trained on."""
+    return 1 / ((num_folds - 1) * (1 - validation))
+
+
+def make_row(
+    name: str, num_folds: int, num_replicates: int, studies: list[NDArray[np.float64]], validation: float = 0.0
+) -> Row:
     """Count false winners by the plain and by the corrected t, both with Holm."""
     plain = [[pair.p or 1.0 for pair in judge_all(scores)] for scores in studies]
-    corrected = [judge_all(scores, test_share=1 / (num_folds - 1)) for scores in studies]
+    corrected = [judge_all(scores, test_share=share_of(num_folds, validation)) for scores in studies]
     return {
         "folds": num_folds,
         "replicates": num_replicates,
@@ -75,20 +101,39 @@ def make_row(name: str, num_folds: int, num_replicates: int, studies: list[NDArr
 # --- Real learners ------------------------------------------------------------------------------------------------
 
 
-def train_study(rng: np.random.Generator, learn: Learner, num_folds: int, num_replicates: int) -> NDArray[np.float64]:
-    """Draw a data set, train every arm on every fold of it; accuracies [arms, replicates x folds].
+class Scores(NamedTuple):
+    """Accuracies [arms, replicates x folds] of one study, on held-out folds and on one common test set."""
+
+    held_out: NDArray[np.float64]
+    common: NDArray[np.float64]
+
+
+def train_study(
+    rng: np.random.Generator,
+    learn: Learner,
+    num_folds: int,
+    num_replicates: int,
+    num_images: int = NUM_IMAGES,
+    num_common: int = 2,
+    num_arms: int = NUM_ARMS,
+) -> Scores:
+    """Draw a data set and a common test set, and train every arm on every fold of the former, less a validation split.
 
     Features are independent given the class and alike in all arms' groups, so the arms are equal by symmetry.
     """
-    classes_N = rng.permuted(np.repeat([-1.0, 1.0], NUM_IMAGES // 2))
-    features_ANF = rng.standard_normal((NUM_ARMS, NUM_IMAGES, NUM_FEATURES)) + 0.4 * classes_N[:, None]
-    scores = []
+    total = num_images + num_common
+    classes_N = rng.permuted(np.resize([-1.0, 1.0], total))
+    features_ANF = rng.standard_normal((num_arms, total, NUM_FEATURES)) + 0.4 * classes_N[:, None]
+    common_N = np.arange(num_images, total)
+    held_out, common = [], []
     for _ in range(num_replicates):
-        for test_N in np.array_split(rng.permutation(NUM_IMAGES), num_folds):
-            train_N = np.setdiff1d(np.arange(NUM_IMAGES), test_N, assume_unique=True)
-            answers_AN = learn(features_ANF[:, train_N], classes_N[train_N], features_ANF[:, test_N])
-            scores.append((np.sign(answers_AN) == classes_N[test_N]).mean(axis=1))
-    return np.stack(scores, axis=1)
+        for test_N in np.array_split(rng.permutation(num_images), num_folds):
+            rest_N = np.setdiff1d(np.arange(num_images), test_N, assume_unique=True)
+            train_N = rng.permutation(rest_N)[round(VALIDATION * len(rest_N)) :]
+            for scored_N, scores in ((test_N, held_out), (common_N, common)):
+                answers_AN = learn(features_ANF[:, train_N], classes_N[train_N], features_ANF[:, scored_N])
+                scores.append((np.sign(answers_AN) == classes_N[scored_N]).mean(axis=1))
+    return Scores(np.stack(held_out, axis=1), np.stack(common, axis=1))
 
 
 def learn_ridge(
@@ -124,7 +169,11 @@ LEARNERS: dict[str, Learner] = {
     "nearest neighbour": learn_neighbour,
 }
 
-TABLES: dict[str, Callable[[int], list[Row]]] = {"folds as assumed": measure_model, "real folds": measure_learners}
+TABLES: dict[str, Callable[[int], list[Row]]] = {
+    "folds as assumed": measure_model,
+    "real folds": measure_learners,
+    "a common test set": measure_common,
+}
 
 if __name__ == "__main__":
     main()

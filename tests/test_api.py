@@ -98,9 +98,9 @@ def test_the_document_holds_what_was_promised(trained: tuple[Path, Result]) -> N
     assert {"block", "a", "b", "metric", "difference", "interval", "verdict"} <= verdict.keys()
     assert verdict["verdict"] in ("better", "worse", "equivalent", "inconclusive")
     assert (document["exam"]["opened"], document["exam"]["trials"]) == (1, 6)
-    assert document["report"] == str(workspace / "reports" / "tiny" / "verdict.md")
+    assert document["report"] == str(workspace / "reports" / f"tiny-{result.study_id[:8]}" / "verdict.md")
     assert "Which learning rate?" in Path(document["report"]).read_text(encoding="utf-8")
-    assert document["report_html"] == str(workspace / "reports" / "tiny" / "report.html")
+    assert document["report_html"] == str(workspace / "reports" / f"tiny-{result.study_id[:8]}" / "report.html")
     assert "<h1>Which learning rate?</h1>" in Path(document["report_html"]).read_text(encoding="utf-8")
 
 

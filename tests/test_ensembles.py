@@ -57,6 +57,20 @@ def test_votes_are_arms_in_the_verdicts_and_in_the_exam(trained: tuple[Path, Res
     assert {trial.arm for trial in record.results} == {"1.0", "1.1"}  # nothing was trained for a vote
 
 
+def test_a_vote_has_scores_on_the_training_images_too(trained: tuple[Path, Result]) -> None:
+    workspace, result = trained
+    with open_reading(Folders(workspace)) as connection:
+        record = read_study(connection, find_study(connection, "votes"))
+    kept = {trial.trial_id: Folders(workspace).load_predictions(trial.trial_id, "train") for trial in record.results}
+    for trial in record.results:  # each member's own are those that the ledger scored
+        own = kept[trial.trial_id] or {}
+        accuracy = np.mean(own["probabilities"].argmax(axis=1) == own["labels"])
+        assert accuracy == pytest.approx(trial.metrics["train"]["accuracy"])
+    soft, alone = (next(arm for arm in result.summary.arms if arm.arm == name) for name in ("soft", "1.0"))
+    assert soft.train.keys() == alone.train.keys()
+    assert result.report.notes == ()
+
+
 def test_a_vote_is_what_the_stored_predictions_say(trained: tuple[Path, Result]) -> None:
     workspace, result = trained
     with open_reading(Folders(workspace)) as connection:
@@ -77,12 +91,12 @@ def test_greedy_selection_is_no_worse_on_validation_than_its_best_member(trained
 
 
 def test_the_reports_tell_all_of_it(trained: tuple[Path, Result]) -> None:
-    workspace, result = trained
+    _, result = trained
     document = json.loads(json.dumps(result.document, allow_nan=False))
     assert [ensemble["label"] for ensemble in document["ensembles"]] == ["soft", "greedy", "seeds"]
     assert [step["arm"] for step in document["steps"]] == ["1.0", "1.1", "soft", "soft"]
     assert len(document["ensembles"][0]["classes"]) == 10
-    text = (workspace / "reports" / "votes" / "verdict.md").read_text("utf-8")
+    text = Path(result.report.report_path or "").read_text("utf-8")
     assert "## Ensembles: digits" in text
     assert "## Step by step: digits" in text
     assert "precision before" in text

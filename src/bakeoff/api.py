@@ -10,19 +10,21 @@ print(result.summary.answers[0].sentence)
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from bakeoff.analysis.results import Summary
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.execution.devices import AUTO, PROCESSOR, Device, choose_device
-from bakeoff.execution.estimate import Estimate, count_workers, estimate_plan
+from bakeoff.execution.estimate import Estimate, count_workers, describe_memory, estimate_plan
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.run import RunObserver, run_plan
+from bakeoff.execution.winners import read_winners
 from bakeoff.ledger.read import find_study, list_studies, match_studies, open_reading, read_study, shorten_ids
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
@@ -36,6 +38,7 @@ from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
+from bakeoff.study.winner import find_winner
 from bakeoff.training.folders import Folders, check_workspace, write_whole
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "list_status",
     "load",
     "load_study",
+    "prepare_study",
     "run",
 ]
 
@@ -122,6 +126,7 @@ def run(
     study: Study | str | Path,
     *,
     overrides: Sequence[str] = (),
+    quick: bool = False,
     workspace: str | Path = DEFAULT_WORKSPACE,
     data_dir: str | Path | None = None,
     workers: int | None = None,
@@ -130,6 +135,7 @@ def run(
     address: str | None = None,
     gpus_per_worker: float = 0.0,
     exam: bool = True,
+    allow_missing: bool = False,
     wait: bool = True,
     observer: RunObserver | None = None,
 ) -> Result:
@@ -138,6 +144,7 @@ def run(
     Args:
         study: a Study, a study file's path, or a shipped study's name.
         overrides: `path.to.field=VALUE`, for a file or a name only.
+        quick: run the small version that a study file declares, as a study of its own; for a file or a name only.
         workspace: the folder of the ledger; made where it is missing.
         data_dir: searched first for images.
         workers: processes; by default one per core, on graphics cards one per card, or a few where trials do not fuse.
@@ -146,6 +153,7 @@ def run(
         address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
         gpus_per_worker: share of a GPU for each actor of a Ray cluster; 0 trains on processors.
         exam: False leaves the test split closed: verdicts then rest on the validation split.
+        allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
         wait: whether to wait for another run in this workspace to end; else it is an error.
         observer: sees the run as it goes; by default nobody.
 
@@ -153,29 +161,61 @@ def run(
         BakeoffError: the study is wrong, overrides beside a Study, images are missing, or the workspace cannot be
             written.
     """
-    if isinstance(study, Study) and overrides:
-        raise BakeoffError("overrides change a study file. Make the Study with the values it is to have instead.")
-    checked = study if isinstance(study, Study) else load_study(study, overrides)
+    if isinstance(study, Study) and (overrides or quick):
+        raise BakeoffError(
+            "overrides and quick change a study file. Make the Study with the values it is to have instead."
+        )
     folder = check_workspace(workspace)
+    checked = prepare_study(study, overrides, quick=quick, workspace=folder)
     data = Path(data_dir) if data_dir is not None else None
     plan = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
+    observer = observer or RunProgress(quiet=True)
+    if executor == "local" and (shortage := describe_memory(workers, place, plan, data)):
+        observer.message(shortage)
     with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker) as chosen:
         counts = run_plan(
             plan,
-            command=_spell_command(study, overrides),
+            command=_spell_command(study, overrides, quick),
             device=place,
             workspace=folder,
             data_dir=data,
             executor=chosen,
-            observer=observer or RunProgress(quiet=True),
+            observer=observer,
             exam=exam,
+            allow_missing=allow_missing,
             wait=wait,
         )
-    result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data)
-    if exam and not counts.exam_complete:
+    result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data or checked.folder)
+    if exam and not counts.exam_complete and not counts.missing:
         result = replace(result, state="unfinished", report=replace(result.report, state="unfinished"))
     return _write_reports(result, Folders(folder))
+
+
+def prepare_study(
+    study: Study | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    workspace: str | Path = DEFAULT_WORKSPACE,
+) -> Study:
+    """Return the study as it is run: read, checked, and with the winners of earlier studies that it begins with.
+
+    Args:
+        study: a Study, a study file's path, or a shipped study's name.
+        overrides: `path.to.field=VALUE`, for a file or a name only.
+        quick: take the small version that a study file declares.
+        workspace: where earlier studies are looked up.
+
+    Raises:
+        BakeoffError: the study is wrong, or what it begins with is not in the workspace.
+    """
+    find = partial(read_winners, Path(workspace))
+    if not isinstance(study, Study):
+        return load_study(study, overrides, quick=quick, find_winners=find)
+    fields = study.model_dump(exclude_unset=True)
+    found = find_winner(fields, find)
+    return study if found == fields else Study.model_validate(found)
 
 
 def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
@@ -245,16 +285,30 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
 
 
 def estimate(
-    study: Study, workers: int | None = None, data_dir: str | Path | None = None, device: str = AUTO
+    study: Study,
+    workers: int | None = None,
+    data_dir: str | Path | None = None,
+    device: str = AUTO,
+    *,
+    probe: bool = False,
+    say: Callable[[str], object] = lambda text: None,
 ) -> Estimate:
-    """Plan a study and estimate what it takes; trains nothing, opens no images. On a graphics card no time is told.
+    """Plan a study, check all that can be checked without training, and estimate what it takes.
+
+    Args:
+        study: what to plan.
+        workers: processes; by default as many as `run` starts.
+        data_dir: searched first for images.
+        device: what computes. On a graphics card no time is told.
+        probe: whether a worker process may build networks, look whether weights can be had and fit, and time a few
+            training steps of each network, in some ten seconds; what it measures is kept in the cache.
+        say: told what takes a while.
 
     Raises:
-        BakeoffError: a network does not fit images of which enough is known.
+        BakeoffError: images are missing or cannot be split, or a network or its weights cannot be had or do not fit.
     """
-    return estimate_plan(
-        expand(study), workers, Path(data_dir) if data_dir is not None else None, choose_device(device)
-    )
+    data = Path(data_dir) if data_dir is not None else None
+    return estimate_plan(expand(study), workers, data, choose_device(device), probe=probe, say=say)
 
 
 @contextmanager
@@ -276,17 +330,18 @@ def _executor(
             workspace, data_dir, address=address, num_workers=workers, gpus_per_worker=gpus_per_worker
         )
     else:
-        executor = LocalExecutor(count_workers(workers, device, plan), workspace, data_dir, device.addresses)
+        executor = LocalExecutor(count_workers(workers, device, plan, data_dir), workspace, data_dir, device.addresses)
     try:
         yield executor
     finally:
         executor.close()
 
 
-def _spell_command(study: Study | str | Path, overrides: Sequence[str]) -> str:
+def _spell_command(study: Study | str | Path, overrides: Sequence[str], quick: bool) -> str:
     if isinstance(study, Study):
         return ""
-    return shlex.join(["bakeoff", "run", str(study), *(part for text in overrides for part in ("--set", text))])
+    flags = ["--quick"] if quick else []
+    return shlex.join(["bakeoff", "run", str(study), *flags, *(part for text in overrides for part in ("--set", text))])
 
 
 def _load(identity: str, workspace: Path, num_reused: int, data_dir: Path | None = None) -> Result:
@@ -310,9 +365,13 @@ def _write_reports(result: Result, folders: Folders) -> Result:
     except WorkspaceError as error:
         raise ReportError(str(error), result) from error
     except OSError as error:
-        raise ReportError(f"{folder}: cannot be written: {error.strerror or error}.", result) from error
+        message = f"{folders.root}: pictures cannot be kept ({error.strerror or error})."
+        raise ReportError(message, result) from error
     return replace(result, report=report)
 
 
 def _write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    try:
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    except OSError as error:
+        raise WorkspaceError(f"{path}: the report cannot be written ({error.strerror or error}).") from error

@@ -18,7 +18,7 @@ def test_metrics_agree_with_scikit_learn(num_images: int, num_classes: int, seed
     probabilities, labels = draw_predictions(num_images, num_classes, seed)
     found = classification_metrics(probabilities, labels)
     classes, predicted = range(num_classes), probabilities.argmax(1)
-    macro = {"labels": classes, "average": "macro", "zero_division": 0}
+    macro = {"labels": np.unique(labels), "average": "macro", "zero_division": 0}
     assert found["accuracy"] == pytest.approx(oracle.accuracy_score(labels, predicted))
     assert found["loss"] == pytest.approx(oracle.log_loss(labels, probabilities, labels=classes))
     assert found["macro_precision"] == pytest.approx(oracle.precision_score(labels, predicted, **macro))
@@ -26,11 +26,24 @@ def test_metrics_agree_with_scikit_learn(num_images: int, num_classes: int, seed
     assert found["macro_f1"] == pytest.approx(oracle.f1_score(labels, predicted, **macro))
 
 
-def test_class_that_never_occurs_counts_as_zero() -> None:
-    probabilities = np.eye(3)[[0, 0, 1]]
-    found = classification_metrics(probabilities, np.array([0, 0, 1]))
-    assert found["accuracy"] == 1
-    assert found["macro_precision"] == found["macro_recall"] == found["macro_f1"] == pytest.approx(2 / 3)
+def test_a_class_that_never_occurs_is_left_out_and_counted() -> None:
+    perfect = classification_metrics(np.eye(3)[[0, 0, 1]], np.array([0, 0, 1]))
+    assert perfect == {
+        "accuracy": 1.0,
+        "loss": 0.0,
+        "macro_precision": 1.0,
+        "macro_recall": 1.0,
+        "macro_f1": 1.0,
+        "classes_absent": 1.0,
+    }
+    # Called a class that does not occur: a miss for the class it is of, no class of its own.
+    called, labels = np.array([0, 2, 1, 0]), np.array([0, 0, 1, 1])
+    found = classification_metrics(np.eye(4)[called], labels)
+    assert found["classes_absent"] == 2
+    assert found["macro_recall"] == 0.5
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        assert found["macro_recall"] == oracle.balanced_accuracy_score(labels, called)
+    assert "classes_absent" not in classification_metrics(np.eye(2), np.arange(2))
 
 
 def test_certain_and_right_loses_nothing() -> None:

@@ -62,3 +62,11 @@ def test_degrees_of_freedom() -> None:
     assert [count_degrees(n, 1 / 4) for n in (3, 5, 20)] == [2, 4, 4]
     assert [count_degrees(10 * k, 1 / (k - 1)) for k in range(2, 50)] == list(range(1, 49))
     assert count_degrees(9, 4.0) == 1
+
+
+@pytest.mark.parametrize(("num_folds", "validation"), [(2, 0.0), (5, 0.0), (50, 0.0), (3, 0.1), (5, 0.1), (10, 0.1)])
+def test_folds_have_one_degree_of_freedom_less_than_there_are_folds(num_folds: int, validation: float) -> None:
+    share = 1 / ((num_folds - 1) * (1 - validation))
+    assert count_degrees(num_folds, share) == num_folds - 1
+    assert count_degrees(3 * num_folds, share) == num_folds - 1
+    assert count_degrees(num_folds, share / (1 - 0.5)) <= num_folds - 1

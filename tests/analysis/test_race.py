@@ -174,3 +174,15 @@ def test_a_race_that_is_over_takes_no_more() -> None:
         race.judge({"a": 1.0})
     with pytest.raises(ValueError, match="over"):
         race.judge({})
+
+
+def test_a_failed_trial_counts_as_the_score_it_is_given() -> None:
+    holed = draw(0.0, 0.5)
+    holed["b"] = [None if replicate % 4 == 1 else value for replicate, value in enumerate(holed["b"])]
+    filled = {arm: [-9.0 if value is None else value for value in values] for arm, values in holed.items()}
+    race, expected = (Race(("a", "b"), design=DESIGN, failed_score=score) for score in (-9.0, None))
+    for replicate in range(DESIGN.at_most):
+        if not expected.standing.racing:
+            break
+        found = race.judge({arm: values[replicate] for arm, values in holed.items()})
+        assert found == expected.judge({arm: values[replicate] for arm, values in filled.items()})

@@ -98,7 +98,7 @@ def test_pairs_use_the_replicates_both_have() -> None:
     assert verdict.replicates == 3
     assert verdict.difference == pytest.approx((0.02 + 0.02 + 0.01) / 3)
     assert [arm.failed for arm in summary.arms] == [1, 1]
-    assert "2 trials failed" in summary.answers[0].sentence
+    assert "a failed in 1 of 5 trials" in summary.answers[0].sentence
 
 
 def test_arm_that_failed_entirely_appears_with_zero_replicates() -> None:
@@ -176,12 +176,18 @@ def test_value_that_is_not_finite_is_refused_by_name() -> None:
 
 
 def make_folds(scores: Mapping[str, Sequence[Sequence[float | None]]]) -> list[TrialResult]:
-    """Results of arms over replicates x folds."""
-    return [
+    """Results of arms over replicates x folds: scores of held-out folds; on the common test split, the opposite."""
+    trials = [
         replace(make_trial(arm, replicate, value), fold=fold, trial_id=f"{arm}{replicate}.{fold}")
         for arm, replicates in scores.items()
         for replicate, folds in enumerate(replicates)
         for fold, value in enumerate(folds)
+    ]
+    return [
+        replace(each, metrics={**each.metrics, "held-out": each.metrics["test"], "test": {"accuracy": -score}})
+        if (score := each.metrics.get("test", {}).get("accuracy"))
+        else each
+        for each in trials
     ]
 
 
@@ -206,7 +212,28 @@ def test_a_fold_that_failed_is_left_out_of_the_pair_alone() -> None:
     summary = summarise(make_folds({"a": holed, "b": FOLDS_B}), blocks=["digits"], arms=["a", "b"], num_folds=3)
     assert summary.verdicts[0].replicates == 5
     assert summary.arms[0].scores[0] == pytest.approx(0.975)
-    assert "pairs are compared on the folds both arms have" in summary.answers[0].sentence
+    assert "Failed trials are left out, so the verdicts hold only where" in summary.answers[0].sentence
+
+
+def test_a_fold_that_failed_counts_as_chance_in_its_fold() -> None:
+    holed = [[0.98, None, 0.97], [0.975, 0.965, 0.985]]
+    results = make_folds({"a": holed, "b": FOLDS_B})
+    summary = summarise(results, blocks=["digits"], arms=["a", "b"], num_folds=3, num_classes={"digits": 4})
+    filled = [0.98, 0.25, 0.97, 0.975, 0.965, 0.985]
+    expected = compare_pair(filled, [v for f in FOLDS_B for v in f], test_share=1 / 2)
+    assert summary.verdicts[0].interval == pytest.approx(expected.interval)
+
+
+def test_verdicts_of_folds_rest_on_held_out_folds_never_on_the_common_test_split() -> None:
+    results = make_folds({"a": FOLDS_A, "b": FOLDS_B})
+    summary = summarise(results, blocks=["digits"], arms=["a", "b"], num_folds=3, test_shares={"digits": 0.7})
+    assert (summary.split, summary.verdicts[0].split, summary.test_shares) == ("held-out", "held-out", {"digits": 0.7})
+    assert summary.arms[0].on("held-out")["accuracy"].mean == pytest.approx(0.9725)
+    assert summary.arms[0].test["accuracy"].mean == pytest.approx(-0.9725)
+    values = [[v for f in folds for v in f] for folds in (FOLDS_A, FOLDS_B)]
+    assert summary.verdicts[0].p == pytest.approx(compare_pair(*values, test_share=0.7).p)
+    unscored = [replace(r, metrics={k: v for k, v in r.metrics.items() if k != "held-out"}) for r in results]
+    assert summarise(unscored, blocks=["digits"], arms=["a", "b"], num_folds=3).split == "validation"
 
 
 def test_folds_must_fit_the_study() -> None:
@@ -229,3 +256,28 @@ def test_a_margin_of_a_whole_share_is_refused() -> None:
     with pytest.raises(ValueError, match=r"accuracy is a share, from 0 to 1: a margin of 5 is 500 points"):
         summarise_one({"a": GOOD, "b": POOR}, margin=5.0)
     assert summarise_one({"a": GOOD, "b": POOR}, margin=5.0, metric="loss").margin == 5.0
+
+
+SAME = {"digits": [("good", "alias")]}
+
+
+def test_arms_that_are_the_same_training_get_no_verdict_on_each_other() -> None:
+    scores = {"good": GOOD, "alias": GOOD, "poor": POOR}
+    summary = summarise_one(scores, same=SAME, margin=0.01)
+    assert [(v.a, v.b) for v in summary.verdicts] == [("good", "poor"), ("alias", "poor")]
+    (answer,) = summary.answers
+    assert (answer.best, answer.not_worse, answer.equivalent, answer.worse) == ("good", ("alias",), (), ("poor",))
+    assert "alias" not in answer.sentence
+    assert len(summarise_one(scores, margin=0.01).verdicts) == 3  # told nothing, it judges every pair
+
+
+def test_where_all_arms_are_the_same_training_there_is_nothing_to_compare() -> None:
+    summary = summarise_one({"good": GOOD, "alias": GOOD}, same=SAME)
+    assert summary.verdicts == ()
+    assert "nothing to compare it with" in summary.answers[0].sentence
+
+
+def test_the_same_training_as_the_baseline_is_not_compared_with_it() -> None:
+    summary = summarise_one({"good": GOOD, "alias": GOOD, "poor": POOR}, same=SAME, baseline="good")
+    assert [(v.a, v.b) for v in summary.verdicts] == [("poor", "good")]
+    assert summary.answers[0].worse == ("poor",)

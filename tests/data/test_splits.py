@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakeoff.data.splits import check_classes, split_fold, split_stratified
+from bakeoff.data.splits import check_classes, split_fold, split_nested, split_stratified
 from bakeoff.errors import DataError
 
 
@@ -108,6 +108,13 @@ def test_a_class_too_small_to_be_split_is_named(counts, folds, message) -> None:
     check_classes([9, folds or 2], ("cat", "dog"), "pets", folds=folds)
 
 
+def test_two_folds_leave_each_class_an_image_to_train_on_and_one_to_validate() -> None:
+    check_classes([4], ("cat",), "pets", folds=2)
+    split_nested(np.zeros(4, np.int64), 2, 0, 0.1, seed=0)
+    with pytest.raises(DataError, match=r"'cat' \(3\): 2 folds need 4 training images of every class"):
+        check_classes([3], ("cat",), "pets", folds=2)
+
+
 def test_no_images_are_refused() -> None:
     with pytest.raises(DataError, match="no images to split"):
         split_stratified(np.array([], dtype=np.int64), 0.1, seed=0)
@@ -138,3 +145,20 @@ def test_the_seed_decides_the_folds() -> None:
 def test_more_folds_than_images_of_a_class_are_refused() -> None:
     with pytest.raises(DataError, match="4 folds leave some without an image of class 1"):
         split_fold(np.array([0, 0, 0, 0, 1, 1, 1]), 4, 0, seed=0)
+
+
+@pytest.mark.parametrize(("num_folds", "validation"), [(2, 0.1), (5, 0.3)])
+def test_a_held_out_fold_is_locked_and_the_rest_is_split_with_equal_class_shares(num_folds, validation) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(3), [40, 60, 100]))
+    locked = []
+    for fold in range(num_folds):
+        train, inner, held_out = split_nested(labels, num_folds, fold, validation, seed=7)
+        np.testing.assert_array_equal(np.sort(np.concatenate([train, inner, held_out])), np.arange(len(labels)))
+        assert all((np.diff(part) > 0).all() for part in (train, inner, held_out))
+        rest = len(labels) - len(held_out)
+        assert len(inner) == round(rest * validation)
+        exact = np.bincount(labels[np.concatenate([train, inner])]) * validation
+        assert (np.abs(np.bincount(labels[inner]) - exact) < 1).all()
+        locked.append(held_out)
+    # Every image is scored once by a model that has seen it neither in training nor in selection.
+    np.testing.assert_array_equal(np.sort(np.concatenate(locked)), np.arange(len(labels)))

@@ -24,6 +24,8 @@ from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders
 from bakeoff.training.modes import Modes
 from bakeoff.training.task import (
+    CheckDone,
+    CheckTask,
     CohortTask,
     EpochDone,
     ExamDone,
@@ -59,10 +61,11 @@ def facts(_own_cache: None) -> ImageFacts:
 
 @pytest.fixture
 def make_plan() -> Callable[..., Plan]:
-    def make(arms: int = 3, replicates: int = 1, **fields: Any) -> Plan:
-        rates = [round(0.001 * (number + 1), 3) for number in range(arms)]
+    def make(arms: int | list[Any] = 3, replicates: int = 1, **fields: Any) -> Plan:
+        rates = [round(0.001 * (number + 1), 3) for number in range(arms)] if isinstance(arms, int) else []
         recipe = {"network": {"name": "mlp", "units": [8]}, "epochs": 2, **fields.pop("recipe", {})}
-        values = {"arms": [{"optimizer.learning_rate": rates}], "numeric": "float32", **fields}
+        listed = [{"optimizer.learning_rate": rates}] if isinstance(arms, int) else arms
+        values = {"arms": listed, "numeric": "float32", **fields}
         return expand(Study(question="Which?", recipe=recipe, replicates=replicates, **values))
 
     return make
@@ -100,6 +103,8 @@ def succeed(task: Task, attempt: int = 0) -> list[Report]:
         reports += [trial_done(member) for member in task.members]
     elif isinstance(task, ExamTask):
         reports += [ExamDone(trial_id=m.trial_id, metrics={"accuracy": 0.4}, fingerprint="f") for m in task.members]
+    elif isinstance(task, CheckTask):
+        reports.append(CheckDone(check_id=task.check_id, problem=""))
     else:
         reports.append(probe_done(task))
     return [*reports, TaskDone(task_id=task_id(task))]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bakeoff.data.source import DataSource
 from bakeoff.execution.cohorts import Limits, group_trials
+from bakeoff.execution.devices import PROCESSOR
 from bakeoff.execution.executor import Report
 from bakeoff.execution.facts import ImageFacts
-from bakeoff.execution.numeric import MOST_CANDIDATES, PROBE_MEMBERS, choose_modes
+from bakeoff.execution.identity import identify
+from bakeoff.execution.numeric import MOST_CANDIDATES, PROBE_MEMBERS, choose_modes, decide_modes
 from bakeoff.ledger.store import Ledger
-from bakeoff.study.plan import Plan, expand
+from bakeoff.networks.user_code import CodeHashes
+from bakeoff.study.plan import Plan, expand, study_id
 from bakeoff.study.schema import Study
 from bakeoff.training.modes import Modes
-from bakeoff.training.task import ProbeTask, TaskDone
+from bakeoff.training.task import Member, Numeric, ProbeTask, TaskDone
 
 
 def _plan(**fields: Any) -> Plan:
@@ -120,6 +124,103 @@ def test_blocks_of_different_modes_are_not_fused(make_plan: Callable[..., Plan],
     modes = Modes(common="bfloat16", by_block={plan.blocks[0].label: "float32"})
     groups = group_trials(plan.trials, datasets, Limits(modes=modes))
     assert [len({trial.block for trial in group.trials}) for group in groups] == [1, 1]
+
+
+def test_a_network_that_disagrees_decides_for_every_block_that_trains_it(
+    choose: Choose, make_plan: Callable[..., Plan], script: Any
+) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        agrees = task.members[0].recipe.network.units != (8,)  # type: ignore[union-attr]
+        return [script.probe_done(task, agrees=agrees), TaskDone(task_id=task.probe_id)]
+
+    plan = _plan(arms=NETWORKS, blocks=[{"first": {"data.validation": 0.1}, "second": {"data.validation": 0.2}}])
+    trials = tuple(trial for trial in plan.trials if (trial.block, trial.arm) != ("first", "large"))
+    modes, _ = choose(replace(plan, trials=trials), behave)
+    assert (modes.of("first"), modes.of("second")) == ("float32", "float32")
+
+
+class Asked:
+    """A study in a workspace where trials have ended: what its blocks run in, and what is said."""
+
+    def __init__(self, ledger: Ledger, facts: ImageFacts, script: Any) -> None:
+        self.ledger, self.script = ledger, script
+        self.datasets = {DataSource(name="digits"): facts}
+        self.said: list[str] = []
+
+    def end(self, plan: Plan, mode: Numeric, arms: int) -> None:
+        for trial in plan.trials[:arms]:
+            known = identify(trial, self.datasets, mode)
+            done = self.script.trial_done(Member(trial_id=known.trial_id, recipe=trial.recipe))
+            self.ledger.record_done(done, known.content, "c", "{}")
+
+    def decide(self, plan: Plan, **probe: Any) -> Modes:
+        def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+            return [self.script.probe_done(task, **probe), TaskDone(task_id=task.probe_id)]
+
+        executor = self.script.Executor(behave)
+        return decide_modes(
+            plan,
+            study_id(plan.study),
+            self.datasets,
+            self.ledger,
+            executor,
+            PROCESSOR,
+            CodeHashes(),
+            self.said.append,
+        )
+
+
+@pytest.fixture
+def asked(ledger: Ledger, facts: ImageFacts, script: Any) -> Asked:
+    return Asked(ledger, facts, script)
+
+
+@pytest.mark.parametrize(("begun", "fast"), [("float32", 0.2), ("bfloat16", 2.0)])
+def test_a_block_keeps_the_mode_of_its_finished_trials(
+    asked: Asked, make_plan: Callable[..., Plan], begun: Numeric, fast: float
+) -> None:
+    asked.end(make_plan(2), begun, 2)
+    more = make_plan(4, numeric="auto")  # two arms were added: another study, and the probes now favour the other mode
+    assert asked.decide(more, fast=fast).common == begun
+    assert asked.said == []
+    fresh = make_plan(4, numeric="auto", recipe={"epochs": 7})
+    assert asked.decide(fresh, fast=fast).common != begun
+
+
+def test_a_mode_that_must_change_is_said_with_what_it_costs(asked: Asked, make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(3, numeric="auto")
+    asked.end(plan, "bfloat16", 2)
+    assert asked.decide(plan, agrees=False).common == "float32"
+    assert asked.said == [
+        "block 'digits': 2 of its trials were trained in bfloat16 and will be trained again in float32, because in "
+        "bfloat16 the gradients of 0.001, 0.002, 0.003 differ too much from those in float32."
+    ]
+
+
+def test_so_is_a_mode_that_the_study_asks_for(asked: Asked, make_plan: Callable[..., Plan]) -> None:
+    asked.end(make_plan(2), "bfloat16", 1)
+    assert asked.decide(make_plan(2, numeric="float32")).common == "float32"
+    (said,) = asked.said
+    assert said.startswith(
+        "block 'digits': 1 of its trials was trained in bfloat16 and will be trained again in float32"
+    )
+    assert said.endswith("because the study says numeric: float32.")
+
+
+def test_without_finished_trials_an_earlier_study_of_the_name_decides(
+    asked: Asked, make_plan: Callable[..., Plan], ledger: Ledger, facts: ImageFacts
+) -> None:
+    ledger.register_study(
+        "s" * 64,
+        name="study",
+        document={},
+        placements=[],
+        numeric="bfloat16",
+        command="",
+        facts={"digits": facts.record()},
+    )
+    assert asked.decide(make_plan(2, numeric="auto"), fast=2.0).common == "bfloat16"
+    assert asked.decide(make_plan(2, numeric="auto", name="other"), fast=2.0).common == "float32"
 
 
 SPACE = {"network.units.0": {"low": 4, "high": 64}, "batch_size": [8, 16, 32, 64, 128, 256, 512]}

@@ -16,6 +16,7 @@ from bakeoff.execution.devices import Device
 from bakeoff.execution.executor import Report
 from bakeoff.execution.run import RunCounts, run_plan
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
+from bakeoff.report.gather import gather_report
 from bakeoff.study.plan import Plan
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import CohortTask, ExamTask, ProbeTask, TaskDone, TrialFailed
@@ -60,6 +61,33 @@ def test_a_study_is_trained_examined_and_on_record(go: Any, make_plan: Callable[
     assert [result.state for result in record.results] == ["done"] * 6
     assert record.num_examined == 6
     assert record.seconds > 0
+
+
+def test_arms_that_are_one_training_are_named_first_and_not_judged(
+    go: Any, make_plan: Callable[..., Plan], folders: Folders
+) -> None:
+    plan = make_plan(arms=[{"initializer": ["he_normal", "orthogonal"]}, {"batch_size": [16, 32]}], replicates=3)
+    counts, _, watcher = go(plan)
+    said = [text for text in watcher.messages if "are the same training" in text]
+    assert [text.partition(" are the")[0] for text in said] == [
+        "digits: arms 'he_normal / 16' and 'orthogonal / 16'",
+        "digits: arms 'he_normal / 32' and 'orthogonal / 32'",
+    ]
+    assert watcher.messages.index(said[-1]) < watcher.messages.index("exam: opening the test split for 12 trials")
+    report = gather_report(counts.study_id, folders)
+    pairs = [(verdict.a, verdict.b) for verdict in report.summary.verdicts]
+    assert len(pairs) == 6 - 2
+    assert not {("he_normal / 16", "orthogonal / 16"), ("he_normal / 32", "orthogonal / 32")} & set(pairs)
+    assert set(said) <= set(report.notes)
+
+
+def test_arms_of_one_recipe_share_their_trials_and_are_not_judged(
+    go: Any, make_plan: Callable[..., Plan], folders: Folders
+) -> None:
+    counts, *_ = go(make_plan(arms=[{"a": {}, "b": {"batch_size": 32}}], replicates=3))
+    report = gather_report(counts.study_id, folders)
+    assert report.summary.verdicts == ()
+    assert any("arms 'a' and 'b' are the same training: they are one recipe" in note for note in report.notes)
 
 
 def test_again_there_is_nothing_to_do(go: Any, make_plan: Callable[..., Plan]) -> None:
@@ -234,6 +262,47 @@ def test_an_observer_sees_where_every_trial_stands_and_on_resuming_those_in_the_
     assert {(arm, state, epoch) for arm, state, epoch, _ in again.seen} == {(arm, "done", 0) for arm in plan.arms}
 
 
+def fail_first(script: Any) -> Any:
+    """Train all but the first member of the first cohort, which fails."""
+
+    def behave(task: Any, attempt: int) -> Sequence[Report]:
+        if not isinstance(task, CohortTask) or len(task.members) < 2:
+            return script.succeed(task)
+        first, *rest = task.members
+        failed = TrialFailed(trial_id=first.trial_id, reason="CUDA error.", diverged=False)
+        return [failed, *map(script.trial_done, rest), TaskDone(task_id=task.cohort_id)]
+
+    return behave
+
+
+def test_the_test_split_stays_closed_while_an_arm_is_missing(
+    go: Any, make_plan: Callable[..., Plan], script: Any, folders: Folders
+) -> None:
+    plan = make_plan(2)
+    counts, tasks, watcher = go(plan, fail_first(script))
+    assert kinds(tasks) == ["Cohort"]
+    assert not counts.exam_complete
+    assert counts.missing in watcher.messages
+    name = plan.arms[0]
+    assert f"arm '{name}' lacks 1 of 1 trials (CUDA error)" in counts.missing
+    assert "--allow-missing" in counts.missing
+    assert read(folders, counts).num_examined == 0
+    # Run again, it is tried afresh, and the test split is opened once for all.
+    counts, tasks, _ = go(plan)
+    assert kinds(tasks) == ["Cohort", "Exam"]
+    assert (counts.exam_complete, counts.missing) == (True, "")
+    assert read(folders, counts).num_examined == 2
+
+
+def test_the_test_split_is_opened_without_an_arm_where_that_is_asked_for(
+    go: Any, make_plan: Callable[..., Plan], script: Any, folders: Folders
+) -> None:
+    counts, tasks, _ = go(make_plan(2), fail_first(script), allow_missing=True)
+    assert kinds(tasks) == ["Cohort", "Exam"]
+    assert (counts.exam_complete, counts.missing) == (True, "")
+    assert read(folders, counts).num_examined == 1
+
+
 def test_cohorts_stay_those_of_the_machine_where_the_study_was_begun(
     go: Any, make_plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +311,7 @@ def test_cohorts_stay_those_of_the_machine_where_the_study_was_begun(
         return [*failed, TaskDone(task_id=task.cohort_id)]
 
     def train(num_cores: int, **options: Any) -> list[str]:
-        monkeypatch.setattr("bakeoff.execution.run.count_cores", lambda: num_cores)
+        monkeypatch.setattr("bakeoff.execution.numeric.count_cores", lambda: num_cores)
         plan = make_plan(9, replicates=5, recipe={"network": {"name": "mlp", "units": [4096, 1024]}})
         return sorted(task.cohort_id for task in go(plan, fail, **options)[1])
 
@@ -256,7 +325,7 @@ def test_cohorts_stay_those_of_the_machine_where_the_study_was_begun(
 def test_a_device_that_trains_one_cohort_at_a_time_is_given_whole_ones(
     go: Any, make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bakeoff.execution.run.count_cores", lambda: 8)
+    monkeypatch.setattr("bakeoff.execution.numeric.count_cores", lambda: 8)
     plan = make_plan(9, replicates=1, recipe={"network": {"name": "mlp", "units": [4096, 1024]}})
     _, tasks, _ = go(plan, device=Device("mps", (), "Apple", 0))
     assert kinds(tasks) == ["Cohort", "Exam"]

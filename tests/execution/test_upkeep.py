@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -162,3 +164,91 @@ def test_the_cache_is_freed_of_what_was_long_not_used(tmp_path: Path, monkeypatc
     assert len(collect_cache(0, delete=False)) == 2
     collect_cache(0, delete=True)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.gz"]
+
+
+FOREIGN = (
+    "thesis.part",
+    ".tmp_thesis/chapter.tex",
+    ".tmp_notes",
+    "cohorts/ours.safetensors",
+    "cohorts/ours.safetensors.damaged",
+    "cohorts/old.pt",
+    "cohorts/thesis.part",
+    "trials/mine/first/notes.txt",
+    "trials/mine/weights.safetensors",
+    f"trials/ab/{24 * 'a'}/notes.txt",
+    "reports/mine/draft.part",
+    "weights/mine.safetensors.part",
+    "pictures/cat.png",
+)
+
+
+def test_only_what_bakeoff_has_made_is_freed_or_cleaned_away(folders: Folders, tmp_path: Path) -> None:
+    """`gc --workspace .` deleted whole folders of the user's, and so did the next run with what ends in .part."""
+    for name in FOREIGN:
+        (folders.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (folders.root / name).write_text("mine")
+    ours = folders.root / f"trials/ab/{24 * 'a'}/weights.safetensors"
+    ours.write_text("ours")
+    assert [each.files for each in collect_workspace(folders.root, delete=True)] == [(ours,)]
+    assert not ours.exists()
+    run(Study.model_validate(STUDY), workspace=folders.root, workers=1)
+    assert [name for name in FOREIGN if not (folders.root / name).is_file()] == []
+
+
+def test_links_are_neither_followed_nor_freed(folders: Folders, tmp_path: Path) -> None:
+    mine = tmp_path / "mine" / ("b" * 24)
+    mine.mkdir(parents=True)
+    (mine / "weights.safetensors").write_text("mine")
+    (folders.trials / "bb").mkdir(exist_ok=True)
+    (folders.trials / "bb" / mine.name).symlink_to(mine)
+    (folders.trials / "cc").symlink_to(mine.parent)
+    folders.checkpoints.mkdir(exist_ok=True)
+    (folders.checkpoints / f"{24 * 'd'}.pt").symlink_to(mine / "weights.safetensors")
+    assert collect_workspace(folders.root, delete=True) == ()
+    assert (mine / "weights.safetensors").read_text() == "mine"
+    assert len(list(folders.checkpoints.iterdir())) == 1
+
+
+def test_the_cache_may_lie_in_anybody_s_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path))
+    foreign = ("decoded/film/reel.npy", "features/notes.npy", f"decoded/digits-train-{16 * '1'}/notes.txt")
+    ours = (f"decoded/digits-train-{16 * '1'}/pixels.npy", f"features/{24 * '2'}.npy")
+    busy = f"features/{24 * '3'}.npy"
+    for name in (*foreign, *ours, busy):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with FileLock(tmp_path / f"{busy}.lock"):
+        assert [file for each in collect_cache(0, delete=True) for file in each.files] == [tmp_path / n for n in ours]
+    assert all((tmp_path / name).exists() for name in (*foreign, busy))
+
+
+def test_a_workspace_says_what_it_is_and_an_older_one_is_known_by_its_ledger(folders: Folders) -> None:
+    assert "bakeoff" in folders.marker.read_text("utf-8")
+    folders.marker.unlink()
+    assert collect_workspace(folders.root, delete=True) == ()
+    run(Study.model_validate(STUDY), workspace=folders.root, workers=1)
+    assert folders.marker.is_file()
+    folders.ledger.unlink()
+    with pytest.raises(WorkspaceError, match="no ledger here"):
+        collect_workspace(folders.root, delete=True)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_no_damaged_one(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folders.checkpoint("a" * 24)
+    write_file(path, {"format": 2, "epoch": 1, "members": {}}, {})
+    refuse_reading_of(monkeypatch, path)
+    (problem,) = problems(folders)
+    assert problem.startswith(f"{path}: cannot be read: {os.strerror(errno.EACCES)}.")
+    assert collect_workspace(folders.root, delete=True) == ()
+
+
+def refuse_reading_of(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    read = Path.read_bytes
+
+    def refuse(self: Path) -> bytes:
+        if self == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)

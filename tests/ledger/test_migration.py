@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from bakeoff.ledger.check import read_version
+from bakeoff.ledger.live import read_progress
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION
-from bakeoff.ledger.store import Ledger
+from bakeoff.ledger.store import Ledger, Placement
+from bakeoff.ledger.tables import read_trials
 from bakeoff.training.folders import Folders
+from bakeoff.training.task import ExamDone, TrialDone
 
 SECOND = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -108,6 +111,45 @@ def test_writing_brings_it_up_to_date(old: Folders, tmp_path: Path) -> None:
         record = read_study(connection, "s" * 64)
     assert (record.facts, record.candidates, record.num_planned) == ({}, (), 1)
     assert record.results[0].metrics == {"validation": {"accuracy": 0.5}}
+
+
+def test_folds_that_selection_saw_are_left_out_and_counted(ledger: Ledger, folders: Folders) -> None:
+    """Before folds were nested, the held-out fold was the validation split: ids and contents lacked `validation`."""
+    contents = {"old": {"folds": 2}, "new": {"folds": 2, "validation": 0.1}}
+    places = [Placement(name, "b", "a", 0, fold) for fold, name in enumerate(contents)]
+    ledger.register_study("s" * 64, name="tiny", document={}, placements=places, numeric="float32", command="")
+    scores = {"validation": {"accuracy": 0.5}}
+    for name, data in contents.items():
+        done = TrialDone(
+            trial_id=name,
+            num_epochs=1,
+            best_epoch=1,
+            stop="epochs",
+            seconds=1.0,
+            num_parameters=1,
+            metrics=scores,
+        )
+        ledger.record_done(done, {"data": data}, "c", "{}")
+    exam = ExamDone(trial_id="new", metrics={"accuracy": 0.7}, fingerprint="f", held_out={"accuracy": 0.6})
+    ledger.record_exam(ledger.open_exam("s" * 64, 1), exam)
+    with open_reading(folders) as connection:
+        record = read_study(connection, "s" * 64)
+        rows = list(read_trials(connection, "s" * 64))
+        progress = read_progress(connection, "s" * 64)
+    assert (record.num_planned, record.num_outdated) == (2, 1)
+    assert [result.trial_id for result in record.results] == ["new"]
+    assert record.results[0].metrics == {**scores, "test": {"accuracy": 0.7}, "held-out": {"accuracy": 0.6}}
+    assert [row.metrics for row in rows] == [record.results[0].metrics]
+    assert progress is not None
+    assert (progress.num_planned, progress.num_done) == (2, 1)
+
+
+def test_what_another_study_s_search_gave_up_has_not_failed(ledger: Ledger, folders: Folders) -> None:
+    places = [Placement("t", "b", "a", 0)]
+    ledger.register_study("s" * 64, name="tiny", document={}, placements=places, numeric="float32", command="")
+    ledger.record_pruned("t", num_epochs=1, reason="behind", content={}, cohort_id="c", machine="{}")
+    with open_reading(folders) as connection:
+        assert read_study(connection, "s" * 64).results == ()
 
 
 def test_a_trial_can_be_pruned_in_a_ledger_brought_up_to_date(old: Folders) -> None:

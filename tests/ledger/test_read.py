@@ -127,18 +127,38 @@ def test_studies_are_listed_newest_first(ledger: Ledger, register: Callable[...,
     register("b" * 64, name="new")
     ledger.connection.execute("UPDATE studies SET created_at = '2001-01-01T00:00:00+00:00' WHERE name = 'old'")
     with open_reading(folders) as connection:
-        assert [name for _, name in list_studies(connection)] == ["new", "old"]
+        assert [study.name for study in list_studies(connection)] == ["new", "old"]
 
 
 def test_a_study_is_found_by_name_or_id(ledger: Ledger, register: Callable[..., None], folders: Folders) -> None:
     register("a" * 64, name="tiny")
-    register("b" * 64, name="tiny")
+    register("b" * 64, name="other")
     with open_reading(folders) as connection:
-        assert find_study(connection, "tiny") == "b" * 64
-        assert find_study(connection, "aaaaaa") == "a" * 64
+        assert find_study(connection, "tiny") == "a" * 64
+        assert find_study(connection, "bbbbbb") == "b" * 64
         with pytest.raises(WorkspaceError) as raised:
             find_study(connection, "tinny")
-    assert str(raised.value) == "study 'tinny' is not in this workspace. It holds: tiny. Did you mean 'tiny'?"
+    assert str(raised.value) == "study 'tinny' is not in this workspace. It holds: other, tiny. Did you mean 'tiny'?"
+
+
+def test_a_name_of_several_studies_lists_them(ledger: Ledger, register: Callable[..., None], folders: Folders) -> None:
+    """The newest was taken for all of them: whoever asked for the other got an answer to another question."""
+    for first in ("a", "b"):
+        register(first * 9 + "0" * 55, name="tiny")
+    register("a" * 8 + "c" * 56, name="apart")
+    ledger.connection.execute("UPDATE studies SET created_at = '2001-02-03T04:05:06+00:00'")
+    ledger.connection.execute("""UPDATE studies SET document = '{"question": "Which?"}'""")
+    with open_reading(folders) as connection:
+        with pytest.raises(WorkspaceError) as raised:
+            find_study(connection, "tiny")
+        assert find_study(connection, "aaaaaaaaa") == "a" * 9 + "0" * 55
+        with pytest.raises(WorkspaceError, match="'aaaaaa' names 2 studies"):
+            find_study(connection, "aaaaaa")
+    assert str(raised.value).splitlines() == [
+        "'tiny' names 2 studies; give the id of one instead:",
+        "bbbbbbbbb  2001-02-03T04:05:06+00:00  Which?",
+        "aaaaaaaaa  2001-02-03T04:05:06+00:00  Which?",
+    ]
 
 
 def test_an_exam_of_another_study_counts_where_trials_are_shared(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bakeoff.analysis.summary import TrialResult, summarise
-from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
+from bakeoff.report.document import ReportInput, TrialFailure
+from bakeoff.report.published import PublishedFigure
 
 INITIALIZERS = (
     "orthogonal",

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bakeoff.report.document import PublishedFigure, ReportInput, build_document
+from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.published import PublishedFigure
 
 MakeReport = Callable[..., ReportInput]
 

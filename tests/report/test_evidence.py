@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from bakeoff.analysis.results import Summary, TrialResult
 from bakeoff.analysis.summary import summarise
+from bakeoff.analysis.wilson import wilson_interval
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.evidence import BlockEvidence, gather_contributions, gather_evidence
 from bakeoff.report.markdown import write_markdown
@@ -28,14 +29,21 @@ def predict(share_right: float, seed: int) -> dict[str, Any]:
     return {"probabilities": probabilities, "labels": LABELS, "indices": np.arange(60)}
 
 
-def make(folds: int | None = None) -> tuple[list[TrialResult], dict[str, dict[str, Any]], Summary]:
-    results, stored = [], {}
+def make(folds: int | None = None) -> tuple[list[TrialResult], dict[str, Any], Summary]:
+    results: list[TrialResult] = []
+    stored: dict[str, Any] = {}
+    held_out: dict[str, Any] = {}
     for arm, share in (("good", 0.9), ("fair", 0.6)):
         for run in range(4):
             trial_id = f"{arm}{run}"
             stored[trial_id] = predict(share, run)
             right = float((stored[trial_id]["probabilities"].argmax(axis=1) == LABELS).mean())
             metrics: Mapping[str, Mapping[str, float]] = {"test": {"accuracy": right}}
+            if folds is not None:
+                locked = np.arange(60) % folds == run % folds
+                held_out[trial_id] = {name: values[locked] for name, values in stored[trial_id].items()}
+                mine = held_out[trial_id]["probabilities"].argmax(axis=1) == held_out[trial_id]["labels"]
+                metrics = {**metrics, "held-out": {"accuracy": float(mine.mean())}}
             results.append(
                 TrialResult(
                     trial_id=trial_id,
@@ -51,12 +59,18 @@ def make(folds: int | None = None) -> tuple[list[TrialResult], dict[str, dict[st
                 )
             )
     by_image = gather_contributions(results, "accuracy", lambda trial_id, split: stored.get(trial_id))
+    stored["held-out"] = held_out
     return results, stored, summarise(results, blocks=["b"], arms=["good", "fair"], num_folds=folds, by_image=by_image)
 
 
-def gather(folds: int | None = None) -> tuple[BlockEvidence, dict[str, dict[str, Any]], Summary]:
+def gather(folds: int | None = None) -> tuple[BlockEvidence, dict[str, Any], Summary]:
     results, stored, summary = make(folds)
-    (evidence,) = gather_evidence(results, summary, {"b": NAMES}, lambda trial_id, split: stored.get(trial_id))
+
+    def load(trial_id: str, split: str) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = (stored["held-out"] if split == "held-out" else stored).get(trial_id)
+        return found
+
+    (evidence,) = gather_evidence(results, summary, {"b": NAMES}, load)
     return evidence, stored, summary
 
 
@@ -89,6 +103,24 @@ def test_folds_vote_and_nothing_is_said_of_seeds() -> None:
     assert evidence.vote is not None
     assert evidence.vote.mean == pytest.approx(np.mean([(vote.argmax(axis=1) == LABELS).mean() for vote in votes]))
     assert evidence.error is None
+
+
+def test_with_folds_every_image_counts_once_a_replicate_by_the_model_that_held_it_out() -> None:
+    evidence, stored, summary = gather(folds=2)
+    assert (summary.split, evidence.split, evidence.num_trials) == ("held-out", "held-out", 4)
+    called = []
+    for replicate in (0, 1):
+        whole = np.empty(60, np.int64)
+        for fold in (0, 1):
+            part = stored["held-out"][f"good{2 * replicate + fold}"]
+            whole[part["indices"]] = part["probabilities"].argmax(axis=1)
+        called.append(whole)
+    confusion = sum(confusion_matrix(LABELS, each) for each in called)
+    np.testing.assert_array_equal(evidence.confusion, confusion)
+    macro = np.mean([f1_score(LABELS, each, average="macro") for each in called])
+    assert evidence.averages["macro_f1"] == pytest.approx(macro)
+    right = np.mean([each == LABELS for each in called])
+    assert evidence.accuracy_interval == pytest.approx(wilson_interval(float(right) * 60, 60))
 
 
 def test_without_predictions_there_is_no_evidence() -> None:

@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 from markdown_it import MarkdownIt
 
-from bakeoff.report.document import PublishedFigure, ReportInput
+from bakeoff.report.document import ReportInput
 from bakeoff.report.markdown import write_markdown
+from bakeoff.report.published import PublishedFigure
 
 MakeReport = Callable[..., ReportInput]
 
@@ -36,6 +37,7 @@ def test_answer_comes_first_and_everything_follows(make_report: MakeReport) -> N
     assert headings(text) == [
         "What it rests on",
         "Scores and verdicts: digits",
+        "Every metric on training and test images",
         "How to read the tables",
         "Published against measured",
         "Failures",
@@ -86,7 +88,9 @@ def test_sections_with_nothing_to_say_are_absent(make_report: MakeReport, num_re
     bare = make_report(
         arms=("only",), num_replicates=num_replicates, published=(), study_text="", versions={}, hardware={}, numeric=""
     )
-    assert headings(write_markdown(bare)) == ["What it rests on", "Scores and verdicts: digits", "How to repeat it"]
+    scored = ["Every metric on training and test images"] if num_replicates else []
+    told = ["What it rests on", "Scores and verdicts: digits", *scored, "How to repeat it"]
+    assert headings(write_markdown(bare)) == told
 
 
 def test_weird_names_stay_text(make_report: MakeReport) -> None:

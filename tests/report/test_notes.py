@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 
+from bakeoff.analysis.results import TrialResult
+from bakeoff.analysis.summary import summarise
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.markdown import write_markdown
-from bakeoff.report.notes import describe_notes, describe_reduction
+from bakeoff.report.notes import describe_absent, describe_notes, describe_reduction, describe_test_images
+from bakeoff.report.tables import tabulate_scores
 from bakeoff.report.terminal import print_verdict
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
@@ -26,6 +30,39 @@ def plan(**fields: Any) -> Plan:
 def test_a_whole_study_has_nothing_to_say() -> None:
     assert describe_reduction(plan(), {}) == ""
     assert describe_notes(plan(), {"digits": {"num_images": 3, "notes": [], "num_own_validation": 0}}) == ()
+
+
+def test_classes_without_images_are_said_beside_macro_averages(make_report: Callable[..., ReportInput]) -> None:
+    values = {"accuracy": 0.9, "loss": 0.3, "macro_f1": 0.8}
+    absent = {**values, "classes_absent": 1.0}
+    results = [
+        TrialResult(
+            trial_id=f"{replicate:08x}",
+            block="digits",
+            arm=arm,
+            replicate=replicate,
+            state="done",
+            metrics={"validation": values, "test": absent},
+            epochs_trained=3,
+            best_epoch=2,
+            seconds=1.0,
+        )
+        for replicate in range(2)
+        for arm in ("a", "b")
+    ]
+    (note,) = describe_absent(results, {"digits": tuple("abc")})
+    assert note == (
+        "digits: 1 class has no image in the test split; macro precision, recall and F1 there are averaged over the 2 "
+        "that have."
+    )
+    assert describe_absent([replace(each, metrics={"test": values}) for each in results], {"digits": ("a",)}) == ()
+    for metric in ("accuracy", "macro_f1"):
+        summary = summarise(results, metric=metric, blocks=("digits",), arms=("a", "b"))
+        headers = [" ".join(column.header) for column in tabulate_scores(summary, "digits")]
+        assert "test macro F1 % (classes present)" in headers
+        assert "test accuracy %" in headers
+    whole = tabulate_scores(make_report().summary, "digits")
+    assert not any("present" in " ".join(column.header) for column in whole)
 
 
 def test_a_part_of_the_data_is_said_to_be_one() -> None:
@@ -62,6 +99,11 @@ def test_whose_validation_images_are_used() -> None:
     for data in ({"folder": "photos"}, {"folder": "photos", "folds": 3}):
         (pooled,) = describe_notes(plan(data=data), facts)
         assert pooled.startswith("photos: its own 12 validation images are among the training images")
+
+
+def test_test_images_that_changed_between_final_tests_are_said() -> None:
+    (note,) = describe_test_images({"digits": {"a"}, "photos": {"a", "b"}})
+    assert note.startswith("photos: its test images changed between final tests")
 
 
 def test_every_report_says_it(make_report: Callable[..., ReportInput]) -> None:

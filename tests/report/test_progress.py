@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 
 import pytest
 from rich.console import Console
@@ -183,3 +185,17 @@ def test_a_low_terminal_keeps_one_arm() -> None:
         progress.start(num_trials=4, num_model_images=60_000, plan=make_plan())
         see_ends(progress, make_plan())
     assert "fast" in stream.getvalue()
+
+
+def test_a_reader_that_goes_away_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich raises SystemExit where nobody reads any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(os.dup(writing), "w", buffering=1) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with RunProgress(clock=Clock()) as progress:
+            progress.start(num_trials=2, num_model_images=10)
+            progress.message("a warning")
+            progress.message("another")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    os.close(writing)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn.metrics import accuracy_score
 
 from bakeoff.analysis.ensembles import cast_vote
 from bakeoff.analysis.metrics import classification_metrics
@@ -38,6 +39,8 @@ class Store:
                 for skill, arm in enumerate(ARMS):
                     trial_id = f"{arm}{replicate}{'' if fold is None else fold}"
                     self._add(trial_id, "validation", labels, indices, 1.0 + 0.5 * skill, rng)
+                    if fold is not None:
+                        self._add(trial_id, "held-out", labels[::-1], indices + 400, 1.0 + 0.5 * skill, rng)
                     if test:
                         self._add(trial_id, "test", test_labels, np.arange(NUM_TEST), 1.0 + 0.5 * skill, rng)
                     self.results.append(self._make_result(trial_id, arm, replicate, fold))
@@ -167,7 +170,45 @@ def test_folds_vote_within_a_fold_and_are_verdicts_fold_by_fold() -> None:
     assert [(vote.replicate, vote.fold) for vote in votes_of(voted)] == [(r, f) for r in range(2) for f in range(3)]
     summary = summarise(voted.results, blocks=["pets"], arms=voted.arms, num_folds=3)
     assert {verdict.replicates for verdict in summary.verdicts} == {6}
-    assert summary.split == "test"
+    assert summary.split == "held-out"
+    for vote in votes_of(voted):
+        files = [store.files[f"{arm}{vote.replicate}{vote.fold}", "held-out"] for arm in ARMS]
+        expected = cast_vote(np.stack([file["probabilities"] for file in files]), "soft")
+        assert vote.metrics["held-out"] == classification_metrics(expected, files[0]["labels"])
+    (report,) = describe_ensembles(voted, summary, {"pets": NAMES})
+    assert report.split == "held-out"
+
+
+def test_weights_of_a_vote_in_a_fold_are_fitted_on_its_inner_validation_images() -> None:
+    store, other = Store(num_replicates=1, num_folds=3), Store(num_replicates=1, num_folds=3)
+    for (_, split), file in other.files.items():
+        if split == "held-out":
+            file["labels"] = 2 - file["labels"]
+    weights = [
+        [b.weights for b in s.vote(num_folds=3, vote={"by": "weighted"}).ballots.values()] for s in (store, other)
+    ]
+    np.testing.assert_array_equal(weights[0], weights[1])
+
+
+def test_a_vote_has_train_scores_where_its_members_kept_their_predictions() -> None:
+    store = Store(num_replicates=2)
+    rng = np.random.default_rng(1)
+    for replicate in range(2):
+        labels, indices = rng.integers(3, size=50), rng.permutation(50)
+        for arm in ARMS:
+            store._add(f"{arm}{replicate}", "train", labels, indices, 2.0, rng)
+    store.results = [store._make_result(r.trial_id, r.arm, r.replicate, r.fold) for r in store.results]
+    voted = store.vote(vote={"of": ["a", "b"], "by": "logits"}, seeds={"of": ["a"], "over": "replicates"})
+    first = votes_of(voted)[0]
+    members = [store.files[trial_id, "train"] for trial_id in ("a0", "b0")]
+    product = np.prod([each["probabilities"] for each in members], axis=0)  # the mean of logits orders classes alike
+    expected = accuracy_score(members[0]["labels"], product.argmax(axis=1))
+    assert first.metrics["train"]["accuracy"] == pytest.approx(expected)
+    assert voted.notes == ()
+    del store.files["b1", "train"]
+    voted = store.vote(vote={"of": ["a", "b"], "by": "logits"})
+    assert ["train" in vote.metrics for vote in votes_of(voted)] == [True, False]
+    assert len(voted.notes) == 1
 
 
 def test_an_unopened_test_split_stays_closed() -> None:
@@ -184,14 +225,17 @@ def test_an_unopened_test_split_stays_closed() -> None:
     )
 
 
-def test_a_failed_member_takes_its_replicate_out_and_is_named() -> None:
+def test_a_vote_fails_with_its_member_and_is_named() -> None:
     store = Store()
     store.fail("b1")
     voted = store.vote(vote={}, pair={"of": ["a", "c"]})
-    assert [(vote.arm, vote.replicate) for vote in votes_of(voted)] == [
-        *(("vote", replicate) for replicate in (0, 2)),
-        *(("pair", replicate) for replicate in (0, 1, 2)),
+    assert [(vote.arm, vote.replicate, vote.state) for vote in votes_of(voted)] == [
+        ("vote", 0, "done"),
+        ("vote", 1, "failed"),
+        ("vote", 2, "done"),
+        *(("pair", replicate, "done") for replicate in (0, 1, 2)),
     ]
+    assert voted.load(votes_of(voted)[1].trial_id, "test") is None
     assert voted.notes == ("No vote vote in replicate 2 on pets: b failed.",)
 
 

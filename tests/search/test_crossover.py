@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bakeoff.search.crossover import CrossoverName, cross
+from bakeoff.search.crossover import Way, cross
 from bakeoff.search.genome import Genome, draw_genome
 from bakeoff.study.genome_settings import GenomeSettings
 
@@ -18,7 +18,7 @@ def draw_parents(seed: int) -> tuple[Genome, Genome]:
 
 
 @pytest.mark.parametrize("how", ["layers", "parameters"])
-def test_everything_of_a_child_comes_from_its_parents(how: CrossoverName) -> None:
+def test_everything_of_a_child_comes_from_its_parents(how: Way) -> None:
     for seed in range(50):
         parents = draw_parents(seed)
         child = cross(*parents, how, np.random.default_rng(seed))
@@ -36,7 +36,7 @@ def test_everything_of_a_child_comes_from_its_parents(how: CrossoverName) -> Non
 
 
 @pytest.mark.parametrize("how", ["layers", "parameters"])
-def test_every_part_comes_from_either_parent_about_as_often(how: CrossoverName) -> None:
+def test_every_part_comes_from_either_parent_about_as_often(how: Way) -> None:
     rng = np.random.default_rng(0)
     first, second = (
         dataclasses.replace(

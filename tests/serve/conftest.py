@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.serve.server import listen, make_server
+from bakeoff.serve.app import make_app
+from bakeoff.serve.connections import make_server
+from bakeoff.serve.server import listen
 from bakeoff.study.schema import Study
 from bakeoff.training.folders import Folders
 from bakeoff.training.task import EpochDone, TrialDone
@@ -110,7 +112,7 @@ def study(ledger: Ledger) -> Ledger:
 def port(folders: Folders) -> Iterator[int]:
     """Serve the workspace on loopback, in a thread of this process."""
     with closing(listen("127.0.0.1", 0)) as listener:
-        server = make_server(folders.root, "127.0.0.1")
+        server = make_server(make_app(folders.root, "127.0.0.1"), print)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started and thread.is_alive():

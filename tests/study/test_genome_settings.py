@@ -66,7 +66,7 @@ def test_optimizers_and_parents_may_be_bare_names() -> None:
         ({"genome": {"filters": True}}, "Input should be a valid dictionary"),
         ({"parents": "tornament"}, "Did you mean 'tournament'?"),
         ({"population": 2, "elite": 0.9}, "elite leaves no room"),
-        ({"crossover": "halves"}, "'layers' or 'parameters'"),
+        ({"crossover": "halves"}, "'layers', 'parameters' or 'both'"),
         ({"mutation": 1.5}, "less than or equal to 1"),
     ],
 )

@@ -293,13 +293,10 @@ def test_quickstart_is_small() -> None:
     assert (len(plan.blocks), len(plan.arms), len(plan.trials)) == (1, 3, 15)
 
 
-def test_every_shipped_study_loads_and_is_headed() -> None:
+def test_every_shipped_study_loads() -> None:
     for shipped in list_shipped():
         study = load_study(shipped.name)
         assert (study.name, study.question) == (shipped.name, shipped.question)
-        assert shipped.header.startswith(study.question)
-        assert f"Command:  bakeoff run {shipped.name}" in shipped.header
-        assert "Known:" in shipped.header
         assert find_study(shipped.name) == shipped.path
 
 

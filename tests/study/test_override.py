@@ -130,3 +130,21 @@ def test_a_problem_in_a_renamed_base_keeps_its_line() -> None:
 )
 def test_what_is_refused(text: str, answer: str) -> None:
     assert _refuse(text).startswith(answer)
+
+
+def test_a_mapping_adds_a_case() -> None:
+    fields = _set("arms.0.v4={from: v2, batch_size: 7}", "arms.0.2.5={}").fields["arms"][0]
+    assert (fields["v4"], fields["2.5"]) == ({"from": "v2", "batch_size": 7}, {})
+    assert {"v4", "2.5"} <= set(_expand("arms.0.v4={from: v2, batch_size: 7}", "arms.0.2.5={}").arms)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("arms.0.v9=3", "--set: arms.0: no 'v9' here, allowed: v1, v2, v3. Did you mean 'v3'?"),
+        ("arms.0.v9.optimizer={name: adam}", "--set: arms.0: no 'v9.optimizer' here, allowed: v1, v2, v3."),
+        ("blocks.0.digits={}", "--set: blocks.0: no 'digits' here, allowed: data.name."),
+    ],
+)
+def test_what_is_no_new_case(text: str, answer: str) -> None:
+    assert _refuse(text).startswith(answer)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from bakeoff.data.splits import split_nested
 from bakeoff.errors import StudyError
 from bakeoff.study.plan import expand, study_id, trial_content
 from bakeoff.study.schema import Study
@@ -57,7 +59,34 @@ def test_folds_multiply_trials_and_are_part_of_their_identity() -> None:
         str(trial_content(trial, fingerprint="f", numeric="float32", engine_version="1")) for trial in plan.trials
     ]
     assert len(set(contents)) == len(contents)
-    assert plan.trials[0].data.split == ("folds", 4)
+    assert plan.trials[0].data.split == (0.1, 4)
+
+
+def test_the_inner_validation_split_is_part_of_a_fold_s_identity() -> None:
+    def identify(**data: Any) -> dict[str, Any]:
+        trial = expand(make(data=data)).trials[0]
+        content: dict[str, Any] = trial_content(trial, fingerprint="f", numeric="float32", engine_version="1")["data"]
+        return content
+
+    # Without `validation`, as written before folds were nested, the ids of old trials stay other ones.
+    assert identify(folds=4) == {"fingerprint": "f", "folds": 4, "validation": 0.1}
+    assert identify(folds=4, validation=0.2)["validation"] == 0.2
+    assert identify() == {"fingerprint": "f", "validation": 0.1}
+
+
+def test_the_default_split_of_folds_leaves_a_study_the_same_one() -> None:
+    assert study_id(make(data={"folds": 4, "validation": 0.1})) == study_id(make(data={"folds": 4}))
+    assert make(data={"folds": 4}).data.model_dump(mode="json") == {"name": "digits", "folds": 4}
+    assert study_id(make(data={"folds": 4, "validation": 0.2})) != study_id(make(data={"folds": 4}))
+
+
+@pytest.mark.parametrize(("folds", "validation"), [(5, 0.1), (3, 0.25), (10, 0.5)])
+def test_the_test_share_is_of_the_images_trained_on(folds: int, validation: float) -> None:
+    labels = np.repeat(np.arange(4), 300)
+    train, _, held_out = split_nested(labels, folds, 0, validation, seed=1)
+    found = make(data={"folds": folds, "validation": validation}).data.test_share
+    assert found == pytest.approx(len(held_out) / len(train))
+    assert make().data.test_share is None
 
 
 @pytest.mark.parametrize("fields", [{"data": {"folds": 4}}, {"replicates": {"at_least": 3, "at_most": 9}}, {}])
@@ -71,7 +100,7 @@ def test_what_a_study_writes_out_can_be_read_back(fields: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"data": {"folds": 5, "validation": 0.1}}, "give folds or validation, not both"),
+        ({"data": {"folder": "x", "folds": 5, "validation": "own"}}, "folds draw their validation images themselves"),
         ({"data": {"folds": 1}}, "data.folds: given 1, allowed 2 or more"),
         ({"data": {"folds": 3}, "replicates": {"at_most": 5}}, "folds cannot race"),
         ({"blocks": [{"data.folds": [3, 4]}]}, "data.folds differs between blocks"),

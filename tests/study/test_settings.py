@@ -68,7 +68,7 @@ def test_the_source_holds_all_that_chooses_images() -> None:
         ({"validation": "own"}, "digits has no validation images of its own"),
         ({"name": "mnist", "image_size": 32}, "use the augmentation resize on mnist"),
         ({"folder": "x", "validation": "one"}, "allowed a number or 'own'"),
-        ({"folder": "x", "folds": 3, "validation": "own"}, "give folds or validation, not both"),
+        ({"folder": "x", "folds": 3, "validation": "own"}, "folds draw their validation images themselves"),
         ({"folder": ""}, "folder is empty"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,19 @@ from bakeoff.data import decode, digits, store
 from bakeoff.data.opener import DiskOpener
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_test, open_training
+from bakeoff.errors import DataError
 from bakeoff.networks.build import FusedNetwork
-from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
+from bakeoff.networks.layers import Conv, Dense, Dropout, Pool, Whiten
 from bakeoff.networks.named import Layers, expand
 from bakeoff.training import exam, probe
+from bakeoff.training.augmentation.steps import Normalize
+from bakeoff.training.batches import held_out, split_view
 from bakeoff.training.engine import train_cohort
 from bakeoff.training.exam import hold_exam
 from bakeoff.training.folders import Folders, load_predictions
 from bakeoff.training.optimizers import Adam
 from bakeoff.training.recipe import EarlyStopping, Recipe
-from bakeoff.training.task import CohortTask, DataView, ExamDone, ExamTask, Member, ProbeTask, TaskDone
+from bakeoff.training.task import CohortTask, DataView, ExamDone, ExamTask, Member, ProbeTask, TaskDone, TrialDone
 
 NETWORK = Layers(
     layers=(Conv(filters=8, kernel=3, activation="relu"), Pool(), Dropout(rate=0.2), Dense(units=32, activation="tanh"))
@@ -101,6 +105,83 @@ def test_an_exam_held_again_gives_the_same_numbers(tmp_path: Path) -> None:
     assert _examine(tmp_path) == _examine(tmp_path)
     both, alone = _examine(tmp_path), _examine(tmp_path, "b")
     assert alone[0].metrics == pytest.approx(both[1].metrics, rel=1e-5)
+
+
+FOLD_RECIPES = {
+    "normalised": Recipe(
+        network=NETWORK,
+        optimizer=Adam(learning_rate=0.01),
+        epochs=2,
+        early_stopping=EarlyStopping(patience=1),
+        augmentation=(Normalize(mean="data", sd="data"),),
+    ),
+    "whitened": Recipe(
+        network=Layers(layers=(Whiten(kernel=2), Conv(filters=4, kernel=3, activation="relu"), Dense(units=8))),
+        epochs=1,
+    ),
+}
+"""They take more of the training images than those they train on: mean and sd, patches."""
+
+
+def _view_fold(images: Images) -> DataView:
+    return replace(_view(images), folds=4, fold=2)
+
+
+def _train_fold(workspace: Path, images: Images) -> list[Any]:
+    events: list[Any] = []
+    for name, recipe in FOLD_RECIPES.items():
+        member = Member(trial_id=name, recipe=recipe)
+        task = CohortTask(cohort_id=name, label="digits", members=(member,), data=_view_fold(images), numeric="float32")
+        train_cohort(task, images, workspace, events.append)
+    return [replace(event, seconds=0.0) for event in events if isinstance(event, TrialDone)]
+
+
+def test_no_image_of_the_held_out_fold_reaches_training_or_selection(tmp_path: Path) -> None:
+    images = open_training("digits")
+    locked = held_out(images, _view_fold(images))
+    assert locked is not None
+    assert len(locked) == pytest.approx(len(images.labels) / 4, abs=1)
+    pixels = np.array(images.pixels)
+    pixels[locked] = np.random.default_rng(0).integers(0, 256, pixels[locked].shape)
+    # Other pixels and another fingerprint; labels stay, for they draw the folds.
+    other = replace(images, pixels=pixels, fingerprint="other")
+    assert _train_fold(tmp_path / "a", images) == _train_fold(tmp_path / "b", other)
+    for name in FOLD_RECIPES:
+        found, expected = (load_file(Folders(tmp_path / each).weights(name)) for each in "ba")
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_the_final_test_scores_a_fold_s_model_on_its_held_out_fold_and_apart_on_the_test_split(tmp_path: Path) -> None:
+    images, test = open_training("digits"), open_test("digits")
+    _train_fold(tmp_path, images)
+    view, name = _view_fold(images), "normalised"
+    member = Member(trial_id=name, recipe=FOLD_RECIPES[name])
+    task = ExamTask(exam_id="e", label="digits", members=(member,), data=view, numeric="float32")
+    events: list[Any] = []
+    hold_exam(task, tmp_path, DiskOpener(None), events.append)
+    done = events[0]
+    train, validation = split_view(images, view)
+    locked = np.setdiff1d(np.arange(len(images.labels)), np.concatenate([train, validation]))
+    kept = np.sort(np.concatenate([train, validation]))
+    mean, sd = images.pixels[kept].mean() / 255, images.pixels[kept].std() / 255
+    network = FusedNetwork([expand(NETWORK, test.shape_HWC, 10)], [load_file(Folders(tmp_path).weights(name))])
+    for split, pixels, labels, indices in (
+        ("held-out", images.pixels[locked], images.labels[locked], locked),
+        ("test", test.pixels, test.labels, np.arange(len(test.labels))),
+    ):
+        inputs = (torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2) / 255 - mean) / sd
+        with torch.no_grad():
+            expected = network(inputs.float(), network.cast())[0].softmax(dim=1).numpy()
+        found = load_predictions(Folders(tmp_path).predictions(name, split))
+        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
+        assert np.array_equal(found["indices"], indices)
+        metrics = done.held_out if split == "held-out" else done.metrics
+        assert metrics == classification_metrics(found["probabilities"], labels)
+    saved = load_predictions(Folders(tmp_path).predictions(name, "validation"))
+    assert np.array_equal(saved["indices"], validation)
+    changed = replace(task, data=replace(view, fingerprint="other"))
+    with pytest.raises(DataError, match="images changed since these trials were trained"):
+        hold_exam(changed, tmp_path, DiskOpener(None), events.append)
 
 
 def _lock_test_split(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from bakeoff.data.store import Images
 from bakeoff.errors import DataError
+from bakeoff.training.assembly import Assembly
 from bakeoff.training.features import FEATURE_BATCH, compute_features, compute_key, describe_code, open_features
+from bakeoff.training.folders import Folders
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.task import CohortTask
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +90,25 @@ def test_versions_and_the_users_code_are_in_the_key(tmp_path: Path, monkeypatch:
         monkeypatch.delitem(sys.modules, name)
     Path("featblocks.py").write_text("class Net: zeros = True\n")
     assert json.loads(describe_code("featnet:Net"))["code"] != described[2]["code"]
+
+
+def test_a_changed_forward_gives_changed_features(
+    images: Images, make_task: Callable[..., CohortTask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    code = "from torch import nn\nclass Net(nn.Linear):\n    def __init__(self): super().__init__(144, 3)\n"
+    code += "    def forward(self, x): return super().forward(x.flatten(1)) * {factor}\n"
+    Path("usr_frozen.py").write_text(code.format(factor=1))
+    save_file({"weight": torch.rand(3, 144), "bias": torch.zeros(3)}, "weights.safetensors")
+    transfer = {"weights": {"file": "weights.safetensors"}, "freeze": "always"}
+    task = make_task({"a": Recipe.model_validate({"network": "usr_frozen:Net", "transfer": transfer})})
+    before = Assembly.make(task, images, Folders(tmp_path), "float32")
+    Path("usr_frozen.py").write_text(code.format(factor=0))
+    monkeypatch.delitem(sys.modules, "usr_frozen")
+    after = Assembly.make(task, images, Folders(tmp_path), "float32")
+    assert before.images.pixels.any()
+    assert not after.images.pixels.any()
 
 
 def test_all_that_determines_them_is_in_the_key() -> None:

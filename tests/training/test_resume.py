@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 from safetensors.numpy import save_file
 
 from bakeoff.data.store import Images
+from bakeoff.errors import StorageError
 from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
 from bakeoff.networks.named import Layers
 from bakeoff.training import engine, session
@@ -374,6 +377,27 @@ def test_one_flipped_bit_is_found_wherever_it_is(images: Images, make_task: Make
             continue
         path.write_bytes(whole)
         assert repr(found) == repr(load_checkpoint(path)), f"a flipped bit in byte {place} went unseen"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_a_good_checkpoint_that_cannot_be_read_is_not_trained_again(
+    number: int, images: Images, make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task({"short": RECIPES["short"]})
+    _train(task, images, tmp_path, 1)
+    path = Folders(tmp_path).checkpoint("cohort")
+    whole = path.read_bytes()
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(StorageError) as raised:
+            _train(task, images, tmp_path)
+    assert str(raised.value) == f"{path}: cannot be read: {os.strerror(number)}."
+    assert path.read_bytes() == whole
+    assert list(path.parent.iterdir()) == [path]
 
 
 # --- pauses ----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from bakeoff.errors import StorageError
 from bakeoff.training import weight_files
 from bakeoff.training.folders import Folders
 from bakeoff.training.transfer import FileWeights, WeightsError
-from bakeoff.training.weight_files import find_weights_file, read_weights_file
+from bakeoff.training.weight_files import find_weights_file, read_source, read_weights_file
 
 STATE = {"0.weight": torch.arange(6.0).view(2, 3), "0.bias": torch.zeros(2)}
 
@@ -88,3 +91,25 @@ def test_both_kinds_are_read_whatever_their_suffix(tmp_path: Path, name: str) ->
     read = read_weights_file(path)
     assert read.keys() == STATE.keys()
     assert all(torch.equal(value, STATE[key]) for key, value in read.items())
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_weights_that_cannot_be_read_end_the_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails is no fault of a trial: it was recorded as failed, one after the other."""
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    save_file(STATE, tmp_path / "a.safetensors")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(StorageError, match=f"a.safetensors: cannot be read: {os.strerror(number)}"):
+        read_weights_file(tmp_path / "a.safetensors")
+
+
+def test_errors_name_the_file_that_the_study_names(tmp_path: Path, folders: Folders) -> None:
+    sha256 = "a" * 64
+    path = folders.copied_weights(sha256, ".pt")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match=r"^mine/w\.pt \(kept as .*\) is another file than the study asks for"):
+        read_source(FileWeights(file="mine/w.pt", sha256=sha256), folders)

@@ -42,7 +42,10 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Averages:
-    """Precision, recall and F1 averaged over classes; an undefined value counts as 0, as in the metrics of a trial."""
+    """Precision, recall and F1 averaged over the classes that occur, as in the metrics of a trial.
+
+    A precision that is undefined, of a class that is never predicted, counts as 0.
+    """
 
     precision: float
     recall: float
@@ -57,7 +60,7 @@ class ClassReport:
         accuracy, loss: as `classification_metrics` gives them.
         top_k: k -> share of images whose class is among the k most probable ones; for the k of TOP_K up to C.
         classes: one per class, in their order.
-        macro: averages with equal weight for every class; equal to the metrics of the trial.
+        macro: averages with equal weight for every class that occurs; equal to the metrics of the trial.
         weighted: averages weighted by how often a class occurs.
         macro_auc: mean of the AUCs that are defined; None when none is.
         cells: int64 [n, 3], the confusion matrix where it is not zero: true class, predicted class, images; by rows.

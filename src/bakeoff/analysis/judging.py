@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Judging:
         num_family_pairs: pairs that Holm corrects for at least; None for those judged.
         looks: at the question so far, the present one last; empty where none are on record.
         method: "paired", or "bayes" for verdicts by posterior probabilities.
+        test_shares: with folds, by block: images scored in one of them over images trained on.
     """
 
     measure: Measure
@@ -41,6 +42,7 @@ class Judging:
     num_family_pairs: int | None = None
     looks: tuple[LineLook, ...] = ()
     method: Method = "paired"
+    test_shares: Mapping[str, float] = field(default_factory=dict)
 
 
 def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:
@@ -97,8 +99,8 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparis
         return compare_by_looks(
             [value for value, _ in values],
             [value for _, value in values],
-            # The race decided on validation scores: on the test split no look is special, so all are equally strict.
-            design=judging.race.flatten() if judging.measure.split == "test" else judging.race,
+            # The race decided on validation scores: on the locked images no look is special, so all are equally strict.
+            design=judging.race.flatten() if judging.measure.split != "validation" else judging.race,
             margin=judging.margin,
             higher_is_better=judging.measure.record.higher_is_better,
             spread=spread,
@@ -110,7 +112,7 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparis
         margin=judging.margin,
         confidence=judging.confidence,
         higher_is_better=judging.measure.record.higher_is_better,
-        test_share=None if judging.num_folds is None else 1 / (judging.num_folds - 1),
+        test_share=judging.test_shares.get(a.block),
         spread=spread,
         scope=judging.scope,
     )

@@ -7,8 +7,9 @@ from typing import Literal
 
 from bakeoff.analysis.metrics import MetricRecord
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Split = Literal["train", "validation", "test", "held-out"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test", "held-out")
+"""Held-out: the fold that a trial has not seen. The test split is then one more set of images, common to all folds."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ class MetricError(BakeoffError):
     """A metric has an unknown name, or predictions cannot be scored."""
 
 
+CLASSES_ABSENT = "classes_absent"
+"""Beside the metrics: how many classes have no image, so that macro averages leave them out. Missing where none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MetricRecord:
     """One metric and how to read it.
@@ -58,26 +62,26 @@ METRICS: tuple[MetricRecord, ...] = (
     MetricRecord(
         name="macro_precision",
         label="macro precision",
-        summary="precision of every class, averaged over classes with equal weight",
+        summary="precision of every class, averaged with equal weight over the classes that occur",
         higher_is_better=True,
         is_share=True,
-        source="sklearn.metrics.precision_score(average='macro', zero_division=0)",
+        source="sklearn.metrics.precision_score(labels=unique_labels(y_true), average='macro', zero_division=0)",
     ),
     MetricRecord(
         name="macro_recall",
         label="macro recall",
-        summary="recall of every class, averaged over classes with equal weight",
+        summary="recall of every class, averaged with equal weight over the classes that occur",
         higher_is_better=True,
         is_share=True,
-        source="sklearn.metrics.recall_score(average='macro', zero_division=0)",
+        source="sklearn.metrics.recall_score(labels=unique_labels(y_true), average='macro', zero_division=0)",
     ),
     MetricRecord(
         name="macro_f1",
         label="macro F1",
-        summary="harmonic mean of precision and recall of every class, averaged over classes with equal weight",
+        summary="harmonic mean of precision and recall, averaged with equal weight over the classes that occur",
         higher_is_better=True,
         is_share=True,
-        source="sklearn.metrics.f1_score(average='macro', zero_division=0)",
+        source="sklearn.metrics.f1_score(labels=unique_labels(y_true), average='macro', zero_division=0)",
     ),
 )
 
@@ -98,10 +102,10 @@ def find_metric(name: str) -> MetricRecord:
 def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> dict[str, float]:
     """Score predictions by every metric of METRICS.
 
-    The predicted class is the most probable one (the first among equals). Macro averages run over all C classes; a
-    class that is never predicted has precision 0, one that never occurs has recall 0, and either F1 is 0 where
-    undefined (scikit-learn with `labels=range(C), zero_division=0`). The probability of the right class is clipped to
-    [1.2e-38, 1], so one confident mistake costs at most 87.3 nats and the loss is always finite.
+    The predicted class is the most probable one (the first among equals). Macro averages run over the classes that
+    occur; one of them that is never predicted has precision 0 (scikit-learn with `labels=numpy.unique(labels),
+    zero_division=0`). Where some never occur, `classes_absent` says how many. The probability of the right class is
+    clipped to [1.2e-38, 1], so one confident mistake costs at most 87.3 nats and the loss is always finite.
 
     Args:
         probabilities_NC: [N, C], 0..1, rows summing to 1 (not checked: rounding differs by numeric mode).
@@ -116,13 +120,16 @@ def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDA
     confusion_CC = count_confusion(probabilities_NC, labels_N)
     hits_C = confusion_CC.diagonal().astype(np.float64)
     occurring_C, predicted_C = confusion_CC.sum(axis=1), confusion_CC.sum(axis=0)
+    occurs_C = occurring_C > 0
+    num_absent = len(occurs_C) - int(occurs_C.sum())
     right_N = probabilities_NC[np.arange(num_images), labels_N].astype(np.float64)
     return {
         "accuracy": float(hits_C.sum() / num_images),
         "loss": float(-np.log(np.clip(right_N, np.finfo(np.float32).tiny, 1.0)).mean() + 0.0),
-        "macro_precision": _mean_ratio(hits_C, predicted_C),
-        "macro_recall": _mean_ratio(hits_C, occurring_C),
-        "macro_f1": _mean_ratio(2 * hits_C, occurring_C + predicted_C),
+        "macro_precision": _mean_ratio(hits_C, predicted_C, occurs_C),
+        "macro_recall": _mean_ratio(hits_C, occurring_C, occurs_C),
+        "macro_f1": _mean_ratio(2 * hits_C, occurring_C + predicted_C, occurs_C),
+        **({CLASSES_ABSENT: float(num_absent)} if num_absent else {}),
     }
 
 
@@ -137,9 +144,12 @@ def count_confusion(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np
     return np.bincount(cells_N, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def _mean_ratio(numerators_C: NDArray[np.float64], denominators_C: NDArray[np.integer]) -> float:
+def _mean_ratio(
+    numerators_C: NDArray[np.float64], denominators_C: NDArray[np.integer], occurs_C: NDArray[np.bool_]
+) -> float:
+    """Return the mean over the classes that occur."""
     # A zero denominator always has a zero numerator, so dividing by 1 gives the 0 that zero_division=0 asks for.
-    return float((numerators_C / np.maximum(denominators_C, 1)).mean())
+    return float((numerators_C / np.maximum(denominators_C, 1))[occurs_C].mean())
 
 
 def check_predictions(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> None:

@@ -65,6 +65,7 @@ class Race:
         higher_is_better: False for losses.
         baseline: arm to compare all others with; None to compare all pairs. Being better or worse than it settles an
             arm, and the baseline races on while another does.
+        failed_score: what a failed trial counts as; None drops its pairs.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Race:
         margin: float | None = None,
         higher_is_better: bool = True,
         baseline: str | None = None,
+        failed_score: float | None = None,
     ) -> None:
+        self._failed_score = failed_score
         self._design, self._margin, self._higher_is_better = design, margin, higher_is_better
         self._baseline = baseline
         self._racing = list(arms)
@@ -105,8 +108,10 @@ class Race:
             value = values[arm]
             if value is None or not math.isfinite(value):
                 self._num_failures_in_a_row[arm] += 1
+                value = self._failed_score
             else:
                 self._num_failures_in_a_row[arm] = 0
+            if value is not None:
                 self._scores[arm][self._replicates] = value
         self._replicates += 1
         if self._replicates >= self._design.at_least:

@@ -66,11 +66,13 @@ class ArmSummary:
     Attributes:
         replicates: trials done.
         failed: trials failed.
-        train, validation, test: metric -> mean and sd; empty for a split that was not evaluated.
+        train, validation, test, held_out: metric -> mean and sd; empty for a split that was not evaluated. Failed
+            trials are in them at chance level where the study counts them so.
         scores: replicate -> value of the deciding metric on the deciding split; with folds their mean.
         epochs: epochs trained, early stopping included; None without a trial done.
         seconds: training time per trial; None without a trial done.
         fold_scores: (replicate, fold) -> value of the deciding metric; empty without folds.
+        failed_runs: (replicate, fold) of failed trials, fold 0 without folds; a score of one is chance level.
         by_image: replicate -> what each test image contributes to its score; empty where it is not known.
         trial_ids: (replicate, fold) -> the trial, fold 0 where there are none; empty text for a failed one.
     """
@@ -86,6 +88,8 @@ class ArmSummary:
     epochs: MeanSd | None
     seconds: MeanSd | None
     fold_scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    held_out: Mapping[str, MeanSd] = field(default_factory=dict)
+    failed_runs: frozenset[tuple[int, int]] = frozenset()
     by_image: Mapping[int, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
     trial_ids: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
@@ -105,7 +109,14 @@ class ArmSummary:
 
     def on(self, split: Split) -> Mapping[str, MeanSd]:
         """Return the metrics on one split."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
+        found = {"train": self.train, "validation": self.validation, "test": self.test, "held-out": self.held_out}
+        return found[split]
+
+    @property
+    def trained_scores(self) -> Mapping[tuple[int, int], float]:
+        """Scores of the trials that did not fail, by replicate and fold."""
+        scores = self.fold_scores or {(replicate, 0): score for replicate, score in self.scores.items()}
+        return {run: score for run, score in scores.items() if run not in self.failed_runs}
 
     def score(self, measure: Measure) -> MeanSd | None:
         """Return mean and sd of one metric on one split, or None without a trial done."""
@@ -201,7 +212,8 @@ class BlockAnswer:
         best: the arm with the best mean score among those not shown to be worse than another; None when no trial is
             done.
         score: its mean and sd.
-        not_worse: the other arms that are not shown to be worse than `best`, best mean first. With a baseline, those
+        not_worse: the other arms that are not shown to be worse than `best`, best mean first, those that are the same
+            training among them. With a baseline, those
             that are shown to be neither better nor worse than the baseline.
         equivalent: those of them shown to be equivalent to it (with a baseline, to the baseline).
         worse: the arms shown to be worse than `best` (than the baseline).
@@ -239,6 +251,7 @@ class Summary:
         baseline: the arm all others are compared with; None where all pairs are compared.
         num_folds: of every replicate; None without folds.
         race: how a race looked; None where the number of replicates was fixed.
+        test_shares: with folds, by block: images scored in a fold over images trained on.
         family: what verdicts are corrected over.
         looks: at the question so far, the present one last; empty where verdicts rest on no test split on record.
         scope: what the verdicts were to speak of; each verdict has what it does speak of.
@@ -258,6 +271,7 @@ class Summary:
     baseline: str | None = None
     num_folds: int | None = None
     race: SequentialDesign | None = None
+    test_shares: Mapping[str, float] = field(default_factory=dict)
     family: FamilyOf = "study"
     looks: tuple[LineLook, ...] = ()
     scope: Scope = "images"

@@ -82,6 +82,7 @@ def _judge_block(summary: Summary, block: str, links: Sequence[Link]) -> list[St
         confidence=summary.confidence,
         num_folds=summary.num_folds,
         race=summary.race,
+        test_shares=summary.test_shares,
         scope=summary.scope,
         looks=summary.looks,
         method=summary.method,

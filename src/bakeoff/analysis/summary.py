@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
+from bakeoff.analysis.failures import FailedMode, count_as_chance, write_failures
 from bakeoff.analysis.family import FamilyOf, list_family
 from bakeoff.analysis.judging import Judging, judge_pairs, write_pooled
 from bakeoff.analysis.looks import LineLook, describe_looks
@@ -47,6 +48,11 @@ def summarise(
     baseline: str | None = None,
     num_folds: int | None = None,
     race: SequentialDesign | None = None,
+    same: Mapping[str, Sequence[Collection[str]]] | None = None,
+    test_shares: Mapping[str, float] | None = None,
+    failed: FailedMode = "worst",
+    num_classes: Mapping[str, int] | None = None,
+    caveat: str = "",
     scope: Scope = "images",
     by_image: Mapping[str, NDArray[Any]] | None = None,
     family: FamilyOf = "study",
@@ -55,9 +61,11 @@ def summarise(
 ) -> Summary:
     """Say what the results of a study show.
 
-    Verdicts rest on the test split when every trial done was examined on it, else on the validation split; pairs are
-    compared on the replicates both arms have. The family is all pairs of arms in every block, or with a baseline every
-    other arm against it.
+    Verdicts rest on the images of the final test when every trial done was scored on them, else on the validation
+    split. Those are the test split or, with folds, each trial's held-out fold: the models of all folds share the test
+    split, so scores on it are shown and no verdict rests on them. Pairs are compared on the replicates both arms have;
+    a failed trial counts as chance level, unless these are excluded. The family is all pairs of arms in every block, or
+    with a baseline every other arm against it.
 
     Args:
         results: trials done or failed, in any order; those not yet run are simply absent.
@@ -69,8 +77,14 @@ def summarise(
         baseline: the arm all others are compared with; None for all pairs.
         num_folds: 2 or more where every replicate consists of folds (every result then has its `fold`): pairs are
             compared fold by fold, by the corrected resampled t.
+        test_shares: with folds, by block: images scored in a fold over images trained on; 1 / (num_folds - 1), which
+            is all others trained on, for blocks that are not here.
+        failed: what a failed trial counts as.
+        num_classes: by block; where it is unknown, failed trials are left out.
+        caveat: a sentence that every block's answer ends with.
         race: how a race looked, where the number of replicates was left to one: pairs are then compared by p values and
             intervals that hold wherever it stopped.
+        same: block -> groups of arms that are the same training: pairs within one get no verdict.
         scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
             be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
         by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
@@ -87,11 +101,13 @@ def summarise(
     if num_folds is not None and num_folds < 2:
         raise ValueError(f"num_folds must be at least 2, not {num_folds}")
     by_cell = _group(results, blocks, arms, num_folds)
-    split = _deciding_split(results, metric)
+    split = _deciding_split(results, metric, num_folds)
+    shares = {} if num_folds is None else dict.fromkeys(blocks, 1 / (num_folds - 1)) | dict(test_shares or {})
+    classes = num_classes or {}
     measure = Measure(find_metric(metric), split)
     if margin is not None and measure.record.is_share and margin >= 1:
         raise ValueError(f"{metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
-    looks = tuple(looks) if split == "test" else ()
+    looks = tuple(looks) if split != "validation" else ()
     judging = Judging(
         measure=measure,
         margin=margin,
@@ -101,9 +117,12 @@ def summarise(
         scope=scope,
         looks=looks,
         method=method,
+        test_shares=shares,
     )
+    _count_failed(by_cell, classes if failed == "worst" else {})
     # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
-    by_image = by_image if by_image is not None and split == "test" else {}
+    by_image = dict(by_image) if by_image is not None and split == "test" else {}
+    by_image |= _contribute_failed(by_cell, by_image, measure)
     summaries = {
         (block, arm): _summarise_arm(block, arm, by_cell[block, arm], measure, by_image)
         for block in blocks
@@ -111,13 +130,17 @@ def summarise(
     }
     by_block = [[summaries[block, arm] for arm in arms] for block in blocks]
     if family == "study":
-        verdicts = _judge(by_block, judging, baseline)
+        verdicts = _judge(by_block, judging, baseline, same or {})
     else:
-        verdicts = [verdict for block_arms in by_block for verdict in _judge([block_arms], judging, baseline)]
-    answers = [
-        _answer(block, block_arms, [v for v in verdicts if v.block == block], judging, baseline)
-        for block, block_arms in zip(blocks, by_block, strict=True)
-    ]
+        verdicts = [
+            verdict for block_arms in by_block for verdict in _judge([block_arms], judging, baseline, same or {})
+        ]
+    answers = []
+    for block, block_arms in zip(blocks, by_block, strict=True):
+        found = [verdict for verdict in verdicts if verdict.block == block]
+        losses = write_failures(block_arms, failed, measure, classes.get(block), confidence)
+        groups = (same or {}).get(block, ())
+        answers.append(_answer(block, block_arms, found, judging, baseline, groups, (losses, caveat)))
     overall = _write_overall(answers, list(summaries.values()), judging, baseline)
     # A posterior needs no correction for looks.
     told = describe_looks(looks) if method == "paired" else ""
@@ -137,6 +160,7 @@ def summarise(
         baseline=baseline,
         num_folds=num_folds,
         race=race,
+        test_shares=shares,
         scope=scope,
         family=family,
         looks=looks,
@@ -175,32 +199,66 @@ def _check_finite(result: TrialResult) -> None:
                 )
 
 
-def _deciding_split(results: Iterable[TrialResult], metric: str) -> Split:
+def _deciding_split(results: Iterable[TrialResult], metric: str, num_folds: int | None) -> Split:
+    locked: Split = "test" if num_folds is None else "held-out"
     done = [result for result in results if result.state == "done"]
-    examined = bool(done) and all(metric in result.metrics.get("test", {}) for result in done)
-    return "test" if examined else "validation"
+    examined = bool(done) and all(metric in result.metrics.get(locked, {}) for result in done)
+    return locked if examined else "validation"
+
+
+def _count_failed(by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], num_classes: Mapping[str, int]) -> None:
+    """Give failed trials chance level on every split that their block's trials were scored on; else no score at all."""
+    splits: dict[str, dict[str, None]] = {}
+    for (block, _), cell in by_cell.items():
+        for result in cell.values():
+            if result.state == "done":
+                splits.setdefault(block, {}).update(dict.fromkeys(result.metrics))
+    for (block, _), cell in by_cell.items():
+        for run, result in cell.items():
+            if result.state == "failed":
+                known = num_classes.get(block)
+                scored = tuple(splits.get(block, ())) if known else ()
+                cell[run] = count_as_chance(result, known or 1, scored)
+
+
+def _contribute_failed(
+    by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], by_image: Mapping[str, NDArray[Any]], measure: Measure
+) -> dict[str, NDArray[Any]]:
+    """Return what each image contributes to failed trials that count as chance level: chance level, on all alike."""
+    found: dict[str, NDArray[Any]] = {}
+    for block in dict.fromkeys(block for block, _ in by_cell):
+        results = [result for (of, _), cell in by_cell.items() if of == block for result in cell.values()]
+        known = next((by_image[result.trial_id] for result in results if result.trial_id in by_image), None)
+        for result in results:
+            chance = result.metrics.get(measure.split, {}).get(measure.record.name)
+            if known is not None and result.state == "failed" and chance is not None:
+                found[result.trial_id] = np.full(len(known), chance, dtype=np.float32)
+    return found
 
 
 def _summarise_arm(
     block: str, arm: str, by_run: Mapping[Run, TrialResult], measure: Measure, by_image: Mapping[str, NDArray[Any]]
 ) -> ArmSummary:
     metric, split = measure.record.name, measure.split
-    done = {run: by_run[run] for run in sorted(by_run) if by_run[run].state == "done"}
-    scores = {run: v.metrics[split][metric] for run, v in done.items() if metric in v.metrics.get(split, {})}
-    has_folds = any(result.fold is not None for result in done.values())
+    runs = {run: by_run[run] for run in sorted(by_run)}
+    done = {run: result for run, result in runs.items() if result.state == "done"}
+    scores = {run: v.metrics[split][metric] for run, v in runs.items() if metric in v.metrics.get(split, {})}
+    has_folds = any(result.fold is not None for result in runs.values())
     return ArmSummary(
         block=block,
         arm=arm,
         replicates=len(done),
         failed=len(by_run) - len(done),
-        train=_average_metrics(done.values(), "train"),
-        validation=_average_metrics(done.values(), "validation"),
-        test=_average_metrics(done.values(), "test"),
+        train=_average_metrics(runs.values(), "train"),
+        validation=_average_metrics(runs.values(), "validation"),
+        test=_average_metrics(runs.values(), "test"),
+        held_out=_average_metrics(runs.values(), "held-out"),
+        failed_runs=frozenset(run for run, result in runs.items() if result.state == "failed"),
         scores=_average_folds(scores),
         epochs=_average([float(result.epochs_trained) for result in done.values()]),
         seconds=_average([result.seconds for result in done.values()]),
         fold_scores=scores if has_folds else {},
-        by_image={run[0]: by_image[done[run].trial_id] for run in scores if done[run].trial_id in by_image},
+        by_image={run[0]: by_image[runs[run].trial_id] for run in scores if runs[run].trial_id in by_image},
         trial_ids={run: result.trial_id if run in done else "" for run, result in by_run.items()},
     )
 
@@ -229,31 +287,51 @@ def _average(values: Sequence[float]) -> MeanSd | None:
     return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _judge(by_block: Sequence[Sequence[ArmSummary]], judging: Judging, baseline: str | None) -> list[Verdict]:
-    """Judge all pairs of some blocks as one family."""
+def _judge(
+    by_block: Sequence[Sequence[ArmSummary]],
+    judging: Judging,
+    baseline: str | None,
+    same: Mapping[str, Sequence[Collection[str]]],
+) -> list[Verdict]:
+    """Judge all pairs of some blocks as one family, but those of arms that are the same training."""
     pairs = []
     for arms in by_block:
         by_label = {arm.arm: arm for arm in arms}
-        pairs += [(by_label[a], by_label[b]) for a, b in list_family(list(by_label), baseline)]
+        groups = same.get(arms[0].block, ()) if arms else ()
+        family = list_family(list(by_label), baseline)
+        pairs += [(by_label[a], by_label[b]) for a, b in family if b not in _find_same(a, groups)]
     return judge_pairs(pairs, judging)
 
 
+def _find_same(arm: str, same: Sequence[Collection[str]]) -> Collection[str]:
+    """Return the arms that are the same training as this one, itself among them; none where it stands alone."""
+    return next((group for group in same if arm in group), ())
+
+
 def _answer(
-    block: str, arms: Sequence[ArmSummary], verdicts: Sequence[Verdict], judging: Judging, baseline: str | None
+    block: str,
+    arms: Sequence[ArmSummary],
+    verdicts: Sequence[Verdict],
+    judging: Judging,
+    baseline: str | None,
+    same: Sequence[Collection[str]],
+    caveats: Sequence[str],
 ) -> BlockAnswer:
     ranked = rank_arms(arms, judging.measure)
     best = _best(ranked, verdicts)
     reference = best
     if baseline is not None:
         reference = next((arm for arm in ranked if arm.arm == baseline), None)
+    alike = _find_same(reference.arm, same) if reference else ()
+    others = tuple(arm for arm in ranked if arm is not reference)
     standing = Standing(
         block=block,
         measure=judging.measure,
         best=reference,
-        others=tuple(arm for arm in ranked if arm is not reference),
+        others=tuple(arm for arm in others if arm.arm not in alike),
         missing=tuple(arm.arm for arm in arms if not arm.scores),
         against=_against(reference, verdicts),
-        failed=sum(arm.failed for arm in arms),
+        caveats=tuple(filter(None, caveats)),
         margin=judging.margin,
         confidence=judging.confidence,
         runs="replicates" if judging.num_folds is None else "folds",
@@ -263,11 +341,12 @@ def _answer(
     # `those` are named by the verdict of the reference on them: where it is better, they are worse.
     ahead = ("worse",) if baseline is None else ()
     known = standing if reference is not None else replace(standing, others=())
+    undecided = known.those("inconclusive", "equivalent", *ahead)
     return BlockAnswer(
         block=block,
         best=best.arm if best else None,
         score=best.score(judging.measure) if best else None,
-        not_worse=tuple(arm.arm for arm in known.those("inconclusive", "equivalent", *ahead)),
+        not_worse=tuple(arm.arm for arm in others if arm in undecided or arm.arm in alike),
         equivalent=tuple(arm.arm for arm in known.those("equivalent")),
         worse=tuple(arm.arm for arm in known.those("better")),
         missing=tuple(standing.missing),

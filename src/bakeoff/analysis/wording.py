@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bakeoff.analysis.failures import clopper_pearson
 from bakeoff.analysis.measure import Measure, join_names, percent
 from bakeoff.analysis.pairs import MIN_REPLICATES
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, Method, Verdict
@@ -32,7 +33,7 @@ class Standing:
         others: the other arms with a score, best mean first.
         missing: arms without a trial done.
         against: arm -> verdict of `best` relative to it, for every one of `others`.
-        failed: trials failed in the block.
+        caveats: sentences that the answer ends with: how often arms failed, what selection has seen.
         margin, confidence: as declared by the study.
         runs: what is compared one by one: "replicates" or "folds".
         scope: what the study asks verdicts to speak of. `method`: how they are decided.
@@ -44,7 +45,7 @@ class Standing:
     others: Sequence[ArmSummary]
     missing: Sequence[str]
     against: Mapping[str, Verdict]
-    failed: int
+    caveats: Sequence[str]
     margin: float | None
     confidence: float
     runs: str = "replicates"
@@ -286,7 +287,7 @@ def describe_limits(standing: Standing) -> str:
 
 
 def _say_narrowed(standing: Standing) -> str:
-    if standing.measure.split != "test":
+    if standing.measure.split == "validation":
         return (
             " This is no final test: the validation images also chose which epochs to keep, so verdicts on them are "
             "optimistic and hold for these images alone."
@@ -309,7 +310,8 @@ def _say_collapses(standing: Standing) -> str:
     if not standing.measure.record.is_share or standing.best is None or not standing.those("better", "equivalent"):
         return ""
     compared = [standing.best, *standing.those("better", "equivalent")]
-    counts = [(arm, sum(is_collapsed(arm.scores).values()), len(arm.scores)) for arm in compared]
+    counts = [(arm, sum(is_collapsed(arm.trained_scores).values()), len(arm.trained_scores)) for arm in compared]
+    counts = [(arm, number, n) for arm, number, n in counts if n]
     collapsed = [
         f"{arm.arm} in {number} of {n} ({_percent_interval(number, n, standing.confidence)})"
         for arm, number, n in counts
@@ -327,8 +329,8 @@ def _say_collapses(standing: Standing) -> str:
     return f" It speaks of {standing.runs} that do not collapse: {clear}."
 
 
-def is_collapsed(scores: Mapping[int, float]) -> dict[int, bool]:
-    """Tell for each replicate whether its score, a share, is under half of the arm's median."""
+def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:
+    """Tell for each replicate, or fold, whether its score, a share, is under half of the arm's median."""
     if not scores:
         return {}
     bar = median(scores.values()) / 2
@@ -336,19 +338,11 @@ def is_collapsed(scores: Mapping[int, float]) -> dict[int, bool]:
 
 
 def _percent_interval(number: int, n: int, confidence: float) -> str:
-    """Spell the exact interval of a rate (Clopper and Pearson 1934)."""
-    from scipy.special import betaincinv
-
-    tail = (1 - confidence) / 2
-    low = 0.0 if number == 0 else float(betaincinv(number, n - number + 1, tail))
-    high = 1.0 if number == n else float(betaincinv(number + 1, n - number, 1 - tail))
+    low, high = clopper_pearson(number, n, confidence)
     return f"{percent(confidence)} interval of the rate {100 * low:.0f}% to {100 * high:.0f}%"
 
 
 def describe_losses(standing: Standing) -> str:
-    """Say which arms have no trial done and how many trials failed; empty where nothing is lost."""
+    """Say which arms have no trial done, and the caveats; empty where nothing is lost."""
     text = f" No trial of {join_names(list(standing.missing))} is finished." if standing.missing else ""
-    if standing.failed:
-        trials = "1 trial" if standing.failed == 1 else f"{standing.failed} trials"
-        text += f" {trials} failed; pairs are compared on the {standing.runs} both arms have."
-    return text
+    return " ".join([text, *standing.caveats])

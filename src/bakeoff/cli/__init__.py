@@ -9,7 +9,7 @@ from typing import Annotated, TextIO, cast
 
 import typer
 
-from bakeoff.cli import data, listing, study, workspace
+from bakeoff.cli import data, listing, show, study, workspace
 from bakeoff.cli.options import print_error
 from bakeoff.errors import BakeoffError
 from bakeoff.execution.interrupts import INTERRUPTED, LAST_WORDS, heed_interrupts
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (study.app, workspace.app, listing.app):
+for commands in (study.app, show.app, workspace.app, listing.app):
     app.add_typer(commands)
 app.add_typer(data.app, name="data")
 

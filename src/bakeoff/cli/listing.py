@@ -35,7 +35,10 @@ def list_names(what: Listing, as_json: AsJson = False) -> None:
     """List what a study file can name, a line each."""
     rows = list(_list_rows(what))
     if as_json:
-        print(json.dumps([{"name": name, "summary": summary} for name, summary in rows], indent=2))
+        more = _describe_studies() if what is Listing.studies else {}
+        print(
+            json.dumps([{"name": name, "summary": summary, **more.get(name, {})} for name, summary in rows], indent=2)
+        )
     else:
         print_rows(make_console(), rows)
 
@@ -63,11 +66,23 @@ _REGISTRIES: Mapping[Listing, tuple[tuple[str, str], ...]] = {
 """Module and name of what each listing shows; imported when it is asked for."""
 
 
+def _describe_studies() -> dict[str, dict[str, object]]:
+    from bakeoff.study.load import list_shipped
+
+    return {
+        shipped.name: {"question": shipped.question, "about": shipped.about.model_dump()} for shipped in list_shipped()
+    }
+
+
 def _list_rows(what: Listing) -> Iterator[tuple[str, str]]:
     if what is Listing.studies:
         from bakeoff.study.load import list_shipped
 
-        yield from ((shipped.name, shipped.question) for shipped in list_shipped())
+        for shipped in list_shipped():
+            about = [f"Trials: {shipped.about.trials}."] if shipped.about.trials else []
+            about += [f"Takes {shipped.about.cost}."] if shipped.about.cost else []
+            about += ["Has a quick version."] if shipped.quick is not None else []
+            yield shipped.name, " ".join([shipped.question, *about])
         return
     for module, registry in _REGISTRIES[what]:
         for record in getattr(import_module(module), registry):

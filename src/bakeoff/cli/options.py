@@ -18,6 +18,9 @@ SourceArgument = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
 ]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Take the small version that the study declares: minutes, and no final word.")
+]
 
 
 def parse_workspace(text: str | Path) -> Path:
@@ -52,6 +55,13 @@ def print_line(text: str) -> None:
     from bakeoff.report.text import show_text
 
     print(show_text(text))
+
+
+def print_aside(text: str) -> None:
+    """Print on standard error what takes a while: standard output holds the result alone."""
+    from bakeoff.report.text import show_text
+
+    print(show_text(text), file=sys.stderr, flush=True)
 
 
 def print_error(text: str) -> None:

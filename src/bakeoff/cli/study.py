@@ -15,10 +15,12 @@ from bakeoff.cli.options import (
     DataDir,
     Device,
     Overrides,
+    Quick,
     StudyArgument,
     Workers,
     Workspace,
     make_console,
+    print_aside,
     print_error,
     print_line,
     print_rows,
@@ -65,6 +67,7 @@ class Table(StrEnum):
 def run(
     study: StudyArgument,
     overrides: Overrides = None,
+    quick: Quick = False,
     workspace: Workspace = Path("runs"),
     workers: Workers = None,
     device: Device = "auto",
@@ -80,6 +83,9 @@ def run(
         float, typer.Option("--gpus-per-worker", min=0.0, help="Share of a GPU for each of Ray's workers.")
     ] = 0.0,
     exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Open the test split although an arm failed, in whole or in part.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait while another run has the workspace, or give up at once.")
     ] = True,
@@ -95,6 +101,7 @@ def run(
             result = api.run(
                 study,
                 overrides=overrides or (),
+                quick=quick,
                 workspace=workspace,
                 data_dir=data_dir,
                 workers=workers,
@@ -103,6 +110,7 @@ def run(
                 address=address,
                 gpus_per_worker=gpus_per_worker,
                 exam=exam,
+                allow_missing=allow_missing,
                 wait=wait,
                 observer=progress,
             )
@@ -118,29 +126,47 @@ def run(
 def plan(
     study: StudyArgument,
     overrides: Overrides = None,
+    quick: Quick = False,
+    workspace: Workspace = Path("runs"),
     workers: Workers = None,
     device: Device = "auto",
     data_dir: DataDir = None,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe/--no-probe", help="Build networks, look for weights, time a few steps; else guess."),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
     from bakeoff import api
+    from bakeoff.execution.reads import list_reads
     from bakeoff.report.text import count, duration
+    from bakeoff.study.axes import list_templates
+    from bakeoff.study.plan import tell_about
 
-    estimated = api.estimate(api.load_study(study, overrides or ()), workers, data_dir, device)
+    checked = api.prepare_study(study, overrides or (), quick=quick, workspace=workspace)
+    estimated = api.estimate(checked, workers, data_dir, device, probe=probe, say=print_aside)
     planned = estimated.plan
+    about = tell_about(planned.study, is_changed=bool(overrides))
     blocks = [block.label for block in planned.blocks]
+    templates = list_templates((*planned.study.blocks, *planned.study.arms))
+    reads = list_reads(planned, data_dir)
     if as_json:
         document = {
             "study": planned.study.name,
             "question": planned.study.question,
+            "about": about.model_dump(),
+            "quick_of": planned.study.quick_of,
             "blocks": blocks,
             "arms": list(planned.arms),
+            "templates": templates,
             "replicates": planned.study.model_dump(mode="json")["replicates"],
             "trials": planned.most_trials,
             "cohorts": estimated.num_cohorts or None,
             "workers": estimated.num_workers,
-            "most_seconds": estimated.seconds or None,
+            "seconds": list(estimated.range_seconds) if estimated.seconds else None,
+            "measured": estimated.is_measured,
+            "reads": [vars(read) for read in reads],
             "notes": [*planned.notes, *estimated.notes],
         }
         print(json.dumps(document, indent=2))
@@ -150,6 +176,7 @@ def plan(
         ("question", planned.study.question),
         ("blocks", f"{len(blocks)}: {', '.join(blocks)}"),
         ("arms", f"{len(planned.arms)}: {', '.join(planned.arms)}"),
+        *([("templates", f"{', '.join(templates)}: no arms or blocks themselves")] if templates else []),
         ("replicates", _spell_replicates(planned.study.replicates)),
         ("trials", f"{'at most ' if planned.study.search else ''}{planned.most_trials:,}"),
     ]
@@ -157,7 +184,11 @@ def plan(
         rows[-1] = ("trials", f"{planned.most_trials:,} in {count(estimated.num_cohorts, 'cohort')}")
     if estimated.seconds:
         workers_spelled = count(estimated.num_workers, "worker")
-        rows.append(("time", f"at most about {duration(estimated.seconds)} on {workers_spelled}, roughly"))
+        least, most = map(duration, estimated.range_seconds)
+        basis = "from steps timed here" if estimated.is_measured else "largely a guess"
+        rows.append(("time", f"about {least} to {most} on {workers_spelled}, {basis}"))
+    rows += [("reads", read.text) for read in reads]
+    rows += [row for row in about.rows() if row[0] in ("cost", "known", "source")]
     print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
 
 

@@ -85,6 +85,31 @@ def split_fold(labels: npt.NDArray[np.integer], num_folds: int, fold: int, seed:
     return np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold)
 
 
+def split_nested(
+    labels: npt.NDArray[np.integer], num_folds: int, fold: int, validation: float, seed: int
+) -> tuple[Indices, Indices, Indices]:
+    """Hold one fold out as `split_fold` does, and split what is left into a training and a validation part.
+
+    The held-out fold is locked: the validation part is what early stopping and selection may see.
+
+    Args:
+        labels: integer label of every image, shape [n].
+        num_folds: 2 or more.
+        fold: which one is held out, 0 to `num_folds` - 1.
+        validation: share of the images that are left, between 0 and 1 exclusive.
+        seed: non-negative; the same seed gives the same parts.
+
+    Returns:
+        Indices of the training part, the validation part and the held-out fold, each sorted ascending.
+
+    Raises:
+        DataError: some class is left without an image in one of them.
+    """
+    rest, held_out = split_fold(labels, num_folds, fold, seed)
+    train, inner = split_stratified(labels[rest], validation, seed)
+    return rest[train], rest[inner], held_out
+
+
 def _share_out(counts: npt.NDArray[np.int64], fraction: float, generator: np.random.Generator) -> Indices:
     """Round every class's share down, then up for the largest remainders until the total is right."""
     exact = counts * fraction
@@ -135,18 +160,17 @@ def check_classes(
     Raises:
         DataError: a class is too small; names it, and what to do.
     """
-    least = max(LEAST_SPLIT, folds or 0)
+    # Outside a held-out fold two images of a class must be left; of two folds the other one has half of them.
+    least = LEAST_SPLIT if folds is None else max(folds, 2 * LEAST_SPLIT if folds == 2 else 0)
     small = [(count, name) for count, name in zip(counts, class_names, strict=True) if count < least]
     if not small:
         return
     named = ", ".join(f"'{show_text(name)}' ({count:,})" for count, name in small[:MAX_NAMED])
     more = f" and {len(small) - MAX_NAMED:,} more" if len(small) > MAX_NAMED else ""
-    need = (
-        f"{least} folds need {least} training images of every class" if folds else "two training images of every class"
-    )
-    reason = need if folds else f"{need} are needed, one to train and one to validate"
-    fewer = f"take {min(small)[0]} folds, " if folds and min(small)[0] >= LEAST_SPLIT else ""
-    raise DataError(
-        f"{where}: too few images of {named}{more}: {reason}. Add images, {fewer}{advice}or leave such classes out "
-        "with classes."
-    )
+    reason = "two training images of every class are needed, one to train and one to validate"
+    fewer = ""
+    if folds:
+        reason = f"{folds} folds need {least} training images of every class"
+        fewer = f"take {min(small)[0]} folds, " if min(small)[0] > LEAST_SPLIT else ""
+    remedy = f"Add images, {fewer}{advice}or leave such classes out with classes"
+    raise DataError(f"{where}: too few images of {named}{more}: {reason}. {remedy}.")

@@ -66,7 +66,7 @@ def measure_cost(trial: PlannedTrial, images: ImageFacts) -> Cost:
         num_body_operations=body * images.num_images if frozen else 0,
         num_body_passes=passes,
         num_steps=-(-num_train // recipe.batch_size),
-        num_bytes=_estimate_bytes(recipe, images.shape_HWC, images.num_classes),
+        num_bytes=estimate_bytes(recipe, images.shape_HWC, images.num_classes),
     )
 
 
@@ -91,7 +91,9 @@ def _trace_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[
     return trace(layers, reaching)
 
 
-def _estimate_bytes(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
+def estimate_bytes(
+    recipe: Recipe, shape_HWC: Shape, num_classes: int, evaluated_at_once: int = EVALUATED_AT_ONCE
+) -> int:
     """Return roughly what a member takes of a device's memory, in bytes.
 
     A training step keeps every layer's output, what its activation made of it, and a gradient of either, in float32; a
@@ -100,7 +102,7 @@ def _estimate_bytes(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
     layers = _trace_trained(recipe, shape_HWC, num_classes)
     outputs = [math.prod(layer.output_shape) for layer in layers]
     training = recipe.batch_size * sum(outputs) * 3 * FLOAT_BYTES
-    evaluation = EVALUATED_AT_ONCE * max(outputs) * 2 * FLOAT_BYTES
+    evaluation = evaluated_at_once * max(outputs) * 2 * FLOAT_BYTES
     return max(training, evaluation) + sum(layer.num_parameters for layer in layers) * 6 * FLOAT_BYTES
 
 

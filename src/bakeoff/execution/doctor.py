@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from bakeoff.errors import StorageError, WorkspaceError
 from bakeoff.execution.upkeep import find_leftovers
-from bakeoff.ledger.read import open_reading
+from bakeoff.ledger.read import held_out_column, open_reading
 from bakeoff.training.checkpoint_file import DamagedCheckpoint, read_file
 from bakeoff.training.folders import HASH, Folders, list_files, load_predictions
 
@@ -96,10 +96,15 @@ def _examine_ledger(connection: sqlite3.Connection) -> Iterator[Finding]:
 def _examine_results(folders: Folders, connection: sqlite3.Connection) -> Iterator[Finding]:
     """Check the weights and predictions of every finished trial."""
     trials = [row[0] for row in connection.execute("SELECT id FROM trials WHERE state = 'done' ORDER BY id")]
-    examined = {row[0] for row in connection.execute("SELECT trial_id FROM exam_results")}
+    examined = {
+        trial_id: ("validation", "test", *(["held-out"] if held_out else []))
+        for trial_id, held_out in connection.execute(
+            f"SELECT trial_id, {held_out_column(connection)} FROM exam_results e"
+        )
+    }
     wrong: list[str] = []
     for trial_id in trials:
-        splits = ("validation", "test") if trial_id in examined else ("validation",)
+        splits = examined.get(trial_id, ("validation",))
         wrong += [text for text in (_check_weights(folders.weights(trial_id)),) if text]
         wrong += [text for split in splits if (text := _check_predictions(folders.predictions(trial_id, split)))]
     for text in wrong[:_MOST_NAMED]:

@@ -51,6 +51,7 @@ class Driver:
         resolve: makes definite what a trial's recipe only names, such as an earlier study's weights.
         on_asked: called with the trials of every ask, also of an empty one.
         device: where trials are computed; it decides how far they are fused.
+        keep_train: whether finished trials keep their predictions on the training images, for votes.
         codes: hashes of users' code that the run goes by.
     """
 
@@ -68,8 +69,10 @@ class Driver:
         on_asked: Callable[[Sequence[Known]], object] = lambda known: None,
         device: Device = PROCESSOR,
         codes: CodeHashes | None = None,
+        keep_train: bool = False,
     ) -> None:
         self._codes = CodeHashes() if codes is None else codes
+        self._keep_train = keep_train
         self._device, self._limits = device, replace(limits_of(device), modes=modes)
         self._resolve, self._on_asked = resolve, on_asked
         self._strategy, self._executor, self._ledger = strategy, executor, ledger
@@ -174,6 +177,7 @@ class Driver:
             finished=ended,
             resume_from=self._pauses.find_sources(members, until),
             until=until,
+            keep_train=self._keep_train and group.trials[0].stage == "final",
         )
 
     def _handle(self, report: Report) -> None:

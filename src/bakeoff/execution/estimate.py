@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+from bakeoff.data.peek import Peek, peek
+from bakeoff.data.source import DataSource, show_text
+from bakeoff.errors import NetworkError, WorkspaceError
+from bakeoff.execution.capacity import count_carried
 from bakeoff.execution.cohorts import Group, group_trials, limits_of
-from bakeoff.execution.costs import is_cost_known
-from bakeoff.execution.devices import Device
-from bakeoff.execution.facts import Datasets, describe_datasets
+from bakeoff.execution.devices import PROCESSOR, Device
+from bakeoff.execution.executor import Executor
+from bakeoff.execution.facts import Datasets, ImageFacts, check_split, describe_datasets
+from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.machine import count_cores
+from bakeoff.execution.paths import describe_parts, resolve_paths
+from bakeoff.execution.preflight import check_networks
 from bakeoff.execution.run import check_plan
-from bakeoff.study.plan import Plan
+from bakeoff.execution.timing import StepTime, Timings, is_known
+from bakeoff.execution.transfer import locate_weights
+from bakeoff.networks.outside import OutsideNetwork, names_class
+from bakeoff.networks.user_code import hash_code
+from bakeoff.study.plan import Plan, PlannedTrial
+from bakeoff.study.sameness import describe_same_arms
 from bakeoff.training.modes import Modes
-from bakeoff.training.shape import is_fusable
+from bakeoff.training.shape import caches_features, is_fusable
+from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights
 
 OPERATIONS_PER_SECOND = 4e10
 STEP_SECONDS = 0.0008
@@ -28,14 +45,31 @@ WORKERS_PER_CARD = 4
 """Processes that share a card where each of them trains one network at a time."""
 
 
+MEASURED_RANGE = (0.7, 1.6)
+GUESSED_RANGE = (0.3, 3.0)
+"""What times come to, in shares of what is estimated: from measured steps, and from multiply-adds alone."""
+
+PROBE_STEPS, FEWEST_PROBE_STEPS, PROBE_SECONDS = 14, 5, 20.0
+"""Steps of every shape, fused and alone, in each of two modes, that `numeric: auto` takes to choose one, and the fewest
+where they take longer than so many seconds: `training.probe` says so too.
+"""
+
+LONG_SECONDS = 2 * 86_400.0
+"""From here on it is said what takes the time."""
+
+MAX_NAMED = 3
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """What a study would take.
 
     Attributes:
-        num_cohorts: groups of trials trained fused; 0 where no images are known before they are opened, and of a
-            search, which is yet to choose its recipes.
-        seconds: an upper bound when nothing stops early, at a typical rate; good to a factor of about two.
+        num_cohorts: groups of trials trained fused; 0 where no images are known, and of a search, which is yet to
+            choose its recipes.
+        seconds: when nothing stops early; 0 where it is not told.
+        range_seconds: what it may come to, from and to.
+        is_measured: whether it rests on steps that were timed on this machine.
         notes: what the figures leave out, a sentence each.
     """
 
@@ -43,31 +77,183 @@ class Estimate:
     num_cohorts: int
     num_workers: int
     seconds: float
+    range_seconds: tuple[float, float] = (0.0, 0.0)
+    is_measured: bool = False
     notes: tuple[str, ...] = ()
 
 
-def estimate_plan(plan: Plan, workers: int | None, data_dir: Path | None, device: Device) -> Estimate:
-    """Estimate what a plan takes; trains nothing, opens no images. On a graphics card no time is told.
+def estimate_plan(
+    plan: Plan,
+    workers: int | None,
+    data_dir: Path | None,
+    device: Device = PROCESSOR,
+    *,
+    probe: bool = False,
+    say: Callable[[str], object] = lambda text: None,
+) -> Estimate:
+    """Check a plan as far as that is possible without training, and estimate what it takes.
+
+    Of folders and manifests that were not decoded yet, a few training images are opened; no test image is. On a
+    graphics card no time is told.
+
+    Args:
+        plan: the trials.
+        workers: as many as are asked for.
+        data_dir: searched first for images.
+        device: what computes.
+        probe: whether a worker may build networks, look whether their weights can be had and fit, and time a few steps.
+        say: told what takes a while.
 
     Raises:
-        BakeoffError: a network does not fit images of which enough is known.
+        BakeoffError: images are missing or cannot be split, or a network or its weights cannot be had or do not fit.
     """
-    datasets = describe_datasets(plan.blocks, data_dir)
+    plan = resolve_paths(plan)
+    datasets, peeks = _describe(plan, data_dir)
     check_plan(plan, datasets)
     num_lanes = count_cores() if device.kind == "cpu" else 1
     limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
     groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits)
-    num_workers = count_workers(workers, device, plan)
-    busy = max(1, min(num_workers, len(groups)))
-    is_search = plan.study.search is not None
-    share = plan.most_trials / len(plan.trials)  # 1 but for a search
-    timed = bool(groups) and device.kind == "cpu"  # the rates are a processor's
+    num_workers = count_workers(workers, device, plan, data_dir)
+    times: dict[str, StepTime] = {}
+    with ExitStack() as opened:
+
+        @cache
+        def start() -> Executor:
+            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="bakeoff-plan-"))
+            return opened.enter_context(closing(LocalExecutor(1, Path(folder), data_dir)))
+
+        if probe:
+            _check_networks(plan, datasets, data_dir, start, say)
+        if device.kind == "cpu":  # the rates are a processor's
+            timed = [group for group in groups if not _runs_code(group.trials[0])]
+            times = Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
+    seconds = _estimate_groups(groups, datasets, times)
+    total = _estimate_all(plan, groups, seconds, times, num_workers) if groups and device.kind == "cpu" else 0.0
+    if total:
+        total += sum(each.decode_seconds for each in peeks.values())
+    least, most = MEASURED_RANGE if _is_measured(groups, seconds, times) else GUESSED_RANGE
     return Estimate(
         plan=plan,
-        num_cohorts=0 if is_search else len(groups),
+        num_cohorts=0 if plan.study.search is not None else len(groups),
         num_workers=num_workers,
-        seconds=(START_SECONDS + share * sum(map(_estimate_group, groups)) / busy) if timed else 0.0,
-        notes=(*_describe_candidates(plan), *_list_unknown(plan, datasets)),
+        seconds=total,
+        range_seconds=(least * total, most * total),
+        is_measured=_is_measured(groups, seconds, times),
+        notes=(
+            *describe_same_arms(plan, datasets),
+            *_describe_candidates(plan),
+            *describe_parts(plan, data_dir),
+            *_list_unknown(plan, datasets, times, groups),
+            *_name_costliest(groups, seconds, total),
+            *filter(None, [describe_memory(workers, device, plan, data_dir)]),
+        ),
+    )
+
+
+def _describe(plan: Plan, data_dir: Path | None) -> tuple[dict[DataSource, ImageFacts], dict[DataSource, Peek]]:
+    """Return the facts of images, decoded or peeked at, and the peeks; check that they can be split."""
+    datasets = describe_datasets(plan.blocks, data_dir)
+    peeks: dict[DataSource, Peek] = {}
+    for block in plan.blocks:
+        source = block.data.source
+        if source.path is None:
+            continue
+        found = peeks.get(source) or peek(source, data_dir)
+        check_split(block, found.class_counts, found.class_names)
+        peeks[source] = found
+        if source not in datasets and found.shape_HWC is not None:
+            datasets[source] = ImageFacts(
+                shape_HWC=found.shape_HWC,
+                class_names=found.class_names,
+                num_images=sum(found.class_counts),
+                num_own_validation=found.num_own_validation,
+            )
+        elif source in datasets:
+            peeks[source] = replace(found, decode_seconds=0.0)
+    return datasets, peeks
+
+
+def _check_networks(
+    plan: Plan,
+    datasets: Datasets,
+    data_dir: Path | None,
+    start: Callable[[], Executor],
+    say: Callable[[str], object],
+) -> None:
+    """Have networks built and weights fitted that can be without a workspace and without running the user's code."""
+    trials = [found for trial in plan.trials if (found := _place_weights(trial, data_dir)) is not None]
+    trials = [trial for trial in trials if not _runs_code(trial)]
+    check_networks(trials, datasets, start, say=say, may_fetch=False)
+
+
+def _runs_code(trial: PlannedTrial) -> bool:
+    """Tell whether a trial's network is the user's own, which planning does not run; look whether its module is there.
+
+    Raises:
+        NetworkError: Python does not find the module.
+    """
+    name = str(trial.recipe.network.name)
+    if not isinstance(trial.recipe.network, OutsideNetwork) or not names_class(name):
+        return False
+    if hash_code(name) is None:
+        module = name.partition(":")[0]
+        raise NetworkError(
+            f"{name}: there is no module {module}: start bakeoff in the folder it lies in, or install it."
+        )
+    return True
+
+
+def _place_weights(trial: PlannedTrial, data_dir: Path | None) -> PlannedTrial | None:
+    """Return a trial whose weights file is where it is; None where an earlier trial's weights are asked for."""
+    transfer = trial.recipe.transfer
+    weights = None if transfer is None else transfer.weights
+    if isinstance(weights, TrialWeights | StudyWeights):
+        return None
+    if transfer is None or not isinstance(weights, FileWeights):
+        return trial
+    found = locate_weights(weights.file, data_dir)
+    if found is None:
+        raise WorkspaceError(f"transfer: no weights file {show_text(weights.file)}.")
+    placed = transfer.model_copy(update={"weights": weights.model_copy(update={"file": str(found.absolute())})})
+    return replace(trial, recipe=trial.recipe.model_copy(update={"transfer": placed}))
+
+
+def _estimate_all(
+    plan: Plan,
+    groups: Sequence[Group],
+    seconds: Mapping[int, float],
+    times: Mapping[str, StepTime],
+    num_workers: int,
+) -> float:
+    busy = max(1, min(num_workers, len(groups)))
+    share = plan.most_trials / len(plan.trials)  # 1 but for a search
+    steps = [each.fused + (each.alone if each.num_members > 1 else 0.0) for each in times.values()]
+    probes = sum(min(PROBE_STEPS * 2 * each, max(PROBE_SECONDS, FEWEST_PROBE_STEPS * 2 * each)) for each in steps)
+    return START_SECONDS + share * sum(seconds.values()) / busy + (probes if plan.study.numeric == "auto" else 0.0)
+
+
+def _is_measured(groups: Sequence[Group], seconds: Mapping[int, float], times: Mapping[str, StepTime]) -> bool:
+    """Tell whether most of the time rests on measured steps."""
+    measured = sum(seconds[id(group)] for group in groups if group.shape in times)
+    return bool(groups) and measured >= 0.8 * sum(seconds.values())
+
+
+def _name_costliest(groups: Sequence[Group], seconds: Mapping[int, float], total: float) -> Iterator[str]:
+    """Say of a plan of days what takes the time, and what shortens it."""
+    if total < LONG_SECONDS:
+        return
+    shares: Counter[tuple[str, str]] = Counter()
+    for group in groups:
+        epochs = sum(trial.recipe.epochs for trial in group.trials)
+        for trial in group.trials:
+            shares[trial.block, trial.arm] += round(1_000 * seconds[id(group)] * trial.recipe.epochs / epochs)
+    named = ", ".join(
+        f"'{show_text(arm)}' in '{show_text(block)}' {share / sum(shares.values()):.0%}"
+        for (block, arm), share in shares.most_common(MAX_NAMED)
+    )
+    yield (
+        f"most of the time goes to {named}. Leave these out, or give fewer replicates or epochs, smaller images "
+        "(image_size, resize) or a part of them (data.subset): each shortens it in proportion."
     )
 
 
@@ -80,32 +266,73 @@ def _describe_candidates(plan: Plan) -> Iterator[str]:
         )
 
 
-def _list_unknown(plan: Plan, datasets: Datasets) -> Iterator[str]:
+def _list_unknown(
+    plan: Plan, datasets: Datasets, times: Mapping[str, StepTime], groups: Sequence[Group]
+) -> Iterator[str]:
     """Say what an estimate cannot count before images are opened or networks built."""
     closed = dict.fromkeys(block.data.source.label for block in plan.blocks if block.data.source not in datasets)
     if closed:
-        yield f"not counted in cohorts and time, for the images have not been opened: {', '.join(closed)}."
-    known = [trial for trial in plan.trials if trial.data.source in datasets]
+        yield f"not counted in cohorts and time, for the size of the images is not known: {', '.join(closed)}."
     unknown = dict.fromkeys(
-        str(trial.recipe.network.name)
-        for trial in known
-        if not is_cost_known(trial.recipe, datasets[trial.data.source].shape_HWC)
+        str(group.trials[0].recipe.network.name)
+        for group in groups
+        if group.shape not in times and not is_known(group, datasets)
     )
     if unknown:
         yield f"not counted in time, for only building it tells its cost: {', '.join(unknown)}."
 
 
-def _estimate_group(group: Group) -> float:
+def _estimate_groups(groups: Sequence[Group], datasets: Datasets, times: Mapping[str, StepTime]) -> dict[int, float]:
+    """Return the seconds of every group by its `id`; what was not timed is guessed, at the rate of what was."""
+    guessed = {id(group): _estimate_group(group, datasets, None) for group in groups}
+    timed = [group for group in groups if group.shape in times]
+    found = {id(group): _estimate_group(group, datasets, times[group.shape]) for group in timed}
+    # Where only building a network tells its cost, what is guessed of it says nothing about the rate.
+    known = [id(group) for group in timed if is_known(group, datasets)]
+    rate = sum(found[each] for each in known) / sum(guessed[each] for each in known) if known else 1.0
+    return {each: found.get(each, seconds * rate) for each, seconds in guessed.items()}
+
+
+def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> float:
     """Return the seconds a group takes on one core when no member stops early."""
+    first = group.trials[0]
     num_epochs = max(trial.recipe.epochs for trial in group.trials)
-    step_seconds = STEP_SECONDS + MEMBER_STEP_SECONDS * len(group.trials)
-    return group.most_operations / OPERATIONS_PER_SECOND + num_epochs * group.cost.num_steps * step_seconds
+    overhead = num_epochs * group.cost.num_steps * (STEP_SECONDS + MEMBER_STEP_SECONDS * len(group.trials))
+    if step is None:
+        return group.most_operations / OPERATIONS_PER_SECOND + overhead
+    facts = datasets[first.data.source]
+    num_train = facts.count_train(first)
+    if caches_features(first.recipe):
+        # The step that was timed goes through the body; here all images do so once, and the heads train on the rest.
+        return facts.num_images / first.recipe.batch_size * step.alone + overhead
+    seconds = step.of(len(group.trials))
+    evaluation = (facts.num_images - num_train) / first.recipe.batch_size * seconds / 3  # forward only
+    return num_epochs * (group.cost.num_steps * seconds + evaluation)
 
 
-def count_workers(asked: int | None, device: Device, plan: Plan) -> int:
-    """Return how many processes to start: several a card where trials cannot be fused, to fill what one leaves."""
-    if asked is not None or device.kind == "cpu":
-        return asked or count_cores()
+def count_workers(asked: int | None, device: Device, plan: Plan, data_dir: Path | None = None) -> int:
+    """Return how many processes to start: one per core, or several a card where trials cannot be fused.
+
+    Without a number asked for, never more than the machine's memory carries.
+    """
+    if asked is not None:
+        return asked
+    return min(_count_wanted(device, plan), count_carried(plan, data_dir, device))
+
+
+def _count_wanted(device: Device, plan: Plan) -> int:
+    if device.kind == "cpu":
+        return count_cores()
     fused = plan.study.search is not None or all(is_fusable(trial.recipe) for trial in plan.trials)
     each = 1 if fused or device.kind == "mps" else min(WORKERS_PER_CARD, max(1, count_cores() // len(device.addresses)))
     return each * len(device.addresses)
+
+
+def describe_memory(asked: int | None, device: Device, plan: Plan, data_dir: Path | None = None) -> str:
+    """Say where memory, not the cores, decides how many workers there are, or should; empty elsewhere."""
+    carried = count_carried(plan, data_dir, device)
+    if carried >= (asked or _count_wanted(device, plan)):
+        return ""
+    if asked is None:
+        return f"memory carries {carried} of {_count_wanted(device, plan)} workers: the others are not started."
+    return f"memory carries about {carried} workers, and {asked} were asked for: some may be killed for lack of it."

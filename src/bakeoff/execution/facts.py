@@ -82,12 +82,12 @@ class ImageFacts:
         return asdict(self)
 
     def count_train(self, trial: PlannedTrial) -> int:
-        """Return the images one epoch of `trial` trains on: all but those held out for validation."""
-        if trial.data.folds is not None:
-            return self.num_images - round(self.num_images / trial.data.folds)
+        """Return the images one epoch of `trial` trains on: all but those held out and those kept for validation."""
         if trial.data.validation == "own":
             return self.num_images - self.num_own_validation
-        return self.num_images - round(self.num_images * trial.data.validation)
+        folds = trial.data.folds
+        left = self.num_images if folds is None else self.num_images - round(self.num_images / folds)
+        return left - round(left * trial.data.validation)
 
     def name_split(self, trial: PlannedTrial) -> str:
         """Return what the identity of a trial has of its split beside the share: which images it is given, if any."""

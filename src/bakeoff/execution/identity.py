@@ -11,6 +11,7 @@ from bakeoff.networks.outside import names_class
 from bakeoff.networks.user_code import CodeHashes
 from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
 from bakeoff.training.recipe import Recipe
+from bakeoff.training.revisions import list_revisions
 from bakeoff.training.task import ENGINE_VERSION, Numeric
 
 
@@ -50,6 +51,9 @@ def identify(
         numeric=numeric,
         engine_version=str(ENGINE_VERSION),
     )
+    revisions = list_revisions(planned.recipe, facts.shape_HWC[2])
+    if revisions:
+        content["revisions"] = revisions
     if device != "cpu":
         content["device"] = device
     return Known(trial_id=trial_id(content), planned=planned, content=content)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 
 from bakeoff import __version__
+from bakeoff.execution.cgroups import read_cpu_quota, read_memory_limit
 
 
 @functools.cache
@@ -37,10 +39,13 @@ def spell_machine(facts: Mapping[str, str]) -> str:
 
 
 def count_cores() -> int:
-    """Return the cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the cores this process may use: by its affinity, and by the CPU quota of its container.
+
+    A part of a core counts as one: workers that are held back now and then do more than one that is not there.
+    """
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = read_cpu_quota()
+    return num_cores if quota is None else max(1, min(num_cores, math.ceil(quota)))
 
 
 def _version(package: str) -> str:
@@ -63,4 +68,5 @@ def _memory() -> str:
     if not hasattr(os, "sysconf"):
         return "unknown"
     num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    num_bytes = min(num_bytes, read_memory_limit() or num_bytes)
     return f"{num_bytes / 2**30:.0f} GiB"

@@ -1,21 +1,29 @@
-"""How a study's arithmetic runs on this machine: chosen by probes of its networks, recorded, kept when resumed."""
+"""How a study's arithmetic runs on this machine: chosen by probes of its networks, recorded, kept from then on.
+
+A block keeps the mode that its trials in the workspace were trained in, also when arms are added or the study is
+asked anew: they would count for nothing in another.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bakeoff.execution.cohorts import Group, group_trials
 from bakeoff.execution.devices import PROCESSOR, Device
 from bakeoff.execution.executor import Executor, TaskLost
 from bakeoff.execution.facts import Datasets
-from bakeoff.execution.machine import describe_hardware, describe_versions
+from bakeoff.execution.identity import identify
+from bakeoff.execution.machine import count_cores, describe_hardware, describe_versions
 from bakeoff.execution.samples import sample_candidates
 from bakeoff.ledger.store import Ledger
-from bakeoff.study.plan import Block, PlannedTrial
+from bakeoff.networks.outside import names_class
+from bakeoff.networks.user_code import CodeHashes
+from bakeoff.study.plan import Block, Plan, PlannedTrial
 from bakeoff.training.modes import Modes, name_shape
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import Member, Numeric, ProbeDone, ProbeTask, TaskDone
@@ -36,6 +44,85 @@ WORTHWHILE_PARTING = 1.15
 """Members have to train this much faster one by one to be taken apart: neighbours in the cache cost some of it."""
 
 Result = Mapping[str, Any]
+Say = Callable[[str], object]
+
+_MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class KeptMode:
+    """The mode that a block's trials in the workspace were trained in.
+
+    Attributes:
+        num_trials: of those planned now, how many have ended in it.
+    """
+
+    mode: Numeric
+    num_trials: int = 0
+
+
+def decide_modes(
+    plan: Plan,
+    identity: str,
+    datasets: Datasets,
+    ledger: Ledger,
+    executor: Executor,
+    device: Device,
+    codes: CodeHashes,
+    say: Say,
+) -> Modes:
+    """Return how the study was begun; else the mode it names, with all that can be fused, or what probes find.
+
+    Where a block's mode changes, says which finished trials are trained again, and why, before anything is.
+    """
+    begun = ledger.numeric_of(identity)
+    if begun is not None:
+        modes = Modes.parse(begun)
+        # What a CPU trains faster apart, or in smaller cohorts, is fused on a GPU all the same.
+        return modes if device.kind == "cpu" else replace(modes, apart=frozenset(), num_lanes=1)
+    kept = find_kept_modes(plan, datasets, ledger, device, codes)
+    if plan.study.numeric != "auto":
+        modes = Modes(common=plan.study.numeric)
+        for block, known in kept.items():
+            _say_change(say, block, known, modes.common, f"the study says numeric: {modes.common}")
+    else:
+        modes = choose_modes(
+            plan.trials, plan.blocks, datasets, ledger, executor, device, codes=codes, kept=kept, say=say
+        )
+    return replace(modes, num_lanes=count_cores() if device.kind == "cpu" else 1)
+
+
+def find_kept_modes(
+    plan: Plan, datasets: Datasets, ledger: Ledger, device: Device, codes: CodeHashes
+) -> dict[str, KeptMode]:
+    """Return the mode of every block that has one: most of its planned trials that have ended did so in it.
+
+    Where none has, it is the one in which an earlier study of this name ran the block on the same images.
+    """
+    earlier = ledger.earlier_modes(plan.study.name)
+    kept: dict[str, KeptMode] = {}
+    for block in plan.blocks:
+        trials = [trial for trial in plan.trials if trial.block == block.label]
+        numbers = {}
+        for mode in _MODES:
+            ids = {identify(trial, datasets, mode, device.kind, codes).trial_id for trial in trials}
+            numbers[mode] = sum(state != "failed" for state in ledger.trial_states(ids).values())
+        most = max(_MODES, key=lambda mode: numbers[mode])
+        fingerprint = datasets[block.data.source].fingerprint
+        if numbers[most]:
+            kept[block.label] = KeptMode(most, numbers[most])
+        elif (block.label, fingerprint) in earlier:
+            kept[block.label] = KeptMode(earlier[block.label, fingerprint])
+    return kept
+
+
+def _say_change(say: Say, block: str, kept: KeptMode, mode: Numeric, reason: str) -> None:
+    if kept.num_trials and kept.mode != mode:
+        were = "was" if kept.num_trials == 1 else "were"
+        say(
+            f"block '{block}': {kept.num_trials} of its trials {were} trained in {kept.mode} and will be trained again "
+            f"in {mode}, because {reason}."
+        )
 
 
 def choose_modes(
@@ -45,6 +132,10 @@ def choose_modes(
     ledger: Ledger,
     executor: Executor,
     device: Device = PROCESSOR,
+    *,
+    codes: CodeHashes | None = None,
+    kept: Mapping[str, KeptMode] | None = None,
+    say: Say = lambda text: None,
 ) -> Modes:
     """Return the mode of every block, and which network shapes train apart.
 
@@ -58,24 +149,32 @@ def choose_modes(
         datasets: facts of their images.
         ledger: where probes are kept.
         executor: what runs them.
-        device: what its workers compute on. Only a processor has networks that train faster apart.
+        device: what its workers compute on. Only a CPU has networks that train faster apart.
+        codes: hashes of users' code that the run goes by.
+        kept: the modes that blocks have already; they change only where a network does not agree.
+        say: told what changes.
     """
-    groups = {group.shape: group for group in reversed(_list_groups(trials, blocks, datasets))}
-    tasks = {shape: _make_probe(group, datasets, device) for shape, group in groups.items()}
+    codes = CodeHashes() if codes is None else codes
+    listed = _list_groups(trials, blocks, datasets)
+    groups = {group.shape: group for group in reversed(listed)}
+    tasks = {shape: _make_probe(group, datasets, device, codes) for shape, group in groups.items()}
     _measure([task for task in tasks.values() if ledger.probe(task.probe_id) is None], ledger, executor)
     results = {shape: ledger.probe(task.probe_id) or {} for shape, task in tasks.items()}
-    shapes: dict[str, set[str]] = defaultdict(set)
-    for shape, group in groups.items():
+    arms: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
+    for group in reversed(listed):
         for trial in group.trials:
-            shapes[trial.block].add(shape)
-    chosen = {block: _choose([results[shape] for shape in found]) for block, found in shapes.items()}
+            arms[trial.block][group.shape][trial.arm] = None
+    chosen = {block: _choose([results[shape] for shape in own], (kept or {}).get(block)) for block, own in arms.items()}
+    for block, known in (kept or {}).items():
+        unfit = [arm for shape, own in arms[block].items() if not results[shape].get("agrees") for arm in own]
+        _say_change(say, block, known, chosen[block], _blame(dict.fromkeys(unfit)))
     modes = list(chosen.values())
     common = max(dict.fromkeys(modes), key=modes.count)
     differing = {block: mode for block, mode in chosen.items() if mode != common}
     apart = {
         name_shape(shape)
         for shape, result in results.items()
-        if all(_is_faster_apart(result, chosen[trial.block]) for trial in groups[shape].trials)
+        if all(_is_faster_apart(result, chosen[block]) for block, own in arms.items() if shape in own)
     }
     return Modes(common=common, by_block=differing, apart=frozenset(apart))
 
@@ -99,11 +198,18 @@ def _thin_out(groups: Sequence[Group], most: int) -> list[Group]:
     return [groups[round(number * (len(groups) - 1) / (most - 1))] for number in range(most)]
 
 
-def _choose(results: Sequence[Result]) -> Numeric:
+def _choose(results: Sequence[Result], kept: KeptMode | None) -> Numeric:
     if not all(result.get("agrees") for result in results):
         return "float32"
+    if kept is not None:
+        return kept.mode
     slow, fast = (sum(result["seconds_per_step"][mode] for result in results) for mode in ("float32", "bfloat16"))
     return "bfloat16" if fast * WORTHWHILE_GAIN < slow else "float32"
+
+
+def _blame(arms: Iterable[str]) -> str:
+    """Say whose gradients rule bfloat16 out."""
+    return f"in bfloat16 the gradients of {', '.join(arms)} differ too much from those in float32"
 
 
 def _is_faster_apart(result: Result, mode: Numeric) -> bool:
@@ -114,9 +220,11 @@ def _is_faster_apart(result: Result, mode: Numeric) -> bool:
     return bool(alone * result["num_members"] * WORTHWHILE_PARTING < result["seconds_per_step"][mode])
 
 
-def _make_probe(group: Group, datasets: Datasets, device: Device) -> ProbeTask:
+def _make_probe(group: Group, datasets: Datasets, device: Device, codes: CodeHashes) -> ProbeTask:
     first = group.trials[0]
     recipes = [trial.recipe for trial in group.trials[:PROBE_MEMBERS]]
+    name = first.recipe.network.name
+    code = codes[name] if names_class(name) else None
     content = [
         PROBE_VERSION,
         group.shape,
@@ -124,11 +232,12 @@ def _make_probe(group: Group, datasets: Datasets, device: Device) -> ProbeTask:
         describe_hardware()["processor"],
         describe_versions()["torch"],
         *device.record.values(),
+        *([] if code is None else [code]),
     ]
     return ProbeTask(
         probe_id=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24],
         label=first.block,
-        members=tuple(Member(trial_id=f"probe {n}", recipe=recipe) for n, recipe in enumerate(recipes)),
+        members=tuple(Member(trial_id=f"probe {n}", recipe=recipe, code=code) for n, recipe in enumerate(recipes)),
         data=group.view(datasets),
     )
 

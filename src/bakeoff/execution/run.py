@@ -20,18 +20,23 @@ from bakeoff.execution.exams import hold_exams
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, open_datasets
 from bakeoff.execution.identity import Known, identify
-from bakeoff.execution.machine import count_cores
-from bakeoff.execution.numeric import choose_modes
+from bakeoff.execution.missing import describe_missing
+from bakeoff.execution.numeric import decide_modes
 from bakeoff.execution.observer import Observer
+from bakeoff.execution.paths import describe_parts, resolve_paths
+from bakeoff.execution.preflight import check_networks
 from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
+from bakeoff.ledger.read import count_outdated
 from bakeoff.ledger.store import Ledger
 from bakeoff.networks.user_code import CodeHashes
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
+from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
+from bakeoff.study.sameness import describe_same_arms
 from bakeoff.training.folders import Folders, find_half_written
 from bakeoff.training.modes import Modes
 
@@ -53,11 +58,13 @@ class RunCounts:
     Attributes:
         num_reused: trials found in the ledger, not trained now.
         exam_complete: whether every finished trial was evaluated on the test split; False when no exam was asked for.
+        missing: why the test split stayed closed, where arms are missing; else empty.
     """
 
     study_id: str
     num_reused: int
     exam_complete: bool
+    missing: str = ""
 
 
 def run_plan(
@@ -69,6 +76,7 @@ def run_plan(
     executor: Executor,
     observer: RunObserver,
     exam: bool = True,
+    allow_missing: bool = False,
     device: Device = PROCESSOR,
     wait: bool = True,
 ) -> RunCounts:
@@ -82,6 +90,7 @@ def run_plan(
         observer: shown what happens.
         command: what repeats this run, kept in the ledger for reports.
         exam: False leaves the test split closed.
+        allow_missing: whether to open it although an arm failed, in whole or in part.
         device: what the executor's workers compute on.
         wait: whether to wait for another driver of this workspace to end; else it is an error.
 
@@ -91,20 +100,36 @@ def run_plan(
     folders = Folders(workspace)
     with _lock(workspace, observer, wait), _open_ledger(folders) as ledger:
         started = time.monotonic()
-        for note in warn(plan.study):
+        num_notes = len(plan.notes)
+        plan = resolve_paths(plan)
+        for note in (*warn(plan.study), *plan.notes[num_notes:]):
+            observer.message(note)
+        for note in describe_parts(plan, data_dir):
             observer.message(note)
         datasets = open_datasets(plan.blocks, data_dir)
         check_plan(plan, datasets)
-        resolve = Resolver(plan.study.name, ledger.connection, folders, data_dir).resolve
+        for note in describe_same_arms(plan, datasets):
+            observer.message(note)
+        resolver = Resolver(plan.study.name, ledger.connection, folders, data_dir, datasets)
+        resolve = resolver.resolve
         plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
+        for note in resolver.notes:
+            observer.message(note)
         identity = study_id(plan.study)
-        modes = _decide_modes(plan, identity, datasets, ledger, executor, device)
+        for note in describe_retraining(count_outdated(ledger.connection, identity)):
+            observer.message(note)
+        is_begun = ledger.numeric_of(identity) is not None
+        if not is_begun:
+            check_networks(plan.trials, datasets, executor, say=observer.message)
         codes = CodeHashes()
+        modes = decide_modes(plan, identity, datasets, ledger, executor, device, codes, say=observer.message)
         known = [identify(planned, datasets, modes.of(planned.block), device.kind, codes) for planned in plan.trials]
         _remove_leftovers(folders, {*(each.trial_id for each in known), *ledger.placed_trials(identity)})
         _register(plan, identity, known, datasets, modes, command, ledger)
         reused = _find_reused(known, ledger)
         fresh = list({each.trial_id: each.planned for each in known if each.trial_id not in reused}.values())
+        if is_begun:
+            check_networks(fresh, datasets, executor, say=observer.message)
         _start_observer(observer, plan, fresh, datasets, len(reused))
         strategy = choose_strategy(plan).make(plan, datasets)
         try:
@@ -119,25 +144,42 @@ def run_plan(
                 resolve=resolve,
                 on_asked=_record_search(strategy, plan, ledger, identity, observer),
                 device=device,
+                keep_train=bool(list_ensemble_arms(plan.study.ensembles)),
                 codes=codes,
             )
             driver.run()
             ledger.end_asking(identity)
             ledger.keep_placements(identity, driver.asked_ids)
-            complete = exam and hold_exams(
-                identity,
-                _finished(driver.finals, ledger),
-                modes=modes,
-                datasets=datasets,
-                ledger=ledger,
-                executor=executor,
-                observer=observer,
+            missing = "" if allow_missing or not exam else describe_missing(driver.finals, ledger)
+            if missing:
+                observer.message(missing)
+            complete = (
+                exam
+                and not missing
+                and hold_exams(
+                    identity,
+                    _finished(driver.finals, ledger),
+                    modes=modes,
+                    datasets=datasets,
+                    ledger=ledger,
+                    executor=executor,
+                    observer=observer,
+                )
             )
             _remove_leftovers(folders, driver.trained_ids)  # of workers that were killed on the way
         finally:
             ledger.add_seconds(identity, time.monotonic() - started)
         num_reused = len(reused) if plan.study.search is None else driver.num_reused
-        return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete)
+        return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete, missing=missing)
+
+
+def describe_retraining(num_outdated: int) -> Iterator[str]:
+    """Say that trials of the ledger are not taken because they were trained before folds were nested."""
+    if num_outdated:
+        yield (
+            f"{num_outdated:,} trials of folds in the ledger are trained anew: an earlier bakeoff let early stopping "
+            "and selection see the fold that was to judge them."
+        )
 
 
 def _register(
@@ -256,22 +298,6 @@ def check_plan(plan: Plan, datasets: Datasets) -> None:
         for field, message in check_fit(trial.recipe, facts.shape_HWC, facts.class_names):
             where = f"block '{show_text(trial.block)}', arm '{show_text(trial.arm)}'"
             raise NetworkError(f"{where}: {field}: {message}")
-
-
-def _decide_modes(
-    plan: Plan, identity: str, datasets: Datasets, ledger: Ledger, executor: Executor, device: Device
-) -> Modes:
-    """Return how the study was begun; else the mode it names, with all that can be fused, or what probes find."""
-    begun = ledger.numeric_of(identity)
-    if begun is not None:
-        modes = Modes.parse(begun)
-        # What a processor trains faster apart, or in smaller cohorts, is fused on a card all the same.
-        return modes if device.kind == "cpu" else replace(modes, apart=frozenset(), num_lanes=1)
-    if plan.study.numeric != "auto":
-        modes = Modes(common=plan.study.numeric)
-    else:
-        modes = choose_modes(plan.trials, plan.blocks, datasets, ledger, executor, device)
-    return replace(modes, num_lanes=count_cores() if device.kind == "cpu" else 1)
 
 
 def _find_reused(known: Sequence[Known], ledger: Ledger) -> set[str]:

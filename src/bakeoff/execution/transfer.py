@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bakeoff.data.locate import search_folders
 from bakeoff.data.source import show_text
 from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.execution.facts import Datasets
 from bakeoff.ledger.read import find_study
+from bakeoff.ledger.values import read_mapping
 from bakeoff.study.plan import PlannedTrial
+from bakeoff.training.checkpoint_layout import holds_average
 from bakeoff.training.folders import Folders, write_whole
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights
+from bakeoff.training.weights_header import is_weights_file
 
 Row = tuple[str, str, str, int, int | None, str | None]
 """Trial id, block, arm, replicate, fold, state (None: not finished) of one placement."""
@@ -34,20 +38,33 @@ class Resolver:
         connection: the workspace's ledger.
         folders: the workspace's layout.
         data_dir: where a weights file is looked for after the current folder.
+        datasets: facts of the images, to find weights that were trained on a fold that is to be held out.
+
+    Attributes:
+        notes: what was chosen for the user, a sentence each.
     """
 
-    def __init__(self, own_name: str, connection: sqlite3.Connection, folders: Folders, data_dir: Path | None) -> None:
+    def __init__(
+        self,
+        own_name: str,
+        connection: sqlite3.Connection,
+        folders: Folders,
+        data_dir: Path | None,
+        datasets: Datasets | None = None,
+    ) -> None:
         self._own_name, self._connection, self._folders, self._data_dir = own_name, connection, folders, data_dir
+        self._datasets = datasets or {}
         self._files: dict[FileWeights, FileWeights] = {}
         self._studies: dict[str, list[Row]] = {}
         self._recipes: dict[tuple[int, FileWeights | TrialWeights], Recipe] = {}
+        self.notes: list[str] = []
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
         """Return a trial with its transfer made definite; as it is where there is nothing to look up.
 
         Raises:
             WorkspaceError: a file that is not there or has another hash; a study, arm, block or trial that is not in
-                the ledger, is not finished, or lacks the replicate.
+                the ledger, is not finished, or lacks the replicate; weights that have seen the trial's held-out fold.
         """
         transfer = planned.recipe.transfer
         weights = None if transfer is None else transfer.weights
@@ -60,6 +77,8 @@ class Resolver:
             definite = TrialWeights(trial=self._find_arm(weights, planned))
         else:
             definite = TrialWeights(trial=self._find_trial(weights.trial))
+        if isinstance(definite, TrialWeights) and planned.fold is not None and planned.data.source in self._datasets:
+            self._check_locked(definite.trial, planned)
         # One object for all trials that share a recipe: who trains beside whom is looked up by it.
         key = (id(planned.recipe), definite)
         if key not in self._recipes:
@@ -68,7 +87,11 @@ class Resolver:
 
     def _find_file(self, weights: FileWeights) -> FileWeights:
         if weights not in self._files:
-            self._files[weights] = _keep_file(weights, self._folders, self._data_dir)
+            found = _keep_file(weights, self._folders, self._data_dir)
+            self._files[weights] = found
+            if found.ema and not weights.ema:
+                name = show_text(weights.file)
+                self.notes.append(f"{name}: the moving average of the weights is taken; ema: false takes the weights.")
         return self._files[weights]
 
     def _find_trial(self, wanted: str) -> str:
@@ -130,6 +153,21 @@ class Resolver:
             raise _refuse(f"no block '{show_text(weights.block)}' in study '{weights.study}'", weights.block, blocks)
         return weights.block
 
+    def _check_locked(self, trial_id: str, planned: PlannedTrial) -> None:
+        """Refuse weights trained on the images that a trial holds out, by themselves or by what they began with."""
+        row = self._connection.execute("SELECT content FROM trials WHERE id = ?", (trial_id,)).fetchone()
+        content = read_mapping(row[0]) if row else {}
+        data, split = content.get("data", {}), (planned.data.folds, planned.fold, planned.seed)
+        same_images = data.get("fingerprint") == self._datasets[planned.data.source].fingerprint
+        if same_images and (data.get("folds"), content.get("fold"), content.get("seed")) != split:
+            raise WorkspaceError(
+                f"transfer: trial {trial_id} was trained on images that a fold of this study holds out. Take weights "
+                "of other images, or of a study with the same data.folds, seed and replicates."
+            )
+        before = (content.get("recipe", {}).get("transfer") or {}).get("weights")
+        if isinstance(before, Mapping) and "trial" in before:
+            self._check_locked(before["trial"], planned)
+
     def _require_weights(self, trial_id: str, what: str, state: str | None, reason: str = "") -> str:
         if state != "done":
             how = f"ended as {state}{f' ({reason})' if reason else ''}" if state else "is not finished"
@@ -153,15 +191,20 @@ def _refuse(problem: str, given: str, names: Sequence[str]) -> WorkspaceError:
 
 def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) -> FileWeights:
     """Copy a weights file into the workspace under its hash; return the record with the hash."""
-    path = _locate(weights.file, data_dir)
+    path = locate_weights(weights.file, data_dir)
     if path is None:
         if weights.sha256 is not None and folders.find_copied_weights(weights.sha256) is not None:
-            return weights
+            return _choose_average(weights, weights.sha256, folders)
         raise WorkspaceError(
             f"transfer: no weights file {show_text(weights.file)}: it is looked for in the current folder"
             f"{''.join(f', {folder}' for folder in search_folders(data_dir))}."
         )
     try:
+        if not is_weights_file(path):
+            raise WorkspaceError(
+                f"transfer: {show_text(str(path))} is no file of weights (safetensors or torch.save); nothing of it "
+                "was copied."
+            )
         digest = _hash_file(path)
         if weights.sha256 is not None and digest != weights.sha256:
             raise WorkspaceError(
@@ -169,15 +212,32 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
             )
         if folders.find_copied_weights(digest) is None:
             kept = folders.copied_weights(digest, path.suffix)
-            write_whole(kept, lambda temporary: shutil.copyfile(path, temporary))
+            # Whoever may not read the file may not read the copy.
+            write_whole(kept, lambda temporary: shutil.copyfile(path, temporary), mode=path.stat().st_mode & 0o666)
     except OSError as error:
         raise WorkspaceError(
             f"transfer: {show_text(str(path))} cannot be copied into {folders.root}: {error}."
         ) from None
-    return FileWeights(file=weights.file, sha256=digest)
+    return _choose_average(weights, digest, folders)
 
 
-def _locate(file: str, data_dir: Path | None) -> Path | None:
+def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> FileWeights:
+    """Return the record of a kept file, with whether its weights' moving average is taken."""
+    kept = folders.find_copied_weights(digest)
+    average = weights.ema is not False and kept is not None and holds_average(kept)
+    if weights.ema and not average:
+        raise WorkspaceError(
+            f"transfer: {show_text(weights.file)} holds no moving average of its weights: leave out ema."
+        )
+    return FileWeights(file=weights.file, sha256=digest, ema=average or weights.ema)
+
+
+def locate_weights(file: str, data_dir: Path | None) -> Path | None:
+    """Return where a file of weights is: absolute, below the current folder or a data folder; None where it is not.
+
+    Raises:
+        WorkspaceError: what was given cannot be looked for.
+    """
     given = Path(file).expanduser()
     candidates = [given] if given.is_absolute() else [given, *(folder / given for folder in search_folders(data_dir))]
     try:

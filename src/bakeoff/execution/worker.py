@@ -18,7 +18,7 @@ from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.errors import BakeoffError, DataError, StorageError
 from bakeoff.execution.executor import Report, TaskLost
-from bakeoff.training.task import DataView, ExamTask, ProbeTask, Task, task_id
+from bakeoff.training.task import CheckTask, DataView, ExamTask, ProbeTask, Task, TimingTask, task_id
 
 _PR_SET_PDEATHSIG = 1
 
@@ -109,7 +109,15 @@ def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Repor
     from bakeoff.training.place import find_place
 
     place = find_place(device)
-    if isinstance(task, ExamTask):
+    if isinstance(task, CheckTask):
+        from bakeoff.training.preflight import check_task
+
+        check_task(task, workspace, send)
+    elif isinstance(task, TimingTask):
+        from bakeoff.training.timing import time_task
+
+        time_task(task, workspace, send)
+    elif isinstance(task, ExamTask):
         from bakeoff.training.exam import hold_exam
 
         hold_exam(task, workspace, opener, send, place)

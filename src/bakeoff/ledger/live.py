@@ -11,7 +11,7 @@ from typing import Any
 
 from bakeoff.ledger.check import read_version
 from bakeoff.ledger.curves import EpochRow
-from bakeoff.ledger.read import final_only, list_studies
+from bakeoff.ledger.read import NESTED_ONLY, final_only, list_studies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ def _read_arms(connection: sqlite3.Connection, study_id: str, metric: str) -> It
         "SELECT block, arm, COUNT(*), SUM(COALESCE(state = 'done', 0)), "
         "SUM(COALESCE(state IN ('failed', 'diverged'), 0)), "
         "AVG(CASE WHEN state = 'done' THEN json_extract(metrics, '$.validation.' || ?) END) "
-        f"FROM placements LEFT JOIN trials ON id = trial_id WHERE study_id = ?{is_final} "
+        f"FROM placements LEFT JOIN trials ON id = trial_id{NESTED_ONLY} WHERE study_id = ?{is_final} "
         "GROUP BY block, arm ORDER BY MIN(position)",
         (metric, study_id),
     )

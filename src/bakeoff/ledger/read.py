@@ -39,6 +39,7 @@ class StudyRecord:
         candidates: what its search has proposed so far, block by block.
         asking: whether its search may ask for more.
         num_begun: its trials that have finished an epoch but not come to their end.
+        num_outdated: trials left out of `results`: folds trained before folds had a validation split of their own.
         facts: by block, what is known of its images; empty in ledgers from before this was kept.
     """
 
@@ -55,6 +56,7 @@ class StudyRecord:
     results: tuple[TrialResult, ...]
     num_planned: int
     num_begun: int
+    num_outdated: int
     facts: Mapping[str, Mapping[str, Any]]
     candidates: tuple[CandidateRow, ...] = ()
     asking: bool = False
@@ -175,6 +177,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         results=results,
         num_planned=count.fetchone()[0],
         num_begun=begun.fetchone()[0],
+        num_outdated=count_outdated(connection, study_id),
         facts=_read_facts(connection, study_id),
         candidates=tuple(_read_candidates(connection, study_id)),
         asking=_is_asking(connection, study_id),
@@ -184,6 +187,26 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
 def final_only(connection: sqlite3.Connection) -> str:
     """Return what leaves a search's trials out of a query; an older ledger has none."""
     return " AND stage = 'final'" if (read_version(connection) or 0) >= 3 else ""
+
+
+NESTED_ONLY = (
+    " AND (fold IS NULL OR json_extract(content, '$.data.folds') IS NULL "
+    "OR json_extract(content, '$.data.validation') IS NOT NULL)"
+)
+"""Leaves out of a query the folds that early stopping and selection saw, trained before folds were nested."""
+
+
+def held_out_column(connection: sqlite3.Connection) -> str:
+    """Return what selects a trial's metrics on its held-out fold from `exam_results` e; an older ledger has none."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(exam_results)")}
+    return "e.held_out" if "held_out" in columns else "NULL"
+
+
+def count_outdated(connection: sqlite3.Connection, study_id: str) -> int:
+    """Count the trials of a study that `NESTED_ONLY` leaves out."""
+    query = "SELECT COUNT(*) FROM placements JOIN trials ON id = trial_id WHERE study_id = ?"
+    counts = [connection.execute(query + condition, (study_id,)).fetchone()[0] for condition in ("", NESTED_ONLY)]
+    return int(counts[0] - counts[1])
 
 
 def _is_asking(connection: sqlite3.Connection, study_id: str) -> bool:
@@ -214,18 +237,21 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
     shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, replicate, fold, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
-        "e.metrics FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
-        "ON e.trial_id = p.trial_id "
-        f"WHERE study_id = ?{final_only(connection)} ORDER BY position",
+        f"e.metrics, {held_out_column(connection)} FROM placements p JOIN trials t ON t.id = p.trial_id "
+        "LEFT JOIN exam_results e ON e.trial_id = p.trial_id "
+        # A trial that another study's search gave up is not done yet, and has not failed either.
+        f"WHERE study_id = ? AND state != 'pruned'{final_only(connection)}{NESTED_ONLY} ORDER BY position",
         (study_id,),
     )
     for row in rows:
-        trial_id, block, arm, replicate, fold, state, reason, num_epochs, best, seconds, metrics, test = check_row(
-            row, "tttiIttiINtT"
+        trial_id, block, arm, replicate, fold, state, reason, num_epochs, best, seconds, *scores = check_row(
+            row, "tttiIttiINtTT"
         )
+        metrics, test, held_out = scores
         splits = read_splits(metrics)
-        if test is not None:
-            splits["test"] = read_numbers(test)
+        for split, numbers in (("test", test), ("held-out", held_out)):
+            if numbers is not None:
+                splits[split] = read_numbers(numbers)
         yield TrialResult(
             trial_id=trial_id,
             block=block,

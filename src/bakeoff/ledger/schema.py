@@ -67,6 +67,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     ),
     3: (_FEATURES,),
     4: (
+        "ALTER TABLE exam_results ADD COLUMN held_out TEXT",
         _LOOKS,
         _LOOK_TRIALS,
         f"INSERT INTO looks SELECT DISTINCT id, study_id, opened_at FROM ({EARLIER_LOOKS.format(is_final=IS_FINAL)})",
@@ -116,14 +117,14 @@ CREATE TABLE epochs (
     PRIMARY KEY (trial_id, epoch)
 ) WITHOUT ROWID;
 
--- Every opening of a test split, and what each trial scored on it.
+-- Every opening of a test split, and what each trial scored on it; with folds also on its held-out fold.
 CREATE TABLE exams (
     id INTEGER PRIMARY KEY, study_id TEXT NOT NULL REFERENCES studies(id), opened_at TEXT NOT NULL,
     num_trials INTEGER NOT NULL
 );
 CREATE TABLE exam_results (
     trial_id TEXT PRIMARY KEY, exam_id INTEGER NOT NULL REFERENCES exams(id), metrics TEXT NOT NULL,
-    fingerprint TEXT NOT NULL
+    fingerprint TEXT NOT NULL, held_out TEXT
 );
 
 -- Which trials were looked at together on the test split: at every exam, and by every study all of whose trials had

@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from bakeoff.errors import WorkspaceError
+from bakeoff.ledger.absent import correct_macro_averages
 from bakeoff.ledger.check import check_regular, check_tables, check_version, distrust, read_version
 from bakeoff.ledger.rows import CandidateRow, Outcome, Stage, TrialState
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
-from bakeoff.ledger.values import read_mapping, read_numbers, read_splits
+from bakeoff.ledger.values import read_facts, read_mapping, read_numbers, read_splits
 from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed, TrialPaused
+from bakeoff.training.modes import Modes
+from bakeoff.training.task import EpochDone, ExamDone, Numeric, TrialDone, TrialFailed, TrialPaused
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Ledger:
             self.path.open("ab").close()  # made by the umask: SQLite gives its files the permissions of this one
             self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
             try:
-                self._prepare()
+                self._prepare(folders)
                 folders.mark()
             except BaseException:
                 self.connection.close()
@@ -70,7 +72,7 @@ class Ledger:
                 "Restore it from a copy, or start anew with --workspace DIR."
             ) from error
 
-    def _prepare(self) -> None:
+    def _prepare(self, folders: Folders) -> None:
         distrust(self.connection)
         self.connection.execute("PRAGMA journal_mode=WAL")
         # What is committed survives a power cut: a cohort's checkpoint is deleted once the ledger has its results.
@@ -84,6 +86,8 @@ class Ledger:
                 self.connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
             elif found < SCHEMA_VERSION:
                 self._migrate(found)
+            if found is None or found <= SCHEMA_VERSION:
+                correct_macro_averages(self.connection, folders)
         check_version(self.path, found)
 
     def _migrate(self, found: int) -> None:
@@ -179,6 +183,19 @@ class Ledger:
         row = self.connection.execute("SELECT numeric FROM studies WHERE id = ?", (study_id,)).fetchone()
         return row[0] if row else None
 
+    def earlier_modes(self, name: str) -> dict[tuple[str, str], Numeric]:
+        """Return the numeric modes in which studies of this name ran their blocks, by (block, images' fingerprint).
+
+        Of several the newest counts.
+        """
+        rows = self.connection.execute("SELECT numeric, facts FROM studies WHERE name = ? ORDER BY created_at", (name,))
+        found: dict[tuple[str, str], Numeric] = {}
+        for numeric, facts in rows:
+            modes = Modes.parse(numeric)
+            for block, known in read_facts(facts).items():
+                found[block, str(known.get("fingerprint", ""))] = modes.of(block)
+        return found
+
     def trial_states(self, trial_ids: Iterable[str]) -> dict[str, TrialState]:
         """Return the state of those of `trial_ids` that have come to an end."""
         query = "SELECT id, state FROM trials WHERE id IN (SELECT value FROM json_each(?))"
@@ -198,6 +215,11 @@ class Ledger:
         return Outcome(
             state=state, num_epochs=num_epochs, validation=validation, num_parameters=num_parameters, seconds=seconds
         )
+
+    def reason_of(self, trial_id: str) -> str:
+        """Return why a trial failed; empty where it did not."""
+        row = self.connection.execute("SELECT reason FROM trials WHERE id = ?", (trial_id,)).fetchone()
+        return "" if row is None else str(row[0] or "")
 
     def curve_of(self, trial_id: str, most_epochs: int) -> tuple[Mapping[str, float], ...]:
         """Return a trial's validation metrics after each of its first epochs, as many as there are."""
@@ -317,10 +339,12 @@ class Ledger:
             )
 
     def record_exam(self, exam_id: int, event: ExamDone) -> None:
-        """Record what one trial scored on the test split."""
+        """Record what one trial scored on the test split, and on its held-out fold where it has one."""
+        held_out = None if event.held_out is None else _dump(event.held_out)
         self.connection.execute(
-            "INSERT OR IGNORE INTO exam_results VALUES (?, ?, ?, ?)",
-            (event.trial_id, exam_id, _dump(event.metrics), event.fingerprint),
+            "INSERT OR IGNORE INTO exam_results (trial_id, exam_id, metrics, fingerprint, held_out) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (event.trial_id, exam_id, _dump(event.metrics), event.fingerprint, held_out),
         )
 
     def examined(self) -> set[str]:

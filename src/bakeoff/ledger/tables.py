@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bakeoff.ledger.features import NO_SHARE, read_feature_shares
-from bakeoff.ledger.read import final_only
+from bakeoff.ledger.read import NESTED_ONLY, final_only, held_out_column
 from bakeoff.ledger.values import read_mapping
 
 
@@ -70,13 +70,13 @@ def read_trials(connection: sqlite3.Connection, study_id: str) -> Iterator[Trial
     shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, replicate, fold, content, state, reason, stop, num_epochs, best_epoch, "
-        "seconds, num_parameters, finished_at, t.metrics, e.metrics "
+        f"seconds, num_parameters, finished_at, t.metrics, e.metrics, {held_out_column(connection)} "
         "FROM placements p JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e ON e.trial_id = p.trial_id "
-        f"WHERE study_id = ?{final_only(connection)} ORDER BY position",
+        f"WHERE study_id = ?{final_only(connection)}{NESTED_ONLY} ORDER BY position",
         (study_id,),
     )
-    for trial_id, block, arm, replicate, fold, content, state, reason, stop, *numbers, metrics, test in rows:
-        epochs, best_epoch, seconds, num_parameters, finished_at = numbers
+    for trial_id, block, arm, replicate, fold, content, state, reason, stop, *numbers in rows:
+        epochs, best_epoch, seconds, num_parameters, finished_at, metrics, test, held_out = numbers
         yield TrialRow(
             trial_id=trial_id,
             block=block,
@@ -91,7 +91,7 @@ def read_trials(connection: sqlite3.Connection, study_id: str) -> Iterator[Trial
             best_epoch=best_epoch,
             seconds=None if seconds is None else seconds + shares.get(trial_id, NO_SHARE).seconds,
             num_parameters=num_parameters,
-            metrics=_join_splits(metrics, test) if state == "done" else {},
+            metrics=_join_splits(metrics, test, held_out) if state == "done" else {},
             finished_at=finished_at,
         )
 
@@ -130,6 +130,7 @@ def read_recipes(connection: sqlite3.Connection, study_id: str) -> Iterator[tupl
         yield (block, arm), read_mapping(content).get("recipe") or {}
 
 
-def _join_splits(metrics: str, test: str | None) -> dict[str, Any]:
+def _join_splits(metrics: str, test: str | None, held_out: str | None) -> dict[str, Any]:
+    found = {"test": test, "held-out": held_out}
     splits: dict[str, Any] = json.loads(metrics)
-    return splits if test is None else {**splits, "test": json.loads(test)}
+    return splits | {split: json.loads(text) for split, text in found.items() if text is not None}

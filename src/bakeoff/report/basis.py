@@ -15,6 +15,7 @@ def describe_basis(report: ReportInput) -> list[str]:
         _describe_trials(report),
         *report.notes,
         describe_statistics(report),
+        _describe_folds(report),
         describe_exam(report),
         _describe_machine(report),
     ]
@@ -40,7 +41,7 @@ def _describe_opening(report: ReportInput) -> str:
         return "The test split has not been opened: the verdicts rest on the validation split."
     trials = count(report.exam_trials, "trial")
     partly = ""
-    if report.summary.split != "test":
+    if report.summary.split == "validation":
         partly = " Not every trial was examined, so the verdicts rest on the validation split."
     if len(report.exam_opened) == 1:
         return f"The test split was opened once, at {_moment(report.exam_opened[0])}, for {trials}.{partly}"
@@ -128,6 +129,16 @@ def describe_family(summary: Summary) -> str:
     return (
         f"p values are adjusted for {count(num_pairs, 'pair')} of each block{against} (Holm){looks}, not for "
         f"{num_blocks} blocks: were all arms equal, a study like this would hold a false verdict in up to {most:.0%}"
+    )
+
+
+def _describe_folds(report: ReportInput) -> str:
+    """Say what the models of folds are judged on; empty without folds."""
+    if report.summary.split != "held-out":
+        return ""
+    return (
+        "Each image is scored by the model whose fold held it out: early stopping and selection saw a validation split "
+        "of the other folds. The test split is common to all folds, so scores on it are no verdict."
     )
 
 

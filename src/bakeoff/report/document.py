@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bakeoff.analysis.across import AcrossBlocks
-from bakeoff.analysis.measure import Measure, Split
-from bakeoff.analysis.metrics import METRICS
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary
 from bakeoff.analysis.steps import Step
 from bakeoff.report.costs import ArmCost
 from bakeoff.report.curves import ArmCurve
 from bakeoff.report.ensembles import EnsembleReport
 from bakeoff.report.evidence import BlockEvidence, dump_evidence
+from bakeoff.report.published import ClassScores, PublishedFigure, compare_published
 from bakeoff.report.search import SearchReport, dump_search
 from bakeoff.report.steps import dump_step
 from bakeoff.report.text import name_run
 from bakeoff.report.thumbnails import Thumbnails
+from bakeoff.study.published import Curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,23 +40,6 @@ class TrialFailure:
     def run(self) -> str:
         """Its replicate and fold in words."""
         return name_run(self.replicate - 1, None if self.fold is None else self.fold - 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedFigure:
-    """One published value, to be set beside what was measured.
-
-    Attributes:
-        value: in the metric's unit (shares: 0..1).
-        block: None when it holds for every block.
-        split: None for the split the verdicts rest on.
-    """
-
-    arm: str
-    metric: str
-    value: float
-    block: str | None = None
-    split: Split | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +73,9 @@ class ReportInput:
         searches: what a search tried and found, per block; empty without one.
         curves: how accuracy, loss and the deciding metric went, per block, arm and split.
         costs: parameters, model size and rates, per block and arm.
-        published_source, published: figures from elsewhere.
+        published_source, published, published_curves: figures from elsewhere.
+        class_scores: what was measured of the classes that figures are published of.
+        about: what the study says of itself: (name, text), in the order in which it is told.
         study_text: the study file as run; empty to leave it out.
         recipes_text: every arm's recipe in full, defaults included; empty to leave it out.
     """
@@ -128,6 +113,9 @@ class ReportInput:
     costs: tuple[ArmCost, ...] = ()
     published_source: str = ""
     published: tuple[PublishedFigure, ...] = ()
+    published_curves: tuple[Curve, ...] = ()
+    class_scores: ClassScores = field(default_factory=dict)
+    about: tuple[tuple[str, str], ...] = ()
     study_text: str = ""
     recipes_text: str = ""
 
@@ -142,6 +130,7 @@ def build_document(report: ReportInput) -> dict[str, Any]:
     return {
         "study": report.name,
         "question": report.question,
+        "about": [{"name": name, "text": text} for name, text in report.about],
         "state": report.state,
         "trials": {
             "planned": report.num_planned,
@@ -215,6 +204,7 @@ def _arm(arm: ArmSummary) -> dict[str, Any]:
         "train": {name: _mean_sd(value) for name, value in arm.train.items()},
         "validation": {name: _mean_sd(value) for name, value in arm.validation.items()},
         "test": {name: _mean_sd(value) for name, value in arm.test.items()},
+        "held-out": {name: _mean_sd(value) for name, value in arm.held_out.items()},
         "scores": [{"replicate": replicate + 1, "value": value} for replicate, value in arm.scores.items()],
         "epochs": _mean_sd(arm.epochs),
         "seconds": _mean_sd(arm.seconds),
@@ -226,51 +216,7 @@ def _mean_sd(value: MeanSd | None) -> dict[str, float | None] | None:
 
 
 def _published(report: ReportInput) -> dict[str, Any] | None:
-    if not report.published:
+    if not report.published and not report.published_curves:
         return None
-    return {"source": report.published_source, "figures": compare_published(report)}
-
-
-def compare_published(report: ReportInput) -> list[dict[str, Any]]:
-    """Return every published figure with what was measured: block, arm, metric, split, published, measured.
-
-    A figure without a block is compared in every block. `measured` is a mean and sd, or None where nothing fits.
-    """
-    rows = []
-    for figure in report.published:
-        split = figure.split or report.summary.split
-        blocks = report.summary.blocks if figure.block is None else (figure.block,)
-        for block in blocks:
-            rows.append(
-                {
-                    "block": block,
-                    "arm": figure.arm,
-                    "metric": figure.metric,
-                    "split": split,
-                    "published": figure.value,
-                    "measured": _mean_sd(_measured(report.summary, block, figure.arm, figure.metric, split)),
-                }
-            )
-    return rows
-
-
-def spell_published(
-    metric: str, split: Split, published: float, measured: dict[str, float | None] | None
-) -> tuple[str, str, str, str]:
-    """Spell one comparison: the measure, the published value, the measured mean ± sd, their difference."""
-    record = next((record for record in METRICS if record.name == metric), None)
-    if record is None:
-        return f"{split} {metric}", f"{published:g}", "-", "-"
-    measure = Measure(record, split)
-    if measured is None or measured["mean"] is None:
-        return measure.label, measure.value(published), "not measured", "-"
-    spread = "" if measured["sd"] is None else f" ± {measure.number(measured['sd'])}"
-    difference = measure.signed(measured["mean"] - published)
-    return measure.label, measure.value(published), measure.value(measured["mean"]) + spread, difference
-
-
-def _measured(summary: Summary, block: str, arm: str, metric: str, split: Split) -> MeanSd | None:
-    for candidate in summary.arms:
-        if (candidate.block, candidate.arm) == (block, arm):
-            return candidate.on(split).get(metric)
-    return None
+    curves = [curve.model_dump(mode="json") for curve in report.published_curves]
+    return {"source": report.published_source, "figures": compare_published(report), "curves": curves}

@@ -182,8 +182,9 @@ def _describe(ballots: Sequence[Ballot], load: Load, wanted: Measure, names: Seq
 def _choose_split(ballots: Sequence[Ballot], wanted: Split) -> Split:
     """Return the split the verdicts rest on; of models that share the test images only, the test split."""
     shared = [shared_splits(ballot.models) for ballot in ballots]
-    examined = all("test" in splits for splits in shared)
-    return "test" if examined and (wanted == "test" or ballots[0].arm) else "validation"
+    if ballots[0].arm:
+        wanted = "test"
+    return wanted if all(wanted in splits for splits in shared) else "validation"
 
 
 def _read(trial_ids: Sequence[str], measure: Measure, load: Load) -> list[_Reading]:

@@ -58,7 +58,7 @@ class BlockEvidence:
         reliability: whether the probability of the predicted class is to be believed, over all trials' predictions.
         roc: ROC curves, averaged over trials; None where nothing defines one.
         confusions: the most frequent confusions and the worst mistakes in each; no pictures.
-        vote: accuracy of the folds' models voting together on the test split, mean and sd over replicates; None
+        vote: accuracy of the folds' models voting together on the common test split, mean and sd over replicates; None
             without folds, and where the test split is closed.
         rival: the nearest other arm that it is compared with; None when there is none.
         error: what the difference to it owes to seeds and images; None where nothing is known of the images.
@@ -147,14 +147,14 @@ def _gather_block(
     answer = next(answer for answer in summary.answers if answer.block == block)
     if answer.best is None:
         return None
-    own = _read(block, answer.best, results, summary, load)
+    own = _read(block, answer.best, results, summary.split, load)
     if not own:
         return None
-    reports = [class_report(each["probabilities"], each["labels"], names) for each in own.values()]
-    evidence = _describe_arm(block, summary.split, answer.best, reports)
+    whole = _join_folds(own) if summary.split == "held-out" else own.values()
+    reports = [class_report(each["probabilities"], each["labels"], names) for each in whole]
+    evidence = _describe_arm(block, summary.split, answer.best, reports) | {"num_trials": len(own)}
     confusions = list_confusions(tuple(own.values()), count_pictures(len(summary.blocks)))
-    # Only on the test split have all folds been shown the same images.
-    fields: dict[str, Any] = {"vote": _vote(own) if summary.num_folds and summary.split == "test" else None}
+    fields: dict[str, Any] = {"vote": _vote(block, answer.best, results, load) if summary.split == "held-out" else None}
     rival = _find_rival(answer)
     if rival is not None:
         found = [v.seen_from(answer.best) for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival}]
@@ -171,12 +171,23 @@ def _find_rival(answer: BlockAnswer) -> str | None:
 
 
 def _read(
-    block: str, arm: str, results: Sequence[TrialResult], summary: Summary, load: Load
+    block: str, arm: str, results: Sequence[TrialResult], split: Split, load: Load
 ) -> dict[tuple[int, int], Predictions]:
     """Return predictions by replicate and fold."""
     mine = [r for r in results if r.block == block and r.arm == arm and r.state == "done"]
-    loaded = {(r.replicate, r.fold or 0): load(r.trial_id, summary.split) for r in mine}
+    loaded = {(r.replicate, r.fold or 0): load(r.trial_id, split) for r in mine}
     return {run: predictions for run, predictions in loaded.items() if predictions is not None}
+
+
+def _join_folds(own: Mapping[tuple[int, int], Predictions]) -> list[Predictions]:
+    """Put the folds of each replicate together: every image once, scored by a model that has not seen it."""
+    by_replicate: dict[int, list[Predictions]] = {}
+    for (replicate, _), predictions in own.items():
+        by_replicate.setdefault(replicate, []).append(predictions)
+    return [
+        {name: np.concatenate([fold[name] for fold in folds]) for name in folds[0]} if len(folds) > 1 else folds[0]
+        for folds in by_replicate.values()
+    ]
 
 
 def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassReport]) -> dict[str, Any]:
@@ -198,7 +209,6 @@ def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassRep
         "block": block,
         "split": split,
         "arm": arm,
-        "num_trials": len(reports),
         "classes": tuple(_average_class(reports, number) for number in range(len(reports[0].classes))),
         "averages": {name: value for name, value in averages.items() if value is not None},
         "accuracy_interval": wilson_interval(accuracy * num_images, num_images),
@@ -245,8 +255,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def _vote(own: Mapping[tuple[int, int], Predictions]) -> MeanSd:
-    """Return the accuracy of each replicate's fold models voting together, on the images all of them were shown."""
+def _vote(block: str, arm: str, results: Sequence[TrialResult], load: Load) -> MeanSd | None:
+    """Return the accuracy of each replicate's fold models voting together, on the one split all of them were shown."""
+    examined = [result for result in results if "test" in result.metrics]
+    own = _read(block, arm, examined, "test", load)
+    if not own:
+        return None
     accuracies = []
     for replicate in sorted({run[0] for run in own}):
         folds = [predictions for run, predictions in own.items() if run[0] == replicate]

@@ -25,22 +25,36 @@ from bakeoff.ledger.tables import read_recipes
 from bakeoff.ledger.values import DamagedLedger, read_mapping
 from bakeoff.report.costs import describe_costs, describe_features
 from bakeoff.report.curves import describe_curves
-from bakeoff.report.document import PublishedFigure, ReportInput, TrialFailure
+from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_contributions, gather_evidence
 from bakeoff.report.interim import withhold_verdicts
-from bakeoff.report.notes import describe_notes, describe_reduction
+from bakeoff.report.notes import (
+    describe_absent,
+    describe_notes,
+    describe_outdated,
+    describe_reduction,
+    describe_test_images,
+)
+from bakeoff.report.published import list_figures, measure_classes
 from bakeoff.report.recipes import write_recipes
+from bakeoff.report.same_arms import gather_same_arms
 from bakeoff.report.search import describe_searches
 from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
-from bakeoff.study.plan import Block, Plan, expand
-from bakeoff.study.schema import Study
+from bakeoff.study.plan import Block, Plan, expand, tell_about
+from bakeoff.study.sameness import SameArms
+from bakeoff.study.schema import RECORDED, Study
 from bakeoff.training.folders import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
+
+
+_SEARCHED_FOLDS = (
+    "The search saw validation images of all folds, so what it found has an advantage on the folds held out here."
+)
 
 
 def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir: Path | None = None) -> ReportInput:
@@ -66,12 +80,13 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         looks = read_line(connection, study_id)
     plan = expand(study)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
-    summary = _summarise(voted, study, plan, looks)
+    same = gather_same_arms(plan, record)
     sources = _name_sources(plan)
     state = _state(record)
+    class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
+    summary = _summarise(voted, study, plan, same, looks, class_names)
     if state == "unfinished" and summary.race is None:
         summary = withhold_verdicts(summary, len(record.results), record.num_planned)
-    class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
     ensembles = describe_ensembles(voted, summary, class_names)
     evidence = gather_evidence(voted.results, summary, class_names, voted.load)
     return ReportInput(
@@ -97,9 +112,20 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         curves=curves,
         costs=describe_costs(costs, ensembles, folders.weights),
         reduced=describe_reduction(plan, record.facts),
-        notes=(*describe_notes(plan, record.facts), *describe_features(costs), *voted.notes),
+        notes=(
+            *describe_outdated(record.num_outdated),
+            *describe_test_images(examined),
+            *describe_notes(plan, record.facts),
+            *(each.describe() for each in same),
+            *describe_features(costs),
+            *describe_absent(record.results, class_names),
+            *voted.notes,
+        ),
         published_source=study.published.source if study.published else "",
-        published=_list_published(study),
+        published=list_figures(study.published),
+        published_curves=study.published.curves if study.published else (),
+        class_scores=measure_classes(list_figures(study.published), voted.results, class_names, voted.load),
+        about=tell_about(study).rows(),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
         recipes_text=write_recipes(plan, contents),
         changed_after=tuple(look.looked_at for look in looks if look.study_id != study_id),
@@ -115,7 +141,7 @@ def _read_study(record: StudyRecord) -> Study:
         WorkspaceError: it is none that this version takes.
     """
     try:
-        study = Study.model_validate(record.document)
+        study = Study.model_validate(record.document, context={RECORDED: True})
         plan = expand(study)
     except BakeoffError as error:
         raise WorkspaceError(
@@ -138,9 +164,13 @@ def _list_fingerprints(
     record: StudyRecord, examined: Mapping[str, frozenset[str]]
 ) -> dict[tuple[str, Split], frozenset[str]]:
     """Return by block and split the images the predictions were made on, as far as the ledger knows."""
-    training = {block: frozenset({facts.get("fingerprint", "")}) for block, facts in record.facts.items()}
-    found: dict[tuple[str, Split], frozenset[str]] = {(block, "validation"): known for block, known in training.items()}
-    return found | {(block, "test"): known for block, known in examined.items()}
+    found: dict[tuple[str, Split], frozenset[str]] = {(block, "test"): known for block, known in examined.items()}
+    for block, facts in record.facts.items():
+        training = frozenset({facts.get("fingerprint", "")})
+        found[block, "validation"] = training
+        if block in examined:
+            found[block, "held-out"] = training
+    return found
 
 
 def _name_sources(plan: Plan) -> dict[str, str]:
@@ -152,7 +182,15 @@ def _name_sources(plan: Plan) -> dict[str, str]:
     }
 
 
-def _summarise(voted: Voted, study: Study, plan: Plan, looks: Sequence[LineLook]) -> Summary:
+def _summarise(
+    voted: Voted,
+    study: Study,
+    plan: Plan,
+    same: Sequence[SameArms],
+    looks: Sequence[LineLook],
+    class_names: Mapping[str, tuple[str, ...]],
+) -> Summary:
+    num_folds = plan.blocks[0].data.folds
     return summarise(
         voted.results,
         metric=study.decide.metric,
@@ -161,13 +199,19 @@ def _summarise(voted: Voted, study: Study, plan: Plan, looks: Sequence[LineLook]
         blocks=[block.label for block in plan.blocks],
         arms=voted.arms,
         baseline=study.decide.against,
-        num_folds=plan.blocks[0].data.folds,
+        num_folds=num_folds,
         race=_design_race(study),
+        same={label: [each.arms for each in same if each.block == label] for label in {each.block for each in same}},
+        test_shares={block.label: share for block in plan.blocks if (share := block.data.test_share)},
+        failed=study.decide.failed,
+        num_classes={block: len(names) for block, names in class_names.items()},
+        caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
         scope=study.decide.scope,
         family=study.decide.family,
         looks=looks,
         method=study.decide.method,
-        by_image=gather_contributions(voted.results, study.decide.metric, voted.load),
+        # With folds verdicts rest on images that each model alone held out.
+        by_image=None if num_folds else gather_contributions(voted.results, study.decide.metric, voted.load),
     )
 
 
@@ -211,14 +255,6 @@ def _list_failures(record: StudyRecord) -> tuple[TrialFailure, ...]:
         )
         for result in record.results
         if result.state == "failed"
-    )
-
-
-def _list_published(study: Study) -> tuple[PublishedFigure, ...]:
-    figures = study.published.figures if study.published else ()
-    return tuple(
-        PublishedFigure(arm=each.arm, metric=each.metric, value=each.value, block=each.block, split=each.split)
-        for each in figures
     )
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.wording import write_pairing
+from bakeoff.report.all_scores import tabulate_all_scores
 from bakeoff.report.basis import describe_basis
 from bakeoff.report.class_tables import MOST_ROWS, describe_rows, tabulate_evidence
-from bakeoff.report.document import ReportInput, compare_published, spell_published
+from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import EnsembleReport, tabulate_classes, tabulate_ensembles
 from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.published import tabulate_curves, tabulate_published
 from bakeoff.report.search import SearchReport, describe_search, tabulate_groups, tabulate_lineage
 from bakeoff.report.steps import describe_steps, tabulate_steps
 from bakeoff.report.tables import (
@@ -50,6 +52,7 @@ def write_markdown(report: ReportInput) -> str:
         _write_overview(report.summary),
         _write_across(report.across),
         *(_write_block(report.summary, block) for block in report.summary.blocks),
+        _write_all_scores(report.summary),
         *(_write_search(search) for search in report.searches),
         *(_write_steps(report, block) for block in report.summary.blocks),
         *(_write_ensembles(report, block) for block in report.summary.blocks),
@@ -96,6 +99,15 @@ def _write_block(summary: Summary, block: str) -> str:
         parts += ["Every pair:", pairs, escape_line(write_pairing(summary.verdicts_of(block)))]
     title = f"Scores and verdicts: {block}" if block else "Scores and verdicts"
     return _section(title, "\n\n".join(part for part in parts if part))
+
+
+def _write_all_scores(summary: Summary) -> str:
+    found = [(block, tabulate_all_scores(summary, block)) for block in summary.blocks]
+    tables = [(block, _table(columns)) for block, columns in found if len(columns) > 1]
+    if not tables:
+        return ""
+    parts = [f"{escape_line(block)}:\n\n{table}" if len(tables) > 1 else table for block, table in tables]
+    return _section(f"Every metric on training and {summary.split} images", "\n\n".join(parts))
 
 
 def _matrix(summary: Summary, block: str) -> str:
@@ -192,7 +204,9 @@ def _write_evidence(evidence: BlockEvidence) -> str:
     lines = [f"On the {evidence.split} split, means over {evidence.num_trials} trials: {spelled}."]
     lines.append(f"Accuracy on other images of this kind, by Wilson's 95% interval: {low:.4f} to {high:.4f}.")
     if evidence.vote is not None:
-        lines.append(f"The models of the folds voting together: accuracy {evidence.vote.mean:.4f}.")
+        lines.append(
+            f"The models of the folds voting together on the common test split: accuracy {evidence.vote.mean:.4f}."
+        )
     if evidence.error is not None:
         lines.append(f"Against {evidence.rival}: {evidence.error.sentence}")
     shown = "" if len(columns[0].cells) == len(evidence.classes) else describe_rows(len(evidence.classes), MOST_ROWS)
@@ -223,20 +237,13 @@ def _write_legend(summary: Summary) -> str:
 
 
 def _write_published(report: ReportInput) -> str:
-    rows = compare_published(report)
-    if not rows:
+    curves = tabulate_curves(report)
+    if not report.published and not curves:
         return ""
-    headers = ("block", "arm", "metric", "published", "measured", "difference")
-    cells = []
-    for row in rows:
-        spelled = spell_published(row["metric"], row["split"], row["published"], row["measured"])
-        cells.append((row["block"], row["arm"], *spelled))
-    columns = [
-        Column(key=header, header=(header,), cells=tuple(row[i] for row in cells), is_number=i > 2)
-        for i, header in enumerate(headers)
-    ]
-    source = f"Source: {escape_markdown(report.published_source)}\n\n" if report.published_source else ""
-    return _section("Published against measured", source + _table(columns))
+    parts = [f"Source: {escape_markdown(report.published_source)}"] if report.published_source else []
+    parts += [_table(tabulate_published(report))] if report.published else []
+    parts += ["By generation; measured on the validation split:", _table(curves)] if curves else []
+    return _section("Published against measured", "\n\n".join(parts))
 
 
 def _write_failures(report: ReportInput) -> str:
@@ -246,7 +253,8 @@ def _write_failures(report: ReportInput) -> str:
 
 
 def _write_repeat(report: ReportInput) -> str:
-    parts = [fence(report.command)] if report.command else []
+    parts = [_bullets(f"{name}: {text}" for name, text in report.about)] if report.about else []
+    parts += [fence(report.command)] if report.command else []
     if report.study_text.strip():
         parts += ["The study as run:", fence(report.study_text)]
     if report.recipes_text.strip():

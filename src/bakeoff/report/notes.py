@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
+from bakeoff.analysis.metrics import CLASSES_ABSENT
+from bakeoff.analysis.results import TrialResult
 from bakeoff.report.text import count
+from bakeoff.study.axes import make_label
 from bakeoff.study.plan import Block, Plan
+from bakeoff.study.schema import Study
 from bakeoff.study.settings import DataSettings
 
 _MOST_NAMED = 8
@@ -19,9 +23,8 @@ Facts = Mapping[str, Mapping[str, Any]]
 def describe_reduction(plan: Plan, facts: Facts) -> str:
     """Say that a study uses a part of its data only, and which part; empty where it uses all."""
     parts = list(dict.fromkeys(filter(None, (_describe_part(block, facts) for block in plan.blocks))))
-    if not parts:
-        return ""
-    return f"Reduced study, for a quick look: {'; '.join(parts)}."
+    reduced = f"Reduced study, for a quick look: {'; '.join(parts)}." if parts else ""
+    return " ".join(filter(None, (_describe_quick(plan.study), reduced)))
 
 
 def describe_notes(plan: Plan, facts: Facts) -> tuple[str, ...]:
@@ -32,6 +35,59 @@ def describe_notes(plan: Plan, facts: Facts) -> tuple[str, ...]:
         notes += [f"{block.data.source.label}: {_end(note)}" for note in found.get("notes", ())]
         notes += _describe_validation(block.data, found)
     return tuple(dict.fromkeys(notes))
+
+
+def describe_absent(results: Iterable[TrialResult], class_names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Say of every block's splits where macro averages leave classes out that have no images there.
+
+    Args:
+        results: the study's trials.
+        class_names: by block.
+    """
+    most: dict[tuple[str, str], int] = {}
+    for result in results:
+        for split, metrics in result.metrics.items():
+            if metrics.get(CLASSES_ABSENT):
+                key = (result.block, split)
+                most[key] = max(most.get(key, 0), int(metrics[CLASSES_ABSENT]))
+    return tuple(
+        f"{block}: {count(absent, 'class has', 'classes have')} no image in the {split} split; macro precision, recall "
+        f"and F1 there are averaged over the {len(class_names[block]) - absent} that have."
+        for (block, split), absent in most.items()
+    )
+
+
+def describe_test_images(examined: Mapping[str, Set[str]]) -> Iterator[str]:
+    """Warn where a block's trials were tested on different images, a sentence each.
+
+    Args:
+        examined: block -> fingerprints of the test images of its trials.
+    """
+    for block, fingerprints in examined.items():
+        if len(fingerprints) > 1:
+            yield (
+                f"{block}: its test images changed between final tests, and its trials were tested on "
+                f"{len(fingerprints)} different sets: differences between arms may be the images'. Start anew with "
+                "another --workspace DIR."
+            )
+
+
+def describe_outdated(num_trials: int) -> Iterator[str]:
+    """Say that trials of a study are left out because they were trained before folds were nested."""
+    if num_trials:
+        yield (
+            f"{count(num_trials, 'trial')} of an earlier bakeoff left out: early stopping and selection saw the fold "
+            "that was to judge them. Run the study again to train its folds anew."
+        )
+
+
+def _describe_quick(study: Study) -> str:
+    """Say that this is the small version of another study, and what makes it small."""
+    if study.quick_of is None:
+        return ""
+    changes = {} if study.quick is None else study.quick.changes
+    made = "; ".join(f"{path}: {make_label(value)}" for path, value in changes.items())
+    return f"The small version (--quick) of {study.quick_of}, which it does not answer for: {made}."
 
 
 def _describe_part(block: Block, facts: Facts) -> str:
@@ -51,7 +107,7 @@ def _describe_validation(data: DataSettings, found: Mapping[str, Any]) -> Iterat
     if not number:
         return
     label = data.source.label
-    if data.folds is None and data.validation == "own":
+    if data.validation == "own":
         yield f"{label}: validated on its own {count(number, 'validation image')}, the same in every replicate."
     else:
         yield (

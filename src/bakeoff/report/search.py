@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.rows import CandidateRow
@@ -34,6 +36,7 @@ class GroupReport:
         best: the best value in it; with generations, those kept from before take part. None where nobody has one.
         mean: over all that have one. Those given up before their last epoch are left out of both.
         best_so_far: up to this group.
+        middle: the quartiles between which the middle half of them lies; None where nobody has a value.
     """
 
     number: int
@@ -41,6 +44,7 @@ class GroupReport:
     best: float | None
     mean: float | None
     best_so_far: float | None
+    middle: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,8 +171,16 @@ def _trace(rows: Sequence[CandidateRow], objective: str, num_kept: int) -> Itera
             best=values[0] if values else None,
             mean=math.fsum(values) / len(values) if values else None,
             best_so_far=best_so_far,
+            middle=_find_quartiles(values),
         )
         kept = values[:num_kept]
+
+
+def _find_quartiles(values: Sequence[float]) -> tuple[float, float] | None:
+    if not values:
+        return None
+    low, high = np.quantile(values, (0.25, 0.75))
+    return float(low), float(high)
 
 
 def _find_lineage(rows: Sequence[CandidateRow], winner: CandidateRow | None) -> tuple[CandidateRow, ...]:

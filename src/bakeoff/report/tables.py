@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import SPLITS, Measure, Split, percent
-from bakeoff.analysis.metrics import find_metric
+from bakeoff.analysis.metrics import CLASSES_ABSENT, find_metric
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict, rank_arms
 from bakeoff.report.text import p_value, show_text
 
@@ -226,7 +226,14 @@ def tabulate_measure(measure: Measure, arms: Sequence[ArmSummary]) -> Column:
     unit = " %" if measure.record.is_share else ""
     values = [arm.score(measure) for arm in arms]
     key = f"{measure.split} {measure.record.name}"
-    return _mean_column(key, (measure.split, measure.record.label + unit), values, measure.number)
+    header = (measure.split, measure.record.label + unit + _mark_absent(measure, arms))
+    return _mean_column(key, header, values, measure.number)
+
+
+def _mark_absent(measure: Measure, arms: Sequence[ArmSummary]) -> str:
+    """Return a mark for a macro average that leaves out classes without images; a note of the report says which."""
+    absent = any(CLASSES_ABSENT in arm.on(measure.split) for arm in arms)
+    return " (classes present)" if absent and measure.record.name.startswith("macro_") else ""
 
 
 def _mean_column(

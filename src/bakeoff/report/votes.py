@@ -20,7 +20,7 @@ from bakeoff.report.text import name_run
 from bakeoff.study.ensembles import Ensemble, list_ensemble_arms
 from bakeoff.study.schema import Study
 
-_SPLITS: tuple[Split, ...] = ("validation", "test")
+_SPLITS: tuple[Split, ...] = ("validation", "test", "held-out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +75,9 @@ class Voted:
 def add_ensembles(results: Sequence[TrialResult], study: Study, arms: Sequence[str], load: Load) -> Voted:
     """Count the votes of a study's ensembles.
 
-    A vote is counted where all its members are done and their stored predictions are of the same images. Its results
-    are those of its predictions; its epochs and seconds are the sums of its members'. Fitted weights come from the
+    A vote is counted where all its members are done and their stored predictions are of the same images. Where a member
+    failed the vote has failed, too: left out, it would be judged on the replicates that went well. Its results are
+    those of its predictions; its epochs and seconds are the sums of its members'. Fitted weights come from the
     validation images; the vote's own validation result is cross-fitted, so that nobody is judged by what he chose.
 
     Args:
@@ -88,8 +89,9 @@ def add_ensembles(results: Sequence[TrialResult], study: Study, arms: Sequence[s
     counter = _Counter(study.decide.metric, load)
     votes: list[TrialResult] = []
     for label, ensemble in study.ensembles.items():
-        for ballot in _list_ballots(label, ensemble, results, arms, counter.notes):
-            result = counter.count(ballot)
+        for ballot in _list_ballots(label, ensemble, results, arms):
+            failed = [model for model in ballot.models if model.state == "failed"]
+            result = counter.fail(ballot, failed) if failed else counter.count(ballot)
             votes += [result] if result is not None and ensemble.is_arm else []
     return Voted(
         results=(*results, *votes),
@@ -146,7 +148,7 @@ class _Counter:
         ballot = self.ballots.get(trial_id)
         if ballot is None:
             return self.source(trial_id, split)
-        if split not in shared_splits(ballot.models):
+        if split not in ("train", *shared_splits(ballot.models)):
             return None
         if split == "validation" and trial_id in self._cross_votes:
             return self._cross_votes[trial_id]
@@ -169,7 +171,26 @@ class _Counter:
         if not found:
             return None
         self.ballots[ballot.trial_id] = fitted
-        return _make_result(fitted, found)
+        return _make_result(fitted, self._add_train(fitted, found))
+
+    def _add_train(self, ballot: Ballot, found: dict[Split, Predictions]) -> dict[Split, Predictions]:
+        """Add a vote's predictions on the training images, where all its members kept theirs."""
+        if ballot.arm or any("train" not in model.metrics for model in ballot.models):
+            return found  # of replicates and folds each model has training images of its own
+        try:
+            return {"train": self._cast(ballot, "train"), **found}
+        except WorkspaceError:
+            self.notes.append(
+                f"Vote {ballot.label} has no train scores: its members were trained without keeping predictions on "
+                "training images, before the study had votes."
+            )
+            return found
+
+    def fail(self, ballot: Ballot, failed: Sequence[TrialResult]) -> TrialResult:
+        """Return the result of a vote of which some members failed, and note it."""
+        reason = f"{join_names([model.arm for model in failed])} failed"
+        self._note(ballot, reason)
+        return replace(_make_result(ballot, {}), state="failed", reason=reason)
 
     def _fit(self, ballot: Ballot) -> Ballot:
         if not find_vote(ballot.by).is_fitted:
@@ -218,23 +239,20 @@ def _make_result(ballot: Ballot, found: Mapping[Split, Predictions]) -> TrialRes
 
 
 def _list_ballots(
-    label: str, ensemble: Ensemble, results: Sequence[TrialResult], arms: Sequence[str], notes: list[str]
+    label: str, ensemble: Ensemble, results: Sequence[TrialResult], arms: Sequence[str]
 ) -> Iterator[Ballot]:
-    """Yield the votes of one ensemble, in the order of the results; note those that a failed trial prevents."""
+    """Yield the votes of one ensemble, in the order of the results; of one arm's models those that did not fail."""
     members = ensemble.members(arms)
     mine = [result for result in results if result.arm in members]
     by_place: dict[tuple[str, str, int | None, int | None], list[TrialResult]] = {}
     for result in mine:
         by_place.setdefault(_place(result, ensemble), []).append(result)
     for (block, arm, replicate, fold), found in by_place.items():
-        done = [result for result in found if result.state == "done"]
         if ensemble.is_arm:
-            failed = [result.arm for result in found if result.state != "done"]
-            if failed:
-                where = name_run(replicate, fold)
-                notes.append(f"No vote {label} in {where} on {block}: {join_names(failed)} failed.")
-            done = sorted(done, key=lambda result: members.index(result.arm))
-        if len(done) < (len(members) if ensemble.is_arm else 2):
+            models = sorted(found, key=lambda result: members.index(result.arm))
+        else:
+            models = [result for result in found if result.state == "done"]
+        if len(models) < (len(members) if ensemble.is_arm else 2):
             continue
         yield Ballot(
             trial_id=f"vote {(label, block, arm, replicate, fold)}",
@@ -245,7 +263,7 @@ def _list_ballots(
             arm=arm,
             replicate=replicate,
             fold=fold,
-            models=tuple(done),
+            models=tuple(models),
         )
 
 

@@ -8,13 +8,22 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from bakeoff.search.genome import ConvGene, DenseGene, Genome, pick
+from bakeoff.study.genome_settings import CrossoverName
 
 Gene = TypeVar("Gene", bound=ConvGene | DenseGene)
 
-CrossoverName: TypeAlias = Literal["layers", "parameters"]
+Way: TypeAlias = Literal["layers", "parameters"]
+"""One way to cross two genomes."""
+
+WAYS: tuple[Way, ...] = ("layers", "parameters")
 
 
-def cross(first: Genome, second: Genome, how: CrossoverName, rng: np.random.Generator) -> Genome:
+def choose_way(crossover: CrossoverName, rng: np.random.Generator) -> Way:
+    """Return how one pair of parents is crossed; of `both`, either way is as likely. The others draw nothing."""
+    return pick(WAYS, rng) if crossover == "both" else crossover
+
+
+def cross(first: Genome, second: Genome, how: Way, rng: np.random.Generator) -> Genome:
     """Return a child of two genomes; optimizer and epochs cross too.
 
     It has as many convolutions as one of its parents, and as many dense layers as one of them. A layer comes from the
@@ -38,7 +47,7 @@ def cross(first: Genome, second: Genome, how: CrossoverName, rng: np.random.Gene
 def _cross_layers(
     first: tuple[Gene, ...],
     second: tuple[Gene, ...],
-    how: CrossoverName,
+    how: Way,
     rng: np.random.Generator,
 ) -> tuple[Gene, ...]:
     number = len(pick((first, second), rng))

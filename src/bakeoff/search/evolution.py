@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from bakeoff.networks.shapes import Shape
-from bakeoff.search.crossover import cross
+from bakeoff.search.crossover import choose_way, cross
 from bakeoff.search.genome import pick, write_changes
 from bakeoff.search.mutation import mutate
 from bakeoff.search.nursery import Counts, Draft, Nursery, draw_draft
@@ -190,8 +190,9 @@ class EvolutionProposer:
         first, second = self._choose_parents(elite, rng)
         child, notes = first.draft.genome, [f"copy of {first.number}"]
         if second.number != first.number:
-            child = cross(child, second.draft.genome, settings.crossover, rng)
-            notes = [f"crossover of {first.number} and {second.number} by {settings.crossover}"]
+            way = choose_way(settings.crossover, rng)
+            child = cross(child, second.draft.genome, way, rng)
+            notes = [f"crossover of {first.number} and {second.number} by {way}"]
         child, moves = mutate(child, settings.genome, settings.mutation, rng)
         parents = tuple(dict.fromkeys((first.number, second.number)))
         return Draft(genome=child, parents=parents, notes=(*notes, *moves))

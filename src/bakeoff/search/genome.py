@@ -88,8 +88,13 @@ def express_block(genome: Genome, number: int, settings: GenomeSettings) -> tupl
         padding=gene.padding,
         activation=gene.activation,
     )
-    is_pooled = (number + 1) % settings.pool_every == 0 or number + 1 == len(genome.convolutions)
-    return (conv, *([Pool()] if is_pooled else []), *_drop(gene.dropout))
+    return (conv, *([Pool()] if _is_pooled(genome, number, settings) else []), *_drop(gene.dropout))
+
+
+def _is_pooled(genome: Genome, number: int, settings: GenomeSettings) -> bool:
+    if settings.pool_every is None:
+        return False
+    return (number + 1) % settings.pool_every == 0 or number + 1 == len(genome.convolutions)
 
 
 def write_changes(genome: Genome, settings: GenomeSettings) -> dict[str, Any]:

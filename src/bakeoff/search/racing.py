@@ -31,6 +31,7 @@ class Racing:
         margin: largest difference that does not matter; None for no equivalence.
         confidence: 0..1; 1 - confidence is the chance of a false finding in a block over the whole race.
         baseline: the arm all others are compared with; None to compare all pairs.
+        failed_scores: by block, what a failed trial counts as; its pairs are dropped in blocks that are not here.
 
     Raises:
         ValueError: fewer replicates than `at_least`, folds, or a number out of range.
@@ -46,6 +47,7 @@ class Racing:
         margin: float | None = None,
         confidence: float = 0.95,
         baseline: str | None = None,
+        failed_scores: Mapping[str, float] | None = None,
     ) -> None:
         self._metric, self._started = metric, False
         self._lanes: dict[str, _Lane] = {}
@@ -62,6 +64,7 @@ class Racing:
                 margin=margin,
                 higher_is_better=higher_is_better,
                 baseline=baseline,
+                failed_score=(failed_scores or {}).get(block),
             )
             self._lanes[block] = _Lane(own, race, at_least)
 

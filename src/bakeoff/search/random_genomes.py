@@ -18,9 +18,10 @@ STREAM = 0x72616E64
 
 
 class RandomGenomes:
-    """Proposes genomes drawn from all values of the space, not only from those that evolution starts with.
+    """Proposes genomes drawn as evolution's first generation is: from the values that every gene starts with.
 
-    So it can draw every genome that evolution can reach. No two are equal, and all fit the images.
+    So what evolution adds to its own start is seen, at the same number of genomes. No two are equal, and all fit the
+    images.
 
     Args:
         settings: of the evolution it is the baseline of; its space, and what becomes of genomes that do not fit.
@@ -54,7 +55,7 @@ class RandomGenomes:
         if self._open or self._num_proposed >= self._budget:
             return ()
         rng = np.random.default_rng((self._seed, STREAM, self._num_groups))
-        draw = partial(draw_draft, self._settings.genome, rng, first=False)
+        draw = partial(draw_draft, self._settings.genome, rng, first=True)
         size = min(self._group, self._budget - self._num_proposed)
         drafts = [draft for draft in (self._nursery.raise_one(draw) for _ in range(size)) if draft is not None]
         if not drafts:

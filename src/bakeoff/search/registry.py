@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bakeoff.analysis.failures import chance_level
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.data.source import DataSource
 from bakeoff.search.grid import Grid
@@ -45,7 +46,14 @@ def _make_race(plan: Plan, facts: Mapping[DataSource, Facts]) -> Strategy:
         margin=study.decide.margin,
         confidence=study.decide.confidence,
         baseline=study.decide.against,
+        failed_scores=_score_failed(plan, facts) if study.decide.failed == "worst" else {},
     )
+
+
+def _score_failed(plan: Plan, facts: Mapping[DataSource, Facts]) -> dict[str, float]:
+    """Return by block what a failed trial counts as: chance level of the deciding metric."""
+    record = find_metric(plan.study.decide.metric)
+    return {block.label: chance_level(record, facts[block.data.source].num_classes) for block in plan.blocks}
 
 
 STRATEGIES: tuple[StrategyRecord, ...] = (

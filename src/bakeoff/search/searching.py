@@ -36,6 +36,10 @@ class Facts(Protocol):
         """Height, width and channels."""
 
     @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """One per class, in label order."""
 

@@ -17,7 +17,7 @@ from bakeoff.report.figures.search import draw_search
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.search import describe_searches
 from bakeoff.study.plan import expand
-from bakeoff.study.schema import Study
+from bakeoff.study.schema import RECORDED, Study
 
 
 def choose_arms(progress: StudyProgress, block: str) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def draw_live_search(
     progress: StudyProgress, block: str, document: dict[str, Any], candidates: Sequence[CandidateRow]
 ) -> FigureSpec | None:
     """Draw what a search has tried in one block so far; None where nothing has a value yet."""
-    searches = describe_searches(expand(Study.model_validate(document)), candidates)
+    searches = describe_searches(expand(Study.model_validate(document, context={RECORDED: True})), candidates)
     return draw_search(_report(progress, block, ("search",), searches=searches), block)
 
 

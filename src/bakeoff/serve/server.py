@@ -8,17 +8,11 @@ import socket
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bakeoff.errors import BakeoffError
 from bakeoff.serve.app import make_app
+from bakeoff.serve.connections import make_server
 from bakeoff.serve.guard import is_loopback
-
-if TYPE_CHECKING:
-    from uvicorn import Server
-
-_MOST_CONNECTIONS = 100
-_END_SECONDS = 2
 
 
 def serve(workspace: Path, host: str, port: int, say: Callable[[str], object]) -> None:
@@ -38,27 +32,7 @@ def serve(workspace: Path, host: str, port: int, say: Callable[[str], object]) -
         if not is_loopback(host):
             say(f"warning: everybody who can reach {host} can read these studies; 127.0.0.1 keeps them to this machine")
         say(f"{workspace} at {_spell_address(host, listener.getsockname()[1])} (Ctrl-C ends it)")
-        make_server(workspace, host).run(sockets=[listener])
-
-
-def make_server(workspace: Path, host: str) -> Server:
-    """Return a server for a workspace that says nothing but what goes wrong."""
-    from uvicorn import Config, Server
-
-    config = Config(
-        make_app(workspace, host),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        lifespan="off",
-        ws="none",
-        http="h11",
-        loop="asyncio",
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_graceful_shutdown=_END_SECONDS,
-    )
-    return Server(config)
+        make_server(make_app(workspace, host), say).run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -20,6 +20,9 @@ from bakeoff.training.recipe import Recipe
 FIXED_FIELDS = (
     "question",
     "name",
+    "about",
+    "quick",
+    "quick_of",
     "data",
     "recipe",
     "blocks",
@@ -89,6 +92,12 @@ def is_field_axis(axis: Mapping[str, Any]) -> bool:
 def list_cases(axis: Mapping[str, Any]) -> list[str]:
     """Return the named cases of an axis that are entries."""
     return [name for name in axis if not name.startswith(TEMPLATE)]
+
+
+def list_templates(axes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the named cases of some axes that are templates: others build on them, and they are no entries."""
+    named = [axis for axis in axes if not is_field_axis(axis)]
+    return [name for axis in named for name in axis if name.startswith(TEMPLATE)]
 
 
 def make_label(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,8 @@ from bakeoff.study.explain import MISSING, MISSING_FIELD, UNKNOWN_FIELD, Path, e
 from bakeoff.study.fit import PARTS, check_fit, describe_registered
 from bakeoff.study.merge import Draft, Source
 from bakeoff.study.search import DEFAULT, AnySearch, SearchChoice
-from bakeoff.study.settings import DataSettings
+from bakeoff.study.settings import DEFAULT_DATASET, DataSettings
+from bakeoff.study.winner import FROM, PLACE, FromWinner, read_from
 from bakeoff.training.fields import INCOMPATIBLE
 from bakeoff.training.optimizers import DEFAULT_OPTIMIZER
 from bakeoff.training.recipe import Recipe
@@ -84,12 +85,13 @@ def combine(
         partial: whether some of these were left out because they are wrong: then what is missing is no fault.
         search: the study's search, plain; None where it has arms.
     """
+    begun, from_faults = read_from(recipe)
     base = _start(data, recipe, search)
     arms = arms if search is None else [DEFAULT_ARM]
     block_axes, block_faults = read_axes("blocks", blocks)
     arm_axes, arm_faults = read_axes("arms", arms)
     axis_faults = [*block_faults, *arm_faults]
-    result = Combined(faults=[*_check_recipe_alone(base), *axis_faults])
+    result = Combined(faults=[*from_faults, *_check_recipe_alone(base), *axis_faults])
     if not arms:
         result.faults.append((("arms",), "arms is empty: name at least one, for example '- initializer: [he_normal]'"))
     size = _measure(block_axes) * _measure(arm_axes)
@@ -98,8 +100,11 @@ def combine(
         return result
     # An axis that could not be read takes part as one entry without changes, so that the others are checked too.
     choices = [list(itertools.product(*(axis or [NOTHING] for axis in axes))) for axes in (block_axes, arm_axes)]
-    incomplete = partial or bool(axis_faults)
-    _combine_all(base, choices[0], choices[1], result, incomplete)
+    incomplete = partial or bool(axis_faults) or bool(from_faults)
+    starts = _Starts(base, begun, lambda winner: _start(data, recipe, search, winner))
+    if starts.is_open:
+        return result
+    _combine_all(starts, choices[0], choices[1], result, incomplete)
     if incomplete:
         result.faults = [fault for fault in result.faults if fault != MISSING_NETWORK]
     result.faults = list(dict.fromkeys(result.faults))
@@ -110,7 +115,45 @@ def _measure(axes: Sequence[Sequence[Entry]]) -> int:
     return math.prod(len(axis) or 1 for axis in axes)
 
 
-def _start(data: Mapping[str, Any], recipe: Mapping[str, Any], search: Mapping[str, Any] | None) -> Draft:
+@dataclass(frozen=True)
+class _Starts:
+    """What the blocks begin with: the study's recipe, or an earlier study's winner with the study's recipe upon it.
+
+    Attributes:
+        base: without a winner.
+        begun: whose winner; None for none.
+        make: makes the draft upon a winner's recipe.
+    """
+
+    base: Draft
+    begun: FromWinner | None
+    make: Callable[[Mapping[str, Any]], Draft]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a winner is still to be looked up."""
+        return self.begun is not None and self.begun.found is None
+
+    def begin(self, choice: Sequence[Entry], faults: list[Fault]) -> Draft:
+        """Return the draft that a block's combinations begin with, to be changed."""
+        if self.begun is None or self.begun.found is None:
+            return self.base.copy()
+        block = _join(choice) or str(self.base.tree["data"].get("name", DEFAULT_DATASET))
+        try:
+            return self.make(self.begun.choose(block))
+        except KeyError:
+            known = ", ".join(self.begun.found)
+            remedy = f"name one of them: {FROM}: {{study: {self.begun.study}, winner: true, block: ...}}"
+            faults.append((PLACE, f"study '{self.begun.study}' has no block {block!r}, it has {known}: {remedy}"))
+            return self.base.copy()
+
+
+def _start(
+    data: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    search: Mapping[str, Any] | None,
+    winner: Mapping[str, Any] | None = None,
+) -> Draft:
     """Return the draft that all combinations begin with; default names are spelled out, to be told from others."""
     defaults = {
         "initializer": {"name": InitializerChoice().name},
@@ -118,7 +161,10 @@ def _start(data: Mapping[str, Any], recipe: Mapping[str, Any], search: Mapping[s
         "schedule": {"name": Constant().name},
     }
     draft = Draft({"recipe": defaults, "data": {}, "search": {}})
-    for section, fields in (("data", data), ("recipe", recipe), ("search", search or {})):
+    for key, value in (winner or {}).items():
+        draft.write(("recipe", key), value, Source(PLACE, PLACE))
+    own = {key: value for key, value in recipe.items() if key != FROM}
+    for section, fields in (("data", data), ("recipe", own), ("search", search or {})):
         for key, value in fields.items():
             place = (section, key)
             draft.write((section, *key.split(".")), value, Source(place, place))
@@ -169,7 +215,7 @@ def _place(draft: Draft, path: Path, unknown: bool) -> Path:
 
 
 def _combine_all(
-    base: Draft,
+    starts: _Starts,
     block_choices: Sequence[tuple[Entry, ...]],
     arm_choices: Sequence[tuple[Entry, ...]],
     result: Combined,
@@ -181,7 +227,7 @@ def _combine_all(
     conflicts: set[str] = set()
     recipes: list[list[str]] = [[] for _ in arm_choices]
     for block_choice in block_choices:
-        block_draft = base.copy()
+        block_draft = starts.begin(block_choice, result.faults)
         for entry in block_choice:
             entry.apply(block_draft)
         data, faults = _validate(DataSettings, block_draft, "data")

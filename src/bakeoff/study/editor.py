@@ -16,6 +16,7 @@ from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.study.schema import Study
 from bakeoff.study.search import SEARCHES
 from bakeoff.study.settings import DataSettings
+from bakeoff.study.winner import FROM, FromWinner
 from bakeoff.training.averaging import AVERAGINGS
 from bakeoff.training.clipping import Clip
 from bakeoff.training.mixing import MIXES
@@ -48,7 +49,7 @@ def schema_json() -> Schema:
     It holds whatever a single value shows. What only shows in combination (a kernel too large for its image, an arm
     that undoes its block) is found by `load_study`.
     """
-    models: list[type[BaseModel]] = [Study, Recipe, DataSettings]
+    models: list[type[BaseModel]] = [Study, Recipe, DataSettings, FromWinner]
     _, generated = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
     definitions: dict[str, Schema] = {name: _simplify(schema) for name, schema in generated["$defs"].items()}
     # A recipe is merged from parts, and each part may leave out what another one gives.
@@ -60,7 +61,10 @@ def schema_json() -> Schema:
     data["classes"]["anyOf"][0]["items"] = _CLASS_NAME
     recipe_fields = _list_recipe_fields(definitions)
     data_fields = {f"data.{name}": part for name, part in data.items()}
-    definitions["Recipe"] = _make_mapping(recipe_fields, "What all arms share; fields may be nested or dotted.")
+    recipe_start = {FROM: _refer("FromWinner")}
+    definitions["Recipe"] = _make_mapping(
+        {**recipe_fields, **recipe_start}, "What all arms share; fields may be nested or dotted."
+    )
     definitions["ArmAxis"] = _make_axis(recipe_fields)
     search_fields = {f"search.{name}": _ANYTHING for kind in SEARCHES for name in kind.settings.model_fields}
     nested = {"data": _refer("DataSettings"), "search": _SEARCH}

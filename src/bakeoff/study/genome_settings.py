@@ -21,6 +21,9 @@ Move: TypeAlias = Annotated[int, Field(strict=True, ge=-65_536, le=65_536)]
 Part: TypeAlias = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 Chance: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 
+CrossoverName: TypeAlias = Literal["layers", "parameters", "both"]
+"""How two parents become a child."""
+
 DROPOUT_DIGITS = 2
 """Decimals of a dropout rate: finer ones would tell genomes apart that are the same in all but name."""
 
@@ -176,8 +179,9 @@ class GenomeSettings(Record):
         default=("relu", "tanh", "swish"), max_length=100, description="Activations of every hidden layer."
     )
     dropout: ShareRange = Field(default=ShareGene(), description="Dropout after every hidden layer; 0 adds none.")
-    pool_every: Annotated[int, Field(strict=True, ge=1, le=50)] = Field(
-        default=3, description="A 2x2 max pooling follows every convolution of this number, and the last one."
+    pool_every: Annotated[int, Field(strict=True, ge=1, le=50)] | None = Field(
+        default=3,
+        description="A 2x2 max pooling follows every convolution of this number, and the last one; null: none.",
     )
     optimizers: Annotated[tuple[OptimizerChoice, ...], NOT_EMPTY] = Field(
         default=KERAS_OPTIMIZERS,
@@ -224,9 +228,10 @@ class EvolutionSearch(Record):
         default=20, strict=True, ge=1, le=10_000, description="Generations, the first random one included."
     )
     elite: Chance = Field(default=0.2, description="Share of the population kept as it is; at least one genome.")
-    crossover: Literal["layers", "parameters"] = Field(
+    crossover: CrossoverName = Field(
         default="layers",
-        description="layers: a child takes each layer whole from one parent. parameters: each parameter of each layer.",
+        description="layers: a child takes each layer whole from one parent. parameters: each parameter of each layer. "
+        "both: either way, drawn for each pair of parents.",
     )
     mutation: Chance = Field(default=0.1, description="Chance of every numeric parameter to move.")
     parents: ParentsChoice = Field(default=Parents(), description="How the parents of a child are chosen.")
@@ -243,7 +248,8 @@ class EvolutionSearch(Record):
         default=1, strict=True, ge=1, le=100, description="Trainings of each candidate whose scores are averaged."
     )
     baseline: Literal["random"] | None = Field(
-        default="random", description="Also search as many genomes drawn at random, to see what evolution adds."
+        default="random",
+        description="Also try as many genomes drawn as the first generation is, to see what evolution adds.",
     )
 
     @model_validator(mode="after")

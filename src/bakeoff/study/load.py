@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from bakeoff.data.source import show_text
 from bakeoff.errors import Problem, StudyError, nearest
+from bakeoff.study.about import About, Quick
 from bakeoff.study.document import MAX_CHARACTERS, read_document
-from bakeoff.study.override import override
+from bakeoff.study.explain import explain, join_path
+from bakeoff.study.override import cut, override
 from bakeoff.study.schema import Study
+from bakeoff.study.winner import FindWinners, find_winner
 
 SUFFIXES = (".yaml", ".yml")
 MAX_SHOWN = 200
@@ -22,23 +28,27 @@ MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShippedStudy:
-    """A study that comes with bakeoff.
+class ShownStudy:
+    """A study file as it stands, unchecked but for what it says of itself: mostly one that comes with bakeoff.
 
     Attributes:
         name: what `bakeoff run` calls it.
         path: its file.
         question: what it asks.
-        header: the comment that heads it: command, cost, known result.
+        about: how to run it, what it costs, what is known.
+        quick: its small version; None where it has none.
+        text: the whole file.
     """
 
     name: str
     path: Path
     question: str
-    header: str
+    about: About
+    quick: Quick | None
+    text: str
 
 
-def list_shipped() -> tuple[ShippedStudy, ...]:
+def list_shipped() -> tuple[ShownStudy, ...]:
     """Return the studies that come with bakeoff, by name."""
     return tuple(_describe_shipped(path) for path in _list_shipped_files())
 
@@ -48,44 +58,80 @@ def _list_shipped_files() -> list[Path]:
     return sorted(folder.glob("*.yaml"))
 
 
-def _describe_shipped(path: Path) -> ShippedStudy:
-    text = path.read_text(encoding="utf-8")
-    header: list[str] = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        header.append(line.removeprefix("#").removeprefix(" "))
-    question = str(read_document(text, path.name).fields["question"])
-    return ShippedStudy(name=path.stem, path=path, question=question, header="\n".join(header))
+def read_shipped(study: str | Path) -> ShownStudy:
+    """Return what a shipped study, or a study file, says of itself.
+
+    Raises:
+        StudyError: there is none, or its text or what it says of itself is wrong.
+    """
+    path = find_study(study)
+    shown = path.name if path in _list_shipped_files() else show_text(study)
+    return _describe(path, _read_text(path, shown), shown)
 
 
-def load_study(study: str | Path, overrides: Sequence[str] = ()) -> Study:
+def _describe_shipped(path: Path) -> ShownStudy:
+    return _describe(path, path.read_text(encoding="utf-8"), path.name)
+
+
+def _describe(path: Path, text: str, shown: str) -> ShownStudy:
+    document = read_document(text, shown)
+    said: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, model in (("about", About), ("quick", Quick)):
+        given = document.fields.get(name)
+        try:
+            said[name] = None if given is None else model.model_validate(given)
+        except ValidationError as error:
+            found = explain(error, model, given)
+            problems += [Problem(document.locate((name, *at)), join_path((name, *at)), why) for at, why, _ in found]
+    if problems:
+        raise StudyError(problems)
+    return ShownStudy(
+        name=str(document.fields.get("name") or _make_name(path.stem)),
+        path=path,
+        question=str(document.fields.get("question", "")),
+        about=said["about"] or About(),
+        quick=said["quick"],
+        text=text,
+    )
+
+
+def load_study(
+    study: str | Path, overrides: Sequence[str] = (), *, quick: bool = False, find_winners: FindWinners | None = None
+) -> Study:
     """Read a study file, or a shipped study, and check it.
 
     Args:
         study: path of a file, or the name of a shipped study.
         overrides: PATH=VALUE each, made in this order before anything is checked.
+        quick: take the small version that the study declares, under a name of its own.
+        find_winners: looks up the winners of earlier studies that a recipe begins with; None leaves them open.
 
     Raises:
         StudyError: with every problem that the file and the overrides have.
+        WorkspaceError: a winner cannot be found.
     """
     path = find_study(study)
     shown = path.name if path in _list_shipped_files() else show_text(study)
     document = read_document(_read_text(path, shown), shown)
     problems = list(document.problems)
+    if quick:
+        document = cut(document, str(document.fields.get("name") or _make_name(path.stem)))
     for text in overrides:
         try:
             document = override(document, text)
         except StudyError as error:
             problems += error.problems
     fields = {"name": _make_name(path.stem), **document.fields}
+    if find_winners is not None:
+        fields = find_winner(fields, find_winners)
     try:
         checked = Study.model_validate(fields, context={"locate": document.locate})
     except StudyError as error:
         problems += error.problems
     if problems:
         raise StudyError(_sort(problems))
-    return checked
+    return checked if path in _list_shipped_files() else checked.lie_in(Path(os.path.abspath(path)).parent)
 
 
 def _sort(problems: Sequence[Problem]) -> list[Problem]:

@@ -2,7 +2,8 @@
 
 A path names fields and list indices, joined by dots. A key that itself has dots is found as it stands in the file:
 `blocks.0.data.name=[mnist]` where the first axis has the key `data.name`. A list given for an axis itself
-(`arms.0=[he_normal]`, `blocks.1=[lenet, modnet1]`) keeps only those of its values or named cases.
+(`arms.0=[he_normal]`, `blocks.1=[lenet, modnet1]`) keeps only those of its values or named cases. A mapping given for
+a case that an axis does not have adds it: `arms.0.resnet50={network: "torchvision:resnet50"}`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bakeoff.study.axes import TEMPLATE, is_field_axis, list_cases, make_label
 from bakeoff.study.document import MAX_LEVELS, Document, read_value
 from bakeoff.study.explain import Path, join_path, shorten
 from bakeoff.study.merge import CHOICES
+from bakeoff.training.recipe import Recipe
 
 PLACE = "--set"
 AXES = ("blocks", "arms")
@@ -39,16 +41,61 @@ def override(document: Document, text: str) -> Document:
         raise StudyError([Problem(PLACE, "", message)])
     if path_text.count(".") >= MAX_LEVELS:
         raise StudyError([Problem(PLACE, "", f"{shorten(path_text)}: nested deeper than {MAX_LEVELS} levels")])
-    value = _read_value(path_text, value_text)
+    return change(document, path_text.strip(), _read_value(path_text, value_text), PLACE)
+
+
+def change(document: Document, path_text: str, value: Any, place: str) -> Document:
+    """Return the document with one value changed.
+
+    Args:
+        document: what to change; it stays as it is.
+        path_text: the path, as `--set` takes it.
+        value: plain.
+        place: where the change is written, for messages.
+
+    Raises:
+        StudyError: the path leads nowhere.
+    """
     fields = copy.deepcopy(document.fields)
-    path = _resolve(fields, path_text.strip().split("."), ())
-    is_axis = len(path) == 2 and path[0] in AXES and isinstance(path[1], int)
-    if is_axis and not isinstance(value, Mapping):
-        return _keep(document, fields, path, value if isinstance(value, list) else [value])
+    try:
+        path = _resolve(fields, path_text.split("."), (), is_mapping=isinstance(value, Mapping))
+        is_axis = len(path) == 2 and path[0] in AXES and isinstance(path[1], int)
+        if is_axis and not isinstance(value, Mapping):
+            return _keep(document, fields, path, value if isinstance(value, list) else [value])
+    except StudyError as error:
+        raise StudyError([replace(problem, place=place) for problem in error.problems]) from None
     _assign(fields, path, value)
-    places = {known: place for known, place in document.places.items() if known[: len(path)] != path}
-    made = {path[:length]: PLACE for length in range(1, len(path) + 1) if path[:length] not in places}
+    places = {known: where for known, where in document.places.items() if known[: len(path)] != path}
+    made = {path[:length]: place for length in range(1, len(path) + 1) if path[:length] not in places}
     return Document(fields, {**places, **made}, document.problems)
+
+
+def cut(document: Document, name: str) -> Document:
+    """Return a study's own small version: its `quick` changes made, under a name of its own.
+
+    Args:
+        document: the whole study.
+        name: what the whole study is called.
+
+    Raises:
+        StudyError: the study declares none, or one of its changes leads nowhere.
+    """
+    quick = document.fields.get("quick")
+    changes = quick.get("changes") if isinstance(quick, Mapping) else None
+    if not isinstance(changes, Mapping) or not changes:
+        message = (
+            "this study declares no small version: give it 'quick: {changes: {recipe.epochs: 1}}', or cut it by --set"
+        )
+        raise StudyError([Problem("--quick", "", message)])
+    problems: list[Problem] = []
+    for path_text, value in changes.items():
+        try:
+            document = change(document, path_text, value, document.locate(("quick", "changes", path_text)))
+        except StudyError as error:
+            problems += error.problems
+    if problems:
+        raise StudyError(problems)
+    return replace(document, fields={**document.fields, "name": f"{name}-quick", "quick_of": name})
 
 
 def _read_value(path_text: str, value_text: str) -> Any:
@@ -58,31 +105,40 @@ def _read_value(path_text: str, value_text: str) -> Any:
         raise StudyError([Problem(PLACE, path_text, problem.message) for problem in error.problems]) from None
 
 
-def _resolve(node: Any, parts: list[str], at: Path) -> Path:
-    """Return the path that dotted parts mean: in a mapping, the longest key that is there; else a new field."""
+def _resolve(node: Any, parts: list[str], at: Path, is_mapping: bool) -> Path:
+    """Return the path that dotted parts mean: in a mapping, the longest key that is there; else a new field.
+
+    A mapping for a case that is not there is a new case of its axis.
+    """
     if not parts:
         return at
     if isinstance(node, list):
         if not parts[0].isdecimal() or int(parts[0]) >= len(node):
             allowed = f"0 to {len(node) - 1}" if node else "nothing: the list is empty"
             raise _refuse(at, f"no {shorten(parts[0])} here, allowed {allowed}")
-        return _resolve(node[int(parts[0])], parts[1:], (*at, int(parts[0])))
+        return _resolve(node[int(parts[0])], parts[1:], (*at, int(parts[0])), is_mapping)
     if isinstance(node, Mapping):
         for length in range(len(parts), 0, -1):
             key = ".".join(parts[:length])
             if key in node:
-                return _resolve(node[key], parts[length:], (*at, key))
+                return _resolve(node[key], parts[length:], (*at, key), is_mapping)
         if not at and parts[0] in AXES:
-            return _resolve([], parts[1:], (parts[0],))
+            return _resolve([], parts[1:], (parts[0],), is_mapping)
         if len(at) == 2 and at[0] in AXES:
-            raise _refuse(at, f"no {shorten('.'.join(parts))} here, allowed: {', '.join(node)}.{_hint(parts, node)}")
+            return _name_case(node, parts, at, is_mapping)
     elif node is not None and not (isinstance(node, str) and at[-1] in CHOICES):
         raise _refuse(at, f"{shorten(node)} has no fields, so no {shorten('.'.join(parts))}")
     return (*at, *parts)
 
 
-def _hint(parts: list[str], node: Mapping[str, Any]) -> str:
-    return nearest(".".join(parts), node) or nearest(parts[0], node)
+def _name_case(axis: Mapping[str, Any], parts: list[str], at: Path, is_mapping: bool) -> Path:
+    """Return the path of a new case, whose name may have dots, such as 2.5; a misspelled field is none."""
+    is_field = any(part in Recipe.model_fields or part in ("data", "from") for part in parts[1:])
+    if not is_mapping or is_field_axis(axis) or is_field:
+        name = ".".join(parts)
+        hint = nearest(name, axis) or nearest(parts[0], axis)
+        raise _refuse(at, f"no {shorten(name)} here, allowed: {', '.join(axis)}.{hint}")
+    return (*at, ".".join(parts))
 
 
 def _refuse(at: Path, message: str) -> StudyError:

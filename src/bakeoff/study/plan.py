@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from bakeoff.errors import Problem, StudyError
 from bakeoff.networks.outside import names_class
+from bakeoff.study.about import About
 from bakeoff.study.combine import Combined, combine
 from bakeoff.study.fit import advise
 from bakeoff.study.schema import Study
 from bakeoff.study.search import AnySearch, count_candidates, list_finals
 from bakeoff.study.settings import DataSettings
+from bakeoff.study.winner import read_from
 from bakeoff.training.recipe import Recipe
 
 TRIAL_ID_CHARACTERS = 24
@@ -125,6 +128,18 @@ def expand(study: Study) -> Plan:
     return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=notes)
 
 
+def tell_about(study: Study, *, is_changed: bool = False) -> About:
+    """Return what a study says of itself, the cost of its small version where it is that.
+
+    Args:
+        study: as planned.
+        is_changed: whether it was changed by overrides: then nothing is known of its cost.
+    """
+    about = study.about or About()
+    cost = about.cost if study.quick_of is None else study.quick.cost if study.quick is not None else ""
+    return about.model_copy(update={"cost": "" if is_changed else cost})
+
+
 def warn(study: Study) -> tuple[str, ...]:
     """Return what must be known of a study before it runs, a sentence each."""
     return (*filter(None, [study.decide.warning]), *name_code(study))
@@ -160,6 +175,10 @@ def _dump_search(study: Study) -> dict[str, Any] | None:
 
 
 def _combine(study: Study) -> Combined:
+    begun, _ = read_from(study.recipe)
+    if begun is not None and begun.found is None:
+        message = f"the winner of study '{begun.study}' is looked up in a workspace: name it with --workspace"
+        raise StudyError([Problem("", "recipe.from", message)])
     return combine(_dump_data(study), study.recipe, study.blocks, study.arms, search=_dump_search(study))
 
 
@@ -212,7 +231,7 @@ def trial_content(
     """
     split: dict[str, object] = {"validation": planned.data.validation}
     if planned.fold is not None:
-        split = {"folds": planned.data.folds}
+        split = {"folds": planned.data.folds, **split}
     elif own_validation:
         split = {"validation": f"own {own_validation}"}
     return {
@@ -236,8 +255,12 @@ def recipe_content(recipe: Recipe) -> dict[str, Any]:
     unset = recipe.model_dump(mode="json", exclude_defaults=True).keys()
     kept = {name: value for name, value in content.items() if name in FIRST_FIELDS or name in unset}
     weights = (kept.get("transfer") or {}).get("weights")
-    if isinstance(weights, dict) and weights.get("sha256"):
-        kept["transfer"] = {**kept["transfer"], "weights": {"sha256": weights["sha256"]}}
+    if isinstance(weights, dict) and "file" in weights:
+        ema = {} if weights["ema"] is None else {"ema": weights["ema"]}
+        named = {"file": weights["file"], "sha256": None, **ema}
+        if weights["sha256"]:  # what is no average is what was taken before there was a choice
+            named = {"sha256": weights["sha256"], **({"ema": True} if weights["ema"] else {})}
+        kept["transfer"] = {**kept["transfer"], "weights": named}
     return kept
 
 
@@ -261,6 +284,8 @@ def study_id(study: Study) -> str:
         content["searches"] = [
             None if found.search is None else found.search.model_dump(mode="json") for found in combined.combinations
         ]
+    if study.quick_of is not None:
+        content["quick_of"] = study.quick_of
     if study.ensembles:
         content["ensembles"] = {label: vote.model_dump(mode="json") for label, vote in study.ensembles.items()}
     return _hash(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -10,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     ModelWrapValidatorHandler,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -18,21 +20,29 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.networks.choices import Record
+from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
 from bakeoff.study.chain import check_steps
 from bakeoff.study.combine import Combination, Combined, combine
 from bakeoff.study.ensembles import Ensembles, check_ensembles, name_ensemble_arms
 from bakeoff.study.explain import Path, explain, join_path, shorten
+from bakeoff.study.labels import check_names
+from bakeoff.study.published import Published
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
-from bakeoff.study.settings import DataSettings, Decide, NumericMode, Published, Race, Replicates
+from bakeoff.study.settings import DataSettings, Decide, NumericMode, Race, Replicates
 from bakeoff.training.recipe import Recipe
 
 MAX_TRIALS = 100_000
 MAX_PROBLEMS = 50
 """Problems that one answer lists; past that they repeat themselves."""
 
+RECORDED = "recorded"
+"""In the context of validation: the study is a ledger's, and may have names that a new one may not."""
+
 MAX_DEPTH = 40
 """Levels of mappings and lists inside each other."""
+
+TEMPLATES = "A case whose name begins with _ is a template: others build on it (from: _NAME), and it is none itself."
 
 _COMBINED = ("data", "recipe", "blocks", "arms", "search")
 """Fields that only their combinations show to be right."""
@@ -85,12 +95,18 @@ class Study(Record):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$",
         description="What commands and folders call it; a file's name without its suffix, by default.",
     )
+    about: About | None = Field(default=None, description="How to run it, what it costs, and what is known already.")
+    quick: Quick | None = Field(default=None, description="Its own small version, for --quick.")
+    quick_of: str | None = Field(
+        default=None, max_length=100, description="Set by --quick: the study that this is the small version of."
+    )
     data: DataSettings = Field(default=DataSettings(), description="The images, the same for all arms of a block.")
     recipe: Fields = Field(default={}, description="What all arms share, where blocks and arms change nothing.")
     blocks: Axes = Field(
-        default=(), description="Axes whose combinations are the settings in which all arms are compared again."
+        default=(),
+        description=f"Axes whose combinations are the settings in which all arms are compared again. {TEMPLATES}",
     )
-    arms: Axes = Field(default=(), description="Axes whose combinations are the recipes under comparison.")
+    arms: Axes = Field(default=(), description=f"Axes whose combinations are the recipes under comparison. {TEMPLATES}")
     search: SearchChoice | None = Field(
         default=None, description="In the place of arms: a search that proposes recipes; its best is then compared."
     )
@@ -109,6 +125,18 @@ class Study(Record):
     )
     decide: Decide = Field(default=Decide(), description="How two arms are told apart.")
     published: Published | None = Field(default=None, description="What others found.")
+    _folder: pathlib.Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> pathlib.Path | None:
+        """Where the study file lies, from which its relative paths are meant; None where it was not read from one."""
+        return self._folder
+
+    def lie_in(self, folder: pathlib.Path) -> Study:
+        """Return the same study as read from a file in this folder. Nothing else about it depends on the folder."""
+        placed = self.model_copy()
+        placed._folder = folder
+        return placed
 
     @property
     def most_replicates(self) -> int:
@@ -120,13 +148,15 @@ class Study(Record):
     def _check(cls, value: Any, handler: ModelWrapValidatorHandler[Study], info: ValidationInfo) -> Study:
         if isinstance(value, Study):
             return value
-        locate: Locate = info.context["locate"] if info.context else lambda path: ""
+        locate: Locate = (info.context or {}).get("locate", lambda path: "")
         study, faults = None, []
         try:
             study = handler(value)
         except ValidationError as error:
             faults = [(path, _redirect(path, message)) for path, message, _ in explain(error, cls, value)]
         faults += _find_faults(value, {path[0] for path, _ in faults if path})
+        if isinstance(value, Mapping) and not (info.context and info.context.get(RECORDED)):
+            faults += check_names(value)
         if faults or study is None:
             raise StudyError(_make_problems(faults, locate))
         return study
@@ -227,7 +257,7 @@ def _check_baseline(fields: Mapping[str, Any], combined: Combined) -> list[Fault
     against = decide.get("against") if isinstance(decide, Mapping) else getattr(decide, "against", None)
     arms = list(dict.fromkeys(label for found in combined.combinations for label in _list_arms(found)))
     arms += name_ensemble_arms(fields.get("ensembles"))
-    if not isinstance(against, str) or combined.faults or against in arms:
+    if not isinstance(against, str) or combined.faults or not combined.combinations or against in arms:
         return []
     return [(("decide", "against"), f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}")]
 

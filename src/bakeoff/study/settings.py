@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from bakeoff.analysis.failures import FailedMode
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.data.registry import find_dataset
 from bakeoff.data.source import ORIGINS, ClassNames, Colour, DataSource, ImageSize
@@ -85,14 +86,15 @@ class DataSettings(Record):
     validation: Share | Literal["own"] = Field(
         default=0.1,
         description="Share of the training images kept for validation, stratified, drawn by the replicate's seed; or "
-        "own: the validation images that a folder or manifest sets apart.",
+        "own: the validation images that a folder or manifest sets apart. With folds: share of the images outside the "
+        "held-out fold.",
     )
     folds: int | None = Field(
         default=None,
         strict=True,
         ge=2,
         le=100,
-        description="Train once for every fold, held out in turn for validation; takes the place of `validation`.",
+        description="Train once for every fold, held out in turn and scored by the final test alone.",
     )
 
     @model_validator(mode="before")
@@ -104,8 +106,9 @@ class DataSettings(Record):
 
     @model_validator(mode="after")
     def _check(self) -> DataSettings:
-        if self.folds is not None and "validation" in self.model_fields_set:
-            raise PydanticCustomError("folds", "give folds or validation, not both: each fold is held out in turn")
+        if self.folds is not None and self.validation == "own":
+            message = "folds draw their validation images themselves: give validation a share, such as 0.1"
+            raise PydanticCustomError("folds", message)
         try:
             registered = self.source.path is None
         except ValidationError as error:
@@ -122,8 +125,8 @@ class DataSettings(Record):
         for field in _ADDED:
             if fields.get(field) == type(self).model_fields[field].default:
                 fields.pop(field, None)
-        if self.folds is not None:
-            fields.pop("validation", None)
+        if self.folds is not None and self.validation == type(self).model_fields["validation"].default:
+            fields.pop("validation", None)  # as it was when folds had no validation split of their own
         return fields
 
     @cached_property
@@ -133,8 +136,15 @@ class DataSettings(Record):
 
     @property
     def split(self) -> tuple[float | str, int | None]:
-        """How the training images are divided: what is held out, and the number of folds."""
-        return (self.validation if self.folds is None else "folds", self.folds)
+        """How the training images are divided: what is kept for validation, and the number of folds."""
+        return (self.validation, self.folds)
+
+    @property
+    def test_share(self) -> float | None:
+        """Images scored in one fold over images trained on, for the corrected resampled t; None without folds."""
+        if self.folds is None or self.validation == "own":
+            return None
+        return 1 / ((self.folds - 1) * (1 - self.validation))
 
 
 class Race(Record):
@@ -204,6 +214,11 @@ class Decide(Record):
         strict=True,
         description="Also judge what each step of a chain of arms (from: NAME) adds; null: where there is a chain.",
     )
+    failed: FailedMode = Field(
+        default="worst",
+        description="What a trial that failed or diverged counts as: worst, chance level; or exclude, nothing, so that "
+        "verdicts hold only where training succeeds.",
+    )
 
     @field_validator("margin", mode="before", json_schema_input_type=float | Points | None)
     @classmethod
@@ -226,35 +241,7 @@ class Decide(Record):
     def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later fields at their defaults, so that studies from before they existed stay the same ones."""
         fields: dict[str, Any] = handler(self)
-        for name in ("scope", "family", "method", "steps"):
+        for name in ("scope", "family", "method", "steps", "failed"):
             if getattr(self, name) == Decide.model_fields[name].default:
                 fields.pop(name, None)
         return fields
-
-
-class Figure(Record):
-    """One published figure."""
-
-    block: str | None = Field(default=None, description="The block's label; null where a study has one block.")
-    arm: str = Field(description="The arm's label.")
-    metric: Metric = Field(description="What was measured.")
-    split: Literal["train", "validation", "test"] = Field(default="test", description="On which images.")
-    value: float = Field(
-        strict=True, allow_inf_nan=False, description="The figure, in the metric's unit (accuracy: from 0 to 1)."
-    )
-
-    @field_validator("value")
-    @classmethod
-    def _check_share(cls, value: float, info: ValidationInfo) -> float:
-        metric = info.data.get("metric")
-        if metric is not None and find_metric(metric).is_share and not 0 <= value <= 1:
-            message = "given {value}, but {metric} is a share, from 0 to 1: for 97.2% write 0.972"
-            raise PydanticCustomError("share", message, {"value": f"{value:g}", "metric": metric})
-        return value
-
-
-class Published(Record):
-    """What others found; the report sets it beside what was measured."""
-
-    source: str = Field(min_length=1, max_length=10_000, description="Who published it, and what is known of it.")
-    figures: tuple[Figure, ...] = Field(default=(), max_length=10_000, description="The published figures.")

@@ -15,13 +15,14 @@ from torch import nn
 
 from bakeoff.data.store import Images
 from bakeoff.networks.build import FusedNetwork, State, initialize
-from bakeoff.networks.layers import Layer
+from bakeoff.networks.layers import Layer, Whiten
 from bakeoff.networks.module_network import HEAD, FrozenBody, FrozenLayers, ModuleNetwork, first_state
 from bakeoff.networks.modules import build_body
 from bakeoff.networks.outside import OutsideNetwork, names_class
 from bakeoff.networks.shapes import trace
 from bakeoff.networks.user_code import check_loaded
-from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.augmentation.records import needs_statistics, normalizes_as_imagenet, trace_augmentation
+from bakeoff.training.batches import leave_out_fold
 from bakeoff.training.features import Features, describe_code, open_features
 from bakeoff.training.folders import Folders
 from bakeoff.training.inputs import Body, Inputs
@@ -52,11 +53,12 @@ class Assembly:
     Attributes:
         images: what is gathered from: pixels, or the features of a frozen body.
         shape_HWC: of the images before augmentation, whatever `images` holds.
-        training_images: whose mean and sd the images are normalised by; `images` itself except in the exam.
+        training_images: whose mean and sd the images are normalised by; those outside the held-out fold, with folds.
         num_features: of the frozen body that all members share; None where there is none.
         body: that body, where it is run on every batch; None where there is none or `images` holds its features.
         features: those features, and what they took; None where there are none.
         folders: where weights of earlier trials and of files lie.
+        for_colour: whether grey images are repeated for a colour body before ImageNet's statistics are taken off them.
         place: where networks and what they take are put.
     """
 
@@ -69,6 +71,7 @@ class Assembly:
     num_features: int | None = None
     body: Body | None = None
     features: Features | None = None
+    for_colour: bool = False
     place: Place = CPU
 
     @classmethod
@@ -94,13 +97,17 @@ class Assembly:
         recipe = task.members[0].recipe
         if names_class(recipe.network.name):
             check_loaded(recipe.network.name, task.members[0].code)
+        seen = training_images or images
+        if _measures_images(task, seen):
+            seen = leave_out_fold(seen, task.data)
         plain = cls(
             images,
             images.shape_HWC,
             images.class_names,
             DTYPES[numeric],
             folders,
-            training_images or images,
+            seen,
+            for_colour=_repeats_grey(recipe, images.shape_HWC),
             place=place,
         )
         if not is_body_frozen(recipe):
@@ -109,7 +116,7 @@ class Assembly:
         with_body = replace(plain, body=body, num_features=body.num_features)
         if not caches_features(recipe) or isinstance(task, ProbeTask):
             return with_body
-        key = body_key(recipe, plain.shape_HWC, len(plain.class_names))
+        key = body_key(recipe, plain.shape_HWC, len(plain.class_names)) + (" in colour" if plain.for_colour else "")
         inputs: Inputs | PreparedInputs = with_body.make_inputs([recipe], seed=0)
         if place.prepared:
             key, inputs = f"{key} on {place.device.type}", with_body.prepare_inputs([recipe], [0], [0])
@@ -191,7 +198,7 @@ class Assembly:
 
     def make_inputs(self, recipes: Sequence[Recipe], seed: int) -> Inputs:
         """Return the way from the images to what the members' networks take."""
-        return Inputs(self.images, recipes, seed, self.dtype, self.body, self.training_images)
+        return Inputs(self.images, recipes, seed, self.dtype, self.body, self.training_images, self.for_colour)
 
     def prepare_inputs(
         self, recipes: Sequence[Recipe], replicate_of_K: Sequence[int], seeds: Sequence[int]
@@ -207,6 +214,7 @@ class Assembly:
             self.place,
             self.body,
             self.training_images,
+            self.for_colour,
         )
 
     def name_for_saving(self, recipe: Recipe, state: State) -> State:
@@ -231,6 +239,25 @@ class Assembly:
 
     def _count_body(self, recipe: Recipe) -> int:
         return count_recipe_body(recipe, all_layers(recipe, self.shape_HWC, len(self.class_names)))
+
+
+def _repeats_grey(recipe: Recipe, image_shape_HWC: tuple[int, int, int]) -> bool:
+    """Tell whether grey images meet ImageNet's statistics and a body for colour images."""
+    network, (height, width, channels) = recipe.network, trace_augmentation(recipe.augmentation, image_shape_HWC)
+    if channels != 1 or not isinstance(network, OutsideNetwork) or not normalizes_as_imagenet(recipe.augmentation):
+        return False
+    return not names_class(network.name) or build_body(network, (height, width, channels)).repeat_grey
+
+
+def _measures_images(task: CohortTask | ExamTask | ProbeTask, images: Images) -> bool:
+    """Return whether a task takes statistics of all training images' pixels: to normalise, or to whiten."""
+    recipes = [member.recipe for member in task.members]
+    if any(needs_statistics(recipe.augmentation) for recipe in recipes):
+        return True
+    if isinstance(task, ExamTask):
+        return False
+    layers = (all_layers(recipe, images.shape_HWC, len(images.class_names)) for recipe in recipes)
+    return any(isinstance(first, Whiten) for first, *_ in layers)
 
 
 def _renumber(state: State, offset: int) -> State:

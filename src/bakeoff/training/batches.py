@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.data.splits import split_fold, split_stratified
+from bakeoff.data.splits import split_fold, split_nested, split_stratified
 from bakeoff.data.store import Images
 from bakeoff.errors import DataError
 from bakeoff.training.task import DataView
@@ -22,15 +24,16 @@ def epoch_order(indices: Indices, seed: int, epoch: int) -> Indices:
 
 
 def split_view(images: Images, view: DataView) -> tuple[Indices, Indices]:
-    """Return the indices to train on and those held out for validation.
+    """Return the indices to train on and those kept for validation.
 
-    These are a stratified share, drawn by the view's seed; one fold; or the source's own validation images.
+    These are a stratified share, drawn by the view's seed, or the source's own validation images. With folds the share
+    is of the images outside the held-out fold, which is in neither part: only `held_out` returns it.
 
     Raises:
         DataError: the source has no validation images of its own, or a class is left without images.
     """
-    if view.folds is not None and view.fold is not None:
-        return split_fold(images.labels, view.folds, view.fold, view.seed)
+    if view.folds is not None and view.fold is not None and view.validation != "own":
+        return split_nested(images.labels, view.folds, view.fold, view.validation, view.seed)[:2]
     if view.validation != "own":
         return split_stratified(images.labels, view.validation, view.seed)
     if images.own_validation is None:
@@ -39,3 +42,32 @@ def split_view(images: Images, view: DataView) -> tuple[Indices, Indices]:
         )
     held_out = np.sort(images.own_validation)
     return np.setdiff1d(np.arange(len(images.labels)), held_out), held_out
+
+
+def held_out(images: Images, view: DataView) -> Indices | None:
+    """Return the indices of the fold that a view holds out; None without folds. For the final test only.
+
+    Raises:
+        DataError: some class has fewer images than there are folds.
+    """
+    if view.folds is None or view.fold is None:
+        return None
+    return split_fold(images.labels, view.folds, view.fold, view.seed)[1]
+
+
+def leave_out_fold(images: Images, view: DataView) -> Images:
+    """Return the images outside the fold that a view holds out; all of them without folds.
+
+    What is measured of training images (mean and sd, whitening) is measured of these.
+    """
+    locked = held_out(images, view)
+    if locked is None:
+        return images
+    kept = np.setdiff1d(np.arange(len(images.labels)), locked)
+    return replace(
+        images,
+        pixels=images.pixels[kept],
+        labels=images.labels[kept],
+        fingerprint=f"{images.fingerprint} without fold {view.fold} of {view.folds}, seed {view.seed}",
+        own_validation=None,
+    )

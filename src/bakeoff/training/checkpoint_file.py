@@ -41,14 +41,22 @@ def read_file(path: Path) -> tuple[Any, dict[str, npt.NDArray[Any]]]:
         StorageError: the file cannot be read, which says nothing of what it holds.
         FileNotFoundError: there is none.
     """
-    whole = read_whole(path)
     try:
+        whole = read_whole(path)
         arrays = {name: np.array(array) for name, array in load(whole).items()}  # of their own, to be written to
         metadata = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]
         if _check(metadata["content"], arrays) != int(metadata["crc32"]):
             raise ValueError("its checksum is wrong")
         return json.loads(metadata["content"]), arrays
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        IsADirectoryError,
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise explain_damage(path, error) from error
 
 

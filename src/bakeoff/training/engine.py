@@ -258,6 +258,9 @@ class _Cohort:
                 labels[validation_indices],
                 validation_indices,
             )
+            if self.task.keep_train:
+                train = session.train_indices(k)
+                save_predictions(self.folders.predictions(trial_id, "train"), train_KNL[k], labels[train], train)
             runner.seconds += share
             runner.outcome = TrialDone(
                 trial_id=trial_id,

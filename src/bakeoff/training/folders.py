@@ -85,7 +85,7 @@ class Folders:
         return self._trial(trial_id) / "weights.safetensors"
 
     def predictions(self, trial_id: str, split: str) -> Path:
-        """One trial's class probabilities on the `validation` or `test` split (npz)."""
+        """One trial's class probabilities on `validation`, `test`, `held-out`, or `train` where asked for (npz)."""
         return self._trial(trial_id) / f"{split}.npz"
 
     def checkpoint(self, cohort_id: str) -> Path:
@@ -195,12 +195,12 @@ def read_whole(path: Path) -> bytes:
     """Read a file into memory. Not mapped: where a disk fails, a read says so, and a mapped page kills the process.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError, IsADirectoryError: there is none, or a folder in its place.
         StorageError: the system does not let it be read; that is no word on what it holds.
     """
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise
     except OSError as error:
         raise refuse_reading(path, error) from error

@@ -56,6 +56,7 @@ class Inputs:
         dtype: what the arithmetic runs in.
         body: a frozen body that every image goes through, or None.
         training_images: whose mean and sd the augmentation `normalize` takes; by default `images`.
+        for_colour: whether the network is one for colour images, to which grey ones are repeated.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Inputs:
         dtype: torch.dtype,
         body: Body | None = None,
         training_images: Images | None = None,
+        for_colour: bool = False,
     ) -> None:
         self.images, self.seed, self.dtype, self.body = images, seed, dtype, body
         self.mirrored = [recipe.evaluate == "mirrored" for recipe in recipes]
@@ -74,7 +76,7 @@ class Inputs:
         self._step_of = [self._steps.index(step) for step in asked]
         needed = any(needs_statistics(recipe.augmentation) for recipe in recipes) and images.pixels.dtype == np.uint8
         statistics = measure_training(training_images or images) if needed else None
-        self._augmenters = [Augmenter(augmentation, seed, statistics) for augmentation, _ in self._steps]
+        self._augmenters = [Augmenter(augmentation, seed, statistics, for_colour) for augmentation, _ in self._steps]
 
     def train(self, order: Indices, batch_size: int, epoch: int) -> Iterator[Batch]:
         """Yield the images at `order` in consecutive batches, augmented and mixed; the last may be smaller.

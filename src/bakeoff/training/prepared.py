@@ -91,6 +91,7 @@ class PreparedInputs:
         place: the device.
         body: a frozen body that every image goes through, or None.
         training_images: whose mean and sd the augmentation `normalize` takes; by default `stored`.
+        for_colour: whether the network is one for colour images, to which grey ones are repeated.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class PreparedInputs:
         place: Place,
         body: Body | None = None,
         training_images: Images | None = None,
+        for_colour: bool = False,
     ) -> None:
         self.images, self.dtype, self._place, self._body = images, dtype, place, body
         self._replicate_of_K, self._seeds = tuple(replicate_of_K), tuple(seeds)
@@ -118,7 +120,8 @@ class PreparedInputs:
         needed = self._is_pixels and any(needs_statistics(recipe.augmentation) for recipe in recipes)
         statistics = measure_training(training_images or stored) if needed else None
         self._augmenters = [
-            Augmenter(augmentation, self._seeds[number], statistics) for number, augmentation, _ in self._steps
+            Augmenter(augmentation, self._seeds[number], statistics, for_colour)
+            for number, augmentation, _ in self._steps
         ]
         copies = len(self._steps)
         # Where every copy serves as many members, who stand side by side, the network takes the copies as they are.

@@ -26,6 +26,10 @@ from bakeoff.training.task import Event, Numeric, ProbeDone, ProbeTask, TaskDone
 NUM_STEPS = 12
 """Timed steps per mode, after two that warm up."""
 
+FEWEST_STEPS = 3
+ENOUGH_SECONDS = 20.0
+"""After which no more than the fewest are timed: of a large network twelve steps would take a quarter of an hour."""
+
 LARGEST_DIFFERENCE = 0.25
 """Largest relative distance ||g16 - g32|| / ||g32|| of a member's first gradient at which the modes agree.
 
@@ -46,12 +50,12 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
     taken. Times are the process's own, so that others on the machine hardly count.
     """
     folders = Folders(workspace)
-    fused = {mode: _Bench(task, images, folders, mode) for mode in _MODES}
+    fused = {mode: Bench(task, images, folders, mode) for mode in _MODES}
     difference = _compare_gradients(fused["float32"], fused["bfloat16"])
-    alone: dict[Numeric, _Bench] = {}
+    alone: dict[Numeric, Bench] = {}
     if len(task.members) > 1:
         first = replace(task, members=task.members[:1])
-        alone = {mode: _Bench(first, images, folders, mode) for mode in _MODES}
+        alone = {mode: Bench(first, images, folders, mode) for mode in _MODES}
     benches = [*fused.values(), *alone.values()]
     medians = [statistics.median(times) for times in _time_steps(benches)]
     emit(
@@ -67,10 +71,13 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
     emit(TaskDone(task_id=task.probe_id))
 
 
-def _time_steps(benches: Sequence[_Bench]) -> list[list[float]]:
+def _time_steps(benches: Sequence[Bench]) -> list[list[float]]:
     """Return the seconds of every bench's steps, taken in turn; the first two benches are the modes, all fused."""
     seconds: list[list[float]] = [[] for _ in benches]
+    started = time.process_time()
     for number in range(NUM_STEPS + 2):
+        if number >= FEWEST_STEPS + 2 and time.process_time() - started > ENOUGH_SECONDS:
+            break  # long steps vary little
         for times, bench in zip(seconds, benches, strict=True):
             times.append(bench.time_step(number))
         if number == 1:
@@ -81,7 +88,7 @@ def _time_steps(benches: Sequence[_Bench]) -> list[list[float]]:
     return seconds
 
 
-class _Bench:
+class Bench:
     """The members in one numeric mode, ready to take steps."""
 
     def __init__(self, task: ProbeTask, images: Images, folders: Folders, mode: Numeric) -> None:
@@ -121,7 +128,7 @@ class _Bench:
         return next(self.inputs.train(order, self.batch_size, 1))
 
 
-def _compare_gradients(exact: _Bench, fast: _Bench) -> float:
+def _compare_gradients(exact: Bench, fast: Bench) -> float:
     """Return the worst member's relative distance of the first gradients; infinite where one is not finite."""
     for bench in (exact, fast):
         bench.compute_gradients(0)

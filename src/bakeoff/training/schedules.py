@@ -115,7 +115,6 @@ class OneCycle(Record):
     """
 
     per_step: ClassVar[bool] = True
-    revision: ClassVar[int] = 2
 
     name: Literal["one_cycle"] = "one_cycle"
     peak_at: Inside = Field(default=0.3, description="Share of all steps at which the rate is highest.")

@@ -118,5 +118,5 @@ def name_weights(recipe: Recipe) -> object:
     """Return what identifies the weights a recipe starts from, as plain values: of a file its hash, not its path."""
     weights = None if recipe.transfer is None else recipe.transfer.weights
     if isinstance(weights, FileWeights):
-        return {"sha256": weights.sha256 or weights.file}
+        return {"sha256": weights.sha256 or weights.file, **({"ema": True} if weights.ema else {})}
     return weights.model_dump(mode="json") if isinstance(weights, Record) else weights

@@ -21,12 +21,12 @@ class DataView:
 
     Attributes:
         source: where the images come from.
-        validation: share of the training images held out, 0 < validation < 1; or `own`, those that the source sets
-            apart; ignored where there are folds.
+        validation: share of the training images that early stopping and selection see, 0 < validation < 1, with folds
+            of those outside the held-out fold; or `own`, those that the source sets apart (not with folds).
         fingerprint: hash of the decoded training images; a worker that finds others refuses them.
         seed: the replicate's seed; it draws split, order, initial weights and dropout.
         folds: number of folds, or None.
-        fold: the one held out, counted from 0.
+        fold: the one held out, counted from 0: locked until the final test.
     """
 
     source: DataSource
@@ -64,6 +64,7 @@ class CohortTask:
             on from where it has come furthest. All from the start where one has none, or they have come to different
             epochs.
         until: the epoch to pause after; members that end before it end as they always do. None: train to the end.
+        keep_train: whether predictions on the training images are kept too: votes are scored on them.
     """
 
     cohort_id: str
@@ -74,6 +75,7 @@ class CohortTask:
     finished: frozenset[str] = frozenset()
     resume_from: tuple[str, ...] = ()
     until: int | None = None
+    keep_train: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,51 @@ class ProbeTask:
     label: str
     members: tuple[Member, ...]
     data: DataView
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckTask:
+    """A recipe whose network is to be built, and its weights fitted to it, before anything is trained.
+
+    Attributes:
+        members: the one whose recipe it is.
+        shape_HWC: of the images before augmentation; `num_classes`: theirs.
+        may_fetch: whether published weights are fetched now.
+    """
+
+    check_id: str
+    label: str
+    members: tuple[Member, ...]
+    data: DataView
+    shape_HWC: tuple[int, int, int]
+    num_classes: int
+    may_fetch: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingTask:
+    """A few training steps on images of noise, to estimate from.
+
+    Attributes:
+        members: fused; all of one network shape.
+        shape_HWC: of the images before augmentation; `class_names`: theirs.
+        numeric: the mode, or auto: the faster one counts.
+        budget_seconds: after which nothing more is begun.
+    """
+
+    timing_id: str
+    label: str
+    members: tuple[Member, ...]
+    data: DataView
+    shape_HWC: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    numeric: Numeric | Literal["auto"]
+    budget_seconds: float
+
+    @property
+    def num_classes(self) -> int:
+        """Return the number of classes."""
+        return len(self.class_names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +213,17 @@ class TrialFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class ExamDone:
-    """One trial was evaluated on the test split; its predictions are on disk."""
+    """One trial was evaluated on the test split, with folds also on its held-out fold; its predictions are on disk.
+
+    Attributes:
+        metrics: on the test split. `fingerprint`: of its images.
+        held_out: metrics on the held-out fold; None without folds.
+    """
 
     trial_id: str
     metrics: Mapping[str, float]
     fingerprint: str
+    held_out: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +245,24 @@ class ProbeDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckDone:
+    """What is wrong with a recipe, in one line; empty where nothing is."""
+
+    check_id: str
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingDone:
+    """Seconds of a training step on a whole batch: of all members fused, and of the first alone."""
+
+    timing_id: str
+    seconds_per_step: float
+    seconds_alone: float
+    num_members: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """Something went wrong that the worker could mend; people should know."""
 
@@ -206,12 +277,27 @@ class TaskDone:
     task_id: str
 
 
-Event = EpochDone | TrialDone | TrialPaused | TrialFailed | ExamDone | ProbeDone | Notice | TaskDone
-Task = CohortTask | ExamTask | ProbeTask
+Event = (
+    EpochDone
+    | TrialDone
+    | TrialPaused
+    | TrialFailed
+    | ExamDone
+    | ProbeDone
+    | CheckDone
+    | TimingDone
+    | Notice
+    | TaskDone
+)
+Task = CohortTask | ExamTask | ProbeTask | CheckTask | TimingTask
 
 
 def task_id(task: Task) -> str:
     """Return the id under which a task is tracked."""
     if isinstance(task, CohortTask):
         return task.cohort_id
+    if isinstance(task, CheckTask):
+        return task.check_id
+    if isinstance(task, TimingTask):
+        return task.timing_id
     return task.exam_id if isinstance(task, ExamTask) else task.probe_id

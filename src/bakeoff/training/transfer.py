@@ -40,6 +40,12 @@ class FileWeights(Record):
 
     file: str = Field(min_length=1, description="Path of the file.")
     sha256: Sha256 | None = Field(default=None, description="The file's SHA-256, in hexadecimal; another is refused.")
+    ema: bool | None = Field(
+        default=None,
+        strict=True,
+        description="Of a training checkpoint: true takes the moving average of the weights, false the weights "
+        "themselves; by default the average, where there is one.",
+    )
 
 
 class TrialWeights(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import pickle
 import stat
@@ -16,11 +17,12 @@ from torch import Tensor
 
 from bakeoff.errors import BakeoffError
 from bakeoff.networks.build import State
+from bakeoff.training.checkpoint_layout import find_weights
 from bakeoff.training.folders import Folders, read_whole, refuse_reading
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights, WeightsError
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "weights", "net", "module")
-"""Under which of its keys a training program's checkpoint holds the weights."""
+_AVERAGE_COUNTER = "n_averaged"
+"""What torch's own averaged models hold beside the weights."""
 
 
 def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Folders) -> State:
@@ -32,7 +34,7 @@ def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Fol
     if isinstance(weights, FileWeights):
         path = find_weights_file(weights, folders)
         shown = weights.file if path == Path(weights.file) else f"{weights.file} (kept as {path})"
-        return read_weights_file(path, weights.sha256, shown)
+        return read_weights_file(path, weights.sha256, shown, weights.ema)
     if isinstance(weights, StudyWeights):
         raise WeightsError(f"study {weights.study}, arm {weights.arm}: which trial that is was never looked up.")
     path = folders.weights(weights.trial)
@@ -75,16 +77,18 @@ def hash_file(path: Path) -> str:
         raise _refuse(path, error) from error
 
 
-def read_weights_file(path: Path, sha256: str | None = None, shown: str = "") -> State:
+def read_weights_file(path: Path, sha256: str | None = None, shown: str = "", ema: bool | None = None) -> State:
     """Read a file of weights; which of the two kinds it is, its first bytes tell.
 
     Args:
         path: the file.
         sha256: what its SHA-256 must be (hex), or None.
         shown: what errors call it, where that is not its path.
+        ema: whether to take the moving average of the weights out of a training checkpoint; None: where it has one.
 
     Raises:
-        WeightsError: it is not there, is damaged, is another file than promised, or holds more or other than tensors.
+        WeightsError: it is not there, is damaged, is another file than promised, holds more or other than tensors, or
+            not the weights that are asked for.
         StorageError: it cannot be read.
     """
     shown = shown or str(path)
@@ -92,13 +96,13 @@ def read_weights_file(path: Path, sha256: str | None = None, shown: str = "") ->
         raise WeightsError(f"{shown} is another file than the study asks for: its SHA-256 is {found}, not {sha256}.")
     _check_regular(path)
     try:
-        return _find_tensors(_read(path), path)
+        return _find_tensors(_read(path), path, ema)
     except OSError as error:
         raise _refuse(path, error) from error
     except BakeoffError:
         raise
-    except _NoTensorsError as error:
-        raise WeightsError(f"{shown} holds no tensors by name: save module.state_dict().") from error
+    except _WrongSetError as error:
+        raise WeightsError(f"{shown} holds {error}.") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{shown} holds more than tensors, or is no file of weights, and is not opened: "
@@ -117,8 +121,8 @@ def _refuse(path: Path, error: OSError) -> BakeoffError:
     return refuse_reading(path, error)
 
 
-class _NoTensorsError(Exception):
-    """A file of weights whose content is another."""
+class _WrongSetError(Exception):
+    """A file that does not hold the weights that are asked for; says what it holds."""
 
 
 def _check_regular(path: Path) -> None:
@@ -138,7 +142,8 @@ def _read(path: Path) -> object:
         return load(read_whole(path))
     if zipfile.is_zipfile(path):
         _check_members(path)
-    with warnings.catch_warnings():
+    # The settings that timm's and torchvision's training programs store are names and plain values.
+    with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
         # torch wonders about unusual pickles; what is wrong with them is said by the error that follows.
         warnings.simplefilter("ignore", UserWarning)
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -159,14 +164,18 @@ def _check_tensor(name: str, tensor: Tensor, num_bytes: int) -> None:
         raise ValueError(f"tensor {name[:80]!r} claims more values than the file holds")
 
 
-def _find_tensors(content: object, path: Path) -> State:
+def _find_tensors(content: object, path: Path, ema: bool | None) -> State:
     """Return the tensors by name, out of the checkpoint around them where there is one."""
-    while isinstance(content, Mapping):
-        state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None and state:
-            for name, tensor in state.items():
-                _check_tensor(name, tensor, path.stat().st_size)
-            return state
-        content = inner
-    raise _NoTensorsError
+    found, is_average = find_weights(content, ema)
+    if ema and not is_average:
+        raise _WrongSetError("no moving average of its weights: leave out ema")
+    items = found.items() if isinstance(found, Mapping) else ()
+    state = {str(name): value for name, value in items if isinstance(value, Tensor)}
+    state.pop(_AVERAGE_COUNTER, None)
+    if not state and ema is False and find_weights(content, None)[1]:
+        raise _WrongSetError("the moving average of its weights alone: leave out ema")
+    if not state:
+        raise _WrongSetError("no tensors by name: save module.state_dict()")
+    for name, tensor in state.items():
+        _check_tensor(name, tensor, path.stat().st_size)
+    return state

@@ -13,7 +13,7 @@ from bakeoff.analysis.results import MeanSd
 from bakeoff.analysis.steps import Link, compare_steps
 from bakeoff.errors import BakeoffError
 from bakeoff.report.costs import ArmCost
-from bakeoff.report.document import PublishedFigure, ReportInput
+from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import EnsembleReport
 from bakeoff.report.figures.cost import draw_size
 from bakeoff.report.figures.ensembles import draw_ensembles
@@ -23,6 +23,7 @@ from bakeoff.report.figures.scores import draw_scores
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.steps import draw_steps
 from bakeoff.report.html.drawing import draw_figures
+from bakeoff.report.published import PublishedFigure
 
 Make = Callable[..., ReportInput]
 NASTY = "<script>alert(1)</script>"

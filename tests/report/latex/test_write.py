@@ -73,7 +73,8 @@ def test_every_table_is_there_and_sound(full_report: ReportInput) -> None:
     tables = tables_of(text)
     kinds = [label.split("-again")[0].rpartition("-")[2] for label in tables]
     blocks = 3
-    assert kinds == ["blocks", *["scores", "pairs"] * blocks, *["steps"] * blocks, *["ensembles"] * blocks, "published"]
+    per_block = [*["scores", "pairs"] * blocks, *["train", "test"] * blocks, *["steps"] * blocks]
+    assert kinds == ["blocks", *per_block, *["ensembles"] * blocks, "published"]
     for table in tables.values():
         assert len(rows_of(table)) >= 2
 
@@ -207,7 +208,8 @@ def test_many_pairs_are_cut_to_those_with_the_best_and_long_tables_come_in_parts
 def test_a_study_with_nothing_to_compare_still_has_its_table(make_report: MakeReport, num_replicates: int) -> None:
     text = write_latex(make_report(arms=("only",), num_replicates=num_replicates, published=()))
     check_structure(text)
-    assert list(tables_of(text)) == ["quickstart-digits-scores"]
+    scored = ["quickstart-digits-all-train", "quickstart-digits-all-test"] if num_replicates else []
+    assert list(tables_of(text)) == ["quickstart-digits-scores", *scored]
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

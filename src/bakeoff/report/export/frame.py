@@ -50,7 +50,7 @@ def unit_of(metric: str) -> str:
 
 def name_metric(split: str, metric: str, statistic: str = "") -> str:
     """Return a metric's column name, such as "test_accuracy_share" or "test_loss_nats_sd"."""
-    return "_".join(filter(None, (split, metric, unit_of(metric), statistic)))
+    return "_".join(filter(None, (split.replace("-", "_"), metric, unit_of(metric), statistic)))
 
 
 def list_metrics(found: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[tuple[str, str]]:

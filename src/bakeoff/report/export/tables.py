@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Literal
 
+from bakeoff.analysis.measure import SPLITS
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Verdict
 from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_trials
 from bakeoff.report.document import ReportInput
@@ -103,7 +104,7 @@ def tabulate_arms(report: ReportInput) -> Frame:
     equivalent, inconclusive or worse. Empty without a trial done.
     """
     arms = report.summary.arms
-    metrics = list_metrics({"train": arm.train, "validation": arm.validation, "test": arm.test} for arm in arms)
+    metrics = list_metrics(map(_list_scores, arms))
     measured = {
         name_metric(split, metric, statistic): "number" for split, metric in metrics for statistic in ("mean", "sd")
     }
@@ -117,7 +118,7 @@ def tabulate_arms(report: ReportInput) -> Frame:
         (
             *(arm.block, arm.arm, "ensemble" if arm.arm in report.votes else "arm", _stand(arm, answers[arm.block])),
             *(arm.replicates, arm.failed),
-            *(value for split, metric in metrics for value in _mean_sd(_find_score(arm, split, metric))),
+            *(value for split, metric in metrics for value in _mean_sd(_list_scores(arm)[split].get(metric))),
             *_mean_sd(arm.epochs),
             *_mean_sd(arm.seconds),
         )
@@ -140,8 +141,8 @@ def _stand(arm: ArmSummary, answer: BlockAnswer) -> str | None:
     return None
 
 
-def _find_score(arm: ArmSummary, split: str, metric: str) -> MeanSd | None:
-    return {"train": arm.train, "validation": arm.validation, "test": arm.test}[split].get(metric)
+def _list_scores(arm: ArmSummary) -> dict[str, Mapping[str, MeanSd]]:
+    return {split: arm.on(split) for split in SPLITS}
 
 
 def tabulate_verdicts(report: ReportInput) -> Frame:

@@ -10,7 +10,8 @@ from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import metric_axis, metric_format, round_all, spread
 from bakeoff.report.figures.spec import FigureSpec
-from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
+from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
+from bakeoff.report.published import choose_curves, name_curve
 from bakeoff.report.search import KindReport, SearchReport, is_rising, spell_candidate, spell_value
 from bakeoff.report.text import count, show_text
 from bakeoff.study.search import COSTS
@@ -18,6 +19,8 @@ from bakeoff.study.search import COSTS
 MAX_POINTS = 2_000
 _NAMES = {"candidate": "search", "random": "random baseline"}
 _COLORS = {"candidate": PALETTE[0], "random": PALETTE[1]}
+_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000)
+_MOST_TICKS = 20
 _SYMBOLS = {"candidate": "circle", "random": "x"}
 
 
@@ -33,13 +36,67 @@ def draw_search(report: ReportInput, block: str) -> FigureSpec | None:
         return None
     objective = search.objectives[0]
     name = objective if objective in COSTS else f"validation {find_metric(objective).label}"
+    published = _draw_published(report, search)
     axis = {"title": {"text": name}} if objective in COSTS else metric_axis(find_metric(objective), name)
     return FigureSpec(
         title=f"Search history: {name} by {_step_of(search)}",
-        alt=_describe(search, kinds, name),
-        data=[trace for kind in kinds for trace in _draw_kind(search, kind)],
-        layout=make_layout(440, xaxis={"title": {"text": _step_of(search)}, "tickformat": "d"}, yaxis=axis),
+        alt=_describe(report, search, kinds, name),
+        data=[
+            *(trace for kind in kinds for trace in _draw_kind(search, kind)),
+            *published,
+        ],
+        layout=make_layout(480, xaxis=_number_axis(search, kinds), yaxis=axis),
     )
+
+
+def _number_axis(search: SearchReport, kinds: list[KindReport]) -> dict[str, Any]:
+    """Return an axis that counts generations or candidates: ticks at whole numbers only."""
+    last = max(place for kind in kinds for place in _trace_best(search, kind)[0])
+    step = next(size for size in _STEPS if last / size <= _MOST_TICKS or size == _STEPS[-1])
+    return {"title": {"text": _step_of(search)}, "tickformat": "d", "tick0": 0, "dtick": step}
+
+
+def _draw_published(report: ReportInput, search: SearchReport) -> list[dict[str, Any]]:
+    """Return the published curves of what the search is judged by, by generation."""
+    objective = search.objectives[0]
+    if not search.has_generations or objective in COSTS:
+        return []
+    value = metric_format(find_metric(objective))
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": f"published {curve.of}, {curve.split}",
+            "x": [generation for generation, _ in curve.points],
+            "y": round_all([value for _, value in curve.points]),
+            "hovertemplate": f"published {label_text(name_curve(curve), 120)}: %{{y:{value}}}<extra></extra>",
+            "line": {"color": NEUTRAL, "width": 2, "dash": "dash" if curve.of == "best" else "dot"},
+            "marker": {"symbol": "diamond", "size": 8},
+        }
+        for curve in choose_curves(report.published_curves, search.block, objective)
+    ]
+
+
+def _draw_middle(kind: KindReport) -> list[dict[str, Any]]:
+    """Return the band of the middle half of every generation."""
+    known = [(group.number, group.middle) for group in kind.groups if group.middle is not None]
+    if not known:
+        return []
+    xs = [number for number, _ in known]
+    lows, highs = ([middle[end] for _, middle in known] for end in (0, 1))
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": f"{_NAMES[kind.kind]}: middle half",
+            "x": [*xs, *reversed(xs)],
+            "y": round_all([*highs, *reversed(lows)]),
+            "fill": "toself",
+            "opacity": 0.25,
+            "line": {"color": _COLORS[kind.kind], "width": 0},
+            "hoverinfo": "skip",
+        }
+    ]
 
 
 def _step_of(search: SearchReport) -> str:
@@ -73,6 +130,7 @@ def _draw_kind(search: SearchReport, kind: KindReport) -> list[dict[str, Any]]:
     value = f"%{{y:{',.4~g' if objective in COSTS else metric_format(find_metric(objective))}}}<extra></extra>"
     places, best = _trace_best(search, kind)
     traces = [
+        *(_draw_middle(kind) if search.has_generations else []),
         *_draw_candidates(search, kind, f"%{{text}}<br>{value}"),
         {
             "type": "scatter",
@@ -141,14 +199,19 @@ def _place(rows: Sequence[CandidateRow]) -> list[float]:
     return places
 
 
-def _describe(search: SearchReport, kinds: list[KindReport], name: str) -> str:
+def _describe(report: ReportInput, search: SearchReport, kinds: list[KindReport], name: str) -> str:
     objective = search.objectives[0]
+    published = choose_curves(report.published_curves, search.block, objective) if search.has_generations else []
     ends = []
     for kind in kinds:
         known = [value for value in _trace_best(search, kind)[1] if value is not None]
         first, last = spell_value(objective, known[0]), spell_value(objective, known[-1])
         ends.append(f"{_NAMES[kind.kind]} of {count(kind.num_candidates, 'candidate')}: from {first} to {last}")
+    shown = "every candidate, the middle half of each generation" if search.has_generations else "every candidate"
+    beside = (
+        f" Beside it, published: {'; '.join(show_text(name_curve(curve)) for curve in published)}." if published else ""
+    )
     return (
-        f"Chart of {name} by {_step_of(search)} in {show_text(search.block)}: every candidate, and the best so far, "
-        f"{'; '.join(ends)}. A star marks the winner."
+        f"Chart of {name} by {_step_of(search)} in {show_text(search.block)}: {shown}, and the best so far, "
+        f"{'; '.join(ends)}. A star marks the winner.{beside}"
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bakeoff.report.basis import describe_exam
-from bakeoff.report.document import ReportInput, compare_published, spell_published
+from bakeoff.report.document import ReportInput
 from bakeoff.report.html.parts import Bullets, Cell, Code, Details, Heading, Paragraph, Part, Table, make_table
+from bakeoff.report.published import tabulate_curves, tabulate_published
 from bakeoff.report.tables import measure_of, runs_of, tabulate_failures
 from bakeoff.report.text import count
 
@@ -15,21 +16,15 @@ _MOST_FAILURES_OPEN = 20
 
 def list_published(report: ReportInput) -> Iterator[Part]:
     """Yield the published figures beside what was measured; nothing where none were given."""
-    rows = compare_published(report)
-    if not rows:
+    figures, curves = tabulate_published(report), tabulate_curves(report)
+    if not report.published and not curves:
         return
     if report.published_source:
         yield Paragraph(text=f"Source: {report.published_source}")
-    cells = [
-        (row["block"], row["arm"], *spell_published(row["metric"], row["split"], row["published"], row["measured"]))
-        for row in rows
-    ]
-    yield Table(
-        caption=f"Measured: mean ± standard deviation over {runs_of(report.summary)}",
-        headers=("block", "arm", "measure", "published", "measured", "difference"),
-        is_number=(False, False, False, True, True, True),
-        rows=tuple(tuple(Cell(text=text) for text in row) for row in cells),
-    )
+    if report.published:
+        yield make_table(f"Measured: mean ± standard deviation over {runs_of(report.summary)}", figures)
+    if curves:
+        yield make_table("By generation; measured: the same generation, on the validation split", curves)
 
 
 def list_failures(report: ReportInput) -> Iterator[Part]:
@@ -37,13 +32,16 @@ def list_failures(report: ReportInput) -> Iterator[Part]:
     if not report.failures:
         return
     number = count(len(report.failures), "trial")
-    yield Paragraph(text=f"{number} of {report.num_planned:,} failed; the comparison is without them.")
+    yield Paragraph(text=f"{number} of {report.num_planned:,} failed.")
     table = make_table("Failed trials", tabulate_failures(report.failures))
     yield Details(summary=f"All {number}", parts=(table,)) if len(report.failures) > _MOST_FAILURES_OPEN else table
 
 
 def write_appendix(report: ReportInput) -> Iterator[Part]:
     """Yield the command, the protocol, what it ran on, and the study as run."""
+    if report.about:
+        yield Heading(text="About this study")
+        yield Bullets(lines=tuple(f"{name}: {text}" for name, text in report.about))
     if report.command:
         yield Code(label="The command that repeats the study", lines=(report.command,))
     yield Heading(text="Error bars, seeds, splits and selection")

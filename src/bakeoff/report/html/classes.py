@@ -39,15 +39,16 @@ def _describe_evidence(evidence: BlockEvidence) -> Iterator[str]:
         f"{text} {evidence.averages[name]:.4f}" for name, text in names.items() if name in evidence.averages
     )
     yield (
-        f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and all "
-        f"classes: {spelled}."
+        f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and "
+        f"all classes that occur: {spelled}."
     )
     yield (
         f"Accuracy to expect on other images of this kind, by Wilson's 95% interval: {100 * low:.2f}% to "
         f"{100 * high:.2f}%."
     )
     if evidence.vote is not None:
-        yield f"The models of the folds voting together: accuracy {100 * evidence.vote.mean:.2f}%."
+        accuracy = f"{100 * evidence.vote.mean:.2f}%"
+        yield f"The models of the folds voting together on the common test split: accuracy {accuracy}."
     if evidence.error is not None:
         yield f"Against {evidence.rival}: {evidence.error.sentence}"
 

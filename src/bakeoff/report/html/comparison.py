@@ -8,6 +8,7 @@ from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import Measure, percent
 from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary, Verdict
 from bakeoff.analysis.wording import write_pairing
+from bakeoff.report.all_scores import tabulate_all_scores
 from bakeoff.report.html.parts import (
     Cell,
     Details,
@@ -146,8 +147,16 @@ def compare_arms(summary: Summary, figures: Figures, across: AcrossBlocks | None
         parts.append(
             make_table(f"Scores, mean ± standard deviation over {runs_of(summary)}", tabulate_scores(summary, block))
         )
+        parts += _all_scores(summary, block)
         parts += _pairs(summary, block)
     return make_section("comparison", "Comparison", parts)
+
+
+def _all_scores(summary: Summary, block: str) -> Iterator[Part]:
+    columns = tabulate_all_scores(summary, block)
+    if len(columns) > 1:
+        table = make_table(f"Mean ± standard deviation over {runs_of(summary)}", columns)
+        yield Details(summary=f"Every metric on training and {summary.split} images", parts=(table,))
 
 
 def _overview(summary: Summary) -> Iterator[Part]:

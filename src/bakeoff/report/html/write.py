@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 STATES = {
-    "failed": "Some trials failed: the rest is compared here.",
+    "failed": "Some trials failed: the answer says how often, and what that counts as.",
     "unfinished": "This study is not finished: what follows is what is known so far.",
     "interrupted": "This study was interrupted: what follows is what is known so far.",
 }

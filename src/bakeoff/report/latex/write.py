@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from bakeoff import __version__
 from bakeoff.analysis.results import ArmSummary, Summary
+from bakeoff.report.all_scores import tabulate_all_scores
 from bakeoff.report.basis import describe_progress, describe_statistics
-from bakeoff.report.document import ReportInput, compare_published, spell_published
+from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import tabulate_ensembles
 from bakeoff.report.latex.escape import escape_latex
 from bakeoff.report.latex.overview import tabulate_blocks
 from bakeoff.report.latex.standing import explain_marks, find_bold, find_marks
 from bakeoff.report.latex.table import LatexTable, set_column, write_table
+from bakeoff.report.published import compare_published, tabulate_curves, tabulate_published
 from bakeoff.report.steps import describe_steps, tabulate_steps
 from bakeoff.report.tables import Column, measure_of, order_arms, order_verdicts, tabulate_pairs, tabulate_scores
 
@@ -27,8 +30,9 @@ _MAX_MEASURES = 4
 def write_latex(report: ReportInput) -> str:
     r"""Write the tables of a study as LaTeX, to be read in with \input; needs the booktabs package and nothing else.
 
-    In order: all blocks side by side, scores and pairs of every block, steps of ablation chains, ensembles, published
-    values; those with nothing to say are left out. Pure ASCII; user text stays text, whatever it holds.
+    In order: all blocks side by side, scores and pairs of every block, every metric of every block, steps of ablation
+    chains, ensembles, published values; those with nothing to say are left out. Pure ASCII; user text stays text,
+    whatever it holds.
     """
     tables = list(_list_tables(report))
     head = [
@@ -44,6 +48,8 @@ def _list_tables(report: ReportInput) -> Iterator[LatexTable]:
     for block in summary.blocks:
         yield _tabulate_block(report, block)
         yield from _tabulate_pairs(report, block)
+    for block in summary.blocks:
+        yield from _tabulate_all(report, block)
     for block in summary.blocks:
         yield from _tabulate_steps(report, block)
     for block in summary.blocks:
@@ -158,25 +164,32 @@ def _tabulate_ensembles(report: ReportInput, block: str) -> Iterator[LatexTable]
 
 
 def _tabulate_published(report: ReportInput) -> Iterator[LatexTable]:
+    columns, curves = tabulate_published(report), tabulate_curves(report)
     rows = compare_published(report)
-    if not rows:
-        return
-    spelled = [spell_published(row["metric"], row["split"], row["published"], row["measured"]) for row in rows]
-    cells = [(row["block"], row["arm"], *texts) for row, texts in zip(rows, spelled, strict=True)]
-    is_share = measure_of(report.summary).record.is_share and len({row["metric"] for row in rows}) == 1
-    difference = ("difference", "points") if is_share else ("difference",)
-    heads: list[tuple[str, ...]] = [
-        *((word,) for word in ("block", "arm", "metric", "published", "measured")),
-        difference,
-    ]
-    columns = [
-        Column(key=head[0], header=head, cells=tuple(row[place] for row in cells), is_number=place > 2)
-        for place, head in enumerate(heads)
-    ]
     source = f"Source: {report.published_source.rstrip('. ')}." if report.published_source else ""
-    caption = _join("Published against measured, mean $\\pm$ standard deviation.", escape_latex(source))
-    label = make_label(report.name, "", "published")
-    yield LatexTable(caption=caption, label=label, columns=[set_column(c) for c in columns])
+    if rows:
+        is_share = measure_of(report.summary).record.is_share and len({row["metric"] for row in rows}) == 1
+        head = ("difference", "points") if is_share else ("difference",)
+        columns = [replace(column, header=head) if column.key == "difference" else column for column in columns]
+        caption = _join("Published against measured, mean $\\pm$ standard deviation.", escape_latex(source))
+        label = make_label(report.name, "", "published")
+        yield LatexTable(caption=caption, label=label, columns=list(map(set_column, columns)))
+    if curves:
+        caption = _join("Published by generation, against the validation split here.", escape_latex(source))
+        label = make_label(report.name, "", "published-curves")
+        yield LatexTable(caption=caption, label=label, columns=list(map(set_column, curves)))
+
+
+def _tabulate_all(report: ReportInput, block: str) -> Iterator[LatexTable]:
+    """Yield every metric, one table for training images and one for those the verdicts rest on: both are too wide."""
+    summary = report.summary
+    arms = order_arms(summary, block)
+    for split in dict.fromkeys(("train", summary.split)):
+        columns = tabulate_all_scores(summary, block, (split,))
+        if len(columns) > 1:
+            caption = escape_latex(f"{block}: every metric on {split} images, {_count_runs(summary, arms)}.")
+            label = make_label(report.name, block, f"all-{split}")
+            yield LatexTable(caption=caption, label=label, columns=list(map(set_column, columns)))
 
 
 def make_label(study: str, block: str, table: str) -> str:

@@ -74,15 +74,20 @@ class Augmenter:
         seed: the replicate's seed; arms of one replicate that share a step share its draws.
         data_statistics: mean and standard deviation per channel of the training images, values in [0, 1]; needed
             where `records.needs_statistics` says so.
+        for_colour: whether the network is one for colour images, to which grey ones are repeated.
     """
 
     def __init__(
-        self, choices: Sequence[AnyAugmentation], seed: int, data_statistics: intensity.Statistics | None = None
+        self,
+        choices: Sequence[AnyAugmentation],
+        seed: int,
+        data_statistics: intensity.Statistics | None = None,
+        for_colour: bool = False,
     ) -> None:
         names = [choice.name for choice in choices]
         self._places = [_Place(choice, names[:i].count(choice.name)) for i, choice in enumerate(choices)]
         self._seed = seed
-        self._data_statistics = data_statistics
+        self._data_statistics, self._for_colour = data_statistics, for_colour
 
     def train(
         self, pixels_NHWC: npt.NDArray[np.uint8] | Tensor, image_numbers_N: npt.NDArray[np.int64], epoch: int
@@ -136,7 +141,7 @@ class Augmenter:
 
     def _apply_fixed(self, choice: AnyAugmentation, images_NHWC: Tensor) -> Tensor:
         if isinstance(choice, Normalize):
-            return intensity.normalize(choice, images_NHWC, self._data_statistics)
+            return intensity.normalize(choice, images_NHWC, self._data_statistics, self._for_colour)
         function = FIXED.get(type(choice))
         return function(choice, images_NHWC) if function else images_NHWC
 

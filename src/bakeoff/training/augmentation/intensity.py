@@ -150,12 +150,19 @@ def erase(choice: Erasing, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
     return images_NHWC.masked_fill(torch.from_numpy(erased_NHW).to(images_NHWC.device)[..., None], 0)
 
 
-def normalize(choice: Normalize, images_NHWC: Tensor, data_statistics: Statistics | None) -> Tensor:
-    """Subtract the mean and divide by the sd, channel by channel; ImageNet's are averaged for grey images.
+def normalize(
+    choice: Normalize, images_NHWC: Tensor, data_statistics: Statistics | None, for_colour: bool = False
+) -> Tensor:
+    """Subtract the mean and divide by the sd, channel by channel.
+
+    By ImageNet's statistics a grey image is repeated to three channels first where a network for colour images takes
+    it; else they are averaged.
 
     Raises:
         ValueError: when the step asks for the data's statistics and there are none.
     """
+    if for_colour and choice.mean == "imagenet" and images_NHWC.shape[3] == 1:
+        images_NHWC = images_NHWC.expand(-1, -1, -1, 3)
     mean, sd = _find_statistics(choice, images_NHWC.shape[3], data_statistics)
     return (scale_to_unit(images_NHWC) - mean.to(images_NHWC.device)).div_(sd.to(images_NHWC.device))
 

@@ -136,6 +136,11 @@ def needs_statistics(choices: Sequence[AnyAugmentation]) -> bool:
     return any(isinstance(choice, Normalize) and "data" in (choice.mean, choice.sd) for choice in choices)
 
 
+def normalizes_as_imagenet(choices: Sequence[AnyAugmentation]) -> bool:
+    """Return whether any step normalizes by ImageNet's statistics, which are of three channels."""
+    return any(isinstance(choice, Normalize) and choice.mean == "imagenet" for choice in choices)
+
+
 def trace_augmentation(choices: Sequence[AnyAugmentation], shape_HWC: Shape) -> Shape:
     """Follow an image's shape through the steps.
 

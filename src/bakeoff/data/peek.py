@@ -1,0 +1,76 @@
+"""A look at a folder or manifest before it is decoded: its classes and counts, and a few of its training images."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff.data.files import list_source
+from bakeoff.data.listing import ImageFile
+from bakeoff.data.source import DataSource
+
+MOST_IMAGES = 6
+"""Images that are opened, from the first to the last, so that several classes are among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peek:
+    """What is known of a source's training images without decoding them.
+
+    Attributes:
+        class_counts: training images of every class, its own validation images included.
+        num_own_validation: those of its own validation part.
+        shape_HWC: of the images looked at; None where they differ, or none can be read.
+        decode_seconds: what decoding all takes at the rate of those.
+    """
+
+    class_names: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    num_own_validation: int
+    shape_HWC: tuple[int, int, int] | None
+    decode_seconds: float
+
+
+def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
+    """List a folder or manifest and open a few of its training images; the test split stays closed.
+
+    Raises:
+        DataError: not found, or its files cannot be a classification task.
+    """
+    listing = list_source(source, data_dir)
+    files = listing.select("train", "validation")
+    counts = Counter(file.class_name for file in files)
+    shape, seconds = _look(files, source)
+    return Peek(
+        class_names=listing.class_names,
+        class_counts=tuple(counts[name] for name in listing.class_names),
+        num_own_validation=len(listing.select("validation")),
+        shape_HWC=shape,
+        decode_seconds=seconds * len(files),
+    )
+
+
+def _look(files: tuple[ImageFile, ...], source: DataSource) -> tuple[tuple[int, int, int] | None, float]:
+    """Return the shape of all images as far as a few tell, and the seconds that one takes."""
+    # Imported late: Pillow is needed only where images are opened.
+    from bakeoff.data.pictures import PictureError, read_picture, silence_pillow
+
+    sizes, channels = set[tuple[int, int]](), 1
+    started = time.perf_counter()
+    step = max(1, len(files) // MOST_IMAGES)
+    chosen = files[::step][:MOST_IMAGES]
+    with silence_pillow():
+        for file in chosen:
+            try:
+                pixels = read_picture(file.path, source.size_HW, source.colour).pixels_HWC
+            except PictureError:
+                continue
+            sizes.add(pixels.shape[:2])
+            channels = max(channels, pixels.shape[2])
+    seconds = (time.perf_counter() - started) / max(1, len(chosen))
+    if len(sizes) != 1:
+        return None, seconds
+    height, width = sizes.pop()
+    return (height, width, channels), seconds

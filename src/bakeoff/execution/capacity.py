@@ -1,0 +1,68 @@
+"""How many workers a machine carries. More of them than its memory holds would be killed one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+from bakeoff.execution.cgroups import read_memory_left
+from bakeoff.execution.cohorts import group_trials
+from bakeoff.execution.costs import FLOAT_BYTES, estimate_bytes
+from bakeoff.execution.devices import Device
+from bakeoff.execution.facts import ImageFacts, describe_datasets
+from bakeoff.networks.outside import OutsideNetwork, estimate_multiply_adds
+from bakeoff.study.plan import Plan
+from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.recipe import Recipe
+
+WORKER_BYTES = 400 * 2**20
+"""What a worker takes beside its cohort: Python, torch, and the heap it keeps. 234 MiB before it trains."""
+
+GPU_WORKER_BYTES = 3 * 2**30
+"""The same with CUDA's libraries and context, and its batches on the way."""
+
+USED_MEMORY = 0.9
+"""Share of the memory left that workers are planned to fill: the estimates are rough."""
+
+_KEPT_PER_OPERATION = 0.003
+"""Values that outside networks keep for the backward pass, per multiply-add: ResNet-18 0.0014, ResNet-50 0.0027."""
+
+_EVALUATED_AT_ONCE = 128
+"""Images of a forward pass in evaluation on a CPU: `training.evaluate` says so too."""
+
+
+def count_carried(plan: Plan, data_dir: Path | None, device: Device) -> int:
+    """Return how many workers this machine's memory carries now, at least one.
+
+    What a cohort takes is known only where enough is known of its images before they are opened.
+    """
+    each = GPU_WORKER_BYTES if device.kind == "cuda" else WORKER_BYTES + _estimate_cohort(plan, data_dir)
+    return max(1, int(USED_MEMORY * read_free_bytes()) // each)
+
+
+def read_free_bytes() -> int:
+    """Return the memory that is free, or would be if it were asked for: on this machine, and in this container."""
+    free = int(psutil.virtual_memory().available)
+    left = read_memory_left()
+    return free if left is None else min(free, left)
+
+
+def _estimate_cohort(plan: Plan, data_dir: Path | None) -> int:
+    """Return the bytes of the plan's largest cohort in training, as far as its images are known."""
+    datasets = describe_datasets(plan.blocks, data_dir)
+    groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets)
+    sizes = (
+        len(group.trials) * _estimate_member(group.trials[0].recipe, datasets[group.trials[0].data.source])
+        for group in groups
+    )
+    return max(sizes, default=0)
+
+
+def _estimate_member(recipe: Recipe, images: ImageFacts) -> int:
+    num_bytes = estimate_bytes(recipe, images.shape_HWC, images.num_classes, _EVALUATED_AT_ONCE)
+    if isinstance(recipe.network, OutsideNetwork):
+        shape_HWC = trace_augmentation(recipe.augmentation, images.shape_HWC)
+        operations = estimate_multiply_adds(recipe.network, shape_HWC) or 0
+        num_bytes += int(recipe.batch_size * operations * _KEPT_PER_OPERATION * 2 * FLOAT_BYTES)
+    return num_bytes

@@ -1,0 +1,110 @@
+"""Networks and weights are tried out by a worker before anything is trained. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bakeoff.data.source import show_text
+from bakeoff.errors import NetworkError
+from bakeoff.execution.executor import Executor, TaskLost
+from bakeoff.execution.facts import Datasets
+from bakeoff.networks.outside import OutsideNetwork
+from bakeoff.study.plan import PlannedTrial
+from bakeoff.training.task import CheckDone, CheckTask, DataView, Member, Notice, TaskDone
+
+POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class _Check:
+    """A recipe to be tried out, and where it stands in the study."""
+
+    task: CheckTask
+    where: str
+
+
+def check_networks(
+    trials: Sequence[PlannedTrial],
+    datasets: Datasets,
+    executor: Executor | Callable[[], Executor],
+    *,
+    say: Callable[[str], object],
+    may_fetch: bool = True,
+) -> None:
+    """Build every network that bakeoff does not make of layers itself, and fit all weights that training begins with.
+
+    Args:
+        trials: theirs; each network is tried once for each kind of images, with each source of weights.
+        datasets: facts of the images; trials whose images are not known are left out.
+        executor: what does it, or what makes it where there is anything to do.
+        say: told what takes a while.
+        may_fetch: whether published weights are fetched, to be kept; else it is only looked whether they could be.
+
+    Raises:
+        NetworkError: a line for each that cannot be trained: where it stands and why.
+    """
+    checks = _list_checks(trials, datasets, may_fetch)
+    if not checks:
+        return
+    problems = _run(checks, executor() if callable(executor) else executor, say)
+    if problems:
+        raise NetworkError("\n".join(problems))
+
+
+def _list_checks(trials: Sequence[PlannedTrial], datasets: Datasets, may_fetch: bool) -> dict[str, _Check]:
+    checks: dict[str, _Check] = {}
+    seen: set[tuple[str, str, int]] = set()
+    for trial in trials:
+        key = (trial.block, trial.arm, trial.replicate if _has_own_weights(trial) else 0)
+        if key in seen or trial.data.source not in datasets or not _needs_check(trial):
+            continue
+        seen.add(key)
+        facts = datasets[trial.data.source]
+        fields = trial.recipe.model_dump(mode="json", include={"network", "transfer", "augmentation", "initializer"})
+        content = json.dumps([fields, facts.shape_HWC, facts.num_classes], sort_keys=True)
+        check_id = hashlib.sha256(f"check {content}".encode()).hexdigest()[:24]
+        task = CheckTask(
+            check_id=check_id,
+            label=trial.block,
+            members=(Member(trial_id=check_id, recipe=trial.recipe),),
+            data=DataView(source=trial.data.source, validation=0.1, fingerprint=facts.fingerprint, seed=0),
+            shape_HWC=facts.shape_HWC,
+            num_classes=facts.num_classes,
+            may_fetch=may_fetch,
+        )
+        where = f"block '{show_text(trial.block)}', arm '{show_text(trial.arm)}'"
+        checks.setdefault(check_id, _Check(task, where))
+    return checks
+
+
+def _needs_check(trial: PlannedTrial) -> bool:
+    transfer = trial.recipe.transfer
+    return isinstance(trial.recipe.network, OutsideNetwork) or (transfer is not None and transfer.weights is not None)
+
+
+def _has_own_weights(trial: PlannedTrial) -> bool:
+    """Tell whether each replicate begins with weights of its own."""
+    transfer = trial.recipe.transfer
+    return transfer is not None and transfer.weights is not None and transfer.weights != "imagenet"
+
+
+def _run(checks: dict[str, _Check], executor: Executor, say: Callable[[str], object]) -> list[str]:
+    problems = {}
+    for check in checks.values():
+        executor.submit(check.task)
+    waiting = set(checks)
+    while waiting:
+        for report in executor.poll(POLL_SECONDS):
+            if isinstance(report, Notice):
+                say(report.text)
+            elif isinstance(report, CheckDone) and report.problem:
+                problems[report.check_id] = f"{checks[report.check_id].where}: {report.problem}"
+            elif isinstance(report, TaskDone):
+                waiting.discard(report.task_id)
+            elif isinstance(report, TaskLost):
+                waiting.discard(report.task_id)
+                problems[report.task_id] = f"{checks[report.task_id].where}: {report.reason}"
+    return [problems[check_id] for check_id in checks if check_id in problems]

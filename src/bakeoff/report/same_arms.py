@@ -1,0 +1,46 @@
+"""Which arms of a finished study are the same training: by what their recipes come to, or by their trials."""
+
+from __future__ import annotations
+
+from bakeoff.data.source import DataSource
+from bakeoff.errors import BakeoffError
+from bakeoff.execution.facts import ImageFacts
+from bakeoff.ledger.read import StudyRecord
+from bakeoff.study.plan import Plan
+from bakeoff.study.sameness import SameArms, find_same_arms
+
+
+def gather_same_arms(plan: Plan, record: StudyRecord) -> tuple[SameArms, ...]:
+    """Return the arms that get no verdict on each other, block by block.
+
+    Those that share every trial are told by the ledger: arms that name one recipe, a search's winner that is the
+    default, two copies of one file of weights.
+    """
+    found = _find_by_recipe(plan, record)
+    trials: dict[tuple[str, str], list[str]] = {}
+    for result in record.results:
+        trials.setdefault((result.block, result.arm), []).append(result.trial_id)
+    sharing: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (block, arm), ids in trials.items():
+        sharing.setdefault((block, tuple(sorted(ids))), []).append(arm)
+    return (
+        *found,
+        *(
+            SameArms(block=block, arms=tuple(arms), fields=())
+            for (block, _), arms in sharing.items()
+            if len(arms) > 1 and not any(each.block == block and set(arms) <= set(each.arms) for each in found)
+        ),
+    )
+
+
+def _find_by_recipe(plan: Plan, record: StudyRecord) -> tuple[SameArms, ...]:
+    """Resolve recipes on the images as the ledger has them; nothing is found where it does not have enough of them."""
+    try:
+        facts: dict[DataSource, ImageFacts] = {
+            block.data.source: ImageFacts.of_record(record.facts[block.label])
+            for block in plan.blocks
+            if block.label in record.facts
+        }
+        return find_same_arms(plan, facts)
+    except (BakeoffError, KeyError, TypeError, ValueError):
+        return ()

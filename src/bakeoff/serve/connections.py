@@ -1,0 +1,143 @@
+"""Connections that cannot keep others out: too slow, too many, or broken, they are ended without a word in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+MOST_CONNECTIONS = 100
+HEADER_SECONDS = 5.0
+"""For a whole request to arrive, from the connection or its first byte on."""
+
+STALL_SECONDS = 20.0
+"""For a reader to take some of what waits for it."""
+
+ACCEPTED_AT_ONCE = 64
+"""New connections taken before those over the limit are ended: few, so that no descriptors run out meanwhile."""
+
+END_SECONDS = 2
+
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class BoundedConnection(H11Protocol):
+    """uvicorn's connection with a limit on their number, a time for requests to arrive, and one for slow readers.
+
+    A new connection over the limit takes the place of the oldest that has no request in progress: who only holds
+    connections open keeps nobody out.
+    """
+
+    _request_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+    began = 0.0
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request has arrived and is not answered yet."""
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request
+        return cycle is not None and not cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Begin, or end it or another where there are too many."""
+        super().connection_made(transport)
+        self.began = self.loop.time()
+        self._await_request()
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        others = (each for each in self.connections if isinstance(each, BoundedConnection) and each is not self)
+        oldest = min((each for each in others if not each.is_answering), key=lambda each: each.began, default=None)
+        if oldest is None:
+            self.transport.write(_BUSY)
+            self.transport.close()
+        else:
+            self.connections.discard(oldest)
+            oldest.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in part of a request."""
+        super().data_received(data)
+        if self.is_answering:
+            self._request_timer = _cancel(self._request_timer)
+        elif self._request_timer is None and not self.transport.is_closing():
+            self._await_request()
+
+    def _await_request(self) -> None:
+        self._request_timer = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """Note that the reader does not keep up."""
+        super().pause_writing()
+        self._stall_timer = self._stall_timer or self.loop.call_later(STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Note that the reader has taken most of what waited."""
+        super().resume_writing()
+        self._stall_timer = _cancel(self._stall_timer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all timers."""
+        self._request_timer, self._stall_timer = _cancel(self._request_timer), _cancel(self._stall_timer)
+        super().connection_lost(exc)
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """Cancel a timer; return what stands in its place: none."""
+    if timer is not None:
+        timer.cancel()
+    return None
+
+
+class QuietServer(Server):
+    """uvicorn's server, which says once, not for every connection, that the system has no descriptors left."""
+
+    def __init__(self, config: Config, say: Callable[[str], object]) -> None:
+        super().__init__(config)
+        self._say, self._has_said = say, False
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to listen."""
+        asyncio.get_running_loop().set_exception_handler(self.handle_error)
+        await super().startup(sockets)
+
+    def handle_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take an error that nobody else takes: of accepting connections, or anything unforeseen."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in _OUT_OF_DESCRIPTORS:
+            loop.default_exception_handler(context)
+        elif not self._has_said:
+            self._has_said = True
+            with suppress(OSError):
+                self._say(f"warning: connections wait, for the system is out of resources ({error.strerror})")
+
+
+def make_server(app: ASGIApp, say: Callable[[str], object]) -> QuietServer:
+    """Return a server for an application that says nothing but what goes wrong inside it.
+
+    Args:
+        app: the application.
+        say: told in one line when the system is out of resources.
+    """
+    config = Config(
+        app,
+        log_level="error",  # what others send is not worth a line each
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        http=BoundedConnection,
+        loop="asyncio",
+        backlog=ACCEPTED_AT_ONCE,
+        timeout_graceful_shutdown=END_SECONDS,
+    )
+    return QuietServer(config, say)

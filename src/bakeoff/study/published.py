@@ -1,0 +1,93 @@
+"""What others published, as records: single figures, and curves of a search by generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.networks.choices import Record
+from bakeoff.training.metric import Metric
+
+ClassMetric: TypeAlias = Literal["precision", "recall", "f1"]
+"""What is measured of one class."""
+
+CLASS_METRICS: tuple[ClassMetric, ...] = ("precision", "recall", "f1")
+
+Split: TypeAlias = Literal["train", "validation", "test", "held-out"]
+Value: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+def _check_unit(metric: str | None, values: Sequence[float]) -> None:
+    """Refuse shares that were written in percent."""
+    is_share = metric is not None and (metric in CLASS_METRICS or find_metric(metric).is_share)
+    outside = [value for value in values if not 0 <= value <= 1]
+    if outside and is_share:
+        message = "given {value}, but {metric} is a share, from 0 to 1: for 97.2% write 0.972"
+        raise PydanticCustomError("share", message, {"value": f"{outside[0]:g}", "metric": metric})
+
+
+class Figure(Record):
+    """One published figure."""
+
+    block: str | None = Field(default=None, description="The block's label; null where a study has one block.")
+    arm: str = Field(description="The arm's or the ensemble's label.")
+    metric: Metric | ClassMetric = Field(description="What was measured; precision, recall and f1 are of one class.")
+    split: Split = Field(default="test", description="On which images.")
+    class_name: str | None = Field(default=None, description="The class, for precision, recall and f1 of one class.")
+    value: Value = Field(description="The figure, in the metric's unit (accuracy: from 0 to 1).")
+    note: str = Field(default="", max_length=500, description="What has to be known to compare it.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Figure:
+        is_of_class = self.metric in CLASS_METRICS
+        if is_of_class and self.class_name is None:
+            message = "{metric} is of one class: give class_name, or take macro_{metric}"
+            raise PydanticCustomError("figure", message, {"metric": self.metric})
+        if not is_of_class and self.class_name is not None:
+            message = "of one class precision, recall and f1 can be given, not {metric}"
+            raise PydanticCustomError("figure", message, {"metric": self.metric})
+        return self
+
+    @field_validator("value")
+    @classmethod
+    def _check_share(cls, value: float, info: ValidationInfo) -> float:
+        _check_unit(info.data.get("metric"), (value,))
+        return value
+
+
+class Curve(Record):
+    """A published curve of a search: what its population had reached, generation by generation."""
+
+    block: str | None = Field(default=None, description="The block's label; null where a study has one block.")
+    of: Literal["best", "mean"] = Field(description="Of the best of a generation, or the mean over it.")
+    metric: Metric = Field(default="accuracy", description="What was measured.")
+    split: Split = Field(default="test", description="On which images.")
+    points: tuple[tuple[Annotated[int, Field(strict=True, ge=0)], Value], ...] = Field(
+        min_length=1, max_length=10_000, description="[generation, value] each; the first generation is 0."
+    )
+    note: str = Field(default="", max_length=500, description="What has to be known to compare it.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Curve:
+        generations = [generation for generation, _ in self.points]
+        if generations != sorted(set(generations)):
+            raise PydanticCustomError("curve", "generations rise from point to point, and none is given twice")
+        return self
+
+    @field_validator("points")
+    @classmethod
+    def _check_share(cls, points: tuple[tuple[int, float], ...], info: ValidationInfo) -> tuple[tuple[int, float], ...]:
+        _check_unit(info.data.get("metric"), [value for _, value in points])
+        return points
+
+
+class Published(Record):
+    """What others found; the report sets it beside what was measured."""
+
+    source: str = Field(min_length=1, max_length=10_000, description="Who published it, and what is known of it.")
+    figures: tuple[Figure, ...] = Field(default=(), max_length=10_000, description="The published figures.")
+    curves: tuple[Curve, ...] = Field(default=(), max_length=100, description="Published curves of a search.")

@@ -1,0 +1,91 @@
+"""Arms of one block that come to the same training: said before anything trains, and not compared with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bakeoff.analysis.measure import join_names
+from bakeoff.data.source import DataSource, show_text
+from bakeoff.study.plan import Plan, PlannedTrial
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.sameness import resolve
+from bakeoff.training.shape import Shape
+
+
+class Facts(Protocol):
+    """What has to be known of images."""
+
+    @property
+    def shape_HWC(self) -> Shape: ...  # noqa: D102
+    @property
+    def num_classes(self) -> int: ...  # noqa: D102
+    def count_train(self, trial: PlannedTrial) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True)
+class SameArms:
+    """Two arms or more of a block that are one training.
+
+    Attributes:
+        arms: in the study's order.
+        fields: of the recipe, in which they differ to no effect; empty where they are one recipe.
+    """
+
+    block: str
+    arms: tuple[str, ...]
+    fields: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Say it in a sentence."""
+        names = join_names([f"'{show_text(arm)}'" for arm in self.arms])
+        why = "they are one recipe"
+        if self.fields:
+            why = f"they differ in {join_names([*self.fields])} alone, which changes nothing in these networks"
+        hint = " (initializer.where: everywhere draws dense layers too)" if "initializer" in self.fields else ""
+        return (
+            f"{show_text(self.block)}: arms {names} are the same training: {why}{hint}; "
+            "they are not compared with each other."
+        )
+
+
+def find_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[SameArms, ...]:
+    """Return the arms that are the same training, block by block; blocks of unknown images are left out.
+
+    Raises:
+        NetworkError: a network does not fit its images.
+    """
+    groups: dict[tuple[str, str], dict[str, Recipe]] = {}
+    for trial in _list_first(plan.trials):
+        known = facts.get(trial.data.source)
+        if known is not None:
+            text = resolve(trial.recipe, known.shape_HWC, known.num_classes, known.count_train(trial))
+            groups.setdefault((trial.block, text), {})[trial.arm] = trial.recipe
+    return tuple(
+        SameArms(block=block, arms=tuple(recipes), fields=_list_differing([*recipes.values()]))
+        for (block, _), recipes in groups.items()
+        if len(recipes) > 1
+    )
+
+
+def describe_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[str, ...]:
+    """Return a sentence for arms that are the same training, block by block; the plan itself names equal recipes.
+
+    Raises:
+        NetworkError: a network does not fit its images.
+    """
+    return tuple(each.describe() for each in find_same_arms(plan, facts) if each.fields)
+
+
+def _list_first(trials: Iterable[PlannedTrial]) -> Iterator[PlannedTrial]:
+    """Yield one trial of every arm in every block: its others differ in their seed and fold alone."""
+    seen: set[tuple[str, str]] = set()
+    for trial in trials:
+        if (trial.block, trial.arm) not in seen:
+            seen.add((trial.block, trial.arm))
+            yield trial
+
+
+def _list_differing(recipes: Sequence[Recipe]) -> tuple[str, ...]:
+    return tuple(name for name in Recipe.model_fields if len({repr(getattr(each, name)) for each in recipes}) > 1)

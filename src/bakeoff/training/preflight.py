@@ -1,0 +1,97 @@
+"""Whether a recipe's network can be made and its weights be had and fit, found out before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from bakeoff.errors import BakeoffError
+from bakeoff.networks.build import State, initialize
+from bakeoff.networks.module_network import first_state
+from bakeoff.networks.modules import Body, build_body
+from bakeoff.networks.outside import OutsideNetwork, names_class
+from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.folders import Folders
+from bakeoff.training.published import find_published, reach_published
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.shape import Shape, all_layers, count_recipe_body
+from bakeoff.training.task import CheckDone, CheckTask, Event, Notice, TaskDone
+from bakeoff.training.weights import load_weights
+
+
+def check_task(task: CheckTask, workspace: Path, emit: Callable[[Event], None]) -> None:
+    """Check the one recipe of a task; report what is wrong with it, in one line."""
+
+    def say(text: str) -> None:
+        emit(Notice(task_id=task.check_id, text=text))
+
+    problem = ""
+    try:
+        check_recipe(task.members[0].recipe, task.shape_HWC, task.num_classes, Folders(workspace), task.may_fetch, say)
+    except BakeoffError as error:
+        problem = str(error)
+    emit(CheckDone(check_id=task.check_id, problem=problem))
+    emit(TaskDone(task_id=task.check_id))
+
+
+def check_recipe(
+    recipe: Recipe,
+    shape_HWC: Shape,
+    num_classes: int,
+    folders: Folders,
+    may_fetch: bool,
+    say: Callable[[str], object],
+) -> None:
+    """Build a recipe's network, on no memory where that can be, and fit its weights to it.
+
+    Args:
+        recipe: the choices.
+        shape_HWC: of the images before augmentation.
+        num_classes: how many there are.
+        folders: the workspace, for trials and copied files.
+        may_fetch: whether published weights are fetched now, to be kept; else it is only looked whether they could be.
+        say: told what takes a while.
+
+    Raises:
+        BakeoffError: there is no such network, it cannot be built or does not take the images, or its weights are not
+            to be had or do not fit.
+    """
+    weights = None if recipe.transfer is None else recipe.transfer.weights
+    state, num_body = _draw(recipe, shape_HWC, num_classes)
+    if recipe.transfer is None or weights is None:
+        return
+    if weights == "imagenet" and isinstance(recipe.network, OutsideNetwork):
+        address = find_published(recipe.network)
+        if address:
+            reach_published(recipe.network, address)
+        if not may_fetch:
+            return
+        if address:
+            say(f"fetching the published weights of {recipe.network.name} from {address}")
+    load_weights(recipe.network, recipe.transfer, state, folders, num_body)
+
+
+def _draw(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[State, int]:
+    """Return a first state, of a body of torchvision's or timm's by its shapes alone, and how many layers are body."""
+    height, width, channels = trace_augmentation(recipe.augmentation, shape_HWC)
+    shape = (height, width, channels)
+    layers = all_layers(recipe, shape_HWC, num_classes)
+    if isinstance(recipe.network, OutsideNetwork):
+        body = _build(recipe.network, shape)
+        return first_state(body, layers, recipe.initializer, 0), 0
+    if recipe.transfer is None:
+        return {}, 0
+    return initialize(layers, shape, recipe.initializer, 0), count_recipe_body(recipe, layers)
+
+
+def _build(network: OutsideNetwork, shape: Shape) -> Body:
+    if not names_class(network.name):
+        try:
+            with torch.device("meta"):
+                return build_body(network, shape)
+        except Exception:
+            # Some networks compute with values while they are built; whatever is really wrong shows below.
+            pass
+    return build_body(network, shape)

@@ -1,0 +1,131 @@
+"""What training by a recipe comes to, so that two recipes that come to the same can be told. No torch.
+
+Two recipes may differ in a setting that reaches nothing: an initializer for convolutions in a network without any, a
+schedule that falls after the last epoch. `resolve` spells a recipe out and drops such settings; what it then says of
+two recipes is equal only where network, first weights, images and steps are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bakeoff.networks.layers import AnyLayer, Conv, Dense, Pool, Residual
+from bakeoff.networks.outside import OutsideNetwork
+from bakeoff.networks.shapes import LayerShape, trace
+from bakeoff.training.adam_family import AdamW
+from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.schedules import Plateau, Step
+from bakeoff.training.shape import Shape, all_layers, count_recipe_body, is_body_frozen, name_weights
+
+
+def resolve(recipe: Recipe, image_shape_HWC: Shape, num_classes: int, num_train: int) -> str:
+    """Return a text equal for recipes whose training is the same: of equal seeds, to the same weights and scores.
+
+    Recipes that differ without need may still get different texts; equal texts are never given to different trainings.
+
+    Args:
+        recipe: the choices, with their transfer made definite where it can be.
+        image_shape_HWC: of the images before augmentation.
+        num_classes: of the images.
+        num_train: images of an epoch.
+
+    Raises:
+        NetworkError: the network does not fit the images.
+    """
+    layers = all_layers(recipe, image_shape_HWC, num_classes)
+    content = recipe.model_dump(mode="json")
+    content |= {
+        "network": [recipe.network.name if isinstance(recipe.network, OutsideNetwork) else "", *map(_spell, layers)],
+        "initializer": _spell_first_weights(recipe, layers, image_shape_HWC),
+        "transfer": _spell_transfer(recipe, layers),
+        "augmentation": _spell_augmentation(recipe),
+        "mix": None if recipe.mix is None or recipe.mix.probability == 0 else content["mix"],
+        "optimizer": _spell_optimizer(recipe),
+        "schedule": _spell_schedule(recipe),
+        "class_weights": _spell_class_weights(recipe),
+        "batch_size": min(recipe.batch_size, num_train),
+    }
+    if recipe.early_stopping is not None:
+        content["early_stopping"]["patience"] = min(recipe.early_stopping.patience, recipe.epochs)
+    return json.dumps(content, sort_keys=True)
+
+
+def _spell(layer: AnyLayer) -> dict[str, Any]:
+    record = layer.model_dump(mode="json")
+    if isinstance(layer, Pool):
+        record["stride"] = layer.stride or layer.size
+    if isinstance(layer, Residual):
+        record["layers"] = [_spell(inner) for inner in layer.layers]
+    return record
+
+
+def _spell_first_weights(recipe: Recipe, layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> object:
+    """Return which draw of which initializer every layer gets whose weights are drawn by it."""
+    if isinstance(recipe.network, OutsideNetwork):  # its body is drawn as its own authors do, whatever is chosen here
+        drawn: Sequence[AnyLayer] = layers
+    else:
+        shapes = trace(layers, trace_augmentation(recipe.augmentation, image_shape_HWC))
+        given = recipe.transfer is not None and recipe.transfer.weights is not None
+        drawn = [*_list_layers(shapes[count_recipe_body(recipe, tuple(layers)) if given else 0 :])]
+    everywhere = recipe.initializer.where == "everywhere"
+    names = [
+        recipe.initializer.name if everywhere or isinstance(layer, Conv) else "glorot_uniform"
+        for layer in drawn
+        if isinstance(layer, Conv | Dense)
+    ]
+    return [recipe.initializer.draw, names]
+
+
+def _list_layers(shapes: Sequence[LayerShape]) -> Iterator[AnyLayer]:
+    for shape in shapes:
+        yield shape.layer
+        yield from _list_layers([*shape.inner, *shape.shortcut])
+
+
+def _spell_transfer(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> object:
+    transfer = recipe.transfer
+    if transfer is None or (transfer.weights is None and transfer.freeze == 0 and transfer.body_rate == 1.0):
+        return None
+    thaws = not is_body_frozen(recipe) and transfer.freeze < recipe.epochs  # type: ignore[operator]  # not "always"
+    return {
+        "weights": name_weights(recipe),
+        "freeze": transfer.freeze if thaws or transfer.freeze == "always" else recipe.epochs,
+        "body_rate": transfer.body_rate if thaws else None,
+        "body": count_recipe_body(recipe, layers),
+    }
+
+
+def _spell_augmentation(recipe: Recipe) -> object:
+    """Leave out steps that never happen; a step draws by its name, so no other's draws move."""
+    likely = {step.name for step in recipe.augmentation if getattr(step, "probability", 1.0) > 0}
+    return [step.model_dump(mode="json") for step in recipe.augmentation if step.name in likely]
+
+
+def _spell_optimizer(recipe: Recipe) -> object:
+    content = recipe.optimizer.model_dump(mode="json")
+    if isinstance(recipe.optimizer, AdamW) and recipe.optimizer.weight_decay == 0:
+        content["name"] = "adam"  # the two differ in how weights decay
+    return content
+
+
+def _spell_schedule(recipe: Recipe) -> object:
+    schedule = recipe.schedule
+    content = schedule.model_dump(mode="json")
+    if isinstance(schedule, Step):
+        content["every"] = schedule.every or math.ceil(recipe.epochs / 3)
+    never_falls = (isinstance(schedule, Step) and content["every"] >= recipe.epochs) or (
+        isinstance(schedule, Plateau) and schedule.patience >= recipe.epochs - 1
+    )
+    return {"name": "constant", "warm_up": content["warm_up"]} if never_falls else content
+
+
+def _spell_class_weights(recipe: Recipe) -> object:
+    weights = recipe.class_weights
+    if weights is None or isinstance(weights, str):
+        return weights
+    unlike = {name: weight for name, weight in weights.items() if weight != 1}
+    return unlike or None

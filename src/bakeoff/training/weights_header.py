@@ -1,0 +1,49 @@
+"""Whether a file is one of weights, by its head: before anything of it is copied. No torch."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+_LEGACY_HEAD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""What torch.save wrote before it wrote archives begins so: a magic number, pickled."""
+
+_LONGEST_HEADER = 100_000_000
+"""Bytes; safetensors' own limit."""
+
+
+def is_weights_file(path: Path) -> bool:
+    """Tell whether a file begins as safetensors or torch.save write them. What it then holds only reading it shows.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(len(_LEGACY_HEAD))
+        if head == _LEGACY_HEAD:
+            return True
+        if head[8:9] == b"{":
+            stream.seek(0)
+            length = int.from_bytes(stream.read(8), "little")
+            return length <= min(_LONGEST_HEADER, path.stat().st_size) and _names_tensors(stream.read(length))
+        return _is_torch_archive(path)
+
+
+def _names_tensors(header: bytes) -> bool:
+    try:
+        content = json.loads(header)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(content, dict):
+        return False
+    tensors = [value for key, value in content.items() if key != "__metadata__"]
+    return all(isinstance(value, dict) and {"dtype", "shape", "data_offsets"} <= value.keys() for value in tensors)
+
+
+def _is_torch_archive(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
