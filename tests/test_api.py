@@ -222,7 +222,13 @@ def test_no_exam_and_then_an_exam(tmp_path: Path) -> None:
     study = make_study(replicates=1)
     result = run(study, workspace=tmp_path, workers=1, exam=False)
     assert (result.state, result.summary.split) == ("done", "validation")
-    assert result.document["exam"] == {"opened": 0, "opened_at": [], "changed_after": [], "trials": 0}
+    assert result.document["exam"] == {
+        "opened": 0,
+        "opened_at": [],
+        "changed_after": [],
+        "looks": [],
+        "trials": 0,
+    }
     assert list(tmp_path.rglob("test.npz")) == []
     result = run(study, workspace=tmp_path, workers=1)
     assert (result.report.num_reused, result.summary.split) == (2, "test")

@@ -26,6 +26,7 @@ def test_document_has_every_promised_key(make_report: MakeReport) -> None:
         "opened": 1,
         "opened_at": ["2025-01-31T12:00:59+00:00"],
         "changed_after": [],
+        "looks": [],
         "trials": 15,
     }
     assert document["report"] == "runs/quickstart/verdict.md"

@@ -147,7 +147,7 @@ def test_reports_hold_it_and_names_stay_text() -> None:
     text = write_markdown(report)
     assert "Class by class: good, b" in text
     assert "<b>" not in text
-    assert "This study was changed after its final test" in text
+    assert "Another study had looked at these arms on these test images once" in text
     document = build_document(report)
     assert document["evidence"][0]["rival"] == "fair"
     assert document["exam"]["changed_after"] == ["2026-01-02T03:04:05+00:00"]

@@ -16,7 +16,7 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
     summary = withhold_verdicts(finished.summary, 7, 15)
     assert summary.verdicts == ()
     assert [answer.sentence for answer in summary.answers] == [
-        "On digits, no verdict yet: 7 of 15 trials have ended. So far orthogonal is ahead with 97.93% test accuracy."
+        "On digits, no verdict yet: 7 of 15 trials have ended. So far orthogonal is ahead with 97.71% test accuracy."
     ]
     report = replace(finished, summary=summary, state="unfinished")
     for told in (write_markdown(report), write_html(report)):

@@ -18,6 +18,7 @@ from bakeoff.report.figures.calibration import draw_calibration
 from bakeoff.report.figures.confusion import draw_confusion
 from bakeoff.report.figures.cost import draw_cost
 from bakeoff.report.figures.curves import MAX_ARMS, draw_curves
+from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.figures.scores import draw_scores
 from bakeoff.report.figures.search import draw_search
 from bakeoff.report.figures.shared import interval_of_mean, round_all, spread
@@ -34,7 +35,10 @@ def find(spec: FigureSpec, name: str) -> dict[str, Any]:
 
 
 def test_scores_show_every_replicate_and_t_intervals(make_report: Callable[..., ReportInput]) -> None:
-    report = make_report()
+    compared = make_report()
+    # Where pairs have verdicts an arm's own interval may not stand beside them.
+    assert "error_x" not in find(need(draw_scores(compared, "digits")), "mean")
+    report = replace(compared, summary=replace(compared.summary, verdicts=()))
     spec = need(draw_scores(report, "digits"))
     assert len(find(spec, "one replicate")["x"]) == 15
     means = find(spec, "mean with 95% interval")
@@ -162,3 +166,33 @@ def test_spread_visits_every_place_once(num_values: int) -> None:
 def test_small_things() -> None:
     assert round_all([0.123456789, None, float("inf")]) == [0.12346, None, None]
     assert interval_of_mean([0.5], 0.95) is None
+
+
+def test_differences_are_paired_and_carry_the_verdict(make_report: Callable[..., ReportInput]) -> None:
+    report = make_report(margin=0.002)
+    spec = need(draw_differences(report, "digits"))
+    arms = {arm.arm: np.array(list(arm.scores.values())) for arm in report.summary.arms}
+    names = [name.partition("<br>")[0] for name in spec.layout["yaxis"]["ticktext"]]
+    assert names == ["random_normal", "random_uniform"]  # each against the best, orthogonal
+    points = find(spec, "one replicate")
+    for row, name in enumerate(names):
+        mine = [x for x, y in zip(points["x"], points["y"], strict=True) if round(y) == row]
+        assert mine == pytest.approx(100 * (arms[name] - arms["orthogonal"]), rel=1e-3)
+    means = [trace for trace in spec.data if "error_x" in trace]
+    for trace in means:
+        for x, row, above in zip(trace["x"], trace["y"], trace["error_x"]["array"], strict=True):
+            (verdict,) = [
+                v.seen_from(names[row]) for v in report.summary.verdicts if {v.a, v.b} == {names[row], "orthogonal"}
+            ]
+            assert trace["name"].startswith(verdict.verdict)
+            assert spec.layout["yaxis"]["ticktext"][row].endswith(f"<i>{verdict.verdict}</i>")
+            assert verdict.interval is not None
+            assert x == pytest.approx(100 * (verdict.difference or 0), rel=1e-3)
+            assert x + above == pytest.approx(100 * verdict.interval[1], rel=1e-3)
+    (band,) = spec.layout["shapes"]
+    assert (band["x0"], band["x1"]) == pytest.approx((-0.2, 0.2))
+
+
+def test_without_a_verdict_there_is_no_difference_to_draw(make_report: Callable[..., ReportInput]) -> None:
+    assert draw_differences(make_report(num_replicates=0), "digits") is None
+    assert draw_differences(make_report(arms=("orthogonal",)), "digits") is None

@@ -1,0 +1,161 @@
+"""Looking again, and many blocks: how often equal arms come to a false verdict, before and after it is paid for.
+
+    python benchmarks/rigor_looks.py --studies 2000
+
+p values are the paired t test's; what a look may spend and what Holm corrects for come from the code that judges real
+studies. "Unpaid" is what the same looks would come to, were each the first. Draws are seeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from rigor_pairs import ERROR_RATE, Draw, Row, draw_accuracies, draw_normal, percent, run_tables
+from scipy import stats
+
+from bakeoff.analysis.across import summarise_blocks
+from bakeoff.analysis.family import adjust_holm
+from bakeoff.analysis.looks import share_of_look
+from bakeoff.analysis.results import TrialResult
+from bakeoff.analysis.summary import summarise
+
+Scores = NDArray[np.float64]
+Plan = Callable[[Scores], list[tuple[tuple[int, ...], int]]]
+"""From the scores [arms, replicates]: what is looked at, one after the other: arms and number of replicates."""
+
+NUM_ARMS = 4
+
+
+def extend(*sizes: int) -> Plan:
+    """Look at all arms after each of these numbers of replicates."""
+    return lambda scores_AR: [(tuple(range(len(scores_AR))), size) for size in sizes]
+
+
+def drop(first: int, then: int) -> Plan:
+    """Look at all arms, then at the best and the worst of them alone, under another name."""
+
+    def plan(scores_AR: Scores) -> list[tuple[tuple[int, ...], int]]:
+        best, *_, worst = np.argsort(-scores_AR[:, :first].mean(axis=1)).tolist()
+        return [(tuple(range(len(scores_AR))), first), ((best, worst), then)]
+
+    return plan
+
+
+PLANS: dict[str, Plan] = {
+    "5 replicates, once": extend(5),
+    "5, 10, 20, until something is found": extend(5, 10, 20),
+    "3, 5, 10, 20, until something is found": extend(3, 5, 10, 20),
+    "3, 4, ..., 20, until something is found": extend(*range(3, 21)),
+    "5, then best and worst alone": drop(5, 5),
+    "5, then best and worst alone to 10": drop(5, 10),
+}
+
+
+def finds(scores_AR: Scores, plan: Plan, *, is_paid: bool) -> bool:
+    """Tell whether any look comes to a winner."""
+    seen: set[int] = set()
+    sizes: list[int] = []
+    for arms, size in plan(scores_AR):
+        seen |= set(arms)
+        sizes += [size] if size not in sizes else []
+        pairs = list(combinations(arms, 2))
+        p_values = [float(stats.ttest_rel(scores_AR[a, :size], scores_AR[b, :size]).pvalue) for a, b in pairs]
+        p_values = [1.0 if np.isnan(p) else p for p in p_values]
+        num_pairs, share = len(pairs), 1.0
+        if is_paid:
+            num_pairs, share = len(seen) * (len(seen) - 1) // 2, share_of_look(len(sizes))
+        if min(adjust_holm(p_values, num_pairs)) <= share * ERROR_RATE:
+            return True
+    return False
+
+
+def measure_looks(num_studies: int) -> list[Row]:
+    """Measure false winners among equal arms, and true ones found where one arm is 1.5 sd of the difference better."""
+    better_A1 = np.array([[1.5 * np.sqrt(2)], *([0.0],) * (NUM_ARMS - 1)])
+    cases: list[tuple[str, Draw, Scores]] = [
+        ("false, normal", draw_normal, 0 * better_A1),
+        ("false, accuracies", draw_accuracies, 0 * better_A1),
+        ("found, d = 1.5", draw_normal, better_A1),
+    ]
+    rows = []
+    for name, plan in PLANS.items():
+        row: Row = {"looks": name}
+        for kind, draw, gap_A1 in cases:
+            rng = np.random.default_rng(1)
+            studies = [draw(rng, 20)[:NUM_ARMS] + gap_A1 for _ in range(num_studies)]
+            for label, is_paid in (("unpaid", False), ("paid", True)):
+                found = np.mean([finds(scores_AR, plan, is_paid=is_paid) for scores_AR in studies])
+                row[f"{kind}, {label}"] = percent(float(found))
+        rows.append(row)
+    return rows
+
+
+def measure_blocks(num_studies: int) -> list[Row]:
+    """Measure studies of 3 equal arms and 5 replicates with any false winner in some block."""
+    rows = []
+    for num_blocks in (1, 5, 20):
+        rng = np.random.default_rng(3)
+        found = {"block": 0, "study": 0}
+        for _ in range(num_studies):
+            scores_B3R = np.stack([draw_normal(rng, 5)[:3] for _ in range(num_blocks)])
+            p_BP = np.stack(
+                [
+                    stats.ttest_rel(scores_B3R[:, a], scores_B3R[:, b], axis=1).pvalue
+                    for a, b in combinations(range(3), 2)
+                ],
+                axis=1,
+            )
+            found["block"] += min(min(adjust_holm(list(p_P))) for p_P in p_BP) <= ERROR_RATE
+            found["study"] += min(adjust_holm(list(p_BP.ravel()))) <= ERROR_RATE
+        shares = {f"decide.family: {name}": percent(number / num_studies) for name, number in found.items()}
+        rows.append({"blocks": num_blocks, **shares})
+    return rows
+
+
+def measure_shared_data(num_studies: int) -> list[Row]:
+    """Measure false winners over blocks that share data sets, each of which favours some arm with every network."""
+    rows = []
+    for num_sets, num_networks in ((6, 1), (6, 4), (8, 3), (2, 6)):
+        rng = np.random.default_rng(4)
+        blocks = [f"{data}-{network}" for data in range(num_sets) for network in range(num_networks)]
+        sources = {block: block.partition("-")[0] for block in blocks}
+        found = {"blocks taken for independent": 0, "averaged within data sets": 0}
+        for _ in range(num_studies):
+            favours_SA = rng.normal(0, 0.01, (num_sets, 2))
+            scores = {(b, a): favours_SA[int(sources[b]), a] + rng.normal(0, 0.003) for b in blocks for a in (0, 1)}
+            results = [_make_result(block, str(arm), 0.9 + score) for (block, arm), score in scores.items()]
+            summary = summarise(results, blocks=blocks, arms=["0", "1"], scope="seeds")
+            for label, known in zip(found, (None, sources), strict=True):
+                across = summarise_blocks(summary, known)
+                found[label] += across is not None and any(pair.verdict != "inconclusive" for pair in across.pairs)
+        shares = {label: percent(number / num_studies) for label, number in found.items()}
+        rows.append({"data sets": num_sets, "networks": num_networks, **shares})
+    return rows
+
+
+def _make_result(block: str, arm: str, score: float) -> TrialResult:
+    return TrialResult(
+        trial_id=f"{block}-{arm}",
+        block=block,
+        arm=arm,
+        replicate=0,
+        state="done",
+        metrics={"test": {"accuracy": score}},
+        epochs_trained=1,
+        best_epoch=1,
+        seconds=1.0,
+    )
+
+
+TABLES: dict[str, Callable[[int], list[Row]]] = {
+    "Looking again": measure_looks,
+    "Many blocks": measure_blocks,
+    "Blocks that share data sets": measure_shared_data,
+}
+
+
+if __name__ == "__main__":
+    run_tables(__doc__ or "", TABLES)
