@@ -2,8 +2,8 @@
 
     python benchmarks/rigor.py --studies 2000
 
-Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_folds.py, rigor_failures.py and rigor_racing.py, which can also
-be run alone.
+Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_folds.py, rigor_failures.py and rigor_racing.py, each of
+which can also be run alone.
 Draws are seeded: the same figures come out on any machine. Tables go to benchmarks/results/rigor.json; those not run
 keep what is there.
 """
@@ -25,13 +25,8 @@ import scipy
 RESULTS = Path(__file__).resolve().parent / "results" / "rigor.json"
 
 
-TABLES = {
-    **rigor_pairs.TABLES,
-    **rigor_scope.TABLES,
-    **rigor_folds.TABLES,
-    **rigor_failures.TABLES,
-    **rigor_racing.TABLES,
-}
+MODULES = (rigor_pairs, rigor_scope, rigor_folds, rigor_failures, rigor_racing)
+TABLES = {name: measure for module in MODULES for name, measure in module.TABLES.items()}
 
 
 def main() -> None:

@@ -96,7 +96,7 @@ print(json.dumps([name for name in heavy if name in sys.modules]), file=sys.stde
         (["run", "--help"], {"pydantic"}),  # typer imports it by itself
         (["data", "--help"], {"pydantic"}),
         (["--version"], set()),
-        (["plan", "quickstart"], {"scipy", "pydantic", "numpy", "yaml"}),
+        (["plan", "quickstart", "--no-probe"], {"scipy", "pydantic", "numpy", "yaml"}),
         (["list", "networks"], {"pydantic", "numpy", "yaml"}),
         (["schema"], {"pydantic", "numpy", "yaml"}),
     ],
@@ -172,11 +172,15 @@ def test_set_and_no_exam(study: Path, tmp_path: Path) -> None:
 
 def test_plan_trains_nothing(study: Path, tmp_path: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "bakeoff", "plan", str(study)], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "bakeoff", "plan", str(study), "--no-probe"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "2 in 1 cohort" in ended.stdout
     assert list(tmp_path.iterdir()) == []
-    document = one_document(bakeoff("plan", "weight-init", "--json").stdout)
+    document = one_document(bakeoff("plan", "weight-init", "--no-probe", "--json").stdout)
     assert (document["trials"], len(document["arms"]), len(document["blocks"])) == (540, 9, 12)
 
 
@@ -466,12 +470,13 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
 def test_a_study_of_a_folder(photos: Path, tmp_path: Path) -> None:
     study = tmp_path / "shades.yaml"
     study.write_text(STUDY.replace("{validation: 0.2}", f"{{folder: '{photos}', validation: 0.25, subset: 0.5}}"))
-    planned = one_document(bakeoff("plan", study, "--json").stdout)
-    assert (planned["trials"], planned["cohorts"], planned["most_seconds"]) == (2, None, None)
-    assert "have not been opened: photos" in planned["notes"][0]
+    planned = one_document(bakeoff("plan", study, "--no-probe", "--json").stdout)
+    assert (planned["trials"], planned["cohorts"], planned["measured"]) == (2, 1, False)
+    least, most = planned["seconds"]
+    assert 0 < least < most
     ran = one_document(bakeoff("run", study, "--workspace", tmp_path / "runs", "--workers", 1, "--json").stdout)
     assert ran["state"] == "done"
     assert ran["reduced"].startswith("Reduced study, for a quick look: photos, 50% of the training images, ")
     assert any("torn" in note for note in ran["notes"])
     assert ran["data"]["photos"]["class_names"] == ["dark", "light"]
-    assert one_document(bakeoff("plan", study, "--json").stdout)["cohorts"] == 1
+    assert one_document(bakeoff("plan", study, "--no-probe", "--json").stdout)["cohorts"] == 1

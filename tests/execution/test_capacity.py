@@ -55,6 +55,12 @@ def test_cpu_quota(files: dict[str, str], expected: float | None, tmp_path: Path
     assert read_cpu_quota(tmp_path) == expected
 
 
+@pytest.mark.parametrize("name", ["proc/self/cgroup", "proc/self/mountinfo", f"{NESTED}/job.scope/cpu.max"])
+def test_what_cannot_be_understood_is_no_limit(name: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, {**V2, f"{NESTED}/job.scope/cpu.max": "100000 100000\n", name: "- nothing\n that is : known"})
+    assert (read_cpu_quota(tmp_path), read_memory_left(tmp_path)) == (None, None)
+
+
 def test_memory_of_version_2_is_the_least_that_any_group_leaves(tmp_path: Path) -> None:
     own = {"memory.max": f"{8 * GIB}\n", "memory.current": f"{3 * GIB}\n", "memory.stat": f"inactive_file {GIB}\n"}
     above = {"memory.max": f"{9 * GIB}\n", "memory.current": f"{7 * GIB}\n", "memory.stat": "inactive_file 0\n"}

@@ -305,7 +305,11 @@ def _zip_a_letter() -> bytes:
     return content.getvalue()
 
 
-@pytest.mark.parametrize("content", [TENSORS, _save_torch(legacy=False), _save_torch(legacy=True)])
+@pytest.mark.parametrize(
+    "content",
+    [TENSORS, _save_torch(legacy=False), _save_torch(legacy=True)],
+    ids=["safetensors", "archive", "legacy"],
+)
 @pytest.mark.parametrize("mode", [0o600, 0o640])
 def test_a_copy_of_weights_is_as_private_as_they_are(
     resolve: Resolve, folders: Folders, tmp_path: Path, content: bytes, mode: int

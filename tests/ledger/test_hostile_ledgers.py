@@ -50,7 +50,7 @@ def test_the_sound_one_is_read(made: Folders) -> None:
         record = read_study(connection, find_study(connection, "tiny"))
     assert record.results[0].metrics == {"validation": {"accuracy": 0.5}}
     assert "trials" in TABLE_NAMES
-    assert len(TABLE_NAMES) == 12
+    assert len(TABLE_NAMES) == 14
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_its_small_version_is_a_study_of_its_own(name: str) -> None:
 
 def test_the_same_changes_by_hand_are_another_study() -> None:
     small = load_study("quickstart", quick=True)
-    by_hand = load_study("quickstart", ["replicates=3", "recipe.epochs=5"])
+    by_hand = load_study("quickstart", ["numeric=float32", "replicates=3", "recipe.epochs=5"])
     assert study_id(small) != study_id(by_hand)
     assert [trial.recipe for trial in expand(small).trials] == [trial.recipe for trial in expand(by_hand).trials]
 

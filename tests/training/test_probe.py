@@ -120,7 +120,7 @@ def test_emulated_bfloat16_is_not_measured_to_the_end(digits_like: Images, monke
         taken.append(bench.network.dtype)
         return 1.0 if bench.network.dtype == torch.float32 else 3.5
 
-    monkeypatch.setattr(probe._Bench, "time_step", time_step)
+    monkeypatch.setattr(probe.Bench, "time_step", time_step)
     done = _probe(digits_like)
     assert len(taken) == 2 * 4
     assert done.seconds_per_step == {"float32": 1.0, "bfloat16": 3.5}
@@ -133,7 +133,7 @@ def test_both_modes_take_the_same_steps_in_turn(digits_like: Images, monkeypatch
         taken.append((bench.network.dtype, len(bench.runners), number))
         return float(number)
 
-    monkeypatch.setattr(probe._Bench, "time_step", time_step)
+    monkeypatch.setattr(probe.Bench, "time_step", time_step)
     done = _probe(digits_like)
     modes = (torch.float32, torch.bfloat16)
     kinds = [(mode, members) for members in (2, 1) for mode in modes]

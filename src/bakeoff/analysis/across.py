@@ -1,7 +1,8 @@
 """What a study's blocks say together: mean ranks, Friedman, Wilcoxon pair by pair, the critical difference.
 
-Only blocks count: an arm's score in a block is its mean over replicates, one number, however many replicates it rests
-on. Replicates taken for blocks would pass off the noise of one data set as evidence about many.
+Only data sets count: an arm's score on one is its mean over replicates, and over the blocks that use it, one number,
+however many it rests on. Replicates, or several networks on one data set, taken for independent blocks would pass off
+what favours an arm there as evidence about many.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class AcrossBlocks:
     """All blocks of a study together.
 
     Attributes:
-        blocks: those in which every arm has a score; `left_out`: the others.
+        blocks: data sets on which every arm has a score: a block's label, or the data set's where several blocks are of
+            one; `left_out`: blocks in which some arm has none.
         arms: best mean rank first.
         mean_ranks: arm -> mean over blocks of its rank, 1 is best.
         ranks: block -> arm -> rank.
@@ -87,6 +89,8 @@ class AcrossBlocks:
         blocks_needed: blocks that would show a large effect in a pair with 80% power; None beyond 1,000.
         underpowered: there are fewer.
         sentence: all this in plain words. Holds names as the user wrote them: escape before printing.
+        num_averaged: blocks that were averaged within their data sets first; 0 where each is of its own.
+        is_descriptive: all blocks are of one data set: they are ranked, and nothing is tested.
     """
 
     metric: str
@@ -101,6 +105,8 @@ class AcrossBlocks:
     blocks_needed: int | None
     underpowered: bool
     sentence: str
+    num_averaged: int = 0
+    is_descriptive: bool = False
 
     def pair(self, a: str, b: str) -> tuple[int, int, int] | None:
         """Return wins, ties and losses of a against b, for the pairwise matrix; None for a pair outside the family."""
@@ -112,13 +118,17 @@ class AcrossBlocks:
         return None
 
 
-def summarise_blocks(summary: Summary) -> AcrossBlocks | None:
+def summarise_blocks(summary: Summary, sources: Mapping[str, str] | None = None) -> AcrossBlocks | None:
     """Say what the blocks of a study show together.
 
-    What is compared are mean scores, block by block, over the blocks in which every arm has one (Demsar 2006,
-    "Statistical comparisons of classifiers over multiple data sets"). Wilcoxon's signed-rank test takes 6 blocks at
-    least; Holm corrects it over the family. Assumes that the blocks are independent draws of the settings to be spoken
-    of: networks on one data set say nothing of other data sets.
+    What is compared are mean scores, data set by data set, over the blocks in which every arm has one (Demsar 2006,
+    "Statistical comparisons of classifiers over multiple data sets"). Wilcoxon's signed-rank test takes 6 data sets at
+    least; Holm corrects it over the family. Several networks on one data set are no independent blocks: what favours an
+    arm there favours it with all of them, so their scores are averaged first, and count once.
+
+    Args:
+        summary: of the study.
+        sources: block -> its data set, by any name; None: every block is one of its own.
 
     Returns:
         None where there is nothing to put together: under 2 arms, or under 2 blocks in which every arm has a score.
@@ -128,31 +138,42 @@ def summarise_blocks(summary: Summary) -> AcrossBlocks | None:
     blocks = [block for block in summary.blocks if all((block, arm) in scores for arm in summary.arm_labels)]
     if len(blocks) < 2 or len(summary.arm_labels) < 2:
         return None
+    units = _group_blocks(blocks, sources)
+    is_descriptive = len(units) < 2
+    if is_descriptive:
+        units = {block: [block] for block in blocks}
     # Rounded: means of the same values must be level, whatever order they were added in.
-    scores_BA = np.round([[scores[block, arm] for arm in summary.arm_labels] for block in blocks], _DECIMALS)
-    ranks_BA = rank_scores(scores_BA, higher_is_better=measure.record.higher_is_better)
-    means = dict(zip(summary.arm_labels, ranks_BA.mean(axis=0).tolist(), strict=True))
+    scores_UA = np.round(
+        [
+            [np.mean([scores[block, arm] for block in of_unit]) for arm in summary.arm_labels]
+            for of_unit in units.values()
+        ],
+        _DECIMALS,
+    )
+    ranks_UA = rank_scores(scores_UA, higher_is_better=measure.record.higher_is_better)
+    means = dict(zip(summary.arm_labels, ranks_UA.mean(axis=0).tolist(), strict=True))
     arms = tuple(sorted(summary.arm_labels, key=means.__getitem__))
-    pairs = _compare_pairs(summary, blocks, scores_BA, measure.record.higher_is_better)
+    pairs = _compare_pairs(summary, blocks, scores_UA, measure.record.higher_is_better, is_tested=not is_descriptive)
     needed = count_blocks_needed(len(pairs), summary.confidence)
+    has_diagram = summary.baseline is None and not is_descriptive
     found = AcrossBlocks(
         metric=summary.metric,
-        blocks=tuple(blocks),
+        blocks=tuple(units),
         left_out=tuple(block for block in summary.blocks if block not in blocks),
         arms=arms,
         mean_ranks={arm: means[arm] for arm in arms},
         ranks={
-            block: dict(zip(summary.arm_labels, row, strict=True))
-            for block, row in zip(blocks, ranks_BA.tolist(), strict=True)
+            unit: dict(zip(summary.arm_labels, row, strict=True))
+            for unit, row in zip(units, ranks_UA.tolist(), strict=True)
         },
-        friedman=friedman_test(ranks_BA),
+        friedman=None if is_descriptive else friedman_test(ranks_UA),
         pairs=pairs,
-        critical_difference=_group_arms(arms, means, len(blocks), summary.confidence)
-        if summary.baseline is None
-        else None,
+        critical_difference=_group_arms(arms, means, len(units), summary.confidence) if has_diagram else None,
         blocks_needed=needed,
-        underpowered=needed is None or len(blocks) < needed,
+        underpowered=needed is None or len(units) < needed,
         sentence="",
+        num_averaged=0 if len(units) == len(blocks) else len(blocks),
+        is_descriptive=is_descriptive,
     )
     return replace(found, sentence=_write(found, summary.baseline, summary.confidence))
 
@@ -168,14 +189,22 @@ def count_blocks_needed(num_pairs: int, confidence: float = 0.95) -> int | None:
     return None if by_t is None else max(MIN_BLOCKS, math.ceil(by_t / _WILCOXON_EFFICIENCY))
 
 
+def _group_blocks(blocks: Sequence[str], sources: Mapping[str, str] | None) -> dict[str, list[str]]:
+    """Return blocks by their data set; a data set with one block is called as that is."""
+    by_source: dict[str, list[str]] = {}
+    for block in blocks:
+        by_source.setdefault(block if sources is None else sources[block], []).append(block)
+    return {mine[0] if len(mine) == 1 else source: mine for source, mine in by_source.items()}
+
+
 def _compare_pairs(
-    summary: Summary, blocks: Sequence[str], scores_BA: NDArray[np.float64], higher_is_better: bool
+    summary: Summary, blocks: Sequence[str], scores_UA: NDArray[np.float64], higher_is_better: bool, *, is_tested: bool
 ) -> tuple[PairAcrossBlocks, ...]:
     family = list_family(summary.arm_labels, summary.baseline)
-    column = {arm: scores_BA[:, number] for number, arm in enumerate(summary.arm_labels)}
+    column = {arm: scores_UA[:, number] for number, arm in enumerate(summary.arm_labels)}
     differences = [np.round(column[a] - column[b], _DECIMALS) for a, b in family]
     p_values = [wilcoxon_p(difference_B) for difference_B in differences]
-    enough = len(blocks) >= MIN_BLOCKS
+    enough = is_tested and len(scores_UA) >= MIN_BLOCKS
     pairs = []
     for (a, b), difference_B, p, p_adjusted in zip(family, differences, p_values, adjust_holm(p_values), strict=True):
         gain_B = difference_B * (1 if higher_is_better else -1)
@@ -221,27 +250,42 @@ def _group_arms(
 
 def _write(found: AcrossBlocks, baseline: str | None, confidence: float) -> str:
     best, worst = found.arms[0], found.arms[-1]
+    averaged = f", {found.num_averaged} blocks averaged within them," if found.num_averaged else ""
     sentences = [
-        f"Over {len(found.blocks)} blocks mean ranks run from {found.mean_ranks[best]:.2f} ({best}) "
+        f"Over {len(found.blocks)} {_units(found)}{averaged} mean ranks run from {found.mean_ranks[best]:.2f} ({best}) "
         f"to {found.mean_ranks[worst]:.2f} ({worst})."
     ]
+    if found.is_descriptive:
+        sentences.append("All are of one data set, so this describes these blocks and says nothing of other data sets.")
+        return " ".join([*sentences, *_name_left_out(found)])
     if found.friedman is not None:
         chance = "more than chance" if found.friedman.p_f <= 1 - confidence else "not shown to be more than chance"
-        sentences.append(f"That the blocks agree on an order is {chance} (Friedman, p {found.friedman.p_f:.2g}).")
+        sentences.append(
+            f"That the {_units(found)} agree on an order is {chance} (Friedman, p {found.friedman.p_f:.2g})."
+        )
     sentences.append(_write_pairs(found, baseline))
     if found.underpowered:
         wanted = "more than 1,000" if found.blocks_needed is None else str(found.blocks_needed)
         sentences.append(
-            f"Underpowered: {wanted} blocks would show with 80% power a difference as large as its spread over blocks."
+            f"Underpowered: {wanted} {_units(found)} would show with 80% power a difference as large as its spread "
+            "over them."
         )
-    if found.left_out:
-        sentences.append(f"Left out, because an arm has no score there: {join_names(list(found.left_out))}.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *_name_left_out(found)])
+
+
+def _units(found: AcrossBlocks) -> str:
+    return "data sets" if found.num_averaged else "blocks"
+
+
+def _name_left_out(found: AcrossBlocks) -> list[str]:
+    if not found.left_out:
+        return []
+    return [f"Left out, because an arm has no score there: {join_names(list(found.left_out))}."]
 
 
 def _write_pairs(found: AcrossBlocks, baseline: str | None) -> str:
     if len(found.blocks) < MIN_BLOCKS:
-        return f"No pair is tested under {MIN_BLOCKS} blocks: Wilcoxon's test could not succeed."
+        return f"No pair is tested under {MIN_BLOCKS} {_units(found)}: Wilcoxon's test could not succeed."
     settled = [
         f"{pair.a} is better than {pair.b}" if pair.verdict == "better" else f"{pair.b} is better than {pair.a}"
         for pair in found.pairs
@@ -249,10 +293,12 @@ def _write_pairs(found: AcrossBlocks, baseline: str | None) -> str:
     ]
     if not settled:
         against = "" if baseline is None else f" from the baseline, {baseline}"
-        return f"No arm is shown to differ{against} over blocks (Wilcoxon, adjusted for {_count(found.pairs)})."
+        return (
+            f"No arm is shown to differ{against} over {_units(found)} (Wilcoxon, adjusted for {_count(found.pairs)})."
+        )
     listed = join_names(settled[:_MOST_NAMED])
     more = f" and {len(settled) - _MOST_NAMED} more pairs differ" if len(settled) > _MOST_NAMED else ""
-    return f"Over blocks {listed}{more} (Wilcoxon, adjusted for {_count(found.pairs)})."
+    return f"Over {_units(found)} {listed}{more} (Wilcoxon, adjusted for {_count(found.pairs)})."
 
 
 def _count(pairs: Sequence[PairAcrossBlocks]) -> str:

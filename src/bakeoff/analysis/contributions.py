@@ -66,4 +66,4 @@ def _contribute_to_ratio(
 
 def _list_counted(occurring_C: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return the classes that macro averages run over."""
-    return np.ones(len(occurring_C), dtype=bool)
+    return np.asarray(occurring_C > 0)

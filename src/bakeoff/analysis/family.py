@@ -1,10 +1,10 @@
 """The verdict on every pair of a family, corrected for looking at all of them.
 
-A family is what a study declares within one block: all pairs of arms, or all arms against a baseline. Verdicts use p
-values adjusted over the family (Holm 1979), so that the chance of any false "better" or "worse" among equal arms of a
-block stays within 1 - confidence. Intervals are not adjusted, so one may exclude zero where the verdict is
-"inconclusive"; the reason then says so. Blocks are families of their own: a study of many blocks may hold more than one
-false verdict in twenty.
+A family is all pairs of arms, or all arms against a baseline, in all blocks of a study; with `decide.family: block`
+blocks are families of their own, and a study of many may hold more than one false verdict in twenty. Verdicts use p
+values adjusted over the family (Holm 1979), so that the chance of any false "better" or "worse" among its equal arms
+stays within 1 - confidence, over all looks at the same question (`bakeoff.analysis.looks`). Intervals are not adjusted,
+so one may exclude zero where the verdict is "inconclusive"; the reason then says so.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from bakeoff.analysis.needed import Needed, count_needed
 from bakeoff.analysis.pairs import MIN_REPLICATES, PairComparison
 
 VerdictWord = Literal["better", "worse", "equivalent", "inconclusive"]
+
+FamilyOf = Literal["study", "block"]
+"""Over what verdicts are corrected together."""
 
 Arm = TypeVar("Arm")
 
@@ -43,6 +46,22 @@ class Decision:
     needed: Needed | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class LookComparisons:
+    """What one look at the pairs of a family showed.
+
+    Attributes:
+        share: of the error rate, what this look may spend; `next_share`: what the next one may.
+        num_pairs: that had been looked at by then, at least; Holm corrects for them.
+        comparisons: pair by pair, on what the look saw.
+    """
+
+    share: float
+    next_share: float
+    num_pairs: int
+    comparisons: Sequence[PairComparison]
+
+
 def list_family(arms: Sequence[Arm], baseline: Arm | None = None) -> list[tuple[Arm, Arm]]:
     """Return the pairs (a, b) of a family: all of `arms`, or with a baseline every other arm (a) against it (b).
 
@@ -62,6 +81,7 @@ def decide_family(
     runs_per_replicate: int = 1,
     level: float | None = None,
     num_pairs: int | None = None,
+    looks: Sequence[LookComparisons] = (),
 ) -> tuple[Decision, ...]:
     """Give every pair of a family its verdict, with Holm's correction over the whole family.
 
@@ -71,23 +91,46 @@ def decide_family(
     is also shown not to be zero.
 
     Args:
-        comparisons: all pairs of the family within one block; see `list_family`.
+        comparisons: all pairs of the family, of one block or of all; see `list_family`.
         runs_per_replicate: the number of folds, where comparisons rest on folds; for `needed`.
         level: error rate of the verdicts; None for 1 - the comparisons' confidence.
         num_pairs: that Holm corrects for, where the family is larger than what is compared here.
+        looks: what every look at these pairs showed, the last one `comparisons`: p values are then of all looks
+            together. None: the pairs are looked at once, and the whole error rate is theirs.
 
     Returns:
         One decision per comparison, in order.
     """
-    num_pairs = max(num_pairs or 0, len(comparisons))
-    adjusted = [
-        adjust_holm([_testable(c, p) for c, p in zip(comparisons, p_values, strict=True)], num_pairs)
-        for p_values in zip(*((c.p, c.p_equivalence, c.p_margin) for c in comparisons), strict=True)
-    ]
+    if not looks:
+        looks = [LookComparisons(share=1.0, next_share=1.0, num_pairs=num_pairs or 0, comparisons=comparisons)]
+    adjusted = [_adjust_look(look, comparisons) for look in looks]
+    # What is counted on for more replicates will be looked at next time, at that look's share of the error rate.
+    num_pairs = max(num_pairs or 0, looks[-1].num_pairs, len(comparisons))
+    per_pair = looks[-1].next_share / max(1, num_pairs)
     return tuple(
-        _decide(comparison, p_values, num_pairs, runs_per_replicate, level)
-        for comparison, *p_values in zip(comparisons, *adjusted, strict=True)
+        _decide(comparison, [min(kind) for kind in zip(*of_looks, strict=True)], per_pair, runs_per_replicate, level)
+        for comparison, *of_looks in zip(comparisons, *adjusted, strict=True)
     )
+
+
+def _adjust_look(look: LookComparisons, now: Sequence[PairComparison]) -> list[tuple[float, float, float]]:
+    """Return what one look's p values come to, pair by pair: corrected by Holm, and for the look's share of the error.
+
+    What an earlier look found stands as long as the data still point the same way: a difference in its direction, an
+    equivalence inside the margin.
+    """
+    p_values = [(_testable(c, c.p), _testable(c, c.p_equivalence), _testable(c, c.p_margin)) for c in look.comparisons]
+    adjusted = zip(*(adjust_holm(of_kind, look.num_pairs) for of_kind in zip(*p_values, strict=True)), strict=True)
+    found = []
+    for earlier, present, kinds in zip(look.comparisons, now, adjusted, strict=True):
+        p, p_equivalence, p_margin = (min(1.0, value / look.share) for value in kinds)
+        before, after = earlier.difference or 0.0, present.difference or 0.0
+        if before * after < 0:
+            p = p_margin = 1.0
+        if present.margin is not None and abs(after) >= present.margin:
+            p_equivalence = 1.0
+        found.append((p, p_equivalence, p_margin))
+    return found
 
 
 def adjust_holm(p_values: Sequence[float], num_pairs: int | None = None) -> list[float]:
@@ -108,7 +151,7 @@ def adjust_holm(p_values: Sequence[float], num_pairs: int | None = None) -> list
 def _decide(
     comparison: PairComparison,
     p_values: Sequence[float],
-    num_pairs: int,
+    share: float,
     runs_per_replicate: int,
     level: float | None,
 ) -> Decision:
@@ -126,7 +169,7 @@ def _decide(
     verdict, reason = _judge(comparison, p, p_equivalence, level)
     needed = None
     if verdict == "inconclusive":
-        needed = count_needed(comparison, level=level / num_pairs, runs_per_replicate=runs_per_replicate)
+        needed = count_needed(comparison, level=level * share, runs_per_replicate=runs_per_replicate)
     return Decision(
         verdict=verdict,
         reason=reason,
@@ -159,7 +202,7 @@ def _doubt(comparison: PairComparison, p: float, alpha: float) -> str:
     if comparison.exact:
         return f"same difference {everywhere}: too few for a sign test (adjusted p {p:.2g})"
     if comparison.p is not None and comparison.p <= alpha:
-        return f"p {comparison.p:.2g} alone, {p:.2g} when adjusted for the number of pairs compared"
+        return f"p {comparison.p:.2g} alone, {p:.2g} when adjusted for the pairs compared, and for looks"
     return f"adjusted p {p:.2g}"
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bakeoff.analysis.bayes import decide_by_posterior, pool_blocks, standard_error
 from bakeoff.analysis.effects import correct_winner, measure_superiority
-from bakeoff.analysis.family import Decision, decide_family
+from bakeoff.analysis.family import Decision, LookComparisons, decide_family
+from bakeoff.analysis.looks import LineLook, share_of_look
 from bakeoff.analysis.measure import Measure, join_names
 from bakeoff.analysis.pairs import PairComparison, compare_pair
 from bakeoff.analysis.results import ArmSummary, Method, Verdict
@@ -26,8 +27,9 @@ class Judging:
         margin, confidence, num_folds, race, scope: as `summarise` takes them.
         level: error rate of the verdicts of this look; None for 1 - confidence.
         num_family_pairs: pairs that Holm corrects for at least; None for those judged.
-        test_share: with folds, images scored in one of them over images trained on.
+        looks: at the question so far, the present one last; empty where none are on record.
         method: "paired", or "bayes" for verdicts by posterior probabilities.
+        test_shares: with folds, by block: images scored in one of them over images trained on.
     """
 
     measure: Measure
@@ -38,15 +40,16 @@ class Judging:
     scope: Scope = "images"
     level: float | None = None
     num_family_pairs: int | None = None
-    test_share: float | None = None
+    looks: tuple[LineLook, ...] = ()
     method: Method = "paired"
+    test_shares: Mapping[str, float] = field(default_factory=dict)
 
 
 def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:
     """Give every pair of a family its verdict, of the first arm relative to the second, Holm-corrected over the family.
 
     Args:
-        pairs: all pairs of the family, of one block.
+        pairs: all pairs of the family, of one block or of several.
         judging: what decides.
     """
     comparisons = [compare_arms(a, b, judging) for a, b in pairs]
@@ -58,9 +61,31 @@ def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
             runs_per_replicate=judging.num_folds or 1,
             level=judging.level,
             num_pairs=judging.num_family_pairs,
+            looks=_look_back(pairs, comparisons, judging),
         )
     decided = zip(pairs, comparisons, decisions, strict=True)
     return [_verdict(a, b, judging, comparison, decision) for (a, b), comparison, decision in decided]
+
+
+def _look_back(
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]], present: Sequence[PairComparison], judging: Judging
+) -> list[LookComparisons]:
+    """Return what every look at these pairs showed, from what of their trials it saw."""
+    blocks = dict.fromkeys(a.block for a, _ in pairs)
+    found = []
+    for look in judging.looks:
+        is_present = look is judging.looks[-1]
+        found.append(
+            LookComparisons(
+                share=look.share,
+                next_share=share_of_look(judging.looks[-1].number + 1),
+                num_pairs=sum(look.num_pairs.get(block, 0) for block in blocks),
+                comparisons=present
+                if is_present
+                else [compare_arms(a.as_seen_at(look), b.as_seen_at(look), judging) for a, b in pairs],
+            )
+        )
+    return found
 
 
 def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
@@ -74,8 +99,8 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparis
         return compare_by_looks(
             [value for value, _ in values],
             [value for _, value in values],
-            # The race decided on validation scores: on the test split no look is special, so all are equally strict.
-            design=judging.race.flatten() if judging.measure.split == "test" else judging.race,
+            # The race decided on validation scores: on the locked images no look is special, so all are equally strict.
+            design=judging.race.flatten() if judging.measure.split != "validation" else judging.race,
             margin=judging.margin,
             higher_is_better=judging.measure.record.higher_is_better,
             spread=spread,
@@ -87,7 +112,7 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparis
         margin=judging.margin,
         confidence=judging.confidence,
         higher_is_better=judging.measure.record.higher_is_better,
-        test_share=judging.test_share,
+        test_share=judging.test_shares.get(a.block),
         spread=spread,
         scope=judging.scope,
     )

@@ -49,12 +49,11 @@ def replicates_to_equate(
 def count_degrees(n: int, test_share: float) -> int:
     """Return the degrees of freedom of n paired differences, at least 1: n - 1, and for folds no more than k - 1.
 
-    More precisely, no more than the images give disjoint test sets, less one: 1 / test_share. It is rounded up, for
-    images kept for validation are in neither part: k - 1 while these are under 1 / (k - 1) of the images outside the
-    held-out fold, else fewer. For folds run once that is n - 1 as published. For folds repeated r times Bouckaert and
-    Frank (2004) take k r - 1; that is too many for an unstable learner: nearest neighbour, 10 folds three times, then
-    found a false winner in 11% of 2,000 null studies of 8 arms instead of 5% (`benchmarks/rigor_folds.py`). So
-    repeating adds none here.
+    More precisely, no more than the images give disjoint test sets, less one: 1 / test_share, rounded up, for images
+    kept for validation are in neither part (k - 1 as long as they are under 1 / (k - 1) of the others, else fewer). For
+    folds run once that is n - 1 as published. For folds repeated r times Bouckaert and Frank (2004) take k r - 1; that
+    is too many for an unstable learner: nearest neighbour, 10 folds three times, then found a false winner in 11% of
+    2,000 null studies of 8 arms instead of 5% (`benchmarks/rigor_folds.py`). So repeating adds none here.
 
     Args:
         n: differences, 2 or more.

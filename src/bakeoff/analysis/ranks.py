@@ -1,6 +1,6 @@
 """Tests on ranks for arms compared over several blocks: Friedman, Iman and Davenport, Wilcoxon, Nemenyi.
 
-The blocks are the independent units here: data sets or networks, never replicates, folds or seeds of one block.
+The blocks are the independent units here: data sets, never networks on one data set, replicates, folds or seeds.
 
 Shape suffixes: B blocks, A arms.
 """

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from bakeoff.analysis.family import VerdictWord
+from bakeoff.analysis.family import FamilyOf, VerdictWord
+from bakeoff.analysis.looks import LineLook
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.variance import Scope, Spread
@@ -73,6 +74,7 @@ class ArmSummary:
         fold_scores: (replicate, fold) -> value of the deciding metric; empty without folds.
         failed_runs: (replicate, fold) of failed trials, fold 0 without folds; a score of one is chance level.
         by_image: replicate -> what each test image contributes to its score; empty where it is not known.
+        trial_ids: (replicate, fold) -> the trial, fold 0 where there are none; empty text for a failed one.
     """
 
     block: str
@@ -89,6 +91,21 @@ class ArmSummary:
     held_out: Mapping[str, MeanSd] = field(default_factory=dict)
     failed_runs: frozenset[tuple[int, int]] = frozenset()
     by_image: Mapping[int, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
+    trial_ids: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+    def as_seen_at(self, look: LineLook) -> ArmSummary:
+        """Return the arm with the scores that an earlier look saw; failed replicates were failed then."""
+        seen = {
+            run
+            for run, trial_id in self.trial_ids.items()
+            if trial_id in look.trials or (not trial_id and run[0] in look.replicates)
+        }
+        whole = {run[0] for run in self.trial_ids} - {run[0] for run in self.trial_ids if run not in seen}
+        return replace(
+            self,
+            scores={replicate: score for replicate, score in self.scores.items() if replicate in whole},
+            fold_scores={run: score for run, score in self.fold_scores.items() if run in seen},
+        )
 
     def on(self, split: Split) -> Mapping[str, MeanSd]:
         """Return the metrics on one split."""
@@ -235,6 +252,8 @@ class Summary:
         num_folds: of every replicate; None without folds.
         race: how a race looked; None where the number of replicates was fixed.
         test_shares: with folds, by block: images scored in a fold over images trained on.
+        family: what verdicts are corrected over.
+        looks: at the question so far, the present one last; empty where verdicts rest on no test split on record.
         scope: what the verdicts were to speak of; each verdict has what it does speak of.
         method: how they were decided.
     """
@@ -253,6 +272,8 @@ class Summary:
     num_folds: int | None = None
     race: SequentialDesign | None = None
     test_shares: Mapping[str, float] = field(default_factory=dict)
+    family: FamilyOf = "study"
+    looks: tuple[LineLook, ...] = ()
     scope: Scope = "images"
     method: Method = "paired"
 

@@ -82,8 +82,9 @@ def _judge_block(summary: Summary, block: str, links: Sequence[Link]) -> list[St
         confidence=summary.confidence,
         num_folds=summary.num_folds,
         race=summary.race,
-        test_share=summary.test_shares.get(block),
+        test_shares=summary.test_shares,
         scope=summary.scope,
+        looks=summary.looks,
         method=summary.method,
     )
     verdicts = judge_pairs([(arms[a], arms[b]) for a, b in family], judging)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bakeoff.analysis.baseline import write_against_baseline, write_overall_against_baseline
 from bakeoff.analysis.failures import FailedMode, count_as_chance, write_failures
-from bakeoff.analysis.family import list_family
+from bakeoff.analysis.family import FamilyOf, list_family
 from bakeoff.analysis.judging import Judging, judge_pairs, write_pooled
+from bakeoff.analysis.looks import LineLook, describe_looks
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import MetricError, find_metric
 from bakeoff.analysis.results import (
@@ -54,6 +55,8 @@ def summarise(
     caveat: str = "",
     scope: Scope = "images",
     by_image: Mapping[str, NDArray[Any]] | None = None,
+    family: FamilyOf = "study",
+    looks: Sequence[LineLook] = (),
     method: Method = "paired",
 ) -> Summary:
     """Say what the results of a study show.
@@ -61,8 +64,8 @@ def summarise(
     Verdicts rest on the images of the final test when every trial done was scored on them, else on the validation
     split. Those are the test split or, with folds, each trial's held-out fold: the models of all folds share the test
     split, so scores on it are shown and no verdict rests on them. Pairs are compared on the replicates both arms have;
-    a failed trial counts as chance level, unless these are excluded. The family is all pairs of arms within a block,
-    or with a baseline every other arm against it.
+    a failed trial counts as chance level, unless these are excluded. The family is all pairs of arms in every block, or
+    with a baseline every other arm against it.
 
     Args:
         results: trials done or failed, in any order; those not yet run are simply absent.
@@ -85,6 +88,8 @@ def summarise(
         scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
             be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
         by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
+        family: whether verdicts are corrected over all blocks, or within each.
+        looks: at the question so far, as `trace_line` gives them; verdicts on the test split pay for all of them.
         method: how pairs are decided. "bayes" corrects for no family, and adds to `overall` what the blocks together
             say of a new one, from 3 blocks on.
 
@@ -102,6 +107,7 @@ def summarise(
     measure = Measure(find_metric(metric), split)
     if margin is not None and measure.record.is_share and margin >= 1:
         raise ValueError(f"{metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
+    looks = tuple(looks) if split != "validation" else ()
     judging = Judging(
         measure=measure,
         margin=margin,
@@ -109,7 +115,9 @@ def summarise(
         num_folds=num_folds,
         race=race,
         scope=scope,
+        looks=looks,
         method=method,
+        test_shares=shares,
     )
     _count_failed(by_cell, classes if failed == "worst" else {})
     # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
@@ -120,16 +128,24 @@ def summarise(
         for block in blocks
         for arm in arms
     }
-    verdicts: list[Verdict] = []
-    answers: list[BlockAnswer] = []
-    for block in blocks:
-        block_arms = [summaries[block, arm] for arm in arms]
-        of_block = replace(judging, test_share=shares.get(block))
-        groups = (same or {}).get(block, ())
-        found = _judge_block(block_arms, of_block, baseline, groups)
-        verdicts += found
+    by_block = [[summaries[block, arm] for arm in arms] for block in blocks]
+    if family == "study":
+        verdicts = _judge(by_block, judging, baseline, same or {})
+    else:
+        verdicts = [
+            verdict for block_arms in by_block for verdict in _judge([block_arms], judging, baseline, same or {})
+        ]
+    answers = []
+    for block, block_arms in zip(blocks, by_block, strict=True):
+        found = [verdict for verdict in verdicts if verdict.block == block]
         losses = write_failures(block_arms, failed, measure, classes.get(block), confidence)
-        answers.append(_answer(block, block_arms, found, of_block, baseline, groups, (losses, caveat)))
+        groups = (same or {}).get(block, ())
+        answers.append(_answer(block, block_arms, found, judging, baseline, groups, (losses, caveat)))
+    overall = _write_overall(answers, list(summaries.values()), judging, baseline)
+    # A posterior needs no correction for looks.
+    told = describe_looks(looks) if method == "paired" else ""
+    if told and len(blocks) == 1:
+        answers = [replace(answers[0], sentence=f"{answers[0].sentence} {told}")]
     return Summary(
         metric=metric,
         split=split,
@@ -140,12 +156,14 @@ def summarise(
         arms=tuple(summaries.values()),
         verdicts=tuple(verdict for verdict in verdicts if verdict.replicates),
         answers=tuple(answers),
-        overall=_write_overall(answers, list(summaries.values()), judging, baseline),
+        overall=" ".join(filter(None, [overall, told])) if len(blocks) > 1 else overall,
         baseline=baseline,
         num_folds=num_folds,
         race=race,
         test_shares=shares,
         scope=scope,
+        family=family,
+        looks=looks,
         method=method,
     )
 
@@ -241,6 +259,7 @@ def _summarise_arm(
         seconds=_average([result.seconds for result in done.values()]),
         fold_scores=scores if has_folds else {},
         by_image={run[0]: by_image[runs[run].trial_id] for run in scores if runs[run].trial_id in by_image},
+        trial_ids={run: result.trial_id if run in done else "" for run, result in by_run.items()},
     )
 
 
@@ -268,12 +287,20 @@ def _average(values: Sequence[float]) -> MeanSd | None:
     return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _judge_block(
-    arms: Sequence[ArmSummary], judging: Judging, baseline: str | None, same: Sequence[Collection[str]]
+def _judge(
+    by_block: Sequence[Sequence[ArmSummary]],
+    judging: Judging,
+    baseline: str | None,
+    same: Mapping[str, Sequence[Collection[str]]],
 ) -> list[Verdict]:
-    by_label = {arm.arm: arm for arm in arms}
-    family = [(a, b) for a, b in list_family(list(by_label), baseline) if b not in _find_same(a, same)]
-    return judge_pairs([(by_label[a], by_label[b]) for a, b in family], judging)
+    """Judge all pairs of some blocks as one family, but those of arms that are the same training."""
+    pairs = []
+    for arms in by_block:
+        by_label = {arm.arm: arm for arm in arms}
+        groups = same.get(arms[0].block, ()) if arms else ()
+        family = list_family(list(by_label), baseline)
+        pairs += [(by_label[a], by_label[b]) for a, b in family if b not in _find_same(a, groups)]
+    return judge_pairs(pairs, judging)
 
 
 def _find_same(arm: str, same: Sequence[Collection[str]]) -> Collection[str]:

@@ -236,7 +236,7 @@ def _uncertainty(standing: Standing, verdict: Verdict) -> str:
     text = f"{percent(standing.confidence)} interval {standing.measure.interval((low, high))}"
     if low > 0 and verdict.p_adjusted is not None:
         # The interval looks at this pair alone and excludes zero; say why that is not enough.
-        text += f" for this pair alone, but p {verdict.p_adjusted:.2g} when adjusted for all pairs"
+        text += f" for this pair alone, but p {verdict.p_adjusted:.2g} when adjusted for all pairs and looks"
     return f" ({text})"
 
 

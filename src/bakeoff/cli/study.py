@@ -185,7 +185,7 @@ def plan(
     if estimated.seconds:
         workers_spelled = count(estimated.num_workers, "worker")
         least, most = map(duration, estimated.range_seconds)
-        basis = "from steps timed here" if estimated.is_measured else "a guess: nothing was timed"
+        basis = "from steps timed here" if estimated.is_measured else "largely a guess"
         rows.append(("time", f"about {least} to {most} on {workers_spelled}, {basis}"))
     rows += [("reads", read.text) for read in reads]
     rows += [row for row in about.rows() if row[0] in ("cost", "known", "source")]

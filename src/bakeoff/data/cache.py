@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +115,8 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _write(folder: Path, decode: Callable[[Path], Decoded]) -> None:
     """Write one split under a temporary name, then rename it, so that `folder` is whole or absent."""
-    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+    temporary = folder.with_name(f"{folder.name}.part-{os.getpid()}")  # the lock is held: no other has this name
+    temporary.mkdir()
     try:
         decoded = decode(temporary)
         if not (temporary / PIXELS_FILE).exists():
@@ -132,8 +132,6 @@ def _write(folder: Path, decode: Callable[[Path], Decoded]) -> None:
             "notes": decoded.notes,
         }
         (temporary / _META_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        # mkdtemp makes a private folder; a cache may be shared by a group.
-        temporary.chmod(0o755)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

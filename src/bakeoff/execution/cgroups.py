@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 _SYSTEM = Path("/")
+_UNREADABLE = (OSError, ValueError)  # what these files hold elsewhere than on Linux as it is known is no limit
 _NO_LIMIT_BYTES = 2**60  # version 1 writes the largest number of pages there is
 
 
@@ -19,9 +21,13 @@ def read_cpu_quota(system: Path = _SYSTEM) -> float | None:
     Args:
         system: the folder that holds `proc` and `sys`.
     """
-    quotas = [_divide((group / "cpu.max").read_text().split()) for group in _find_groups(system, "", "cpu.max")]
-    for group in _find_groups(system, "cpu", "cpu.cfs_quota_us"):
-        quotas.append(_divide([(group / f"cpu.cfs_{part}_us").read_text().strip() for part in ("quota", "period")]))
+    quotas: list[float | None] = []
+    with suppress(*_UNREADABLE):
+        for group in _find_groups(system, "", "cpu.max"):
+            quotas.append(_divide((group / "cpu.max").read_text().split()))
+        for group in _find_groups(system, "cpu", "cpu.cfs_quota_us"):
+            parts = [(group / f"cpu.cfs_{part}_us").read_text().strip() for part in ("quota", "period")]
+            quotas.append(_divide(parts))
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
@@ -37,19 +43,18 @@ def read_memory_left(system: Path = _SYSTEM) -> int | None:
 
 def _read_memory(system: Path) -> Iterator[tuple[int, int]]:
     """Yield limit and use of every group that has a limit."""
-    names = {
-        "": ("memory.max", "memory.current", ""),
-        "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
-    }
-    for controller, (limit, usage, prefix) in names.items():
-        for group in _find_groups(system, controller, limit):
-            text = (group / limit).read_text().strip()
-            if text.isdecimal() and int(text) < _NO_LIMIT_BYTES:
-                cached = re.search(
-                    rf"^{prefix}inactive_file (\d+)$", _read_if_there(group / "memory.stat"), re.MULTILINE
-                )
-                used = int((group / usage).read_text()) - (int(cached[1]) if cached else 0)
-                yield int(text), used
+    with suppress(*_UNREADABLE):
+        for group in _find_groups(system, "", "memory.max"):
+            yield from _read_group(group, "memory.max", "memory.current", "inactive_file")
+        for group in _find_groups(system, "memory", "memory.limit_in_bytes"):
+            yield from _read_group(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def _read_group(group: Path, limit: str, usage: str, cache: str) -> Iterator[tuple[int, int]]:
+    text = (group / limit).read_text().strip()
+    if text.isdecimal() and int(text) < _NO_LIMIT_BYTES:
+        cached = re.search(rf"^{cache} (\d+)$", _read_if_there(group / "memory.stat"), re.MULTILINE)
+        yield int(text), int((group / usage).read_text()) - (int(cached[1]) if cached else 0)
 
 
 def _divide(quota_and_period: list[str]) -> float | None:

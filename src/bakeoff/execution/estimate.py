@@ -12,10 +12,9 @@ from pathlib import Path
 
 from bakeoff.data.peek import Peek, peek
 from bakeoff.data.source import DataSource, show_text
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import NetworkError, WorkspaceError
 from bakeoff.execution.capacity import count_carried
 from bakeoff.execution.cohorts import Group, group_trials, limits_of
-from bakeoff.execution.costs import is_cost_known
 from bakeoff.execution.devices import PROCESSOR, Device
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import Datasets, ImageFacts, check_split, describe_datasets
@@ -24,8 +23,10 @@ from bakeoff.execution.machine import count_cores
 from bakeoff.execution.paths import describe_parts, resolve_paths
 from bakeoff.execution.preflight import check_networks
 from bakeoff.execution.run import check_plan
-from bakeoff.execution.timing import StepTime, Timings
+from bakeoff.execution.timing import StepTime, Timings, is_known
 from bakeoff.execution.transfer import locate_weights
+from bakeoff.networks.outside import OutsideNetwork, names_class
+from bakeoff.networks.user_code import hash_code
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.study.sameness import describe_same_arms
 from bakeoff.training.modes import Modes
@@ -48,8 +49,10 @@ MEASURED_RANGE = (0.7, 1.6)
 GUESSED_RANGE = (0.3, 3.0)
 """What times come to, in shares of what is estimated: from measured steps, and from multiply-adds alone."""
 
-PROBE_STEPS = 28
-"""Steps of every shape, twice, that `numeric: auto` takes to choose a mode."""
+PROBE_STEPS, FEWEST_PROBE_STEPS, PROBE_SECONDS = 14, 5, 20.0
+"""Steps of every shape, fused and alone, in each of two modes, that `numeric: auto` takes to choose one, and the fewest
+where they take longer than so many seconds: `training.probe` says so too.
+"""
 
 LONG_SECONDS = 2 * 86_400.0
 """From here on it is said what takes the time."""
@@ -122,7 +125,8 @@ def estimate_plan(
         if probe:
             _check_networks(plan, datasets, data_dir, start, say)
         if device.kind == "cpu":  # the rates are a processor's
-            times = Timings(start if probe else None, say).measure(groups, datasets, plan.study.numeric)
+            timed = [group for group in groups if not _runs_code(group.trials[0])]
+            times = Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
     seconds = _estimate_groups(groups, datasets, times)
     total = _estimate_all(plan, groups, seconds, times, num_workers) if groups and device.kind == "cpu" else 0.0
     if total:
@@ -176,9 +180,27 @@ def _check_networks(
     start: Callable[[], Executor],
     say: Callable[[str], object],
 ) -> None:
-    """Have networks built and weights fitted that can be without a workspace."""
+    """Have networks built and weights fitted that can be without a workspace and without running the user's code."""
     trials = [found for trial in plan.trials if (found := _place_weights(trial, data_dir)) is not None]
+    trials = [trial for trial in trials if not _runs_code(trial)]
     check_networks(trials, datasets, start, say=say, may_fetch=False)
+
+
+def _runs_code(trial: PlannedTrial) -> bool:
+    """Tell whether a trial's network is the user's own, which planning does not run; look whether its module is there.
+
+    Raises:
+        NetworkError: Python does not find the module.
+    """
+    name = str(trial.recipe.network.name)
+    if not isinstance(trial.recipe.network, OutsideNetwork) or not names_class(name):
+        return False
+    if hash_code(name) is None:
+        module = name.partition(":")[0]
+        raise NetworkError(
+            f"{name}: there is no module {module}: start bakeoff in the folder it lies in, or install it."
+        )
+    return True
 
 
 def _place_weights(trial: PlannedTrial, data_dir: Path | None) -> PlannedTrial | None:
@@ -205,7 +227,8 @@ def _estimate_all(
 ) -> float:
     busy = max(1, min(num_workers, len(groups)))
     share = plan.most_trials / len(plan.trials)  # 1 but for a search
-    probes = sum(PROBE_STEPS * (2 * each.fused + each.alone) for each in times.values())
+    steps = [each.fused + (each.alone if each.num_members > 1 else 0.0) for each in times.values()]
+    probes = sum(min(PROBE_STEPS * 2 * each, max(PROBE_SECONDS, FEWEST_PROBE_STEPS * 2 * each)) for each in steps)
     return START_SECONDS + share * sum(seconds.values()) / busy + (probes if plan.study.numeric == "auto" else 0.0)
 
 
@@ -221,8 +244,9 @@ def _name_costliest(groups: Sequence[Group], seconds: Mapping[int, float], total
         return
     shares: Counter[tuple[str, str]] = Counter()
     for group in groups:
+        epochs = sum(trial.recipe.epochs for trial in group.trials)
         for trial in group.trials:
-            shares[trial.block, trial.arm] += seconds[id(group)] / len(group.trials)  # type: ignore[assignment]
+            shares[trial.block, trial.arm] += round(1_000 * seconds[id(group)] * trial.recipe.epochs / epochs)
     named = ", ".join(
         f"'{show_text(arm)}' in '{show_text(block)}' {share / sum(shares.values()):.0%}"
         for (block, arm), share in shares.most_common(MAX_NAMED)
@@ -252,22 +276,21 @@ def _list_unknown(
     unknown = dict.fromkeys(
         str(group.trials[0].recipe.network.name)
         for group in groups
-        if group.shape not in times
-        and not is_cost_known(group.trials[0].recipe, datasets[group.trials[0].data.source].shape_HWC)
+        if group.shape not in times and not is_known(group, datasets)
     )
     if unknown:
         yield f"not counted in time, for only building it tells its cost: {', '.join(unknown)}."
 
 
 def _estimate_groups(groups: Sequence[Group], datasets: Datasets, times: Mapping[str, StepTime]) -> dict[int, float]:
-    """Return the seconds of every group by its `id`; what was not timed is guessed, and off by as much as the timed."""
+    """Return the seconds of every group by its `id`; what was not timed is guessed, at the rate of what was."""
     guessed = {id(group): _estimate_group(group, datasets, None) for group in groups}
-    timed = {
-        id(group): _estimate_group(group, datasets, times[group.shape]) for group in groups if group.shape in times
-    }
-    known = sum(guessed[number] for number in timed)
-    rate = sum(timed.values()) / known if known else 1.0
-    return {number: timed.get(number, seconds * rate) for number, seconds in guessed.items()}
+    timed = [group for group in groups if group.shape in times]
+    found = {id(group): _estimate_group(group, datasets, times[group.shape]) for group in timed}
+    # Where only building a network tells its cost, what is guessed of it says nothing about the rate.
+    known = [id(group) for group in timed if is_known(group, datasets)]
+    rate = sum(found[each] for each in known) / sum(guessed[each] for each in known) if known else 1.0
+    return {each: found.get(each, seconds * rate) for each, seconds in guessed.items()}
 
 
 def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> float:

@@ -12,6 +12,7 @@ from bakeoff.execution.executor import GOES_ON, Executor, TaskLost
 from bakeoff.execution.facts import Datasets
 from bakeoff.execution.identity import Known
 from bakeoff.execution.observer import Observer
+from bakeoff.execution.searches import place_trial
 from bakeoff.ledger.store import Ledger
 from bakeoff.training.modes import Modes
 from bakeoff.training.task import ExamDone, ExamTask, Member, TaskDone
@@ -29,10 +30,13 @@ def hold_exams(
 ) -> bool:
     """Evaluate those finished trials that have not been; the opening is recorded before the split is read.
 
+    So is the look: a study of trials that have all been evaluated for others opens nothing, but looks at them.
+
     Returns:
         Whether every trial could be evaluated.
     """
     unique = {each.trial_id: each for each in known}
+    ledger.record_look(study_id, map(place_trial, known))
     open_ids = unique.keys() - ledger.examined()
     if not open_ids:
         return True

@@ -20,7 +20,8 @@ _UNFINISHED = r"(?:\.part-\w+)?"
 _DECODED = rf"[\w.-]+-(?:train|test)-(?:part-)?{HASH}{_UNFINISHED}"
 _DECODED_FILE = r"[a-z_]+\.(?:npy|json|raw)"
 _FEATURES = rf"{HASH}\.npy"
-"""What of the cache is made again when it is missed: folders of decoded images, and features. Downloads stay."""
+"""What of the cache is made again when it is missed: folders of decoded images, features, hashes of files. Downloads
+stay."""
 
 
 def collect_workspace(workspace: Path, *, delete: bool) -> tuple[Leftover, ...]:
@@ -57,6 +58,8 @@ def _list_cached(cache: Path) -> Iterator[tuple[Path, list[Path]]]:
     for folder in list_folders(cache / "decoded", _DECODED):
         yield folder, list_files(folder, _DECODED_FILE)
     for file in list_files(cache / "features", _FEATURES):
+        yield file, [file, *list_files(file.parent, rf"{file.stem}\.json")]
+    for file in list_files(cache / "contents", rf"{HASH}\.json"):
         yield file, [file]
     for folder in list_folders(cache / "features", rf"{_FEATURES}\.part-\w+"):
         yield folder, list_files(folder, _FEATURES)

@@ -17,7 +17,6 @@ from bakeoff.execution.costs import is_cost_known
 from bakeoff.execution.executor import Executor, TaskLost
 from bakeoff.execution.facts import Datasets
 from bakeoff.execution.machine import describe_hardware, describe_versions
-from bakeoff.networks.outside import OutsideNetwork, names_class
 from bakeoff.study.settings import NumericMode
 from bakeoff.training.folders import write_whole
 from bakeoff.training.task import DataView, Member, TaskDone, TimingDone, TimingTask
@@ -29,7 +28,7 @@ MEMBERS = 4
 BUDGET_SECONDS = 10.0
 """For all shapes of a plan together: those whose cost nothing else tells first, then the costliest."""
 
-LONGEST_SECONDS = 30.0
+LONGEST_SECONDS = 60.0
 """After which a measurement is given up: building a network, or one step, may take longer than the budget."""
 
 LEAST_SECONDS = 0.5
@@ -65,14 +64,17 @@ class Timings:
         """Return the step times of network shapes, as far as they are known or can be measured within the limit.
 
         Args:
-            groups: trials trained fused.
+            groups: trials trained fused, none of whose networks is the user's own code.
             datasets: facts of their images.
             numeric: the study's mode; auto takes the faster one.
         """
         by_shape: dict[str, Group] = {}
         for group in sorted(groups, key=lambda group: len(group.trials), reverse=True):
             by_shape.setdefault(group.shape, group)
-        ordered = sorted(by_shape.items(), key=lambda item: _guess(item[1], datasets), reverse=True)
+        costs = {
+            shape: group.most_operations if is_known(group, datasets) else math.inf for shape, group in by_shape.items()
+        }
+        ordered = sorted(by_shape.items(), key=lambda item: costs[item[0]], reverse=True)
         tasks = {shape: _make_task(group, datasets, numeric, len(by_shape)) for shape, group in ordered}
         found = {shape: kept for shape, task in tasks.items() if (kept := _read(task)) is not None}
         missing = {shape: task for shape, task in tasks.items() if shape not in found}
@@ -85,11 +87,10 @@ class Timings:
         return found
 
 
-def _guess(group: Group, datasets: Datasets) -> float:
-    """Return what a group is thought to cost; more than all others where only building its network tells."""
+def is_known(group: Group, datasets: Datasets) -> bool:
+    """Tell whether a group's multiply-adds are known before its network is built."""
     first = group.trials[0]
-    known = is_cost_known(first.recipe, datasets[first.data.source].shape_HWC)
-    return group.most_operations if known else math.inf
+    return is_cost_known(first.recipe, datasets[first.data.source].shape_HWC)
 
 
 def _make_task(group: Group, datasets: Datasets, numeric: NumericMode, num_shapes: int) -> TimingTask:
@@ -149,18 +150,13 @@ def _wait(task: TimingTask, executor: Executor, deadline: float) -> StepTime | N
     return result
 
 
-def _locate(task: TimingTask) -> Path | None:
-    """Return where a measurement is kept; None for a network of the user's, whose code may change."""
-    network = task.members[0].recipe.network
-    if isinstance(network, OutsideNetwork) and names_class(network.name):
-        return None
+def _locate(task: TimingTask) -> Path:
     return cache_folder() / "timings" / f"{task.timing_id}.json"
 
 
 def _read(task: TimingTask) -> StepTime | None:
-    path = _locate(task)
     try:
-        fields = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+        fields = json.loads(_locate(task).read_text(encoding="utf-8"))
         found = StepTime(float(fields["fused"]), float(fields["alone"]), int(fields["num_members"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -168,8 +164,5 @@ def _read(task: TimingTask) -> StepTime | None:
 
 
 def _write(task: TimingTask, result: StepTime) -> None:
-    path = _locate(task)
-    if path is None:
-        return
     with suppress(OSError):  # then it is measured again
-        write_whole(path, lambda temporary: temporary.write_text(json.dumps(asdict(result)), encoding="utf-8"))
+        write_whole(_locate(task), lambda temporary: temporary.write_text(json.dumps(asdict(result)), encoding="utf-8"))

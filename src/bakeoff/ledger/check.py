@@ -10,7 +10,7 @@ from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.schema import SCHEMA_VERSION, TABLES
 
 TABLE_NAMES = frozenset(re.findall(r"CREATE TABLE (\w+)", TABLES))
-FIRST_TABLE_NAMES = TABLE_NAMES - {"pauses", "candidates", "features"}
+FIRST_TABLE_NAMES = TABLE_NAMES - {"pauses", "candidates", "features", "looks", "look_trials"}
 """Tables that ledgers of every version have."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 
 from bakeoff.ledger.values import check_row
 
@@ -38,13 +37,3 @@ def read_openings(connection: sqlite3.Connection, study_id: str) -> tuple[str, .
         {"study": study_id},
     )
     return tuple(check_row(row, "t")[0] for row in rows)
-
-
-def read_earlier_openings(connection: sqlite3.Connection, study_id: str, name: str, created_at: str) -> Iterator[str]:
-    """Yield when other studies of this name were examined before this one was first run."""
-    rows = connection.execute(
-        "SELECT opened_at FROM exams JOIN studies ON studies.id = study_id "
-        "WHERE name = ? AND study_id != ? AND opened_at <= ? ORDER BY exams.id",
-        (name, study_id, created_at),
-    )
-    yield from (check_row(row, "t")[0] for row in rows)

@@ -11,7 +11,7 @@ from typing import Any
 from bakeoff.analysis.results import TrialResult
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.check import check_tables, check_version, distrust, read_version
-from bakeoff.ledger.exams import read_earlier_openings, read_openings
+from bakeoff.ledger.exams import read_openings
 from bakeoff.ledger.features import NO_SHARE, read_feature_shares
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
@@ -33,7 +33,6 @@ class StudyRecord:
         machines: what its trials ran on, each once.
         exams: when the test split was opened for it or for a study that shares its trials, ISO times; see
             `read_openings`.
-        changed_after: when the test split was opened for another study of this name, before this one was asked.
         num_examined: its trials that were evaluated on the test split.
         results: its trials that have come to an end, in the study's order; a search's candidates are left out.
         num_planned: its trials, a search's candidates left out.
@@ -53,7 +52,6 @@ class StudyRecord:
     seconds: float
     machines: tuple[str, ...]
     exams: tuple[str, ...]
-    changed_after: tuple[str, ...]
     num_examined: int
     results: tuple[TrialResult, ...]
     num_planned: int
@@ -175,7 +173,6 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         seconds=seconds,
         machines=tuple(check_row(row, "t")[0] for row in machines),
         exams=read_openings(connection, study_id),
-        changed_after=tuple(read_earlier_openings(connection, study_id, name, created_at)),
         num_examined=sum("test" in result.metrics for result in results),
         results=results,
         num_planned=count.fetchone()[0],

@@ -29,6 +29,30 @@ CREATE TABLE candidates (
 _FEATURES = """
 CREATE TABLE features (trial_id TEXT PRIMARY KEY, key TEXT NOT NULL, seconds REAL NOT NULL) WITHOUT ROWID"""
 
+_LOOKS = """
+CREATE TABLE looks (
+    id INTEGER PRIMARY KEY, study_id TEXT NOT NULL REFERENCES studies(id), looked_at TEXT NOT NULL
+)"""
+
+_LOOK_TRIALS = """
+CREATE TABLE look_trials (
+    look_id INTEGER NOT NULL REFERENCES looks(id), block TEXT NOT NULL, arm TEXT NOT NULL, replicate INTEGER NOT NULL,
+    trial_id TEXT NOT NULL, PRIMARY KEY (look_id, block, arm, trial_id)
+) WITHOUT ROWID"""
+
+IS_FINAL = "p.stage = 'final'"
+
+EARLIER_LOOKS = """
+SELECT e.id, e.study_id, e.opened_at, p.block, p.arm, p.replicate, p.trial_id
+FROM exams e JOIN placements p ON p.study_id = e.study_id JOIN exam_results r ON r.trial_id = p.trial_id
+WHERE r.exam_id <= e.id AND {is_final} AND NOT EXISTS (
+    SELECT 1 FROM exams again WHERE again.study_id = e.study_id AND again.id > e.id AND NOT EXISTS (
+        SELECT 1 FROM exam_results s JOIN trials t ON t.id = s.trial_id
+        WHERE s.exam_id = again.id AND t.finished_at > e.opened_at
+    )
+)"""
+"""The looks of a ledger from before they were recorded: its exams, those left out that a later one only finished."""
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE studies ADD COLUMN facts TEXT NOT NULL DEFAULT '{}'",),
     2: (
@@ -42,7 +66,14 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         _CANDIDATES,
     ),
     3: (_FEATURES,),
-    4: ("ALTER TABLE exam_results ADD COLUMN held_out TEXT",),
+    4: (
+        "ALTER TABLE exam_results ADD COLUMN held_out TEXT",
+        _LOOKS,
+        _LOOK_TRIALS,
+        f"INSERT INTO looks SELECT DISTINCT id, study_id, opened_at FROM ({EARLIER_LOOKS.format(is_final=IS_FINAL)})",
+        "INSERT INTO look_trials SELECT id, block, arm, replicate, trial_id FROM "
+        f"({EARLIER_LOOKS.format(is_final=IS_FINAL)})",
+    ),
 }
 """What turns the tables of a version into those of the next."""
 
@@ -95,6 +126,11 @@ CREATE TABLE exam_results (
     trial_id TEXT PRIMARY KEY, exam_id INTEGER NOT NULL REFERENCES exams(id), metrics TEXT NOT NULL,
     fingerprint TEXT NOT NULL, held_out TEXT
 );
+
+-- Which trials were looked at together on the test split: at every exam, and by every study all of whose trials had
+-- been examined before.
+{_LOOKS.strip()};
+{_LOOK_TRIALS.strip()};
 
 -- What a probe of numeric modes measured on a machine, for the studies after.
 CREATE TABLE probes (key TEXT PRIMARY KEY, result TEXT NOT NULL, measured_at TEXT NOT NULL);

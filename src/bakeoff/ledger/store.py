@@ -322,6 +322,22 @@ class Ledger:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
+    def record_look(self, study_id: str, placements: Iterable[Placement]) -> None:
+        """Record which trials a study looks at on the test split, before it does. What it saw last is no new look."""
+        seen = {(each.block, each.arm, each.replicate, each.trial_id) for each in placements}
+        query = (
+            "SELECT block, arm, replicate, trial_id FROM look_trials WHERE look_id = "
+            "(SELECT MAX(id) FROM looks WHERE study_id = ?)"
+        )
+        if not seen or seen == set(self.connection.execute(query, (study_id,))):
+            return
+        with self.transaction():
+            statement = "INSERT INTO looks (study_id, looked_at) VALUES (?, ?)"
+            look_id = self.connection.execute(statement, (study_id, now())).lastrowid
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO look_trials VALUES (?, ?, ?, ?, ?)", [(look_id, *each) for each in sorted(seen)]
+            )
+
     def record_exam(self, exam_id: int, event: ExamDone) -> None:
         """Record what one trial scored on the test split, and on its held-out fold where it has one."""
         held_out = None if event.held_out is None else _dump(event.held_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bakeoff.analysis.measure import percent
+from bakeoff.analysis.results import Summary
 from bakeoff.report.document import ReportInput
 from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count, duration, show_text, times
@@ -30,8 +31,7 @@ def _describe_change(report: ReportInput) -> str:
     if not report.changed_after:
         return ""
     return (
-        f"This study was changed after its final test: an earlier version of it had opened the test split "
-        f"{times(len(report.changed_after))}, first at "
+        f"Another study had looked at these arms on these test images {times(len(report.changed_after))}, first at "
         f"{_moment(report.changed_after[0])}. What was changed since may owe something to that look."
     )
 
@@ -108,13 +108,28 @@ def describe_statistics(report: ReportInput) -> str:
         runs, method = "fold by fold", f"corrected resampled t, {level} intervals"
     elif summary.race is not None:
         method = f"sequential t; p values and {level} intervals hold wherever the race stopped"
-    family = f"all {count(num_arms * (num_arms - 1) // 2, 'pair')} of a block"
-    if summary.baseline is not None:
-        family = f"{count(num_arms - 1, 'pair')} of a block, every other arm against {summary.baseline}"
     if summary.method == "bayes":
         return f"Verdicts compare {measure.label} {runs} by posterior probabilities of {level}, each pair for itself."
     margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
-    return f"Verdicts compare {measure.label} {runs} ({method}); p values are adjusted for {family} (Holm).{margin}"
+    return f"Verdicts compare {measure.label} {runs} ({method}); {describe_family(summary)}.{margin}"
+
+
+def describe_family(summary: Summary) -> str:
+    """Say what p values are adjusted for, as a clause."""
+    num_arms, num_blocks = len(summary.arm_labels), len(summary.blocks)
+    num_pairs = num_arms * (num_arms - 1) // 2 if summary.baseline is None else num_arms - 1
+    against = "" if summary.baseline is None else f", every other arm against {summary.baseline}"
+    looks = f", and for {len(summary.looks)} looks" if len(summary.looks) > 1 else ""
+    if num_blocks == 1 or summary.family == "study":
+        where = f" in {num_blocks} blocks together" if num_blocks > 1 else ""
+        number = num_pairs * num_blocks
+        pairs = "p values are of one pair" if number == 1 else f"p values are adjusted for all {number:,} pairs{where}"
+        return f"{pairs}{against}{' (Holm)' if number > 1 else ''}{looks}"
+    most = 1 - summary.confidence**num_blocks
+    return (
+        f"p values are adjusted for {count(num_pairs, 'pair')} of each block{against} (Holm){looks}, not for "
+        f"{num_blocks} blocks: were all arms equal, a study like this would hold a false verdict in up to {most:.0%}"
+    )
 
 
 def _describe_folds(report: ReportInput) -> str:

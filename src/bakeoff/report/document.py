@@ -55,7 +55,7 @@ class ReportInput:
         failures: every failed trial.
         exam_opened: when the test split was opened, ISO times; empty if never.
         exam_trials: trials examined on it.
-        changed_after: when the test split had been opened for an earlier version of this study; empty if never.
+        changed_after: when other studies had looked at these arms on these test images; empty if never.
         reduced: says that only a part of the data is used; empty where all of it is.
         notes: what else must be known of the images and of what was computed, a sentence each.
         data: by block, the facts of its images that the ledger holds.
@@ -143,6 +143,7 @@ def build_document(report: ReportInput) -> dict[str, Any]:
             "split": summary.split,
             "margin": summary.margin,
             "confidence": summary.confidence,
+            "family": summary.family,
             "scope": summary.scope,
             "method": summary.method,
         },
@@ -154,6 +155,10 @@ def build_document(report: ReportInput) -> dict[str, Any]:
             "opened": len(report.exam_opened),
             "opened_at": list(report.exam_opened),
             "changed_after": list(report.changed_after),
+            "looks": [
+                {"study": look.study, "looked_at": look.looked_at, "replicates": len(look.replicates)}
+                for look in summary.looks
+            ],
             "trials": report.exam_trials,
         },
         "reduced": report.reduced or None,

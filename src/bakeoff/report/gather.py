@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from bakeoff.analysis.across import summarise_blocks
+from bakeoff.analysis.looks import LineLook
 from bakeoff.analysis.measure import Split
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.sequential import SequentialDesign
@@ -18,6 +19,7 @@ from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.curves import read_study_epochs
 from bakeoff.ledger.exams import read_exam_fingerprints
+from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
 from bakeoff.ledger.tables import read_recipes
 from bakeoff.ledger.values import DamagedLedger, read_mapping
@@ -26,6 +28,7 @@ from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_contributions, gather_evidence
+from bakeoff.report.interim import withhold_verdicts
 from bakeoff.report.notes import (
     describe_absent,
     describe_notes,
@@ -74,19 +77,24 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         costs = tuple(read_study_costs(connection, study_id))
         examined = read_exam_fingerprints(connection, study_id)
         contents = dict(read_recipes(connection, study_id))
+        looks = read_line(connection, study_id)
     plan = expand(study)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
     same = gather_same_arms(plan, record)
+    sources = _name_sources(plan)
+    state = _state(record)
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
-    summary = _summarise(voted, study, plan, same, class_names)
+    summary = _summarise(voted, study, plan, same, looks, class_names)
+    if state == "unfinished" and summary.race is None:
+        summary = withhold_verdicts(summary, len(record.results), record.num_planned)
     ensembles = describe_ensembles(voted, summary, class_names)
     evidence = gather_evidence(voted.results, summary, class_names, voted.load)
     return ReportInput(
         name=study.name,
         question=study.question,
-        state=_state(record),
+        state=state,
         summary=summary,
-        across=summarise_blocks(summary),
+        across=summarise_blocks(summary, sources) if summary.verdicts else None,
         evidence=evidence,
         thumbnails=gather_thumbnails(
             evidence,
@@ -97,7 +105,9 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         ),
         votes=voted.arms[len(plan.arms) :],
         ensembles=ensembles,
-        steps=compare_steps(summary, list_steps(study.arms, study.ensembles, study.decide.steps)),
+        steps=compare_steps(summary, list_steps(study.arms, study.ensembles, study.decide.steps))
+        if summary.verdicts
+        else (),
         searches=describe_searches(plan, record.candidates),
         curves=curves,
         costs=describe_costs(costs, ensembles, folders.weights),
@@ -118,6 +128,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         about=tell_about(study).rows(),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
         recipes_text=write_recipes(plan, contents),
+        changed_after=tuple(look.looked_at for look in looks if look.study_id != study_id),
         **_describe_run(record, num_reused),
     )
 
@@ -162,8 +173,22 @@ def _list_fingerprints(
     return found
 
 
+def _name_sources(plan: Plan) -> dict[str, str]:
+    """Return by block its data set: whatever part of it is taken, it is the same one."""
+    return {
+        block.label: next(str(named) for named in (source.name, source.folder, source.manifest) if named is not None)
+        for block in plan.blocks
+        for source in [block.data.source]
+    }
+
+
 def _summarise(
-    voted: Voted, study: Study, plan: Plan, same: Sequence[SameArms], class_names: Mapping[str, tuple[str, ...]]
+    voted: Voted,
+    study: Study,
+    plan: Plan,
+    same: Sequence[SameArms],
+    looks: Sequence[LineLook],
+    class_names: Mapping[str, tuple[str, ...]],
 ) -> Summary:
     num_folds = plan.blocks[0].data.folds
     return summarise(
@@ -182,6 +207,8 @@ def _summarise(
         num_classes={block: len(names) for block, names in class_names.items()},
         caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
         scope=study.decide.scope,
+        family=study.decide.family,
+        looks=looks,
         method=study.decide.method,
         # With folds verdicts rest on images that each model alone held out.
         by_image=None if num_folds else gather_contributions(voted.results, study.decide.metric, voted.load),
@@ -207,7 +234,6 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
         "failures": _list_failures(record),
         "exam_opened": record.exams,
         "exam_trials": record.num_examined,
-        "changed_after": record.changed_after,
         "data": record.facts,
         "numeric": record.numeric,
         "hardware": {key: machine[key] for key in _HARDWARE if key in machine},

@@ -200,6 +200,10 @@ class Decide(Record):
         default="images",
         description="What verdicts speak of: new seeds and new images of this kind, or new seeds on these test images.",
     )
+    family: Literal["study", "block"] = Field(
+        default="study",
+        description="Whether the error rate is kept over all blocks of the study together, or within each block.",
+    )
     method: Literal["paired", "bayes"] = Field(
         default="paired",
         description="paired: tests that hold their error rate over all pairs; bayes: posterior probabilities, pair by "
@@ -237,7 +241,7 @@ class Decide(Record):
     def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later fields at their defaults, so that studies from before they existed stay the same ones."""
         fields: dict[str, Any] = handler(self)
-        for name in ("scope", "method", "steps", "failed"):
+        for name in ("scope", "family", "method", "steps", "failed"):
             if getattr(self, name) == Decide.model_fields[name].default:
                 fields.pop(name, None)
         return fields

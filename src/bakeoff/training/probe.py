@@ -26,6 +26,10 @@ from bakeoff.training.task import Event, Numeric, ProbeDone, ProbeTask, TaskDone
 NUM_STEPS = 12
 """Timed steps per mode, after two that warm up."""
 
+FEWEST_STEPS = 3
+ENOUGH_SECONDS = 20.0
+"""After which no more than the fewest are timed: of a large network twelve steps would take a quarter of an hour."""
+
 LARGEST_DIFFERENCE = 0.25
 """Largest relative distance ||g16 - g32|| / ||g32|| of a member's first gradient at which the modes agree.
 
@@ -70,7 +74,10 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
 def _time_steps(benches: Sequence[Bench]) -> list[list[float]]:
     """Return the seconds of every bench's steps, taken in turn; the first two benches are the modes, all fused."""
     seconds: list[list[float]] = [[] for _ in benches]
+    started = time.process_time()
     for number in range(NUM_STEPS + 2):
+        if number >= FEWEST_STEPS + 2 and time.process_time() - started > ENOUGH_SECONDS:
+            break  # long steps vary little
         for times, bench in zip(seconds, benches, strict=True):
             times.append(bench.time_step(number))
         if number == 1:

@@ -12,6 +12,7 @@ from bakeoff.report.figures.classes import draw_classes
 from bakeoff.report.figures.confusion import draw_confusion
 from bakeoff.report.figures.cost import draw_cost, draw_size
 from bakeoff.report.figures.curves import draw_curves
+from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.figures.ensembles import draw_ensembles
 from bakeoff.report.figures.importance import draw_importance, draw_slices
 from bakeoff.report.figures.lineage import draw_lineage
@@ -35,8 +36,12 @@ class Plots:
 
     report: ReportInput
 
+    def plot_differences(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+        """Plot how far each arm is from the best one, or from the baseline: every replicate, and what is shown."""
+        return self._plot("verdicts", draw_differences, block, mode)
+
     def plot_scores(self, block: str | None = None, *, mode: Mode = "light") -> Any:
-        """Plot every replicate's score, with means and their intervals."""
+        """Plot every replicate's score, with means, and their intervals where no verdict is claimed."""
         return self._plot("scores", draw_scores, block, mode)
 
     def plot_curves(self, block: str | None = None, metric: str = "loss", *, mode: Mode = "light") -> Any:

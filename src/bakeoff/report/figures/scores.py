@@ -27,8 +27,9 @@ MAX_ARMS = 40
 def draw_scores(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw one block's scores: arms from top to bottom, best first; None without a score.
 
-    A point is a replicate, or with folds one fold of one. The interval is Student's t of an arm's own mean; there is
-    none with folds, whose scores are not independent. Beyond MAX_ARMS, the best are shown. A vertical line is a
+    A point is a replicate, or with folds one fold of one. The interval is Student's t of an arm's own mean. There is
+    none with folds, whose scores are not independent, nor where arms were compared: own intervals may overlap where
+    paired differences are clear. Beyond MAX_ARMS, the best are shown. A vertical line is a
     published value of the same metric on the same split.
     """
     summary = report.summary
@@ -49,7 +50,7 @@ def draw_scores(report: ReportInput, block: str) -> FigureSpec | None:
         alt=_describe(report, block, shown, len(scored)),
         data=[
             _points(shown, value),
-            _means(shown, summary.confidence, summary.num_folds is not None, value),
+            _means(shown, summary.confidence, bool(summary.num_folds or summary.verdicts_of(block)), value),
             *_mark_published(report, block, names, value),
         ],
         layout=layout,
@@ -77,8 +78,8 @@ def _points(shown: list[tuple[ArmSummary, MeanSd]], value: str) -> dict[str, Any
     }
 
 
-def _means(shown: list[tuple[ArmSummary, MeanSd]], confidence: float, is_folded: bool, value: str) -> dict[str, Any]:
-    intervals = [None if is_folded else interval_of_mean(list(arm.scores.values()), confidence) for arm, _ in shown]
+def _means(shown: list[tuple[ArmSummary, MeanSd]], confidence: float, is_bare: bool, value: str) -> dict[str, Any]:
+    intervals = [None if is_bare else interval_of_mean(list(arm.scores.values()), confidence) for arm, _ in shown]
     bars = [error_bar(score.mean, interval) for (_, score), interval in zip(shown, intervals, strict=True)]
     trace: dict[str, Any] = {
         "type": "scatter",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bakeoff.analysis.metrics import MetricRecord
-from bakeoff.report.figures.theme import label_text
+from bakeoff.report.figures.theme import NEUTRAL, label_text
 
 
 def metric_axis(record: MetricRecord, title: str) -> dict[str, Any]:
@@ -43,6 +43,27 @@ def spread(num_values: int, width: float) -> list[float]:
     # Multiples of a number without common divisor visit every offset once.
     step = next(k for k in range(max(1, round(0.382 * num_values)), num_values + 2) if np.gcd(k, num_values) == 1)
     return [float(offsets[number * step % num_values]) for number in range(num_values)]
+
+
+def shade_margin(margin: float | None, scale: float) -> list[dict[str, Any]]:
+    """Return the band of differences too small to matter, on the x axis; nothing where the study names no margin."""
+    if margin is None:
+        return []
+    return [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": -scale * margin,
+            "x1": scale * margin,
+            "y0": 0,
+            "y1": 1,
+            "fillcolor": NEUTRAL,
+            "opacity": 0.15,
+            "line": {"width": 0},
+            "layer": "below",
+        }
+    ]
 
 
 def round_all(values: Sequence[float | None], digits: int = 5) -> list[float | None]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bakeoff.analysis.measure import Measure, percent
-from bakeoff.analysis.results import Summary, Verdict
+from bakeoff.analysis.results import Verdict
 from bakeoff.analysis.steps import Step
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import error_bar, round_all
+from bakeoff.report.figures.shared import error_bar, round_all, shade_margin
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.tables import measure_of
@@ -62,7 +62,7 @@ def draw_steps(report: ReportInput, block: str) -> FigureSpec | None:
                 "range": [len(names) - 0.5, -0.5],
                 "showgrid": False,
             },
-            shapes=_draw_margin(report.summary, scale),
+            shapes=shade_margin(report.summary.margin, scale),
         ),
     )
 
@@ -130,27 +130,6 @@ def _draw_since_start(known: Sequence[Step], measure: Measure, scale: float) -> 
             "text": told,
             "hovertemplate": "%{text}<extra></extra>",
             "marker": {"color": PALETTE[3], "size": 9, "symbol": "diamond-open", "line": {"width": 2}},
-        }
-    ]
-
-
-def _draw_margin(summary: Summary, scale: float) -> list[dict[str, Any]]:
-    """Return the band of differences too small to matter; nothing where the study names none."""
-    if summary.margin is None:
-        return []
-    return [
-        {
-            "type": "rect",
-            "xref": "x",
-            "yref": "paper",
-            "x0": -scale * summary.margin,
-            "x1": scale * summary.margin,
-            "y0": 0,
-            "y1": 1,
-            "fillcolor": NEUTRAL,
-            "opacity": 0.15,
-            "line": {"width": 0},
-            "layer": "below",
         }
     ]
 

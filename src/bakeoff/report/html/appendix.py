@@ -73,9 +73,9 @@ def _describe_protocol(report: ReportInput) -> Iterator[str]:
     summary = report.summary
     unit = "fold" if summary.num_folds is not None else "replicate"
     yield (
-        f"Error bars: ± is the sample standard deviation over {unit}s. In figures, intervals are of an arm's own mean "
-        f"(Student's t); in tables, of the mean difference of two arms, paired {unit} by {unit}. Neither is adjusted "
-        "for the number of pairs; the p values that verdicts rest on are (Holm)."
+        f"Error bars: ± is the sample standard deviation over {unit}s. Intervals are of the mean difference of two "
+        f"arms, paired {unit} by {unit}; of an arm's own mean (Student's t) only where it is compared with nothing. "
+        "They are not adjusted for the number of pairs; the p values that verdicts rest on are (Holm)."
     )
     yield (
         "Seeds and splits: a replicate's seed draws its split, order, augmentation and initial weights. It is derived "

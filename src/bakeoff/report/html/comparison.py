@@ -12,6 +12,7 @@ from bakeoff.report.all_scores import tabulate_all_scores
 from bakeoff.report.html.parts import (
     Cell,
     Details,
+    Figure,
     Heading,
     Paragraph,
     Part,
@@ -48,12 +49,13 @@ _MOST_ARMS_IN_ANSWER = 16
 _MOST_ARMS_IN_MATRIX = 12
 
 
-def stand_arms(summary: Summary) -> Iterator[Part]:
+def stand_arms(summary: Summary, figures: Figures) -> Iterator[Part]:
     """Yield how the arms stand, best first, block by block; nothing where that would be long or says nothing."""
     if len(summary.blocks) > _MOST_BLOCKS_IN_ANSWER or not 2 <= len(summary.arm_labels) <= _MOST_ARMS_IN_ANSWER:
         return
     for answer in summary.answers:
         if answer.best is not None:
+            yield from [figures["differences", answer.block]] if ("differences", answer.block) in figures else []
             yield _stand(summary, answer, answer.baseline or answer.best)
     if summary.verdicts:
         yield Paragraph(text=_explain(summary), is_quiet=True)
@@ -136,8 +138,11 @@ def compare_arms(summary: Summary, figures: Figures, across: AcrossBlocks | None
     if len(summary.blocks) > 1:
         parts += _overview(summary)
         parts += _across(across, figures)
+    is_told_above = any(isinstance(part, Figure) for part in stand_arms(summary, figures))
     for block in summary.blocks:
         parts += [Heading(text=block)] if len(summary.blocks) > 1 else []
+        if not is_told_above and ("differences", block) in figures:
+            parts.append(figures["differences", block])
         parts += [figures["scores", block]] if ("scores", block) in figures else []
         parts.append(
             make_table(f"Scores, mean ± standard deviation over {runs_of(summary)}", tabulate_scores(summary, block))

@@ -11,6 +11,7 @@ from bakeoff.report.figures.classes import draw_classes
 from bakeoff.report.figures.confusion import draw_confusion
 from bakeoff.report.figures.cost import draw_cost, draw_size
 from bakeoff.report.figures.curves import draw_curves
+from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.figures.ensembles import draw_ensembles
 from bakeoff.report.figures.importance import draw_importance, draw_slices
 from bakeoff.report.figures.lineage import draw_lineage
@@ -23,6 +24,7 @@ from bakeoff.report.figures.steps import draw_steps
 from bakeoff.report.html.parts import Figure, Part
 
 DRAWERS: tuple[tuple[str, Callable[[ReportInput, str], FigureSpec | None]], ...] = (
+    ("differences", draw_differences),
     ("scores", draw_scores),
     ("curves of loss", partial(draw_curves, metric="loss")),
     ("curves of accuracy", partial(draw_curves, metric="accuracy")),

@@ -41,7 +41,7 @@ def list_sections(report: ReportInput, figures: Figures) -> tuple[Section, ...]:
         figures: (kind, block) -> figure, for those that have something to draw.
     """
     found = (
-        _answer(report),
+        _answer(report, figures),
         make_section("basis", "What it rests on", [Bullets(lines=tuple(describe_basis(report)))]),
         compare_arms(report.summary, figures, report.across),
         make_section("steps", "Step by step", _steps(report, figures)),
@@ -60,7 +60,7 @@ def list_sections(report: ReportInput, figures: Figures) -> tuple[Section, ...]:
     return tuple(fold_blocks(section, report.summary.blocks) for section in found if section is not None)
 
 
-def _answer(report: ReportInput) -> Section | None:
+def _answer(report: ReportInput, figures: Figures) -> Section | None:
     summary = report.summary
     sentences = [answer.sentence for answer in summary.answers]
     names = summary.arm_labels
@@ -69,7 +69,7 @@ def _answer(report: ReportInput) -> Section | None:
         lead.append(Paragraph(text=sentences[0], names=names))
     else:
         lead.append(Bullets(lines=tuple(sentences), names=names))
-    return make_section("answer", "Answer", [*lead, *stand_arms(summary), *_explain_finals(report)])
+    return make_section("answer", "Answer", [*lead, *stand_arms(summary, figures), *_explain_finals(report)])
 
 
 def _explain_finals(report: ReportInput) -> Iterator[Part]:

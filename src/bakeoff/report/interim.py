@@ -1,0 +1,38 @@
+"""A report of a study that is not finished: who is ahead, and no word of who is better.
+
+A verdict holds its error rate at the number of trials that was planned. Who reads one after every trial, and stops at
+the first that pleases, reads many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bakeoff.analysis.measure import Measure
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.analysis.results import BlockAnswer, Summary, rank_arms
+from bakeoff.report.text import count
+
+
+def withhold_verdicts(summary: Summary, num_ended: int, num_planned: int) -> Summary:
+    """Return a summary with scores and without verdicts.
+
+    Args:
+        summary: of the trials so far.
+        num_ended: trials that have come to an end.
+        num_planned: those there will be, at least.
+    """
+    measure = Measure(find_metric(summary.metric), summary.split)
+    progress = f"{num_ended:,} of {count(num_planned, 'trial')} have ended"
+    answers = tuple(_withhold(summary, answer, measure, progress) for answer in summary.answers)
+    return replace(summary, verdicts=(), answers=answers, overall="")
+
+
+def _withhold(summary: Summary, answer: BlockAnswer, measure: Measure, progress: str) -> BlockAnswer:
+    where = f"On {answer.block}, no" if answer.block else "No"
+    sentence = f"{where} verdict yet: {progress}."
+    ranked = rank_arms(summary.arms_of(answer.block), measure)
+    if ranked and (score := ranked[0].score(measure)) is not None:
+        sentence += f" So far {ranked[0].arm} is ahead with {measure.value(score.mean)} {measure.label}."
+    others = tuple(arm.arm for arm in ranked[1:])
+    return replace(answer, sentence=sentence, not_worse=others, equivalent=(), worse=(), better=())

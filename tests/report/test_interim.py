@@ -1,0 +1,35 @@
+"""A study that is not finished has scores, and no verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.html.write import write_html
+from bakeoff.report.interim import withhold_verdicts
+from bakeoff.report.markdown import write_markdown
+
+
+def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., ReportInput]) -> None:
+    finished = make_report()
+    summary = withhold_verdicts(finished.summary, 7, 15)
+    assert summary.verdicts == ()
+    assert [answer.sentence for answer in summary.answers] == [
+        "On digits, no verdict yet: 7 of 15 trials have ended. So far orthogonal is ahead with 97.93% test accuracy."
+    ]
+    report = replace(finished, summary=summary, state="unfinished")
+    for told in (write_markdown(report), write_html(report)):
+        body = (
+            told.partition("<script")[0].partition("<style")[0] + told.partition("</style>")[2].partition("<script")[0]
+        )
+        assert "no verdict yet" in body
+        assert "better than" not in body
+        assert "inconclusive" not in body
+    (answer,) = build_document(report)["answers"]
+    assert (answer["best"], answer["worse"], answer["equivalent"]) == ("orthogonal", [], [])
+
+
+def test_nothing_done_is_said(make_report: Callable[..., ReportInput]) -> None:
+    summary = withhold_verdicts(make_report(num_replicates=0).summary, 0, 15)
+    assert summary.answers[0].sentence == "On digits, no verdict yet: 0 of 15 trials have ended."
