@@ -75,7 +75,10 @@ def test_ledgers_from_before_looks_were_recorded_have_their_exams(folders: Folde
     ledger.connection.execute("INSERT INTO exams (study_id, opened_at, num_trials) VALUES ('b', '9', 0)")
     ledger.close()
     with closing(sqlite3.connect(folders.ledger)) as connection, connection:
-        connection.executescript("DROP TABLE looks; DROP TABLE look_trials; UPDATE meta SET value = '4'")
+        connection.executescript(
+            "DROP TABLE looks; DROP TABLE look_trials; ALTER TABLE exam_results DROP COLUMN held_out; "
+            "UPDATE meta SET value = '4' WHERE key = 'schema_version'"
+        )
     expected = [("a", 3, 1), ("b", 6, 1)]
     with open_reading(folders) as connection:
         assert [(each.study_id, len(each.replicates), 1) for each in read_line(connection, "b")] == expected
@@ -83,7 +86,7 @@ def test_ledgers_from_before_looks_were_recorded_have_their_exams(folders: Folde
     try:
         assert numbers(upgraded, "b") == expected
         assert numbers(upgraded, "a") == expected[:1]
-        (version,) = upgraded.connection.execute("SELECT value FROM meta").fetchone()
+        (version,) = upgraded.connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
         assert int(version) == SCHEMA_VERSION
     finally:
         upgraded.close()
