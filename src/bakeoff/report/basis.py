@@ -99,7 +99,7 @@ def describe_statistics(report: ReportInput) -> str:
     """Say what the verdicts compare, by which test, how sure and how corrected; empty where there are none."""
     summary = report.summary
     measure, num_arms = measure_of(summary), len(summary.arm_labels)
-    if num_arms < 2 or report.is_interim:
+    if num_arms < 2 or not summary.verdicts:
         return ""
     level = percent(summary.confidence)
     new_images = any(verdict.scope == "images" for verdict in summary.verdicts)
