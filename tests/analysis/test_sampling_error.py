@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bakeoff.analysis.looks import LineLook
 from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.analysis.results import Summary, TrialResult
@@ -110,3 +111,22 @@ def test_few_images_that_tell_the_arms_apart_are_said_to_be_few() -> None:
 def test_without_contributions_there_is_nothing_to_say() -> None:
     summary = make_summary(draw(0.02, 0.2, 0.02), np.full((5, 1_000), 0.9))
     assert describe_error(replace(summary.verdicts[0], spread=None), ACCURACY, summary) is None
+
+
+def test_images_needed_pay_for_the_next_look_as_replicates_do() -> None:
+    d_RN, level_RN = draw(0.0, 0.2, 0.02, lead=0.01), np.full((5, 1_000), 0.9)
+    looks = [
+        LineLook(
+            number=number, study_id="s", study="s", looked_at="", trials=frozenset(), replicates=frozenset(range(5))
+        )
+        for number in (1, 2)
+    ]
+    least, later = (explain(make_summary(d_RN, level_RN, looks=each)).images_needed for each in ((), looks))
+    assert least is not None
+    assert later is not None
+    assert (later[0] or 10**6) > 1.5 * (least[0] or 0)
+
+
+def test_what_is_no_remedy_beside_replicates_is_not_called_one_more() -> None:
+    found = explain(make_summary(draw(0.02, 0.02, 0.02, lead=0.006), np.full((5, 1_000), 0.9)))
+    assert "more replicates to settle it, and 100 times as many test images would not." in found.sentence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bakeoff.analysis.looks import share_of_look
 from bakeoff.analysis.measure import Measure, percent
 from bakeoff.analysis.needed import LIKELY, MOST_NEEDED
 from bakeoff.analysis.power import POWER
@@ -61,7 +62,7 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
     total = seeds + images + rest
     needed = None
     if verdict.scope == "images" and verdict.needs is not None:
-        needed = _count_images(verdict, spread, (1 - summary.confidence) / len(summary.verdicts_of(verdict.block)))
+        needed = _count_images(verdict, spread, _level_of_next_look(verdict, summary))
     share = images / total if total else None
     likely = _bound_share(spread, summary.confidence) if share is not None and verdict.scope == "images" else None
     sentences = [
@@ -108,23 +109,25 @@ def _say_share(share: float, likely: tuple[float, float] | None) -> str:
 
 
 def _advise(verdict: Verdict, spread: Spread, images: tuple[int | None, int | None] | None) -> str:
-    """Say what would settle an open pair, or what would narrow the interval of a settled one."""
+    """Say what would settle an open pair, or what would lower the standard error of a settled one."""
     if verdict.needs is None:
-        narrower = f"Four times the replicates would narrow the interval by {100 * _narrow(spread, verdict, 4, 1):.0f}%"
+        narrower = f"Four times the replicates would lower that error by {100 * _narrow(spread, verdict, 4, 1):.0f}%"
         if verdict.scope == "images":
             narrower += f", four times the test images by {100 * _narrow(spread, verdict, 1, 4):.0f}%"
         return f"{narrower}."
     if verdict.needs.startswith("not within"):
         wanted = f"no number of replicates up to {MOST_NEEDED} is likely to settle it"
         wanted += " on these images" if verdict.scope == "images" else ""
+        not_either = "would not either"
     else:
+        not_either = "would not"
         plural = "" if verdict.needs.endswith(" 1") or verdict.needs == "1" else "s"
         wanted = f"it takes {verdict.needs} more replicate{plural} to settle it"
     if images is None:
         return f"{wanted[0].upper()}{wanted[1:]}."
     least, most = images
     if least is None:
-        return f"{wanted[0].upper()}{wanted[1:]}, and {_MOST_TIMES} times as many test images would not either."
+        return f"{wanted[0].upper()}{wanted[1:]}, and {_MOST_TIMES} times as many test images {not_either}."
     counted = f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
     return f"{wanted[0].upper()}{wanted[1:]}; with these replicates, {counted} test images would."
 
@@ -161,6 +164,17 @@ def _bound_share(spread: Spread, confidence: float) -> tuple[float, float]:
         total = images + max(0.0, seed - spread.rest) + spread.rest
         found.append(images / total if total else 0.0)
     return found[0], found[1]
+
+
+def _level_of_next_look(verdict: Verdict, summary: Summary) -> float:
+    """Return the error rate that one pair may spend once more images are scored: that is the next look."""
+    pairs = summary.verdicts if summary.family == "study" else summary.verdicts_of(verdict.block)
+    share, looked_at = 1.0, 0
+    if summary.looks:
+        last = summary.looks[-1]
+        share = share_of_look(last.number + 1)
+        looked_at = sum(last.num_pairs.get(block, 0) for block in dict.fromkeys(pair.block for pair in pairs))
+    return (1 - summary.confidence) * share / max(len(pairs), looked_at)
 
 
 def _count_images(verdict: Verdict, spread: Spread, level: float) -> tuple[int | None, int | None]:
