@@ -110,3 +110,19 @@ def test_few_images_that_tell_the_arms_apart_are_said_to_be_few() -> None:
 def test_without_contributions_there_is_nothing_to_say() -> None:
     summary = make_summary(draw(0.02, 0.2, 0.02), np.full((5, 1_000), 0.9))
     assert describe_error(replace(summary.verdicts[0], spread=None), ACCURACY, summary) is None
+
+
+def test_images_needed_are_those_for_the_whole_family() -> None:
+    summary = make_summary(draw(0.001, 0.2, 0.02, lead=0.008), np.full((5, 1_000), 0.9))
+    others = tuple(replace(summary.verdicts[0], block=f"d{number}") for number in range(20))
+    alone, apart = (
+        explain(each).images_needed
+        for each in (summary, replace(summary, verdicts=summary.verdicts + others, family="block"))
+    )
+    together = explain(replace(summary, verdicts=summary.verdicts + others)).images_needed
+    assert alone is not None
+    assert alone == apart
+    assert together is not None
+    assert alone[0] is not None
+    assert together[0] is not None
+    assert together[0] > 1.3 * alone[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bakeoff.analysis.looks import share_of_look
 from bakeoff.analysis.measure import Measure, percent
 from bakeoff.analysis.needed import LIKELY, MOST_NEEDED
 from bakeoff.analysis.power import POWER
@@ -61,7 +62,10 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
     total = seeds + images + rest
     needed = None
     if verdict.scope == "images" and verdict.needs is not None:
-        needed = _count_images(verdict, spread, (1 - summary.confidence) / len(summary.verdicts_of(verdict.block)))
+        family = summary.verdicts if summary.family == "study" else summary.verdicts_of(verdict.block)
+        # Other test images are another question, and looked at for the first time.
+        share = share_of_look(1) if summary.looks else 1.0
+        needed = _count_images(verdict, spread, (1 - summary.confidence) * share / len(family))
     share = images / total if total else None
     likely = _bound_share(spread, summary.confidence) if share is not None and verdict.scope == "images" else None
     sentences = [
