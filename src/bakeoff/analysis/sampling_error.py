@@ -64,8 +64,8 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
     if verdict.scope == "images" and verdict.needs is not None:
         family = summary.verdicts if summary.family == "study" else summary.verdicts_of(verdict.block)
         # Other test images are another question, and looked at for the first time.
-        share = share_of_look(1) if summary.looks else 1.0
-        needed = _count_images(verdict, spread, (1 - summary.confidence) * share / len(family))
+        level = (1 - summary.confidence) * (share_of_look(1) if summary.looks else 1.0)
+        needed = _count_images(verdict, spread, level / len(family))
     share = images / total if total else None
     likely = _bound_share(spread, summary.confidence) if share is not None and verdict.scope == "images" else None
     sentences = [
