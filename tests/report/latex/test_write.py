@@ -85,7 +85,7 @@ def test_a_caption_says_what_the_scores_rest_on(make_report: MakeReport) -> None
     assert caption.startswith(r"digits: mean $\pm$ standard deviation over n = 5 replicates.")
     for words in (
         r"test accuracy replicate by replicate (paired t, 95\% intervals)",
-        "adjusted for all 3 pairs of a block (Holm)",
+        "adjusted for all 3 pairs (Holm)",
         "Differences within 0.20 points do not matter.",
         r"Reduced study: 10\% of the images.",
     ):
