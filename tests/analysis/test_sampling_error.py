@@ -130,3 +130,19 @@ def test_images_needed_pay_for_the_next_look_as_replicates_do() -> None:
 def test_what_is_no_remedy_beside_replicates_is_not_called_one_more() -> None:
     found = explain(make_summary(draw(0.02, 0.02, 0.02, lead=0.006), np.full((5, 1_000), 0.9)))
     assert "more replicates to settle it, and 100 times as many test images would not." in found.sentence
+
+
+def test_images_needed_are_those_for_the_whole_family() -> None:
+    summary = make_summary(draw(0.001, 0.2, 0.02, lead=0.008), np.full((5, 1_000), 0.9))
+    others = tuple(replace(summary.verdicts[0], block=f"d{number}") for number in range(20))
+    alone, apart = (
+        explain(each).images_needed
+        for each in (summary, replace(summary, verdicts=summary.verdicts + others, family="block"))
+    )
+    together = explain(replace(summary, verdicts=summary.verdicts + others)).images_needed
+    assert alone is not None
+    assert alone == apart
+    assert together is not None
+    assert alone[0] is not None
+    assert together[0] is not None
+    assert together[0] > 1.3 * alone[0]

@@ -185,12 +185,12 @@ def _count_images(verdict: Verdict, spread: Spread, level: float) -> tuple[int |
     from scipy.special import ndtri
 
     size, reach = abs(verdict.difference or 0.0), -float(ndtri((1 - LIKELY) / 2)) * math.sqrt(sum(spread.parts))
-    room = [size + reach, size - reach]
-    inside = verdict.margin is not None and size < verdict.margin
-    if inside:
-        assert verdict.margin is not None
-        room, level = [verdict.margin - max(0.0, size - reach), verdict.margin - size - reach], 2 * level
-    least, most = (_find_images(spread, distance, level) for distance in room)
+    ways = [((size + reach, size - reach), level)]
+    if verdict.margin is not None and size < verdict.margin:
+        ways.append(((verdict.margin - max(0.0, size - reach), verdict.margin - size - reach), 2 * level))
+    counts = [[_find_images(spread, distance, way_level) for distance in distances] for distances, way_level in ways]
+    # Either verdict settles the pair, so the way that is shorter counts, at both ends.
+    least, most = (min((n for n in end if n is not None), default=None) for end in zip(*counts, strict=True))
     return least, most
 
 
