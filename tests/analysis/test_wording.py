@@ -17,7 +17,7 @@ OTHER = np.array([-0.0006, 0.0011, 0.0007, -0.0012, 0.0])
 
 
 NARROWED = " It says nothing of other images: what single images contribute is not stored for all trials."
-CLEAR = " It speaks of replicates that do not collapse: none of 5 did, but up to 45% still may."
+CLEAR = " This holds for replicates that do not collapse: none of 5 did, but a rate of up to 45% is not ruled out."
 
 
 def answer(scores: dict[str, Sequence[float]], **options: Any) -> str:
@@ -148,7 +148,7 @@ def test_pairing_is_said_to_pay_only_where_it_does() -> None:
         f"intervals by {100 - 100 * (1 - correlation) ** 0.5:.0f}%."
     )
     apart = summarise_scores({"X": 0.979 + NOISE, "Y": 0.975 - NOISE, "Z": 0.97 + OTHER})
-    assert "the median of 3 pairs: comparing them one by one bought nothing." in write_pairing(apart.verdicts)
+    assert "the median of 3 pairs: pairing them gained nothing." in write_pairing(apart.verdicts)
     assert write_pairing(summarise_scores({"X": [0.9, 0.9], "Y": [0.8, 0.9]}).verdicts) == ""
     assert write_pairing([]) == ""
 
@@ -187,7 +187,7 @@ def test_better_and_better_by_more_than_the_margin_are_told_apart() -> None:
 def test_collapsed_replicates_are_counted_with_the_interval_of_their_rate() -> None:
     good = 0.979 + np.tile(NOISE, 2)
     sentence = answer({"X": good, "Y": good - 0.3 - np.tile(OTHER, 2)}, margin=0.005)
-    assert "It speaks of replicates that do not collapse: none of 10 did, but up to 26% still may." in sentence
+    assert "This holds for replicates that do not collapse: none of 10 did, but a rate of up to 26% is not ruled out." in sentence
     many = 0.979 + np.tile(NOISE, 8)
     one = np.where(np.arange(40) == 3, 0.1, many)
     sentence = answer({"X": one, "Y": one - 0.3 - np.tile(OTHER, 8)})
