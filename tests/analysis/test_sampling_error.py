@@ -110,3 +110,11 @@ def test_few_images_that_tell_the_arms_apart_are_said_to_be_few() -> None:
 def test_without_contributions_there_is_nothing_to_say() -> None:
     summary = make_summary(draw(0.02, 0.2, 0.02), np.full((5, 1_000), 0.9))
     assert describe_error(replace(summary.verdicts[0], spread=None), ACCURACY, summary) is None
+
+
+def test_the_number_of_images_at_hand_is_no_advice() -> None:
+    summary = make_summary(draw(0.02, 0.2, 0.02, lead=0.014), np.full((5, 1_000), 0.9))
+    found = explain(summary)
+    assert found.images_needed == (1_100, None)
+    assert "1,100" not in found.sentence
+    assert "more test images (1,000 now)" in found.sentence

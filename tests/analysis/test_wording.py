@@ -64,7 +64,7 @@ def test_clear_winner_over_many() -> None:
 def test_no_winner_states_lead_and_interval() -> None:
     sentence = answer({"X": 0.9792 + NOISE, "Y": 0.9788 + OTHER})
     assert sentence.startswith(
-        "On digits, no arm is shown to be better on these test images: the best, X (97.92% test accuracy), leads Y by "
+        "On digits, no arm is shown to be best on these test images: X (97.92% test accuracy) leads Y by "
     )
     assert "0.04 points (95% interval -0.1" in sentence
 
@@ -144,7 +144,7 @@ def test_pairing_is_said_to_pay_only_where_it_does() -> None:
     correlation = paired.verdicts[0].correlation
     assert correlation is not None
     assert write_pairing(paired.verdicts) == (
-        f"Over replicates, the scores of two arms correlate by {correlation:.2f}: comparing them one by one narrows "
+        f"Over replicates, the scores of two arms correlate by {correlation:.2f}: pairing them narrows "
         f"intervals by {100 - 100 * (1 - correlation) ** 0.5:.0f}%."
     )
     apart = summarise_scores({"X": 0.979 + NOISE, "Y": 0.975 - NOISE, "Z": 0.97 + OTHER})
@@ -193,3 +193,13 @@ def test_collapsed_replicates_are_counted_with_the_interval_of_their_rate() -> N
     sentence = answer({"X": one, "Y": one - 0.3 - np.tile(OTHER, 8)})
     # Clopper and Pearson: 1 of 40.
     assert "X in 1 of 40 (95% interval of the rate 0% to 13%)" in sentence
+
+
+def test_a_leader_that_beats_nobody_does_not_deny_what_others_were_shown_to_beat() -> None:
+    """With Y better than Z, "no arm is shown to be better" was false."""
+    spread = np.array([3.0, -3.0, 2.0, -2.0, 0.0]) / 100
+    summary = summarise_scores({"X": 0.93 + spread, "Y": 0.92 + NOISE / 100, "Z": 0.90 + NOISE / 90})
+    words = {(v.a, v.b): v.verdict for v in summary.verdicts}
+    assert (words["X", "Y"], words["X", "Z"], words["Y", "Z"]) == ("inconclusive", "inconclusive", "better")
+    assert "shown to be better" not in summary.answers[0].sentence
+    assert "no arm is shown to be best" in summary.answers[0].sentence

@@ -134,5 +134,5 @@ def test_a_lost_exam_does_not_hold_up_the_others(hold: Any, identified: Any, led
     assert not complete
     assert len(tasks) == 3
     assert len(ledger.examined()) == 2
-    assert watcher.messages[-1] == "exam of digits, replicate 1: OSError: no weights"
+    assert watcher.messages[-1] == "final test of digits, replicate 1: OSError: no weights"
     assert ledger.connection.execute("SELECT message FROM incidents").fetchall() == [("final test: Traceback ...",)]

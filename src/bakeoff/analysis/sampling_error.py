@@ -14,6 +14,9 @@ from bakeoff.analysis.variance import FEW_IMAGES, Spread
 _MOST_TIMES = 100
 """More test images than this many times those there are, are not advised."""
 
+_BARELY_MORE = 1.1
+"""Up to this many times the test images there are, which rounding alone may ask for, is no number to name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingError:
@@ -102,8 +105,8 @@ def _say_share(share: float, likely: tuple[float, float] | None, confidence: flo
         return "All of it comes from the seeds: the test images are taken as given."
     low, high = likely
     return (
-        f"Of its variance, {100 * share:.0f}% comes from the test images ({percent(confidence)} interval "
-        f"{100 * low:.0f}% to {100 * high:.0f}%), the rest from the seeds."
+        f"Of its variance, {100 * share:.0f}% comes from the test images ({100 * low:.0f}% to "
+        f"{100 * high:.0f}% at {percent(confidence)} confidence), the rest from the seeds."
     )
 
 
@@ -126,9 +129,11 @@ def _advise(verdict: Verdict, spread: Spread, images: tuple[int | None, int | No
     if least is None:
         return f"{more}; {_MOST_TIMES} times as many test images would not do."
     counted = f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
+    if least <= _BARELY_MORE * spread.num_images:
+        counted = "more" if most is None else f"up to {most:,}"
     if hopeless:
         return f"{more}; with these replicates, {counted} test images would."
-    return f"{more}, or, with these replicates, {counted} test images in place of {spread.num_images:,}."
+    return f"{more} or, with these replicates, {counted} test images ({spread.num_images:,} now)."
 
 
 def _narrow(spread: Spread, verdict: Verdict, replicates: int, images: int) -> float:

@@ -196,9 +196,8 @@ def _level(standing: Standing, best: ArmSummary) -> str:
         )
     also = f" It is equivalent to {name_arms(standing, equivalent)}." if equivalent else ""
     return (
-        f"no arm is shown to be better {standing.population}: the best, {best.arm} ({spell_score(standing, best)} "
-        f"{standing.measure.label}), "
-        f"{_lead(standing)}.{also}"
+        f"no arm is shown to be best {standing.population}: {best.arm} ({spell_score(standing, best)} "
+        f"{standing.measure.label}) {_lead(standing)}.{also}"
     )
 
 
