@@ -131,8 +131,8 @@ def explain_pairs(summary: Summary) -> tuple[str, ...]:
         f"The difference is the row's arm minus the other arm, averaged over the {runs_of(summary)} both have. Its "
         "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
         f"P(a > b): how probable it is that one more run of each arm favours the first, with its {level} interval.",
-        "Corrected difference: differences that pass a test are too large on average, because only large ones pass; this "
-        "is the difference corrected for that.",
+        "Corrected difference: differences that pass a test are too large on average, because only large ones pass; "
+        "this is the difference corrected for that.",
         "d_z is the mean difference in standard deviations of the differences.",
         "Replicates needed: how many more would settle the pair with 80% power on the same test images; the range "
         "holds the number truly needed with 80% confidence.",
