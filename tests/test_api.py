@@ -109,7 +109,7 @@ def test_tables_agree_with_the_report(trained: tuple[Path, Result]) -> None:
     trials = result.to_records()
     assert [trial["arm"] for trial in trials] == ["0.001", "0.01"] * 3
     for arm in result.summary.arms:
-        values = {t["replicate"]: t["test_accuracy_share"] for t in trials if t["arm"] == arm.arm}
+        values = {t["replicate"] - 1: t["test_accuracy_share"] for t in trials if t["arm"] == arm.arm}
         assert values == arm.scores
     assert len(result.to_records("epochs")) == 12
     assert load("tiny", workspace).to_csv() == result.to_csv() == "".join(iterate_csv("tiny", "trials", workspace))
