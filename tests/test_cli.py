@@ -127,7 +127,7 @@ def test_the_verdict_goes_to_standard_output_and_progress_to_standard_error(work
     assert "Which learning rate?" in output
     assert "Report: " in output
     first, *_, last = errors.splitlines()  # on a slow machine, lines of progress come between
-    assert (first, last) == ("2 trials to train", "exam: opening the test split for 2 trials")
+    assert (first, last) == ("2 trials to train", "final test: opening the test split for 2 trials")
 
 
 def test_a_second_run_trains_nothing_and_says_so(study: Path, workspace: Path) -> None:

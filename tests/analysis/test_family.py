@@ -48,7 +48,7 @@ def test_family_makes_a_single_finding_harder() -> None:
     among_many = decide_family([finding, *[compare(0.0)] * 9])[0]
     assert among_many.verdict == "inconclusive"
     assert among_many.p_adjusted == pytest.approx(10 * finding.p)
-    assert "when adjusted" in among_many.reason
+    assert "0.47 adjusted" in among_many.reason
     assert among_many.needed is not None
 
 

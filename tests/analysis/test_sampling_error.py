@@ -129,7 +129,7 @@ def test_images_needed_pay_for_the_next_look_as_replicates_do() -> None:
 
 def test_what_is_no_remedy_beside_replicates_is_not_called_one_more() -> None:
     found = explain(make_summary(draw(0.02, 0.02, 0.02, lead=0.006), np.full((5, 1_000), 0.9)))
-    assert "more replicates to settle it, and 100 times as many test images would not." in found.sentence
+    assert "; 100 times as many test images would not do." in found.sentence
 
 
 def test_images_needed_are_those_for_the_whole_family() -> None:
@@ -146,3 +146,11 @@ def test_images_needed_are_those_for_the_whole_family() -> None:
     assert alone[0] is not None
     assert together[0] is not None
     assert together[0] > 1.3 * alone[0]
+
+
+def test_the_number_of_images_at_hand_is_no_advice() -> None:
+    summary = make_summary(draw(0.02, 0.2, 0.02, lead=0.014), np.full((5, 1_000), 0.9))
+    found = explain(summary)
+    assert found.images_needed == (1_100, None)
+    assert "1,100" not in found.sentence
+    assert "more test images (1,000 now)" in found.sentence

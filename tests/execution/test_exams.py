@@ -65,7 +65,7 @@ def test_every_trial_is_examined_once(hold: Any, identified: Any, ledger: Ledger
     assert [len(task.members) for task in tasks] == [3, 3]
     assert ledger.examined() == {each.trial_id for each in known}
     assert openings(ledger) == [6]
-    assert watcher.messages == ["exam: opening the test split for 6 trials"]
+    assert watcher.messages == ["final test: opening the test split for 6 trials"]
     complete, tasks, watcher = hold(known)
     assert (complete, tasks, watcher.messages, openings(ledger)) == (True, [], [], [6])
 
@@ -80,7 +80,7 @@ def test_a_trial_in_two_places_is_examined_once(hold: Any, identified: Any, ledg
     _, tasks, watcher = hold(known)
     assert [len(task.members) for task in tasks] == [1]
     assert openings(ledger) == [1]
-    assert watcher.messages == ["exam: opening the test split for 1 trial"]
+    assert watcher.messages == ["final test: opening the test split for 1 trial"]
 
 
 def test_the_opening_is_on_record_before_the_split_is_opened(hold: Any, identified: Any, ledger: Ledger) -> None:
@@ -134,5 +134,5 @@ def test_a_lost_exam_does_not_hold_up_the_others(hold: Any, identified: Any, led
     assert not complete
     assert len(tasks) == 3
     assert len(ledger.examined()) == 2
-    assert watcher.messages[-1] == "exam of digits, replicate 1: OSError: no weights"
-    assert ledger.connection.execute("SELECT message FROM incidents").fetchall() == [("exam: Traceback ...",)]
+    assert watcher.messages[-1] == "final test of digits, replicate 1: OSError: no weights"
+    assert ledger.connection.execute("SELECT message FROM incidents").fetchall() == [("final test: Traceback ...",)]

@@ -73,7 +73,7 @@ def test_arms_that_are_one_training_are_named_first_and_not_judged(
         "digits: arms 'he_normal / 16' and 'orthogonal / 16'",
         "digits: arms 'he_normal / 32' and 'orthogonal / 32'",
     ]
-    assert watcher.messages.index(said[-1]) < watcher.messages.index("exam: opening the test split for 12 trials")
+    assert watcher.messages.index(said[-1]) < watcher.messages.index("final test: opening the test split for 12 trials")
     report = gather_report(counts.study_id, folders)
     pairs = [(verdict.a, verdict.b) for verdict in report.summary.verdicts]
     assert len(pairs) == 6 - 2

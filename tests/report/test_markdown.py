@@ -77,7 +77,7 @@ def test_many_blocks_get_an_overview_and_an_answer_each(make_report: MakeReport)
     text = write_markdown(make_report(blocks=("x", "y", "z")))
     assert "All blocks" in headings(text)
     assert text.count("- On ") == 3
-    assert "**In none of 3 blocks shown to be worse than the best: orthogonal." in text
+    assert "**Best, or not shown to be worse, in each of 3 blocks: orthogonal." in text
     overview = [row for row in parse_rows(text) if row[0] in ("block", "x")][:2]
     assert overview[0] == ["block", "orthogonal", "random_normal", "random_uniform"]
     assert overview[1][1].endswith("*")

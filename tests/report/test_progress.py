@@ -43,7 +43,7 @@ def test_plain_lines_come_at_most_every_ten_seconds() -> None:
         train(progress, clock, 9)
     assert stream.getvalue().splitlines() == [
         "3 trials to train, 2 more are in the ledger",
-        "50%, 0 of 3 trials, 3,000 model-images/s, ends in 0:10",
+        "50%, 0 of 3 trials, 3,000 model-images/s, 0:10 left",
     ]
 
 
@@ -97,7 +97,7 @@ def test_live_display_shows_what_runs_and_stops_cleanly() -> None:
             progress.cohort_started(f"cohort {number}", 1)
         progress.cohort_done("cohort 0")
     text = stream.getvalue()
-    assert "50% after 0:10, ends in 0:10" in text
+    assert "50% after 0:10, 0:10 left" in text
     assert r"[red]x\x1b: 3 arms, epoch 5 of 10" in text
     assert "a [bold]message" in text
     assert "and 12 cohorts more" in text
@@ -174,7 +174,7 @@ def test_plain_lines_say_who_is_ahead_and_how_far_a_search_is() -> None:
     see_ends(progress, plan)
     progress.search_seen([search])
     train(progress, clock, 6)
-    assert "ends in 0:10, ahead so far: fast (validation accuracy 95.00%)" in stream.getvalue()
+    assert "0:10 left, ahead so far: fast (validation accuracy 95.00%)" in stream.getvalue()
     assert "  search on digits: 3 of 8 candidates, best loss 0.2500 (candidate 1)" in stream.getvalue()
 
 

@@ -202,7 +202,7 @@ def _doubt(comparison: PairComparison, p: float, alpha: float) -> str:
     if comparison.exact:
         return f"same difference {everywhere}: too few for a sign test (adjusted p {p:.2g})"
     if comparison.p is not None and comparison.p <= alpha:
-        return f"p {comparison.p:.2g} alone, {p:.2g} when adjusted for the pairs compared, and for looks"
+        return f"p {comparison.p:.2g} alone, {p:.2g} adjusted for all pairs and looks"
     return f"adjusted p {p:.2g}"
 
 

@@ -15,6 +15,9 @@ from bakeoff.analysis.variance import FEW_IMAGES, Spread
 _MOST_TIMES = 100
 """More test images than this many times those there are, are not advised."""
 
+_BARELY_MORE = 1.1
+"""Up to this many times the test images there are, which rounding alone may ask for, is no number to name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingError:
@@ -67,7 +70,7 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
     likely = _bound_share(spread, summary.confidence) if share is not None and verdict.scope == "images" else None
     sentences = [
         _say_interval(verdict, measure, summary.confidence, math.sqrt(total)),
-        _say_share(share, likely) if share is not None else "",
+        _say_share(share, likely, summary.confidence) if share is not None else "",
         _advise(verdict, spread, needed),
         _caution(spread),
     ]
@@ -98,13 +101,13 @@ def _say_interval(verdict: Verdict, measure: Measure, confidence: float, error: 
     )
 
 
-def _say_share(share: float, likely: tuple[float, float] | None) -> str:
+def _say_share(share: float, likely: tuple[float, float] | None, confidence: float) -> str:
     if likely is None:
-        return "All of it is the seeds': the test images are taken as they are."
+        return "All of it comes from the seeds: the test images are taken as given."
     low, high = likely
     return (
-        f"Of its variance, {100 * share:.0f}% comes from the test images (anything from {100 * low:.0f}% to "
-        f"{100 * high:.0f}% fits), the rest from the seeds."
+        f"Of its variance, {100 * share:.0f}% comes from the test images ({100 * low:.0f}% to "
+        f"{100 * high:.0f}% at {percent(confidence)} confidence), the rest from the seeds."
     )
 
 
@@ -116,20 +119,22 @@ def _advise(verdict: Verdict, spread: Spread, images: tuple[int | None, int | No
             narrower += f", four times the test images by {100 * _narrow(spread, verdict, 1, 4):.0f}%"
         return f"{narrower}."
     if verdict.needs.startswith("not within"):
-        wanted = f"no number of replicates up to {MOST_NEEDED} is likely to settle it"
-        wanted += " on these images" if verdict.scope == "images" else ""
-        not_either = "would not either"
+        hopeless, more = True, f"No number of replicates up to {MOST_NEEDED} is likely to settle it"
+        more += " on these images" if verdict.scope == "images" else ""
     else:
-        not_either = "would not"
         plural = "" if verdict.needs.endswith(" 1") or verdict.needs == "1" else "s"
-        wanted = f"it takes {verdict.needs} more replicate{plural} to settle it"
+        hopeless, more = False, f"Settling it takes {verdict.needs} more replicate{plural}"
     if images is None:
-        return f"{wanted[0].upper()}{wanted[1:]}."
+        return f"{more}."
     least, most = images
     if least is None:
-        return f"{wanted[0].upper()}{wanted[1:]}, and {_MOST_TIMES} times as many test images {not_either}."
+        return f"{more}; {_MOST_TIMES} times as many test images would not do."
     counted = f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
-    return f"{wanted[0].upper()}{wanted[1:]}; with these replicates, {counted} test images would."
+    if least <= _BARELY_MORE * spread.num_images:
+        counted = "more" if most is None else f"up to {most:,}"
+    if hopeless:
+        return f"{more}; with these replicates, {counted} test images would."
+    return f"{more} or, with these replicates, {counted} test images ({spread.num_images:,} now)."
 
 
 def _narrow(spread: Spread, verdict: Verdict, replicates: int, images: int) -> float:

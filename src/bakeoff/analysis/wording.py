@@ -114,7 +114,7 @@ def write_overall(answers: Sequence[BlockAnswer]) -> str:
     elif len(unbeaten) == len(names):
         first = f"Over {len(answered)} blocks no arm is shown to be worse than a block's best"
     else:
-        first = f"In none of {len(answered)} blocks shown to be worse than the best: {join_names(unbeaten)}"
+        first = f"Best, or not shown to be worse, in each of {len(answered)} blocks: {join_names(unbeaten)}"
     return f"{first}. Most often best: {join_names(leaders)} ({most} of {len(answered)})."
 
 
@@ -134,8 +134,8 @@ def write_pairing(verdicts: Sequence[Verdict]) -> str:
     pairs = f", the median of {len(correlations)} pairs" if len(correlations) > 1 else ""
     measured = f"Over {runs}, the scores of two arms correlate by {median:.2f}{pairs}"
     if median < 0.1:
-        return f"{measured}: comparing them one by one bought nothing."
-    return f"{measured}: comparing them one by one narrows intervals by {100 * (1 - (1 - median) ** 0.5):.0f}%."
+        return f"{measured}: pairing them gained nothing."
+    return f"{measured}: pairing them narrows intervals by {100 * (1 - (1 - median) ** 0.5):.0f}%."
 
 
 def _alone(standing: Standing, best: ArmSummary) -> str:
@@ -204,9 +204,8 @@ def _level(standing: Standing, best: ArmSummary) -> str:
         )
     also = f" It is equivalent to {name_arms(standing, equivalent)}." if equivalent else ""
     return (
-        f"no arm is shown to be better {standing.population}: the best, {best.arm} ({spell_score(standing, best)} "
-        f"{standing.measure.label}), "
-        f"{_lead(standing)}.{also}"
+        f"no arm is shown to be best {standing.population}: {best.arm} ({spell_score(standing, best)} "
+        f"{standing.measure.label}) {_lead(standing)}.{also}"
     )
 
 
@@ -244,7 +243,7 @@ def _uncertainty(standing: Standing, verdict: Verdict) -> str:
     text = f"{percent(standing.confidence)} interval {standing.measure.interval((low, high))}"
     if low > 0 and verdict.p_adjusted is not None:
         # The interval looks at this pair alone and excludes zero; say why that is not enough.
-        text += f" for this pair alone, but p {verdict.p_adjusted:.2g} when adjusted for all pairs and looks"
+        text += f" for this pair alone, but p {verdict.p_adjusted:.2g} adjusted for all pairs and looks"
     return f" ({text})"
 
 
@@ -333,8 +332,8 @@ def _say_collapses(standing: Standing) -> str:
     most = 1 - (1 - standing.confidence) ** (1 / fewest)
     if most < _RARE_COLLAPSE:
         return ""
-    clear = f"none of {fewest} did, but up to {100 * most:.0f}% still may"
-    return f" It speaks of {standing.runs} that do not collapse: {clear}."
+    clear = f"none of {fewest} did, but a rate of up to {100 * most:.0f}% is not ruled out"
+    return f" This holds for {standing.runs} that do not collapse: {clear}."
 
 
 def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:

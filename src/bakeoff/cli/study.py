@@ -91,7 +91,7 @@ def run(
     ] = True,
     as_json: AsJson = False,
 ) -> int:
-    """Train whatever is unfinished, hold the exam, print the verdict."""
+    """Train what is unfinished, run the final test, print the verdict."""
     from bakeoff import api
     from bakeoff.report.progress import RunProgress
 

@@ -40,7 +40,7 @@ def hold_exams(
     open_ids = unique.keys() - ledger.examined()
     if not open_ids:
         return True
-    observer.message(f"exam: opening the test split for {len(open_ids)} trial{'s' if len(open_ids) > 1 else ''}")
+    observer.message(f"final test: opening the test split for {len(open_ids)} trial{'s' if len(open_ids) > 1 else ''}")
     exam_id = ledger.open_exam(study_id, len(open_ids))
     tasks = _make_tasks(list(unique.values()), open_ids, datasets, modes)
     for task in tasks.values():
@@ -86,6 +86,6 @@ def _collect(tasks: dict[str, ExamTask], exam_id: int, ledger: Ledger, executor:
                 elif isinstance(report, TaskLost):
                     waiting.discard(report.task_id)
                     complete = False
-                    ledger.record_incident(report.task_id, "error", f"exam: {report.detail or report.reason}")
-                    observer.message(f"exam of {tasks[report.task_id].label}: {report.reason}")
+                    ledger.record_incident(report.task_id, "error", f"final test: {report.detail or report.reason}")
+                    observer.message(f"final test of {tasks[report.task_id].label}: {report.reason}")
     return complete

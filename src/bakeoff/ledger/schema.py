@@ -36,9 +36,10 @@ CREATE TABLE looks (
 
 _LOOK_TRIALS = """
 CREATE TABLE look_trials (
-    look_id INTEGER NOT NULL REFERENCES looks(id), block TEXT NOT NULL, arm TEXT NOT NULL, replicate INTEGER NOT NULL,
-    trial_id TEXT NOT NULL, PRIMARY KEY (look_id, block, arm, trial_id)
+    look_id INTEGER NOT NULL REFERENCES looks(id), block TEXT NOT NULL, arm TEXT NOT NULL, trial_id TEXT NOT NULL,
+    replicate INTEGER NOT NULL, PRIMARY KEY (look_id, block, arm, trial_id)
 ) WITHOUT ROWID"""
+"""The key's columns come first: where they do not, the integrity check of SQLite 3.40 sees a NULL that is not there."""
 
 IS_FINAL = "p.stage = 'final'"
 
@@ -71,7 +72,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         _LOOKS,
         _LOOK_TRIALS,
         f"INSERT INTO looks SELECT DISTINCT id, study_id, opened_at FROM ({EARLIER_LOOKS.format(is_final=IS_FINAL)})",
-        "INSERT INTO look_trials SELECT id, block, arm, replicate, trial_id FROM "
+        "INSERT INTO look_trials SELECT id, block, arm, trial_id, replicate FROM "
         f"({EARLIER_LOOKS.format(is_final=IS_FINAL)})",
     ),
 }

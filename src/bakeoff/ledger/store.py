@@ -335,7 +335,8 @@ class Ledger:
             statement = "INSERT INTO looks (study_id, looked_at) VALUES (?, ?)"
             look_id = self.connection.execute(statement, (study_id, now())).lastrowid
             self.connection.executemany(
-                "INSERT OR IGNORE INTO look_trials VALUES (?, ?, ?, ?, ?)", [(look_id, *each) for each in sorted(seen)]
+                "INSERT OR IGNORE INTO look_trials (look_id, block, arm, replicate, trial_id) VALUES (?, ?, ?, ?, ?)",
+                [(look_id, *each) for each in sorted(seen)],
             )
 
     def record_exam(self, exam_id: int, event: ExamDone) -> None:

@@ -122,14 +122,17 @@ def describe_family(summary: Summary) -> str:
     num_pairs = num_arms * (num_arms - 1) // 2 if summary.baseline is None else num_arms - 1
     against = "" if summary.baseline is None else f", every other arm against {summary.baseline}"
     looks = f", and for {len(summary.looks)} looks" if len(summary.looks) > 1 else ""
+    if len(summary.looks) == 1 and summary.looks[0].share < 1:
+        looks = f"; a first look spends {100 * summary.looks[0].share:.0f}% of the error rate"
     if num_blocks == 1 or summary.family == "study":
         where = f" in {num_blocks} blocks together" if num_blocks > 1 else ""
         # Arms that were dropped after a look still count.
         looked_at = sum(summary.looks[-1].num_pairs.values()) if summary.looks else 0
         number = max(num_pairs * num_blocks, looked_at)
         where += " ever looked at" if number > num_pairs * num_blocks else ""
-        pairs = "p values are of one pair" if number == 1 else f"p values are adjusted for all {number:,} pairs{where}"
-        return f"{pairs}{against}{' (Holm)' if number > 1 else ''}{looks}"
+        pairs = {1: "one pair", 2: "both pairs"}.get(number, f"all {number:,} pairs")
+        verb = "adjusted for" if number > 1 else "of"
+        return f"p values are {verb} {pairs}{where}{against}{' (Holm)' if number > 1 else ''}{looks}"
     most = 1 - summary.confidence**num_blocks
     return (
         f"p values are adjusted for {count(num_pairs, 'pair')} of each block{against} (Holm){looks}, not for "

@@ -87,7 +87,7 @@ def _describe_quick(study: Study) -> str:
         return ""
     changes = {} if study.quick is None else study.quick.changes
     made = "; ".join(f"{path}: {make_label(value)}" for path, value in changes.items())
-    return f"The small version (--quick) of {study.quick_of}, which it does not answer for: {made}."
+    return f"A quick version (--quick) of {study.quick_of}, no answer to the study itself: {made}."
 
 
 def _describe_part(block: Block, facts: Facts) -> str:

@@ -198,7 +198,7 @@ class RunProgress:
         if self._quiet or self._console.is_terminal or self._clock() - self._last_line < _LINE_EVERY_SECONDS:
             return
         left = self.seconds_left()
-        ending = [] if left is None else [f"ends in {_clock_time(left)}"]
+        ending = [] if left is None else [f"{_clock_time(left)} left"]
         self._print_line(", ".join([f"{self._share():.0%}", *self._counts(), *ending, *self._leader()]))
         for search in self._searches:
             self._print_line(f"  {describe_search_progress(search)}")
@@ -226,7 +226,7 @@ class RunProgress:
 
     def _render_totals(self) -> list[RenderableType]:
         elapsed, left = self._clock() - self._started, self.seconds_left()
-        ending = "" if left is None else f", ends in {_clock_time(left)}"
+        ending = "" if left is None else f", {_clock_time(left)} left"
         line = Table.grid(padding=(0, 1))
         width = max(8, min(30, self._console.width - 36))
         bar = ProgressBar(total=max(1, self._total_images), completed=self._done_images, width=width)

@@ -235,7 +235,7 @@ def describe_search(report: SearchReport) -> list[str]:
         lines += [f"Not trained: {reason} ({times(number)})." for reason, number in most]
     if any(kind.winner is not None for kind in report.kinds):
         lines.append(
-            "These scores chose the winners and are too good by that: the verdict compares them on fresh replicates."
+            "These scores chose the winners, so they are too high; the verdict compares those on fresh replicates."
         )
     return lines
 

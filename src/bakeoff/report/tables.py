@@ -65,7 +65,7 @@ def tabulate_scores(summary: Summary, block: str) -> list[Column]:
     epochs = [arm.epochs for arm in arms]
     seconds = [arm.seconds for arm in arms]
     columns.append(_mean_column("epochs", ("epochs",), epochs, lambda value: f"{value:.1f}"))
-    columns.append(_mean_column("seconds", ("seconds", "a trial"), seconds, lambda value: f"{value:.1f}"))
+    columns.append(_mean_column("seconds", ("seconds", "per trial"), seconds, lambda value: f"{value:.1f}"))
     if len({arm.replicates for arm in arms}) > 1:
         columns.append(Column(key="done", header=("trials", "done"), cells=tuple(str(arm.replicates) for arm in arms)))
     return columns
@@ -131,8 +131,8 @@ def explain_pairs(summary: Summary) -> tuple[str, ...]:
         f"The difference is the row's arm minus the other arm, averaged over the {runs_of(summary)} both have. Its "
         "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
         f"P(a > b): how probable it is that one more run of each arm favours the first, with its {level} interval.",
-        "Corrected difference: a difference that was shown is too large on average, just because it was shown; this is "
-        "what is left of it.",
+        "Corrected difference: differences that pass a test are too large on average, because only large ones pass; "
+        "this is the difference corrected for that.",
         "d_z is the mean difference in standard deviations of the differences.",
         "Replicates needed: how many more would settle the pair with 80% power on the same test images; the range "
         "holds the number truly needed with 80% confidence.",

@@ -187,9 +187,10 @@ def _print_answers(console: Console, report: ReportInput) -> None:
 def _print_evidence(console: Console, report: ReportInput) -> None:
     """Print what blocks show together, and the sampling error of the best pair; with many blocks verdict.md has it."""
     sentences = [report.across.sentence] if report.across is not None else []
+    many = len(report.summary.blocks) > 1
     if len(report.summary.blocks) <= MOST_BLOCKS_IN_FULL:
         sentences += [
-            f"{evidence.arm} against {evidence.rival}: {evidence.error.sentence}"
+            f"{f'{evidence.block}: ' if many else ''}{evidence.arm} against {evidence.rival}: {evidence.error.sentence}"
             for evidence in report.evidence
             if evidence.error is not None
         ]

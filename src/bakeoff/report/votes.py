@@ -165,7 +165,7 @@ class _Counter:
         except BakeoffError as error:
             reason = str(error).rstrip(".")
             if ballot.arm and splits == ["validation"]:
-                reason = "its models have validation images of their own, so it is counted at the exam"
+                reason = "its models have validation images of their own, so it is counted in the final test"
             self._note(ballot, reason)
             return None
         if not found:

@@ -80,7 +80,7 @@ class Recipe(Record):
     )
     evaluate: Literal["plain", "mirrored"] = Field(
         default="plain",
-        description="mirrored: logits are the mean over an image and its mirror image, in validation and exam alike.",
+        description="mirrored: logits are means over an image and its mirror image, in validation and final test.",
     )
     epochs: int = Field(
         default=10, strict=True, ge=1, le=1_000_000, description="Passes over the training images, at most."

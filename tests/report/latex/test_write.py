@@ -97,7 +97,7 @@ def test_a_caption_says_what_the_scores_rest_on(make_report: MakeReport) -> None
 def test_units_stand_in_the_head_and_figures_agree_with_the_summary(make_report: MakeReport) -> None:
     report = make_report()
     head, names, first, *_ = rows_of(tables_of(write_latex(report))["quickstart-digits-scores"])
-    assert names == ["arm", r"accuracy \%", r"accuracy \%", "loss", r"macro F1 \%", "a trial"]
+    assert names == ["arm", r"accuracy \%", r"accuracy \%", "loss", r"macro F1 \%", "per trial"]
     assert head[1:4] == ["test", "validation", "test"]
     score = report.summary.arms[0].test["accuracy"]
     assert score.sd is not None

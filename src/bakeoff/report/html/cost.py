@@ -37,7 +37,7 @@ def _times(report: ReportInput, arms: Sequence[ArmSummary]) -> Iterator[Column]:
     yield Column(key="arm", header=("arm",), cells=tuple(arm.arm for arm in arms), is_number=False)
     yield tabulate_measure(measure_of(report.summary), arms)
     yield Column(key="epochs", header=("epochs",), cells=epochs)
-    yield Column(key="seconds", header=("time a trial",), cells=tuple(map(duration, seconds)))
+    yield Column(key="seconds", header=("time per trial",), cells=tuple(map(duration, seconds)))
     yield Column(key="total", header=("all trials",), cells=tuple(map(duration, totals)))
 
 
