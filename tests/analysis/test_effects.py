@@ -67,7 +67,7 @@ def test_winners_are_exaggerated_and_the_correction_takes_that_back() -> None:
 def test_a_lead_beyond_doubt_is_left_as_it_is() -> None:
     for spread in (0.01, 0.003, 0.05, 1e-6):
         far = compare_pair([1 + k * spread for k in range(-2, 3)], [0.0] * 5)
-        assert correct_winner(far, 0.05) == pytest.approx(far.difference, rel=0.1)
+        assert correct_winner(far, 0.05) == pytest.approx(far.difference, rel=0.005)
     sure = compare_pair([1.01, 1.02, 1.0, 0.99, 1.01], [0.0] * 5)
     assert correct_winner(sure, 0.05) == pytest.approx(sure.difference, rel=0.01)
     assert correct_winner(compare_pair([1.0] * 5, [0.0] * 5), 0.05) is None

@@ -12,6 +12,7 @@ from scipy import stats
 from bakeoff.analysis.looks import Look, LookedBlock, describe_looks, share_of_look, trace_line
 from bakeoff.analysis.results import Summary, TrialResult
 from bakeoff.analysis.summary import summarise
+from bakeoff.report.basis import describe_family
 
 
 def look(study: str, trials: Mapping[str, Sequence[int]], *, images: str = "digits", **fields: Any) -> Look:
@@ -135,7 +136,9 @@ def test_a_later_look_is_held_to_its_own_share_and_what_was_found_stands() -> No
 def test_an_arm_that_was_dropped_still_counts() -> None:
     a, b = draw(8, 0.02)
     (alone,) = summarise_looks({"a": a, "b": b}, [8]).verdicts
-    (kept,) = summarise_looks({"a": a, "b": b}, [8, 8], seen="abcd").verdicts
+    summary = summarise_looks({"a": a, "b": b}, [8, 8], seen="abcd")
+    (kept,) = summary.verdicts
+    assert describe_family(summary).startswith("p values are adjusted for all 6 pairs ever looked at (Holm)")
     assert kept.p_adjusted == pytest.approx(6 * (alone.p_adjusted or 0))
 
 

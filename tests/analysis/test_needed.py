@@ -72,6 +72,14 @@ def test_inside_the_margin_it_counts_towards_equivalence() -> None:
     assert towards_equivalence.most < 100
 
 
+def test_a_lead_inside_the_margin_may_still_be_shown_to_be_one() -> None:
+    towards_difference = count_needed(compare(1.2), level=0.001)
+    either = count_needed(compare(1.2, margin=1.3), level=0.001)
+    assert towards_difference is not None
+    assert towards_difference.most is not None
+    assert either == towards_difference
+
+
 def test_stricter_levels_need_more_and_too_little_says_nothing() -> None:
     mild, strict = (count_needed(compare(0.7), level=level) for level in (0.05, 0.05 / 36))
     assert mild is not None

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bakeoff.analysis.looks import LineLook
 from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.analysis.results import Summary, TrialResult
@@ -110,6 +111,41 @@ def test_few_images_that_tell_the_arms_apart_are_said_to_be_few() -> None:
 def test_without_contributions_there_is_nothing_to_say() -> None:
     summary = make_summary(draw(0.02, 0.2, 0.02), np.full((5, 1_000), 0.9))
     assert describe_error(replace(summary.verdicts[0], spread=None), ACCURACY, summary) is None
+
+
+def test_images_needed_pay_for_the_next_look_as_replicates_do() -> None:
+    d_RN, level_RN = draw(0.0, 0.2, 0.02, lead=0.01), np.full((5, 1_000), 0.9)
+    looks = [
+        LineLook(
+            number=number, study_id="s", study="s", looked_at="", trials=frozenset(), replicates=frozenset(range(5))
+        )
+        for number in (1, 2)
+    ]
+    least, later = (explain(make_summary(d_RN, level_RN, looks=each)).images_needed for each in ((), looks))
+    assert least is not None
+    assert later is not None
+    assert (later[0] or 10**6) > 1.5 * (least[0] or 0)
+
+
+def test_what_is_no_remedy_beside_replicates_is_not_called_one_more() -> None:
+    found = explain(make_summary(draw(0.02, 0.02, 0.02, lead=0.006), np.full((5, 1_000), 0.9)))
+    assert "; 100 times as many test images would not do." in found.sentence
+
+
+def test_images_needed_are_those_for_the_whole_family() -> None:
+    summary = make_summary(draw(0.001, 0.2, 0.02, lead=0.008), np.full((5, 1_000), 0.9))
+    others = tuple(replace(summary.verdicts[0], block=f"d{number}") for number in range(20))
+    alone, apart = (
+        explain(each).images_needed
+        for each in (summary, replace(summary, verdicts=summary.verdicts + others, family="block"))
+    )
+    together = explain(replace(summary, verdicts=summary.verdicts + others)).images_needed
+    assert alone is not None
+    assert alone == apart
+    assert together is not None
+    assert alone[0] is not None
+    assert together[0] is not None
+    assert together[0] > 1.3 * alone[0]
 
 
 def test_the_number_of_images_at_hand_is_no_advice() -> None:

@@ -182,6 +182,37 @@ def test_better_and_better_by_more_than_the_margin_are_told_apart() -> None:
     assert "The lead is not shown to exceed the margin of 0.95 points." in answer(pair, margin=0.0095)
     three = {**pair, "Z": 0.9400 - NOISE}
     assert "exceed the margin of 0.95 points over Z (94.0%) only." in answer(three, margin=0.0095)
+    # Of the rival that is not shown to be worse, nothing is said.
+    partly = {"X": 0.9790 + NOISE, "Y": 0.9788 + OTHER, "Z": 0.9400 - NOISE}
+    assert "The lead over Z is shown to exceed the margin of 0.50 points." in answer(partly, margin=0.005)
+
+
+def test_an_arm_that_failed_in_whole_narrows_no_verdict_on_the_others() -> None:
+    def result(arm: str, replicate: int, value: float | None) -> TrialResult:
+        return TrialResult(
+            trial_id=f"{arm}{replicate}",
+            block="digits",
+            arm=arm,
+            replicate=replicate,
+            state="failed" if value is None else "done",
+            metrics={} if value is None else {"test": {"accuracy": value}},
+            epochs_trained=1,
+            best_epoch=1,
+            seconds=1.0,
+        )
+
+    images = {
+        f"{arm}{replicate}": np.arange(200) >= wrong + replicate
+        for arm, wrong in {"X": 10, "Y": 60}.items()
+        for replicate in range(3)
+    }
+    results = [result(name[0], int(name[1]), float(right.mean())) for name, right in images.items()]
+    results += [result("Z", replicate, None) for replicate in range(3)]
+    options: dict[str, Any] = {"blocks": ["digits"], "arms": ["X", "Y", "Z"], "by_image": images}
+    sentence = summarise(results, failed="exclude", num_classes={"digits": 10}, **options).answers[0].sentence
+    assert "on new images of this kind" in sentence
+    assert "nothing of other images" not in sentence
+    assert "No trial of Z is finished." in sentence
 
 
 def test_collapsed_replicates_are_counted_with_the_interval_of_their_rate() -> None:

@@ -236,8 +236,8 @@ def test_half_written_files_of_killed_workers_are_removed(
     counts, _, _ = go(make_plan(1))
     trial_id = read(folders, counts).results[0].trial_id
     leftovers = [
-        folders.checkpoint("c").with_name("c.pt.123.part"),
-        folders.checkpoint("c").with_name(".tmpAbCdEf"),  # safetensors' own
+        folders.checkpoint("c" * 64).with_name(f"{'c' * 64}.pt.123.part"),
+        folders.checkpoint("c" * 64).with_name(".tmpAbCdEf"),  # safetensors' own
         folders.weights(trial_id).with_name("weights.safetensors.123.part"),
     ]
     for path in leftovers:

@@ -245,7 +245,7 @@ def test_a_workspace_below_a_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_in_place_of_the_ledger_is_named(folders: Folders) -> None:
     folders.ledger.mkdir(parents=True)
-    with pytest.raises(WorkspaceError, match=r"cannot be written \(unable to open database file\)"):
+    with pytest.raises(WorkspaceError, match=r"cannot be written \(Is a directory\)"):
         Ledger(folders)
 
 

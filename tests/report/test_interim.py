@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from bakeoff.report.basis import describe_statistics
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.html.write import write_html
 from bakeoff.report.interim import withhold_verdicts
@@ -18,7 +19,9 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
     assert [answer.sentence for answer in summary.answers] == [
         "On digits, no verdict yet: 7 of 15 trials have ended. So far orthogonal is ahead with 97.71% test accuracy."
     ]
-    report = replace(finished, summary=summary, state="unfinished")
+    report = replace(finished, summary=summary, state="unfinished", exam_opened=(), exam_trials=0)
+    assert describe_statistics(report) == ""
+    assert describe_statistics(finished) != ""
     for told in (write_markdown(report), write_html(report)):
         body = (
             told.partition("<script")[0].partition("<style")[0] + told.partition("</style>")[2].partition("<script")[0]
@@ -26,6 +29,9 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
         assert "no verdict yet" in body
         assert "better than" not in body
         assert "inconclusive" not in body
+        assert "erdicts compare" not in body
+        assert "verdicts rest on the validation split" not in body
+        assert "Each row against each column" not in body
     (answer,) = build_document(report)["answers"]
     assert (answer["best"], answer["worse"], answer["equivalent"]) == ("orthogonal", [], [])
 

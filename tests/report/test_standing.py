@@ -14,7 +14,7 @@ from bakeoff.report.standing import RunStanding
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 
-ARMS = ("plain", "odd <b>\x1b[31m", "third")
+ARMS = ("plain", "odd <b>[red]", "third")
 
 
 def make_plan(arms: tuple[str, ...] = ARMS, metric: str = "accuracy", **fields: Any) -> Plan:
@@ -108,7 +108,7 @@ def test_the_table_fits_every_width_and_shows_hostile_names_as_text(width: int) 
     assert max(map(len, lines)) <= width
     assert lines[0].startswith("validation accuracy so far, best")
     assert "92.00%" in next(line for line in lines if "third" in line)
-    assert r"odd <b>\x1b[31m" in text
+    assert "odd <b>[red]" in text
     assert "\x1b" not in text
     assert ("+1.00" in text) == (width >= 80)
 

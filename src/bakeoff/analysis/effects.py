@@ -88,7 +88,8 @@ def correct_winner(comparison: PairComparison, level: float) -> float | None:
     if excess(t) >= 0:
         return comparison.difference
     shift = float(brentq(excess, 0.0, t))
-    return math.copysign(shift * errors.mean, comparison.difference)
+    # Few degrees of freedom make t larger than its shift also where all pass; that is no effect of selection.
+    return comparison.difference * min(1.0, shift / find_shift(t, errors.degrees, 0.5))
 
 
 def find_errors(comparison: PairComparison) -> Errors | None:

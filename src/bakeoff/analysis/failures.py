@@ -77,10 +77,12 @@ def write_failures(
     failed = sorted((arm for arm in arms if arm.failed), key=lambda arm: -arm.failed)
     if not failed:
         return ""
-    rates = [_write_rate(arm, confidence, is_first=not number) for number, arm in enumerate(failed[:_MOST_NAMED])]
-    if len(failed) > _MOST_NAMED:
-        rest = sum(arm.failed for arm in failed[_MOST_NAMED:])
-        rates.append(f"{len(failed) - _MOST_NAMED} more arms in {rest}")
+    # One more arm takes no more words than "1 more arm".
+    named = failed if len(failed) <= _MOST_NAMED + 1 else failed[:_MOST_NAMED]
+    rates = [_write_rate(arm, confidence, is_first=not number) for number, arm in enumerate(named)]
+    if len(failed) > len(named):
+        rest = sum(arm.failed for arm in failed[len(named) :])
+        rates.append(f"{len(failed) - len(named)} more arms in {rest}")
     if mode == "worst" and num_classes is not None:
         chance = measure.value(chance_level(measure.record, num_classes), 1)
         meaning = f"A failed trial counts as chance level, {chance} {measure.label}."

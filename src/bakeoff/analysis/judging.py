@@ -143,6 +143,13 @@ def _exceeds(decision: Decision, judging: Judging, level: float) -> bool:
     return decision.p_margin_adjusted is not None and decision.p_margin_adjusted <= level
 
 
+def _find_bar(comparison: PairComparison, decision: Decision, level: float) -> float:
+    """Return the level that a pair's own p value had to pass: the error rate less what its family and looks take."""
+    if not comparison.p or not decision.p_adjusted:
+        return level
+    return min(level, level * comparison.p / decision.p_adjusted)
+
+
 def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairComparison, decision: Decision) -> Verdict:
     level = 1 - judging.confidence if judging.level is None else judging.level
     superiority = measure_superiority(comparison)
@@ -172,7 +179,7 @@ def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairCom
         num_images=None if comparison.spread is None else comparison.spread.num_images,
         beyond_margin=settled and _exceeds(decision, judging, level),
         p_margin_adjusted=decision.p_margin_adjusted,
-        difference_corrected=correct_winner(comparison, level) if settled else None,
+        difference_corrected=correct_winner(comparison, _find_bar(comparison, decision, level)) if settled else None,
         superiority=None if superiority is None else superiority.probability,
         superiority_interval=None if superiority is None else superiority.interval,
         spread=comparison.spread,

@@ -174,8 +174,7 @@ def describe_looks(line: Sequence[LineLook]) -> str:
         return ""
     first, last = line[0], line[-1]
     number = _ORDINALS.get(last.number, f"{last.number}th")
-    names = {look.study for look in line[:-1]} - {last.study}
-    where = f", in the study {', '.join(sorted(names))}" if names else ""
+    where = f", in the study {first.study}" if first.study != last.study else ""
     return (
         f"This is the {number} look at this question on these test images (the first was at {first.looked_at[:10]}"
         f"{where}): what is found at it is held to {100 * last.share:.3g}% of the error rate, and p values say so."

@@ -57,9 +57,9 @@ def count_needed(comparison: PairComparison, *, level: float, runs_per_replicate
     """Return how many more replicates would settle the pair with 80% power; None where that means nothing.
 
     A range that holds the number truly needed with 80% confidence (LIKELY): towards "better" or "worse" from the
-    interval of the difference in standard deviations by the noncentral t distribution; inside a declared margin towards
-    "equivalent", from the intervals of difference and standard deviation. Images stay as they are: where they alone
-    leave the pair open, no number of replicates is enough.
+    interval of the difference in standard deviations by the noncentral t distribution; inside a declared margin also
+    towards "equivalent", from the intervals of difference and standard deviation. Images stay as they are: where they
+    alone leave the pair open, no number of replicates is enough.
 
     Args:
         comparison: the pair as it stands.
@@ -75,14 +75,19 @@ def count_needed(comparison: PairComparison, *, level: float, runs_per_replicate
     size = abs(comparison.difference)
     spread = comparison.spread
     fixed = spread.image_excess if spread is not None and comparison.scope == "images" else 0.0
+    low, high = _bound_effect(comparison, size / sd)
+    ways: list[tuple[float | None, tuple[_Truth, _Truth]]]
+    ways = [(None, (_Truth(high * sd, sd, fixed), _Truth(low * sd, sd, fixed)))]
     if comparison.margin is not None and size < comparison.margin:
-        easy, hard = _bound_parts(comparison, size, sd, fixed)
-    else:
-        low, high = _bound_effect(comparison, size / sd)
-        easy, hard = _Truth(high * sd, sd, fixed), _Truth(low * sd, sd, fixed)
-    counts = [_count_total(comparison, truth, level, runs_per_replicate) for truth in (easy, hard)]
+        ways.append((comparison.margin, _bound_parts(comparison, size, sd, fixed)))
+    counts = [
+        [_count_total(comparison, truth, margin, level, runs_per_replicate) for truth in truths]
+        for margin, truths in ways
+    ]
+    # Either verdict settles the pair, so the way that is shorter counts, at both ends.
+    totals = (min((total for total in end if total is not None), default=None) for end in zip(*counts, strict=True))
     least, most = (
-        None if total is None else max(1, math.ceil((total - comparison.n) / runs_per_replicate)) for total in counts
+        None if total is None else max(1, math.ceil((total - comparison.n) / runs_per_replicate)) for total in totals
     )
     return Needed(least, most)
 
@@ -115,18 +120,19 @@ def _bound_parts(comparison: PairComparison, size: float, sd: float, fixed: floa
     return _Truth(max(0.0, size - reach), small, fixed), _Truth(size + reach, large, fixed)
 
 
-def _count_total(comparison: PairComparison, truth: _Truth, level: float, runs_per_replicate: int) -> int | None:
-    share, margin = comparison.test_share or 0.0, comparison.margin
+def _count_total(
+    comparison: PairComparison, truth: _Truth, margin: float | None, level: float, runs_per_replicate: int
+) -> int | None:
+    """Return the runs that show a difference, or with `margin` equivalence; None where too many."""
+    share = comparison.test_share or 0.0
     most = comparison.n + MOST_NEEDED * runs_per_replicate
-    equate = margin is not None and abs(comparison.difference or 0.0) < margin
-    if equate and truth.size >= (margin or 0.0):
+    if margin is not None and truth.size >= margin:
         return None
 
     def power_at(n: int) -> float:
         if truth.fixed:
-            return _power_with_images(truth, margin if equate else None, n, level)
-        if equate:
-            assert margin is not None
+            return _power_with_images(truth, margin, n, level)
+        if margin is not None:
             return power_to_equate(truth.size / truth.sd, margin / truth.sd, n, level, share)
         return power_to_detect(truth.size / truth.sd, n, level, share)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bakeoff.analysis.looks import share_of_look
 from bakeoff.analysis.measure import Measure, percent
 from bakeoff.analysis.needed import LIKELY, MOST_NEEDED
 from bakeoff.analysis.power import POWER
@@ -64,7 +65,7 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
     total = seeds + images + rest
     needed = None
     if verdict.scope == "images" and verdict.needs is not None:
-        needed = _count_images(verdict, spread, (1 - summary.confidence) / len(summary.verdicts_of(verdict.block)))
+        needed = _count_images(verdict, spread, _level_of_next_look(verdict, summary))
     share = images / total if total else None
     likely = _bound_share(spread, summary.confidence) if share is not None and verdict.scope == "images" else None
     sentences = [
@@ -111,9 +112,9 @@ def _say_share(share: float, likely: tuple[float, float] | None, confidence: flo
 
 
 def _advise(verdict: Verdict, spread: Spread, images: tuple[int | None, int | None] | None) -> str:
-    """Say what would settle an open pair, or what would narrow the interval of a settled one."""
+    """Say what would settle an open pair, or what would lower the standard error of a settled one."""
     if verdict.needs is None:
-        narrower = f"Four times the replicates would narrow the interval by {100 * _narrow(spread, verdict, 4, 1):.0f}%"
+        narrower = f"Four times the replicates would lower that error by {100 * _narrow(spread, verdict, 4, 1):.0f}%"
         if verdict.scope == "images":
             narrower += f", four times the test images by {100 * _narrow(spread, verdict, 1, 4):.0f}%"
         return f"{narrower}."
@@ -170,6 +171,17 @@ def _bound_share(spread: Spread, confidence: float) -> tuple[float, float]:
     return found[0], found[1]
 
 
+def _level_of_next_look(verdict: Verdict, summary: Summary) -> float:
+    """Return the error rate that one pair may spend once more images are scored: that is the next look."""
+    pairs = summary.verdicts if summary.family == "study" else summary.verdicts_of(verdict.block)
+    share, looked_at = 1.0, 0
+    if summary.looks:
+        last = summary.looks[-1]
+        share = share_of_look(last.number + 1)
+        looked_at = sum(last.num_pairs.get(block, 0) for block in dict.fromkeys(pair.block for pair in pairs))
+    return (1 - summary.confidence) * share / max(len(pairs), looked_at)
+
+
 def _count_images(verdict: Verdict, spread: Spread, level: float) -> tuple[int | None, int | None]:
     """Return the test images that would settle the pair at 80% power, if the difference is large or small.
 
@@ -178,12 +190,12 @@ def _count_images(verdict: Verdict, spread: Spread, level: float) -> tuple[int |
     from scipy.special import ndtri
 
     size, reach = abs(verdict.difference or 0.0), -float(ndtri((1 - LIKELY) / 2)) * math.sqrt(sum(spread.parts))
-    room = [size + reach, size - reach]
-    inside = verdict.margin is not None and size < verdict.margin
-    if inside:
-        assert verdict.margin is not None
-        room, level = [verdict.margin - max(0.0, size - reach), verdict.margin - size - reach], 2 * level
-    least, most = (_find_images(spread, distance, level) for distance in room)
+    ways = [((size + reach, size - reach), level)]
+    if verdict.margin is not None and size < verdict.margin:
+        ways.append(((verdict.margin - max(0.0, size - reach), verdict.margin - size - reach), 2 * level))
+    counts = [[_find_images(spread, distance, way_level) for distance in distances] for distances, way_level in ways]
+    # Either verdict settles the pair, so the way that is shorter counts, at both ends.
+    least, most = (min((n for n in end if n is not None), default=None) for end in zip(*counts, strict=True))
     return least, most
 
 

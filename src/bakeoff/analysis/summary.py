@@ -142,8 +142,8 @@ def summarise(
         groups = (same or {}).get(block, ())
         answers.append(_answer(block, block_arms, found, judging, baseline, groups, (losses, caveat)))
     overall = _write_overall(answers, list(summaries.values()), judging, baseline)
-    # A posterior needs no correction for looks.
-    told = describe_looks(looks) if method == "paired" else ""
+    # A posterior needs no correction for looks, and one arm has no p value to correct.
+    told = describe_looks(looks) if method == "paired" and len(arms) > 1 else ""
     if told and len(blocks) == 1:
         answers = [replace(answers[0], sentence=f"{answers[0].sentence} {told}")]
     return Summary(

@@ -53,14 +53,19 @@ class Standing:
     method: Method = "paired"
 
     @property
+    def compared(self) -> list[Verdict]:
+        """Verdicts that rest on anything: arms without a replicate in common (one failed, in whole) have no scope."""
+        return [verdict for verdict in self.against.values() if verdict.replicates]
+
+    @property
     def population(self) -> str:
         """What the verdicts speak of, as the words after one: the narrowest of any, so that none says too much."""
-        scopes = {verdict.scope for verdict in self.against.values()}
+        scopes = {verdict.scope for verdict in self.compared}
         if scopes == {"images"}:
             return POPULATIONS["images"]
         if "folds" in scopes:
             return POPULATIONS["folds"]
-        numbers = {verdict.num_images for verdict in self.against.values()}
+        numbers = {verdict.num_images for verdict in self.compared}
         number = numbers.pop() if len(numbers) == 1 else None
         return f"on these {'' if number is None else f'{number:,} '}{self.measure.split} images"
 
@@ -170,10 +175,13 @@ def _say_margin(standing: Standing) -> str:
     ahead = standing.those("better")
     far = [arm for arm in ahead if standing.against[arm.arm].beyond_margin]
     margin = f"the margin of {standing.measure.distance(standing.margin)}"
+    lead = "The lead"
+    if len(ahead) < len(standing.others):  # the sentence before speaks of the lead over another arm
+        lead += " over " + (f"{len(ahead)} arms" if len(ahead) > _MOST_NAMED else join_names([a.arm for a in ahead]))
     if len(far) == len(ahead):
-        return f" The lead is shown to exceed {margin}{' in each' if len(ahead) > 1 else ''}."
+        return f" {lead} is shown to exceed {margin}{' in each' if len(ahead) > 1 else ''}."
     if not far:
-        return f" The lead is not shown to exceed {margin}."
+        return f" {lead} is not shown to exceed {margin}."
     return f" The lead is shown to exceed {margin} over {name_arms(standing, far)} only."
 
 
@@ -291,7 +299,7 @@ def _say_narrowed(standing: Standing) -> str:
             " This is no final test: the validation images also chose which epochs to keep, so verdicts on them are "
             "optimistic and hold for these images alone."
         )
-    if standing.scope == "images" and any(verdict.scope == "seeds" for verdict in standing.against.values()):
+    if standing.scope == "images" and any(verdict.scope == "seeds" for verdict in standing.compared):
         return " It says nothing of other images: what single images contribute is not stored for all trials."
     few = [v.spread.num_telling for v in standing.against.values() if v.spread is not None and v.scope == "images"]
     if few and min(few) < FEW_IMAGES:

@@ -38,10 +38,11 @@ def _describe_change(report: ReportInput) -> str:
 
 def _describe_opening(report: ReportInput) -> str:
     if not report.exam_opened:
-        return "The test split has not been opened: the verdicts rest on the validation split."
+        resting = "" if report.is_interim else ": the verdicts rest on the validation split"
+        return f"The test split has not been opened{resting}."
     trials = count(report.exam_trials, "trial")
     partly = ""
-    if report.summary.split == "validation":
+    if report.summary.split == "validation" and not report.is_interim:
         partly = " Not every trial was examined, so the verdicts rest on the validation split."
     if len(report.exam_opened) == 1:
         return f"The test split was opened once, at {_moment(report.exam_opened[0])}, for {trials}.{partly}"
@@ -95,10 +96,10 @@ def _place_work(report: ReportInput) -> str:
 
 
 def describe_statistics(report: ReportInput) -> str:
-    """Say what the verdicts compare, by which test, at what confidence and with which correction; empty for one arm."""
+    """Say what the verdicts compare, by which test, how sure and how corrected; empty where there are none."""
     summary = report.summary
     measure, num_arms = measure_of(summary), len(summary.arm_labels)
-    if num_arms < 2:
+    if num_arms < 2 or not summary.verdicts:
         return ""
     level = percent(summary.confidence)
     new_images = any(verdict.scope == "images" for verdict in summary.verdicts)
@@ -108,9 +109,10 @@ def describe_statistics(report: ReportInput) -> str:
         runs, method = "fold by fold", f"corrected resampled t, {level} intervals"
     elif summary.race is not None:
         method = f"sequential t; p values and {level} intervals hold wherever the race stopped"
-    if summary.method == "bayes":
-        return f"Verdicts compare {measure.label} {runs} by posterior probabilities of {level}, each pair for itself."
     margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
+    if summary.method == "bayes":
+        of = f"by posterior probabilities of {level}, each pair for itself"
+        return f"Verdicts compare {measure.label} {runs} {of}.{margin}"
     return f"Verdicts compare {measure.label} {runs} ({method}); {describe_family(summary)}.{margin}"
 
 
@@ -124,7 +126,10 @@ def describe_family(summary: Summary) -> str:
         looks = f"; a first look spends {100 * summary.looks[0].share:.0f}% of the error rate"
     if num_blocks == 1 or summary.family == "study":
         where = f" in {num_blocks} blocks together" if num_blocks > 1 else ""
-        number = num_pairs * num_blocks
+        # Arms that were dropped after a look still count.
+        looked_at = sum(summary.looks[-1].num_pairs.values()) if summary.looks else 0
+        number = max(num_pairs * num_blocks, looked_at)
+        where += " ever looked at" if number > num_pairs * num_blocks else ""
         pairs = {1: "one pair", 2: "both pairs"}.get(number, f"all {number:,} pairs")
         verb = "adjusted for" if number > 1 else "of"
         return f"p values are {verb} {pairs}{where}{against}{' (Holm)' if number > 1 else ''}{looks}"

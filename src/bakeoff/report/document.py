@@ -119,6 +119,11 @@ class ReportInput:
     study_text: str = ""
     recipes_text: str = ""
 
+    @property
+    def is_interim(self) -> bool:
+        """Whether verdicts are withheld until the study ends; a race may be read at any time."""
+        return self.state == "unfinished" and self.summary.race is None
+
 
 def build_document(report: ReportInput) -> dict[str, Any]:
     """Build the document that `--json` prints.

@@ -112,7 +112,7 @@ def _write_all_scores(summary: Summary) -> str:
 
 def _matrix(summary: Summary, block: str) -> str:
     arms = [arm.arm for arm in order_arms(summary, block)]
-    if not 2 < len(arms) <= _MOST_ARMS_IN_MATRIX:
+    if not summary.verdicts_of(block) or not 2 < len(arms) <= _MOST_ARMS_IN_MATRIX:
         return ""
     words = {}
     for verdict in summary.verdicts_of(block):

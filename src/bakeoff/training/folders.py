@@ -31,7 +31,7 @@ SHORT_ID_CHARACTERS = 8
 HASH = r"[0-9a-f]{16,64}"
 """Pattern of what trials, cohorts and files kept by their content are called."""
 
-TRIAL_FILE = r"weights\.safetensors|[a-z][a-z_]*\.npz"
+TRIAL_FILE = r"weights\.safetensors|[a-z][a-z_-]*\.npz"
 """Pattern of the files that a trial leaves in its folder."""
 
 _HALF_WRITTEN = re.compile(
