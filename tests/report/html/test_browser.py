@@ -159,7 +159,7 @@ def test_every_section_is_drawn_and_nothing_is_fetched(
     assert sections == SECTIONS
     figures = measure_figures(shown)
     assert {each["section"] for each in figures} == {
-        "comparison", "steps", "curves", "classes", "roc", "calibration", "search", "ensembles", "cost"
+        "answer", "comparison", "steps", "curves", "classes", "roc", "calibration", "search", "ensembles", "cost"
     }  # fmt: skip
     assert [each for each in figures if not (each["marks"] and each["words"] and each["box"] > 50)] == []
     assert {each["ground"] for each in figures} == {GROUNDS[mode]}

@@ -12,7 +12,7 @@ MakeReport = Callable[..., ReportInput]
 
 
 def test_arms_stand_best_first_against_the_best(make_report: MakeReport) -> None:
-    standings, legend = stand_arms(make_report(margin=0.0005).summary)
+    standings, legend = stand_arms(make_report(margin=0.0005).summary, {})
     assert isinstance(standings, Standings)
     assert [row.arm for row in standings.rows] == ["orthogonal", "random_normal", "random_uniform"]
     first, second, _ = standings.rows
@@ -24,7 +24,7 @@ def test_arms_stand_best_first_against_the_best(make_report: MakeReport) -> None
 
 def test_a_missing_arm_stands_last_without_a_verdict(make_report: MakeReport) -> None:
     failed = [("orthogonal", replicate) for replicate in range(5)]
-    standings, _ = stand_arms(make_report(failed=failed).summary)
+    standings, _ = stand_arms(make_report(failed=failed).summary, {})
     assert isinstance(standings, Standings)
     assert (standings.rows[-1].arm, standings.rows[-1].score) == ("orthogonal", "no trial done")
     assert standings.rows[-1].difference == ""
@@ -32,7 +32,7 @@ def test_a_missing_arm_stands_last_without_a_verdict(make_report: MakeReport) ->
 
 @pytest.mark.parametrize("blocks", [4])
 def test_many_blocks_have_no_standings(make_report: MakeReport, blocks: int) -> None:
-    assert list(stand_arms(make_report(blocks=[f"block {n}" for n in range(blocks)]).summary))[:-1] == []
+    assert list(stand_arms(make_report(blocks=[f"block {n}" for n in range(blocks)]).summary, {}))[:-1] == []
 
 
 def test_the_matrix_reads_the_same_from_both_sides(make_report: MakeReport) -> None:
