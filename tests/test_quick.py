@@ -69,7 +69,7 @@ def test_the_next_study_begins_with_the_winner(folder: Path) -> None:
 def cli(*words: str) -> str:
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 0
-    return result.output
+    return result.stdout
 
 
 def test_plan_list_and_show_tell_what_a_study_says_of_itself(folder: Path) -> None:

@@ -221,7 +221,8 @@ def test_an_unopened_test_split_stays_closed() -> None:
     assert all(vote.metrics.keys() == {"validation"} for vote in votes_of(voted))
     assert voted.load(votes_of(voted)[0].trial_id, "test") is None
     assert voted.notes == (
-        "No vote seeds of a on pets: its models have validation images of their own, so it is counted in the final test.",
+        "No vote seeds of a on pets: its models have validation images of their own, so it is counted in the "
+        "final test.",
     )
 
 
