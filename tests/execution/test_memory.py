@@ -29,12 +29,15 @@ class Modest(torch.nn.Module):
 
 class Greedy(Modest):
     def forward(self, images):
-        return super().forward(images) + torch.ones(2**46)[:8]
+        found = super().forward(images)
+        return found if len(images) < 100 else found + torch.ones(2**46)[:8]  # in training, not when it is looked at
 
 
 class Killed(Modest):
     def forward(self, images):
-        os.kill(os.getpid(), signal.SIGKILL)  # as Linux ends the process that takes the last memory
+        if len(images) >= 100:
+            os.kill(os.getpid(), signal.SIGKILL)  # as Linux ends the process that takes the last memory
+        return super().forward(images)
 """
 
 

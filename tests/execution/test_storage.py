@@ -140,8 +140,8 @@ def test_a_ledger_that_cannot_grow_is_one_line_and_nothing_is_lost(
 ) -> None:
     prepare = Ledger._prepare
 
-    def limit(ledger: Ledger) -> None:
-        prepare(ledger)
+    def limit(ledger: Ledger, *arguments: Any) -> None:
+        prepare(ledger, *arguments)
         (present,) = ledger.connection.execute("PRAGMA page_count").fetchone()
         ledger.connection.execute(f"PRAGMA max_page_count = {present + num_pages}")
 

@@ -23,7 +23,7 @@ from bakeoff.training.task import EpochDone, TrialDone
 
 ATTACK = "<script>alert('x')</script>"
 ARMS = (f"adam {ATTACK}", 'b"</title><img src=x onerror=alert(1)>')
-BLOCKS = (f"small {ATTACK}", "large & \x1b[31m")
+BLOCKS = (f"small {ATTACK}", "large & [red]")
 STUDY = "ab" * 32
 
 

@@ -41,7 +41,7 @@ def test_the_index_lists_studies_with_state_and_best(study: Ledger, ask: Ask) ->
 
 def test_a_study_page_shows_the_arms_of_one_block(study: Ledger, ask: Ask) -> None:
     part = ask(f"{STUDY}/live?block=1").document["part"]
-    assert "large &amp; \\x1b[31m" in part
+    assert "large &amp; [red]" in part
     assert "1 trial after epoch 2" in part
     assert 'aria-valuenow="25"' in part
 

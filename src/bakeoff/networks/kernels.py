@@ -56,12 +56,16 @@ def convolve(
 
 @functools.cache
 def _can_activate(device: str, dtype: torch.dtype) -> bool:
-    """Tell whether oneDNN is there and takes the dtype; a processor without bfloat16 is refused by its operator."""
+    """Tell whether oneDNN is there and activates: without bfloat16 arithmetic (AVX2) it leaves tanh out in silence."""
     if device != "cpu" or dtype not in (torch.float32, torch.bfloat16) or not torch._C._has_mkldnn:
         return False
     try:
-        one = torch.ones(1, 1, 1, 1, dtype=dtype)
-        return bool(_run_convolution(one, one, None, 1, 0, 1, "sigmoid").item() > 0)
+        images = torch.ones(1, 6, 9, 9, dtype=dtype).to(memory_format=torch.channels_last)
+        kernel = torch.full((12, 6, 3, 3), 0.05, dtype=dtype)
+        results = [_run_convolution(images, kernel, None, 1, 1, 1, activation) for activation in ("sigmoid", "tanh")]
+        plain = F.conv2d(images, kernel, padding=1).float()
+        expected = (plain.sigmoid(), plain.tanh())
+        return all(torch.allclose(a.float(), b, atol=0.02) for a, b in zip(results, expected, strict=True))
     except (AttributeError, RuntimeError):  # another build, another release: torch does not promise this operator
         return False
 
