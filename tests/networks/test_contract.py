@@ -35,7 +35,7 @@ def make_network(record: NetworkRecord, **settings: object) -> LayerNetwork:
     if record.settings is Layers:
         return Layers(**SPELLED_OUT)
     if "width" in record.settings.model_fields:
-        # Plain torch crashes under AVX2 on 1x1 convolutions with a stride and under 8 channels: see networks/kernels.py.
+        # Under AVX2 plain torch crashes on strided 1x1 convolutions of few channels: see networks/kernels.py.
         settings["width"] = 0.5 if record.name == "resnet" else 0.25
     return record.settings(**settings)
 
