@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bakeoff.ledger.schema import SCHEMA_VERSION
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("shared_cache")
@@ -133,7 +135,7 @@ def test_the_verdict_goes_to_standard_output_and_progress_to_standard_error(work
 def test_a_second_run_trains_nothing_and_says_so(study: Path, workspace: Path) -> None:
     ended = bakeoff("run", study, "--workspace", workspace)
     assert ended.stderr.splitlines() == ["0 trials to train, 2 more are in the ledger"]
-    assert "2 of 2 trials done, all from the ledger, nothing trained" in " ".join(ended.stdout.split())
+    assert "2 of 2 trials done, all found in the ledger: this run trained nothing" in " ".join(ended.stdout.split())
 
 
 def test_json_is_one_document_and_nothing_else(study: Path, workspace: Path) -> None:
@@ -334,7 +336,7 @@ def test_a_ledger_from_a_newer_version(study: Path, workspace: Path, tmp_path: P
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     expected = (
         f"error: {newer}/ledger.sqlite: this ledger was written by a newer bakeoff (its format is 99, this one reads "
-        "up to 3). Upgrade bakeoff, or choose another workspace with --workspace DIR."
+        f"up to {SCHEMA_VERSION}). Upgrade bakeoff, or choose another workspace with --workspace DIR."
     )
     assert refuse("run", study, "--workspace", newer) == expected
     assert refuse("report", "rates", "--workspace", newer) == expected
