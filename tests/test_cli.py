@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from bakeoff.ledger.schema import SCHEMA_VERSION
-from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("shared_cache")
 
