@@ -39,7 +39,7 @@ MAX_CHARACTERS = 2_000
 
 def read_study(path: Path) -> None:
     """Plan a study, as the command does."""
-    _call("plan", path.name)
+    _call("plan", path.name, "--no-probe")
 
 
 def read_ledger(path: Path) -> None:
