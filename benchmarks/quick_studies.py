@@ -78,7 +78,10 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
     result = run(name, overrides=overrides, quick=True, workspace=workspace, data_dir=data_dir)
     seconds, cpu_seconds = time.perf_counter() - started, read_cpu_seconds() - cpu_before
     report = result.report
-    print(f"{name:20} {seconds:7.1f} s  {cpu_seconds:7.1f} CPU s  {report.num_done} of {report.num_planned} trials done", flush=True)
+    print(
+        f"{name:20} {seconds:7.1f} s  {cpu_seconds:7.1f} CPU s  {report.num_done} of {report.num_planned} trials done",
+        flush=True,
+    )
     scores = {f"{arm.block}, {arm.arm}": arm.test.get("accuracy") for arm in result.summary.arms}
     return {
         "study": name,
