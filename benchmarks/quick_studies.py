@@ -73,7 +73,7 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
     data_dir = options.data_dir
     if name in CIFAR100 and find_home(find_dataset("cifar100"), data_dir) is None:
         data_dir = make_cifar100(folder)
-    workspace = options.workspace or folder / "runs"
+    workspace = (options.workspace or folder / "runs") / name  # a shared one would lend trials to the next study
     started, cpu_before = time.perf_counter(), read_cpu_seconds()
     result = run(name, overrides=overrides, quick=True, workspace=workspace, data_dir=data_dir)
     seconds, cpu_seconds = time.perf_counter() - started, read_cpu_seconds() - cpu_before
