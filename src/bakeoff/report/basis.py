@@ -5,6 +5,7 @@ from __future__ import annotations
 from bakeoff.analysis.measure import percent
 from bakeoff.analysis.results import Summary
 from bakeoff.report.document import ReportInput
+from bakeoff.report.notes import list_names
 from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count, duration, show_text, times
 
@@ -28,11 +29,18 @@ def describe_exam(report: ReportInput) -> str:
 
 
 def _describe_change(report: ReportInput) -> str:
-    if not report.changed_after:
+    looks = report.earlier_looks
+    if not looks:
         return ""
+    names = list(dict.fromkeys(look.study for look in looks if look.study != report.name))
+    before = " before it was changed" if not names else ""
+    others = f"{'Another study' if len(names) == 1 else 'Other studies'} ({list_names(tuple(names))})"
+    if len({look.study for look in looks}) > len(names) > 0:
+        others += " and this one, before it was changed,"
+    first = "" if len(looks) == 1 else "first "
     return (
-        f"Another study had looked at these arms on these test images {times(len(report.changed_after))}, first at "
-        f"{_moment(report.changed_after[0])}. What was changed since may owe something to that look."
+        f"{others if names else 'This study'} looked at these arms on these test images {times(len(looks))}{before}, "
+        f"{first}at {_moment(looks[0].looked_at)}. What was changed since may owe something to that."
     )
 
 
@@ -58,6 +66,8 @@ def describe_progress(report: ReportInput) -> str:
     parts = [f"{report.num_done:,} of {count(report.num_planned, 'trial')} done"]
     if report.num_failed:
         parts.append(f"{report.num_failed:,} failed")
+    if report.in_exam:
+        parts.append(f"the final test cut short after {report.exam_trials:,}")
     if report.num_reused and report.num_reused == report.num_done:
         parts.append("all found in the ledger: this run trained nothing")
     elif report.num_reused:

@@ -40,6 +40,7 @@ from bakeoff.report.published import list_figures, measure_classes
 from bakeoff.report.recipes import write_recipes
 from bakeoff.report.same_arms import gather_same_arms
 from bakeoff.report.search import describe_searches
+from bakeoff.report.text import count
 from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.chain import list_steps
@@ -86,7 +87,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
     summary = _summarise(voted, study, plan, same, looks, class_names)
     if state == "unfinished" and summary.race is None:
-        summary = withhold_verdicts(summary, len(record.results), record.num_planned)
+        summary = withhold_verdicts(summary, _describe_progress(record))
     ensembles = describe_ensembles(voted, summary, class_names)
     evidence = gather_evidence(voted.results, summary, class_names, voted.load)
     return ReportInput(
@@ -128,7 +129,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         about=tell_about(study).rows(),
         study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
         recipes_text=write_recipes(plan, contents),
-        changed_after=tuple(look.looked_at for look in looks if look.study_id != study_id),
+        earlier_looks=tuple(look for look in looks if look.study_id != study_id),
         **_describe_run(record, num_reused),
     )
 
@@ -234,6 +235,7 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
         "failures": _list_failures(record),
         "exam_opened": record.exams,
         "exam_trials": record.num_examined,
+        "in_exam": record.in_exam,
         "data": record.facts,
         "numeric": record.numeric,
         "hardware": {key: machine[key] for key in _HARDWARE if key in machine},
@@ -259,9 +261,21 @@ def _list_failures(record: StudyRecord) -> tuple[TrialFailure, ...]:
 
 
 def _state(record: StudyRecord) -> str:
-    if record.asking or len(record.results) < record.num_planned:
+    if _is_training(record) or record.in_exam:
         return "unfinished"
     return "failed" if any(result.state == "failed" for result in record.results) else "done"
+
+
+def _is_training(record: StudyRecord) -> bool:
+    return record.asking or len(record.results) < record.num_planned
+
+
+def _describe_progress(record: StudyRecord) -> str:
+    """Say how far an unfinished study is, as a clause."""
+    if _is_training(record):
+        return f"{len(record.results):,} of {count(record.num_planned, 'trial')} have ended"
+    num_done = sum(result.state == "done" for result in record.results)
+    return f"the final test has evaluated {record.num_examined:,} of {count(num_done, 'trial')}"
 
 
 def _find_class_names(record: StudyRecord, block: Block) -> tuple[str, ...]:
