@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bakeoff.api import Result, Study, estimate, iterate_csv, list_status, load, run
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
 from bakeoff.ledger.read import open_reading, read_epochs
 from bakeoff.report.basis import describe_exam
+from bakeoff.study.plan import study_id
+from bakeoff.study.settings import Decide
 from bakeoff.training.folders import Folders, load_predictions
 
 pytestmark = pytest.mark.usefixtures("shared_cache")
@@ -200,6 +203,15 @@ def test_the_same_trial_in_another_study_is_not_trained_again(workspace: Path) -
     assert rows(workspace, "SELECT COUNT(*), SUM(times_trained) FROM epochs") == before
     assert [arm.arm for arm in result.summary.arms] == ["mine"]
     assert {status.name: status.num_done for status in list_status(workspace)} == {"tiny": 6, "other": 3}
+
+
+def test_the_study_as_run_says_what_decided(trained: tuple[Path, Result]) -> None:
+    text = trained[1].report.study_text
+    told = yaml.safe_load(text)
+    assert told["decide"] == {name: getattr(Decide(), name) for name in Decide.model_fields}
+    assert (told["decide"]["confidence"], told["decide"]["failed"]) == (0.95, "worst")
+    assert None not in told.values()
+    assert study_id(Study(**told)) == trained[1].study_id
 
 
 def test_one_more_replicate_trains_that_one_only(workspace: Path) -> None:

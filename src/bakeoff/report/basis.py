@@ -46,18 +46,19 @@ def _describe_change(report: ReportInput) -> str:
 
 def _describe_opening(report: ReportInput) -> str:
     if not report.exam_opened:
-        resting = "" if report.is_interim else ": the verdicts rest on the validation split"
+        resting = "" if not report.summary.verdicts else ": the verdicts rest on the validation split"
         return f"The test split has not been opened{resting}."
     trials = count(report.exam_trials, "trial")
     partly = ""
-    if report.summary.split == "validation" and not report.is_interim:
+    if report.summary.split == "validation" and report.summary.verdicts:
         partly = " Not every trial was examined, so the verdicts rest on the validation split."
     if len(report.exam_opened) == 1:
         return f"The test split was opened once, at {_moment(report.exam_opened[0])}, for {trials}.{partly}"
+    # Where the looks are on record, they say what may have been chosen by what was seen.
+    choices = "" if report.earlier_looks else " Choices made after the first time may have seen it."
     return (
         f"The test split was opened {times(len(report.exam_opened))}, first at {_moment(report.exam_opened[0])}, "
-        f"last at {_moment(report.exam_opened[-1])}, for {trials}. Choices made after the first time may have seen it."
-        f"{partly}"
+        f"last at {_moment(report.exam_opened[-1])}, for {trials}.{choices}{partly}"
     )
 
 
@@ -94,7 +95,7 @@ def _describe_time(report: ReportInput) -> str:
     trained = [arm for arm in report.summary.arms if arm.arm not in report.votes and arm.seconds is not None]
     seconds = sum(arm.seconds.mean * arm.replicates for arm in trained if arm.seconds is not None)
     cores = int(report.hardware.get("cores", "").partition(" ")[0] or 1)
-    work = f"Training them took {duration(seconds)} of work"
+    work = f"Training all of them took {duration(seconds)} of work"
     if report.num_reused:
         return f". {work}, {_place_work(report)}."
     elsewhere = f" {work}, most of it in other runs." if seconds > 2 * cores * report.seconds else ""

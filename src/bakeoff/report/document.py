@@ -123,9 +123,13 @@ class ReportInput:
     recipes_text: str = ""
 
     @property
-    def is_interim(self) -> bool:
-        """Whether verdicts are withheld until the study ends; a race may be read at any time."""
-        return self.state == "unfinished" and self.summary.race is None
+    def made_with(self) -> dict[str, str]:
+        """Versions, hardware and numeric mode, by name; what a value says of its name again is left out of it."""
+        hardware = {
+            name: text.removesuffix(f" {name}").removesuffix(f" {name.removesuffix('s')}")
+            for name, text in self.hardware.items()
+        }
+        return {**self.versions, **hardware, **({"numeric mode": self.numeric} if self.numeric else {})}
 
 
 def build_document(report: ReportInput) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand, tell_about
 from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import RECORDED, Study
+from bakeoff.study.settings import Decide
 from bakeoff.training.folders import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
@@ -127,7 +128,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         published_curves=study.published.curves if study.published else (),
         class_scores=measure_classes(list_figures(study.published), voted.results, class_names, voted.load),
         about=tell_about(study).rows(),
-        study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
+        study_text=_spell_study(record, study),
         recipes_text=write_recipes(plan, contents),
         earlier_looks=tuple(look for look in looks if look.study_id != study_id),
         **_describe_run(record, num_reused),
@@ -172,6 +173,16 @@ def _list_fingerprints(
         if block in examined:
             found[block, "held-out"] = training
     return found
+
+
+def _spell_study(record: StudyRecord, study: Study) -> str:
+    """Return the study as it was asked: what decides with its defaults, and no field that says nothing."""
+    decide = {name: getattr(study.decide, name) for name in Decide.model_fields}
+    document = {**record.document, "decide": decide}
+    if study.data.folds is not None:
+        document["data"] = {**record.document["data"], "validation": study.data.validation}
+    told = {name: value for name, value in document.items() if value not in (None, {}, [])}
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _name_sources(plan: Plan) -> dict[str, str]:
