@@ -15,7 +15,7 @@ from bakeoff.analysis.results import Summary, TrialResult
 from bakeoff.analysis.summary import summarise
 from bakeoff.analysis.wilson import wilson_interval
 from bakeoff.report.document import ReportInput, build_document
-from bakeoff.report.evidence import BlockEvidence, gather_contributions, gather_evidence
+from bakeoff.report.evidence import BlockEvidence, gather_contributions, gather_evidence, keep_leaders
 from bakeoff.report.markdown import write_markdown
 
 NAMES = ("cat", "<b>dog</b>", "a|b")
@@ -162,6 +162,20 @@ def test_contributions_are_those_of_the_test_split_s_common_images() -> None:
     found = gather_contributions(results, "accuracy", lambda trial_id, split: stored.get(trial_id))
     assert found.keys() == {"good0", "good2", "good3", "fair0", "fair1", "fair3"}
     assert found["fair0"].mean() == pytest.approx(results[4].metrics["test"]["accuracy"])
+
+
+def test_each_trial_s_predictions_are_read_once() -> None:
+    results, stored, summary = make()
+    read: list[tuple[str, str]] = []
+
+    def load(trial_id: str, split: str) -> Any:
+        read.append((trial_id, split))
+        return stored.get(trial_id)
+
+    kept = keep_leaders(results, "accuracy", load)
+    gather_contributions(results, "accuracy", kept)
+    gather_evidence(results, summary, {"b": NAMES}, kept)
+    assert read == [(result.trial_id, "test") for result in results]
 
 
 def test_with_a_baseline_the_rival_is_the_baseline() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from bakeoff.report.costs import describe_costs, describe_features
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
-from bakeoff.report.evidence import gather_contributions, gather_evidence
+from bakeoff.report.evidence import gather_contributions, gather_evidence, keep_leaders
 from bakeoff.report.interim import withhold_verdicts
 from bakeoff.report.notes import (
     describe_absent,
@@ -82,6 +83,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         looks = read_line(connection, study_id)
     plan = expand(study)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
+    voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
     same = gather_same_arms(plan, record)
     sources = _name_sources(plan)
     state = _state(record)
