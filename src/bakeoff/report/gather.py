@@ -85,7 +85,6 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
     voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
     same = gather_same_arms(plan, record)
-    sources = _name_sources(plan)
     state = _state(record)
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
     summary = _summarise(voted, study, plan, same, looks, class_names)
@@ -98,7 +97,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         question=study.question,
         state=state,
         summary=summary,
-        across=summarise_blocks(summary, sources) if summary.verdicts else None,
+        across=summarise_blocks(summary, _name_sources(plan)) if summary.verdicts else None,
         evidence=evidence,
         thumbnails=gather_thumbnails(
             evidence,
@@ -125,14 +124,11 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
             *describe_absent(record.results, class_names),
             *voted.notes,
         ),
-        published_source=study.published.source if study.published else "",
-        published=list_figures(study.published),
-        published_curves=study.published.curves if study.published else (),
-        class_scores=measure_classes(list_figures(study.published), voted.results, class_names, voted.load),
         about=tell_about(study).rows(),
         study_text=_spell_study(record, study),
         recipes_text=write_recipes(plan, contents),
         earlier_looks=tuple(look for look in looks if look.study_id != study_id),
+        **_describe_published(study, voted, class_names),
         **_describe_run(record, num_reused),
     )
 
@@ -235,6 +231,17 @@ def _design_race(study: Study) -> SequentialDesign | None:
     return SequentialDesign(
         at_least=study.replicates.at_least, at_most=study.replicates.at_most, confidence=study.decide.confidence
     )
+
+
+def _describe_published(study: Study, voted: Voted, class_names: Mapping[str, tuple[str, ...]]) -> Mapping[str, Any]:
+    """Return the fields of a report that set published figures beside what was measured."""
+    figures = list_figures(study.published)
+    return {
+        "published_source": study.published.source if study.published else "",
+        "published": figures,
+        "published_curves": study.published.curves if study.published else (),
+        "class_scores": measure_classes(figures, voted.results, class_names, voted.load),
+    }
 
 
 def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
