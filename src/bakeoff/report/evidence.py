@@ -122,7 +122,7 @@ def keep_leaders(results: Sequence[TrialResult], metric: str, load: Load) -> Loa
         if result.state == "done" and metric in result.metrics.get("test", {}):
             scores.setdefault(result.block, {}).setdefault(result.arm, []).append(result.metrics["test"][metric])
     sign = 1 if find_metric(metric).higher_is_better else -1
-    leaders = {(block, max(arms, key=lambda arm: sign * np.mean(arms[arm]))) for block, arms in scores.items()}
+    leaders = {(block, max(arms, key=lambda arm: sign * float(np.mean(arms[arm])))) for block, arms in scores.items()}
     leading = {result.trial_id for result in results if (result.block, result.arm) in leaders}
     kept: dict[tuple[str, str], Predictions | None] = {}
 
