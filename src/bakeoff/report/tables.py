@@ -127,6 +127,7 @@ def tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Colu
 def explain_pairs(summary: Summary) -> tuple[str, ...]:
     """Explain the columns of the tables of pairs, a sentence or two each."""
     level = percent(summary.confidence)
+    where = " on the same test images" if summary.num_folds is None else ""
     return (
         f"The difference is the row's arm minus the other arm, averaged over the {runs_of(summary)} both have. Its "
         "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
@@ -134,8 +135,8 @@ def explain_pairs(summary: Summary) -> tuple[str, ...]:
         "Corrected difference: differences that pass a test are too large on average, because only large ones pass; "
         "this is the difference corrected for that.",
         "d_z is the mean difference in standard deviations of the differences.",
-        "Replicates needed: how many more would settle the pair with 80% power on the same test images; the range "
-        "holds the number truly needed with 80% confidence.",
+        f"Replicates needed: how many more would settle the pair with 80% power{where}; the range holds the number "
+        "truly needed with 80% confidence.",
     )
 
 
