@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rigor_pairs import ERROR_RATE
 from scipy.special import stdtrit
 
-from bakeoff.analysis.variance import Scope, Spread
+from bakeoff.analysis.variance import Scope, Side, Spread
 
 
 def measure_batch(d_SRN: NDArray[Any]) -> list[Spread]:
@@ -52,9 +52,16 @@ def measure_batch(d_SRN: NDArray[Any]) -> list[Spread]:
 
 
 def sum_powers(values: NDArray[Any], power: int) -> NDArray[np.float64]:
-    """Return for every study the sum of powers of all else."""
+    """Return for every study the sum of all else to a power of 2, 3, 4 or 6."""
     flat = values.reshape(len(values), -1).astype(np.float64, copy=False)
-    return np.asarray(np.einsum(",".join(["si"] * power) + "->s", *[flat] * power))
+    squares = flat if power == 2 else flat * flat
+    one, other = {
+        2: lambda: (flat, flat),
+        3: lambda: (squares, flat),
+        4: lambda: (squares, squares),
+        6: lambda: (squares * flat,) * 2,
+    }[power]()
+    return np.asarray(np.einsum("si,si->s", one, other))
 
 
 def weigh_unseen(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -69,11 +76,13 @@ def differ(spreads: Sequence[Spread], level: float = ERROR_RATE, scope: Scope = 
     return np.array([abs(each.difference) >= each.half_width(level / 2, scope) for each in spreads])
 
 
-def equate(spreads: Sequence[Spread], margin: float, scope: Scope = "images") -> NDArray[np.bool_]:
-    """Tell of each study whether both its ends lie inside the margin."""
+def equate(
+    spreads: Sequence[Spread], margin: float, sides: tuple[Side, Side] = (-1, 1), scope: Scope = "images"
+) -> NDArray[np.bool_]:
+    """Tell of each study whether both its ends lie inside the margin; (0, 0) for ends that allow for no skewness."""
     found = []
     for each in spreads:
-        low, high = (each.half_width(ERROR_RATE, scope, side) for side in (-1, 1))
+        low, high = (each.half_width(ERROR_RATE, scope, side) for side in sides)
         found.append(low <= margin + each.difference and high <= margin - each.difference)
     return np.array(found)
 

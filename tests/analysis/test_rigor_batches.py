@@ -30,7 +30,7 @@ def test_a_batch_is_judged_as_its_studies_are_one_by_one(scope: str) -> None:
             compare_pair(a_RN.mean(axis=1), b_RN.mean(axis=1), margin=0.06, spread=spread, scope=scope)  # type: ignore[arg-type]
         )
     p_values = np.array([(pair.p, pair.p_equivalence) for pair in pairs], dtype=float)
-    decided = (rigor_batches.differ(spreads, 0.05, scope), rigor_batches.equate(spreads, 0.06, scope))  # type: ignore[arg-type]
+    decided = (rigor_batches.differ(spreads, 0.05, scope), rigor_batches.equate(spreads, 0.06, scope=scope))  # type: ignore[arg-type]
     assert np.array_equal(decided[0], p_values[:, 0] <= 0.05)
     assert np.array_equal(decided[1], p_values[:, 1] <= 0.05)
     assert all(0 < found.sum() < 200 for found in decided)

@@ -93,7 +93,7 @@ class Spread:
         return self.widen(seeds / (self.num_replicates * self.num_images), tail, scope, side)
 
     def widen(self, seeds: float, tail: float, scope: Scope, side: Side = 0) -> float:
-        """Return the half width that has `seeds` as the square of the seeds' part: with the images', and what was not met.
+        """Return the half width where `seeds` is the square of the seeds' part: with the images', and what was not met.
 
         The end on the `side` to which the mean is skewed reaches further, by (z^2 + 1) / 3 times the third cumulant
         over the variance: what skewness does to a studentized mean, (2 z^2 + 1) / 6 (Hall 1992, "The bootstrap and
