@@ -89,12 +89,9 @@ def _look_back(
 
 
 def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
-    """Compare two arms of a block on the replicates, or folds, that both have."""
-    if judging.num_folds is None:
-        values = [(a.scores[replicate], b.scores[replicate]) for replicate in a.scores if replicate in b.scores]
-    else:
-        values = [(a.fold_scores[run], b.fold_scores[run]) for run in a.fold_scores if run in b.fold_scores]
-    spread = measure_pair(a, b, judging)
+    """Compare two arms of a block on the replicates, or folds, that both have; on none where both failed in all."""
+    values = _pair_scores(a, b, judging)
+    spread = measure_pair(a, b, judging) if values else None
     if judging.race is not None and values:
         return compare_by_looks(
             [value for value, _ in values],
@@ -116,6 +113,23 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparis
         spread=spread,
         scope=judging.scope,
     )
+
+
+def _pair_scores(a: ArmSummary, b: ArmSummary, judging: Judging) -> list[tuple[float, float]]:
+    """Return both scores of every common replicate, or fold; none where both arms failed in all of them.
+
+    Chance level against itself is no evidence that two arms are alike.
+    """
+    ours, theirs = (
+        {(replicate, 0): score for replicate, score in arm.scores.items()}
+        if judging.num_folds is None
+        else arm.fold_scores
+        for arm in (a, b)
+    )
+    common = [run for run in ours if run in theirs]
+    if all(run in a.failed_runs and run in b.failed_runs for run in common):
+        return []
+    return [(ours[run], theirs[run]) for run in common]
 
 
 def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | None:
