@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bakeoff.analysis.bayes import decide_by_posterior, pool_blocks, standard_error
-from bakeoff.analysis.effects import correct_winner, measure_superiority
+from bakeoff.analysis.effects import borrow_errors, correct_winner, measure_superiority
 from bakeoff.analysis.family import Decision, LookComparisons, decide_family
 from bakeoff.analysis.looks import LineLook, share_of_look
 from bakeoff.analysis.measure import Measure, join_names
@@ -63,8 +63,22 @@ def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
             num_pairs=judging.num_family_pairs,
             looks=_look_back(pairs, comparisons, judging),
         )
-    decided = zip(pairs, comparisons, decisions, strict=True)
-    return [_verdict(a, b, judging, comparison, decision) for (a, b), comparison, decision in decided]
+    decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
+    return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
+
+
+def _find_errors(
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]], comparisons: Sequence[PairComparison], judging: Judging
+) -> list[float | None]:
+    """Return the standard errors of all pairs, block by block; None each in a race, which they helped to stop."""
+    found: list[float | None] = [None] * len(pairs)
+    by_block: dict[str, list[int]] = {}
+    for place, (a, _) in enumerate(pairs):
+        by_block.setdefault(a.block, []).append(place)
+    for places in by_block.values() if judging.race is None else ():
+        for place, error in zip(places, borrow_errors([comparisons[place] for place in places]), strict=True):
+            found[place] = error
+    return found
 
 
 def _look_back(
@@ -164,7 +178,14 @@ def _find_bar(comparison: PairComparison, decision: Decision, level: float) -> f
     return min(level, level * comparison.p / decision.p_adjusted)
 
 
-def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairComparison, decision: Decision) -> Verdict:
+def _verdict(
+    a: ArmSummary,
+    b: ArmSummary,
+    judging: Judging,
+    comparison: PairComparison,
+    decision: Decision,
+    error: float | None,
+) -> Verdict:
     level = 1 - judging.confidence if judging.level is None else judging.level
     superiority = measure_superiority(comparison)
     settled = decision.verdict in ("better", "worse")
@@ -193,7 +214,9 @@ def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairCom
         num_images=None if comparison.spread is None else comparison.spread.num_images,
         beyond_margin=settled and _exceeds(decision, judging, level),
         p_margin_adjusted=decision.p_margin_adjusted,
-        difference_corrected=correct_winner(comparison, _find_bar(comparison, decision, level)) if settled else None,
+        difference_corrected=correct_winner(comparison, _find_bar(comparison, decision, level), error)
+        if settled
+        else None,
         superiority=None if superiority is None else superiority.probability,
         superiority_interval=None if superiority is None else superiority.interval,
         spread=comparison.spread,
