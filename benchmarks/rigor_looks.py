@@ -9,13 +9,13 @@ first. Draws are seeded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from rigor_batches import differ, measure_batch
+from rigor_batches import measure_batch
 from rigor_pairs import ERROR_RATE, Draw, Row, draw_accuracies, draw_normal, percent, run_tables
 from rigor_scope import POPULATIONS, list_batches
 from scipy import special
@@ -78,14 +78,12 @@ def finds(scores_AR: Scores, plan: Plan, passes: Test, *, is_paid: bool) -> bool
     return False
 
 
-def test_by_t(scores_AR: Scores) -> Test:
+def make_t_test(scores_AR: Scores, sizes: Sequence[int]) -> Test:
     """Test pairs by the paired t test."""
-
-    def passes(pair: tuple[int, int], size: int, level: float) -> bool:
-        a, b = pair
-        return bool(test_pairs(scores_AR[None, a, :size] - scores_AR[b, :size])[0] <= level)
-
-    return passes
+    pairs = list(combinations(range(len(scores_AR)), 2))
+    differences_PR = np.stack([scores_AR[a] - scores_AR[b] for a, b in pairs])
+    p_values = {size: dict(zip(pairs, test_pairs(differences_PR[:, :size]), strict=True)) for size in sizes}
+    return lambda pair, size, level: bool(p_values[size][pair] <= level)
 
 
 def test_pairs(differences_PR: Scores) -> Scores:
@@ -110,11 +108,17 @@ def measure_looks(num_studies: int) -> list[Row]:
         for kind, draw, gap_A1 in cases:
             rng = np.random.default_rng(1)
             studies = [draw(rng, 20)[:NUM_ARMS] + gap_A1 for _ in range(num_studies)]
+            tests = [make_t_test(scores_AR, range(3, 21)) for scores_AR in studies]
             for label, is_paid in (("unpaid", False), ("paid", True)):
-                found = np.mean([finds(each_AR, plan, test_by_t(each_AR), is_paid=is_paid) for each_AR in studies])
+                found = np.mean(
+                    [finds(each, plan, by_t, is_paid=is_paid) for each, by_t in zip(studies, tests, strict=True)]
+                )
                 row[f"{kind}, {label}"] = percent(float(found))
         rows.append(row)
     return rows
+
+
+SIZES = (3, 5, 10, 20)
 
 
 def measure_looks_on_images(num_studies: int) -> list[Row]:
@@ -129,12 +133,12 @@ def measure_looks_on_images(num_studies: int) -> list[Row]:
             spreads = {
                 (pair, r): measure_batch(arms_ASRN[pair[0], :, :r] - arms_ASRN[pair[1], :, :r])
                 for pair in combinations(range(NUM_ARMS), 2)
-                for r in (3, 5, 10, 20)
+                for r in SIZES
             }
             for study, scores_AR in enumerate(scores_SAR):
-                by_image = partial(test_by_image, {key: batch[study] for key, batch in spreads.items()})
+                by_image = partial(differ_by_image, {key: batch[study] for key, batch in spreads.items()})
+                ways = ((make_t_test(scores_AR, SIZES), False), (by_image, False), (by_image, True))
                 for name, plan in plans.items():
-                    ways = ((test_by_t(scores_AR), False), (by_image, False), (by_image, True))
                     found[name] += [finds(scores_AR, plan, passes, is_paid=is_paid) for passes, is_paid in ways]
         for name, counts in found.items():
             before, unpaid, paid = (percent(count / num_studies) for count in counts)
@@ -143,11 +147,12 @@ def measure_looks_on_images(num_studies: int) -> list[Row]:
     return rows
 
 
-def test_by_image(
+def differ_by_image(
     spreads: Mapping[tuple[tuple[int, int], int], Spread], pair: tuple[int, int], size: int, level: float
 ) -> bool:
     """Test a pair by seeds and images."""
-    return bool(differ([spreads[pair, size]], level)[0])
+    spread = spreads[pair, size]
+    return abs(spread.difference) >= spread.half_width(level / 2, "images")
 
 
 def measure_blocks(num_studies: int) -> list[Row]:
