@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rigor_batches import cover, differ, equate, measure_batch, reach_by_t
 from rigor_pairs import ERROR_RATE, holds, percent, run_tables
+from scipy.stats import binom
 
 from bakeoff.analysis.pairs import PairComparison, compare_pair
-from bakeoff.analysis.variance import Spread, measure_spread
+from bakeoff.analysis.variance import Side, Spread, measure_spread
 
 Row = dict[str, Any]
 Bits = NDArray[np.bool_]
@@ -230,6 +231,31 @@ def measure_equivalence(num_studies: int) -> list[Row]:
     return rows
 
 
+def measure_margins(_: int) -> list[Row]:
+    """Find the exact rate of false equivalence, margin by margin: k of 10,000 images differ, all one way, by any seed.
+
+    The number of images that differ is binomial, and alone tells what is called equivalent.
+    """
+    n, largest = 10_000, 250
+    d_SRN = -np.tile((np.arange(n) < np.arange(largest)[:, None]).astype(np.float32)[:, None], (1, 3, 1))
+    spreads, rows = measure_batch(d_SRN), []
+    for level in (ERROR_RATE, ERROR_RATE / 28):
+        reach = [[n * (each.half_width(level, "images", side) - each.difference) for each in spreads] for side in SIDES]
+        for least, most in ((3, 10), (10, 40), (40, 200)):
+            margins = np.arange(least, most, 0.02)
+            # All counts whose far end lies inside the margin; their ends rise with the count.
+            rates = [100 * binom.cdf(np.searchsorted(ends, margins, "right") - 1, n, margins / n) for ends in reach]
+            names = ("symmetric", "now")
+            found = {
+                name: f"{each.mean():.2f}%, up to {each.max():.2f}%" for name, each in zip(names, rates, strict=True)
+            }
+            rows.append({"level": f"{100 * level:.2f}%", "margin, images": f"{least} to {most}", **found})
+    return rows
+
+
+SIDES: tuple[Side, ...] = (0, -1)
+"""Ends that do not allow for skewness, and that do."""
+
 EQUIVALENCES = ((0.003, 3, 100), (0.003, 5, 359), (0.01, 3, 359), (0.01, 10, 359), (0.02, 5, 1_000), (0.03, 5, 1_000))
 """Margins, replicates and images."""
 
@@ -357,6 +383,7 @@ TABLES: dict[str, Callable[[int], list[Row]]] = {
     "new images, families of equal arms": measure_families,
     "new images, power": measure_power,
     "equivalence without spread": measure_equivalence,
+    "equivalence, margin by margin": measure_margins,
     "rare collapses": measure_collapses,
     "real images": measure_real,
 }
