@@ -93,6 +93,10 @@ def cover(spreads: Sequence[Spread], truth: float = 0.0, scope: Scope = "images"
 
 
 def reach_by_t(seed_SR: NDArray[Any], tail: float = ERROR_RATE / 2) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each study's mean, and half the width of the paired t interval over replicates alone."""
-    r = seed_SR.shape[1]
-    return seed_SR.mean(axis=1), -stdtrit(r - 1, tail) * seed_SR.std(axis=1, ddof=1) / np.sqrt(r)
+    """Return each study's mean, and half the width of the paired t interval over replicates alone; NaN without spread.
+
+    Comparisons with NaN are false: without spread there is no interval to hold anything, and no t to find anything.
+    """
+    r, spread_S = seed_SR.shape[1], seed_SR.std(axis=1, ddof=1)
+    half_width_S = -stdtrit(r - 1, tail) * spread_S / np.sqrt(r)
+    return seed_SR.mean(axis=1), np.where(spread_S > 1e-12, half_width_S, np.nan)

@@ -102,7 +102,7 @@ class Judged:
     def rate(self, truth: float = 0.0) -> Row:
         """Return how often a difference is found and how often the true one is held, before and now."""
         return {
-            "found, before": percent(np.mean(np.abs(self.mean_S) >= np.maximum(self.width_S, 1e-12))),
+            "found, before": percent(np.mean(np.abs(self.mean_S) >= self.width_S)),
             "found": percent(np.mean(differ(self.spreads))),
             "covers, before": percent(np.mean(np.abs(self.mean_S - truth) <= self.width_S)),
             "covers": percent(np.mean(cover(self.spreads, truth))),
@@ -162,7 +162,7 @@ def measure_families(num_studies: int) -> list[Row]:
                 for a, b in pairs:
                     d_SRN = arms_ASRN[a] - arms_ASRN[b]
                     mean_S, width_S = reach_by_t(d_SRN.mean(axis=2, dtype=np.float64), level / 2)
-                    any_S |= np.abs(mean_S) >= np.maximum(width_S, 1e-12), differ(measure_batch(d_SRN), level)
+                    any_S |= np.abs(mean_S) >= width_S, differ(measure_batch(d_SRN), level)
                 found += any_S.sum(axis=1)
             before, now = found / num_studies
             rows.append(

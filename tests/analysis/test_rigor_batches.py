@@ -42,3 +42,5 @@ def test_the_plain_t_interval_of_a_batch_is_the_pair_s() -> None:
     values_SR = np.random.default_rng(1).normal(0.1, 1.0, (20, 5))
     for mean, width, values in zip(*rigor_batches.reach_by_t(values_SR), values_SR, strict=True):
         assert compare_pair(values, np.zeros(5)).interval == pytest.approx((mean - width, mean + width))
+    _, level = rigor_batches.reach_by_t(np.full((1, 3), 0.1))
+    assert np.isnan(level).all()
