@@ -117,4 +117,8 @@ def test_a_lead_beyond_doubt_is_left_as_it_is() -> None:
         assert correct_winner(far, 0.05) == pytest.approx(far.difference, rel=0.005)
     sure = compare_pair([1.01, 1.02, 1.0, 0.99, 1.01], [0.0] * 5)
     assert correct_winner(sure, 0.05) == pytest.approx(sure.difference, rel=0.01)
+    for size in (1.0, 10.0, 12.3, 40.0, 49.0):
+        far = compare_pair([size - 0.1, size, size + 0.1, size], [0.0] * 4)
+        for error in (0.03, 0.04, 0.1):
+            assert correct_winner(far, 0.05, error) == pytest.approx(far.difference, rel=1e-6)
     assert correct_winner(compare_pair([1.0] * 5, [0.0] * 5), 0.05) is None

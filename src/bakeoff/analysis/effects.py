@@ -64,9 +64,9 @@ def correct_winner(comparison: PairComparison, level: float, error: float | None
     2008, "Bias-reduced estimators and confidence intervals for odds ratios in genome-wide association studies"). Not
     beyond zero.
 
-    What passes is also what happens to have a small standard error. A pair alone cannot tell; its t is corrected, which
-    takes too much from large differences. Where other pairs say how large the error is (`borrow_errors`), it is the
-    difference that is corrected, normal about the true one, given the distance it had to pass.
+    What passes is also what happens to have a small standard error. A pair alone cannot tell: its t is corrected, which
+    takes too much from large differences. Where other pairs say how large the error is (`borrow_errors`), the
+    difference is, as a normal one that had to pass a given distance.
 
     Args:
         comparison: the pair.
@@ -117,7 +117,10 @@ def _correct_normal(size: float, critical: float, error: float) -> float:
     def excess(mean: float) -> float:
         return float(log_ndtr((mean - size) / error) - log_ndtr((mean - critical) / error)) - math.log(0.5)
 
-    return 0.0 if excess(0.0) >= 0 else float(brentq(excess, 0.0, size))
+    if excess(0.0) >= 0:
+        return 0.0
+    # Rounding apart it is never below zero there; where all pass, nothing is corrected.
+    return size if excess(size) <= 0 else float(brentq(excess, 0.0, size))
 
 
 def borrow_errors(comparisons: Sequence[PairComparison]) -> list[float | None]:
