@@ -225,7 +225,11 @@ def _lead(standing: Standing) -> str:
     verdict = standing.against[doubtful[0].arm]
     rival = verdict.b if len(standing.others) == 1 or len(doubtful) == 1 else f"the nearest, {verdict.b},"
     if verdict.difference is None:
-        return f"has no replicate in common with {verdict.b}"
+        # An arm that never succeeded has a score, chance level, and stands first where all others score less.
+        failed = standing.best is not None and not standing.best.replicates and not doubtful[0].replicates
+        return (
+            f"failed in every trial, as did {verdict.b}" if failed else f"has no replicate in common with {verdict.b}"
+        )
     if float(standing.measure.number(verdict.difference)) == 0:
         lead = f"is level with {verdict.b}"
     else:

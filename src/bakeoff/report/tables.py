@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bakeoff.analysis.across import AcrossBlocks
-from bakeoff.analysis.measure import SPLITS, Measure, Split, percent
+from bakeoff.analysis.measure import SPLITS, Measure, Split, percent, whole_percent
 from bakeoff.analysis.metrics import CLASSES_ABSENT, find_metric
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict, rank_arms
 from bakeoff.report.text import p_value, show_text
@@ -105,8 +105,8 @@ def tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Colu
     def spell_superiority(verdict: Verdict) -> str:
         if verdict.superiority is None or verdict.superiority_interval is None:
             return "-"
-        low, high = (100 * end for end in verdict.superiority_interval)
-        return f"{100 * verdict.superiority:.0f}% ({low:.0f} to {high:.0f})"
+        low, high = map(whole_percent, verdict.superiority_interval)
+        return f"{whole_percent(verdict.superiority)}% ({low} to {high})"
 
     corrected = [v.difference_corrected for v in verdicts]
     return [
