@@ -2,10 +2,9 @@
 
     python benchmarks/rigor.py --studies 2000
 
-Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_looks.py, rigor_folds.py, rigor_failures.py and
-rigor_racing.py, each of which can also be run alone.
-Draws are seeded: the same figures come out on any machine. Tables go to benchmarks/results/rigor.json; those not run
-keep what is there.
+Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_effects.py, rigor_looks.py, rigor_folds.py, rigor_failures.py
+and rigor_racing.py, each of which can also be run alone. Draws are seeded: the same figures come out on any machine.
+Tables go to benchmarks/results/rigor.json; those not run keep what is there.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import rigor_effects
 import rigor_failures
 import rigor_folds
 import rigor_looks
@@ -26,7 +26,7 @@ import scipy
 RESULTS = Path(__file__).resolve().parent / "results" / "rigor.json"
 
 
-MODULES = (rigor_pairs, rigor_scope, rigor_looks, rigor_folds, rigor_failures, rigor_racing)
+MODULES = (rigor_pairs, rigor_scope, rigor_effects, rigor_looks, rigor_folds, rigor_failures, rigor_racing)
 TABLES = {name: measure for module in MODULES for name, measure in module.TABLES.items()}
 
 

@@ -2,18 +2,22 @@
 
     python benchmarks/rigor_looks.py --studies 2000
 
-p values are the paired t test's; what a look may spend and what Holm corrects for come from the code that judges real
-studies. "Unpaid" is what the same looks would come to, were each the first. Draws are seeded.
+p values are the paired t test's, and on new images those of seeds and images; what a look may spend and what Holm
+corrects for come from the code that judges real studies. "Unpaid" is what the same looks would come to, were each the
+first. Draws are seeded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from rigor_batches import measure_batch
 from rigor_pairs import ERROR_RATE, Draw, Row, draw_accuracies, draw_normal, percent, run_tables
+from rigor_scope import POPULATIONS, list_batches
 from scipy import special
 
 from bakeoff.analysis.across import summarise_blocks
@@ -21,10 +25,14 @@ from bakeoff.analysis.family import adjust_holm
 from bakeoff.analysis.looks import share_of_look
 from bakeoff.analysis.results import TrialResult
 from bakeoff.analysis.summary import summarise
+from bakeoff.analysis.variance import Spread
 
 Scores = NDArray[np.float64]
 Plan = Callable[[Scores], list[tuple[tuple[int, ...], int]]]
 """From the scores [arms, replicates]: what is looked at, one after the other: arms and number of replicates."""
+
+Test = Callable[[tuple[int, int], int, float], bool]
+"""Whether a pair of arms, by so many replicates, is told apart at a level."""
 
 NUM_ARMS = 4
 
@@ -54,21 +62,28 @@ PLANS: dict[str, Plan] = {
 }
 
 
-def finds(scores_AR: Scores, plan: Plan, *, is_paid: bool) -> bool:
-    """Tell whether any look comes to a winner."""
+def finds(scores_AR: Scores, plan: Plan, passes: Test, *, is_paid: bool) -> bool:
+    """Tell whether any look comes to a winner: by Holm, whether any pair passes the strictest of its steps."""
     seen: set[int] = set()
     sizes: list[int] = []
     for arms, size in plan(scores_AR):
         seen |= set(arms)
         sizes += [size] if size not in sizes else []
-        pairs = list(combinations(arms, 2))
-        p_values = test_pairs(np.stack([scores_AR[a, :size] - scores_AR[b, :size] for a, b in pairs]))
+        pairs = list(combinations(sorted(arms), 2))
         num_pairs, share = len(pairs), 1.0
         if is_paid:
             num_pairs, share = len(seen) * (len(seen) - 1) // 2, share_of_look(len(sizes))
-        if min(adjust_holm(p_values.tolist(), num_pairs)) <= share * ERROR_RATE:
+        if any(passes(pair, size, share * ERROR_RATE / num_pairs) for pair in pairs):
             return True
     return False
+
+
+def make_t_test(scores_AR: Scores, sizes: Sequence[int]) -> Test:
+    """Test pairs by the paired t test."""
+    pairs = list(combinations(range(len(scores_AR)), 2))
+    differences_PR = np.stack([scores_AR[a] - scores_AR[b] for a, b in pairs])
+    p_values = {size: dict(zip(pairs, test_pairs(differences_PR[:, :size]), strict=True)) for size in sizes}
+    return lambda pair, size, level: bool(p_values[size][pair] <= level)
 
 
 def test_pairs(differences_PR: Scores) -> Scores:
@@ -93,11 +108,51 @@ def measure_looks(num_studies: int) -> list[Row]:
         for kind, draw, gap_A1 in cases:
             rng = np.random.default_rng(1)
             studies = [draw(rng, 20)[:NUM_ARMS] + gap_A1 for _ in range(num_studies)]
+            tests = [make_t_test(scores_AR, range(3, 21)) for scores_AR in studies]
             for label, is_paid in (("unpaid", False), ("paid", True)):
-                found = np.mean([finds(scores_AR, plan, is_paid=is_paid) for scores_AR in studies])
+                found = np.mean(
+                    [finds(each, plan, by_t, is_paid=is_paid) for each, by_t in zip(studies, tests, strict=True)]
+                )
                 row[f"{kind}, {label}"] = percent(float(found))
         rows.append(row)
     return rows
+
+
+SIZES = (3, 5, 10, 20)
+
+
+def measure_looks_on_images(num_studies: int) -> list[Row]:
+    """Measure false winners on new images among arms that are equal over all: the images are the same at all looks."""
+    plans = {name: plan for name, plan in PLANS.items() if "..." not in name}
+    rows = []
+    for population in POPULATIONS:
+        rng, found = np.random.default_rng(1), {name: np.zeros(3) for name in plans}
+        for size in list_batches(num_studies):
+            arms_ASRN = population.draw(rng, (size, NUM_ARMS, 20, 359)).astype(np.float32).swapaxes(0, 1)
+            scores_SAR = arms_ASRN.mean(axis=3, dtype=np.float64).swapaxes(0, 1)
+            spreads = {
+                (pair, r): measure_batch(arms_ASRN[pair[0], :, :r] - arms_ASRN[pair[1], :, :r])
+                for pair in combinations(range(NUM_ARMS), 2)
+                for r in SIZES
+            }
+            for study, scores_AR in enumerate(scores_SAR):
+                by_image = partial(differ_by_image, {key: batch[study] for key, batch in spreads.items()})
+                ways = ((make_t_test(scores_AR, SIZES), False), (by_image, False), (by_image, True))
+                for name, plan in plans.items():
+                    found[name] += [finds(scores_AR, plan, passes, is_paid=is_paid) for passes, is_paid in ways]
+        for name, counts in found.items():
+            before, unpaid, paid = (percent(count / num_studies) for count in counts)
+            shares = {"false, t test, unpaid": before, "false, unpaid": unpaid, "false, paid": paid}
+            rows.append({"population": population.name, "looks": name, **shares})
+    return rows
+
+
+def differ_by_image(
+    spreads: Mapping[tuple[tuple[int, int], int], Spread], pair: tuple[int, int], size: int, level: float
+) -> bool:
+    """Test a pair by seeds and images."""
+    spread = spreads[pair, size]
+    return abs(spread.difference) >= spread.half_width(level / 2, "images")
 
 
 def measure_blocks(num_studies: int) -> list[Row]:
@@ -156,6 +211,7 @@ def _make_result(block: str, arm: str, score: float) -> TrialResult:
 
 TABLES: dict[str, Callable[[int], list[Row]]] = {
     "Looking again": measure_looks,
+    "Looking again, new images": measure_looks_on_images,
     "Many blocks": measure_blocks,
     "Blocks that share data sets": measure_shared_data,
 }

@@ -81,7 +81,9 @@ def run_race(scores_AN: NDArray[np.float64], at_least: int, margin: float | None
         for trial in asked:
             row = rows[trial.arm]
             trained[row] += 1
-            racing.tell(Told(trial=trial, done=True, validation={"accuracy": float(scores_AN[row, trial.replicate])}))
+            racing.tell(
+                Told(trial=trial, state="done", validation={"accuracy": float(scores_AN[row, trial.replicate])})
+            )
     (standing,) = racing.standings.values()
     return Raced(tuple(trained), any(left.reason.startswith("worse") for left in standing.exits.values()))
 

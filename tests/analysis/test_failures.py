@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from bakeoff.analysis.failures import chance_level, clopper_pearson
 from bakeoff.analysis.metrics import METRICS, MetricRecord, classification_metrics, find_metric
 from bakeoff.analysis.results import TrialResult
+from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.analysis.summary import Summary, summarise
 
 
@@ -45,7 +46,7 @@ def test_nothing_tried_says_nothing_and_nonsense_is_refused() -> None:
             clopper_pearson(successes, n, confidence)
 
 
-def judge(a: list[float | None], b: list[float | None], **options: object) -> Summary:
+def judge(a: list[float | None], b: list[float | None], *more: list[float | None], **options: object) -> Summary:
     results = [
         TrialResult(
             trial_id=f"{arm}{replicate}",
@@ -60,11 +61,11 @@ def judge(a: list[float | None], b: list[float | None], **options: object) -> Su
             best_epoch=None,
             seconds=1.0,
         )
-        for arm, scores in (("a", a), ("b", b))
+        for arm, scores in zip("abcdef", (a, b, *more), strict=False)
         for replicate, score in enumerate(scores)
     ]
     settings: dict[str, object] = {"num_classes": {"digits": 10}, **options}
-    return summarise(results, blocks=["digits"], arms=["a", "b"], **settings)  # type: ignore[arg-type]
+    return summarise(results, blocks=["digits"], arms=list("abcdef"[: 2 + len(more)]), **settings)  # type: ignore[arg-type]
 
 
 STEADY: list[float | None] = [0.90, 0.91, 0.905, 0.90, 0.91]
@@ -112,6 +113,36 @@ def test_a_failed_replicate_contributes_chance_on_every_image() -> None:
 def test_an_arm_that_always_fails_is_worse_not_missing() -> None:
     answer = judge([None] * 5, STEADY).answers[0]
     assert (answer.best, answer.worse, answer.missing) == ("b", ("a",), ())
+
+
+@pytest.mark.parametrize("method", ["paired", "bayes"])
+@pytest.mark.parametrize("race", [None, SequentialDesign(at_least=3, at_most=8)], ids=["fixed", "race"])
+def test_two_arms_that_never_succeeded_are_not_equivalent(method: str, race: SequentialDesign | None) -> None:
+    steady = [*STEADY, 0.9, 0.91, 0.905]
+    summary = judge(steady, [None] * 8, [None] * 8, margin=0.02, method=method, race=race)
+    assert {(v.a, v.b): v.verdict for v in summary.verdicts} == {("a", "b"): "better", ("a", "c"): "better"}
+    sentence = summary.answers[0].sentence
+    assert sentence.endswith("Between b and c there is no verdict: none of their trials succeeded.")
+    assert "equivalent" not in sentence
+
+
+def test_nor_on_their_test_images() -> None:
+    by_image = {f"a{run}": np.random.default_rng(run).random(2_000) < 0.9 for run in range(5)}
+    summary = judge(STEADY, [None] * 5, [None] * 5, margin=0.02, by_image=by_image)
+    assert summary.verdicts[0].scope == "images"
+    assert [(v.a, v.b) for v in summary.verdicts] == [("a", "b"), ("a", "c")]
+
+
+def test_replicates_in_which_both_failed_count_where_another_did_not() -> None:
+    half: list[float | None] = [0.9, None, 0.91, None, 0.9]
+    assert judge(half, half).verdicts[0].replicates == 5
+    # What both have are failures alone.
+    assert judge([None, None, None, 0.9, 0.9], [None] * 3, STEADY).verdicts[0].b == "c"
+
+
+def test_arms_that_never_succeeded_stand_first_where_all_others_are_worse() -> None:
+    sentence = judge([0.01, 0.02, 0.01], [None] * 3, [None] * 3).answers[0].sentence
+    assert "not shown to be better than c (10.0%): it failed in every trial, as did c." in sentence
 
 
 def test_loss_fails_upwards() -> None:

@@ -139,6 +139,16 @@ def test_all_arms_fail() -> None:
     assert standing.replicates == 3
 
 
+def test_two_arms_that_never_succeed_decide_nothing_between_them() -> None:
+    # At chance level they would be level in all looks: "equivalent", which would ease Holm for the rest.
+    design = SequentialDesign(at_least=8, at_most=8)
+    race = Race(("a", "b", "c"), design=design, margin=0.1, failed_score=0.1)
+    for _ in range(8):
+        standing = race.judge({"a": 0.9, "b": None, "c": None})
+    assert standing.settled
+    assert race._decide() == ({("a", "b"), ("a", "c")}, set())
+
+
 def test_one_arm_alone_is_not_raced() -> None:
     standing = judge_race(draw(0.0), design=DESIGN)
     assert standing.settled

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bakeoff.analysis.looks import LineLook
-from bakeoff.analysis.measure import Measure
+from bakeoff.analysis.measure import Measure, whole_percent
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.analysis.results import Summary, TrialResult
 from bakeoff.analysis.sampling_error import SamplingError, describe_error
@@ -66,6 +66,33 @@ def test_the_share_of_the_images_states_its_own_uncertainty() -> None:
         low, high = found.image_share_interval
         assert low <= found.image_share <= high
         assert (high < 0.1) == (image_sd == 0.0)
+
+
+def test_few_images_that_agree_do_not_rule_out_the_images() -> None:
+    right_RN = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 1, 1]], dtype=bool)
+    found = explain(make_summary(right_RN, np.zeros((5, 3), dtype=bool)))
+    assert found.image_share == 0
+    assert found.image_share_interval is not None
+    assert found.image_share_interval[0] == 0
+    assert found.image_share_interval[1] > 0.5
+    assert "0% comes from the test images (0% to 9" in found.sentence
+
+
+def test_what_changed_nothing_leaves_no_share_to_bound() -> None:
+    by_image_RN = np.tile(np.arange(200) < 30, (5, 1))
+    by_seed_RN = np.tile(np.array([[True], [False], [False], [True], [False]]), 200)
+    for right_RN, share, source, other in (
+        (by_image_RN, 1, "test images", "seeds"),
+        (by_seed_RN, 0, "seeds", "test images"),
+    ):
+        found = explain(make_summary(right_RN, np.zeros((5, 200), dtype=bool)))
+        assert (found.image_share, found.image_share_interval) == (share, None)
+        assert f"All that was seen of it comes from the {source}: the {other} changed nothing." in found.sentence
+
+
+def test_no_share_is_rounded_to_all_or_nothing() -> None:
+    spelled = [whole_percent(share) for share in (0.0, 0.001, 0.02, 0.994, 0.996, 1.0)]
+    assert spelled == ["0", "<1", "2", "99", ">99", "100"]
 
 
 def test_the_interval_of_the_share_holds_the_truth() -> None:

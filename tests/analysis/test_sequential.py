@@ -226,7 +226,7 @@ def test_new_images_widen_a_race_once() -> None:
     assert wide.interval is not None
     assert (alone.scope, wide.scope) == ("seeds", "images")
     for end, other in zip(alone.interval, wide.interval, strict=True):
-        assert abs(other - 0.05) == pytest.approx(math.hypot(end - 0.05, spread.widen(0.025, "images") ** 0.5))
+        assert abs(other - 0.05) == pytest.approx(math.hypot(end - 0.05, spread.widen(0.0, 0.025, "images")))
     assert wide.p is not None
     assert alone.p is not None
     assert wide.p > alone.p

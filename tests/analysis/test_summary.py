@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bakeoff.analysis.effects import correct_winner
+from bakeoff.analysis.effects import borrow_errors, correct_winner
 from bakeoff.analysis.metrics import MetricError
 from bakeoff.analysis.pairs import compare_pair
 from bakeoff.analysis.summary import Summary, TrialResult, summarise
@@ -79,9 +79,11 @@ def test_a_winner_is_corrected_for_the_level_that_its_family_asked_for() -> None
     summary = summarise_one({"a": [0.97, 0.95, 0.96, 0.975], "b": [0.94, 0.93, 0.925, 0.935], "c": [0.95] * 4})
     strict = min(summary.verdicts, key=lambda verdict: verdict.p or 0.0)
     scores = {arm.arm: list(arm.scores.values()) for arm in summary.arms}
-    pair = compare_pair(scores[strict.a], scores[strict.b])
-    assert strict.difference_corrected == pytest.approx(correct_winner(pair, 0.05 / 3), rel=1e-6)
-    assert abs(strict.difference_corrected or 0.0) < 0.99 * abs(correct_winner(pair, 0.05) or 0.0)
+    pairs = [compare_pair(scores[verdict.a], scores[verdict.b]) for verdict in summary.verdicts]
+    place = summary.verdicts.index(strict)
+    pair, error = pairs[place], borrow_errors(pairs)[place]
+    assert strict.difference_corrected == pytest.approx(correct_winner(pair, 0.05 / 3, error), rel=1e-6)
+    assert abs(strict.difference_corrected or 0.0) < 0.999 * abs(correct_winner(pair, 0.05, error) or 0.0)
 
 
 def test_lower_loss_wins() -> None:
@@ -117,7 +119,7 @@ def test_arm_that_failed_entirely_appears_with_zero_replicates() -> None:
     assert (dead.replicates, dead.failed, dict(dead.test), dead.epochs) == (0, 4, {}, None)
     answer = summary.answers[0]
     assert (answer.best, answer.worse, answer.missing) == ("a", ("b",), ("dead",))
-    assert "No trial of dead is finished." in answer.sentence
+    assert "No trial of dead has a score." in answer.sentence
     assert [(v.a, v.b) for v in summary.verdicts] == [("a", "b")]
     (alone,) = summarise_one({"a": GOOD, "b": POOR}).verdicts
     assert summary.verdicts[0].p_adjusted == pytest.approx(3 * (alone.p_adjusted or 0))  # it still counts in the family
@@ -128,7 +130,7 @@ def test_nothing_done_is_no_answer() -> None:
         summary = summarise(results, blocks=["digits"], arms=["a", "b"])
         answer = summary.answers[0]
         assert (answer.best, answer.score, answer.missing) == (None, None, ("a", "b"))
-        assert "no trial is finished" in answer.sentence
+        assert "no trial has a score" in answer.sentence
         assert summary.split == "validation"
 
 

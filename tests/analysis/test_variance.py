@@ -95,11 +95,40 @@ def test_p_values_are_what_the_interval_s_ends_just_reach(scope: str) -> None:
     assert at_p.interval is not None
     assert at_p.interval[0] == pytest.approx(0.0, abs=1e-9)
     assert found.difference is not None
-    assert spread.half_width(found.p_margin, scope) == pytest.approx(found.difference - 0.02)  # type: ignore[arg-type]
+    assert spread.half_width(found.p_margin, scope, -1) == pytest.approx(found.difference - 0.02)  # type: ignore[arg-type]
     wide = compare_pair(values, np.zeros(4), margin=0.9, spread=spread, scope=scope)  # type: ignore[arg-type]
     assert wide.p_equivalence is not None
-    reach = spread.half_width(wide.p_equivalence, scope)  # type: ignore[arg-type]
+    reach = spread.half_width(wide.p_equivalence, scope, 1)  # type: ignore[arg-type]
     assert reach == pytest.approx(0.9 - found.difference)
+
+
+def test_the_end_to_which_few_images_pull_reaches_as_far_as_the_exact_bound_of_a_count() -> None:
+    for k in (5, 21, 100):
+        found = measure(np.tile(-(np.arange(1_000) < k).astype(float), (5, 1)))
+        exact = stats.beta.ppf(0.95, k + 1, 1_000 - k) - k / 1_000
+        assert found.half_width(0.05, "images", -1) == pytest.approx(exact, rel=0.05)
+        assert found.half_width(0.05, "images", -1) > 1.05 * found.half_width(0.05, "images")
+        assert found.half_width(0.05, "images", 1) == found.half_width(0.05, "images")
+
+
+def test_errors_on_few_images_are_not_taken_for_equivalence() -> None:
+    # 21 errors or fewer of 1,000 have a chance of 5.2% where the true rate is the margin, 3%.
+    wrong_RN = np.tile(np.arange(1_000) < 21, (5, 1))
+    for sign in (1, -1):
+        found = compare_pair([-sign * 0.021] * 5, [0.0] * 5, margin=0.03, spread=measure(-sign * wrong_RN))
+        assert found.p_equivalence is not None
+        assert 0.05 < found.p_equivalence < 0.06
+
+
+def test_third_cumulants_are_those_of_the_mean() -> None:
+    rng, images, answers = np.random.default_rng(0), [], []
+    for _ in range(300):
+        images.append(measure(np.tile(rng.exponential(1.0, 50), (3, 1))).image_skew)
+        answers.append(measure(rng.exponential(1.0, (3, 50))).cell_skew)
+    # Of an exponential variable it is 2, and falls with the square of the number averaged.
+    assert np.mean(images) == pytest.approx(2 / 50**2, rel=0.15)
+    assert np.mean(answers) == pytest.approx(2 / 150**2, rel=0.15)
+    assert measure(np.eye(2)).cell_skew == 0
 
 
 def test_new_images_are_held_where_seeds_alone_miss_them() -> None:

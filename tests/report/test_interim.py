@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from bakeoff.report.basis import describe_statistics
+from bakeoff.report.basis import describe_progress, describe_statistics
 from bakeoff.report.document import ReportInput, build_document
 from bakeoff.report.html.write import write_html
 from bakeoff.report.interim import withhold_verdicts
@@ -14,7 +14,7 @@ from bakeoff.report.markdown import write_markdown
 
 def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., ReportInput]) -> None:
     finished = make_report()
-    summary = withhold_verdicts(finished.summary, 7, 15)
+    summary = withhold_verdicts(finished.summary, "7 of 15 trials have ended")
     assert summary.verdicts == ()
     assert [answer.sentence for answer in summary.answers] == [
         "On digits, no verdict yet: 7 of 15 trials have ended. So far orthogonal is ahead with 97.71% test accuracy."
@@ -36,6 +36,11 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
     assert (answer["best"], answer["worse"], answer["equivalent"]) == ("orthogonal", [], [])
 
 
+def test_how_far_the_final_test_is_is_said(make_report: Callable[..., ReportInput]) -> None:
+    report = make_report(state="unfinished", in_exam=True, exam_trials=6)
+    assert describe_progress(report) == "15 of 15 trials done, 6 evaluated in the final test so far"
+
+
 def test_nothing_done_is_said(make_report: Callable[..., ReportInput]) -> None:
-    summary = withhold_verdicts(make_report(num_replicates=0).summary, 0, 15)
+    summary = withhold_verdicts(make_report(num_replicates=0).summary, "0 of 15 trials have ended")
     assert summary.answers[0].sentence == "On digits, no verdict yet: 0 of 15 trials have ended."

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bakeoff.analysis.pairs import PairComparison
 from bakeoff.analysis.power import chance_below, count_degrees, find_shift
+
+LIKELY = 0.9
+"""Confidence of the one-sided limit of a pair's own standard error."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def measure_superiority(comparison: PairComparison) -> Superiority | None:
     return Superiority(float(ndtr(lead / errors.new)), (low, high))
 
 
-def correct_winner(comparison: PairComparison, level: float) -> float | None:
+def correct_winner(comparison: PairComparison, level: float, error: float | None = None) -> float | None:
     """Return the difference of a pair that was shown to differ, corrected for having been selected by that.
 
     A difference that passes a test is on average larger than the true one, and the more so the less power the test had
@@ -60,9 +64,14 @@ def correct_winner(comparison: PairComparison, level: float) -> float | None:
     2008, "Bias-reduced estimators and confidence intervals for odds ratios in genome-wide association studies"). Not
     beyond zero.
 
+    What passes is also what happens to have a small standard error. A pair alone cannot tell: its t is corrected, which
+    takes too much from large differences. Where other pairs say how large the error is (`borrow_errors`), the
+    difference is, as a normal one that had to pass a given distance.
+
     Args:
         comparison: the pair.
         level: two-sided error rate that it had to pass.
+        error: standard error that all pairs of its block make likely; None for a pair alone.
 
     Returns:
         In the metric's unit; None without spread.
@@ -70,15 +79,24 @@ def correct_winner(comparison: PairComparison, level: float) -> float | None:
     errors = find_errors(comparison)
     if errors is None or comparison.difference is None:
         return None
-    from scipy.optimize import brentq
     from scipy.special import stdtrit
 
-    t, critical = abs(comparison.difference) / errors.mean, -float(stdtrit(errors.degrees, level / 2))
-    if t > 50:
+    size, critical = abs(comparison.difference), -float(stdtrit(errors.degrees, level / 2)) * errors.mean
+    if size > 50 * errors.mean:
         return comparison.difference
+    if error is None:
+        return comparison.difference * _correct_t(size / errors.mean, critical / errors.mean, errors.degrees)
+    if comparison.spread is not None and comparison.scope != "folds":
+        critical = comparison.spread.half_width(level / 2, comparison.scope)
+    return math.copysign(_correct_normal(size, min(critical, size), error), comparison.difference)
+
+
+def _correct_t(t: float, critical: float, degrees: float) -> float:
+    """Return by what a t beyond `critical` has to be multiplied, 0..1."""
+    from scipy.optimize import brentq
 
     def excess(shift: float) -> float:
-        below, passed = (chance_below(end, errors.degrees, shift) for end in (critical, t))
+        below, passed = (chance_below(end, degrees, shift) for end in (critical, t))
         return (passed - below) - 0.5 * (1 - below)
 
     critical = min(critical, t)
@@ -86,10 +104,60 @@ def correct_winner(comparison: PairComparison, level: float) -> float | None:
         return 0.0
     # Given selection, smaller is what makes a difference like this one typical; the plain estimate is the most.
     if excess(t) >= 0:
-        return comparison.difference
-    shift = float(brentq(excess, 0.0, t))
+        return 1.0
     # Few degrees of freedom make t larger than its shift also where all pass; that is no effect of selection.
-    return comparison.difference * min(1.0, shift / find_shift(t, errors.degrees, 0.5))
+    return min(1.0, float(brentq(excess, 0.0, t)) / find_shift(t, degrees, 0.5))
+
+
+def _correct_normal(size: float, critical: float, error: float) -> float:
+    """Return the mean, 0 or more, of which half of the normal values beyond `critical` lie beyond `size`."""
+    from scipy.optimize import brentq
+    from scipy.special import log_ndtr
+
+    def excess(mean: float) -> float:
+        return float(log_ndtr((mean - size) / error) - log_ndtr((mean - critical) / error)) - math.log(0.5)
+
+    if excess(0.0) >= 0:
+        return 0.0
+    # Rounding apart it is never below zero there; where all pass, nothing is corrected.
+    return size if excess(size) <= 0 else float(brentq(excess, 0.0, size))
+
+
+def borrow_errors(comparisons: Sequence[PairComparison]) -> list[float | None]:
+    """Return the standard error of each pair's difference that all pairs of a block together make likely.
+
+    Its own square weighs by its degrees of freedom, the mean of the others' by half as many times the root of their
+    number: pairs share arms, and arms may differ in spread. Median unbiased for normal differences, and no larger than
+    the pair's own leaves likely, for another arm may spread far more than these two. Only pairs with as many replicates
+    and of the same scope count.
+
+    Args:
+        comparisons: pairs of one block.
+
+    Returns:
+        In the metric's unit; None where a pair has no standard error, or no other tells.
+    """
+    from scipy.special import chdtri
+
+    errors = [find_errors(comparison) for comparison in comparisons]
+    kinds = [(comparison.n, comparison.scope) for comparison in comparisons]
+    known: dict[tuple[int, str], list[float]] = {}
+    for kind, each in zip(kinds, errors, strict=True):
+        if each is not None:
+            known.setdefault(kind, []).append(each.mean**2)
+    found: list[float | None] = []
+    for kind, each in zip(kinds, errors, strict=True):
+        num_others = len(known.get(kind, ())) - 1
+        if each is None or num_others < 1:
+            found.append(None)
+            continue
+        others = (sum(known[kind]) - each.mean**2) / num_others
+        weight = each.degrees * math.sqrt(num_others) / 2
+        degrees = each.degrees + weight
+        square = (each.degrees * each.mean**2 + weight * others) / float(chdtri(degrees, 0.5))
+        most = each.degrees * each.mean**2 / float(chdtri(each.degrees, LIKELY))
+        found.append(math.sqrt(min(square, most)))
+    return found
 
 
 def find_errors(comparison: PairComparison) -> Errors | None:

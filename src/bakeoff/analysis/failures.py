@@ -72,7 +72,7 @@ def write_failures(
         confidence: of the intervals.
 
     Returns:
-        Two sentences; empty where no trial failed.
+        Two sentences, a third where arms never succeeded; empty where no trial failed.
     """
     failed = sorted((arm for arm in arms if arm.failed), key=lambda arm: -arm.failed)
     if not failed:
@@ -85,10 +85,20 @@ def write_failures(
         rates.append(f"{len(failed) - len(named)} more arms in {rest}")
     if mode == "worst" and num_classes is not None:
         chance = measure.value(chance_level(measure.record, num_classes), 1)
-        meaning = f"A failed trial counts as chance level, {chance} {measure.label}."
+        meaning = f"A failed trial counts as chance level, {chance} {measure.label}.{_name_never_done(failed)}"
     else:
         meaning = "Failed trials are left out, so the verdicts hold only where training succeeds."
     return f"{join_names(rates)}. {meaning}"
+
+
+def _name_never_done(failed: Sequence[ArmSummary]) -> str:
+    """Say which arms get no verdict against each other, for none of their trials succeeded; empty under two of them."""
+    never = [arm.arm for arm in failed if not arm.replicates]
+    if len(never) < 2:
+        return ""
+    names = join_names(never) if len(never) <= _MOST_NAMED + 1 else f"the {len(never)} arms of which every trial failed"
+    between = "Between" if len(never) == 2 else "Among"
+    return f" {between} {names} there is no verdict: none of their trials succeeded."
 
 
 def _write_rate(arm: ArmSummary, confidence: float, *, is_first: bool) -> str:

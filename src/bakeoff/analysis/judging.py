@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bakeoff.analysis.bayes import decide_by_posterior, pool_blocks, standard_error
-from bakeoff.analysis.effects import correct_winner, measure_superiority
+from bakeoff.analysis.effects import borrow_errors, correct_winner, measure_superiority
 from bakeoff.analysis.family import Decision, LookComparisons, decide_family
 from bakeoff.analysis.looks import LineLook, share_of_look
 from bakeoff.analysis.measure import Measure, join_names
@@ -63,8 +63,22 @@ def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
             num_pairs=judging.num_family_pairs,
             looks=_look_back(pairs, comparisons, judging),
         )
-    decided = zip(pairs, comparisons, decisions, strict=True)
-    return [_verdict(a, b, judging, comparison, decision) for (a, b), comparison, decision in decided]
+    decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
+    return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
+
+
+def _find_errors(
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]], comparisons: Sequence[PairComparison], judging: Judging
+) -> list[float | None]:
+    """Return the standard errors of all pairs, block by block; None each in a race, which they helped to stop."""
+    found: list[float | None] = [None] * len(pairs)
+    by_block: dict[str, list[int]] = {}
+    for place, (a, _) in enumerate(pairs):
+        by_block.setdefault(a.block, []).append(place)
+    for places in by_block.values() if judging.race is None else ():
+        for place, error in zip(places, borrow_errors([comparisons[place] for place in places]), strict=True):
+            found[place] = error
+    return found
 
 
 def _look_back(
@@ -89,12 +103,9 @@ def _look_back(
 
 
 def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
-    """Compare two arms of a block on the replicates, or folds, that both have."""
-    if judging.num_folds is None:
-        values = [(a.scores[replicate], b.scores[replicate]) for replicate in a.scores if replicate in b.scores]
-    else:
-        values = [(a.fold_scores[run], b.fold_scores[run]) for run in a.fold_scores if run in b.fold_scores]
-    spread = measure_pair(a, b, judging)
+    """Compare two arms of a block on the replicates, or folds, that both have; on none where both failed in all."""
+    values = _pair_scores(a, b, judging)
+    spread = measure_pair(a, b, judging) if values else None
     if judging.race is not None and values:
         return compare_by_looks(
             [value for value, _ in values],
@@ -118,6 +129,23 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparis
     )
 
 
+def _pair_scores(a: ArmSummary, b: ArmSummary, judging: Judging) -> list[tuple[float, float]]:
+    """Return both scores of every common replicate, or fold; none where both arms failed in all of them.
+
+    Chance level against itself is no evidence that two arms are alike.
+    """
+    ours, theirs = (
+        {(replicate, 0): score for replicate, score in arm.scores.items()}
+        if judging.num_folds is None
+        else arm.fold_scores
+        for arm in (a, b)
+    )
+    common = [run for run in ours if run in theirs]
+    if all(run in a.failed_runs and run in b.failed_runs for run in common):
+        return []
+    return [(ours[run], theirs[run]) for run in common]
+
+
 def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | None:
     """Measure how the difference of two arms spreads over common replicates and test images.
 
@@ -133,7 +161,8 @@ def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | Non
     rows = [[arm.by_image[replicate] for replicate in common] for arm in (a, b)]
     if len({len(row) for arm in rows for row in arm}) != 1:
         return None
-    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=1.0 if judging.measure.record.is_share else None)
+    unit = 1.0 if judging.measure.record.is_share else None
+    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=unit, scope=judging.scope)
 
 
 def _exceeds(decision: Decision, judging: Judging, level: float) -> bool:
@@ -150,7 +179,14 @@ def _find_bar(comparison: PairComparison, decision: Decision, level: float) -> f
     return min(level, level * comparison.p / decision.p_adjusted)
 
 
-def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairComparison, decision: Decision) -> Verdict:
+def _verdict(
+    a: ArmSummary,
+    b: ArmSummary,
+    judging: Judging,
+    comparison: PairComparison,
+    decision: Decision,
+    error: float | None,
+) -> Verdict:
     level = 1 - judging.confidence if judging.level is None else judging.level
     superiority = measure_superiority(comparison)
     settled = decision.verdict in ("better", "worse")
@@ -179,7 +215,9 @@ def _verdict(a: ArmSummary, b: ArmSummary, judging: Judging, comparison: PairCom
         num_images=None if comparison.spread is None else comparison.spread.num_images,
         beyond_margin=settled and _exceeds(decision, judging, level),
         p_margin_adjusted=decision.p_margin_adjusted,
-        difference_corrected=correct_winner(comparison, _find_bar(comparison, decision, level)) if settled else None,
+        difference_corrected=correct_winner(comparison, _find_bar(comparison, decision, level), error)
+        if settled
+        else None,
         superiority=None if superiority is None else superiority.probability,
         superiority_interval=None if superiority is None else superiority.interval,
         spread=comparison.spread,

@@ -61,6 +61,13 @@ def percent(confidence: float) -> str:
     return f"{100 * confidence:.6g}%"
 
 
+def whole_percent(share: float) -> str:
+    """Spell a share in whole percent, without the sign; what is neither 0 nor 1 is not rounded to it: "<1", ">99"."""
+    if 0 < share < 0.005:
+        return "<1"
+    return ">99" if 0.995 <= share < 1 else f"{100 * share:.0f}"
+
+
 def join_names(names: list[str]) -> str:
     """Join names as in a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,11 +85,12 @@ def compare_pair(
 
     Assumes independent replicates with roughly normal differences. With `spread`, intervals are those of
     `Spread.half_width` in the scope asked for, p values are what their ends just reach, and equivalence is two
-    one-sided tests of the same kind (Schuirmann 1987). Without it, they are the paired t test's and hold for new seeds
-    on these images alone. Where then all differences are identical the t statistic is undefined: all zero counts as
-    equal (no interval, p 1, p_equivalence 1 / 2^n: where the true difference is not zero and differences spread
-    evenly about it, one is exactly zero with probability 1/2 at most); identical and not zero falls back on the exact
-    sign-flip test, which assumes only that differences are symmetric around the true one.
+    one-sided tests (Schuirmann 1987) by ends that allow for skewness, as is the test of `p_margin`. Without it, they
+    are the paired t test's and hold for new seeds on these images alone. Where then all differences are identical the t
+    statistic is undefined: all zero counts as equal (no interval, p 1, p_equivalence 1 / 2^n: where the true difference
+    is not zero and differences spread evenly about it, one is exactly zero with probability 1/2 at most); identical and
+    not zero falls back on the exact sign-flip test, which assumes only that differences are symmetric around the true
+    one.
 
     With `test_share`, the values come from folds or other splits of one set of images and overlap in what they trained
     on. Then t is the corrected resampled t (Nadeau and Bengio 2003, "Inference for the generalization error"; for
@@ -139,7 +141,7 @@ def compare_pair(
     sd = 0.0 if np.ptp(differences) <= rounding else float(differences.std(ddof=1))
     comparison = replace(comparison, difference=mean, sd=sd, effect_size=_divide(mean, sd))
     if spread is not None:
-        return _compare_by_width(comparison, mean, lambda tail: spread.half_width(tail, scope))
+        return _compare_by_width(comparison, mean, partial(spread.half_width, scope=scope))
     return _compare_by_t(comparison, mean, sd) if sd else _compare_identical(comparison, mean)
 
 
@@ -162,16 +164,18 @@ def _compare_by_t(comparison: PairComparison, mean: float, sd: float) -> PairCom
     return replace(found, p_equivalence=float(stdtr(degrees, t)), p_margin=float(stdtr(degrees, -t)))
 
 
-def _compare_by_width(comparison: PairComparison, mean: float, half_width: Callable[[float], float]) -> PairComparison:
-    """Answer by half widths as a function of the tail that is left out on either side."""
+def _compare_by_width(comparison: PairComparison, mean: float, half_width: Callable[..., float]) -> PairComparison:
+    """Answer by half widths as a function of the tail that is left out, and of the side where one is tested alone."""
     width = half_width((1 - comparison.confidence) / 2)
     found = replace(comparison, interval=(mean - width, mean + width), p=2 * find_tail(half_width, abs(mean)))
-    if comparison.margin is None:
+    margin = comparison.margin
+    if margin is None:
         return found
-    beyond = abs(mean) - comparison.margin
-    tail = find_tail(half_width, abs(beyond))
-    inside, outside = (1.0, tail) if beyond > 0 else (tail, 1.0)
-    return replace(found, p_equivalence=inside, p_margin=outside)
+    if abs(mean) < margin:
+        ends = (find_tail(partial(half_width, side=side), margin - side * mean) for side in (-1, 1))
+        return replace(found, p_equivalence=max(ends), p_margin=1.0)
+    inner = partial(half_width, side=-1 if mean > 0 else 1)
+    return replace(found, p_equivalence=1.0, p_margin=find_tail(inner, abs(mean) - margin))
 
 
 def _compare_identical(comparison: PairComparison, mean: float) -> PairComparison:

@@ -65,7 +65,8 @@ class Race:
         higher_is_better: False for losses.
         baseline: arm to compare all others with; None to compare all pairs. Being better or worse than it settles an
             arm, and the baseline races on while another does.
-        failed_score: what a failed trial counts as; None drops its pairs.
+        failed_score: what a failed trial counts as; None drops its pairs. Arms that never succeeded are not compared
+            with each other.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Race:
         self._pairs: dict[Pair, PairLooks] = {pair: PairLooks(design) for pair in list_family(arms, baseline)}
         self._scores: dict[str, dict[int, float]] = {arm: {} for arm in arms}
         self._num_failures_in_a_row = dict.fromkeys(arms, 0)
+        self._succeeded: set[str] = set()
         self._replicates = 0
 
     @property
@@ -111,6 +113,7 @@ class Race:
                 value = self._failed_score
             else:
                 self._num_failures_in_a_row[arm] = 0
+                self._succeeded.add(arm)
             if value is not None:
                 self._scores[arm][self._replicates] = value
         self._replicates += 1
@@ -121,7 +124,8 @@ class Race:
 
     def _look(self) -> None:
         for (a, b), looks in self._pairs.items():
-            if a not in self._racing or b not in self._racing:
+            # Of two arms that never succeeded, chance level against itself says nothing.
+            if not self._is_racing((a, b)) or not {a, b} & self._succeeded:
                 continue
             common = [replicate for replicate in self._scores[a] if replicate in self._scores[b]]
             if len(common) < max(self._design.at_least, looks.n + 1):

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 
 from bakeoff.analysis.looks import share_of_look
-from bakeoff.analysis.measure import Measure, percent
+from bakeoff.analysis.measure import Measure, percent, whole_percent
 from bakeoff.analysis.needed import LIKELY, MOST_NEEDED
 from bakeoff.analysis.power import POWER
 from bakeoff.analysis.results import Summary, Verdict
-from bakeoff.analysis.variance import FEW_IMAGES, Spread
+from bakeoff.analysis.variance import FEW_IMAGES, Scope, Spread
 
 _MOST_TIMES = 100
 """More test images than this many times those there are, are not advised."""
@@ -29,7 +29,8 @@ class SamplingError:
         seeds, images, rest: parts of its variance, 0 or more. More replicates lower the first and the last, more images
             the last two.
         image_share: of the images in the three together, 0..1; None without any variance. `image_share_interval`: of
-            it, at the verdict's confidence, for the seeds' part rests on few replicates.
+            it, at the verdict's confidence, for the seeds' part rests on few replicates; None where only one of the two
+            varies.
         num_telling: images on which the arms differ on average.
         images_needed: test images with which these replicates would settle the pair, at least and at most (None beyond
             100 times those there are); None where it is settled, and where more images would not change what is spoken
@@ -67,10 +68,11 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
     if verdict.scope == "images" and verdict.needs is not None:
         needed = _count_images(verdict, spread, _level_of_next_look(verdict, summary))
     share = images / total if total else None
-    likely = _bound_share(spread, summary.confidence) if share is not None and verdict.scope == "images" else None
+    is_mixed = verdict.scope == "images" and all(square or spread.rest for square in (spread.by_seed, spread.by_image))
+    likely = _bound_share(spread, summary.confidence) if share is not None and is_mixed else None
     sentences = [
         _say_interval(verdict, measure, summary.confidence, math.sqrt(total)),
-        _say_share(share, likely, summary.confidence) if share is not None else "",
+        _say_share(share, likely, verdict.scope, summary.confidence) if share is not None else "",
         _advise(verdict, spread, needed),
         _caution(spread),
     ]
@@ -101,13 +103,16 @@ def _say_interval(verdict: Verdict, measure: Measure, confidence: float, error: 
     )
 
 
-def _say_share(share: float, likely: tuple[float, float] | None, confidence: float) -> str:
-    if likely is None:
+def _say_share(share: float, likely: tuple[float, float] | None, scope: Scope, confidence: float) -> str:
+    if scope != "images":
         return "All of it comes from the seeds: the test images are taken as given."
-    low, high = likely
+    if likely is None:
+        source, other = ("test images", "seeds") if share else ("seeds", "test images")
+        return f"All that was seen of it comes from the {source}: the {other} changed nothing."
+    low, high = map(whole_percent, likely)
     return (
-        f"Of its variance, {100 * share:.0f}% comes from the test images ({100 * low:.0f}% to "
-        f"{100 * high:.0f}% at {percent(confidence)} confidence), the rest from the seeds."
+        f"Of its variance, {whole_percent(share)}% comes from the test images ({low}% to {high}% at "
+        f"{percent(confidence)} confidence), the rest from the seeds."
     )
 
 
@@ -156,17 +161,24 @@ def _caution(spread: Spread) -> str:
 
 
 def _bound_share(spread: Spread, confidence: float) -> tuple[float, float]:
-    """Return the interval of the images' share: the seeds' mean square by chi-squared, the images' by its F."""
-    from scipy.special import chdtri, ndtri
+    """Return the interval of the images' share: the mean squares of seeds and of images by their chi-squared.
+
+    A mean square below that of the rest is chance, for its expectation is not: it counts as the rest's. Else few images
+    that happen to agree would leave nothing for the images, for sure.
+    """
+    from scipy.special import chdtri
 
     tail = (1 - confidence) / 2
-    r, n = spread.num_replicates, spread.num_images
-    many, few = (spread.by_seed * (r - 1) / float(chdtri(r - 1, chance)) for chance in (1 - tail, tail))
-    reach = -float(ndtri(tail)) * math.sqrt(2 / (n - 1)) * spread.by_image
+
+    def bound(square: float, degrees: int) -> tuple[float, float]:
+        low, high = (max(square, spread.rest) * degrees / float(chdtri(degrees, chance)) for chance in (tail, 1 - tail))
+        return max(0.0, low - spread.rest), max(0.0, high - spread.rest)
+
+    few_seeds, many_seeds = bound(spread.by_seed, spread.num_replicates - 1)
+    few_images, many_images = bound(spread.by_image, spread.num_images - 1)
     found = []
-    for seed, image in ((many, spread.by_image - reach), (few, spread.by_image + reach)):
-        images = max(0.0, image - spread.rest)
-        total = images + max(0.0, seed - spread.rest) + spread.rest
+    for seeds, images in ((many_seeds, few_images), (few_seeds, many_images)):
+        total = images + seeds + spread.rest
         found.append(images / total if total else 0.0)
     return found[0], found[1]
 

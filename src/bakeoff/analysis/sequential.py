@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from bakeoff.analysis.boundary import Crossings, tabulate_crossings
 from bakeoff.analysis.pairs import MIN_REPLICATES, PairComparison, compare_pair
 from bakeoff.analysis.power import POWER
-from bakeoff.analysis.variance import Scope, Spread, find_tail
+from bakeoff.analysis.variance import Scope, Side, Spread, find_tail
 
 RISE = 1.5
 """How much the levels of a race's looks rise with n: the first looks are strict, for a race can wait.
@@ -230,11 +230,11 @@ class _Reach:
             tail: 0..0.5.
             sides: 2 for two-sided intervals, 1 for one-sided bounds.
         """
-        return self._widen(self._mean - self._intersect(tail, sides)[0], tail)
+        return self._widen(self._mean - self._intersect(tail, sides)[0], tail, -1 if sides == 1 else 0)
 
     def above(self, tail: float, sides: int) -> float:
         """Return how far it reaches up."""
-        return self._widen(self._intersect(tail, sides)[1] - self._mean, tail)
+        return self._widen(self._intersect(tail, sides)[1] - self._mean, tail, 1 if sides == 1 else 0)
 
     def test_difference(self) -> float:
         """Return the two-sided p value of no difference."""
@@ -258,9 +258,9 @@ class _Reach:
         beyond = abs(self._mean) - margin
         return find_tail(lambda tail: towards_zero(tail, 1), beyond) if beyond > 0 else 1.0
 
-    def _widen(self, distance: float, tail: float) -> float:
+    def _widen(self, distance: float, tail: float, side: Side) -> float:
         distance = max(distance, 0.0)
-        return distance if self._spread is None else math.hypot(distance, self._spread.widen(tail, self._scope) ** 0.5)
+        return distance if self._spread is None else self._spread.widen(distance**2, tail, self._scope, side)
 
     def _intersect(self, tail: float, sides: int) -> tuple[float, float]:
         from scipy.special import stdtrit

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bakeoff.analysis.across import AcrossBlocks
+from bakeoff.analysis.looks import LineLook
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary
 from bakeoff.analysis.steps import Step
 from bakeoff.report.costs import ArmCost
@@ -55,7 +56,8 @@ class ReportInput:
         failures: every failed trial.
         exam_opened: when the test split was opened, ISO times; empty if never.
         exam_trials: trials examined on it.
-        changed_after: when other studies had looked at these arms on these test images; empty if never.
+        in_exam: whether the final test has begun and has not evaluated all it was to.
+        earlier_looks: of other studies, or of this one before it was changed, at these arms on these test images.
         reduced: says that only a part of the data is used; empty where all of it is.
         notes: what else must be known of the images and of what was computed, a sentence each.
         data: by block, the facts of its images that the ledger holds.
@@ -91,7 +93,8 @@ class ReportInput:
     failures: tuple[TrialFailure, ...] = ()
     exam_opened: tuple[str, ...] = ()
     exam_trials: int = 0
-    changed_after: tuple[str, ...] = ()
+    in_exam: bool = False
+    earlier_looks: tuple[LineLook, ...] = ()
     reduced: str = ""
     notes: tuple[str, ...] = ()
     data: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -120,9 +123,13 @@ class ReportInput:
     recipes_text: str = ""
 
     @property
-    def is_interim(self) -> bool:
-        """Whether verdicts are withheld until the study ends; a race may be read at any time."""
-        return self.state == "unfinished" and self.summary.race is None
+    def made_with(self) -> dict[str, str]:
+        """Versions, hardware and numeric mode, by name; what a value says of its name again is left out of it."""
+        hardware = {
+            name: text.removesuffix(f" {name}").removesuffix(f" {name.removesuffix('s')}")
+            for name, text in self.hardware.items()
+        }
+        return {**self.versions, **hardware, **({"numeric mode": self.numeric} if self.numeric else {})}
 
 
 def build_document(report: ReportInput) -> dict[str, Any]:
@@ -159,7 +166,7 @@ def build_document(report: ReportInput) -> dict[str, Any]:
         "exam": {
             "opened": len(report.exam_opened),
             "opened_at": list(report.exam_opened),
-            "changed_after": list(report.changed_after),
+            "changed_after": [look.looked_at for look in report.earlier_looks],
             "looks": [
                 {"study": look.study, "looked_at": look.looked_at, "replicates": len(look.replicates)}
                 for look in summary.looks

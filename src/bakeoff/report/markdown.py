@@ -200,7 +200,7 @@ def _write_evidence(evidence: BlockEvidence) -> str:
     heading = f"Class by class: {evidence.arm}, {evidence.block}"
     columns = tabulate_evidence(evidence)
     low, high = evidence.accuracy_interval
-    spelled = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in evidence.averages.items())
+    spelled = ", ".join(f"{_name_average(name)} {value:.4f}" for name, value in evidence.averages.items())
     lines = [f"On the {evidence.split} split, means over {evidence.num_trials} trials: {spelled}."]
     lines.append(f"Accuracy on other images of this kind, by Wilson's 95% interval: {low:.4f} to {high:.4f}.")
     if evidence.vote is not None:
@@ -216,6 +216,12 @@ def _write_evidence(evidence: BlockEvidence) -> str:
     return _section(heading, "\n\n".join(part for part in parts if part))
 
 
+def _name_average(name: str) -> str:
+    """Return a figure's name as it is read: "macro F1", "top-3 accuracy"."""
+    words = {"f1": "F1", "auc": "AUC", "top": "top-"}
+    return " ".join(words.get(word, word) for word in name.split("_")).replace("- ", "-")
+
+
 def _confusion(evidence: BlockEvidence) -> str:
     names = evidence.confusion_names
     columns = [Column(key="class", header=("",), cells=names, is_number=False)]
@@ -228,8 +234,10 @@ def _confusion(evidence: BlockEvidence) -> str:
 def _write_legend(summary: Summary) -> str:
     if len(summary.arm_labels) < 2:
         return ""
+    counted = any(len(arm.trained_scores) < len(arm.fold_scores or arm.scores) for arm in summary.arms)
+    failed = ", failed trials at chance level among them" if counted else ""
     lines = [
-        f"Scores are mean ± standard deviation over {runs_of(summary)}.",
+        f"Scores are mean ± standard deviation over {runs_of(summary)}{failed}.",
         *explain_pairs(summary),
         f"The correlation of the two arms over {runs_of(summary)} says how much pairing bought (near 0: nothing).",
     ]
@@ -253,16 +261,14 @@ def _write_failures(report: ReportInput) -> str:
 
 
 def _write_repeat(report: ReportInput) -> str:
-    parts = [_bullets(f"{name}: {text}" for name, text in report.about)] if report.about else []
-    parts += [fence(report.command)] if report.command else []
+    parts = [fence(report.command)] if report.command else []
+    if report.about:
+        parts += ["What the study file says of itself:", _bullets(f"{name}: {text}" for name, text in report.about)]
     if report.study_text.strip():
         parts += ["The study as run:", fence(report.study_text)]
     if report.recipes_text.strip():
         parts += ["Every field of every arm, defaults included:", fence(report.recipes_text)]
-    facts = {**report.versions, **report.hardware}
-    if report.numeric:
-        facts["numeric mode"] = report.numeric
-    if facts:
+    if facts := report.made_with:
         parts += ["Made with:", _bullets(f"{name}: {text}" for name, text in facts.items())]
     return _section("How to repeat it", "\n\n".join(parts)) if parts else ""
 

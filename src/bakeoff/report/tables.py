@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bakeoff.analysis.across import AcrossBlocks
-from bakeoff.analysis.measure import SPLITS, Measure, Split, percent
+from bakeoff.analysis.measure import SPLITS, Measure, Split, percent, whole_percent
 from bakeoff.analysis.metrics import CLASSES_ABSENT, find_metric
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary, Verdict, rank_arms
 from bakeoff.report.text import p_value, show_text
@@ -105,8 +105,8 @@ def tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Colu
     def spell_superiority(verdict: Verdict) -> str:
         if verdict.superiority is None or verdict.superiority_interval is None:
             return "-"
-        low, high = (100 * end for end in verdict.superiority_interval)
-        return f"{100 * verdict.superiority:.0f}% ({low:.0f} to {high:.0f})"
+        low, high = map(whole_percent, verdict.superiority_interval)
+        return f"{whole_percent(verdict.superiority)}% ({low} to {high})"
 
     corrected = [v.difference_corrected for v in verdicts]
     return [
@@ -127,6 +127,7 @@ def tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Colu
 def explain_pairs(summary: Summary) -> tuple[str, ...]:
     """Explain the columns of the tables of pairs, a sentence or two each."""
     level = percent(summary.confidence)
+    where = " on the same test images" if summary.num_folds is None else ""
     return (
         f"The difference is the row's arm minus the other arm, averaged over the {runs_of(summary)} both have. Its "
         "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
@@ -134,8 +135,8 @@ def explain_pairs(summary: Summary) -> tuple[str, ...]:
         "Corrected difference: differences that pass a test are too large on average, because only large ones pass; "
         "this is the difference corrected for that.",
         "d_z is the mean difference in standard deviations of the differences.",
-        "Replicates needed: how many more would settle the pair with 80% power on the same test images; the range "
-        "holds the number truly needed with 80% confidence.",
+        f"Replicates needed: how many more would settle the pair with 80% power{where}; the range holds the number "
+        "truly needed with 80% confidence.",
     )
 
 

@@ -40,16 +40,13 @@ def list_failures(report: ReportInput) -> Iterator[Part]:
 def write_appendix(report: ReportInput) -> Iterator[Part]:
     """Yield the command, the protocol, what it ran on, and the study as run."""
     if report.about:
-        yield Heading(text="About this study")
+        yield Heading(text="What the study file says of itself")
         yield Bullets(lines=tuple(f"{name}: {text}" for name, text in report.about))
     if report.command:
         yield Code(label="The command that repeats the study", lines=(report.command,))
     yield Heading(text="Error bars, seeds, splits and selection")
     yield Bullets(lines=tuple(_describe_protocol(report)))
-    facts = {**report.versions, **report.hardware}
-    if report.numeric:
-        facts["numeric mode"] = report.numeric
-    if facts:
+    if facts := report.made_with:
         yield Heading(text="Hardware and versions")
         yield Table(
             caption="What the results were made on",
