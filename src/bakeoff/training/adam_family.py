@@ -57,7 +57,10 @@ class NAdam(_AdamFamily):
 
     name: Literal["nadam"] = "nadam"
     learning_rate: LearningRate = Field(default=0.002, description=RATE)
-    momentum_decay: Amount = Field(default=0.004, description="How fast beta1 rises from half of itself to itself.")
+    momentum_decay: Amount = Field(
+        default=0.004,
+        description="Decay rate of the momentum schedule, in which beta1 rises from half its value to its full value.",
+    )
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of `torch.optim.NAdam`."""
@@ -81,4 +84,6 @@ class Adamax(_AdamFamily):
 
     name: Literal["adamax"] = "adamax"
     learning_rate: LearningRate = Field(default=0.002, description=RATE)
-    beta2: Share = Field(default=0.999, description="Share of itself that the largest gradient keeps each step.")
+    beta2: Share = Field(
+        default=0.999, description="Decay rate of the running maximum of the gradient (infinity norm)."
+    )

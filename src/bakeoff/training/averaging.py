@@ -21,9 +21,11 @@ class EMA(Record):
     per_step: ClassVar[bool] = True
 
     name: Literal["ema"] = "ema"
-    decay: Share = Field(default=0.999, description="Share of itself that the average keeps at a step.")
+    decay: Share = Field(default=0.999, description="Decay rate of the moving average, per step.")
     warm_up: Switch = Field(
-        default=True, description="Keep less at first, (1 + n) / (10 + n) at step n, so that the start is forgotten."
+        default=True,
+        description="Whether to begin with a lower decay, (1 + n) / (10 + n) at step n, so that the initial weights "
+        "are forgotten.",
     )
 
 
@@ -33,7 +35,7 @@ class SWA(Record):
     per_step: ClassVar[bool] = False
 
     name: Literal["swa"] = "swa"
-    from_epoch: NumEpochs = Field(description="First epoch, counted from 1, whose last weights enter the mean.")
+    from_epoch: NumEpochs = Field(description="First epoch, counted from 1, whose final weights enter the average.")
 
 
 AnyAveraging: TypeAlias = EMA | SWA
