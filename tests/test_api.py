@@ -15,7 +15,6 @@ import pytest
 
 from bakeoff.api import Result, Study, estimate, iterate_csv, list_status, load, run
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
-from bakeoff.ledger.read import open_reading, read_epochs
 from bakeoff.training.folders import Folders, load_predictions
 
 pytestmark = pytest.mark.usefixtures("shared_cache")
@@ -119,12 +118,11 @@ def test_tables_agree_with_the_report(trained: tuple[Path, Result]) -> None:
 
 def test_every_epoch_is_on_record_and_was_trained_once(trained: tuple[Path, Result]) -> None:
     workspace, _ = trained
-    trial_ids = [row[0] for row in rows(workspace, "SELECT id FROM trials")]
-    with open_reading(Folders(workspace)) as connection:
-        curves = [read_epochs(connection, trial_id) for trial_id in trial_ids]
-    assert [[epoch["epoch"] for epoch in curve] for curve in curves] == [[1, 2]] * 6
-    assert {epoch["times_trained"] for curve in curves for epoch in curve} == {1}
-    assert all(curve[1]["train"]["loss"] < curve[0]["train"]["loss"] for curve in curves)
+    query = "SELECT epoch, times_trained, json_extract(train, '$.loss') FROM epochs ORDER BY trial_id, epoch"
+    epochs, times_trained, losses = zip(*rows(workspace, query), strict=True)
+    assert epochs == (1, 2) * 6
+    assert set(times_trained) == {1}
+    assert all(later < earlier for earlier, later in zip(losses[::2], losses[1::2], strict=True))
 
 
 def test_what_is_recorded_is_what_the_predictions_say(trained: tuple[Path, Result]) -> None:

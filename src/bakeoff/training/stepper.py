@@ -183,11 +183,6 @@ class _Recorder:
         next(self._plan)
 
     @property
-    def is_replaying(self) -> bool:
-        """Tell whether steps are replayed."""
-        return self._replay is not None
-
-    @property
     def _loaded(self) -> Batch:
         assert self._batch is not None, "a batch is loaded before its step"
         return self._batch
