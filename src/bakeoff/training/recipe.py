@@ -21,7 +21,7 @@ from bakeoff.training.mixing import MixChoice
 from bakeoff.training.objective_settings import ClassWeights
 from bakeoff.training.optimizers import INCOMPATIBLE, Amount, OptimizerChoice
 from bakeoff.training.schedules import Constant, ScheduleChoice
-from bakeoff.training.transfer import Transfer
+from bakeoff.training.transfer import Transfer, Weights
 
 
 class EarlyStopping(Record):
@@ -98,6 +98,11 @@ class Recipe(Record):
     early_stopping: EarlyStopping | None = Field(
         default=None, description="When to stop early, with the weights of the best epoch; null: never."
     )
+
+    def start_from(self, weights: Weights | None) -> Recipe:
+        """Return the same recipe with other weights in its transfer; None draws them anew."""
+        assert self.transfer is not None
+        return self.model_copy(update={"transfer": self.transfer.model_copy(update={"weights": weights})})
 
     @model_validator(mode="after")
     def _check_together(self) -> Recipe:
