@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bakeoff.api import Result, Study, estimate, iterate_csv, list_status, load, run
+from bakeoff.api import Result, Study, iterate_csv, list_status, load, plan, run
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
 from bakeoff.training.folders import Folders, load_predictions
 
@@ -323,7 +323,7 @@ def test_loading_what_is_not_there(trained: tuple[Path, Result], tmp_path: Path)
 def test_an_estimate_opens_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "none"))
     study = make_study(blocks=[{"data.name": ["mnist", "cifar10"]}], arms=[{"network": ["lenet", "modnet1"]}])
-    estimated = estimate(study, workers=3)
+    estimated = plan(study, workers=3)
     assert (estimated.num_cohorts, estimated.num_workers) == (12, 3)
     assert len(estimated.plan.trials) == 12
     assert estimated.seconds > 0

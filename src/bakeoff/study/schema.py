@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -75,9 +75,23 @@ if TYPE_CHECKING:
     # What a caller may write. What a study then holds is plain: dictionaries, lists, and a tuple of axes.
     Fields: TypeAlias = Mapping[str, Any]
     Axes: TypeAlias = Sequence[Fields]
+    Held = TypeVar("Held")
+
+    class Given(Generic[Held]):
+        """A record that a caller may also write as a mapping of its fields; type checkers take both."""
+
+        def __get__(self, study: Study, kind: type[Study] | None = None) -> Held: ...
+
+        def __set__(self, study: Study, value: Held | Fields) -> None: ...
 else:
     Fields = Annotated[dict[str, Any], BeforeValidator(make_plain)]
     Axes = tuple[Fields, ...]
+
+    class Given:
+        """Nothing of its own: `Given[Decide]` is `Decide`, which pydantic makes of a mapping."""
+
+        def __class_getitem__(cls, record: object) -> object:
+            return record
 
 
 class Study(Record):
@@ -95,16 +109,18 @@ class Study(Record):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$",
         description="Name in commands and folders; by default the file's name without its suffix.",
     )
-    about: About | None = Field(
+    about: Given[About | None] = Field(
         default=None, description="Notes for whoever runs it: commands, cost, what is known already."
     )
-    quick: Quick | None = Field(default=None, description="A small version of the study, for --quick.")
+    quick: Given[Quick | None] = Field(default=None, description="A small version of the study, for --quick.")
     quick_of: str | None = Field(
         default=None,
         max_length=100,
         description="Name of the full study that this is the small version of; set by --quick.",
     )
-    data: DataSettings = Field(default=DataSettings(), description="The images; the same for all arms of a block.")
+    data: Given[DataSettings] = Field(
+        default=DataSettings(), description="The images; the same for all arms of a block."
+    )
     recipe: Fields = Field(
         default={}, description="Settings shared by all arms, unless a block or an arm changes them."
     )
@@ -115,14 +131,14 @@ class Study(Record):
     arms: Axes = Field(
         default=(), description=f"Axes whose combinations are the arms: recipes under comparison. {TEMPLATES}"
     )
-    search: SearchChoice | None = Field(
+    search: Given[SearchChoice | None] = Field(
         default=None,
         description="A search that proposes recipes, in place of arms; its winner is then compared with the default.",
     )
-    ensembles: Ensembles = Field(
+    ensembles: Given[Ensembles] = Field(
         default={}, description="Votes of trained arms, by label; they need no training and are compared like arms."
     )
-    replicates: Replicates = Field(
+    replicates: Given[Replicates] = Field(
         default=5,
         description="Number of repetitions, each with its own seed; or {at_least, at_most} to stop when the "
         "question is settled.",
@@ -137,8 +153,8 @@ class Study(Record):
     numeric: NumericMode = Field(
         default="auto", description="Numeric precision of training; auto: the fastest that agrees with float32."
     )
-    decide: Decide = Field(default=Decide(), description="How arms are compared.")
-    published: Published | None = Field(default=None, description="Published results to compare with.")
+    decide: Given[Decide] = Field(default=Decide(), description="How arms are compared.")
+    published: Given[Published | None] = Field(default=None, description="Published results to compare with.")
     _folder: pathlib.Path | None = PrivateAttr(default=None)
 
     @property
