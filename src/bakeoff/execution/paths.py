@@ -35,7 +35,7 @@ def resolve_paths(plan: Plan) -> Plan:
 
 
 class _Finder:
-    """Looks up each path once. One object stays one object: who trains beside whom is looked up by it.
+    """Looks up each path once. One recipe stays one object: trials are grouped into cohorts by it.
 
     Args:
         folder: the study file's.

@@ -79,7 +79,7 @@ class Resolver:
             definite = TrialWeights(trial=self._find_trial(weights.trial))
         if isinstance(definite, TrialWeights) and planned.fold is not None and planned.data.source in self._datasets:
             self._check_locked(definite.trial, planned)
-        # One object for all trials that share a recipe: who trains beside whom is looked up by it.
+        # One object for all trials that share a recipe: trials are grouped into cohorts by it.
         key = (id(planned.recipe), definite)
         if key not in self._recipes:
             self._recipes[key] = planned.recipe.start_from(definite)

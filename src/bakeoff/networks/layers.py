@@ -79,7 +79,7 @@ class Conv(Record):
 
 
 class Pool(Record):
-    """The maximum or the average of every window. What padding adds takes no part in either."""
+    """Pooling: the maximum or the average of each window; padding counts in neither."""
 
     type: Literal["pool"] = "pool"
     kind: PoolKind = Field(default="max", description="max or average, over each window.")
@@ -93,7 +93,7 @@ class Pool(Record):
 
 
 class GlobalPool(Record):
-    """The average or the maximum of every channel over the whole image: one number a channel."""
+    """Global pooling: the average or the maximum of each channel over the whole image."""
 
     type: Literal["global_pool"] = "global_pool"
     kind: PoolKind = Field(default="average", description="average or max, over the whole channel.")
@@ -144,7 +144,7 @@ class BatchNorm(Record):
 
 
 class Scale(Record):
-    """Multiplies by a constant; before the last layer it makes logits small, so that training starts unsure."""
+    """Multiplies by a constant; before the last layer it keeps the initial logits small."""
 
     type: Literal["scale"] = "scale"
     factor: Annotated[float, Field(strict=True, gt=0, le=1_000, allow_inf_nan=False)] = Field(
@@ -169,7 +169,7 @@ class Whiten(Record):
 
 
 class Dropout(Record):
-    """Sets a random share of its inputs to zero in training and scales up the rest; does nothing in evaluation."""
+    """Dropout: zeroes a random fraction of its inputs in training and scales up the rest; inactive in evaluation."""
 
     type: Literal["dropout"] = "dropout"
     rate: Rate = Field(description="Fraction of the inputs set to zero, from 0 up to but not including 1.")

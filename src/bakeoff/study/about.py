@@ -8,7 +8,7 @@ from bakeoff.networks.choices import Record
 
 
 class About(Record):
-    """For whoever thinks of running a study. Nothing of it changes a result."""
+    """Notes for readers of a study; they change no result."""
 
     commands: tuple[str, ...] = Field(
         default=(), max_length=20, description="Commands that run the study; a shell comment may follow each."
@@ -35,7 +35,7 @@ _TEXTS = ("trials", "cost", "known", "source")
 
 
 class Quick(Record):
-    """A study's own small version, for `--quick`: minutes in place of hours."""
+    """A small version of a study, for `--quick`: minutes instead of hours."""
 
     changes: dict[str, JsonValue] = Field(
         min_length=1,

@@ -71,7 +71,7 @@ class WholeGene(Record):
 
 
 class ShareGene(Record):
-    """A share of a genome, such as a dropout rate, in hundredths."""
+    """A rate in a genome, such as dropout, in hundredths."""
 
     low: Part = Field(default=0.1, description="Smallest value, included.")
     high: Part = Field(default=0.3, description="Largest value, included.")
@@ -108,7 +108,7 @@ class Filters(WholeGene):
 
 
 class Kernel(WholeGene):
-    """Side of a kernel, in pixels."""
+    """Kernel size, in pixels."""
 
     low: Whole = Field(default=3, description="Smallest value, included.")
     high: Whole = Field(default=5, description="Largest value, included.")
@@ -122,7 +122,7 @@ class Stride(WholeGene):
 
 
 class Epochs(WholeGene):
-    """Passes over the training images."""
+    """Number of training epochs."""
 
     low: Whole = Field(default=10, description="Smallest value, included.")
     high: Whole = Field(default=15, description="Largest value, included.")
@@ -130,7 +130,7 @@ class Epochs(WholeGene):
 
 
 class NumLayers(Record):
-    """How many layers of a kind the first generation has; a child has as many as one of its parents."""
+    """Number of layers of a kind in the first generation; a child has as many as one of its parents."""
 
     low: Annotated[int, Field(strict=True, ge=0, le=50)] = Field(default=1, description="Fewest layers.")
     high: Annotated[int, Field(strict=True, ge=0, le=50)] = Field(default=7, description="Most layers.")
@@ -160,7 +160,7 @@ KERAS_OPTIMIZERS: tuple[OptimizerChoice, ...] = (
 
 
 class GenomeSettings(Record):
-    """The space of genomes: every network, optimizer and number of epochs that the search can reach.
+    """The search space: every network, optimizer and number of epochs that evolution can reach.
 
     A genome is convolutions, each with dropout, a 2x2 max pooling after every third and after the last, then dense
     layers, each with dropout. A bare number fixes a gene: `convolutions: 2`, `epochs: 12`, `dropout: 0`.
@@ -205,7 +205,7 @@ class GenomeSettings(Record):
 
 
 class Parents(Record):
-    """How the two parents of a child are chosen."""
+    """How the two parents of a child are selected."""
 
     name: Literal["uniform", "tournament"] = Field(
         default="uniform",
@@ -226,7 +226,7 @@ ParentsChoice: TypeAlias = Annotated[
 
 
 class EvolutionSearch(Record):
-    """Evolution: the best of a population are kept, their children take the place of the rest, again and again."""
+    """Evolution: in each generation the best are kept and their children replace the rest."""
 
     name: Literal["evolution"] = "evolution"
     genome: GenomeSettings = Field(

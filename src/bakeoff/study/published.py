@@ -31,7 +31,7 @@ def _check_unit(metric: str | None, values: Sequence[float]) -> None:
 
 
 class Figure(Record):
-    """One published figure."""
+    """One published value."""
 
     block: str | None = Field(default=None, description="Label of the block; null if the study has only one.")
     arm: str = Field(description="Label of the arm or ensemble.")
@@ -60,7 +60,7 @@ class Figure(Record):
 
 
 class Curve(Record):
-    """A published curve of a search: what its population had reached, generation by generation."""
+    """A published learning curve of a search, by generation."""
 
     block: str | None = Field(default=None, description="Label of the block; null if the study has only one.")
     of: Literal["best", "mean"] = Field(
@@ -88,7 +88,7 @@ class Curve(Record):
 
 
 class Published(Record):
-    """What others found; the report sets it beside what was measured."""
+    """Published results, which the report compares with what was measured."""
 
     source: str = Field(min_length=1, max_length=10_000, description="The publication, and what is known about it.")
     figures: tuple[Figure, ...] = Field(default=(), max_length=10_000, description="Published single values.")

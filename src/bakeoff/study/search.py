@@ -27,7 +27,7 @@ Sampler: TypeAlias = Literal["tpe", "cmaes", "random", "grid", "nsga2"]
 
 
 class Halving(Record):
-    """Successive halving: candidates of a group that fall behind are given up before their last epoch.
+    """Successive halving: candidates of a group that fall behind are stopped early.
 
     Jamieson and Talwalkar (2016), Non-stochastic best arm identification and hyperparameter optimization. Rungs stand
     at `first`, `first * factor`, `first * factor**2`, ... epochs; of the candidates at a rung the best

@@ -54,7 +54,7 @@ Share: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan
 
 
 class DataSettings(Record):
-    """Which images, and how the training images are divided."""
+    """The images, and how they are split."""
 
     name: Annotated[str | None, AfterValidator(_check_dataset)] = Field(
         default=None,
@@ -151,7 +151,7 @@ class DataSettings(Record):
 
 
 class Race(Record):
-    """Replicates until the question is settled, and no more than needed."""
+    """A race: replicates are added until the question is settled."""
 
     at_least: int = Field(
         default=3, strict=True, ge=3, le=1_000, description="Replicates of every arm before the first comparison."
@@ -181,7 +181,7 @@ WIDE_MARGIN = 0.2
 
 
 class Decide(Record):
-    """What decides between two arms."""
+    """How arms are compared."""
 
     metric: Metric = Field(default="accuracy", description="Metric by which arms are compared.")
     margin: float | None = Field(

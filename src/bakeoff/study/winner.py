@@ -25,7 +25,7 @@ FindWinners: TypeAlias = Callable[[str, str | None], Recipes]
 
 
 class FromWinner(Record):
-    """Which study's winner a recipe begins with; the fields beside it change the winner's, blocks and arms as usual."""
+    """An earlier study's winner, which a recipe starts from; its other fields, blocks and arms change it as usual."""
 
     study: str = Field(min_length=1, max_length=100, description="Name of an earlier study with a search.")
     winner: Literal[True] = Field(description="true: start from the best recipe that its search found.")

@@ -11,7 +11,7 @@ from bakeoff.training.fields import APART_DECAY, DECAY, EPSILON, MEAN, MEAN_SQUA
 
 
 class _AdamFamily(Record):
-    """What all of the family have, with Adam's defaults."""
+    """The settings of the family, with Adam's defaults."""
 
     name: str
     learning_rate: LearningRate = Field(default=0.001, description=RATE)
@@ -31,7 +31,7 @@ class _AdamFamily(Record):
 
 
 class Adam(_AdamFamily):
-    """Adam: steps scaled by running means of the gradient and of its square."""
+    """Adam: steps from running means of the gradient and of its square."""
 
     torch_name: ClassVar[str] = "Adam"
     fused: ClassVar[bool] = True
@@ -40,7 +40,7 @@ class Adam(_AdamFamily):
 
 
 class AdamW(_AdamFamily):
-    """Adam whose weight decay stands apart from the gradient and its scaling."""
+    """AdamW: Adam with decoupled weight decay."""
 
     torch_name: ClassVar[str] = "AdamW"
     fused: ClassVar[bool] = True
@@ -50,7 +50,7 @@ class AdamW(_AdamFamily):
 
 
 class NAdam(_AdamFamily):
-    """Adam that looks ahead by its momentum, as Nesterov's does."""
+    """NAdam: Adam with Nesterov momentum."""
 
     torch_name: ClassVar[str] = "NAdam"
     fused: ClassVar[bool] = False
@@ -68,7 +68,7 @@ class NAdam(_AdamFamily):
 
 
 class RAdam(_AdamFamily):
-    """Adam that takes plain momentum steps until its mean squared gradient can be trusted: a warm-up of its own."""
+    """RAdam: Adam with a rectified step size, which acts as a built-in warm-up."""
 
     torch_name: ClassVar[str] = "RAdam"
     fused: ClassVar[bool] = False
@@ -77,7 +77,7 @@ class RAdam(_AdamFamily):
 
 
 class Adamax(_AdamFamily):
-    """Adam that scales by the largest recent gradient instead of the mean square."""
+    """Adamax: Adam with the infinity norm of recent gradients in place of their mean square."""
 
     torch_name: ClassVar[str] = "Adamax"
     fused: ClassVar[bool] = False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EMA(Record):
-    """An exponential moving average of the weights, renewed after every step."""
+    """An exponential moving average of the weights, updated after every step."""
 
     per_step: ClassVar[bool] = True
 
@@ -30,7 +30,7 @@ class EMA(Record):
 
 
 class SWA(Record):
-    """The plain mean of the weights at the end of every epoch from one on."""
+    """Stochastic weight averaging: the mean of the weights at the end of each epoch from a given one on."""
 
     per_step: ClassVar[bool] = False
 

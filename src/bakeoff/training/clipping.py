@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Clip(Record):
-    """How a gradient is kept from being too large: by its length, or number by number. One of the two."""
+    """Gradient clipping: by the norm of the whole gradient or by the value of each element, one of the two."""
 
     norm: Limit | None = Field(
         default=None, description="Maximum L2 norm of the gradient; a larger one is scaled down to it."

@@ -16,7 +16,7 @@ _PROBABILITY = "Probability that an image is mixed; drawn for each image."
 
 
 class Mixup(Record):
-    """Blend every image, and its label, with another of the batch."""
+    """Mixup: blend every image and its label with another of the batch."""
 
     name: Literal["mixup"] = "mixup"
     alpha: Alpha = Field(default=0.2, description="The mixing ratio of each image is drawn from Beta(alpha, alpha).")
@@ -24,7 +24,7 @@ class Mixup(Record):
 
 
 class CutMix(Record):
-    """Paste a box of another image of the batch into every image; labels count by area."""
+    """CutMix: paste a box from another image of the batch into every image; labels are mixed by area."""
 
     name: Literal["cutmix"] = "cutmix"
     alpha: Alpha = Field(default=1.0, description="The mixing ratio of each image is drawn from Beta(alpha, alpha).")

@@ -29,7 +29,7 @@ from bakeoff.training.fields import Amount as Amount
 
 
 class SGD(Record):
-    """Stochastic gradient descent."""
+    """Stochastic gradient descent, with or without momentum."""
 
     torch_name: ClassVar[str] = "SGD"
     fused: ClassVar[bool] = True
@@ -57,7 +57,7 @@ class SGD(Record):
 
 
 class RMSprop(Record):
-    """RMSprop: steps scaled by a running root mean square of the gradient."""
+    """RMSprop: steps divided by the running root mean square of the gradient."""
 
     torch_name: ClassVar[str] = "RMSprop"
     fused: ClassVar[bool] = False
@@ -86,7 +86,7 @@ class RMSprop(Record):
 
 
 class Adagrad(Record):
-    """Adagrad: steps scaled by the root of the sum of all squared gradients so far."""
+    """Adagrad: steps divided by the root of the sum of all squared gradients so far."""
 
     torch_name: ClassVar[str] = "Adagrad"
     fused: ClassVar[bool] = True
@@ -112,7 +112,7 @@ class Adagrad(Record):
 
 
 class Adadelta(Record):
-    """Adadelta: steps in the weights' own unit, scaled by how large recent steps and gradients were."""
+    """Adadelta: steps scaled by the ratio of the running RMS of past steps to that of past gradients."""
 
     torch_name: ClassVar[str] = "Adadelta"
     fused: ClassVar[bool] = False
@@ -139,7 +139,7 @@ class Adadelta(Record):
 
 
 class Lion(Record):
-    """Lion: steps of one size in every weight, along the sign of a running mean of the gradient."""
+    """Lion: steps of equal size in every weight, in the direction of the sign of a running mean of the gradient."""
 
     torch_name: ClassVar[str] = "Lion"
     fused: ClassVar[bool] = False

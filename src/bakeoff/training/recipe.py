@@ -25,7 +25,7 @@ from bakeoff.training.transfer import Transfer, Weights
 
 
 class EarlyStopping(Record):
-    """Stop when validation no longer improves, and keep the weights of the best epoch."""
+    """Early stopping: stop when validation no longer improves, and keep the weights of the best epoch."""
 
     monitor: Metric = Field(default="loss", description="Validation metric to monitor.")
     patience: int = Field(

@@ -75,13 +75,13 @@ class _WarmedUp(Record):
 
 
 class Constant(_WarmedUp):
-    """The learning rate as it is."""
+    """A constant learning rate."""
 
     name: Literal["constant"] = "constant"
 
 
 class Step(_WarmedUp):
-    """The rate falls by a factor every so many epochs, counted from the start of training."""
+    """Step decay: the learning rate drops by a factor every few epochs, counted from the start of training."""
 
     name: Literal["step"] = "step"
     every: NumEpochs | None = Field(
@@ -97,7 +97,7 @@ class Step(_WarmedUp):
 
 
 class Cosine(_WarmedUp):
-    """The rate falls along half a cosine, from the end of the warm-up to the end of training, without restarts."""
+    """Cosine annealing from the end of the warm-up to the end of training, without restarts."""
 
     smooth: ClassVar[bool] = True
 
@@ -110,7 +110,7 @@ class Cosine(_WarmedUp):
 
 
 class OneCycle(Record):
-    """One rise to the learning rate and one fall, each half a cosine. The momentum stays as it is.
+    """One cycle: the learning rate rises to its peak and falls again, each along half a cosine. Momentum is constant.
 
     Step by step `torch.optim.lr_scheduler.OneCycleLR` with `cycle_momentum=False`: the first step has the start's rate,
     the last the end's.
@@ -133,7 +133,7 @@ class OneCycle(Record):
 
 
 class Triangle(Record):
-    """One rise to the learning rate and one fall, both straight lines."""
+    """The learning rate rises linearly to its peak and falls linearly again."""
 
     per_step: ClassVar[bool] = True
 
@@ -151,7 +151,10 @@ class Triangle(Record):
 
 
 class Plateau(_WarmedUp):
-    """The rate falls when validation has stopped improving. `share` is the warm-up alone; PlateauState has the rest."""
+    """The learning rate drops when validation stops improving.
+
+    `share` is the warm-up alone; PlateauState has the rest.
+    """
 
     name: Literal["plateau"] = "plateau"
     monitor: Metric = Field(default="loss", description="Validation metric to monitor.")

@@ -36,7 +36,7 @@ Sha256: TypeAlias = Annotated[str, _require_digits(64, 64)]
 
 
 class FileWeights(Record):
-    """Weights from a local file: safetensors, or what torch.save wrote of tensors alone."""
+    """Weights from a local file: safetensors, or a torch.save file that holds nothing but tensors."""
 
     file: str = Field(min_length=1, description="Path to the file.")
     sha256: Sha256 | None = Field(
@@ -51,13 +51,13 @@ class FileWeights(Record):
 
 
 class TrialWeights(Record):
-    """Weights that an earlier trial of this workspace kept."""
+    """Weights of an earlier trial in this workspace."""
 
     trial: Annotated[str, _require_digits(4, 64)] = Field(description="The trial's id in the ledger.")
 
 
 class StudyWeights(Record):
-    """Weights that an arm of an earlier study of this workspace kept, replicate by replicate."""
+    """Weights of an arm of an earlier study in this workspace, replicate by replicate."""
 
     study: str = Field(min_length=1, description="Name of the study.")
     arm: str = Field(min_length=1, description="Label of the arm.")
@@ -101,7 +101,7 @@ BodyPart: TypeAlias = Literal["all_but_last", "convolutions"]
 
 
 class Transfer(Record):
-    """Start from weights that exist already, and say how much of the network is trained.
+    """Transfer learning: pretrained weights to start from, and how much of the network is trained.
 
     The body is the network without its head. Its weights are carried over; the head is always drawn anew. A published
     body expects images as its publisher normalised them: add the augmentation `normalize` with mean and sd of imagenet.

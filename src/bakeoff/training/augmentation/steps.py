@@ -37,7 +37,7 @@ _DEGREES = "Largest rotation either way, in degrees; the angle is drawn uniforml
 
 
 class Step(Record):
-    """One step of the way: what all of them answer."""
+    """An augmentation step."""
 
     draws: ClassVar[bool] = False
     """Whether it is drawn anew for every image of every epoch; then it is left out in evaluation, or made fixed."""
@@ -52,7 +52,7 @@ class Step(Record):
 
 
 class Resize(Step):
-    """Resize to one size, whatever the proportions were."""
+    """Resize to a fixed size; the aspect ratio is not kept."""
 
     name: Literal["resize"] = "resize"
     size: Size = Field(description=_SIZE)
@@ -81,7 +81,7 @@ class Pad(Step):
 
 
 class CenterCrop(Step):
-    """Keep the middle of the image."""
+    """Crop the middle of the image."""
 
     name: Literal["center_crop"] = "center_crop"
     size: Size = Field(description=_SIZE)
@@ -92,7 +92,7 @@ class CenterCrop(Step):
 
 
 class RandomCrop(Step):
-    """Keep a part of the image, padded first if wanted; in evaluation the middle of the unpadded image."""
+    """Crop a random part of the image, optionally padded first; in evaluation, the middle of the unpadded image."""
 
     draws: ClassVar[bool] = True
 
@@ -117,7 +117,7 @@ class HorizontalFlip(Step):
 
 
 class AlternatingFlip(Step):
-    """Mirror half of the images left and right, in every epoch those that the one before left as they were.
+    """Mirror half of the images left and right, the other half in the next epoch, and so on.
 
     Which ones come first is drawn once an image: over two epochs every image is seen both ways, where `horizontal_flip`
     shows half of them the same way twice.
@@ -138,7 +138,7 @@ class VerticalFlip(Step):
 
 
 class Rotation(Step):
-    """Turn the image about its centre."""
+    """Rotate the image about its centre."""
 
     draws: ClassVar[bool] = True
 
@@ -150,7 +150,7 @@ class Rotation(Step):
 
 
 class Affine(Step):
-    """Turn, shift, scale and shear the image about its centre."""
+    """Rotate, shift, scale and shear the image about its centre."""
 
     draws: ClassVar[bool] = True
 
@@ -170,7 +170,7 @@ class Affine(Step):
 
 
 class GaussianBlur(Step):
-    """Blur with a Gaussian kernel; beyond the border lies the mirror image."""
+    """Blur with a Gaussian kernel; the border is reflected."""
 
     draws: ClassVar[bool] = True
 
@@ -210,7 +210,7 @@ class ColorJitter(Step):
 
 
 class Grayscale(Step):
-    """Take an image's colours away; it keeps its three channels, all the same."""
+    """Turn the image grey; it keeps its three channels."""
 
     draws: ClassVar[bool] = True
 
@@ -240,7 +240,7 @@ class Erasing(Step):
 
 
 class Normalize(Step):
-    """Subtract the mean and divide by the standard deviation, channel by channel."""
+    """Subtract the mean and divide by the standard deviation of each channel."""
 
     name: Literal["normalize"] = "normalize"
     mean: Means = Field(
