@@ -181,7 +181,7 @@ WIDE_MARGIN = 0.2
 
 
 class Decide(Record):
-    """How arms are compared."""
+    """How arms are compared, and what verdicts claim."""
 
     metric: Metric = Field(default="accuracy", description="Metric by which arms are compared.")
     margin: float | None = Field(
