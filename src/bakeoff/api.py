@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +68,7 @@ class Result(Plots, Tables):
     """
 
     state: State
-    report: ReportInput
+    report: ReportInput = field(repr=False)
     study_id: str
     workspace: Path
 

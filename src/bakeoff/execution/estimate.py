@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class Estimate:
         notes: what the figures leave out, a sentence each.
     """
 
-    plan: Plan
+    plan: Plan = field(repr=False)
     num_cohorts: int
     num_workers: int
     seconds: float
