@@ -94,6 +94,11 @@ else:
             return record
 
 
+def _hold(default: object) -> Any:
+    """Return a default: type checkers do not see that a `Given` can hold it."""
+    return default
+
+
 class Study(Record):
     """One question: what is the same for all arms, what varies, and what decides.
 
@@ -110,16 +115,16 @@ class Study(Record):
         description="Name in commands and folders; by default the file's name without its suffix.",
     )
     about: Given[About | None] = Field(
-        default=None, description="Notes for whoever runs it: commands, cost, what is known already."
+        default=_hold(None), description="Notes for whoever runs it: commands, cost, what is known already."
     )
-    quick: Given[Quick | None] = Field(default=None, description="A small version of the study, for --quick.")
+    quick: Given[Quick | None] = Field(default=_hold(None), description="A small version of the study, for --quick.")
     quick_of: str | None = Field(
         default=None,
         max_length=100,
         description="Name of the full study that this is the small version of; set by --quick.",
     )
     data: Given[DataSettings] = Field(
-        default=DataSettings(), description="The images; the same for all arms of a block."
+        default=_hold(DataSettings()), description="The images; the same for all arms of a block."
     )
     recipe: Fields = Field(
         default={}, description="Settings shared by all arms, unless a block or an arm changes them."
@@ -132,14 +137,15 @@ class Study(Record):
         default=(), description=f"Axes whose combinations are the arms: recipes under comparison. {TEMPLATES}"
     )
     search: Given[SearchChoice | None] = Field(
-        default=None,
+        default=_hold(None),
         description="A search that proposes recipes, in place of arms; its winner is then compared with the default.",
     )
     ensembles: Given[Ensembles] = Field(
-        default={}, description="Votes of trained arms, by label; they need no training and are compared like arms."
+        default=_hold({}),
+        description="Votes of trained arms, by label; they need no training and are compared like arms.",
     )
     replicates: Given[Replicates] = Field(
-        default=5,
+        default=_hold(5),
         description="Number of repetitions, each with its own seed; or {at_least, at_most} to stop when the "
         "question is settled.",
     )
@@ -153,8 +159,8 @@ class Study(Record):
     numeric: NumericMode = Field(
         default="auto", description="Numeric precision of training; auto: the fastest that agrees with float32."
     )
-    decide: Given[Decide] = Field(default=Decide(), description="How arms are compared.")
-    published: Given[Published | None] = Field(default=None, description="Published results to compare with.")
+    decide: Given[Decide] = Field(default=_hold(Decide()), description="How arms are compared.")
+    published: Given[Published | None] = Field(default=_hold(None), description="Published results to compare with.")
     _folder: pathlib.Path | None = PrivateAttr(default=None)
 
     @property
