@@ -2,7 +2,7 @@
 
     import bakeoff
 
-    study = bakeoff.Study(question="...", recipe={"network": "lenet"}, arms=[{"optimizer": ["adam", "sgd"]}])
+    study = bakeoff.Study(question="...", recipe={"network": "cnn"}, arms=[{"optimizer": ["adam", "sgd"]}])
     result = bakeoff.run(study)
 
 Every name is imported when it is first asked for (PEP 562), so that `import bakeoff` takes no time.
