@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bakeoff.errors import BakeoffError, nearest
 from bakeoff.ledger.read import open_reading
@@ -24,6 +24,9 @@ from bakeoff.report.export.tables import (
 from bakeoff.report.export.write import make_pandas, write_csv
 from bakeoff.report.latex.write import write_latex
 from bakeoff.training.folders import Folders
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _FROM_REPORT: Mapping[str, Callable[[ReportInput], Frame]] = {
     "arms": tabulate_arms,
@@ -49,7 +52,7 @@ class Tables:
         with self._open(table) as frame:
             return list(frame.records())
 
-    def to_frame(self, table: TableName = "trials") -> Any:
+    def to_frame(self, table: TableName = "trials") -> DataFrame:
         """Return a table as a pandas DataFrame; pandas must be installed."""
         with self._open(table) as frame:
             return make_pandas(frame)

@@ -8,9 +8,9 @@ from typing import Any
 from bakeoff.analysis.measure import Measure, percent
 from bakeoff.analysis.results import ArmSummary, Summary, Verdict
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import error_bar, round_all, shade_margin, spread
+from bakeoff.report.figures.shared import difference_axes, error_bar, round_all, shade_margin, spread
 from bakeoff.report.figures.spec import FigureSpec
-from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
+from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
 from bakeoff.report.tables import measure_of, order_arms, phrase, runs_of
 from bakeoff.report.text import count, name_run, show_text
 
@@ -64,19 +64,7 @@ def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
         ],
         layout=make_layout(
             150 + 46 * len(rows),
-            xaxis={
-                "title": {"text": f"difference from {label_text(reference, 30)}, {unit}"},
-                "tickformat": ".3~g",
-                "zeroline": True,
-                "zerolinecolor": NEUTRAL,
-                "zerolinewidth": 1.5,
-            },
-            yaxis={
-                "tickvals": list(range(len(names))),
-                "ticktext": names,
-                "range": [len(names) - 0.5, -0.5],
-                "showgrid": False,
-            },
+            **difference_axes(f"difference from {label_text(reference, 30)}, {unit}", names),
             shapes=shade_margin(summary.margin, scale),
         ),
     )

@@ -26,6 +26,25 @@ def name_axis(names: Sequence[str], **parts: Any) -> dict[str, Any]:
     return {"tickvals": list(range(len(names))), "ticktext": [label_text(name) for name in names], **parts}
 
 
+def difference_axes(title: str, rows: Sequence[str]) -> dict[str, Any]:
+    """Return the axes of differences that lie in named rows, the first on top, with a line at no difference."""
+    return {
+        "xaxis": {
+            "title": {"text": title},
+            "tickformat": ".3~g",
+            "zeroline": True,
+            "zerolinecolor": NEUTRAL,
+            "zerolinewidth": 1.5,
+        },
+        "yaxis": {
+            "tickvals": list(range(len(rows))),
+            "ticktext": list(rows),
+            "range": [len(rows) - 0.5, -0.5],
+            "showgrid": False,
+        },
+    }
+
+
 def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
     """Return Student's t interval of the mean of independent values, two-sided; None for fewer than two."""
     from scipy import stats  # takes long to import

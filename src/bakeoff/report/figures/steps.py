@@ -9,7 +9,7 @@ from bakeoff.analysis.measure import Measure, percent
 from bakeoff.analysis.results import Verdict
 from bakeoff.analysis.steps import Step
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import error_bar, round_all, shade_margin
+from bakeoff.report.figures.shared import difference_axes, error_bar, round_all, shade_margin
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.tables import measure_of
@@ -49,19 +49,7 @@ def draw_steps(report: ReportInput, block: str) -> FigureSpec | None:
         data=traces,
         layout=make_layout(
             150 + 36 * len(known),
-            xaxis={
-                "title": {"text": title},
-                "tickformat": ".3~g",
-                "zeroline": True,
-                "zerolinecolor": NEUTRAL,
-                "zerolinewidth": 1.5,
-            },
-            yaxis={
-                "tickvals": list(range(len(names))),
-                "ticktext": names,
-                "range": [len(names) - 0.5, -0.5],
-                "showgrid": False,
-            },
+            **difference_axes(title, names),
             shapes=shade_margin(report.summary.margin, scale),
         ),
     )
