@@ -23,7 +23,8 @@ from bakeoff.execution.devices import AUTO, PROCESSOR, Device, choose_device
 from bakeoff.execution.estimate import Estimate, count_workers, describe_memory, estimate_plan
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.local import LocalExecutor
-from bakeoff.execution.run import RunObserver, run_plan
+from bakeoff.execution.observer import RunObserver, watch
+from bakeoff.execution.run import run_plan
 from bakeoff.execution.winners import read_winners
 from bakeoff.ledger.read import find_study, list_studies, match_studies, open_reading, read_study, shorten_ids
 from bakeoff.report.document import ReportInput, build_document
@@ -33,7 +34,6 @@ from bakeoff.report.figures.methods import Plots
 from bakeoff.report.gather import gather_report
 from bakeoff.report.html.write import write_html
 from bakeoff.report.markdown import write_markdown
-from bakeoff.report.progress import RunProgress
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
@@ -137,7 +137,7 @@ def run(
     exam: bool = True,
     allow_missing: bool = False,
     wait: bool = True,
-    observer: RunObserver | None = None,
+    observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
 ) -> Result:
     """Train whatever of a study the workspace does not hold yet, hold the exam, write `verdict.md` and `report.html`.
 
@@ -155,7 +155,7 @@ def run(
         exam: False leaves the test split closed: verdicts then rest on the validation split.
         allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
         wait: whether to wait for another run in this workspace to end; else it is an error.
-        observer: sees the run as it goes; by default nobody.
+        observer: sees the run as it goes: one, or several, or the names of registered ones; by default nobody.
 
     Raises:
         BakeoffError: the study is wrong, overrides beside a Study, images are missing, or the workspace cannot be
@@ -170,10 +170,14 @@ def run(
     data = Path(data_dir) if data_dir is not None else None
     plan = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
-    observer = observer or RunProgress(quiet=True)
-    if executor == "local" and (shortage := describe_memory(workers, place, plan, data)):
-        observer.message(shortage)
-    with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker) as chosen:
+    given = () if observer is None else observer
+    observers = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    with (
+        watch(observers) as seen,
+        _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker) as chosen,
+    ):
+        if executor == "local" and (shortage := describe_memory(workers, place, plan, data)):
+            seen.message(shortage)
         counts = run_plan(
             plan,
             command=_spell_command(study, overrides, quick),
@@ -181,7 +185,7 @@ def run(
             workspace=folder,
             data_dir=data,
             executor=chosen,
-            observer=observer,
+            observer=seen,
             exam=exam,
             allow_missing=allow_missing,
             wait=wait,

@@ -6,13 +6,14 @@ The defaults are those of the evolutionary search this package reproduces; what 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bakeoff.networks.choices import NOT_EMPTY, Padding, Record, spell_out
 from bakeoff.networks.layers import Activation
+from bakeoff.study.search_settings import SearchSettings
 from bakeoff.training.adam_family import Adam
 from bakeoff.training.optimizers import SGD, Adagrad, OptimizerChoice, RMSprop
 
@@ -218,8 +219,10 @@ ParentsChoice: TypeAlias = Annotated[
 ]
 
 
-class EvolutionSearch(Record):
+class EvolutionSearch(SearchSettings):
     """Evolution: the best of a population are kept, their children take the place of the rest, again and again."""
+
+    has_generations: ClassVar[bool] = True
 
     name: Literal["evolution"] = "evolution"
     genome: GenomeSettings = Field(default=GenomeSettings(), description="The space of genomes.")
@@ -243,9 +246,6 @@ class EvolutionSearch(Record):
         strict=True,
         allow_inf_nan=False,
         description="Stop after the generation that reaches this, in the deciding metric; null: never.",
-    )
-    replicates: int = Field(
-        default=1, strict=True, ge=1, le=100, description="Trainings of each candidate whose scores are averaged."
     )
     baseline: Literal["random"] | None = Field(
         default="random",

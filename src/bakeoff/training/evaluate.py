@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bakeoff.training.assembly import Network
 from bakeoff.training.inputs import Inputs
+from bakeoff.training.parts import Network
 
 EVALUATION_BATCH = 128
 """Images per forward pass. A constant: it must not depend on the cohort, or rounding would."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -39,8 +39,7 @@ _DEGREES = "Largest turn to either side, in degrees; drawn evenly up to it."
 class Step(Record):
     """One step of the way: what all of them answer."""
 
-    draws: ClassVar[bool] = False
-    """Whether it is drawn anew for every image of every epoch; then it is left out in evaluation, or made fixed."""
+    name: str
 
     def resulting_shape(self, shape_HWC: Shape) -> Shape:
         """Return the shape of an image after this step.
@@ -92,8 +91,6 @@ class CenterCrop(Step):
 class RandomCrop(Step):
     """Keep a part of the image, padded first if wanted; in evaluation the middle of the unpadded image."""
 
-    draws: ClassVar[bool] = True
-
     name: Literal["random_crop"] = "random_crop"
     size: Size = Field(description=_SIZE)
     padding: Amount = Field(default=0, description="Pixels added to each side before.")
@@ -108,8 +105,6 @@ class RandomCrop(Step):
 class HorizontalFlip(Step):
     """Mirror left and right."""
 
-    draws: ClassVar[bool] = True
-
     name: Literal["horizontal_flip"] = "horizontal_flip"
     probability: Share = Field(default=0.5, description=_PROBABILITY)
 
@@ -121,15 +116,11 @@ class AlternatingFlip(Step):
     shows half of them the same way twice.
     """
 
-    draws: ClassVar[bool] = True
-
     name: Literal["alternating_flip"] = "alternating_flip"
 
 
 class VerticalFlip(Step):
     """Mirror top and bottom."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["vertical_flip"] = "vertical_flip"
     probability: Share = Field(default=0.5, description=_PROBABILITY)
@@ -137,8 +128,6 @@ class VerticalFlip(Step):
 
 class Rotation(Step):
     """Turn the image about its centre."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["rotation"] = "rotation"
     degrees: Angle = Field(description=_DEGREES)
@@ -151,8 +140,6 @@ class Rotation(Step):
 
 class Affine(Step):
     """Turn, shift, scale and shear the image about its centre."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["affine"] = "affine"
     degrees: Angle = Field(default=0.0, description=_DEGREES)
@@ -174,8 +161,6 @@ class Affine(Step):
 class GaussianBlur(Step):
     """Blur with a Gaussian kernel; beyond the border lies the mirror image."""
 
-    draws: ClassVar[bool] = True
-
     name: Literal["gaussian_blur"] = "gaussian_blur"
     kernel: OddExtent = Field(default=3, description="Side of the kernel, in pixels; an odd number.")
     sigma: Range = Field(default=(0.1, 2.0), description="[min, max] of the Gaussian's sd, in pixels.")
@@ -189,8 +174,6 @@ class GaussianBlur(Step):
 
 class ColorJitter(Step):
     """Change brightness, contrast, saturation, then hue; the last two leave grey images as they are."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["color_jitter"] = "color_jitter"
     brightness: Strength = Field(default=0.0, description="The factor is drawn from 1 - this (from 0) to 1 + this.")
@@ -208,8 +191,6 @@ class ColorJitter(Step):
 class Grayscale(Step):
     """Take an image's colours away; it keeps its three channels, all the same."""
 
-    draws: ClassVar[bool] = True
-
     name: Literal["grayscale"] = "grayscale"
     probability: Share = Field(default=0.1, description=_PROBABILITY)
 
@@ -221,8 +202,6 @@ class Grayscale(Step):
 
 class Erasing(Step):
     """Set a random rectangle to zero."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["erasing"] = "erasing"
     probability: Share = Field(default=0.5, description=_PROBABILITY)
