@@ -28,13 +28,14 @@ LAYERS = (
     {"report"},
     {"serve"},
     {"api"},
+    {"testing"},
     {"cli"},
     {"__main__"},
 )
 LOW = {"analysis"}
 
 # Below these torch may be imported; everywhere else, not even inside a function.
-TORCH_PACKAGES = {"networks", "training", "execution"}
+TORCH_PACKAGES = {"networks", "training", "execution", "testing"}
 
 # Importing these must import neither torch nor scikit-learn, however deep.
 LIGHT_PACKAGES = ("analysis", "api", "cli", "data", "errors", "ledger", "report", "search", "serve", "study")

@@ -9,6 +9,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch.optim import lr_scheduler
 
+from bakeoff.testing import check_schedule
 from bakeoff.training.schedules import (
     SCHEDULES,
     WARM_UP_START,
@@ -84,11 +85,8 @@ def test_what_is_not_per_step_stays_within_an_epoch(record: ScheduleRecord) -> N
 
 
 @pytest.mark.parametrize("record", SCHEDULES, ids=SCHEDULES.names)
-def test_registry_has_a_line_and_a_source(record: ScheduleRecord) -> None:
-    assert record.settings().name == record.name
-    assert record.summary
-    assert "\n" not in record.summary
-    assert record.source
+def test_every_schedule_keeps_its_contract(record: ScheduleRecord) -> None:
+    check_schedule(record)
     assert CHOICE.validate_python(record.name) == record.settings()
 
 
