@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, get_args
 
 from bakeoff.errors import BakeoffError, nearest
 
@@ -144,6 +144,12 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
             raise PluginError(
                 f"{self._blame(point)}: the entry point '{point.name}' is an entry named '{entry.name}': "
                 "name both alike."
+            )
+        settings = getattr(entry, "settings", None)
+        if settings is not None and get_args(settings.model_fields["name"].annotation) != (entry.name,):
+            raise PluginError(
+                f"{self._blame(point)}: {settings.__name__} is told by its name: write "
+                f'name: Literal["{entry.name}"] = "{entry.name}".'
             )
         return entry  # type: ignore[no-any-return]  # checked above as far as it can be
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import create_model
 
 from bakeoff import registry
 from bakeoff.errors import BakeoffError
+from bakeoff.networks.choices import make_literal
 from bakeoff.registry import Origin, PluginError, Registry, bind
 from bakeoff.training.optimizers import OPTIMIZERS, OptimizerRecord
 
@@ -133,7 +135,7 @@ def test_trials_are_of_the_packages_version(found: dict[str, Any]) -> None:
 def test_a_metric_that_should_fall_is_let_fall(found: dict[str, Any]) -> None:
     assert found["improves"]
     assert found["direction"] == "minimize"
-    assert found["winner"] == min(found["candidates"])
+    assert found["winner"]["brier_score"] == min(scores["brier_score"] for scores in found["candidates"])
 
 
 def test_an_observer_is_told(found: dict[str, Any], folder: Path) -> None:
@@ -164,9 +166,10 @@ def add(monkeypatch: pytest.MonkeyPatch, name: str, entry: object, count: int = 
     return Registry("optimizer", OPTIMIZERS.own, "bakeoff.optimizers")
 
 
-def entry(name: str) -> OptimizerRecord:
+def entry(name: str, called: str | None = None) -> OptimizerRecord:
     sgd = OPTIMIZERS.own[0]
-    return OptimizerRecord(name, "steps", "nobody", sgd.settings, make=sgd.make)
+    settings = create_model("Mine", __base__=sgd.settings, name=(make_literal([called or name]), called or name))
+    return OptimizerRecord(name, "steps", "nobody", settings, make=sgd.make)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +178,7 @@ def entry(name: str) -> OptimizerRecord:
         ("mine", ImportError("no module named\nx"), "cannot be loaded: ImportError: no module named x"),
         ("mine", 3, "extra:ENTRY is of type int, not OptimizerRecord"),
         ("mine", entry("yours"), "the entry point 'mine' is an entry named 'yours'"),
+        ("mine", entry("mine", "yours"), 'Mine is told by its name: write name: Literal["mine"] = "mine"'),
         ("adam", entry("adam"), "adds 'adam', a name that bakeoff itself has already"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Tag
@@ -41,8 +42,10 @@ __all__ = [
 AnyNetwork: TypeAlias = NetworkSettings
 """The settings of any network that a study can name."""
 
-NetworkRecord: TypeAlias = RegistryEntry[NetworkSettings]
-"""One network that a study can name; those of other libraries are in `outside.OUTSIDE`."""
+
+@dataclass(frozen=True)
+class NetworkRecord(RegistryEntry[NetworkSettings]):
+    """One network that a study can name; those of other libraries are in `outside.OUTSIDE`."""
 
 
 _VGG_SOURCE = "Simonyan and Zisserman (2015), Very deep convolutional networks for large-scale image recognition"

@@ -31,7 +31,7 @@ _NUM_CLASSES = 5
 
 
 def check_network(
-    record: NetworkRecord, settings: NetworkSettings | None = None, image_shape_HWC: Shape = (28, 28, 1)
+    record: NetworkRecord, settings: NetworkSettings | None = None, image_shape_HWC: tuple[int, int, int] = (28, 28, 1)
 ) -> None:
     """Check that a network of layers ends in one output a class, takes the images, and trains.
 
@@ -172,8 +172,8 @@ def check_loss(record: LossRecord, settings: LossSettings | None = None) -> None
     sure_NC = (60.0 * torch.eye(_NUM_CLASSES)[labels_N]).requires_grad_()
     right_N = score(made, sure_NC.log_softmax(1), labels_N)
     wrong_N = score(made, sure_NC.log_softmax(1), (labels_N + 1) % _NUM_CLASSES)
-    torch.autograd.backward((right_N + wrong_N).sum())
-    finite = all(bool(torch.isfinite(each).all()) for each in (right_N, wrong_N, sure_NC.grad))
+    (gradients_NC,) = torch.autograd.grad((right_N + wrong_N).sum(), sure_NC)
+    finite = all(bool(torch.isfinite(each).all()) for each in (right_N, wrong_N, gradients_NC))
     require(finite, f"{record.name}: finite, its gradient too, where a network is quite sure")
     require(bool((right_N < wrong_N).all()), f"{record.name}: right predictions cost less than wrong ones")
 

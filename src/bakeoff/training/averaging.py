@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
@@ -81,8 +82,10 @@ class SWA(AveragingSettings):
 AnyAveraging: TypeAlias = AveragingSettings
 """The settings of any registered way of averaging."""
 
-AveragingRecord: TypeAlias = RegistryEntry[AveragingSettings]
-"""One way of averaging weights that a study can name: its settings say what enters, and how much it counts."""
+
+@dataclass(frozen=True)
+class AveragingRecord(RegistryEntry[AveragingSettings]):
+    """One way of averaging weights that a study can name: its settings say what enters, and how much it counts."""
 
 
 _OURS: tuple[AveragingRecord, ...] = (

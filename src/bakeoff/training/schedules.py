@@ -225,8 +225,10 @@ def _swing(first: float, last: float, done: float) -> float:
 AnySchedule: TypeAlias = ScheduleSettings
 """The settings of any registered schedule."""
 
-ScheduleRecord: TypeAlias = RegistryEntry[ScheduleSettings]
-"""One schedule that a study can name: its settings' `share` is the schedule."""
+
+@dataclass(frozen=True)
+class ScheduleRecord(RegistryEntry[ScheduleSettings]):
+    """One schedule that a study can name: its settings' `share` is the schedule."""
 
 
 _OURS: tuple[ScheduleRecord, ...] = (

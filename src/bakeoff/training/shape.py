@@ -13,6 +13,7 @@ from bakeoff.networks.choices import Record
 from bakeoff.networks.layers import AnyLayer
 from bakeoff.networks.shapes import trace
 from bakeoff.training.augmentation.records import has_draws, trace_augmentation
+from bakeoff.training.packages import list_packages
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.transfer import FileWeights, count_body_layers
 
@@ -99,7 +100,8 @@ def body_key(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> str:
         "augmentation": [step.model_dump(mode="json") for step in recipe.augmentation],
         "mix": None if recipe.mix is None else recipe.mix.model_dump(mode="json"),
     }
-    return json.dumps(content, sort_keys=True)
+    packages = list_packages(recipe)
+    return json.dumps(content | ({"packages": packages} if packages else {}), sort_keys=True)
 
 
 def name_weights(recipe: Recipe) -> object:
