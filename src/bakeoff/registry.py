@@ -182,13 +182,10 @@ def bind(implementation: Implementation) -> Any:
     Raises:
         PluginError: there is no such module or attribute.
     """
-    return _import_attribute(implementation) if isinstance(implementation, str) else implementation
-
-
-@cache
-def _import_attribute(path: str) -> Any:
-    module, _, attribute = path.partition(":")
+    if not isinstance(implementation, str):
+        return implementation
+    module, _, attribute = implementation.partition(":")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise PluginError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{implementation} cannot be imported: {type(error).__name__}: {error}") from error

@@ -156,4 +156,4 @@ def test_a_registered_loss_is_weighed_by_class() -> None:
         Objective([ObjectiveSettings(loss=Focal(), class_weights=weights)], NAMES, TRAIN_LABELS)(logits, labels)
         for weights in (None, WEIGHTS)
     )
-    torch.testing.assert_close(weighed, plain * torch.tensor(WEIGHTS_L, dtype=torch.float32)[labels])
+    torch.testing.assert_close(weighed, plain * WEIGHTS_L[labels])
