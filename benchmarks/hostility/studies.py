@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from bakeoff.networks.named import NETWORK_NAMES
+from bakeoff.networks.named import NETWORKS
 from bakeoff.study.load import list_shipped
 
 Kind = Literal["valid", "near-valid", "hostile"]
@@ -24,10 +24,10 @@ class StudyFile:
     content: bytes
 
 
-NETWORKS = tuple(name for name in NETWORK_NAMES if name != "layers")
+NAMES = tuple(name for name in NETWORKS.names if name != "layers")
 RATES = st.floats(1e-6, 1.0, allow_nan=False)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "network": st.sampled_from(NETWORKS),
+    "network": st.sampled_from(NAMES),
     "initializer": st.sampled_from(("he_normal", "glorot_uniform", "orthogonal", "lecun_normal")),
     "optimizer": st.sampled_from(("sgd", "adam", "adamw", "rmsprop", "adagrad")),
     "optimizer.learning_rate": RATES,

@@ -17,7 +17,8 @@ from bakeoff.execution.estimate import Estimate, count_workers, estimate_plan
 from bakeoff.execution.executor import Executor
 from bakeoff.execution.facts import describe_datasets
 from bakeoff.execution.local import LocalExecutor
-from bakeoff.execution.run import RunObserver, run_plan
+from bakeoff.execution.observer import RunObserver, watch
+from bakeoff.execution.run import run_plan
 from bakeoff.execution.winners import read_winners
 from bakeoff.ledger.read import find_study, list_studies, match_studies, open_reading, read_study, shorten_ids
 from bakeoff.report.document import ReportInput, build_document
@@ -138,7 +139,7 @@ def run(
     exam: bool = True,
     allow_missing: bool = False,
     wait: bool = True,
-    observer: RunObserver | None = None,
+    observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
 ) -> Result:
     """Train whatever of a study the workspace does not hold yet, hold the exam, write `verdict.md` and `report.html`.
 
@@ -156,7 +157,8 @@ def run(
         exam: False leaves the test split closed: verdicts then rest on the validation split.
         allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
         wait: whether to wait for another run in this workspace to end; else it is an error.
-        observer: sees the run as it goes; by default a notebook's cell shows its progress, and elsewhere nobody does.
+        observer: sees the run as it goes: one, or several, or the names of registered ones; by default a notebook's
+            cell shows its progress, and elsewhere nobody does.
 
     Raises:
         BakeoffError: the study is wrong, overrides beside a Study, images are missing, or the workspace cannot be
@@ -167,9 +169,12 @@ def run(
     data = Path(data_dir) if data_dir is not None else None
     planned = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
-    observer = observer or make_progress()
-    say = observer.message
-    with _executor(executor, workers, folder, data, place, planned, address, gpus_per_worker, say) as chosen:
+    given = make_progress() if observer is None else observer
+    observers = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    with (
+        watch(observers) as seen,
+        _executor(executor, workers, folder, data, place, planned, address, gpus_per_worker, seen.message) as chosen,
+    ):
         counts = run_plan(
             planned,
             command=_spell_command(study, overrides, quick),
@@ -177,7 +182,7 @@ def run(
             workspace=folder,
             data_dir=data,
             executor=chosen,
-            observer=observer,
+            observer=seen,
             exam=exam,
             allow_missing=allow_missing,
             wait=wait,

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pytest
 
 from bakeoff.data import registry
+from bakeoff.registry import Registry
 
 NUM_TRAIN, NUM_TEST = 20, 10
 Bytes = npt.NDArray[np.uint8]
@@ -42,7 +43,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         else dataclasses.replace(record, num_train=NUM_TRAIN, num_test=NUM_TEST, files=())
         for record in registry.DATASETS
     )
-    monkeypatch.setattr(registry, "DATASETS", records)
+    monkeypatch.setattr(registry, "DATASETS", Registry("dataset", records))
 
 
 def make_idx(values: Bytes) -> bytes:

@@ -15,6 +15,7 @@ from bakeoff.data.download import fetch_file, obtain_dataset
 from bakeoff.data.registry import find_dataset
 from bakeoff.data.store import open_training
 from bakeoff.errors import DataError
+from bakeoff.registry import Registry
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 
@@ -107,7 +108,7 @@ def publish(small, server, write_mnist, monkeypatch):
             files.append(dataclasses.replace(published, url=base + file.name) if base else published)
             file.unlink()
         record = dataclasses.replace(find_dataset("mnist"), files=tuple(files))
-        monkeypatch.setattr(registry, "DATASETS", (record,))
+        monkeypatch.setattr(registry, "DATASETS", Registry("dataset", [record]))
         return written
 
     return run

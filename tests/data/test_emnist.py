@@ -14,6 +14,7 @@ from bakeoff.data.registry import find_dataset
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_test, open_training
 from bakeoff.errors import DataError
+from bakeoff.registry import Registry
 
 PARTS = {"balanced": 47, "byclass": 62, "bymerge": 47, "letters": 26, "digits": 10, "mnist": 10}
 SIZES = {"train": 130, "test": 70}
@@ -26,7 +27,7 @@ def write_emnist(tmp_path: Path, idx, monkeypatch) -> Callable[..., tuple[Path, 
         dataclasses.replace(record, num_train=SIZES["train"], num_test=SIZES["test"], files=())
         for record in registry.DATASETS
     )
-    monkeypatch.setattr(registry, "DATASETS", records)
+    monkeypatch.setattr(registry, "DATASETS", Registry("dataset", records))
 
     def write(part: str, *, folder: str | None = None, zipped: bool = True) -> tuple[Path, dict]:
         expected, members = {}, {}

@@ -14,6 +14,7 @@ from bakeoff.data.manage import find_source, get, measure_pixels, show, verify
 from bakeoff.data.registry import find_dataset
 from bakeoff.data.source import DataSource
 from bakeoff.errors import DataError
+from bakeoff.registry import Registry
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def publish_archive(small, server, write_cifar, monkeypatch):
     archive = written.root / "cifar-10-binary.tar.gz"
     file = server.publish(archive.name, archive.read_bytes())
     archive.unlink()
-    monkeypatch.setattr(registry, "DATASETS", (dataclasses.replace(find_dataset("cifar10"), files=(file,)),))
+    record = dataclasses.replace(find_dataset("cifar10"), files=(file,))
+    monkeypatch.setattr(registry, "DATASETS", Registry("dataset", [record]))
     return written
 
 

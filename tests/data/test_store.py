@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import bakeoff.data
-from bakeoff.data import decode, digits, store
+from bakeoff.data import digits, store
 from bakeoff.data.decode import Decoded
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import compute_fingerprint, describe, open_test, open_training
@@ -124,11 +124,13 @@ def test_training_never_reads_the_test_member_of_an_archive(small, write_cifar, 
 
 
 def test_training_on_digits_keeps_no_test_image(cache: Path, monkeypatch) -> None:
+    read_digits = digits.read_digits
+
     def refuse_test(split: str):
         assert split == "train", "the test source was read"
-        return digits.read_digits(split)
+        return read_digits(split)
 
-    monkeypatch.setattr(decode, "read_digits", refuse_test)
+    monkeypatch.setattr(digits, "read_digits", refuse_test)
     images = open_training("digits")
     assert len(images.pixels) == 1438
     assert [path.name for path in (cache / "decoded").glob("*-test-*")] == []
@@ -158,7 +160,8 @@ def test_a_kill_leaves_nothing_half(small, write_mnist, monkeypatch, cache: Path
     program = (
         "import dataclasses, os, pathlib, sys\n"
         "from bakeoff.data import registry, store\n"
-        "registry.DATASETS = tuple(dataclasses.replace(r, num_train=20, num_test=10) for r in registry.DATASETS)\n"
+        "records = [dataclasses.replace(r, num_train=20, num_test=10) for r in registry.DATASETS]\n"
+        "registry.DATASETS = registry.Registry('dataset', records)\n"
         "pathlib.Path.rename = lambda *_: os._exit(9)\n"
         "store.open_training('mnist', pathlib.Path(sys.argv[1]))\n"
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bakeoff.errors import NetworkError
 from bakeoff.networks.build import FusedNetwork, State, initialize
-from bakeoff.networks.initializers import INITIALIZER_NAMES, InitializerChoice, draw
+from bakeoff.networks.initializers import INITIALIZERS, InitializerChoice, draw
 from bakeoff.networks.layers import ACTIVATIONS, ActivationName, AnyLayer, Conv, Dense, Dropout, Pool
 from bakeoff.networks.named import MLP, LeNet, ModNet1, ModNet2, expand
 
@@ -258,7 +258,7 @@ def test_no_layer_shares_the_stream_of_the_replicate_itself() -> None:
         assert not torch.equal(state[name], own)
 
 
-@pytest.mark.parametrize("name", [name for name in INITIALIZER_NAMES if name != "glorot_uniform"])
+@pytest.mark.parametrize("name", [name for name in INITIALIZERS.names if name != "glorot_uniform"])
 def test_where_decides_which_layers_take_the_initializer(name: str) -> None:
     default = initialize(LENET, SHAPE, InitializerChoice(), 3)
     convolutions = initialize(LENET, SHAPE, InitializerChoice(name=name, where="convolutions"), 3)

@@ -15,11 +15,11 @@ from bakeoff.networks.choices import (
     Rate,
     check_name,
     collect_names,
-    find_record,
     refuse_name,
     spell_out,
 )
 from bakeoff.networks.layers import Pool
+from bakeoff.registry import Registry
 
 ALLOWED = ("apple", "pear")
 
@@ -90,11 +90,11 @@ def test_a_name_registered_twice_raises() -> None:
         collect_names([Entry("a"), Entry("b"), Entry("a")])
 
 
-def test_find_record_finds_or_lists_the_names() -> None:
+def test_a_registry_finds_or_lists_the_names() -> None:
     entries = [Entry("apple"), Entry("pear")]
-    assert find_record("pear", kind="fruit", records=entries) is entries[1]
+    assert Registry("fruit", entries).find("pear") is entries[1]
     with pytest.raises(NetworkError, match=r"^unknown fruit 'peer'\. Allowed: apple, pear\. Did you mean 'pear'\?$"):
-        find_record("peer", kind="fruit", records=entries)
+        Registry("fruit", entries).find("peer", NetworkError)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from scipy import stats
 
 from bakeoff.errors import NetworkError
 from bakeoff.networks.initializers import (
-    INITIALIZER_NAMES,
     INITIALIZERS,
     TRUNCATED_SD,
     TRUNCATED_SHARE,
@@ -71,7 +70,7 @@ def test_the_variance_is_its_formula(name: str, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("shape", [CONV, DENSE])
-@pytest.mark.parametrize("name", INITIALIZER_NAMES)
+@pytest.mark.parametrize("name", INITIALIZERS.names)
 def test_every_initializer_keeps_the_contract(name: str, shape: tuple[int, ...]) -> None:
     weights = sample(name, shape)
     assert weights.shape == shape
@@ -177,8 +176,8 @@ def test_what_dirac_draws_is_torchs_default() -> None:
 
 
 def test_the_registry_has_the_ten_and_explains_them() -> None:
-    assert set(INITIALIZER_NAMES) == {*VARIANCES, "dirac"}
-    assert get_args(InitializerName) == INITIALIZER_NAMES
+    assert set(INITIALIZERS.names) == {*VARIANCES, "dirac"}
+    assert TypeAdapter(InitializerName).json_schema()["enum"] == list(INITIALIZERS.names)
     assert all(record.summary and record.source for record in INITIALIZERS)
     assert find_initializer("he_normal").name == "he_normal"
 
@@ -192,7 +191,7 @@ def test_an_unknown_initializer_is_answered_with_the_nearest() -> None:
 class TestChoice:
     ADAPTER: TypeAdapter[InitializerChoice] = TypeAdapter(InitializerChoice)
 
-    @pytest.mark.parametrize("name", INITIALIZER_NAMES)
+    @pytest.mark.parametrize("name", INITIALIZERS.names)
     def test_a_bare_name_stands_for_its_record(self, name: Any) -> None:
         choice = self.ADAPTER.validate_python(name)
         assert choice == InitializerChoice(name=name, where="convolutions")
@@ -220,5 +219,5 @@ class TestChoice:
 
     def test_the_schema_allows_a_bare_name(self) -> None:
         bare, record = self.ADAPTER.json_schema()["anyOf"]
-        assert bare["enum"] == list(INITIALIZER_NAMES)
+        assert bare["enum"] == list(INITIALIZERS.names)
         assert all(field["description"] for field in record["properties"].values())

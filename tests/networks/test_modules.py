@@ -20,7 +20,7 @@ from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.layers import Conv, Dense, Pool
 from bakeoff.networks.module_network import FrozenBody, FrozenLayers, ModuleNetwork, first_state, split_state
 from bakeoff.networks.modules import Body, build_body
-from bakeoff.networks.outside import OUTSIDE, OutsideNetwork, find_outside, head_layers
+from bakeoff.networks.outside import OUTSIDE, OutsideNetwork, find_outside
 from bakeoff.networks.user_code import hash_code
 from bakeoff.networks.vision import import_torchvision
 
@@ -55,7 +55,7 @@ def make_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeU
 
 def make_network(network: OutsideNetwork, shape: tuple[int, int, int], **rest: Any) -> ModuleNetwork:
     body = build_body(network, shape, seed=7)
-    head = head_layers(network, NUM_CLASSES)
+    head = network.make_head(NUM_CLASSES)
     return ModuleNetwork(body, head, first_state(body, head, InitializerChoice(), 7), **rest)
 
 
@@ -187,7 +187,7 @@ def test_a_frozen_body_stands_still_and_computes_what_the_cache_would() -> None:
     features_NF = body(images)
     assert body.num_features == 512
     assert not features_NF.requires_grad
-    head = FusedNetwork([head_layers(OutsideNetwork(name="a:B"), NUM_CLASSES)], [split_state(network.members[0])[1]])
+    head = FusedNetwork([OutsideNetwork(name="a:B").make_head(NUM_CLASSES)], [split_state(network.members[0])[1]])
     cached = head(features_NF[:, :, None, None], head.cast(), torch.Generator().manual_seed(11))
     assert torch.equal(cached.detach(), logits)
     network.body_frozen = False
@@ -198,7 +198,7 @@ def test_a_frozen_body_stands_still_and_computes_what_the_cache_would() -> None:
 
 def test_networks_that_share_a_skeleton_do_not_share_weights() -> None:
     body = build_body(SMALL, (28, 28, 1))
-    head = head_layers(SMALL, NUM_CLASSES)
+    head = SMALL.make_head(NUM_CLASSES)
     states = [first_state(body, head, InitializerChoice(), seed) for seed in (1, 2)]
     one, two = (ModuleNetwork(body, head, state) for state in states)
     kept = two.members[0]["body.features.0.weight"].detach().clone()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -10,11 +10,8 @@ from bakeoff.networks.layers import AnyLayer, Conv, Dense, Dropout, Pool
 from bakeoff.networks.named import (
     CNN,
     MLP,
-    NETWORK_NAMES,
     NETWORKS,
     AlexNet,
-    AnyNetwork,
-    LayerNetwork,
     Layers,
     LeNet,
     ModNet1,
@@ -22,7 +19,6 @@ from bakeoff.networks.named import (
     NetworkChoice,
     OutsideNetwork,
     expand,
-    find_network,
 )
 from bakeoff.networks.outside import OUTSIDE_NAMES
 
@@ -143,12 +139,10 @@ def test_every_named_network_takes_activation_and_dropout(record: Any) -> None:
 
 
 def test_the_registry_agrees_with_the_union() -> None:
-    assert tuple(record.settings for record in NETWORKS) == get_args(LayerNetwork)
-    assert get_args(AnyNetwork) == (*get_args(LayerNetwork), OutsideNetwork)
-    assert tuple(record.settings.model_fields["name"].default for record in NETWORKS) == NETWORK_NAMES
-    assert find_network("modnet2").settings is ModNet2
+    assert tuple(record.settings.model_fields["name"].default for record in NETWORKS) == NETWORKS.names
+    assert NETWORKS.find("modnet2").settings is ModNet2
     with pytest.raises(NetworkError, match=r"^unknown network 'modnet3'\. Allowed: lenet, .* Did you mean 'modnet"):
-        find_network("modnet3")
+        NETWORKS.find("modnet3", NetworkError)
 
 
 class TestLayersSpelledOut:
@@ -215,7 +209,7 @@ def test_an_unknown_network_is_answered_with_the_nearest() -> None:
         "unknown network 'lenett'. Allowed: lenet, modnet1, modnet2, mlp, cnn, alexnet, vgg11, vgg16, resnet, layers, "
         f"{', '.join(OUTSIDE_NAMES)}. Did you mean 'lenet'?"
     )
-    assert error["ctx"]["allowed"] == [*NETWORK_NAMES, *OUTSIDE_NAMES]
+    assert error["ctx"]["allowed"] == [*NETWORKS.names, *OUTSIDE_NAMES]
 
 
 @pytest.mark.parametrize("name", [*OUTSIDE_NAMES[:-2], "timm:resnet18.a1_in1k", "package.module:Class"])

@@ -15,9 +15,7 @@ from bakeoff.networks.outside import (
     OUTSIDE_NAMES,
     OutsideNetwork,
     OutsideRecord,
-    estimate_multiply_adds,
     find_outside,
-    head_layers,
     is_outside,
 )
 
@@ -94,7 +92,7 @@ def test_a_study_file_may_give_the_bare_name_or_settings() -> None:
 )
 def test_heads(units: tuple[int, ...], dropout: float, expected: tuple[object, ...]) -> None:
     network = OutsideNetwork(name="torchvision:resnet18", units=units, dropout=dropout, activation="tanh")
-    assert head_layers(network, 10) == expected
+    assert network.make_head(10) == expected
 
 
 def test_records_that_stand_for_many() -> None:
@@ -105,10 +103,10 @@ def test_records_that_stand_for_many() -> None:
 
 def test_cost_grows_with_the_area_the_body_sees() -> None:
     network = OutsideNetwork(name="torchvision:resnet18")
-    assert estimate_multiply_adds(network, (224, 224, 3)) == 1_814_000_000
-    assert estimate_multiply_adds(network, (112, 112, 3)) == 1_814_000_000 // 4
-    assert estimate_multiply_adds(network, (28, 28, 1)) == estimate_multiply_adds(network, (32, 32, 3))
-    assert estimate_multiply_adds(OutsideNetwork(name="timm:resnet10t"), (32, 32, 3)) is None
+    assert network.count_module_operations((224, 224, 3)) == 1_814_000_000
+    assert network.count_module_operations((112, 112, 3)) == 1_814_000_000 // 4
+    assert network.count_module_operations((28, 28, 1)) == network.count_module_operations((32, 32, 3))
+    assert OutsideNetwork(name="timm:resnet10t").count_module_operations((32, 32, 3)) is None
 
 
 def test_records_need_no_torch() -> None:

@@ -1,4 +1,4 @@
-"""What every strategy and every proposer holds to, whichever it is."""
+"""What every strategy and every search holds to, whichever it is."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 
 from bakeoff.execution.facts import ImageFacts
-from bakeoff.search.proposal import Proposal, Proposer, Score
-from bakeoff.search.proposers import PROPOSERS, ProposerRecord, Setting, find_proposer
-from bakeoff.search.registry import STRATEGIES, StrategyRecord, choose_strategy
+from bakeoff.search.registry import StrategyRecord, choose_strategy, list_strategies
 from bakeoff.search.strategy import Strategy, Told
-from bakeoff.study.genome_settings import EvolutionSearch
 from bakeoff.study.plan import Plan, PlannedTrial, expand
 from bakeoff.study.schema import Study
-from bakeoff.study.search import SEARCHES, AnySearch, OptunaSearch
+from bakeoff.study.search import SEARCHES, SearchRecord
+from bakeoff.testing import check_search
 
 SPACE = {"optimizer.learning_rate": {"low": 1e-4, "high": 0.1, "log": True}, "batch_size": [16, 32, 64]}
 GENOME = {"convolutions": 1, "dense": {"low": 0, "high": 1}, "epochs": {"low": 2, "high": 4}}
@@ -37,9 +35,7 @@ STUDIES: dict[str, dict[str, Any]] = {
 MOST_ASKS = 1_000
 FACTS = ImageFacts(shape_HWC=(8, 8, 1), class_names=tuple("0123456789"), num_images=1_438, fingerprint="f")
 
-EVERY_STRATEGY = pytest.mark.parametrize("record", STRATEGIES, ids=lambda record: record.name)
-EVERY_PROPOSER = pytest.mark.parametrize("record", PROPOSERS, ids=lambda record: record.name)
-EITHER = pytest.mark.parametrize("baseline", [False, True], ids=["search", "baseline"])
+EVERY_STRATEGY = pytest.mark.parametrize("record", list_strategies(), ids=lambda record: record.name)
 
 
 def make_plan(name: str) -> Plan:
@@ -100,13 +96,13 @@ def identity(trial: PlannedTrial) -> tuple[object, ...]:
 
 
 def test_every_strategy_and_search_is_examined_here() -> None:
-    assert {record.name for record in STRATEGIES} == STUDIES.keys()
-    assert {record.name for record in PROPOSERS} == {search.name for search in SEARCHES} == SEARCH_FIELDS.keys()
+    assert {record.name for record in list_strategies()} == STUDIES.keys()
+    assert set(SEARCHES.names) == SEARCH_FIELDS.keys()
 
 
 @EVERY_STRATEGY
 def test_a_study_finds_its_strategy(record: StrategyRecord) -> None:
-    assert choose_strategy(make_plan(record.name)) is record
+    assert choose_strategy(make_plan(record.name)) == record
 
 
 @EVERY_STRATEGY
@@ -185,91 +181,9 @@ def test_it_is_described_in_a_line(record: StrategyRecord) -> None:
 
 
 def test_names_are_unique() -> None:
-    assert len({record.name for record in STRATEGIES}) == len(STRATEGIES)
+    assert len({record.name for record in list_strategies()}) == len(list_strategies())
 
 
-# --- proposers -------------------------------------------------------------------------------------------------------
-
-
-def make_search(name: str) -> AnySearch:
-    kind: type[Any] = {"optuna": OptunaSearch, "evolution": EvolutionSearch}[name]
-    search: AnySearch = kind(**SEARCH_FIELDS[name])
-    return search
-
-
-def make_proposer(record: ProposerRecord, *, baseline: bool = False, seed: int = 5) -> Proposer:
-    search = make_search(record.name)
-    setting = Setting(image_shape_HWC=(8, 8, 1), seed=seed, directions=("maximize",))
-    return record.make_baseline(search, setting, 7) if baseline else record.make(search, setting)
-
-
-def judge(proposal: Proposal, share_failing: float = 0.0) -> Score:
-    if draw("fails", proposal.number) < share_failing:
-        return Score(number=proposal.number, values=None)
-    pruned = draw("pruned", proposal.number) < 0.3
-    return Score(number=proposal.number, values=(draw(dict(proposal.changes)),), pruned=pruned)
-
-
-def run(proposer: Proposer, *, shuffle: int | None = None, share_failing: float = 0.0) -> list[Proposal]:
-    proposed: list[Proposal] = []
-    for _ in range(MOST_ASKS):
-        group = list(proposer.propose())
-        if not group:
-            return proposed
-        assert not proposer.propose()  # one group at a time
-        proposed += group
-        scores = [judge(proposal, share_failing) for proposal in group]
-        if shuffle is not None:
-            random.Random(shuffle).shuffle(scores)
-        for score in scores:
-            proposer.judge(score)
-    pytest.fail(f"no end after {MOST_ASKS} groups")
-
-
-@EVERY_PROPOSER
-@EITHER
-def test_proposing_is_deterministic_under_its_seed(record: ProposerRecord, baseline: bool) -> None:
-    first = run(make_proposer(record, baseline=baseline))
-    assert run(make_proposer(record, baseline=baseline)) == first
-    assert run(make_proposer(record, baseline=baseline, seed=6)) != first
-
-
-@EVERY_PROPOSER
-@EITHER
-def test_the_order_of_judging_does_not_matter(record: ProposerRecord, baseline: bool) -> None:
-    first = run(make_proposer(record, baseline=baseline))
-    assert all(run(make_proposer(record, baseline=baseline), shuffle=seed) == first for seed in range(3))
-
-
-@EVERY_PROPOSER
-@EITHER
-@pytest.mark.parametrize("share_failing", [0.0, 0.5, 1.0])
-def test_numbers_run_on_and_nothing_is_proposed_twice(
-    record: ProposerRecord, baseline: bool, share_failing: float
-) -> None:
-    proposed = run(make_proposer(record, baseline=baseline), share_failing=share_failing)
-    assert [proposal.number for proposal in proposed] == list(range(len(proposed)))
-    changes = [repr(proposal.changes) for proposal in proposed]
-    assert len(set(changes)) == len(changes)
-    assert all(parent < proposal.number for proposal in proposed for parent in proposal.parents)
-
-
-@EVERY_PROPOSER
-@EITHER
-def test_the_budget_is_kept(record: ProposerRecord, baseline: bool) -> None:
-    most = 7 if baseline else make_search(record.name).most_candidates
-    assert 0 < len(run(make_proposer(record, baseline=baseline))) <= most
-
-
-@EVERY_PROPOSER
-def test_after_a_kill_it_proposes_the_same_again(record: ProposerRecord) -> None:
-    whole = run(make_proposer(record))
-    stopped = make_proposer(record)
-    first = list(stopped.propose())
-    stopped.judge(judge(first[0]))
-    assert run(make_proposer(record)) == whole
-
-
-@EVERY_PROPOSER
-def test_settings_find_their_proposer(record: ProposerRecord) -> None:
-    assert find_proposer(make_search(record.name)) is record
+@pytest.mark.parametrize("record", SEARCHES, ids=lambda record: record.name)
+def test_every_search_keeps_its_contract(record: SearchRecord) -> None:
+    check_search(record, record.settings.model_validate(SEARCH_FIELDS[record.name]))

@@ -10,7 +10,7 @@ from bakeoff.search.candidate import measure_so_far
 from bakeoff.search.halving import Attempt, GroupTraining
 from bakeoff.search.strategy import Ending, Told
 from bakeoff.study.plan import PlannedTrial
-from bakeoff.study.search import Halving
+from bakeoff.study.search_settings import Halving
 from bakeoff.study.settings import DataSettings
 from bakeoff.training.recipe import Recipe
 

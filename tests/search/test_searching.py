@@ -11,12 +11,11 @@ import pytest
 from bakeoff.execution.facts import ImageFacts
 from bakeoff.search.candidate import Candidate
 from bakeoff.search.proposal import Proposal, Score
-from bakeoff.search.proposers import ProposerRecord
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Told
 from bakeoff.study.plan import PlannedTrial, derive_seed, expand
 from bakeoff.study.schema import Study
-from bakeoff.study.search import OptunaSearch
+from bakeoff.study.search import OptunaSearch, SearchRecord
 
 FACTS = ImageFacts(shape_HWC=(8, 8, 1), class_names=tuple("0123456789"), num_images=1_438)
 RATES = {"optimizer.learning_rate": [0.5, 0.25, 0.125]}
@@ -58,14 +57,16 @@ class Bench:
             self.budgets.append(budget)
             return self.baseline
 
-        record = ProposerRecord(
-            name="optuna",
-            settings=OptunaSearch,
+        record = SearchRecord(
+            "optuna",
+            "scripted",
+            "this test",
+            OptunaSearch,
             make=lambda search, setting: self.proposer,
             make_baseline=make_baseline,
         )
         facts = {block.data.source: FACTS for block in self.plan.blocks}
-        self.searching = Searching(self.plan, facts, lambda search: record)
+        self.searching = Searching(self.plan, facts, lambda name: record)
         self.asked: list[list[PlannedTrial]] = []
         self.told: list[Told] = []
 

@@ -9,7 +9,7 @@ from bakeoff.networks.named import CNN, MLP, Layers, LeNet
 from bakeoff.study.axes import FIXED_FIELDS, make_label
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
-from bakeoff.training.optimizers import OPTIMIZER_NAMES, SGD, Adam
+from bakeoff.training.optimizers import OPTIMIZERS, SGD, Adam
 from bakeoff.training.recipe import EarlyStopping, Recipe
 
 
@@ -256,7 +256,8 @@ def test_named_cases_may_be_the_same_recipe_which_is_noted() -> None:
 def test_a_wrong_value_hidden_by_all_arms_is_found() -> None:
     recipe = {"network": "mlp", "optimizer": "agadrad"}
     assert _answer({"optimizer": ["sgd", "adam"]}, recipe=recipe) == [
-        f"recipe.optimizer: unknown optimizer 'agadrad'. Allowed: {', '.join(OPTIMIZER_NAMES)}. Did you mean 'adagrad'?"
+        "recipe.optimizer: unknown optimizer 'agadrad'. "
+        f"Allowed: {', '.join(OPTIMIZERS.names)}. Did you mean 'adagrad'?"
     ]
 
 

@@ -7,15 +7,14 @@ import pytest
 
 from bakeoff.data.registry import DATASETS
 from bakeoff.errors import StudyError
-from bakeoff.networks.named import NETWORK_NAMES
-from bakeoff.networks.outside import OUTSIDE_NAMES
+from bakeoff.networks.named import list_network_names
 from bakeoff.study.load import find_study, list_shipped, load_study
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
 from bakeoff.study.settings import DataSettings
 from bakeoff.training.recipe import Recipe
 
-NETWORKS = ", ".join((*NETWORK_NAMES, *OUTSIDE_NAMES))
+NETWORKS = ", ".join(list_network_names())
 RECIPE = ", ".join(Recipe.model_fields)
 
 GOOD = """\
@@ -131,8 +130,8 @@ def test_unknown_dataset() -> None:
 
 def test_unknown_metric() -> None:
     assert _answer(GOOD + "decide: {metric: macro-f1}\n") == [
-        "s.yaml:7: decide.metric: given 'macro-f1', allowed 'accuracy', 'loss', 'macro_f1', 'macro_precision' or "
-        "'macro_recall'. Did you mean 'macro_f1'?"
+        "s.yaml:7: decide.metric: given 'macro-f1', allowed 'accuracy', 'loss', 'macro_precision', "
+        "'macro_recall' or 'macro_f1'. Did you mean 'macro_f1'?"
     ]
 
 
@@ -171,8 +170,8 @@ def test_every_problem_of_a_file_at_once_and_each_once() -> None:
         "s.yaml:1: question: given 3, allowed text.",
         "s.yaml:2: data.validation: given 2, allowed a number below 1 or 'own'.",
         "s.yaml:3: recipe.epochs: given 0, allowed 1 or more.",
-        "s.yaml:3: recipe.early_stopping.monitor: given 'acuracy', allowed 'accuracy', 'loss', 'macro_f1', "
-        "'macro_precision' or 'macro_recall'. Did you mean 'accuracy'?",
+        "s.yaml:3: recipe.early_stopping.monitor: given 'acuracy', allowed 'accuracy', 'loss', "
+        "'macro_precision', 'macro_recall' or 'macro_f1'. Did you mean 'accuracy'?",
         f"s.yaml:5: blocks.0.data.nam: unknown field 'nam', allowed: {', '.join(DataSettings.model_fields)}. "
         "Did you mean 'name'?",
         "s.yaml:7: blocks.1.b.network.filters.2: missing: it has no default, give it a value",

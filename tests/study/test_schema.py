@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bakeoff.errors import StudyError
-from bakeoff.networks.named import NETWORK_NAMES
+from bakeoff.networks.named import NETWORKS
 from bakeoff.networks.outside import OUTSIDE_NAMES
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
@@ -34,7 +34,7 @@ def test_wrong_fields_raise_the_same_error_as_a_file() -> None:
     assert _answer(replicates=0, colour="red", recipe={"network": "mlpp"}) == [
         "replicates: given 0, allowed 1 or more.",
         f"colour: unknown field 'colour', allowed: {', '.join(Study.model_fields)}.",
-        f"recipe.network: unknown network 'mlpp'. Allowed: {', '.join((*NETWORK_NAMES, *OUTSIDE_NAMES))}. "
+        f"recipe.network: unknown network 'mlpp'. Allowed: {', '.join((*NETWORKS.names, *OUTSIDE_NAMES))}. "
         "Did you mean 'mlp'?",
     ]
 

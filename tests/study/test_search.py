@@ -10,7 +10,7 @@ from bakeoff.errors import StudyError
 from bakeoff.study.candidates import UnfitCandidateError, make_recipe, name_recipe
 from bakeoff.study.plan import derive_search_seed, derive_seed, expand, study_id
 from bakeoff.study.schema import Study
-from bakeoff.study.search import OptunaSearch, list_objectives
+from bakeoff.study.search import OptunaSearch
 
 SPACE = {"optimizer.learning_rate": {"low": 0.001, "high": 0.1}}
 OPTUNA = {"name": "optuna", "space": SPACE, "trials": 7}
@@ -74,9 +74,9 @@ def test_searches_and_finals_never_share_a_seed() -> None:
 
 def test_the_deciding_metric_is_the_objective_where_none_is_named() -> None:
     search = OptunaSearch.model_validate(OPTUNA)
-    assert list_objectives(search, "macro_f1") == ("macro_f1",)
+    assert search.list_objectives("macro_f1") == ("macro_f1",)
     several = OptunaSearch.model_validate({**OPTUNA, "objectives": ["loss", "parameters"]})
-    assert list_objectives(several, "macro_f1") == ("loss", "parameters")
+    assert several.list_objectives("macro_f1") == ("loss", "parameters")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bakeoff.training.averaging import (
-    AVERAGING_NAMES,
     AVERAGINGS,
     EMA,
     SWA,
@@ -16,7 +15,6 @@ from bakeoff.training.averaging import (
     Average,
     AveragingChoice,
     AveragingRecord,
-    find_conflict,
 )
 
 CHOICE: TypeAdapter[object] = TypeAdapter(AveragingChoice)
@@ -44,7 +42,7 @@ def _wander(model: nn.Module, generator: torch.Generator) -> None:
                 tensor.add_(1)
 
 
-@pytest.mark.parametrize("record", AVERAGINGS, ids=AVERAGING_NAMES)
+@pytest.mark.parametrize("record", AVERAGINGS, ids=AVERAGINGS.names)
 def test_registry_has_a_line_and_a_source(record: AveragingRecord) -> None:
     assert type(EXAMPLES[record.name]) is record.settings
     assert record.summary
@@ -52,7 +50,7 @@ def test_registry_has_a_line_and_a_source(record: AveragingRecord) -> None:
     assert record.source
 
 
-@pytest.mark.parametrize("name", AVERAGING_NAMES)
+@pytest.mark.parametrize("name", AVERAGINGS.names)
 def test_follows_torch(name: str) -> None:
     generator = torch.Generator().manual_seed(3)
     model = _model()
@@ -160,9 +158,9 @@ def test_goes_on_where_it_was_packed(choice: AnyAveraging, cut: int) -> None:
 
 
 def test_an_average_that_never_begins_is_named() -> None:
-    assert find_conflict(EMA(), 1) is None
-    assert find_conflict(SWA(from_epoch=5), 5) is None
-    message = find_conflict(SWA(from_epoch=6), 5)
+    assert EMA().find_conflict(1) is None
+    assert SWA(from_epoch=5).find_conflict(5) is None
+    message = SWA(from_epoch=6).find_conflict(5)
     assert message == "from_epoch 6 comes after the last of 5; begin earlier, or train for longer"
 
 

@@ -24,6 +24,7 @@ from bakeoff.training import engine, session
 from bakeoff.training import epoch as epoch_module
 from bakeoff.training.batches import epoch_order
 from bakeoff.training.folders import Folders, load_predictions
+from bakeoff.training.make_optimizer import find_class
 from bakeoff.training.optimizers import SGD, Adagrad, Adam, AdamW, AnyOptimizer, RMSprop
 from bakeoff.training.recipe import EarlyStopping, Recipe
 from bakeoff.training.task import CohortTask, EpochDone, TaskDone
@@ -100,7 +101,7 @@ def _train_by_hand(images: Images, recipe: Recipe, kind: Any) -> tuple[nn.Sequen
 def test_a_cohort_of_one_is_the_hand_written_loop(name: str, images: Images, train: Train, tmp_path: Path) -> None:
     recipe = Recipe(network=CONVOLUTIONAL, optimizer=OPTIMIZERS[name], batch_size=48, epochs=4)
     rows = train({"a": recipe})
-    plain, losses, accuracies = _train_by_hand(images, recipe, getattr(torch.optim, OPTIMIZERS[name].torch_name))
+    plain, losses, accuracies = _train_by_hand(images, recipe, find_class(OPTIMIZERS[name]))
     weights = load_file(Folders(tmp_path / "workspace").weights("a"))
     for key, tensor in weights.items():
         torch.testing.assert_close(tensor, plain.state_dict()[_name_plainly(key)], rtol=TOLERANCE, atol=TOLERANCE)

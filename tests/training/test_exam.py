@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from bakeoff.analysis.metrics import classification_metrics
-from bakeoff.data import decode, digits, store
+from bakeoff.data import digits, store
 from bakeoff.data.opener import DiskOpener
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_test, open_training
@@ -206,7 +206,6 @@ def _lock_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
     guard(store, "_open_split")
     guard(store, "find_split")
     guard(store, "decode_split")
-    guard(decode, "read_digits")
     guard(digits, "read_digits")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from bakeoff.networks.build import FusedNetwork, initialize
 from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.layers import Conv, Dense
+from bakeoff.registry import Registry
 from bakeoff.training.joint import JointOptimizer
 from bakeoff.training.optimizers import OPTIMIZERS
 from bakeoff.training.recipe import Recipe
@@ -205,3 +207,22 @@ def test_members_that_step_at_different_times_are_not_stacked() -> None:
     joint.hand_back()
     steps = [state["step"] for runner in runners for state in _optimizer(runner).state.values()]
     assert len({step.data_ptr() for step in steps}) == len(steps)
+
+
+class _Normed(torch.optim.SGD):
+    """Steps as long as the gradient of all parameters together: who is moved in one call matters."""
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        gradients = [parameter.grad for group in self.param_groups for parameter in group["params"]]
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        for gradient in gradients:
+            gradient /= norm
+        super().step()
+
+
+def test_an_optimizer_that_is_not_elementwise_moves_its_own_member_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    normed = replace(OPTIMIZERS.find("sgd"), make=_Normed, fused="never", elementwise=False)
+    for module in ("joint", "make_optimizer"):
+        found = Registry("optimizer", [normed, OPTIMIZERS.find("adam")])
+        monkeypatch.setattr(f"bakeoff.training.{module}.OPTIMIZERS", found)
+    _check_equal([{"optimizer": "sgd"}, {"optimizer": "adam"}, {"optimizer": "sgd"}, {"optimizer": "adam"}])

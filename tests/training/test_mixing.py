@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from bakeoff.training.mixing import MIX_NAMES, MIXES, CutMix, MixChoice, MixRecord, Mixup
+from bakeoff.training.mixing import MIXES, CutMix, MixChoice, MixRecord, Mixup
 
 CHOICE: TypeAdapter[object] = TypeAdapter(MixChoice)
 
 
-@pytest.mark.parametrize("record", MIXES, ids=MIX_NAMES)
+@pytest.mark.parametrize("record", MIXES, ids=MIXES.names)
 def test_registry_has_a_line_and_a_source(record: MixRecord) -> None:
     assert record.settings().name == record.name
     assert record.summary

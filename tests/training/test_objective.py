@@ -10,6 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from bakeoff.errors import DataError
+from bakeoff.training.losses import Focal
 from bakeoff.training.mix_images import Mixed
 from bakeoff.training.objective import Objective, weigh_classes
 from bakeoff.training.objective_settings import ObjectiveSettings
@@ -137,3 +138,22 @@ def test_weights_by_name() -> None:
     assert weigh_classes(ObjectiveSettings(class_weights=WEIGHTS), NAMES, TRAIN_LABELS).tolist() == WEIGHTS_L.tolist()
     with pytest.raises(DataError, match="no class 'e'"):
         _objective([ObjectiveSettings(), ObjectiveSettings(class_weights={"e": 1.0})])
+
+
+def test_focal_loss_is_as_published_and_members_keep_their_own() -> None:
+    logits, labels = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(3)), torch.arange(6) % 4
+    settings = [ObjectiveSettings(), ObjectiveSettings(loss=Focal(gamma=2.0)), ObjectiveSettings(loss=Focal(gamma=0))]
+    losses = Objective(settings, NAMES, TRAIN_LABELS)(logits, labels)
+    right = logits.softmax(2)[:, torch.arange(6), labels]
+    torch.testing.assert_close(losses[0], -right[0].log())
+    torch.testing.assert_close(losses[1], -((1 - right[1]) ** 2) * right[1].log())
+    torch.testing.assert_close(losses[2], -right[2].log())
+
+
+def test_a_registered_loss_is_weighed_by_class() -> None:
+    logits, labels = torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(3)), torch.arange(6) % 4
+    plain, weighed = (
+        Objective([ObjectiveSettings(loss=Focal(), class_weights=weights)], NAMES, TRAIN_LABELS)(logits, labels)
+        for weights in (None, WEIGHTS)
+    )
+    torch.testing.assert_close(weighed, plain * WEIGHTS_L[labels])

@@ -16,7 +16,7 @@ from bakeoff.networks.build import State
 from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.module_network import first_state
 from bakeoff.networks.modules import build_body
-from bakeoff.networks.outside import OUTSIDE, OutsideNetwork, head_layers
+from bakeoff.networks.outside import OUTSIDE, OutsideNetwork
 from bakeoff.networks.vision import import_timm, import_torchvision
 from bakeoff.training.folders import Folders
 from bakeoff.training.transfer import Transfer, WeightsError
@@ -35,7 +35,7 @@ def folders(tmp_path: Path) -> Folders:
 
 def draw_outside(network: OutsideNetwork, seed: int, num_classes: int = 3) -> State:
     body = build_body(network, (32, 32, 3), seed)
-    return first_state(body, head_layers(network, num_classes), FRESH, seed)
+    return first_state(body, network.make_head(num_classes), FRESH, seed)
 
 
 def assert_body_from(state: State, expected: dict[str, Tensor], drawn: State) -> None:

@@ -58,3 +58,8 @@ def test_wrong_fields_are_refused(change: dict[str, object]) -> None:
 def test_a_recipe_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         Recipe(network=MLP()).epochs = 3
+
+
+def test_only_cross_entropy_is_smoothed() -> None:
+    with pytest.raises(ValidationError, match="label_smoothing is of cross_entropy: leave it 0 with focal"):
+        Recipe.model_validate({"network": "mlp", "loss": "focal", "label_smoothing": 0.1})

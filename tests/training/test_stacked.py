@@ -15,11 +15,11 @@ from bakeoff.networks.layers import BatchNorm, Conv, Dense, Layer
 from bakeoff.networks.named import MLP
 from bakeoff.training.averaging import EMA
 from bakeoff.training.clipping import Clip
-from bakeoff.training.optimizers import SGD, Adadelta, Adam, AdamW, AnyOptimizer, Lion, RMSprop
+from bakeoff.training.optimizers import OPTIMIZERS, SGD, Adadelta, Adam, AdamW, AnyOptimizer, Lion, RMSprop
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.runner import Runner
 from bakeoff.training.schedules import Cosine, Progress
-from bakeoff.training.stack_rules import RULES, name_rule
+from bakeoff.training.stack_rules import find_rule
 from bakeoff.training.stacked import StackedOptimizer, fits
 from bakeoff.training.task import Member
 
@@ -89,7 +89,9 @@ def _states(runners: Sequence[Runner]) -> list[dict[str, Tensor]]:
 
 
 def test_every_rule_is_tried() -> None:
-    assert {name_rule(choice) for choice in CHOICES} == set(RULES)
+    rules = [record for record in OPTIMIZERS if record.stack_rule]
+    assert {type(choice) for choice in CHOICES} == {record.settings for record in rules}
+    assert all(find_rule(choice) is not None for choice in CHOICES)
 
 
 @pytest.mark.parametrize(

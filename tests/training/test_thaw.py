@@ -21,13 +21,13 @@ from bakeoff.networks.layers import Conv, Dense, Pool
 from bakeoff.networks.module_network import first_state
 from bakeoff.networks.modules import build_body
 from bakeoff.networks.named import Layers, expand
-from bakeoff.networks.outside import OutsideNetwork, head_layers
+from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.training.batches import epoch_order
 from bakeoff.training.engine import train_cohort
 from bakeoff.training.folders import Folders
 from bakeoff.training.lion import Lion
 from bakeoff.training.make_optimizer import complete_momentum
-from bakeoff.training.optimizers import OPTIMIZER_NAMES
+from bakeoff.training.optimizers import OPTIMIZERS as REGISTERED
 from bakeoff.training.place import CPU, Place, PlainCapture
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import CohortTask, Event
@@ -86,7 +86,7 @@ def _recipe(network: str, optimizer: str, **changes: Any) -> Recipe:
 def _draw(recipe: Recipe, images: Images) -> dict[str, Tensor]:
     """Return the first parameters by the names they are saved under."""
     if isinstance(recipe.network, OutsideNetwork):
-        return first_state(build_body(OWN, images.shape_HWC, SEED), head_layers(OWN, 4), InitializerChoice(), SEED)
+        return first_state(build_body(OWN, images.shape_HWC, SEED), OWN.make_head(4), InitializerChoice(), SEED)
     return initialize(expand(LAYERS, images.shape_HWC, 4), images.shape_HWC, InitializerChoice(), SEED)
 
 
@@ -121,7 +121,7 @@ def _assert_plain(recipe: Recipe, images: Images, workspace: Path, trial_id: str
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("optimizer", OPTIMIZER_NAMES)
+@pytest.mark.parametrize("optimizer", REGISTERED.names)
 def test_a_body_thaws_under_every_optimizer_as_in_a_plain_loop(
     optimizer: str, network: str, images: Images, train: Train, tmp_path: Path
 ) -> None:

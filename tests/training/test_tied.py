@@ -20,7 +20,7 @@ from bakeoff.errors import BakeoffError
 from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.module_network import first_state
 from bakeoff.networks.modules import build_body
-from bakeoff.networks.outside import OutsideNetwork, head_layers
+from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.training.averaging import EMA, Average
 from bakeoff.training.batches import epoch_order
 from bakeoff.training.engine import train_cohort
@@ -71,7 +71,7 @@ def _train_plainly(images: Images, frozen_epochs: int, average: Average | None) 
     """Return the body's and the head's weights after two epochs of torch's own modules and optimizer."""
     body = importlib.import_module("tied_nets").Net()
     head = nn.Linear(144, 4)
-    drawn = first_state(build_body(NETWORK, images.shape_HWC, SEED), head_layers(NETWORK, 4), InitializerChoice(), SEED)
+    drawn = first_state(build_body(NETWORK, images.shape_HWC, SEED), NETWORK.make_head(4), InitializerChoice(), SEED)
     body.load_state_dict({name.removeprefix("body."): v for name, v in drawn.items() if name[0] == "b"}, strict=False)
     with torch.no_grad():
         head.weight.copy_(drawn["head.0.weight"])

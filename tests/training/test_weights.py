@@ -18,7 +18,7 @@ from bakeoff.networks.layers import Conv, Dense, Pool
 from bakeoff.networks.module_network import first_state
 from bakeoff.networks.modules import build_body
 from bakeoff.networks.named import Layers
-from bakeoff.networks.outside import OutsideNetwork, head_layers
+from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.networks.vision import import_torchvision
 from bakeoff.training.folders import Folders
 from bakeoff.training.transfer import FileWeights, StudyWeights, Transfer, TrialWeights, WeightsError
@@ -39,7 +39,7 @@ def folders(tmp_path: Path) -> Folders:
 
 def draw_outside(network: OutsideNetwork, seed: int, num_classes: int = 3) -> State:
     body = build_body(network, (32, 32, 3), seed)
-    return first_state(body, head_layers(network, num_classes), FRESH, seed)
+    return first_state(body, network.make_head(num_classes), FRESH, seed)
 
 
 def draw_layers(seed: int, channels: int = 1) -> State:

@@ -13,11 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.analysis.metrics import count_confusion
-
-_RATIOS = {"macro_recall": (1, 1, 0), "macro_precision": (1, 0, 1), "macro_f1": (2, 1, 1)}
-"""Macro average -> multiples of hits, of images of the class, of images called so: the mean over classes of
-`h hits / (o occurring + q called)`."""
+from bakeoff.analysis.metrics import METRICS, Predictions
+from bakeoff.registry import bind
 
 
 def contribute(
@@ -33,24 +30,46 @@ def contribute(
         probabilities_NC: [N, C], finite.
         labels_N: [N], 0..C-1.
     """
-    if metric == "accuracy":
-        return np.asarray(probabilities_NC.argmax(axis=1) == labels_N)
-    if metric == "loss":
-        right_N = probabilities_NC[np.arange(len(labels_N)), labels_N].astype(np.float64)
-        return np.asarray(-np.log(np.clip(right_N, np.finfo(np.float32).tiny, 1.0)), dtype=np.float32)
-    if metric in _RATIOS:
-        return _contribute_to_ratio(*_RATIOS[metric], probabilities_NC, labels_N)
-    return None
+    record = METRICS.get(metric)
+    if record is None or not record.contribute:
+        return None
+    contributions_N: NDArray[np.generic] = bind(record.contribute)(Predictions(probabilities_NC, labels_N))
+    return contributions_N
+
+
+def contribute_hits(predictions: Predictions) -> NDArray[np.bool_]:
+    """Return which images are called rightly."""
+    return np.asarray(predictions.probabilities_NC.argmax(axis=1) == predictions.labels_N)
+
+
+def contribute_losses(predictions: Predictions) -> NDArray[np.float32]:
+    """Return every image's negative log likelihood."""
+    labels_N = predictions.labels_N
+    right_N = predictions.probabilities_NC[np.arange(len(labels_N)), labels_N].astype(np.float64)
+    return np.asarray(-np.log(np.clip(right_N, np.finfo(np.float32).tiny, 1.0)), dtype=np.float32)
+
+
+def contribute_to_recall(predictions: Predictions) -> NDArray[np.float32]:
+    """Return what images contribute to the mean of hits by images of the class."""
+    return _contribute_to_ratio(1, 1, 0, predictions)
+
+
+def contribute_to_precision(predictions: Predictions) -> NDArray[np.float32]:
+    """Return what images contribute to the mean of hits by images called so."""
+    return _contribute_to_ratio(1, 0, 1, predictions)
+
+
+def contribute_to_f1(predictions: Predictions) -> NDArray[np.float32]:
+    """Return what images contribute to the mean of twice the hits by images of the class and images called so."""
+    return _contribute_to_ratio(2, 1, 1, predictions)
 
 
 def _contribute_to_ratio(
-    of_hits: int,
-    of_occurring: int,
-    of_called: int,
-    probabilities_NC: NDArray[np.floating],
-    labels_N: NDArray[np.integer],
+    of_hits: int, of_occurring: int, of_called: int, predictions: Predictions
 ) -> NDArray[np.float32]:
-    confusion_CC = count_confusion(probabilities_NC, labels_N).astype(np.float64)
+    """Contribute to the mean over classes of `h hits / (o occurring + q called)`."""
+    probabilities_NC, labels_N = predictions.probabilities_NC, predictions.labels_N
+    confusion_CC = predictions.confusion_CC.astype(np.float64)
     called_N = probabilities_NC.argmax(axis=1)
     hits_C, occurring_C, predicted_C = confusion_CC.diagonal(), confusion_CC.sum(axis=1), confusion_CC.sum(axis=0)
     size_C = np.maximum(of_occurring * occurring_C + of_called * predicted_C, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 from bakeoff.analysis.measure import Measure, join_names, percent
 from bakeoff.analysis.metrics import METRICS, MetricRecord
 from bakeoff.analysis.results import ArmSummary, TrialResult
+from bakeoff.registry import bind
 
 FailedMode = Literal["worst", "exclude"]
 """What a failed trial counts as: chance level, or nothing, so that its pairs are dropped."""
@@ -28,7 +28,7 @@ def chance_level(record: MetricRecord, num_classes: int) -> float:
     """
     if num_classes < 1:
         raise ValueError(f"chance level needs a class, not {num_classes}")
-    return 1 / num_classes if record.is_share else math.log(num_classes)
+    return float(bind(record.chance)(num_classes))
 
 
 def count_as_chance(result: TrialResult, num_classes: int, splits: Sequence[str]) -> TrialResult:

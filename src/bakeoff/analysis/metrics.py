@@ -5,12 +5,15 @@ Shape suffixes: N images, C classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.errors import BakeoffError, nearest
+from bakeoff.registry import Implementation, Registry, bind
 
 
 class MetricError(BakeoffError):
@@ -32,6 +35,10 @@ class MetricRecord:
         higher_is_better: False for losses.
         is_share: a share in 0..1, shown as a percentage and compared in percentage points.
         source: where it is defined.
+        compute: of `Predictions`, the score.
+        chance: of the number of classes, what guessing scores on classes of equal size.
+        contribute: of `Predictions`, what each image contributes, [N], with the score as its mean; empty where that is
+            not known, and then nothing is said of how much of a difference the images may account for.
     """
 
     name: str
@@ -40,9 +47,37 @@ class MetricRecord:
     higher_is_better: bool
     is_share: bool
     source: str
+    compute: Implementation
+    chance: Implementation
+    contribute: Implementation = ""
 
 
-METRICS: tuple[MetricRecord, ...] = (
+@dataclass(frozen=True)
+class Predictions:
+    """What one model predicts, and what is right.
+
+    Attributes:
+        probabilities_NC: [N, C], 0..1, finite.
+        labels_N: [N], 0..C-1.
+    """
+
+    probabilities_NC: NDArray[np.floating]
+    labels_N: NDArray[np.integer]
+
+    @cached_property
+    def confusion_CC(self) -> NDArray[np.int64]:
+        """The confusion matrix in counts: rows are true classes, columns the most probable ones."""
+        return count_confusion(self.probabilities_NC, self.labels_N)
+
+
+def share_of_classes(num_classes: int) -> float:
+    """Return what classes named at random score in accuracy, macro precision, recall and F1."""
+    return 1 / num_classes
+
+
+_CONTRIBUTIONS = "bakeoff.analysis.contributions"
+
+_OURS: tuple[MetricRecord, ...] = (
     MetricRecord(
         name="accuracy",
         label="accuracy",
@@ -50,6 +85,9 @@ METRICS: tuple[MetricRecord, ...] = (
         higher_is_better=True,
         is_share=True,
         source="sklearn.metrics.accuracy_score",
+        compute="bakeoff.analysis.metrics:compute_accuracy",
+        chance=share_of_classes,
+        contribute=f"{_CONTRIBUTIONS}:contribute_hits",
     ),
     MetricRecord(
         name="loss",
@@ -58,6 +96,9 @@ METRICS: tuple[MetricRecord, ...] = (
         higher_is_better=False,
         is_share=False,
         source="sklearn.metrics.log_loss, clipped at the smallest normal float32",
+        compute="bakeoff.analysis.metrics:compute_loss",
+        chance=math.log,
+        contribute=f"{_CONTRIBUTIONS}:contribute_losses",
     ),
     MetricRecord(
         name="macro_precision",
@@ -66,6 +107,9 @@ METRICS: tuple[MetricRecord, ...] = (
         higher_is_better=True,
         is_share=True,
         source="sklearn.metrics.precision_score(labels=unique_labels(y_true), average='macro', zero_division=0)",
+        compute="bakeoff.analysis.metrics:compute_precision",
+        chance=share_of_classes,
+        contribute=f"{_CONTRIBUTIONS}:contribute_to_precision",
     ),
     MetricRecord(
         name="macro_recall",
@@ -74,6 +118,9 @@ METRICS: tuple[MetricRecord, ...] = (
         higher_is_better=True,
         is_share=True,
         source="sklearn.metrics.recall_score(labels=unique_labels(y_true), average='macro', zero_division=0)",
+        compute="bakeoff.analysis.metrics:compute_recall",
+        chance=share_of_classes,
+        contribute=f"{_CONTRIBUTIONS}:contribute_to_recall",
     ),
     MetricRecord(
         name="macro_f1",
@@ -82,8 +129,13 @@ METRICS: tuple[MetricRecord, ...] = (
         higher_is_better=True,
         is_share=True,
         source="sklearn.metrics.f1_score(labels=unique_labels(y_true), average='macro', zero_division=0)",
+        compute="bakeoff.analysis.metrics:compute_f1",
+        chance=share_of_classes,
+        contribute=f"{_CONTRIBUTIONS}:contribute_to_f1",
     ),
 )
+
+METRICS: Registry[MetricRecord] = Registry("metric", _OURS, "bakeoff.metrics")
 
 
 def find_metric(name: str) -> MetricRecord:
@@ -92,11 +144,11 @@ def find_metric(name: str) -> MetricRecord:
     Raises:
         MetricError: no metric has this name; the message lists all and the nearest.
     """
-    for record in METRICS:
-        if record.name == name:
-            return record
-    choices = [record.name for record in METRICS]
-    raise MetricError(f"unknown metric '{name}'; choose one of {', '.join(choices)}.{nearest(name, choices)}")
+    record = METRICS.get(name)
+    if record is None:
+        choices = METRICS.names
+        raise MetricError(f"unknown metric '{name}'; choose one of {', '.join(choices)}.{nearest(name, choices)}")
+    return record
 
 
 def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> dict[str, float]:
@@ -116,21 +168,40 @@ def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDA
             infinite (a network that diverged has no score).
     """
     check_predictions(probabilities_NC, labels_N)
-    num_images = len(labels_N)
-    confusion_CC = count_confusion(probabilities_NC, labels_N)
-    hits_C = confusion_CC.diagonal().astype(np.float64)
-    occurring_C, predicted_C = confusion_CC.sum(axis=1), confusion_CC.sum(axis=0)
-    occurs_C = occurring_C > 0
-    num_absent = len(occurs_C) - int(occurs_C.sum())
-    right_N = probabilities_NC[np.arange(num_images), labels_N].astype(np.float64)
-    return {
-        "accuracy": float(hits_C.sum() / num_images),
-        "loss": float(-np.log(np.clip(right_N, np.finfo(np.float32).tiny, 1.0)).mean() + 0.0),
-        "macro_precision": _mean_ratio(hits_C, predicted_C, occurs_C),
-        "macro_recall": _mean_ratio(hits_C, occurring_C, occurs_C),
-        "macro_f1": _mean_ratio(2 * hits_C, occurring_C + predicted_C, occurs_C),
-        **({CLASSES_ABSENT: float(num_absent)} if num_absent else {}),
-    }
+    predictions = Predictions(probabilities_NC, labels_N)
+    num_absent = int((predictions.confusion_CC.sum(axis=1) == 0).sum())
+    scores = {record.name: float(bind(record.compute)(predictions)) for record in METRICS}
+    return {**scores, **({CLASSES_ABSENT: float(num_absent)} if num_absent else {})}
+
+
+def compute_accuracy(predictions: Predictions) -> float:
+    """Return the share of images whose most probable class is the right one."""
+    return float(predictions.confusion_CC.diagonal().astype(np.float64).sum() / len(predictions.labels_N))
+
+
+def compute_loss(predictions: Predictions) -> float:
+    """Return the mean negative log likelihood of the right class, in nats."""
+    labels_N = predictions.labels_N
+    right_N = predictions.probabilities_NC[np.arange(len(labels_N)), labels_N].astype(np.float64)
+    return float(-np.log(np.clip(right_N, np.finfo(np.float32).tiny, 1.0)).mean() + 0.0)
+
+
+def compute_precision(predictions: Predictions) -> float:
+    """Return the mean over the classes that occur of hits by images called so."""
+    confusion_CC = predictions.confusion_CC
+    return _mean_ratio(confusion_CC, 1, confusion_CC.sum(axis=0))
+
+
+def compute_recall(predictions: Predictions) -> float:
+    """Return the mean over the classes that occur of hits by images of the class."""
+    confusion_CC = predictions.confusion_CC
+    return _mean_ratio(confusion_CC, 1, confusion_CC.sum(axis=1))
+
+
+def compute_f1(predictions: Predictions) -> float:
+    """Return the mean over the classes that occur of the harmonic means of precision and recall."""
+    confusion_CC = predictions.confusion_CC
+    return _mean_ratio(confusion_CC, 2, confusion_CC.sum(axis=1) + confusion_CC.sum(axis=0))
 
 
 def count_confusion(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -144,10 +215,9 @@ def count_confusion(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np
     return np.bincount(cells_N, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def _mean_ratio(
-    numerators_C: NDArray[np.float64], denominators_C: NDArray[np.integer], occurs_C: NDArray[np.bool_]
-) -> float:
-    """Return the mean over the classes that occur."""
+def _mean_ratio(confusion_CC: NDArray[np.int64], of_hits: int, denominators_C: NDArray[np.integer]) -> float:
+    """Return the mean over the classes that occur of `of_hits` times their hits by the denominators."""
+    numerators_C, occurs_C = of_hits * confusion_CC.diagonal().astype(np.float64), confusion_CC.sum(axis=1) > 0
     # A zero denominator always has a zero numerator, so dividing by 1 gives the 0 that zero_division=0 asks for.
     return float((numerators_C / np.maximum(denominators_C, 1))[occurs_C].mean())
 

@@ -107,7 +107,8 @@ class Spread:
         if scope == "images":
             excess, skew, unseen = self.image_excess, self.image_skew, self.image_weight / self.num_images**2
         else:
-            assert self.cell_weight is not None and self.cell_skew is not None, "measured for scope images"
+            assert self.cell_weight is not None, "measured for scope seeds"
+            assert self.cell_skew is not None, "measured for scope seeds"
             excess, skew, unseen = 0.0, self.cell_skew, self.cell_weight / cells**2
         images, unseen = z2 * excess, math.log(tail) ** 2 * unseen
         variance = max(self.by_seed, self.rest) / cells + excess

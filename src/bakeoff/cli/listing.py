@@ -22,12 +22,15 @@ class Listing(StrEnum):
     initializers = "initializers"
     optimizers = "optimizers"
     schedules = "schedules"
+    losses = "losses"
     augmentations = "augmentations"
     mixes = "mixes"
     averagings = "averagings"
     datasets = "datasets"
     strategies = "strategies"
+    searches = "searches"
     metrics = "metrics"
+    observers = "observers"
 
 
 @app.command(name="list")
@@ -56,11 +59,14 @@ _REGISTRIES: Mapping[Listing, tuple[tuple[str, str], ...]] = {
     Listing.initializers: (("bakeoff.networks.initializers", "INITIALIZERS"),),
     Listing.optimizers: (("bakeoff.training.optimizers", "OPTIMIZERS"),),
     Listing.schedules: (("bakeoff.training.schedules", "SCHEDULES"),),
+    Listing.losses: (("bakeoff.training.losses", "LOSSES"),),
     Listing.augmentations: (("bakeoff.training.augmentation.records", "AUGMENTATIONS"),),
     Listing.mixes: (("bakeoff.training.mixing", "MIXES"),),
     Listing.averagings: (("bakeoff.training.averaging", "AVERAGINGS"),),
     Listing.datasets: (("bakeoff.data.registry", "DATASETS"),),
-    Listing.strategies: (("bakeoff.search.registry", "STRATEGIES"),),
+    Listing.strategies: (("bakeoff.search.registry", "list_strategies"),),
+    Listing.searches: (("bakeoff.study.search", "SEARCHES"),),
+    Listing.observers: (("bakeoff.execution.observer", "OBSERVERS"),),
     Listing.metrics: (("bakeoff.analysis.metrics", "METRICS"),),
 }
 """Module and name of what each listing shows; imported when it is asked for."""
@@ -85,5 +91,6 @@ def _list_rows(what: Listing) -> Iterator[tuple[str, str]]:
             yield shipped.name, " ".join([shipped.question, *about])
         return
     for module, registry in _REGISTRIES[what]:
-        for record in getattr(import_module(module), registry):
+        records = getattr(import_module(module), registry)
+        for record in records() if callable(records) else records:
             yield record.name, record.summary

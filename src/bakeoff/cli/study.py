@@ -89,6 +89,10 @@ def run(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait while another run has the workspace, or give up at once.")
     ] = True,
+    observers: Annotated[
+        list[str] | None,
+        typer.Option("--observer", metavar="NAME", help="Who else sees the run: see bakeoff list observers."),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Train what is unfinished, run the final test, print the verdict."""
@@ -112,7 +116,7 @@ def run(
                 exam=exam,
                 allow_missing=allow_missing,
                 wait=wait,
-                observer=progress,
+                observer=[progress, *(observers or ())],
             )
     except api.ReportError as error:
         _print_result(error.result, form)

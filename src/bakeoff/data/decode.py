@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data import cifar
-from bakeoff.data.digits import read_digits
 from bakeoff.data.idx import read_idx, read_zipped_idx
 from bakeoff.data.locate import Located
 from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, EmnistLayout, IdxLayout, Split
 from bakeoff.errors import DataError
+from bakeoff.registry import bind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,8 @@ def decode_split(record: DatasetRecord, split: Split, located: Located) -> Decod
     """
     class_names = record.class_names
     match record.layout:
-        case EmbeddedLayout():
-            pixels, labels = read_digits(split)
+        case EmbeddedLayout() as layout:
+            pixels, labels = bind(layout.read)(split)
         case IdxLayout():
             pixels, labels = _decode_idx(record, split, located)
         case EmnistLayout() as layout:

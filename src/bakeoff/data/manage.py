@@ -47,7 +47,7 @@ def find_source(given: DataSource | str, data_dir: Path | None = None) -> DataSo
     """
     if isinstance(given, DataSource):
         return given
-    if any(record.name == given for record in registry.DATASETS):
+    if registry.DATASETS.get(given) is not None:
         return DataSource(name=given)
     places = [Path(given).expanduser(), *(root / given for root in search_folders(data_dir))]
     with contextlib.suppress(OSError, ValueError):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from bakeoff.data import names
 from bakeoff.errors import DataError, nearest
+from bakeoff.registry import Implementation, Registry
 
 Split = Literal["train", "test"]
 
@@ -30,7 +31,15 @@ class PublishedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedLayout:
-    """Images that come with bakeoff: nothing to find, nothing to download."""
+    """Images that come inside an installed package: nothing to find, nothing to download.
+
+    Attributes:
+        read: of `train` or `test`, returns pixels [n, height, width, channels], uint8, and labels [n] from 0, int64.
+        package: the distribution they come with, another version of which is decoded anew; None: bakeoff.
+    """
+
+    read: Implementation
+    package: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +179,7 @@ def _make_emnist(
     )
 
 
-DATASETS: tuple[DatasetRecord, ...] = (
+_OURS: tuple[DatasetRecord, ...] = (
     DatasetRecord(
         name="digits",
         summary="1,797 grey 8x8 handwritten digits; included, no download",
@@ -179,7 +188,7 @@ DATASETS: tuple[DatasetRecord, ...] = (
         class_names=names.DIGITS,
         num_train=1438,
         num_test=359,
-        layout=EmbeddedLayout(),
+        layout=EmbeddedLayout(read="bakeoff.data.digits:read_digits"),
     ),
     DatasetRecord(
         name="mnist",
@@ -305,14 +314,17 @@ DATASETS: tuple[DatasetRecord, ...] = (
 )
 
 
+DATASETS: Registry[DatasetRecord] = Registry("dataset", _OURS, "bakeoff.datasets")
+
+
 def find_dataset(name: str) -> DatasetRecord:
     """Return the record of the dataset called `name`.
 
     Raises:
         DataError: no dataset has this name; the message lists all and the nearest.
     """
-    for record in DATASETS:
-        if record.name == name:
-            return record
-    known = [record.name for record in DATASETS]
+    record = DATASETS.get(name)
+    if record is not None:
+        return record
+    known = DATASETS.names
     raise DataError(f"Unknown dataset '{name}'.{nearest(name, known)} Known: {', '.join(known)}.")

@@ -9,7 +9,6 @@ from bakeoff.execution.cohorts import group_trials
 from bakeoff.execution.costs import FLOAT_BYTES, estimate_bytes
 from bakeoff.execution.devices import Device
 from bakeoff.execution.facts import Datasets, ImageFacts
-from bakeoff.networks.outside import OutsideNetwork, estimate_multiply_adds
 from bakeoff.study.plan import Plan
 from bakeoff.training.augmentation.records import trace_augmentation
 from bakeoff.training.modes import EVALUATION_BATCH
@@ -25,7 +24,7 @@ USED_MEMORY = 0.9
 """Share of the memory left that workers are planned to fill: the estimates are rough."""
 
 _KEPT_PER_OPERATION = 0.003
-"""Values that outside networks keep for the backward pass, per multiply-add: ResNet-18 0.0014, ResNet-50 0.0027."""
+"""Values that a torch module keeps for the backward pass, per multiply-add: ResNet-18 0.0014, ResNet-50 0.0027."""
 
 
 def count_carried(plan: Plan, datasets: Datasets, device: Device) -> int:
@@ -59,8 +58,5 @@ def _estimate_cohort(plan: Plan, datasets: Datasets) -> int:
 
 def _estimate_member(recipe: Recipe, images: ImageFacts) -> int:
     num_bytes = estimate_bytes(recipe, images.shape_HWC, images.num_classes, EVALUATION_BATCH)
-    if isinstance(recipe.network, OutsideNetwork):
-        shape_HWC = trace_augmentation(recipe.augmentation, images.shape_HWC)
-        operations = estimate_multiply_adds(recipe.network, shape_HWC) or 0
-        num_bytes += int(recipe.batch_size * operations * _KEPT_PER_OPERATION * 2 * FLOAT_BYTES)
-    return num_bytes
+    operations = recipe.network.count_module_operations(trace_augmentation(recipe.augmentation, images.shape_HWC)) or 0
+    return num_bytes + int(recipe.batch_size * operations * _KEPT_PER_OPERATION * 2 * FLOAT_BYTES)

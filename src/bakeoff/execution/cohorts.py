@@ -14,7 +14,6 @@ from bakeoff.execution.costs import Cost, measure_cost
 from bakeoff.execution.devices import Device
 from bakeoff.execution.facts import Datasets, ImageFacts
 from bakeoff.networks.fusion import fusion_key
-from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.networks.shapes import format_shape
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.augmentation.records import trace_augmentation
@@ -216,8 +215,7 @@ def _name_arithmetic(trial: PlannedTrial, images: ImageFacts) -> tuple[str, str]
         parts.append(f"{recipe.transfer.body} frozen for {count_frozen_epochs(recipe)} epochs")
     if is_body_frozen(recipe):
         frozen = all_layers(recipe, images.shape_HWC, images.num_classes)[: -len(layers)]
-        outside = isinstance(recipe.network, OutsideNetwork)
-        parts.append(f"on a frozen {recipe.network.name if outside else fusion_key(frozen)}")
+        parts.append(f"on a frozen {recipe.network.name_module() or fusion_key(frozen)}")
     return ": ".join(parts), body_key(recipe, images.shape_HWC, images.num_classes)
 
 

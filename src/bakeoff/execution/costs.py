@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from bakeoff.execution.facts import ImageFacts
-from bakeoff.networks.outside import OutsideNetwork, estimate_multiply_adds, find_outside
 from bakeoff.networks.shapes import LayerShape, trace
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.augmentation.records import trace_augmentation
@@ -70,7 +69,7 @@ def measure_cost(trial: PlannedTrial, images: ImageFacts) -> Cost:
 
 def is_cost_known(recipe: Recipe, image_shape_HWC: Shape) -> bool:
     """Tell whether the multiply-adds of a recipe's network are known before it is built."""
-    return not isinstance(recipe.network, OutsideNetwork) or _count_outside(recipe, image_shape_HWC) is not None
+    return _count_module(recipe, image_shape_HWC) is not None
 
 
 def _count_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
@@ -82,10 +81,10 @@ def _trace_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[
     """Return the shapes of the layer records that are trained."""
     layers = trained_layers(recipe, shape_HWC, num_classes)
     reaching: tuple[int, ...] = trace_augmentation(recipe.augmentation, shape_HWC)
-    if isinstance(recipe.network, OutsideNetwork):
-        reaching = (1, 1, find_outside(recipe.network.name).num_features or UNKNOWN_FEATURES)
+    if recipe.network.has_module:
+        reaching = (1, 1, recipe.network.find_module_features() or UNKNOWN_FEATURES)
     elif is_body_frozen(recipe):
-        reaching = feature_shape(recipe, shape_HWC, num_classes) or reaching
+        reaching = feature_shape(recipe, shape_HWC, num_classes)
     return trace(layers, reaching)
 
 
@@ -105,17 +104,14 @@ def estimate_bytes(
 
 
 def _count_body(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
-    """Return the multiply-adds of one image through an outside network's body, or through frozen layers."""
-    if isinstance(recipe.network, OutsideNetwork):
-        return _count_outside(recipe, shape_HWC) or 0
-    if not is_body_frozen(recipe):
-        return 0
+    """Return the multiply-adds of one image through a body that is a module, or through frozen layers."""
+    if recipe.network.has_module or not is_body_frozen(recipe):
+        return _count_module(recipe, shape_HWC) or 0
     layers = all_layers(recipe, shape_HWC, num_classes)
     num_trained = len(trained_layers(recipe, shape_HWC, num_classes))
     traced = trace(layers, trace_augmentation(recipe.augmentation, shape_HWC))
     return sum(layer.num_multiply_adds for layer in traced[: len(layers) - num_trained])
 
 
-def _count_outside(recipe: Recipe, shape_HWC: Shape) -> int | None:
-    assert isinstance(recipe.network, OutsideNetwork)
-    return estimate_multiply_adds(recipe.network, trace_augmentation(recipe.augmentation, shape_HWC))
+def _count_module(recipe: Recipe, shape_HWC: Shape) -> int | None:
+    return recipe.network.count_module_operations(trace_augmentation(recipe.augmentation, shape_HWC))

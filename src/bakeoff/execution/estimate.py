@@ -26,7 +26,7 @@ from bakeoff.execution.preflight import check_networks
 from bakeoff.execution.run import check_plan
 from bakeoff.execution.timing import StepTime, Timings, is_known
 from bakeoff.execution.transfer import locate_weights
-from bakeoff.networks.outside import OutsideNetwork, names_class
+from bakeoff.networks.outside import names_class
 from bakeoff.networks.user_code import hash_code
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.study.sameness import describe_same_arms
@@ -213,7 +213,7 @@ def _runs_code(trial: PlannedTrial) -> bool:
         NetworkError: Python does not find the module.
     """
     name = str(trial.recipe.network.name)
-    if not isinstance(trial.recipe.network, OutsideNetwork) or not names_class(name):
+    if not names_class(name):
         return False
     if hash_code(name) is None:
         module = name.partition(":")[0]

@@ -10,6 +10,7 @@ from bakeoff.execution.facts import Datasets
 from bakeoff.networks.outside import names_class
 from bakeoff.networks.user_code import CodeHashes
 from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
+from bakeoff.training.packages import list_packages
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.revisions import list_revisions
 from bakeoff.training.task import ENGINE_VERSION, Numeric
@@ -54,6 +55,9 @@ def identify(
     revisions = list_revisions(planned.recipe, facts.shape_HWC[2])
     if revisions:
         content["revisions"] = revisions
+    packages = list_packages(planned.recipe, planned.metrics)
+    if packages:
+        content["packages"] = packages
     if device != "cpu":
         content["device"] = device
     return Known(trial_id=trial_id(content), planned=planned, content=content)

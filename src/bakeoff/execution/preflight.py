@@ -11,7 +11,6 @@ from bakeoff.data.source import show_text
 from bakeoff.errors import NetworkError
 from bakeoff.execution.executor import Executor, TaskLost
 from bakeoff.execution.facts import Datasets
-from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.task import CheckDone, CheckTask, DataView, Member, Notice, TaskDone
 
@@ -82,7 +81,7 @@ def _list_checks(trials: Sequence[PlannedTrial], datasets: Datasets, may_fetch: 
 
 def _needs_check(trial: PlannedTrial) -> bool:
     transfer = trial.recipe.transfer
-    return isinstance(trial.recipe.network, OutsideNetwork) or (transfer is not None and transfer.weights is not None)
+    return trial.recipe.network.has_module or (transfer is not None and transfer.weights is not None)
 
 
 def _has_own_weights(trial: PlannedTrial) -> bool:

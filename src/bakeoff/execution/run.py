@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
 
 from filelock import FileLock, Timeout
 
@@ -24,10 +23,10 @@ from bakeoff.execution.facts import Datasets, open_datasets
 from bakeoff.execution.identity import Known, identify
 from bakeoff.execution.missing import describe_missing
 from bakeoff.execution.numeric import decide_modes
-from bakeoff.execution.observer import Observer
+from bakeoff.execution.observer import RunObserver
 from bakeoff.execution.paths import describe_parts, resolve_paths
 from bakeoff.execution.preflight import check_networks
-from bakeoff.execution.searches import SearchProgress, SearchRecorder, place_trial
+from bakeoff.execution.searches import SearchRecorder, place_trial
 from bakeoff.execution.transfer import Resolver
 from bakeoff.ledger.read import count_outdated
 from bakeoff.ledger.store import Ledger
@@ -41,16 +40,6 @@ from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
 from bakeoff.study.sameness import describe_same_arms, list_first
 from bakeoff.training.folders import Folders, find_half_written
 from bakeoff.training.modes import Modes
-
-
-class RunObserver(Observer, Protocol):
-    """Sees a run as it goes, from its start."""
-
-    def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0, plan: Plan | None = None) -> None:
-        """The run begins; what is in the ledger already is not trained. A search plans more as it goes."""
-
-    def search_seen(self, searches: Sequence[SearchProgress]) -> None:
-        """The searches of a study, block by block, have gone on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +153,7 @@ def run_plan(
         return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete, missing=missing)
 
 
-def _open_images(plan: Plan, data_dir: Path | None, observer: Observer) -> tuple[Plan, Datasets]:
+def _open_images(plan: Plan, data_dir: Path | None, observer: RunObserver) -> tuple[Plan, Datasets]:
     """Return a plan whose paths are found, and facts of its images, opened; say what is to be known before training.
 
     Raises:

@@ -8,17 +8,13 @@ from typing import Any
 
 from bakeoff.errors import BakeoffError
 from bakeoff.execution.facts import Datasets
-from bakeoff.search.random_genomes import RandomGenomes
+from bakeoff.registry import bind
 from bakeoff.study.candidates import make_recipe
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Block, PlannedTrial
-from bakeoff.study.search import OptunaSearch
-from bakeoff.study.space import list_probes
+from bakeoff.study.search import SEARCHES
 from bakeoff.training.augmentation.records import trace_augmentation
 from bakeoff.training.recipe import Recipe
-
-NUM_GENOMES = 12
-"""Genomes drawn: enough for small and large ones to be among them."""
 
 
 def sample_candidates(block: Block, default: PlannedTrial, datasets: Datasets) -> tuple[PlannedTrial, ...]:
@@ -46,11 +42,9 @@ def _make_recipes(block: Block, default: PlannedTrial, datasets: Datasets) -> It
 def _list_changes(block: Block, default: PlannedTrial, datasets: Datasets) -> list[Mapping[str, Any]]:
     if block.search is None:
         return []
-    if isinstance(block.search, OptunaSearch):
-        return list(list_probes(block.search.space))
+    sample = SEARCHES.find(block.search.name).sample
     shape_HWC = trace_augmentation(default.recipe.augmentation, datasets[block.data.source].shape_HWC)
     try:
-        genomes = RandomGenomes(block.search, shape_HWC, 0, budget=NUM_GENOMES, group=NUM_GENOMES)
+        return list(bind(sample)(block.search, shape_HWC)) if sample else []
     except BakeoffError:
         return []
-    return [proposal.changes for proposal in genomes.propose()]

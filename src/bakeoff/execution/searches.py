@@ -11,7 +11,8 @@ from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.search.candidate import Candidate, find_direction
 from bakeoff.search.searching import Searching
 from bakeoff.study.plan import PlannedTrial
-from bakeoff.study.search import AnySearch, Objective, count_candidates, list_objectives
+from bakeoff.study.search import AnySearch, count_candidates
+from bakeoff.study.search_settings import Objective
 from bakeoff.training.metric import Metric
 
 Place = tuple[str, str, int, int | None]
@@ -64,7 +65,7 @@ class SearchRecorder:
     ) -> None:
         self._searches, self._on_change = searches, on_change
         self._searching, self._ledger, self._study_id = searching, ledger, study_id
-        self._objectives = {block: list_objectives(search, metric) for block, search in searches.items()}
+        self._objectives = {block: search.list_objectives(metric) for block, search in searches.items()}
         self._ids: dict[Place, str] = {}
         self._placed = {_place_of(planned) for planned in placed}
         self._written: dict[tuple[str, str], CandidateRow] = {}

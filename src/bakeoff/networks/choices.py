@@ -6,14 +6,27 @@ that a wrong one is answered with what is allowed, and errors inside the setting
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
+from functools import cached_property, reduce
+from operator import or_
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from bakeoff.errors import NetworkError, nearest
+from bakeoff.errors import nearest
+from bakeoff.registry import Named, Registry
 
 UNKNOWN_NAME = "unknown_name"
 """The type of the pydantic error that a wrong name raises; its context holds `message`, `given` and `allowed`."""
@@ -103,15 +116,6 @@ def spell_out(value: object, *, kind: str, allowed: Sequence[str], tag: str = "n
     return {tag: check_name(value, kind=kind, allowed=allowed)}
 
 
-class Named(Protocol):
-    """An entry of a registry."""
-
-    @property
-    def name(self) -> str:
-        """What a study file calls it."""
-
-
-NamedRecord = TypeVar("NamedRecord", bound=Named)
 SettingsT_co = TypeVar("SettingsT_co", bound=Record, covariant=True)
 
 
@@ -120,7 +124,7 @@ class RegistryEntry(Generic[SettingsT_co]):
     """One choice that a study can name, with the record of its settings.
 
     Attributes:
-        name: as written in a study file.
+        name: as written in a study file; the default of the settings' field `name`.
         summary: what it is or does, in one line.
         source: where it was published.
         settings: the record that holds its settings.
@@ -132,29 +136,94 @@ class RegistryEntry(Generic[SettingsT_co]):
     settings: type[SettingsT_co]
 
 
+EntryT = TypeVar("EntryT", bound=RegistryEntry[Any])
+
+
+class Lazily:
+    """Marks the type of a field that is made when a value is first checked, for it depends on what is installed.
+
+    `Annotated[Base, Lazily(make)]` is `Base` to a type checker; pydantic validates by the type that `make` returns.
+
+    Args:
+        make: returns the type.
+        list_records: returns the records that a value may become, for messages and editors.
+    """
+
+    def __init__(
+        self, make: Callable[[], Any], list_records: Callable[[], tuple[type[Record], ...]] = lambda: ()
+    ) -> None:
+        self._make, self.list_records = make, list_records
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """The validator of the type, made at the first use."""
+        return TypeAdapter(self._make())
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(lambda value: self.adapter.validate_python(value))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(self.adapter.core_schema)
+
+
+def choose_from(registry: Registry[EntryT], default: str | None = None) -> Lazily:
+    """Return the mark of a field that names an entry: a bare name, a mapping of a name and settings, or settings.
+
+    Args:
+        registry: of entries with settings, at least two.
+        default: the name that is meant where a mapping has none.
+    """
+
+    def spell(value: object) -> object:
+        if default is not None and isinstance(value, Mapping) and "name" not in value:
+            return {"name": default, **value}
+        return spell_out(value, kind=registry.kind, allowed=registry.names)
+
+    def make() -> Any:
+        tagged: Any = Annotated[unite(entry.settings for entry in registry), Field(discriminator="name")]
+        return Annotated[tagged, BeforeValidator(spell, json_schema_input_type=_allow_bare(registry, tagged))]
+
+    return Lazily(make, lambda: tuple(entry.settings for entry in registry))
+
+
+def name_from(names: Callable[[], Sequence[str]]) -> Lazily:
+    """Return the mark of a field that holds one of these names."""
+    return Lazily(lambda: make_literal(names()))
+
+
+def make_literal(names: Sequence[str]) -> Any:
+    """Return the type that these texts are the values of."""
+    literal: Any = Literal
+    return literal[tuple(names)]
+
+
+def unite(kinds: Iterable[Any]) -> Any:
+    """Return the union of types."""
+    return reduce(or_, kinds)
+
+
+def _allow_bare(registry: Registry[EntryT], tagged: Any) -> Any:
+    """Return what a file may hold: the bare name, too, of whatever has a default for every setting."""
+    bare = list_bare(registry)
+    return make_literal(bare) | tagged if bare else tagged
+
+
+def list_bare(registry: Registry[EntryT]) -> list[str]:
+    """Return the names that stand for themselves in a file: of entries with a default for every setting."""
+    return [
+        entry.name
+        for entry in registry
+        if not any(field.is_required() for field in entry.settings.model_fields.values())
+    ]
+
+
 def collect_names(records: Sequence[Named]) -> tuple[str, ...]:
-    """Return the names of a registry, in its order.
+    """Return the names of records, in their order.
 
     Raises:
         ValueError: when two records share a name.
     """
-    names = tuple(record.name for record in records)
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"these names are registered more than once: {', '.join(repeated)}")
-    return names
-
-
-def find_record(name: str, *, kind: str, records: Sequence[NamedRecord]) -> NamedRecord:
-    """Return the record of this name.
-
-    Raises:
-        NetworkError: when there is none; lists the names and the nearest one.
-    """
-    for record in records:
-        if record.name == name:
-            return record
-    raise NetworkError(str(refuse_name(kind, name, collect_names(records))))
+    return Registry("record", records).names
 
 
 _Item = TypeVar("_Item")

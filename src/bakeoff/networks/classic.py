@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from bakeoff.networks.choices import NOT_EMPTY, Count, Extent, Padding, PoolKind, Rate, Record
+from bakeoff.networks.choices import NOT_EMPTY, Count, Extent, Padding, PoolKind, Rate
 from bakeoff.networks.layers import Activation, ActivationName, AnyLayer, Conv, Dense, Dropout, Layer, Pool
+from bakeoff.networks.settings import LayerNetwork
 
 MANY_CLASSES = 100
 """From this many classes on, LeNet and ModNet1 leave out their last hidden layer, as published for CIFAR-100."""
@@ -26,7 +27,7 @@ def stack_dense(units: tuple[int, ...], activation: ActivationName, dropout: flo
     return layers
 
 
-class LeNet(Record):
+class LeNet(LayerNetwork):
     """LeNet-5 in its common modern form: two convolutions with average pooling, then dense layers."""
 
     name: Literal["lenet"] = "lenet"
@@ -52,7 +53,7 @@ class LeNet(Record):
         return (*layers, *stack_dense(units, self.activation, self.dropout))
 
 
-class ModNet1(Record):
+class ModNet1(LayerNetwork):
     """Three times (convolution, max pooling), then dense layers with dropout."""
 
     name: Literal["modnet1"] = "modnet1"
@@ -77,7 +78,7 @@ class ModNet1(Record):
         return (*layers, *stack_dense(units, self.activation, self.dropout))
 
 
-class ModNet2(Record):
+class ModNet2(LayerNetwork):
     """Twice (two convolutions, the first padded; max pooling; dropout), then a dense layer with dropout."""
 
     name: Literal["modnet2"] = "modnet2"
@@ -101,7 +102,7 @@ class ModNet2(Record):
         return (*layers, *stack_dense(self.units, self.activation, self.dropout))
 
 
-class MLP(Record):
+class MLP(LayerNetwork):
     """A multilayer perceptron: dense layers only."""
 
     name: Literal["mlp"] = "mlp"
@@ -116,7 +117,7 @@ class MLP(Record):
         return tuple(stack_dense(self.units, self.activation, self.dropout))
 
 
-class CNN(Record):
+class CNN(LayerNetwork):
     """Any number of (convolution, max pooling, dropout), then dense layers with dropout."""
 
     name: Literal["cnn"] = "cnn"
@@ -142,7 +143,7 @@ class CNN(Record):
         return (*layers, *stack_dense(self.units, self.activation, self.dropout))
 
 
-class Layers(Record):
+class Layers(LayerNetwork):
     """A network spelled out layer by layer; `network: {layers: [...]}` needs no name."""
 
     model_config = ConfigDict(json_schema_extra=None)

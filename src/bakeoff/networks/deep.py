@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from bakeoff.errors import NetworkError
-from bakeoff.networks.choices import MAX_COUNT, NOT_EMPTY, Count, Extent, Rate, Record
+from bakeoff.networks.choices import MAX_COUNT, NOT_EMPTY, Count, Extent, Rate
 from bakeoff.networks.classic import drop, stack_dense
 from bakeoff.networks.layers import (
     Activation,
@@ -21,6 +21,7 @@ from bakeoff.networks.layers import (
     Pool,
     Residual,
 )
+from bakeoff.networks.settings import LayerNetwork
 
 Width = Annotated[float, Field(strict=True, gt=0, le=16, allow_inf_nan=False)]
 """A factor on a network's filters, above 0 up to 16."""
@@ -58,7 +59,7 @@ def _convolve(
     return [bare, BatchNorm(activation=activation)]
 
 
-class AlexNet(Record):
+class AlexNet(LayerNetwork):
     """AlexNet for small images: five convolutions, three overlapping max poolings, two dense layers with dropout.
 
     The filters are torchvision's. In place of an 11x11 convolution with stride 4 stands a 5x5 one with stride 2, in
@@ -93,7 +94,7 @@ class AlexNet(Record):
         return (*layers, *stack_dense(self.units, self.activation, self.dropout))
 
 
-class _VGG(Record):
+class _VGG(LayerNetwork):
     """What both VGGs have: stages of 3x3 convolutions, a pooling after each, then dense layers."""
 
     depths: ClassVar[tuple[int, ...]]
@@ -143,7 +144,7 @@ class VGG16(_VGG):
     name: Literal["vgg16"] = "vgg16"
 
 
-class ResNet(Record):
+class ResNet(LayerNetwork):
     """A residual network as published for CIFAR-10; by default the one of 20 layers.
 
     A 3x3 convolution, then stages of blocks of two 3x3 convolutions, each with batch normalization; every stage but

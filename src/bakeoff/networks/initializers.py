@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from bakeoff.networks.choices import Record, collect_names, find_record, spell_out
+from bakeoff.errors import NetworkError
+from bakeoff.networks.choices import Record, name_from, spell_out
+from bakeoff.registry import Registry
 
 Shape: TypeAlias = tuple[int, ...]
 Weights: TypeAlias = NDArray[np.float64]
@@ -129,7 +131,7 @@ _GLOROT = "Glorot and Bengio (2010), Understanding the difficulty of training de
 _HE = "He, Zhang, Ren and Sun (2015), Delving deep into rectifiers"
 _LECUN = "LeCun, Bottou, Orr and Müller (1998), Efficient backprop"
 
-INITIALIZERS: tuple[InitializerRecord, ...] = (
+_OURS: tuple[InitializerRecord, ...] = (
     InitializerRecord("orthogonal", "random orthonormal rows or columns, gain 1", _SAXE, _draw_orthogonal),
     InitializerRecord("random_normal", "normal, sd 0.05", _KERAS, partial(_draw_normal, sd=0.05)),
     InitializerRecord("random_uniform", "uniform from -0.05 to 0.05", _KERAS, partial(_draw_uniform, limit=0.05)),
@@ -174,20 +176,10 @@ INITIALIZERS: tuple[InitializerRecord, ...] = (
     ),
 )
 
-InitializerName = Literal[
-    "orthogonal",
-    "random_normal",
-    "random_uniform",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "lecun_normal",
-    "lecun_uniform",
-    "dirac",
-]
+INITIALIZERS: Registry[InitializerRecord] = Registry("initializer", _OURS)
 
-INITIALIZER_NAMES: tuple[str, ...] = collect_names(INITIALIZERS)
+InitializerName: TypeAlias = Annotated[str, name_from(lambda: INITIALIZERS.names)]
+"""One of the initializers."""
 
 
 class InitializerChoice(Record):
@@ -214,12 +206,12 @@ class InitializerChoice(Record):
     def _spell_out(cls, value: object) -> object:
         if isinstance(value, Mapping) and "name" not in value:
             return value
-        return spell_out(value, kind="initializer", allowed=INITIALIZER_NAMES)
+        return spell_out(value, kind="initializer", allowed=INITIALIZERS.names)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema: dict[str, Any] = handler(core_schema)
-        return {"anyOf": [{"enum": list(INITIALIZER_NAMES), "type": "string"}, schema]}
+        return {"anyOf": [{"enum": list(INITIALIZERS.names), "type": "string"}, schema]}
 
 
 def find_initializer(name: str) -> InitializerRecord:
@@ -228,7 +220,7 @@ def find_initializer(name: str) -> InitializerRecord:
     Raises:
         NetworkError: when there is none; lists the names and the nearest one.
     """
-    return find_record(name, kind="initializer", records=INITIALIZERS)
+    return INITIALIZERS.find(name, NetworkError)
 
 
 def draw(name: str, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from bakeoff.errors import NetworkError, nearest
 from bakeoff.networks.build import State
-from bakeoff.networks.outside import TIMM, TORCHVISION, OutsideNetwork, find_outside
+from bakeoff.networks.outside import TIMM, TORCHVISION, find_outside
+from bakeoff.networks.settings import NetworkSettings
 from bakeoff.networks.shapes import format_shape
 from bakeoff.networks.user_code import load_class
 from bakeoff.networks.vision import import_timm, import_torchvision
+from bakeoff.registry import bind
 
 _BODY_STREAM = 1_000_008
 """Keeps a body's first weights apart from every other random stream of a replicate."""
@@ -109,7 +111,7 @@ def _enlarge(height: int, width: int, least: int) -> tuple[int, int]:
     return max(round(height * least / smaller), least), max(round(width * least / smaller), least)
 
 
-def build_body(network: OutsideNetwork, image_shape_HWC: Shape, seed: int = 0) -> Body:
+def build_body(network: NetworkSettings, image_shape_HWC: Shape, seed: int = 0) -> Body:
     """Build a network's body with its first weights, as its own authors draw them.
 
     Args:
@@ -124,12 +126,7 @@ def build_body(network: OutsideNetwork, image_shape_HWC: Shape, seed: int = 0) -
     words = np.random.SeedSequence([seed, _BODY_STREAM]).generate_state(1, np.uint64)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(words[0] >> np.uint64(1)))
-        if network.name.startswith(TORCHVISION):
-            body = _build_torchvision(network)
-        elif network.name.startswith(TIMM):
-            body = _build_timm(network)
-        else:
-            body = _build_user(network)
+        body: Body = bind(network.find_builder())(network)
         _measure(network, body, image_shape_HWC)
     return body
 
@@ -167,7 +164,8 @@ _CUTS: dict[str, tuple[Callable[[Any], nn.Module], dict[str, object]]] = {
 }
 
 
-def _build_torchvision(network: OutsideNetwork) -> Body:
+def build_torchvision(network: NetworkSettings) -> Body:
+    """Build a body of torchvision's."""
     record = find_outside(network.name)
     name = network.name.removeprefix(TORCHVISION)
     cut, settings = _CUTS[name]
@@ -177,7 +175,8 @@ def _build_torchvision(network: OutsideNetwork) -> Body:
     )
 
 
-def _build_timm(network: OutsideNetwork) -> Body:
+def build_timm(network: NetworkSettings) -> Body:
+    """Build a body of timm's."""
     timm = import_timm()
     name = network.name.removeprefix(TIMM)
     try:
@@ -190,7 +189,8 @@ def _build_timm(network: OutsideNetwork) -> Body:
     return Body(model, least_size=find_outside(network.name).least_size, exact_size=exact)
 
 
-def _build_user(network: OutsideNetwork) -> Body:
+def build_user(network: NetworkSettings) -> Body:
+    """Build a body from a class of the user's own."""
     try:
         model = load_class(network.name)()
     except NetworkError:
@@ -202,7 +202,7 @@ def _build_user(network: OutsideNetwork) -> Body:
     return Body(model, repeat_grey=False, unknown=True)
 
 
-def _measure(network: OutsideNetwork, body: Body, image_shape_HWC: Shape) -> None:
+def _measure(network: NetworkSettings, body: Body, image_shape_HWC: Shape) -> None:
     """Find the number of features by one pass of two black images, where it is not known."""
     height, width, channels = image_shape_HWC
     if body.repeat_grey and channels not in (1, 3):

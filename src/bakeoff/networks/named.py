@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from bakeoff.errors import NetworkError
-from bakeoff.networks.choices import RegistryEntry, collect_names, find_record, spell_out
+from bakeoff.networks.choices import Lazily, RegistryEntry, list_bare, make_literal, spell_out, unite
 from bakeoff.networks.classic import CNN, MLP, Layers, LeNet, ModNet1, ModNet2
 from bakeoff.networks.deep import VGG11, VGG16, AlexNet, ResNet
-from bakeoff.networks.layers import AnyLayer, Dense
+from bakeoff.networks.layers import AnyLayer
 from bakeoff.networks.outside import OUTSIDE_NAMES, OutsideName, OutsideNetwork, check_outside_name, is_outside
-from bakeoff.networks.shapes import Shape, format_shape, trace
+from bakeoff.networks.settings import LayerNetwork, NetworkSettings
+from bakeoff.networks.shapes import Shape
+from bakeoff.registry import Registry
 
 __all__ = [
     "CNN",
     "MLP",
     "NETWORKS",
-    "NETWORK_NAMES",
     "VGG11",
     "VGG16",
     "AlexNet",
@@ -34,22 +36,21 @@ __all__ = [
     "OutsideNetwork",
     "ResNet",
     "expand",
-    "find_network",
+    "list_network_names",
 ]
 
-LayerNetwork: TypeAlias = LeNet | ModNet1 | ModNet2 | MLP | CNN | AlexNet | VGG11 | VGG16 | ResNet | Layers
-"""Networks made of layer records: cohorts of them are trained fused."""
-
-AnyNetwork: TypeAlias = LayerNetwork | OutsideNetwork
+AnyNetwork: TypeAlias = NetworkSettings
+"""The settings of any network that a study can name."""
 
 
-NetworkRecord: TypeAlias = RegistryEntry[LayerNetwork]
-"""One network of layer records that a study can name; those of other libraries are in `outside.OUTSIDE`."""
+@dataclass(frozen=True)
+class NetworkRecord(RegistryEntry[NetworkSettings]):
+    """One network that a study can name; those of other libraries are in `outside.OUTSIDE`."""
 
 
 _VGG_SOURCE = "Simonyan and Zisserman (2015), Very deep convolutional networks for large-scale image recognition"
 
-NETWORKS: tuple[NetworkRecord, ...] = (
+_OURS: tuple[NetworkRecord, ...] = (
     NetworkRecord(
         "lenet",
         "two 5x5 convolutions with average pooling, tanh",
@@ -77,31 +78,22 @@ NETWORKS: tuple[NetworkRecord, ...] = (
     NetworkRecord("layers", "spelled out layer by layer in the study", "the study file", Layers),
 )
 
-NETWORK_NAMES: tuple[str, ...] = collect_names(NETWORKS)
+NETWORKS: Registry[NetworkRecord] = Registry("network", _OURS, "bakeoff.networks")
+
+
+def list_network_names() -> tuple[str, ...]:
+    """Return every way to name a network, those of other libraries last."""
+    return (*NETWORKS.names, *OUTSIDE_NAMES)
 
 
 def _find_tag(value: object) -> str | None:
     """Return which member of the union a value is for; names have been checked before."""
-    if isinstance(value, OutsideNetwork):
-        return "outside"
     name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
     return "outside" if is_outside(name) else name if isinstance(name, str) else None
 
 
-_Tagged: TypeAlias = Annotated[
-    Annotated[LeNet, Tag("lenet")]
-    | Annotated[ModNet1, Tag("modnet1")]
-    | Annotated[ModNet2, Tag("modnet2")]
-    | Annotated[MLP, Tag("mlp")]
-    | Annotated[CNN, Tag("cnn")]
-    | Annotated[AlexNet, Tag("alexnet")]
-    | Annotated[VGG11, Tag("vgg11")]
-    | Annotated[VGG16, Tag("vgg16")]
-    | Annotated[ResNet, Tag("resnet")]
-    | Annotated[Layers, Tag("layers")]
-    | Annotated[OutsideNetwork, Tag("outside")],
-    Discriminator(_find_tag),
-]
+def _list_settings() -> tuple[type[NetworkSettings], ...]:
+    return (*(record.settings for record in NETWORKS), OutsideNetwork)
 
 
 def _spell_out_network(value: object) -> object:
@@ -111,25 +103,19 @@ def _spell_out_network(value: object) -> object:
     if is_outside(name):
         check_outside_name(name)
         return value if isinstance(value, Mapping) else {"name": name}
-    return spell_out(value, kind="network", allowed=(*NETWORK_NAMES, *OUTSIDE_NAMES))
+    return spell_out(value, kind="network", allowed=list_network_names())
 
 
-_BareName: TypeAlias = Literal["lenet", "modnet1", "modnet2", "mlp", "cnn", "alexnet", "vgg11", "vgg16", "resnet"]
+def _make_choice() -> Any:
+    tags = (*NETWORKS.names, "outside")
+    members = [Annotated[each, Tag(tag)] for each, tag in zip(_list_settings(), tags, strict=True)]
+    tagged: Any = Annotated[unite(members), Discriminator(_find_tag)]
+    input_type: Any = make_literal(list_bare(NETWORKS)) | OutsideName | tagged
+    return Annotated[tagged, BeforeValidator(_spell_out_network, json_schema_input_type=input_type)]
 
-NetworkChoice: TypeAlias = Annotated[
-    _Tagged,
-    BeforeValidator(_spell_out_network, json_schema_input_type=_BareName | OutsideName | _Tagged),
-]
+
+NetworkChoice: TypeAlias = Annotated[AnyNetwork, Lazily(_make_choice, _list_settings)]
 """A network in a recipe: a bare name, a mapping of a name and settings, `{layers: [...]}`, or one of the records."""
-
-
-def find_network(name: str) -> NetworkRecord:
-    """Return the layer network of this name.
-
-    Raises:
-        NetworkError: when there is none; lists the names and the nearest one.
-    """
-    return find_record(name, kind="network", records=NETWORKS)
 
 
 def expand(network: AnyNetwork, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
@@ -146,11 +132,6 @@ def expand(network: AnyNetwork, image_shape_HWC: Shape, num_classes: int) -> tup
     Raises:
         NetworkError: when a layer does not fit what reaches it, or the network is not made of layer records.
     """
-    if isinstance(network, OutsideNetwork):
+    if network.has_module:
         raise NetworkError(f"{network.name} is a module of another library and cannot be spelled out as layers")
-    try:
-        layers = (*network.expand(num_classes), Dense(units=num_classes))
-        trace(layers, image_shape_HWC)
-    except NetworkError as error:
-        raise NetworkError(f"{network.name} on {format_shape(image_shape_HWC)} images: {error}") from None
-    return layers
+    return network.list_layers(image_shape_HWC, num_classes)

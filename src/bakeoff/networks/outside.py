@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from bakeoff.networks.choices import Count, Rate, Record, collect_names, refuse_name
+from bakeoff.networks.choices import Count, Rate, collect_names, refuse_name
 from bakeoff.networks.layers import Activation, AnyLayer, Dense, Dropout
+from bakeoff.networks.settings import NetworkSettings
+from bakeoff.networks.shapes import Shape
+from bakeoff.registry import Implementation
 
 TORCHVISION = "torchvision:"
 TIMM = "timm:"
@@ -34,6 +37,7 @@ class OutsideRecord:
         multiply_adds: of one image of `published_size`, as torchvision publishes them, its own head included; None
             where nobody did.
         published_size: side of the images it was trained on, in pixels.
+        build: what builds the body, a `modules.Body`.
     """
 
     name: str
@@ -43,6 +47,7 @@ class OutsideRecord:
     num_features: int | None = None
     multiply_adds: int | None = None
     published_size: int = 224
+    build: Implementation = "bakeoff.networks.modules:build_torchvision"
 
 
 OUTSIDE: tuple[OutsideRecord, ...] = (
@@ -108,11 +113,13 @@ OUTSIDE: tuple[OutsideRecord, ...] = (
         'any network of timm, by its name there; needs pip install "bakeoff[timm]"',
         "Wightman (2019), PyTorch image models",
         least_size=32,
+        build="bakeoff.networks.modules:build_timm",
     ),
     OutsideRecord(
         "module:Class",
         "your own torch module: imports `module` and calls Class(), which runs its code on this machine",
         "the user",
+        build="bakeoff.networks.modules:build_user",
     ),
 )
 
@@ -154,13 +161,15 @@ OutsideName: TypeAlias = Annotated[
 ]
 
 
-class OutsideNetwork(Record):
+class OutsideNetwork(NetworkSettings):
     """A network from torchvision, timm or a module of the user's: its body under a new head.
 
     The body gives one feature vector an image: the average of its last feature maps (of the user's module: whatever it
     returns, flattened). Grey images are repeated to three channels, and images smaller than the body takes are enlarged
     bilinearly. Its published head is left out.
     """
+
+    has_module: ClassVar[bool] = True
 
     name: OutsideName = Field(description="The network: torchvision:NAME, timm:NAME or package.module:Class.")
     units: tuple[Count, ...] = Field(default=(), description="Units of the hidden dense layers in the head.")
@@ -170,14 +179,37 @@ class OutsideNetwork(Record):
         description="Dropout rate after every hidden layer of the head, or on the features if the head has none.",
     )
 
+    def list_layers(self, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
+        """Return the layers of the head, which never see the image."""
+        return self.make_head(num_classes)
 
-def head_layers(network: OutsideNetwork, num_classes: int) -> tuple[AnyLayer, ...]:
-    """Return the head: hidden dense layers with dropout, then a linear dense layer of `num_classes` units."""
-    drop: tuple[AnyLayer, ...] = (Dropout(rate=network.dropout),) if network.dropout else ()
-    layers: list[AnyLayer] = [] if network.units else [*drop]
-    for count in network.units:
-        layers += [Dense(units=count, activation=network.activation), *drop]
-    return (*layers, Dense(units=num_classes))
+    def make_head(self, num_classes: int) -> tuple[AnyLayer, ...]:
+        """Return the head: hidden dense layers with dropout, then a linear dense layer of `num_classes` units."""
+        drop: tuple[AnyLayer, ...] = (Dropout(rate=self.dropout),) if self.dropout else ()
+        layers: list[AnyLayer] = [] if self.units else [*drop]
+        for count in self.units:
+            layers += [Dense(units=count, activation=self.activation), *drop]
+        return (*layers, Dense(units=num_classes))
+
+    def find_builder(self) -> Implementation:
+        """Return what builds the body."""
+        return find_outside(self.name).build
+
+    def name_module(self) -> str:
+        """Return the network's name."""
+        return self.name
+
+    def find_module_features(self) -> int | None:
+        """Return the length of the feature vector, where it is known."""
+        return find_outside(self.name).num_features
+
+    def count_module_operations(self, image_shape_HWC: Shape) -> int | None:
+        """Return the published multiply-adds, scaled by the area of the image as the body sees it; None: unknown."""
+        record = find_outside(self.name)
+        if record.multiply_adds is None:
+            return None
+        height, width = (max(size, record.least_size) for size in image_shape_HWC[:2])
+        return round(record.multiply_adds * height * width / record.published_size**2)
 
 
 def find_outside(name: str) -> OutsideRecord:
@@ -189,15 +221,3 @@ def find_outside(name: str) -> OutsideRecord:
     check_outside_name(name)
     kind = name if name.startswith(TORCHVISION) else "timm:NAME" if name.startswith(TIMM) else "module:Class"
     return next(record for record in OUTSIDE if record.name in (name, kind))
-
-
-def estimate_multiply_adds(network: OutsideNetwork, image_shape_HWC: tuple[int, ...]) -> int | None:
-    """Return about how many multiply-adds the body takes for one image, for estimates of time; None where unknown.
-
-    The published count, scaled by the area of the image as the body sees it.
-    """
-    record = find_outside(network.name)
-    if record.multiply_adds is None:
-        return None
-    height, width = (max(size, record.least_size) for size in image_shape_HWC[:2])
-    return round(record.multiply_adds * height * width / record.published_size**2)

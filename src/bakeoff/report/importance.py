@@ -176,12 +176,19 @@ def _is_scored(row: CandidateRow, objective: str) -> bool:
 
 
 def _read_fields(row: CandidateRow, space: Mapping[str, AnyDimension] | None) -> Fields:
-    if space is None:
+    network = row.changes.get("network")
+    if space is None and isinstance(network, Mapping) and "layers" in network:
         return _count_genes(row.changes)
     return {
-        path: float(value) if isinstance(space.get(path), IntRange | FloatRange) else make_label(value)
+        path: float(value) if _is_number(path, value, space) else make_label(value)
         for path, value in row.changes.items()
     }
+
+
+def _is_number(path: str, value: object, space: Mapping[str, AnyDimension] | None) -> bool:
+    if space is None:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(space.get(path), IntRange | FloatRange)
 
 
 def _count_genes(changes: Mapping[str, Any]) -> Fields:

@@ -17,9 +17,9 @@ from bakeoff.report.importance import SearchImportance, measure_importance
 from bakeoff.report.tables import Column
 from bakeoff.report.text import count, times
 from bakeoff.study.axes import make_label
-from bakeoff.study.genome_settings import EvolutionSearch
 from bakeoff.study.plan import Plan
-from bakeoff.study.search import COSTS, AnySearch, OptunaSearch, list_objectives
+from bakeoff.study.search import AnySearch
+from bakeoff.study.search_settings import COSTS
 
 KINDS = ("candidate", "random")
 _MAX_REASONS = 5
@@ -113,14 +113,14 @@ def describe_searches(plan: Plan, candidates: Sequence[CandidateRow]) -> tuple[S
         own = tuple(row for row in candidates if row.block == block.label)
         if block.search is None or not own:
             continue
-        objectives = list_objectives(block.search, plan.study.decide.metric)
+        objectives = block.search.list_objectives(plan.study.decide.metric)
         by_kind = {kind: [row for row in own if row.kind == kind] for kind in KINDS}
         found.append(
             SearchReport(
                 block=block.label,
                 name=block.search.name,
                 objectives=objectives,
-                has_generations=isinstance(block.search, EvolutionSearch),
+                has_generations=block.search.has_generations,
                 kinds=tuple(
                     _describe_kind(kind, rows, objectives[0], block.search) for kind, rows in by_kind.items() if rows
                 ),
@@ -129,7 +129,7 @@ def describe_searches(plan: Plan, candidates: Sequence[CandidateRow]) -> tuple[S
                     own,
                     objectives[0],
                     is_rising=is_rising(objectives[0]),
-                    space=block.search.space if isinstance(block.search, OptunaSearch) else None,
+                    space=block.search.find_space(),
                 ),
             )
         )
@@ -139,7 +139,7 @@ def describe_searches(plan: Plan, candidates: Sequence[CandidateRow]) -> tuple[S
 def _describe_kind(kind: str, rows: Sequence[CandidateRow], objective: str, search: AnySearch) -> KindReport:
     states = Counter(row.state for row in rows)
     winner = next((row for row in rows if row.is_winner), None)
-    num_kept = search.num_elite if isinstance(search, EvolutionSearch) and kind == "candidate" else 0
+    num_kept = search.num_elite if kind == "candidate" else 0
     return KindReport(
         kind=kind,
         num_candidates=len(rows),

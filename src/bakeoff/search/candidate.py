@@ -12,7 +12,7 @@ from bakeoff.search.front import Direction
 from bakeoff.search.halving import Attempt
 from bakeoff.search.proposal import Proposal, Score
 from bakeoff.search.strategy import Told
-from bakeoff.study.search import COSTS, Objective
+from bakeoff.study.search_settings import COSTS, Objective
 
 Kind: TypeAlias = Literal["candidate", "random"]
 """What a candidate belongs to: the search itself, or its baseline."""

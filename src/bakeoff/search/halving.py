@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from bakeoff.search.strategy import Pruned, Told
 from bakeoff.study.plan import PlannedTrial
-from bakeoff.study.search import Halving
+from bakeoff.study.search_settings import Halving
 
 Place: TypeAlias = tuple[str, int, int | None]
 """Arm, replicate and fold: what a trial is inside its block."""

@@ -1,8 +1,8 @@
-"""The searches' algorithms, as one visible tuple of records. Each is imported when a study asks for it."""
+"""How the searches' algorithms are made from their settings. Each is imported when a study asks for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,11 @@ from bakeoff.networks.shapes import Shape
 from bakeoff.search.front import Direction
 from bakeoff.search.proposal import Proposer
 from bakeoff.study.genome_settings import EvolutionSearch
-from bakeoff.study.search import AnySearch, OptunaSearch
+from bakeoff.study.search import OptunaSearch
+from bakeoff.study.space import list_probes
+
+NUM_GENOMES = 12
+"""Genomes drawn: enough for small and large ones to be among them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,24 +32,8 @@ class Setting:
     directions: tuple[Direction, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProposerRecord:
-    """One search algorithm.
-
-    Attributes:
-        name: as a study writes it.
-        settings: the record that holds its settings.
-        make: builds it.
-        make_baseline: builds the random search it has to beat, with a budget of so many candidates.
-    """
-
-    name: str
-    settings: type[AnySearch]
-    make: Callable[[Any, Setting], Proposer]
-    make_baseline: Callable[[Any, Setting, int], Proposer]
-
-
-def _make_optuna(search: OptunaSearch, setting: Setting) -> Proposer:
+def make_optuna(search: OptunaSearch, setting: Setting) -> Proposer:
+    """Make the search of a space by one of Optuna's samplers."""
     from bakeoff.search.optuna_proposer import OptunaProposer
 
     return OptunaProposer(
@@ -58,7 +46,8 @@ def _make_optuna(search: OptunaSearch, setting: Setting) -> Proposer:
     )
 
 
-def _make_random_points(search: OptunaSearch, setting: Setting, budget: int) -> Proposer:
+def make_random_points(search: OptunaSearch, setting: Setting, budget: int) -> Proposer:
+    """Make the random search of the same space."""
     from bakeoff.search.optuna_proposer import OptunaProposer
 
     return OptunaProposer(
@@ -72,27 +61,29 @@ def _make_random_points(search: OptunaSearch, setting: Setting, budget: int) -> 
     )
 
 
-def _make_evolution(search: EvolutionSearch, setting: Setting) -> Proposer:
+def make_evolution(search: EvolutionSearch, setting: Setting) -> Proposer:
+    """Make the evolution of genomes."""
     from bakeoff.search.evolution import EvolutionProposer
 
     rising = setting.directions[0] == "maximize"
     return EvolutionProposer(search, setting.image_shape_HWC, setting.seed, higher_is_better=rising)
 
 
-def _make_random_genomes(search: EvolutionSearch, setting: Setting, budget: int) -> Proposer:
+def make_random_genomes(search: EvolutionSearch, setting: Setting, budget: int) -> Proposer:
+    """Make the drawing of as many genomes."""
     from bakeoff.search.random_genomes import RandomGenomes
 
     return RandomGenomes(search, setting.image_shape_HWC, setting.seed, budget=budget, group=search.population)
 
 
-PROPOSERS: tuple[ProposerRecord, ...] = (
-    ProposerRecord(name="optuna", settings=OptunaSearch, make=_make_optuna, make_baseline=_make_random_points),
-    ProposerRecord(
-        name="evolution", settings=EvolutionSearch, make=_make_evolution, make_baseline=_make_random_genomes
-    ),
-)
+def sample_space(search: OptunaSearch, image_shape_HWC: Shape) -> list[Mapping[str, Any]]:
+    """Return changes with every field of the space at both ends of its range."""
+    return list(list_probes(search.space))
 
 
-def find_proposer(search: AnySearch) -> ProposerRecord:
-    """Return the algorithm that a search's settings belong to."""
-    return next(record for record in PROPOSERS if record.name == search.name)
+def sample_genomes(search: EvolutionSearch, image_shape_HWC: Shape) -> list[Mapping[str, Any]]:
+    """Return the changes of a few genomes drawn."""
+    from bakeoff.search.random_genomes import RandomGenomes
+
+    genomes = RandomGenomes(search, image_shape_HWC, 0, budget=NUM_GENOMES, group=NUM_GENOMES)
+    return [proposal.changes for proposal in genomes.propose()]

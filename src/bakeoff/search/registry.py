@@ -1,4 +1,4 @@
-"""The strategies, as one visible tuple of records, and which of them a study means."""
+"""The strategies, as records, and which of them a study means."""
 
 from __future__ import annotations
 
@@ -56,17 +56,18 @@ def _score_failed(plan: Plan, facts: Mapping[DataSource, Facts]) -> dict[str, fl
     return {block.label: chance_level(record, facts[block.data.source].num_classes) for block in plan.blocks}
 
 
-STRATEGIES: tuple[StrategyRecord, ...] = (
-    StrategyRecord("grid", "every arm in every block for every replicate", _make_grid),
-    StrategyRecord("racing", "one more replicate at a time, for the arms whose comparisons are open", _make_race),
-    *(StrategyRecord(search.name, search.summary, Searching) for search in SEARCHES),
-)
+GRID = StrategyRecord("grid", "every arm in every block for every replicate", _make_grid)
+RACING = StrategyRecord("racing", "one more replicate at a time, for the arms whose comparisons are open", _make_race)
+
+
+def list_strategies() -> tuple[StrategyRecord, ...]:
+    """Return every strategy, the registered searches last."""
+    return (GRID, RACING, *(StrategyRecord(search.name, search.summary, Searching) for search in SEARCHES))
 
 
 def choose_strategy(plan: Plan) -> StrategyRecord:
     """Return the strategy that a study asks for: its search, a race where its replicates are open, else the grid."""
     study = plan.study
-    name = "racing" if isinstance(study.replicates, Race) else "grid"
     if study.search is not None:
-        name = study.search.name
-    return next(record for record in STRATEGIES if record.name == name)
+        return next(record for record in list_strategies() if record.name == study.search.name)
+    return RACING if isinstance(study.replicates, Race) else GRID

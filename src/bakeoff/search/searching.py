@@ -13,16 +13,18 @@ from typing import Protocol
 
 from bakeoff.data.source import DataSource
 from bakeoff.errors import BakeoffError
+from bakeoff.registry import bind
 from bakeoff.search.candidate import Candidate, CandidateState, Kind, find_direction, measure, measure_so_far
 from bakeoff.search.front import choose_winner
 from bakeoff.search.halving import Attempt, GroupTraining
 from bakeoff.search.proposal import Proposal, Proposer
-from bakeoff.search.proposers import ProposerRecord, Setting, find_proposer
+from bakeoff.search.proposers import Setting
 from bakeoff.search.strategy import Pruned, Told
 from bakeoff.study.candidates import make_recipe, name_recipe
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, derive_search_seed, derive_seed
-from bakeoff.study.search import RANDOM, WINNER, AnySearch, Objective, find_halving, list_objectives
+from bakeoff.study.search import RANDOM, SEARCHES, WINNER, AnySearch, SearchRecord
+from bakeoff.study.search_settings import Objective
 from bakeoff.training.augmentation.records import trace_augmentation
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.shape import Shape
@@ -54,20 +56,20 @@ class Searching:
     Args:
         plan: of a study with a search; its trials are those of the default arm.
         facts: by source, the images of all blocks.
-        find: which algorithm a search's settings mean.
+        find: what a search's settings mean.
     """
 
     def __init__(
         self,
         plan: Plan,
         facts: Mapping[DataSource, Facts],
-        find: Callable[[AnySearch], ProposerRecord] = find_proposer,
+        find: Callable[[str], SearchRecord] = SEARCHES.find,
     ) -> None:
         self._lanes: dict[str, _Lane] = {}
         for block in plan.blocks:
             trials = tuple(trial for trial in plan.trials if trial.block == block.label)
             if block.search is not None and trials:
-                record = find(block.search)
+                record = find(block.search.name)
                 self._lanes[block.label] = _Lane(plan, block.search, trials, facts[block.data.source], record)
 
     @property
@@ -96,10 +98,10 @@ class _Lane:
     """One block's search: the search itself, then its baseline where it has one, then the finals."""
 
     def __init__(
-        self, plan: Plan, search: AnySearch, trials: Sequence[PlannedTrial], facts: Facts, record: ProposerRecord
+        self, plan: Plan, search: AnySearch, trials: Sequence[PlannedTrial], facts: Facts, record: SearchRecord
     ) -> None:
         self._plan, self._search, self._trials, self._facts, self._record = plan, search, trials, facts, record
-        self._objectives = list_objectives(search, plan.study.decide.metric)
+        self._objectives = search.list_objectives(plan.study.decide.metric)
         default = trials[0].recipe
         self._setting = Setting(
             image_shape_HWC=trace_augmentation(default.augmentation, facts.shape_HWC),
@@ -111,7 +113,7 @@ class _Lane:
         self._group = GroupTraining((), None, self._judge)
         self._kind: Kind = "candidate"
         self._num_groups = 0
-        self._proposer: Proposer | None = record.make(search, self._setting)
+        self._proposer: Proposer | None = bind(record.make)(search, self._setting)
         self._pruned: list[Pruned] = []
         self._finals: list[PlannedTrial] = []
         self._go_on()
@@ -150,7 +152,7 @@ class _Lane:
         known = len(self._attempts)
         self.candidates += [self._make_candidate(proposal) for proposal in proposals]
         new = [attempt for _, attempt in list(self._attempts.values())[known:]]
-        halving = find_halving(self._search)
+        halving = self._search.find_halving()
         self._group = GroupTraining(new, halving, self._judge)
         self._num_groups += 1
 
@@ -214,7 +216,7 @@ class _Lane:
         budget = sum(candidate.attempt is not None and candidate.same_as is None for candidate in own)
         if self._kind == "candidate" and self._search.baseline is not None and budget:
             self._kind, self._num_groups = "random", 0
-            self._proposer = self._record.make_baseline(self._search, self._setting, budget)
+            self._proposer = bind(self._record.make_baseline)(self._search, self._setting, budget)
             return
         self._proposer = None
         self._finals = self._plan_finals()

@@ -10,37 +10,21 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from bakeoff.data.registry import DATASETS
-from bakeoff.networks.initializers import InitializerChoice
-from bakeoff.networks.named import NETWORKS
-from bakeoff.networks.outside import OutsideNetwork
+from bakeoff.study.explain import list_field_records
 from bakeoff.study.schema import Study
 from bakeoff.study.search import SEARCHES
 from bakeoff.study.settings import DataSettings
 from bakeoff.study.winner import FROM, FromWinner
-from bakeoff.training.averaging import AVERAGINGS
-from bakeoff.training.clipping import Clip
-from bakeoff.training.mixing import MIXES
-from bakeoff.training.optimizers import OPTIMIZERS
-from bakeoff.training.recipe import EarlyStopping, Recipe
-from bakeoff.training.schedules import SCHEDULES
-from bakeoff.training.transfer import Transfer
+from bakeoff.training.recipe import Recipe
 
 Schema: TypeAlias = dict[str, Any]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_PARTS: dict[str, tuple[type[BaseModel], ...]] = {
-    "network": (*(record.settings for record in NETWORKS), OutsideNetwork),
-    "initializer": (InitializerChoice,),
-    "optimizer": tuple(record.settings for record in OPTIMIZERS),
-    "schedule": tuple(record.settings for record in SCHEDULES),
-    "mix": tuple(record.settings for record in MIXES),
-    "averaging": tuple(record.settings for record in AVERAGINGS),
-    "clip": (Clip,),
-    "transfer": (Transfer,),
-    "early_stopping": (EarlyStopping,),
-}
-"""Recipe fields that have fields of their own, with the records they may hold."""
+
+def _list_parts() -> dict[str, tuple[type[BaseModel], ...]]:
+    """Return the recipe's fields that have fields of their own, with the records they may hold."""
+    return {name: tuple(list_field_records(field)) for name, field in Recipe.model_fields.items()}
 
 
 def schema_json() -> Schema:
@@ -56,10 +40,10 @@ def schema_json() -> Schema:
         _describe_tag(definition)
     # A recipe is merged from parts, and each part may leave out what another one gives.
     _relax(definitions["Recipe"])
-    for record in itertools.chain(*_PARTS.values()):
+    for record in itertools.chain(*_list_parts().values()):
         _relax(definitions[record.__name__])
     data = definitions["DataSettings"]["properties"]
-    data["name"]["enum"] = [*(record.name for record in DATASETS), None]
+    data["name"]["enum"] = [*DATASETS.names, None]
     data["classes"]["anyOf"][0]["items"] = _CLASS_NAME
     recipe_fields = _list_recipe_fields(definitions)
     data_fields = {f"data.{name}": part for name, part in data.items()}
@@ -127,7 +111,7 @@ def _relax(schema: Schema) -> None:
 def _list_recipe_fields(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
     """Return the schema of every recipe field, nested ones by their dotted names."""
     fields: dict[str, Schema] = dict(definitions["Recipe"]["properties"])
-    for name, records in _PARTS.items():
+    for name, records in _list_parts().items():
         variants: dict[str, dict[str, Schema]] = {}
         for record in records:
             for inner, schema in _find_properties(definitions[record.__name__]).items():

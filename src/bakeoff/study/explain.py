@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from bakeoff.errors import nearest
+from bakeoff.networks.choices import Lazily
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where a value stands in a tree of mappings and lists: keys and indices, outermost first."""
@@ -157,8 +159,19 @@ def _choose_record(annotation: object, given: object) -> type[BaseModel] | None:
     return candidates[0] if len(candidates) == 1 else None
 
 
+def list_field_records(field: FieldInfo) -> Iterator[type[BaseModel]]:
+    """Yield the records that a field's value may be, also those of installed packages; none where it holds several."""
+    if get_origin(field.annotation) is not tuple:
+        yield from _list_records((field.annotation, *field.metadata))
+
+
 def _list_records(annotation: object) -> Iterator[type[BaseModel]]:
+    members = annotation if isinstance(annotation, tuple) else get_args(annotation)
+    lazy = [member for member in members if isinstance(member, Lazily)]
+    if lazy:
+        yield from lazy[0].list_records()
+        return
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    for member in annotation if isinstance(annotation, tuple) else get_args(annotation):
+    for member in members:
         yield from _list_records(member)

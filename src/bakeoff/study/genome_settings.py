@@ -6,13 +6,14 @@ The defaults are those of the evolutionary search this package reproduces; what 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bakeoff.networks.choices import NOT_EMPTY, Padding, Record, spell_out
 from bakeoff.networks.layers import Activation
+from bakeoff.study.search_settings import SearchSettings
 from bakeoff.training.adam_family import Adam
 from bakeoff.training.optimizers import SGD, Adagrad, OptimizerChoice, RMSprop
 
@@ -225,8 +226,10 @@ ParentsChoice: TypeAlias = Annotated[
 ]
 
 
-class EvolutionSearch(Record):
+class EvolutionSearch(SearchSettings):
     """Evolution: in each generation the best are kept and their children replace the rest."""
+
+    has_generations: ClassVar[bool] = True
 
     name: Literal["evolution"] = "evolution"
     genome: GenomeSettings = Field(
@@ -258,9 +261,6 @@ class EvolutionSearch(Record):
         allow_inf_nan=False,
         description="Value of the deciding metric that ends the search after the generation that reaches it; null: "
         "never.",
-    )
-    replicates: int = Field(
-        default=1, strict=True, ge=1, le=100, description="Trainings per candidate; their scores are averaged."
     )
     baseline: Literal["random"] | None = Field(
         default="random",

@@ -10,13 +10,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from bakeoff.data.source import ORIGINS
-from bakeoff.study.explain import Path, join_path, shorten
+from bakeoff.study.explain import Path, join_path, list_field_records, shorten
+from bakeoff.training.recipe import Recipe
 
-CHOICES = ("network", "initializer", "optimizer", "schedule", "mix", "averaging")
-"""Recipe fields that a bare string names, and that another name replaces whole."""
+
+@cache
+def list_choices() -> tuple[str, ...]:
+    """Return the recipe's fields that a bare string names, and that another name replaces whole."""
+    records = {name: tuple(list_field_records(field)) for name, field in Recipe.model_fields.items()}
+    return tuple(name for name, own in records.items() if own and all("name" in each.model_fields for each in own))
+
 
 WHOLE = (("recipe", "transfer", "weights"), ("recipe", "class_weights"), ("recipe", "clip"))
 """Mappings that replace the one before them whole: their fields exclude each other, or are the user's own."""
@@ -77,9 +84,9 @@ class Draft:
             value: a plain value, a list or a mapping.
             source: where it stands in the study.
         """
-        if path[0] == "recipe" and len(path) == 3 and path[1] in CHOICES and path[2] == "name":
+        if path[0] == "recipe" and len(path) == 3 and path[1] in list_choices() and path[2] == "name":
             path, value = path[:2], value if isinstance(value, str) else {"name": value}
-        is_choice = path[0] == "recipe" and len(path) == 2 and path[1] in CHOICES
+        is_choice = path[0] == "recipe" and len(path) == 2 and path[1] in list_choices()
         if is_choice and isinstance(value, str):
             self._merge(path, {"name": value}, source, bare=True)
         elif path == ("recipe", "network") and isinstance(value, Mapping) and "layers" in value:
@@ -125,7 +132,7 @@ class Draft:
         current = self._get(path)
         if not isinstance(current, dict) or path in WHOLE:
             return False
-        is_choice = path[0] == "recipe" and len(path) == 2 and path[1] in CHOICES
+        is_choice = path[0] == "recipe" and len(path) == 2 and path[1] in list_choices()
         return not is_choice or "name" not in value or value["name"] == current.get("name")
 
     def _get(self, path: Path) -> Any:

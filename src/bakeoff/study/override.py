@@ -18,7 +18,7 @@ from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.study.axes import TEMPLATE, is_field_axis, list_cases, make_label
 from bakeoff.study.document import MAX_LEVELS, Document, read_value
 from bakeoff.study.explain import Path, join_path, shorten
-from bakeoff.study.merge import CHOICES
+from bakeoff.study.merge import list_choices
 from bakeoff.training.recipe import Recipe
 
 PLACE = "--set"
@@ -126,7 +126,7 @@ def _resolve(node: Any, parts: list[str], at: Path, is_mapping: bool) -> Path:
             return _resolve([], parts[1:], (parts[0],), is_mapping)
         if len(at) == 2 and at[0] in AXES:
             return _name_case(node, parts, at, is_mapping)
-    elif node is not None and not (isinstance(node, str) and at[-1] in CHOICES):
+    elif node is not None and not (isinstance(node, str) and at[-1] in list_choices()):
         raise _refuse(at, f"{shorten(node)} has no fields, so no {shorten('.'.join(parts))}")
     return (*at, *parts)
 
@@ -152,7 +152,7 @@ def _assign(fields: dict[str, Any], path: Path, value: Any) -> None:
             # A bare name (`optimizer: adam`) is spelled out, to hold the new field beside it.
             node[key] = {"name": node[key]} if isinstance(node.get(key), str) else {}
         node = node[key]
-    if path[-1] == "name" and len(path) > 1 and path[-2] in CHOICES and node.get("name") != value:
+    if path[-1] == "name" and len(path) > 1 and path[-2] in list_choices() and node.get("name") != value:
         node.clear()  # the settings of another network, optimizer, ... do not fit this one
     if path[0] == "data" and len(path) == 2 and path[-1] in ORIGINS and value is not None:
         for origin in ORIGINS:

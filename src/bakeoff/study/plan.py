@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from bakeoff.analysis.metrics import METRICS
 from bakeoff.errors import Problem, StudyError
 from bakeoff.networks.outside import names_class
 from bakeoff.study.about import About
@@ -53,6 +54,7 @@ class PlannedTrial:
         fold: the fold held out, where the study has folds.
         stage: what it is for. Finals never share a seed with a search.
         until: the epoch to pause after, where it is to pause before its last; no part of what the trial is.
+        metrics: of installed packages that the study judges by: a trial trained without one of them lacks its score.
     """
 
     block: str
@@ -64,6 +66,7 @@ class PlannedTrial:
     fold: int | None = None
     stage: Stage = "final"
     until: int | None = None
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +121,7 @@ def expand(study: Study) -> Plan:
             recipe=combination.recipe,
             data=combination.data,
             fold=fold,
+            metrics=_list_outside_metrics(study, combination.search),
         )
         for label, block in blocks.items()
         for replicate in range(study.most_replicates)
@@ -180,6 +184,12 @@ def _combine(study: Study) -> Combined:
         message = f"the winner of study '{begun.study}' is looked up in a workspace: name it with --workspace"
         raise StudyError([Problem("", "recipe.from", message)])
     return combine(_dump_data(study), study.recipe, study.blocks, study.arms, search=_dump_search(study))
+
+
+def _list_outside_metrics(study: Study, search: AnySearch | None) -> tuple[str, ...]:
+    metric = study.decide.metric
+    judged = (metric, *(() if search is None else search.list_objectives(metric)))
+    return tuple(name for name in dict.fromkeys(judged) if METRICS.find_origin(name) is not None)
 
 
 def derive_seed(seed: int, replicate: int, stage: Stage = "final") -> int:

@@ -3,55 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bakeoff.networks.choices import Record, collect_names, spell_out
+from bakeoff.networks.choices import RegistryEntry, choose_from
+from bakeoff.registry import Implementation, Registry
 from bakeoff.study.genome_settings import EvolutionSearch
+from bakeoff.study.search_settings import COSTS, Halving, Objective, SearchSettings
 from bakeoff.study.space import Space, find_sampler_faults
 from bakeoff.training.metric import Metric
 
 DEFAULT, WINNER, RANDOM = "default", "winner", "random"
 """The arms of a search's finals: the study's recipe, the best candidate, and the best of the random baseline."""
 
-Objective: TypeAlias = Metric | Literal["parameters", "seconds"]
-"""What candidates are judged by: a metric on the validation split; a network's parameters; seconds of training."""
-
-COSTS = ("parameters", "seconds")
-"""Objectives that no metric measures: known when a candidate is trained, not before."""
-
 Sampler: TypeAlias = Literal["tpe", "cmaes", "random", "grid", "nsga2"]
 
 
-class Halving(Record):
-    """Successive halving: candidates of a group that fall behind are stopped early.
-
-    Jamieson and Talwalkar (2016), Non-stochastic best arm identification and hyperparameter optimization. Rungs stand
-    at `first`, `first * factor`, `first * factor**2`, ... epochs; of the candidates at a rung the best
-    1 / factor go on.
-    """
-
-    first: int = Field(default=1, strict=True, ge=1, le=1_000_000, description="Epochs before the first rung.")
-    factor: int = Field(
-        default=3,
-        strict=True,
-        ge=2,
-        le=100,
-        description="At each rung one in this many candidates goes on, and the next rung is this many times as far.",
-    )
-
-    def next_rung(self, epoch: int) -> int:
-        """Return the first rung after `epoch`, in epochs."""
-        rung = self.first
-        while rung <= epoch:
-            rung *= self.factor
-        return rung
-
-
-class OptunaSearch(Record):
+class OptunaSearch(SearchSettings):
     """Candidates proposed by one of Optuna's samplers, from a space of the recipe's fields."""
 
     name: Literal["optuna"] = "optuna"
@@ -74,9 +44,6 @@ class OptunaSearch(Record):
     )
     halving: Halving | None = Field(
         default=None, description="Successive halving: candidates that fall behind are stopped early. null: none are."
-    )
-    replicates: int = Field(
-        default=1, strict=True, ge=1, le=100, description="Trainings per candidate; their scores are averaged."
     )
     baseline: Literal["random"] | None = Field(
         default=None,
@@ -103,49 +70,66 @@ class OptunaSearch(Record):
         """Candidates that are tried at most, less the baseline's."""
         return self.trials
 
+    def list_objectives(self, metric: Metric) -> tuple[Objective, ...]:
+        """Return what candidates are judged by: the deciding metric, where nothing else was asked for."""
+        return self.objectives or (metric,)
+
+    def find_halving(self) -> Halving | None:
+        """Return when candidates are given up; None where they never are."""
+        return self.halving
+
+    def find_space(self) -> Space:
+        """Return the fields of the recipe that it chooses from."""
+        return self.space
+
+
+AnySearch: TypeAlias = SearchSettings
+"""The settings of any registered search."""
+
 
 @dataclass(frozen=True)
-class SearchKind:
-    """One kind of search that a study can name."""
+class SearchRecord(RegistryEntry[SearchSettings]):
+    """One search that a study can name.
 
-    name: str
-    summary: str
-    settings: type[OptunaSearch] | type[EvolutionSearch]
+    Attributes:
+        make: `module:function` of its settings and a `search.proposers.Setting`: builds the `search.proposal.Proposer`.
+        make_baseline: of the same and a budget of so many candidates: the random search that it has to beat.
+        sample: of its settings and the images' shape: changes of the recipe that stand for what it may propose, by
+            which a block's numeric mode is chosen. Empty: the study's own recipe stands for all.
+    """
+
+    make: Implementation
+    make_baseline: Implementation
+    sample: Implementation = ""
 
 
-SEARCHES: tuple[SearchKind, ...] = (
-    SearchKind("optuna", "candidates from a space of fields, by TPE, CMA-ES, random, grid or NSGA-II", OptunaSearch),
-    SearchKind("evolution", "networks as genomes: the best are crossed and mutated", EvolutionSearch),
+_PROPOSERS = "bakeoff.search.proposers"
+
+_OURS: tuple[SearchRecord, ...] = (
+    SearchRecord(
+        "optuna",
+        "candidates from a space of fields, by TPE, CMA-ES, random, grid or NSGA-II",
+        "Akiba, Sano, Yanase, Ohta and Koyama (2019), Optuna: a next-generation hyperparameter optimization framework",
+        OptunaSearch,
+        make=f"{_PROPOSERS}:make_optuna",
+        make_baseline=f"{_PROPOSERS}:make_random_points",
+        sample=f"{_PROPOSERS}:sample_space",
+    ),
+    SearchRecord(
+        "evolution",
+        "networks as genomes: the best are crossed and mutated",
+        "the shipped studies evolve-conv and evolve-dense",
+        EvolutionSearch,
+        make=f"{_PROPOSERS}:make_evolution",
+        make_baseline=f"{_PROPOSERS}:make_random_genomes",
+        sample=f"{_PROPOSERS}:sample_genomes",
+    ),
 )
 
-SEARCH_NAMES = collect_names(SEARCHES)
+SEARCHES: Registry[SearchRecord] = Registry("search", _OURS, "bakeoff.searches")
 
-AnySearch: TypeAlias = OptunaSearch | EvolutionSearch
-
-_Tagged: TypeAlias = Annotated[AnySearch, Field(discriminator="name")]
-
-SearchChoice: TypeAlias = Annotated[
-    _Tagged,
-    BeforeValidator(
-        partial(spell_out, kind="search", allowed=SEARCH_NAMES), json_schema_input_type=Literal["evolution"] | _Tagged
-    ),
-]
+SearchChoice: TypeAlias = Annotated[AnySearch, choose_from(SEARCHES)]
 """A search in a study: a mapping of a name and settings, or one of the records."""
-
-
-def list_objectives(search: AnySearch, metric: Metric) -> tuple[Objective, ...]:
-    """Return what a search's candidates are judged by, most important first.
-
-    Args:
-        search: the search.
-        metric: the study's deciding metric.
-    """
-    return (isinstance(search, OptunaSearch) and search.objectives) or (metric,)
-
-
-def find_halving(search: AnySearch) -> Halving | None:
-    """Return when a search gives candidates up; None where it never does."""
-    return search.halving if isinstance(search, OptunaSearch) else None
 
 
 def list_finals(search: AnySearch) -> tuple[str, ...]:

@@ -19,14 +19,14 @@ from pydantic_core import PydanticCustomError
 from bakeoff.errors import nearest
 from bakeoff.study.dimensions import AnyDimension, Categorical, Dimension, matches
 from bakeoff.study.explain import shorten
-from bakeoff.study.merge import CHOICES
+from bakeoff.study.merge import list_choices
 from bakeoff.training.recipe import Recipe
 
 
 def find_field(path: str) -> str:
     """Return the field that a path means: `optimizer.name` is the optimizer."""
     outer, _, last = path.rpartition(".")
-    return outer if last == "name" and outer in CHOICES else path
+    return outer if last == "name" and outer in list_choices() else path
 
 
 def find_faults(space: Mapping[str, AnyDimension]) -> Iterator[tuple[str, str]]:

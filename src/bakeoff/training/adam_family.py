@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from bakeoff.networks.choices import Record
-from bakeoff.training.fields import APART_DECAY, DECAY, EPSILON, MEAN, MEAN_SQUARE, RATE, Amount, LearningRate, Share
+from bakeoff.training.fields import (
+    APART_DECAY,
+    DECAY,
+    EPSILON,
+    MEAN,
+    MEAN_SQUARE,
+    RATE,
+    Amount,
+    LearningRate,
+    OptimizerSettings,
+    Share,
+)
 
 
-class _AdamFamily(Record):
+class _AdamFamily(OptimizerSettings):
     """The settings of the family, with Adam's defaults."""
 
-    name: str
     learning_rate: LearningRate = Field(default=0.001, description=RATE)
     beta1: Share = Field(default=0.9, description=MEAN)
     beta2: Share = Field(default=0.999, description=MEAN_SQUARE)
@@ -33,17 +42,11 @@ class _AdamFamily(Record):
 class Adam(_AdamFamily):
     """Adam: steps from running means of the gradient and of its square."""
 
-    torch_name: ClassVar[str] = "Adam"
-    fused: ClassVar[bool] = True
-
     name: Literal["adam"] = "adam"
 
 
 class AdamW(_AdamFamily):
     """AdamW: Adam with decoupled weight decay."""
-
-    torch_name: ClassVar[str] = "AdamW"
-    fused: ClassVar[bool] = True
 
     name: Literal["adamw"] = "adamw"
     weight_decay: Amount = Field(default=0.01, description=APART_DECAY)
@@ -51,9 +54,6 @@ class AdamW(_AdamFamily):
 
 class NAdam(_AdamFamily):
     """NAdam: Adam with Nesterov momentum."""
-
-    torch_name: ClassVar[str] = "NAdam"
-    fused: ClassVar[bool] = False
 
     name: Literal["nadam"] = "nadam"
     learning_rate: LearningRate = Field(default=0.002, description=RATE)
@@ -70,17 +70,11 @@ class NAdam(_AdamFamily):
 class RAdam(_AdamFamily):
     """RAdam: Adam with a rectified step size, which acts as a built-in warm-up."""
 
-    torch_name: ClassVar[str] = "RAdam"
-    fused: ClassVar[bool] = False
-
     name: Literal["radam"] = "radam"
 
 
 class Adamax(_AdamFamily):
     """Adamax: Adam with the infinity norm of recent gradients in place of their mean square."""
-
-    torch_name: ClassVar[str] = "Adamax"
-    fused: ClassVar[bool] = False
 
     name: Literal["adamax"] = "adamax"
     learning_rate: LearningRate = Field(default=0.002, description=RATE)

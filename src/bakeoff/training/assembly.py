@@ -6,7 +6,6 @@ nothing random comes before it, they went through it once, and the heads train o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,18 +13,16 @@ import torch
 from torch import nn
 
 from bakeoff.data.store import Images
-from bakeoff.networks.build import FusedNetwork, State, initialize
+from bakeoff.networks.build import State
 from bakeoff.networks.layers import Layer, Whiten
-from bakeoff.networks.module_network import HEAD, FrozenBody, FrozenLayers, ModuleNetwork, first_state
-from bakeoff.networks.modules import build_body
-from bakeoff.networks.outside import OutsideNetwork, names_class
-from bakeoff.networks.shapes import trace
+from bakeoff.networks.outside import names_class
 from bakeoff.networks.user_code import check_loaded
 from bakeoff.training.augmentation.records import needs_statistics, normalizes_as_imagenet, trace_augmentation
 from bakeoff.training.batches import leave_out_fold
 from bakeoff.training.features import Features, describe_code, open_features
 from bakeoff.training.folders import Folders
 from bakeoff.training.inputs import Body, Inputs
+from bakeoff.training.parts import Network, Parts, move
 from bakeoff.training.place import CPU, Place
 from bakeoff.training.prepared import PreparedInputs, open_on_device
 from bakeoff.training.recipe import Recipe
@@ -33,17 +30,12 @@ from bakeoff.training.shape import (
     all_layers,
     body_key,
     caches_features,
-    count_recipe_body,
     is_body_frozen,
     trained_layers,
 )
 from bakeoff.training.task import CohortTask, ExamTask, Numeric, ProbeTask
-from bakeoff.training.weights import load_weights
-from bakeoff.training.whitening import whiten
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-Network = FusedNetwork | ModuleNetwork
 
 
 @dataclass(frozen=True)
@@ -107,12 +99,12 @@ class Assembly:
             DTYPES[numeric],
             folders,
             seen,
-            for_colour=_repeats_grey(recipe, images.shape_HWC),
+            for_colour=_repeats_grey(recipe, images.shape_HWC, len(images.class_names), folders),
             place=place,
         )
         if not is_body_frozen(recipe):
             return plain
-        body = plain._load_frozen_body(recipe)
+        body = plain._parts(recipe).load_frozen(place.device, plain.dtype)
         with_body = replace(plain, body=body, num_features=body.num_features)
         if not caches_features(recipe) or isinstance(task, ProbeTask):
             return with_body
@@ -125,76 +117,26 @@ class Assembly:
         )
         return replace(with_body, images=features.images, body=None, features=features)
 
-    def _load_frozen_body(self, recipe: Recipe) -> FrozenBody | FrozenLayers:
-        """Load a body that is never trained; nothing of it depends on a replicate's seed."""
-        shape = self._augmented_shape(recipe)
-        layers = all_layers(recipe, self.shape_HWC, len(self.class_names))
-        if isinstance(recipe.network, OutsideNetwork):
-            body = build_body(recipe.network, shape)
-            state = self._carry_over(recipe, first_state(body, layers, recipe.initializer, 0), tied=body.tied())
-            return FrozenBody(body, self._put(state), self.dtype)
-        num_body = count_recipe_body(recipe, layers)
-        state = self._carry_over(recipe, initialize(layers, shape, recipe.initializer, 0), num_body)
-        num_features = math.prod(trace(layers[:num_body], shape)[-1].output_shape)
-        return FrozenLayers(layers[:num_body], self._put(state), num_features, self.dtype)
-
     def layers_of(self, recipe: Recipe) -> tuple[Layer, ...]:
         """Return the layer records of a member's trained network, head included."""
         return trained_layers(recipe, self.shape_HWC, len(self.class_names))
 
     def first_state(self, recipe: Recipe, seed: int) -> State:
         """Draw a member's first parameters, a function of the replicate's seed; carry over what a transfer brings."""
-        num_classes = len(self.class_names)
-        shape = self._augmented_shape(recipe)
-        if isinstance(recipe.network, OutsideNetwork):
-            if self.num_features is None:
-                return self._first_module_state(recipe, shape, seed)
-            return initialize(self.layers_of(recipe), (1, 1, self.num_features), recipe.initializer, seed)
-        layers = all_layers(recipe, self.shape_HWC, num_classes)
-        state = whiten(initialize(layers, shape, recipe.initializer, seed), layers, self.training_images, recipe)
-        num_body = count_recipe_body(recipe, layers)
-        if is_body_frozen(recipe):
-            return _renumber(state, -num_body)
-        return self._carry_over(recipe, state, num_body)
-
-    def _first_module_state(self, recipe: Recipe, shape: tuple[int, int, int], seed: int) -> State:
-        assert isinstance(recipe.network, OutsideNetwork)
-        body = build_body(recipe.network, shape, seed)
-        state = first_state(body, self.layers_of(recipe), recipe.initializer, seed)
-        return self._carry_over(recipe, state, tied=body.tied())
-
-    def _carry_over(
-        self, recipe: Recipe, state: State, num_body_layers: int = 0, tied: Mapping[str, str] | None = None
-    ) -> State:
-        if recipe.transfer is None:
-            return state
-        return load_weights(recipe.network, recipe.transfer, state, self.folders, num_body_layers, tied)
+        return self._parts(recipe).draw(seed, self.training_images)
 
     def build_network(self, recipes: Sequence[Recipe], states: Sequence[State], body_frozen: bool = False) -> Network:
         """Build the network of members in these states, which are copied.
 
         A body that is trained in other epochs stands still where it is frozen: evaluated, not differentiated.
         """
-        first = recipes[0]
-        states = [self._put(state) for state in states]
-        if isinstance(first.network, OutsideNetwork) and self.num_features is None:
-            body = build_body(first.network, self._augmented_shape(first))
-            return ModuleNetwork(body, self.layers_of(first), states[0], self.dtype, body_frozen)
         layers = [self.layers_of(recipe) for recipe in recipes]
-        num_frozen = count_recipe_body(first, layers[0]) if body_frozen else 0
-        return FusedNetwork(layers, states, self.dtype, frozen_layers=num_frozen)
-
-    def _put(self, state: State) -> State:
-        return {name: tensor.detach().to(self.place.device) for name, tensor in state.items()}
+        placed = [move(state, self.place.device) for state in states]
+        return self._parts(recipes[0]).build(layers, placed, self.dtype, body_frozen)
 
     def body_names(self, recipe: Recipe, parameters: Mapping[str, nn.Parameter]) -> frozenset[str]:
         """Return which of a member's parameters belong to a body that is trained."""
-        if is_body_frozen(recipe):
-            return frozenset()
-        if isinstance(recipe.network, OutsideNetwork):
-            return frozenset(name for name in parameters if not name.startswith(HEAD))
-        num_body = count_recipe_body(recipe, self.layers_of(recipe))
-        return frozenset(name for name in parameters if int(name.partition(".")[0]) < num_body)
+        return self._parts(recipe).name_body(parameters)
 
     def make_inputs(self, recipes: Sequence[Recipe], seed: int) -> Inputs:
         """Return the way from the images to what the members' networks take."""
@@ -219,34 +161,23 @@ class Assembly:
 
     def name_for_saving(self, recipe: Recipe, state: State) -> State:
         """Return a state under the names that the whole network gives it; a frozen body's own weights are not in it."""
-        if is_body_frozen(recipe):
-            if isinstance(recipe.network, OutsideNetwork):
-                return {HEAD + name: tensor.cpu().contiguous() for name, tensor in state.items()}
-            state = _renumber(state, self._count_body(recipe))
-        return {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+        named = self._parts(recipe).name_for_saving(state)
+        return {name: tensor.cpu().contiguous() for name, tensor in named.items()}
 
     def take_saved(self, recipe: Recipe, saved: State) -> State:
         """Undo `name_for_saving`."""
-        if not is_body_frozen(recipe):
-            return saved
-        if isinstance(recipe.network, OutsideNetwork):
-            return {name.removeprefix(HEAD): tensor for name, tensor in saved.items()}
-        return _renumber(saved, -self._count_body(recipe))
+        return self._parts(recipe).take_saved(saved)
 
-    def _augmented_shape(self, recipe: Recipe) -> tuple[int, int, int]:
-        height, width, channels = trace_augmentation(recipe.augmentation, self.shape_HWC)
-        return height, width, channels
-
-    def _count_body(self, recipe: Recipe) -> int:
-        return count_recipe_body(recipe, all_layers(recipe, self.shape_HWC, len(self.class_names)))
+    def _parts(self, recipe: Recipe) -> Parts:
+        return Parts.of(recipe, self.shape_HWC, len(self.class_names), self.folders, self.num_features)
 
 
-def _repeats_grey(recipe: Recipe, image_shape_HWC: tuple[int, int, int]) -> bool:
+def _repeats_grey(recipe: Recipe, image_shape_HWC: tuple[int, int, int], num_classes: int, folders: Folders) -> bool:
     """Tell whether grey images meet ImageNet's statistics and a body for colour images."""
-    network, (height, width, channels) = recipe.network, trace_augmentation(recipe.augmentation, image_shape_HWC)
-    if channels != 1 or not isinstance(network, OutsideNetwork) or not normalizes_as_imagenet(recipe.augmentation):
+    channels = trace_augmentation(recipe.augmentation, image_shape_HWC)[2]
+    if channels != 1 or not normalizes_as_imagenet(recipe.augmentation):
         return False
-    return not names_class(network.name) or build_body(network, (height, width, channels)).repeat_grey
+    return Parts.of(recipe, image_shape_HWC, num_classes, folders).repeats_grey()
 
 
 def _measures_images(task: CohortTask | ExamTask | ProbeTask, images: Images) -> bool:
@@ -258,13 +189,3 @@ def _measures_images(task: CohortTask | ExamTask | ProbeTask, images: Images) ->
         return False
     layers = (all_layers(recipe, images.shape_HWC, len(images.class_names)) for recipe in recipes)
     return any(isinstance(first, Whiten) for first, *_ in layers)
-
-
-def _renumber(state: State, offset: int) -> State:
-    """Move the layer numbers that names begin with; what falls below 0 is left out."""
-    moved = {}
-    for name, tensor in state.items():
-        number, _, rest = name.partition(".")
-        if int(number) + offset >= 0:
-            moved[f"{int(number) + offset}.{rest}"] = tensor
-    return moved

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell_out
+from bakeoff.networks.choices import Record, RegistryEntry, choose_from
+from bakeoff.registry import Registry
 from bakeoff.training.fields import NumEpochs, Share, Switch
 
 if TYPE_CHECKING:
@@ -15,7 +17,31 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class EMA(Record):
+class AveragingSettings(Record):
+    """The settings of a way of averaging: which states of the weights enter, and how much each counts.
+
+    Attributes:
+        per_step: whether the state after every step enters, not only those after some epochs.
+    """
+
+    per_step: ClassVar[bool] = False
+
+    name: str
+
+    def takes_epoch(self, epoch: int) -> bool:
+        """Return whether the state after `epoch` (from 1) enters."""
+        return False
+
+    def weigh(self, number: int) -> float:
+        """Return how much the state that enters as the `number`-th, from 2, counts against those before it."""
+        raise NotImplementedError
+
+    def find_conflict(self, num_epochs: int) -> str | None:
+        """Return in one line why this does not suit that many epochs, or None."""
+        return None
+
+
+class EMA(AveragingSettings):
     """An exponential moving average of the weights, updated after every step."""
 
     per_step: ClassVar[bool] = True
@@ -28,24 +54,43 @@ class EMA(Record):
         "are forgotten.",
     )
 
+    def weigh(self, number: int) -> float:
+        """Return one minus the decay; with a warm-up, more at first."""
+        decay = min(self.decay, (1 + number) / (10 + number)) if self.warm_up else self.decay
+        return 1 - decay
 
-class SWA(Record):
+
+class SWA(AveragingSettings):
     """Stochastic weight averaging: the mean of the weights at the end of each epoch from a given one on."""
-
-    per_step: ClassVar[bool] = False
 
     name: Literal["swa"] = "swa"
     from_epoch: NumEpochs = Field(description="First epoch, counted from 1, whose final weights enter the average.")
 
+    def takes_epoch(self, epoch: int) -> bool:
+        """Return whether the state after `epoch` (from 1) enters."""
+        return epoch >= self.from_epoch
 
-AnyAveraging: TypeAlias = EMA | SWA
+    def weigh(self, number: int) -> float:
+        """Return what makes the mean a plain one."""
+        return 1 / number
+
+    def find_conflict(self, num_epochs: int) -> str | None:
+        """Return in one line why this does not suit that many epochs, or None."""
+        if self.from_epoch <= num_epochs:
+            return None
+        return f"from_epoch {self.from_epoch} comes after the last of {num_epochs}; begin earlier, or train for longer"
 
 
-AveragingRecord: TypeAlias = RegistryEntry[AnyAveraging]
-"""One way of averaging weights that a study can name."""
+AnyAveraging: TypeAlias = AveragingSettings
+"""The settings of any registered way of averaging."""
 
 
-AVERAGINGS: tuple[AveragingRecord, ...] = (
+@dataclass(frozen=True)
+class AveragingRecord(RegistryEntry[AveragingSettings]):
+    """One way of averaging weights that a study can name: its settings say what enters, and how much it counts."""
+
+
+_OURS: tuple[AveragingRecord, ...] = (
     AveragingRecord(
         "ema",
         "keeps an exponential moving average of the weights, renewed after every step",
@@ -61,26 +106,10 @@ AVERAGINGS: tuple[AveragingRecord, ...] = (
     ),
 )
 
-AVERAGING_NAMES: tuple[str, ...] = collect_names(AVERAGINGS)
+AVERAGINGS: Registry[AveragingRecord] = Registry("averaging", _OURS)
 
-_Tagged: TypeAlias = Annotated[AnyAveraging, Field(discriminator="name")]
-
-
-def _spell_out_averaging(value: object) -> object:
-    return spell_out(value, kind="averaging", allowed=AVERAGING_NAMES)
-
-
-AveragingChoice: TypeAlias = Annotated[
-    _Tagged, BeforeValidator(_spell_out_averaging, json_schema_input_type=Literal["ema"] | _Tagged)
-]
+AveragingChoice: TypeAlias = Annotated[AnyAveraging, choose_from(AVERAGINGS)]
 """A way of averaging in a recipe: a bare name, a mapping of a name and settings, or one of the records."""
-
-
-def find_conflict(averaging: AnyAveraging, num_epochs: int) -> str | None:
-    """Return in one line why this averaging does not suit that many epochs, or None."""
-    if isinstance(averaging, EMA) or averaging.from_epoch <= num_epochs:
-        return None
-    return f"from_epoch {averaging.from_epoch} comes after the last of {num_epochs}; begin earlier, or train for longer"
 
 
 class Average:
@@ -104,7 +133,7 @@ class Average:
 
     def after_epoch(self, state: Mapping[str, Tensor], epoch: int) -> None:
         """Take in the weights after `epoch` (from 1), where the choice asks for this epoch's."""
-        if isinstance(self.choice, SWA) and epoch >= self.choice.from_epoch:
+        if self.choice.takes_epoch(epoch):
             self.update(state)
 
     def update(self, state: Mapping[str, Tensor]) -> None:
@@ -125,14 +154,7 @@ class Average:
 
     def weigh(self, number: int) -> float:
         """Return how much the state that enters as the `number`-th, from 1, counts against those before it."""
-        if number == 1:
-            return 1.0
-        if isinstance(self.choice, SWA):
-            return 1 / number
-        decay = self.choice.decay
-        if self.choice.warm_up:
-            decay = min(decay, (1 + number) / (10 + number))
-        return 1 - decay
+        return 1.0 if number == 1 else self.choice.weigh(number)
 
     def move_to(self, device: torch.device) -> None:
         """Bring the average to where the weights are."""

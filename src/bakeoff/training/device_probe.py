@@ -58,7 +58,7 @@ class _Bench:
         assembly = Assembly.make(task, images, Folders(workspace), mode, place=place)
         seed, recipes = task.data.seed, [member.recipe for member in task.members]
         self._network = assembly.build_network(recipes, [assembly.first_state(recipe, seed) for recipe in recipes])
-        settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights) for recipe in recipes]
+        settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights, recipe.loss) for recipe in recipes]
         self._objective = Objective(settings, assembly.class_names, images.labels)
         self._place, self._batch_size = place, recipes[0].batch_size
         order = torch.arange(self._batch_size).remainder(len(images.labels)).numpy()

@@ -18,13 +18,14 @@ from safetensors.torch import save_file
 
 from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.data.store import Images
-from bakeoff.training.assembly import Assembly, Network
+from bakeoff.training.assembly import Assembly
 from bakeoff.training.checkpoint import load_checkpoint, save_checkpoint
 from bakeoff.training.checkpoint_file import DamagedCheckpoint
 from bakeoff.training.epoch import Epoch
 from bakeoff.training.folders import Folders, save_predictions, write_whole
 from bakeoff.training.objective import Objective
 from bakeoff.training.objective_settings import ObjectiveSettings
+from bakeoff.training.parts import Network
 from bakeoff.training.place import CPU, Place
 from bakeoff.training.runner import Runner
 from bakeoff.training.session import Session, Splits
@@ -206,7 +207,7 @@ class _Cohort:
         for k, runner in enumerate(self.active):
             runner.bind(self.network.members[k], self.network.member_buffers[k], body)
         self.session = Session(self.splits, self.assembly, self.active, self.labels)
-        settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights) for recipe in recipes]
+        settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights, recipe.loss) for recipe in recipes]
         objective = Objective(settings, self.assembly.class_names, self.session.train_labels())
         num_epochs = max(recipe.epochs for recipe in recipes) - self.epoch
         self.train_epoch = self.session.start(self.network, objective, num_epochs)

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from bakeoff.networks.flow import Randomness
-from bakeoff.training.assembly import Network
 from bakeoff.training.batches import epoch_order
 from bakeoff.training.inputs import Batch, Inputs
 from bakeoff.training.joint import JointOptimizer
 from bakeoff.training.objective import Objective
+from bakeoff.training.parts import Network
 from bakeoff.training.runner import Runner
 from bakeoff.training.schedules import Progress
 

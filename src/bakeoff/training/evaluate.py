@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bakeoff.training.assembly import Network
 from bakeoff.training.inputs import Inputs
 from bakeoff.training.modes import EVALUATION_BATCH
+from bakeoff.training.parts import Network
 
 
 def predict(network: Network, inputs: Inputs, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

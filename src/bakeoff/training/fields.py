@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
+
+from bakeoff.networks.choices import Record
 
 LearningRate: TypeAlias = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 """A learning rate above 0."""
@@ -40,3 +42,14 @@ EPSILON = "Added to the denominator for numerical stability."
 MEAN = "Decay rate of the running mean of the gradient."
 MEAN_SQUARE = "Decay rate of the running mean of the squared gradient."
 """Descriptions of settings that several optimizers have."""
+
+
+class OptimizerSettings(Record):
+    """The settings of an optimizer: what all of them have."""
+
+    name: str
+    learning_rate: LearningRate
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the optimizer's class, the learning rate among them as `lr`."""
+        return {"lr": self.learning_rate}

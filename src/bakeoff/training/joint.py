@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from bakeoff.networks.build import FusedNetwork
-from bakeoff.training.assembly import Network
+from bakeoff.training.optimizers import OPTIMIZERS
+from bakeoff.training.parts import Network
 from bakeoff.training.runner import Runner
 from bakeoff.training.schedules import Progress
 
@@ -42,15 +43,19 @@ class JointOptimizer:
 
     def __init__(self, runners: Sequence[Runner], network: Network | None = None) -> None:
         self._runners, self._network = runners, network
+        self._apart: list[torch.optim.Optimizer] = []
         parts: dict[tuple[type, str], list[_Part]] = defaultdict(list)
         for k, runner in enumerate(runners):
             assert runner.optimizer is not None, "members are bound before they are moved"
+            if not OPTIMIZERS.find(runner.member.recipe.optimizer.name).elementwise:
+                self._apart.append(runner.optimizer)
+                continue
             for number, group in enumerate(runner.optimizer.param_groups):
                 kind = (type(runner.optimizer), _describe(runner, group, k, number))
                 parts[kind].append(_Part(runner.optimizer, group))
         self._unclipped = all(runner.member.recipe.clip is None for runner in runners)
         self._stacked: _StackedParts | None = None
-        if len(parts) == 1 and isinstance(network, FusedNetwork) and _step_together(runners):
+        if len(parts) == 1 and not self._apart and isinstance(network, FusedNetwork) and _step_together(runners):
             (found,) = parts.values()
             self._stacked = _StackedParts(found, network)
             self._joined = [(self._stacked.optimizer, found[0].group)]
@@ -65,6 +70,8 @@ class JointOptimizer:
             runner.prepare_step(done)
         for optimizer, first in self._joined:
             optimizer.param_groups[0]["lr"] = first["lr"]
+            optimizer.step()
+        for optimizer in self._apart:
             optimizer.step()
         for runner in self._runners:
             runner.end_step()

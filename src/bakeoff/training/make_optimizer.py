@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from bakeoff.training.lion import Lion
-from bakeoff.training.optimizers import AnyOptimizer
-
-_OWN: dict[str, type[torch.optim.Optimizer]] = {"Lion": Lion}
+from bakeoff.registry import bind
+from bakeoff.training.optimizers import OPTIMIZERS, AnyOptimizer
 
 
-def find_class(settings: type[AnyOptimizer]) -> type[torch.optim.Optimizer]:
-    """Return the optimizer class that a settings record describes: torch's, or ours where torch has none."""
-    kind: type[torch.optim.Optimizer] = _OWN.get(settings.torch_name) or getattr(torch.optim, settings.torch_name)
+def find_class(choice: AnyOptimizer) -> type[torch.optim.Optimizer]:
+    """Return the optimizer class that settings are for: torch's, ours, or another package's."""
+    kind: type[torch.optim.Optimizer] = bind(OPTIMIZERS.find(choice.name).make)
     return kind
 
 
@@ -30,17 +28,15 @@ def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Para
     Returns:
         An optimizer whose groups also hold `initial_lr`, the rate before any schedule.
     """
-    kind = find_class(type(choice))
-    arguments = choice.arguments()
+    record, arguments = OPTIMIZERS.find(choice.name), choice.arguments()
     on_processor = all(each.device.type == "cpu" for parameters in groups.values() for each in parameters)
-    # torch's fused Adagrad is for processors alone.
-    if choice.fused and (on_processor or choice.torch_name != "Adagrad"):
+    if record.fused == "always" or (record.fused == "cpu" and on_processor):
         arguments["fused"] = True
     parts = []
     for factor, parameters in groups.items():
         rate = choice.learning_rate * factor
         parts.append({"params": list(parameters), "lr": rate, "initial_lr": rate})
-    optimizer: torch.optim.Optimizer = kind(parts, **arguments)
+    optimizer: torch.optim.Optimizer = find_class(choice)(parts, **arguments)
     return optimizer
 
 

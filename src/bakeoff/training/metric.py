@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic_core import PydanticCustomError
 
-from bakeoff.analysis.metrics import find_metric
+from bakeoff.analysis.metrics import METRICS, find_metric
+from bakeoff.networks.choices import name_from
 
-Metric: TypeAlias = Literal["accuracy", "loss", "macro_f1", "macro_precision", "macro_recall"]
-"""What a trained network is judged by. Loss should fall, the others rise."""
+Metric: TypeAlias = Annotated[str, name_from(lambda: METRICS.names)]
+"""What a trained network is judged by: the name of a metric."""
 
 
 def improvement(metric: Metric, value: float, best: float) -> float:
     """Return by how much `value` is better than `best`, in the metric's unit; negative where it is worse."""
-    return best - value if metric == "loss" else value - best
+    return value - best if find_metric(metric).higher_is_better else best - value
 
 
 Points: TypeAlias = str

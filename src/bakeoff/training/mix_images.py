@@ -5,6 +5,7 @@ Shape legend: N images, C channels, H and W pixels, D draws.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +13,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bakeoff.registry import bind
 from bakeoff.training.augmentation.draws import uniform
-from bakeoff.training.mixing import AnyMix, Mixup
+from bakeoff.training.mixing import MIXES, AnyMix
 
 _MIX_STREAM = 1_000_007
 """Keeps the draws of mixing apart from all else that is drawn from the replicate's seed."""
 
 _Numbers = npt.NDArray[np.float64]
+
+Blend = Callable[[Tensor, Tensor, _Numbers, _Numbers], tuple[Tensor, _Numbers]]
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,23 @@ def mix(
     draws_ND = uniform(seed, epoch, image_numbers_N, "mix", 0, 4, stream=_MIX_STREAM)
     share_N = np.where(draws_ND[:, 0] < choice.probability, draw_shares(choice.alpha, draws_ND[:, 1]), 1.0)
     partners_NCHW, partner_labels_N = images_NCHW.roll(-1, 0), labels_N.roll(-1, 0)
-    if isinstance(choice, Mixup):
-        weights = torch.from_numpy(share_N).to(images_NCHW)
-        mixed = torch.lerp(partners_NCHW, images_NCHW, weights.view(-1, 1, 1, 1))
-    else:
-        pasted_NHW = place_boxes(share_N, draws_ND[:, 2], draws_ND[:, 3], *images_NCHW.shape[2:])
-        share_N = 1 - pasted_NHW.mean(axis=(1, 2))
-        chosen = torch.from_numpy(pasted_NHW).to(images_NCHW.device).unsqueeze(1)
-        mixed = torch.where(chosen, partners_NCHW, images_NCHW)
+    blend_images: Blend = bind(MIXES.find(choice.name).blend)
+    mixed, share_N = blend_images(images_NCHW, partners_NCHW, share_N, draws_ND[:, 2:])
     shares = torch.from_numpy(share_N.astype(np.float32)).to(images_NCHW.device)
     return mixed.contiguous(memory_format=torch.channels_last), Mixed(partner_labels_N, shares)
+
+
+def blend(images_NCHW: Tensor, partners_NCHW: Tensor, share_N: _Numbers, draws_ND: _Numbers) -> tuple[Tensor, _Numbers]:
+    """Return the means of images and partners, weighted by the shares: mixup."""
+    weights = torch.from_numpy(share_N).to(images_NCHW)
+    return torch.lerp(partners_NCHW, images_NCHW, weights.view(-1, 1, 1, 1)), share_N
+
+
+def paste(images_NCHW: Tensor, partners_NCHW: Tensor, share_N: _Numbers, draws_ND: _Numbers) -> tuple[Tensor, _Numbers]:
+    """Return images with a box of their partners, and the shares of their area that are left free: cutmix."""
+    pasted_NHW = place_boxes(share_N, draws_ND[:, 0], draws_ND[:, 1], *images_NCHW.shape[2:])
+    chosen = torch.from_numpy(pasted_NHW).to(images_NCHW.device).unsqueeze(1)
+    return torch.where(chosen, partners_NCHW, images_NCHW), 1 - pasted_NHW.mean(axis=(1, 2))
 
 
 def draw_shares(alpha: float, uniform_N: _Numbers) -> _Numbers:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell_out
+from bakeoff.networks.choices import Record, RegistryEntry, choose_from
+from bakeoff.registry import Implementation, Registry
 from bakeoff.training.fields import Part
 
 Alpha: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=1_000, allow_inf_nan=False)]
@@ -15,54 +17,62 @@ Alpha: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=1_000, allow_inf
 _PROBABILITY = "Probability that an image is mixed; drawn for each image."
 
 
-class Mixup(Record):
+class MixSettings(Record):
+    """What every way of mixing is set with."""
+
+    name: str
+    alpha: Alpha
+    probability: Part = Field(default=1.0, description=_PROBABILITY)
+
+
+class Mixup(MixSettings):
     """Mixup: blend every image and its label with another of the batch."""
 
     name: Literal["mixup"] = "mixup"
     alpha: Alpha = Field(default=0.2, description="The mixing ratio of each image is drawn from Beta(alpha, alpha).")
-    probability: Part = Field(default=1.0, description=_PROBABILITY)
 
 
-class CutMix(Record):
+class CutMix(MixSettings):
     """CutMix: paste a box from another image of the batch into every image; labels are mixed by area."""
 
     name: Literal["cutmix"] = "cutmix"
     alpha: Alpha = Field(default=1.0, description="The mixing ratio of each image is drawn from Beta(alpha, alpha).")
-    probability: Part = Field(default=1.0, description=_PROBABILITY)
 
 
-AnyMix: TypeAlias = Mixup | CutMix
+AnyMix: TypeAlias = MixSettings
+"""The settings of any registered way of mixing."""
 
 
-MixRecord: TypeAlias = RegistryEntry[AnyMix]
-"""One way of mixing images that a study can name."""
+@dataclass(frozen=True)
+class MixRecord(RegistryEntry[MixSettings]):
+    """One way of mixing images that a study can name.
+
+    Attributes:
+        blend: `module:function` of images_NCHW, their partners, the shares drawn for them and two more draws an image;
+            returns new images and the shares of themselves that they keep.
+    """
+
+    blend: Implementation
 
 
-MIXES: tuple[MixRecord, ...] = (
+_OURS: tuple[MixRecord, ...] = (
     MixRecord(
         "mixup",
         "blends every image and its label with another",
         "Zhang, Cisse, Dauphin and Lopez-Paz (2018), mixup: beyond empirical risk minimization; one share per image",
         Mixup,
+        blend="bakeoff.training.mix_images:blend",
     ),
     MixRecord(
         "cutmix",
         "pastes a box of another image into every image; labels count by area",
         "Yun et al. (2019), CutMix: regularization strategy to train strong classifiers; one box per image",
         CutMix,
+        blend="bakeoff.training.mix_images:paste",
     ),
 )
 
-MIX_NAMES: tuple[str, ...] = collect_names(MIXES)
+MIXES: Registry[MixRecord] = Registry("mix", _OURS)
 
-_Tagged: TypeAlias = Annotated[AnyMix, Field(discriminator="name")]
-
-
-def _spell_out_mix(value: object) -> object:
-    return spell_out(value, kind="mix", allowed=MIX_NAMES)
-
-
-MixChoice: TypeAlias = Annotated[
-    _Tagged, BeforeValidator(_spell_out_mix, json_schema_input_type=Literal["mixup", "cutmix"] | _Tagged)
-]
+MixChoice: TypeAlias = Annotated[AnyMix, choose_from(MIXES)]
 """A way of mixing in a recipe: a bare name, a mapping of a name and settings, or one of the records."""

@@ -1,4 +1,4 @@
-"""The loss that each member of a cohort is trained on: cross-entropy, with smoothed, weighted and mixed targets.
+"""The loss that each member of a cohort is trained on, with smoothed, weighted and mixed targets.
 
 Shape legend: K members, N images, L classes.
 """
@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bakeoff.registry import bind
+from bakeoff.training.losses import LOSSES, CrossEntropy, Focal
 from bakeoff.training.mix_images import Mixed
 from bakeoff.training.objective_settings import ObjectiveSettings, check_class_weights
 
@@ -42,6 +44,7 @@ class Objective:
         self.plain = all(each.plain for each in settings)
         rates = [each.label_smoothing for each in settings]
         self.smoothing_K1 = torch.tensor(rates).unsqueeze(1) if any(rates) else None
+        self.own_losses = {k: each.loss for k, each in enumerate(settings) if each.loss != CrossEntropy()}
         self.weights_KL: Tensor | None = None
         if any(each.class_weights is not None for each in settings):
             rows = [weigh_classes(each, class_names, own_N) for each, own_N in zip(settings, labels_KN, strict=True)]
@@ -54,8 +57,9 @@ class Objective:
 
             w[y] ((1 - e) (-ln p[y]) + e mean_l (-ln p[l]))
 
-        and one mixed of two images their costs, each times its share. Weights multiply an image's whole loss, as in
-        Keras; torch's own would weigh the smoothed part class by class, and divide by the weights of the batch.
+        with cross-entropy; another loss stands in the place of -ln p[y], and is not smoothed. An image mixed of two
+        costs theirs, each times its share. Weights multiply an image's whole loss, as in Keras; torch's own would weigh
+        the smoothed part class by class, and divide by the weights of the batch.
 
         Args:
             logits_KNL: of any floating type.
@@ -83,6 +87,11 @@ class Objective:
         num_members = len(log_probabilities_KNL)
         chosen_KN1 = labels_N.reshape(-1, labels_N.shape[-1], 1).expand(num_members, -1, 1)
         losses_KN = -log_probabilities_KNL.gather(2, chosen_KN1).squeeze(2)
+        if self.own_losses:
+            rows = list(losses_KN)
+            for k, loss in self.own_losses.items():
+                rows[k] = bind(LOSSES.find(loss.name).score)(loss, log_probabilities_KNL[k], chosen_KN1[k].squeeze(1))
+            losses_KN = torch.stack(rows)
         if self.smoothing_K1 is not None:
             self.smoothing_K1 = self.smoothing_K1.to(losses_KN.device)
             spread_KN = -log_probabilities_KNL.mean(dim=2)
@@ -91,6 +100,21 @@ class Objective:
             self.weights_KL = self.weights_KL.to(losses_KN.device)
             losses_KN = losses_KN * self.weights_KL.gather(1, chosen_KN1.squeeze(2))
         return losses_KN
+
+
+def score_cross_entropy(settings: CrossEntropy, log_probabilities_NC: Tensor, labels_N: Tensor) -> Tensor:
+    """Return minus the logarithms of the right classes' probabilities, losses_N."""
+    return -log_probabilities_NC.gather(1, labels_N.unsqueeze(1)).squeeze(1)
+
+
+def score_focal(settings: Focal, log_probabilities_NC: Tensor, labels_N: Tensor) -> Tensor:
+    """Return losses_N: (1 - p)^gamma (-ln p), p the probability of the right class.
+
+    Source: Lin et al. (2017), Focal loss for dense object detection, section 3.
+    """
+    log_right_N = log_probabilities_NC.gather(1, labels_N.unsqueeze(1)).squeeze(1)
+    # 1 - p is kept off zero: the slope of its power there is infinite below gamma 1.
+    return -((-torch.expm1(log_right_N)).clamp(min=1e-12) ** settings.gamma) * log_right_N
 
 
 def weigh_classes(

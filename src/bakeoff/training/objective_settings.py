@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from bakeoff.errors import DataError, nearest
 from bakeoff.networks.choices import UNKNOWN_NAME
 from bakeoff.training.fields import Amount
+from bakeoff.training.losses import CrossEntropy, LossSettings
 
 BALANCED = "balanced"
 
@@ -60,15 +61,17 @@ class ObjectiveSettings:
     Attributes:
         label_smoothing: share of the target that is spread evenly over all classes, from 0 up to, not including, 1.
         class_weights: what an image of each class counts; None: all count 1.
+        loss: what is weighed so.
     """
 
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None
+    loss: LossSettings = field(default_factory=CrossEntropy)
 
     @property
     def plain(self) -> bool:
         """Whether this is the usual cross-entropy."""
-        return self.label_smoothing == 0.0 and self.class_weights is None
+        return self.label_smoothing == 0.0 and self.class_weights is None and self.loss == CrossEntropy()
 
 
 def check_class_weights(weights: Literal["balanced"] | Mapping[str, float] | None, class_names: Sequence[str]) -> None:

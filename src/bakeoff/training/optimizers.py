@@ -1,17 +1,18 @@
-"""The optimizers, as records without torch. To add one: a settings class, an entry in OPTIMIZERS, its class below.
+"""The optimizers, as records without torch. To add one: a settings class and an entry in OPTIMIZERS.
 
 Those of Adam's family are in adam_family.py. make_optimizer.py makes the optimizer itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell_out
+from bakeoff.networks.choices import RegistryEntry, choose_from
+from bakeoff.registry import Implementation, Registry
 from bakeoff.training.adam_family import Adam, Adamax, AdamW, NAdam, RAdam
 from bakeoff.training.fields import (
     APART_DECAY,
@@ -21,6 +22,7 @@ from bakeoff.training.fields import (
     MEAN_SQUARE,
     RATE,
     LearningRate,
+    OptimizerSettings,
     Share,
     Switch,
 )
@@ -28,11 +30,8 @@ from bakeoff.training.fields import INCOMPATIBLE as INCOMPATIBLE
 from bakeoff.training.fields import Amount as Amount
 
 
-class SGD(Record):
+class SGD(OptimizerSettings):
     """Stochastic gradient descent, with or without momentum."""
-
-    torch_name: ClassVar[str] = "SGD"
-    fused: ClassVar[bool] = True
 
     name: Literal["sgd"] = "sgd"
     learning_rate: LearningRate = Field(default=0.01, description=RATE)
@@ -56,11 +55,8 @@ class SGD(Record):
         }
 
 
-class RMSprop(Record):
+class RMSprop(OptimizerSettings):
     """RMSprop: steps divided by the running root mean square of the gradient."""
-
-    torch_name: ClassVar[str] = "RMSprop"
-    fused: ClassVar[bool] = False
 
     name: Literal["rmsprop"] = "rmsprop"
     learning_rate: LearningRate = Field(default=0.01, description=RATE)
@@ -85,11 +81,8 @@ class RMSprop(Record):
         }
 
 
-class Adagrad(Record):
+class Adagrad(OptimizerSettings):
     """Adagrad: steps divided by the root of the sum of all squared gradients so far."""
-
-    torch_name: ClassVar[str] = "Adagrad"
-    fused: ClassVar[bool] = True
 
     name: Literal["adagrad"] = "adagrad"
     learning_rate: LearningRate = Field(default=0.01, description=RATE)
@@ -111,11 +104,8 @@ class Adagrad(Record):
         }
 
 
-class Adadelta(Record):
+class Adadelta(OptimizerSettings):
     """Adadelta: steps scaled by the ratio of the running RMS of past steps to that of past gradients."""
-
-    torch_name: ClassVar[str] = "Adadelta"
-    fused: ClassVar[bool] = False
 
     name: Literal["adadelta"] = "adadelta"
     learning_rate: LearningRate = Field(default=1.0, description="Multiplies every step; 1 is the published method.")
@@ -138,11 +128,8 @@ class Adadelta(Record):
         }
 
 
-class Lion(Record):
+class Lion(OptimizerSettings):
     """Lion: steps of equal size in every weight, in the direction of the sign of a running mean of the gradient."""
-
-    torch_name: ClassVar[str] = "Lion"
-    fused: ClassVar[bool] = False
 
     name: Literal["lion"] = "lion"
     learning_rate: LearningRate = Field(
@@ -160,101 +147,126 @@ class Lion(Record):
         return {"lr": self.learning_rate, "betas": (self.beta1, self.beta2), "weight_decay": self.weight_decay}
 
 
-AnyOptimizer: TypeAlias = SGD | Adam | AdamW | RMSprop | Adagrad | NAdam | RAdam | Adamax | Adadelta | Lion
+AnyOptimizer: TypeAlias = OptimizerSettings
+"""The settings of any registered optimizer."""
 
 
-OptimizerRecord: TypeAlias = RegistryEntry[AnyOptimizer]
-"""One optimizer that a study can name.
+@dataclass(frozen=True)
+class OptimizerRecord(RegistryEntry[OptimizerSettings]):
+    """One optimizer that a study can name.
 
-The settings' `torch_name` is the class in `torch.optim`, or in ours where torch has none; `fused` says whether
-torch has a fused form of it on every device.
-"""
+    Attributes:
+        make: `module:class` of the `torch.optim.Optimizer`, called with `settings.arguments()`.
+        fused: where it takes `fused=True`: nowhere, on a CPU only, or on every device.
+        elementwise: whether a step moves every weight by itself and by its own gradient alone, so that members can be
+            moved by one call on their stacked weights. What is not certain to be is moved member by member.
+        stack_rule: `module:function` from settings to a `stack_rules.Rule` for members of different settings, or to
+            None; empty where there is none, and then a GPU moves members one by one.
+    """
+
+    make: Implementation
+    fused: Literal["never", "cpu", "always"] = "never"
+    elementwise: bool = False
+    stack_rule: Implementation = ""
 
 
-OPTIMIZERS: tuple[OptimizerRecord, ...] = (
+_RULES = "bakeoff.training.stack_rules"
+
+_OURS: tuple[OptimizerRecord, ...] = (
     OptimizerRecord(
         "sgd",
         "plain steps along the gradient, with momentum or Nesterov's momentum if wanted",
         "Robbins and Monro (1951); Sutskever, Martens, Dahl and Hinton (2013) for the momentum",
         SGD,
+        make="torch.optim:SGD",
+        fused="always",
+        elementwise=True,
+        stack_rule=f"{_RULES}:choose_sgd",
     ),
     OptimizerRecord(
         "adam",
         "steps scaled by running means of the gradient and of its square",
         "Kingma and Ba (2015), Adam: a method for stochastic optimization",
         Adam,
+        make="torch.optim:Adam",
+        fused="always",
+        elementwise=True,
+        stack_rule=f"{_RULES}:choose_adam",
     ),
     OptimizerRecord(
         "adamw",
         "adam with decoupled weight decay",
         "Loshchilov and Hutter (2019), Decoupled weight decay regularization",
         AdamW,
+        make="torch.optim:AdamW",
+        fused="always",
+        elementwise=True,
+        stack_rule=f"{_RULES}:choose_adamw",
     ),
     OptimizerRecord(
         "rmsprop",
         "steps scaled by a running root mean square of the gradient",
         "Tieleman and Hinton (2012), Neural networks for machine learning, lecture 6.5",
         RMSprop,
+        make="torch.optim:RMSprop",
+        elementwise=True,
+        stack_rule=f"{_RULES}:choose_rmsprop",
     ),
     OptimizerRecord(
         "adagrad",
         "steps that shrink with the sum of all squared gradients",
         "Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning",
         Adagrad,
+        make="torch.optim:Adagrad",
+        fused="cpu",
+        elementwise=True,
     ),
     OptimizerRecord(
         "nadam",
         "adam that looks ahead by its momentum",
         "Dozat (2016), Incorporating Nesterov momentum into Adam",
         NAdam,
+        make="torch.optim:NAdam",
+        elementwise=True,
     ),
     OptimizerRecord(
         "radam",
         "adam with a warm-up of its own, until its scaling can be trusted",
         "Liu et al. (2020), On the variance of the adaptive learning rate and beyond",
         RAdam,
+        make="torch.optim:RAdam",
+        elementwise=True,
     ),
     OptimizerRecord(
         "adamax",
         "adam scaled by the largest recent gradient",
         "Kingma and Ba (2015), Adam: a method for stochastic optimization, section 7.1",
         Adamax,
+        make="torch.optim:Adamax",
+        elementwise=True,
     ),
     OptimizerRecord(
         "adadelta",
         "steps scaled by how large recent steps and gradients were",
         "Zeiler (2012), ADADELTA: an adaptive learning rate method",
         Adadelta,
+        make="torch.optim:Adadelta",
+        elementwise=True,
     ),
     OptimizerRecord(
         "lion",
         "steps of one size, along the sign of a running mean of the gradient",
         "Chen et al. (2023), Symbolic discovery of optimization algorithms",
         Lion,
+        make="bakeoff.training.lion:Lion",
+        elementwise=True,
+        stack_rule=f"{_RULES}:choose_lion",
     ),
 )
 
-OPTIMIZER_NAMES: tuple[str, ...] = collect_names(OPTIMIZERS)
+OPTIMIZERS: Registry[OptimizerRecord] = Registry("optimizer", _OURS, "bakeoff.optimizers")
 
 DEFAULT_OPTIMIZER = "adam"
 
-_Tagged: TypeAlias = Annotated[AnyOptimizer, Field(discriminator="name")]
-
-
-def _spell_out_optimizer(value: object) -> object:
-    if isinstance(value, Mapping) and "name" not in value:
-        return {"name": DEFAULT_OPTIMIZER, **value}
-    return spell_out(value, kind="optimizer", allowed=OPTIMIZER_NAMES)
-
-
-OptimizerChoice: TypeAlias = Annotated[
-    _Tagged,
-    BeforeValidator(
-        _spell_out_optimizer,
-        json_schema_input_type=Literal[
-            "sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam", "adamax", "adadelta", "lion"
-        ]
-        | _Tagged,
-    ),
-]
+OptimizerChoice: TypeAlias = Annotated[AnyOptimizer, choose_from(OPTIMIZERS, default=DEFAULT_OPTIMIZER)]
 """An optimizer in a recipe: a bare name, a mapping of a name and settings (no name: Adam), or one of the records."""

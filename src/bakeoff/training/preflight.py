@@ -11,13 +11,15 @@ from bakeoff.errors import BakeoffError
 from bakeoff.networks.build import State, initialize
 from bakeoff.networks.module_network import first_state
 from bakeoff.networks.modules import Body, build_body
-from bakeoff.networks.outside import OutsideNetwork, names_class
+from bakeoff.networks.named import AnyNetwork
+from bakeoff.networks.outside import names_class
 from bakeoff.training.augmentation.records import trace_augmentation
 from bakeoff.training.folders import Folders
 from bakeoff.training.published import find_published, reach_published
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.shape import Shape, all_layers, count_recipe_body
 from bakeoff.training.task import CheckDone, CheckTask, Event, Notice, TaskDone
+from bakeoff.training.transfer import check_transfer
 from bakeoff.training.weights import load_weights
 
 
@@ -62,7 +64,8 @@ def check_recipe(
     state, num_body = _draw(recipe, shape_HWC, num_classes)
     if recipe.transfer is None or weights is None:
         return
-    if weights == "imagenet" and isinstance(recipe.network, OutsideNetwork):
+    if weights == "imagenet":
+        check_transfer(recipe.network, recipe.transfer)
         address = find_published(recipe.network)
         if address:
             reach_published(recipe.network, address)
@@ -78,7 +81,7 @@ def _draw(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[State, in
     height, width, channels = trace_augmentation(recipe.augmentation, shape_HWC)
     shape = (height, width, channels)
     layers = all_layers(recipe, shape_HWC, num_classes)
-    if isinstance(recipe.network, OutsideNetwork):
+    if recipe.network.has_module:
         body = _build(recipe.network, shape)
         return first_state(body, layers, recipe.initializer, 0), 0
     if recipe.transfer is None:
@@ -86,7 +89,7 @@ def _draw(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[State, in
     return initialize(layers, shape, recipe.initializer, 0), count_recipe_body(recipe, layers)
 
 
-def _build(network: OutsideNetwork, shape: Shape) -> Body:
+def _build(network: AnyNetwork, shape: Shape) -> Body:
     if not names_class(network.name):
         try:
             with torch.device("meta"):

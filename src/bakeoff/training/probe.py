@@ -100,7 +100,7 @@ class Bench:
             runner.bind(self.network.members[k], self.network.member_buffers[k], body)
         self.joint = JointOptimizer(self.runners, self.network)
         self.inputs = assembly.make_inputs(recipes, seed)
-        settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights) for recipe in recipes]
+        settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights, recipe.loss) for recipe in recipes]
         self.objective = Objective(settings, assembly.class_names, images.labels)
         self.num_images, self.batch_size = len(images.labels), recipes[0].batch_size
 

@@ -16,7 +16,8 @@ from filelock import FileLock
 
 from bakeoff.data.locate import cache_folder
 from bakeoff.networks.build import State
-from bakeoff.networks.outside import TIMM, TORCHVISION, OutsideNetwork
+from bakeoff.networks.named import AnyNetwork
+from bakeoff.networks.outside import TIMM, TORCHVISION
 from bakeoff.networks.vision import import_timm, import_torchvision
 from bakeoff.training.transfer import WeightsError
 
@@ -27,7 +28,7 @@ REACH_SECONDS = 5.0
 """For a publisher's server to answer whether it has a file."""
 
 
-def fetch_published(network: OutsideNetwork) -> State:
+def fetch_published(network: AnyNetwork) -> State:
     """Return a network's published weights by their publisher's names, fetched once and kept in the cache.
 
     Args:
@@ -72,7 +73,7 @@ def _fetch_timm(name: str) -> State:
     return {key: value.detach() for key, value in model.state_dict().items()}
 
 
-def find_published(network: OutsideNetwork) -> str:
+def find_published(network: AnyNetwork) -> str:
     """Return the address of a network's published weights; empty where the cache has them already.
 
     Raises:
@@ -92,7 +93,7 @@ def find_published(network: OutsideNetwork) -> str:
     return "" if (folder / PurePosixPath(urlsplit(config.url).path).name).is_file() else str(config.url)
 
 
-def reach_published(network: OutsideNetwork, address: str) -> None:
+def reach_published(network: AnyNetwork, address: str) -> None:
     """Look, in a few seconds, whether weights could be fetched; fetch nothing.
 
     Raises:

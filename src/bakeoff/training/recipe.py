@@ -10,12 +10,12 @@ from pydantic_core import PydanticCustomError
 from bakeoff.networks.choices import Record
 from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.named import NetworkChoice
-from bakeoff.training import averaging as averages
 from bakeoff.training import schedules
 from bakeoff.training.adam_family import Adam
 from bakeoff.training.augmentation.records import AugmentationChoice
 from bakeoff.training.averaging import AveragingChoice
 from bakeoff.training.clipping import Clip
+from bakeoff.training.losses import CrossEntropy, LossChoice
 from bakeoff.training.metric import Metric, check_difference
 from bakeoff.training.mixing import MixChoice
 from bakeoff.training.objective_settings import ClassWeights
@@ -71,6 +71,7 @@ class Recipe(Record):
         "larger.",
     )
     clip: Clip | None = Field(default=None, description="Gradient clipping, by norm or by value; null: none.")
+    loss: LossChoice = Field(default=CrossEntropy(), description="What training minimises.")
     label_smoothing: float = Field(
         default=0.0,
         strict=True,
@@ -109,13 +110,15 @@ class Recipe(Record):
         """Refuse choices that do not go together, each right by itself."""
         conflict = schedules.find_conflict(self.schedule, self.epochs)
         if conflict is None and self.averaging is not None:
-            conflict = averages.find_conflict(self.averaging, self.epochs)
+            conflict = self.averaging.find_conflict(self.epochs)
         if self.transfer is not None and self.transfer.freeze == "always" and self.transfer.weights is None:
             conflict = (
                 "transfer: a body that is never trained needs weights: imagenet, a file, a trial or a study's arm"
             )
         if self.transfer is not None and self.transfer.freeze == "always" and self.evaluate != "plain":
             conflict = "evaluate: a frozen body's features are computed once, of the image alone; leave it plain"
+        if self.label_smoothing and not isinstance(self.loss, CrossEntropy):
+            conflict = f"label_smoothing is of cross_entropy: leave it 0 with {self.loss.name}"
         if conflict is not None:
             raise PydanticCustomError(INCOMPATIBLE, "{conflict}", {"conflict": conflict})
         return self

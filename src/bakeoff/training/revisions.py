@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.training.augmentation.records import normalizes_as_imagenet
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.schedules import OneCycle
@@ -23,6 +22,6 @@ def list_revisions(recipe: Recipe, num_channels: int) -> dict[str, int]:
         revisions["one_cycle"] = 2  # torch's, step by step
     if recipe.mix is not None:
         revisions["mix"] = 2  # training accuracy counts both labels of an image
-    if num_channels == 1 and isinstance(recipe.network, OutsideNetwork) and normalizes_as_imagenet(recipe.augmentation):
+    if num_channels == 1 and recipe.network.has_module and normalizes_as_imagenet(recipe.augmentation):
         revisions["grey"] = 2  # repeated before ImageNet's statistics are taken off each channel
     return revisions

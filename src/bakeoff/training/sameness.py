@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bakeoff.networks.layers import AnyLayer, Conv, Dense, Pool, Residual
-from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.networks.shapes import LayerShape, trace
 from bakeoff.training.adam_family import AdamW
 from bakeoff.training.augmentation.records import trace_augmentation
@@ -39,7 +38,7 @@ def resolve(recipe: Recipe, image_shape_HWC: Shape, num_classes: int, num_train:
     layers = all_layers(recipe, image_shape_HWC, num_classes)
     content = recipe.model_dump(mode="json")
     content |= {
-        "network": [recipe.network.name if isinstance(recipe.network, OutsideNetwork) else "", *map(_spell, layers)],
+        "network": [recipe.network.name_module(), *map(_spell, layers)],
         "initializer": _spell_first_weights(recipe, layers, image_shape_HWC),
         "transfer": _spell_transfer(recipe, layers),
         "augmentation": _spell_augmentation(recipe),
@@ -65,7 +64,7 @@ def _spell(layer: AnyLayer) -> dict[str, Any]:
 
 def _spell_first_weights(recipe: Recipe, layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> object:
     """Return which draw of which initializer every layer gets whose weights are drawn by it."""
-    if isinstance(recipe.network, OutsideNetwork):  # its body is drawn as its own authors do, whatever is chosen here
+    if recipe.network.has_module:  # its body is drawn as its own authors do, whatever is chosen here
         drawn: Sequence[AnyLayer] = layers
     else:
         shapes = trace(layers, trace_augmentation(recipe.augmentation, image_shape_HWC))

@@ -1,8 +1,8 @@
 """How the learning rate changes while training goes on. Records without torch.
 
 A schedule is a pure function of how far training is, so an interrupted run goes on with the same digits; only the
-plateau has a state, because it answers to the validation split. To add one: a settings class, an entry in SCHEDULES,
-its class in AnySchedule and its name below.
+plateau has a state, because it answers to the validation split. To add one: a settings class and an entry in
+SCHEDULES.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from bakeoff.networks.choices import Record, RegistryEntry, collect_names, spell_out
+from bakeoff.networks.choices import Record, RegistryEntry, choose_from
+from bakeoff.registry import Registry
 from bakeoff.training.fields import Amount, Inside, NumEpochs, Part
 from bakeoff.training.metric import Metric, check_difference, improvement
 
@@ -39,7 +40,30 @@ class Progress:
     steps_per_epoch: int
 
 
-class _WarmedUp(Record):
+class ScheduleSettings(Record):
+    """The settings of a schedule, and the schedule itself."""
+
+    name: str
+
+    @property
+    def per_step(self) -> bool:
+        """Whether the factor changes within an epoch: True asks for it before every step."""
+        return True
+
+    def share(self, progress: Progress, num_epochs: int) -> float:
+        """Return the factor on the optimizer's learning rate at one point of training: a pure function of it.
+
+        Args:
+            progress: how far training is before the step.
+            num_epochs: epochs that the recipe allows; what early stopping cuts off changes nothing before it.
+
+        Returns:
+            A factor from 0 to 1.
+        """
+        raise NotImplementedError
+
+
+class _WarmedUp(ScheduleSettings):
     """What every schedule has that may begin with a warm-up.
 
     Attributes:
@@ -56,15 +80,7 @@ class _WarmedUp(Record):
         return self.smooth or self.warm_up > 0
 
     def share(self, progress: Progress, num_epochs: int) -> float:
-        """Return the factor on the optimizer's learning rate at one point of training.
-
-        Args:
-            progress: how far training is before the step.
-            num_epochs: epochs that the recipe allows; what early stopping cuts off changes nothing before it.
-
-        Returns:
-            A factor from 0 to 1.
-        """
+        """Return the factor on the optimizer's learning rate, as of the other schedules: it rises first."""
         if progress.epochs < self.warm_up:
             return WARM_UP_START + (1 - WARM_UP_START) * progress.epochs / self.warm_up
         return self._share_after(progress.epochs, num_epochs)
@@ -109,14 +125,12 @@ class Cosine(_WarmedUp):
         return _swing(1.0, self.minimum, done)
 
 
-class OneCycle(Record):
+class OneCycle(ScheduleSettings):
     """One cycle: the learning rate rises to its peak and falls again, each along half a cosine. Momentum is constant.
 
     Step by step `torch.optim.lr_scheduler.OneCycleLR` with `cycle_momentum=False`: the first step has the start's rate,
     the last the end's.
     """
-
-    per_step: ClassVar[bool] = True
 
     name: Literal["one_cycle"] = "one_cycle"
     peak_at: Inside = Field(default=0.3, description="Fraction of training at which the learning rate peaks.")
@@ -132,10 +146,8 @@ class OneCycle(Record):
         return _swing(1.0, self.end, _proportion(progress.steps - peak, last - peak))
 
 
-class Triangle(Record):
+class Triangle(ScheduleSettings):
     """The learning rate rises linearly to its peak and falls linearly again."""
-
-    per_step: ClassVar[bool] = True
 
     name: Literal["triangle"] = "triangle"
     peak_at: Inside = Field(default=0.23, description="Fraction of training at which the learning rate peaks.")
@@ -219,14 +231,16 @@ def _swing(first: float, last: float, done: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * done)) / 2
 
 
-AnySchedule: TypeAlias = Constant | Step | Cosine | OneCycle | Triangle | Plateau
+AnySchedule: TypeAlias = ScheduleSettings
+"""The settings of any registered schedule."""
 
 
-ScheduleRecord: TypeAlias = RegistryEntry[AnySchedule]
-"""One schedule that a study can name."""
+@dataclass(frozen=True)
+class ScheduleRecord(RegistryEntry[ScheduleSettings]):
+    """One schedule that a study can name: its settings' `share` is the schedule."""
 
 
-SCHEDULES: tuple[ScheduleRecord, ...] = (
+_OURS: tuple[ScheduleRecord, ...] = (
     ScheduleRecord(
         "constant",
         "the learning rate stays; with a warm-up if wanted",
@@ -265,22 +279,9 @@ SCHEDULES: tuple[ScheduleRecord, ...] = (
     ),
 )
 
-SCHEDULE_NAMES: tuple[str, ...] = collect_names(SCHEDULES)
+SCHEDULES: Registry[ScheduleRecord] = Registry("schedule", _OURS, "bakeoff.schedules")
 
-_Tagged: TypeAlias = Annotated[AnySchedule, Field(discriminator="name")]
-
-
-def _spell_out_schedule(value: object) -> object:
-    return spell_out(value, kind="schedule", allowed=SCHEDULE_NAMES)
-
-
-ScheduleChoice: TypeAlias = Annotated[
-    _Tagged,
-    BeforeValidator(
-        _spell_out_schedule,
-        json_schema_input_type=Literal["constant", "step", "cosine", "one_cycle", "triangle", "plateau"] | _Tagged,
-    ),
-]
+ScheduleChoice: TypeAlias = Annotated[AnySchedule, choose_from(SCHEDULES)]
 """A schedule in a recipe: a bare name, a mapping of a name and settings, or one of the records."""
 
 

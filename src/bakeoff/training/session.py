@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from bakeoff.data.store import Images
 from bakeoff.errors import BakeoffError
-from bakeoff.training.assembly import Assembly, Network
+from bakeoff.training.assembly import Assembly
 from bakeoff.training.batches import split_view
 from bakeoff.training.epoch import Epoch, train_epoch
 from bakeoff.training.evaluate import predict, predict_batches
 from bakeoff.training.inputs import Indices, Inputs
 from bakeoff.training.objective import Objective
+from bakeoff.training.parts import Network
 from bakeoff.training.place import Place
 from bakeoff.training.prepared import PreparedInputs
 from bakeoff.training.runner import Runner

@@ -11,10 +11,9 @@ import math
 
 from bakeoff.networks.choices import Record
 from bakeoff.networks.layers import AnyLayer
-from bakeoff.networks.named import expand
-from bakeoff.networks.outside import OutsideNetwork, head_layers
 from bakeoff.networks.shapes import trace
 from bakeoff.training.augmentation.records import has_draws, trace_augmentation
+from bakeoff.training.packages import list_packages
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.transfer import FileWeights, count_body_layers
 
@@ -39,7 +38,7 @@ def caches_features(recipe: Recipe) -> bool:
 
 def is_fusable(recipe: Recipe) -> bool:
     """Tell whether what is trained is made of layer records, which members of a cohort can share a pass of."""
-    return not isinstance(recipe.network, OutsideNetwork) or is_body_frozen(recipe)
+    return not recipe.network.has_module or is_body_frozen(recipe)
 
 
 def all_layers(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
@@ -48,10 +47,7 @@ def all_layers(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> tupl
     Raises:
         NetworkError: when the augmentation or a layer does not fit what reaches it.
     """
-    shape = trace_augmentation(recipe.augmentation, image_shape_HWC)
-    if isinstance(recipe.network, OutsideNetwork):
-        return head_layers(recipe.network, num_classes)
-    return expand(recipe.network, shape, num_classes)
+    return recipe.network.list_layers(trace_augmentation(recipe.augmentation, image_shape_HWC), num_classes)
 
 
 def trained_layers(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
@@ -73,18 +69,13 @@ def trained_layers(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> 
 
 def count_recipe_body(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> int:
     """Return how many of a layer network's layers are its body, by the recipe's transfer; 0 without one."""
-    if recipe.transfer is None or isinstance(recipe.network, OutsideNetwork):
+    if recipe.transfer is None or recipe.network.has_module:
         return 0
     return count_body_layers(layers, recipe.transfer.body)
 
 
-def feature_shape(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> Shape | None:
-    """Return the shape in which a frozen layer body hands an image to the head, flattened: (1, 1, features).
-
-    None where the body is an outside network's: only building it tells.
-    """
-    if isinstance(recipe.network, OutsideNetwork):
-        return None
+def feature_shape(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> Shape:
+    """Return the shape in which a frozen body of layers hands an image to the head, flattened: (1, 1, features)."""
     layers = all_layers(recipe, image_shape_HWC, num_classes)
     shape = trace_augmentation(recipe.augmentation, image_shape_HWC)
     body = layers[: count_recipe_body(recipe, layers)]
@@ -98,11 +89,9 @@ def body_key(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> str:
     """
     if not is_body_frozen(recipe) or recipe.transfer is None:
         return ""
-    if isinstance(recipe.network, OutsideNetwork):
-        body: object = recipe.network.name
-    else:
-        layers = all_layers(recipe, image_shape_HWC, num_classes)
-        body = [layer.model_dump(mode="json") for layer in layers[: count_recipe_body(recipe, layers)]]
+    layers = all_layers(recipe, image_shape_HWC, num_classes)
+    body: object = [layer.model_dump(mode="json") for layer in layers[: count_recipe_body(recipe, layers)]]
+    body = recipe.network.name_module() or body
     transfer = recipe.transfer
     content = {
         "body": body,
@@ -111,7 +100,8 @@ def body_key(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> str:
         "augmentation": [step.model_dump(mode="json") for step in recipe.augmentation],
         "mix": None if recipe.mix is None else recipe.mix.model_dump(mode="json"),
     }
-    return json.dumps(content, sort_keys=True)
+    packages = list_packages(recipe)
+    return json.dumps(content | ({"packages": packages} if packages else {}), sort_keys=True)
 
 
 def name_weights(recipe: Recipe) -> object:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bakeoff.registry import bind
+from bakeoff.training.adam_family import Adam, AdamW
+from bakeoff.training.optimizers import OPTIMIZERS, SGD, AnyOptimizer, Lion, RMSprop
+
 Hyper = Mapping[str, Tensor]
 Kept = Mapping[str, Tensor]
 
@@ -110,28 +114,44 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 _ADAM = ("beta1", "beta2", "epsilon", "weight_decay")
 _ROOT = ("smoothing", "epsilon", "weight_decay")
 
-RULES: Mapping[tuple[object, ...], Rule] = {
-    ("SGD", False, False): Rule(_sgd, ("weight_decay",), ()),
-    ("SGD", True, False): Rule(_momentum, ("momentum", "weight_decay"), ("momentum_buffer",)),
-    ("SGD", True, True): Rule(_nesterov, ("momentum", "weight_decay"), ("momentum_buffer",)),
-    ("Adam",): Rule(_adam, _ADAM, _MOMENTS, ("step",)),
-    ("AdamW",): Rule(_adamw, _ADAM, _MOMENTS, ("step",)),
-    ("RMSprop", False, False): Rule(_rmsprop, _ROOT, ("square_avg",), ("step",)),
-    ("RMSprop", False, True): Rule(_rmsprop, _ROOT, ("square_avg", "grad_avg"), ("step",)),
-    ("RMSprop", True, False): Rule(
-        _rmsprop_momentum, (*_ROOT, "momentum"), ("square_avg", "momentum_buffer"), ("step",)
-    ),
-    ("RMSprop", True, True): Rule(
-        _rmsprop_momentum, (*_ROOT, "momentum"), ("square_avg", "momentum_buffer", "grad_avg"), ("step",)
-    ),
-    ("Lion",): Rule(_lion, ("beta1", "beta2", "weight_decay"), ("exp_avg",)),
-}
-"""The rules by the optimizer's record and those of its settings that are on."""
-
-_SWITCHES = {"SGD": ("momentum", "nesterov"), "RMSprop": ("momentum", "centered")}
+_SGD = Rule(_sgd, ("weight_decay",), ())
+_MOMENTUM = Rule(_momentum, ("momentum", "weight_decay"), ("momentum_buffer",))
+_NESTEROV = Rule(_nesterov, ("momentum", "weight_decay"), ("momentum_buffer",))
 
 
-def name_rule(optimizer: object) -> tuple[object, ...]:
-    """Return what a settings record's rule is found by; it may have none."""
-    name = type(optimizer).__name__
-    return (name, *(bool(getattr(optimizer, switch)) for switch in _SWITCHES.get(name, ())))
+def choose_sgd(settings: SGD) -> Rule:
+    """Return the rule of plain SGD, of momentum, or of Nesterov's."""
+    return _NESTEROV if settings.nesterov else _MOMENTUM if settings.momentum else _SGD
+
+
+def choose_adam(settings: Adam) -> Rule:
+    """Return Adam's rule."""
+    return Rule(_adam, _ADAM, _MOMENTS, ("step",))
+
+
+def choose_adamw(settings: AdamW) -> Rule:
+    """Return AdamW's rule."""
+    return Rule(_adamw, _ADAM, _MOMENTS, ("step",))
+
+
+def choose_rmsprop(settings: RMSprop) -> Rule:
+    """Return RMSprop's rule: with momentum or without, centred or not."""
+    move = _rmsprop_momentum if settings.momentum else _rmsprop
+    hyper = (*_ROOT, "momentum") if settings.momentum else _ROOT
+    buffers = ("momentum_buffer",) if settings.momentum else ()
+    return Rule(move, hyper, ("square_avg", *buffers, *(("grad_avg",) if settings.centered else ())), ("step",))
+
+
+def choose_lion(settings: Lion) -> Rule:
+    """Return Lion's rule."""
+    return Rule(_lion, ("beta1", "beta2", "weight_decay"), ("exp_avg",))
+
+
+def find_rule(choice: AnyOptimizer) -> Rule | None:
+    """Return the rule by which a stack of members with such an optimizer is moved; None where there is none.
+
+    Members whose rules are equal can be moved by one.
+    """
+    path = OPTIMIZERS.find(choice.name).stack_rule
+    rule: Rule | None = bind(path)(choice) if path else None
+    return rule

@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bakeoff.training.assembly import Network
+from bakeoff.training.parts import Network
 from bakeoff.training.runner import Runner
 from bakeoff.training.schedules import Progress
-from bakeoff.training.stack_rules import RULES, name_rule
+from bakeoff.training.stack_rules import find_rule
 from bakeoff.training.stacks import read_stacks
 
 
 def fits(runners: Sequence[Runner]) -> bool:
     """Tell whether these members can be moved at once: all step after every batch, by optimizers written for stacks."""
     return all(
-        runner.member.recipe.accumulate == 1 and name_rule(runner.member.recipe.optimizer) in RULES
+        runner.member.recipe.accumulate == 1 and find_rule(runner.member.recipe.optimizer) is not None
         for runner in runners
     )
 
@@ -135,7 +135,9 @@ class _Run:
         self._optimizers = [_optimizer_of(runner) for runner in runners]
         self._parameters: list[Mapping[str, Tensor]] = [runner.parameters for runner in runners]
         choices = [runner.member.recipe.optimizer for runner in runners]
-        self._rule = RULES[name_rule(choices[0])]
+        rule = find_rule(choices[0])
+        assert rule is not None, "`fits` was asked before"
+        self._rule = rule
         self._hyper = {
             name: torch.tensor([_hyper_of(choice, name) for choice in choices], device=device)
             for name in self._rule.hyper
@@ -193,8 +195,8 @@ def _weigh(runner: Runner, number: int) -> float:
 
 
 def _find_runs(runners: Sequence[Runner]) -> list[tuple[int, int]]:
-    """Return where members with the same kind of optimizer, and the same switches, begin and end."""
-    kinds = [name_rule(runner.member.recipe.optimizer) for runner in runners]
+    """Return where members whose optimizers move by the same rule begin and end."""
+    kinds = [find_rule(runner.member.recipe.optimizer) for runner in runners]
     starts = [k for k in range(len(kinds)) if k == 0 or kinds[k] != kinds[k - 1]]
     return list(zip(starts, [*starts[1:], len(kinds)], strict=True))
 

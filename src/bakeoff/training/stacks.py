@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bakeoff.networks.build import FusedNetwork
-from bakeoff.training.assembly import Network
+from bakeoff.training.parts import Network
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from bakeoff.networks.flow import Randomness, ReplicateDraws
 from bakeoff.networks.module_network import ModuleNetwork
-from bakeoff.training.assembly import Network
 from bakeoff.training.batches import epoch_order
 from bakeoff.training.epoch import Epoch, Pacer, compute_gradients, count_right, move, seed_dropout
 from bakeoff.training.inputs import Batch, Indices
 from bakeoff.training.objective import Objective
+from bakeoff.training.parts import Network
 from bakeoff.training.place import Capture, Place, Step
 from bakeoff.training.prepared import PreparedInputs
 from bakeoff.training.runner import Runner

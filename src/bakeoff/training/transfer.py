@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from bakeoff.errors import BakeoffError, NetworkError, nearest
 from bakeoff.networks.choices import UNKNOWN_NAME, Record
 from bakeoff.networks.layers import AnyLayer, Dense, Dropout
-from bakeoff.networks.outside import TIMM, TORCHVISION, OutsideNetwork
+from bakeoff.networks.outside import TIMM, TORCHVISION
 
 
 class WeightsError(BakeoffError):
@@ -168,7 +168,7 @@ def check_transfer(network: object, transfer: Transfer | None) -> None:
     if transfer is None or transfer.weights != "imagenet":
         return
     name = str(getattr(network, "name", network))
-    if not (isinstance(network, OutsideNetwork) and name.startswith((TORCHVISION, TIMM))):
+    if not name.startswith((TORCHVISION, TIMM)):
         raise NetworkError(
             f"transfer: no weights are published for {name}: imagenet goes with torchvision:NAME and timm:NAME; "
             "give a file, a trial or a study's arm."

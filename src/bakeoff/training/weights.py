@@ -14,7 +14,6 @@ from bakeoff.errors import NetworkError
 from bakeoff.networks.build import State
 from bakeoff.networks.module_network import BODY
 from bakeoff.networks.named import AnyNetwork
-from bakeoff.networks.outside import OutsideNetwork
 from bakeoff.training.folders import Folders
 from bakeoff.training.published import fetch_published
 from bakeoff.training.transfer import FileWeights, StudyWeights, Transfer, TrialWeights, WeightsError, check_transfer
@@ -51,7 +50,7 @@ class _Fit:
 
 
 def load_weights(
-    network: AnyNetwork | OutsideNetwork,
+    network: AnyNetwork,
     transfer: Transfer,
     state: State,
     folders: Folders,
@@ -83,7 +82,7 @@ def load_weights(
         raise WeightsError(str(error)) from None
     if transfer.weights is None:
         return dict(state)
-    if isinstance(network, OutsideNetwork):
+    if network.has_module:
         wanted = {name.removeprefix(BODY): value for name, value in state.items() if name.startswith(BODY)}
         prefix = BODY
     else:
@@ -95,11 +94,10 @@ def load_weights(
 
 
 def _open(
-    weights: str | FileWeights | TrialWeights | StudyWeights, network: AnyNetwork | OutsideNetwork, folders: Folders
+    weights: str | FileWeights | TrialWeights | StudyWeights, network: AnyNetwork, folders: Folders
 ) -> tuple[State, str]:
     """Return the tensors and what messages call their source."""
     if isinstance(weights, str):
-        assert isinstance(network, OutsideNetwork)
         return fetch_published(network), f"the published weights of {network.name}"
     title = weights.file if isinstance(weights, FileWeights) else f"trial {getattr(weights, 'trial', '')}"
     return read_source(weights, folders), title

@@ -9,12 +9,13 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from bakeoff.training.augmentation.apply import DRAWN, FIXED, Augmenter
+from bakeoff.testing import check_augmentation
+from bakeoff.training.augmentation.apply import Augmenter
 from bakeoff.training.augmentation.records import (
-    AUGMENTATION_NAMES,
     AUGMENTATIONS,
     AnyAugmentation,
     AugmentationChoice,
+    has_draws,
     trace_augmentation,
 )
 from bakeoff.training.augmentation.steps import Normalize
@@ -63,10 +64,9 @@ def is_left_alone(step: AnyAugmentation, channels: int) -> bool:
 
 
 def test_every_entry_has_an_example_and_a_function() -> None:
-    assert tuple(EXAMPLES) == AUGMENTATION_NAMES
+    assert tuple(EXAMPLES) == AUGMENTATIONS.names
     for record in AUGMENTATIONS:
-        assert record.settings.draws == (record.settings in DRAWN)
-        assert record.settings.draws or record.settings in FIXED or record.settings is Normalize
+        assert record.train or record.evaluate or record.settings is Normalize
 
 
 @every_step
@@ -100,18 +100,13 @@ def test_a_function_of_seed_epoch_and_image(step: AnyAugmentation, size: int, ch
         Augmenter((step,), 4, STATISTICS[channels]).train(pixels, numbers, 2),
     ]
     for other in others:
-        assert torch.equal(images, other) == (not step.draws or is_left_alone(step, channels))
+        assert torch.equal(images, other) == (not has_draws([step]) or is_left_alone(step, channels))
 
 
 @every_step
 @every_shape
-def test_an_image_does_not_depend_on_its_neighbours(step: AnyAugmentation, size: int, channels: int) -> None:
-    augmenter = Augmenter((step,), 0, STATISTICS[channels])
-    pixels, numbers = make(size, channels), np.arange(16)
-    whole = augmenter.train(pixels, numbers, 1)
-    chosen = np.array([11, 2, 5])
-    part = augmenter.train(pixels[chosen], numbers[chosen], 1)
-    torch.testing.assert_close(part, whole[torch.from_numpy(chosen)], rtol=0, atol=1e-6)
+def test_every_step_keeps_its_contract(step: AnyAugmentation, size: int, channels: int) -> None:
+    check_augmentation(AUGMENTATIONS.find(step.name), step, (size, size, channels), STATISTICS[channels])
 
 
 @every_step
@@ -120,21 +115,10 @@ def test_two_images_of_one_batch_get_different_draws(step: AnyAugmentation, size
     pixels = np.repeat(make(size, channels, 1), 16, axis=0)
     images = Augmenter((step,), 0, STATISTICS[channels]).train(pixels, np.arange(16), 1)
     num_different = len(torch.unique(images.flatten(1), dim=0))
-    if not step.draws or is_left_alone(step, channels):
+    if not has_draws([step]) or is_left_alone(step, channels):
         assert num_different == 1
     else:
         assert num_different >= 2
-
-
-@every_step
-@every_shape
-def test_evaluation_draws_nothing(step: AnyAugmentation, size: int, channels: int) -> None:
-    pixels = np.repeat(make(size, channels, 1), 16, axis=0)
-    images = Augmenter((step,), 0, STATISTICS[channels]).evaluate(pixels)
-    assert torch.equal(images, images[:1].expand_as(images))
-    assert torch.equal(images, Augmenter((step,), 1, STATISTICS[channels]).evaluate(pixels))
-    if not step.draws:
-        assert torch.equal(images, Augmenter((step,), 0, STATISTICS[channels]).train(pixels, np.arange(16), 1))
 
 
 @every_step

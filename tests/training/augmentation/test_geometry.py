@@ -11,7 +11,16 @@ from torch import Tensor
 
 from bakeoff.training.augmentation import geometry
 from bakeoff.training.augmentation.draws import uniform
-from bakeoff.training.augmentation.steps import Affine, CenterCrop, HorizontalFlip, Pad, RandomCrop, Resize, Rotation
+from bakeoff.training.augmentation.steps import (
+    Affine,
+    CenterCrop,
+    HorizontalFlip,
+    Pad,
+    RandomCrop,
+    Resize,
+    Rotation,
+    VerticalFlip,
+)
 
 MakePixels = Callable[..., Any]
 
@@ -117,7 +126,8 @@ def test_random_crop_reaches_every_place_equally_often() -> None:
 @pytest.mark.parametrize("axis", [1, 2])
 def test_flip_mirrors_the_share_it_should(make_pixels: MakePixels, axis: int) -> None:
     pixels, draws = make_pixels(1_000, 6), draw(1, 1_000)
-    flipped = geometry.flip(axis, HorizontalFlip(probability=0.3), to_images(pixels), draws).numpy()
+    flip = {1: geometry.flip_rows, 2: geometry.flip_columns}[axis]
+    flipped = flip({1: VerticalFlip, 2: HorizontalFlip}[axis](probability=0.3), to_images(pixels), draws).numpy()
     chosen = draws[:, 0] < 0.3
     np.testing.assert_array_equal(flipped[chosen], np.flip(pixels[chosen], axis))
     np.testing.assert_array_equal(flipped[~chosen], pixels[~chosen])

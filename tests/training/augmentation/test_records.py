@@ -8,7 +8,6 @@ from pydantic import TypeAdapter, ValidationError
 from bakeoff.errors import NetworkError
 from bakeoff.networks.choices import Record
 from bakeoff.training.augmentation.records import (
-    AUGMENTATION_NAMES,
     AUGMENTATIONS,
     AugmentationChoice,
     AugmentationRecord,
@@ -37,7 +36,7 @@ def refuse(step: object) -> list[Any]:
     return [error["msg"] for error in caught.value.errors()]
 
 
-@pytest.mark.parametrize("record", AUGMENTATIONS, ids=AUGMENTATION_NAMES)
+@pytest.mark.parametrize("record", AUGMENTATIONS, ids=AUGMENTATIONS.names)
 def test_an_entry_has_a_line_a_source_and_its_settings(record: AugmentationRecord) -> None:
     assert record.summary
     assert record.source

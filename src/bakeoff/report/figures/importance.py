@@ -13,7 +13,7 @@ from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layo
 from bakeoff.report.importance import FieldImportance, SearchImportance
 from bakeoff.report.search import SearchReport
 from bakeoff.report.text import count, show_text
-from bakeoff.study.search import COSTS
+from bakeoff.study.search_settings import COSTS
 
 MAX_FIELDS = 20
 MAX_SLICES = 6

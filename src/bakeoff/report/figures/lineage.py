@@ -13,7 +13,7 @@ from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.search import KindReport, SearchReport, is_rising, spell_value
 from bakeoff.report.text import count, show_text
-from bakeoff.study.search import COSTS
+from bakeoff.study.search_settings import COSTS
 
 MAX_ANCESTORS = 80
 MAX_NUMBERED = 40

@@ -14,7 +14,7 @@ from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layo
 from bakeoff.report.published import choose_curves, name_curve
 from bakeoff.report.search import KindReport, SearchReport, is_rising, spell_candidate, spell_value
 from bakeoff.report.text import count, show_text
-from bakeoff.study.search import COSTS
+from bakeoff.study.search_settings import COSTS
 
 MAX_POINTS = 2_000
 _NAMES = {"candidate": "search", "random": "random baseline"}

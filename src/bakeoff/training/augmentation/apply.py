@@ -5,57 +5,19 @@ Shape legend: N images, H rows, W columns, C channels, D draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bakeoff.registry import bind
 from bakeoff.training.augmentation import geometry, intensity
 from bakeoff.training.augmentation.draws import uniform
-from bakeoff.training.augmentation.records import AnyAugmentation
-from bakeoff.training.augmentation.steps import (
-    Affine,
-    AlternatingFlip,
-    CenterCrop,
-    ColorJitter,
-    Erasing,
-    GaussianBlur,
-    Grayscale,
-    HorizontalFlip,
-    Normalize,
-    Pad,
-    RandomCrop,
-    Resize,
-    Rotation,
-    VerticalFlip,
-)
-
-FIXED: Mapping[type, Callable[[Any, Tensor], Tensor]] = {
-    Resize: geometry.resize,
-    Pad: geometry.pad,
-    CenterCrop: geometry.center_crop,
-    RandomCrop: geometry.crop_without_drawing,
-}
-"""What each step does in evaluation, and those without draws in training; the others do nothing there."""
-
-DRAWN: Mapping[type, tuple[int, Callable[[Any, Tensor, geometry.Draws], Tensor]]] = {
-    RandomCrop: (2, geometry.random_crop),
-    HorizontalFlip: (1, partial(geometry.flip, 2)),
-    AlternatingFlip: (1, geometry.flip_chosen),
-    VerticalFlip: (1, partial(geometry.flip, 1)),
-    Rotation: (2, geometry.rotate),
-    Affine: (7, geometry.transform),
-    GaussianBlur: (2, intensity.blur),
-    ColorJitter: (5, intensity.jitter),
-    Grayscale: (1, intensity.grey),
-    Erasing: (5, intensity.erase),
-}
-"""What each step with draws does in training, and how many numbers an image it needs."""
+from bakeoff.training.augmentation.records import AUGMENTATIONS, AnyAugmentation, AugmentationRecord
+from bakeoff.training.augmentation.steps import Normalize
 
 
 @dataclass(frozen=True)
@@ -106,20 +68,20 @@ class Augmenter:
         images_NHWC = _as_tensor(pixels_NHWC)
         for place in self._places:
             choice = place.choice
-            if not choice.draws:
+            record = AUGMENTATIONS.find(choice.name)
+            if not record.train:
                 images_NHWC = self._apply_fixed(choice, images_NHWC)
                 continue
-            num_draws, function = DRAWN[type(choice)]
-            draws_ND = self._draw(place, num_draws, image_numbers_N, epoch)
-            images_NHWC = function(choice, images_NHWC, draws_ND)
+            draws_ND = self._draw(place, record, image_numbers_N, epoch)
+            images_NHWC = bind(record.train)(choice, images_NHWC, draws_ND)
         return _finish(images_NHWC)
 
     def _draw(
-        self, place: _Place, num_draws: int, image_numbers_N: npt.NDArray[np.int64], epoch: int
+        self, place: _Place, record: AugmentationRecord, image_numbers_N: npt.NDArray[np.int64], epoch: int
     ) -> npt.NDArray[np.float64]:
         """Return an image's numbers for this epoch; what alternates has them move by half from epoch to epoch."""
-        name = place.choice.name
-        if isinstance(place.choice, AlternatingFlip):
+        name, num_draws = record.name, record.num_draws
+        if record.draws_once:
             first_ND = uniform(self._seed, 1, image_numbers_N, name, place.occurrence, num_draws)
             alternated_ND: npt.NDArray[np.float64] = (first_ND + 0.5 * (epoch - 1)) % 1.0
             return alternated_ND
@@ -142,8 +104,9 @@ class Augmenter:
     def _apply_fixed(self, choice: AnyAugmentation, images_NHWC: Tensor) -> Tensor:
         if isinstance(choice, Normalize):
             return intensity.normalize(choice, images_NHWC, self._data_statistics, self._for_colour)
-        function = FIXED.get(type(choice))
-        return function(choice, images_NHWC) if function else images_NHWC
+        path = AUGMENTATIONS.find(choice.name).evaluate
+        changed: Tensor = bind(path)(choice, images_NHWC) if path else images_NHWC
+        return changed
 
 
 def _as_tensor(pixels_NHWC: npt.NDArray[np.uint8] | Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from bakeoff.training.augmentation.steps import (
     RandomCrop,
     Resize,
     Rotation,
+    VerticalFlip,
 )
 from bakeoff.training.augmentation.values import Fill
 
@@ -148,9 +149,14 @@ def random_crop(choice: RandomCrop, images_NHWC: Tensor, draws_ND: Draws) -> Ten
     return windows[torch.arange(num_images, device=padded.device), tops, lefts]
 
 
-def flip(axis: int, choice: HorizontalFlip, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
-    """Mirror along an axis: 1 the rows, 2 the columns. Draws: the chance."""
-    return change_some(images_NHWC, draws_ND[:, 0], choice.probability, lambda images, _: images.flip(axis))
+def flip_columns(choice: HorizontalFlip, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
+    """Mirror left and right. Draws: the chance."""
+    return change_some(images_NHWC, draws_ND[:, 0], choice.probability, lambda images, _: images.flip(2))
+
+
+def flip_rows(choice: VerticalFlip, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
+    """Mirror top and bottom. Draws: the chance."""
+    return change_some(images_NHWC, draws_ND[:, 0], choice.probability, lambda images, _: images.flip(1))
 
 
 def flip_chosen(choice: AlternatingFlip, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:

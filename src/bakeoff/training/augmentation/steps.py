@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -39,8 +39,7 @@ _DEGREES = "Largest rotation either way, in degrees; the angle is drawn uniforml
 class Step(Record):
     """An augmentation step."""
 
-    draws: ClassVar[bool] = False
-    """Whether it is drawn anew for every image of every epoch; then it is left out in evaluation, or made fixed."""
+    name: str
 
     def resulting_shape(self, shape_HWC: Shape) -> Shape:
         """Return the shape of an image after this step.
@@ -94,8 +93,6 @@ class CenterCrop(Step):
 class RandomCrop(Step):
     """Crop a random part of the image, optionally padded first; in evaluation, the middle of the unpadded image."""
 
-    draws: ClassVar[bool] = True
-
     name: Literal["random_crop"] = "random_crop"
     size: Size = Field(description=_SIZE)
     padding: Amount = Field(default=0, description="Pixels added on each side before cropping.")
@@ -110,8 +107,6 @@ class RandomCrop(Step):
 class HorizontalFlip(Step):
     """Mirror left and right."""
 
-    draws: ClassVar[bool] = True
-
     name: Literal["horizontal_flip"] = "horizontal_flip"
     probability: Share = Field(default=0.5, description=_PROBABILITY)
 
@@ -123,15 +118,11 @@ class AlternatingFlip(Step):
     shows half of them the same way twice.
     """
 
-    draws: ClassVar[bool] = True
-
     name: Literal["alternating_flip"] = "alternating_flip"
 
 
 class VerticalFlip(Step):
     """Mirror top and bottom."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["vertical_flip"] = "vertical_flip"
     probability: Share = Field(default=0.5, description=_PROBABILITY)
@@ -139,8 +130,6 @@ class VerticalFlip(Step):
 
 class Rotation(Step):
     """Rotate the image about its centre."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["rotation"] = "rotation"
     degrees: Angle = Field(description=_DEGREES)
@@ -151,8 +140,6 @@ class Rotation(Step):
 
 class Affine(Step):
     """Rotate, shift, scale and shear the image about its centre."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["affine"] = "affine"
     degrees: Angle = Field(default=0.0, description=_DEGREES)
@@ -172,8 +159,6 @@ class Affine(Step):
 class GaussianBlur(Step):
     """Blur with a Gaussian kernel; the border is reflected."""
 
-    draws: ClassVar[bool] = True
-
     name: Literal["gaussian_blur"] = "gaussian_blur"
     kernel: OddExtent = Field(default=3, description="Kernel size, in pixels; an odd number.")
     sigma: Range = Field(default=(0.1, 2.0), description="[min, max] of the Gaussian's standard deviation, in pixels.")
@@ -187,8 +172,6 @@ class GaussianBlur(Step):
 
 class ColorJitter(Step):
     """Change brightness, contrast, saturation, then hue; the last two leave grey images as they are."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["color_jitter"] = "color_jitter"
     brightness: Strength = Field(
@@ -212,8 +195,6 @@ class ColorJitter(Step):
 class Grayscale(Step):
     """Turn the image grey; it keeps its three channels."""
 
-    draws: ClassVar[bool] = True
-
     name: Literal["grayscale"] = "grayscale"
     probability: Share = Field(default=0.1, description=_PROBABILITY)
 
@@ -225,8 +206,6 @@ class Grayscale(Step):
 
 class Erasing(Step):
     """Set a random rectangle to zero."""
-
-    draws: ClassVar[bool] = True
 
     name: Literal["erasing"] = "erasing"
     probability: Share = Field(default=0.5, description=_PROBABILITY)

@@ -1,0 +1,176 @@
+"""Checks of what computes without tensors: schedules, metrics, datasets, searches, observers."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from bakeoff.analysis.metrics import METRICS, MetricRecord, Predictions, classification_metrics
+from bakeoff.data.decode import decode_split
+from bakeoff.data.locate import find_home, find_split
+from bakeoff.data.registry import DatasetRecord
+from bakeoff.execution.observer import ObserverRecord, RunObserver
+from bakeoff.registry import bind
+from bakeoff.search.proposal import Proposal, Proposer, Score
+from bakeoff.search.proposers import Setting
+from bakeoff.study.search import SearchRecord
+from bakeoff.study.search_settings import SearchSettings
+from bakeoff.testing.require import make_settings, require
+from bakeoff.training.schedules import Progress, ScheduleRecord, ScheduleSettings
+
+_MOST_GROUPS = 1_000
+
+
+def check_schedule(record: ScheduleRecord, settings: ScheduleSettings | None = None, num_epochs: int = 6) -> None:
+    """Check that a schedule gives factors from 0 to 1, as a function of how far training is alone.
+
+    Raises:
+        AssertionError: with what is not kept.
+    """
+    made, steps = make_settings(record, settings), 4
+    points = [Progress(step / steps, step, steps) for step in range(num_epochs * steps)]
+    factors = [made.share(point, num_epochs) for point in points]
+    require(all(0 <= factor <= 1 for factor in factors), f"{record.name}: factors lie from 0 to 1")
+    again = [made.share(point, num_epochs) for point in reversed(points)]
+    require(again[::-1] == factors, f"{record.name}: the factor depends on what was asked before")
+    if not made.per_step:
+        within = [(one, other) for step, (one, other) in enumerate(pairwise(factors)) if (step + 1) % steps]
+        require(
+            all(one == other for one, other in within), f"{record.name}: per_step is False, but epochs change within"
+        )
+
+
+def check_metric(record: MetricRecord) -> None:
+    """Check that a metric is of the predictions alone, and better where they are right, as its entry says.
+
+    It is registered, as an entry point of an installed package is.
+
+    Raises:
+        AssertionError: with what is not kept.
+    """
+    require(record.summary and record.label and record.source, f"{record.name}: label, summary and source are given")
+    require(METRICS.get(record.name) is record, f"{record.name}: it is not registered; is its package installed?")
+    rng, labels_N = np.random.default_rng(1), np.arange(60) % 4
+    guesses_NC = rng.dirichlet(np.ones(4), 60)
+    right_NC = 0.9 * np.eye(4)[labels_N] + 0.1 * guesses_NC
+    guessed, right = (classification_metrics(each, labels_N)[record.name] for each in (guesses_NC, right_NC))
+    require(math.isfinite(guessed) and math.isfinite(right), f"{record.name}: scores are finite")
+    sign = 1 if record.higher_is_better else -1
+    require(sign * right > sign * guessed, f"{record.name}: right predictions are not better, by higher_is_better")
+    order = rng.permutation(60)
+    shuffled = classification_metrics(guesses_NC[order], labels_N[order])[record.name]
+    require(math.isclose(shuffled, guessed, rel_tol=1e-9), f"{record.name}: the order of the images counts")
+    chance = float(bind(record.chance)(4))
+    require(
+        math.isfinite(chance) and sign * right > sign * chance, f"{record.name}: guessing is better than being right"
+    )
+    require(not record.is_share or 0 <= guessed <= 1, f"{record.name}: a share lies from 0 to 1")
+    if record.contribute:
+        contributions_N = np.asarray(bind(record.contribute)(Predictions(guesses_NC, labels_N)), dtype=np.float64)
+        require(contributions_N.shape == (60,), f"{record.name}: one contribution an image")
+        require(
+            math.isclose(contributions_N.mean(), guessed, rel_tol=1e-5), f"{record.name}: contributions have its mean"
+        )
+
+
+def check_dataset(record: DatasetRecord) -> None:
+    """Check that a dataset which is on this machine has the images that its entry says.
+
+    Raises:
+        AssertionError: with what is not kept.
+        DataError: its files, where it has any, are damaged.
+    """
+    require(record.summary and record.source, f"{record.name}: summary and source are given")
+    require(len(set(record.class_names)) == record.num_classes > 1, f"{record.name}: two classes or more, each once")
+    root = find_home(record, None)
+    for split in ("train", "test"):
+        located = None if root is None else find_split(record, split, root)
+        require(located is not None, f"{record.name}: the {split} split is not on this machine")
+        assert located is not None
+        decoded = decode_split(record, split, located)
+        require(decoded.pixels.dtype == np.uint8, f"{record.name}: pixels are uint8")
+        present = set(decoded.labels.tolist())
+        require(present == set(range(record.num_classes)), f"{record.name}: a class has no image in {split}")
+
+
+def check_search(record: SearchRecord, settings: SearchSettings | None = None) -> None:
+    """Check that a search ends within its budget and proposes by its seed and its scores alone; its baseline, too.
+
+    Raises:
+        AssertionError: with what is not kept.
+    """
+    search = make_settings(record, settings)
+    _check_proposals(record, search, None, search.most_candidates)
+    if search.baseline is not None:
+        _check_proposals(record, search, 7, 7)
+
+
+def _check_proposals(record: SearchRecord, search: SearchSettings, budget: int | None, most: int) -> None:
+    def start(seed: int = 5) -> Proposer:
+        setting = Setting(image_shape_HWC=(8, 8, 1), seed=seed, directions=("maximize",))
+        make, extra = (record.make, ()) if budget is None else (record.make_baseline, (budget,))
+        proposer: Proposer = bind(make)(search, setting, *extra)
+        return proposer
+
+    first = _play(start())
+    require(0 < len(first) <= most, f"{record.name}: {len(first)} candidates of {most} at most")
+    numbers = [proposal.number for proposal in first]
+    require(numbers == list(range(len(first))), f"{record.name}: candidates are numbered from 0, in their order")
+    require(len({repr(each.changes) for each in first}) == len(first), f"{record.name}: it proposes the same twice")
+    require(
+        all(parent < proposal.number for proposal in first for parent in proposal.parents),
+        f"{record.name}: parents come before their children",
+    )
+    require(_play(start()) == first, f"{record.name}: another run of the same seed proposes otherwise")
+    require(_play(start(), shuffle=1) == first, f"{record.name}: the order in which a group is judged counts")
+    failing = _play(start(), fails=True)
+    require(len(failing) <= most, f"{record.name}: it goes on where everything fails")
+
+
+def _play(proposer: Proposer, *, shuffle: int | None = None, fails: bool = False) -> list[Proposal]:
+    proposed: list[Proposal] = []
+    for _ in range(_MOST_GROUPS):
+        group: Sequence[Proposal] = list(proposer.propose())
+        if not group:
+            return proposed
+        require(not proposer.propose(), "while a group is open nothing is proposed")
+        proposed += group
+        scores = [_judge(proposal, fails) for proposal in group]
+        if shuffle is not None:
+            random.Random(shuffle).shuffle(scores)
+        for score in scores:
+            proposer.judge(score)
+    raise AssertionError(f"no end after {_MOST_GROUPS} groups")
+
+
+def _judge(proposal: Proposal, fails: bool) -> Score:
+    value = random.Random(repr(sorted(proposal.changes.items()))).random()
+    return Score(number=proposal.number, values=None if fails else (value,))
+
+
+def check_observer(record: ObserverRecord) -> None:
+    """Check that an observer can be told all that happens in a run.
+
+    Raises:
+        AssertionError: with what is not kept.
+    """
+    require(record.summary and "\n" not in record.summary, f"{record.name}: the summary is one line")
+    observer = bind(record.make)()
+    for name, wanted in inspect.getmembers(RunObserver, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        method = getattr(observer, name, None)
+        require(callable(method), f"{record.name}: it has no method {name}")
+        given = [each for each in inspect.signature(wanted).parameters.values() if each.name != "self"]
+        try:
+            inspect.signature(method).bind(  # type: ignore[arg-type]  # it is callable, see above
+                *(None for each in given if each.kind is not each.KEYWORD_ONLY),
+                **{each.name: None for each in given if each.kind is each.KEYWORD_ONLY},
+            )
+        except TypeError as error:
+            raise AssertionError(f"{record.name}: {name} does not take what it is told: {error}") from error

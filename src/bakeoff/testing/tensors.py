@@ -1,0 +1,214 @@
+"""Checks of what computes with tensors: networks, optimizers, losses, augmentations."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bakeoff.networks.build import FusedNetwork, initialize
+from bakeoff.networks.initializers import InitializerChoice
+from bakeoff.networks.layers import Dense
+from bakeoff.networks.named import NetworkRecord
+from bakeoff.networks.settings import NetworkSettings
+from bakeoff.networks.shapes import Shape
+from bakeoff.registry import bind
+from bakeoff.testing.require import make_settings, require
+from bakeoff.training.augmentation.apply import Augmenter
+from bakeoff.training.augmentation.records import AugmentationRecord, trace_augmentation
+from bakeoff.training.augmentation.steps import Step
+from bakeoff.training.fields import OptimizerSettings
+from bakeoff.training.losses import LossRecord, LossSettings
+from bakeoff.training.make_optimizer import make_optimizer, set_share
+from bakeoff.training.optimizers import OPTIMIZERS, OptimizerRecord
+from bakeoff.training.stack_rules import Rule
+
+_NUM_CLASSES = 5
+
+
+def check_network(
+    record: NetworkRecord, settings: NetworkSettings | None = None, image_shape_HWC: tuple[int, int, int] = (28, 28, 1)
+) -> None:
+    """Check that a network of layers ends in one output a class, takes the images, and trains.
+
+    Args:
+        record: the entry.
+        settings: those by default, where none are given.
+        image_shape_HWC: of images that it takes.
+
+    Raises:
+        AssertionError: with what is not kept.
+    """
+    made = make_settings(record, settings)
+    layers = made.list_layers(image_shape_HWC, _NUM_CLASSES)
+    require(layers[-1] == Dense(units=_NUM_CLASSES), f"{record.name}: the last layer is linear, of one output a class")
+    states = [initialize(layers, image_shape_HWC, InitializerChoice(), seed) for seed in (1, 2)]
+    fused = FusedNetwork([layers, layers], states)
+    images_NHWC = torch.rand((4, *image_shape_HWC), generator=torch.Generator().manual_seed(1))
+    images_NCHW = images_NHWC.permute(0, 3, 1, 2)
+    logits_KNL = fused(images_NCHW, fused.cast(), torch.Generator().manual_seed(1))
+    require(logits_KNL.shape == (2, 4, _NUM_CLASSES), f"{record.name}: one output a class for every image")
+    torch.autograd.backward(logits_KNL.square().sum())
+    fused.share_gradients()
+    gradients = [parameter.grad for parameter in fused.members[0].values()]
+    require(
+        all(gradient is not None and bool(torch.isfinite(gradient).all()) for gradient in gradients),
+        f"{record.name}: every parameter has a finite gradient",
+    )
+
+
+def check_optimizer(record: OptimizerRecord, settings: OptimizerSettings | None = None) -> None:
+    """Check that an optimizer moves parameters, goes on from its state to the last digit, and keeps its entry's word.
+
+    It is registered, as an entry point of an installed package is.
+
+    Raises:
+        AssertionError: with what is not kept.
+    """
+    made = make_settings(record, settings)
+    require(OPTIMIZERS.get(record.name) is record, f"{record.name}: it is not registered; is its package installed?")
+    require(made.arguments().get("lr") == made.learning_rate, f"{record.name}: arguments() give the rate as lr")
+    whole, cut = _make_parameters(), _make_parameters()
+    _train(make_optimizer(made, {1.0: whole}), whole, range(6))
+    first = make_optimizer(made, {1.0: cut})
+    _train(first, cut, range(3))
+    second = make_optimizer(made, {1.0: cut})
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    _train(second, cut, range(3, 6))
+    require(_are_equal(whole, cut), f"{record.name}: from its state_dict it goes on as if it had not stopped")
+    require(not _are_equal(whole, _make_parameters()), f"{record.name}: it moves the parameters")
+    require(all(bool(torch.isfinite(each).all()) for each in whole), f"{record.name}: it diverges in six steps")
+    _check_share(record, made)
+    if record.elementwise:
+        _check_elementwise(record, made)
+    if record.stack_rule:
+        rule: Rule | None = bind(record.stack_rule)(made)
+        if rule is not None:
+            _check_rule(record, made, rule)
+
+
+def _check_share(record: OptimizerRecord, settings: OptimizerSettings) -> None:
+    shared, slow = _make_parameters(), _make_parameters()
+    optimizer = make_optimizer(settings, {1.0: shared})
+    set_share(optimizer, 0.25)
+    _train(optimizer, shared, range(4))
+    slower = settings.model_copy(update={"learning_rate": settings.learning_rate * 0.25})
+    _train(make_optimizer(slower, {1.0: slow}), slow, range(4))
+    require(_are_equal(shared, slow), f"{record.name}: a group's lr is the learning rate of the next step")
+
+
+def _check_elementwise(record: OptimizerRecord, settings: OptimizerSettings) -> None:
+    alone = [_make_parameters(seed) for seed in (2, 3)]
+    stacks = [nn.Parameter(torch.stack([a.detach(), b.detach()])) for a, b in zip(*alone, strict=True)]
+    optimizers = [make_optimizer(settings, {1.0: own}) for own in alone]
+    together = make_optimizer(settings, {1.0: stacks})
+    for number in range(4):
+        for stack, *own in zip(stacks, *alone, strict=True):
+            stack.grad = _draw(stack.shape, number)
+            for parameter, gradient in zip(own, stack.grad, strict=True):
+                parameter.grad = gradient.clone()
+        for optimizer in (together, *optimizers):
+            optimizer.step()
+    for stack, *own in zip(stacks, *alone, strict=True):
+        close = torch.allclose(stack, torch.stack([parameter.detach() for parameter in own]), rtol=1e-5, atol=1e-7)
+        require(close, f"{record.name}: elementwise, but members move otherwise on their stack than alone")
+
+
+def _check_rule(record: OptimizerRecord, settings: OptimizerSettings, rule: Rule) -> None:
+    (parameter, *_), num_members = _make_parameters(), 2
+    stack = torch.stack([parameter.detach()] * num_members)
+    hyper = {name: torch.full((num_members, 1, 1), float(getattr(settings, name))) for name in rule.hyper}
+    kept = {name: torch.zeros_like(stack) for name in rule.tensors}
+    kept |= {name: torch.zeros(num_members) for name in rule.counts}
+    optimizer = make_optimizer(settings, {1.0: [parameter]})
+    for number in range(6):
+        parameter.grad = _draw(parameter.shape, number)
+        gradients = torch.stack([parameter.grad] * num_members)
+        rule.move(stack, gradients, torch.full((num_members, 1, 1), settings.learning_rate), hyper, kept)
+        optimizer.step()
+    close = torch.allclose(stack, parameter.detach().expand_as(stack), rtol=2e-5, atol=2e-6)
+    require(close, f"{record.name}: its stack rule moves members otherwise than its optimizer")
+
+
+def _make_parameters(seed: int = 2) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    return [nn.Parameter(torch.randn(4, 3, generator=generator)), nn.Parameter(torch.randn(4, generator=generator))]
+
+
+def _train(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], steps: range) -> None:
+    for number in steps:
+        for parameter in parameters:
+            parameter.grad = _draw(parameter.shape, number)
+        optimizer.step()
+
+
+def _draw(shape: Sequence[int], seed: int) -> Tensor:
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed))
+
+
+def _are_equal(ours: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(ours, others, strict=True))
+
+
+def check_loss(record: LossRecord, settings: LossSettings | None = None) -> None:
+    """Check that a loss is finite, of each image alone, has a gradient, and is lower where predictions are right.
+
+    Raises:
+        AssertionError: with what is not kept.
+    """
+    made, score = make_settings(record, settings), bind(record.score)
+    labels_N = torch.arange(8) % _NUM_CLASSES
+    logits_NC = (3 * _draw((8, _NUM_CLASSES), 1)).requires_grad_()
+    losses_N: Tensor = score(made, logits_NC.log_softmax(1), labels_N)
+    require(losses_N.shape == (8,) and losses_N.dtype == torch.float32, f"{record.name}: one float32 number an image")
+    alone = torch.cat([score(made, logits_NC[n : n + 1].log_softmax(1), labels_N[n : n + 1]) for n in range(8)])
+    require(torch.allclose(losses_N, alone, rtol=1e-5, atol=1e-7), f"{record.name}: an image's loss is its own")
+    torch.autograd.backward(losses_N.sum())
+    require(logits_NC.grad is not None and bool(logits_NC.grad.abs().sum() > 0), f"{record.name}: it has no gradient")
+    sure_NC = (60.0 * torch.eye(_NUM_CLASSES)[labels_N]).requires_grad_()
+    right_N = score(made, sure_NC.log_softmax(1), labels_N)
+    wrong_N = score(made, sure_NC.log_softmax(1), (labels_N + 1) % _NUM_CLASSES)
+    (gradients_NC,) = torch.autograd.grad((right_N + wrong_N).sum(), sure_NC)
+    finite = all(bool(torch.isfinite(each).all()) for each in (right_N, wrong_N, gradients_NC))
+    require(finite, f"{record.name}: finite, its gradient too, where a network is quite sure")
+    require(bool((right_N < wrong_N).all()), f"{record.name}: right predictions cost less than wrong ones")
+
+
+def check_augmentation(
+    record: AugmentationRecord,
+    settings: Step | None = None,
+    image_shape_HWC: Shape = (32, 32, 3),
+    statistics: Any = ([0.3, 0.4, 0.5], [0.2, 0.3, 0.4]),
+) -> None:
+    """Check that a step gives the shape it says, changes nothing in place, and depends on seed, epoch and image alone.
+
+    Args:
+        record: the entry, which is registered.
+        settings: those by default, where none are given.
+        image_shape_HWC: of images that it takes.
+        statistics: mean and standard deviation of each channel of the training images.
+
+    Raises:
+        AssertionError: with what is not kept.
+    """
+    step, numbers = make_settings(record, settings), np.arange(100, 116)
+    require(bool(record.train) == (record.num_draws > 0), f"{record.name}: it draws numbers if it has a train function")
+    pixels = np.random.default_rng(1).integers(0, 256, (16, *image_shape_HWC), dtype=np.uint8)
+    before, shape = pixels.copy(), tuple(trace_augmentation((step,), image_shape_HWC))
+    ours, other = Augmenter((step,), 3, statistics), Augmenter((step,), 4, statistics)
+    trained, seen = ours.train(pixels, numbers, 2), ours.evaluate(pixels)
+    for images in (trained, seen):
+        require(images.dtype == torch.float32, f"{record.name}: it leaves uint8 or float32")
+        require((*images.shape[2:], images.shape[1]) == shape, f"{record.name}: resulting_shape says {shape}")
+        require(bool(torch.isfinite(images).all()), f"{record.name}: pixels are finite")
+    require((pixels == before).all(), f"{record.name}: it changes its images in place")
+    require(torch.equal(trained, ours.train(pixels, numbers, 2)), f"{record.name}: the same draws, another result")
+    require(torch.equal(seen, other.evaluate(pixels)), f"{record.name}: evaluation depends on the seed")
+    if not record.train:
+        require(torch.equal(trained, seen), f"{record.name}: nothing is drawn, but training differs from evaluation")
+    part = ours.train(pixels[5:8], numbers[5:8], 2)
+    require(torch.allclose(part, trained[5:8], rtol=0, atol=1e-6), f"{record.name}: an image depends on its neighbours")

@@ -1,0 +1,39 @@
+"""Which installed packages a trial's choices come from: their versions are a part of its identity. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bakeoff.analysis.metrics import METRICS
+from bakeoff.networks.named import NETWORKS
+from bakeoff.registry import Origin, Registry
+from bakeoff.training.augmentation.records import AUGMENTATIONS
+from bakeoff.training.losses import LOSSES
+from bakeoff.training.optimizers import OPTIMIZERS
+from bakeoff.training.recipe import Recipe
+from bakeoff.training.schedules import SCHEDULES
+
+
+def list_packages(recipe: Recipe, metrics: Iterable[str] = ()) -> dict[str, str]:
+    """Return the versions of the distributions that add what a trial uses; empty where all of it is ours.
+
+    Args:
+        recipe: the choices.
+        metrics: that the study judges by.
+    """
+    names = _list_names(recipe, metrics)
+    origins: list[Origin] = [found for kind, name in names if (found := kind.find_origin(name)) is not None]
+    return {origin.distribution: origin.version for origin in sorted(origins, key=str)}
+
+
+def _list_names(recipe: Recipe, metrics: Iterable[str]) -> Iterator[tuple[Registry[Any], str]]:
+    yield NETWORKS, recipe.network.name
+    yield OPTIMIZERS, recipe.optimizer.name
+    yield SCHEDULES, recipe.schedule.name
+    yield LOSSES, recipe.loss.name
+    for step in recipe.augmentation:
+        yield AUGMENTATIONS, step.name
+    monitors = (getattr(part, "monitor", None) for part in (recipe.early_stopping, recipe.schedule))
+    for metric in (*metrics, *filter(None, monitors)):
+        yield METRICS, metric

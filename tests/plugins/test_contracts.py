@@ -1,0 +1,104 @@
+"""Our own entries keep the contracts that other packages' must; entries that do not are told what they break."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bakeoff import registry
+from bakeoff.analysis.metrics import METRICS, MetricRecord
+from bakeoff.data.registry import EmbeddedLayout, find_dataset
+from bakeoff.execution.observer import OBSERVERS, ObserverRecord
+from bakeoff.networks.named import NETWORKS, NetworkRecord
+from bakeoff.testing import check_dataset, check_loss, check_metric, check_network, check_observer, check_optimizer
+from bakeoff.training.losses import LOSSES, LossRecord
+from bakeoff.training.optimizers import OPTIMIZERS
+
+NAMED = [record for record in NETWORKS if record.name != "layers"]
+DIGITS, SGD, FOCAL = find_dataset("digits"), OPTIMIZERS.find("sgd"), LOSSES.find("focal")
+
+
+def by_name(records: Any) -> Any:
+    return pytest.mark.parametrize("record", records, ids=lambda record: record.name)
+
+
+@by_name(METRICS)
+def test_metrics(record: MetricRecord) -> None:
+    check_metric(record)
+
+
+@by_name(LOSSES)
+def test_losses(record: LossRecord) -> None:
+    check_loss(record)
+
+
+@by_name(NAMED)
+def test_networks(record: NetworkRecord) -> None:
+    narrow = {"width": 0.25} if "width" in record.settings.model_fields else {}
+    check_network(record, record.settings.model_validate(narrow), (32, 32, 3))
+
+
+@by_name(OBSERVERS)
+def test_observers(record: ObserverRecord) -> None:
+    check_observer(record)
+
+
+def test_embedded_dataset() -> None:
+    check_dataset(DIGITS)
+
+
+class Deaf:
+    """An observer that lacks all it is told."""
+
+
+@pytest.mark.parametrize(
+    ("check", "entry", "broken"),
+    [
+        (check_loss, replace(FOCAL, source=""), "focal: the source says where"),
+        (check_loss, replace(FOCAL, name="other"), r"other: settings\.name has it as its default"),
+        (check_loss, replace(FOCAL, score=lambda s, p, y: p.mean() - p[:, 0]), "focal: an image's loss is its own"),
+        (check_optimizer, replace(SGD, fused="never"), "sgd: it is not registered"),
+        (check_observer, ObserverRecord("deaf", "hears nothing", Deaf), "deaf: it has no method"),
+        (check_dataset, replace(DIGITS, class_names=("a", "a")), "digits: two classes or more, each once"),
+    ],
+)
+def test_what_is_not_kept_is_named(check: Callable[[Any], None], entry: Any, broken: str) -> None:
+    with pytest.raises(AssertionError, match=broken):
+        check(entry)
+
+
+class Normed(torch.optim.SGD):
+    """Steps of the gradient's direction: what a weight does depends on its neighbours."""
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad /= parameter.grad.norm()
+        super().step()
+
+
+def test_an_optimizer_that_looks_across_weights_is_not_elementwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = replace(SGD, make=Normed, fused="never", stack_rule="")
+    for module in ("bakeoff.testing.tensors", "bakeoff.training.make_optimizer"):
+        monkeypatch.setattr(f"{module}.OPTIMIZERS", registry.Registry("optimizer", [record]))
+    with pytest.raises(AssertionError, match="sgd: elementwise, but members move otherwise"):
+        check_optimizer(record)
+
+
+def test_a_metric_that_reads_the_wrong_way_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = replace(METRICS.find("loss"), higher_is_better=True)
+    monkeypatch.setattr("bakeoff.testing.records.METRICS", registry.Registry("metric", [record]))
+    with pytest.raises(AssertionError, match="loss: right predictions are not better, by higher_is_better"):
+        check_metric(record)
+
+
+def test_an_embedded_dataset_of_other_pixels_is_found() -> None:
+    layout = EmbeddedLayout(package="numpy", read=lambda split: (np.zeros((4, 8, 8, 1)), np.arange(4) % 2))
+    record = replace(DIGITS, layout=layout, class_names=("a", "b"), num_train=4, num_test=4)
+    with pytest.raises(AssertionError, match="digits: pixels are uint8"):
+        check_dataset(record)
