@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bakeoff.networks.build import FusedNetwork
 from bakeoff.training.assembly import Network
+from bakeoff.training.plain_steps import take_step
 from bakeoff.training.runner import Runner
 from bakeoff.training.schedules import Progress
 
@@ -65,7 +66,7 @@ class JointOptimizer:
             runner.prepare_step(done)
         for optimizer, first in self._joined:
             optimizer.param_groups[0]["lr"] = first["lr"]
-            optimizer.step()
+            take_step(optimizer)
         for runner in self._runners:
             runner.end_step()
 
