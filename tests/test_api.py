@@ -18,7 +18,7 @@ from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
 from bakeoff.ledger.read import open_reading, read_epochs
 from bakeoff.training.folders import Folders, load_predictions
 
-pytestmark = pytest.mark.usefixtures("shared_cache")
+pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 
 NETWORK = {"name": "mlp", "units": [8]}
 
