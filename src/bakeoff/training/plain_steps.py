@@ -8,7 +8,6 @@ the same and the compiler is loaded.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -22,13 +21,11 @@ def take_step(optimizer: Optimizer) -> None:
 
     Hooks on the optimizer's step are not called.
     """
+    step: Callable[[Optimizer], object] = type(optimizer).step
+    if type(optimizer).__module__.startswith("torch.optim."):
+        step = inspect.unwrap(step)
     with torch.no_grad():
-        _find_step(type(optimizer))(optimizer)
-
-
-@functools.cache
-def _find_step(kind: type[Optimizer]) -> Callable[[Any], object]:
-    return inspect.unwrap(kind.step) if kind.__module__.startswith("torch.optim.") else kind.step
+        step(optimizer)
 
 
 def _mark_plain() -> None:
