@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,10 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from bakeoff.execution.executor import Report
     from bakeoff.ledger.store import Ledger
     from bakeoff.training.folders import Folders
+    from bakeoff.training.task import Task
 
 # Before torch or a BLAS starts: the machine's cores belong to worker processes, and results to one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -53,6 +57,59 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE", str(tmp_path_factory.getbasetemp() / "bakeoff-cache"))
         yield
+
+
+class InProcess:
+    """Runs every task in this process, as a worker does; here its disk and its images can be made to fail."""
+
+    num_workers = 1
+
+    def __init__(self, num_workers: int, workspace: Path, data_dir: Path | None, devices: Sequence[str]) -> None:
+        self._workspace, self._data_dir = workspace, data_dir
+        self._reports: list[Report] = []
+
+    def submit(self, task: Task) -> None:
+        from bakeoff.data.opener import DiskOpener
+        from bakeoff.execution.executor import Started
+        from bakeoff.execution.worker import run_task, use_one_thread
+        from bakeoff.training.task import task_id
+
+        self._reports.append(Started(task_id=task_id(task)))
+        with warnings.catch_warnings():
+            use_one_thread()
+            run_task(task, self._workspace, DiskOpener(self._data_dir), self._reports.append)
+
+    def poll(self, timeout_seconds: float) -> Sequence[Report]:
+        reports, self._reports = self._reports, []
+        return reports
+
+    def close(self) -> None:
+        self._reports.clear()
+
+
+@pytest.fixture(scope="module")
+def in_process() -> Iterator[type[InProcess]]:
+    """Have all runs of a module train in the test's own process; return the executor that does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bakeoff.api.LocalExecutor", InProcess)
+        yield InProcess
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Stand in a user's folder and write modules into it: `write_module("nets", source)`. They are forgotten after."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    written: list[str] = []
+
+    def write(name: str, source: str) -> None:
+        (tmp_path / f"{name}.py").write_text(source)
+        written.append(name)
+
+    yield write
+    for name in written:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from bakeoff.study.plan import study_id
 from bakeoff.study.settings import Decide
 from bakeoff.training.folders import Folders, load_predictions
 
-pytestmark = pytest.mark.usefixtures("shared_cache")
+pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 
 NETWORK = {"name": "mlp", "units": [8]}
 

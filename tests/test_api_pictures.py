@@ -11,7 +11,7 @@ import pytest
 from bakeoff.api import Study, load, run, write_report
 from bakeoff.report import thumbnails
 
-pytestmark = pytest.mark.usefixtures("shared_cache")
+pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 
 
 @pytest.fixture

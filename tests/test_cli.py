@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
+import signal
 import sqlite3
 import struct
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from bakeoff import cli
 from bakeoff.ledger.schema import SCHEMA_VERSION
 
-pytestmark = pytest.mark.usefixtures("shared_cache")
+pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 
 STUDY = """\
 question: Which learning rate?
@@ -33,12 +37,25 @@ DIVERGING = STUDY.replace("learning_rate: [0.001, 0.01]", "learning_rate: [0.001
 )
 
 
-def bakeoff(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command line; check its exit status, and that no traceback was printed."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "bakeoff", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == status, ended.stderr
+@dataclass(frozen=True)
+class Ended:
+    """What a command wrote."""
+
+    stdout: str
+    stderr: str
+
+
+def bakeoff(*arguments: object, status: int = 0) -> Ended:
+    """Run the command line in this process; check its exit status, and that no traceback was printed."""
+    output, errors = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+        patch.setattr(sys, "argv", ["bakeoff", *map(str, arguments)])
+        found = cli.main()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    ended = Ended(output.getvalue(), errors.getvalue())
+    assert found == status, ended.stderr
     assert "Traceback" not in ended.stderr
     return ended
 
@@ -172,14 +189,9 @@ def test_set_and_no_exam(study: Path, tmp_path: Path) -> None:
 # --- looking ---------------------------------------------------------------------------------------------------------
 
 
-def test_plan_trains_nothing(study: Path, tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "bakeoff", "plan", str(study), "--no-probe"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def test_plan_trains_nothing(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = bakeoff("plan", study, "--no-probe")
     assert "2 in 1 cohort" in ended.stdout
     assert list(tmp_path.iterdir()) == []
     document = one_document(bakeoff("plan", "weight-init", "--no-probe", "--json").stdout)

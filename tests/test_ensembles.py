@@ -13,7 +13,7 @@ from bakeoff.api import Result, Study, run
 from bakeoff.ledger.read import find_study, open_reading, read_study
 from bakeoff.training.folders import Folders
 
-pytestmark = pytest.mark.usefixtures("shared_cache")
+pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 
 
 def make_study(**fields: Any) -> Study:

@@ -12,7 +12,7 @@ from bakeoff.api import list_status, load, prepare_study, run
 from bakeoff.cli import app
 from bakeoff.report.markdown import write_markdown
 
-pytestmark = pytest.mark.usefixtures("shared_cache")
+pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 
 TUNE = """
 question: Which learning rate?

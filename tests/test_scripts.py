@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,7 @@ def test_after_a_kill_the_next_start_begins_from_nothing(checkout: Path) -> None
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not any(call.startswith("pip") for call in read_log(checkout)):
         assert process.poll() is None
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     (checkout / ".venv" / "half-installed").touch()

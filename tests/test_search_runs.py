@@ -18,7 +18,7 @@ from bakeoff.report.markdown import write_markdown
 from bakeoff.report.progress import RunProgress
 from bakeoff.training.folders import Folders
 
-pytestmark = pytest.mark.usefixtures("shared_cache")
+pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 
 SPACE = {"optimizer.learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "network.units.0": [4, 8]}
 

@@ -188,10 +188,10 @@ def test_several_processes_open_at_once(cache: Path) -> None:
     environment = {"PYTHONPATH": SOURCE, "BAKEOFF_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     running = [
         subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
+        for _ in range(2)
     ]
     printed = {process.communicate()[0].strip() for process in running}
-    assert [process.returncode for process in running] == [0, 0, 0]
+    assert [process.returncode for process in running] == [0, 0]
     assert printed == {open_training("digits").fingerprint}
     assert len([path for path in (cache / "decoded").iterdir() if path.is_dir()]) == 1
 

@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from bakeoff.data.opener import DiskOpener
 from bakeoff.data.store import open_training
 from bakeoff.execution.devices import PROCESSOR
 from bakeoff.execution.driver import Driver
 from bakeoff.execution.executor import Report, Started, TaskLost
 from bakeoff.execution.facts import ImageFacts
-from bakeoff.execution.worker import run_task
 from bakeoff.ledger.store import Ledger
 from bakeoff.search.grid import Grid
 from bakeoff.search.strategy import Told
@@ -266,30 +264,3 @@ def script() -> Any:
         Grid = ListeningGrid
 
     return Script
-
-
-class HereExecutor:
-    """Runs every task in this process, where its disk and its images can be made to fail."""
-
-    num_workers = 1
-
-    def __init__(self, workspace: Path) -> None:
-        self._workspace = workspace
-        self._reports: list[Report] = []
-
-    def submit(self, task: Task) -> None:
-        self._reports.append(Started(task_id=task_id(task)))
-        run_task(task, self._workspace, DiskOpener(None), self._reports.append)
-
-    def poll(self, timeout_seconds: float) -> Sequence[Report]:
-        reports, self._reports = self._reports, []
-        return reports
-
-    def close(self) -> None:
-        self._reports.clear()
-
-
-@pytest.fixture(scope="session")
-def here() -> type[HereExecutor]:
-    """Return the executor that runs tasks in the test's own process."""
-    return HereExecutor

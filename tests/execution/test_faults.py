@@ -96,6 +96,7 @@ def find_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
 # --- the campaign, small ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_small_campaign_finds_nothing_lost(tmp_path: Path) -> None:
     output = tmp_path / "faults.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "faults.py"), "--output", str(output), "--studies", "grid"]

@@ -8,14 +8,16 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from bakeoff.api import run
 from bakeoff.training.folders import Folders
 
+LAST_WORDS = "interrupted: all finished epochs are kept; the same command goes on from there"
 PATIENCE_SECONDS = 120.0
 
 GRID = """\
@@ -84,12 +86,6 @@ def start(study: Path, workspace: Path) -> subprocess.Popen[str]:
     )
 
 
-def finish(study: Path, workspace: Path) -> None:
-    with start(study, workspace) as process:
-        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 0, errors
-
-
 def signal_at(process: subprocess.Popen[str], workspace: Path, moment: Moment, number: signal.Signals) -> str:
     """Send a signal to the whole process group at a moment of the run; return what it wrote on standard error."""
     ends = time.monotonic() + PATIENCE_SECONDS
@@ -99,22 +95,6 @@ def signal_at(process: subprocess.Popen[str], workspace: Path, moment: Moment, n
         time.sleep(0.002)
     os.killpg(process.pid, number)
     return process.communicate(timeout=PATIENCE_SECONDS)[1]
-
-
-@pytest.fixture(scope="module", params=[GRID, SEARCH], ids=["grid", "search"])
-def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("study") / "rates.yaml"
-    path.write_text(request.param)
-    return path
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(study: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[set[tuple[object, ...]]]:
-    workspace = tmp_path_factory.mktemp("uninterrupted")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BAKEOFF_CACHE", str(cache))
-        finish(study, workspace)
-    return read_numbers(workspace)
 
 
 def started(workspace: Path) -> bool:
@@ -133,45 +113,41 @@ def in_exam(workspace: Path) -> bool:
     return count(workspace, "SELECT COUNT(*) FROM exams") >= 1
 
 
-def test_killed_four_times_nothing_is_lost_and_no_digit_changes(
-    study: Path, uninterrupted: list[set[tuple[object, ...]]], tmp_path: Path
+KILLED, ASKED, TOLD = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("document", "signals"),
+    [
+        (GRID, ((KILLED, started), (ASKED, in_training), (KILLED, some_have_ended), (TOLD, in_exam))),
+        (SEARCH, ((ASKED, started), (TOLD, in_training), (KILLED, in_exam))),
+    ],
+    ids=["grid", "search"],
+)
+@pytest.mark.usefixtures("in_process")
+def test_ended_again_and_again_nothing_is_lost_and_no_digit_changes(
+    document: str, signals: Sequence[tuple[signal.Signals, Moment]], tmp_path: Path
 ) -> None:
+    study, workspace = tmp_path / "rates.yaml", tmp_path / "runs"
+    study.write_text(document)
     kept: set[tuple[object, ...]] = set()
-    for moment in (started, in_training, some_have_ended, in_exam):
-        with start(study, tmp_path) as process:
-            signal_at(process, tmp_path, moment, signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
-        now = read_numbers(tmp_path)[1] if Folders(tmp_path).ledger.exists() and moment is not started else set()
-        assert kept <= now, "an epoch on record before the kill is gone"
-        kept = now
-    finish(study, tmp_path)
-    trials, epochs, exams, placements, candidates, _ = read_numbers(tmp_path)
+    for number, moment in signals:
+        with start(study, workspace) as process:
+            errors = signal_at(process, workspace, moment, number)
+        assert "Traceback" not in errors
+        assert process.returncode == (-number if number == KILLED else 130)
+        if moment is not started:
+            assert number == KILLED or errors.splitlines()[-1] == LAST_WORDS
+            now = read_numbers(workspace)[1]
+            assert kept <= now, "an epoch on record before the end is gone"
+            kept = now
+    assert run(study, workspace=workspace).state == "done"
+    assert run(study, workspace=tmp_path / "uninterrupted").state == "done"
+    trials, epochs, exams, placements, candidates, _ = read_numbers(workspace)
+    assert kept <= epochs
     assert {row[-1] for row in epochs} == {1}, "an epoch was trained twice"
-    assert read_numbers(tmp_path) == uninterrupted
+    assert read_numbers(workspace) == read_numbers(tmp_path / "uninterrupted")
     assert len(trials) == len(placements) == (8 if not candidates else 16 + 6)
     assert len(exams) == (8 if not candidates else 6)
-    assert list((tmp_path / "cohorts").iterdir()) == []
-    assert list(tmp_path.rglob("*.part")) == []
-
-
-def test_interrupted_it_says_so_and_goes_on_from_there(
-    study: Path, uninterrupted: list[set[tuple[object, ...]]], tmp_path: Path
-) -> None:
-    for number, moment in ((signal.SIGINT, in_training), (signal.SIGTERM, in_exam)):
-        with start(study, tmp_path) as process:
-            errors = signal_at(process, tmp_path, moment, number)
-        assert process.returncode == 130
-        *_, last = errors.splitlines()
-        assert last == "interrupted: all finished epochs are kept; the same command goes on from there"
-        assert "Traceback" not in errors
-    before = read_numbers(tmp_path)[1]
-    finish(study, tmp_path)
-    assert before <= read_numbers(tmp_path)[1]
-    assert read_numbers(tmp_path) == uninterrupted
-
-
-def test_interrupted_while_it_starts(study: Path, tmp_path: Path) -> None:
-    with start(study, tmp_path) as process:
-        errors = signal_at(process, tmp_path, started, signal.SIGINT)
-    assert process.returncode == 130
-    assert "Traceback" not in errors
+    assert list((workspace / "cohorts").iterdir()) == []
+    assert list(workspace.rglob("*.part")) == []

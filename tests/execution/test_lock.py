@@ -70,7 +70,7 @@ def make_study(**fields: Any) -> Study:
 )
 @pytest.mark.usefixtures("lock")
 def test_nothing_before_the_exam_can_open_the_test_split(
-    tmp_path: Path, watcher: Any, here: Any, fields: dict[str, Any]
+    tmp_path: Path, watcher: Any, in_process: Any, fields: dict[str, Any]
 ) -> None:
     plan = expand(make_study(**fields))
     counts = run_plan(
@@ -78,7 +78,7 @@ def test_nothing_before_the_exam_can_open_the_test_split(
         command="",
         workspace=tmp_path,
         data_dir=None,
-        executor=here(tmp_path),
+        executor=in_process(1, tmp_path, None, ()),
         observer=watcher,
         exam=False,
     )
@@ -90,13 +90,13 @@ def test_nothing_before_the_exam_can_open_the_test_split(
 
 
 @pytest.mark.usefixtures("lock")
-def test_the_exam_is_what_the_lock_stops(tmp_path: Path, watcher: Any, here: Any) -> None:
+def test_the_exam_is_what_the_lock_stops(tmp_path: Path, watcher: Any, in_process: Any) -> None:
     counts = run_plan(
         expand(make_study(numeric="float32", replicates=1)),
         command="",
         workspace=tmp_path,
         data_dir=None,
-        executor=here(tmp_path),
+        executor=in_process(1, tmp_path, None, ()),
         observer=watcher,
     )
     assert not counts.exam_complete

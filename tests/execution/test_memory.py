@@ -48,10 +48,11 @@ def test_a_trial_that_takes_all_memory_fails_alone_and_says_why(tmp_path: Path) 
     study = tmp_path / "memory.yaml"
     study.write_text(
         json.dumps(
-            {"question": "?", "recipe": recipe, "arms": [{"network": networks}], "replicates": 2, "numeric": "float32"}
+            {"question": "?", "recipe": recipe, "arms": [{"network": networks}], "replicates": 1, "numeric": "float32"}
         )
     )
     command = [sys.executable, "-m", "bakeoff", "run", str(study), "--workspace", str(tmp_path / "runs")]
+    command += ["--workers", "1"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=180, check=False)
     assert ended.returncode == 1, ended.stderr
     assert "Traceback" not in ended.stderr
@@ -61,7 +62,7 @@ def test_a_trial_that_takes_all_memory_fails_alone_and_says_why(tmp_path: Path) 
         (json.loads(content)["recipe"]["network"]["name"], state, reason) for content, state, reason in found
     )
     names, states, reasons = zip(*ended, strict=True)
-    assert names == tuple(sorted(2 * networks))
-    assert states == ("failed", "failed", "failed", "failed", "done", "done")
-    assert all("allocate" in reason or "memory" in reason for reason in reasons[:4])
-    assert reasons[2] == "the worker process died of SIGKILL (killed from outside, perhaps for lack of memory)"
+    assert names == tuple(sorted(networks))
+    assert states == ("failed", "failed", "done")
+    assert all("allocate" in reason or "memory" in reason for reason in reasons[:2])
+    assert reasons[1] == "the worker process died of SIGKILL (killed from outside, perhaps for lack of memory)"

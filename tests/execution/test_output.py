@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
-import torch
 
 from bakeoff import api, cli
 from bakeoff.errors import StorageError
@@ -48,22 +47,19 @@ def open_full() -> TextIO:
 
 
 @pytest.fixture(scope="module")
-def trained(here: Any, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(in_process: Any, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study, and a workspace in which it was run."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "rates.yaml").write_text(STUDY)
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE", str(cache))
-        patch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: here(workspace))
         api.run(folder / "rates.yaml", workspace=folder / "runs")
     return folder
 
 
 @pytest.fixture
-def command(here: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Command]:
+def command(in_process: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Command]:
     """Run the command line in this process; return its exit status and what it wrote to standard error."""
-    monkeypatch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: here(workspace))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments: object, stdout: TextIO | None, stderr: TextIO | None = None) -> tuple[int, str]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from bakeoff import api
 from bakeoff.api import Study, list_status, load
@@ -23,6 +22,8 @@ from bakeoff.errors import BakeoffError
 from bakeoff.execution.doctor import examine
 from bakeoff.ledger.store import Ledger
 from bakeoff.training.folders import Folders
+
+pytestmark = pytest.mark.usefixtures("in_process")
 
 STUDY = Study.model_validate(
     {
@@ -43,18 +44,11 @@ NUMBERS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _train_here(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
-    monkeypatch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: here(workspace))
-
-
 @pytest.fixture(scope="module")
-def undisturbed(here: Any, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     workspace = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE", str(cache))
-        patch.setattr(api, "LocalExecutor", lambda num_workers, workspace, data_dir, devices: here(workspace))
         api.run(STUDY, workspace=workspace)
     return read_numbers(workspace)
 

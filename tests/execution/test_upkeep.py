@@ -21,6 +21,8 @@ from bakeoff.execution.gc import collect_cache, collect_workspace
 from bakeoff.training.checkpoint_file import write_file
 from bakeoff.training.folders import Folders
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 STUDY = {
     "question": "?",
     "name": "small",

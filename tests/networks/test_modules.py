@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,18 +38,14 @@ def _one_thread() -> None:
 
 
 @pytest.fixture
-def make_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeUser]:
+def make_user(write_module: Callable[[str, str], None]) -> MakeUser:
     """Write a class body as a module of the user's: `make_user("def forward(self, x): ...")`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def make(source: str) -> OutsideNetwork:
-        (tmp_path / "users_nets.py").write_text(f"import torch\nfrom torch import nn\n{source}\n")
+        write_module("users_nets", f"import torch\nfrom torch import nn\n{source}\n")
         return OutsideNetwork(name="users_nets:Net")
 
-    yield make
-    sys.modules.pop("users_nets", None)
+    return make
 
 
 def make_network(network: OutsideNetwork, shape: tuple[int, int, int], **rest: Any) -> ModuleNetwork:
@@ -72,7 +67,7 @@ def step(network: ModuleNetwork, images: Tensor, labels: Tensor, seed: int = 11)
 
 
 @pytest.mark.parametrize("name", TORCHVISION_NAMES)
-@pytest.mark.parametrize(("size", "channels"), [(28, 1), (28, 3), (32, 1), (32, 3)])
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3)])
 def test_every_torchvision_network_trains_a_step(name: str, size: int, channels: int) -> None:
     network = make_network(OutsideNetwork(name=name), (size, size, channels))
     images, labels = draw_images(4, size, channels), torch.arange(4)

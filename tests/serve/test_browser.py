@@ -131,21 +131,25 @@ def check_text(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("study")
-@pytest.mark.parametrize(("width", "mode", "ground"), [(380, "dark", "20, 23, 28"), (1600, "light", "255, 255, 255")])
-def test_pages_fit_every_window(folders: Any, width: int, mode: str, ground: str) -> None:
-    context = {"viewport": {"width": width, "height": 900}, "color_scheme": mode}
-    with serve(folders.root) as origin, browse(origin, **context) as page:
-        for path in ("", f"study/{'ab' * 32}"):
-            page.goto(f"{origin}{path}")
-            if path:
-                page.wait_for_selector("svg.main-svg")
-                grounds = page.eval_on_selector("svg.main-svg", "(svg) => getComputedStyle(svg).backgroundColor")
-                assert grounds == f"rgb({ground})"
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert page.locator("h1").count() == 1
-        place = page.locator(".drawing").first
-        assert place.get_attribute("role") == "img"
-        assert "Line chart" in (place.get_attribute("aria-label") or "")
+def test_pages_fit_every_window(folders: Any) -> None:
+    with serve(folders.root) as origin:
+        for width, mode, ground in ((380, "dark", "20, 23, 28"), (1600, "light", "255, 255, 255")):
+            with browse(origin, viewport={"width": width, "height": 900}, color_scheme=mode) as page:
+                check_pages(page, origin, width, ground)
+
+
+def check_pages(page: Page, origin: str, width: int, ground: str) -> None:
+    for path in ("", f"study/{'ab' * 32}"):
+        page.goto(f"{origin}{path}")
+        if path:
+            page.wait_for_selector("svg.main-svg")
+            grounds = page.eval_on_selector("svg.main-svg", "(svg) => getComputedStyle(svg).backgroundColor")
+            assert grounds == f"rgb({ground})"
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("h1").count() == 1
+    place = page.locator(".drawing").first
+    assert place.get_attribute("role") == "img"
+    assert "Line chart" in (place.get_attribute("aria-label") or "")
 
 
 @pytest.mark.usefixtures("study")

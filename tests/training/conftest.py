@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images
 from bakeoff.training.engine import train_cohort
+from bakeoff.training.place import CPU, Place, PlainCapture
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import CohortTask, DataView, EpochDone, Event, Member, TaskDone
 
@@ -27,6 +28,21 @@ CLOCK = ("seconds", "images_per_second", "replayed")
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["batch by batch", "prepared"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Both ways to train: a processor's, and a device's on a processor."""
+    if request.param == "batch by batch":
+        return CPU
+    return replace(
+        CPU,
+        prepared=True,
+        evaluation_batch=50,
+        resident_bytes=10**9,
+        piece_bytes=20_000,
+        capture=PlainCapture(),
+    )
 
 
 @pytest.fixture

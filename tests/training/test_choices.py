@@ -23,7 +23,7 @@ from bakeoff.training.engine import train_cohort
 from bakeoff.training.epoch import Pacer
 from bakeoff.training.folders import Folders, load_predictions
 from bakeoff.training.mix_images import mix as mix_images
-from bakeoff.training.place import CPU, Place
+from bakeoff.training.place import Place
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.schedules import Progress
 from bakeoff.training.task import CohortTask, EpochDone, Event
@@ -51,7 +51,6 @@ NORMALISED = Layers(
     )
 )
 TOLERANCE = 1e-5
-PREPARED = Place(torch.device("cpu"), prepared=True, evaluation_batch=50, resident_bytes=10**9, piece_bytes=20_000)
 
 
 def _recipe(**changes: Any) -> Recipe:
@@ -245,7 +244,6 @@ def _assert_hand_written(
         torch.testing.assert_close(tensor, network.members[0][name].detach(), rtol=TOLERANCE, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("place", [CPU, PREPARED], ids=["batch by batch", "prepared"])
 @pytest.mark.parametrize("mix", [{"name": "mixup", "alpha": 0.4}, {"name": "cutmix", "probability": 0.7}])
 def test_training_accuracy_counts_each_label_of_a_mixed_image_by_its_share(
     mix: dict[str, Any], place: Place, images: Images, make_task: Callable[..., CohortTask], tmp_path: Path

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ MakeTask = Callable[..., CohortTask]
 
 MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGENET = {"name": "normalize", "mean": "imagenet", "sd": "imagenet"}
-PREPARED = Place(torch.device("cpu"), prepared=True, evaluation_batch=50, resident_bytes=10**9, piece_bytes=20_000)
 SOURCE = """
 from torch import nn
 class Colour(nn.Sequential):
@@ -37,13 +35,8 @@ class Grey(nn.Sequential):
 
 
 @pytest.fixture(autouse=True)
-def _own_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "grey_nets.py").write_text(SOURCE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    yield
-    sys.modules.pop("grey_nets", None)
+def _own_networks(write_module: Callable[[str, str], None]) -> None:
+    write_module("grey_nets", SOURCE)
 
 
 @pytest.fixture
@@ -67,7 +60,6 @@ def _see(name: Any, steps: list[Any], images: Images, make_task: MakeTask, folde
 
 
 @pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet18", "grey_nets:Colour"])
-@pytest.mark.parametrize("place", [CPU, PREPARED], ids=["batch by batch", "prepared"])
 def test_a_colour_body_sees_what_torchvisions_pipeline_gives(
     name: str, place: Place, grey: Images, make_task: MakeTask, tmp_path: Path
 ) -> None:

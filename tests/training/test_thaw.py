@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from bakeoff.training.folders import Folders
 from bakeoff.training.lion import Lion
 from bakeoff.training.make_optimizer import complete_momentum
 from bakeoff.training.optimizers import OPTIMIZERS as REGISTERED
-from bakeoff.training.place import CPU, Place, PlainCapture
+from bakeoff.training.place import Place
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import CohortTask, Event
 
@@ -67,13 +66,8 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], Callable[[Any], torch.optim.Optimize
 
 
 @pytest.fixture(autouse=True)
-def _own_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "thawing_nets.py").write_text(SOURCE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    yield
-    sys.modules.pop("thawing_nets", None)
+def _own_network(write_module: Callable[[str, str], None]) -> None:
+    write_module("thawing_nets", SOURCE)
 
 
 def _recipe(network: str, optimizer: str, **changes: Any) -> Recipe:
@@ -131,18 +125,6 @@ def test_a_body_thaws_under_every_optimizer_as_in_a_plain_loop(
     _assert_plain(recipe, images, tmp_path / "workspace", "a")
 
 
-def _place() -> Place:
-    return Place(
-        torch.device("cpu"),
-        prepared=True,
-        evaluation_batch=50,
-        resident_bytes=10**9,
-        piece_bytes=20_000,
-        capture=PlainCapture(),
-    )
-
-
-@pytest.mark.parametrize("place", [CPU, _place()], ids=["batch by batch", "prepared"])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_members_thaw_together_as_alone(
     accumulate: int,

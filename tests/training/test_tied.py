@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,10 @@ class Net(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def _own_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "tied_nets.py").write_text(SOURCE)
-    monkeypatch.chdir(tmp_path)
+def _own_network(write_module: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_module("tied_nets", SOURCE)
+    sys.path.append(str(tmp_path))
     monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    yield
-    sys.modules.pop("tied_nets", None)
 
 
 def _recipe(**changes: Any) -> Recipe:

@@ -21,6 +21,7 @@ from torch import Tensor
 from bakeoff.networks.build import FusedNetwork
 from bakeoff.training.optimizers import OPTIMIZERS
 from bakeoff.training.parts import Network
+from bakeoff.training.plain_steps import take_step
 from bakeoff.training.runner import Runner
 from bakeoff.training.schedules import Progress
 
@@ -70,9 +71,9 @@ class JointOptimizer:
             runner.prepare_step(done)
         for optimizer, first in self._joined:
             optimizer.param_groups[0]["lr"] = first["lr"]
-            optimizer.step()
+            take_step(optimizer)
         for optimizer in self._apart:
-            optimizer.step()
+            take_step(optimizer)
         for runner in self._runners:
             runner.end_step()
 

@@ -14,6 +14,7 @@ from bakeoff.networks.layers import Layer
 from bakeoff.training.averaging import Average
 from bakeoff.training.clipping import clip
 from bakeoff.training.make_optimizer import complete_momentum, make_optimizer, set_share
+from bakeoff.training.plain_steps import take_step
 from bakeoff.training.schedules import Constant, PlateauState, Progress, start_state
 from bakeoff.training.stopping import Stopper
 from bakeoff.training.task import EpochDone, Member, TrialDone, TrialFailed
@@ -87,7 +88,7 @@ class Runner:
         """Move the parameters by one step of the optimizer, given how far training is before it."""
         assert self.optimizer is not None
         self.prepare_step(progress)
-        self.optimizer.step()
+        take_step(self.optimizer)
         self.end_step()
 
     def prepare_step(self, progress: Progress) -> None:

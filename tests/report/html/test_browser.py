@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,13 +94,13 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
-@pytest.fixture
-def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
+@pytest.fixture(scope="module")
+def show(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Shown]]:
     """Return what writes a report, opens it in a browser and waits until its figures are drawn."""
     contexts = []
 
     def make(report: ReportInput, width: int = 1600, mode: str = "light") -> Shown:
-        path = tmp_path / "report.html"
+        path = tmp_path_factory.mktemp("page") / "report.html"
         path.write_text(write_html(report), encoding="utf-8")
         context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=mode)
         contexts.append(context)
@@ -117,6 +116,27 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
     yield make
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[tuple[int, str], Shown]:
+    """Pages that tests only look at, by window and mode: drawing one takes seconds."""
+    return {}
+
+
+@pytest.fixture
+def look(
+    rich_report: ReportInput, show: Callable[..., Shown], kept: dict[tuple[int, str], Shown]
+) -> Callable[..., Shown]:
+    """Return the page of the rich report, all of it unfolded, to be looked at and left as it is."""
+
+    def find(width: int = 1600, mode: str = "light") -> Shown:
+        if (width, mode) not in kept:
+            kept[width, mode] = show(rich_report, width, mode)
+            kept[width, mode].unfold()
+        return kept[width, mode]
+
+    return find
 
 
 def measure_figures(shown: Shown) -> list[dict[str, Any]]:
@@ -148,13 +168,9 @@ def contrast(a: list[float], b: list[float]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
-@pytest.mark.parametrize("width", [380, 1600])
-def test_every_section_is_drawn_and_nothing_is_fetched(
-    rich_report: ReportInput, show: Callable[..., Shown], width: int, mode: str
-) -> None:
-    shown = show(rich_report, width, mode)
-    shown.unfold()
+@pytest.mark.parametrize(("width", "mode"), [(380, "dark"), (1600, "light")])
+def test_every_section_is_drawn_and_nothing_is_fetched(look: Callable[..., Shown], width: int, mode: str) -> None:
+    shown = look(width, mode)
     sections = shown.page.evaluate("Array.from(document.querySelectorAll('main > section')).map((each) => each.id)")
     assert sections == SECTIONS
     figures = measure_figures(shown)
@@ -170,9 +186,8 @@ def test_every_section_is_drawn_and_nothing_is_fetched(
     assert len([url for url in shown.requests if url.startswith("file:")]) == 1
 
 
-def test_names_that_are_markup_stay_text(rich_report: ReportInput, show: Callable[..., Shown]) -> None:
-    shown = show(rich_report)
-    shown.unfold()
+def test_names_that_are_markup_stay_text(look: Callable[..., Shown]) -> None:
+    shown = look()
     assert shown.dialogs == []
     assert shown.count("script") == 3
     assert shown.count("img[src=x]") == shown.count("main b b") == 0
@@ -186,8 +201,8 @@ def test_names_that_are_markup_stay_text(rich_report: ReportInput, show: Callabl
     assert not any("&lt;" in each for each in words)
 
 
-def test_pictures_are_shown(rich_report: ReportInput, show: Callable[..., Shown]) -> None:
-    shown = show(rich_report)
+def test_pictures_are_shown(look: Callable[..., Shown]) -> None:
+    shown = look()
     loaded = "Array.from(document.images).map((each) => each.complete && each.naturalWidth > 0 && each.alt.length > 10)"
     assert shown.page.evaluate(loaded) == [True] * 4
 
@@ -241,10 +256,9 @@ def test_many_blocks_are_folded_and_drawn_when_they_are_opened(
     assert shown.console == []
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_all_text_stands_out_from_its_ground(rich_report: ReportInput, show: Callable[..., Shown], mode: str) -> None:
-    shown = show(rich_report, 1600, mode)
-    shown.unfold()
+@pytest.mark.parametrize(("width", "mode"), [(380, "dark"), (1600, "light")])
+def test_all_text_stands_out_from_its_ground(look: Callable[..., Shown], width: int, mode: str) -> None:
+    shown = look(width, mode)
     texts = shown.page.evaluate(READ_COLOURS)
     assert len(texts) > 200
     faint = {
@@ -255,9 +269,8 @@ def test_all_text_stands_out_from_its_ground(rich_report: ReportInput, show: Cal
     assert faint == set()
 
 
-def test_a_screen_reader_finds_its_way(rich_report: ReportInput, show: Callable[..., Shown]) -> None:
-    shown = show(rich_report)
-    shown.unfold()
+def test_a_screen_reader_finds_its_way(look: Callable[..., Shown]) -> None:
+    shown = look()
     levels = shown.page.evaluate("Array.from(document.querySelectorAll('h1,h2,h3,h4')).map((each) => +each.tagName[1])")
     assert levels[0] == 1
     assert levels.count(1) == 1
