@@ -26,14 +26,15 @@ from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.run import RunObserver, run_plan
 from bakeoff.execution.winners import read_winners
 from bakeoff.ledger.read import find_study, list_studies, match_studies, open_reading, read_study, shorten_ids
-from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.document import ReportInput
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
 from bakeoff.report.export.tables import LEDGER_TABLES, TableName
 from bakeoff.report.figures.methods import Plots
 from bakeoff.report.gather import gather_report
-from bakeoff.report.html.write import write_html
-from bakeoff.report.markdown import write_markdown
 from bakeoff.report.progress import RunProgress
+from bakeoff.report.render.html import write_html
+from bakeoff.report.render.json import build_document
+from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand

@@ -258,12 +258,12 @@ def _print_result(result: Result, form: Format) -> None:
     if form is Format.json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     elif form is Format.md:
-        from bakeoff.report.markdown import write_markdown
+        from bakeoff.report.render.markdown import write_markdown
 
         print(write_markdown(result.report))
     elif form is Format.latex:
         print(result.to_latex(), end="")
     else:
-        from bakeoff.report.terminal import print_verdict
+        from bakeoff.report.render.terminal import print_verdict
 
         print_verdict(make_console(), result.report)

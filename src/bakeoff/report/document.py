@@ -1,21 +1,20 @@
-"""The record every report is made from, and the JSON document of `--json`."""
+"""The record every report is made from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from bakeoff.analysis.across import AcrossBlocks
-from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary
+from bakeoff.analysis.results import Summary
 from bakeoff.analysis.steps import Step
 from bakeoff.report.costs import ArmCost
 from bakeoff.report.curves import ArmCurve
 from bakeoff.report.ensembles import EnsembleReport
-from bakeoff.report.evidence import BlockEvidence, dump_evidence
-from bakeoff.report.published import ClassScores, PublishedFigure, compare_published
-from bakeoff.report.search import SearchReport, dump_search
-from bakeoff.report.steps import dump_step
+from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.published import ClassScores, PublishedFigure
+from bakeoff.report.search import SearchReport
 from bakeoff.report.text import name_run
 from bakeoff.report.thumbnails import Thumbnails
 from bakeoff.study.published import Curve
@@ -123,105 +122,3 @@ class ReportInput:
     def is_interim(self) -> bool:
         """Whether verdicts are withheld until the study ends; a race may be read at any time."""
         return self.state == "unfinished" and self.summary.race is None
-
-
-def build_document(report: ReportInput) -> dict[str, Any]:
-    """Build the document that `--json` prints.
-
-    Holds only what strict JSON knows: an unknown or undefined value is null, never NaN. Shares are 0..1, times are
-    seconds, replicates count from 1, verdicts say what `a` is relative to `b`. Keys are only ever added, not renamed.
-    """
-    summary = report.summary
-    return {
-        "study": report.name,
-        "question": report.question,
-        "about": [{"name": name, "text": text} for name, text in report.about],
-        "state": report.state,
-        "trials": {
-            "planned": report.num_planned,
-            "done": report.num_done,
-            "failed": report.num_failed,
-            "reused": report.num_reused,
-        },
-        "decide": {
-            "metric": summary.metric,
-            "split": summary.split,
-            "margin": summary.margin,
-            "confidence": summary.confidence,
-            "family": summary.family,
-            "scope": summary.scope,
-            "method": summary.method,
-        },
-        "answers": [_answer(answer) for answer in summary.answers],
-        "overall": summary.overall or None,
-        "arms": [_arm(arm) for arm in summary.arms],
-        "verdicts": [verdict.dump() for verdict in summary.verdicts],
-        "exam": {
-            "opened": len(report.exam_opened),
-            "opened_at": list(report.exam_opened),
-            "changed_after": list(report.changed_after),
-            "looks": [
-                {"study": look.study, "looked_at": look.looked_at, "replicates": len(look.replicates)}
-                for look in summary.looks
-            ],
-            "trials": report.exam_trials,
-        },
-        "reduced": report.reduced or None,
-        "notes": list(report.notes),
-        "data": {block: dict(facts) for block, facts in report.data.items()},
-        "failures": [dict(vars(failure)) for failure in report.failures],
-        "across_blocks": None if report.across is None else asdict(report.across),
-        "evidence": [dump_evidence(evidence) for evidence in report.evidence],
-        "ensembles": [asdict(ensemble) for ensemble in report.ensembles],
-        "steps": [dump_step(step) for step in report.steps],
-        "searches": [dump_search(search) for search in report.searches],
-        "costs": [dict(vars(cost)) for cost in report.costs],
-        "published": _published(report),
-        "numeric": report.numeric,
-        "hardware": dict(report.hardware),
-        "versions": dict(report.versions),
-        "command": report.command,
-        "seconds": report.seconds,
-        "report": report.report_path,
-        "report_html": report.html_path,
-    }
-
-
-def _answer(answer: BlockAnswer) -> dict[str, Any]:
-    return {
-        "block": answer.block,
-        "best": answer.best,
-        "score": _mean_sd(answer.score),
-        "not_worse": list(answer.not_worse),
-        "equivalent": list(answer.equivalent),
-        "worse": list(answer.worse),
-        "missing": list(answer.missing),
-        "sentence": answer.sentence,
-    }
-
-
-def _arm(arm: ArmSummary) -> dict[str, Any]:
-    return {
-        "block": arm.block,
-        "arm": arm.arm,
-        "replicates": arm.replicates,
-        "failed": arm.failed,
-        "train": {name: _mean_sd(value) for name, value in arm.train.items()},
-        "validation": {name: _mean_sd(value) for name, value in arm.validation.items()},
-        "test": {name: _mean_sd(value) for name, value in arm.test.items()},
-        "held-out": {name: _mean_sd(value) for name, value in arm.held_out.items()},
-        "scores": [{"replicate": replicate + 1, "value": value} for replicate, value in arm.scores.items()],
-        "epochs": _mean_sd(arm.epochs),
-        "seconds": _mean_sd(arm.seconds),
-    }
-
-
-def _mean_sd(value: MeanSd | None) -> dict[str, float | None] | None:
-    return None if value is None else {"mean": value.mean, "sd": value.sd}
-
-
-def _published(report: ReportInput) -> dict[str, Any] | None:
-    if not report.published and not report.published_curves:
-        return None
-    curves = [curve.model_dump(mode="json") for curve in report.published_curves]
-    return {"source": report.published_source, "figures": compare_published(report), "curves": curves}

@@ -22,7 +22,7 @@ from bakeoff.report.export.tables import (
     tabulate_verdicts,
 )
 from bakeoff.report.export.write import make_pandas, write_csv
-from bakeoff.report.latex.write import write_latex
+from bakeoff.report.render.latex import write_latex
 from bakeoff.training.folders import Folders
 
 _FROM_REPORT: Mapping[str, Callable[[ReportInput], Frame]] = {

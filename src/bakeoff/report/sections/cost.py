@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from bakeoff.analysis.results import ArmSummary
 from bakeoff.report.costs import ArmCost
 from bakeoff.report.document import ReportInput
-from bakeoff.report.html.comparison import Figures
-from bakeoff.report.html.parts import Paragraph, Part, make_table, name_block
-from bakeoff.report.tables import Column, measure_of, order_arms, tabulate_measure
+from bakeoff.report.figures.cost import draw_cost, draw_size
+from bakeoff.report.parts import Figure, InBlock, Paragraph, Part, Section, Table
+from bakeoff.report.tables import Column, measure_of, numbers, order_arms, tabulate_measure, texts
 from bakeoff.report.text import duration
 
 _BYTES_PER_MEGABYTE = 1_000_000
 
 
-def describe_costs(report: ReportInput, figures: Figures) -> Iterator[Part]:
+def write_cost(report: ReportInput) -> Iterator[Part]:
     """Yield what every block's arms cost; nothing where no trial is done."""
     for block in report.summary.blocks:
         arms = [arm for arm in order_arms(report.summary, block) if arm.seconds is not None]
         if not arms:
             continue
-        yield from name_block(report, block)
-        yield from (figures[kind, block] for kind in ("cost", "size") if (kind, block) in figures)
         mine = {cost.arm: cost for cost in report.costs if cost.block == block}
         found = [mine.get(arm.arm) for arm in arms]
-        yield make_table("What an arm costs; times are a trial's share", [*_times(report, arms), *_sizes(found)])
-        if any(found):
-            yield Paragraph(text=_explain(report), is_quiet=True)
+        columns = [*_tabulate_times(report, arms), *_tabulate_sizes(found)]
+        parts = (
+            *(Figure(draw=partial(draw, report, block)) for draw in (draw_cost, draw_size)),
+            Table(caption="What an arm costs; times are a trial's share", columns=columns),
+            *([Paragraph(text=_explain(report), role="quiet")] if any(found) else []),
+        )
+        yield InBlock(block=block, parts=parts)
 
 
-def _times(report: ReportInput, arms: Sequence[ArmSummary]) -> Iterator[Column]:
+def _tabulate_times(report: ReportInput, arms: Sequence[ArmSummary]) -> Iterator[Column]:
     seconds = [arm.seconds.mean if arm.seconds else 0.0 for arm in arms]
-    totals = [value * arm.replicates for value, arm in zip(seconds, arms, strict=True)]
-    epochs = tuple("-" if arm.epochs is None else f"{arm.epochs.mean:.1f}" for arm in arms)
-    yield Column(key="arm", header=("arm",), cells=tuple(arm.arm for arm in arms), is_number=False)
+    totals = (value * arm.replicates for value, arm in zip(seconds, arms, strict=True))
+    yield texts("arm", (arm.arm for arm in arms))
     yield tabulate_measure(measure_of(report.summary), arms)
-    yield Column(key="epochs", header=("epochs",), cells=epochs)
-    yield Column(key="seconds", header=("time per trial",), cells=tuple(map(duration, seconds)))
-    yield Column(key="total", header=("all trials",), cells=tuple(map(duration, totals)))
+    yield numbers("epochs", ("-" if arm.epochs is None else f"{arm.epochs.mean:.1f}" for arm in arms))
+    yield numbers("time per trial", map(duration, seconds))
+    yield numbers("all trials", map(duration, totals))
 
 
-def _sizes(found: Sequence[ArmCost | None]) -> Iterator[Column]:
+def _tabulate_sizes(found: Sequence[ArmCost | None]) -> Iterator[Column]:
     """Yield the columns that anything is known for."""
     wanted: tuple[tuple[str, Callable[[ArmCost], float | None], Callable[[float], str]], ...] = (
         ("of it features", lambda cost: cost.feature_seconds, duration),
@@ -53,8 +56,7 @@ def _sizes(found: Sequence[ArmCost | None]) -> Iterator[Column]:
     for name, read, spell in wanted:
         values = [None if cost is None else read(cost) for cost in found]
         if any(value is not None for value in values):
-            cells = tuple("-" if value is None else spell(value) for value in values)
-            yield Column(key=name, header=(name,), cells=cells)
+            yield numbers(name, ("-" if value is None else spell(value) for value in values))
 
 
 def _round(value: float) -> str:
@@ -70,3 +72,10 @@ def _explain(report: ReportInput) -> str:
         "trained together share their time evenly, and so their rates. Images a second are those passed through "
         f"training steps; epochs a second count evaluation as well; neither counts features.{votes}"
     )
+
+
+def _dump(report: ReportInput) -> dict[str, Any]:
+    return {"costs": [dict(vars(cost)) for cost in report.costs]}
+
+
+SECTION = Section(anchor="cost", title="Cost", write=write_cost, dump=_dump)

@@ -1,0 +1,279 @@
+"""What a report is made of: sections, and the typed parts that stand in them. Renderers walk them; see `render/`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Flag, auto
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bakeoff.report.export.frame import Frame
+from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.report.tables import Column
+
+if TYPE_CHECKING:
+    from bakeoff.report.document import ReportInput
+
+SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
+"""Verdicts as signs: read without colour."""
+
+Role = Literal["plain", "lead", "quiet", "notice", "alarm"]
+"""What a paragraph is for: lead is the answer, quiet explains, notice and alarm are to be seen."""
+
+
+class Medium(Flag):
+    """Where a part is shown."""
+
+    TERMINAL = auto()
+    MARKDOWN = auto()
+    HTML = auto()
+    LATEX = auto()
+
+
+PAGES = Medium.MARKDOWN | Medium.HTML
+EVERYWHERE = PAGES | Medium.TERMINAL | Medium.LATEX
+
+MOST_BLOCKS_IN_FULL = 3
+"""Blocks told one under the other; of more, a terminal shows an overview and a page folds all but the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What all parts have: `media` are those that show it, by default the two pages; LaTeX shows tables alone."""
+
+    kind: ClassVar[str]
+    media: Medium = PAGES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paragraph(Part):
+    """Sentences in a row; `names` in them are set apart."""
+
+    kind: ClassVar[str] = "paragraph"
+    text: str
+    role: Role = "plain"
+    names: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[tuple[str, bool], ...]:
+        """The text in pieces, each with whether it is one of the names."""
+        return split_names(self.text, self.names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bullets(Part):
+    """Sentences one under the other; `names` in them are set apart."""
+
+    kind: ClassVar[str] = "bullets"
+    lines: tuple[str, ...]
+    role: Role = "plain"
+    names: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[tuple[tuple[str, bool], ...], ...]:
+        """The lines in pieces, each with whether it is one of the names."""
+        return tuple(split_names(line, self.names) for line in self.lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heading(Part):
+    """A heading inside a section."""
+
+    kind: ClassVar[str] = "heading"
+    text: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table: its text, the word of a verdict that it begins with, and a second, quieter line."""
+
+    text: str
+    verdict: str = ""
+    note: str = ""
+
+    @property
+    def sign(self) -> str:
+        """The verdict's sign; empty without one."""
+        return SIGNS.get(self.verdict, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Part):
+    """A table whose first column names its rows.
+
+    Attributes:
+        caption: what it shows; a terminal leaves it out.
+        label: in LaTeX, joined to the names of study and block.
+        sacrifices: what goes first where a terminal is too narrow; see `render.terminal.fit_columns`.
+        is_split: whether a terminal that is too narrow cuts it into several tables.
+        reference: the row that others are compared with, in a table that stands out; None in an ordinary one.
+    """
+
+    kind: ClassVar[str] = "table"
+    caption: str = ""
+    columns: Sequence[Column]
+    label: str = ""
+    sacrifices: Sequence[tuple[str, str]] = ()
+    is_split: bool = False
+    reference: int | None = None
+
+    @property
+    def rows(self) -> tuple[tuple[Cell, ...], ...]:
+        """The cells, row by row."""
+        return tuple(zip(*map(_make_cells, self.columns), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Part):
+    """A figure; `draw` returns None where there is nothing to draw, and then the part is absent."""
+
+    kind: ClassVar[str] = "figure"
+    media: Medium = Medium.HTML
+    draw: Callable[[], FigureSpec | None]
+
+    @cached_property
+    def spec(self) -> FigureSpec | None:
+        """What was drawn."""
+        return self.draw()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code(Part):
+    """Text set as it is, line by line; `label` says what it is."""
+
+    kind: ClassVar[str] = "code"
+    label: str
+    text: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The text line by line."""
+        return self.text.strip("\n").split("\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture: uint8 pixels [H, W, 1 or 3], what it shows in words, and short lines under it."""
+
+    pixels_HWC: npt.NDArray[np.uint8] = field(compare=False, repr=False)
+    alt: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureGroup:
+    """Pictures of one class that were taken for another; `note` says how often that happened."""
+
+    true: str
+    predicted: str
+    note: str
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery(Part):
+    """Groups of pictures; groups without pictures are told in words."""
+
+    kind: ClassVar[str] = "gallery"
+    groups: tuple[PictureGroup, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The groups in words."""
+        return tuple(f"{group.true} taken for {group.predicted}: {group.note}" for group in self.groups)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details(Part):
+    """Parts that a page folds away until they are asked for."""
+
+    kind: ClassVar[str] = "details"
+    summary: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InBlock(Part):
+    """What a section tells of one block of the study."""
+
+    kind: ClassVar[str] = "block"
+    media: Medium = EVERYWHERE
+    block: str
+    parts: tuple[Part, ...]
+
+
+def _nothing(report: ReportInput) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One section of a report, in every output.
+
+    Attributes:
+        anchor: its name, of letters and hyphens; `title`: its heading.
+        write: yields its parts; a section without any is absent.
+        dump: returns what it adds to the JSON document: key -> plain values.
+        tables: its tidy tables for CSV and pandas, by name.
+    """
+
+    anchor: str
+    title: str
+    write: Callable[[ReportInput], Iterable[Part]]
+    dump: Callable[[ReportInput], Mapping[str, Any]] = _nothing
+    tables: Mapping[str, Callable[[ReportInput], Frame]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A section as one medium shows it."""
+
+    anchor: str
+    title: str
+    parts: tuple[Part, ...]
+
+
+def compose(sections: Iterable[Section], report: ReportInput, medium: Medium) -> tuple[Written, ...]:
+    """Return the sections that have something to say in a medium."""
+    written = (
+        Written(anchor=section.anchor, title=section.title, parts=tuple(_select(section.write(report), medium)))
+        for section in sections
+    )
+    return tuple(section for section in written if section.parts)
+
+
+def _select(parts: Iterable[Part], medium: Medium) -> Iterator[Part]:
+    """Yield the parts that a medium shows; groups of which nothing is left, and empty figures, are left out."""
+    for part in parts:
+        if not part.media & medium:
+            continue
+        if isinstance(part, Details | InBlock):
+            inner = tuple(_select(part.parts, medium))
+            if inner:
+                yield replace(part, parts=inner)
+        elif not isinstance(part, Figure) or part.spec is not None:
+            yield part
+
+
+def split_names(text: str, names: Sequence[str]) -> tuple[tuple[str, bool], ...]:
+    """Return a text in pieces, each with whether it is one of the names; the longest name that fits counts.
+
+    Names of one or two characters are left alone: they would be found where nobody meant them.
+    """
+    known = sorted((name for name in names if len(name) > 2), key=len, reverse=True)
+    if not known:
+        return ((text, False),)
+    pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, known))})(?!\w)", text)
+    return tuple((piece, number % 2 == 1) for number, piece in enumerate(pieces) if piece)
+
+
+def _make_cells(column: Column) -> Iterator[Cell]:
+    notes = column.notes or ("",) * len(column.cells)
+    for text, note in zip(column.cells, notes, strict=True):
+        word = text.partition(" ")[0] if column.is_verdict else ""
+        yield Cell(text.strip(), word if word in SIGNS else "", note)
