@@ -216,13 +216,13 @@ class Section:
     """One section of a report, in every output.
 
     Attributes:
-        anchor: its name, of letters and hyphens; `title`: its heading.
+        name: of letters and hyphens; `title`: its heading.
         write: yields its parts; a section without any is absent.
         dump: returns what it adds to the JSON document: key -> plain values.
         tables: its tidy tables for CSV and pandas, by name.
     """
 
-    anchor: str
+    name: str
     title: str
     write: Callable[[ReportInput], Iterable[Part]]
     dump: Callable[[ReportInput], Mapping[str, Any]] = _nothing
@@ -233,7 +233,7 @@ class Section:
 class Written:
     """A section as one medium shows it."""
 
-    anchor: str
+    name: str
     title: str
     parts: tuple[Part, ...]
 
@@ -241,7 +241,7 @@ class Written:
 def compose(sections: Iterable[Section], report: ReportInput, medium: Medium) -> tuple[Written, ...]:
     """Return the sections that have something to say in a medium."""
     written = (
-        Written(anchor=section.anchor, title=section.title, parts=tuple(_select(section.write(report), medium)))
+        Written(name=section.name, title=section.title, parts=tuple(_select(section.write(report), medium)))
         for section in sections
     )
     return tuple(section for section in written if section.parts)

@@ -17,7 +17,7 @@ def write(report: ReportInput) -> Iterator[Part]:
 
 
 def body(report: ReportInput) -> str:
-    page = write_html(report, [Section(anchor="a", title="A", write=write)])
+    page = write_html(report, [Section(name="a", title="A", write=write)])
     return re.sub(r"\s+", "", page.partition("<main>")[2].partition("</main>")[0])
 
 

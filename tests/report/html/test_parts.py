@@ -41,7 +41,7 @@ def test_a_medium_gets_its_own_parts_and_nothing_empty(make_report: Callable[...
         yield InBlock(block="a", parts=(empty, Details(summary="empty", parts=(empty, quiet))))
         yield InBlock(block="b", parts=(drawn, quiet))
 
-    section = Section(anchor="x", title="X", write=write)
+    section = Section(name="x", title="X", write=write)
     report = make_report()
     (page,) = compose([section], report, Medium.HTML)
     assert page.parts == (InBlock(block="b", parts=(drawn,)),)

@@ -12,7 +12,7 @@ MakeReport = Callable[..., ReportInput]
 
 def find(report: ReportInput, anchor: str) -> list[Part]:
     """Return what a page says in a section, of blocks what is told of each."""
-    (section,) = (each for each in compose(SECTIONS, report, Medium.HTML) if each.anchor == anchor)
+    (section,) = (each for each in compose(SECTIONS, report, Medium.HTML) if each.name == anchor)
     return [inner for part in section.parts for inner in (part.parts if isinstance(part, InBlock) else [part])]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Literal
 
 from bakeoff.analysis.measure import SPLITS
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Verdict
@@ -13,9 +12,7 @@ from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
 
-TableName = Literal["trials", "arms", "verdicts", "epochs", "classes", "confusion"]
-TABLES: tuple[TableName, ...] = ("trials", "arms", "verdicts", "epochs", "classes", "confusion")
-LEDGER_TABLES: tuple[TableName, ...] = ("trials", "epochs")
+LEDGER_TABLES = ("trials", "epochs")
 """Those that the ledger alone has; the others need what a report works out."""
 
 _PLACE: dict[str, Kind] = {"block": "text", "arm": "text", "replicate": "integer", "fold": "integer"}

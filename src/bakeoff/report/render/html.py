@@ -21,7 +21,7 @@ from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import MODES, make_template
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Details, Figure, InBlock, Medium, Part, Section, compose
-from bakeoff.report.sections import list_sections
+from bakeoff.report.sections import SECTIONS
 from bakeoff.report.text import show_text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _SIDE = 96
 """Pixels of the page that the longer side of a picture takes at most."""
 
 
-def write_html(report: ReportInput, sections: Sequence[Section] | None = None) -> str:
+def write_html(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> str:
     """Write the report as one self-contained HTML page.
 
     In order: question, answer, what it rests on, comparison, then every section that has something to say, and how to
@@ -49,7 +49,7 @@ def write_html(report: ReportInput, sections: Sequence[Section] | None = None) -
     """
     from markupsafe import Markup
 
-    written = compose(sections or list_sections(), report, Medium.HTML)
+    written = compose(sections, report, Medium.HTML)
     figures = list(_list_figures(part for section in written for part in section.parts))
     scripts = [read_plotly(), _read("page.js")] if figures else []
     drawings = {

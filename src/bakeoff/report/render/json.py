@@ -9,10 +9,10 @@ from bakeoff.analysis.measure import SPLITS
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd
 from bakeoff.report.document import ReportInput
 from bakeoff.report.parts import Section
-from bakeoff.report.sections import list_sections
+from bakeoff.report.sections import SECTIONS
 
 
-def build_document(report: ReportInput, sections: Sequence[Section] | None = None) -> dict[str, Any]:
+def build_document(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> dict[str, Any]:
     """Build the document that `--json` prints: what was asked, answered and measured, then what each section adds.
 
     Holds only what strict JSON knows: an unknown or undefined value is null, never NaN. Shares are 0..1, times are
@@ -52,7 +52,7 @@ def build_document(report: ReportInput, sections: Sequence[Section] | None = Non
         "notes": list(report.notes),
         "data": {block: dict(facts) for block, facts in report.data.items()},
     }
-    for section in sections or list_sections():
+    for section in sections:
         document |= section.dump(report)
     return document | {
         "numeric": report.numeric,

@@ -10,10 +10,10 @@ from bakeoff.report.document import ReportInput
 from bakeoff.report.latex.escape import escape_latex
 from bakeoff.report.parts import InBlock, Medium, Part, Section, Table, compose
 from bakeoff.report.render.latex_table import LatexTable, set_column, write_table
-from bakeoff.report.sections import list_sections
+from bakeoff.report.sections import SECTIONS
 
 
-def write_latex(report: ReportInput, sections: Sequence[Section] | None = None) -> str:
+def write_latex(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> str:
     r"""Write the tables of a study as LaTeX, to be read in with \input; needs the booktabs package and nothing else.
 
     In the order of the report. Pure ASCII; user text stays text, whatever it holds.
@@ -22,7 +22,7 @@ def write_latex(report: ReportInput, sections: Sequence[Section] | None = None) 
         f"% Tables of the study {escape_latex(report.name)}, made by bakeoff {__version__}.",
         r"% They need \usepackage{booktabs} in the preamble, and nothing else.",
     ]
-    written = compose(sections or list_sections(), report, Medium.LATEX)
+    written = compose(sections, report, Medium.LATEX)
     tables = list(_list_tables((part for section in written for part in section.parts), report.name, ""))
     return "\n\n".join(["\n".join(head), *map(write_table, _part_labels(tables))]) + "\n"
 

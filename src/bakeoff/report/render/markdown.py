@@ -20,14 +20,14 @@ from bakeoff.report.parts import (
     Written,
     compose,
 )
-from bakeoff.report.sections import list_sections
+from bakeoff.report.sections import SECTIONS
 from bakeoff.report.tables import Column
 from bakeoff.report.text import escape_line, escape_markdown, fence
 
 
-def write_markdown(report: ReportInput, sections: Sequence[Section] | None = None) -> str:
+def write_markdown(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> str:
     """Write the report as Markdown (GitHub's flavour): the question, then the sections. User text stays text."""
-    answer, *others = compose(sections or list_sections(), report, Medium.MARKDOWN)
+    answer, *others = compose(sections, report, Medium.MARKDOWN)
     parts = [f"# {escape_line(report.question or report.name)}", *_write_parts(answer.parts)]
     for section in others:
         parts += _write_section(section)

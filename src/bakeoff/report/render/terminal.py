@@ -24,7 +24,7 @@ from bakeoff.report.parts import (
     Table,
     compose,
 )
-from bakeoff.report.sections import list_sections
+from bakeoff.report.sections import SECTIONS
 from bakeoff.report.tables import Column, break_name
 from bakeoff.report.text import show_text
 
@@ -42,14 +42,14 @@ _NAME_SHARE, _FOLDED_SHARE = 3, 6
 _GAP = 2
 
 
-def print_verdict(console: Console, report: ReportInput, sections: Sequence[Section] | None = None) -> None:
+def print_verdict(console: Console, report: ReportInput, sections: Sequence[Section] = SECTIONS) -> None:
     """Print a study's scores, verdicts, answer and what it rests on, fitted to the console's width.
 
     Up to three blocks are shown in full, more as one table of blocks x arms. Without a terminal the output has no
     colour and no drawn lines. Nothing is said by colour alone.
     """
-    written = {each.anchor: each for each in compose(sections or list_sections(), report, Medium.TERMINAL)}
-    middle = [written[anchor] for anchor in written if anchor not in ("search", *_LAST)]
+    written = {each.name: each for each in compose(sections, report, Medium.TERMINAL)}
+    middle = [written[name] for name in written if name not in ("search", *_LAST)]
     _print_line(console, report.question or report.name, "bold")
     if "search" in written:
         _print_parts(console, written["search"].parts)
@@ -60,7 +60,7 @@ def print_verdict(console: Console, report: ReportInput, sections: Sequence[Sect
             if block:
                 _print_line(console, block, "bold cyan")
             _print_parts(console, [inner for part in told for inner in part.parts], is_begun=True)
-    for section in (*middle, *(written[anchor] for anchor in _LAST if anchor in written)):
+    for section in (*middle, *(written[name] for name in _LAST if name in written)):
         loose = [part for part in section.parts if not isinstance(part, InBlock)]
         if loose and not isinstance(loose[0], Table):
             console.print()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bakeoff.registry import Registry
 from bakeoff.report.parts import Section
 from bakeoff.report.sections import (
     answer,
@@ -22,27 +23,10 @@ from bakeoff.report.sections import (
     steps,
 )
 
-SECTIONS: tuple[Section, ...] = (
-    answer.SECTION,
-    basis.SECTION,
-    blocks.SECTION,
-    comparison.SECTION,
-    steps.SECTION,
-    curves.SECTION,
-    classes.SECTION,
-    mistakes.SECTION,
-    roc.SECTION,
-    calibration.SECTION,
-    search.SECTION,
-    ensembles.SECTION,
-    published.SECTION,
-    cost.SECTION,
-    failures.SECTION,
-    appendix.SECTION,
+_IN_ORDER = (
+    *(answer, basis, blocks, comparison, steps, curves, classes, mistakes, roc, calibration),
+    *(search, ensembles, published, cost, failures, appendix),
 )
-"""In the order in which a reader asks."""
+"""As a reader asks; those of installed packages follow."""
 
-
-def list_sections() -> tuple[Section, ...]:
-    """Return every section of a report."""
-    return SECTIONS
+SECTIONS: Registry[Section] = Registry("section", [module.SECTION for module in _IN_ORDER], "bakeoff.sections")

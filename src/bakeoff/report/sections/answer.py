@@ -162,4 +162,4 @@ def _sum_up(report: ReportInput) -> Iterator[Part]:
         yield Paragraph(text=sentence, media=Medium.TERMINAL)
 
 
-SECTION = Section(anchor="answer", title="Answer", write=write_answer)
+SECTION = Section(name="answer", title="Answer", write=write_answer)

@@ -71,4 +71,4 @@ def _list_data(report: ReportInput) -> Iterator[Part]:
     )
 
 
-SECTION = Section(anchor="appendix", title="Appendix", write=write_appendix)
+SECTION = Section(name="appendix", title="Appendix", write=write_appendix)

@@ -178,4 +178,4 @@ def write_basis(report: ReportInput) -> Iterator[Part]:
     yield Bullets(lines=tuple(describe_basis(report)), role="quiet", media=EVERYWHERE)
 
 
-SECTION = Section(anchor="basis", title="What it rests on", write=write_basis)
+SECTION = Section(name="basis", title="What it rests on", write=write_basis)

@@ -190,4 +190,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"across_blocks": None if report.across is None else asdict(report.across)}
 
 
-SECTION = Section(anchor="blocks", title="All blocks", write=write_blocks, dump=_dump)
+SECTION = Section(name="blocks", title="All blocks", write=write_blocks, dump=_dump)

@@ -25,4 +25,4 @@ def write_calibration(report: ReportInput) -> Iterator[Part]:
         yield InBlock(block=evidence.block, parts=(*told, drawn))
 
 
-SECTION = Section(anchor="calibration", title="Calibration", write=write_calibration)
+SECTION = Section(name="calibration", title="Calibration", write=write_calibration)

@@ -98,7 +98,7 @@ def _dump_evidence(evidence: BlockEvidence) -> dict[str, Any]:
 
 
 SECTION = Section(
-    anchor="classes",
+    name="classes",
     title="Class by class",
     write=write_classes,
     dump=_dump,

@@ -310,7 +310,7 @@ def _print_all_scores(summary: Summary, block: str) -> Iterator[Table]:
 
 
 SECTION = Section(
-    anchor="comparison",
+    name="comparison",
     title="Scores and verdicts",
     write=write_comparison,
     tables={"arms": tabulate_arms, "verdicts": tabulate_verdicts},

@@ -78,4 +78,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"costs": [dict(vars(cost)) for cost in report.costs]}
 
 
-SECTION = Section(anchor="cost", title="Cost", write=write_cost, dump=_dump)
+SECTION = Section(name="cost", title="Cost", write=write_cost, dump=_dump)

@@ -17,4 +17,4 @@ def write_curves(report: ReportInput) -> Iterator[Part]:
         yield InBlock(block=block, parts=tuple(drawn))
 
 
-SECTION = Section(anchor="curves", title="Learning curves", write=write_curves)
+SECTION = Section(name="curves", title="Learning curves", write=write_curves)

@@ -138,4 +138,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"ensembles": [asdict(ensemble) for ensemble in report.ensembles]}
 
 
-SECTION = Section(anchor="ensembles", title="Ensembles", write=write_ensembles, dump=_dump)
+SECTION = Section(name="ensembles", title="Ensembles", write=write_ensembles, dump=_dump)

@@ -56,4 +56,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"failures": [dict(vars(failure)) for failure in report.failures]}
 
 
-SECTION = Section(anchor="failures", title="Failures", write=write_failures, dump=_dump)
+SECTION = Section(name="failures", title="Failures", write=write_failures, dump=_dump)

@@ -66,4 +66,4 @@ def _draw(evidence: BlockEvidence, confusion: Confusion, mistake: Mistake, thumb
     )
 
 
-SECTION = Section(anchor="mistakes", title="Worst mistakes", write=write_mistakes)
+SECTION = Section(name="mistakes", title="Worst mistakes", write=write_mistakes)

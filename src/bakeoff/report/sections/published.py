@@ -150,4 +150,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"published": {"source": report.published_source, "figures": figures, "curves": curves}}
 
 
-SECTION = Section(anchor="published", title="Published against measured", write=write_published, dump=_dump)
+SECTION = Section(name="published", title="Published against measured", write=write_published, dump=_dump)

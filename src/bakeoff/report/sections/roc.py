@@ -29,4 +29,4 @@ def write_roc(report: ReportInput) -> Iterator[Part]:
         yield InBlock(block=evidence.block, parts=(told, explained, bent, folded))
 
 
-SECTION = Section(anchor="roc", title="ROC curves", write=write_roc)
+SECTION = Section(name="roc", title="ROC curves", write=write_roc)

@@ -100,4 +100,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"searches": dumped}
 
 
-SECTION = Section(anchor="search", title="Search", write=write_search, dump=_dump)
+SECTION = Section(name="search", title="Search", write=write_search, dump=_dump)

@@ -163,4 +163,4 @@ def _conjugate(verb: str, number: int) -> str:
     return f"{first}{'s' if number == 1 else ''} {rest}".strip()
 
 
-SECTION = Section(anchor="steps", title="Step by step", write=write_steps, dump=_dump)
+SECTION = Section(name="steps", title="Step by step", write=write_steps, dump=_dump)
