@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from bakeoff.report.basis import describe_exam
 
 from bakeoff.api import Result, Study, estimate, iterate_csv, list_status, load, run
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
 from bakeoff.ledger.read import open_reading, read_epochs
+from bakeoff.study.plan import study_id
+from bakeoff.study.settings import Decide
 from bakeoff.training.folders import Folders, load_predictions
 
 pytestmark = pytest.mark.usefixtures("shared_cache")
@@ -201,6 +205,15 @@ def test_the_same_trial_in_another_study_is_not_trained_again(workspace: Path) -
     assert {status.name: status.num_done for status in list_status(workspace)} == {"tiny": 6, "other": 3}
 
 
+def test_the_study_as_run_says_what_decided(trained: tuple[Path, Result]) -> None:
+    text = trained[1].report.study_text
+    told = yaml.safe_load(text)
+    assert told["decide"] == {name: getattr(Decide(), name) for name in Decide.model_fields}
+    assert (told["decide"]["confidence"], told["decide"]["failed"]) == (0.95, "worst")
+    assert None not in told.values()
+    assert study_id(Study(**told)) == trained[1].study_id
+
+
 def test_one_more_replicate_trains_that_one_only(workspace: Path) -> None:
     before = rows(workspace, "SELECT * FROM trials ORDER BY id")
     result = run(make_study(replicates=4), workspace=workspace, workers=1)
@@ -209,6 +222,9 @@ def test_one_more_replicate_trains_that_one_only(workspace: Path) -> None:
     assert len(after) == 8
     assert set(before) < set(after)
     assert [count for _, count in rows(workspace, "SELECT id, num_trials FROM exams ORDER BY id")] == [6, 2]
+    assert "This study looked at these arms on these test images once before it was changed" in describe_exam(
+        result.report
+    )
 
 
 def test_a_moved_workspace_goes_on(workspace: Path, tmp_path: Path) -> None:
@@ -270,6 +286,51 @@ def test_an_exam_that_could_not_be_held_leaves_the_study_unfinished(workspace: P
     assert result.state == "unfinished"
     assert result.document["state"] == "unfinished"
     weights.write_bytes(kept)
+    assert run(make_study(), workspace=workspace, workers=1).state == "done"
+
+
+KILLED_IN_THE_FINAL_TEST = """
+import os, signal, sys
+from bakeoff.api import run
+from bakeoff.ledger.store import Ledger
+from tests.test_api import make_study
+
+def record_and_die(ledger, exam_id, event, record=Ledger.record_exam):
+    record(ledger, exam_id, event)
+    ledger.connection.execute("COMMIT")
+    os.killpg(0, signal.SIGKILL)
+
+Ledger.record_exam = record_and_die
+run(make_study(), workspace=sys.argv[1], workers=1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
+def test_a_report_of_a_killed_final_test_has_no_verdict_on_validation_images(workspace: Path) -> None:
+    import sqlite3
+
+    with closing(sqlite3.connect(Folders(workspace).ledger)) as connection, connection:
+        for table in ("exam_results", "exams", "look_trials", "looks"):
+            connection.execute(f"DELETE FROM {table}")
+    shared = run(make_study(name="shared", decide={"margin": 0.5}), workspace=workspace, exam=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_IN_THE_FINAL_TEST, str(workspace)],
+        cwd=Path(__file__).parent.parent,
+        start_new_session=True,
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -9, killed.stderr
+    result = load("tiny", workspace)
+    assert (result.state, result.summary.verdicts) == ("unfinished", ())
+    (answer,) = result.summary.answers
+    assert answer.sentence.startswith("On digits, no verdict yet: the final test has evaluated 1 of 6 trials.")
+    assert result.report.exam_opened
+    assert "rest on the validation split" not in describe_exam(result.report)
+    # Another study's final test is not this one's: who asked for none has a verdict, and is told what it is.
+    again = load("shared", workspace)
+    assert (again.state, again.summary.verdicts) == ("done", shared.summary.verdicts)
+    assert "This is no final test" in again.summary.answers[0].sentence
     assert run(make_study(), workspace=workspace, workers=1).state == "done"
 
 

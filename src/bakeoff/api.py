@@ -188,8 +188,6 @@ def run(
             wait=wait,
         )
     result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data or checked.folder)
-    if exam and not counts.exam_complete and not counts.missing:
-        result = replace(result, state="unfinished", report=replace(result.report, state="unfinished"))
     return _write_reports(result, Folders(folder))
 
 

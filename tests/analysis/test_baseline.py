@@ -72,7 +72,7 @@ def test_many_arms_are_counted() -> None:
 def test_baseline_that_failed_or_stands_alone_or_has_too_few() -> None:
     lost = make({"x": BETTER}, arms=["base", "x"]).answers[0]
     assert (lost.best, lost.better, lost.worse, lost.not_worse, lost.missing) == ("x", (), (), (), ("base",))
-    assert "there is no answer: no trial of the baseline, base, is finished." in lost.sentence
+    assert "there is no answer: no trial of the baseline, base, has a score." in lost.sentence
     assert "nothing to compare with it" in make({"base": BASE}).answers[0].sentence
     few = make({"base": BASE[:2], "x": BETTER[:2]}).answers[0].sentence
     assert few.startswith("On digits, there is no verdict under 3 replicates: the baseline, base, reaches 97.3%")

@@ -80,7 +80,7 @@ def test_the_headline_counts() -> None:
     line = trace_line([look("a", arms("ab", 5)), look("bb", arms("ab", 9))], look("bb", arms("ab", 20)))
     assert describe_looks(line) == (
         "This is the third look at this question on these test images (the first was at 2026-01-01, in the study a): "
-        "what is found at it is held to 2.5% of the error rate, and p values say so."
+        "it may spend 2.5% of the error rate, and its p values allow for that."
     )
     assert describe_looks(line[:1]) == ""
 

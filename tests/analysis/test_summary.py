@@ -117,7 +117,7 @@ def test_arm_that_failed_entirely_appears_with_zero_replicates() -> None:
     assert (dead.replicates, dead.failed, dict(dead.test), dead.epochs) == (0, 4, {}, None)
     answer = summary.answers[0]
     assert (answer.best, answer.worse, answer.missing) == ("a", ("b",), ("dead",))
-    assert "No trial of dead is finished." in answer.sentence
+    assert "No trial of dead has a score." in answer.sentence
     assert [(v.a, v.b) for v in summary.verdicts] == [("a", "b")]
     (alone,) = summarise_one({"a": GOOD, "b": POOR}).verdicts
     assert summary.verdicts[0].p_adjusted == pytest.approx(3 * (alone.p_adjusted or 0))  # it still counts in the family
@@ -128,7 +128,7 @@ def test_nothing_done_is_no_answer() -> None:
         summary = summarise(results, blocks=["digits"], arms=["a", "b"])
         answer = summary.answers[0]
         assert (answer.best, answer.score, answer.missing) == (None, None, ("a", "b"))
-        assert "no trial is finished" in answer.sentence
+        assert "no trial has a score" in answer.sentence
         assert summary.split == "validation"
 
 

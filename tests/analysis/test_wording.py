@@ -187,20 +187,21 @@ def test_better_and_better_by_more_than_the_margin_are_told_apart() -> None:
     assert "The lead over Z is shown to exceed the margin of 0.50 points." in answer(partly, margin=0.005)
 
 
-def test_an_arm_that_failed_in_whole_narrows_no_verdict_on_the_others() -> None:
-    def result(arm: str, replicate: int, value: float | None) -> TrialResult:
-        return TrialResult(
-            trial_id=f"{arm}{replicate}",
-            block="digits",
-            arm=arm,
-            replicate=replicate,
-            state="failed" if value is None else "done",
-            metrics={} if value is None else {"test": {"accuracy": value}},
-            epochs_trained=1,
-            best_epoch=1,
-            seconds=1.0,
-        )
+def result(arm: str, replicate: int, value: float | None) -> TrialResult:
+    return TrialResult(
+        trial_id=f"{arm}{replicate}",
+        block="digits",
+        arm=arm,
+        replicate=replicate,
+        state="failed" if value is None else "done",
+        metrics={} if value is None else {"test": {"accuracy": value}},
+        epochs_trained=1,
+        best_epoch=1,
+        seconds=1.0,
+    )
 
+
+def test_an_arm_that_failed_in_whole_narrows_no_verdict_on_the_others() -> None:
     images = {
         f"{arm}{replicate}": np.arange(200) >= wrong + replicate
         for arm, wrong in {"X": 10, "Y": 60}.items()
@@ -212,7 +213,7 @@ def test_an_arm_that_failed_in_whole_narrows_no_verdict_on_the_others() -> None:
     sentence = summarise(results, failed="exclude", num_classes={"digits": 10}, **options).answers[0].sentence
     assert "on new images of this kind" in sentence
     assert "nothing of other images" not in sentence
-    assert "No trial of Z is finished." in sentence
+    assert "No trial of Z has a score." in sentence
 
 
 def test_collapsed_replicates_are_counted_with_the_interval_of_their_rate() -> None:
@@ -227,6 +228,14 @@ def test_collapsed_replicates_are_counted_with_the_interval_of_their_rate() -> N
     sentence = answer({"X": one, "Y": one - 0.3 - np.tile(OTHER, 8)})
     # Clopper and Pearson: 1 of 40.
     assert "X in 1 of 40 (95% interval of the rate 0% to 13%)" in sentence
+
+
+def test_beside_an_arm_that_failed_it_is_said_whose_replicates_did_not_collapse() -> None:
+    results = [result("X", number, 0.9 + noise / 100) for number, noise in enumerate(NOISE)]
+    results += [result("Y", number, None) for number in range(len(NOISE))]
+    options: dict[str, Any] = {"blocks": ["digits"], "arms": ["X", "Y"], "num_classes": {"digits": 10}}
+    sentence = summarise(results, **options).answers[0].sentence
+    assert "This holds for replicates of X that do not collapse: none of 5 did" in sentence
 
 
 def test_a_leader_that_beats_nobody_does_not_deny_what_others_were_shown_to_beat() -> None:

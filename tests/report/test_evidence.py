@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
+from bakeoff.analysis.looks import LineLook
 from bakeoff.analysis.results import Summary, TrialResult
 from bakeoff.analysis.summary import summarise
 from bakeoff.analysis.wilson import wilson_interval
 from bakeoff.report.document import ReportInput
-from bakeoff.report.evidence import BlockEvidence, gather_contributions, gather_evidence
+from bakeoff.report.evidence import BlockEvidence, gather_contributions, gather_evidence, keep_leaders
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 
@@ -131,6 +132,8 @@ def test_without_predictions_there_is_no_evidence() -> None:
 
 def test_reports_hold_it_and_names_stay_text() -> None:
     evidence, _, summary = gather()
+    moment = "2026-01-02T03:04:05+00:00"
+    look = LineLook(number=1, study_id="o", study="o", looked_at=moment, trials=frozenset(), replicates=frozenset())
     report = ReportInput(
         name="s",
         question="Which?",
@@ -141,17 +144,16 @@ def test_reports_hold_it_and_names_stay_text() -> None:
         num_reused=0,
         num_planned=8,
         evidence=(evidence,),
-        changed_after=("2026-01-02T03:04:05+00:00",),
+        earlier_looks=(look,),
         exam_opened=("2026-02-02T03:04:05+00:00",),
         exam_trials=8,
     )
     text = write_markdown(report)
     assert "Class by class: b" in text
     assert "<b>" not in text
-    assert "Another study had looked at these arms on these test images once" in text
     document = build_document(report)
     assert document["evidence"][0]["rival"] == "fair"
-    assert document["exam"]["changed_after"] == ["2026-01-02T03:04:05+00:00"]
+    assert document["exam"]["changed_after"] == [moment]
 
 
 def test_contributions_are_those_of_the_test_split_s_common_images() -> None:
@@ -161,6 +163,20 @@ def test_contributions_are_those_of_the_test_split_s_common_images() -> None:
     found = gather_contributions(results, "accuracy", lambda trial_id, split: stored.get(trial_id))
     assert found.keys() == {"good0", "good2", "good3", "fair0", "fair1", "fair3"}
     assert found["fair0"].mean() == pytest.approx(results[4].metrics["test"]["accuracy"])
+
+
+def test_each_trial_s_predictions_are_read_once() -> None:
+    results, stored, summary = make()
+    read: list[tuple[str, str]] = []
+
+    def load(trial_id: str, split: str) -> Any:
+        read.append((trial_id, split))
+        return stored.get(trial_id)
+
+    kept = keep_leaders(results, "accuracy", load)
+    gather_contributions(results, "accuracy", kept)
+    gather_evidence(results, summary, {"b": NAMES}, kept)
+    assert read == [(result.trial_id, "test") for result in results]
 
 
 def test_with_a_baseline_the_rival_is_the_baseline() -> None:

@@ -15,7 +15,7 @@ from bakeoff.report.sections.basis import describe_statistics
 
 def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., ReportInput]) -> None:
     finished = make_report()
-    summary = withhold_verdicts(finished.summary, 7, 15)
+    summary = withhold_verdicts(finished.summary, "7 of 15 trials have ended")
     assert summary.verdicts == ()
     assert [answer.sentence for answer in summary.answers] == [
         "On digits, no verdict yet: 7 of 15 trials have ended. So far orthogonal is ahead with 97.71% test accuracy."
@@ -38,5 +38,5 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
 
 
 def test_nothing_done_is_said(make_report: Callable[..., ReportInput]) -> None:
-    summary = withhold_verdicts(make_report(num_replicates=0).summary, 0, 15)
+    summary = withhold_verdicts(make_report(num_replicates=0).summary, "0 of 15 trials have ended")
     assert summary.answers[0].sentence == "On digits, no verdict yet: 0 of 15 trials have ended."

@@ -116,7 +116,9 @@ def test_unopened_exam_and_reused_trials_are_said(make_report: MakeReport) -> No
     text = " ".join(render(make_report(test=False, num_reused=15), width=120).split())
     assert "The test split has not been opened: the verdicts rest on the validation split." in text
     # The study's own 48 s are not what was spent now; 15 trials of 2.1 s are what they cost.
-    assert "all found in the ledger: this run trained nothing. Training them took 32 s of work, all of it in" in text
+    assert (
+        "all found in the ledger: this run trained nothing. Training all of them took 32 s of work, all of it" in text
+    )
     assert "48 s" not in text
     assert "test accuracy" not in text
 
@@ -138,7 +140,7 @@ def test_deciding_metric_leads_the_table(make_report: MakeReport) -> None:
 
 def test_study_without_results_prints_without_tables_of_nothing(make_report: MakeReport) -> None:
     text = " ".join(render(make_report(num_replicates=0)).split())
-    assert "there is no answer: no trial is finished" in text
+    assert "there is no answer: no trial has a score" in text
     assert "other arm" not in text
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from bakeoff.report.text import count, duration, escape_line, escape_markdown, fence, p_value, show_text
+from bakeoff.report.text import count, duration, duration_range, escape_line, escape_markdown, fence, p_value, show_text
 
 NASTY = [
     "a|b",
@@ -76,6 +76,12 @@ def test_figures() -> None:
         "2 min",
         "50 min",
         "3.2 h",
+    ]
+    assert [duration_range(*each) for each in ((8 * 86400, 19 * 86400), (50, 240), (1.8, 18), (0.01, 2))] == [
+        "8 to 19 days",
+        "50 s to 4 min",
+        "1.8 to 18 s",
+        "10 ms to 2.0 s",
     ]
     assert [count(1, "trial"), count(1200, "trial"), count(0, "trial")] == ["1 trial", "1,200 trials", "0 trials"]
     assert [p_value(None), p_value(0.0004), p_value(0.0123)] == ["-", "<0.001", "0.012"]

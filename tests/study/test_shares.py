@@ -46,7 +46,8 @@ def test_points_are_another_spelling_of_the_same_study(points: str, share: float
 @pytest.mark.parametrize(
     ("decide", "message"),
     [
-        ({"margin": "200 points"}, "decide.margin: given 2, but accuracy is a share"),
+        ({"margin": "150 points"}, "decide.margin: given 150 points, allowed fewer than 100 points"),
+        ({"margin": "100points "}, "decide.margin: given 100points, allowed fewer than 100 points"),
         ({"margin": "0 points"}, "decide.margin: given 0.0, allowed a number above 0."),
         ({"margin": "some points"}, "decide.margin: given 'some points', allowed a number."),
         ({"metric": "loss", "margin": "1 point"}, "decide.margin: points are differences of shares, and loss is none"),

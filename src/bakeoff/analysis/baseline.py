@@ -18,7 +18,7 @@ def write_against_baseline(standing: Standing, baseline: str) -> str:
         baseline: its label.
     """
     if standing.best is None:
-        return place(standing, f"there is no answer: no trial of the baseline, {baseline}, is finished.")
+        return place(standing, f"there is no answer: no trial of the baseline, {baseline}, has a score.")
     score = f"{spell_score(standing, standing.best)} {standing.measure.label}"
     if not standing.others:
         sentence = f"the baseline, {baseline}, reaches {score}; there is nothing to compare with it."

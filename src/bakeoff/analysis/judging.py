@@ -133,7 +133,8 @@ def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | Non
     rows = [[arm.by_image[replicate] for replicate in common] for arm in (a, b)]
     if len({len(row) for arm in rows for row in arm}) != 1:
         return None
-    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=1.0 if judging.measure.record.is_share else None)
+    unit = 1.0 if judging.measure.record.is_share else None
+    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=unit, scope=judging.scope)
 
 
 def _exceeds(decision: Decision, judging: Judging, level: float) -> bool:

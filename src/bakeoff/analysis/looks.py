@@ -176,6 +176,6 @@ def describe_looks(line: Sequence[LineLook]) -> str:
     number = _ORDINALS.get(last.number, f"{last.number}th")
     where = f", in the study {first.study}" if first.study != last.study else ""
     return (
-        f"This is the {number} look at this question on these test images (the first was at {first.looked_at[:10]}"
-        f"{where}): what is found at it is held to {100 * last.share:.3g}% of the error rate, and p values say so."
+        f"This is the {number} look at this question on these test images (the first was on {first.looked_at[:10]}"
+        f"{where}): it may spend {100 * last.share:.3g}% of the error rate, and its p values allow for that."
     )

@@ -47,7 +47,8 @@ class Spread:
         by_seed, by_image, rest: mean squares, of expectation N var(seed) + var(rest), R var(image) + var(rest), and
             var(rest).
         image_weight, cell_weight: what one more image, or one more answer, may still change that has not been seen:
-            squared, and together with the skewness of those that were; see `measure_spread`.
+            squared, and together with the skewness of those that were; see `measure_spread`. The latter is None where
+            scope "seeds" is not asked for.
         num_telling: images on which the arms differ on average over replicates.
     """
 
@@ -58,7 +59,7 @@ class Spread:
     by_image: float
     rest: float
     image_weight: float
-    cell_weight: float
+    cell_weight: float | None
     num_telling: int
 
     @property
@@ -93,10 +94,13 @@ class Spread:
         if scope == "images":
             images = float(ndtri(tail)) ** 2 * self.image_excess
             return images + unseen * self.image_weight / self.num_images**2
+        assert self.cell_weight is not None, "measured for scope images"
         return unseen * self.cell_weight / (self.num_replicates * self.num_images) ** 2
 
 
-def measure_spread(a_RN: NDArray[np.generic], b_RN: NDArray[np.generic], *, unit: float | None = None) -> Spread | None:
+def measure_spread(
+    a_RN: NDArray[np.generic], b_RN: NDArray[np.generic], *, unit: float | None = None, scope: Scope = "seeds"
+) -> Spread | None:
     """Measure how the difference of two arms spreads, by analysis of variance.
 
     The allowance for what was not met: n images without a single event bound its share at about 3 / n, and few images
@@ -109,6 +113,7 @@ def measure_spread(a_RN: NDArray[np.generic], b_RN: NDArray[np.generic], *, unit
         a_RN: per replicate and image what arm a scores there; see `contribute`.
         b_RN: the same for arm b, on the same images in the same replicates.
         unit: what an image would change, if any did; None for the root mean square of a's scores.
+        scope: what will be spoken of. Only scope "seeds" needs the answers one by one, which are many.
 
     Returns:
         None under 2 replicates or 2 images: then there is nothing to measure it from.
@@ -132,7 +137,7 @@ def measure_spread(a_RN: NDArray[np.generic], b_RN: NDArray[np.generic], *, unit
         by_image=by_image,
         rest=rest,
         image_weight=_weigh_unseen(image_N, unit),
-        cell_weight=_weigh_unseen(d_RN.ravel(), unit),
+        cell_weight=_weigh_unseen(d_RN.ravel(), unit) if scope == "seeds" else None,
         num_telling=int(np.count_nonzero(image_N)),
     )
 
@@ -176,9 +181,17 @@ def _mean_squares(d_RN: NDArray[np.float64], image_N: NDArray[np.float64]) -> tu
     rounding = (1e-12 * float(np.abs(d_RN).max())) ** 2 * n
     by_seed, by_image, rest = (
         0.0 if square <= rounding * freedom else square / freedom
-        for square, freedom in zip((*squares, float(np.vdot(rest_RN, rest_RN))), freedoms, strict=True)
+        for square, freedom in zip((*squares, _sum_squares(rest_RN.ravel())), freedoms, strict=True)
     )
     return by_seed, by_image, rest
+
+
+def _sum_squares(values: NDArray[np.float64]) -> float:
+    """Return the sum of squares, by one thread: what BLAS adds up depends on the number of its threads, and they spin.
+
+    The sum is thus the same on every machine, and a report of many pairs takes half the processor time.
+    """
+    return float(np.einsum("i,i->", values, values))
 
 
 def _weigh_unseen(values: NDArray[np.float64], unit: float) -> float:
@@ -188,5 +201,5 @@ def _weigh_unseen(values: NDArray[np.float64], unit: float) -> float:
     squares = (values / largest) ** 2
     cubes = squares * values / largest
     s2 = float(squares.sum())
-    skewed = (float(cubes.sum()) ** 2 + float(np.vdot(cubes, cubes))) / s2**2
-    return largest**2 * min(skewed, float(np.vdot(squares, squares)) / s2)
+    skewed = (float(cubes.sum()) ** 2 + _sum_squares(cubes)) / s2**2
+    return largest**2 * min(skewed, _sum_squares(squares) / s2)

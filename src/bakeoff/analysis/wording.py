@@ -78,7 +78,7 @@ def write_answer(standing: Standing) -> str:
     """Write one block's answer: who is better than whom, by how much, and how sure that is."""
     best = standing.best
     if best is None:
-        return place(standing, "there is no answer: no trial is finished.")
+        return place(standing, "there is no answer: no trial has a score.")
     if not standing.others:
         sentence = _alone(standing, best)
     elif all(verdict.replicates < MIN_REPLICATES for verdict in standing.against.values()):
@@ -329,11 +329,14 @@ def _say_collapses(standing: Standing) -> str:
             f" Replicates that collapsed, to under half of the arm's median, are part of this: {join_names(collapsed)}."
         )
     fewest = min(n for _, _, n in counts)
+    # Beside an arm that failed, "none" would seem to be untrue.
+    failed = any(arm.failed for arm in (standing.best, *standing.others))
+    whose = f" of {join_names([arm.arm for arm, _, _ in counts])}" if failed else ""
     most = 1 - (1 - standing.confidence) ** (1 / fewest)
     if most < _RARE_COLLAPSE:
         return ""
     clear = f"none of {fewest} did, but a rate of up to {100 * most:.0f}% is not ruled out"
-    return f" This holds for {standing.runs} that do not collapse: {clear}."
+    return f" This holds for {standing.runs}{whose} that do not collapse: {clear}."
 
 
 def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:
@@ -351,5 +354,5 @@ def _percent_interval(number: int, n: int, confidence: float) -> str:
 
 def describe_losses(standing: Standing) -> str:
     """Say which arms have no trial done, and the caveats; empty where nothing is lost."""
-    text = f" No trial of {join_names(list(standing.missing))} is finished." if standing.missing else ""
+    text = f" No trial of {join_names(list(standing.missing))} has a score." if standing.missing else ""
     return " ".join([text, *standing.caveats])

@@ -129,7 +129,7 @@ def plan(
     """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
     from bakeoff import api
     from bakeoff.execution.reads import list_reads
-    from bakeoff.report.text import count, duration
+    from bakeoff.report.text import count, duration_range
     from bakeoff.study.axes import list_templates
     from bakeoff.study.plan import tell_about
 
@@ -173,9 +173,8 @@ def plan(
         rows[-1] = ("trials", f"{planned.most_trials:,} in {count(estimated.num_cohorts, 'cohort')}")
     if estimated.seconds:
         workers_spelled = count(estimated.num_workers, "worker")
-        least, most = map(duration, estimated.range_seconds)
         basis = "from steps timed here" if estimated.is_measured else "largely a guess"
-        rows.append(("time", f"about {least} to {most} on {workers_spelled}, {basis}"))
+        rows.append(("time", f"about {duration_range(*estimated.range_seconds)} on {workers_spelled}, {basis}"))
     rows += [("reads", read.text) for read in reads]
     rows += [row for row in about.rows() if row[0] in ("cost", "known", "source")]
     print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])

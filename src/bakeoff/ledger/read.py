@@ -39,6 +39,7 @@ class StudyRecord:
         candidates: what its search has proposed so far, block by block.
         asking: whether its search may ask for more.
         num_begun: its trials that have finished an epoch but not come to their end.
+        in_exam: whether its own final test has begun and has not evaluated all it was to.
         num_outdated: trials left out of `results`: folds trained before folds had a validation split of their own.
         facts: by block, what is known of its images; empty in ledgers from before this was kept.
     """
@@ -56,6 +57,7 @@ class StudyRecord:
     results: tuple[TrialResult, ...]
     num_planned: int
     num_begun: int
+    in_exam: bool
     num_outdated: int
     facts: Mapping[str, Mapping[str, Any]]
     candidates: tuple[CandidateRow, ...] = ()
@@ -177,6 +179,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         results=results,
         num_planned=count.fetchone()[0],
         num_begun=begun.fetchone()[0],
+        in_exam=_is_in_exam(connection, study_id),
         num_outdated=count_outdated(connection, study_id),
         facts=_read_facts(connection, study_id),
         candidates=tuple(_read_candidates(connection, study_id)),
@@ -207,6 +210,19 @@ def count_outdated(connection: sqlite3.Connection, study_id: str) -> int:
     query = "SELECT COUNT(*) FROM placements JOIN trials ON id = trial_id WHERE study_id = ?"
     counts = [connection.execute(query + condition, (study_id,)).fetchone()[0] for condition in ("", NESTED_ONLY)]
     return int(counts[0] - counts[1])
+
+
+def _is_in_exam(connection: sqlite3.Connection, study_id: str) -> bool:
+    """Tell whether a final test of the study is not finished; others' leave it alone, though they share its trials.
+
+    A trial that was trained after the last opening waits for the next one, which may not be asked for.
+    """
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM exams o JOIN placements p ON p.study_id = o.study_id JOIN trials t ON "
+        "t.id = p.trial_id LEFT JOIN exam_results e ON e.trial_id = t.id WHERE o.study_id = ? AND t.state = 'done' AND "
+        f"t.finished_at <= o.opened_at AND e.trial_id IS NULL{final_only(connection)}{NESTED_ONLY})"
+    )
+    return bool(connection.execute(query, (study_id,)).fetchone()[0])
 
 
 def _is_asking(connection: sqlite3.Connection, study_id: str) -> bool:

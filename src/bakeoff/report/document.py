@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bakeoff.analysis.across import AcrossBlocks
+from bakeoff.analysis.looks import LineLook
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.steps import Step
 from bakeoff.report.costs import ArmCost
@@ -54,7 +55,8 @@ class ReportInput:
         failures: every failed trial.
         exam_opened: when the test split was opened, ISO times; empty if never.
         exam_trials: trials examined on it.
-        changed_after: when other studies had looked at these arms on these test images; empty if never.
+        in_exam: whether the final test has begun and has not evaluated all it was to.
+        earlier_looks: of other studies, or of this one before it was changed, at these arms on these test images.
         reduced: says that only a part of the data is used; empty where all of it is.
         notes: what else must be known of the images and of what was computed, a sentence each.
         data: by block, the facts of its images that the ledger holds.
@@ -90,7 +92,8 @@ class ReportInput:
     failures: tuple[TrialFailure, ...] = ()
     exam_opened: tuple[str, ...] = ()
     exam_trials: int = 0
-    changed_after: tuple[str, ...] = ()
+    in_exam: bool = False
+    earlier_looks: tuple[LineLook, ...] = ()
     reduced: str = ""
     notes: tuple[str, ...] = ()
     data: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -119,6 +122,10 @@ class ReportInput:
     recipes_text: str = ""
 
     @property
-    def is_interim(self) -> bool:
-        """Whether verdicts are withheld until the study ends; a race may be read at any time."""
-        return self.state == "unfinished" and self.summary.race is None
+    def made_with(self) -> dict[str, str]:
+        """Versions, hardware and numeric mode, by name; what a value says of its name again is left out of it."""
+        hardware = {
+            name: text.removesuffix(f" {name}").removesuffix(f" {name.removesuffix('s')}")
+            for name, text in self.hardware.items()
+        }
+        return {**self.versions, **hardware, **({"numeric mode": self.numeric} if self.numeric else {})}

@@ -13,7 +13,7 @@ from bakeoff.analysis.calibration import ReliabilityBin, pool_bins
 from bakeoff.analysis.classes import ClassReport, average_votes, class_report, list_cells
 from bakeoff.analysis.contributions import contribute
 from bakeoff.analysis.measure import Split
-from bakeoff.analysis.metrics import classification_metrics
+from bakeoff.analysis.metrics import classification_metrics, find_metric
 from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary, TrialResult
 from bakeoff.analysis.sampling_error import SamplingError, describe_error
 from bakeoff.analysis.wilson import wilson_interval
@@ -109,6 +109,31 @@ def gather_evidence(
     """
     found = (_gather_block(block, results, summary, class_names[block], load) for block in summary.blocks)
     return tuple(evidence for evidence in found if evidence is not None)
+
+
+def keep_leaders(results: Sequence[TrialResult], metric: str, load: Load) -> Load:
+    """Return a reader that keeps what it has read of the arm with the best mean test score in each block.
+
+    Contributions are wanted of all trials, evidence of the best arm's: as a rule each is read once for both. A vote,
+    which is counted anew from all its members at each reading, gains the most.
+    """
+    scores: dict[str, dict[str, list[float]]] = {}
+    for result in results:
+        if result.state == "done" and metric in result.metrics.get("test", {}):
+            scores.setdefault(result.block, {}).setdefault(result.arm, []).append(result.metrics["test"][metric])
+    sign = 1 if find_metric(metric).higher_is_better else -1
+    leaders = {(block, max(arms, key=lambda arm: sign * np.mean(arms[arm]))) for block, arms in scores.items()}
+    leading = {result.trial_id for result in results if (result.block, result.arm) in leaders}
+    kept: dict[tuple[str, str], Predictions | None] = {}
+
+    def read(trial_id: str, split: str) -> Predictions | None:
+        if trial_id not in leading:
+            return load(trial_id, split)
+        if (trial_id, split) not in kept:
+            kept[trial_id, split] = load(trial_id, split)
+        return kept[trial_id, split]
+
+    return read
 
 
 def gather_contributions(results: Sequence[TrialResult], metric: str, load: Load) -> dict[str, npt.NDArray[Any]]:

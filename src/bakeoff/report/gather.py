@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from bakeoff.report.costs import describe_costs, describe_features
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.ensembles import describe_ensembles
-from bakeoff.report.evidence import gather_contributions, gather_evidence
+from bakeoff.report.evidence import gather_contributions, gather_evidence, keep_leaders
 from bakeoff.report.interim import withhold_verdicts
 from bakeoff.report.notes import (
     describe_absent,
@@ -40,6 +41,7 @@ from bakeoff.report.published import list_figures, measure_classes
 from bakeoff.report.recipes import write_recipes
 from bakeoff.report.same_arms import gather_same_arms
 from bakeoff.report.search import describe_searches
+from bakeoff.report.text import count
 from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.chain import list_steps
@@ -47,6 +49,7 @@ from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand, tell_about
 from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import RECORDED, Study
+from bakeoff.study.settings import Decide
 from bakeoff.training.folders import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
@@ -80,13 +83,14 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         looks = read_line(connection, study_id)
     plan = expand(study)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
+    voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
     same = gather_same_arms(plan, record)
     sources = _name_sources(plan)
     state = _state(record)
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
     summary = _summarise(voted, study, plan, same, looks, class_names)
     if state == "unfinished" and summary.race is None:
-        summary = withhold_verdicts(summary, len(record.results), record.num_planned)
+        summary = withhold_verdicts(summary, _describe_progress(record))
     ensembles = describe_ensembles(voted, summary, class_names)
     evidence = gather_evidence(voted.results, summary, class_names, voted.load)
     return ReportInput(
@@ -126,9 +130,9 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         published_curves=study.published.curves if study.published else (),
         class_scores=measure_classes(list_figures(study.published), voted.results, class_names, voted.load),
         about=tell_about(study).rows(),
-        study_text=yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True),
+        study_text=_spell_study(record, study),
         recipes_text=write_recipes(plan, contents),
-        changed_after=tuple(look.looked_at for look in looks if look.study_id != study_id),
+        earlier_looks=tuple(look for look in looks if look.study_id != study_id),
         **_describe_run(record, num_reused),
     )
 
@@ -171,6 +175,16 @@ def _list_fingerprints(
         if block in examined:
             found[block, "held-out"] = training
     return found
+
+
+def _spell_study(record: StudyRecord, study: Study) -> str:
+    """Return the study as it was asked: what decides with its defaults, and no field that says nothing."""
+    decide = {name: getattr(study.decide, name) for name in Decide.model_fields}
+    document = {**record.document, "decide": decide}
+    if study.data.folds is not None:
+        document["data"] = {**record.document["data"], "validation": study.data.validation}
+    told = {name: value for name, value in document.items() if value not in (None, {}, [])}
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _name_sources(plan: Plan) -> dict[str, str]:
@@ -234,6 +248,7 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
         "failures": _list_failures(record),
         "exam_opened": record.exams,
         "exam_trials": record.num_examined,
+        "in_exam": record.in_exam,
         "data": record.facts,
         "numeric": record.numeric,
         "hardware": {key: machine[key] for key in _HARDWARE if key in machine},
@@ -259,9 +274,21 @@ def _list_failures(record: StudyRecord) -> tuple[TrialFailure, ...]:
 
 
 def _state(record: StudyRecord) -> str:
-    if record.asking or len(record.results) < record.num_planned:
+    if _is_training(record) or record.in_exam:
         return "unfinished"
     return "failed" if any(result.state == "failed" for result in record.results) else "done"
+
+
+def _is_training(record: StudyRecord) -> bool:
+    return record.asking or len(record.results) < record.num_planned
+
+
+def _describe_progress(record: StudyRecord) -> str:
+    """Say how far an unfinished study is, as a clause."""
+    if _is_training(record):
+        return f"{len(record.results):,} of {count(record.num_planned, 'trial')} have ended"
+    num_done = sum(result.state == "done" for result in record.results)
+    return f"the final test has evaluated {record.num_examined:,} of {count(num_done, 'trial')}"
 
 
 def _find_class_names(record: StudyRecord, block: Block) -> tuple[str, ...]:

@@ -11,19 +11,16 @@ from dataclasses import replace
 from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.analysis.results import BlockAnswer, Summary, rank_arms
-from bakeoff.report.text import count
 
 
-def withhold_verdicts(summary: Summary, num_ended: int, num_planned: int) -> Summary:
+def withhold_verdicts(summary: Summary, progress: str) -> Summary:
     """Return a summary with scores and without verdicts.
 
     Args:
         summary: of the trials so far.
-        num_ended: trials that have come to an end.
-        num_planned: those there will be, at least.
+        progress: how far the study is, as a clause.
     """
     measure = Measure(find_metric(summary.metric), summary.split)
-    progress = f"{num_ended:,} of {count(num_planned, 'trial')} have ended"
     answers = tuple(_withhold(summary, answer, measure, progress) for answer in summary.answers)
     return replace(summary, verdicts=(), answers=answers, overall="")
 

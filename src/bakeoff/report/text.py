@@ -58,6 +58,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
+def duration_range(least: float, most: float) -> str:
+    """Spell a range of times with its unit once where it is one, such as "8 to 19 days" or "50 s to 4 min"."""
+    (low, unit), high = duration(least).split(" "), duration(most)
+    return f"{low if high.endswith(f' {unit}') else f'{low} {unit}'} to {high}"
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """Spell a number of things, such as "1 trial" or "1,200 trials"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -83,7 +83,7 @@ def _name_state(progress: StudyProgress, pace: Pace) -> tuple[str, str]:
         if progress.num_failed:
             return "ended, some trials failed", "failed"
         if progress.num_examined < progress.num_done:
-            return "trained, test split not opened", "open"
+            return f"trained, test split {'opened in part' if progress.num_examined else 'not opened'}", "open"
         return "done", "done"
     if pace.is_growing and progress.num_epochs:
         return "searching" if progress.asking else "training", "growing"

@@ -23,6 +23,8 @@ def improvement(metric: Metric, value: float, best: float) -> float:
 Points: TypeAlias = str
 """A difference of shares in percentage points, as a study file may spell it: `0.5 points`."""
 
+MOST_POINTS = 100
+
 _POINTS = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*points?\s*")
 
 
@@ -35,16 +37,19 @@ def read_points(given: object, fields: Mapping[str, Any], metric_field: str) -> 
         metric_field: the one that names the metric.
 
     Raises:
-        PydanticCustomError: points of a metric that is no share.
+        PydanticCustomError: points of a metric that is no share, or 100 of them and more.
     """
-    found = _POINTS.fullmatch(given) if isinstance(given, str) else None
-    if found is None:
+    if not isinstance(given, str) or (found := _POINTS.fullmatch(given)) is None:
         return given
     metric = fields.get(metric_field)
     if metric is not None and not find_metric(metric).is_share:
         message = "points are differences of shares, and {metric} is none: give a number in its own unit"
         raise PydanticCustomError("points", message, {"metric": metric})
-    return float(Decimal(found[1]) / 100)
+    points = Decimal(found[1])
+    if points >= MOST_POINTS:
+        message = "given {given}, allowed fewer than {most} points: no two shares differ by more"
+        raise PydanticCustomError("too_many_points", message, {"given": given.strip(), "most": MOST_POINTS})
+    return float(points / 100)
 
 
 def check_difference(difference: float, fields: Mapping[str, Any], metric_field: str) -> float:

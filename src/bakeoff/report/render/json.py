@@ -41,7 +41,7 @@ def build_document(report: ReportInput, sections: Sequence[Section] = SECTIONS) 
         "exam": {
             "opened": len(report.exam_opened),
             "opened_at": list(report.exam_opened),
-            "changed_after": list(report.changed_after),
+            "changed_after": [look.looked_at for look in report.earlier_looks],
             "looks": [
                 {"study": look.study, "looked_at": look.looked_at, "replicates": len(look.replicates)}
                 for look in summary.looks

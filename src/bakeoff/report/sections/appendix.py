@@ -13,18 +13,15 @@ from bakeoff.report.tables import measure_of, numbers, texts
 def write_appendix(report: ReportInput) -> Iterator[Part]:
     """Yield the command, the protocol, what it ran on, and the study as run."""
     if report.about:
-        yield Heading(text="About this study")
+        yield Heading(text="What the study file says of itself")
         yield Bullets(lines=tuple(f"{name}: {text}" for name, text in report.about))
     if report.command:
         yield Code(label="The command that repeats the study", text=report.command)
     yield Heading(text="Error bars, seeds, splits and selection")
     yield Bullets(lines=tuple(_describe_protocol(report)))
-    facts = {**report.versions, **report.hardware}
-    if report.numeric:
-        facts["numeric mode"] = report.numeric
-    if facts:
+    if facts := report.made_with:
         yield Heading(text="Hardware and versions")
-        columns = [texts("what", facts), texts("value", map(str, facts.values()))]
+        columns = [texts("what", facts), texts("value", facts.values())]
         yield Table(caption="What the results were made on", columns=columns)
     yield from _list_data(report)
     for summary, label, text in (

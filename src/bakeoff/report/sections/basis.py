@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bakeoff.analysis.measure import percent
 from bakeoff.analysis.results import Summary
 from bakeoff.report.document import ReportInput
+from bakeoff.report.notes import list_names
 from bakeoff.report.parts import EVERYWHERE, Bullets, Part, Section
 from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count, duration, show_text, times
@@ -31,28 +32,36 @@ def describe_exam(report: ReportInput) -> str:
 
 
 def _describe_change(report: ReportInput) -> str:
-    if not report.changed_after:
+    looks = report.earlier_looks
+    if not looks:
         return ""
+    names = list(dict.fromkeys(look.study for look in looks if look.study != report.name))
+    before = " before it was changed" if not names else ""
+    others = f"{'Another study' if len(names) == 1 else 'Other studies'} ({list_names(tuple(names))})"
+    if len({look.study for look in looks}) > len(names) > 0:
+        others += " and this one, before it was changed,"
+    first = "" if len(looks) == 1 else "first "
     return (
-        f"Another study had looked at these arms on these test images {times(len(report.changed_after))}, first at "
-        f"{_moment(report.changed_after[0])}. What was changed since may owe something to that look."
+        f"{others if names else 'This study'} looked at these arms on these test images {times(len(looks))}{before}, "
+        f"{first}at {_moment(looks[0].looked_at)}. What was changed since may owe something to that."
     )
 
 
 def _describe_opening(report: ReportInput) -> str:
     if not report.exam_opened:
-        resting = "" if report.is_interim else ": the verdicts rest on the validation split"
+        resting = "" if not report.summary.verdicts else ": the verdicts rest on the validation split"
         return f"The test split has not been opened{resting}."
     trials = count(report.exam_trials, "trial")
     partly = ""
-    if report.summary.split == "validation" and not report.is_interim:
+    if report.summary.split == "validation" and report.summary.verdicts:
         partly = " Not every trial was examined, so the verdicts rest on the validation split."
     if len(report.exam_opened) == 1:
         return f"The test split was opened once, at {_moment(report.exam_opened[0])}, for {trials}.{partly}"
+    # Where the looks are on record, they say what may have been chosen by what was seen.
+    choices = "" if report.earlier_looks else " Choices made after the first time may have seen it."
     return (
         f"The test split was opened {times(len(report.exam_opened))}, first at {_moment(report.exam_opened[0])}, "
-        f"last at {_moment(report.exam_opened[-1])}, for {trials}. Choices made after the first time may have seen it."
-        f"{partly}"
+        f"last at {_moment(report.exam_opened[-1])}, for {trials}.{choices}{partly}"
     )
 
 
@@ -61,6 +70,8 @@ def describe_progress(report: ReportInput) -> str:
     parts = [f"{report.num_done:,} of {count(report.num_planned, 'trial')} done"]
     if report.num_failed:
         parts.append(f"{report.num_failed:,} failed")
+    if report.in_exam:
+        parts.append(f"the final test cut short after {report.exam_trials:,}")
     if report.num_reused and report.num_reused == report.num_done:
         parts.append("all found in the ledger: this run trained nothing")
     elif report.num_reused:
@@ -92,7 +103,7 @@ def _describe_time(report: ReportInput) -> str:
     trained = [arm for arm in report.summary.arms if arm.arm not in report.votes and arm.seconds is not None]
     seconds = sum(arm.seconds.mean * arm.replicates for arm in trained if arm.seconds is not None)
     cores = int(report.hardware.get("cores", "").partition(" ")[0] or 1)
-    work = f"Training them took {duration(seconds)} of work"
+    work = f"Training all of them took {duration(seconds)} of work"
     if report.num_reused:
         return f". {work}, {_place_work(report)}."
     elsewhere = f" {work}, most of it in other runs." if seconds > 2 * cores * report.seconds else ""

@@ -41,7 +41,7 @@ def _tell(report: ReportInput, evidence: BlockEvidence) -> Iterator[Part]:
 
 def _describe(evidence: BlockEvidence) -> Iterator[str]:
     low, high = evidence.accuracy_interval
-    spelled = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in evidence.averages.items())
+    spelled = ", ".join(f"{_name_average(name)} {value:.4f}" for name, value in evidence.averages.items())
     yield (
         f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and "
         f"all classes that occur: {spelled}."
@@ -55,6 +55,12 @@ def _describe(evidence: BlockEvidence) -> Iterator[str]:
         yield f"The models of the folds voting together on the common test split: accuracy {accuracy}."
     if evidence.error is not None:
         yield f"Against {evidence.rival}: {evidence.error.sentence}"
+
+
+def _name_average(name: str) -> str:
+    """Return a figure's name as it is read: "macro F1", "top-3 accuracy"."""
+    words = {"f1": "F1", "auc": "AUC", "top": "top-"}
+    return " ".join(words.get(word, word) for word in name.split("_")).replace("- ", "-")
 
 
 def tabulate_evidence(evidence: BlockEvidence) -> list[Column]:

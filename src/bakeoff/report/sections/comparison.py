@@ -71,8 +71,10 @@ def _compare(report: ReportInput, answer: BlockAnswer) -> Iterator[Part]:
         yield Figure(draw=partial(draw_differences, report, block))
     yield Figure(draw=partial(draw_scores, report, block))
     scores = tabulate_scores(summary, block)
+    counted = any(len(arm.trained_scores) < len(arm.fold_scores or arm.scores) for arm in summary.arms)
+    failed = ", failed trials at chance level among them" if counted else ""
     yield Table(
-        caption=f"Scores, mean ± standard deviation over {runs_of(summary)}",
+        caption=f"Scores, mean ± standard deviation over {runs_of(summary)}{failed}",
         columns=scores,
         sacrifices=_list_sacrifices(summary, scores),
         media=PAGES | _terminal(summary),
@@ -179,6 +181,7 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
 def explain_pairs(summary: Summary) -> tuple[str, ...]:
     """Explain the columns of the tables of pairs, a sentence or two each."""
     level, runs = percent(summary.confidence), runs_of(summary)
+    where = " on the same test images" if summary.num_folds is None else ""
     return (
         f"The difference is the row's arm minus the other arm, averaged over the {runs} both have. Its "
         "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
@@ -187,8 +190,8 @@ def explain_pairs(summary: Summary) -> tuple[str, ...]:
         "this is the difference corrected for that.",
         "d_z is the mean difference in standard deviations of the differences.",
         f"The correlation of the two arms over {runs} says how much pairing bought (near 0: nothing).",
-        "Replicates needed: how many more would settle the pair with 80% power on the same test images; the range "
-        "holds the number truly needed with 80% confidence.",
+        f"Replicates needed: how many more would settle the pair with 80% power{where}; the range holds the number "
+        "truly needed with 80% confidence.",
     )
 
 
