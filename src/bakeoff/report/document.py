@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.looks import LineLook
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.steps import Step
+from bakeoff.ledger.costs import CostRow
+from bakeoff.ledger.read import StudyRecord
 from bakeoff.report.costs import ArmCost
 from bakeoff.report.curves import ArmCurve
 from bakeoff.report.ensembles import EnsembleReport
@@ -18,7 +22,42 @@ from bakeoff.report.published import ClassScores, PublishedFigure
 from bakeoff.report.search import SearchReport
 from bakeoff.report.text import name_run
 from bakeoff.report.thumbnails import Thumbnails
+from bakeoff.report.votes import Voted
+from bakeoff.study.plan import Plan
 from bakeoff.study.published import Curve
+from bakeoff.study.schema import Study
+from bakeoff.training.folders import Folders
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a section gathers its facts from.
+
+    Attributes:
+        connection: to the ledger, for reading; `study_id`: of the study in it.
+        record: all that the ledger says of the study; `study`, `plan`: what was asked.
+        voted: its results, votes included, and how predictions are read; `summary`: what they say.
+        class_names: block -> names of its classes.
+        evidence, ensembles: what the predictions add, and what votes changed.
+        costs: of every trial.
+        examined: block -> fingerprints of the images its trials were tested on.
+        folders: of the workspace; `data_dir`: searched first for images.
+    """
+
+    connection: sqlite3.Connection
+    study_id: str
+    record: StudyRecord
+    study: Study
+    plan: Plan
+    voted: Voted
+    summary: Summary
+    class_names: Mapping[str, tuple[str, ...]]
+    evidence: tuple[BlockEvidence, ...]
+    ensembles: tuple[EnsembleReport, ...]
+    costs: tuple[CostRow, ...]
+    examined: Mapping[str, frozenset[str]]
+    folders: Folders
+    data_dir: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +118,7 @@ class ReportInput:
         about: what the study says of itself: (name, text), in the order in which it is told.
         study_text: the study file as run; empty to leave it out.
         recipes_text: every arm's recipe in full, defaults included; empty to leave it out.
+        facts: what sections have gathered that has no field here, by the name each gave it.
     """
 
     name: str
@@ -120,6 +160,7 @@ class ReportInput:
     about: tuple[tuple[str, str], ...] = ()
     study_text: str = ""
     recipes_text: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def made_with(self) -> dict[str, str]:

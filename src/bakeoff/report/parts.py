@@ -17,7 +17,7 @@ from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.tables import Column
 
 if TYPE_CHECKING:
-    from bakeoff.report.document import ReportInput
+    from bakeoff.report.document import ReportInput, Sources
 
 SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
 """Verdicts as signs: read without colour."""
@@ -207,7 +207,7 @@ class InBlock(Part):
     parts: tuple[Part, ...]
 
 
-def _nothing(report: ReportInput) -> dict[str, Any]:
+def _nothing(source: Sources | ReportInput) -> dict[str, Any]:
     return {}
 
 
@@ -217,6 +217,7 @@ class Section:
 
     Attributes:
         name: of letters and hyphens; `title`: its heading.
+        gather: returns its facts, name -> value; the report holds them in its field of that name, else in `facts`.
         write: yields its parts; a section without any is absent.
         dump: returns what it adds to the JSON document: key -> plain values.
         tables: its tidy tables for CSV and pandas, by name.
@@ -225,6 +226,7 @@ class Section:
     name: str
     title: str
     write: Callable[[ReportInput], Iterable[Part]]
+    gather: Callable[[Sources], Mapping[str, Any]] = _nothing
     dump: Callable[[ReportInput], Mapping[str, Any]] = _nothing
     tables: Mapping[str, Callable[[ReportInput], Frame]] = field(default_factory=dict)
 

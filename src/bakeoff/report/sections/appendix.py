@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from bakeoff.report.document import ReportInput
+import yaml
+
+from bakeoff.ledger.tables import read_recipes
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Bullets, Code, Details, Heading, Part, Section, Table
+from bakeoff.report.recipes import write_recipes
 from bakeoff.report.sections.basis import describe_exam
 from bakeoff.report.tables import measure_of, numbers, texts
+from bakeoff.study.settings import Decide
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    recipes = dict(read_recipes(sources.connection, sources.study_id))
+    return {"study_text": _spell_study(sources), "recipes_text": write_recipes(sources.plan, recipes)}
+
+
+def _spell_study(sources: Sources) -> str:
+    """Return the study as it was asked: what decides with its defaults, and no field that says nothing."""
+    study, document = sources.study, sources.record.document
+    told = {**document, "decide": {name: getattr(study.decide, name) for name in Decide.model_fields}}
+    if study.data.folds is not None:
+        told["data"] = {**document["data"], "validation": study.data.validation}
+    told = {name: value for name, value in told.items() if value not in (None, {}, [])}
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
 
 
 def write_appendix(report: ReportInput) -> Iterator[Part]:
@@ -68,4 +89,4 @@ def _list_data(report: ReportInput) -> Iterator[Part]:
     )
 
 
-SECTION = Section(name="appendix", title="Appendix", write=write_appendix)
+SECTION = Section(name="appendix", title="Appendix", gather=_gather, write=write_appendix)

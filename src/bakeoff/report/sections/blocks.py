@@ -7,10 +7,10 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from bakeoff.analysis.across import AcrossBlocks
+from bakeoff.analysis.across import AcrossBlocks, summarise_blocks
 from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary
-from bakeoff.report.document import ReportInput
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.ranks import draw_ranks
 from bakeoff.report.parts import (
     MOST_BLOCKS_IN_FULL,
@@ -31,6 +31,18 @@ from bakeoff.report.text import p_value, show_text
 
 BLOCKS_A_TABLE = 4
 """In LaTeX."""
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    if not sources.summary.verdicts:
+        return {}
+    # Whatever part of a data set is taken, it is the same one.
+    names = {
+        block.label: next(str(named) for named in (source.name, source.folder, source.manifest) if named is not None)
+        for block in sources.plan.blocks
+        for source in [block.data.source]
+    }
+    return {"across": summarise_blocks(sources.summary, names)}
 
 
 def write_blocks(report: ReportInput) -> Iterator[Part]:
@@ -190,4 +202,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"across_blocks": None if report.across is None else asdict(report.across)}
 
 
-SECTION = Section(name="blocks", title="All blocks", write=write_blocks, dump=_dump)
+SECTION = Section(name="blocks", title="All blocks", gather=_gather, write=write_blocks, dump=_dump)

@@ -7,14 +7,18 @@ from functools import partial
 from typing import Any
 
 from bakeoff.analysis.results import ArmSummary
-from bakeoff.report.costs import ArmCost
-from bakeoff.report.document import ReportInput
+from bakeoff.report.costs import ArmCost, describe_costs
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.cost import draw_cost, draw_size
 from bakeoff.report.parts import Figure, InBlock, Paragraph, Part, Section, Table
 from bakeoff.report.tables import Column, measure_of, numbers, order_arms, tabulate_measure, texts
 from bakeoff.report.text import duration
 
 _BYTES_PER_MEGABYTE = 1_000_000
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    return {"costs": describe_costs(sources.costs, sources.ensembles, sources.folders.weights)}
 
 
 def write_cost(report: ReportInput) -> Iterator[Part]:
@@ -78,4 +82,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"costs": [dict(vars(cost)) for cost in report.costs]}
 
 
-SECTION = Section(name="cost", title="Cost", write=write_cost, dump=_dump)
+SECTION = Section(name="cost", title="Cost", gather=_gather, write=write_cost, dump=_dump)

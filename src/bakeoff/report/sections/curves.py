@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
-from bakeoff.report.document import ReportInput
+from bakeoff.ledger.curves import read_study_epochs
+from bakeoff.report.curves import describe_curves
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.curves import draw_curves
 from bakeoff.report.parts import Figure, InBlock, Part, Section
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    metrics = tuple(dict.fromkeys(("accuracy", "loss", sources.study.decide.metric)))
+    return {"curves": describe_curves(read_study_epochs(sources.connection, sources.study_id), metrics)}
 
 
 def write_curves(report: ReportInput) -> Iterator[Part]:
@@ -17,4 +25,4 @@ def write_curves(report: ReportInput) -> Iterator[Part]:
         yield InBlock(block=block, parts=tuple(drawn))
 
 
-SECTION = Section(name="curves", title="Learning curves", write=write_curves)
+SECTION = Section(name="curves", title="Learning curves", gather=_gather, write=write_curves)

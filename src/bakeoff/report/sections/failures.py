@@ -6,13 +6,29 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bakeoff.report.document import ReportInput, TrialFailure
+from bakeoff.report.document import ReportInput, Sources, TrialFailure
 from bakeoff.report.parts import Details, Medium, Paragraph, Part, Section, Table
 from bakeoff.report.tables import Column, numbers, texts
 from bakeoff.report.text import count
 
 _MOST_OPEN = 20
 _MOST_REASONS = 5
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    failed = (result for result in sources.record.results if result.state == "failed")
+    failures = (
+        TrialFailure(
+            trial=result.trial_id,
+            block=result.block,
+            arm=result.arm,
+            replicate=result.replicate + 1,
+            fold=None if result.fold is None else result.fold + 1,
+            reason=result.reason,
+        )
+        for result in failed
+    )
+    return {"failures": tuple(failures)}
 
 
 def write_failures(report: ReportInput) -> Iterator[Part]:
@@ -56,4 +72,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"failures": [dict(vars(failure)) for failure in report.failures]}
 
 
-SECTION = Section(name="failures", title="Failures", write=write_failures, dump=_dump)
+SECTION = Section(name="failures", title="Failures", gather=_gather, write=write_failures, dump=_dump)

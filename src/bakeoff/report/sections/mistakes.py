@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from bakeoff.report.document import ReportInput
+from bakeoff.analysis.measure import Split
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.mistakes import Confusion, Mistake
 from bakeoff.report.parts import Gallery, InBlock, Medium, Paragraph, Part, Picture, PictureGroup, Section
 from bakeoff.report.text import count, show_text
-from bakeoff.report.thumbnails import Thumbnails
+from bakeoff.report.thumbnails import Thumbnails, gather_thumbnails
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    blocks = {block.label: block.data.source for block in sources.plan.blocks}
+    fingerprints = _list_fingerprints(sources)
+    return {"thumbnails": gather_thumbnails(sources.evidence, blocks, fingerprints, sources.folders, sources.data_dir)}
+
+
+def _list_fingerprints(sources: Sources) -> dict[tuple[str, Split], frozenset[str]]:
+    """Return by block and split the images the predictions were made on, as far as the ledger knows."""
+    examined = sources.examined
+    found: dict[tuple[str, Split], frozenset[str]] = {(block, "test"): known for block, known in examined.items()}
+    for block, facts in sources.record.facts.items():
+        training = frozenset({facts.get("fingerprint", "")})
+        found[block, "validation"] = training
+        if block in examined:
+            found[block, "held-out"] = training
+    return found
 
 
 def write_mistakes(report: ReportInput) -> Iterator[Part]:
@@ -66,4 +86,4 @@ def _draw(evidence: BlockEvidence, confusion: Confusion, mistake: Mistake, thumb
     )
 
 
-SECTION = Section(name="mistakes", title="Worst mistakes", write=write_mistakes)
+SECTION = Section(name="mistakes", title="Worst mistakes", gather=_gather, write=write_mistakes)

@@ -9,11 +9,24 @@ from typing import Any
 from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import METRICS, MetricRecord, find_metric
 from bakeoff.analysis.results import MeanSd
-from bakeoff.report.document import ReportInput
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Medium, Paragraph, Part, Section, Table
-from bakeoff.report.published import PublishedFigure, choose_curves, name_curve
+from bakeoff.report.published import PublishedFigure, choose_curves, list_figures, measure_classes, name_curve
 from bakeoff.report.tables import Column, measure_of, numbers, runs_of, texts
 from bakeoff.study.published import CLASS_METRICS
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    published, voted = sources.study.published, sources.voted
+    if published is None:
+        return {}
+    figures = list_figures(published)
+    return {
+        "published_source": published.source,
+        "published": figures,
+        "published_curves": published.curves,
+        "class_scores": measure_classes(figures, voted.results, sources.class_names, voted.load),
+    }
 
 
 def write_published(report: ReportInput) -> Iterator[Part]:
@@ -150,4 +163,6 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"published": {"source": report.published_source, "figures": figures, "curves": curves}}
 
 
-SECTION = Section(name="published", title="Published against measured", write=write_published, dump=_dump)
+SECTION = Section(
+    name="published", title="Published against measured", gather=_gather, write=write_published, dump=_dump
+)

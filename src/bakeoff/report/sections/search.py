@@ -8,16 +8,20 @@ from functools import partial
 from typing import Any
 
 from bakeoff.ledger.rows import CandidateRow
-from bakeoff.report.document import ReportInput
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.importance import draw_importance, draw_slices
 from bakeoff.report.figures.lineage import draw_lineage
 from bakeoff.report.figures.search import draw_search
 from bakeoff.report.importance import describe_importance
 from bakeoff.report.parts import Bullets, Details, Figure, InBlock, Medium, Paragraph, Part, Section, Table
-from bakeoff.report.search import SearchReport, describe_search, spell_candidate, spell_value
+from bakeoff.report.search import SearchReport, describe_search, describe_searches, spell_candidate, spell_value
 from bakeoff.report.tables import Column, numbers, texts
 
 _MOST_ANCESTORS_OPEN = 12
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    return {"searches": describe_searches(sources.plan, sources.record.candidates)}
 
 
 def write_search(report: ReportInput) -> Iterator[Part]:
@@ -100,4 +104,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"searches": dumped}
 
 
-SECTION = Section(name="search", title="Search", write=write_search, dump=_dump)
+SECTION = Section(name="search", title="Search", gather=_gather, write=write_search, dump=_dump)

@@ -10,13 +10,21 @@ from typing import Any
 from bakeoff.analysis.measure import SPLITS, Measure, Split, join_names, percent
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.analysis.results import Summary, Verdict
-from bakeoff.analysis.steps import Step
-from bakeoff.report.document import ReportInput
+from bakeoff.analysis.steps import Step, compare_steps
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.steps import draw_steps
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, InBlock, Medium, Paragraph, Part, Section, Table
 from bakeoff.report.sections.basis import describe_statistics
 from bakeoff.report.tables import Column, decider_of, measure_of, numbers, tabulate_measure, texts
 from bakeoff.report.text import count, p_value
+from bakeoff.study.chain import list_steps
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    if not sources.summary.verdicts:
+        return {}
+    study = sources.study
+    return {"steps": compare_steps(sources.summary, list_steps(study.arms, study.ensembles, study.decide.steps))}
 
 
 def write_steps(report: ReportInput) -> Iterator[Part]:
@@ -163,4 +171,4 @@ def _conjugate(verb: str, number: int) -> str:
     return f"{first}{'s' if number == 1 else ''} {rest}".strip()
 
 
-SECTION = Section(name="steps", title="Step by step", write=write_steps, dump=_dump)
+SECTION = Section(name="steps", title="Step by step", gather=_gather, write=write_steps, dump=_dump)
