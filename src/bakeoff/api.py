@@ -20,8 +20,9 @@ from typing import Any, Literal
 from bakeoff.analysis.results import Summary
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.execution.devices import AUTO, PROCESSOR, Device, choose_device
-from bakeoff.execution.estimate import Estimate, count_workers, describe_memory, estimate_plan
+from bakeoff.execution.estimate import Estimate, count_workers, estimate_plan
 from bakeoff.execution.executor import Executor
+from bakeoff.execution.facts import describe_datasets
 from bakeoff.execution.local import LocalExecutor
 from bakeoff.execution.run import RunObserver, run_plan
 from bakeoff.execution.winners import read_winners
@@ -172,9 +173,8 @@ def run(
     plan = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
     observer = observer or RunProgress(quiet=True)
-    if executor == "local" and (shortage := describe_memory(workers, place, plan, data)):
-        observer.message(shortage)
-    with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker) as chosen:
+    say = observer.message
+    with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker, say) as chosen:
         counts = run_plan(
             plan,
             command=_spell_command(study, overrides, quick),
@@ -320,6 +320,7 @@ def _executor(
     plan: Plan,
     address: str | None,
     gpus_per_worker: float,
+    say: Callable[[str], object],
 ) -> Iterator[Executor]:
     executor: Executor
     if name == "ray":
@@ -329,7 +330,10 @@ def _executor(
             workspace, data_dir, address=address, num_workers=workers, gpus_per_worker=gpus_per_worker
         )
     else:
-        executor = LocalExecutor(count_workers(workers, device, plan, data_dir), workspace, data_dir, device.addresses)
+        num_workers, shortage = count_workers(workers, device, plan, describe_datasets(plan.blocks, data_dir))
+        if shortage:
+            say(shortage)
+        executor = LocalExecutor(num_workers, workspace, data_dir, device.addresses)
     try:
         yield executor
     finally:

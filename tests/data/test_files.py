@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from bakeoff.data import collect, content, files
+from bakeoff.data.folders import list_folder
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import describe, open_test, open_training
 from bakeoff.errors import DataError
@@ -61,6 +62,18 @@ def test_images_are_the_files_memory_mapped(write_pictures) -> None:
             assert images.class_names[label] == name
     with pytest.raises(ValueError, match="read-only"):
         images.pixels[0] = 0
+
+
+def test_a_source_is_listed_once_where_that_is_asked_for(write_pictures, monkeypatch) -> None:
+    source, listed = DataSource(folder=str(write_pictures({"cat": 7, "dog": 5}))), []
+    monkeypatch.setattr(files, "list_folder", lambda *given: listed.append(given) or list_folder(*given))
+    with files.list_once():
+        first = files.list_source(source)
+        assert files.list_source(source) is first
+        files.list_source(DataSource(folder=source.folder, subset=0.5))
+    assert len(listed) == 2
+    assert files.list_source(source) == first
+    assert len(listed) == 3, "afterwards a folder may have changed"
 
 
 def test_training_opens_no_test_file(write_pictures, opened, monkeypatch) -> None:

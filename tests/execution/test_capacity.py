@@ -11,7 +11,8 @@ from bakeoff.execution import capacity, machine
 from bakeoff.execution.capacity import count_carried
 from bakeoff.execution.cgroups import read_cpu_quota, read_memory_left, read_memory_limit
 from bakeoff.execution.devices import PROCESSOR, Device
-from bakeoff.execution.estimate import count_workers, describe_memory
+from bakeoff.execution.estimate import count_workers
+from bakeoff.execution.facts import describe_datasets
 from bakeoff.study.plan import Plan
 
 V2 = {
@@ -94,14 +95,15 @@ def test_no_more_workers_than_memory_carries(make_plan: Callable[..., Plan], mon
     plan = make_plan(arms=2)
     monkeypatch.setattr("bakeoff.execution.estimate.count_cores", lambda: 8)
     monkeypatch.setattr(capacity, "read_free_bytes", lambda: 2 * GIB)
-    carried = count_carried(plan, None, PROCESSOR)
+    known = describe_datasets(plan.blocks, None)
+    carried = count_carried(plan, known, PROCESSOR)
     assert carried == 4  # 0.9 x 2048 MiB in workers of 400 MiB and next to nothing
-    assert count_workers(None, PROCESSOR, plan) == carried
-    assert describe_memory(None, PROCESSOR, plan).startswith("memory carries 4 of 8 workers")
-    assert count_workers(6, PROCESSOR, plan) == 6, "who asks for a number gets it"
-    assert describe_memory(6, PROCESSOR, plan).startswith("memory carries about 4 workers, and 6 were asked for")
-    assert describe_memory(4, PROCESSOR, plan) == ""
-    assert count_carried(plan, None, Device("cuda", (0,), "GPU", 80 * GIB)) == 1
+    number, text = count_workers(None, PROCESSOR, plan, known)
+    assert (number, text[:29]) == (carried, "memory carries 4 of 8 workers")
+    number, text = count_workers(6, PROCESSOR, plan, known)
+    assert (number, text[:55]) == (6, "memory carries about 4 workers, and 6 were asked for: s"), "who asks gets it"
+    assert count_workers(4, PROCESSOR, plan, known) == (4, "")
+    assert count_carried(plan, known, Device("cuda", (0,), "GPU", 80 * GIB)) == 1
 
 
 def test_a_large_network_takes_more(make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,5 +111,6 @@ def test_a_large_network_takes_more(make_plan: Callable[..., Plan], monkeypatch:
     small = make_plan()
     large = make_plan(recipe={"network": "modnet2", "batch_size": 512}, data={"name": "cifar10"})
     outside = make_plan(arms=1, recipe={"network": "torchvision:resnet18", "batch_size": 256}, data={"name": "cifar10"})
-    assert count_carried(small, None, PROCESSOR) > 2 * count_carried(large, None, PROCESSOR)
-    assert count_carried(small, None, PROCESSOR) > count_carried(outside, None, PROCESSOR)
+    carried = [count_carried(plan, describe_datasets(plan.blocks, None), PROCESSOR) for plan in (small, large, outside)]
+    assert carried[0] > 2 * carried[1]
+    assert carried[0] > carried[2]

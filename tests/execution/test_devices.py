@@ -12,6 +12,7 @@ from bakeoff.errors import BakeoffError
 from bakeoff.execution import devices, estimate, local
 from bakeoff.execution.cohorts import ON_PROCESSOR, limits_of
 from bakeoff.execution.devices import PROCESSOR, Card, Device, choose_device
+from bakeoff.execution.facts import describe_datasets
 from bakeoff.execution.machine import count_cores
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
@@ -114,7 +115,7 @@ def test_how_many_processes_share_a_card() -> None:
         arms = [{"initializer": ["he_normal", "orthogonal"]}]
         data = {"name": "cifar10"}
         plan = expand(Study(question="Which?", data=data, recipe={"network": network}, arms=arms, replicates=1))
-        return estimate.count_workers(asked, device, plan)
+        return estimate.count_workers(asked, device, plan, describe_datasets(plan.blocks, None))[0]
 
     cards = Device("cuda", (0, 1), "Big", 2**34)
     assert count("lenet", cards) == 2

@@ -120,28 +120,17 @@ def summarise(
         test_shares=shares,
     )
     _count_failed(by_cell, classes if failed == "worst" else {})
-    # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
-    by_image = dict(by_image) if by_image is not None and split == "test" else {}
-    by_image |= _contribute_failed(by_cell, by_image, measure)
-    summaries = {
-        (block, arm): _summarise_arm(block, arm, by_cell[block, arm], measure, by_image)
-        for block in blocks
-        for arm in arms
-    }
-    by_block = [[summaries[block, arm] for arm in arms] for block in blocks]
-    if family == "study":
-        verdicts = _judge(by_block, judging, baseline, same or {})
-    else:
-        verdicts = [
-            verdict for block_arms in by_block for verdict in _judge([block_arms], judging, baseline, same or {})
-        ]
+    by_block = _summarise_arms(by_cell, blocks, arms, measure, by_image or {})
+    families = [by_block] if family == "study" else [{block: found} for block, found in by_block.items()]
+    verdicts = [verdict for each in families for verdict in _judge(list(each.values()), judging, baseline, same or {})]
     answers = []
-    for block, block_arms in zip(blocks, by_block, strict=True):
-        found = [verdict for verdict in verdicts if verdict.block == block]
-        losses = write_failures(block_arms, failed, measure, classes.get(block), confidence)
+    for block, found in by_block.items():
+        losses = write_failures(found, failed, measure, classes.get(block), confidence)
+        of_block = [verdict for verdict in verdicts if verdict.block == block]
         groups = (same or {}).get(block, ())
-        answers.append(_answer(block, block_arms, found, judging, baseline, groups, (losses, caveat)))
-    overall = _write_overall(answers, list(summaries.values()), judging, baseline)
+        answers.append(_answer(block, found, of_block, judging, baseline, groups, (losses, caveat)))
+    summaries = tuple(arm for found in by_block.values() for arm in found)
+    overall = _write_overall(answers, summaries, judging, baseline)
     # A posterior needs no correction for looks, and one arm has no p value to correct.
     told = describe_looks(looks) if method == "paired" and len(arms) > 1 else ""
     if told and len(blocks) == 1:
@@ -153,7 +142,7 @@ def summarise(
         confidence=confidence,
         blocks=tuple(blocks),
         arm_labels=tuple(arms),
-        arms=tuple(summaries.values()),
+        arms=summaries,
         verdicts=tuple(verdict for verdict in verdicts if verdict.replicates),
         answers=tuple(answers),
         overall=" ".join(filter(None, [overall, told])) if len(blocks) > 1 else overall,
@@ -234,6 +223,22 @@ def _contribute_failed(
             if known is not None and result.state == "failed" and chance is not None:
                 found[result.trial_id] = np.full(len(known), chance, dtype=np.float32)
     return found
+
+
+def _summarise_arms(
+    by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]],
+    blocks: Sequence[str],
+    arms: Sequence[str],
+    measure: Measure,
+    by_image: Mapping[str, NDArray[Any]],
+) -> dict[str, list[ArmSummary]]:
+    """Return all arms of every block, with what images contribute where verdicts may speak of other images."""
+    # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
+    known = dict(by_image) if measure.split == "test" else {}
+    known |= _contribute_failed(by_cell, known, measure)
+    return {
+        block: [_summarise_arm(block, arm, by_cell[block, arm], measure, known) for arm in arms] for block in blocks
+    }
 
 
 def _summarise_arm(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,12 +59,34 @@ def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
     return found
 
 
+_LISTED: ContextVar[dict[tuple[DataSource, Path | None], Listing] | None] = ContextVar("listed", default=None)
+
+
+@contextmanager
+def list_once() -> Iterator[None]:
+    """Within this, list every source once, however often it is asked for: large folders take seconds."""
+    token = _LISTED.set({})
+    try:
+        yield
+    finally:
+        _LISTED.reset(token)
+
+
 def list_source(source: DataSource, data_dir: Path | None = None) -> Listing:
     """List a folder's or manifest's images, with test split, classes and subset as the source says. Opens none.
 
     Raises:
         DataError: not found, or its files cannot be a classification task; says why.
     """
+    listed = _LISTED.get()
+    if listed is None:
+        return _list_source(source, data_dir)
+    if (source, data_dir) not in listed:
+        listed[source, data_dir] = _list_source(source, data_dir)
+    return listed[source, data_dir]
+
+
+def _list_source(source: DataSource, data_dir: Path | None) -> Listing:
     path = locate_path(source, data_dir)
     listing = list_folder(path, source.classes) if source.folder is not None else list_manifest(path, source.classes)
     # Before classes and subset: what is held back for the exam must not depend on them.

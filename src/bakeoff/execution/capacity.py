@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import psutil
 
 from bakeoff.execution.cgroups import read_memory_left
 from bakeoff.execution.cohorts import group_trials
 from bakeoff.execution.costs import FLOAT_BYTES, estimate_bytes
 from bakeoff.execution.devices import Device
-from bakeoff.execution.facts import ImageFacts, describe_datasets
+from bakeoff.execution.facts import Datasets, ImageFacts
 from bakeoff.networks.outside import OutsideNetwork, estimate_multiply_adds
 from bakeoff.study.plan import Plan
 from bakeoff.training.augmentation.records import trace_augmentation
@@ -32,12 +30,15 @@ _EVALUATED_AT_ONCE = 128
 """Images of a forward pass in evaluation on a CPU: `training.evaluate` says so too."""
 
 
-def count_carried(plan: Plan, data_dir: Path | None, device: Device) -> int:
+def count_carried(plan: Plan, datasets: Datasets, device: Device) -> int:
     """Return how many workers this machine's memory carries now, at least one.
 
-    What a cohort takes is known only where enough is known of its images before they are opened.
+    Args:
+        plan: the trials.
+        datasets: what is known of images before they are opened; of others it is not known what a cohort takes.
+        device: what computes.
     """
-    each = GPU_WORKER_BYTES if device.kind == "cuda" else WORKER_BYTES + _estimate_cohort(plan, data_dir)
+    each = GPU_WORKER_BYTES if device.kind == "cuda" else WORKER_BYTES + _estimate_cohort(plan, datasets)
     return max(1, int(USED_MEMORY * read_free_bytes()) // each)
 
 
@@ -48,9 +49,8 @@ def read_free_bytes() -> int:
     return free if left is None else min(free, left)
 
 
-def _estimate_cohort(plan: Plan, data_dir: Path | None) -> int:
+def _estimate_cohort(plan: Plan, datasets: Datasets) -> int:
     """Return the bytes of the plan's largest cohort in training, as far as its images are known."""
-    datasets = describe_datasets(plan.blocks, data_dir)
     groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets)
     sizes = (
         len(group.trials) * _estimate_member(group.trials[0].recipe, datasets[group.trials[0].data.source])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from bakeoff.data.files import list_once
 from bakeoff.data.peek import Peek, peek
 from bakeoff.data.source import DataSource, show_text
 from bakeoff.errors import NetworkError, WorkspaceError
@@ -82,6 +83,7 @@ class Estimate:
     notes: tuple[str, ...] = ()
 
 
+@list_once()
 def estimate_plan(
     plan: Plan,
     workers: int | None,
@@ -108,12 +110,13 @@ def estimate_plan(
         BakeoffError: images are missing or cannot be split, or a network or its weights cannot be had or do not fit.
     """
     plan = resolve_paths(plan)
-    datasets, peeks = _describe(plan, data_dir)
+    known = describe_datasets(plan.blocks, data_dir)
+    num_workers, shortage = count_workers(workers, device, plan, known)
+    datasets, peeks = _peek(plan, known, data_dir)
     check_plan(plan, datasets)
     num_lanes = count_cores() if device.kind == "cpu" else 1
     limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
     groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits)
-    num_workers = count_workers(workers, device, plan, data_dir)
     times = _try_out(plan, groups, datasets, data_dir, device, say, probe=probe)
     seconds = _estimate_groups(groups, datasets, times)
     total = _estimate_all(plan, groups, seconds, times, num_workers) if groups and device.kind == "cpu" else 0.0
@@ -133,7 +136,7 @@ def estimate_plan(
             *describe_parts(plan, data_dir),
             *_list_unknown(plan, datasets, times, groups),
             *_name_costliest(groups, seconds, total),
-            *filter(None, [describe_memory(workers, device, plan, data_dir)]),
+            *filter(None, [shortage]),
         ),
     )
 
@@ -164,9 +167,11 @@ def _try_out(
         return Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
 
 
-def _describe(plan: Plan, data_dir: Path | None) -> tuple[dict[DataSource, ImageFacts], dict[DataSource, Peek]]:
-    """Return the facts of images, decoded or peeked at, and the peeks; check that they can be split."""
-    datasets = describe_datasets(plan.blocks, data_dir)
+def _peek(
+    plan: Plan, known: Datasets, data_dir: Path | None
+) -> tuple[dict[DataSource, ImageFacts], dict[DataSource, Peek]]:
+    """Return the facts of images, known or peeked at, and the peeks; check that they can be split."""
+    datasets = dict(known)
     peeks: dict[DataSource, Peek] = {}
     for block in plan.blocks:
         source = block.data.source
@@ -324,14 +329,27 @@ def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> 
     return num_epochs * (group.cost.num_steps * seconds + evaluation)
 
 
-def count_workers(asked: int | None, device: Device, plan: Plan, data_dir: Path | None = None) -> int:
+def count_workers(asked: int | None, device: Device, plan: Plan, datasets: Datasets) -> tuple[int, str]:
     """Return how many processes to start: one per core, or several a card where trials cannot be fused.
 
     Without a number asked for, never more than the machine's memory carries.
+
+    Args:
+        asked: a number asked for.
+        device: what computes.
+        plan: the trials.
+        datasets: what is known of images before they are opened; see `describe_datasets`.
+
+    Returns:
+        Their number, and what is to be said where memory, not the cores, decides it, or should; else empty.
     """
-    if asked is not None:
-        return asked
-    return min(_count_wanted(device, plan), count_carried(plan, data_dir, device))
+    carried, wanted = count_carried(plan, datasets, device), _count_wanted(device, plan)
+    if asked is None and carried < wanted:
+        return carried, f"memory carries {carried} of {wanted} workers: the others are not started."
+    if asked is not None and carried < asked:
+        text = f"memory carries about {carried} workers, and {asked} were asked for: some may be killed for lack of it."
+        return asked, text
+    return asked or wanted, ""
 
 
 def _count_wanted(device: Device, plan: Plan) -> int:
@@ -340,13 +358,3 @@ def _count_wanted(device: Device, plan: Plan) -> int:
     fused = plan.study.search is not None or all(is_fusable(trial.recipe) for trial in plan.trials)
     each = 1 if fused or device.kind == "mps" else min(WORKERS_PER_CARD, max(1, count_cores() // len(device.addresses)))
     return each * len(device.addresses)
-
-
-def describe_memory(asked: int | None, device: Device, plan: Plan, data_dir: Path | None = None) -> str:
-    """Say where memory, not the cores, decides how many workers there are, or should; empty elsewhere."""
-    carried = count_carried(plan, data_dir, device)
-    if carried >= (asked or _count_wanted(device, plan)):
-        return ""
-    if asked is None:
-        return f"memory carries {carried} of {_count_wanted(device, plan)} workers: the others are not started."
-    return f"memory carries about {carried} workers, and {asked} were asked for: some may be killed for lack of it."

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock, Timeout
 
+from bakeoff.data.files import list_once
 from bakeoff.data.source import show_text
 from bakeoff.errors import NetworkError, WorkspaceError
 from bakeoff.execution.devices import PROCESSOR, Device
@@ -36,7 +38,7 @@ from bakeoff.search.strategy import Strategy
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
-from bakeoff.study.sameness import describe_same_arms
+from bakeoff.study.sameness import describe_same_arms, list_first
 from bakeoff.training.folders import Folders, find_half_written
 from bakeoff.training.modes import Modes
 
@@ -100,16 +102,7 @@ def run_plan(
     folders = Folders(workspace)
     with _lock(workspace, observer, wait), _open_ledger(folders) as ledger:
         started = time.monotonic()
-        num_notes = len(plan.notes)
-        plan = resolve_paths(plan)
-        for note in (*warn(plan.study), *plan.notes[num_notes:]):
-            observer.message(note)
-        for note in describe_parts(plan, data_dir):
-            observer.message(note)
-        datasets = open_datasets(plan.blocks, data_dir)
-        check_plan(plan, datasets)
-        for note in describe_same_arms(plan, datasets):
-            observer.message(note)
+        plan, datasets = _open_images(plan, data_dir, observer)
         resolver = Resolver(plan.study.name, ledger.connection, folders, data_dir, datasets)
         resolve = resolver.resolve
         plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
@@ -153,10 +146,9 @@ def run_plan(
             missing = "" if allow_missing or not exam else describe_missing(driver.finals, ledger)
             if missing:
                 observer.message(missing)
-            complete = (
-                exam
-                and not missing
-                and hold_exams(
+            complete = exam and not missing
+            if complete:
+                complete = hold_exams(
                     identity,
                     _finished(driver.finals, ledger),
                     modes=modes,
@@ -165,12 +157,29 @@ def run_plan(
                     executor=executor,
                     observer=observer,
                 )
-            )
             _remove_leftovers(folders, driver.trained_ids)  # of workers that were killed on the way
         finally:
             ledger.add_seconds(identity, time.monotonic() - started)
         num_reused = len(reused) if plan.study.search is None else driver.num_reused
         return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete, missing=missing)
+
+
+def _open_images(plan: Plan, data_dir: Path | None, observer: Observer) -> tuple[Plan, Datasets]:
+    """Return a plan whose paths are found, and facts of its images, opened; say what is to be known before training.
+
+    Raises:
+        DataError, NetworkError: what is missing or does not fit.
+    """
+    num_notes = len(plan.notes)
+    plan = resolve_paths(plan)
+    with list_once():
+        for note in chain(warn(plan.study), plan.notes[num_notes:], describe_parts(plan, data_dir)):
+            observer.message(note)
+        datasets = open_datasets(plan.blocks, data_dir)
+    check_plan(plan, datasets)
+    for note in describe_same_arms(plan, datasets):
+        observer.message(note)
+    return plan, datasets
 
 
 def describe_retraining(num_outdated: int) -> Iterator[str]:
@@ -287,11 +296,7 @@ def check_plan(plan: Plan, datasets: Datasets) -> None:
     Raises:
         NetworkError: a recipe does not fit its images; names the block and the arm.
     """
-    checked: set[tuple[str, str]] = set()
-    for trial in plan.trials:
-        if (trial.block, trial.arm) in checked:
-            continue
-        checked.add((trial.block, trial.arm))
+    for trial in list_first(plan.trials):
         facts = datasets.get(trial.data.source)
         if facts is None:
             continue

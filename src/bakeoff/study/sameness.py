@@ -57,7 +57,7 @@ def find_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[SameA
         NetworkError: a network does not fit its images.
     """
     groups: dict[tuple[str, str], dict[str, Recipe]] = {}
-    for trial in _list_first(plan.trials):
+    for trial in list_first(plan.trials):
         known = facts.get(trial.data.source)
         if known is not None:
             text = resolve(trial.recipe, known.shape_HWC, known.num_classes, known.count_train(trial))
@@ -78,7 +78,7 @@ def describe_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[s
     return tuple(each.describe() for each in find_same_arms(plan, facts) if each.fields)
 
 
-def _list_first(trials: Iterable[PlannedTrial]) -> Iterator[PlannedTrial]:
+def list_first(trials: Iterable[PlannedTrial]) -> Iterator[PlannedTrial]:
     """Yield one trial of every arm in every block: its others differ in their seed and fold alone."""
     seen: set[tuple[str, str]] = set()
     for trial in trials:
