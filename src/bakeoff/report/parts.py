@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Flag, auto
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from bakeoff.report.export.frame import Frame
 from bakeoff.report.figures.spec import FigureSpec
-from bakeoff.report.tables import Column
+from bakeoff.report.tables import EVERYWHERE, PAGES, Column, Medium
 
 if TYPE_CHECKING:
     from bakeoff.report.document import ReportInput, Sources
@@ -25,18 +24,6 @@ SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"
 Role = Literal["plain", "lead", "quiet", "notice", "alarm"]
 """What a paragraph is for: lead is the answer, quiet explains, notice and alarm are to be seen."""
 
-
-class Medium(Flag):
-    """Where a part is shown."""
-
-    TERMINAL = auto()
-    MARKDOWN = auto()
-    HTML = auto()
-    LATEX = auto()
-
-
-PAGES = Medium.MARKDOWN | Medium.HTML
-EVERYWHERE = PAGES | Medium.TERMINAL | Medium.LATEX
 
 MOST_BLOCKS_IN_FULL = 3
 """Blocks told one under the other; of more, a terminal shows an overview and a page folds all but the first."""
@@ -108,7 +95,7 @@ class Table(Part):
 
     Attributes:
         caption: what it shows; a terminal leaves it out.
-        label: in LaTeX, joined to the names of study and block.
+        label: in LaTeX, joined to the names of study and block; `paper`: its caption there, if it is another.
         sacrifices: what goes first where a terminal is too narrow; see `render.terminal.fit_columns`.
         is_split: whether a terminal that is too narrow cuts it into several tables.
         reference: the row that others are compared with, in a table that stands out; None in an ordinary one.
@@ -118,6 +105,7 @@ class Table(Part):
     caption: str = ""
     columns: Sequence[Column]
     label: str = ""
+    paper: str = ""
     sacrifices: Sequence[tuple[str, str]] = ()
     is_split: bool = False
     reference: int | None = None
@@ -254,7 +242,9 @@ def _select(parts: Iterable[Part], medium: Medium) -> Iterator[Part]:
     for part in parts:
         if not part.media & medium:
             continue
-        if isinstance(part, Details | InBlock):
+        if isinstance(part, Table):
+            yield replace(part, columns=[column for column in part.columns if column.media & medium])
+        elif isinstance(part, Details | InBlock):
             inner = tuple(_select(part.parts, medium))
             if inner:
                 yield replace(part, parts=inner)

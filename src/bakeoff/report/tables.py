@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Flag, auto
 
 from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.metrics import CLASSES_ABSENT, find_metric
 from bakeoff.analysis.results import ArmSummary, MeanSd, Summary, Verdict, rank_arms
+
+
+class Medium(Flag):
+    """Where a part of a report, or a column of a table, is shown."""
+
+    TERMINAL = auto()
+    MARKDOWN = auto()
+    HTML = auto()
+    LATEX = auto()
+
+
+PAGES = Medium.MARKDOWN | Medium.HTML
+EVERYWHERE = PAGES | Medium.TERMINAL | Medium.LATEX
+NOWHERE = Medium(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +38,7 @@ class Column:
         is_verdict: whether its cells begin with the word of a verdict, which may be shown as a sign and a colour.
         notes: a second, quieter line of each cell, where there is room for one.
         bold: rows whose value is set bold in print; `marks`: row -> sign behind its value in print.
+        media: those whose tables have it.
     """
 
     key: str
@@ -34,6 +50,7 @@ class Column:
     notes: tuple[str, ...] | None = None
     bold: tuple[int, ...] = ()
     marks: Mapping[int, str] = field(default_factory=dict)
+    media: Medium = EVERYWHERE
 
 
 def texts(key: str, cells: Iterable[str], *header: str, is_verdict: bool = False) -> Column:
@@ -44,6 +61,11 @@ def texts(key: str, cells: Iterable[str], *header: str, is_verdict: bool = False
 def numbers(key: str, cells: Iterable[str], *header: str) -> Column:
     """Return a column of numbers, spelled out; its head is its key where none is given."""
     return Column(key=key, header=header or (key,), cells=tuple(cells))
+
+
+def leave_out(columns: Iterable[Column], media: Medium, keep: Callable[[Column], bool]) -> list[Column]:
+    """Return columns of which some media show only those to keep."""
+    return [column if keep(column) else replace(column, media=column.media & ~media) for column in columns]
 
 
 def measure_of(summary: Summary) -> Measure:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.parts import InBlock, Medium, Paragraph, Table, compose
+from bakeoff.report.parts import InBlock, Paragraph, Table, compose
 from bakeoff.report.sections import answer, comparison
+from bakeoff.report.tables import Medium
 
 MakeReport = Callable[..., ReportInput]
 

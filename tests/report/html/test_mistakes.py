@@ -15,10 +15,11 @@ from PIL import Image
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence, ClassRow
 from bakeoff.report.mistakes import Confusion, Mistake
-from bakeoff.report.parts import Gallery, InBlock, Medium, Part, compose
+from bakeoff.report.parts import Gallery, InBlock, Part, compose
 from bakeoff.report.render.html import encode_png, write_html
 from bakeoff.report.render.json import build_document
 from bakeoff.report.sections.mistakes import SECTION
+from bakeoff.report.tables import Medium
 from bakeoff.report.thumbnails import Thumbnails
 
 ATTACK = '"><script>alert(1)</script>'

@@ -8,7 +8,6 @@ from bakeoff.report.parts import (
     Details,
     Figure,
     InBlock,
-    Medium,
     Paragraph,
     Part,
     Section,
@@ -16,7 +15,7 @@ from bakeoff.report.parts import (
     compose,
     split_names,
 )
-from bakeoff.report.tables import texts
+from bakeoff.report.tables import Medium, texts
 
 
 def test_the_longest_name_that_fits_is_set_apart() -> None:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from bakeoff.report.costs import ArmCost
 from bakeoff.report.document import ReportInput
 from bakeoff.report.importance import FieldImportance, SearchImportance
-from bakeoff.report.parts import Details, InBlock, Medium, Paragraph, Part, Section, Table, compose
+from bakeoff.report.parts import Details, InBlock, Paragraph, Part, Section, Table, compose
 from bakeoff.report.sections.cost import SECTION as COST
 from bakeoff.report.sections.search import SECTION as SEARCH
+from bakeoff.report.tables import Medium
 
 MakeReport = Callable[..., ReportInput]
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.parts import Bullets, InBlock, Medium, Paragraph, Part, Table, compose
+from bakeoff.report.parts import Bullets, InBlock, Paragraph, Part, Table, compose
 from bakeoff.report.sections import SECTIONS
+from bakeoff.report.tables import Medium
 
 MakeReport = Callable[..., ReportInput]
 

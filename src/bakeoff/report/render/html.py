@@ -20,8 +20,9 @@ from bakeoff.errors import BakeoffError
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import MODES, make_template
-from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Details, Figure, InBlock, Medium, Part, Section, compose
+from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Details, Figure, InBlock, Part, Section, compose
 from bakeoff.report.sections import SECTIONS
+from bakeoff.report.tables import Medium
 from bakeoff.report.text import show_text
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from bakeoff import __version__
 from bakeoff.report.document import ReportInput
 from bakeoff.report.latex.escape import escape_latex
-from bakeoff.report.parts import InBlock, Medium, Part, Section, Table, compose
+from bakeoff.report.parts import InBlock, Part, Section, Table, compose
 from bakeoff.report.render.latex_table import LatexTable, set_column, write_table
 from bakeoff.report.sections import SECTIONS
+from bakeoff.report.tables import Medium
 
 
 def write_latex(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> str:
@@ -33,7 +34,7 @@ def _list_tables(parts: Iterable[Part], study: str, block: str) -> Iterator[Late
             yield from _list_tables(part.parts, study, part.block)
         elif isinstance(part, Table):
             yield LatexTable(
-                caption=escape_latex(part.caption),
+                caption=escape_latex(part.paper or part.caption),
                 label=make_label(study, block, part.label),
                 columns=list(map(set_column, part.columns)),
             )

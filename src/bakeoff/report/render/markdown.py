@@ -12,7 +12,6 @@ from bakeoff.report.parts import (
     Gallery,
     Heading,
     InBlock,
-    Medium,
     Paragraph,
     Part,
     Section,
@@ -21,7 +20,7 @@ from bakeoff.report.parts import (
     compose,
 )
 from bakeoff.report.sections import SECTIONS
-from bakeoff.report.tables import Column
+from bakeoff.report.tables import Column, Medium
 from bakeoff.report.text import escape_line, escape_markdown, fence
 
 

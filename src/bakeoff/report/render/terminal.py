@@ -12,20 +12,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.parts import (
-    Bullets,
-    Details,
-    InBlock,
-    Medium,
-    Paragraph,
-    Part,
-    Role,
-    Section,
-    Table,
-    compose,
-)
+from bakeoff.report.parts import Bullets, Details, InBlock, Paragraph, Part, Role, Section, Table, compose
 from bakeoff.report.sections import SECTIONS
-from bakeoff.report.tables import Column, break_name
+from bakeoff.report.tables import Column, Medium, break_name
 from bakeoff.report.text import show_text
 
 _LAST = ("answer", "failures", "basis")

@@ -8,8 +8,8 @@ from bakeoff.analysis.measure import percent
 from bakeoff.analysis.results import Summary
 from bakeoff.report.document import ReportInput
 from bakeoff.report.notes import list_names
-from bakeoff.report.parts import EVERYWHERE, Bullets, Part, Section
-from bakeoff.report.tables import measure_of
+from bakeoff.report.parts import Bullets, Part, Section
+from bakeoff.report.tables import EVERYWHERE, measure_of
 from bakeoff.report.text import count, duration, show_text, times
 
 

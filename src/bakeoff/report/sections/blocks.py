@@ -12,21 +12,21 @@ from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.ranks import draw_ranks
-from bakeoff.report.parts import (
-    MOST_BLOCKS_IN_FULL,
-    PAGES,
-    Code,
-    Details,
-    Figure,
-    Medium,
-    Paragraph,
-    Part,
-    Section,
-    Table,
-)
+from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Code, Details, Figure, Paragraph, Part, Section, Table
 from bakeoff.report.sections.basis import describe_incompleteness, describe_statistics
 from bakeoff.report.sections.marks import explain_marks, find_bold, find_marks
-from bakeoff.report.tables import Column, break_name, measure_of, numbers, runs_of, tabulate_measure, texts
+from bakeoff.report.tables import (
+    NOWHERE,
+    PAGES,
+    Column,
+    Medium,
+    break_name,
+    measure_of,
+    numbers,
+    runs_of,
+    tabulate_measure,
+    texts,
+)
 from bakeoff.report.text import p_value, show_text
 
 BLOCKS_A_TABLE = 4
@@ -58,7 +58,7 @@ def write_blocks(report: ReportInput) -> Iterator[Part]:
         caption=f"All blocks: {title}",
         columns=tabulate_overview(summary),
         is_split=True,
-        media=PAGES | (Medium.TERMINAL if is_long else Medium(0)),
+        media=PAGES | (Medium.TERMINAL if is_long else NOWHERE),
     )
     yield Paragraph(text="; ".join(marks), role="quiet")
     if is_long:

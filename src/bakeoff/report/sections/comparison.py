@@ -17,13 +17,11 @@ from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.figures.scores import draw_scores
 from bakeoff.report.parts import (
     MOST_BLOCKS_IN_FULL,
-    PAGES,
     Bullets,
     Details,
     Figure,
     Heading,
     InBlock,
-    Medium,
     Paragraph,
     Part,
     Section,
@@ -33,8 +31,12 @@ from bakeoff.report.sections.answer import tells_differences
 from bakeoff.report.sections.basis import describe_incompleteness, describe_statistics
 from bakeoff.report.sections.marks import explain_marks, find_bold, find_marks
 from bakeoff.report.tables import (
+    NOWHERE,
+    PAGES,
     Column,
+    Medium,
     decider_of,
+    leave_out,
     measure_of,
     numbers,
     order_arms,
@@ -70,16 +72,24 @@ def _compare(report: ReportInput, answer: BlockAnswer) -> Iterator[Part]:
     if not tells_differences(summary):
         yield Figure(draw=partial(draw_differences, report, block))
     yield Figure(draw=partial(draw_scores, report, block))
-    scores = tabulate_scores(summary, block)
     counted = any(len(arm.trained_scores) < len(arm.fold_scores or arm.scores) for arm in summary.arms)
     failed = ", failed trials at chance level among them" if counted else ""
+    sentences = [
+        f"{block}: {_count_runs(summary, block)}.",
+        describe_statistics(report),
+        explain_marks(summary, (answer,)),
+        report.reduced,
+        describe_incompleteness(report),
+    ]
+    scores = tabulate_scores(summary, block)
     yield Table(
         caption=f"Scores, mean ± standard deviation over {runs_of(summary)}{failed}",
-        columns=scores,
+        label="scores",
+        paper=" ".join(filter(None, sentences)),
+        columns=_choose_columns(_mark_best(summary, answer, scores)),
         sacrifices=_list_sacrifices(summary, scores),
-        media=PAGES | _terminal(summary),
+        media=PAGES | Medium.LATEX | _terminal(summary),
     )
-    yield _print_scores(report, answer, scores)
     columns = tabulate_all_scores(summary, block, ("train", summary.split))
     if len(columns) > 1:
         table = Table(caption=f"Every metric on training and {summary.split} images", columns=columns)
@@ -90,7 +100,7 @@ def _compare(report: ReportInput, answer: BlockAnswer) -> Iterator[Part]:
 
 
 def _terminal(summary: Summary) -> Medium:
-    return Medium.TERMINAL if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else Medium(0)
+    return Medium.TERMINAL if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else NOWHERE
 
 
 def tabulate_scores(summary: Summary, block: str) -> list[Column]:
@@ -245,34 +255,27 @@ def _set_against(summary: Summary, block: str, arms: Sequence[str]) -> Table:
     return Table(caption=f"Each row against each column{unit}", columns=columns)
 
 
-def _print_scores(report: ReportInput, answer: BlockAnswer, scores: Sequence[Column]) -> Table:
-    summary, block = report.summary, answer.block
-    bold, rows = find_bold(summary, block), {arm.arm: row for row, arm in enumerate(order_arms(summary, block))}
+def _mark_best(summary: Summary, answer: BlockAnswer, scores: Sequence[Column]) -> list[Column]:
+    """Set the deciding scores in print as the verdicts let it: who is best in bold, those beside it marked."""
+    bold = find_bold(summary, answer.block)
+    rows = {arm.arm: row for row, arm in enumerate(order_arms(summary, answer.block))}
     marks = {rows[arm]: mark for arm, mark in find_marks(answer).items()}
-    columns = [
+    return [
         replace(column, bold=() if bold is None else (rows[bold],), marks=marks)
         if column.key == decider_of(summary)
         else column
-        for column in _choose_columns(scores)
+        for column in scores
     ]
-    sentences = [
-        f"{block}: {_count_runs(summary, block)}.",
-        describe_statistics(report),
-        explain_marks(summary, (answer,)),
-        report.reduced,
-        describe_incompleteness(report),
-    ]
-    return Table(caption=" ".join(filter(None, sentences)), label="scores", columns=columns, media=Medium.LATEX)
 
 
 def _choose_columns(columns: Sequence[Column]) -> list[Column]:
-    """Leave out what makes a table wider than a page: scores on training images, epochs, more than four measures."""
+    """Leave out in print what is wider than a page: scores on training images, epochs, more than four measures."""
     others = ("arm", "epochs", "seconds", "done")
     measures = [c.key for c in columns if c.key not in others and not c.key.startswith("train ")]
     measures = measures[:_MOST_MEASURES_IN_PRINT]
     if columns[1].key not in measures and columns[1].key not in others:  # the deciding one always stays
         measures = [columns[1].key, *measures[: _MOST_MEASURES_IN_PRINT - 1]]
-    return [column for column in columns if column.key in ("arm", *measures, "seconds", "done")]
+    return leave_out(columns, Medium.LATEX, lambda each: each.key in ("arm", *measures, "seconds", "done"))
 
 
 def _count_runs(summary: Summary, block: str) -> str:

@@ -14,20 +14,8 @@ from bakeoff.report.class_tables import describe_rows, pick_worst
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import CLASS_SCORES, EnsembleReport, name_members
 from bakeoff.report.figures.ensembles import draw_ensembles
-from bakeoff.report.parts import (
-    MOST_BLOCKS_IN_FULL,
-    PAGES,
-    Bullets,
-    Details,
-    Figure,
-    InBlock,
-    Medium,
-    Paragraph,
-    Part,
-    Section,
-    Table,
-)
-from bakeoff.report.tables import Column, numbers, texts
+from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Details, Figure, InBlock, Paragraph, Part, Section, Table
+from bakeoff.report.tables import NOWHERE, PAGES, Column, Medium, leave_out, numbers, texts
 
 _MOST_TOLD_ON_PAGE = 4
 _MOST_SENTENCES, _MOST_CLASSES, _MOST_CLASS_TABLES = 3, 12, 2
@@ -41,7 +29,7 @@ def write_ensembles(report: ReportInput) -> Iterator[Part]:
         if mine:
             in_full = len(report.summary.blocks) <= MOST_BLOCKS_IN_FULL
             printed = _print_votes(mine) if in_full else ()
-            yield InBlock(block=block, parts=(*_tell(report, block, mine, in_full), *printed, _tabulate_paper(mine)))
+            yield InBlock(block=block, parts=(*_tell(report, block, mine, in_full), *printed))
 
 
 def _tell(report: ReportInput, block: str, mine: Sequence[EnsembleReport], in_full: bool) -> Iterator[Part]:
@@ -49,12 +37,17 @@ def _tell(report: ReportInput, block: str, mine: Sequence[EnsembleReport], in_fu
     told = Bullets(lines=tuple(ensemble.sentence for ensemble in mine))
     is_long = len(mine) > _MOST_TOLD_ON_PAGE
     yield Details(summary=f"All {len(mine)} ensembles in words", parts=(told,)) if is_long else told
+    splits = {each.split for each in mine}
+    where = f" on the {mine[0].split} split" if len(splits) == 1 else ""
     yield Table(
         caption="Before and after the vote",
-        columns=tabulate_ensembles(mine),
+        label="ensembles",
+        paper=f"{block}: ensembles before and after the vote{where}. Before: the best member alone or, of one arm's "
+        "models, their mean; after: mean ± standard deviation over the votes. Changes stand without a verdict.",
+        columns=leave_out(tabulate_ensembles(mine), Medium.LATEX, lambda each: each.key != "split" or len(splits) > 1),
         # What tells the rows apart goes last: a vote over replicates has one for every arm.
         sacrifices=[("drop", "votes"), ("drop", "split"), ("fold", ""), ("drop", "by"), ("drop", "of")],
-        media=PAGES | (Medium.TERMINAL if in_full else Medium(0)),
+        media=PAGES | Medium.LATEX | (Medium.TERMINAL if in_full else NOWHERE),
     )
     for each in mine:
         columns = tabulate_classes(each)
@@ -79,19 +72,6 @@ def _print_votes(mine: Sequence[EnsembleReport]) -> Iterator[Part]:
         table = Table(columns=tabulate_classes(each, scores=("f1",)), media=Medium.TERMINAL)
         summary = f"Class by class, {each.before} before, {each.label} after"
         yield Details(summary=summary, parts=(table,), media=Medium.TERMINAL)
-
-
-def _tabulate_paper(mine: Sequence[EnsembleReport]) -> Table:
-    splits = {each.split for each in mine}
-    where = f" on the {mine[0].split} split" if len(splits) == 1 else ""
-    return Table(
-        caption=f"{mine[0].block}: ensembles before and after the vote{where}. Before: the best member alone or, of "
-        "one arm's models, their mean; after: mean ± standard deviation over the votes. Changes stand without a "
-        "verdict.",
-        label="ensembles",
-        columns=[column for column in tabulate_ensembles(mine) if column.key != "split" or len(splits) > 1],
-        media=Medium.LATEX,
-    )
 
 
 def tabulate_ensembles(reports: Sequence[EnsembleReport]) -> list[Column]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bakeoff.report.document import ReportInput, Sources, TrialFailure
-from bakeoff.report.parts import Details, Medium, Paragraph, Part, Section, Table
-from bakeoff.report.tables import Column, numbers, texts
+from bakeoff.report.parts import Details, Paragraph, Part, Section, Table
+from bakeoff.report.tables import Column, Medium, numbers, texts
 from bakeoff.report.text import count
 
 _MOST_OPEN = 20

@@ -9,7 +9,8 @@ from bakeoff.analysis.measure import Split
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.mistakes import Confusion, Mistake
-from bakeoff.report.parts import Gallery, InBlock, Medium, Paragraph, Part, Picture, PictureGroup, Section
+from bakeoff.report.parts import Gallery, InBlock, Paragraph, Part, Picture, PictureGroup, Section
+from bakeoff.report.tables import Medium
 from bakeoff.report.text import count, show_text
 from bakeoff.report.thumbnails import Thumbnails, gather_thumbnails
 

@@ -10,9 +10,9 @@ from bakeoff.analysis.measure import Measure, Split
 from bakeoff.analysis.metrics import METRICS, MetricRecord, find_metric
 from bakeoff.analysis.results import MeanSd
 from bakeoff.report.document import ReportInput, Sources
-from bakeoff.report.parts import Medium, Paragraph, Part, Section, Table
+from bakeoff.report.parts import Paragraph, Part, Section, Table
 from bakeoff.report.published import PublishedFigure, choose_curves, list_figures, measure_classes, name_curve
-from bakeoff.report.tables import Column, measure_of, numbers, runs_of, texts
+from bakeoff.report.tables import PAGES, Column, Medium, measure_of, numbers, runs_of, texts
 from bakeoff.study.published import CLASS_METRICS
 
 
@@ -38,24 +38,22 @@ def write_published(report: ReportInput) -> Iterator[Part]:
     if source:
         yield Paragraph(text=f"Source: {report.published_source}")
     if rows:
-        columns = _tabulate_figures(rows)
+        is_share = measure_of(report.summary).record.is_share and len({row["metric"] for row in rows}) == 1
         yield Table(
             caption=f"Measured: mean ± standard deviation over {runs_of(report.summary)}",
-            columns=columns,
-        )
-        is_share = measure_of(report.summary).record.is_share and len({row["metric"] for row in rows}) == 1
-        head = ("difference", "points") if is_share else ("difference",)
-        yield Table(
-            caption=f"Published against measured, mean ± standard deviation. {source}".strip(),
             label="published",
-            columns=[replace(each, header=head) if each.key == "difference" else each for each in columns],
-            media=Medium.LATEX,
+            paper=f"Published against measured, mean ± standard deviation. {source}".strip(),
+            columns=_tabulate_figures(rows, ("difference", "points") if is_share else ("difference",)),
+            media=PAGES | Medium.LATEX,
         )
     if curves:
-        caption = "By generation; measured: the same generation, on the validation split"
-        yield Table(caption=caption, columns=curves)
-        caption = f"Published by generation, against the validation split here. {source}".strip()
-        yield Table(caption=caption, label="published-curves", columns=curves, media=Medium.LATEX)
+        yield Table(
+            caption="By generation; measured: the same generation, on the validation split",
+            label="published-curves",
+            paper=f"Published by generation, against the validation split here. {source}".strip(),
+            columns=curves,
+            media=PAGES | Medium.LATEX,
+        )
 
 
 def compare_published(report: ReportInput) -> list[dict[str, Any]]:
@@ -90,7 +88,7 @@ def _find_score(report: ReportInput, block: str, figure: PublishedFigure, split:
     return next((arm.on(split).get(figure.metric) for arm in found), None)
 
 
-def _tabulate_figures(rows: list[dict[str, Any]]) -> list[Column]:
+def _tabulate_figures(rows: list[dict[str, Any]], head: tuple[str, ...]) -> list[Column]:
     """Tabulate every published figure beside the measured one; a column of notes where there are any."""
     label, published, measured, difference = zip(*map(_spell, rows), strict=True)
     notes = [row["note"] or "" for row in rows]
@@ -100,7 +98,7 @@ def _tabulate_figures(rows: list[dict[str, Any]]) -> list[Column]:
         texts("measure", label),
         numbers("published", published),
         numbers("measured", measured),
-        numbers("difference", difference),
+        numbers("difference", difference, *head),
         *([texts("note", notes)] if any(notes) else []),
     ]
 

@@ -7,7 +7,8 @@ from functools import partial
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.roc import MOST_NAMED, draw_roc, draw_whole_roc
-from bakeoff.report.parts import Details, Figure, InBlock, Medium, Paragraph, Part, Section
+from bakeoff.report.parts import Details, Figure, InBlock, Paragraph, Part, Section
+from bakeoff.report.tables import Medium
 
 
 def write_roc(report: ReportInput) -> Iterator[Part]:

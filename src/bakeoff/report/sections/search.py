@@ -13,9 +13,9 @@ from bakeoff.report.figures.importance import draw_importance, draw_slices
 from bakeoff.report.figures.lineage import draw_lineage
 from bakeoff.report.figures.search import draw_search
 from bakeoff.report.importance import describe_importance
-from bakeoff.report.parts import Bullets, Details, Figure, InBlock, Medium, Paragraph, Part, Section, Table
+from bakeoff.report.parts import Bullets, Details, Figure, InBlock, Paragraph, Part, Section, Table
 from bakeoff.report.search import SearchReport, describe_search, describe_searches, spell_candidate, spell_value
-from bakeoff.report.tables import Column, numbers, texts
+from bakeoff.report.tables import Column, Medium, numbers, texts
 
 _MOST_ANCESTORS_OPEN = 12
 

@@ -13,9 +13,20 @@ from bakeoff.analysis.results import Summary, Verdict
 from bakeoff.analysis.steps import Step, compare_steps
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.steps import draw_steps
-from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, InBlock, Medium, Paragraph, Part, Section, Table
+from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, InBlock, Paragraph, Part, Section, Table
 from bakeoff.report.sections.basis import describe_statistics
-from bakeoff.report.tables import Column, decider_of, measure_of, numbers, tabulate_measure, texts
+from bakeoff.report.tables import (
+    NOWHERE,
+    PAGES,
+    Column,
+    Medium,
+    decider_of,
+    leave_out,
+    measure_of,
+    numbers,
+    tabulate_measure,
+    texts,
+)
 from bakeoff.report.text import count, p_value
 from bakeoff.study.chain import list_steps
 
@@ -38,32 +49,26 @@ def write_steps(report: ReportInput) -> Iterator[Part]:
 def _tell_chain(report: ReportInput, block: str, lines: Sequence[str]) -> Iterator[Part]:
     summary = report.summary
     decider = decider_of(summary)
-    columns = tabulate_steps(summary, report.steps, block)
-    screen = Medium.TERMINAL if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else Medium(0)
-    yield Bullets(lines=tuple(lines))
-    yield Figure(draw=partial(draw_steps, report, block))
-    caption = "Every version and what its change adds"
-    sacrifices = _list_sacrifices(columns, decider)
-    yield Table(caption=caption, columns=columns, sacrifices=sacrifices, media=Medium.MARKDOWN | screen)
-    yield Paragraph(text=lines[0], media=screen)
-    # The scores of all measures stand in the comparison.
-    measured = tuple(f"{split} " for split in SPLITS)
-    own = [column for column in columns if column.key == decider or not column.key.startswith(measured)]
-    yield Table(caption=caption, columns=own, media=Medium.HTML)
     links = [step.link for step in report.steps if step.block == block]
     in_line = all(link.base in (None, before.arm) for before, link in pairwise(links))
     wanted = {"version", "change", decider, "adds", "interval", "p", "verdict"} | (set() if in_line else {"from"})
-    sentences = [
-        f"{block}: step by step, what each change adds to the version it was made on.",
-        describe_statistics(report),
-        lines[-1],
-    ]
+    columns = leave_out(tabulate_steps(summary, report.steps, block), Medium.LATEX, lambda each: each.key in wanted)
+    # On the page the scores of all measures stand in the comparison.
+    measured = tuple(f"{split} " for split in SPLITS)
+    columns = leave_out(columns, Medium.HTML, lambda each: each.key == decider or not each.key.startswith(measured))
+    what = f"{block}: step by step, what each change adds to the version it was made on."
+    screen = Medium.TERMINAL if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else NOWHERE
+    yield Bullets(lines=tuple(lines))
+    yield Figure(draw=partial(draw_steps, report, block))
     yield Table(
-        caption=" ".join(filter(None, sentences)),
+        caption="Every version and what its change adds",
         label="steps",
-        columns=[column for column in columns if column.key in wanted],
-        media=Medium.LATEX,
+        paper=" ".join(filter(None, (what, describe_statistics(report), lines[-1]))),
+        columns=columns,
+        sacrifices=_list_sacrifices(columns, decider),
+        media=PAGES | Medium.LATEX | screen,
     )
+    yield Paragraph(text=lines[0], media=screen)
 
 
 def _list_sacrifices(columns: Sequence[Column], decider: str) -> list[tuple[str, str]]:
