@@ -162,6 +162,14 @@ class ReportInput:
     recipes_text: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def evidence_of(self, block: str) -> BlockEvidence | None:
+        """Return what the predictions say in a block."""
+        return next((each for each in self.evidence if each.block == block), None)
+
+    def search_of(self, block: str) -> SearchReport | None:
+        """Return the search of a block."""
+        return next((each for each in self.searches if each.block == block), None)
+
     @property
     def made_with(self) -> dict[str, str]:
         """Versions, hardware and numeric mode, by name; what a value says of its name again is left out of it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -118,16 +117,18 @@ class Table(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(Part):
-    """A figure; `draw` returns None where there is nothing to draw, and then the part is absent."""
+    """A figure of a block; the part is absent where there is nothing to draw.
+
+    Attributes:
+        draw: returns the figure of one block, or None. It is called for a page alone; `spec` is what it drew.
+        block: its block; inside an `InBlock` it is that one.
+    """
 
     kind: ClassVar[str] = "figure"
     media: Medium = Medium.HTML
-    draw: Callable[[], FigureSpec | None]
-
-    @cached_property
-    def spec(self) -> FigureSpec | None:
-        """What was drawn."""
-        return self.draw()
+    draw: Callable[[ReportInput, str], FigureSpec | None]
+    block: str = ""
+    spec: FigureSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,16 +229,26 @@ class Written:
     parts: tuple[Part, ...]
 
 
+def by_block(write: Callable[[ReportInput, str], Iterable[Part]]) -> Callable[[ReportInput], Iterator[Part]]:
+    """Return what yields the parts of every block, one after the other, from what yields those of one."""
+
+    def write_all(report: ReportInput) -> Iterator[Part]:
+        for block in report.summary.blocks:
+            yield InBlock(block=block, parts=tuple(write(report, block)))
+
+    return write_all
+
+
 def compose(sections: Iterable[Section], report: ReportInput, medium: Medium) -> tuple[Written, ...]:
     """Return the sections that have something to say in a medium."""
     written = (
-        Written(name=section.name, title=section.title, parts=tuple(_select(section.write(report), medium)))
+        Written(name=section.name, title=section.title, parts=tuple(_select(section.write(report), report, medium)))
         for section in sections
     )
     return tuple(section for section in written if section.parts)
 
 
-def _select(parts: Iterable[Part], medium: Medium) -> Iterator[Part]:
+def _select(parts: Iterable[Part], report: ReportInput, medium: Medium, block: str = "") -> Iterator[Part]:
     """Yield the parts that a medium shows; groups of which nothing is left, and empty figures, are left out."""
     for part in parts:
         if not part.media & medium:
@@ -245,10 +256,13 @@ def _select(parts: Iterable[Part], medium: Medium) -> Iterator[Part]:
         if isinstance(part, Table):
             yield replace(part, columns=[column for column in part.columns if column.media & medium])
         elif isinstance(part, Details | InBlock):
-            inner = tuple(_select(part.parts, medium))
+            inner = tuple(_select(part.parts, report, medium, part.block if isinstance(part, InBlock) else block))
             if inner:
                 yield replace(part, parts=inner)
-        elif not isinstance(part, Figure) or part.spec is not None:
+        elif isinstance(part, Figure):
+            if (spec := part.draw(report, part.block or block)) is not None:
+                yield replace(part, spec=spec)
+        else:
             yield part
 
 

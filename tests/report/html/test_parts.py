@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.spec import FigureSpec
@@ -33,17 +34,17 @@ def test_names_are_found_whole_and_short_ones_not_at_all() -> None:
 
 def test_a_medium_gets_its_own_parts_and_nothing_empty(make_report: Callable[..., ReportInput]) -> None:
     spec = FigureSpec(title="t", alt="a", data=[], layout={})
-    drawn, empty = Figure(draw=lambda: spec), Figure(draw=lambda: None)
+    drawn = Figure(draw=lambda report, block: spec if block == "b" else None)
     quiet = Paragraph(text="on a terminal", media=Medium.TERMINAL)
 
     def write(report: ReportInput) -> Iterator[Part]:
-        yield InBlock(block="a", parts=(empty, Details(summary="empty", parts=(empty, quiet))))
+        yield InBlock(block="a", parts=(drawn, Details(summary="empty", parts=(drawn,))))
         yield InBlock(block="b", parts=(drawn, quiet))
 
     section = Section(name="x", title="X", write=write)
     report = make_report()
     (page,) = compose([section], report, Medium.HTML)
-    assert page.parts == (InBlock(block="b", parts=(drawn,)),)
+    assert page.parts == (InBlock(block="b", parts=(replace(drawn, spec=spec),)),)
     (screen,) = compose([section], report, Medium.TERMINAL)
     assert screen.parts == (InBlock(block="b", parts=(quiet,)),)
     assert compose([section], report, Medium.LATEX) == ()

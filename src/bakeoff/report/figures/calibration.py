@@ -24,7 +24,7 @@ def draw_calibration(report: ReportInput, block: str) -> FigureSpec | None:
     The area of a point grows with the number of predictions in its bin, all trials' together. Bins of fewer than
     FEW_PREDICTIONS are hollow and the line passes them by: chance rules there.
     """
-    evidence = next((each for each in report.evidence if each.block == block), None)
+    evidence = report.evidence_of(block)
     bins = [each for each in evidence.reliability if each.num_images] if evidence is not None else []
     if evidence is None or not bins:
         return None

@@ -21,7 +21,7 @@ def draw_classes(report: ReportInput, block: str) -> FigureSpec | None:
 
     Of more than MAX_CLASSES classes the worst are drawn. None where no predictions are stored.
     """
-    evidence = next((each for each in report.evidence if each.block == block), None)
+    evidence = report.evidence_of(block)
     if evidence is None:
         return None
     # A class that was never met has no F1 and nothing to show; one that was never found has 0.

@@ -129,7 +129,7 @@ def _suffix(number: int) -> str:
 
 
 def _find(report: ReportInput, block: str) -> tuple[SearchReport | None, SearchImportance | None]:
-    search = next((each for each in report.searches if each.block == block), None)
+    search = report.search_of(block)
     return search, None if search is None else search.importance
 
 

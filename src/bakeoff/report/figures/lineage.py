@@ -33,7 +33,7 @@ def draw_lineage(report: ReportInput, block: str) -> FigureSpec | None:
     is the winner's line: from child to better parent, back to the start. Of more than MAX_ANCESTORS, the latest are
     drawn.
     """
-    search = next((each for each in report.searches if each.block == block), None)
+    search = report.search_of(block)
     kinds = [] if search is None else [kind for kind in search.kinds if kind.winner and len(kind.lineage) > 1]
     if search is None or not kinds:
         return None

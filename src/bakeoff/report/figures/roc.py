@@ -31,7 +31,7 @@ def draw_roc(report: ReportInput, block: str, *, whole: bool = False) -> FigureS
         block: its label.
         whole: show both axes from 0 to 1.
     """
-    evidence = next((each for each in report.evidence if each.block == block), None)
+    evidence = report.evidence_of(block)
     if evidence is None or evidence.roc is None:
         return None
     frame = None if whole else find_frame(evidence.roc)
@@ -58,7 +58,7 @@ def draw_roc(report: ReportInput, block: str, *, whole: bool = False) -> FigureS
 
 def draw_whole_roc(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw the same with both axes from 0 to 1; None where `draw_roc` does."""
-    evidence = next((each for each in report.evidence if each.block == block), None)
+    evidence = report.evidence_of(block)
     is_cut = evidence is not None and evidence.roc is not None and find_frame(evidence.roc) is not None
     return draw_roc(report, block, whole=True) if is_cut else None
 

@@ -30,7 +30,7 @@ def draw_search(report: ReportInput, block: str) -> FigureSpec | None:
     A point is a candidate; one given up early has the value it had by then, and takes no part in the best. Of more than
     MAX_POINTS, evenly chosen ones are drawn. A search without generations goes candidate by candidate, without means.
     """
-    search = next((each for each in report.searches if each.block == block), None)
+    search = report.search_of(block)
     kinds = [] if search is None else [kind for kind in search.kinds if _list_valued(search, kind)]
     if search is None or not kinds:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 from bakeoff.analysis.measure import Measure, join_names, percent
 from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary
@@ -49,7 +48,7 @@ def _stand_arms(report: ReportInput) -> Iterator[Part]:
         return
     for answer in summary.answers:
         if answer.best is not None:
-            yield Figure(draw=partial(draw_differences, report, answer.block))
+            yield Figure(draw=draw_differences, block=answer.block)
             yield _tabulate_standings(summary, answer, answer.baseline or answer.best)
     if summary.verdicts:
         yield Paragraph(text=_explain(summary), role="quiet", media=Medium.HTML)

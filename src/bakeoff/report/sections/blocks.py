@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from bakeoff.analysis.across import AcrossBlocks, summarise_blocks
@@ -108,7 +107,7 @@ def _tell_across(report: ReportInput) -> Iterator[Part]:
     if across is None:
         return
     yield Paragraph(text=across.sentence)
-    yield Figure(draw=partial(draw_ranks, report))
+    yield Figure(draw=draw_ranks)
     yield from _draw_ranks(across)
     ranks = numbers("rank", (f"{across.mean_ranks[arm]:.2f}" for arm in across.arms), "mean rank")
     yield Table(caption="Mean rank over blocks, 1 is best", columns=[texts("arm", across.arms), ranks])

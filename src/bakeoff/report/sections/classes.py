@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from bakeoff.report.class_tables import describe_rows, pick_worst
@@ -13,28 +12,26 @@ from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.export.tables import tabulate_all_classes, tabulate_confusion
 from bakeoff.report.figures.classes import draw_classes
 from bakeoff.report.figures.confusion import draw_confusion
-from bakeoff.report.parts import Bullets, Details, Figure, InBlock, Part, Section, Table
+from bakeoff.report.parts import Bullets, Details, Figure, Part, Section, Table, by_block
 from bakeoff.report.tables import Column, numbers, texts
 
 MOST_CLASSES_OPEN = 12
 """Classes whose tables stand open; those of more are folded, and their confusion matrix is a figure alone."""
 
 
-def write_classes(report: ReportInput) -> Iterator[Part]:
-    """Yield every block's best arm, class by class; nothing where no predictions are stored."""
-    for evidence in report.evidence:
-        yield InBlock(block=evidence.block, parts=tuple(_tell(report, evidence)))
-
-
-def _tell(report: ReportInput, evidence: BlockEvidence) -> Iterator[Part]:
+def write_classes(report: ReportInput, block: str) -> Iterator[Part]:
+    """Yield a block's best arm, class by class; nothing where no predictions are stored."""
+    evidence = report.evidence_of(block)
+    if evidence is None:
+        return
     yield Bullets(lines=tuple(_describe(evidence)))
-    yield Figure(draw=partial(draw_classes, report, evidence.block))
+    yield Figure(draw=draw_classes)
     columns = tabulate_evidence(evidence)
     told = describe_rows(len(evidence.classes), len(columns[0].cells))
     table = Table(caption=f"Class by class: {evidence.arm}, {told}", columns=columns)
     is_long = len(evidence.classes) > MOST_CLASSES_OPEN
     yield Details(summary=told[:1].upper() + told[1:], parts=(table,)) if is_long else table
-    yield Figure(draw=partial(draw_confusion, report, evidence.block))
+    yield Figure(draw=draw_confusion)
     if not is_long:
         yield Details(summary="The same as a table", parts=(_tabulate_confusion(evidence),))
 
@@ -106,7 +103,7 @@ def _dump_evidence(evidence: BlockEvidence) -> dict[str, Any]:
 SECTION = Section(
     name="classes",
     title="Class by class",
-    write=write_classes,
+    write=by_block(write_classes),
     dump=_dump,
     tables={"classes": tabulate_all_classes, "confusion": tabulate_confusion},
 )

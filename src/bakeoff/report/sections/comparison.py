@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 from bakeoff.analysis.measure import SPLITS, Measure, Split, percent
 from bakeoff.analysis.metrics import METRICS, find_metric
@@ -70,8 +69,8 @@ def write_comparison(report: ReportInput) -> Iterator[Part]:
 def _compare(report: ReportInput, answer: BlockAnswer) -> Iterator[Part]:
     summary, block = report.summary, answer.block
     if not tells_differences(summary):
-        yield Figure(draw=partial(draw_differences, report, block))
-    yield Figure(draw=partial(draw_scores, report, block))
+        yield Figure(draw=draw_differences)
+    yield Figure(draw=draw_scores)
     counted = any(len(arm.trained_scores) < len(arm.fold_scores or arm.scores) for arm in summary.arms)
     failed = ", failed trials at chance level among them" if counted else ""
     sentences = [

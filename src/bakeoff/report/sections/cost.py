@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from bakeoff.analysis.results import ArmSummary
 from bakeoff.report.costs import ArmCost, describe_costs
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.cost import draw_cost, draw_size
-from bakeoff.report.parts import Figure, InBlock, Paragraph, Part, Section, Table
+from bakeoff.report.parts import Figure, Paragraph, Part, Section, Table, by_block
 from bakeoff.report.tables import Column, measure_of, numbers, order_arms, tabulate_measure, texts
 from bakeoff.report.text import duration
 
@@ -21,21 +20,18 @@ def _gather(sources: Sources) -> dict[str, Any]:
     return {"costs": describe_costs(sources.costs, sources.ensembles, sources.folders.weights)}
 
 
-def write_cost(report: ReportInput) -> Iterator[Part]:
-    """Yield what every block's arms cost; nothing where no trial is done."""
-    for block in report.summary.blocks:
-        arms = [arm for arm in order_arms(report.summary, block) if arm.seconds is not None]
-        if not arms:
-            continue
-        mine = {cost.arm: cost for cost in report.costs if cost.block == block}
-        found = [mine.get(arm.arm) for arm in arms]
-        columns = [*_tabulate_times(report, arms), *_tabulate_sizes(found)]
-        parts = (
-            *(Figure(draw=partial(draw, report, block)) for draw in (draw_cost, draw_size)),
-            Table(caption="What an arm costs; times are a trial's share", columns=columns),
-            *([Paragraph(text=_explain(report), role="quiet")] if any(found) else []),
-        )
-        yield InBlock(block=block, parts=parts)
+def write_cost(report: ReportInput, block: str) -> Iterator[Part]:
+    """Yield what a block's arms cost; nothing where no trial is done."""
+    arms = [arm for arm in order_arms(report.summary, block) if arm.seconds is not None]
+    if not arms:
+        return
+    mine = {cost.arm: cost for cost in report.costs if cost.block == block}
+    found = [mine.get(arm.arm) for arm in arms]
+    yield from (Figure(draw=draw) for draw in (draw_cost, draw_size))
+    columns = [*_tabulate_times(report, arms), *_tabulate_sizes(found)]
+    yield Table(caption="What an arm costs; times are a trial's share", columns=columns)
+    if any(found):
+        yield Paragraph(text=_explain(report), role="quiet")
 
 
 def _tabulate_times(report: ReportInput, arms: Sequence[ArmSummary]) -> Iterator[Column]:
@@ -82,4 +78,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"costs": [dict(vars(cost)) for cost in report.costs]}
 
 
-SECTION = Section(name="cost", title="Cost", gather=_gather, write=write_cost, dump=_dump)
+SECTION = Section(name="cost", title="Cost", gather=_gather, write=by_block(write_cost), dump=_dump)

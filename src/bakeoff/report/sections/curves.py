@@ -10,7 +10,7 @@ from bakeoff.ledger.curves import read_study_epochs
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.curves import draw_curves
-from bakeoff.report.parts import Figure, InBlock, Part, Section
+from bakeoff.report.parts import Figure, Part, Section, by_block
 
 
 def _gather(sources: Sources) -> dict[str, Any]:
@@ -18,11 +18,9 @@ def _gather(sources: Sources) -> dict[str, Any]:
     return {"curves": describe_curves(read_study_epochs(sources.connection, sources.study_id), metrics)}
 
 
-def write_curves(report: ReportInput) -> Iterator[Part]:
-    """Yield the curves of loss and accuracy."""
-    for block in report.summary.blocks:
-        drawn = (Figure(draw=partial(draw_curves, report, block, metric)) for metric in ("loss", "accuracy"))
-        yield InBlock(block=block, parts=tuple(drawn))
+def write_curves(report: ReportInput, block: str) -> Iterator[Part]:
+    """Yield a block's curves of loss and accuracy."""
+    yield from (Figure(draw=partial(draw_curves, metric=metric)) for metric in ("loss", "accuracy"))
 
 
-SECTION = Section(name="curves", title="Learning curves", gather=_gather, write=write_curves)
+SECTION = Section(name="curves", title="Learning curves", gather=_gather, write=by_block(write_curves))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from bakeoff.analysis.ensembles import find_vote
@@ -14,7 +13,17 @@ from bakeoff.report.class_tables import describe_rows, pick_worst
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import CLASS_SCORES, EnsembleReport, name_members
 from bakeoff.report.figures.ensembles import draw_ensembles
-from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Details, Figure, InBlock, Paragraph, Part, Section, Table
+from bakeoff.report.parts import (
+    MOST_BLOCKS_IN_FULL,
+    Bullets,
+    Details,
+    Figure,
+    Paragraph,
+    Part,
+    Section,
+    Table,
+    by_block,
+)
 from bakeoff.report.tables import NOWHERE, PAGES, Column, Medium, leave_out, numbers, texts
 
 _MOST_TOLD_ON_PAGE = 4
@@ -22,18 +31,13 @@ _MOST_SENTENCES, _MOST_CLASSES, _MOST_CLASS_TABLES = 3, 12, 2
 """On a terminal: sentences on votes over replicates or folds, classes of a table, and such tables."""
 
 
-def write_ensembles(report: ReportInput) -> Iterator[Part]:
-    """Yield every block's ensembles; nothing without one."""
-    for block in report.summary.blocks:
-        mine = [ensemble for ensemble in report.ensembles if ensemble.block == block]
-        if mine:
-            in_full = len(report.summary.blocks) <= MOST_BLOCKS_IN_FULL
-            printed = _print_votes(mine) if in_full else ()
-            yield InBlock(block=block, parts=(*_tell(report, block, mine, in_full), *printed))
-
-
-def _tell(report: ReportInput, block: str, mine: Sequence[EnsembleReport], in_full: bool) -> Iterator[Part]:
-    yield Figure(draw=partial(draw_ensembles, report, block))
+def write_ensembles(report: ReportInput, block: str) -> Iterator[Part]:
+    """Yield a block's ensembles; nothing without one."""
+    mine = [ensemble for ensemble in report.ensembles if ensemble.block == block]
+    if not mine:
+        return
+    in_full = len(report.summary.blocks) <= MOST_BLOCKS_IN_FULL
+    yield Figure(draw=draw_ensembles)
     told = Bullets(lines=tuple(ensemble.sentence for ensemble in mine))
     is_long = len(mine) > _MOST_TOLD_ON_PAGE
     yield Details(summary=f"All {len(mine)} ensembles in words", parts=(told,)) if is_long else told
@@ -56,6 +60,7 @@ def _tell(report: ReportInput, block: str, mine: Sequence[EnsembleReport], in_fu
         which = describe_rows(len(each.classes), len(columns[0].cells))
         table = Table(caption=caption, columns=columns)
         yield Details(summary=f"Class by class: {each.label}{of}, {which}", parts=(table,))
+    yield from _print_votes(mine) if in_full else ()
 
 
 def _print_votes(mine: Sequence[EnsembleReport]) -> Iterator[Part]:
@@ -118,4 +123,4 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"ensembles": [asdict(ensemble) for ensemble in report.ensembles]}
 
 
-SECTION = Section(name="ensembles", title="Ensembles", write=write_ensembles, dump=_dump)
+SECTION = Section(name="ensembles", title="Ensembles", write=by_block(write_ensembles), dump=_dump)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from bakeoff.ledger.rows import CandidateRow
@@ -28,7 +27,7 @@ def write_search(report: ReportInput) -> Iterator[Part]:
     """Yield every block's search: its history, importance, lineage and candidates; nothing without one."""
     for search in report.searches:
         yield from _print_search(report, search)
-        yield InBlock(block=search.block, parts=tuple(_tell(report, search)))
+        yield InBlock(block=search.block, parts=tuple(_tell(search)))
 
 
 def _print_search(report: ReportInput, search: SearchReport) -> Iterator[Part]:
@@ -39,18 +38,18 @@ def _print_search(report: ReportInput, search: SearchReport) -> Iterator[Part]:
     yield Bullets(lines=tuple(f"{where}{line}" for line in describe_search(search)), media=Medium.TERMINAL)
 
 
-def _tell(report: ReportInput, search: SearchReport) -> Iterator[Part]:
+def _tell(search: SearchReport) -> Iterator[Part]:
     yield Bullets(lines=tuple(describe_search(search)))
-    yield Figure(draw=partial(draw_search, report, search.block))
+    yield Figure(draw=draw_search)
     by_group = f"Values by {search.group_noun}"
     groups = Table(caption=f"{by_group}, on the validation split", columns=tabulate_groups(search))
     yield Details(summary=by_group, parts=(groups,))
     if search.importance is not None:
         names = tuple(field.field for field in search.importance.fields)
         yield Paragraph(text=describe_importance(search.importance), names=names)
-        yield Figure(draw=partial(draw_importance, report, search.block))
-        yield Figure(draw=partial(draw_slices, report, search.block))
-    yield Figure(draw=partial(draw_lineage, report, search.block))
+        yield Figure(draw=draw_importance)
+        yield Figure(draw=draw_slices)
+    yield Figure(draw=draw_lineage)
     yield from _trace_winners(search)
     columns = tabulate_lineage(search.candidates, search.objectives[0])
     table = Table(caption="What every candidate changes of the default recipe", columns=columns)

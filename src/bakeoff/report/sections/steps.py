@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +12,7 @@ from bakeoff.analysis.results import Summary, Verdict
 from bakeoff.analysis.steps import Step, compare_steps
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.steps import draw_steps
-from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, InBlock, Paragraph, Part, Section, Table
+from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table, by_block
 from bakeoff.report.sections.basis import describe_statistics
 from bakeoff.report.tables import (
     NOWHERE,
@@ -38,16 +37,12 @@ def _gather(sources: Sources) -> dict[str, Any]:
     return {"steps": compare_steps(sources.summary, list_steps(study.arms, study.ensembles, study.decide.steps))}
 
 
-def write_steps(report: ReportInput) -> Iterator[Part]:
-    """Yield every block's chain; nothing without one."""
-    for block in report.summary.blocks:
-        lines = describe_steps(report.summary, report.steps, block)
-        if lines:
-            yield InBlock(block=block, parts=tuple(_tell_chain(report, block, lines)))
-
-
-def _tell_chain(report: ReportInput, block: str, lines: Sequence[str]) -> Iterator[Part]:
+def write_steps(report: ReportInput, block: str) -> Iterator[Part]:
+    """Yield a block's chain; nothing without one."""
     summary = report.summary
+    lines = describe_steps(summary, report.steps, block)
+    if not lines:
+        return
     decider = decider_of(summary)
     links = [step.link for step in report.steps if step.block == block]
     in_line = all(link.base in (None, before.arm) for before, link in pairwise(links))
@@ -59,7 +54,7 @@ def _tell_chain(report: ReportInput, block: str, lines: Sequence[str]) -> Iterat
     what = f"{block}: step by step, what each change adds to the version it was made on."
     screen = Medium.TERMINAL if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else NOWHERE
     yield Bullets(lines=tuple(lines))
-    yield Figure(draw=partial(draw_steps, report, block))
+    yield Figure(draw=draw_steps)
     yield Table(
         caption="Every version and what its change adds",
         label="steps",
@@ -176,4 +171,4 @@ def _conjugate(verb: str, number: int) -> str:
     return f"{first}{'s' if number == 1 else ''} {rest}".strip()
 
 
-SECTION = Section(name="steps", title="Step by step", gather=_gather, write=write_steps, dump=_dump)
+SECTION = Section(name="steps", title="Step by step", gather=_gather, write=by_block(write_steps), dump=_dump)
