@@ -79,7 +79,7 @@ def test_another_metric_spends_its_share_and_tells_nothing() -> None:
 def test_the_headline_counts() -> None:
     line = trace_line([look("a", arms("ab", 5)), look("bb", arms("ab", 9))], look("bb", arms("ab", 20)))
     assert describe_looks(line) == (
-        "This is the third look at this question on these test images (the first was at 2026-01-01, in the study a): "
+        "This is the third look at this question on these test images (the first was on 2026-01-01, in the study a): "
         "it may spend 2.5% of the error rate, and its p values allow for that."
     )
     assert describe_looks(line[:1]) == ""

@@ -10,7 +10,7 @@ from bakeoff.report.interim import withhold_verdicts
 from bakeoff.report.render.html import write_html
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
-from bakeoff.report.sections.basis import describe_statistics
+from bakeoff.report.sections.basis import describe_progress, describe_statistics
 
 
 def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., ReportInput]) -> None:
@@ -35,6 +35,11 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
         assert "Each row against each column" not in body
     (answer,) = build_document(report)["answers"]
     assert (answer["best"], answer["worse"], answer["equivalent"]) == ("orthogonal", [], [])
+
+
+def test_how_far_the_final_test_is_is_said(make_report: Callable[..., ReportInput]) -> None:
+    report = make_report(state="unfinished", in_exam=True, exam_trials=6)
+    assert describe_progress(report) == "15 of 15 trials done, 6 evaluated in the final test so far"
 
 
 def test_nothing_done_is_said(make_report: Callable[..., ReportInput]) -> None:

@@ -71,7 +71,7 @@ def describe_progress(report: ReportInput) -> str:
     if report.num_failed:
         parts.append(f"{report.num_failed:,} failed")
     if report.in_exam:
-        parts.append(f"the final test cut short after {report.exam_trials:,}")
+        parts.append(f"{report.exam_trials:,} evaluated in the final test so far")
     if report.num_reused and report.num_reused == report.num_done:
         parts.append("all found in the ledger: this run trained nothing")
     elif report.num_reused:
