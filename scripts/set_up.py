@@ -117,7 +117,7 @@ def create(lock: int) -> None:
 
 def install(level: str, lock: int) -> None:
     """Install bakeoff, editable, with what LEVEL needs, in the versions of constraints.txt."""
-    target = f"{ROOT}[dev]" if level == "dev" else str(ROOT)
+    target = f"{ROOT}[{'dev' if level == 'dev' else 'serve'}]"
     requirements = ["--constraint", str(ROOT / "constraints.txt"), "--editable", target]
     uv = find_uv()
     if not uv:

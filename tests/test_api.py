@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from bakeoff.report.basis import describe_exam
 
-from bakeoff.api import Result, Study, estimate, iterate_csv, list_status, load, run
+from bakeoff.api import Result, Study, iterate_csv, list_status, load, plan, run
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
-from bakeoff.ledger.read import open_reading, read_epochs
+from bakeoff.report.sections.basis import describe_exam
 from bakeoff.study.plan import study_id
 from bakeoff.study.settings import Decide
 from bakeoff.training.folders import Folders, load_predictions
@@ -119,16 +118,17 @@ def test_tables_agree_with_the_report(trained: tuple[Path, Result]) -> None:
     assert load("tiny", workspace).to_csv() == result.to_csv() == "".join(iterate_csv("tiny", "trials", workspace))
     assert result.to_csv("arms") == "".join(iterate_csv("tiny", "arms", workspace))
     assert r"\label{tab:tiny-digits-scores}" in result.to_latex()
+    assert result.summary.answers[0].sentence in result._repr_html_()
+    assert repr(result) == f"Result(state='done', study_id={result.study_id!r}, workspace={result.workspace!r})"
 
 
 def test_every_epoch_is_on_record_and_was_trained_once(trained: tuple[Path, Result]) -> None:
     workspace, _ = trained
-    trial_ids = [row[0] for row in rows(workspace, "SELECT id FROM trials")]
-    with open_reading(Folders(workspace)) as connection:
-        curves = [read_epochs(connection, trial_id) for trial_id in trial_ids]
-    assert [[epoch["epoch"] for epoch in curve] for curve in curves] == [[1, 2]] * 6
-    assert {epoch["times_trained"] for curve in curves for epoch in curve} == {1}
-    assert all(curve[1]["train"]["loss"] < curve[0]["train"]["loss"] for curve in curves)
+    query = "SELECT epoch, times_trained, json_extract(train, '$.loss') FROM epochs ORDER BY trial_id, epoch"
+    epochs, times_trained, losses = zip(*rows(workspace, query), strict=True)
+    assert epochs == (1, 2) * 6
+    assert set(times_trained) == {1}
+    assert all(later < earlier for earlier, later in zip(losses[::2], losses[1::2], strict=True))
 
 
 def test_what_is_recorded_is_what_the_predictions_say(trained: tuple[Path, Result]) -> None:
@@ -386,7 +386,7 @@ def test_loading_what_is_not_there(trained: tuple[Path, Result], tmp_path: Path)
 def test_an_estimate_opens_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "none"))
     study = make_study(blocks=[{"data.name": ["mnist", "cifar10"]}], arms=[{"network": ["lenet", "modnet1"]}])
-    estimated = estimate(study, workers=3)
+    estimated = plan(study, workers=3)
     assert (estimated.num_cohorts, estimated.num_workers) == (12, 3)
     assert len(estimated.plan.trials) == 12
     assert estimated.seconds > 0

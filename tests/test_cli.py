@@ -196,6 +196,16 @@ def test_status(workspace: Path) -> None:
     assert bakeoff("status", document["id"], "--workspace", workspace).stdout.splitlines() == [line]
 
 
+@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+def test_serve_without_its_extra_names_the_remedy(package: str, tmp_path: Path) -> None:
+    program = f"import sys; sys.modules[{package!r}] = None; from bakeoff.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "serve", "--workspace", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert 'pip install "bakeoff[serve]"' in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("form", "mark"),
     [("terminal", "Which learning rate?"), ("md", "# "), ("json", "{"), ("latex", r"\toprule")],

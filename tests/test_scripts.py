@@ -97,8 +97,9 @@ def test_second_use_starts_at_once(checkout: Path) -> None:
 
 def test_tests_need_the_tools_and_bakeoff_keeps_them(checkout: Path) -> None:
     run(checkout, "bakeoff")
+    assert f"{checkout}[serve]" in (checkout / ".venv.log").read_text()
     run(checkout, "test")
-    assert "[dev]" in (checkout / ".venv.log").read_text()
+    assert f"{checkout}[dev]" in (checkout / ".venv.log").read_text()
     assert run(checkout, "bakeoff").stderr == ""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bakeoff.api import Result, Study, estimate, list_status, load, run
+from bakeoff.api import Result, Study, list_status, load, plan, run
 from bakeoff.execution.searches import SearchProgress
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.report.progress import RunProgress
@@ -137,7 +137,7 @@ def test_the_reports_tell_the_search(searched: tuple[Path, Result]) -> None:
 def test_its_status_and_plan_count_candidates_apart(searched: tuple[Path, Result]) -> None:
     (status,) = list_status(searched[0])
     assert (status.num_planned, status.num_done, status.num_candidates, status.is_searching) == (9, 9, 12, False)
-    planned = estimate(make_study())
+    planned = plan(make_study())
     assert (planned.plan.most_trials, planned.num_cohorts) == (21, 0)
     assert planned.notes[0].startswith("a search: at most 12 trials of candidates, then 9 of the finals")
 

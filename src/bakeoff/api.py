@@ -1,18 +1,11 @@
-"""The Python face of bakeoff: `Study`, `run`, `load`. The command line calls these and prints.
-
-from bakeoff.api import Study, run
-
-study = Study(question="...", recipe={"network": "lenet"}, arms=[{"initializer": ["he_normal", "glorot_normal"]}])
-result = run(study, workspace="runs")
-print(result.summary.answers[0].sentence)
-"""
+"""What one can do with bakeoff, in Python: the command line calls these functions and prints, `bakeoff` offers them."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -32,10 +25,11 @@ from bakeoff.report.export.methods import Tables, iterate_ledger_csv
 from bakeoff.report.export.tables import LEDGER_TABLES
 from bakeoff.report.figures.methods import Plots
 from bakeoff.report.gather import gather_report
-from bakeoff.report.progress import RunProgress
+from bakeoff.report.notebook import make_progress
 from bakeoff.report.render.html import write_html
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
+from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
@@ -47,14 +41,17 @@ __all__ = [
     "Estimate",
     "ReportError",
     "Result",
+    "RunObserver",
     "Status",
     "Study",
-    "estimate",
+    "iterate_csv",
     "list_status",
     "load",
     "load_study",
+    "plan",
     "prepare_study",
     "run",
+    "write_report",
 ]
 
 DEFAULT_WORKSPACE = Path("runs")
@@ -74,7 +71,7 @@ class Result(Plots, Tables):
     """
 
     state: State
-    report: ReportInput
+    report: ReportInput = field(repr=False)
     study_id: str
     workspace: Path
 
@@ -87,6 +84,10 @@ class Result(Plots, Tables):
     def document(self) -> dict[str, Any]:
         """The document that `--json` prints."""
         return build_document(self.report)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        return write_cell(self.report)
 
 
 class ReportError(WorkspaceError):
@@ -157,26 +158,22 @@ def run(
         exam: False leaves the test split closed: verdicts then rest on the validation split.
         allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
         wait: whether to wait for another run in this workspace to end; else it is an error.
-        observer: sees the run as it goes; by default nobody.
+        observer: sees the run as it goes; by default a notebook's cell shows its progress, and elsewhere nobody does.
 
     Raises:
         BakeoffError: the study is wrong, overrides beside a Study, images are missing, or the workspace cannot be
             written.
     """
-    if isinstance(study, Study) and (overrides or quick):
-        raise BakeoffError(
-            "overrides and quick change a study file. Make the Study with the values it is to have instead."
-        )
     folder = check_workspace(workspace)
     checked = prepare_study(study, overrides, quick=quick, workspace=folder)
     data = Path(data_dir) if data_dir is not None else None
-    plan = expand(checked)
+    planned = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
-    observer = observer or RunProgress(quiet=True)
+    observer = observer or make_progress()
     say = observer.message
-    with _executor(executor, workers, folder, data, place, plan, address, gpus_per_worker, say) as chosen:
+    with _executor(executor, workers, folder, data, place, planned, address, gpus_per_worker, say) as chosen:
         counts = run_plan(
-            plan,
+            planned,
             command=_spell_command(study, overrides, quick),
             device=place,
             workspace=folder,
@@ -189,6 +186,41 @@ def run(
         )
     result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data or checked.folder)
     return _write_reports(result, Folders(folder))
+
+
+def plan(
+    study: Study | str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    quick: bool = False,
+    workspace: str | Path = DEFAULT_WORKSPACE,
+    data_dir: str | Path | None = None,
+    workers: int | None = None,
+    device: str = AUTO,
+    probe: bool = False,
+    say: Callable[[str], object] = lambda text: None,
+) -> Estimate:
+    """Plan a study, check all that can be checked without training, and estimate what it takes. Trains nothing.
+
+    Args:
+        study: a Study, a study file's path, or a shipped study's name.
+        overrides: `path.to.field=VALUE`, for a file or a name only.
+        quick: take the small version that a study file declares.
+        workspace: where the winners of earlier studies are looked up.
+        data_dir: searched first for images.
+        workers: processes; by default as many as `run` starts.
+        device: what computes. On a graphics card no time is told.
+        probe: whether a worker process may build networks, look whether weights can be had and fit, and time a few
+            training steps of each network, in some ten seconds; what it measures is kept in the cache.
+        say: told what takes a while.
+
+    Raises:
+        BakeoffError: the study is wrong, images are missing or cannot be split, or a network or its weights cannot be
+            had or do not fit.
+    """
+    checked = prepare_study(study, overrides, quick=quick, workspace=workspace)
+    data = Path(data_dir) if data_dir is not None else None
+    return estimate_plan(expand(checked), workers, data, choose_device(device), probe=probe, say=say)
 
 
 def prepare_study(
@@ -207,8 +239,12 @@ def prepare_study(
         workspace: where earlier studies are looked up.
 
     Raises:
-        BakeoffError: the study is wrong, or what it begins with is not in the workspace.
+        BakeoffError: the study is wrong, overrides beside a Study, or what it begins with is not in the workspace.
     """
+    if isinstance(study, Study) and (overrides or quick):
+        raise BakeoffError(
+            "overrides and quick change a study file. Make the Study with the values it is to have instead."
+        )
     find = partial(read_winners, Path(workspace))
     if not isinstance(study, Study):
         return load_study(study, overrides, quick=quick, find_winners=find)
@@ -281,33 +317,6 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
         )
         for record in records
     )
-
-
-def estimate(
-    study: Study,
-    workers: int | None = None,
-    data_dir: str | Path | None = None,
-    device: str = AUTO,
-    *,
-    probe: bool = False,
-    say: Callable[[str], object] = lambda text: None,
-) -> Estimate:
-    """Plan a study, check all that can be checked without training, and estimate what it takes.
-
-    Args:
-        study: what to plan.
-        workers: processes; by default as many as `run` starts.
-        data_dir: searched first for images.
-        device: what computes. On a graphics card no time is told.
-        probe: whether a worker process may build networks, look whether weights can be had and fit, and time a few
-            training steps of each network, in some ten seconds; what it measures is kept in the cache.
-        say: told what takes a while.
-
-    Raises:
-        BakeoffError: images are missing or cannot be split, or a network or its weights cannot be had or do not fit.
-    """
-    data = Path(data_dir) if data_dir is not None else None
-    return estimate_plan(expand(study), workers, data, choose_device(device), probe=probe, say=say)
 
 
 @contextmanager

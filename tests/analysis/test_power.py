@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bakeoff.analysis.power import count_degrees, replicates_to_detect, replicates_to_equate
+from bakeoff.analysis.power import count_degrees, find_smallest, power_to_equate, replicates_to_detect
 
 
 @pytest.mark.parametrize(("effect_size", "num_replicates"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)])
@@ -27,7 +27,7 @@ def test_smallest_number_that_reaches_the_power(effect_size: float, alpha: float
 
 def test_equivalence_at_no_difference_agrees_with_the_closed_form() -> None:
     # Power of two one-sided tests at no difference is 2 P(T > t) - 1 with T noncentral t.
-    found = replicates_to_equate(0.0, 1.0, alpha=0.05)
+    found = find_smallest(lambda n: power_to_equate(0.0, 1.0, n, alpha=0.05), 0.8)
     assert found is not None
 
     def power(n: int) -> float:
@@ -40,8 +40,8 @@ def test_hopeless_and_overwhelming_effects() -> None:
     assert replicates_to_detect(0.0, alpha=0.05) is None
     assert replicates_to_detect(0.01, alpha=0.05) is None
     assert replicates_to_detect(1e9, alpha=0.05) == 3
-    assert replicates_to_equate(0.0, 1e9, alpha=0.05) == 3
-    assert replicates_to_equate(1e9, 1e9 + 0.1, alpha=0.05) is not None
+    assert power_to_equate(0.0, 1e9, 3, alpha=0.05) == pytest.approx(1.0)
+    assert find_smallest(lambda n: power_to_equate(1e9, 1e9 + 0.1, n, alpha=0.05), 0.8) is not None
 
 
 def test_power_of_folds_by_simulation() -> None:

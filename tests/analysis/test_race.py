@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bakeoff.analysis.family import decide_family
-from bakeoff.analysis.race import Race, judge_race
+from bakeoff.analysis.race import Race, RaceStanding
 from bakeoff.analysis.sequential import SequentialDesign, compare_by_looks
 
 DESIGN = SequentialDesign(at_least=3, at_most=20)
@@ -17,6 +19,17 @@ def draw(*means: float, seed: int = 0, n: int = 20) -> dict[str, list[float | No
     rng = np.random.default_rng(seed)
     shared = rng.standard_normal(n)
     return {"abcdefgh"[i]: list(mean + rng.standard_normal(n) / 2**0.5 + shared) for i, mean in enumerate(means)}
+
+
+def judge_race(scores: Mapping[str, Sequence[float | None]], **settings: Any) -> RaceStanding:
+    """Run a race to its end, or as far as there are scores; an arm's scores after it left are ignored."""
+    race = Race(tuple(scores), **settings)
+    standing = race.standing
+    for replicate in range(DESIGN.at_most):
+        if not standing.racing or any(len(scores[arm]) <= replicate for arm in standing.racing):
+            break
+        standing = race.judge({arm: scores[arm][replicate] for arm in standing.racing})
+    return standing
 
 
 def test_a_far_worse_arm_leaves_and_the_rest_race_on() -> None:

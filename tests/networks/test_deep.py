@@ -6,7 +6,7 @@ from bakeoff.errors import NetworkError
 from bakeoff.networks.deep import VGG11, VGG16, AlexNet, ResNet, scale_filters
 from bakeoff.networks.layers import AnyLayer, BatchNorm, Conv, Dense, Dropout, GlobalPool, Pool, Residual
 from bakeoff.networks.named import LayerNetwork, expand
-from bakeoff.networks.shapes import count_multiply_adds, count_parameters, trace
+from bakeoff.networks.shapes import trace
 
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 PAIR = (Dense(units=512, activation="relu"), Dropout(rate=0.5))
@@ -60,13 +60,13 @@ def test_resnet_20_is_as_published_for_cifar_10() -> None:
     # The paper's table: 0.27 million parameters. By hand, with option B's two shortcuts (512 + 64, 2,048 + 128):
     weights = 432 + 6 * 2_304 + 4_608 + 5 * 9_216 + 18_432 + 5 * 36_864 + 650
     norms = 2 * (7 * 16 + 6 * 32 + 6 * 64)
-    assert count_parameters(layers, CIFAR) == weights + norms + 512 + 64 + 2_048 + 128
+    assert sum(step.num_parameters for step in trace(layers, CIFAR)) == weights + norms + 512 + 64 + 2_048 + 128
 
 
 def test_deeper_residual_networks() -> None:
     layers = expand(ResNet(blocks=(2, 2, 2, 2), filters=(64, 128, 256, 512)), CIFAR, 10)
     # torchvision's resnet18 with ten classes has 11,181,642, its stem 64x3x7x7 in place of 64x3x3x3.
-    assert count_parameters(layers, CIFAR) == 11_181_642 - 64 * 3 * (49 - 9)
+    assert sum(step.num_parameters for step in trace(layers, CIFAR)) == 11_181_642 - 64 * 3 * (49 - 9)
     thin = expand(ResNet(blocks=(1,), filters=(4,), dropout=0.2), MNIST, 10)
     assert thin[-3:] == (GlobalPool(), Dropout(rate=0.2), Dense(units=10))
 
@@ -90,7 +90,8 @@ def test_batch_norm_stands_between_every_convolution_and_its_activation(
 def test_half_the_width_takes_about_a_quarter_of_the_time(
     network: type[AlexNet] | type[VGG11] | type[VGG16] | type[ResNet],
 ) -> None:
-    whole, half = (count_multiply_adds(expand(network(width=width), CIFAR, 10), CIFAR) for width in (1.0, 0.5))
+    traces = (trace(expand(network(width=width), CIFAR, 10), CIFAR) for width in (1.0, 0.5))
+    whole, half = (sum(step.num_multiply_adds for step in steps) for steps in traces)
     assert 0.24 < half / whole < 0.32
 
 

@@ -13,7 +13,7 @@ from bakeoff.networks.build import FusedNetwork, initialize
 from bakeoff.networks.fusion import fusion_key
 from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.networks.layers import BatchNorm, Conv, Dense, GlobalPool, Layer, Scale, Whiten
-from bakeoff.networks.shapes import count_parameters, trace
+from bakeoff.networks.shapes import trace
 from bakeoff.networks.whitening import whitening_filters
 
 SHAPE = (9, 8, 3)
@@ -118,7 +118,7 @@ def test_a_shifts_rate_is_a_group_of_its_own_in_torch(rate: float) -> None:
 def test_shapes_parameters_and_places() -> None:
     shapes = trace(LAYERS, SHAPE)
     assert [shape.output_shape for shape in shapes] == [(8, 7, 24), (6, 5, 5), (6, 5, 5), (5,), (5,), (4,)]
-    assert count_parameters(LAYERS, SHAPE) == 24 + 5 * 24 * 9 + 5 + 4 * 5 + 4
+    assert sum(shape.num_parameters for shape in shapes) == 24 + 5 * 24 * 9 + 5 + 4 * 5 + 4
     assert shapes[0].num_multiply_adds == 24 * 12 * 8 * 7
     with pytest.raises(NetworkError, match=r"layer 2 \(whiten, kernel 2\) whitens the images themselves: make it the"):
         trace((Conv(filters=2, kernel=3), Whiten()), SHAPE)

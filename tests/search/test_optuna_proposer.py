@@ -10,12 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import TypeAdapter
 
-from bakeoff.search.optuna_points import SAMPLERS
 from bakeoff.search.optuna_proposer import OptunaProposer
 from bakeoff.search.proposal import Proposal, Score
 from bakeoff.study.search import Sampler
@@ -89,7 +88,7 @@ def test_it_beats_random_search_at_equal_budget(sampler: Sampler) -> None:
     assert wins >= 14  # a fair coin: in 6% of cases; here the seeds are fixed
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", get_args(Sampler))
 def test_proposals_depend_on_seed_and_scores_not_on_the_order_of_telling(sampler: Sampler) -> None:
     first = search(make(pick_fields(sampler), sampler), planted)
     assert len(first) == 20
@@ -106,7 +105,7 @@ def test_later_groups_depend_on_scores(sampler: Sampler) -> None:
     assert forward != backward
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", get_args(Sampler))
 def test_a_search_is_rebuilt_from_its_scores(sampler: Sampler) -> None:
     whole = search(make(pick_fields(sampler), sampler), planted)
     resumed = make(pick_fields(sampler), sampler)
@@ -178,7 +177,7 @@ def test_a_grid_is_in_no_order_of_its_fields() -> None:
     assert values != sorted(values)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", get_args(Sampler))
 def test_failures_are_tolerated(sampler: Sampler) -> None:
     def fail(changes: Mapping[str, Any]) -> tuple[float, ...] | None:
         return None if changes[FILTERS] > 32 else planted(changes)
@@ -203,7 +202,7 @@ def test_tpe_turns_away_from_what_fails() -> None:
     assert num_failed < 300 / 3  # drawn at random, or with failures left out, half of them fail or more
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", get_args(Sampler))
 def test_pruned_candidates_count_and_never_win(sampler: Sampler) -> None:
     proposer = make(pick_fields(sampler), sampler)
     count = 0

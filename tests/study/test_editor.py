@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -141,4 +142,18 @@ def test_it_is_json_and_names_everything() -> None:
     text = json.dumps(SCHEMA)
     registries: list[Any] = [*NETWORKS, *INITIALIZERS, *OPTIMIZERS, *DATASETS]
     assert all(f'"{record.name}"' in text for record in registries)
-    assert all(field.get("description") for field in SCHEMA["properties"].values())
+
+
+def _list_properties(schema: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Yield every property of a schema, however deep, with where it stands."""
+    parts = schema.items() if isinstance(schema, dict) else enumerate(schema) if isinstance(schema, list) else ()
+    for key, part in parts:
+        if key in ("properties", "patternProperties"):
+            yield from ((f"{place}/{name}", field) for name, field in part.items())
+        yield from _list_properties(part, f"{place}/{key}")
+
+
+def test_every_property_has_a_description() -> None:
+    properties = list(_list_properties(SCHEMA, ""))
+    assert len(properties) > 500
+    assert [place for place, field in properties if not field.get("description")] == []

@@ -137,7 +137,9 @@ def test_both_modes_take_the_same_steps_in_turn(digits_like: Images, monkeypatch
     done = _probe(digits_like)
     modes = (torch.float32, torch.bfloat16)
     kinds = [(mode, members) for members in (2, 1) for mode in modes]
-    assert taken == [(*kind, number) for number in range(probe.NUM_STEPS + 2) for kind in kinds]
+    assert taken == [
+        (*kind, number) for number in range(probe.NUM_WARM_UP_STEPS + probe.NUM_PROBE_STEPS) for kind in kinds
+    ]
     # The first two warm up and are not counted.
-    median = (2 + probe.NUM_STEPS + 1) / 2
+    median = (2 + probe.NUM_PROBE_STEPS + 1) / 2
     assert done.seconds_per_step == {"float32": median, "bfloat16": median}

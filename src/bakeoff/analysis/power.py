@@ -29,23 +29,6 @@ def replicates_to_detect(
     return find_smallest(lambda n: power_to_detect(effect_size, n, alpha, test_share), power)
 
 
-def replicates_to_equate(
-    effect_size: float, margin_size: float, *, alpha: float, power: float = POWER, test_share: float = 0.0
-) -> int | None:
-    """Return the paired replicates (at least 3) that show equivalence with the given power, or None beyond 1,000.
-
-    Two one-sided t tests. Power is counted as 1 minus the chances that either test fails, a lower bound.
-
-    Args:
-        effect_size: |mean difference| / sd of the differences, 0 or more.
-        margin_size: margin / sd of the differences, above `effect_size`.
-        alpha: error rate of each one-sided test, 0..1.
-        power: wanted chance of showing equivalence, 0..1.
-        test_share: of folds; 0 for independent replicates.
-    """
-    return find_smallest(lambda n: power_to_equate(effect_size, margin_size, n, alpha, test_share), power)
-
-
 def count_degrees(n: int, test_share: float) -> int:
     """Return the degrees of freedom of n paired differences, at least 1: n - 1, and for folds no more than k - 1.
 
@@ -77,7 +60,15 @@ def power_to_detect(effect_size: float, n: int, alpha: float, test_share: float 
 
 
 def power_to_equate(effect_size: float, margin_size: float, n: int, alpha: float, test_share: float = 0.0) -> float:
-    """Return the least chance that n replicates show equivalence; see `replicates_to_equate`."""
+    """Return the power of two one-sided t tests: a lower bound, 1 minus the chances that either fails.
+
+    Args:
+        effect_size: |mean difference| / sd of the differences, 0 or more.
+        margin_size: margin / sd of the differences, above `effect_size`.
+        n: paired replicates, 2 or more.
+        alpha: error rate of each one-sided test, 0..1.
+        test_share: of folds; 0 for independent replicates.
+    """
     from scipy.special import nctdtr, stdtrit
 
     effect_size, margin_size = min(effect_size, 100.0), min(margin_size, effect_size + 100.0)

@@ -191,30 +191,3 @@ class Race:
     def _leave(self, arm: str, reason: str) -> None:
         self._racing.remove(arm)
         self._exits[arm] = Exit(replicates=self._replicates, reason=reason)
-
-
-def judge_race(
-    scores: Mapping[str, Sequence[float | None]],
-    *,
-    design: SequentialDesign,
-    margin: float | None = None,
-    higher_is_better: bool = True,
-    baseline: str | None = None,
-) -> RaceStanding:
-    """Run a race again from its scores, such as a ledger's, and say where it stands.
-
-    Args:
-        scores: arm -> a value per replicate, in order, as far as trained; None for trials that failed or diverged.
-            What an arm has beyond the replicate at which it left is ignored.
-        design: when to look, and how sure to be.
-        margin: see `Race`, as the rest.
-        higher_is_better: False for losses.
-        baseline: arm to compare all others with.
-    """
-    race = Race(tuple(scores), design=design, margin=margin, higher_is_better=higher_is_better, baseline=baseline)
-    standing = race.standing
-    for replicate in range(design.at_most):
-        if not standing.racing or any(len(scores[arm]) <= replicate for arm in standing.racing):
-            break
-        standing = race.judge({arm: scores[arm][replicate] for arm in standing.racing})
-    return standing

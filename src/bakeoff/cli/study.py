@@ -133,8 +133,17 @@ def plan(
     from bakeoff.study.axes import list_templates
     from bakeoff.study.plan import tell_about
 
-    checked = api.prepare_study(study, overrides or (), quick=quick, workspace=workspace)
-    estimated = api.estimate(checked, workers, data_dir, device, probe=probe, say=print_aside)
+    estimated = api.plan(
+        study,
+        overrides=overrides or (),
+        quick=quick,
+        workspace=workspace,
+        data_dir=data_dir,
+        workers=workers,
+        device=device,
+        probe=probe,
+        say=print_aside,
+    )
     planned = estimated.plan
     about = tell_about(planned.study, is_changed=bool(overrides))
     blocks = [block.label for block in planned.blocks]

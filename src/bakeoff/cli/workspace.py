@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bakeoff.cli.options import AsJson, Workspace, print_line
+from bakeoff.errors import BakeoffError
 
 app = typer.Typer()
 
@@ -24,7 +25,10 @@ def serve(
     ] = "127.0.0.1",
 ) -> None:
     """Show studies, the running one as it grows, and reports in the browser; read-only, until Ctrl-C."""
-    from bakeoff.serve import server
+    try:
+        from bakeoff.serve import server
+    except ImportError as error:
+        raise BakeoffError('serve needs starlette and uvicorn: pip install "bakeoff[serve]".') from error
 
     def say(text: str) -> None:
         print(text, file=sys.stderr if text.startswith("warning") else sys.stdout, flush=True)

@@ -30,9 +30,7 @@ class PublishedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedLayout:
-    """Images that come inside an installed package: nothing to find, nothing to download."""
-
-    package: str
+    """Images that come with bakeoff: nothing to find, nothing to download."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,13 +173,13 @@ def _make_emnist(
 DATASETS: tuple[DatasetRecord, ...] = (
     DatasetRecord(
         name="digits",
-        summary="1,797 grey 8x8 handwritten digits; comes with scikit-learn, no download",
+        summary="1,797 grey 8x8 handwritten digits; included, no download",
         source="Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits (UCI), as in scikit-learn",
         image_shape_HWC=(8, 8, 1),
         class_names=names.DIGITS,
         num_train=1438,
         num_test=359,
-        layout=EmbeddedLayout(package="scikit-learn"),
+        layout=EmbeddedLayout(),
     ),
     DatasetRecord(
         name="mnist",

@@ -19,7 +19,7 @@ from bakeoff.data.download import obtain_dataset
 from bakeoff.data.files import describe_files, find_decoded_files, open_files
 from bakeoff.data.listing import SUBSET_SEED, check_chosen, draw_share
 from bakeoff.data.locate import Located, cache_folder, find_home, find_split
-from bakeoff.data.registry import DatasetRecord, EmbeddedLayout, Split, find_dataset
+from bakeoff.data.registry import DatasetRecord, Split, find_dataset
 from bakeoff.data.source import DataSource, SourceFacts, as_source
 from bakeoff.errors import DataError
 
@@ -193,14 +193,11 @@ def find_or_download(record: DatasetRecord, split: Split, data_dir: Path | None)
 
 
 def _compute_key(record: DatasetRecord, split: Split, located: Located, *, read: bool) -> str | None:
-    """Return a short hash of what decoding will read: the content of every file, or the package's version."""
+    """Return a short hash of what decoding will read: the content of every file."""
     contents = hash_contents(_stamp(located), read=read)
     if contents is None:
         return None
-    facts: list[object] = [DECODER_VERSION, record.name, split, contents]
-    if isinstance(record.layout, EmbeddedLayout):
-        facts.append(_find_version(record.layout.package))
-    return _shorten_hash(facts)
+    return _shorten_hash([DECODER_VERSION, record.name, split, contents])
 
 
 def _stamp(located: Located) -> list[Stamp]:
@@ -212,12 +209,3 @@ def _stamp(located: Located) -> list[Stamp]:
 
 def _shorten_hash(facts: object) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _find_version(package: str) -> str:
-    import importlib.metadata
-
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise DataError(f"These images come with {package}, which is missing: pip install {package}.") from error

@@ -12,6 +12,7 @@ from bakeoff.execution.facts import Datasets, ImageFacts
 from bakeoff.networks.outside import OutsideNetwork, estimate_multiply_adds
 from bakeoff.study.plan import Plan
 from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.modes import EVALUATION_BATCH
 from bakeoff.training.recipe import Recipe
 
 WORKER_BYTES = 400 * 2**20
@@ -25,9 +26,6 @@ USED_MEMORY = 0.9
 
 _KEPT_PER_OPERATION = 0.003
 """Values that outside networks keep for the backward pass, per multiply-add: ResNet-18 0.0014, ResNet-50 0.0027."""
-
-_EVALUATED_AT_ONCE = 128
-"""Images of a forward pass in evaluation on a CPU: `training.evaluate` says so too."""
 
 
 def count_carried(plan: Plan, datasets: Datasets, device: Device) -> int:
@@ -60,7 +58,7 @@ def _estimate_cohort(plan: Plan, datasets: Datasets) -> int:
 
 
 def _estimate_member(recipe: Recipe, images: ImageFacts) -> int:
-    num_bytes = estimate_bytes(recipe, images.shape_HWC, images.num_classes, _EVALUATED_AT_ONCE)
+    num_bytes = estimate_bytes(recipe, images.shape_HWC, images.num_classes, EVALUATION_BATCH)
     if isinstance(recipe.network, OutsideNetwork):
         shape_HWC = trace_augmentation(recipe.augmentation, images.shape_HWC)
         operations = estimate_multiply_adds(recipe.network, shape_HWC) or 0

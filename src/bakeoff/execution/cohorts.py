@@ -1,4 +1,4 @@
-"""Who trains beside whom: decided by the plan and the machine, never by timing or the number of workers. No torch."""
+"""Which trials train together: decided by plan and machine, never by timing or the number of workers. No torch."""
 
 from __future__ import annotations
 

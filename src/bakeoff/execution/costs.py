@@ -10,6 +10,7 @@ from bakeoff.networks.outside import OutsideNetwork, estimate_multiply_adds, fin
 from bakeoff.networks.shapes import LayerShape, trace
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.training.augmentation.records import trace_augmentation
+from bakeoff.training.modes import DEVICE_EVALUATION_BATCH
 from bakeoff.training.recipe import Recipe
 from bakeoff.training.shape import (
     Shape,
@@ -24,9 +25,6 @@ UNKNOWN_FEATURES = 1_024
 """Length taken for the feature vector of a body that only building it would tell."""
 
 FLOAT_BYTES = 4
-
-EVALUATED_AT_ONCE = 512
-"""Images of a forward pass in evaluation on a device: `training.place` says so too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +90,7 @@ def _trace_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[
 
 
 def estimate_bytes(
-    recipe: Recipe, shape_HWC: Shape, num_classes: int, evaluated_at_once: int = EVALUATED_AT_ONCE
+    recipe: Recipe, shape_HWC: Shape, num_classes: int, evaluation_batch: int = DEVICE_EVALUATION_BATCH
 ) -> int:
     """Return roughly what a member takes of a device's memory, in bytes.
 
@@ -102,7 +100,7 @@ def estimate_bytes(
     layers = _trace_trained(recipe, shape_HWC, num_classes)
     outputs = [math.prod(layer.output_shape) for layer in layers]
     training = recipe.batch_size * sum(outputs) * 3 * FLOAT_BYTES
-    evaluation = evaluated_at_once * max(outputs) * 2 * FLOAT_BYTES
+    evaluation = evaluation_batch * max(outputs) * 2 * FLOAT_BYTES
     return max(training, evaluation) + sum(layer.num_parameters for layer in layers) * 6 * FLOAT_BYTES
 
 

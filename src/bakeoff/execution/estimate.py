@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -30,7 +30,13 @@ from bakeoff.networks.outside import OutsideNetwork, names_class
 from bakeoff.networks.user_code import hash_code
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.study.sameness import describe_same_arms
-from bakeoff.training.modes import Modes
+from bakeoff.training.modes import (
+    ENOUGH_PROBE_SECONDS,
+    FEWEST_PROBE_STEPS,
+    NUM_PROBE_STEPS,
+    NUM_WARM_UP_STEPS,
+    Modes,
+)
 from bakeoff.training.shape import caches_features, is_fusable
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights
 
@@ -49,11 +55,6 @@ WORKERS_PER_CARD = 4
 MEASURED_RANGE = (0.7, 1.6)
 GUESSED_RANGE = (0.3, 3.0)
 """What times come to, in shares of what is estimated: from measured steps, and from multiply-adds alone."""
-
-PROBE_STEPS, FEWEST_PROBE_STEPS, PROBE_SECONDS = 14, 5, 20.0
-"""Steps of every shape, fused and alone, in each of two modes, that `numeric: auto` takes to choose one, and the fewest
-where they take longer than so many seconds: `training.probe` says so too.
-"""
 
 LONG_SECONDS = 2 * 86_400.0
 """From here on it is said what takes the time."""
@@ -74,7 +75,7 @@ class Estimate:
         notes: what the figures leave out, a sentence each.
     """
 
-    plan: Plan
+    plan: Plan = field(repr=False)
     num_cohorts: int
     num_workers: int
     seconds: float
@@ -224,17 +225,16 @@ def _runs_code(trial: PlannedTrial) -> bool:
 
 def _place_weights(trial: PlannedTrial, data_dir: Path | None) -> PlannedTrial | None:
     """Return a trial whose weights file is where it is; None where an earlier trial's weights are asked for."""
-    transfer = trial.recipe.transfer
-    weights = None if transfer is None else transfer.weights
+    weights = None if trial.recipe.transfer is None else trial.recipe.transfer.weights
     if isinstance(weights, TrialWeights | StudyWeights):
         return None
-    if transfer is None or not isinstance(weights, FileWeights):
+    if not isinstance(weights, FileWeights):
         return trial
     found = locate_weights(weights.file, data_dir)
     if found is None:
         raise WorkspaceError(f"transfer: no weights file {show_text(weights.file)}.")
-    placed = transfer.model_copy(update={"weights": weights.model_copy(update={"file": str(found.absolute())})})
-    return replace(trial, recipe=trial.recipe.model_copy(update={"transfer": placed}))
+    placed = weights.model_copy(update={"file": str(found.absolute())})
+    return replace(trial, recipe=trial.recipe.start_from(placed))
 
 
 def _estimate_all(
@@ -247,7 +247,8 @@ def _estimate_all(
     busy = max(1, min(num_workers, len(groups)))
     share = plan.most_trials / len(plan.trials)  # 1 but for a search
     steps = [each.fused + (each.alone if each.num_members > 1 else 0.0) for each in times.values()]
-    probes = sum(min(PROBE_STEPS * 2 * each, max(PROBE_SECONDS, FEWEST_PROBE_STEPS * 2 * each)) for each in steps)
+    most, fewest = (2 * (NUM_WARM_UP_STEPS + number) for number in (NUM_PROBE_STEPS, FEWEST_PROBE_STEPS))  # two modes
+    probes = sum(min(most * each, max(ENOUGH_PROBE_SECONDS, fewest * each)) for each in steps)
     return START_SECONDS + share * sum(seconds.values()) / busy + (probes if plan.study.numeric == "auto" else 0.0)
 
 

@@ -51,7 +51,7 @@ def hold_exams(
 def _make_tasks(known: Sequence[Known], open_ids: Set[str], datasets: Datasets, modes: Modes) -> dict[str, ExamTask]:
     """Make a task of every group that has open trials, always of the whole group.
 
-    Who is evaluated beside whom must not depend on where an earlier exam was interrupted: rounding might.
+    Which trials are evaluated together must not depend on where an earlier exam was interrupted: rounding might.
     """
     by_place = {id(each.planned): each for each in known}
     tasks = {}

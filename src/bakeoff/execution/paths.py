@@ -35,7 +35,7 @@ def resolve_paths(plan: Plan) -> Plan:
 
 
 class _Finder:
-    """Looks up each path once. One object stays one object: who trains beside whom is looked up by it.
+    """Looks up each path once. One recipe stays one object: trials are grouped into cohorts by it.
 
     Args:
         folder: the study file's.
@@ -58,13 +58,12 @@ class _Finder:
 
     def place_weights(self, recipe: Recipe) -> Recipe:
         """Return a recipe with the path of its weights file made absolute, where it leads to something."""
-        transfer = recipe.transfer
-        if transfer is None or not isinstance(transfer.weights, FileWeights):
+        weights = None if recipe.transfer is None else recipe.transfer.weights
+        if not isinstance(weights, FileWeights):
             return recipe
         if id(recipe) not in self._recipes:
-            weights = transfer.weights.model_copy(update={"file": self._find(transfer.weights.file)})
-            changed = transfer.model_copy(update={"weights": weights})
-            self._recipes[id(recipe)] = recipe.model_copy(update={"transfer": changed})
+            placed = weights.model_copy(update={"file": self._find(weights.file)})
+            self._recipes[id(recipe)] = recipe.start_from(placed)
         return self._recipes[id(recipe)]
 
     def _find(self, given: str) -> str:

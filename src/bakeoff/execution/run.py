@@ -256,7 +256,7 @@ def _open_ledger(folders: Folders) -> Iterator[Ledger]:
 def _start_observer(
     observer: RunObserver, plan: Plan, fresh: Sequence[PlannedTrial], datasets: Datasets, num_reused: int
 ) -> None:
-    """Say what is to be trained: of a search the most it comes to, taking its candidates for trials of the default."""
+    """Say what is to be trained; for a search an upper bound, as if its candidates were trials of the default."""
     num_trials, num_images = len(fresh), count_model_images(fresh, datasets)
     if plan.study.search is not None:
         num_trials = plan.most_trials - num_reused

@@ -79,10 +79,10 @@ class Resolver:
             definite = TrialWeights(trial=self._find_trial(weights.trial))
         if isinstance(definite, TrialWeights) and planned.fold is not None and planned.data.source in self._datasets:
             self._check_locked(definite.trial, planned)
-        # One object for all trials that share a recipe: who trains beside whom is looked up by it.
+        # One object for all trials that share a recipe: trials are grouped into cohorts by it.
         key = (id(planned.recipe), definite)
         if key not in self._recipes:
-            self._recipes[key] = _replace_weights(planned.recipe, definite)
+            self._recipes[key] = planned.recipe.start_from(definite)
         return replace(planned, recipe=self._recipes[key])
 
     def _find_file(self, weights: FileWeights) -> FileWeights:
@@ -176,12 +176,6 @@ class Resolver:
         if not path.is_file():
             raise WorkspaceError(f"transfer: the weights of {what} are missing: {path}.")
         return trial_id
-
-
-def _replace_weights(recipe: Recipe, weights: FileWeights | TrialWeights) -> Recipe:
-    assert recipe.transfer is not None
-    transfer = recipe.transfer.model_copy(update={"weights": weights})
-    return recipe.model_copy(update={"transfer": transfer})
 
 
 def _refuse(problem: str, given: str, names: Sequence[str]) -> WorkspaceError:

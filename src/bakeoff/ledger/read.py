@@ -281,11 +281,3 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
             best_epoch=best,
             seconds=(seconds or 0.0) + shares.get(trial_id, NO_SHARE).seconds,
         )
-
-
-def read_epochs(connection: sqlite3.Connection, trial_id: str) -> tuple[dict[str, Any], ...]:
-    """Return one trial's epochs in order: epoch, train, validation, seconds, images_per_second, times_trained."""
-    names = ("epoch", "train", "validation", "seconds", "images_per_second", "times_trained")
-    rows = connection.execute(f"SELECT {', '.join(names)} FROM epochs WHERE trial_id = ? ORDER BY epoch", (trial_id,))
-    epochs = [dict(zip(names, check_row(row, "ittnni"), strict=True)) for row in rows]
-    return tuple({**e, "train": read_numbers(e["train"]), "validation": read_numbers(e["validation"])} for e in epochs)

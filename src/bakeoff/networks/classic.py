@@ -31,15 +31,15 @@ class LeNet(Record):
 
     name: Literal["lenet"] = "lenet"
     filters: tuple[Count, Count] = Field(default=(6, 16), description="Filters of the two convolutions.")
-    kernel: Extent = Field(default=5, description="Side of both kernels, in pixels.")
-    padding: Padding = Field(default="valid", description="Padding of both convolutions; same suits small images.")
-    pool: PoolKind = Field(default="average", description="Kind of both 2x2 poolings.")
+    kernel: Extent = Field(default=5, description="Kernel size of both convolutions, in pixels.")
+    padding: Padding = Field(default="valid", description="Padding of both convolutions; use same for small images.")
+    pool: PoolKind = Field(default="average", description="max or average, for both 2x2 pooling layers.")
     units: tuple[Count, ...] | None = Field(
         default=None,
-        description="Units of the hidden dense layers. By default 120, 84; only 120 at 100 classes or more.",
+        description="Units of the hidden dense layers; null: 120 and 84, or 120 alone with 100 classes or more.",
     )
-    activation: Activation = Field(default="tanh", description="Of every layer but the last.")
-    dropout: Rate = Field(default=0.0, description="Dropout after every hidden dense layer; 0 adds none.")
+    activation: Activation = Field(default="tanh", description="Activation of every layer but the last.")
+    dropout: Rate = Field(default=0.0, description="Dropout rate after every hidden dense layer; 0: none.")
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return the hidden layers."""
@@ -57,14 +57,14 @@ class ModNet1(Record):
 
     name: Literal["modnet1"] = "modnet1"
     filters: tuple[Count, Count, Count] = Field(default=(32, 64, 128), description="Filters of the three convolutions.")
-    kernel: Extent = Field(default=3, description="Side of all kernels, in pixels.")
-    padding: Padding = Field(default="valid", description="Padding of all convolutions; same suits small images.")
+    kernel: Extent = Field(default=3, description="Kernel size of all convolutions, in pixels.")
+    padding: Padding = Field(default="valid", description="Padding of all convolutions; use same for small images.")
     units: tuple[Count, ...] | None = Field(
         default=None,
-        description="Units of the hidden dense layers. By default 256, 128; only 256 at 100 classes or more.",
+        description="Units of the hidden dense layers; null: 256 and 128, or 256 alone with 100 classes or more.",
     )
-    activation: Activation = Field(default="relu", description="Of every layer but the last.")
-    dropout: Rate = Field(default=0.5, description="Dropout after every hidden dense layer; 0 adds none.")
+    activation: Activation = Field(default="relu", description="Activation of every layer but the last.")
+    dropout: Rate = Field(default=0.5, description="Dropout rate after every hidden dense layer; 0: none.")
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return the hidden layers."""
@@ -84,11 +84,11 @@ class ModNet2(Record):
     filters: tuple[Count, Count, Count, Count] = Field(
         default=(64, 64, 128, 128), description="Filters of the four convolutions."
     )
-    kernel: Extent = Field(default=3, description="Side of all kernels, in pixels.")
+    kernel: Extent = Field(default=3, description="Kernel size of all convolutions, in pixels.")
     units: tuple[Count, ...] = Field(default=(512,), description="Units of the hidden dense layers.")
-    activation: Activation = Field(default="relu", description="Of every layer but the last.")
+    activation: Activation = Field(default="relu", description="Activation of every layer but the last.")
     dropout: Rate = Field(
-        default=0.5, description="Dropout after both poolings and every hidden dense layer; 0 adds none."
+        default=0.5, description="Dropout rate after both pooling layers and every hidden dense layer; 0: none."
     )
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
@@ -106,10 +106,10 @@ class MLP(Record):
 
     name: Literal["mlp"] = "mlp"
     units: tuple[Count, ...] = Field(
-        default=(256, 128), description="Units of the hidden layers; none makes a softmax regression."
+        default=(256, 128), description="Units of the hidden dense layers; an empty list is softmax regression."
     )
-    activation: Activation = Field(default="relu", description="Of every hidden layer.")
-    dropout: Rate = Field(default=0.0, description="Dropout after every hidden layer; 0 adds none.")
+    activation: Activation = Field(default="relu", description="Activation of every layer but the last.")
+    dropout: Rate = Field(default=0.0, description="Dropout rate after every hidden dense layer; 0: none.")
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return the hidden layers."""
@@ -122,14 +122,16 @@ class CNN(Record):
     name: Literal["cnn"] = "cnn"
     filters: Annotated[tuple[Count, ...], NOT_EMPTY] = Field(
         default=(32, 64),
-        description="Filters of the convolutions, each followed by a 2x2 max pooling.",
+        description="Filters of each convolution; 2x2 max pooling follows each.",
         json_schema_extra={"minItems": 1},
     )
-    kernel: Extent = Field(default=3, description="Side of all kernels, in pixels.")
+    kernel: Extent = Field(default=3, description="Kernel size of all convolutions, in pixels.")
     padding: Padding = Field(default="same", description="Padding of all convolutions.")
     units: tuple[Count, ...] = Field(default=(128,), description="Units of the hidden dense layers.")
-    activation: Activation = Field(default="relu", description="Of every layer but the last.")
-    dropout: Rate = Field(default=0.25, description="Dropout after every pooling and hidden dense layer; 0 adds none.")
+    activation: Activation = Field(default="relu", description="Activation of every layer but the last.")
+    dropout: Rate = Field(
+        default=0.25, description="Dropout rate after every pooling layer and hidden dense layer; 0: none."
+    )
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return the hidden layers."""
@@ -148,7 +150,7 @@ class Layers(Record):
     name: Literal["layers"] = "layers"
     layers: Annotated[tuple[Layer, ...], NOT_EMPTY] = Field(
         max_length=1_000,
-        description="The layers, first to last. A last dense layer with one output a class is added where missing.",
+        description="The layers in order. A final dense layer with one output per class is added if it is missing.",
         json_schema_extra={"minItems": 1},
     )
 

@@ -29,8 +29,8 @@ Stages = tuple[Count, Count, Count, Count, Count]
 
 _MOST_BLOCKS = 1_000
 
-_WIDTH = "Factor on all filters, rounded; 0.5 takes about a quarter of the time."
-_ACTIVATION = "Of every layer but the last."
+_WIDTH = "Multiplies the number of filters everywhere (rounded); 0.5 takes about a quarter of the time."
+_ACTIVATION = "Activation of every layer but the last."
 
 
 def scale_filters(filters: Sequence[int], width: float) -> tuple[int, ...]:
@@ -71,14 +71,15 @@ class AlexNet(Record):
     name: Literal["alexnet"] = "alexnet"
     filters: Stages = Field(default=(64, 192, 384, 256, 256), description="Filters of the five convolutions.")
     width: Width = Field(default=1.0, description=_WIDTH)
-    kernel: Extent = Field(default=5, description="Side of the first kernel, in pixels; the others have 3.")
+    kernel: Extent = Field(default=5, description="Kernel size of the first convolution, in pixels; the others use 3.")
     stride: Extent = Field(
-        default=2, description="Step of the first convolution, in pixels; 1 sees finer detail at four times the cost."
+        default=2,
+        description="Stride of the first convolution, in pixels; 1 keeps finer detail at four times the cost.",
     )
     units: tuple[Count, ...] = Field(default=(1_024, 1_024), description="Units of the hidden dense layers.")
     activation: Activation = Field(default="relu", description=_ACTIVATION)
-    dropout: Rate = Field(default=0.5, description="Dropout after every hidden dense layer; 0 adds none.")
-    batch_norm: bool = Field(default=False, description="Batch normalization after every convolution.")
+    dropout: Rate = Field(default=0.5, description="Dropout rate after every hidden dense layer; 0: none.")
+    batch_norm: bool = Field(default=False, description="Whether batch normalization follows every convolution.")
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return the hidden layers."""
@@ -100,13 +101,13 @@ class _VGG(Record):
 
     name: str
     filters: Stages = Field(
-        default=(64, 128, 256, 512, 512), description="Filters of the convolutions of each of the five stages."
+        default=(64, 128, 256, 512, 512), description="Filters of the convolutions in each of the five stages."
     )
     width: Width = Field(default=1.0, description=_WIDTH)
     units: tuple[Count, ...] = Field(default=(512, 512), description="Units of the hidden dense layers.")
     activation: Activation = Field(default="relu", description=_ACTIVATION)
-    dropout: Rate = Field(default=0.5, description="Dropout after every hidden dense layer; 0 adds none.")
-    batch_norm: bool = Field(default=False, description="Batch normalization after every convolution.")
+    dropout: Rate = Field(default=0.5, description="Dropout rate after every hidden dense layer; 0: none.")
+    batch_norm: bool = Field(default=False, description="Whether batch normalization follows every convolution.")
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return the hidden layers."""
@@ -152,14 +153,16 @@ class ResNet(Record):
 
     name: Literal["resnet"] = "resnet"
     blocks: Annotated[tuple[Count, ...], NOT_EMPTY] = Field(
-        default=(3, 3, 3), description="Blocks of each stage.", json_schema_extra={"minItems": 1}
+        default=(3, 3, 3), description="Number of residual blocks in each stage.", json_schema_extra={"minItems": 1}
     )
     filters: Annotated[tuple[Count, ...], NOT_EMPTY] = Field(
-        default=(16, 32, 64), description="Filters of each stage.", json_schema_extra={"minItems": 1}
+        default=(16, 32, 64),
+        description="Filters of the convolutions in each stage.",
+        json_schema_extra={"minItems": 1},
     )
     width: Width = Field(default=1.0, description=_WIDTH)
-    activation: Activation = Field(default="relu", description="Of every layer but the last.")
-    dropout: Rate = Field(default=0.0, description="Dropout before the last layer; 0 adds none.")
+    activation: Activation = Field(default="relu", description="Activation of every layer but the last.")
+    dropout: Rate = Field(default=0.0, description="Dropout rate before the last layer; 0: none.")
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return the hidden layers.

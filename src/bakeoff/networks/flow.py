@@ -195,7 +195,7 @@ class Flow:
         self.value = value.view(len(value), self.num_members, -1).transpose(0, 1) if dense else value
 
     def drop(self, rates: Sequence[float], generator: Randomness) -> None:
-        """Drop with one draw for all members: a mask depends on the replicate, never on who trains beside whom.
+        """Drop with one draw for all members: a mask depends on the replicate, never on the other members.
 
         Members with a higher rate drop a superset of what members with a lower one drop.
         """

@@ -193,10 +193,11 @@ INITIALIZER_NAMES: tuple[str, ...] = collect_names(INITIALIZERS)
 class InitializerChoice(Record):
     """Which initializer draws which weights. Biases start at zero. A bare name stands for `{name: NAME}`."""
 
-    name: InitializerName = Field(default="glorot_uniform", description="The initializer.")
+    name: InitializerName = Field(default="glorot_uniform", description="Name of the initializer.")
     where: Literal["convolutions", "everywhere"] = Field(
         default="convolutions",
-        description="convolutions: dense layers keep Glorot uniform. everywhere: dense layers too, the last included.",
+        description="convolutions: dense layers keep Glorot uniform. everywhere: dense layers use it too, the last "
+        "one included.",
     )
 
     draw: int = Field(
@@ -204,7 +205,8 @@ class InitializerChoice(Record):
         strict=True,
         ge=0,
         le=1_000_000,
-        description="Which draw: another number, other weights of the same distribution; all else stays paired.",
+        description="Index of the random draw: another index gives other weights from the same distribution and "
+        "changes nothing else.",
     )
 
     @model_validator(mode="before")

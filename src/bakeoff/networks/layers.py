@@ -57,7 +57,7 @@ Activation: TypeAlias = Annotated[
 ]
 
 
-_BIAS = "Whether every output has a bias; one is of no use before a batch normalization."
+_BIAS = "Whether the layer has a bias; it has no effect before batch normalization."
 
 
 class Conv(Record):
@@ -69,35 +69,34 @@ class Conv(Record):
 
     type: Literal["conv"] = "conv"
     filters: Count = Field(description="Number of output channels.")
-    kernel: Extent = Field(description="Side of the square kernel, in pixels.")
-    stride: Extent = Field(default=1, description="Step between neighbouring outputs, in pixels.")
+    kernel: Extent = Field(description="Kernel size, in pixels; kernels are square.")
+    stride: Extent = Field(default=1, description="Stride, in pixels.")
     padding: Padding = Field(
-        default="valid", description="valid: no zeros around the image. same: ceil(size / stride) outputs."
+        default="valid", description="valid: no padding. same: zero padding that gives ceil(size / stride) outputs."
     )
-    activation: Activation = Field(default="linear", description="Applied to every output.")
+    activation: Activation = Field(default="linear", description="Activation applied to the output.")
     bias: bool = Field(default=True, description=_BIAS)
 
 
 class Pool(Record):
-    """The maximum or the average of every window. What padding adds takes no part in either."""
+    """Pooling: the maximum or the average of each window; padding counts in neither."""
 
     type: Literal["pool"] = "pool"
-    kind: PoolKind = Field(default="max", description="What is taken of a window.")
-    size: Extent = Field(default=2, description="Side of the square window, in pixels.")
-    stride: Extent | None = Field(
-        default=None, description="Step between neighbouring windows, in pixels; by default the window's side."
-    )
+    kind: PoolKind = Field(default="max", description="max or average, over each window.")
+    size: Extent = Field(default=2, description="Window size, in pixels; windows are square.")
+    stride: Extent | None = Field(default=None, description="Stride, in pixels; null: the window size.")
     padding: Padding = Field(
         default="valid",
-        description="valid: windows that would reach past the image are left out. same: ceil(size / stride) outputs.",
+        description="valid: no padding; incomplete windows at the border are dropped. same: padding that gives "
+        "ceil(size / stride) outputs.",
     )
 
 
 class GlobalPool(Record):
-    """The average or the maximum of every channel over the whole image: one number a channel."""
+    """Global pooling: the average or the maximum of each channel over the whole image."""
 
     type: Literal["global_pool"] = "global_pool"
-    kind: PoolKind = Field(default="average", description="What is taken of a channel.")
+    kind: PoolKind = Field(default="average", description="average or max, over the whole channel.")
 
 
 class Dense(Record):
@@ -105,7 +104,7 @@ class Dense(Record):
 
     type: Literal["dense"] = "dense"
     units: Count = Field(description="Number of outputs.")
-    activation: Activation = Field(default="linear", description="Applied to every output.")
+    activation: Activation = Field(default="linear", description="Activation applied to the output.")
     bias: bool = Field(default=True, description=_BIAS)
 
 
@@ -118,16 +117,20 @@ class BatchNorm(Record):
 
     type: Literal["batch_norm"] = "batch_norm"
     momentum: Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)] = Field(
-        default=0.1, description="Share of the newest batch in the running averages, above 0 up to 1."
+        default=0.1,
+        description="Weight of the newest batch in the running averages, above 0 and up to 1 (PyTorch's convention).",
     )
     epsilon: Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)] = Field(
-        default=1e-5, description="Added to the variance, above 0."
+        default=1e-5, description="Added to the variance for numerical stability, above 0."
     )
-    activation: Activation = Field(default="linear", description="Applied to every output.")
-    scale: bool = Field(default=True, strict=True, description="Whether a channel's scale is trained; else it is 1.")
+    activation: Activation = Field(default="linear", description="Activation applied to the output.")
+    scale: bool = Field(
+        default=True, strict=True, description="Whether the scale (gamma) is trained; otherwise it stays 1."
+    )
     shift_rate: Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)] = Field(
         default=1.0,
-        description="Factor on the learning rate of the shifts under SGD, which decay as all else does.",
+        description="Multiplies the learning rate of the shifts (beta) under SGD; their weight decay per step stays "
+        "the same.",
     )
 
     @model_serializer(mode="wrap")
@@ -141,11 +144,11 @@ class BatchNorm(Record):
 
 
 class Scale(Record):
-    """Multiplies by a constant; before the last layer it makes logits small, so that training starts unsure."""
+    """Multiplies by a constant; before the last layer it keeps the initial logits small."""
 
     type: Literal["scale"] = "scale"
     factor: Annotated[float, Field(strict=True, gt=0, le=1_000, allow_inf_nan=False)] = Field(
-        description="What every value is multiplied by, above 0."
+        description="The constant factor, above 0."
     )
 
 
@@ -157,18 +160,19 @@ class Whiten(Record):
     """
 
     type: Literal["whiten"] = "whiten"
-    kernel: Extent = Field(default=2, description="Side of the square patches, in pixels.")
+    kernel: Extent = Field(default=2, description="Patch size, in pixels; patches are square.")
     epsilon: Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)] = Field(
-        default=5e-4, description="Added to the eigenvalues, above 0: what hardly varies is not blown up."
+        default=5e-4,
+        description="Added to the eigenvalues, above 0, so that directions of little variance are not amplified.",
     )
-    activation: Activation = Field(default="linear", description="Applied to every output.")
+    activation: Activation = Field(default="linear", description="Activation applied to the output.")
 
 
 class Dropout(Record):
-    """Sets a random share of its inputs to zero in training and scales up the rest; does nothing in evaluation."""
+    """Dropout: zeroes a random fraction of its inputs in training and scales up the rest; inactive in evaluation."""
 
     type: Literal["dropout"] = "dropout"
-    rate: Rate = Field(description="Share of the inputs set to zero, from 0 up to, not including, 1.")
+    rate: Rate = Field(description="Fraction of the inputs set to zero, from 0 up to but not including 1.")
 
 
 PlainLayer: TypeAlias = Conv | Pool | GlobalPool | Dense | BatchNorm | Dropout | Scale
@@ -194,9 +198,9 @@ class Residual(Record):
 
     type: Literal["residual"] = "residual"
     layers: Annotated[tuple[InnerLayer, ...], NOT_EMPTY] = Field(
-        max_length=1_000, description="The layers, first to last.", json_schema_extra={"minItems": 1}
+        max_length=1_000, description="The layers in order.", json_schema_extra={"minItems": 1}
     )
-    activation: Activation = Field(default="relu", description="Applied to every sum.")
+    activation: Activation = Field(default="relu", description="Activation applied to the sum.")
 
 
 AnyLayer: TypeAlias = PlainLayer | Residual | Whiten

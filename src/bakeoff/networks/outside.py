@@ -162,12 +162,12 @@ class OutsideNetwork(Record):
     bilinearly. Its published head is left out.
     """
 
-    name: OutsideName = Field(description="torchvision:NAME, timm:NAME, or package.module:Class.")
-    units: tuple[Count, ...] = Field(default=(), description="Units of the head's hidden dense layers.")
-    activation: Activation = Field(default="relu", description="Of the head's hidden layers.")
+    name: OutsideName = Field(description="The network: torchvision:NAME, timm:NAME or package.module:Class.")
+    units: tuple[Count, ...] = Field(default=(), description="Units of the hidden dense layers in the head.")
+    activation: Activation = Field(default="relu", description="Activation of the hidden layers in the head.")
     dropout: Rate = Field(
         default=0.0,
-        description="Dropout after every hidden layer of the head, or on the features where there is none.",
+        description="Dropout rate after every hidden layer of the head, or on the features if the head has none.",
     )
 
 

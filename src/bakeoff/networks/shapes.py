@@ -57,24 +57,6 @@ def trace(layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> tuple[LayerShap
     return _trace_all(layers, tuple(image_shape_HWC), "")
 
 
-def count_parameters(layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> int:
-    """Return how many weights and biases a network trains; a batch norm's running averages are not among them.
-
-    Raises:
-        NetworkError: when a layer does not fit what reaches it.
-    """
-    return sum(step.num_parameters for step in trace(layers, image_shape_HWC))
-
-
-def count_multiply_adds(layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> int:
-    """Return the multiply-adds of one forward pass of one image.
-
-    Raises:
-        NetworkError: when a layer does not fit what reaches it.
-    """
-    return sum(step.num_multiply_adds for step in trace(layers, image_shape_HWC))
-
-
 def format_shape(shape: Shape) -> str:
     """Write a shape as in `28x28x1`."""
     return "x".join(str(size) for size in shape)

@@ -27,7 +27,7 @@ Fields = dict[str, Value]
 
 
 def is_log(name: str, space: Mapping[str, AnyDimension]) -> bool:
-    """Tell whether ratios of a field count, not differences."""
+    """Tell whether a field is searched on a logarithmic scale."""
     dimension = space.get(name)
     return isinstance(dimension, IntRange | FloatRange) and dimension.log
 

@@ -31,7 +31,7 @@ class FieldImportance:
         share: of all fields' importance, 0..1.
         chance: the largest share in NUM_SHUFFLES shuffles of the scores, in the same unit; may exceed 1.
         values: its value in every point, in their order: a number, or the name of a choice; None where not chosen.
-        is_log: whether ratios of it count.
+        is_log: whether it is searched on a logarithmic scale.
     """
 
     field: str

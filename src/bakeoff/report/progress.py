@@ -191,15 +191,26 @@ class RunProgress:
             parts.append(f"{rate:,.0f} model-images/s")
         return parts
 
-    def _share(self) -> float:
+    @property
+    def done_share(self) -> float:
+        """How much of the work is done, from 0 to 1."""
         return self._done_images / self._total_images if self._total_images else 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every trial planned so far has come to its end."""
+        return self._num_done + self._num_failed >= self._num_trials
+
+    def describe(self) -> str:
+        """Return what is done, how fast it goes, what is left and who is ahead, on one line."""
+        left = self.seconds_left()
+        ending = [] if left is None or self.has_ended else [f"{_clock_time(left)} left"]
+        return ", ".join([f"{self.done_share:.0%}", *self._counts(), *ending, *self._leader()])
 
     def _print_standing(self) -> None:
         if self._quiet or self._console.is_terminal or self._clock() - self._last_line < _LINE_EVERY_SECONDS:
             return
-        left = self.seconds_left()
-        ending = [] if left is None else [f"{_clock_time(left)} left"]
-        self._print_line(", ".join([f"{self._share():.0%}", *self._counts(), *ending, *self._leader()]))
+        self._print_line(self.describe())
         for search in self._searches:
             self._print_line(f"  {describe_search_progress(search)}")
 
@@ -230,7 +241,7 @@ class RunProgress:
         line = Table.grid(padding=(0, 1))
         width = max(8, min(30, self._console.width - 36))
         bar = ProgressBar(total=max(1, self._total_images), completed=self._done_images, width=width)
-        line.add_row(bar, Text(f"{self._share():.0%} after {_clock_time(elapsed)}{ending}"))
+        line.add_row(bar, Text(f"{self.done_share:.0%} after {_clock_time(elapsed)}{ending}"))
         searches = [describe_search_progress(search) for search in self._searches[:_MOST_SEARCHES_SHOWN]]
         hidden = len(self._searches) - len(searches)
         if hidden > 0:

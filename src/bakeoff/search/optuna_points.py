@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.search.front import Direction, has_values
 from bakeoff.search.proposal import Score
@@ -21,8 +21,6 @@ from bakeoff.study.space import arrange, is_chosen, iterate_points, order_space
 
 if TYPE_CHECKING:
     import optuna
-
-SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 MAX_GRID = 100_000
 """Points of a grid at most."""

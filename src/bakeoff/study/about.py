@@ -8,15 +8,17 @@ from bakeoff.networks.choices import Record
 
 
 class About(Record):
-    """For whoever thinks of running a study. Nothing of it changes a result."""
+    """Notes for readers of a study; they change no result."""
 
     commands: tuple[str, ...] = Field(
-        default=(), max_length=20, description="Commands that run it, each perhaps with a shell comment."
+        default=(), max_length=20, description="Commands that run the study; a shell comment may follow each."
     )
-    trials: str = Field(default="", max_length=1_000, description="How many trials, and what makes them so many.")
-    cost: str = Field(default="", max_length=1_000, description="Measured time, and on what; empty if not measured.")
+    trials: str = Field(default="", max_length=1_000, description="Number of trials, and how it comes about.")
+    cost: str = Field(
+        default="", max_length=1_000, description="Measured duration and hardware; empty if not measured."
+    )
     known: str = Field(
-        default="", max_length=10_000, description="What is known of the answer, and what was left open."
+        default="", max_length=10_000, description="What is known about the answer, and what is still open."
     )
     source: str = Field(default="", max_length=1_000, description="Where the question or the recipe comes from.")
 
@@ -33,9 +35,13 @@ _TEXTS = ("trials", "cost", "known", "source")
 
 
 class Quick(Record):
-    """A study's own small version, for `--quick`: minutes in place of hours."""
+    """A small version of a study, for `--quick`: minutes instead of hours."""
 
     changes: dict[str, JsonValue] = Field(
-        min_length=1, max_length=100, description="PATH: VALUE, as --set takes them, made in this order."
+        min_length=1,
+        max_length=100,
+        description="Overrides as PATH: VALUE, like those of --set, applied in this order.",
     )
-    cost: str = Field(default="", max_length=1_000, description="Measured time, and on what; empty if not measured.")
+    cost: str = Field(
+        default="", max_length=1_000, description="Measured duration and hardware; empty if not measured."
+    )

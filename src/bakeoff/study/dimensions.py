@@ -45,7 +45,9 @@ class _Dimension(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     when: When = Field(
-        default={}, description="Chosen only where these other fields of the space have this value, or one of these."
+        default={},
+        description="Condition: the field is sampled only if these other fields of the space have this value, or "
+        "one of these values.",
     )
 
 
@@ -53,10 +55,10 @@ class IntRange(_Dimension):
     """Whole numbers from low to high, both included."""
 
     type: Literal["int"] = "int"
-    low: int = Field(strict=True, description="The smallest value.")
-    high: int = Field(strict=True, description="The largest value.")
-    step: int = Field(default=1, strict=True, ge=1, description="Between neighbouring values.")
-    log: bool = Field(default=False, strict=True, description="Whether ratios count, not differences.")
+    low: int = Field(strict=True, description="Smallest value, included.")
+    high: int = Field(strict=True, description="Largest value, included.")
+    step: int = Field(default=1, strict=True, ge=1, description="Distance between neighbouring values.")
+    log: bool = Field(default=False, strict=True, description="Whether to sample on a logarithmic scale.")
 
     @model_validator(mode="after")
     def _check(self) -> IntRange:
@@ -81,16 +83,16 @@ class FloatRange(_Dimension):
     """Numbers from low to high, both included."""
 
     type: Literal["float"] = "float"
-    low: float = Field(strict=True, allow_inf_nan=False, description="The smallest value.")
-    high: float = Field(strict=True, allow_inf_nan=False, description="The largest value.")
+    low: float = Field(strict=True, allow_inf_nan=False, description="Smallest value, included.")
+    high: float = Field(strict=True, allow_inf_nan=False, description="Largest value, included.")
     step: float | None = Field(
         default=None,
         strict=True,
         gt=0,
         allow_inf_nan=False,
-        description="Between neighbouring values; null: any number.",
+        description="Distance between neighbouring values; null: continuous.",
     )
-    log: bool = Field(default=False, strict=True, description="Whether ratios count, not differences.")
+    log: bool = Field(default=False, strict=True, description="Whether to sample on a logarithmic scale.")
 
     @model_validator(mode="after")
     def _check(self) -> FloatRange:
@@ -121,7 +123,9 @@ class Categorical(_Dimension):
     """Any of these values, in no order: names, numbers, lists, whole mappings."""
 
     type: Literal["categorical"] = "categorical"
-    values: Annotated[tuple[Any, ...], BeforeValidator(to_jsonable_python)] = Field(description="The values.")
+    values: Annotated[tuple[Any, ...], BeforeValidator(to_jsonable_python)] = Field(
+        description="The values to choose from."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Categorical:

@@ -52,6 +52,8 @@ def schema_json() -> Schema:
     models: list[type[BaseModel]] = [Study, Recipe, DataSettings, FromWinner]
     _, generated = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
     definitions: dict[str, Schema] = {name: _simplify(schema) for name, schema in generated["$defs"].items()}
+    for definition in definitions.values():
+        _describe_tag(definition)
     # A recipe is merged from parts, and each part may leave out what another one gives.
     _relax(definitions["Recipe"])
     for record in itertools.chain(*_PARTS.values()):
@@ -61,22 +63,22 @@ def schema_json() -> Schema:
     data["classes"]["anyOf"][0]["items"] = _CLASS_NAME
     recipe_fields = _list_recipe_fields(definitions)
     data_fields = {f"data.{name}": part for name, part in data.items()}
-    recipe_start = {FROM: _refer("FromWinner")}
+    recipe_start = {FROM: _refer("FromWinner") | {"description": _FROM}}
     definitions["Recipe"] = _make_mapping(
         {**recipe_fields, **recipe_start}, "What all arms share; fields may be nested or dotted."
     )
     definitions["ArmAxis"] = _make_axis(recipe_fields)
     search_fields = {f"search.{name}": _ANYTHING for kind in SEARCHES for name in kind.settings.model_fields}
-    nested = {"data": _refer("DataSettings"), "search": _SEARCH}
+    study = definitions.pop("Study")
+    described = {name: {"description": field["description"]} for name, field in study["properties"].items()}
+    nested = {"data": _refer("DataSettings") | described["data"], "search": _SEARCH}
     block_fields = {**recipe_fields, **data_fields, **search_fields}
     definitions["BlockAxis"] = _make_axis(block_fields, nested, {**_LAYER_FIELDS, **_SEARCH_FIELDS})
-    study = definitions.pop("Study")
     study["properties"]["recipe"] |= _refer("Recipe")
     for keyword in ("additionalProperties", "type", "default"):
         study["properties"]["recipe"].pop(keyword, None)
     for section, axis in (("blocks", "BlockAxis"), ("arms", "ArmAxis")):
-        description = study["properties"][section]["description"]
-        study["properties"][section] = {"type": "array", "items": _refer(axis), "description": description}
+        study["properties"][section] = {"type": "array", "items": _refer(axis), **described[section]}
     study["properties"]["arms"]["minItems"] = 1
     study["anyOf"] = [{"required": ["arms"]}, {"required": ["search"]}]
     return {"$schema": _DIALECT, "title": "bakeoff study", **study, "$defs": definitions}
@@ -84,6 +86,8 @@ def schema_json() -> Schema:
 
 _ANYTHING: Schema = {"description": "Merged into the study's search, and checked there."}
 _SEARCH: Schema = {"type": "object", **_ANYTHING}
+
+_FROM = "An earlier study's winner that the recipe begins with; the other fields change it."
 
 _CLASS_NAME: Schema = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
 """In a list of class names, 0 and 1 need no quotes."""
@@ -106,6 +110,14 @@ def _simplify(schema: Any) -> Any:
     return {key: _simplify(part) for key, part in renamed.items()}
 
 
+def _describe_tag(definition: Schema) -> None:
+    """Describe the name or type that tells records apart by what its record says of itself."""
+    for tag in ("name", "type"):
+        field = definition.get("properties", {}).get(tag)
+        if field is not None and "description" not in field:
+            field["description"] = definition["description"].partition("\n\n")[0].replace("\n", " ")
+
+
 def _relax(schema: Schema) -> None:
     """Let a record leave out any field."""
     for part in (schema, *schema.get("anyOf", [])):
@@ -116,12 +128,28 @@ def _list_recipe_fields(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
     """Return the schema of every recipe field, nested ones by their dotted names."""
     fields: dict[str, Schema] = dict(definitions["Recipe"]["properties"])
     for name, records in _PARTS.items():
+        variants: dict[str, dict[str, Schema]] = {}
         for record in records:
             for inner, schema in _find_properties(definitions[record.__name__]).items():
-                known = fields.setdefault(f"{name}.{inner}", {"anyOf": []})["anyOf"]
-                if schema not in known:
-                    known.append(schema)
+                variants.setdefault(inner, {})[record.__name__] = schema
+        if "name" in variants:
+            choice = name.replace("_", " ")
+            variants["name"] = {
+                key: {**part, "description": f"Name of the {choice}."} for key, part in variants["name"].items()
+            }
+        fields |= {f"{name}.{inner}": _merge_variants(schemas) for inner, schemas in variants.items()}
     return fields
+
+
+def _merge_variants(schemas: Mapping[str, Schema]) -> Schema:
+    """Return the schema of a field that several records have; where they describe it differently, with their names."""
+    owners: dict[str, list[str]] = {}
+    for owner, schema in schemas.items():
+        owners.setdefault(schema["description"], []).append(owner)
+    texts = [text if len(owners) == 1 else f"{', '.join(names)}: {text}" for text, names in owners.items()]
+    bare = [{key: part for key, part in schema.items() if key != "description"} for schema in schemas.values()]
+    distinct = [schema for position, schema in enumerate(bare) if schema not in bare[:position]]
+    return {"anyOf": distinct, "description": " ".join(texts)}
 
 
 def _find_properties(schema: Schema) -> dict[str, Schema]:
@@ -178,4 +206,13 @@ def _make_axis(
 
 
 def _list_values(fields: Iterable[tuple[str, Schema]]) -> Schema:
-    return {name: {"type": "array", "minItems": 1, "items": schema} for name, schema in fields}
+    """Return the schema of a list of values for every field, which takes over the field's description."""
+    return {
+        name: {
+            "description": schema["description"],
+            "type": "array",
+            "minItems": 1,
+            "items": {key: part for key, part in schema.items() if key != "description"},
+        }
+        for name, schema in fields
+    }

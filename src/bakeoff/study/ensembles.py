@@ -47,15 +47,17 @@ class Ensemble(Record):
     or folds the models of one arm vote together: nothing is left to pair, so that vote has a value and no verdict.
     """
 
-    of: Members = Field(default="all", description="The arms whose models vote, or all.")
+    of: Members = Field(default="all", description="Labels of the arms whose models vote, or all.")
     by: VoteName = Field(
         default="soft",
-        description="soft: mean of the probabilities; logits: mean of their logarithms; hard: most voices; weighted: "
-        "weights of least log loss on the validation images; greedy: selection with replacement on them.",
+        description="soft: mean of the probabilities; logits: mean of their logarithms; hard: majority vote; "
+        "weighted: weights that minimize the log loss on the validation images; greedy: forward "
+        "selection with replacement on the validation images.",
     )
     over: Over = Field(
         default="arms",
-        description="arms: within each replicate and fold; replicates, folds: all models of one arm vote together.",
+        description="arms: models of one replicate and fold vote together; replicates or folds: all models of one "
+        "arm do.",
     )
 
     @property

@@ -37,14 +37,14 @@ def _spell_out_range(value: object) -> object:
 class WholeGene(Record):
     """A whole number of a genome: `low`, `low + step`, ... up to `high`."""
 
-    low: Whole = Field(default=1, description="The least value.")
-    high: Whole = Field(default=1, description="The largest value.")
+    low: Whole = Field(default=1, description="Smallest value, included.")
+    high: Whole = Field(default=1, description="Largest value, included.")
     step: Whole = Field(default=1, description="Distance between neighbouring values.")
     start: tuple[Whole, ...] | None = Field(
-        default=None, max_length=1_000, description="What the first generation draws from; null: every value."
+        default=None, max_length=1_000, description="Values the first generation is drawn from; null: all of them."
     )
     move: tuple[Move, Move] = Field(
-        default=(-1, 1), description="The largest moves down and up in one mutation; they are multiples of step."
+        default=(-1, 1), description="Largest [decrease, increase] in one mutation; changes are multiples of step."
     )
 
     @model_validator(mode="after")
@@ -71,11 +71,11 @@ class WholeGene(Record):
 
 
 class ShareGene(Record):
-    """A share of a genome, such as a dropout rate, in hundredths."""
+    """A rate in a genome, such as dropout, in hundredths."""
 
-    low: Part = Field(default=0.1, description="The least value.")
-    high: Part = Field(default=0.3, description="The largest value.")
-    move: tuple[float, float] = Field(default=(-0.2, 0.2), description="The largest moves down and up in one mutation.")
+    low: Part = Field(default=0.1, description="Smallest value, included.")
+    high: Part = Field(default=0.3, description="Largest value, included.")
+    move: tuple[float, float] = Field(default=(-0.2, 0.2), description="Largest [decrease, increase] in one mutation.")
 
     @model_validator(mode="after")
     def _check(self) -> ShareGene:
@@ -98,42 +98,42 @@ class Filters(WholeGene):
     The published search began at 16 and 32, moved by multiples of 16 and did not say how far up; 64 is ours.
     """
 
-    low: Whole = Field(default=16, description="The least value.")
-    high: Whole = Field(default=64, description="The largest value.")
+    low: Whole = Field(default=16, description="Smallest value, included.")
+    high: Whole = Field(default=64, description="Largest value, included.")
     step: Whole = Field(default=16, description="Distance between neighbouring values.")
     start: tuple[Whole, ...] | None = Field(
-        default=(16, 32), max_length=1_000, description="What the first generation draws from; null: every value."
+        default=(16, 32), max_length=1_000, description="Values the first generation is drawn from; null: all of them."
     )
-    move: tuple[Move, Move] = Field(default=(-32, 32), description="The largest moves down and up in one mutation.")
+    move: tuple[Move, Move] = Field(default=(-32, 32), description="Largest [decrease, increase] in one mutation.")
 
 
 class Kernel(WholeGene):
-    """Side of a kernel, in pixels."""
+    """Kernel size, in pixels."""
 
-    low: Whole = Field(default=3, description="The least value.")
-    high: Whole = Field(default=5, description="The largest value.")
+    low: Whole = Field(default=3, description="Smallest value, included.")
+    high: Whole = Field(default=5, description="Largest value, included.")
 
 
 class Stride(WholeGene):
     """Stride of a convolution, in pixels."""
 
-    low: Whole = Field(default=1, description="The least value.")
-    high: Whole = Field(default=3, description="The largest value.")
+    low: Whole = Field(default=1, description="Smallest value, included.")
+    high: Whole = Field(default=3, description="Largest value, included.")
 
 
 class Epochs(WholeGene):
-    """Passes over the training images."""
+    """Number of training epochs."""
 
-    low: Whole = Field(default=10, description="The least value.")
-    high: Whole = Field(default=15, description="The largest value.")
-    move: tuple[Move, Move] = Field(default=(-2, 4), description="The largest moves down and up in one mutation.")
+    low: Whole = Field(default=10, description="Smallest value, included.")
+    high: Whole = Field(default=15, description="Largest value, included.")
+    move: tuple[Move, Move] = Field(default=(-2, 4), description="Largest [decrease, increase] in one mutation.")
 
 
 class NumLayers(Record):
-    """How many layers of a kind the first generation has; a child has as many as one of its parents."""
+    """Number of layers of a kind in the first generation; a child has as many as one of its parents."""
 
-    low: Annotated[int, Field(strict=True, ge=0, le=50)] = Field(default=1, description="The least number.")
-    high: Annotated[int, Field(strict=True, ge=0, le=50)] = Field(default=7, description="The largest number.")
+    low: Annotated[int, Field(strict=True, ge=0, le=50)] = Field(default=1, description="Fewest layers.")
+    high: Annotated[int, Field(strict=True, ge=0, le=50)] = Field(default=7, description="Most layers.")
 
     @model_validator(mode="after")
     def _check(self) -> NumLayers:
@@ -160,35 +160,42 @@ KERAS_OPTIMIZERS: tuple[OptimizerChoice, ...] = (
 
 
 class GenomeSettings(Record):
-    """The space of genomes: every network, optimizer and number of epochs that the search can reach.
+    """The search space: every network, optimizer and number of epochs that evolution can reach.
 
     A genome is convolutions, each with dropout, a 2x2 max pooling after every third and after the last, then dense
     layers, each with dropout. A bare number fixes a gene: `convolutions: 2`, `epochs: 12`, `dropout: 0`.
     """
 
-    convolutions: LayersRange = Field(default=NumLayers(), description="How many convolutions; a number fixes it.")
-    dense: LayersRange = Field(default=NumLayers(), description="How many hidden dense layers; a number fixes it.")
-    filters: FilterRange = Field(default=Filters(), description="Filters of a convolution.")
-    kernel: KernelRange = Field(default=Kernel(), description="Side of a convolution's kernel, in pixels.")
-    stride: StrideRange = Field(default=Stride(), description="Stride of a convolution, in pixels.")
+    convolutions: LayersRange = Field(
+        default=NumLayers(), description="Number of convolutions; a plain number fixes it."
+    )
+    dense: LayersRange = Field(
+        default=NumLayers(), description="Number of hidden dense layers; a plain number fixes it."
+    )
+    filters: FilterRange = Field(default=Filters(), description="Filters of each convolution.")
+    kernel: KernelRange = Field(default=Kernel(), description="Kernel size of each convolution, in pixels.")
+    stride: StrideRange = Field(default=Stride(), description="Stride of each convolution, in pixels.")
     padding: Annotated[tuple[Padding, ...], NOT_EMPTY] = Field(
-        default=("same", "valid"), max_length=2, description="Paddings of a convolution."
+        default=("same", "valid"), max_length=2, description="Paddings to choose from for each convolution."
     )
-    units: FilterRange = Field(default=Filters(), description="Units of a dense layer.")
+    units: FilterRange = Field(default=Filters(), description="Units of each hidden dense layer.")
     activations: Annotated[tuple[Activation, ...], NOT_EMPTY] = Field(
-        default=("relu", "tanh", "swish"), max_length=100, description="Activations of every hidden layer."
+        default=("relu", "tanh", "swish"),
+        max_length=100,
+        description="Activations to choose from for each hidden layer.",
     )
-    dropout: ShareRange = Field(default=ShareGene(), description="Dropout after every hidden layer; 0 adds none.")
+    dropout: ShareRange = Field(default=ShareGene(), description="Dropout rate after each hidden layer; 0: none.")
     pool_every: Annotated[int, Field(strict=True, ge=1, le=50)] | None = Field(
         default=3,
-        description="A 2x2 max pooling follows every convolution of this number, and the last one; null: none.",
+        description="Convolutions between 2x2 max poolings; one also follows the last convolution. null: no pooling.",
     )
     optimizers: Annotated[tuple[OptimizerChoice, ...], NOT_EMPTY] = Field(
         default=KERAS_OPTIMIZERS,
         max_length=100,
-        description="Optimizers: names, or names with settings; those that the recipe gives one of that name stay.",
+        description="Optimizers to choose from, by name or with settings; what the recipe sets for an optimizer of "
+        "the same name is kept.",
     )
-    epochs: EpochsRange = Field(default=Epochs(), description="Passes over the training images.")
+    epochs: EpochsRange = Field(default=Epochs(), description="Number of training epochs.")
 
     @model_validator(mode="after")
     def _check(self) -> GenomeSettings:
@@ -198,13 +205,13 @@ class GenomeSettings(Record):
 
 
 class Parents(Record):
-    """How the two parents of a child are chosen."""
+    """How the two parents of a child are selected."""
 
     name: Literal["uniform", "tournament"] = Field(
         default="uniform",
-        description="uniform: each of the elite is as likely. tournament: the best of some drawn from the population.",
+        description="uniform: drawn uniformly from the elite. tournament: the best of a few drawn from the population.",
     )
-    size: int = Field(default=3, strict=True, ge=1, le=1_000, description="How many take part in a tournament.")
+    size: int = Field(default=3, strict=True, ge=1, le=1_000, description="Genomes per tournament.")
 
 
 PARENT_NAMES = ("uniform", "tournament")
@@ -219,37 +226,46 @@ ParentsChoice: TypeAlias = Annotated[
 
 
 class EvolutionSearch(Record):
-    """Evolution: the best of a population are kept, their children take the place of the rest, again and again."""
+    """Evolution: in each generation the best are kept and their children replace the rest."""
 
     name: Literal["evolution"] = "evolution"
-    genome: GenomeSettings = Field(default=GenomeSettings(), description="The space of genomes.")
-    population: int = Field(default=20, strict=True, ge=2, le=10_000, description="Genomes in a generation.")
-    generations: int = Field(
-        default=20, strict=True, ge=1, le=10_000, description="Generations, the first random one included."
+    genome: GenomeSettings = Field(
+        default=GenomeSettings(), description="The search space of networks, optimizers and epochs."
     )
-    elite: Chance = Field(default=0.2, description="Share of the population kept as it is; at least one genome.")
+    population: int = Field(default=20, strict=True, ge=2, le=10_000, description="Genomes per generation.")
+    generations: int = Field(
+        default=20, strict=True, ge=1, le=10_000, description="Number of generations, including the random first one."
+    )
+    elite: Chance = Field(
+        default=0.2, description="Fraction of the population carried over unchanged; at least one genome."
+    )
     crossover: CrossoverName = Field(
         default="layers",
-        description="layers: a child takes each layer whole from one parent. parameters: each parameter of each layer. "
-        "both: either way, drawn for each pair of parents.",
+        description="layers: a child takes each layer as a whole from one parent. parameters: it takes each "
+        "parameter of a layer from one parent. both: one of the two ways, drawn for each pair of "
+        "parents.",
     )
-    mutation: Chance = Field(default=0.1, description="Chance of every numeric parameter to move.")
-    parents: ParentsChoice = Field(default=Parents(), description="How the parents of a child are chosen.")
+    mutation: Chance = Field(default=0.1, description="Probability that a numeric parameter mutates.")
+    parents: ParentsChoice = Field(default=Parents(), description="How the two parents of a child are selected.")
     unbuildable: Literal["repair", "redraw"] = Field(
-        default="repair", description="What becomes of a genome that does not fit the images; either is counted."
+        default="repair",
+        description="What happens to a genome that does not fit the images: it is repaired, or another is drawn. "
+        "The report counts both.",
     )
     target: float | None = Field(
         default=None,
         strict=True,
         allow_inf_nan=False,
-        description="Stop after the generation that reaches this, in the deciding metric; null: never.",
+        description="Value of the deciding metric that ends the search after the generation that reaches it; null: "
+        "never.",
     )
     replicates: int = Field(
-        default=1, strict=True, ge=1, le=100, description="Trainings of each candidate whose scores are averaged."
+        default=1, strict=True, ge=1, le=100, description="Trainings per candidate; their scores are averaged."
     )
     baseline: Literal["random"] | None = Field(
         default="random",
-        description="Also try as many genomes drawn as the first generation is, to see what evolution adds.",
+        description="random: also evaluate as many genomes drawn like the first generation, to show what evolution "
+        "adds. null: no baseline.",
     )
 
     @model_validator(mode="after")

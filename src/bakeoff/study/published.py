@@ -31,15 +31,15 @@ def _check_unit(metric: str | None, values: Sequence[float]) -> None:
 
 
 class Figure(Record):
-    """One published figure."""
+    """One published value."""
 
-    block: str | None = Field(default=None, description="The block's label; null where a study has one block.")
-    arm: str = Field(description="The arm's or the ensemble's label.")
-    metric: Metric | ClassMetric = Field(description="What was measured; precision, recall and f1 are of one class.")
-    split: Split = Field(default="test", description="On which images.")
-    class_name: str | None = Field(default=None, description="The class, for precision, recall and f1 of one class.")
-    value: Value = Field(description="The figure, in the metric's unit (accuracy: from 0 to 1).")
-    note: str = Field(default="", max_length=500, description="What has to be known to compare it.")
+    block: str | None = Field(default=None, description="Label of the block; null if the study has only one.")
+    arm: str = Field(description="Label of the arm or ensemble.")
+    metric: Metric | ClassMetric = Field(description="The metric; precision, recall and f1 are those of one class.")
+    split: Split = Field(default="test", description="Split it was measured on.")
+    class_name: str | None = Field(default=None, description="The class, for a per-class precision, recall or f1.")
+    value: Value = Field(description="Published value, in the metric's unit (accuracy: from 0 to 1).")
+    note: str = Field(default="", max_length=500, description="What a fair comparison has to take into account.")
 
     @model_validator(mode="after")
     def _check(self) -> Figure:
@@ -60,16 +60,18 @@ class Figure(Record):
 
 
 class Curve(Record):
-    """A published curve of a search: what its population had reached, generation by generation."""
+    """A published learning curve of a search, by generation."""
 
-    block: str | None = Field(default=None, description="The block's label; null where a study has one block.")
-    of: Literal["best", "mean"] = Field(description="Of the best of a generation, or the mean over it.")
-    metric: Metric = Field(default="accuracy", description="What was measured.")
-    split: Split = Field(default="test", description="On which images.")
-    points: tuple[tuple[Annotated[int, Field(strict=True, ge=0)], Value], ...] = Field(
-        min_length=1, max_length=10_000, description="[generation, value] each; the first generation is 0."
+    block: str | None = Field(default=None, description="Label of the block; null if the study has only one.")
+    of: Literal["best", "mean"] = Field(
+        description="best: the best genome of each generation; mean: the mean over the generation."
     )
-    note: str = Field(default="", max_length=500, description="What has to be known to compare it.")
+    metric: Metric = Field(default="accuracy", description="The metric.")
+    split: Split = Field(default="test", description="Split it was measured on.")
+    points: tuple[tuple[Annotated[int, Field(strict=True, ge=0)], Value], ...] = Field(
+        min_length=1, max_length=10_000, description="[generation, value] pairs; the first generation is 0."
+    )
+    note: str = Field(default="", max_length=500, description="What a fair comparison has to take into account.")
 
     @model_validator(mode="after")
     def _check(self) -> Curve:
@@ -86,8 +88,10 @@ class Curve(Record):
 
 
 class Published(Record):
-    """What others found; the report sets it beside what was measured."""
+    """Published results, which the report compares with what was measured."""
 
-    source: str = Field(min_length=1, max_length=10_000, description="Who published it, and what is known of it.")
-    figures: tuple[Figure, ...] = Field(default=(), max_length=10_000, description="The published figures.")
-    curves: tuple[Curve, ...] = Field(default=(), max_length=100, description="Published curves of a search.")
+    source: str = Field(min_length=1, max_length=10_000, description="The publication, and what is known about it.")
+    figures: tuple[Figure, ...] = Field(default=(), max_length=10_000, description="Published single values.")
+    curves: tuple[Curve, ...] = Field(
+        default=(), max_length=100, description="Published curves of a search, by generation."
+    )

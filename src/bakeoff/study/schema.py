@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -42,7 +42,7 @@ RECORDED = "recorded"
 MAX_DEPTH = 40
 """Levels of mappings and lists inside each other."""
 
-TEMPLATES = "A case whose name begins with _ is a template: others build on it (from: _NAME), and it is none itself."
+TEMPLATES = "A case whose name begins with _ is a template for others (from: _NAME) and is not used itself."
 
 _COMBINED = ("data", "recipe", "blocks", "arms", "search")
 """Fields that only their combinations show to be right."""
@@ -75,9 +75,23 @@ if TYPE_CHECKING:
     # What a caller may write. What a study then holds is plain: dictionaries, lists, and a tuple of axes.
     Fields: TypeAlias = Mapping[str, Any]
     Axes: TypeAlias = Sequence[Fields]
+    Held = TypeVar("Held")
+
+    class Given(Generic[Held]):
+        """A record that a caller may also write as a mapping of its fields; type checkers take both."""
+
+        def __get__(self, study: Study, kind: type[Study] | None = None) -> Held: ...
+
+        def __set__(self, study: Study, value: Held | Fields) -> None: ...
 else:
     Fields = Annotated[dict[str, Any], BeforeValidator(make_plain)]
     Axes = tuple[Fields, ...]
+
+    class Given:
+        """Nothing of its own: `Given[Decide]` is `Decide`, which pydantic makes of a mapping."""
+
+        def __class_getitem__(cls, record: object) -> object:
+            return record
 
 
 class Study(Record):
@@ -88,43 +102,59 @@ class Study(Record):
     and lists (records such as `Adam(learning_rate=0.1)` become plain).
     """
 
-    question: str = Field(min_length=1, max_length=2_000, description="What the study asks, in a sentence.")
+    question: str = Field(min_length=1, max_length=2_000, description="The question, in one sentence.")
     name: str = Field(
         default="study",
         max_length=100,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$",
-        description="What commands and folders call it; a file's name without its suffix, by default.",
+        description="Name in commands and folders; by default the file's name without its suffix.",
     )
-    about: About | None = Field(default=None, description="How to run it, what it costs, and what is known already.")
-    quick: Quick | None = Field(default=None, description="Its own small version, for --quick.")
+    about: Given[About | None] = Field(
+        default=None, description="Notes for whoever runs it: commands, cost, what is known already."
+    )
+    quick: Given[Quick | None] = Field(default=None, description="A small version of the study, for --quick.")
     quick_of: str | None = Field(
-        default=None, max_length=100, description="Set by --quick: the study that this is the small version of."
+        default=None,
+        max_length=100,
+        description="Name of the full study that this is the small version of; set by --quick.",
     )
-    data: DataSettings = Field(default=DataSettings(), description="The images, the same for all arms of a block.")
-    recipe: Fields = Field(default={}, description="What all arms share, where blocks and arms change nothing.")
+    data: Given[DataSettings] = Field(
+        default=DataSettings(), description="The images; the same for all arms of a block."
+    )
+    recipe: Fields = Field(
+        default={}, description="Settings shared by all arms, unless a block or an arm changes them."
+    )
     blocks: Axes = Field(
         default=(),
-        description=f"Axes whose combinations are the settings in which all arms are compared again. {TEMPLATES}",
+        description=f"Axes whose combinations are the blocks, in each of which all arms are compared. {TEMPLATES}",
     )
-    arms: Axes = Field(default=(), description=f"Axes whose combinations are the recipes under comparison. {TEMPLATES}")
-    search: SearchChoice | None = Field(
-        default=None, description="In the place of arms: a search that proposes recipes; its best is then compared."
+    arms: Axes = Field(
+        default=(), description=f"Axes whose combinations are the arms: recipes under comparison. {TEMPLATES}"
     )
-    ensembles: Ensembles = Field(
-        default={}, description="Votes over trained arms, by name; free of training, and compared as arms are."
+    search: Given[SearchChoice | None] = Field(
+        default=None,
+        description="A search that proposes recipes, in place of arms; its winner is then compared with the default.",
     )
-    replicates: Replicates = Field(
+    ensembles: Given[Ensembles] = Field(
+        default={}, description="Votes of trained arms, by label; they need no training and are compared like arms."
+    )
+    replicates: Given[Replicates] = Field(
         default=5,
-        description="Repetitions, each with its own seed: a number, or {at_least, at_most} to stop when settled.",
+        description="Number of repetitions, each with its own seed; or {at_least, at_most} to stop when the "
+        "question is settled.",
     )
     seed: int = Field(
-        default=0, strict=True, ge=0, lt=2**63, description="What every replicate's seed is derived from."
+        default=0,
+        strict=True,
+        ge=0,
+        lt=2**63,
+        description="Base seed, from which the seed of every replicate is derived.",
     )
     numeric: NumericMode = Field(
-        default="auto", description="What the arithmetic runs in; auto: the fastest that agrees with float32."
+        default="auto", description="Numeric precision of training; auto: the fastest that agrees with float32."
     )
-    decide: Decide = Field(default=Decide(), description="How two arms are told apart.")
-    published: Published | None = Field(default=None, description="What others found.")
+    decide: Given[Decide] = Field(default=Decide(), description="How arms are compared.")
+    published: Given[Published | None] = Field(default=None, description="Published results to compare with.")
     _folder: pathlib.Path | None = PrivateAttr(default=None)
 
     @property

@@ -27,7 +27,7 @@ Sampler: TypeAlias = Literal["tpe", "cmaes", "random", "grid", "nsga2"]
 
 
 class Halving(Record):
-    """Successive halving: candidates of a group that fall behind are given up before their last epoch.
+    """Successive halving: candidates of a group that fall behind are stopped early.
 
     Jamieson and Talwalkar (2016), Non-stochastic best arm identification and hyperparameter optimization. Rungs stand
     at `first`, `first * factor`, `first * factor**2`, ... epochs; of the candidates at a rung the best
@@ -36,7 +36,11 @@ class Halving(Record):
 
     first: int = Field(default=1, strict=True, ge=1, le=1_000_000, description="Epochs before the first rung.")
     factor: int = Field(
-        default=3, strict=True, ge=2, le=100, description="One of so many goes on at a rung; rungs grow by it too."
+        default=3,
+        strict=True,
+        ge=2,
+        le=100,
+        description="At each rung one in this many candidates goes on, and the next rung is this many times as far.",
     )
 
     def next_rung(self, epoch: int) -> int:
@@ -51,31 +55,33 @@ class OptunaSearch(Record):
     """Candidates proposed by one of Optuna's samplers, from a space of the recipe's fields."""
 
     name: Literal["optuna"] = "optuna"
-    space: Space = Field(description="Fields of the recipe, and what each may become.")
+    space: Space = Field(description="Recipe fields to search, and the values each may take.")
     sampler: Sampler = Field(
         default="tpe",
-        description="tpe: Parzen estimators; cmaes: CMA-ES, for numbers; random; grid: every combination; nsga2: for "
-        "several objectives.",
+        description="tpe: tree-structured Parzen estimator; cmaes: CMA-ES, for numbers; random: random search; "
+        "grid: every combination; nsga2: NSGA-II, for several objectives.",
     )
-    trials: int = Field(default=50, strict=True, ge=1, le=100_000, description="Candidates, at most.")
+    trials: int = Field(default=50, strict=True, ge=1, le=100_000, description="Maximum number of candidates.")
     group: int = Field(
         default=4,
         strict=True,
         ge=1,
         le=1_000,
-        description="Candidates proposed together: they can be trained at once, and know nothing of each other.",
+        description="Candidates proposed at a time; they can be trained together, without learning from each other.",
     )
     objectives: tuple[Objective, ...] = Field(
-        default=(), max_length=5, description="What to improve, most important first; by default decide.metric alone."
+        default=(), max_length=5, description="Objectives, most important first; empty: decide.metric alone."
     )
     halving: Halving | None = Field(
-        default=None, description="When to give candidates up before their last epoch; null: never."
+        default=None, description="Successive halving: candidates that fall behind are stopped early. null: none are."
     )
     replicates: int = Field(
-        default=1, strict=True, ge=1, le=100, description="Trainings of each candidate whose scores are averaged."
+        default=1, strict=True, ge=1, le=100, description="Trainings per candidate; their scores are averaged."
     )
     baseline: Literal["random"] | None = Field(
-        default=None, description="Also try as many candidates drawn at random, to see what the sampler adds."
+        default=None,
+        description="random: also evaluate as many randomly drawn candidates, to show what the sampler adds. null: "
+        "no baseline.",
     )
 
     @model_validator(mode="after")

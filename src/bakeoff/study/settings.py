@@ -54,47 +54,50 @@ Share: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan
 
 
 class DataSettings(Record):
-    """Which images, and how the training images are divided."""
+    """The images, and how they are split."""
 
     name: Annotated[str | None, AfterValidator(_check_dataset)] = Field(
         default=None,
-        description=f"A registered dataset; `bakeoff list datasets` names them. By default {DEFAULT_DATASET}.",
+        description=f"A registered dataset (`bakeoff list datasets` lists them); by default {DEFAULT_DATASET}.",
     )
     folder: str | None = Field(
         default=None,
-        description="A folder of class folders, perhaps below train, validation and test; instead of name.",
+        description="Folder with one subfolder per class, or with such folders under train, validation and test; "
+        "instead of name.",
     )
     manifest: str | None = Field(
-        default=None, description="A CSV or Parquet file of paths and labels, instead of name or folder."
+        default=None, description="CSV or Parquet file of image paths and labels; instead of name or folder."
     )
-    classes: ClassNames | None = Field(
-        default=None, description="The classes to take, relabelled in this order; null: all of them."
-    )
+    classes: ClassNames | None = Field(default=None, description="Classes to use, relabelled in this order; null: all.")
     subset: Share | None = Field(
         default=None,
-        description="Share of the training images to take, stratified, for quick looks; the test split stays whole.",
+        description="Fraction of the training images to use, stratified, for quick tries; the test split stays "
+        "complete. null: all.",
     )
     image_size: ImageSize | None = Field(
-        default=None, description="What images of a folder or manifest are resized to: a side, or [height, width]."
+        default=None,
+        description="Size in pixels to which images of a folder or manifest are resized: one side, or [height, width].",
     )
     colour: Colour | None = Field(
-        default=None, description="Channels of a folder's or manifest's images; null: grey where all are grey."
+        default=None, description="Colour mode for images of a folder or manifest; null: grey if all of them are grey."
     )
     test: Share = Field(
-        default=TEST_SHARE, description="Share set aside where a folder or manifest has no test split of its own."
+        default=TEST_SHARE,
+        description="Fraction held out for the test split if a folder or manifest has none of its own.",
     )
     validation: Share | Literal["own"] = Field(
         default=0.1,
-        description="Share of the training images kept for validation, stratified, drawn by the replicate's seed; or "
-        "own: the validation images that a folder or manifest sets apart. With folds: share of the images outside the "
-        "held-out fold.",
+        description="Fraction of the training images held out for validation, stratified and drawn with the "
+        "replicate's seed; or own: the validation split of the folder or manifest. With folds: fraction "
+        "of the images outside the held-out fold.",
     )
     folds: int | None = Field(
         default=None,
         strict=True,
         ge=2,
         le=100,
-        description="Train once for every fold, held out in turn and scored by the final test alone.",
+        description="Number of cross-validation folds; each is held out once and scored only in the final test. "
+        "null: none.",
     )
 
     @model_validator(mode="before")
@@ -148,12 +151,12 @@ class DataSettings(Record):
 
 
 class Race(Record):
-    """Replicates until the question is settled, and no more than needed."""
+    """A race: replicates are added until the question is settled."""
 
     at_least: int = Field(
-        default=3, strict=True, ge=3, le=1_000, description="Replicates of every arm before any is judged."
+        default=3, strict=True, ge=3, le=1_000, description="Replicates of every arm before the first comparison."
     )
-    at_most: int = Field(default=20, strict=True, ge=3, le=1_000, description="Replicates after which the race ends.")
+    at_most: int = Field(default=20, strict=True, ge=3, le=1_000, description="Replicates at most; then the race ends.")
 
     @model_validator(mode="after")
     def _check_order(self) -> Race:
@@ -178,45 +181,55 @@ WIDE_MARGIN = 0.2
 
 
 class Decide(Record):
-    """What decides between two arms."""
+    """How arms are compared, and what verdicts claim."""
 
-    metric: Metric = Field(default="accuracy", description="What arms are compared by.")
+    metric: Metric = Field(default="accuracy", description="Metric by which arms are compared.")
     margin: float | None = Field(
         default=None,
         strict=True,
         gt=0,
         allow_inf_nan=False,
-        description="Differences smaller than this do not matter, in the metric's unit (accuracy: 0.005, or "
-        "'0.5 points'); null: none is too small.",
+        description="Smallest difference that matters, in the metric's unit (accuracy: 0.005, or '0.5 points'); "
+        "null: any difference matters.",
     )
     confidence: float = Field(
-        default=0.95, strict=True, gt=0.5, lt=1, allow_inf_nan=False, description="Confidence of every interval."
+        default=0.95,
+        strict=True,
+        gt=0.5,
+        lt=1,
+        allow_inf_nan=False,
+        description="Confidence level of all intervals, above 0.5 and below 1.",
     )
     against: str | None = Field(
         default=None,
-        description="The arm all others are compared against; null: every pair is compared. Fewer pairs, more power.",
+        description="Baseline arm with which all others are compared; null: every pair is compared. Fewer pairs "
+        "give more power.",
     )
     scope: Literal["images", "seeds"] = Field(
         default="images",
-        description="What verdicts speak of: new seeds and new images of this kind, or new seeds on these test images.",
+        description="images: verdicts hold for new seeds and new images of this kind; seeds: for new seeds on these "
+        "test images.",
     )
     family: Literal["study", "block"] = Field(
         default="study",
-        description="Whether the error rate is kept over all blocks of the study together, or within each block.",
+        description="study: the family-wise error rate is controlled over all blocks together; block: within each "
+        "block.",
     )
     method: Literal["paired", "bayes"] = Field(
         default="paired",
-        description="paired: tests that hold their error rate over all pairs; bayes: posterior probabilities, pair by "
-        "pair, with the margin as region of practical equivalence, and a hierarchical model over blocks.",
+        description="paired: paired tests with a controlled family-wise error rate; bayes: posterior probabilities "
+        "for each pair, with the margin as region of practical equivalence, and a hierarchical model "
+        "over blocks.",
     )
     steps: bool | None = Field(
         default=None,
         strict=True,
-        description="Also judge what each step of a chain of arms (from: NAME) adds; null: where there is a chain.",
+        description="Whether to test what each step of a chain of arms (from: NAME) adds; null: if there is such a "
+        "chain.",
     )
     failed: FailedMode = Field(
         default="worst",
-        description="What a trial that failed or diverged counts as: worst, chance level; or exclude, nothing, so that "
+        description="How a failed or diverged trial counts. worst: at chance level; exclude: not at all, so that "
         "verdicts hold only where training succeeds.",
     )
 

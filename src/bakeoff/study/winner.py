@@ -25,15 +25,15 @@ FindWinners: TypeAlias = Callable[[str, str | None], Recipes]
 
 
 class FromWinner(Record):
-    """Which study's winner a recipe begins with; the fields beside it change the winner's, blocks and arms as usual."""
+    """An earlier study's winner, which a recipe starts from; its other fields, blocks and arms change it as usual."""
 
-    study: str = Field(min_length=1, max_length=100, description="The name of a study with a search, run before.")
-    winner: Literal[True] = Field(description="true: the best recipe that its search has found.")
+    study: str = Field(min_length=1, max_length=100, description="Name of an earlier study with a search.")
+    winner: Literal[True] = Field(description="true: start from the best recipe that its search found.")
     block: str | None = Field(
-        default=None, description="Whose winner; by default the one of the same block, or the only one."
+        default=None, description="Block whose winner to use; null: the same block, or the only one."
     )
     found: dict[str, dict[str, JsonValue]] | None = Field(
-        default=None, description="Filled in when the study is run: the winners' recipes, by block."
+        default=None, description="The winners' recipes by block; set when the study is run."
     )
 
     def choose(self, block: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from bakeoff.training.fields import APART_DECAY, DECAY, EPSILON, MEAN, MEAN_SQUA
 
 
 class _AdamFamily(Record):
-    """What all of the family have, with Adam's defaults."""
+    """The settings of the family, with Adam's defaults."""
 
     name: str
     learning_rate: LearningRate = Field(default=0.001, description=RATE)
@@ -31,7 +31,7 @@ class _AdamFamily(Record):
 
 
 class Adam(_AdamFamily):
-    """Adam: steps scaled by running means of the gradient and of its square."""
+    """Adam: steps from running means of the gradient and of its square."""
 
     torch_name: ClassVar[str] = "Adam"
     fused: ClassVar[bool] = True
@@ -40,7 +40,7 @@ class Adam(_AdamFamily):
 
 
 class AdamW(_AdamFamily):
-    """Adam whose weight decay stands apart from the gradient and its scaling."""
+    """AdamW: Adam with decoupled weight decay."""
 
     torch_name: ClassVar[str] = "AdamW"
     fused: ClassVar[bool] = True
@@ -50,14 +50,17 @@ class AdamW(_AdamFamily):
 
 
 class NAdam(_AdamFamily):
-    """Adam that looks ahead by its momentum, as Nesterov's does."""
+    """NAdam: Adam with Nesterov momentum."""
 
     torch_name: ClassVar[str] = "NAdam"
     fused: ClassVar[bool] = False
 
     name: Literal["nadam"] = "nadam"
     learning_rate: LearningRate = Field(default=0.002, description=RATE)
-    momentum_decay: Amount = Field(default=0.004, description="How fast beta1 rises from half of itself to itself.")
+    momentum_decay: Amount = Field(
+        default=0.004,
+        description="Decay rate of the momentum schedule, in which beta1 rises from half its value to its full value.",
+    )
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of `torch.optim.NAdam`."""
@@ -65,7 +68,7 @@ class NAdam(_AdamFamily):
 
 
 class RAdam(_AdamFamily):
-    """Adam that takes plain momentum steps until its mean squared gradient can be trusted: a warm-up of its own."""
+    """RAdam: Adam with a rectified step size, which acts as a built-in warm-up."""
 
     torch_name: ClassVar[str] = "RAdam"
     fused: ClassVar[bool] = False
@@ -74,11 +77,13 @@ class RAdam(_AdamFamily):
 
 
 class Adamax(_AdamFamily):
-    """Adam that scales by the largest recent gradient instead of the mean square."""
+    """Adamax: Adam with the infinity norm of recent gradients in place of their mean square."""
 
     torch_name: ClassVar[str] = "Adamax"
     fused: ClassVar[bool] = False
 
     name: Literal["adamax"] = "adamax"
     learning_rate: LearningRate = Field(default=0.002, description=RATE)
-    beta2: Share = Field(default=0.999, description="Share of itself that the largest gradient keeps each step.")
+    beta2: Share = Field(
+        default=0.999, description="Decay rate of the running maximum of the gradient (infinity norm)."
+    )

@@ -16,24 +16,26 @@ if TYPE_CHECKING:
 
 
 class EMA(Record):
-    """An exponential moving average of the weights, renewed after every step."""
+    """An exponential moving average of the weights, updated after every step."""
 
     per_step: ClassVar[bool] = True
 
     name: Literal["ema"] = "ema"
-    decay: Share = Field(default=0.999, description="Share of itself that the average keeps at a step.")
+    decay: Share = Field(default=0.999, description="Decay rate of the moving average, per step.")
     warm_up: Switch = Field(
-        default=True, description="Keep less at first, (1 + n) / (10 + n) at step n, so that the start is forgotten."
+        default=True,
+        description="Whether to begin with a lower decay, (1 + n) / (10 + n) at step n, so that the initial weights "
+        "are forgotten.",
     )
 
 
 class SWA(Record):
-    """The plain mean of the weights at the end of every epoch from one on."""
+    """Stochastic weight averaging: the mean of the weights at the end of each epoch from a given one on."""
 
     per_step: ClassVar[bool] = False
 
     name: Literal["swa"] = "swa"
-    from_epoch: NumEpochs = Field(description="First epoch, counted from 1, whose last weights enter the mean.")
+    from_epoch: NumEpochs = Field(description="First epoch, counted from 1, whose final weights enter the average.")
 
 
 AnyAveraging: TypeAlias = EMA | SWA

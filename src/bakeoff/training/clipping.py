@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 
 class Clip(Record):
-    """How a gradient is kept from being too large: by its length, or number by number. One of the two."""
+    """Gradient clipping: by the norm of the whole gradient or by the value of each element, one of the two."""
 
-    norm: Limit | None = Field(default=None, description="Longest gradient: a longer one is scaled down to this.")
-    value: Limit | None = Field(default=None, description="Largest entry: each is cut to between minus and plus this.")
+    norm: Limit | None = Field(
+        default=None, description="Maximum L2 norm of the gradient; a larger one is scaled down to it."
+    )
+    value: Limit | None = Field(
+        default=None, description="Maximum absolute value of each gradient element; larger ones are clipped."
+    )
 
     @model_validator(mode="after")
     def _require_one(self) -> Clip:

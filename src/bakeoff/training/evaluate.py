@@ -11,9 +11,7 @@ from torch import Tensor
 
 from bakeoff.training.assembly import Network
 from bakeoff.training.inputs import Inputs
-
-EVALUATION_BATCH = 128
-"""Images per forward pass. A constant: it must not depend on the cohort, or rounding would."""
+from bakeoff.training.modes import EVALUATION_BATCH
 
 
 def predict(network: Network, inputs: Inputs, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Numbers that the records of a recipe share: their ranges, and what is said of them."""
+"""Numbers that several records of a recipe have: their ranges and descriptions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 LearningRate: TypeAlias = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-"""A step size above 0."""
+"""A learning rate above 0."""
 
 Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 """A number from 0."""
@@ -16,13 +16,13 @@ Limit: TypeAlias = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False
 """A length or a size above 0."""
 
 Share: TypeAlias = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
-"""How much of its past a running mean keeps: from 0 up to, not including, 1."""
+"""A decay rate or momentum: from 0 up to but not including 1."""
 
 Part: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-"""A share or a probability from 0 to 1, both included."""
+"""A fraction or a probability from 0 to 1, both included."""
 
 Inside: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
-"""A share between 0 and 1, neither included."""
+"""A fraction between 0 and 1, neither included."""
 
 NumEpochs: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 """A number of epochs from 1, or an epoch counted from 1."""
@@ -33,10 +33,10 @@ Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 INCOMPATIBLE = "incompatible"
 """The type of the pydantic error that a record raises when settings, each right by itself, do not go together."""
 
-RATE = "Step size."
-DECAY = "Pull of the weights towards zero, added to the gradient (L2)."
-APART_DECAY = "Share of the weights, times step size, lost each step."
-EPSILON = "Added to the divisor, so that it is never zero."
-MEAN = "Share of its past that the mean gradient keeps."
-MEAN_SQUARE = "Share of its past that the mean squared gradient keeps."
-"""What several optimizers say of the same setting."""
+RATE = "Learning rate."
+DECAY = "L2 penalty: the weights times this are added to the gradient; 0: none."
+APART_DECAY = "Decoupled weight decay: each step subtracts the weights times learning rate times this; 0: none."
+EPSILON = "Added to the denominator for numerical stability."
+MEAN = "Decay rate of the running mean of the gradient."
+MEAN_SQUARE = "Decay rate of the running mean of the squared gradient."
+"""Descriptions of settings that several optimizers have."""

@@ -12,22 +12,22 @@ from bakeoff.training.fields import Part
 Alpha: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=1_000, allow_inf_nan=False)]
 """The parameter of a symmetric Beta distribution, above 0."""
 
-_PROBABILITY = "Probability that an image is mixed at all; drawn for each."
+_PROBABILITY = "Probability that an image is mixed; drawn for each image."
 
 
 class Mixup(Record):
-    """Blend every image, and its label, with another of the batch."""
+    """Mixup: blend every image and its label with another of the batch."""
 
     name: Literal["mixup"] = "mixup"
-    alpha: Alpha = Field(default=0.2, description="An image's share is drawn from Beta(alpha, alpha).")
+    alpha: Alpha = Field(default=0.2, description="The mixing ratio of each image is drawn from Beta(alpha, alpha).")
     probability: Part = Field(default=1.0, description=_PROBABILITY)
 
 
 class CutMix(Record):
-    """Paste a box of another image of the batch into every image; labels count by area."""
+    """CutMix: paste a box from another image of the batch into every image; labels are mixed by area."""
 
     name: Literal["cutmix"] = "cutmix"
-    alpha: Alpha = Field(default=1.0, description="An image's share is drawn from Beta(alpha, alpha).")
+    alpha: Alpha = Field(default=1.0, description="The mixing ratio of each image is drawn from Beta(alpha, alpha).")
     probability: Part = Field(default=1.0, description=_PROBABILITY)
 
 

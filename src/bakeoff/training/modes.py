@@ -9,6 +9,20 @@ from dataclasses import dataclass, field
 
 from bakeoff.training.task import Numeric
 
+NUM_WARM_UP_STEPS = 2
+NUM_PROBE_STEPS = 12
+"""Steps that a probe times of every network shape, fused and alone, in each numeric mode, after those that warm up."""
+
+FEWEST_PROBE_STEPS = 3
+ENOUGH_PROBE_SECONDS = 20.0
+"""After which no more than the fewest are timed: of a large network twelve steps would take a quarter of an hour."""
+
+EVALUATION_BATCH = 128
+DEVICE_EVALUATION_BATCH = 512
+"""Images per forward pass in evaluation, on a CPU and on any other device. Constants: they must not depend on the
+cohort, or rounding would.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Modes:

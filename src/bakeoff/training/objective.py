@@ -20,7 +20,7 @@ from bakeoff.training.objective_settings import ObjectiveSettings, check_class_w
 class Objective:
     """The loss of every image for every member, each by its own settings.
 
-    A member's loss never depends on who trains beside it, not even in its last digit.
+    A member's loss never depends on the other members, not even in its last digit.
 
     Args:
         settings: one per member.

@@ -29,15 +29,15 @@ from bakeoff.training.fields import Amount as Amount
 
 
 class SGD(Record):
-    """Stochastic gradient descent."""
+    """Stochastic gradient descent, with or without momentum."""
 
     torch_name: ClassVar[str] = "SGD"
     fused: ClassVar[bool] = True
 
     name: Literal["sgd"] = "sgd"
     learning_rate: LearningRate = Field(default=0.01, description=RATE)
-    momentum: Share = Field(default=0.0, description="Share of the step before that is taken again.")
-    nesterov: Switch = Field(default=False, description="Look ahead by the momentum; needs a momentum above 0.")
+    momentum: Share = Field(default=0.0, description="Momentum factor, from 0 up to but not including 1.")
+    nesterov: Switch = Field(default=False, description="Whether to use Nesterov momentum; needs a momentum above 0.")
     weight_decay: Amount = Field(default=0.0, description=DECAY)
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ class SGD(Record):
 
 
 class RMSprop(Record):
-    """RMSprop: steps scaled by a running root mean square of the gradient."""
+    """RMSprop: steps divided by the running root mean square of the gradient."""
 
     torch_name: ClassVar[str] = "RMSprop"
     fused: ClassVar[bool] = False
@@ -65,8 +65,11 @@ class RMSprop(Record):
     name: Literal["rmsprop"] = "rmsprop"
     learning_rate: LearningRate = Field(default=0.01, description=RATE)
     smoothing: Share = Field(default=0.99, description=MEAN_SQUARE)
-    momentum: Share = Field(default=0.0, description="Share of the step before that is taken again.")
-    centered: Switch = Field(default=False, description="Scale by the gradient's running sd instead.")
+    momentum: Share = Field(default=0.0, description="Momentum factor, from 0 up to but not including 1.")
+    centered: Switch = Field(
+        default=False,
+        description="Whether to divide by the running standard deviation of the gradient, not its root mean square.",
+    )
     epsilon: Amount = Field(default=1e-8, description=EPSILON)
     weight_decay: Amount = Field(default=0.0, description=DECAY)
 
@@ -83,15 +86,17 @@ class RMSprop(Record):
 
 
 class Adagrad(Record):
-    """Adagrad: steps scaled by the root of the sum of all squared gradients so far."""
+    """Adagrad: steps divided by the root of the sum of all squared gradients so far."""
 
     torch_name: ClassVar[str] = "Adagrad"
     fused: ClassVar[bool] = True
 
     name: Literal["adagrad"] = "adagrad"
     learning_rate: LearningRate = Field(default=0.01, description=RATE)
-    learning_rate_decay: Amount = Field(default=0.0, description="Step t has the step size / (1 + (t - 1) * this).")
-    initial_accumulator: Amount = Field(default=0.0, description="What the sum of squares starts from.")
+    learning_rate_decay: Amount = Field(
+        default=0.0, description="Learning rate decay: step t divides the learning rate by 1 + (t - 1) * value."
+    )
+    initial_accumulator: Amount = Field(default=0.0, description="Initial value of the sum of squared gradients.")
     epsilon: Amount = Field(default=1e-10, description=EPSILON)
     weight_decay: Amount = Field(default=0.0, description=DECAY)
 
@@ -107,15 +112,20 @@ class Adagrad(Record):
 
 
 class Adadelta(Record):
-    """Adadelta: steps in the weights' own unit, scaled by how large recent steps and gradients were."""
+    """Adadelta: steps scaled by the ratio of the running RMS of past steps to that of past gradients."""
 
     torch_name: ClassVar[str] = "Adadelta"
     fused: ClassVar[bool] = False
 
     name: Literal["adadelta"] = "adadelta"
-    learning_rate: LearningRate = Field(default=1.0, description="Factor on the step; 1 is the published method.")
-    smoothing: Share = Field(default=0.9, description="Share of their past that both mean squares keep.")
-    epsilon: Amount = Field(default=1e-6, description="Added to both mean squares; the first steps come from it.")
+    learning_rate: LearningRate = Field(default=1.0, description="Multiplies every step; 1 is the published method.")
+    smoothing: Share = Field(
+        default=0.9, description="Decay rate of the running means of squared gradients and squared steps."
+    )
+    epsilon: Amount = Field(
+        default=1e-6,
+        description="Added to both running means for numerical stability; it sets the size of the first steps.",
+    )
     weight_decay: Amount = Field(default=0.0, description=DECAY)
 
     def arguments(self) -> dict[str, Any]:
@@ -129,14 +139,19 @@ class Adadelta(Record):
 
 
 class Lion(Record):
-    """Lion: steps of one size in every weight, along the sign of a running mean of the gradient."""
+    """Lion: steps of equal size in every weight, in the direction of the sign of a running mean of the gradient."""
 
     torch_name: ClassVar[str] = "Lion"
     fused: ClassVar[bool] = False
 
     name: Literal["lion"] = "lion"
-    learning_rate: LearningRate = Field(default=0.0001, description="Step size; 3 to 10 times smaller than AdamW's.")
-    beta1: Share = Field(default=0.9, description="Share of the mean gradient in the direction of a step.")
+    learning_rate: LearningRate = Field(
+        default=0.0001, description="Learning rate; typically 3 to 10 times smaller than for AdamW."
+    )
+    beta1: Share = Field(
+        default=0.9,
+        description="Weight of the running mean of the gradient in the step direction; the new gradient has the rest.",
+    )
     beta2: Share = Field(default=0.99, description=MEAN)
     weight_decay: Amount = Field(default=0.0, description=APART_DECAY)
 

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import torch
 
+from bakeoff.training.modes import DEVICE_EVALUATION_BATCH, EVALUATION_BATCH
+
 Step = Callable[[], object]
 
 
@@ -101,7 +103,7 @@ class Place:
     device: torch.device
     prepared: bool = False
     capture: Capture | None = None
-    evaluation_batch: int = 128
+    evaluation_batch: int = EVALUATION_BATCH
     resident_bytes: int = 0
     piece_bytes: int = 2**28
 
@@ -135,14 +137,14 @@ def _set_up(device: torch.device) -> Place:
         return CPU
     _make_deterministic()
     if device.type != "cuda":
-        return Place(device, prepared=True, evaluation_batch=512, resident_bytes=2**31)
+        return Place(device, prepared=True, evaluation_batch=DEVICE_EVALUATION_BATCH, resident_bytes=2**31)
     torch.cuda.set_device(device)
     total = torch.cuda.get_device_properties(device).total_memory
     return Place(
         device,
         prepared=True,
         capture=CudaCapture(device),
-        evaluation_batch=512,
+        evaluation_batch=DEVICE_EVALUATION_BATCH,
         resident_bytes=total // 4,
         piece_bytes=min(2**29, total // 32),
     )

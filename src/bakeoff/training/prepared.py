@@ -54,11 +54,6 @@ class DeviceImages:
         self._resident = torch.from_numpy(np.array(images.pixels)).to(place.device) if fits else None
         self._reader = None if fits else ThreadPoolExecutor(1, "bakeoff-images")
 
-    @property
-    def is_resident(self) -> bool:
-        """Tell whether the images lie on the device."""
-        return self._resident is not None
-
     def gather(self, pieces: Sequence[Indices]) -> Iterator[Tensor]:
         """Yield the pixels of each piece, (N, H, W, C), on the device; from the host, one piece ahead of their use."""
         if self._reader is None:

@@ -17,18 +17,12 @@ from bakeoff.training.epoch import compute_gradients, move
 from bakeoff.training.folders import Folders
 from bakeoff.training.inputs import Batch
 from bakeoff.training.joint import JointOptimizer
+from bakeoff.training.modes import ENOUGH_PROBE_SECONDS, FEWEST_PROBE_STEPS, NUM_PROBE_STEPS, NUM_WARM_UP_STEPS
 from bakeoff.training.objective import Objective
 from bakeoff.training.objective_settings import ObjectiveSettings
 from bakeoff.training.runner import Runner
 from bakeoff.training.schedules import Progress
 from bakeoff.training.task import Event, Numeric, ProbeDone, ProbeTask, TaskDone
-
-NUM_STEPS = 12
-"""Timed steps per mode, after two that warm up."""
-
-FEWEST_STEPS = 3
-ENOUGH_SECONDS = 20.0
-"""After which no more than the fewest are timed: of a large network twelve steps would take a quarter of an hour."""
 
 LARGEST_DIFFERENCE = 0.25
 """Largest relative distance ||g16 - g32|| / ||g32|| of a member's first gradient at which the modes agree.
@@ -75,12 +69,13 @@ def _time_steps(benches: Sequence[Bench]) -> list[list[float]]:
     """Return the seconds of every bench's steps, taken in turn; the first two benches are the modes, all fused."""
     seconds: list[list[float]] = [[] for _ in benches]
     started = time.process_time()
-    for number in range(NUM_STEPS + 2):
-        if number >= FEWEST_STEPS + 2 and time.process_time() - started > ENOUGH_SECONDS:
+    for number in range(NUM_WARM_UP_STEPS + NUM_PROBE_STEPS):
+        timed = number - NUM_WARM_UP_STEPS
+        if timed >= FEWEST_PROBE_STEPS and time.process_time() - started > ENOUGH_PROBE_SECONDS:
             break  # long steps vary little
         for times, bench in zip(seconds, benches, strict=True):
             times.append(bench.time_step(number))
-        if number == 1:
+        if number == NUM_WARM_UP_STEPS - 1:
             exact, fast = seconds[:2]
             if fast[1] > 3 * exact[1]:
                 return [times[1:] for times in seconds]

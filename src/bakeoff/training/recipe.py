@@ -21,13 +21,13 @@ from bakeoff.training.mixing import MixChoice
 from bakeoff.training.objective_settings import ClassWeights
 from bakeoff.training.optimizers import INCOMPATIBLE, Amount, OptimizerChoice
 from bakeoff.training.schedules import Constant, ScheduleChoice
-from bakeoff.training.transfer import Transfer
+from bakeoff.training.transfer import Transfer, Weights
 
 
 class EarlyStopping(Record):
-    """Stop when validation no longer improves, and keep the weights of the best epoch."""
+    """Early stopping: stop when validation no longer improves, and keep the weights of the best epoch."""
 
-    monitor: Metric = Field(default="loss", description="The validation metric that is watched.")
+    monitor: Metric = Field(default="loss", description="Validation metric to monitor.")
     patience: int = Field(
         strict=True, ge=1, le=1_000_000, description="Epochs without improvement after which training stops."
     )
@@ -44,50 +44,65 @@ class EarlyStopping(Record):
 class Recipe(Record):
     """Every choice that makes one training run; all that an arm may change."""
 
-    network: NetworkChoice = Field(description="The layers between image and prediction.")
-    initializer: InitializerChoice = Field(default=InitializerChoice(), description="How the first weights are drawn.")
+    network: NetworkChoice = Field(description="The network, by name or with settings.")
+    initializer: InitializerChoice = Field(
+        default=InitializerChoice(), description="How the initial weights are drawn."
+    )
     transfer: Transfer | None = Field(
-        default=None, description="Weights to begin with, and what of them stays frozen; null: train from scratch."
+        default=None, description="Pretrained weights to start from, and what stays frozen; null: train from scratch."
     )
     augmentation: Annotated[tuple[AugmentationChoice, ...], Field(max_length=50)] = Field(
-        default=(), description="What happens to every image, in this order; one draw an image."
+        default=(), description="Augmentation steps in the order of application; random ones are drawn for every image."
     )
-    mix: MixChoice | None = Field(default=None, description="Mixes every image with another one of its batch.")
-    optimizer: OptimizerChoice = Field(default=Adam(), description="How gradients become steps.")
-    schedule: ScheduleChoice = Field(default=Constant(), description="How the learning rate changes in training.")
+    mix: MixChoice | None = Field(
+        default=None, description="Mixes every image with another of its batch (mixup, cutmix); null: no mixing."
+    )
+    optimizer: OptimizerChoice = Field(default=Adam(), description="The optimizer, by name or with settings.")
+    schedule: ScheduleChoice = Field(
+        default=Constant(), description="The learning rate schedule, by name or with settings."
+    )
     batch_size: int = Field(default=32, strict=True, ge=1, le=1_000_000, description="Images per batch.")
     accumulate: int = Field(
         default=1,
         strict=True,
         ge=1,
         le=100_000,
-        description="Batches per step: their gradients are added up, as one batch of so many times the images.",
+        description="Batches per optimizer step; their gradients are accumulated as for one batch this many times "
+        "larger.",
     )
-    clip: Clip | None = Field(default=None, description="Limits the gradient before every step.")
+    clip: Clip | None = Field(default=None, description="Gradient clipping, by norm or by value; null: none.")
     label_smoothing: float = Field(
         default=0.0,
         strict=True,
         ge=0,
         lt=1,
         allow_inf_nan=False,
-        description="Share of the target that is spread evenly over all classes.",
+        description="Fraction of the target spread evenly over all classes, from 0 up to but not including 1.",
     )
     class_weights: ClassWeights | None = Field(
-        default=None, description="What an image of each class counts: `balanced`, or a weight by class name (else 1)."
+        default=None,
+        description="Weight of each class in the loss: `balanced`, or a number by class name (1 if not named); "
+        "null: all equal.",
     )
     averaging: AveragingChoice | None = Field(
-        default=None, description="Evaluates and keeps an average of the weights over training."
+        default=None, description="Weight averaging: the average over training is evaluated and kept; null: none."
     )
     evaluate: Literal["plain", "mirrored"] = Field(
         default="plain",
-        description="mirrored: logits are means over an image and its mirror image, in validation and final test.",
+        description="plain: each image once. mirrored: logits averaged over each image and its mirror image, in "
+        "validation and final test.",
     )
     epochs: int = Field(
-        default=10, strict=True, ge=1, le=1_000_000, description="Passes over the training images, at most."
+        default=10, strict=True, ge=1, le=1_000_000, description="Maximum number of passes over the training images."
     )
     early_stopping: EarlyStopping | None = Field(
-        default=None, description="When to stop before the last epoch, on the best weights; null means never."
+        default=None, description="When to stop early, with the weights of the best epoch; null: never."
     )
+
+    def start_from(self, weights: Weights | None) -> Recipe:
+        """Return the same recipe with other weights in its transfer; None draws them anew."""
+        assert self.transfer is not None
+        return self.model_copy(update={"transfer": self.transfer.model_copy(update={"weights": weights})})
 
     @model_validator(mode="after")
     def _check_together(self) -> Recipe:

@@ -1,4 +1,4 @@
-"""One member in training: its optimizer, its schedule, its early stopping, what it keeps, what it lived through."""
+"""One member in training: its optimizer, its schedule, its early stopping, its best weights, its history."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from bakeoff.training.metric import Metric, check_difference, improvement
 WARM_UP_START = 0.001
 """Share of the learning rate with which a warm-up begins: at 0 the first step would move nothing."""
 
-_WARM_UP = "Epochs, fractions allowed, over which the rate first rises linearly from nearly 0."
+_WARM_UP = "Epochs of linear warm-up from nearly 0; fractions are allowed."
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,21 @@ class _WarmedUp(Record):
 
 
 class Constant(_WarmedUp):
-    """The learning rate as it is."""
+    """A constant learning rate."""
 
     name: Literal["constant"] = "constant"
 
 
 class Step(_WarmedUp):
-    """The rate falls by a factor every so many epochs, counted from the start of training."""
+    """Step decay: the learning rate drops by a factor every few epochs, counted from the start of training."""
 
     name: Literal["step"] = "step"
     every: NumEpochs | None = Field(
-        default=None, description="Epochs between two falls. By default a third of all epochs, rounded up."
+        default=None, description="Epochs between two drops; null: a third of all epochs, rounded up."
     )
-    factor: Inside = Field(default=0.1, description="What the rate is multiplied by at each fall.")
+    factor: Inside = Field(
+        default=0.1, description="Factor by which the learning rate is multiplied at each drop, above 0 and below 1."
+    )
 
     def _share_after(self, progress_epochs: float, num_epochs: int) -> float:
         every = self.every or math.ceil(num_epochs / 3)
@@ -95,12 +97,12 @@ class Step(_WarmedUp):
 
 
 class Cosine(_WarmedUp):
-    """The rate falls along half a cosine, from the end of the warm-up to the end of training, without restarts."""
+    """Cosine annealing from the end of the warm-up to the end of training, without restarts."""
 
     smooth: ClassVar[bool] = True
 
     name: Literal["cosine"] = "cosine"
-    minimum: Part = Field(default=0.0, description="Share of the rate that is left at the end.")
+    minimum: Part = Field(default=0.0, description="Lowest learning rate, as a fraction of the optimizer's.")
 
     def _share_after(self, progress_epochs: float, num_epochs: int) -> float:
         done = _proportion(progress_epochs - self.warm_up, num_epochs - self.warm_up)
@@ -108,7 +110,7 @@ class Cosine(_WarmedUp):
 
 
 class OneCycle(Record):
-    """One rise to the learning rate and one fall, each half a cosine. The momentum stays as it is.
+    """One cycle: the learning rate rises to its peak and falls again, each along half a cosine. Momentum is constant.
 
     Step by step `torch.optim.lr_scheduler.OneCycleLR` with `cycle_momentum=False`: the first step has the start's rate,
     the last the end's.
@@ -117,9 +119,9 @@ class OneCycle(Record):
     per_step: ClassVar[bool] = True
 
     name: Literal["one_cycle"] = "one_cycle"
-    peak_at: Inside = Field(default=0.3, description="Share of all steps at which the rate is highest.")
-    start: Part = Field(default=0.04, description="Share of the rate at the first step.")
-    end: Part = Field(default=4e-6, description="Share of the rate at the last step.")
+    peak_at: Inside = Field(default=0.3, description="Fraction of training at which the learning rate peaks.")
+    start: Part = Field(default=0.04, description="Learning rate at the start, as a fraction of the optimizer's.")
+    end: Part = Field(default=4e-6, description="Learning rate at the end, as a fraction of the optimizer's.")
 
     def share(self, progress: Progress, num_epochs: int) -> float:
         """Return the factor on the optimizer's learning rate, as of the other schedules: 1 at the peak."""
@@ -131,14 +133,14 @@ class OneCycle(Record):
 
 
 class Triangle(Record):
-    """One rise to the learning rate and one fall, both straight lines."""
+    """The learning rate rises linearly to its peak and falls linearly again."""
 
     per_step: ClassVar[bool] = True
 
     name: Literal["triangle"] = "triangle"
-    peak_at: Inside = Field(default=0.23, description="Share of training at which the rate is highest.")
-    start: Part = Field(default=0.2, description="Share of the rate at the start.")
-    end: Part = Field(default=0.07, description="Share of the rate at the end.")
+    peak_at: Inside = Field(default=0.23, description="Fraction of training at which the learning rate peaks.")
+    start: Part = Field(default=0.2, description="Learning rate at the start, as a fraction of the optimizer's.")
+    end: Part = Field(default=0.07, description="Learning rate at the end, as a fraction of the optimizer's.")
 
     def share(self, progress: Progress, num_epochs: int) -> float:
         """Return the factor on the optimizer's learning rate, as of the other schedules: 1 at the peak."""
@@ -149,16 +151,23 @@ class Triangle(Record):
 
 
 class Plateau(_WarmedUp):
-    """The rate falls when validation has stopped improving. `share` is the warm-up alone; PlateauState has the rest."""
+    """The learning rate drops when validation stops improving.
+
+    `share` is the warm-up alone; PlateauState has the rest.
+    """
 
     name: Literal["plateau"] = "plateau"
-    monitor: Metric = Field(default="loss", description="The validation metric that is watched.")
-    factor: Inside = Field(default=0.1, description="What the rate is multiplied by at each fall.")
-    patience: NumEpochs = Field(default=3, description="Epochs without improvement after which the rate falls.")
+    monitor: Metric = Field(default="loss", description="Validation metric to monitor.")
+    factor: Inside = Field(
+        default=0.1, description="Factor by which the learning rate is multiplied at each drop, above 0 and below 1."
+    )
+    patience: NumEpochs = Field(
+        default=3, description="Epochs without improvement after which the learning rate drops."
+    )
     min_delta: Amount = Field(
         default=0.0, description="Smallest change that counts as an improvement, in the metric's unit."
     )
-    minimum: Part = Field(default=0.0, description="Share of the rate below which it never falls.")
+    minimum: Part = Field(default=0.0, description="Lowest learning rate, as a fraction of the optimizer's.")
 
     @field_validator("min_delta")
     @classmethod

@@ -1,4 +1,4 @@
-"""One pass over the training images on a device: the same as `epoch.train_epoch`, said to the device in fewer words.
+"""One pass over the training images on a device: the same as `epoch.train_epoch`, with fewer kernel launches.
 
 All members' weights move in one update, sums stay on the device until the epoch ends, and once a step has been taken a
 few times it is captured, to be replayed. Which of these is done changes no digit: the same kernels run.
@@ -181,11 +181,6 @@ class _Recorder:
         self._load(batch)
         self._now = lambda: step(self._loaded)
         next(self._plan)
-
-    @property
-    def is_replaying(self) -> bool:
-        """Tell whether steps are replayed."""
-        return self._replay is not None
 
     @property
     def _loaded(self) -> Batch:

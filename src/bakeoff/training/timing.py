@@ -25,7 +25,8 @@ def time_task(task: TimingTask, workspace: Path, emit: Callable[[Event], None]) 
     """Time training steps of a task's members, fused and the first alone; report seconds per step of a whole batch."""
     deadline = time.perf_counter() + task.budget_seconds
     images = _make_noise(task)
-    recipes = [_start_afresh(member.recipe) for member in task.members]
+    # With weights drawn anew, which take as long.
+    recipes = [m.recipe if m.recipe.transfer is None else m.recipe.start_from(None) for m in task.members]
     modes: tuple[Numeric, ...] = ("float32", "bfloat16") if task.numeric == "auto" else (task.numeric,)
     probe = ProbeTask(probe_id=task.timing_id, label=task.label, members=(), data=task.data)
     fused = _time(probe, recipes, images, Folders(workspace), modes, deadline)
@@ -45,13 +46,6 @@ def _make_noise(task: TimingTask) -> Images:
         class_names=task.class_names,
         fingerprint="noise",
     )
-
-
-def _start_afresh(recipe: Recipe) -> Recipe:
-    """Return a recipe that begins with weights of its own: they take as long."""
-    if recipe.transfer is None or recipe.transfer.weights is None:
-        return recipe
-    return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"weights": None})})
 
 
 def _time(

@@ -36,30 +36,32 @@ Sha256: TypeAlias = Annotated[str, _require_digits(64, 64)]
 
 
 class FileWeights(Record):
-    """Weights from a local file: safetensors, or what torch.save wrote of tensors alone."""
+    """Weights from a local file: safetensors, or a torch.save file that holds nothing but tensors."""
 
-    file: str = Field(min_length=1, description="Path of the file.")
-    sha256: Sha256 | None = Field(default=None, description="The file's SHA-256, in hexadecimal; another is refused.")
+    file: str = Field(min_length=1, description="Path to the file.")
+    sha256: Sha256 | None = Field(
+        default=None, description="Expected SHA-256 of the file, in hexadecimal; any other file is refused."
+    )
     ema: bool | None = Field(
         default=None,
         strict=True,
-        description="Of a training checkpoint: true takes the moving average of the weights, false the weights "
-        "themselves; by default the average, where there is one.",
+        description="For a training checkpoint. true: the moving average of the weights; false: the weights "
+        "themselves; null: the average if there is one.",
     )
 
 
 class TrialWeights(Record):
-    """Weights that an earlier trial of this workspace kept."""
+    """Weights of an earlier trial in this workspace."""
 
     trial: Annotated[str, _require_digits(4, 64)] = Field(description="The trial's id in the ledger.")
 
 
 class StudyWeights(Record):
-    """Weights that an arm of an earlier study of this workspace kept, replicate by replicate."""
+    """Weights of an arm of an earlier study in this workspace, replicate by replicate."""
 
-    study: str = Field(min_length=1, description="The study's name.")
-    arm: str = Field(min_length=1, description="The arm's label.")
-    block: str | None = Field(default=None, description="The block's label; needed where the study has several.")
+    study: str = Field(min_length=1, description="Name of the study.")
+    arm: str = Field(min_length=1, description="Label of the arm.")
+    block: str | None = Field(default=None, description="Label of the block; needed if the study has several.")
 
 
 _FIELDS: Mapping[str, type[Record]] = {"file": FileWeights, "trial": TrialWeights, "study": StudyWeights}
@@ -99,7 +101,7 @@ BodyPart: TypeAlias = Literal["all_but_last", "convolutions"]
 
 
 class Transfer(Record):
-    """Start from weights that exist already, and say how much of the network is trained.
+    """Transfer learning: pretrained weights to start from, and how much of the network is trained.
 
     The body is the network without its head. Its weights are carried over; the head is always drawn anew. A published
     body expects images as its publisher normalised them: add the augmentation `normalize` with mean and sd of imagenet.
@@ -107,10 +109,11 @@ class Transfer(Record):
 
     weights: Weights | None = Field(
         default=None,
-        description="imagenet, {file: PATH}, {trial: ID} or {study: NAME, arm: LABEL}; null draws the body's too.",
+        description="imagenet, {file: PATH}, {trial: ID} or {study: NAME, arm: LABEL}; null: the body is "
+        "initialized at random too.",
     )
     freeze: Literal["always"] | Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = Field(
-        default=0, description="Epochs for which the body is not trained, or always."
+        default=0, description="Number of epochs during which the body stays frozen, or always."
     )
     body_rate: float = Field(
         default=1.0,
@@ -118,11 +121,12 @@ class Transfer(Record):
         gt=0,
         le=1,
         allow_inf_nan=False,
-        description="The body's learning rate, as a share of the head's.",
+        description="The body's learning rate as a fraction of the head's, above 0 and up to 1.",
     )
     body: BodyPart = Field(
         default="all_but_last",
-        description="A layer network's body: all layers but the last, or those before the first dense one.",
+        description="Which part of a layer network is the body: all layers but the last, or those before the first "
+        "dense layer.",
     )
 
 

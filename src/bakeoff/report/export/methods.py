@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bakeoff.errors import BakeoffError, nearest
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, Value
-from bakeoff.report.export.tables import LEDGER_TABLES, tabulate_epochs, tabulate_trials
+from bakeoff.report.export.tables import LEDGER_TABLES, TableName, tabulate_epochs, tabulate_trials
 from bakeoff.report.export.write import make_pandas, write_csv
 from bakeoff.report.render.latex import write_latex
 from bakeoff.report.sections import SECTIONS
 from bakeoff.training.folders import Folders
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def list_tables() -> dict[str, Callable[[ReportInput], Frame]]:
@@ -34,17 +37,17 @@ class Tables:
     study_id: str
     workspace: Path
 
-    def to_records(self, table: str = "trials") -> list[dict[str, Value]]:
+    def to_records(self, table: TableName = "trials") -> list[dict[str, Value]]:
         """Return a table as a list of dictionaries, column -> value, None where there is nothing."""
         with self._open(table) as frame:
             return list(frame.records())
 
-    def to_frame(self, table: str = "trials") -> Any:
+    def to_frame(self, table: TableName = "trials") -> DataFrame:
         """Return a table as a pandas DataFrame; pandas must be installed."""
         with self._open(table) as frame:
             return make_pandas(frame)
 
-    def to_csv(self, table: str = "trials") -> str:
+    def to_csv(self, table: TableName = "trials") -> str:
         """Return a table as CSV text; text that spreadsheets would take for a formula has an apostrophe before it."""
         return "".join(self.iterate_csv(table))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Literal
 
 from bakeoff.analysis.measure import SPLITS
 from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Verdict
@@ -12,7 +13,10 @@ from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
 
-LEDGER_TABLES = ("trials", "epochs")
+TableName = Literal["trials", "epochs", "arms", "verdicts", "classes", "confusion"]
+"""Tables of our own; sections of other packages may have more."""
+
+LEDGER_TABLES: tuple[TableName, ...] = ("trials", "epochs")
 """Those that the ledger alone has; the others need what a report works out."""
 
 _PLACE: dict[str, Kind] = {"block": "text", "arm": "text", "replicate": "integer", "fold": "integer"}

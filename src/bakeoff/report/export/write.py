@@ -7,11 +7,14 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.errors import BakeoffError
 from bakeoff.report.export.frame import Frame, FrameColumn, Value
 from bakeoff.report.text import show_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _FORMULA = re.compile("[\\s']*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 """How a text begins that a spreadsheet would take for a formula, its quoted form included; the last four are wide."""
@@ -44,7 +47,7 @@ def guard_text(text: str) -> str:
     return f"'{shown}" if _FORMULA.match(shown) else shown
 
 
-def make_pandas(frame: Frame) -> Any:
+def make_pandas(frame: Frame) -> DataFrame:
     """Return a table as a pandas DataFrame, each column of its kind; text as it is, times in UTC.
 
     Raises:

@@ -22,7 +22,7 @@ def draw_calibration(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw accuracy against confidence, bin by bin, for one block's best arm; None where no predictions are stored.
 
     The area of a point grows with the number of predictions in its bin, all trials' together. Bins of fewer than
-    FEW_PREDICTIONS are hollow and the line passes them by: chance rules there.
+    FEW_PREDICTIONS are hollow and left out of the line: they are mostly noise.
     """
     evidence = report.evidence_of(block)
     bins = [each for each in evidence.reliability if each.num_images] if evidence is not None else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bakeoff.errors import BakeoffError, nearest
 from bakeoff.report.document import ReportInput
@@ -24,6 +24,9 @@ from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.steps import draw_steps
 from bakeoff.report.figures.theme import MODES, Mode, label_text, make_template
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
 Draw = Callable[[ReportInput, str], FigureSpec | None]
 
 
@@ -36,74 +39,74 @@ class Plots:
 
     report: ReportInput
 
-    def plot_differences(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_differences(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot how far each arm is from the best one, or from the baseline: every replicate, and what is shown."""
         return self._plot("verdicts", draw_differences, block, mode)
 
-    def plot_scores(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_scores(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot every replicate's score, with means, and their intervals where no verdict is claimed."""
         return self._plot("scores", draw_scores, block, mode)
 
-    def plot_curves(self, block: str | None = None, metric: str = "loss", *, mode: Mode = "light") -> Any:
+    def plot_curves(self, block: str | None = None, metric: str = "loss", *, mode: Mode = "light") -> Figure:
         """Plot learning curves of accuracy, loss or the deciding metric: training above, validation below."""
         return self._plot(f"curves of {metric}", lambda report, at: draw_curves(report, at, metric), block, mode)
 
-    def plot_confusion(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_confusion(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot the confusion matrix of the best arm."""
         return self._plot("predictions", draw_confusion, block, mode)
 
-    def plot_classes(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_classes(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot precision, recall and F1 of every class for the best arm, hardest first."""
         return self._plot("predictions", draw_classes, block, mode)
 
-    def plot_roc(self, block: str | None = None, *, whole: bool = False, mode: Mode = "light") -> Any:
+    def plot_roc(self, block: str | None = None, *, whole: bool = False, mode: Mode = "light") -> Figure:
         """Plot the ROC curves of the best arm, cut to where they bend; `whole` shows all of the square."""
         return self._plot("ROC curves", lambda report, at: draw_roc(report, at, whole=whole), block, mode)
 
-    def plot_calibration(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_calibration(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot accuracy against confidence for the best arm."""
         return self._plot("predictions", draw_calibration, block, mode)
 
-    def plot_search(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_search(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot a search's history: candidates, best so far and mean."""
         return self._plot("search", draw_search, block, mode)
 
-    def plot_cost(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_cost(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot training time against score, for two arms or more."""
         return self._plot("costs of two arms", draw_cost, block, mode)
 
-    def plot_size(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_size(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot trained parameters against score, where arms differ in them."""
         return self._plot("arms of two sizes", draw_size, block, mode)
 
-    def plot_steps(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_steps(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot what each step of an ablation chain adds, with its interval."""
         return self._plot("steps", draw_steps, block, mode)
 
-    def plot_ensembles(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_ensembles(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot every ensemble before and after the vote."""
         return self._plot("ensembles", draw_ensembles, block, mode)
 
-    def plot_importance(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_importance(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot which fields mattered in a search, beside what chance would show; for twenty candidates or more."""
         return self._plot("candidates enough", draw_importance, block, mode)
 
-    def plot_slices(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_slices(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot the candidates' scores against the fields that mattered most."""
         return self._plot("candidates enough", draw_slices, block, mode)
 
-    def plot_lineage(self, block: str | None = None, *, mode: Mode = "light") -> Any:
+    def plot_lineage(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot the ancestors of an evolved winner."""
         return self._plot("ancestors of a winner", draw_lineage, block, mode)
 
-    def plot_ranks(self, *, mode: Mode = "light") -> Any:
+    def plot_ranks(self, *, mode: Mode = "light") -> Figure:
         """Plot the mean ranks over all blocks, two or more, with the critical difference."""
         spec = draw_ranks(self.report)
         if spec is None:
             raise BakeoffError("ranks over blocks take two blocks or more in which every arm has a score.")
         return to_plotly(spec, mode)
 
-    def _plot(self, what: str, draw: Draw, block: str | None, mode: Mode) -> Any:
+    def _plot(self, what: str, draw: Draw, block: str | None, mode: Mode) -> Figure:
         blocks = self.report.summary.blocks
         chosen = blocks[0] if block is None else block
         if chosen not in blocks:
@@ -114,7 +117,7 @@ class Plots:
         return to_plotly(spec, mode)
 
 
-def to_plotly(spec: FigureSpec, mode: Mode = "light") -> Any:
+def to_plotly(spec: FigureSpec, mode: Mode = "light") -> Figure:
     """Return a plotly `Figure` with its title and the template of a ground; its text alternative is `layout.meta.alt`.
 
     Raises:

@@ -1,15 +1,15 @@
 r"""User text as LaTeX that pdflatex sets in any input and font encoding: pure ASCII, no command of the user's own.
 
-Letters with accents become LaTeX's accents, Greek and common signs become mathematics, Cyrillic is transliterated;
-what is left is written by its number, such as [U+4E2D].
+Letters with accents become LaTeX's accents, Greek and common signs become mathematics; what is left is written by its
+number, such as [U+4E2D].
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from html.entities import name2codepoint
 
-from bakeoff.report.latex.signs import SIGNS, spell_letter
 from bakeoff.report.text import show_text
 
 _SPECIAL = {
@@ -52,7 +52,47 @@ _ACCENTS = {
 }
 _BELOW = {"\u0327", "\u0323", "\u0331"}
 
-_WHOLE = {**_SPECIAL, **SIGNS}
+_SIGNS = {
+    "\N{DEGREE SIGN}": r"$^{\circ}$",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{MICRO SIGN}": r"$\mu$",
+    "\N{MIDDLE DOT}": r"$\cdot$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{LATIN CAPITAL LETTER AE}": r"\AE{}",
+    "\N{LATIN SMALL LETTER AE}": r"\ae{}",
+    "\N{LATIN CAPITAL LETTER O WITH STROKE}": r"\O{}",
+    "\N{LATIN SMALL LETTER O WITH STROKE}": r"\o{}",
+    "\N{LATIN SMALL LETTER SHARP S}": r"\ss{}",
+    "\N{LATIN CAPITAL LETTER L WITH STROKE}": r"\L{}",
+    "\N{LATIN SMALL LETTER L WITH STROKE}": r"\l{}",
+    "\N{LATIN CAPITAL LIGATURE OE}": r"\OE{}",
+    "\N{LATIN SMALL LIGATURE OE}": r"\oe{}",
+    "\N{LATIN SMALL LETTER DOTLESS I}": r"\i{}",
+    "\N{DAGGER}": r"$^{\dagger}$",
+    "\N{SUPERSCRIPT PLUS SIGN}": "$^{+}$",
+    "\N{SUPERSCRIPT MINUS}": "$^{-}$",
+    "\N{SUPERSCRIPT EQUALS SIGN}": "$^{=}$",
+    "\N{EN DASH}": "--",
+    "\N{EM DASH}": "---",
+    "\N{LEFT SINGLE QUOTATION MARK}": "`",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{LEFT DOUBLE QUOTATION MARK}": "``",
+    "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
+    "\N{FRACTION SLASH}": "/",
+    "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{INFINITY}": r"$\infty$",
+    "\N{ALMOST EQUAL TO}": r"$\approx$",
+    "\N{NOT EQUAL TO}": r"$\neq$",
+    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
+    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
+}
+
+# HTML and LaTeX call Greek letters by the same names; the rest of HTML's, such as Alpha, LaTeX does not have.
+_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi"
+_GREEK += " omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+
+_WHOLE = {**_SPECIAL, **_SIGNS, **{chr(name2codepoint[name]): rf"$\{name}$" for name in _GREEK.split()}}
 
 
 def escape_latex(text: str) -> str:
@@ -98,11 +138,10 @@ def _add_accents(base: str, marks: str) -> str:
 
 def _replace(character: str) -> str:
     """Replace a character that has no equivalent of its own."""
-    letter = spell_letter(character)
-    if letter is not None:
-        return letter
-    if unicodedata.decomposition(character).startswith("<"):  # only compatible: a ligature, a wide or a small letter
-        return "".join(_set_cluster(each) for each in unicodedata.normalize("NFKD", character))
+    kind = unicodedata.decomposition(character)
+    if kind.startswith("<"):  # only compatible: a superscript, a ligature, a wide or a small letter
+        text = "".join(_set_cluster(each) for each in unicodedata.normalize("NFKD", character))
+        return f"$^{{{text}}}$" if kind.startswith("<super>") and text.isdigit() else text
     if unicodedata.category(character) == "Zs":
         return " "
     if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from rich import box
@@ -37,27 +37,35 @@ def print_verdict(console: Console, report: ReportInput, sections: Sequence[Sect
     Up to three blocks are shown in full, more as one table of blocks x arms. Without a terminal the output has no
     colour and no drawn lines. Nothing is said by colour alone.
     """
-    written = {each.name: each for each in compose(sections, report, Medium.TERMINAL)}
-    middle = [written[name] for name in written if name not in ("search", *_LAST)]
     _print_line(console, report.question or report.name, "bold")
-    if "search" in written:
-        _print_parts(console, written["search"].parts)
-    for block in report.summary.blocks:
-        told = [part for each in middle for part in each.parts if isinstance(part, InBlock) and part.block == block]
-        if told:
+    for heading, parts in arrange(report, sections):
+        is_begun = bool(heading) or not isinstance(parts[0], Table)
+        if is_begun:
             console.print()
-            if block:
-                _print_line(console, block, "bold cyan")
-            _print_parts(console, [inner for part in told for inner in part.parts], is_begun=True)
-    for section in (*middle, *(written[name] for name in _LAST if name in written)):
-        loose = [part for part in section.parts if not isinstance(part, InBlock)]
-        if loose and not isinstance(loose[0], Table):
-            console.print()
-        _print_parts(console, loose)
+        if heading:
+            _print_line(console, heading, "bold cyan")
+        _print_parts(console, parts, is_begun=is_begun)
     for name, path in (("Report", report.report_path), ("Page", report.html_path)):
         if path:
             # Never folded: a path must stay in one piece to be copied.
             console.print(Text(f"{name}: {show_text(path)}"), soft_wrap=True)
+
+
+def arrange(report: ReportInput, sections: Sequence[Section]) -> Iterator[tuple[str, list[Part]]]:
+    """Yield what a terminal shows, in its order: heading, empty for none, and parts; a block's stand together."""
+    written = {each.name: each.parts for each in compose(sections, report, Medium.TERMINAL)}
+    if "search" in written:
+        yield "", list(written.pop("search"))
+    last = [written.pop(name) for name in _LAST if name in written]
+    for block in report.summary.blocks:
+        told = [part for parts in written.values() for part in parts if isinstance(part, InBlock)]
+        mine = [inner for part in told if part.block == block for inner in part.parts]
+        if mine:
+            yield block, mine
+    for parts in (*written.values(), *last):
+        loose = [part for part in parts if not isinstance(part, InBlock)]
+        if loose:
+            yield "", loose
 
 
 def _print_parts(console: Console, parts: Iterable[Part], *, is_begun: bool = False) -> None:

@@ -30,14 +30,14 @@ from bakeoff.training.augmentation.values import (
     Strength,
 )
 
-_SIZE = "Height and width of the result, in pixels; one number for a square."
-_FILL = "What lies outside: zero (black), edge (the nearest pixel), reflect (the mirror image)."
-_PROBABILITY = "Share of the images that this happens to."
-_DEGREES = "Largest turn to either side, in degrees; drawn evenly up to it."
+_SIZE = "Size of the result, in pixels: [height, width], or one number for a square."
+_FILL = "How the outside is filled: zero (black), edge (the nearest pixel) or reflect (the mirror image)."
+_PROBABILITY = "Probability that the step is applied to an image."
+_DEGREES = "Largest rotation either way, in degrees; the angle is drawn uniformly."
 
 
 class Step(Record):
-    """One step of the way: what all of them answer."""
+    """An augmentation step."""
 
     draws: ClassVar[bool] = False
     """Whether it is drawn anew for every image of every epoch; then it is left out in evaluation, or made fixed."""
@@ -52,13 +52,15 @@ class Step(Record):
 
 
 class Resize(Step):
-    """Resize to one size, whatever the proportions were."""
+    """Resize to a fixed size; the aspect ratio is not kept."""
 
     name: Literal["resize"] = "resize"
     size: Size = Field(description=_SIZE)
-    interpolation: Interpolation = Field(default="bilinear", description="How pixels between pixels are made.")
+    interpolation: Interpolation = Field(default="bilinear", description="Interpolation method.")
     antialias: bool = Field(
-        default=True, strict=True, description="Average what a smaller image cannot show; nearest never does."
+        default=True,
+        strict=True,
+        description="Whether to apply an anti-aliasing filter when shrinking; nearest never does.",
     )
 
     def resulting_shape(self, shape_HWC: Shape) -> Shape:
@@ -70,7 +72,7 @@ class Pad(Step):
     """Add pixels on all four sides."""
 
     name: Literal["pad"] = "pad"
-    amount: Amount = Field(description="Pixels added to each side.")
+    amount: Amount = Field(description="Pixels added on each side.")
     fill: Fill = Field(default="zero", description=_FILL)
 
     def resulting_shape(self, shape_HWC: Shape) -> Shape:
@@ -79,7 +81,7 @@ class Pad(Step):
 
 
 class CenterCrop(Step):
-    """Keep the middle of the image."""
+    """Crop the middle of the image."""
 
     name: Literal["center_crop"] = "center_crop"
     size: Size = Field(description=_SIZE)
@@ -90,13 +92,13 @@ class CenterCrop(Step):
 
 
 class RandomCrop(Step):
-    """Keep a part of the image, padded first if wanted; in evaluation the middle of the unpadded image."""
+    """Crop a random part of the image, optionally padded first; in evaluation, the middle of the unpadded image."""
 
     draws: ClassVar[bool] = True
 
     name: Literal["random_crop"] = "random_crop"
     size: Size = Field(description=_SIZE)
-    padding: Amount = Field(default=0, description="Pixels added to each side before.")
+    padding: Amount = Field(default=0, description="Pixels added on each side before cropping.")
     fill: Fill = Field(default="zero", description=_FILL)
 
     def resulting_shape(self, shape_HWC: Shape) -> Shape:
@@ -115,7 +117,7 @@ class HorizontalFlip(Step):
 
 
 class AlternatingFlip(Step):
-    """Mirror half of the images left and right, in every epoch those that the one before left as they were.
+    """Mirror half of the images left and right, the other half in the next epoch, and so on.
 
     Which ones come first is drawn once an image: over two epochs every image is seen both ways, where `horizontal_flip`
     shows half of them the same way twice.
@@ -136,49 +138,45 @@ class VerticalFlip(Step):
 
 
 class Rotation(Step):
-    """Turn the image about its centre."""
+    """Rotate the image about its centre."""
 
     draws: ClassVar[bool] = True
 
     name: Literal["rotation"] = "rotation"
     degrees: Angle = Field(description=_DEGREES)
-    interpolation: Literal["nearest", "bilinear"] = Field(
-        default="bilinear", description="How pixels between pixels are made."
-    )
+    interpolation: Literal["nearest", "bilinear"] = Field(default="bilinear", description="Interpolation method.")
     fill: Fill = Field(default="zero", description=_FILL)
     probability: Share = Field(default=1.0, description=_PROBABILITY)
 
 
 class Affine(Step):
-    """Turn, shift, scale and shear the image about its centre."""
+    """Rotate, shift, scale and shear the image about its centre."""
 
     draws: ClassVar[bool] = True
 
     name: Literal["affine"] = "affine"
     degrees: Angle = Field(default=0.0, description=_DEGREES)
     translate: Shares = Field(
-        default=(0.0, 0.0), description="Largest shift as shares of [width, height]; one number for both."
+        default=(0.0, 0.0), description="Largest shift, as a fraction of [width, height]; one number for both."
     )
-    scale: Range = Field(default=(1.0, 1.0), description="[min, max] of the factor on the image's size.")
+    scale: Range = Field(default=(1.0, 1.0), description="[min, max] of the scale factor.")
     shear: Slants = Field(
         default=(0.0, 0.0),
-        description="Largest shear along [rows, columns], in degrees; one number means along the rows only.",
+        description="Largest shear [along rows, along columns], in degrees; one number: along rows only.",
     )
-    interpolation: Literal["nearest", "bilinear"] = Field(
-        default="bilinear", description="How pixels between pixels are made."
-    )
+    interpolation: Literal["nearest", "bilinear"] = Field(default="bilinear", description="Interpolation method.")
     fill: Fill = Field(default="zero", description=_FILL)
     probability: Share = Field(default=1.0, description=_PROBABILITY)
 
 
 class GaussianBlur(Step):
-    """Blur with a Gaussian kernel; beyond the border lies the mirror image."""
+    """Blur with a Gaussian kernel; the border is reflected."""
 
     draws: ClassVar[bool] = True
 
     name: Literal["gaussian_blur"] = "gaussian_blur"
-    kernel: OddExtent = Field(default=3, description="Side of the kernel, in pixels; an odd number.")
-    sigma: Range = Field(default=(0.1, 2.0), description="[min, max] of the Gaussian's sd, in pixels.")
+    kernel: OddExtent = Field(default=3, description="Kernel size, in pixels; an odd number.")
+    sigma: Range = Field(default=(0.1, 2.0), description="[min, max] of the Gaussian's standard deviation, in pixels.")
     probability: Share = Field(default=1.0, description=_PROBABILITY)
 
     def resulting_shape(self, shape_HWC: Shape) -> Shape:
@@ -193,10 +191,16 @@ class ColorJitter(Step):
     draws: ClassVar[bool] = True
 
     name: Literal["color_jitter"] = "color_jitter"
-    brightness: Strength = Field(default=0.0, description="The factor is drawn from 1 - this (from 0) to 1 + this.")
-    contrast: Strength = Field(default=0.0, description="Likewise, about the image's mean grey.")
-    saturation: Strength = Field(default=0.0, description="Likewise, about each pixel's grey.")
-    hue: HueShift = Field(default=0.0, description="Largest shift either way, as a share of the colour circle.")
+    brightness: Strength = Field(
+        default=0.0, description="The brightness factor is drawn uniformly from max(0, 1 - value) to 1 + value."
+    )
+    contrast: Strength = Field(
+        default=0.0, description="The contrast factor, relative to the image's mean grey, is drawn from the same range."
+    )
+    saturation: Strength = Field(
+        default=0.0, description="The saturation factor, relative to each pixel's grey, is drawn from the same range."
+    )
+    hue: HueShift = Field(default=0.0, description="Largest hue shift either way, as a fraction of the colour circle.")
     probability: Share = Field(default=1.0, description=_PROBABILITY)
 
     def resulting_shape(self, shape_HWC: Shape) -> Shape:
@@ -206,7 +210,7 @@ class ColorJitter(Step):
 
 
 class Grayscale(Step):
-    """Take an image's colours away; it keeps its three channels, all the same."""
+    """Turn the image grey; it keeps its three channels."""
 
     draws: ClassVar[bool] = True
 
@@ -226,18 +230,27 @@ class Erasing(Step):
 
     name: Literal["erasing"] = "erasing"
     probability: Share = Field(default=0.5, description=_PROBABILITY)
-    area: ShareRange = Field(default=(0.02, 0.33), description="[min, max] of the rectangle's share of the image.")
-    ratio: Range = Field(default=(0.3, 3.3), description="[min, max] of its height by its width; drawn on a log scale.")
+    area: ShareRange = Field(
+        default=(0.02, 0.33), description="[min, max] of the rectangle's area, as a fraction of the image."
+    )
+    ratio: Range = Field(
+        default=(0.3, 3.3),
+        description="[min, max] of the rectangle's height divided by its width, drawn log-uniformly.",
+    )
 
 
 class Normalize(Step):
-    """Subtract the mean and divide by the standard deviation, channel by channel."""
+    """Subtract the mean and divide by the standard deviation of each channel."""
 
     name: Literal["normalize"] = "normalize"
     mean: Means = Field(
-        default="data", description="One number, one a channel, imagenet, or data (the training images')."
+        default="data",
+        description="Mean to subtract: one number, one per channel, imagenet, or data (of the training images).",
     )
-    sd: Deviations = Field(default="data", description="Likewise; images have values from 0 to 1 before.")
+    sd: Deviations = Field(
+        default="data",
+        description="Standard deviation to divide by, given like mean; pixel values are from 0 to 1 before.",
+    )
 
     @model_validator(mode="before")
     @classmethod

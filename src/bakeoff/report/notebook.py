@@ -1,0 +1,64 @@
+"""The progress of a run in a notebook: one line that changes in place."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+
+from bakeoff.report.progress import RunProgress
+from bakeoff.report.render.notebook import escape_html, write_lines
+
+_EVERY_SECONDS = 1.0
+
+Show = Callable[[str], object]
+"""Shows HTML in place of what it showed before."""
+
+
+class NotebookProgress(RunProgress):
+    """Progress of a run in a notebook: a bar and a line, renewed once a second, and below it what is to be known.
+
+    Args:
+        show: takes the HTML.
+        clock: seconds, never going back.
+    """
+
+    def __init__(self, show: Show, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(quiet=True, clock=clock)
+        self._show = show
+        self._messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        """Add a line below the bar, such as a warning."""
+        self._messages.append(text)
+        self._draw()
+
+    def _print_line(self, text: str) -> None:
+        self._draw()
+
+    def _print_standing(self) -> None:
+        if self.has_ended or self._clock() - self._last_line >= _EVERY_SECONDS:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._last_line = self._clock()
+        bar = f'<progress value="{self.done_share:.3f}"></progress> '
+        self._show(f"<div>{bar}{escape_html(self.describe())}</div>{write_lines(self._messages)}")
+
+
+def make_progress() -> RunProgress:
+    """Return what shows a run that nobody else watches: one line in a notebook, nothing anywhere else."""
+    show = _find_cell()
+    return RunProgress(quiet=True) if show is None else NotebookProgress(show)
+
+
+def _find_cell() -> Show | None:
+    """Return what shows HTML in the running cell of a notebook; None outside of notebooks."""
+    # What runs in a notebook has IPython loaded, and a shell with a kernel; a terminal's shell has none.
+    find_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    if not hasattr(find_shell(), "kernel"):
+        return None
+    display = import_module("IPython.display")
+    handle = display.display(display.HTML(""), display_id=True)
+    return lambda html: handle.update(display.HTML(html))
