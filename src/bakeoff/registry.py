@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, get_args
 
 from bakeoff.errors import BakeoffError, nearest
 
@@ -68,6 +68,7 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"these names are registered more than once: {', '.join(repeated)}")
+        self._own = {entry.name: entry for entry in self.own}
         self._entries: dict[str, EntryT] | None = None
         self._origins: dict[str, Origin] = {}
 
@@ -87,7 +88,10 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
 
     def get(self, name: object) -> EntryT | None:
         """Return the entry of this name, or None."""
-        return self._load().get(name) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            return None
+        # Ours are found without looking at packages: defaults are checked while modules are still being imported.
+        return self._own.get(name) or self._load().get(name)
 
     def find(self, name: str, error: type[BakeoffError] = BakeoffError) -> EntryT:
         """Return the entry of this name.
@@ -103,8 +107,10 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
 
     def find_origin(self, name: object) -> Origin | None:
         """Return the distribution that the entry of this name comes from; None of ours."""
+        if not isinstance(name, str) or name in self._own:
+            return None
         self._load()
-        return self._origins.get(name) if isinstance(name, str) else None
+        return self._origins.get(name)
 
     def _load(self) -> dict[str, EntryT]:
         """Return all entries by name, with those of installed packages from the first call on.
@@ -113,7 +119,7 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
             PluginError: a package's entry cannot be loaded, is none of this kind, or has the name of another.
         """
         if self._entries is None:
-            entries = {entry.name: entry for entry in self.own}
+            entries = dict(self._own)
             for point in list_entry_points(self.group):
                 origin = read_origin(point)
                 if point.name in entries:
@@ -133,11 +139,17 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
         kinds = tuple({type(known) for known in self.own})
         if kinds and not isinstance(entry, kinds):
             wanted = " or ".join(sorted(kind.__name__ for kind in kinds))
-            raise PluginError(f"{self._blame(point)}: {point.value} is a {type(entry).__name__}, not a {wanted}.")
+            raise PluginError(f"{self._blame(point)}: {point.value} is of type {type(entry).__name__}, not {wanted}.")
         if entry.name != point.name:
             raise PluginError(
-                f"{self._blame(point)}: the entry point '{point.name}' gives a {self.kind} named '{entry.name}': "
+                f"{self._blame(point)}: the entry point '{point.name}' is an entry named '{entry.name}': "
                 "name both alike."
+            )
+        settings = getattr(entry, "settings", None)
+        if settings is not None and get_args(settings.model_fields["name"].annotation) != (entry.name,):
+            raise PluginError(
+                f"{self._blame(point)}: {settings.__name__} is told by its name: write "
+                f'name: Literal["{entry.name}"] = "{entry.name}".'
             )
         return entry  # type: ignore[no-any-return]  # checked above as far as it can be
 
@@ -170,13 +182,10 @@ def bind(implementation: Implementation) -> Any:
     Raises:
         PluginError: there is no such module or attribute.
     """
-    return _import_attribute(implementation) if isinstance(implementation, str) else implementation
-
-
-@cache
-def _import_attribute(path: str) -> Any:
-    module, _, attribute = path.partition(":")
+    if not isinstance(implementation, str):
+        return implementation
+    module, _, attribute = implementation.partition(":")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise PluginError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{implementation} cannot be imported: {type(error).__name__}: {error}") from error
