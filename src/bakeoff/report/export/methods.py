@@ -12,7 +12,7 @@ from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, Value
 from bakeoff.report.export.tables import LEDGER_TABLES, TableName, tabulate_epochs, tabulate_trials
-from bakeoff.report.export.write import make_pandas, write_csv
+from bakeoff.report.render.csv import make_pandas, write_csv
 from bakeoff.report.render.latex import write_latex
 from bakeoff.report.sections import SECTIONS
 from bakeoff.training.folders import Folders

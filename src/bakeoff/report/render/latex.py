@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bakeoff import __version__
 from bakeoff.report.document import ReportInput
-from bakeoff.report.latex.escape import escape_latex
 from bakeoff.report.parts import InBlock, Part, Section, Table, compose
+from bakeoff.report.render.latex_escape import escape_latex
 from bakeoff.report.render.latex_table import LatexTable, set_column, write_table
 from bakeoff.report.sections import SECTIONS
 from bakeoff.report.tables import Medium

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bakeoff.report.latex.escape import escape_latex
+from bakeoff.report.render.latex_escape import escape_latex
 from bakeoff.report.tables import Column
 
 MAX_ROWS = 40
