@@ -16,7 +16,7 @@ import yaml
 
 from bakeoff.api import Result, Study, iterate_csv, list_status, load, plan, run
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
-from bakeoff.report.basis import describe_exam
+from bakeoff.report.sections.basis import describe_exam
 from bakeoff.study.plan import study_id
 from bakeoff.study.settings import Decide
 from bakeoff.training.folders import Folders, load_predictions

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from bakeoff.api import list_status, load, prepare_study, run
 from bakeoff.cli import app
-from bakeoff.report.markdown import write_markdown
+from bakeoff.report.render.markdown import write_markdown
 
 pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 

@@ -21,14 +21,16 @@ from bakeoff.execution.observer import RunObserver, watch
 from bakeoff.execution.run import run_plan
 from bakeoff.execution.winners import read_winners
 from bakeoff.ledger.read import find_study, list_studies, match_studies, open_reading, read_study, shorten_ids
-from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.document import ReportInput
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
-from bakeoff.report.export.tables import LEDGER_TABLES, TableName
+from bakeoff.report.export.tables import LEDGER_TABLES
 from bakeoff.report.figures.methods import Plots
 from bakeoff.report.gather import gather_report
-from bakeoff.report.html.write import write_html
-from bakeoff.report.markdown import write_markdown
-from bakeoff.report.notebook import make_progress, write_cell
+from bakeoff.report.notebook import make_progress
+from bakeoff.report.render.html import write_html
+from bakeoff.report.render.json import build_document
+from bakeoff.report.render.markdown import write_markdown
+from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
@@ -277,7 +279,7 @@ def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> R
     return _write_reports(result, Folders(check_workspace(workspace)))
 
 
-def iterate_csv(name: str, table: TableName, workspace: str | Path = DEFAULT_WORKSPACE) -> Iterator[str]:
+def iterate_csv(name: str, table: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Iterator[str]:
     """Yield a table of a study as CSV, line by line; trials and epochs come from the ledger without making a report."""
     if table not in LEDGER_TABLES:
         yield from load(name, workspace).iterate_csv(table)

@@ -12,7 +12,7 @@ from scipy import stats
 from bakeoff.analysis.looks import Look, LookedBlock, describe_looks, share_of_look, trace_line
 from bakeoff.analysis.results import Summary, TrialResult
 from bakeoff.analysis.summary import summarise
-from bakeoff.report.basis import describe_family
+from bakeoff.report.sections.basis import describe_family
 
 
 def look(study: str, trials: Mapping[str, Sequence[int]], *, images: str = "digits", **fields: Any) -> Look:

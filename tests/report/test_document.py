@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.document import ReportInput
 from bakeoff.report.published import PublishedFigure
+from bakeoff.report.render.json import build_document
 
 MakeReport = Callable[..., ReportInput]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from bakeoff.report.basis import describe_progress, describe_statistics
-from bakeoff.report.document import ReportInput, build_document
-from bakeoff.report.html.write import write_html
+from bakeoff.report.document import ReportInput
 from bakeoff.report.interim import withhold_verdicts
-from bakeoff.report.markdown import write_markdown
+from bakeoff.report.render.html import write_html
+from bakeoff.report.render.json import build_document
+from bakeoff.report.render.markdown import write_markdown
+from bakeoff.report.sections.basis import describe_progress, describe_statistics
 
 
 def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., ReportInput]) -> None:

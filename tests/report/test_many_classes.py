@@ -13,11 +13,12 @@ from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.analysis.results import TrialResult
 from bakeoff.analysis.summary import summarise
 from bakeoff.report.class_tables import MOST_ROWS
-from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import MOST_CONFUSED, gather_evidence
 from bakeoff.report.export.tables import tabulate_all_classes, tabulate_confusion
-from bakeoff.report.html.write import write_html
-from bakeoff.report.markdown import write_markdown
+from bakeoff.report.render.html import write_html
+from bakeoff.report.render.json import build_document
+from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.roc import MOST_CURVES
 
 NUM_CLASSES, NUM_TRIALS = 300, 2

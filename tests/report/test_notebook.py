@@ -8,7 +8,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.notebook import NotebookProgress, make_progress, write_cell
+from bakeoff.report.notebook import NotebookProgress, make_progress
+from bakeoff.report.render.notebook import write_cell
 
 ATTACK = "<script>alert('x')</script>"
 

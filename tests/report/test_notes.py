@@ -11,11 +11,12 @@ from rich.console import Console
 
 from bakeoff.analysis.results import TrialResult
 from bakeoff.analysis.summary import summarise
-from bakeoff.report.document import ReportInput, build_document
-from bakeoff.report.markdown import write_markdown
+from bakeoff.report.document import ReportInput
 from bakeoff.report.notes import describe_absent, describe_notes, describe_reduction, describe_test_images
-from bakeoff.report.tables import tabulate_scores
-from bakeoff.report.terminal import print_verdict
+from bakeoff.report.render.json import build_document
+from bakeoff.report.render.markdown import write_markdown
+from bakeoff.report.render.terminal import print_verdict
+from bakeoff.report.sections.comparison import tabulate_scores
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 

@@ -8,8 +8,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from bakeoff.report.document import ReportInput
+from bakeoff.report.render.terminal import fit_columns, print_verdict
 from bakeoff.report.tables import Column
-from bakeoff.report.terminal import fit_columns, print_verdict
 
 MakeReport = Callable[..., ReportInput]
 DATASETS = ("mnist", "fashion-mnist", "cifar10", "cifar100")

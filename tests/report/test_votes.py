@@ -15,7 +15,8 @@ from bakeoff.analysis.ensembles import cast_vote
 from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.analysis.results import TrialResult
 from bakeoff.analysis.summary import summarise
-from bakeoff.report.ensembles import describe_ensembles, tabulate_classes, tabulate_ensembles
+from bakeoff.report.ensembles import describe_ensembles
+from bakeoff.report.sections.ensembles import tabulate_classes, tabulate_ensembles
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.study.schema import Study
 

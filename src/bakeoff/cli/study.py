@@ -52,17 +52,6 @@ class Format(StrEnum):
     csv = "csv"
 
 
-class Table(StrEnum):
-    """What `bakeoff report --format csv` can print."""
-
-    trials = "trials"
-    arms = "arms"
-    verdicts = "verdicts"
-    epochs = "epochs"
-    classes = "classes"
-    confusion = "confusion"
-
-
 @app.command()
 def run(
     study: StudyArgument,
@@ -236,10 +225,8 @@ def report(
         Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
     ] = Format.terminal,
     table: Annotated[
-        Table | None,
-        typer.Option(
-            "--table", help="Of --format csv: a row per trial (default), arm, pair, epoch, class or confusion."
-        ),
+        str | None,
+        typer.Option(help="Of --format csv: trials (default), epochs, arms, verdicts, classes or confusion."),
     ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
@@ -250,7 +237,7 @@ def report(
     if table is not None and (form is not Format.csv or as_json):
         raise BakeoffError("--table goes with --format csv.")
     if form is Format.csv and not as_json:
-        for line in api.iterate_csv(study, (table or Table.trials).value, workspace):
+        for line in api.iterate_csv(study, table or "trials", workspace):
             sys.stdout.write(line)
         return
     result = api.load(study, workspace)
@@ -270,12 +257,12 @@ def _print_result(result: Result, form: Format) -> None:
     if form is Format.json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     elif form is Format.md:
-        from bakeoff.report.markdown import write_markdown
+        from bakeoff.report.render.markdown import write_markdown
 
         print(write_markdown(result.report))
     elif form is Format.latex:
         print(result.to_latex(), end="")
     else:
-        from bakeoff.report.terminal import print_verdict
+        from bakeoff.report.render.terminal import print_verdict
 
         print_verdict(make_console(), result.report)

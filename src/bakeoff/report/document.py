@@ -1,25 +1,63 @@
-"""The record every report is made from, and the JSON document of `--json`."""
+"""The record every report is made from."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.looks import LineLook
-from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Summary
+from bakeoff.analysis.results import Summary
 from bakeoff.analysis.steps import Step
+from bakeoff.ledger.costs import CostRow
+from bakeoff.ledger.read import StudyRecord
 from bakeoff.report.costs import ArmCost
 from bakeoff.report.curves import ArmCurve
 from bakeoff.report.ensembles import EnsembleReport
-from bakeoff.report.evidence import BlockEvidence, dump_evidence
-from bakeoff.report.published import ClassScores, PublishedFigure, compare_published
-from bakeoff.report.search import SearchReport, dump_search
-from bakeoff.report.steps import dump_step
+from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.published import ClassScores, PublishedFigure
+from bakeoff.report.search import SearchReport
 from bakeoff.report.text import name_run
 from bakeoff.report.thumbnails import Thumbnails
+from bakeoff.report.votes import Voted
+from bakeoff.study.plan import Plan
 from bakeoff.study.published import Curve
+from bakeoff.study.schema import Study
+from bakeoff.training.folders import Folders
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a section gathers its facts from.
+
+    Attributes:
+        connection: to the ledger, for reading; `study_id`: of the study in it.
+        record: all that the ledger says of the study; `study`, `plan`: what was asked.
+        voted: its results, votes included, and how predictions are read; `summary`: what they say.
+        class_names: block -> names of its classes.
+        evidence, ensembles: what the predictions add, and what votes changed.
+        costs: of every trial.
+        examined: block -> fingerprints of the images its trials were tested on.
+        folders: of the workspace; `data_dir`: searched first for images.
+    """
+
+    connection: sqlite3.Connection
+    study_id: str
+    record: StudyRecord
+    study: Study
+    plan: Plan
+    voted: Voted
+    summary: Summary
+    class_names: Mapping[str, tuple[str, ...]]
+    evidence: tuple[BlockEvidence, ...]
+    ensembles: tuple[EnsembleReport, ...]
+    costs: tuple[CostRow, ...]
+    examined: Mapping[str, frozenset[str]]
+    folders: Folders
+    data_dir: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +118,7 @@ class ReportInput:
         about: what the study says of itself: (name, text), in the order in which it is told.
         study_text: the study file as run; empty to leave it out.
         recipes_text: every arm's recipe in full, defaults included; empty to leave it out.
+        facts: what sections have gathered that has no field here, by the name each gave it.
     """
 
     name: str
@@ -121,6 +160,15 @@ class ReportInput:
     about: tuple[tuple[str, str], ...] = ()
     study_text: str = ""
     recipes_text: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def evidence_of(self, block: str) -> BlockEvidence | None:
+        """Return what the predictions say in a block."""
+        return next((each for each in self.evidence if each.block == block), None)
+
+    def search_of(self, block: str) -> SearchReport | None:
+        """Return the search of a block."""
+        return next((each for each in self.searches if each.block == block), None)
 
     @property
     def made_with(self) -> dict[str, str]:
@@ -130,105 +178,3 @@ class ReportInput:
             for name, text in self.hardware.items()
         }
         return {**self.versions, **hardware, **({"numeric mode": self.numeric} if self.numeric else {})}
-
-
-def build_document(report: ReportInput) -> dict[str, Any]:
-    """Build the document that `--json` prints.
-
-    Holds only what strict JSON knows: an unknown or undefined value is null, never NaN. Shares are 0..1, times are
-    seconds, replicates count from 1, verdicts say what `a` is relative to `b`. Keys are only ever added, not renamed.
-    """
-    summary = report.summary
-    return {
-        "study": report.name,
-        "question": report.question,
-        "about": [{"name": name, "text": text} for name, text in report.about],
-        "state": report.state,
-        "trials": {
-            "planned": report.num_planned,
-            "done": report.num_done,
-            "failed": report.num_failed,
-            "reused": report.num_reused,
-        },
-        "decide": {
-            "metric": summary.metric,
-            "split": summary.split,
-            "margin": summary.margin,
-            "confidence": summary.confidence,
-            "family": summary.family,
-            "scope": summary.scope,
-            "method": summary.method,
-        },
-        "answers": [_answer(answer) for answer in summary.answers],
-        "overall": summary.overall or None,
-        "arms": [_arm(arm) for arm in summary.arms],
-        "verdicts": [verdict.dump() for verdict in summary.verdicts],
-        "exam": {
-            "opened": len(report.exam_opened),
-            "opened_at": list(report.exam_opened),
-            "changed_after": [look.looked_at for look in report.earlier_looks],
-            "looks": [
-                {"study": look.study, "looked_at": look.looked_at, "replicates": len(look.replicates)}
-                for look in summary.looks
-            ],
-            "trials": report.exam_trials,
-        },
-        "reduced": report.reduced or None,
-        "notes": list(report.notes),
-        "data": {block: dict(facts) for block, facts in report.data.items()},
-        "failures": [dict(vars(failure)) for failure in report.failures],
-        "across_blocks": None if report.across is None else asdict(report.across),
-        "evidence": [dump_evidence(evidence) for evidence in report.evidence],
-        "ensembles": [asdict(ensemble) for ensemble in report.ensembles],
-        "steps": [dump_step(step) for step in report.steps],
-        "searches": [dump_search(search) for search in report.searches],
-        "costs": [dict(vars(cost)) for cost in report.costs],
-        "published": _published(report),
-        "numeric": report.numeric,
-        "hardware": dict(report.hardware),
-        "versions": dict(report.versions),
-        "command": report.command,
-        "seconds": report.seconds,
-        "report": report.report_path,
-        "report_html": report.html_path,
-    }
-
-
-def _answer(answer: BlockAnswer) -> dict[str, Any]:
-    return {
-        "block": answer.block,
-        "best": answer.best,
-        "score": _mean_sd(answer.score),
-        "not_worse": list(answer.not_worse),
-        "equivalent": list(answer.equivalent),
-        "worse": list(answer.worse),
-        "missing": list(answer.missing),
-        "sentence": answer.sentence,
-    }
-
-
-def _arm(arm: ArmSummary) -> dict[str, Any]:
-    return {
-        "block": arm.block,
-        "arm": arm.arm,
-        "replicates": arm.replicates,
-        "failed": arm.failed,
-        "train": {name: _mean_sd(value) for name, value in arm.train.items()},
-        "validation": {name: _mean_sd(value) for name, value in arm.validation.items()},
-        "test": {name: _mean_sd(value) for name, value in arm.test.items()},
-        "held-out": {name: _mean_sd(value) for name, value in arm.held_out.items()},
-        "scores": [{"replicate": replicate + 1, "value": value} for replicate, value in arm.scores.items()],
-        "epochs": _mean_sd(arm.epochs),
-        "seconds": _mean_sd(arm.seconds),
-    }
-
-
-def _mean_sd(value: MeanSd | None) -> dict[str, float | None] | None:
-    return None if value is None else {"mean": value.mean, "sd": value.sd}
-
-
-def _published(report: ReportInput) -> dict[str, Any] | None:
-    if not report.published and not report.published_curves:
-        return None
-    curves = [curve.model_dump(mode="json") for curve in report.published_curves]
-    return {"source": report.published_source, "figures": compare_published(report), "curves": curves}

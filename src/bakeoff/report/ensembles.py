@@ -10,12 +10,11 @@ import numpy.typing as npt
 
 from bakeoff.analysis.ensembles import find_vote, score_classes
 from bakeoff.analysis.measure import Measure, Split, join_names
-from bakeoff.analysis.metrics import classification_metrics, find_metric
+from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.analysis.results import MeanSd, Summary
-from bakeoff.report.class_tables import pick_worst
 from bakeoff.report.evidence import Load
-from bakeoff.report.tables import Column, measure_of
-from bakeoff.report.text import count, show_text
+from bakeoff.report.tables import measure_of
+from bakeoff.report.text import count
 from bakeoff.report.votes import Ballot, Voted, shared_splits
 
 Scores = npt.NDArray[np.float64]
@@ -92,48 +91,8 @@ def describe_ensembles(
     return tuple(_describe(groups[key], voted.load, measure_of(summary), class_names[key[0]]) for key in keys)
 
 
-def tabulate_ensembles(reports: Sequence[EnsembleReport]) -> list[Column]:
-    """Tabulate ensembles of one block, a row each: who votes and how, the score, and what it was before the vote."""
-    measures = [Measure(find_metric(report.metric), report.split) for report in reports]
-    record = measures[0].record
-    label = record.label + (" %" if record.is_share else "")
-    rows = list(zip(reports, measures, strict=True))
-    texts: dict[str, list[str]] = {
-        "ensemble": [report.label for report in reports],
-        "by": [find_vote(report.by).label for report in reports],
-        "of": [_name_members(report) for report in reports],
-        "split": [report.split for report in reports],
-    }
-    numbers: dict[tuple[str, ...], list[str]] = {
-        ("votes",): [str(report.num_votes) for report in reports],
-        ("before", label): [measure.number(report.before_score) for report, measure in rows],
-        ("after", label): [_spell(report.score, measure) for report, measure in rows],
-        ("", "change"): [measure.signed(report.score.mean - report.before_score) for report, measure in rows],
-    }
-    return [
-        *(Column(key=k, header=(k,), cells=tuple(map(show_text, v)), is_number=False) for k, v in texts.items()),
-        *(Column(key=" ".join(k), header=k, cells=tuple(v)) for k, v in numbers.items()),
-    ]
-
-
-def tabulate_classes(report: EnsembleReport, scores: Sequence[str] = CLASS_SCORES) -> list[Column]:
-    """Tabulate classes, a row each: precision, recall and F1 (or some of them) before and after the vote."""
-    shown = pick_worst(report.classes, [change.f1[1] for change in report.classes])
-    names = tuple(show_text(change.name) for change in shown)
-    columns = [Column(key="class", header=("class",), cells=names, is_number=False)]
-    for score in scores:
-        pairs = [getattr(change, score) for change in shown]
-        for position, word in enumerate(("before", "after")):
-            cells = tuple("-" if pair[position] is None else f"{pair[position]:.4f}" for pair in pairs)
-            columns.append(Column(key=f"{score} {word}", header=(score, word), cells=cells))
-    if len(scores) == 1:
-        changes = [None if None in pair else pair[1] - pair[0] for pair in pairs]
-        cells = tuple("-" if change is None else f"{round(change, 4) or 0.0:+.4f}" for change in changes)
-        columns.append(Column(key="change", header=("", "change"), cells=cells))
-    return columns
-
-
-def _name_members(report: EnsembleReport) -> str:
+def name_members(report: EnsembleReport) -> str:
+    """Name whose models vote."""
     if report.over == "arms":
         return _list_members(report)
     return f"{report.members[0]}, {report.num_models} {report.over}"
@@ -258,10 +217,6 @@ def _write_sentence(report: EnsembleReport, measure: Measure) -> str:
 
 def _list_members(report: EnsembleReport) -> str:
     return join_names(list(report.members)) if len(report.members) <= _MOST_NAMED else f"{len(report.members)} arms"
-
-
-def _spell(score: MeanSd, measure: Measure) -> str:
-    return measure.number(score.mean) + ("" if score.sd is None else f" ± {measure.number(score.sd)}")
 
 
 def _mean(values: Sequence[float]) -> float:

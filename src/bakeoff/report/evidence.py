@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -155,15 +155,6 @@ def gather_contributions(results: Sequence[TrialResult], metric: str, load: Load
         if contributions is not None and np.array_equal(first, predictions["indices"]):
             found[result.trial_id] = contributions
     return found
-
-
-def dump_evidence(evidence: BlockEvidence) -> dict[str, Any]:
-    """Return what one block's predictions say as plain values, of the ROC curves the mean one alone."""
-    document = asdict(evidence)
-    del document["cells"]  # of thousands of classes they are many; `--table confusion` has them
-    if evidence.roc is not None:
-        document["roc"] = {"macro": asdict(evidence.roc.macro), "error": evidence.roc.error}
-    return document
 
 
 def _gather_block(

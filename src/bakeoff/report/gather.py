@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from bakeoff.analysis.across import summarise_blocks
 from bakeoff.analysis.looks import LineLook
-from bakeoff.analysis.measure import Split
 from bakeoff.analysis.results import Summary
 from bakeoff.analysis.sequential import SequentialDesign
-from bakeoff.analysis.steps import compare_steps
 from bakeoff.analysis.summary import summarise
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.costs import read_study_costs
-from bakeoff.ledger.curves import read_study_epochs
 from bakeoff.ledger.exams import read_exam_fingerprints
 from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
-from bakeoff.ledger.tables import read_recipes
 from bakeoff.ledger.values import DamagedLedger, read_mapping
-from bakeoff.report.costs import describe_costs, describe_features
-from bakeoff.report.curves import describe_curves
-from bakeoff.report.document import ReportInput, TrialFailure
+from bakeoff.report.costs import describe_features
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.evidence import gather_contributions, gather_evidence, keep_leaders
 from bakeoff.report.interim import withhold_verdicts
@@ -37,19 +29,14 @@ from bakeoff.report.notes import (
     describe_reduction,
     describe_test_images,
 )
-from bakeoff.report.published import list_figures, measure_classes
-from bakeoff.report.recipes import write_recipes
 from bakeoff.report.same_arms import gather_same_arms
-from bakeoff.report.search import describe_searches
+from bakeoff.report.sections import SECTIONS
 from bakeoff.report.text import count
-from bakeoff.report.thumbnails import gather_thumbnails
 from bakeoff.report.votes import Voted, add_ensembles
-from bakeoff.study.chain import list_steps
 from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand, tell_about
 from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import RECORDED, Study
-from bakeoff.study.settings import Decide
 from bakeoff.training.folders import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
@@ -75,61 +62,61 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
     with open_reading(folders) as connection:
         record = read_study(connection, study_id)
         study = _read_study(record)
-        metrics = tuple(dict.fromkeys(("accuracy", "loss", study.decide.metric)))
-        curves = describe_curves(read_study_epochs(connection, study_id), metrics)
-        costs = tuple(read_study_costs(connection, study_id))
-        examined = read_exam_fingerprints(connection, study_id)
-        contents = dict(read_recipes(connection, study_id))
+        plan = expand(study)
         looks = read_line(connection, study_id)
-    plan = expand(study)
-    voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
-    voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
-    same = gather_same_arms(plan, record)
-    state = _state(record)
-    class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
-    summary = _summarise(voted, study, plan, same, looks, class_names)
-    if state == "unfinished" and summary.race is None:
-        summary = withhold_verdicts(summary, _describe_progress(record))
-    ensembles = describe_ensembles(voted, summary, class_names)
-    evidence = gather_evidence(voted.results, summary, class_names, voted.load)
+        voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
+        voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
+        same = gather_same_arms(plan, record)
+        class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
+        summary = _summarise(voted, study, plan, same, looks, class_names)
+        state = _state(record)
+        if state == "unfinished" and summary.race is None:
+            summary = withhold_verdicts(summary, _describe_progress(record))
+        sources = Sources(
+            connection=connection,
+            study_id=study_id,
+            record=record,
+            study=study,
+            plan=plan,
+            voted=voted,
+            summary=summary,
+            class_names=class_names,
+            evidence=gather_evidence(voted.results, summary, class_names, voted.load),
+            ensembles=describe_ensembles(voted, summary, class_names),
+            costs=tuple(read_study_costs(connection, study_id)),
+            examined=read_exam_fingerprints(connection, study_id),
+            folders=folders,
+            data_dir=data_dir,
+        )
+        gathered = {name: facts for section in SECTIONS for name, facts in section.gather(sources).items()}
+    known = {field.name for field in fields(ReportInput)}
     return ReportInput(
         name=study.name,
         question=study.question,
         state=state,
         summary=summary,
-        across=summarise_blocks(summary, _name_sources(plan)) if summary.verdicts else None,
-        evidence=evidence,
-        thumbnails=gather_thumbnails(
-            evidence,
-            {block.label: block.data.source for block in plan.blocks},
-            _list_fingerprints(record, examined),
-            folders,
-            data_dir,
-        ),
+        evidence=sources.evidence,
         votes=voted.arms[len(plan.arms) :],
-        ensembles=ensembles,
-        steps=compare_steps(summary, list_steps(study.arms, study.ensembles, study.decide.steps))
-        if summary.verdicts
-        else (),
-        searches=describe_searches(plan, record.candidates),
-        curves=curves,
-        costs=describe_costs(costs, ensembles, folders.weights),
+        ensembles=sources.ensembles,
         reduced=describe_reduction(plan, record.facts),
-        notes=(
-            *describe_outdated(record.num_outdated),
-            *describe_test_images(examined),
-            *describe_notes(plan, record.facts),
-            *(each.describe() for each in same),
-            *describe_features(costs),
-            *describe_absent(record.results, class_names),
-            *voted.notes,
-        ),
+        notes=_list_notes(sources, same),
         about=tell_about(study).rows(),
-        study_text=_spell_study(record, study),
-        recipes_text=write_recipes(plan, contents),
         earlier_looks=tuple(look for look in looks if look.study_id != study_id),
-        **_describe_published(study, voted, class_names),
+        facts={name: facts for name, facts in gathered.items() if name not in known},
+        **{name: facts for name, facts in gathered.items() if name in known},
         **_describe_run(record, num_reused),
+    )
+
+
+def _list_notes(sources: Sources, same: Iterable[SameArms]) -> tuple[str, ...]:
+    return (
+        *describe_outdated(sources.record.num_outdated),
+        *describe_test_images(sources.examined),
+        *describe_notes(sources.plan, sources.record.facts),
+        *(each.describe() for each in same),
+        *describe_features(sources.costs),
+        *describe_absent(sources.record.results, sources.class_names),
+        *sources.voted.notes,
     )
 
 
@@ -158,38 +145,6 @@ def _read_study(record: StudyRecord) -> Study:
         if result.state == "done" and "validation" not in result.metrics:
             raise DamagedLedger(f"{where} without validation")
     return study
-
-
-def _list_fingerprints(
-    record: StudyRecord, examined: Mapping[str, frozenset[str]]
-) -> dict[tuple[str, Split], frozenset[str]]:
-    """Return by block and split the images the predictions were made on, as far as the ledger knows."""
-    found: dict[tuple[str, Split], frozenset[str]] = {(block, "test"): known for block, known in examined.items()}
-    for block, facts in record.facts.items():
-        training = frozenset({facts.get("fingerprint", "")})
-        found[block, "validation"] = training
-        if block in examined:
-            found[block, "held-out"] = training
-    return found
-
-
-def _spell_study(record: StudyRecord, study: Study) -> str:
-    """Return the study as it was asked: what decides with its defaults, and no field that says nothing."""
-    decide = {name: getattr(study.decide, name) for name in Decide.model_fields}
-    document = {**record.document, "decide": decide}
-    if study.data.folds is not None:
-        document["data"] = {**record.document["data"], "validation": study.data.validation}
-    told = {name: value for name, value in document.items() if value not in (None, {}, [])}
-    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
-
-
-def _name_sources(plan: Plan) -> dict[str, str]:
-    """Return by block its data set: whatever part of it is taken, it is the same one."""
-    return {
-        block.label: next(str(named) for named in (source.name, source.folder, source.manifest) if named is not None)
-        for block in plan.blocks
-        for source in [block.data.source]
-    }
 
 
 def _summarise(
@@ -233,17 +188,6 @@ def _design_race(study: Study) -> SequentialDesign | None:
     )
 
 
-def _describe_published(study: Study, voted: Voted, class_names: Mapping[str, tuple[str, ...]]) -> Mapping[str, Any]:
-    """Return the fields of a report that set published figures beside what was measured."""
-    figures = list_figures(study.published)
-    return {
-        "published_source": study.published.source if study.published else "",
-        "published": figures,
-        "published_curves": study.published.curves if study.published else (),
-        "class_scores": measure_classes(figures, voted.results, class_names, voted.load),
-    }
-
-
 def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
     """Return the fields of a report that say what was run, when and on what."""
     machine = read_mapping(record.machines[0]) if record.machines else {}
@@ -252,7 +196,6 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
         "num_failed": sum(result.state == "failed" for result in record.results),
         "num_reused": num_reused,
         "num_planned": record.num_planned,
-        "failures": _list_failures(record),
         "exam_opened": record.exams,
         "exam_trials": record.num_examined,
         "in_exam": record.in_exam,
@@ -263,21 +206,6 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
         "command": record.command,
         "seconds": record.seconds,
     }
-
-
-def _list_failures(record: StudyRecord) -> tuple[TrialFailure, ...]:
-    return tuple(
-        TrialFailure(
-            trial=result.trial_id,
-            block=result.block,
-            arm=result.arm,
-            replicate=result.replicate + 1,
-            fold=None if result.fold is None else result.fold + 1,
-            reason=result.reason,
-        )
-        for result in record.results
-        if result.state == "failed"
-    )
 
 
 def _state(record: StudyRecord) -> str:

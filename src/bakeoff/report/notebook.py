@@ -1,56 +1,19 @@
-"""What a notebook shows: a result as HTML, and the progress of a run as one line that changes in place."""
+"""The progress of a run in a notebook: one line that changes in place."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Callable
 from importlib import import_module
 
-from bakeoff.report.document import ReportInput
 from bakeoff.report.progress import RunProgress
-from bakeoff.report.tables import Column, list_marks, tabulate_overview, tabulate_scores
-from bakeoff.report.terminal import MOST_BLOCKS_IN_FULL
-from bakeoff.report.text import show_text
+from bakeoff.report.render.notebook import escape_html, write_lines
 
 _EVERY_SECONDS = 1.0
 
 Show = Callable[[str], object]
 """Shows HTML in place of what it showed before."""
-
-
-def write_cell(report: ReportInput) -> str:
-    """Return a result as HTML for a notebook's cell: question, scores, answers, and where the whole report is."""
-    summary = report.summary
-    parts = [f"<p><b>{_escape(report.question or report.name)}</b></p>"]
-    if len(summary.blocks) > MOST_BLOCKS_IN_FULL:
-        parts += [_write_table(tabulate_overview(summary)), _write_lines(["; ".join(list_marks(summary))])]
-        sentences = [summary.overall]
-    else:
-        for block in summary.blocks:
-            parts += [_write_lines([block]), _write_table(tabulate_scores(summary, block))]
-        sentences = [*(answer.sentence for answer in summary.answers), summary.overall]
-    path = f"Report: {report.html_path or report.report_path}" if report.report_path else ""
-    return "".join([*parts, _write_lines([*sentences, report.reduced, path])])
-
-
-def _write_lines(lines: Sequence[str]) -> str:
-    return "".join(f"<p>{_escape(line)}</p>" for line in lines if line)
-
-
-def _write_table(columns: Sequence[Column]) -> str:
-    heads = [f"<th>{'<br>'.join(map(_escape, column.header))}</th>" for column in columns]
-    rows = [
-        "".join(f"<td>{_escape(cell)}</td>" for cell in row)
-        for row in zip(*(column.cells for column in columns), strict=True)
-    ]
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _escape(text: str) -> str:
-    return escape(show_text(text))
 
 
 class NotebookProgress(RunProgress):
@@ -81,7 +44,7 @@ class NotebookProgress(RunProgress):
     def _draw(self) -> None:
         self._last_line = self._clock()
         bar = f'<progress value="{self.done_share:.3f}"></progress> '
-        self._show(f"<div>{bar}{_escape(self.describe())}</div>{_write_lines(self._messages)}")
+        self._show(f"<div>{bar}{escape_html(self.describe())}</div>{write_lines(self._messages)}")
 
 
 def make_progress() -> RunProgress:

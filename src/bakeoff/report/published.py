@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bakeoff.analysis.classes import class_report
-from bakeoff.analysis.measure import Measure, Split
-from bakeoff.analysis.metrics import METRICS, MetricRecord, find_metric
-from bakeoff.analysis.results import MeanSd, Summary, TrialResult
-from bakeoff.report.tables import Column
-from bakeoff.report.text import show_text
+from bakeoff.analysis.measure import Split
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.analysis.results import MeanSd, TrialResult
 from bakeoff.study.published import CLASS_METRICS, Curve, Published
-
-if TYPE_CHECKING:
-    from bakeoff.report.document import ReportInput
 
 Load = Callable[[str, str], Mapping[str, npt.NDArray[Any]] | None]
 
@@ -89,85 +84,6 @@ def _average(values: Sequence[float]) -> MeanSd:
     return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def compare_published(report: ReportInput) -> list[dict[str, Any]]:
-    """Return every published figure with what was measured.
-
-    A figure without a block is compared in every block. `measured` is a mean and sd, or None where nothing fits.
-    """
-    rows = []
-    for figure in report.published:
-        split = figure.split or report.summary.split
-        for block in report.summary.blocks if figure.block is None else (figure.block,):
-            measured = _measured(report, block, figure, split)
-            rows.append(
-                {
-                    "block": block,
-                    "arm": figure.arm,
-                    "metric": figure.metric,
-                    "split": split,
-                    "class": figure.class_name,
-                    "published": figure.value,
-                    "measured": None if measured is None else {"mean": measured.mean, "sd": measured.sd},
-                    "note": figure.note or None,
-                }
-            )
-    return rows
-
-
-def _measured(report: ReportInput, block: str, figure: PublishedFigure, split: Split) -> MeanSd | None:
-    if figure.class_name is not None:
-        return report.class_scores.get((block, figure.arm, split, figure.class_name, figure.metric))
-    return _find_score(report.summary, block, figure.arm, figure.metric, split)
-
-
-def _find_score(summary: Summary, block: str, arm: str, metric: str, split: Split) -> MeanSd | None:
-    for candidate in summary.arms:
-        if (candidate.block, candidate.arm) == (block, arm):
-            return candidate.on(split).get(metric)
-    return None
-
-
-def spell_published(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Spell one row of `compare_published`: measure, published value, measured mean ± sd, difference."""
-    record = _find_record(row["metric"])
-    if record is None:
-        return f"{row['split']} {row['metric']}", f"{row['published']:g}", "-", "-"
-    measure = Measure(record, row["split"])
-    label = measure.label if row["class"] is None else f"{measure.label} of {show_text(row['class'])}"
-    measured = row["measured"]
-    if measured is None or measured["mean"] is None:
-        return label, measure.value(row["published"]), "not measured", "-"
-    spread = "" if measured["sd"] is None else f" ± {measure.number(measured['sd'])}"
-    difference = measure.signed(measured["mean"] - row["published"])
-    return label, measure.value(row["published"]), measure.value(measured["mean"]) + spread, difference
-
-
-def _find_record(metric: str) -> MetricRecord | None:
-    """Return the record of a metric; a class's own reads as that of the macro average it goes into."""
-    name = f"macro_{metric}" if metric in CLASS_METRICS else metric
-    record = next((record for record in METRICS if record.name == name), None)
-    if record is None or name == metric:
-        return record
-    label = record.label.removeprefix("macro ")
-    return MetricRecord(**{**vars(record), "name": metric, "label": label})
-
-
-def tabulate_published(report: ReportInput) -> list[Column]:
-    """Tabulate every published figure beside the measured one; a column of notes where there are any."""
-    rows = compare_published(report)
-    cells = [(row["block"], row["arm"], *spell_published(row), row["note"] or "") for row in rows]
-    headers = ["block", "arm", "measure", "published", "measured", "difference", "note"]
-    if not any(row["note"] for row in rows):
-        headers.pop()
-    return [
-        Column(key=header, header=(header,), cells=tuple(row[n] for row in cells), is_number=header in _NUMBERS)
-        for n, header in enumerate(headers)
-    ]
-
-
-_NUMBERS = ("generation", "published", "measured", "difference")
-
-
 def name_curve(curve: Curve) -> str:
     """Name a published curve: what it is of, on which images, and what has to be known."""
     what = "best of a generation" if curve.of == "best" else "mean of a generation"
@@ -178,26 +94,3 @@ def name_curve(curve: Curve) -> str:
 def choose_curves(curves: Sequence[Curve], block: str, objective: str) -> list[Curve]:
     """Return the published curves of a block that are of what its search is judged by."""
     return [curve for curve in curves if curve.block in (None, block) and curve.metric == objective]
-
-
-def tabulate_curves(report: ReportInput) -> list[Column]:
-    """Tabulate the points of published curves beside what the same generation came to on the validation split."""
-    rows: list[tuple[str, ...]] = []
-    for search in report.searches:
-        own = next((kind for kind in search.kinds if kind.kind == "candidate"), None)
-        groups = {group.number: group for group in own.groups} if own is not None else {}
-        for curve in choose_curves(report.published_curves, search.block, search.objectives[0]):
-            for generation, value in curve.points:
-                group = groups.get(generation)
-                found = None if group is None else getattr(group, curve.of)
-                published, measured = (
-                    Measure(find_metric(curve.metric), split) for split in (curve.split, "validation")
-                )
-                spelled = "not reached" if found is None else measured.value(found)
-                rows.append((search.block, name_curve(curve), str(generation), published.value(value), spelled))
-    headers = ("block", "published curve", "generation", "published", "measured")
-    return [
-        Column(key=header, header=(header,), cells=tuple(row[n] for row in rows), is_number=header in _NUMBERS)
-        for n, header in enumerate(headers)
-        if rows
-    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.importance import SearchImportance, measure_importance
-from bakeoff.report.tables import Column
 from bakeoff.report.text import count, times
 from bakeoff.study.axes import make_label
 from bakeoff.study.plan import Plan
@@ -259,42 +258,3 @@ def _count_candidates(report: SearchReport, kind: KindReport) -> str:
     scores = ", ".join(f"{name} {spell_value(name, value)}" for name, value in kind.winner.scores.items())
     label = f"{kind.kind} {kind.winner.number}"
     return f"{counted} Best: {label}, validation {scores}: {spell_candidate(kind.winner, _MAX_CHARACTERS)}."
-
-
-def tabulate_groups(report: SearchReport) -> list[Column]:
-    """Tabulate best and mean value by group or generation, the search beside its baseline."""
-    objective = report.objectives[0]
-    numbers = sorted({group.number for kind in report.kinds for group in kind.groups})
-    columns = [Column(key="group", header=(report.group_noun,), cells=tuple(str(number) for number in numbers))]
-    for kind in report.kinds:
-        by_number = {group.number: group for group in kind.groups}
-        groups = [by_number.get(number) for number in numbers]
-        name = "search" if kind.kind == "candidate" else "random"
-        new = tuple("-" if group is None else str(group.num_new) for group in groups)
-        columns.append(Column(key=f"{name} new", header=(name, "new"), cells=new))
-        for key, header in (("best", "best"), ("mean", "mean"), ("best_so_far", "best so far")):
-            cells = tuple("-" if group is None else spell_value(objective, getattr(group, key)) for group in groups)
-            columns.append(Column(key=f"{name} {header}", header=(name, header), cells=cells))
-    return columns
-
-
-def tabulate_lineage(rows: Sequence[CandidateRow], objective: str) -> list[Column]:
-    """Tabulate candidates with parents, how they were made, and what they came to."""
-    return [
-        Column(key="candidate", header=("candidate",), cells=tuple(str(row.number) for row in rows)),
-        Column(key="generation", header=("generation",), cells=tuple(str(row.generation) for row in rows)),
-        Column(
-            key="value",
-            header=(f"validation {objective}",),
-            cells=tuple(spell_value(objective, row.scores.get(objective)) for row in rows),
-        ),
-        Column(
-            key="made", header=("how it was made",), cells=tuple("; ".join(row.notes) for row in rows), is_number=False
-        ),
-        Column(key="changes", header=("changes",), cells=tuple(map(spell_candidate, rows)), is_number=False),
-    ]
-
-
-def dump_search(report: SearchReport) -> dict[str, Any]:
-    """Return a search as plain values, for the JSON document."""
-    return {**asdict(report), "candidates": [asdict(row) for row in report.candidates]}

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from bakeoff.errors import BakeoffError
 from bakeoff.report.figures.theme import MODES, make_template
-from bakeoff.report.html.write import read_plotly
+from bakeoff.report.render.html import read_plotly
 from bakeoff.report.text import show_text
 from bakeoff.serve import pages
 from bakeoff.serve.guard import Guard

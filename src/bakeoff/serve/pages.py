@@ -89,7 +89,7 @@ def read_asset(name: str) -> str:
 
 def read_report_style() -> str:
     """Return the style of `report.html`, which the live pages share."""
-    return (files("bakeoff.report.html") / "templates" / "page.css").read_text("utf-8")
+    return (files("bakeoff.report.render") / "templates" / "page.css").read_text("utf-8")
 
 
 def _describe_card(seen: Seen) -> dict[str, Any]:

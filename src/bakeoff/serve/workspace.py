@@ -22,7 +22,7 @@ from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.report.figures.curves import MAX_ARMS
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.gather import gather_report
-from bakeoff.report.html.write import write_html
+from bakeoff.report.render.html import write_html
 from bakeoff.serve.figures import choose_arms, draw_live_curves, draw_live_search
 from bakeoff.serve.watch import Pace, Watch
 from bakeoff.training.folders import Folders

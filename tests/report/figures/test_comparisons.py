@@ -22,7 +22,6 @@ from bakeoff.report.figures.ranks import draw_ranks
 from bakeoff.report.figures.scores import draw_scores
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.steps import draw_steps
-from bakeoff.report.html.drawing import draw_figures
 from bakeoff.report.published import PublishedFigure
 
 Make = Callable[..., ReportInput]
@@ -90,8 +89,6 @@ def test_ranks_against_a_baseline_have_no_bars_and_one_block_has_no_ranks(across
     plain = replace(across, across=replace(across.across, critical_difference=None))
     assert [trace["name"] for trace in need(draw_ranks(plain)).data] == ["one block", "mean rank"]
     assert draw_ranks(replace(across, across=None)) is None
-    assert ("ranks", "") in draw_figures(across)
-    assert ("ranks", "") not in draw_figures(replace(across, across=None))
 
     class Mine(Plots):
         report = replace(across, across=None)

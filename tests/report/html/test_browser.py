@@ -13,8 +13,8 @@ import pytest
 
 from bakeoff.analysis.across import summarise_blocks
 from bakeoff.report.document import ReportInput
-from bakeoff.report.html.folding import MOST_BLOCKS_OPEN
-from bakeoff.report.html.write import write_html
+from bakeoff.report.parts import MOST_BLOCKS_IN_FULL
+from bakeoff.report.render.html import write_html
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -242,7 +242,7 @@ def test_a_change_of_ground_and_of_width_draws_anew(full_report: ReportInput, sh
 def test_many_blocks_are_folded_and_drawn_when_they_are_opened(
     make_report: Callable[..., ReportInput], show: Callable[..., Shown]
 ) -> None:
-    blocks = tuple(f"block {number}" for number in range(MOST_BLOCKS_OPEN + 3))
+    blocks = tuple(f"block {number}" for number in range(MOST_BLOCKS_IN_FULL + 3))
     report = make_report(blocks=blocks)
     shown = show(replace(report, across=summarise_blocks(report.summary)), 380)
     assert shown.page.locator("#comparison summary h3").all_text_contents() == list(blocks)

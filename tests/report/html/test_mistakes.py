@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,18 +12,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.report.document import ReportInput, build_document
+from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence, ClassRow
-from bakeoff.report.html.gallery import Gallery
-from bakeoff.report.html.mistakes import encode_png, show_mistakes
-from bakeoff.report.html.parts import Bullets, Paragraph
-from bakeoff.report.html.write import write_html
 from bakeoff.report.mistakes import Confusion, Mistake
+from bakeoff.report.parts import Gallery, InBlock, Part, compose
+from bakeoff.report.render.html import encode_png, write_html
+from bakeoff.report.render.json import build_document
+from bakeoff.report.sections.mistakes import SECTION
+from bakeoff.report.tables import Medium
 from bakeoff.report.thumbnails import Thumbnails
 
 ATTACK = '"><script>alert(1)</script>'
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 8, 4, 3), dtype=np.uint8)
 MakeReport = Callable[..., ReportInput]
+
+
+def show(report: ReportInput) -> list[Part]:
+    """Return what a page shows."""
+    written = compose([SECTION], report, Medium.HTML)
+    return [inner for each in written for part in each.parts if isinstance(part, InBlock) for inner in part.parts]
 
 
 @pytest.fixture
@@ -56,14 +64,12 @@ def report(make_report: MakeReport) -> ReportInput:
 
 
 def test_each_mistake_has_its_own_picture_in_words_too(report: ReportInput) -> None:
-    _, gallery, _ = show_mistakes(report)
+    _, gallery, _ = show(report)
     assert isinstance(gallery, Gallery)
     (group,) = gallery.groups
     assert group.note == "3 times in 5 trials, 2 images"
     first, second = group.pictures
-    shown = np.asarray(Image.open(BytesIO(b64decode(first.source.removeprefix("data:image/png;base64,")))))
-    assert np.array_equal(shown, PIXELS[1])  # 17 stands second among the kept
-    assert (first.width, first.height) == (48, 96)  # whole multiples of 4 x 8
+    assert np.array_equal(first.pixels_HWC, PIXELS[1])  # 17 stands second among the kept
     assert first.notes == ("> 99%", "2 of 5")
     assert second.notes == ("87%", "1 of 5")
     assert second.alt.startswith("Image 3 of the test images: one, taken for two")
@@ -71,22 +77,23 @@ def test_each_mistake_has_its_own_picture_in_words_too(report: ReportInput) -> N
 
 
 def test_without_pictures_the_confusions_are_told_in_words(report: ReportInput) -> None:
-    _, told, note = show_mistakes(replace(report, thumbnails={}))
-    assert isinstance(told, Bullets)
+    _, told, _ = show(replace(report, thumbnails={}))
+    assert isinstance(told, Gallery)
     assert told.lines == (f"one taken for two {ATTACK}: 3 times in 5 trials, 2 images",)
-    assert isinstance(note, Paragraph)
-    assert note.is_quiet
+    assert "<img" not in write_html(replace(report, thumbnails={}))
 
 
 def test_without_mistakes_there_is_no_section(report: ReportInput, make_report: MakeReport) -> None:
-    assert list(show_mistakes(make_report())) == []
+    assert show(make_report()) == []
     perfect = replace(report, evidence=tuple(replace(each, confusions=()) for each in report.evidence))
-    assert list(show_mistakes(perfect)) == []
+    assert show(perfect) == []
 
 
 def test_names_stay_text_on_the_page_and_pictures_out_of_the_json(report: ReportInput) -> None:
     page = write_html(report)
-    assert page.count('<img src="data:image/png;base64,') == 2
+    first, second = re.findall(r'<img src="data:image/png;base64,([^"]*)" .*? width="48" height="96">', page)  # 4 x 8
+    assert np.array_equal(np.asarray(Image.open(BytesIO(b64decode(first)))), PIXELS[1])
+    assert second != first
     assert "<script>alert" not in page
     (evidence,) = build_document(report)["evidence"]
     assert evidence["confusions"][0]["mistakes"][0]["index"] == 17

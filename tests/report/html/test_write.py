@@ -11,8 +11,8 @@ from itertools import pairwise
 import pytest
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.html import write
-from bakeoff.report.html.write import write_html
+from bakeoff.report.render import html
+from bakeoff.report.render.html import write_html
 
 MakeReport = Callable[..., ReportInput]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -179,7 +179,7 @@ def _luminance(color: str) -> float:
     ],
 )
 def test_text_contrasts_with_its_ground(mode: int, front: str, ground: str) -> None:
-    roots = re.findall(r":root \{(.*?)\}", write._read("page.css"), re.DOTALL)
+    roots = re.findall(r":root \{(.*?)\}", html._read("page.css"), re.DOTALL)
     colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", roots[mode]))
     low, high = sorted(_luminance(colors[name]) for name in (front, ground))
     assert (high + 0.05) / (low + 0.05) >= 4.5  # WCAG 2.2, level AA

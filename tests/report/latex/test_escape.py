@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bakeoff.report.latex.escape import escape_latex
+from bakeoff.report.render.latex_escape import escape_latex
 
 
 @pytest.mark.parametrize(

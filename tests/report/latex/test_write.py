@@ -12,8 +12,9 @@ import pytest
 from bakeoff.analysis.results import Summary, TrialResult
 from bakeoff.analysis.summary import summarise
 from bakeoff.report.document import ReportInput
-from bakeoff.report.latex.standing import find_bold, find_marks
-from bakeoff.report.latex.write import MAX_PAIRS, write_latex
+from bakeoff.report.render.latex import write_latex
+from bakeoff.report.sections.comparison import MAX_PAIRS
+from bakeoff.report.sections.marks import find_bold, find_marks
 
 MakeReport = Callable[..., ReportInput]
 
@@ -73,8 +74,8 @@ def test_every_table_is_there_and_sound(full_report: ReportInput) -> None:
     tables = tables_of(text)
     kinds = [label.split("-again")[0].rpartition("-")[2] for label in tables]
     blocks = 3
-    per_block = [*["scores", "pairs"] * blocks, *["train", "test"] * blocks, *["steps"] * blocks]
-    assert kinds == ["blocks", *per_block, *["ensembles"] * blocks, "published"]
+    per_block = ["scores", "pairs", "train", "test"] * blocks
+    assert kinds == ["blocks", *per_block, *["steps"] * blocks, *["ensembles"] * blocks, "published"]
     for table in tables.values():
         assert len(rows_of(table)) >= 2
 
@@ -152,7 +153,7 @@ def test_with_a_baseline_marks_are_against_it(make_report: MakeReport) -> None:
     report = make_report()
     against = replace(report, summary=_against(report, "random_normal"))
     (answer,) = against.summary.answers
-    assert find_marks(answer) == {"orthogonal": "+", "random_uniform": "-"}
+    assert find_marks(answer) == {"orthogonal": "⁺", "random_uniform": "⁻"}
     assert find_bold(against.summary, "digits") is None, "orthogonal and random_uniform were not compared"
     text = write_latex(against)
     assert "$^{+}$ better than the baseline; $^{-}$ worse than the baseline." in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,29 +11,19 @@ from bakeoff.errors import BakeoffError, nearest
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, Value
-from bakeoff.report.export.tables import (
-    TABLES,
-    TableName,
-    tabulate_all_classes,
-    tabulate_arms,
-    tabulate_confusion,
-    tabulate_epochs,
-    tabulate_trials,
-    tabulate_verdicts,
-)
-from bakeoff.report.export.write import make_pandas, write_csv
-from bakeoff.report.latex.write import write_latex
+from bakeoff.report.export.tables import LEDGER_TABLES, TableName, tabulate_epochs, tabulate_trials
+from bakeoff.report.render.csv import make_pandas, write_csv
+from bakeoff.report.render.latex import write_latex
+from bakeoff.report.sections import SECTIONS
 from bakeoff.training.folders import Folders
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_FROM_REPORT: Mapping[str, Callable[[ReportInput], Frame]] = {
-    "arms": tabulate_arms,
-    "verdicts": tabulate_verdicts,
-    "classes": tabulate_all_classes,
-    "confusion": tabulate_confusion,
-}
+
+def list_tables() -> dict[str, Callable[[ReportInput], Frame]]:
+    """Return the tables that are made from a report, by name: those of its sections."""
+    return {name: tabulate for section in SECTIONS for name, tabulate in section.tables.items()}
 
 
 class Tables:
@@ -61,7 +51,7 @@ class Tables:
         """Return a table as CSV text; text that spreadsheets would take for a formula has an apostrophe before it."""
         return "".join(self.iterate_csv(table))
 
-    def iterate_csv(self, table: TableName = "trials") -> Iterator[str]:
+    def iterate_csv(self, table: str = "trials") -> Iterator[str]:
         """Yield a table as CSV line by line, so that one of any length can be written."""
         with self._open(table) as frame:
             yield from write_csv(frame)
@@ -71,23 +61,25 @@ class Tables:
         return write_latex(self.report)
 
     @contextmanager
-    def _open(self, table: TableName) -> Iterator[Frame]:
-        if table not in TABLES:
-            raise BakeoffError(f"there is no table '{table}'. Tables: {', '.join(TABLES)}.{nearest(table, TABLES)}")
-        if table in _FROM_REPORT:
-            yield _FROM_REPORT[table](self.report)
+    def _open(self, table: str) -> Iterator[Frame]:
+        from_report = list_tables()
+        names = (*LEDGER_TABLES, *from_report)
+        if table not in names:
+            raise BakeoffError(f"there is no table '{table}'. Tables: {', '.join(names)}.{nearest(table, names)}")
+        if table in from_report:
+            yield from_report[table](self.report)
             return
         with _open_ledger(Folders(self.workspace), self.study_id, table) as frame:
             yield frame
 
 
-def iterate_ledger_csv(folders: Folders, study_id: str, table: TableName) -> Iterator[str]:
+def iterate_ledger_csv(folders: Folders, study_id: str, table: str) -> Iterator[str]:
     """Yield trials or epochs as CSV line by line, from the ledger alone."""
     with _open_ledger(folders, study_id, table) as frame:
         yield from write_csv(frame)
 
 
 @contextmanager
-def _open_ledger(folders: Folders, study_id: str, table: TableName) -> Iterator[Frame]:
+def _open_ledger(folders: Folders, study_id: str, table: str) -> Iterator[Frame]:
     with open_reading(folders) as connection:
         yield (tabulate_trials if table == "trials" else tabulate_epochs)(connection, study_id)

@@ -13,8 +13,9 @@ from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
 
-TableName = Literal["trials", "arms", "verdicts", "epochs", "classes", "confusion"]
-TABLES: tuple[TableName, ...] = ("trials", "arms", "verdicts", "epochs", "classes", "confusion")
+TableName = Literal["trials", "epochs", "arms", "verdicts", "classes", "confusion"]
+"""Tables of our own; sections of other packages may have more."""
+
 LEDGER_TABLES: tuple[TableName, ...] = ("trials", "epochs")
 """Those that the ledger alone has; the others need what a report works out."""
 

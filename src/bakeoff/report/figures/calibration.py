@@ -8,7 +8,7 @@ from typing import Any
 
 from bakeoff.analysis.calibration import ReliabilityBin
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import round_all
+from bakeoff.report.figures.shared import round_all, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
@@ -24,30 +24,21 @@ def draw_calibration(report: ReportInput, block: str) -> FigureSpec | None:
     The area of a point grows with the number of predictions in its bin, all trials' together. Bins of fewer than
     FEW_PREDICTIONS are hollow and left out of the line: they are mostly noise.
     """
-    evidence = next((each for each in report.evidence if each.block == block), None)
+    evidence = report.evidence_of(block)
     bins = [each for each in evidence.reliability if each.num_images] if evidence is not None else []
     if evidence is None or not bins:
         return None
     most = max(each.num_images for each in bins)
-    ideal = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "as sure as right",
-        "x": [0, 1],
-        "y": [0, 1],
-        "line": {"color": NEUTRAL, "width": 1.5, "dash": "dash"},
-        "hoverinfo": "skip",
-    }
+    ideal = scatter(
+        "lines", [0, 1], [0, 1], name="as sure as right", line={"color": NEUTRAL, "width": 1.5, "dash": "dash"}
+    )
     sure = [each for each in bins if each.num_images >= FEW_PREDICTIONS]
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": round_all([each.confidence for each in sure]),
-        "y": round_all([each.accuracy for each in sure]),
-        "line": {"color": PALETTE[0], "width": 2},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
+    line = scatter(
+        "lines",
+        round_all([each.confidence for each in sure]),
+        round_all([each.accuracy for each in sure]),
+        line={"color": PALETTE[0], "width": 2},
+    )
     points = [_draw_points(sure, most, label_text(evidence.arm), "circle")] if sure else []
     if len(sure) < len(bins):
         few = [each for each in bins if each.num_images < FEW_PREDICTIONS]
@@ -73,20 +64,19 @@ def draw_calibration(report: ReportInput, block: str) -> FigureSpec | None:
 
 
 def _draw_points(bins: Sequence[ReliabilityBin], most: int, name: str, symbol: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": round_all([each.confidence for each in bins]),
-        "y": round_all([each.accuracy for each in bins]),
-        "text": [count(each.num_images, "prediction") for each in bins],
-        "hovertemplate": "sure by %{x:.1%}, right in %{y:.1%}<br>%{text}<extra></extra>",
-        "cliponaxis": False,
-        "marker": {
+    return scatter(
+        "markers",
+        round_all([each.confidence for each in bins]),
+        round_all([each.accuracy for each in bins]),
+        name=name,
+        text=[count(each.num_images, "prediction") for each in bins],
+        hover="sure by %{x:.1%}, right in %{y:.1%}<br>%{text}",
+        cliponaxis=False,
+        marker={
             "color": PALETTE[0],
             "symbol": symbol,
             "size": [round(max(_LEAST_SIZE, _MOST_SIZE * math.sqrt(each.num_images / most)), 1) for each in bins],
             "opacity": 1,
             "line": {"width": 1.5, "color": PALETTE[0]},
         },
-    }
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence, ClassRow
-from bakeoff.report.figures.shared import name_axis, round_all
+from bakeoff.report.figures.shared import name_axis, round_all, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
@@ -21,7 +21,7 @@ def draw_classes(report: ReportInput, block: str) -> FigureSpec | None:
 
     Of more than MAX_CLASSES classes the worst are drawn. None where no predictions are stored.
     """
-    evidence = next((each for each in report.evidence if each.block == block), None)
+    evidence = report.evidence_of(block)
     if evidence is None:
         return None
     # A class that was never met has no F1 and nothing to show; one that was never found has 0.
@@ -56,32 +56,23 @@ def _draw_reach(rows: Sequence[ClassRow]) -> dict[str, Any]:
         if row.precision is not None and row.recall is not None:
             x += [row.precision, row.recall, None]
             y += [place, place, None]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": round_all(x),
-        "y": y,
-        "line": {"color": NEUTRAL, "width": 1.5},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
+    return scatter("lines", round_all(x), y, line={"color": NEUTRAL, "width": 1.5})
 
 
 def _draw_points(
     rows: Sequence[ClassRow], places: Sequence[int], field: str, title: str, symbol: str, size: int
 ) -> dict[str, Any]:
     number = [name for name, *_ in _SHOWN].index(field)
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": title,
-        "x": round_all([getattr(row, field) for row in rows]),
-        "y": list(places),
-        "text": [f"{label_text(row.name)}, {count(row.occurring, 'image')}" for row in rows],
-        "hovertemplate": f"%{{text}}<br>{title} %{{x:.2%}}<extra></extra>",
-        "cliponaxis": False,
-        "marker": {"color": PALETTE[number], "symbol": symbol, "size": size},
-    }
+    return scatter(
+        "markers",
+        round_all([getattr(row, field) for row in rows]),
+        list(places),
+        name=title,
+        text=[f"{label_text(row.name)}, {count(row.occurring, 'image')}" for row in rows],
+        hover=f"%{{text}}<br>{title} %{{x:.2%}}",
+        cliponaxis=False,
+        marker={"color": PALETTE[number], "symbol": symbol, "size": size},
+    )
 
 
 def _describe(evidence: BlockEvidence, rows: Sequence[ClassRow], named: str) -> str:

@@ -22,7 +22,7 @@ def draw_confusion(report: ReportInput, block: str) -> FigureSpec | None:
     A cell is the share of its row, the true class, by the square root of it: mistakes of one per cent stay visible
     beside a diagonal near one. Up to MAX_LABELLED classes the cells carry their counts.
     """
-    evidence = next((each for each in report.evidence if each.block == block), None)
+    evidence = report.evidence_of(block)
     if evidence is None:
         return None
     names = evidence.confusion_names

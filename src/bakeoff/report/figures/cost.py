@@ -8,7 +8,7 @@ from typing import Any
 
 from bakeoff.analysis.results import ArmSummary, Summary
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import error_bar, interval_of_mean, metric_axis, metric_format, round_all
+from bakeoff.report.figures.shared import interval_of_mean, metric_axis, metric_format, round_all, scatter, whiskers
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import Style, label_text, make_layout, style_of
 from bakeoff.report.tables import measure_of
@@ -90,20 +90,17 @@ def _draw_arm(summary: Summary, each: _Priced, style: Style, spell: Callable[[fl
     record = measure_of(summary).record
     scores = list(each.arm.scores.values())
     interval = None if summary.num_folds else interval_of_mean(scores, summary.confidence)
-    trace: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": label_text(each.arm.arm),
-        "x": round_all([each.cost], 8),
-        "y": round_all([each.mean]),
-        "text": [f"{label_text(each.arm.arm)}, {spell(each.cost)}"],
-        "hovertemplate": f"%{{text}}: %{{y:{metric_format(record)}}}<extra></extra>",
-        "marker": {"color": style.color, "symbol": style.symbol, "size": 12},
-    }
+    trace: dict[str, Any] = scatter(
+        "markers",
+        round_all([each.cost], 8),
+        round_all([each.mean]),
+        name=label_text(each.arm.arm),
+        text=[f"{label_text(each.arm.arm)}, {spell(each.cost)}"],
+        hover=f"%{{text}}: %{{y:{metric_format(record)}}}",
+        marker={"color": style.color, "symbol": style.symbol, "size": 12},
+    )
     if interval is not None:
-        above, below = error_bar(each.mean, interval)
-        bar = {"type": "data", "array": round_all([above]), "arrayminus": round_all([below]), "symmetric": False}
-        trace["error_y"] = {**bar, "color": style.color, "thickness": 1.5}
+        trace["error_y"] = whiskers([each.mean], [interval], style.color, thickness=1.5)
     return trace
 
 

@@ -8,7 +8,16 @@ from typing import Any
 from bakeoff.analysis.measure import Measure, percent
 from bakeoff.analysis.results import ArmSummary, Summary, Verdict
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import difference_axes, error_bar, round_all, shade_margin, spread
+from bakeoff.report.figures.shared import (
+    difference_axis,
+    round_all,
+    row_axis,
+    scatter,
+    shade_margin,
+    spread,
+    turn_triangle,
+    whiskers,
+)
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
 from bakeoff.report.tables import measure_of, order_arms, phrase, runs_of
@@ -64,7 +73,8 @@ def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
         ],
         layout=make_layout(
             150 + 46 * len(rows),
-            **difference_axes(f"difference from {label_text(reference, 30)}, {unit}", names),
+            xaxis=difference_axis(f"difference from {label_text(reference, 30)}, {unit}"),
+            yaxis=row_axis(names),
             shapes=shade_margin(summary.margin, scale),
         ),
     )
@@ -91,44 +101,33 @@ def _draw_runs(
         y += [row + offset for offset in spread(len(differences), 0.36)]
         unit = measure.unit_of_difference
         text += [f"{label_text(verdict.a)}, {name}: {measure.signed(d)}{unit}" for name, d in differences]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"one {runs_of(summary)[:-1]}",
-        "x": round_all(x),
-        "y": round_all(y),
-        "text": text,
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"color": PALETTE[5], "size": 7, "opacity": 0.55},
-    }
+    return scatter(
+        "markers",
+        round_all(x),
+        round_all(y),
+        name=f"one {runs_of(summary)[:-1]}",
+        text=text,
+        hover="%{text}",
+        marker={"color": PALETTE[5], "size": 7, "opacity": 0.55},
+    )
 
 
 def _draw_means(rows: Sequence[Verdict], word: str, scale: float, measure: Measure, summary: Summary) -> dict[str, Any]:
     mine = [(row, verdict) for row, verdict in enumerate(rows) if verdict.verdict == word]
     color, symbol = _STYLES[word]
-    if not measure.record.higher_is_better:
-        symbol = {"triangle-right": "triangle-left", "triangle-left": "triangle-right"}.get(symbol, symbol)
+    symbol = turn_triangle(symbol, higher_is_better=measure.record.higher_is_better)
     differences = [verdict.difference or 0.0 for _, verdict in mine]
-    bars = [error_bar(d, verdict.interval) for d, (_, verdict) in zip(differences, mine, strict=True)]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"{word}: mean, {percent(summary.confidence)} interval",
-        "x": round_all([scale * difference for difference in differences]),
-        "y": [row for row, _ in mine],
-        "text": [_tell(verdict, measure, summary) for _, verdict in mine],
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"color": color, "size": 13, "symbol": symbol},
-        "error_x": {
-            "type": "data",
-            "array": round_all([scale * above for above, _ in bars]),
-            "arrayminus": round_all([scale * below for _, below in bars]),
-            "symmetric": False,
-            "color": color,
-            "thickness": 2.5,
-            "width": 7,
-        },
-    }
+    intervals = [verdict.interval for _, verdict in mine]
+    return scatter(
+        "markers",
+        round_all([scale * difference for difference in differences]),
+        [row for row, _ in mine],
+        name=f"{word}: mean, {percent(summary.confidence)} interval",
+        text=[_tell(verdict, measure, summary) for _, verdict in mine],
+        hover="%{text}",
+        marker={"color": color, "size": 13, "symbol": symbol},
+        error_x=whiskers(differences, intervals, color, scale=scale, thickness=2.5, width=7),
+    )
 
 
 def _tell(verdict: Verdict, measure: Measure, summary: Summary) -> str:

@@ -10,7 +10,7 @@ from bakeoff.analysis.measure import Measure
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import EnsembleReport
-from bakeoff.report.figures.shared import metric_axis, name_axis, round_all
+from bakeoff.report.figures.shared import metric_axis, round_all, row_axis, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
@@ -38,7 +38,7 @@ def draw_ensembles(report: ReportInput, block: str) -> FigureSpec | None:
         layout=make_layout(
             150 + 38 * len(mine),
             xaxis=metric_axis(record, title),
-            yaxis=name_axis(names, range=[len(mine) - 0.5, -0.5], showgrid=False),
+            yaxis=row_axis(list(map(label_text, names))),
         ),
     )
 
@@ -53,15 +53,12 @@ def _measure(ensemble: EnsembleReport) -> Measure:
 
 
 def _draw_lines(mine: Sequence[EnsembleReport]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": round_all([x for ensemble in mine for x in (ensemble.before_score, ensemble.score.mean, None)]),
-        "y": [y for row in range(len(mine)) for y in (row, row, None)],
-        "line": {"color": NEUTRAL, "width": 3},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
+    return scatter(
+        "lines",
+        round_all([x for ensemble in mine for x in (ensemble.before_score, ensemble.score.mean, None)]),
+        [y for row in range(len(mine)) for y in (row, row, None)],
+        line={"color": NEUTRAL, "width": 3},
+    )
 
 
 def _draw_alone(mine: Sequence[EnsembleReport]) -> list[dict[str, Any]]:
@@ -106,16 +103,15 @@ def _draw_after(mine: Sequence[EnsembleReport]) -> dict[str, Any]:
 
 
 def _draw_points(name: str, values: Sequence[float], told: list[str], look: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": round_all(values),
-        "y": list(range(len(values))),
-        "text": told,
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"size": 13, **look},
-    }
+    return scatter(
+        "markers",
+        round_all(values),
+        list(range(len(values))),
+        name=name,
+        text=told,
+        hover="%{text}",
+        marker={"size": 13, **look},
+    )
 
 
 def _describe(mine: Sequence[EnsembleReport], block: str) -> str:

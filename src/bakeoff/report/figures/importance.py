@@ -7,7 +7,7 @@ from typing import Any
 
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import metric_axis, metric_format, name_axis, round_all, spread
+from bakeoff.report.figures.shared import metric_axis, metric_format, round_all, row_axis, scatter, spread
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.importance import FieldImportance, SearchImportance
@@ -30,7 +30,6 @@ def draw_importance(report: ReportInput, block: str) -> FigureSpec | None:
     if search is None or found is None:
         return None
     fields = found.fields[:MAX_FIELDS]
-    names = name_axis([field.field for field in fields], range=[len(fields) - 0.5, -0.5], showgrid=False)
     return FigureSpec(
         title=f"What mattered in the search: {search.objectives[0]}",
         alt=_describe(found, block),
@@ -38,7 +37,7 @@ def draw_importance(report: ReportInput, block: str) -> FigureSpec | None:
         layout=make_layout(
             150 + 30 * len(fields),
             xaxis={"title": {"text": "importance, share of all fields"}, "tickformat": ".0%", "rangemode": "tozero"},
-            yaxis=names,
+            yaxis=row_axis([label_text(field.field) for field in fields]),
             barmode="overlay",
         ),
     )
@@ -66,16 +65,15 @@ def _draw_bars(fields: Sequence[FieldImportance]) -> list[dict[str, Any]]:
 
 
 def _draw_chance(fields: Sequence[FieldImportance]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "reached by chance",
-        "x": round_all([field.chance for field in fields]),
-        "y": list(range(len(fields))),
-        "text": [label_text(field.field) for field in fields],
-        "hovertemplate": "%{text}: up to %{x:.1%} with scores shuffled<extra></extra>",
-        "marker": {"symbol": "line-ns-open", "size": 20, "color": PALETTE[1], "line": {"width": 3}},
-    }
+    return scatter(
+        "markers",
+        round_all([field.chance for field in fields]),
+        list(range(len(fields))),
+        name="reached by chance",
+        text=[label_text(field.field) for field in fields],
+        hover="%{text}: up to %{x:.1%} with scores shuffled",
+        marker={"symbol": "line-ns-open", "size": 20, "color": PALETTE[1], "line": {"width": 3}},
+    )
 
 
 def draw_slices(report: ReportInput, block: str) -> FigureSpec | None:
@@ -131,7 +129,7 @@ def _suffix(number: int) -> str:
 
 
 def _find(report: ReportInput, block: str) -> tuple[SearchReport | None, SearchImportance | None]:
-    search = next((each for each in report.searches if each.block == block), None)
+    search = report.search_of(block)
     return search, None if search is None else search.importance
 
 
@@ -175,20 +173,19 @@ def _draw_slice(
         if kept:
             told = [f"{kind} {number}: {label_text(str(value))}" for _, number, value, _ in kept]
             traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": name,
-                    "legendgroup": kind,
-                    "showlegend": plot == 0,
-                    "x": round_all([x for x, *_ in kept]),
-                    "y": round_all([score for *_, score in kept]),
-                    "xaxis": f"x{_suffix(plot)}",
-                    "yaxis": f"y{_suffix(plot)}",
-                    "text": told,
-                    "hovertemplate": f"%{{text}}<br>{objective} %{{y:{shown}}}<extra></extra>",
-                    "marker": {"color": color, "symbol": symbol, "size": 6, "opacity": 0.75},
-                }
+                scatter(
+                    "markers",
+                    round_all([x for x, *_ in kept]),
+                    round_all([score for *_, score in kept]),
+                    name=name,
+                    legendgroup=kind,
+                    showlegend=plot == 0,
+                    xaxis=f"x{_suffix(plot)}",
+                    yaxis=f"y{_suffix(plot)}",
+                    text=told,
+                    hover=f"%{{text}}<br>{objective} %{{y:{shown}}}",
+                    marker={"color": color, "symbol": symbol, "size": 6, "opacity": 0.75},
+                )
             )
     return traces
 

@@ -8,7 +8,7 @@ from typing import Any
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import metric_axis, round_all
+from bakeoff.report.figures.shared import metric_axis, round_all, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.search import KindReport, SearchReport, is_rising, spell_value
@@ -33,7 +33,7 @@ def draw_lineage(report: ReportInput, block: str) -> FigureSpec | None:
     is the winner's line: from child to better parent, back to the start. Of more than MAX_ANCESTORS, the latest are
     drawn.
     """
-    search = next((each for each in report.searches if each.block == block), None)
+    search = report.search_of(block)
     kinds = [] if search is None else [kind for kind in search.kinds if kind.winner and len(kind.lineage) > 1]
     if search is None or not kinds:
         return None
@@ -77,28 +77,24 @@ def _draw_edges(by_number: Mapping[int, CandidateRow], objective: str) -> dict[s
         for number in dict.fromkeys(child.parents)
         if number in by_number
     ]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "parent to child",
-        "x": [x for parent, child in pairs for x in (parent.generation, child.generation, None)],
-        "y": round_all([y for pair in pairs for y in (*(row.scores[objective] for row in pair), None)]),
-        "line": {"color": NEUTRAL, "width": 1},
-        "opacity": 0.6,
-        "hoverinfo": "skip",
-    }
+    return scatter(
+        "lines",
+        [x for parent, child in pairs for x in (parent.generation, child.generation, None)],
+        round_all([y for pair in pairs for y in (*(row.scores[objective] for row in pair), None)]),
+        name="parent to child",
+        line={"color": NEUTRAL, "width": 1},
+        opacity=0.6,
+    )
 
 
 def _draw_line(line: Sequence[CandidateRow], objective: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "the winner's line",
-        "x": [row.generation for row in line],
-        "y": round_all([row.scores[objective] for row in line]),
-        "line": {"color": PALETTE[1], "width": 3},
-        "hoverinfo": "skip",
-    }
+    return scatter(
+        "lines",
+        [row.generation for row in line],
+        round_all([row.scores[objective] for row in line]),
+        name="the winner's line",
+        line={"color": PALETTE[1], "width": 3},
+    )
 
 
 def _draw_candidates(
@@ -112,20 +108,19 @@ def _draw_candidates(
     is_numbered = len(shown) <= MAX_NUMBERED
     sides = _choose_sides(shown, objective)
     return [
-        {
-            "type": "scatter",
-            "mode": "markers+text",
-            "name": _LOOKS[kind][0],
-            "x": [row.generation for row in rows],
-            "y": round_all([row.scores[objective] for row in rows]),
-            "text": [str(row.number) if is_numbered or row.number in on_line else "" for row in rows],
-            "textposition": [sides[row.number] for row in rows],
-            "textfont": {"size": 10},
-            "hovertext": [_tell(row, objective) for row in rows],
-            "hoverinfo": "text",
-            "cliponaxis": False,
-            "marker": _LOOKS[kind][1],
-        }
+        scatter(
+            "markers+text",
+            [row.generation for row in rows],
+            round_all([row.scores[objective] for row in rows]),
+            name=_LOOKS[kind][0],
+            text=[str(row.number) if is_numbered or row.number in on_line else "" for row in rows],
+            textposition=[sides[row.number] for row in rows],
+            textfont={"size": 10},
+            hovertext=[_tell(row, objective) for row in rows],
+            hoverinfo="text",
+            cliponaxis=False,
+            marker=_LOOKS[kind][1],
+        )
         for kind, rows in kinds.items()
         if rows
     ]

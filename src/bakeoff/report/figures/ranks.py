@@ -7,7 +7,7 @@ from typing import Any
 from bakeoff.analysis.across import AcrossBlocks
 from bakeoff.analysis.measure import percent
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import round_all, spread
+from bakeoff.report.figures.shared import round_all, scatter, spread
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
@@ -55,29 +55,27 @@ def draw_ranks(report: ReportInput, block: str = "") -> FigureSpec | None:
 def _draw_blocks(across: AcrossBlocks, arms: tuple[str, ...]) -> dict[str, Any]:
     blocks = across.blocks[:MAX_BLOCKS]
     offsets = spread(len(blocks), 0.4)
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "one block",
-        "x": round_all([across.ranks[block][arm] for arm in arms for block in blocks]),
-        "y": [round(row + offset, 3) for row in range(len(arms)) for offset in offsets],
-        "text": [f"{label_text(arm)}, {label_text(block)}" for arm in arms for block in blocks],
-        "hovertemplate": "%{text}: rank %{x:.3~g}<extra></extra>",
-        "marker": {"color": PALETTE[5], "size": 7, "opacity": 0.8},
-    }
+    return scatter(
+        "markers",
+        round_all([across.ranks[block][arm] for arm in arms for block in blocks]),
+        [round(row + offset, 3) for row in range(len(arms)) for offset in offsets],
+        name="one block",
+        text=[f"{label_text(arm)}, {label_text(block)}" for arm in arms for block in blocks],
+        hover="%{text}: rank %{x:.3~g}",
+        marker={"color": PALETTE[5], "size": 7, "opacity": 0.8},
+    )
 
 
 def _draw_means(across: AcrossBlocks, arms: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "mean rank",
-        "x": round_all([across.mean_ranks[arm] for arm in arms]),
-        "y": list(range(len(arms))),
-        "text": [label_text(arm) for arm in arms],
-        "hovertemplate": "%{text}: mean rank %{x:.2f}<extra></extra>",
-        "marker": {"color": PALETTE[1], "size": 12, "symbol": "diamond"},
-    }
+    return scatter(
+        "markers",
+        round_all([across.mean_ranks[arm] for arm in arms]),
+        list(range(len(arms))),
+        name="mean rank",
+        text=[label_text(arm) for arm in arms],
+        hover="%{text}: mean rank %{x:.2f}",
+        marker={"color": PALETTE[1], "size": 12, "symbol": "diamond"},
+    )
 
 
 def _draw_groups(across: AcrossBlocks, num_arms: int) -> list[tuple[str, dict[str, Any]]]:
@@ -102,19 +100,18 @@ def _draw_groups(across: AcrossBlocks, num_arms: int) -> list[tuple[str, dict[st
 
 def _draw_bar(name: str, low: float, high: float, row: float, told: str, color: str, first: bool) -> dict[str, Any]:
     is_length = name == "critical difference"
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": name,
-        "legendgroup": name,
-        "showlegend": first,
-        "x": round_all([low, high]),
-        "y": [row, row],
-        "text": [told, told],
-        "hovertemplate": f"{name}: %{{text}}<extra></extra>",
-        "line": {"color": color, "width": 2 if is_length else 5},
-        "marker": {"symbol": "line-ns-open" if is_length else "circle", "size": 12 if is_length else 7, "color": color},
-    }
+    return scatter(
+        "lines+markers",
+        round_all([low, high]),
+        [row, row],
+        name=name,
+        legendgroup=name,
+        showlegend=first,
+        text=[told, told],
+        hover=f"{name}: %{{text}}",
+        line={"color": color, "width": 2 if is_length else 5},
+        marker={"symbol": "line-ns-open" if is_length else "circle", "size": 12 if is_length else 7, "color": color},
+    )
 
 
 def _describe(across: AcrossBlocks) -> str:

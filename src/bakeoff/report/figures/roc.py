@@ -8,6 +8,7 @@ from typing import Any
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.figures.shared import scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import DASHES, NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.roc import RocLine, RocLines
@@ -30,22 +31,15 @@ def draw_roc(report: ReportInput, block: str, *, whole: bool = False) -> FigureS
         block: its label.
         whole: show both axes from 0 to 1.
     """
-    evidence = next((each for each in report.evidence if each.block == block), None)
+    evidence = report.evidence_of(block)
     if evidence is None or evidence.roc is None:
         return None
     frame = None if whole else find_frame(evidence.roc)
     macro = _draw_line(evidence.roc.macro, f"mean of all classes, AUC {evidence.roc.macro.auc:.4f}")
     macro |= {"line": {"color": PALETTE[0], "width": 4}, "legendrank": 1}
-    chance = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "chance",
-        "x": [0, 1],
-        "y": [0, 1],
-        "line": {"color": NEUTRAL, "width": 1.5, "dash": "dot"},
-        "legendrank": 4,
-        "hoverinfo": "skip",
-    }
+    chance = scatter(
+        "lines", [0, 1], [0, 1], name="chance", line={"color": NEUTRAL, "width": 1.5, "dash": "dot"}, legendrank=4
+    )
     reach, foot = (1.0, 0.0) if frame is None else frame
     layout = make_layout(
         480,
@@ -64,7 +58,7 @@ def draw_roc(report: ReportInput, block: str, *, whole: bool = False) -> FigureS
 
 def draw_whole_roc(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw the same with both axes from 0 to 1; None where `draw_roc` does."""
-    evidence = next((each for each in report.evidence if each.block == block), None)
+    evidence = report.evidence_of(block)
     is_cut = evidence is not None and evidence.roc is not None and find_frame(evidence.roc) is not None
     return draw_roc(report, block, whole=True) if is_cut else None
 
@@ -111,15 +105,14 @@ def _draw_classes(evidence: BlockEvidence, roc: RocLines) -> Iterator[dict[str, 
 
 
 def _draw_line(line: RocLine, name: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "x": list(line.rates),
-        "y": list(line.heights),
-        "text": name,
-        "hovertemplate": "%{text}<br>finds %{y:.2%} of its images, with %{x:.2%} of the others<extra></extra>",
-    }
+    return scatter(
+        "lines",
+        list(line.rates),
+        list(line.heights),
+        name=name,
+        text=name,
+        hover="%{text}<br>finds %{y:.2%} of its images, with %{x:.2%} of the others",
+    )
 
 
 def _label(evidence: BlockEvidence, roc: RocLines, number: int) -> str:

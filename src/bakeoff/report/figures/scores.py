@@ -8,13 +8,14 @@ from bakeoff.analysis.measure import percent
 from bakeoff.analysis.results import ArmSummary, MeanSd
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
-    error_bar,
     interval_of_mean,
     metric_axis,
     metric_format,
-    name_axis,
     round_all,
+    row_axis,
+    scatter,
     spread,
+    whiskers,
 )
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
@@ -43,7 +44,7 @@ def draw_scores(report: ReportInput, block: str) -> FigureSpec | None:
     layout = make_layout(
         150 + 34 * len(shown),
         xaxis=metric_axis(measure.record, measure.label),
-        yaxis=name_axis(names, range=[len(shown) - 0.5, -0.5], showgrid=False),
+        yaxis=row_axis(list(map(label_text, names))),
     )
     return FigureSpec(
         title=f"{measure.label[0].upper()}{measure.label[1:]} of every replicate",
@@ -66,40 +67,30 @@ def _points(shown: list[tuple[ArmSummary, MeanSd]], value: str) -> dict[str, Any
         x += [score for _, score in scores]
         y += [row + offset for offset in spread(len(scores), 0.4)]
         text += [f"{label_text(arm.arm)}, {name}" for name, _ in scores]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "one replicate" if not shown[0][0].fold_scores else "one fold",
-        "x": round_all(x),
-        "y": round_all(y),
-        "text": text,
-        "hovertemplate": f"%{{text}}: %{{x:{value}}}<extra></extra>",
-        "marker": {"color": PALETTE[5], "size": 7, "opacity": 0.55},
-    }
+    return scatter(
+        "markers",
+        round_all(x),
+        round_all(y),
+        name="one replicate" if not shown[0][0].fold_scores else "one fold",
+        text=text,
+        hover=f"%{{text}}: %{{x:{value}}}",
+        marker={"color": PALETTE[5], "size": 7, "opacity": 0.55},
+    )
 
 
 def _means(shown: list[tuple[ArmSummary, MeanSd]], confidence: float, is_bare: bool, value: str) -> dict[str, Any]:
     intervals = [None if is_bare else interval_of_mean(list(arm.scores.values()), confidence) for arm, _ in shown]
-    bars = [error_bar(score.mean, interval) for (_, score), interval in zip(shown, intervals, strict=True)]
-    trace: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "mean" if not any(intervals) else f"mean with {percent(confidence)} interval",
-        "x": round_all([score.mean for _, score in shown]),
-        "y": list(range(len(shown))),
-        "text": [label_text(arm.arm) for arm, _ in shown],
-        "hovertemplate": f"%{{text}}: mean %{{x:{value}}}<extra></extra>",
-        "marker": {"color": PALETTE[1], "size": 11, "symbol": "diamond"},
-    }
+    trace: dict[str, Any] = scatter(
+        "markers",
+        round_all([score.mean for _, score in shown]),
+        list(range(len(shown))),
+        name="mean" if not any(intervals) else f"mean with {percent(confidence)} interval",
+        text=[label_text(arm.arm) for arm, _ in shown],
+        hover=f"%{{text}}: mean %{{x:{value}}}",
+        marker={"color": PALETTE[1], "size": 11, "symbol": "diamond"},
+    )
     if any(intervals):
-        trace["error_x"] = {
-            "type": "data",
-            "array": round_all([above for above, _ in bars]),
-            "arrayminus": round_all([below for _, below in bars]),
-            "symmetric": False,
-            "color": PALETTE[1],
-            "thickness": 2,
-        }
+        trace["error_x"] = whiskers([score.mean for _, score in shown], intervals, PALETTE[1])
     return trace
 
 
@@ -121,16 +112,15 @@ def _mark_published(report: ReportInput, block: str, names: list[str], value: st
     if not found:
         return []
     return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "published",
-            "x": round_all([number for _, number in found]),
-            "y": [row for row, _ in found],
-            "text": [label_text(names[row]) for row, _ in found],
-            "hovertemplate": f"%{{text}}: published %{{x:{value}}}<extra></extra>",
-            "marker": {"color": PALETTE[2], "symbol": "line-ns-open", "size": 24, "line": {"width": 3}},
-        }
+        scatter(
+            "markers",
+            round_all([number for _, number in found]),
+            [row for row, _ in found],
+            name="published",
+            text=[label_text(names[row]) for row, _ in found],
+            hover=f"%{{text}}: published %{{x:{value}}}",
+            marker={"color": PALETTE[2], "symbol": "line-ns-open", "size": 24, "line": {"width": 3}},
+        )
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import metric_axis, metric_format, round_all, spread
+from bakeoff.report.figures.shared import metric_axis, metric_format, round_all, scatter, spread
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.published import choose_curves, name_curve
@@ -30,7 +30,7 @@ def draw_search(report: ReportInput, block: str) -> FigureSpec | None:
     A point is a candidate; one given up early has the value it had by then, and takes no part in the best. Of more than
     MAX_POINTS, evenly chosen ones are drawn. A search without generations goes candidate by candidate, without means.
     """
-    search = next((each for each in report.searches if each.block == block), None)
+    search = report.search_of(block)
     kinds = [] if search is None else [kind for kind in search.kinds if _list_valued(search, kind)]
     if search is None or not kinds:
         return None
@@ -63,16 +63,15 @@ def _draw_published(report: ReportInput, search: SearchReport) -> list[dict[str,
         return []
     value = metric_format(find_metric(objective))
     return [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": f"published {curve.of}, {curve.split}",
-            "x": [generation for generation, _ in curve.points],
-            "y": round_all([value for _, value in curve.points]),
-            "hovertemplate": f"published {label_text(name_curve(curve), 120)}: %{{y:{value}}}<extra></extra>",
-            "line": {"color": NEUTRAL, "width": 2, "dash": "dash" if curve.of == "best" else "dot"},
-            "marker": {"symbol": "diamond", "size": 8},
-        }
+        scatter(
+            "lines+markers",
+            [generation for generation, _ in curve.points],
+            round_all([value for _, value in curve.points]),
+            name=f"published {curve.of}, {curve.split}",
+            hover=f"published {label_text(name_curve(curve), 120)}: %{{y:{value}}}",
+            line={"color": NEUTRAL, "width": 2, "dash": "dash" if curve.of == "best" else "dot"},
+            marker={"symbol": "diamond", "size": 8},
+        )
         for curve in choose_curves(report.published_curves, search.block, objective)
     ]
 
@@ -85,17 +84,15 @@ def _draw_middle(kind: KindReport) -> list[dict[str, Any]]:
     xs = [number for number, _ in known]
     lows, highs = ([middle[end] for _, middle in known] for end in (0, 1))
     return [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": f"{_NAMES[kind.kind]}: middle half",
-            "x": [*xs, *reversed(xs)],
-            "y": round_all([*highs, *reversed(lows)]),
-            "fill": "toself",
-            "opacity": 0.25,
-            "line": {"color": _COLORS[kind.kind], "width": 0},
-            "hoverinfo": "skip",
-        }
+        scatter(
+            "lines",
+            [*xs, *reversed(xs)],
+            round_all([*highs, *reversed(lows)]),
+            name=f"{_NAMES[kind.kind]}: middle half",
+            fill="toself",
+            opacity=0.25,
+            line={"color": _COLORS[kind.kind], "width": 0},
+        )
     ]
 
 
@@ -127,32 +124,30 @@ def _trace_best(search: SearchReport, kind: KindReport) -> tuple[list[int], list
 
 def _draw_kind(search: SearchReport, kind: KindReport) -> list[dict[str, Any]]:
     name, color, objective = _NAMES[kind.kind], _COLORS[kind.kind], search.objectives[0]
-    value = f"%{{y:{',.4~g' if objective in COSTS else metric_format(find_metric(objective))}}}<extra></extra>"
+    value = f"%{{y:{',.4~g' if objective in COSTS else metric_format(find_metric(objective))}}}"
     places, best = _trace_best(search, kind)
     traces = [
         *(_draw_middle(kind) if search.has_generations else []),
         *_draw_candidates(search, kind, f"%{{text}}<br>{value}"),
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": f"{name}: best so far",
-            "x": places,
-            "y": round_all(best),
-            "hovertemplate": f"{name}: best up to {_step_of(search)} %{{x}}: {value}",
-            "line": {"color": color, "width": 3, "shape": "hv"},
-        },
+        scatter(
+            "lines",
+            places,
+            round_all(best),
+            name=f"{name}: best so far",
+            hover=f"{name}: best up to {_step_of(search)} %{{x}}: {value}",
+            line={"color": color, "width": 3, "shape": "hv"},
+        ),
     ]
     if search.has_generations:
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": f"{name}: mean",
-                "x": places,
-                "y": round_all([group.mean for group in kind.groups]),
-                "hovertemplate": f"{name}: mean of generation %{{x}}: {value}",
-                "line": {"color": color, "width": 1.5, "dash": "dot"},
-            }
+            scatter(
+                "lines",
+                places,
+                round_all([group.mean for group in kind.groups]),
+                name=f"{name}: mean",
+                hover=f"{name}: mean of generation %{{x}}: {value}",
+                line={"color": color, "width": 1.5, "dash": "dot"},
+            )
         )
     return traces
 
@@ -172,16 +167,15 @@ def _draw_candidates(search: SearchReport, kind: KindReport, hover: str) -> list
         (won, f"{name}: winner", {"symbol": "star", "size": 16}),
     )
     return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": label,
-            "x": [places[n] for n in chosen],
-            "y": round_all([rows[n].scores[search.objectives[0]] for n in chosen]),
-            "text": [f"{kind.kind} {rows[n].number}: {label_text(spell_candidate(rows[n]), 90)}" for n in chosen],
-            "hovertemplate": hover,
-            "marker": {"color": _COLORS[kind.kind], **look},
-        }
+        scatter(
+            "markers",
+            [places[n] for n in chosen],
+            round_all([rows[n].scores[search.objectives[0]] for n in chosen]),
+            name=label,
+            text=[f"{kind.kind} {rows[n].number}: {label_text(spell_candidate(rows[n]), 90)}" for n in chosen],
+            hover=hover,
+            marker={"color": _COLORS[kind.kind], **look},
+        )
         for chosen, label, look in looks
         if chosen
     ]

@@ -11,6 +11,21 @@ from bakeoff.analysis.metrics import MetricRecord
 from bakeoff.report.figures.theme import NEUTRAL, label_text
 
 
+def scatter(mode: str, x: Sequence[Any], y: Sequence[Any], *, hover: str = "", **fields: Any) -> dict[str, Any]:
+    """Return a trace of points, lines or both; one without a name stays out of the legend.
+
+    Args:
+        mode: markers, lines, ... as plotly has it.
+        x: where; None leaves a gap.
+        y: likewise.
+        hover: what it says where it is pointed at, with %{x}, %{y} and %{text} filled in; without it, nothing.
+        fields: others of plotly's.
+    """
+    told = {"hovertemplate": f"{hover}<extra></extra>"} if hover else {"hoverinfo": "skip"}
+    listed = {} if "name" in fields else {"showlegend": False}
+    return {"type": "scatter", "mode": mode, "x": x, "y": y, **told, **listed, **fields}
+
+
 def metric_axis(record: MetricRecord, title: str) -> dict[str, Any]:
     """Return an axis of a metric: shares read as percentages."""
     return {"title": {"text": title}, "tickformat": ".2~%" if record.is_share else ".4~g"}
@@ -24,25 +39,6 @@ def metric_format(record: MetricRecord) -> str:
 def name_axis(names: Sequence[str], **parts: Any) -> dict[str, Any]:
     """Return an axis whose whole numbers are names: names alike, or like numbers, keep places of their own."""
     return {"tickvals": list(range(len(names))), "ticktext": [label_text(name) for name in names], **parts}
-
-
-def difference_axes(title: str, rows: Sequence[str]) -> dict[str, Any]:
-    """Return the axes of differences that lie in named rows, the first on top, with a line at no difference."""
-    return {
-        "xaxis": {
-            "title": {"text": title},
-            "tickformat": ".3~g",
-            "zeroline": True,
-            "zerolinecolor": NEUTRAL,
-            "zerolinewidth": 1.5,
-        },
-        "yaxis": {
-            "tickvals": list(range(len(rows))),
-            "ticktext": list(rows),
-            "range": [len(rows) - 0.5, -0.5],
-            "showgrid": False,
-        },
-    }
 
 
 def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
@@ -90,6 +86,41 @@ def round_all(values: Sequence[float | None], digits: int = 5) -> list[float | N
     return [None if value is None or not np.isfinite(value) else float(f"{value:.{digits}g}") for value in values]
 
 
-def error_bar(mean: float, interval: tuple[float, float] | None) -> tuple[float, float]:
-    """Return how far an interval reaches above and below its mean; 0 where there is none."""
-    return (0.0, 0.0) if interval is None else (interval[1] - mean, mean - interval[0])
+def whiskers(
+    means: Sequence[float],
+    intervals: Sequence[tuple[float, float] | None],
+    color: str,
+    *,
+    scale: float = 1.0,
+    thickness: float = 2,
+    **fields: Any,
+) -> dict[str, Any]:
+    """Return error bars from each mean to the ends of its interval; none where there is no interval."""
+    ends = [(mean, mean) if ends is None else ends for mean, ends in zip(means, intervals, strict=True)]
+    return {
+        "type": "data",
+        "array": round_all([scale * (high - mean) for mean, (_, high) in zip(means, ends, strict=True)]),
+        "arrayminus": round_all([scale * (mean - low) for mean, (low, _) in zip(means, ends, strict=True)]),
+        "symmetric": False,
+        "color": color,
+        "thickness": thickness,
+        **fields,
+    }
+
+
+def difference_axis(title: str) -> dict[str, Any]:
+    """Return an axis of differences, with a line at zero."""
+    zero = {"zeroline": True, "zerolinecolor": NEUTRAL, "zerolinewidth": 1.5}
+    return {"title": {"text": title}, "tickformat": ".3~g", **zero}
+
+
+def row_axis(labels: Sequence[str]) -> dict[str, Any]:
+    """Return an axis of rows, the first on top, each with a label that plotly shows as it is."""
+    rows = {"tickvals": list(range(len(labels))), "ticktext": list(labels), "range": [len(labels) - 0.5, -0.5]}
+    return {**rows, "showgrid": False}
+
+
+def turn_triangle(symbol: str, *, higher_is_better: bool) -> str:
+    """Return a symbol that points to where better is: of a metric of which less is better, triangles are turned."""
+    other = {"triangle-right": "triangle-left", "triangle-left": "triangle-right"}
+    return symbol if higher_is_better else other.get(symbol, symbol)

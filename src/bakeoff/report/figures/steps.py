@@ -9,7 +9,15 @@ from bakeoff.analysis.measure import Measure, percent
 from bakeoff.analysis.results import Verdict
 from bakeoff.analysis.steps import Step
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import difference_axes, error_bar, round_all, shade_margin
+from bakeoff.report.figures.shared import (
+    difference_axis,
+    round_all,
+    row_axis,
+    scatter,
+    shade_margin,
+    turn_triangle,
+    whiskers,
+)
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.tables import measure_of
@@ -49,7 +57,8 @@ def draw_steps(report: ReportInput, block: str) -> FigureSpec | None:
         data=traces,
         layout=make_layout(
             150 + 36 * len(known),
-            **difference_axes(title, names),
+            xaxis=difference_axis(title),
+            yaxis=row_axis(names),
             shapes=shade_margin(report.summary.margin, scale),
         ),
     )
@@ -62,28 +71,19 @@ def _draw_verdict(
     mine = [(row, step, step.adds) for row, step in enumerate(known) if step.adds is not None]
     rows = [(row, step, adds) for row, step, adds in mine if adds.verdict == word]
     said, color, symbol = _LOOKS[word]
-    if not measure.record.higher_is_better:
-        symbol = {"triangle-right": "triangle-left", "triangle-left": "triangle-right"}.get(symbol, symbol)
+    symbol = turn_triangle(symbol, higher_is_better=measure.record.higher_is_better)
     differences = [adds.difference or 0.0 for _, _, adds in rows]
-    bars = [error_bar(d, adds.interval) for d, (_, _, adds) in zip(differences, rows, strict=True)]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": said,
-        "x": round_all([scale * difference for difference in differences]),
-        "y": [row for row, _, _ in rows],
-        "text": [_tell(step, adds, measure, confidence) for _, step, adds in rows],
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"color": color, "size": 13, "symbol": symbol, "line": {"width": 2, "color": color}},
-        "error_x": {
-            "type": "data",
-            "array": round_all([scale * above for above, _ in bars]),
-            "arrayminus": round_all([scale * below for _, below in bars]),
-            "symmetric": False,
-            "color": color,
-            "thickness": 2,
-        },
-    }
+    intervals = [adds.interval for _, _, adds in rows]
+    return scatter(
+        "markers",
+        round_all([scale * difference for difference in differences]),
+        [row for row, _, _ in rows],
+        name=said,
+        text=[_tell(step, adds, measure, confidence) for _, step, adds in rows],
+        hover="%{text}",
+        marker={"color": color, "size": 13, "symbol": symbol, "line": {"width": 2, "color": color}},
+        error_x=whiskers(differences, intervals, color, scale=scale),
+    )
 
 
 def _tell(step: Step, adds: Verdict, measure: Measure, confidence: float) -> str:
@@ -109,16 +109,15 @@ def _draw_since_start(known: Sequence[Step], measure: Measure, scale: float) -> 
         for _, step, difference in found
     ]
     return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "all since the start of the chain",
-            "x": round_all([scale * difference for _, _, difference in found]),
-            "y": [row + 0.26 for row, _, _ in found],
-            "text": told,
-            "hovertemplate": "%{text}<extra></extra>",
-            "marker": {"color": PALETTE[3], "size": 9, "symbol": "diamond-open", "line": {"width": 2}},
-        }
+        scatter(
+            "markers",
+            round_all([scale * difference for _, _, difference in found]),
+            [row + 0.26 for row, _, _ in found],
+            name="all since the start of the chain",
+            text=told,
+            hover="%{text}",
+            marker={"color": PALETTE[3], "size": 9, "symbol": "diamond-open", "line": {"width": 2}},
+        )
     ]
 
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from bakeoff.errors import BakeoffError
 from bakeoff.report.document import ReportInput
+from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import MODES, make_template
-from bakeoff.report.html.drawing import draw_figures
-from bakeoff.report.html.parts import Section, list_figures
-from bakeoff.report.html.sections import list_sections
+from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Details, Figure, InBlock, Part, Section, compose
+from bakeoff.report.sections import SECTIONS
+from bakeoff.report.tables import Medium
 from bakeoff.report.text import show_text
 
 if TYPE_CHECKING:
@@ -29,8 +35,11 @@ STATES = {
     "interrupted": "This study was interrupted: what follows is what is known so far.",
 }
 
+_SIDE = 96
+"""Pixels of the page that the longer side of a picture takes at most."""
 
-def write_html(report: ReportInput) -> str:
+
+def write_html(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> str:
     """Write the report as one self-contained HTML page.
 
     In order: question, answer, what it rests on, comparison, then every section that has something to say, and how to
@@ -41,9 +50,13 @@ def write_html(report: ReportInput) -> str:
     """
     from markupsafe import Markup
 
-    sections = list_sections(report, draw_figures(report))
-    figures = list_figures(sections)
+    written = compose(sections, report, Medium.HTML)
+    figures = list(_list_figures(part for section in written for part in section.parts))
     scripts = [read_plotly(), _read("page.js")] if figures else []
+    drawings = {
+        "templates": {mode: make_template(mode) for mode in MODES},
+        "figures": [{"data": spec.data, "layout": spec.layout} for spec in figures],
+    }
     # Python's own text is data to jinja; these three are the page's own code, and the data holds no "<".
     return (
         _environment()
@@ -51,25 +64,47 @@ def write_html(report: ReportInput) -> str:
         .render(
             report=report,
             title=report.question or report.name,
-            sections=sections,
+            sections=written,
+            has_blocks=len(report.summary.blocks) > 1,
+            folds_blocks=len(report.summary.blocks) > MOST_BLOCKS_IN_FULL,
             numbers={id(spec): number for number, spec in enumerate(figures)},
             ident=id,
+            picture=_show_picture,
             newline=Markup("\n"),
             states=STATES,
             policy=_write_policy(scripts),
             style=Markup(_read("page.css")),
             scripts=[Markup(script) for script in scripts],
-            drawings=Markup(_dump(figures_of(sections))),
+            drawings=Markup(_dump(drawings)),
         )
     )
 
 
-def figures_of(sections: tuple[Section, ...]) -> dict[str, Any]:
-    """Return what the page's script draws: the figures in order, and the templates for light and dark."""
-    return {
-        "templates": {mode: make_template(mode) for mode in MODES},
-        "figures": [{"data": spec.data, "layout": spec.layout} for spec in list_figures(sections)],
-    }
+def _list_figures(parts: Iterable[Part]) -> Iterator[FigureSpec]:
+    """Yield every figure of a page, in order."""
+    for part in parts:
+        if isinstance(part, Figure) and part.spec is not None:
+            yield part.spec
+        elif isinstance(part, Details | InBlock):
+            yield from _list_figures(part.parts)
+
+
+def _show_picture(pixels_HWC: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """Return a picture's address, which holds all of it, and its size on the page."""
+    height, width, _ = pixels_HWC.shape
+    # Whole multiples keep every pixel of a small image a square of one size.
+    scale = max(1, _SIDE // max(height, width))
+    source = f"data:image/png;base64,{b64encode(encode_png(pixels_HWC)).decode()}"
+    return {"source": source, "width": width * scale, "height": height * scale}
+
+
+def encode_png(pixels_HWC: npt.NDArray[np.uint8]) -> bytes:
+    """Return uint8 pixels [H, W, 1 or 3] as a PNG file."""
+    from PIL import Image  # only where pictures are shown
+
+    file = BytesIO()
+    Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _environment() -> Environment:
@@ -104,7 +139,7 @@ def _write_policy(scripts: list[str]) -> str:
 
 
 def _read(name: str) -> str:
-    return (files("bakeoff.report.html") / "templates" / name).read_text("utf-8")
+    return (files("bakeoff.report.render") / "templates" / name).read_text("utf-8")
 
 
 @cache

@@ -1,10 +1,12 @@
-"""What the verdicts of a block let a table say of its arms: which is bold, which are marked, and what that means."""
+"""What verdicts let a table in print say of its arms: which is bold, which are marked, and what that means."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bakeoff.analysis.results import BlockAnswer, Summary
 
-_NOT_WORSE, _EQUIVALENT, _BETTER, _WORSE = r"\dagger", "=", "+", "-"
+_NOT_WORSE, _EQUIVALENT, _BETTER, _WORSE = "†", "⁼", "⁺", "⁻"
 
 
 def find_bold(summary: Summary, block: str) -> str | None:
@@ -30,27 +32,22 @@ def find_marks(answer: BlockAnswer) -> dict[str, str]:
     return marks | dict.fromkeys(answer.equivalent, _EQUIVALENT)
 
 
-def explain_marks(summary: Summary, answers: tuple[BlockAnswer, ...], bold: bool) -> str:
-    """Say in LaTeX what bold, marks and dashes mean, those that occur.
-
-    Args:
-        summary: what the results say.
-        answers: of the blocks in the table.
-        bold: whether an arm is bold.
-    """
+def explain_marks(summary: Summary, answers: Sequence[BlockAnswer]) -> str:
+    """Say what bold, marks and dashes mean in a table of these blocks, those that occur."""
     marks = {mark for answer in answers for mark in find_marks(answer).values()}
     is_missing = any(answer.missing for answer in answers)
     others = "every other arm with a result" if is_missing else "every other arm"
-    parts = [f"Bold: shown to be better than {others}."] if bold else []
+    has_bold = any(find_bold(summary, answer.block) is not None for answer in answers)
     meanings = {
         _NOT_WORSE: "the best, and those not shown to be worse than it",
         _BETTER: "better than the baseline",
         _EQUIVALENT: f"equivalent to the {'best' if summary.baseline is None else 'baseline'}",
         _WORSE: "worse than the baseline",
     }
-    listed = [f"$^{{{mark}}}$ {meaning}" for mark, meaning in meanings.items() if mark in marks]
-    if listed:
-        parts.append(f"{'; '.join(listed)}.")
-    if is_missing:
-        parts.append("--: no trial done.")
-    return " ".join(parts)
+    listed = "; ".join(f"{mark} {meaning}" for mark, meaning in meanings.items() if mark in marks)
+    parts = [
+        f"Bold: shown to be better than {others}." if has_bold else "",
+        f"{listed}." if listed else "",
+        "\N{EN DASH}: no trial done." if is_missing else "",
+    ]
+    return " ".join(filter(None, parts))

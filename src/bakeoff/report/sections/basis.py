@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bakeoff.analysis.measure import percent
 from bakeoff.analysis.results import Summary
 from bakeoff.report.document import ReportInput
 from bakeoff.report.notes import list_names
-from bakeoff.report.tables import measure_of
+from bakeoff.report.parts import Bullets, Part, Section
+from bakeoff.report.tables import EVERYWHERE, measure_of
 from bakeoff.report.text import count, duration, show_text, times
 
 
@@ -74,6 +77,11 @@ def describe_progress(report: ReportInput) -> str:
     elif report.num_reused:
         parts.append(f"{report.num_reused:,} of them found in the ledger")
     return ", ".join(parts)
+
+
+def describe_incompleteness(report: ReportInput) -> str:
+    """Say how far a study is that is not finished; empty for others."""
+    return f"Unfinished: {describe_progress(report)}." if report.state == "unfinished" else ""
 
 
 def _describe_trials(report: ReportInput) -> str:
@@ -174,3 +182,11 @@ def _moment(iso_time: str) -> str:
     if not separator or not clock.endswith(("Z", "+00:00")):
         return iso_time
     return f"{date} {clock[:5]} UTC"
+
+
+def write_basis(report: ReportInput) -> Iterator[Part]:
+    """Yield what the answer rests on."""
+    yield Bullets(lines=tuple(describe_basis(report)), role="quiet", media=EVERYWHERE)
+
+
+SECTION = Section(name="basis", title="What it rests on", write=write_basis)

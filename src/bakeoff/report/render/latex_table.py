@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bakeoff.report.latex.escape import escape_latex
+from bakeoff.report.render.latex_escape import escape_latex
 from bakeoff.report.tables import Column
 
 MAX_ROWS = 40
@@ -50,19 +50,13 @@ class LatexTable:
     columns: Sequence[LatexColumn]
 
 
-def set_column(column: Column, bold: Collection[int] = (), marks: Mapping[int, str] | None = None) -> LatexColumn:
-    """Set a column of plain text as LaTeX: user text as text, signs and spreads as mathematics.
-
-    Args:
-        column: its cells are plain text.
-        bold: rows whose value, up to its spread, is set bold.
-        marks: row -> what stands behind its value as a superscript.
-    """
+def set_column(column: Column) -> LatexColumn:
+    """Set a column of plain text as LaTeX: user text as text, signs and spreads as mathematics."""
     cells = []
     for row, cell in enumerate(column.cells):
-        text = _set_number(cell, row in bold) if column.is_number else _set_text(cell)
-        mark = (marks or {}).get(row, "")
-        cells.append(rf"{text}\rlap{{$^{{{mark}}}$}}" if mark else text)
+        text = _set_number(cell, row in column.bold) if column.is_number else _set_text(cell)
+        mark = escape_latex(column.marks.get(row, ""))
+        cells.append(rf"{text}\rlap{{{mark}}}" if mark else text)
     return LatexColumn(
         header=tuple(map(escape_latex, column.header)),
         cells=tuple(cells),

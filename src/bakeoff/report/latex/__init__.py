@@ -1,1 +1,0 @@
-"""The tables of a study for a paper: LaTeX with booktabs."""

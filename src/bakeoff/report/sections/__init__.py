@@ -1,0 +1,32 @@
+"""The sections of a report, one file each: to add one, write its file and list it here."""
+
+from __future__ import annotations
+
+from bakeoff.registry import Registry
+from bakeoff.report.parts import Section
+from bakeoff.report.sections import (
+    answer,
+    appendix,
+    basis,
+    blocks,
+    calibration,
+    classes,
+    comparison,
+    cost,
+    curves,
+    ensembles,
+    failures,
+    mistakes,
+    published,
+    roc,
+    search,
+    steps,
+)
+
+_IN_ORDER = (
+    *(answer, basis, blocks, comparison, steps, curves, classes, mistakes, roc, calibration),
+    *(search, ensembles, published, cost, failures, appendix),
+)
+"""As a reader asks; those of installed packages follow."""
+
+SECTIONS: Registry[Section] = Registry("section", [module.SECTION for module in _IN_ORDER], "bakeoff.sections")

@@ -1,0 +1,92 @@
+"""All it takes to repeat the study and to judge it: the command, the protocol, what it ran on, the study as run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from bakeoff.ledger.tables import read_recipes
+from bakeoff.report.document import ReportInput, Sources
+from bakeoff.report.parts import Bullets, Code, Details, Heading, Part, Section, Table
+from bakeoff.report.recipes import write_recipes
+from bakeoff.report.sections.basis import describe_exam
+from bakeoff.report.tables import measure_of, numbers, texts
+from bakeoff.study.settings import Decide
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    recipes = dict(read_recipes(sources.connection, sources.study_id))
+    return {"study_text": _spell_study(sources), "recipes_text": write_recipes(sources.plan, recipes)}
+
+
+def _spell_study(sources: Sources) -> str:
+    """Return the study as it was asked: what decides with its defaults, and no field that says nothing."""
+    study, document = sources.study, sources.record.document
+    told = {**document, "decide": {name: getattr(study.decide, name) for name in Decide.model_fields}}
+    if study.data.folds is not None:
+        told["data"] = {**document["data"], "validation": study.data.validation}
+    told = {name: value for name, value in told.items() if value not in (None, {}, [])}
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
+
+
+def write_appendix(report: ReportInput) -> Iterator[Part]:
+    """Yield the command, the protocol, what it ran on, and the study as run."""
+    if report.about:
+        yield Heading(text="What the study file says of itself")
+        yield Bullets(lines=tuple(f"{name}: {text}" for name, text in report.about))
+    if report.command:
+        yield Code(label="The command that repeats the study", text=report.command)
+    yield Heading(text="Error bars, seeds, splits and selection")
+    yield Bullets(lines=tuple(_describe_protocol(report)))
+    if facts := report.made_with:
+        yield Heading(text="Hardware and versions")
+        columns = [texts("what", facts), texts("value", facts.values())]
+        yield Table(caption="What the results were made on", columns=columns)
+    yield from _list_data(report)
+    for summary, label, text in (
+        ("The study as run", "The study file, checked", report.study_text),
+        ("Every recipe in full", "Every field of every arm, defaults included", report.recipes_text),
+    ):
+        if text.strip():
+            yield Details(summary=summary, parts=(Code(label=label, text=text),))
+
+
+def _describe_protocol(report: ReportInput) -> Iterator[str]:
+    summary = report.summary
+    unit = "fold" if summary.num_folds is not None else "replicate"
+    yield (
+        f"Error bars: ± is the sample standard deviation over {unit}s. Intervals are of the mean difference of two "
+        f"arms, paired {unit} by {unit}; of an arm's own mean (Student's t) only where it is compared with nothing. "
+        "They are not adjusted for the number of pairs; the p values that verdicts rest on are (Holm)."
+    )
+    yield (
+        "Seeds and splits: a replicate's seed draws its split, order, augmentation and initial weights. It is derived "
+        "from the study's seed and the replicate's number, and is the same for all arms."
+    )
+    yield (
+        "Selection: early stopping, search and choice of recipes see the validation split only; verdicts rest on "
+        f"{measure_of(summary).label}. {describe_exam(report)}"
+    )
+
+
+def _list_data(report: ReportInput) -> Iterator[Part]:
+    if not report.data:
+        return
+    facts = list(report.data.values())
+    images = ("" if (number := each.get("num_images")) is None else f"{int(number):,}" for each in facts)
+    yield Heading(text="Data")
+    yield Table(
+        caption="The training images, validation included",
+        columns=[
+            texts("block", report.data),
+            numbers("images", images),
+            texts("height x width x channels", (" x ".join(map(str, each.get("shape_HWC", ()))) for each in facts)),
+            numbers("classes", (str(len(each.get("class_names", ()))) for each in facts)),
+            texts("fingerprint", (str(each.get("fingerprint", "")) for each in facts)),
+        ],
+    )
+
+
+SECTION = Section(name="appendix", title="Appendix", gather=_gather, write=write_appendix)

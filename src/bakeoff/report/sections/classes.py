@@ -1,0 +1,109 @@
+"""Class by class: how the best arm of every block recognises each, and which it takes for which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from bakeoff.report.class_tables import describe_rows, pick_worst
+from bakeoff.report.document import ReportInput
+from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.export.tables import tabulate_all_classes, tabulate_confusion
+from bakeoff.report.figures.classes import draw_classes
+from bakeoff.report.figures.confusion import draw_confusion
+from bakeoff.report.parts import Bullets, Details, Figure, Part, Section, Table, by_block
+from bakeoff.report.tables import Column, numbers, texts
+
+MOST_CLASSES_OPEN = 12
+"""Classes whose tables stand open; those of more are folded, and their confusion matrix is a figure alone."""
+
+
+def write_classes(report: ReportInput, block: str) -> Iterator[Part]:
+    """Yield a block's best arm, class by class; nothing where no predictions are stored."""
+    evidence = report.evidence_of(block)
+    if evidence is None:
+        return
+    yield Bullets(lines=tuple(_describe(evidence)))
+    yield Figure(draw=draw_classes)
+    columns = tabulate_evidence(evidence)
+    told = describe_rows(len(evidence.classes), len(columns[0].cells))
+    table = Table(caption=f"Class by class: {evidence.arm}, {told}", columns=columns)
+    is_long = len(evidence.classes) > MOST_CLASSES_OPEN
+    yield Details(summary=told[:1].upper() + told[1:], parts=(table,)) if is_long else table
+    yield Figure(draw=draw_confusion)
+    if not is_long:
+        yield Details(summary="The same as a table", parts=(_tabulate_confusion(evidence),))
+
+
+def _describe(evidence: BlockEvidence) -> Iterator[str]:
+    low, high = evidence.accuracy_interval
+    spelled = ", ".join(f"{_name_average(name)} {value:.4f}" for name, value in evidence.averages.items())
+    yield (
+        f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and "
+        f"all classes that occur: {spelled}."
+    )
+    yield (
+        f"Accuracy to expect on other images of this kind, by Wilson's 95% interval: {100 * low:.2f}% to "
+        f"{100 * high:.2f}%."
+    )
+    if evidence.vote is not None:
+        accuracy = f"{100 * evidence.vote.mean:.2f}%"
+        yield f"The models of the folds voting together on the common test split: accuracy {accuracy}."
+    if evidence.error is not None:
+        yield f"Against {evidence.rival}: {evidence.error.sentence}"
+
+
+def _name_average(name: str) -> str:
+    """Return a figure's name as it is read: "macro F1", "top-3 accuracy"."""
+    words = {"f1": "F1", "auc": "AUC", "top": "top-"}
+    return " ".join(words.get(word, word) for word in name.split("_")).replace("- ", "-")
+
+
+def tabulate_evidence(evidence: BlockEvidence) -> list[Column]:
+    """Tabulate how the best arm of a block recognises each class: a row per class, or per one of the hardest."""
+    rows = pick_worst(evidence.classes, [row.f1 for row in evidence.classes])
+
+    def spell(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4f}"
+
+    return [
+        texts("class", (row.name for row in rows)),
+        numbers("images", (f"{row.occurring:,}" for row in rows)),
+        *(numbers(name, (spell(getattr(row, name)) for row in rows)) for name in ("precision", "recall")),
+        numbers("F1", (spell(row.f1) for row in rows)),
+        numbers("AUC", (spell(row.auc) for row in rows)),
+    ]
+
+
+def _tabulate_confusion(evidence: BlockEvidence) -> Table:
+    names = evidence.confusion_names
+    columns = (
+        numbers(name, (f"{row[number]:,}" for row in evidence.confusion), name) for number, name in enumerate(names)
+    )
+    return Table(
+        caption="Images by true class (rows) and predicted class (columns), summed over trials",
+        columns=[texts("true class", names), *columns],
+    )
+
+
+def _dump(report: ReportInput) -> dict[str, Any]:
+    return {"evidence": [_dump_evidence(evidence) for evidence in report.evidence]}
+
+
+def _dump_evidence(evidence: BlockEvidence) -> dict[str, Any]:
+    """Return what one block's predictions say as plain values, of the ROC curves the mean one alone."""
+    document = asdict(evidence)
+    del document["cells"]  # of thousands of classes they are many; `--table confusion` has them
+    if evidence.roc is not None:
+        document["roc"] = {"macro": asdict(evidence.roc.macro), "error": evidence.roc.error}
+    return document
+
+
+SECTION = Section(
+    name="classes",
+    title="Class by class",
+    write=by_block(write_classes),
+    dump=_dump,
+    tables={"classes": tabulate_all_classes, "confusion": tabulate_confusion},
+)

@@ -1,0 +1,90 @@
+"""The worst mistakes: pictures of them, where they are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bakeoff.analysis.measure import Split
+from bakeoff.report.document import ReportInput, Sources
+from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.mistakes import Confusion, Mistake
+from bakeoff.report.parts import Gallery, InBlock, Paragraph, Part, Picture, PictureGroup, Section
+from bakeoff.report.tables import Medium
+from bakeoff.report.text import count, show_text
+from bakeoff.report.thumbnails import Thumbnails, gather_thumbnails
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    blocks = {block.label: block.data.source for block in sources.plan.blocks}
+    fingerprints = _list_fingerprints(sources)
+    return {"thumbnails": gather_thumbnails(sources.evidence, blocks, fingerprints, sources.folders, sources.data_dir)}
+
+
+def _list_fingerprints(sources: Sources) -> dict[tuple[str, Split], frozenset[str]]:
+    """Return by block and split the images the predictions were made on, as far as the ledger knows."""
+    examined = sources.examined
+    found: dict[tuple[str, Split], frozenset[str]] = {(block, "test"): known for block, known in examined.items()}
+    for block, facts in sources.record.facts.items():
+        training = frozenset({facts.get("fingerprint", "")})
+        found[block, "validation"] = training
+        if block in examined:
+            found[block, "held-out"] = training
+    return found
+
+
+def write_mistakes(report: ReportInput) -> Iterator[Part]:
+    """Yield the most frequent confusions of every block's best arm, with the images it was surest of."""
+    is_explained = False
+    for evidence in report.evidence:
+        if evidence.confusions:
+            thumbnails = report.thumbnails.get(evidence.block)
+            yield InBlock(block=evidence.block, parts=tuple(_show(evidence, thumbnails, is_explained)))
+            is_explained = is_explained or thumbnails is not None
+
+
+def _show(evidence: BlockEvidence, thumbnails: Thumbnails | None, is_explained: bool) -> Iterator[Part]:
+    told = f"What the best arm, {evidence.arm}, most often takes for something else on the {evidence.split} split."
+    yield Paragraph(text=told, names=(evidence.arm,))
+    yield Gallery(groups=tuple(_group(evidence, each, thumbnails) for each in evidence.confusions))
+    if thumbnails is None:
+        text = "Their pictures are missing: these images are not on this machine."
+        yield Paragraph(text=text, role="quiet", media=Medium.HTML)
+    elif not is_explained:
+        yield Paragraph(text=_explain_notes(evidence), role="quiet", media=Medium.HTML)
+
+
+def _explain_notes(evidence: BlockEvidence) -> str:
+    if evidence.num_trials == 1:
+        return "Shown are the images it was surest of. Under each: the probability that it gave to the wrong class."
+    return (
+        "Shown are the images it was surest of. Under each: the probability given to the wrong class, a mean over the "
+        "trials that chose it, and how many of the trials that were shown the image did."
+    )
+
+
+def _group(evidence: BlockEvidence, confusion: Confusion, thumbnails: Thumbnails | None) -> PictureGroup:
+    true, predicted = (evidence.classes[number].name for number in (confusion.true, confusion.predicted))
+    note = count(confusion.num_images, "image")
+    if evidence.num_trials > 1:
+        note = f"{count(confusion.times, 'time')} in {count(evidence.num_trials, 'trial')}, {note}"
+    mistakes = confusion.mistakes if thumbnails is not None else ()
+    pictures = tuple(_draw(evidence, confusion, each, thumbnails) for each in mistakes if thumbnails is not None)
+    return PictureGroup(true=true, predicted=predicted, note=note, pictures=pictures)
+
+
+def _draw(evidence: BlockEvidence, confusion: Confusion, mistake: Mistake, thumbnails: Thumbnails) -> Picture:
+    true, predicted = (show_text(evidence.classes[n].name) for n in (confusion.true, confusion.predicted))
+    is_alone = evidence.num_trials == 1
+    models = "" if is_alone else f" by {mistake.num_wrong} of {count(mistake.num_shown, 'trial')}"
+    source = "test" if evidence.split == "test" else "training"
+    probability = "> 99%" if mistake.probability > 0.995 else f"{mistake.probability:.0%}"
+    return Picture(
+        pixels_HWC=thumbnails.pixels[thumbnails.indices.index(mistake.index)],
+        alt=f"Image {mistake.index} of the {source} images: {true}, taken for {predicted}{models} with probability "
+        f"{mistake.probability:.0%}.",
+        notes=(probability,) if is_alone else (probability, f"{mistake.num_wrong} of {mistake.num_shown}"),
+    )
+
+
+SECTION = Section(name="mistakes", title="Worst mistakes", gather=_gather, write=write_mistakes)

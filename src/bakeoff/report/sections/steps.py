@@ -1,0 +1,174 @@
+"""An ablation chain step by step: every version, what it changed, how it scores, what the change added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from bakeoff.analysis.measure import SPLITS, Measure, Split, join_names, percent
+from bakeoff.analysis.metrics import find_metric
+from bakeoff.analysis.results import Summary, Verdict
+from bakeoff.analysis.steps import Step, compare_steps
+from bakeoff.report.document import ReportInput, Sources
+from bakeoff.report.figures.steps import draw_steps
+from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table, by_block
+from bakeoff.report.sections.basis import describe_statistics
+from bakeoff.report.tables import (
+    NOWHERE,
+    PAGES,
+    Column,
+    Medium,
+    decider_of,
+    leave_out,
+    measure_of,
+    numbers,
+    tabulate_measure,
+    texts,
+)
+from bakeoff.report.text import count, p_value
+from bakeoff.study.chain import list_steps
+
+
+def _gather(sources: Sources) -> dict[str, Any]:
+    if not sources.summary.verdicts:
+        return {}
+    study = sources.study
+    return {"steps": compare_steps(sources.summary, list_steps(study.arms, study.ensembles, study.decide.steps))}
+
+
+def write_steps(report: ReportInput, block: str) -> Iterator[Part]:
+    """Yield a block's chain; nothing without one."""
+    summary = report.summary
+    lines = describe_steps(summary, report.steps, block)
+    if not lines:
+        return
+    decider = decider_of(summary)
+    links = [step.link for step in report.steps if step.block == block]
+    in_line = all(link.base in (None, before.arm) for before, link in pairwise(links))
+    wanted = {"version", "change", decider, "adds", "interval", "p", "verdict"} | (set() if in_line else {"from"})
+    columns = leave_out(tabulate_steps(summary, report.steps, block), Medium.LATEX, lambda each: each.key in wanted)
+    # On the page the scores of all measures stand in the comparison.
+    measured = tuple(f"{split} " for split in SPLITS)
+    columns = leave_out(columns, Medium.HTML, lambda each: each.key == decider or not each.key.startswith(measured))
+    what = f"{block}: step by step, what each change adds to the version it was made on."
+    screen = Medium.TERMINAL if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else NOWHERE
+    yield Bullets(lines=tuple(lines))
+    yield Figure(draw=draw_steps)
+    yield Table(
+        caption="Every version and what its change adds",
+        label="steps",
+        paper=" ".join(filter(None, (what, describe_statistics(report), lines[-1]))),
+        columns=columns,
+        sacrifices=_list_sacrifices(columns, decider),
+        media=PAGES | Medium.LATEX | screen,
+    )
+    yield Paragraph(text=lines[0], media=screen)
+
+
+def _list_sacrifices(columns: Sequence[Column], decider: str) -> list[tuple[str, str]]:
+    return [
+        *(("drop", column.key) for column in columns[1:] if column.key.startswith("train ")),
+        *(("drop", key) for key in ("change", "p", "interval", "since start verdict", "since start")),
+        *(("drop", c.key) for c in reversed(columns[1:]) if c.key not in ("adds", "verdict", decider)),
+    ]
+
+
+def tabulate_steps(summary: Summary, steps: Sequence[Step], block: str) -> list[Column]:
+    """Tabulate the chain in one block, a row per step: version, change, metrics, what it adds, what all since the start
+    add.
+    """
+    mine = [step for step in steps if step.block == block]
+    arms = {arm.arm: arm for arm in summary.arms_of(block)}
+    rows = [arms[step.link.arm] for step in mine]
+    measures = [m for m in _list_measures(summary) if any(arm.score(m) is not None for arm in rows)]
+    measure = measure_of(summary)
+    unit = "points" if measure.record.is_share else measure.record.label
+    adds = [step.adds for step in mine]
+    since = [step.since_start for step in mine]
+    return [
+        texts("version", (step.link.arm for step in mine)),
+        texts("change", (step.link.change or "(start)" for step in mine)),
+        *(tabulate_measure(each, rows) for each in measures),
+        texts("from", (step.link.base or "-" for step in mine)),
+        numbers("adds", (_spell_difference(v, measure) for v in adds), "adds", unit),
+        numbers(
+            "interval",
+            ("-" if v is None or v.interval is None else measure.interval(v.interval) for v in adds),
+            percent(summary.confidence),
+            "interval",
+        ),
+        numbers("p", ("-" if v is None else p_value(v.p_adjusted) for v in adds), "p", "adjusted"),
+        texts("verdict", ("-" if v is None else v.verdict for v in adds), is_verdict=True),
+        numbers("since start", (_spell_difference(v, measure) for v in since), "since", "start"),
+        texts(
+            "since start verdict",
+            ("-" if v is None else v.verdict for v in since),
+            "verdict",
+            "since start",
+            is_verdict=True,
+        ),
+    ]
+
+
+def describe_steps(summary: Summary, steps: Sequence[Step], block: str) -> list[str]:
+    """Say which steps of a block are shown to help, to harm, or to matter too little, and how they are judged.
+
+    Empty where the chain has no step.
+    """
+    judged = [step for step in steps if step.block == block and step.adds is not None]
+    if not judged:
+        return []
+    measure = measure_of(summary)
+    parts = []
+    outcomes = {"better": "help", "worse": "harm", "equivalent": "change too little to matter"}
+    for word, verb in outcomes.items():
+        found = [step for step in judged if step.adds is not None and step.adds.verdict == word]
+        if found:
+            named = join_names(
+                [f"{step.link.arm} on {step.link.base} ({_spell_size(step.adds, measure)})" for step in found]
+            )
+            parts.append(f"{len(found)} {_conjugate(verb, len(found))}: {named}")
+    unsettled = sum(step.adds is not None and step.adds.verdict == "inconclusive" for step in judged)
+    if unsettled:
+        parts.append(f"{unsettled} {'is' if unsettled == 1 else 'are'} not settled")
+    where = f"On {block}, of" if len(summary.blocks) > 1 else "Of"
+    first = f"{where} {count(len(judged), 'step')} from arm to arm {'; '.join(parts)}."
+    pairs = {(v.a, v.b) for step in judged for v in (step.adds, step.since_start) if v is not None}
+    family = (
+        f"Steps and comparisons with a start are a family of their own, {count(len(pairs), 'pair')}: their p values "
+        "are adjusted for these, not for all pairs of arms."
+    )
+    return [first, family]
+
+
+def _dump(report: ReportInput) -> dict[str, Any]:
+    """Verdicts say what `arm` is relative to the other."""
+    return {"steps": [_dump_step(step) for step in report.steps]}
+
+
+def _dump_step(step: Step) -> dict[str, Any]:
+    adds, since_start = (None if verdict is None else verdict.dump() for verdict in (step.adds, step.since_start))
+    return {"block": step.block, **vars(step.link), "adds": adds, "since_start": since_start}
+
+
+def _list_measures(summary: Summary) -> list[Measure]:
+    names = dict.fromkeys((summary.metric, "accuracy", "macro_f1"))
+    splits: tuple[Split, ...] = (summary.split, "train")
+    return [Measure(find_metric(name), split) for name in names for split in splits]
+
+
+def _spell_difference(verdict: Verdict | None, measure: Measure) -> str:
+    return "-" if verdict is None or verdict.difference is None else measure.signed(verdict.difference)
+
+
+def _spell_size(verdict: Verdict | None, measure: Measure) -> str:
+    return f"{_spell_difference(verdict, measure)}{measure.unit_of_difference}"
+
+
+def _conjugate(verb: str, number: int) -> str:
+    first, _, rest = verb.partition(" ")
+    return f"{first}{'s' if number == 1 else ''} {rest}".strip()
+
+
+SECTION = Section(name="steps", title="Step by step", gather=_gather, write=by_block(write_steps), dump=_dump)
