@@ -252,7 +252,7 @@ def test_many_blocks_are_folded_and_drawn_when_they_are_opened(
     folded.locator("summary h3").click()
     folded.locator("svg.main-svg").first.wait_for(state="attached")
     assert shown.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert shown.count("#comparison .drawing[aria-label*='rank'] svg.main-svg") > 0
+    assert shown.count("#blocks .drawing[aria-label*='rank'] svg.main-svg") > 0
     assert shown.console == []
 
 
