@@ -465,7 +465,7 @@ def test_a_folder_is_shown(photos: Path) -> None:
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:
-    assert "There is no folder or manifest of this name either." in refuse("data", "show", tmp_path / "nowhere")
+    assert "There is no folder or manifest with this name either." in refuse("data", "show", tmp_path / "nowhere")
     assert "Did you mean 'mnist'?" in refuse("data", "show", "mnits")
 
 

@@ -143,7 +143,7 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_header_without_end(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(ENDLESS[name])
-    with pytest.raises(PictureError, match="a header without end"):
+    with pytest.raises(PictureError, match="an endless header"):
         read_picture(str(tmp_path / name))
 
 

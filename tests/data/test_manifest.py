@@ -129,7 +129,7 @@ def test_parquet(images: Path) -> None:
 def test_malformed_parquet(images: Path) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     for content in (b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1"):
-        with pytest.raises(DataError, match="no readable Parquet file"):
+        with pytest.raises(DataError, match="not a readable Parquet file"):
             list_manifest(write(images, content, "all.parquet"))
     parquet.write_table(arrow.table({"path": ["a.png"], "lable": ["cat"]}), images / "all.parquet")
     with pytest.raises(DataError, match="no column label"):

@@ -1,6 +1,6 @@
 """The embedded default: scikit-learn's 8x8 digits, with a fixed test split.
 
-scikit-learn offers one array and no split. Bakeoff sets 20% aside as the test split, stratified, drawn once with
+scikit-learn provides one array and no split. bakeoff sets 20% aside as the test split, stratified, drawn once with
 `TEST_SEED`; all studies share it.
 """
 
@@ -18,7 +18,7 @@ TEST_SEED = 1797
 
 
 def read_digits(split: Split) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Read one split of the digits; the other split's images are dropped at once.
+    """Read one split of the digits; the other split's images are discarded at once.
 
     Pixels run 0..16 in the source and are scaled to 0..255, rounded to nearest.
 
