@@ -319,7 +319,7 @@ def test_an_unwritable_workspace(study: Path, tmp_path: Path) -> None:
 
 
 def test_no_workspace(tmp_path: Path) -> None:
-    expected = f"error: {tmp_path}: no ledger here. Run a study first, or name its --workspace DIR."
+    expected = f"error: {tmp_path}: no ledger here. Run a study first, or give its --workspace DIR."
     assert refuse("status", "--workspace", tmp_path) == expected
     assert refuse("report", "rates", "--workspace", tmp_path) == expected
 

@@ -109,7 +109,9 @@ def test_a_word_is_a_dataset_a_folder_or_a_manifest(write_pictures, tmp_path: Pa
     assert find_source("all.csv") == DataSource(manifest="all.csv")
     monkeypatch.chdir("/")
     assert find_source("pets", tmp_path) == DataSource(folder="pets")
-    with pytest.raises(DataError, match=r"Did you mean 'mnist'\?.*There is no folder or manifest with this name either"):
+    with pytest.raises(
+        DataError, match=r"Did you mean 'mnist'\?.*There is no folder or manifest with this name either"
+    ):
         find_source("mnits")
     with pytest.raises(DataError, match="Unknown dataset"):
         find_source("a\0b")
