@@ -1,4 +1,4 @@
-"""The searches' algorithms, as one visible tuple of records. Each is imported when a study asks for it."""
+"""The search algorithms, as one tuple of records. Each is imported when a study uses it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bakeoff.study.search import AnySearch, OptunaSearch
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a proposer is given beside its settings.
+    """A proposer's inputs besides its settings.
 
     Attributes:
-        image_shape_HWC: height, width and channels of the images as networks get them.
-        seed: of all its draws.
-        directions: what is better, for every objective.
+        image_shape_HWC: height, width and channels of the network's input.
+        seed: seed of all its draws.
+        directions: the direction of every objective.
     """
 
     image_shape_HWC: Shape
@@ -33,10 +33,10 @@ class ProposerRecord:
     """One search algorithm.
 
     Attributes:
-        name: as a study writes it.
-        settings: the record that holds its settings.
+        name: its name in a study.
+        settings: the record of its settings.
         make: builds it.
-        make_baseline: builds the random search it has to beat, with a budget of so many candidates.
+        make_baseline: builds the random search it has to beat, for a given number of candidates.
     """
 
     name: str
@@ -67,7 +67,7 @@ def _make_random_points(search: OptunaSearch, setting: Setting, budget: int) -> 
         trials=budget,
         group=search.group,
         directions=setting.directions,
-        # Another seed than the search's own: a sampler's first points are random too, and would be the same ones.
+        # A different seed from the search's own: a sampler's first points are also random, and would be the same.
         seed=setting.seed ^ 1,
     )
 
