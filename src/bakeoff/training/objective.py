@@ -1,4 +1,4 @@
-"""The loss that each member of a cohort is trained on: cross-entropy, with smoothed, weighted and mixed targets.
+"""The training loss of each member of a cohort: cross-entropy with smoothed, weighted and mixed targets.
 
 Shape legend: K members, N images, L classes.
 """
@@ -20,16 +20,16 @@ from bakeoff.training.objective_settings import ObjectiveSettings, check_class_w
 class Objective:
     """The loss of every image for every member, each by its own settings.
 
-    A member's loss never depends on who trains beside it, not even in its last digit.
+    A member's loss never depends on the other members, not even in its last digit.
 
     Args:
         settings: one per member.
-        class_names: of all labels, in their order.
-        train_labels_N: of the images trained on, which `balanced` weights are counted from; a list of every member's
-            where they differ.
+        class_names: names of all labels, in order.
+        train_labels_N: labels of the training images, for `balanced` weights; a list with one entry per member if
+            they differ.
 
     Raises:
-        DataError: where class weights name a class that there is none of.
+        DataError: class weights name an unknown class.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Objective:
 
             w[y] ((1 - e) (-ln p[y]) + e mean_l (-ln p[l]))
 
-        and one mixed of two images their costs, each times its share. Weights multiply an image's whole loss, as in
-        Keras; torch's own would weigh the smoothed part class by class, and divide by the weights of the batch.
+        and a mixture of two images costs the weighted sum of their costs. Class weights multiply an image's whole
+        loss, as in Keras; torch's would weight the smoothed part class by class, and divide by the sum of weights.
 
         Args:
-            logits_KNL: of any floating type.
-            labels_N: int64; (K, N) where each member has its own.
-            mixed: with whose labels, and how much, images were mixed; shares (N,) for all or (K, N).
+            logits_KNL: any floating-point dtype.
+            labels_N: int64; (K, N) if each member has its own.
+            mixed: the labels and weights with which images were mixed; weights (N,) for all or (K, N).
 
         Source: Szegedy et al. (2016), Rethinking the Inception architecture, section 7, for the smoothing; Zhang et
             al. (2018), mixup, for mixed targets.
@@ -96,13 +96,13 @@ class Objective:
 def weigh_classes(
     settings: ObjectiveSettings, class_names: Sequence[str], train_labels_N: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Return what an image of each class counts, shape (L,).
+    """Return the weight of an image of each class, shape (L,).
 
-    `balanced` is n / (L count), as in scikit-learn: every class counts the same in sum, and the mean over the n
-    training images is 1. A class without images is not among the L, and counts 1.
+    `balanced` is n / (L count), as in scikit-learn: every class has the same total weight, and the mean over the n
+    training images is 1. A class without images is not among the L, and has weight 1.
 
     Raises:
-        DataError: where the weights name a class that there is none of.
+        DataError: the weights name an unknown class.
     """
     check_class_weights(settings.class_weights, class_names)
     weights_L = np.ones(len(class_names))

@@ -1,6 +1,6 @@
-"""How optimizers move a stack of members: the arithmetic of `torch.optim`'s, with each member's own settings.
+"""Optimizer updates for a stack of members: the arithmetic of `torch.optim`, with each member's own settings.
 
-Shape legend: K members, first axis of every stack; settings are broadcast over the rest.
+Shape legend: K members, the first axis of every stack; settings are broadcast over the rest.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Rule:
     """One optimizer's update.
 
     Attributes:
-        move: takes weights, gradients, learning rates, settings and what is kept; changes weights and kept in place.
-        hyper: the settings it reads, as its record names them.
-        tensors: what it keeps for every weight, as `torch.optim` names it.
-        counts: what it keeps for every parameter: how many steps it has taken.
+        move: takes weights, gradients, learning rates, settings and state; changes weights and state in place.
+        hyper: names of the settings it reads, as in its record.
+        tensors: names of its state per weight, as in `torch.optim`.
+        counts: names of its state per parameter: the number of steps taken.
     """
 
     move: Callable[[Tensor, Tensor, Tensor, Hyper, Kept], None]
@@ -37,7 +37,7 @@ def _sgd(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: K
 
 
 def _momentum(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
-    # torch's first buffer is the gradient itself: what zeros times the momentum plus the gradient are.
+    # torch's first buffer is the gradient itself, which equals momentum times zero plus the gradient.
     buffer = kept["momentum_buffer"]
     buffer.mul_(hyper["momentum"]).add_(_decay(weights, gradients, hyper))
     weights.sub_(rate * buffer)
@@ -63,7 +63,7 @@ def _scale_by_moments(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: H
     mean, square = kept["exp_avg"], kept["exp_avg_sq"]
     mean.lerp_(gradients, 1 - hyper["beta1"])
     square.mul_(hyper["beta2"]).addcmul_((1 - hyper["beta2"]) * gradients, gradients)
-    # In float32 1 - beta2^t keeps fewer digits than Python's: the few numbers a member are computed in float64.
+    # In float32 1 - beta2^t loses digits: these few numbers per member are computed in float64.
     first, second = (_correct(hyper[name], steps) for name in ("beta1", "beta2"))
     weights.addcdiv_(mean * (-rate / first), (square.sqrt() / second.sqrt()).add_(hyper["epsilon"]))
 
@@ -126,12 +126,12 @@ RULES: Mapping[tuple[object, ...], Rule] = {
     ),
     ("Lion",): Rule(_lion, ("beta1", "beta2", "weight_decay"), ("exp_avg",)),
 }
-"""The rules by the optimizer's record and those of its settings that are on."""
+"""The rules by optimizer record and its enabled options."""
 
 _SWITCHES = {"SGD": ("momentum", "nesterov"), "RMSprop": ("momentum", "centered")}
 
 
 def name_rule(optimizer: object) -> tuple[object, ...]:
-    """Return what a settings record's rule is found by; it may have none."""
+    """Return the key of a settings record's rule; there may be no such rule."""
     name = type(optimizer).__name__
     return (name, *(bool(getattr(optimizer, switch)) for switch in _SWITCHES.get(name, ())))

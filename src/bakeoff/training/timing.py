@@ -1,4 +1,4 @@
-"""How long a training step takes here: a few steps of the real thing, on images of noise, within a limit of time."""
+"""Times training steps on this machine: a few real steps on random images, within a time limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import Event, Member, Numeric, ProbeTask, TaskDone, TimingDone, TimingTask
 
 SMALL_BATCH = 4
-"""Images of a first step: of a large network on large images a whole batch may take half a minute."""
+"""Batch size of the first step: a whole batch of large images in a large network may take half a minute."""
 
 MOST_STEPS = 4
 
@@ -48,7 +48,7 @@ def _make_noise(task: TimingTask) -> Images:
 
 
 def _start_afresh(recipe: Recipe) -> Recipe:
-    """Return a recipe that begins with weights of its own: they take as long."""
+    """Return the recipe with random weights instead of pretrained ones: they take as long."""
     if recipe.transfer is None or recipe.transfer.weights is None:
         return recipe
     return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"weights": None})})
@@ -62,7 +62,7 @@ def _time(
     modes: tuple[Numeric, ...],
     deadline: float,
 ) -> float:
-    """Return the seconds of a step on a whole batch in the faster mode; from a small batch where that must do."""
+    """Return the seconds per step on a whole batch in the faster mode, extrapolated from a small batch if necessary."""
     whole = recipes[0].batch_size
     small = min(SMALL_BATCH, whole)
     best = float("inf")
@@ -74,7 +74,7 @@ def _time(
             seconds = _step(probe, recipes, images, folders, mode, whole, deadline)
         best = min(best, seconds)
         if 2 * time.perf_counter() - started > deadline:
-            break  # the other mode would take as long
+            break  # the other mode would take equally long
     return best
 
 
@@ -87,7 +87,7 @@ def _step(
     batch_size: int,
     deadline: float,
 ) -> float:
-    """Return the least seconds of a few steps; the first, which allocates, only where there is no time for another."""
+    """Return the minimum seconds of a few steps; the first, which allocates, counts only if there is no time left."""
     sized = [recipe.model_copy(update={"batch_size": batch_size}) for recipe in recipes]
     members = tuple(Member(trial_id=f"timing {number}", recipe=recipe) for number, recipe in enumerate(sized))
     bench = Bench(replace(probe, members=members), images, folders, mode)
