@@ -211,9 +211,7 @@ def _runs_code(trial: PlannedTrial) -> bool:
         return False
     if hash_code(name) is None:
         module = name.partition(":")[0]
-        raise NetworkError(
-            f"{name}: there is no module {module}: start bakeoff in the folder it lies in, or install it."
-        )
+        raise NetworkError(f"{name}: there is no module {module}: start bakeoff in its folder, or install it.")
     return True
 
 
