@@ -99,7 +99,7 @@ def test_no_more_workers_than_memory_carries(make_plan: Callable[..., Plan], mon
     assert count_workers(None, PROCESSOR, plan) == carried
     assert describe_memory(None, PROCESSOR, plan).startswith("memory carries 4 of 8 workers")
     assert count_workers(6, PROCESSOR, plan) == 6, "who asks for a number gets it"
-    assert describe_memory(6, PROCESSOR, plan).startswith("memory carries about 4 workers, and 6 were asked for")
+    assert describe_memory(6, PROCESSOR, plan).startswith("memory is enough for about 4 workers, and 6 were requested")
     assert describe_memory(4, PROCESSOR, plan) == ""
     assert count_carried(plan, None, Device("cuda", (0,), "GPU", 80 * GIB)) == 1
 

@@ -162,7 +162,7 @@ def test_interrupted_it_says_so_and_goes_on_from_there(
             errors = signal_at(process, tmp_path, moment, number)
         assert process.returncode == 130
         *_, last = errors.splitlines()
-        assert last == "interrupted: all finished epochs are kept; the same command goes on from there"
+        assert last == "interrupted: all finished epochs are kept; run the same command again to resume"
         assert "Traceback" not in errors
     before = read_numbers(tmp_path)[1]
     finish(study, tmp_path)

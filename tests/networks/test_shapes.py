@@ -131,7 +131,7 @@ def test_dense_flattens_and_dropout_changes_nothing() -> None:
         ),
         (
             [Residual(layers=(Conv(filters=1, kernel=3),))],
-            r"^layer 1 \(residual\) turns its 8x8x1 input into 6x6x1, and no stride of a shortcut does that: set padding",
+            r"^layer 1 \(residual\) turns its 8x8x1 input into 6x6x1, and no stride of a shortcut does that: set",
         ),
         (
             [Dense(units=9), Residual(layers=(Dense(units=8),))],

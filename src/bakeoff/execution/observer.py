@@ -1,4 +1,4 @@
-"""Who sees a run as it goes, to show it."""
+"""The interface for showing a run's progress."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bakeoff.study.plan import PlannedTrial
 
 
 class Observer(Protocol):
-    """Sees a run as it goes, to show it."""
+    """Receives a run's progress."""
 
     def cohort_started(self, label: str, num_members: int) -> None:
-        """A cohort is being trained."""
+        """A cohort has started training."""
 
     def epoch_done(
         self,
@@ -25,21 +25,21 @@ class Observer(Protocol):
         num_model_images: int,
         replayed: bool = False,
     ) -> None:
-        """A member of a cohort has finished an epoch; `replayed`: in an earlier run, and it is read back now."""
+        """A member of a cohort has finished an epoch; `replayed`: in an earlier run, read from its checkpoint."""
 
     def trial_seen(
         self, trial: PlannedTrial, *, state: Ending | Literal["training"], epoch: int, validation: Mapping[str, float]
     ) -> None:
-        """A trial stands where it did not stand before; one from the ledger, too. Epoch 0 where it is not known.
+        """A trial has made progress, or was found in the ledger. Epoch 0 if unknown.
 
-        The metrics on its validation split are those of the epoch while it trains, of the kept weights once it is done.
+        The validation metrics are those of the epoch during training, and of the stored weights at the end.
         """
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
-        """A trial has come to its end."""
+        """A trial has ended."""
 
     def cohort_done(self, label: str) -> None:
-        """A cohort has come to its end."""
+        """A cohort has ended."""
 
     def message(self, text: str) -> None:
-        """Something people should know."""
+        """A message for the user."""

@@ -220,7 +220,7 @@ class _Cast(torch.autograd.Function):
 
 
 def cast(stack: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a contiguous stack of parameters cast to the arithmetic's dtype, differentiably, without a needless copy."""
+    """Return a contiguous stack of parameters cast to the arithmetic's dtype, differentiably; no needless copy."""
     if stack.dtype == dtype:
         return stack
     changed: Tensor = _Cast.apply(stack, dtype)  # type: ignore[no-untyped-call]
