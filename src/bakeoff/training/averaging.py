@@ -1,4 +1,4 @@
-"""Weight averaging: the network that is judged and kept is a mean of those that training went through."""
+"""Weight averaging: the evaluated and stored network has averaged weights."""
 
 from __future__ import annotations
 
@@ -75,19 +75,19 @@ AveragingChoice: TypeAlias = Annotated[
 
 
 def find_conflict(averaging: AnyAveraging, num_epochs: int) -> str | None:
-    """Return in one line why this averaging does not suit that many epochs, or None."""
+    """Return in one line why this averaging does not fit the number of epochs, or None."""
     if isinstance(averaging, EMA) or averaging.from_epoch <= num_epochs:
         return None
     return f"from_epoch {averaging.from_epoch} comes after the last of {num_epochs}; begin earlier, or train for longer"
 
 
 class Average:
-    """The average of one member's weights so far. Works on tensors it is handed; `state` is its own copy.
+    """The average of one member's weights so far. It only reads the given tensors; `state` is its own copy.
 
     Attributes:
         choice: how to average.
-        num_updates: how many states have entered.
-        state: the average under the names of the states; None before the first has entered.
+        num_updates: number of averaged states.
+        state: the average, with the states' names; None before the first state.
     """
 
     def __init__(self, choice: AnyAveraging) -> None:
@@ -96,19 +96,19 @@ class Average:
         self.state: dict[str, Tensor] | None = None
 
     def after_step(self, state: Mapping[str, Tensor]) -> None:
-        """Take in the weights after a step, where the choice asks for every step's."""
+        """Update after a step, if the choice averages after every step."""
         if self.choice.per_step:
             self.update(state)
 
     def after_epoch(self, state: Mapping[str, Tensor], epoch: int) -> None:
-        """Take in the weights after `epoch` (from 1), where the choice asks for this epoch's."""
+        """Update after `epoch` (from 1), if the choice averages this epoch."""
         if isinstance(self.choice, SWA) and epoch >= self.choice.from_epoch:
             self.update(state)
 
     def update(self, state: Mapping[str, Tensor]) -> None:
-        """Take in one state: parameters and batch norm's statistics alike. Whole numbers are copied, not averaged.
+        """Average one more state: parameters and batch norm's statistics. Integers are copied, not averaged.
 
-        The first state is the average; the n-th of SWA counts 1/n, of EMA one minus the decay.
+        The first state is the average; the n-th has weight 1/n for SWA, and one minus the decay for EMA.
         """
         self.num_updates += 1
         if self.state is None:
@@ -122,7 +122,7 @@ class Average:
                 self.state[name].copy_(tensor.detach())
 
     def weigh(self, number: int) -> float:
-        """Return how much the state that enters as the `number`-th, from 1, counts against those before it."""
+        """Return the weight of the `number`-th state, from 1, relative to the average of those before."""
         if number == 1:
             return 1.0
         if isinstance(self.choice, SWA):
@@ -133,12 +133,12 @@ class Average:
         return 1 - decay
 
     def move_to(self, device: torch.device) -> None:
-        """Bring the average to where the weights are."""
+        """Move the average to a device."""
         if self.state is not None:
             self.state = {name: tensor.to(device) for name, tensor in self.state.items()}
 
     def pack(self) -> dict[str, Any]:
-        """Return all but the choice, as tensors and plain values."""
+        """Return everything except the choice, as tensors and plain values."""
         return {"state": self.state, "num_updates": self.num_updates}
 
     @classmethod
