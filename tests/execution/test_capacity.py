@@ -97,7 +97,7 @@ def test_no_more_workers_than_memory_carries(make_plan: Callable[..., Plan], mon
     carried = count_carried(plan, None, PROCESSOR)
     assert carried == 4  # 0.9 x 2048 MiB in workers of 400 MiB and next to nothing
     assert count_workers(None, PROCESSOR, plan) == carried
-    assert describe_memory(None, PROCESSOR, plan).startswith("memory carries 4 of 8 workers")
+    assert describe_memory(None, PROCESSOR, plan).startswith("memory is enough for 4 of 8 workers")
     assert count_workers(6, PROCESSOR, plan) == 6, "who asks for a number gets it"
     assert describe_memory(6, PROCESSOR, plan).startswith("memory is enough for about 4 workers, and 6 were requested")
     assert describe_memory(4, PROCESSOR, plan) == ""

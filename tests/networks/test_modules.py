@@ -317,7 +317,7 @@ def test_users_mistakes_are_one_line(make_user: MakeUser, source: str, message: 
 
 
 def test_a_module_that_is_nowhere() -> None:
-    with pytest.raises(NetworkError, match="there is no module nowhere_at_all: start bakeoff in the folder"):
+    with pytest.raises(NetworkError, match="there is no module nowhere_at_all: start bakeoff in its folder"):
         build_body(OutsideNetwork(name="nowhere_at_all:Net"), (8, 8, 1))
 
 
