@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run one study's small version; return its seconds, trials, load and scores."""
+    """Run one study's small version; return its wall and CPU seconds, trials, load and scores."""
     overrides = [] if options.imagenet else list_weights(name, folder)
     if options.alnum is not None and name == "alnum-networks":
         overrides.append(f"data.folder={options.alnum.absolute()}")
@@ -74,20 +74,27 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
     if name in CIFAR100 and find_home(find_dataset("cifar100"), data_dir) is None:
         data_dir = make_cifar100(folder)
     workspace = options.workspace or folder / "runs"
-    started = time.perf_counter()
+    started, cpu_before = time.perf_counter(), read_cpu_seconds()
     result = run(name, overrides=overrides, quick=True, workspace=workspace, data_dir=data_dir)
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = time.perf_counter() - started, read_cpu_seconds() - cpu_before
     report = result.report
-    print(f"{name:20} {seconds:7.1f} s  {report.num_done} of {report.num_planned} trials done", flush=True)
+    print(f"{name:20} {seconds:7.1f} s  {cpu_seconds:7.1f} CPU s  {report.num_done} of {report.num_planned} trials done", flush=True)
     scores = {f"{arm.block}, {arm.arm}": arm.test.get("accuracy") for arm in result.summary.arms}
     return {
         "study": name,
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "state": result.state,
         "trials": report.num_done,
         "load": os.getloadavg()[0],
         "test_accuracy": {arm: None if score is None else score.mean for arm, score in scores.items()},
     }
+
+
+def read_cpu_seconds() -> float:
+    """Return the CPU seconds this process and the workers it has waited for have used."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def list_weights(name: str, folder: Path) -> list[str]:
