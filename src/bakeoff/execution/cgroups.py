@@ -63,7 +63,7 @@ def _divide(quota_and_period: list[str]) -> float | None:
 
 
 def _find_groups(system: Path, controller: str, file: str) -> Iterator[Path]:
-    """Yield a file of the process's group and of its parents, as far as they are mounted and have it.
+    """Yield the folders of the process's group and its parents that are mounted and contain a file.
 
     Args:
         system: the folder that contains `proc` and `sys`.
