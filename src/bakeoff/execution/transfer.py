@@ -224,7 +224,9 @@ def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> File
     kept = folders.find_copied_weights(digest)
     average = weights.ema is not False and kept is not None and holds_average(kept)
     if weights.ema and not average:
-        raise WorkspaceError(f"transfer: {show_text(weights.file)} holds no moving average of its weights: leave out ema.")
+        raise WorkspaceError(
+            f"transfer: {show_text(weights.file)} holds no moving average of its weights: leave out ema."
+        )
     return FileWeights(file=weights.file, sha256=digest, ema=average or weights.ema)
 
 
