@@ -341,7 +341,7 @@ def test_an_unwritable_workspace(study: Path, tmp_path: Path) -> None:
 
 
 def test_no_workspace(tmp_path: Path) -> None:
-    expected = f"error: {tmp_path}: no ledger here. Run a study first, or name its --workspace DIR."
+    expected = f"error: {tmp_path}: no ledger here. Run a study first, or give its --workspace DIR."
     assert refuse("status", "--workspace", tmp_path) == expected
     assert refuse("report", "rates", "--workspace", tmp_path) == expected
 
@@ -487,7 +487,7 @@ def test_a_folder_is_shown(photos: Path) -> None:
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:
-    assert "There is no folder or manifest of this name either." in refuse("data", "show", tmp_path / "nowhere")
+    assert "There is no folder or manifest with this name either." in refuse("data", "show", tmp_path / "nowhere")
     assert "Did you mean 'mnist'?" in refuse("data", "show", "mnits")
 
 

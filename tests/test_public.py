@@ -14,7 +14,7 @@ import bakeoff
 
 SOURCE = Path(bakeoff.__file__).parent
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "python.md")
+DOCUMENTS = (ROOT / "docs" / "studies.md", ROOT / "docs" / "python.md")
 
 USER = """
 import bakeoff

@@ -1,4 +1,4 @@
-"""Everything a user can get wrong: one family of errors, one clear line each."""
+"""User errors: one class hierarchy, one clear line each."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class WorkspaceError(BakeoffError):
 
 
 class StorageError(WorkspaceError):
-    """A disk is full, read-only, or fails: nothing that is tried again will help until somebody has seen to it."""
+    """A disk is full, read-only, or failing: retrying does not help until the user has fixed it."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a study: where it stands, and what to write instead.
+    """One problem in a study: where it is, and what to write instead.
 
     Attributes:
         place: `file:line` where known, else the source's name (`--set`).
         field: dotted path of the field.
-        message: what was given, what is allowed, the nearest valid name.
+        message: what was given, what is allowed, the closest valid name.
     """
 
     place: str
@@ -48,14 +48,14 @@ class Problem:
 
 
 def _shorten(message: str) -> str:
-    """Return a message without its middle where that is longer than anyone reads: a name can fill a screen."""
+    """Return a message shortened in the middle if it is too long: a name can fill a screen."""
     if len(message) <= _MOST_CHARACTERS:
         return message
     return f"{message[: _MOST_CHARACTERS // 2]} [...] {message[-_MOST_CHARACTERS // 4 :]}"
 
 
 class StudyError(BakeoffError):
-    """A study is wrong. Carries every problem found, not the first only."""
+    """A study is invalid. Carries every problem found, not only the first."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -63,6 +63,6 @@ class StudyError(BakeoffError):
 
 
 def nearest(name: object, choices: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the choice nearest to `name`, or "" when none is near."""
+    """Return " Did you mean 'x'?" for the choice closest to `name`, or "" if none is close."""
     matches = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
     return f" Did you mean '{matches[0]}'?" if matches else ""

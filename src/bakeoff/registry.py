@@ -6,7 +6,7 @@ A package adds a choice by an entry point of the kind's group whose value is the
     my_sgd = "my_package.optimizers:MY_SGD"
 
 Entry points are read when a kind is first used, never when a module is imported: what a package defines may import
-anything of bakeoff.
+anything from bakeoff.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bakeoff.errors import BakeoffError, nearest
 
 
 class PluginError(BakeoffError):
-    """An installed package adds something to bakeoff that cannot be used."""
+    """An installed package adds a choice that cannot be used."""
 
 
 class Named(Protocol):
@@ -30,13 +30,13 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """What a study file calls it."""
+        """Its name in a study file."""
 
 
 EntryT = TypeVar("EntryT", bound=Named)
 
 Implementation: TypeAlias = str | Callable[..., Any]
-"""What does the work of an entry: `package.module:attribute`, or a callable, which imports torch inside if at all."""
+"""The implementation of an entry: `package.module:attribute`, or a callable that imports torch inside, if at all."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Origin:
 
 
 class Registry(Sequence[EntryT], Generic[EntryT]):
-    """All choices of one kind: ours in their order, then those of installed packages by name.
+    """All choices of one kind: ours in order, then those of installed packages by name.
 
     Args:
-        kind: what is chosen, in the singular, as messages say it.
-        own: ours, at least one: those of packages are of the same class.
-        group: of entry points that add others; None where packages cannot.
+        kind: what is chosen, in the singular, for messages.
+        own: ours, at least one; those of packages have the same class.
+        group: the group of entry points that add others; None if packages cannot.
 
     Raises:
         ValueError: two of ours share a name.
@@ -74,7 +74,7 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a study can call them."""
+        """Their names in a study."""
         return tuple(self._load())
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
         """Return the entry of this name, or None."""
         if not isinstance(name, str):
             return None
-        # Ours are found without looking at packages: defaults are checked while modules are still being imported.
+        # Ours are found without reading packages: defaults are checked while modules are still being imported.
         return self._own.get(name) or self._load().get(name)
 
     def find(self, name: str, error: type[BakeoffError] = BakeoffError) -> EntryT:
@@ -106,7 +106,7 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
         return entry
 
     def find_origin(self, name: object) -> Origin | None:
-        """Return the distribution that the entry of this name comes from; None of ours."""
+        """Return the distribution that the entry of this name comes from; None for ours."""
         if not isinstance(name, str) or name in self._own:
             return None
         self._load()
@@ -116,7 +116,7 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
         """Return all entries by name, with those of installed packages from the first call on.
 
         Raises:
-            PluginError: a package's entry cannot be loaded, is none of this kind, or has the name of another.
+            PluginError: a package's entry cannot be loaded, is not of this kind, or has the name of another.
         """
         if self._entries is None:
             entries = dict(self._own)
@@ -133,7 +133,7 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
     def _load_entry(self, point: EntryPoint) -> EntryT:
         try:
             entry: Any = point.load()
-        except Exception as error:  # whatever a package's code raises is its user's to read, in one line
+        except Exception as error:  # a package's code can raise anything; the user gets one line
             said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise PluginError(f"{self._blame(point)} cannot be loaded: {said}") from error
         kinds = tuple({type(known) for known in self.own})
@@ -143,7 +143,7 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
         if entry.name != point.name:
             raise PluginError(
                 f"{self._blame(point)}: the entry point '{point.name}' is an entry named '{entry.name}': "
-                "name both alike."
+                "give both the same name."
             )
         settings = getattr(entry, "settings", None)
         if settings is not None and get_args(settings.model_fields["name"].annotation) != (entry.name,):
@@ -158,14 +158,14 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
 
 
 def list_entry_points(group: str | None) -> list[EntryPoint]:
-    """Return what installed packages add to a group, in an order that depends on names alone."""
+    """Return what installed packages add to a group, sorted by name."""
     points = () if group is None else _read_entry_points().select(group=group)
     return sorted(points, key=lambda point: (point.name, str(read_origin(point))))
 
 
 @cache
 def _read_entry_points() -> Any:
-    """Return all entry points, read once: Python 3.11 and 3.12 call what holds them by different names."""
+    """Return all entry points, read once. `Any`, because Python 3.11 and 3.12 name their class differently."""
     return entry_points()
 
 
@@ -177,7 +177,7 @@ def read_origin(point: EntryPoint) -> Origin:
 
 
 def bind(implementation: Implementation) -> Any:
-    """Return what an entry is implemented by, imported when it is first needed.
+    """Return the implementation of an entry, imported when first needed.
 
     Raises:
         PluginError: there is no such module or attribute.

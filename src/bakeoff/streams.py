@@ -1,4 +1,4 @@
-"""Standard output and standard error as they are met: closed, full, or unable to encode what is to be written."""
+"""Standard output and standard error that may be closed, full, or unable to encode the text."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _USUAL_COLUMNS, _USUAL_LINES = 80, 25
 
 
 class Stream:
-    """A text stream that never raises: what it cannot encode is escaped, what it cannot write is dropped.
+    """A text stream that never raises: characters it cannot encode are escaped, text it cannot write is dropped.
 
-    Whoever prints goes on as if all were well: nothing that is computed depends on whether somebody reads along. The
-    first failure is remembered, and nothing is tried after it.
+    No computation may depend on whether somebody reads the output. After the first failure, which is stored, nothing
+    more is written.
 
     Args:
-        stream: the stream to write to; None where the system gave none, as Python has it.
+        stream: the stream to write to; None if the process has none, as in `sys.stdout`.
 
     Attributes:
-        failure: why nothing is written any more; None as long as all was.
+        failure: why writing stopped; None if everything was written.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -35,20 +35,20 @@ class Stream:
 
     @property
     def encoding(self) -> str:
-        """Of the stream; UTF-8 where it does not say."""
+        """The stream's encoding; UTF-8 if it has none."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     @property
     def was_left(self) -> bool:
-        """Whether the reader has gone, as `head` does: no error, for they have what they wanted."""
+        """Whether the reader has closed the pipe, as `head` does: not an error, since it has what it wanted."""
         return isinstance(self.failure, BrokenPipeError)
 
     def isatty(self) -> bool:
-        """Tell whether a terminal reads it."""
+        """Return whether the stream is a terminal."""
         return self.failure is None and self._stream is not None and self._stream.isatty()
 
     def write(self, text: str) -> int:
-        """Write text, escaped where the stream's encoding lacks a character."""
+        """Write text; characters missing from the stream's encoding are escaped."""
         if self.failure is None and self._stream is not None:
             shown = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
             try:
@@ -63,7 +63,7 @@ class Stream:
             self.write(line)
 
     def flush(self) -> None:
-        """Have everything written."""
+        """Flush the stream."""
         if self.failure is None and self._stream is not None:
             try:
                 self._stream.flush()
@@ -71,19 +71,18 @@ class Stream:
                 self._fail(error)
 
     def _fail(self, error: OSError | ValueError) -> None:
-        """Write no more. A ValueError is Python's word for a closed stream."""
+        """Stop writing. Python raises ValueError for a closed stream."""
         self.failure = error if isinstance(error, OSError) else OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def make_console(stream: TextIO | Stream) -> Console:
     """Return rich's console on a stream, as wide as the terminal.
 
-    COLUMNS or LINES of 0, as some programs leave them, say nothing; rich would take them at their word and print
-    nothing.
+    Some programs set COLUMNS or LINES to 0; these are ignored, because rich would then print nothing.
     """
     from rich.console import Console
 
-    size = shutil.get_terminal_size((_USUAL_COLUMNS, _USUAL_LINES))  # it, too, takes 0 for unset
+    size = shutil.get_terminal_size((_USUAL_COLUMNS, _USUAL_LINES))  # it, too, treats 0 as unset
     return Console(
         file=cast("TextIO", stream),
         width=size.columns if _is_zero("COLUMNS") else None,

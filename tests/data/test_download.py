@@ -57,7 +57,7 @@ def test_starts_again_where_the_server_has_no_ranges(server, tmp_path: Path) -> 
 
 def test_a_transfer_that_keeps_breaking_off_keeps_what_arrived(server, tmp_path: Path) -> None:
     server.cuts = [1000] * download.MAX_ATTEMPTS
-    with pytest.raises(DataError, match=r"broke off at 5,000 of 700,000 bytes.*file\.gz\.part; run again to go on"):
+    with pytest.raises(DataError, match=r"broke off at 5,000 of 700,000 bytes.*file\.gz\.part; run again to resume"):
         fetch_file(server.publish("file.gz", CONTENT), tmp_path / "file.gz")
     assert (tmp_path / "file.gz.part").read_bytes() == CONTENT[:5000]
     assert not (tmp_path / "file.gz").exists()

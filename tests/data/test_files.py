@@ -235,7 +235,7 @@ def test_paths_are_looked_for_here_then_in_the_data_folders(write_pictures, tmp_
     monkeypatch.chdir(tmp_path)
     shutil.copytree(root, tmp_path / "elsewhere/pets")
     assert files.locate_path(source, tmp_path / "elsewhere") == root
-    with pytest.raises(DataError, match="is no manifest; give it as folder"):
+    with pytest.raises(DataError, match="is not a manifest; give it as folder"):
         files.locate_path(DataSource(manifest="pets"))
     with pytest.raises(DataError, match=r"folder a\\x00b"):
         files.locate_path(DataSource(folder="a\0b"))

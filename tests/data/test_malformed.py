@@ -47,10 +47,10 @@ IDAT = chunk(b"IDAT", zlib.compress(bytes(41 * 40)))
 
 LEFT_OUT: dict[str, tuple[bytes, str]] = {
     "empty.png": (b"", "empty"),
-    "one_byte.jpg": (b"\xff", "no image"),
-    "text.png": (b"This is not an image.\n", "no image"),
-    "html.jpg": (b"<!DOCTYPE html><html>404 Not Found</html>", "no image"),
-    "zeros.png": (bytes(5000), "no image"),
+    "one_byte.jpg": (b"\xff", "not an image"),
+    "text.png": (b"This is not an image.\n", "not an image"),
+    "html.jpg": (b"<!DOCTYPE html><html>404 Not Found</html>", "not an image"),
+    "zeros.png": (bytes(5000), "not an image"),
     "signature_only.png": (PNG[:8], ""),
     "header_only.png": (PNG[:33], ""),
     "half.png": (PNG[: len(PNG) // 2], "truncated"),
@@ -80,10 +80,10 @@ LEFT_OUT: dict[str, tuple[bytes, str]] = {
     "words.pgm": (b"P2 40 40 255\nforty two", ""),
     "float.tif": (encode_array(PIXELS[..., 0].astype(np.float32), "TIFF"), "32-bit pixels"),
     "whole_numbers.tif": (encode_array(PIXELS[..., 0].astype(np.int32), "TIFF"), "32-bit pixels"),
-    "postscript.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\nshowpage\n", "no image"),
-    "pickle.png": (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94.", "no image"),
-    "new\nline\x1b[31m.png": (b"x", "no image"),
-    os.fsdecode(b"bad_unicode_\xff.png"): (b"x", "no image"),
+    "postscript.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\nshowpage\n", "not an image"),
+    "pickle.png": (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94.", "not an image"),
+    "new\nline\x1b[31m.png": (b"x", "not an image"),
+    os.fsdecode(b"bad_unicode_\xff.png"): (b"x", "not an image"),
 }
 """What is left out, by file name: the content, and what the reason given says."""
 
@@ -177,7 +177,7 @@ def test_bytes_at_random(make_folder) -> None:
 
 def test_more_than_half_unreadable(make_folder) -> None:
     root = make_folder({f"bad{number:03d}.png": b"x" for number in range(130)})
-    with pytest.raises(DataError, match=r"of \d+ images cannot be read: cat/bad\d+.png \(no image .* and \d+ more"):
+    with pytest.raises(DataError, match=r"of \d+ images cannot be read: cat/bad\d+.png \(not an image .* and \d+ more"):
         open_training(DataSource(folder=str(root)))
 
 

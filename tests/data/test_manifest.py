@@ -78,7 +78,7 @@ def test_missing_files_and_repeated_rows_are_said(images: Path) -> None:
             r"line 2: the path a\\x00.png holds a null character|line contains NUL",
         ),
         ("path,label,split\na.png,cat,trian\n", "unknown split 'trian'. Did you mean 'train'"),
-        ('path,label\n"a.png,cat\n', "no well-formed CSV"),
+        ('path,label\n"a.png,cat\n', "not well-formed CSV"),
         ("path,label\n" + "a" * 200_000 + ",cat\n", "line 2 is longer than 100,000 characters"),
         ("path,label\na.png,cat\na.png,dog\n", "labelled 'cat' in line 2 and 'dog' in line 3"),
         ("path,label,split\na.png,cat,train\nsub/../a.png,cat,test\n", "in the train part in line 2 and in the test"),
@@ -129,7 +129,7 @@ def test_parquet(images: Path) -> None:
 def test_malformed_parquet(images: Path) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     for content in (b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1"):
-        with pytest.raises(DataError, match="no readable Parquet file"):
+        with pytest.raises(DataError, match="not a readable Parquet file"):
             list_manifest(write(images, content, "all.parquet"))
     parquet.write_table(arrow.table({"path": ["a.png"], "lable": ["cat"]}), images / "all.parquet")
     with pytest.raises(DataError, match="no column label"):

@@ -43,7 +43,7 @@ def test_labels_are_short_and_printable() -> None:
         ({"folder": ""}, "folder is empty"),
         ({"name": "mnist", "image_size": 32}, "for folders and manifests"),
         ({"name": "mnist", "colour": "rgb"}, "for folders and manifests"),
-        ({"name": "mnist", "test": 0.3}, "test split of its own"),
+        ({"name": "mnist", "test": 0.3}, "its own test split"),
         ({"folder": "pets", "classes": "cat"}, "a list of class names"),
         ({"folder": "pets", "classes": ["cat"]}, "two or more"),
         ({"folder": "pets", "classes": ["cat", "cat"]}, "cat twice"),

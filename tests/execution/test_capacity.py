@@ -99,9 +99,9 @@ def test_no_more_workers_than_memory_carries(make_plan: Callable[..., Plan], mon
     carried = count_carried(plan, known, PROCESSOR)
     assert carried == 4  # 0.9 x 2048 MiB in workers of 400 MiB and next to nothing
     number, text = count_workers(None, PROCESSOR, plan, known)
-    assert (number, text[:29]) == (carried, "memory carries 4 of 8 workers")
+    assert (number, text[:36]) == (carried, "memory is enough for 4 of 8 workers:")
     number, text = count_workers(6, PROCESSOR, plan, known)
-    assert (number, text[:55]) == (6, "memory carries about 4 workers, and 6 were asked for: s"), "who asks gets it"
+    assert (number, text[:61]) == (6, "memory is enough for about 4 workers, and 6 were requested: s"), "a request wins"
     assert count_workers(4, PROCESSOR, plan, known) == (4, "")
     assert count_carried(plan, known, Device("cuda", (0,), "GPU", 80 * GIB)) == 1
 

@@ -57,7 +57,7 @@ def test_one_card_can_be_named(machine: object) -> None:
     ("asked", "cards", "built", "says"),
     [
         ("cuda:2", BOTH, True, "numbered 0 to 1"),
-        ("cuda", (), True, "no NVIDIA card was found"),
+        ("cuda", (), True, "no NVIDIA GPU was found"),
         ("cuda", BOTH, False, "built without CUDA"),
         ("gpu", BOTH, True, "no such device. Choose auto"),
         ("cuda:-1", BOTH, True, "no such device"),

@@ -221,7 +221,7 @@ def test_a_cohort_whose_worker_died_once_is_tried_whole(
     assert sorted(drive.states().values()) == ["done"] * 3
     assert len(told) == 3
     assert drive.incidents() == ["lost"]
-    assert drive.watcher.messages == ["digits, replicate 1: gone; trying again"]
+    assert drive.watcher.messages == ["digits, replicate 1: gone; retrying"]
 
 
 def test_what_was_finished_before_the_loss_is_not_trained_again(
@@ -275,9 +275,9 @@ def test_a_cohort_whose_worker_died_twice_is_taken_apart(
     assert [each.done for each in sorted(told, key=lambda each: each.trial.arm)] == [False, True, True]
     assert drive.incidents() == ["lost", "lost", "split", "lost", "lost"]
     assert drive.watcher.messages == [
-        "digits, replicate 1: the worker process died of SIGSEGV; trying again",
-        "digits, replicate 1: the worker process died of SIGSEGV; trying each member alone",
-        "digits, replicate 1: the worker process died of SIGSEGV; trying again",
+        "digits, replicate 1: the worker process died of SIGSEGV; retrying",
+        "digits, replicate 1: the worker process died of SIGSEGV; retrying each member alone",
+        "digits, replicate 1: the worker process died of SIGSEGV; retrying",
         "0.001, digits, replicate 1: the worker process died of SIGSEGV",
     ]
     assert drive.watcher.running == []

@@ -77,7 +77,7 @@ def test_what_nothing_else_tells_the_cost_of_is_timed_first(ask: Any, make_plan:
     found, tasks = ask(make_plan(1, blocks=[{"network": networks}]))
     timed = [task.members[0].recipe.network.name for task in tasks if isinstance(task, TimingTask)]
     assert timed == ["timm:resnet18", "torchvision:resnet18", "mlp"]
-    assert not any("not counted in time" in note for note in found.notes)
+    assert not any("not included in the time" in note for note in found.notes)
 
 
 def test_a_plan_of_weeks_says_what_takes_them(ask: Any, make_plan: MakePlan) -> None:

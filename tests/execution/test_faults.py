@@ -28,7 +28,7 @@ from bakeoff.training.folders import Folders
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 180.0
-LAST_WORDS = "interrupted: all finished epochs are kept; the same command goes on from there"
+LAST_WORDS = "interrupted: all finished epochs are kept; run the same command again to resume"
 
 STUDY = {
     "question": "?",
@@ -176,7 +176,7 @@ def test_a_worker_suspended_for_good_is_found_and_its_cohort_goes_on(
         )
     finally:
         executor.close()
-    said = "the worker did nothing for 6 s (suspended or stuck) and was ended; trying again"
+    said = "the worker did nothing for 6 s (suspended or stuck) and was killed; retrying"
     assert [text for text in watcher.messages if text.endswith(said)]
     assert read_numbers(tmp_path) == undisturbed
 
@@ -212,7 +212,7 @@ def test_a_second_driver_waits_and_finds_everything_done(undisturbed: list[Any],
         f"error: {workspace}: another bakeoff is running in this workspace. Wait for it, or use another "
         "--workspace DIR.\n"
     )
-    assert f"{workspace}: another bakeoff is running in this workspace; this one waits for its end.\n" == waited
+    assert f"{workspace}: another bakeoff is running in this workspace; waiting for it to finish.\n" == waited
     assert json.loads(said)["trials"] == {"planned": 4, "done": 4, "failed": 0, "reused": 4}
     assert read_numbers(workspace) == undisturbed
 

@@ -17,7 +17,7 @@ import pytest
 from bakeoff.api import run
 from bakeoff.training.folders import Folders
 
-LAST_WORDS = "interrupted: all finished epochs are kept; the same command goes on from there"
+LAST_WORDS = "interrupted: all finished epochs are kept; run the same command again to resume"
 PATIENCE_SECONDS = 120.0
 
 GRID = """\

@@ -247,7 +247,7 @@ def test_a_suspended_worker_is_ended_and_its_task_lost(
         worker.process.send_signal(signal.SIGSTOP)
         lost = wait_for(executor, TaskLost)
         assert lost.died
-        assert lost.reason == "the worker did nothing for 1 s (suspended or stuck) and was ended"
+        assert lost.reason == "the worker did nothing for 1 s (suspended or stuck) and was killed"
         assert worker.process.poll() == -signal.SIGKILL
     finally:
         executor.close()

@@ -101,7 +101,7 @@ def test_without_ray_one_line_says_what_to_install(tmp_path: Path, monkeypatch: 
     [
         (
             "ray://127.0.0.1:10001",
-            "--address ray://127.0.0.1:10001: Ray Client cannot carry what workers report as they go. Start bakeoff on "
+            "--address ray://127.0.0.1:10001: Ray Client cannot stream workers' reports. Start bakeoff on "
             "a machine of the cluster, with --address auto.",
         ),
         ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: Connection refused."),

@@ -225,8 +225,8 @@ def test_a_full_disk_is_one_clear_line(go: Any, make_plan: Callable[..., Plan], 
     with pytest.raises(WorkspaceError) as raised:
         go(make_plan(2), watcher=Filling())
     assert str(raised.value) == (
-        f"{folders.ledger}: the ledger cannot be written (database or disk is full). What was finished is kept; "
-        "when the cause is mended, the same command goes on from there."
+        f"{folders.ledger}: the ledger cannot be written (database or disk is full). Finished work is kept; "
+        "once the cause is fixed, run the same command again to resume."
     )
 
 

@@ -36,7 +36,7 @@ STUDY = Study.model_validate(
     }
 )
 NO_SPACE = os.strerror(errno.ENOSPC)
-GOES_ON = r"What was finished is kept; when the cause is mended, the same command goes on from there\."
+GOES_ON = r"Finished work is kept; once the cause is fixed, run the same command again to resume\."
 NUMBERS = (
     "SELECT id, state, reason, num_epochs, best_epoch, stop, metrics, cohort_id FROM trials",
     "SELECT trial_id, epoch, train, validation FROM epochs",
@@ -251,6 +251,6 @@ def test_a_read_only_workspace_is_not_run_in_but_read(undisturbed: list[Any], di
         assert load("small", workspace).state == "done"
         assert [each.num_done for each in list_status(workspace)] == [4]
         problems = [finding.text for finding in examine(workspace) if finding.level == "problem"]
-        assert problems[0] == f"{workspace} cannot be written: nothing can be run here. Change its permissions."
+        assert problems[0] == f"{workspace} cannot be written: no study can run here. Change its permissions."
     finally:
         disk.change("rw")

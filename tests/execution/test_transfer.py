@@ -192,7 +192,7 @@ def test_weights_that_have_seen_the_held_out_fold_are_refused(
         try:
             resolver.resolve(replace(first, recipe=recipe_with))
         except WorkspaceError as error:
-            refused.append((name, "images that a fold of this study holds out" in str(error)))
+            refused.append((name, "images in a held-out fold of this study" in str(error)))
     assert refused == [("another fold", True), ("another seed", True), ("no folds", True)]
 
 
@@ -208,7 +208,7 @@ def test_only_finished_trials_have_weights(
 
 
 def test_a_study_cannot_begin_with_itself(resolve: Resolve) -> None:
-    assert "begins with its own weights" in refuse(resolve, {"study": "study", "arm": "x"})
+    assert "would start from its own weights" in refuse(resolve, {"study": "study", "arm": "x"})
 
 
 def test_a_trial_may_be_named_by_the_beginning_of_its_id(resolve: Resolve, ledger: Ledger, folders: Folders) -> None:
@@ -270,7 +270,7 @@ def test_an_average_is_chosen_said_and_part_of_the_identity(
     # As before there was a choice: the hash alone.
     assert ids[file, False].content["recipe"]["transfer"]["weights"] == {"sha256": digest}
     assert [bool(each) for each in notes.values()] == [True, False, False, False, False]
-    assert "ema: false takes the weights" in notes[file, None][0]
+    assert "ema: false uses the weights" in notes[file, None][0]
 
 
 def test_a_file_that_has_gone_is_taken_from_the_workspace_where_its_hash_is_known(
@@ -289,7 +289,7 @@ def test_a_file_that_has_gone_is_taken_from_the_workspace_where_its_hash_is_know
 def test_another_hash_is_refused(resolve: Resolve, tmp_path: Path) -> None:
     (tmp_path / "w.pt").write_bytes(TENSORS)
     message = refuse(resolve, {"file": str(tmp_path / "w.pt"), "sha256": "0" * 64})
-    assert f"not {'0' * 64} as the study says" in message
+    assert f"not {'0' * 64} as in the study" in message
 
 
 def _save_torch(legacy: bool) -> bytes:
@@ -342,5 +342,5 @@ def test_what_is_no_file_of_weights_is_not_copied(
     """`weights: {file: ~/.ssh/id_rsa}` put a copy that everybody could read into the workspace."""
     (tmp_path / "id_rsa").write_bytes(content)
     message = refuse(resolve, {"file": str(tmp_path / "id_rsa")})
-    assert message.startswith(f"transfer: {tmp_path / 'id_rsa'} is no file of weights")
+    assert message.startswith(f"transfer: {tmp_path / 'id_rsa'} is not a weights file")
     assert not (folders.root / "weights").exists()

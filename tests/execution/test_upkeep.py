@@ -100,7 +100,7 @@ def test_a_failed_trial_and_an_incident_are_told(folders: Folders) -> None:
 
 def test_a_gap_among_the_epochs_and_a_damaged_ledger_are_told(folders: Folders) -> None:
     execute(folders, f"UPDATE epochs SET epoch = 3 WHERE trial_id = '{first_trial(folders)}'")
-    assert problems(folders) == ["1 trial with gaps among the epochs: curves of them are incomplete."]
+    assert problems(folders) == ["1 trial with missing epochs: their curves are incomplete."]
     folders.ledger.write_bytes(b"no database" * 100)
     with pytest.raises(WorkspaceError, match="not a readable ledger"):
         list(examine(folders.root))
@@ -146,15 +146,15 @@ def test_a_damaged_checkpoint_is_a_problem_and_left_to_the_run(folders: Folders)
     folders.checkpoints.mkdir(exist_ok=True)
     folders.checkpoint("a" * 24).write_bytes(b"no checkpoint")
     (problem,) = problems(folders)
-    assert problem.endswith("The next run puts it aside and trains what it held again.")
+    assert problem.endswith("The next run sets it aside and trains its epochs again.")
     assert collect_workspace(folders.root, delete=True) == ()
 
 
 def test_nothing_is_freed_while_a_run_is_under_way(folders: Folders) -> None:
     with FileLock(folders.driver_lock):
-        with pytest.raises(WorkspaceError, match="a run is under way"):
+        with pytest.raises(WorkspaceError, match="a run is in progress"):
             collect_workspace(folders.root, delete=True)
-        assert any("under way" in finding.text for finding in examine(folders.root))
+        assert any("in progress" in finding.text for finding in examine(folders.root))
 
 
 def test_the_cache_is_freed_of_what_was_long_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,12 +57,12 @@ def test_the_sound_one_is_read(made: Folders) -> None:
     ("script", "says"),
     [
         ("ALTER TABLE trials RENAME TO x; CREATE VIEW trials AS SELECT * FROM x", "it has the table 'x'|view 'trials'"),
-        ("CREATE VIEW v AS SELECT 1", "not a ledger of bakeoff: it has the view 'v'"),
+        ("CREATE VIEW v AS SELECT 1", "not a bakeoff ledger: it has the view 'v'"),
         (
             "CREATE TRIGGER t AFTER INSERT ON epochs BEGIN UPDATE trials SET metrics = '{}'; END",
-            "not a ledger of bakeoff: it has the trigger 't'",
+            "not a bakeoff ledger: it has the trigger 't'",
         ),
-        ("CREATE TABLE moz_places (id INTEGER)", "not a ledger of bakeoff: it has the table 'moz_places'"),
+        ("CREATE TABLE moz_places (id INTEGER)", "not a bakeoff ledger: it has the table 'moz_places'"),
         ("DROP TABLE placements", "is damaged: it lacks the table 'placements'"),
         ("UPDATE meta SET value = 'new'", "not a readable ledger .its version is 'new'"),
     ],

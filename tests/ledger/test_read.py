@@ -190,7 +190,7 @@ def test_a_moved_workspace_reads_the_same(filled: Ledger, folders: Folders, tmp_
 def test_no_ledger_is_said_so(folders: Folders) -> None:
     with pytest.raises(WorkspaceError) as raised, open_reading(folders):
         pass
-    assert str(raised.value) == f"{folders.root}: no ledger here. Run a study first, or name its --workspace DIR."
+    assert str(raised.value) == f"{folders.root}: no ledger here. Run a study first, or give its --workspace DIR."
     assert not folders.root.exists()
 
 

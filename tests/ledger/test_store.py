@@ -221,7 +221,7 @@ def test_a_damaged_ledger_is_named(folders: Folders) -> None:
         Ledger(folders)
     assert str(raised.value) == (
         f"{folders.ledger}: this is not a readable ledger (file is not a database). "
-        "Restore it from a copy, or start anew with --workspace DIR."
+        "Restore it from a copy, or choose another workspace with --workspace DIR."
     )
 
 

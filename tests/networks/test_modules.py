@@ -298,10 +298,10 @@ def test_a_users_colour_network_gets_grey_images_repeated(make_user: MakeUser) -
         ),
         ("class Net(nn.Module):\n    def forward(self, x): return x @ x[0, 0, 0, :3]", "does not take 8x8x1 images"),
         ("class Net(nn.Module):\n    def forward(self, x): return [x]", "returns list, not a tensor"),
-        ("class Net(nn.Module):\n    def forward(self, x): return x.sum()", "of two images it makes one number"),
+        ("class Net(nn.Module):\n    def forward(self, x): return x.sum()", "for two images it returns one number"),
         (
             "class Net(nn.Module):\n    def forward(self, x): return x.sum((1, 2, 3))",
-            "of two images it makes 2, not a vector each",
+            "for two images it returns 2, not a vector each",
         ),
     ],
 )
@@ -312,7 +312,7 @@ def test_users_mistakes_are_one_line(make_user: MakeUser, source: str, message: 
 
 
 def test_a_module_that_is_nowhere() -> None:
-    with pytest.raises(NetworkError, match="there is no module nowhere_at_all: start bakeoff in the folder"):
+    with pytest.raises(NetworkError, match="there is no module nowhere_at_all: start bakeoff in its folder"):
         build_body(OutsideNetwork(name="nowhere_at_all:Net"), (8, 8, 1))
 
 

@@ -129,13 +129,13 @@ def test_dense_flattens_and_dropout_changes_nothing() -> None:
         ),
         (
             [Residual(layers=(Conv(filters=1, kernel=3),))],
-            r"^layer 1 \(residual\) makes 6x6x1 of its 8x8x1 input, and no stride of a shortcut does that: set padding",
+            r"^layer 1 \(residual\) turns its 8x8x1 input into 6x6x1, and no stride of a shortcut does that: set",
         ),
         (
             [Dense(units=9), Residual(layers=(Dense(units=8),))],
-            r"^layer 2 \(residual\) makes 8 of its 9 input and cannot add the two: only images may change ",
+            r"^layer 2 \(residual\) turns its 9 input into 8 and cannot add the two: only images may change ",
         ),
-        ([Residual(layers=(GlobalPool(),))], r"^layer 1 \(residual\) makes 1 of its 8x8x1 input and cannot add"),
+        ([Residual(layers=(GlobalPool(),))], r"^layer 1 \(residual\) turns its 8x8x1 input into 1 and cannot add"),
         ([Dense(units=9), Dropout(rate=0.1), Pool()], r"^layer 3 \(pool, size 2\) needs rows and columns"),
     ],
 )

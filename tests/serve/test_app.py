@@ -109,7 +109,7 @@ def test_a_report_follows_the_ledger(study: Ledger, ask: Ask) -> None:
 )
 def test_what_there_is_not_is_said(study: Ledger, ask: Ask, path: str) -> None:
     reply = ask(path)
-    assert (reply.status, "no such page" in reply.text) == (404, True)
+    assert (reply.status, "does not exist" in reply.text) == (404, True)
 
 
 def test_assets_are_local(study: Ledger, ask: Ask) -> None:

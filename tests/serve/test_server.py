@@ -43,7 +43,7 @@ def test_other_machines_are_a_warning_and_all_that_is_said_until_it_is_terminate
         output, errors = server.communicate(timeout=30)
     assert (server.returncode, output) == (0, "")
     assert errors == (
-        "warning: everybody who can reach 0.0.0.0 can read these studies; 127.0.0.1 keeps them to this machine\n"
+        "warning: anyone who can reach 0.0.0.0 can read these studies; 127.0.0.1 restricts them to this machine\n"
     )
 
 
@@ -53,12 +53,12 @@ def test_a_port_in_use_is_one_line() -> None:
         with pytest.raises(BakeoffError) as caught:
             listen("127.0.0.1", number)
     assert str(caught.value) == (
-        f"port {number} at 127.0.0.1 is in use. Choose another with --port, or 0 for any that is free."
+        f"port {number} at 127.0.0.1 is in use. Choose another with --port, or 0 for any free one."
     )
 
 
 def test_where_nothing_can_listen_is_said() -> None:
-    with pytest.raises(BakeoffError, match=r"^203\.0\.113\.1:0: nothing can listen there"):
+    with pytest.raises(BakeoffError, match=r"^203\.0\.113\.1:0: cannot listen there"):
         listen("203.0.113.1", 0)
 
 

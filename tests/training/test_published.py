@@ -98,7 +98,7 @@ def test_published_weights_are_not_unpickled(cache: Path, folders: Folders, monk
     monkeypatch.setattr(
         torch.hub, "download_url_to_file", lambda url, path, *rest, **more: torch.save({"x": Marker(marker)}, path)
     )
-    with pytest.raises(WeightsError, match="published weights of torchvision:resnet18 cannot be fetched"):
+    with pytest.raises(WeightsError, match="published weights of torchvision:resnet18 cannot be downloaded"):
         load_weights(RESNET, Transfer(weights="imagenet"), draw_outside(RESNET, 5), folders)
     assert not marker.exists()
 

@@ -356,7 +356,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_its_trials_start_anew(
     notice, *events = _train(task, images, tmp_path / "cut")
     assert isinstance(notice, Notice)
     assert notice.text.startswith(f"{path}: this checkpoint cannot be read (")
-    assert notice.text.endswith(f"It is kept as {path.name}.damaged; what it held is trained again.")
+    assert notice.text.endswith(f"It is kept as {path.name}.damaged; its epochs are trained again.")
     assert "\n" not in notice.text
     assert tabulate(events) == whole
     assert path.with_name(f"{path.name}.damaged").exists()

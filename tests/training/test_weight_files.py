@@ -111,5 +111,5 @@ def test_errors_name_the_file_that_the_study_names(tmp_path: Path, folders: Fold
     path = folders.copied_weights(sha256, ".pt")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no weights")
-    with pytest.raises(WeightsError, match=r"^mine/w\.pt \(kept as .*\) is another file than the study asks for"):
+    with pytest.raises(WeightsError, match=r"^mine/w\.pt \(kept as .*\) differs from the file in the study"):
         read_source(FileWeights(file="mine/w.pt", sha256=sha256), folders)

@@ -205,9 +205,9 @@ def test_a_longer_sequence_of_convolutions_does_not_fit(folders: Folders, tmp_pa
 
 
 def test_trials_that_are_not_there(folders: Folders) -> None:
-    with pytest.raises(WeightsError, match="trial 0123abcd kept no weights"):
+    with pytest.raises(WeightsError, match="trial 0123abcd has no stored weights"):
         load_weights(NETWORK, Transfer(weights=TrialWeights(trial="0123abcd")), draw_layers(5), folders, 3)
-    with pytest.raises(WeightsError, match="never looked up"):
+    with pytest.raises(WeightsError, match="never resolved"):
         load_weights(NETWORK, Transfer(weights=StudyWeights(study="s", arm="a")), draw_layers(5), folders, 3)
 
 

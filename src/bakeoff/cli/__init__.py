@@ -1,4 +1,4 @@
-"""The command line: parses, calls `bakeoff.api`, prints. Heavy imports wait until a command needs them."""
+"""The command line: parses, calls `bakeoff.api`, prints. Heavy modules are imported when a command needs them."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ def _run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         outcome = INTERRUPTED
     except Exception as error:
-        # Wrong usage. typer raises click's classes, in newer releases a copy of its own: both can show themselves.
+        # Usage errors. typer raises click's classes or, in newer releases, its own copy of them; both have `show`.
         show = getattr(error, "show", None)
         if show is None:
             raise
         show()
         return 2
-    if outcome == INTERRUPTED:  # typer, too, makes a KeyboardInterrupt of a command into this number
+    if outcome == INTERRUPTED:  # typer also turns a command's KeyboardInterrupt into this status
         print(LAST_WORDS, file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0
 
 
 def _fill_descriptors() -> None:
-    """Open nothing in place of standard streams that are closed: else the ledger would get their numbers."""
+    """Open /dev/null for closed standard streams: otherwise the ledger would get their file descriptors."""
     if os.name != "nt":
         while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
@@ -79,7 +79,7 @@ def _fill_descriptors() -> None:
 
 
 def _discard(stream: Stream) -> None:
-    """Have what a stream still holds go nowhere: Python writes it when it ends, and complains."""
+    """Discard a stream's buffered output: Python would write it at exit, and print an error."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -1,4 +1,4 @@
-"""Commands on data sets."""
+"""Commands on datasets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 from bakeoff.cli.options import AsJson, DataDir, SourceArgument, make_console, print_line, print_rows
 
-app = typer.Typer(help="Get, check and describe data sets.", no_args_is_help=True)
+app = typer.Typer(help="Get, verify and describe datasets.", no_args_is_help=True)
 
 
 @app.command("get")
 def data_get(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Find a data set, a folder or a manifest; download what is missing of a data set."""
+    """Find a dataset, a folder or a manifest; download a dataset's missing files."""
     from bakeoff.data import manage
 
     obtained = manage.get(name, data_dir)
@@ -24,7 +24,7 @@ def data_get(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = F
         print(json.dumps({"name": name, "folder": folder, "files": files}, indent=2))
         return
     if obtained.folder is None:
-        print(f"{name}: comes with an installed package, nothing to download")
+        print(f"{name}: part of an installed package, nothing to download")
         return
     for path in obtained.files or (obtained.folder,):
         print(f"{'downloaded' if path in obtained.downloaded else 'found'} {path}")
@@ -32,7 +32,7 @@ def data_get(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = F
 
 @app.command("verify")
 def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> int:
-    """Check every file of a data set, or every image of a folder or manifest; exit status 2 when one is wrong."""
+    """Verify every file of a dataset, or every image of a folder or manifest; exit status 2 if one is damaged."""
     from bakeoff.data import manage
     from bakeoff.report.text import show_text
 
@@ -50,7 +50,7 @@ def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson 
 
 @app.command("show")
 def data_show(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Describe a data set, an image folder or a manifest; its test split stays closed."""
+    """Describe a dataset, an image folder or a manifest; its test split stays closed."""
     from bakeoff.data import manage
 
     facts = manage.show(name, data_dir)

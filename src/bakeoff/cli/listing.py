@@ -1,4 +1,4 @@
-"""Commands that list what a study file can say."""
+"""Commands that list what a study file can name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Listing(StrEnum):
 
 @app.command(name="list")
 def list_names(what: Listing, as_json: AsJson = False) -> None:
-    """List what a study file can name, a line each."""
+    """List what a study file can name, one per line."""
     rows = list(_list_rows(what))
     if as_json:
         more = _describe_studies() if what is Listing.studies else {}
@@ -69,7 +69,7 @@ _REGISTRIES: Mapping[Listing, tuple[tuple[str, str], ...]] = {
     Listing.observers: (("bakeoff.execution.observer", "OBSERVERS"),),
     Listing.metrics: (("bakeoff.analysis.metrics", "METRICS"),),
 }
-"""Module and name of what each listing shows; imported when it is asked for."""
+"""Module and name of each listing's entries; imported on demand."""
 
 
 def _describe_studies() -> dict[str, dict[str, object]]:

@@ -1,4 +1,4 @@
-"""What commands have in common: their arguments and options, and how they print."""
+"""Arguments, options and printing shared by the commands."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="NAME|FOLDER|MANIFEST", help="A data set, a folder of images, a CSV or Parquet file.")
+    str, typer.Argument(metavar="NAME|FOLDER|MANIFEST", help="A dataset, a folder of images, a CSV or Parquet file.")
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
 ]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="Take the small version that the study declares: minutes, and no final word.")
+    bool, typer.Option("--quick", help="Run the small version that the study defines: takes minutes, not conclusive.")
 ]
 
 
 def parse_workspace(text: str | Path) -> Path:
-    """Return the workspace that was named; what cannot be one is refused before anything is done."""
+    """Return the workspace with this path; one that is invalid is rejected before anything is done."""
     from bakeoff.training.folders import check_workspace
 
     return check_workspace(text)
@@ -32,11 +32,11 @@ def parse_workspace(text: str | Path) -> Path:
 
 Workspace = Annotated[
     Path,
-    typer.Option("--workspace", metavar="DIR", parser=parse_workspace, help="Where the ledger and results are kept."),
+    typer.Option("--workspace", metavar="DIR", parser=parse_workspace, help="Folder for the ledger and results."),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="DIR", envvar="BAKEOFF_DATA", help="Where to look for images first."),
+    typer.Option("--data-dir", metavar="DIR", envvar="BAKEOFF_DATA", help="Folder to search for images first."),
 ]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, max=1024, help="Worker processes; by default one per core.")
@@ -44,28 +44,28 @@ Workers = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        "--device", metavar="auto|cpu|cuda[:N]|mps", help="What computes: all NVIDIA cards, or the processor."
+        "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to compute; auto: all NVIDIA GPUs, or the CPU."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output and nothing else.")]
 
 
 def print_line(text: str) -> None:
-    """Print a line that holds names of the user's: what steers terminals is escaped."""
+    """Print a line that contains user-supplied names; terminal control characters are escaped."""
     from bakeoff.report.text import show_text
 
     print(show_text(text))
 
 
 def print_aside(text: str) -> None:
-    """Print on standard error what takes a while: standard output holds the result alone."""
+    """Print progress to standard error; standard output is for results only."""
     from bakeoff.report.text import show_text
 
     print(show_text(text), file=sys.stderr, flush=True)
 
 
 def print_error(text: str) -> None:
-    """Print what is wrong on standard error, each line as an error of its own."""
+    """Print a message to standard error, each line as a separate error."""
     from bakeoff.report.text import show_text
 
     for line in text.split("\n"):
@@ -73,14 +73,14 @@ def print_error(text: str) -> None:
 
 
 def make_console() -> Console:
-    """Return standard output, as rich prints on it."""
+    """Return rich's console on standard output."""
     from bakeoff import streams
 
     return streams.make_console(sys.stdout)
 
 
 def print_rows(console: Console, rows: list[tuple[str, str]]) -> None:
-    """Print names and what is said of them, in two columns."""
+    """Print names and descriptions in two columns."""
     from rich.table import Table
     from rich.text import Text
 

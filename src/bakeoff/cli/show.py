@@ -1,4 +1,4 @@
-"""The command that shows a study before it is run: what it says of itself, and its file."""
+"""The command that describes a study and prints its file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def show(
     file: Annotated[bool, typer.Option("--file/--no-file", help="Print the study file too.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a study says of itself, then its file; run nothing."""
+    """Describe a study and print its file; run nothing."""
     from bakeoff.study.load import read_shipped
 
     shown = read_shipped(study)

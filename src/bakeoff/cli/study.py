@@ -1,4 +1,4 @@
-"""Commands on a study: run, plan, report."""
+"""Commands on a study: run, plan, status, report."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ExecutorName(StrEnum):
 
 
 class Format(StrEnum):
-    """What `bakeoff report` can make."""
+    """Formats of `bakeoff report`."""
 
     terminal = "terminal"
     html = "html"
@@ -62,21 +62,21 @@ def run(
     device: Device = "auto",
     data_dir: DataDir = None,
     executor: Annotated[
-        ExecutorName, typer.Option("--executor", help="Where trials run: processes of this machine, or a Ray cluster.")
+        ExecutorName, typer.Option("--executor", help="Where trials run: processes on this machine, or a Ray cluster.")
     ] = ExecutorName.local,
     address: Annotated[
         str | None,
-        typer.Option("--address", metavar="ADDRESS", help="Of the Ray cluster; by default one is started."),
+        typer.Option("--address", metavar="ADDRESS", help="Address of the Ray cluster; by default one is started."),
     ] = None,
     gpus_per_worker: Annotated[
-        float, typer.Option("--gpus-per-worker", min=0.0, help="Share of a GPU for each of Ray's workers.")
+        float, typer.Option("--gpus-per-worker", min=0.0, help="Fraction of a GPU for each Ray worker.")
     ] = 0.0,
     exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Open the test split although an arm failed, in whole or in part.")
+        bool, typer.Option("--allow-missing", help="Open the test split even if trials of an arm failed.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait while another run has the workspace, or give up at once.")
+        bool, typer.Option("--wait/--no-wait", help="Wait while another run uses the workspace, or exit at once.")
     ] = True,
     observers: Annotated[
         list[str] | None,
@@ -126,7 +126,7 @@ def plan(
     data_dir: DataDir = None,
     probe: Annotated[
         bool,
-        typer.Option("--probe/--no-probe", help="Build networks, look for weights, time a few steps; else guess."),
+        typer.Option("--probe/--no-probe", help="Build networks, locate weights, time a few steps; otherwise guess."),
     ] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -201,7 +201,7 @@ def status(
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Show what is done, begun and failed in a workspace."""
+    """Show what is done, started and failed in a workspace."""
     from bakeoff import api
     from bakeoff.report.text import times
 
@@ -220,13 +220,13 @@ def status(
 
 @app.command()
 def report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or id, as status prints them.")],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or id, as printed by status.")],
     form: Annotated[
         Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
     ] = Format.terminal,
     table: Annotated[
         str | None,
-        typer.Option(help="Of --format csv: trials (default), epochs, arms, verdicts, classes or confusion."),
+        typer.Option(help="With --format csv: trials (default), epochs, arms, verdicts, classes or confusion."),
     ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,

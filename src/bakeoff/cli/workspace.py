@@ -1,4 +1,4 @@
-"""Commands on a workspace: what is in it, shown in a browser, checked, and freed."""
+"""Commands on a workspace: serve, doctor, gc."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ app = typer.Typer()
 @app.command()
 def serve(
     workspace: Workspace = Path("runs"),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free port.")] = 8000,
     host: Annotated[
-        str, typer.Option("--host", help="Where to listen. Anything but this machine itself lets others read.")
+        str, typer.Option("--host", help="Address to listen on. Anything but loopback lets other machines read.")
     ] = "127.0.0.1",
 ) -> None:
-    """Show studies, the running one as it grows, and reports in the browser; read-only, until Ctrl-C."""
+    """Show studies, live progress and reports in the browser; read-only, until Ctrl-C."""
     try:
         from bakeoff.serve import server
     except ImportError as error:
@@ -33,13 +33,13 @@ def serve(
     def say(text: str) -> None:
         print(text, file=sys.stderr if text.startswith("warning") else sys.stdout, flush=True)
 
-    with suppress(KeyboardInterrupt):  # the way to end it, and nothing is lost
+    with suppress(KeyboardInterrupt):  # the normal way to stop it; nothing is lost
         server.serve(workspace, host, port, say)
 
 
 @app.command()
 def doctor(workspace: Workspace = Path("runs"), as_json: AsJson = False) -> int:
-    """Check a workspace and explain what is wrong with it; exit status 1 when something is."""
+    """Check a workspace and explain any problems; exit status 1 if there are some."""
     from bakeoff.execution.doctor import examine
 
     findings = []
@@ -57,12 +57,12 @@ def gc(
     workspace: Workspace = Path("runs"),
     cache_days: Annotated[
         float | None,
-        typer.Option("--cache-days", min=0, help="Also free what of the cache was not used for so many days."),
+        typer.Option("--cache-days", min=0, help="Also delete cache entries not used for this many days."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Free what nothing refers to: half-written files, checkpoints of what has ended, trials of no study."""
+    """Delete what nothing refers to: partial files, checkpoints of ended trials, trials of no study."""
     from bakeoff.execution import gc as collector
 
     found = list(collector.collect_workspace(workspace, delete=not dry_run))

@@ -1,1 +1,1 @@
-"""Images: where they are found, how they are decoded once and shared, and how they are split."""
+"""Images: locating them, decoding them once into a shared cache, and splitting them."""

@@ -1,4 +1,4 @@
-"""Decoded images, shared: written once, whole or not at all, and memory-mapped by all who use them."""
+"""The cache of decoded images: written once and atomically, memory-mapped by every process."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _META_FILE = "meta.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """One split, ready to be gathered from.
+    """One decoded split.
 
     Attributes:
         pixels: uint8 [n, H, W, C], 0..255; a read-only memory map shared by all processes.
         labels: int64 [n], 0..num_classes - 1; read-only.
         class_names: one name per label.
-        fingerprint: SHA-256 (hex) over pixels, labels and class names, and over `own_validation` where there is one.
-        own_validation: int64, sorted: which of the images the source itself keeps for validation (a `val` folder, a
-            manifest's split column); None where it keeps none. They are among `pixels` and `labels`.
-        notes: what people must know of these images: files left out and why, sizes changed.
+        fingerprint: SHA-256 (hex) over pixels, labels and class names, and over `own_validation` if there is one.
+        own_validation: int64, sorted: indices of the images that the source reserves for validation (a `val` folder, a
+            manifest's split column); None if there are none. They are among `pixels` and `labels`.
+        notes: what users should know about these images: skipped files and why, changed sizes.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -52,7 +52,7 @@ class Images:
 
 
 def load_images(folder: Path) -> Images | None:
-    """Map what is stored in `folder`; None when nothing whole is there."""
+    """Memory-map the images stored in `folder`; None if they are missing or incomplete."""
     try:
         meta = json.loads((folder / _META_FILE).read_text(encoding="utf-8"))
         pixels = np.load(folder / PIXELS_FILE, mmap_mode="r", allow_pickle=False)
@@ -80,7 +80,7 @@ def store_once(folder: Path, label: str, decode: Callable[[Path], Decoded]) -> I
 
     Args:
         folder: where the images belong.
-        label: what they are, for messages.
+        label: their name in messages.
         decode: called with an empty folder, into which it may write `PIXELS_FILE` itself.
 
     Raises:
@@ -108,14 +108,14 @@ def store_once(folder: Path, label: str, decode: Callable[[Path], Decoded]) -> I
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left, or a damaged earlier decoding of the same files. The lock must be held."""
+    """Remove leftovers of a killed process, or a damaged earlier decoding. The lock must be held."""
     for path in (folder, *folder.parent.glob(f"{folder.name}.part-*")):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _write(folder: Path, decode: Callable[[Path], Decoded]) -> None:
-    """Write one split under a temporary name, then rename it, so that `folder` is whole or absent."""
-    temporary = folder.with_name(f"{folder.name}.part-{os.getpid()}")  # the lock is held: no other has this name
+    """Write one split under a temporary name, then rename it, so that `folder` is complete or absent."""
+    temporary = folder.with_name(f"{folder.name}.part-{os.getpid()}")  # unique, since the lock is held
     temporary.mkdir()
     try:
         decoded = decode(temporary)
@@ -147,7 +147,7 @@ def _save_array(path: Path, array: npt.NDArray[np.generic]) -> None:
 def compute_fingerprint(decoded: Decoded) -> str:
     """Return the SHA-256 (hex) over shape, class names, pixels and labels (as little-endian int64).
 
-    Where the source keeps images for validation, their numbers are part of it; elsewhere it is as if there were none.
+    The indices in `own_validation` are included only if the source reserves images for validation.
     """
     digest = hashlib.sha256()
     digest.update(json.dumps([decoded.pixels.shape, decoded.class_names]).encode())

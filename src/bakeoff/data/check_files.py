@@ -1,4 +1,4 @@
-"""Checks every image of a folder or manifest, for `bakeoff data verify`; stores nothing."""
+"""Checks every image of a folder or manifest, for `bakeoff data verify`, without storing anything."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class FileCheck:
-    """What was found out about one file, or about the files of one split.
+    """The result of checking one file, or the files of one split.
 
     Attributes:
         file: path, or the dataset's name for embedded images.
         check: `checksum` (against the published one) or `content` (structure, counts, label range).
         ok: whether it passed.
-        detail: the checksum, the counts, or what is wrong and the remedy.
+        detail: the checksum, the counts, or the problem and its remedy.
     """
 
     file: str
@@ -33,7 +33,7 @@ class FileCheck:
 
 
 def verify_files(source: DataSource, data_dir: Path | None = None) -> list[FileCheck]:
-    """Decode every image of a folder or manifest, the test split's too, for their integrity only.
+    """Decode every image of a folder or manifest, including the test split, only to check that it can be read.
 
     Returns:
         One failed check for every file that cannot be read, then one result for every split.

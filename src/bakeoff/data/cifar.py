@@ -20,7 +20,7 @@ from bakeoff.errors import DataError
 NUM_PIXELS = 3 * 32 * 32
 MAX_NAMES_BYTES = 100_000
 MAX_UNPACKED_BYTES = 256 * 2**20
-"""What an archive may unpack to, its headers and the members that are skipped included: CIFAR's are 177 MiB."""
+"""Maximum unpacked size of an archive, including headers and skipped members: CIFAR's are 177 MiB."""
 
 MAX_MEMBERS = 1_000
 
@@ -51,13 +51,13 @@ def _read_file(path: Path, num_bytes: int) -> bytes:
 def read_archive(
     path: Path, members: Sequence[str], num_bytes: int, text_members: Iterable[str] = ()
 ) -> Mapping[str, bytes]:
-    """Read some members of a `.tar.gz` in one pass; the others are skipped unread.
+    """Read some members of a `.tar.gz` in one pass, skipping the others.
 
     Args:
         path: the archive.
         members: names inside the archive, folder included, that must be there.
         num_bytes: the size each of `members` must have; checked before reading.
-        text_members: names that are read where present, up to 100,000 bytes each.
+        text_members: names that are read if present, up to 100,000 bytes each.
 
     Returns:
         Content by member name.
@@ -79,7 +79,7 @@ def read_archive(
                     break
     except DataError:
         raise
-    # tarfile lets out what it stumbles over: ValueError, IndexError, struct.error and others.
+    # On damaged files tarfile raises ValueError, IndexError, struct.error and others.
     except Exception as error:
         raise DataError(f"{path} is truncated or damaged: {error}. {_REMEDY}") from error
     for name in members:
@@ -89,10 +89,10 @@ def read_archive(
 
 
 class _Limited:
-    """A stream that ends with an error past `MAX_UNPACKED_BYTES`: a small archive can unpack to any size.
+    """A stream that raises after `MAX_UNPACKED_BYTES`, because a small archive can unpack to any size.
 
     Args:
-        stream: what is read from.
+        stream: the stream to read from.
     """
 
     def __init__(self, stream: gzip.GzipFile) -> None:
@@ -111,7 +111,7 @@ class _Limited:
 def _read_member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, num_bytes: int | None) -> bytes:
     stream = archive.extractfile(member) if member.isfile() else None
     if stream is None:
-        raise DataError(f"{path}: member {member.name} is no ordinary file. {_REMEDY}")
+        raise DataError(f"{path}: member {member.name} is not a regular file. {_REMEDY}")
     if num_bytes is not None:
         _check_size(f"{path}: member {member.name}", member.size, num_bytes)
     elif member.size > MAX_NAMES_BYTES:
@@ -161,7 +161,7 @@ def decode_records(
 
 
 def parse_class_names(content: bytes, where: str, num_classes: int) -> tuple[str, ...]:
-    """Read one class name a line.
+    """Read one class name per line.
 
     Raises:
         DataError: not UTF-8 text, or another number of names.

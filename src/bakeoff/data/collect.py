@@ -1,4 +1,4 @@
-"""Decodes listed images one after another to the disk, so that a folder of any size fits into memory."""
+"""Decodes listed images to disk one by one, so that a folder of any size can be handled."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _MAX_SIZES_COUNTED = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """How the images shall come out.
+    """The requested form of the decoded images.
 
     Attributes:
         where: the folder or manifest, for messages.
         class_names: in label order.
-        size_HW: what the study resizes all images to; None: they must be of one size.
-        colour: one channel or three; None: one where all images are grey.
-        fit_HW: a size that images are made to fit whatever theirs is (the test images to the training images').
-        is_test: whether it is the test split, where a class may lack images.
+        size_HW: the size that all images are resized to; None: they must have the same size.
+        colour: one channel or three; None: one if all images are grayscale.
+        fit_HW: a size that all images are converted to (for test images: the size of the training images).
+        is_test: whether this is the test split, in which a class may have no images.
     """
 
     where: str
@@ -45,7 +45,7 @@ class Wanted:
 
 @dataclass
 class _Progress:
-    """What has been decoded so far. Pixels are in a file: `num_grey` images of one channel, then images of three."""
+    """Progress of decoding. Pixels are in a file: `num_grey` images with one channel, then images with three."""
 
     stream: BinaryIO
     size_HW: tuple[int, int] | None = None
@@ -63,9 +63,9 @@ def collect_images(files: Sequence[ImageFile], rejected: Sequence[Rejected], wan
 
     Args:
         files: what to decode, in order.
-        rejected: files of the same part that are known to be missing; they count among the unreadable.
+        rejected: files of the same part that are known to be missing; they count as unreadable.
         wanted: size, colour and classes.
-        folder: where the pixels go.
+        folder: where the pixels are written.
 
     Returns:
         Pixels as a read-only memory map of that file, labels, validation images of the source's own, and notes.
@@ -128,7 +128,7 @@ def _append(progress: _Progress, picture: Picture) -> None:
 
 
 def _say_sizes(progress: _Progress, number: int, files: Sequence[ImageFile], wanted: Wanted) -> str:
-    """Count the sizes of the first files, without scaling them, for a message that suggests the commonest."""
+    """Count the original sizes of the first files, for a message that suggests the most common one."""
     sizes = Counter(progress.original_sizes)
     examples = dict.fromkeys(list(sizes)[:1], files[progress.kept[0]].shown)
     for file in files[number : number + _MAX_SIZES_COUNTED]:
@@ -146,8 +146,8 @@ def _say_sizes(progress: _Progress, number: int, files: Sequence[ImageFile], wan
     height, width = sizes.most_common(1)[0][0]
     size_text = f"{height}" if height == width else f"[{height}, {width}]"
     return (
-        f"{show_text(wanted.where)}: its images are of different sizes (width x height): {listed}. Say what to resize "
-        f"them to, as image_size: {size_text}."
+        f"{show_text(wanted.where)}: its images are of different sizes (width x height): {listed}. Set the size "
+        f"to resize them to, as image_size: {size_text}."
     )
 
 
@@ -173,20 +173,20 @@ def _label(kept: Sequence[ImageFile], rejected: Sequence[Rejected], wanted: Want
 
 
 def _name_lacking(labels: npt.NDArray[np.int64], wanted: Wanted) -> tuple[str, ...]:
-    """Say which classes have no test images; in training that is an error."""
+    """Return a note on classes without test images; in training that is an error."""
     present = set(labels.tolist())
     lacking = [name for number, name in enumerate(wanted.class_names) if number not in present]
     return (f"the test split has no images of {spell_paths(lacking)}",) if lacking else ()
 
 
 def _write_pixels(progress: _Progress, path: Path) -> npt.NDArray[np.uint8]:
-    """Copy the pixels behind a NumPy header, grey ones repeated where others have colour."""
+    """Copy the pixels behind a NumPy header; grayscale images are repeated to three channels if others have colour."""
     if progress.size_HW is None:
         raise DataError("There are no images to write.")
     num_channels = 3 if progress.has_colour else 1
     shape = (len(progress.kept), *progress.size_HW, num_channels)
     progress.stream.seek(0)
-    # Written, not mapped: a full disk is an error here, and would end the process there.
+    # Written, not memory-mapped: a full disk is an error when writing, but kills the process when mapped.
     with path.open("wb") as target:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(target, header)
@@ -199,7 +199,7 @@ def _write_pixels(progress: _Progress, path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _copy(progress: _Progress, target: BinaryIO, num_images: int, num_stored: int, num_channels: int) -> None:
-    """Copy images of `num_stored` channels; one channel fills three where `num_channels` says so."""
+    """Copy images with `num_stored` channels, repeating one channel to three if `num_channels` is three."""
     height, width = progress.size_HW or (0, 0)
     num_bytes = height * width * num_stored
     step = max(1, _CHUNK_BYTES // num_bytes)

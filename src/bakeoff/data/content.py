@@ -1,8 +1,8 @@
-"""What files hold, as one hash: read when they are new or may have changed, and remembered while they cannot have.
+"""One hash of the content of many files; a file is read again only if it is new or may have changed.
 
-A file that is written, replaced or restored gets a new change time (ctime) from the system, whatever time of
-modification it is given (`cp -p`, `rsync -t`, zip files with constant times). So while path, size, both times and the
-file's number stay, it holds what it held; only then is it not read again.
+A file that is written, replaced or restored gets a new change time (ctime) from the system, whatever modification
+time it is given (`cp -p`, `rsync -t`, zip files with constant times). So a file whose path, size, both times and inode
+are unchanged has unchanged content and is not read again.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from bakeoff.data.source import show_text
 from bakeoff.errors import DataError
 
 SETTLED_NS = 2_000_000_000
-"""A file changed so lately before it was read may be changed again without another time: clocks tick that slowly."""
+"""A file modified this shortly before it was read may change again with the same timestamp: clocks are that coarse."""
 
 _ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A file from outside.
+    """A file's metadata.
 
     Attributes:
         path: where it is.
         num_bytes: its size.
         modified_ns, changed_ns: mtime and ctime, nanoseconds since the epoch.
-        number: of the file in its file system, and of that.
+        number: the inode and the device.
     """
 
     path: str
@@ -51,13 +51,13 @@ class Stamp:
 
 
 def hash_contents(stamps: Iterable[Stamp], *, read: bool = True) -> str | None:
-    """Return a hash (32 hexadecimal characters) of what files hold, in their order.
+    """Return a hash (32 hexadecimal characters) of the content of files, in order.
 
-    Where they lie, and their times, are no part of it.
+    Their paths and times are not part of it.
 
     Args:
-        stamps: the files, as they were just now. One that cannot be read is known by its error.
-        read: False: None where all files would have to be read for the first time.
+        stamps: the current metadata of the files. A file that cannot be read is represented by its error.
+        read: if False, return None when all files would have to be read for the first time.
     """
     listed = tuple(stamps)
     if not listed:
@@ -71,17 +71,17 @@ def hash_contents(stamps: Iterable[Stamp], *, read: bool = True) -> str | None:
     started_ns = time.time_ns()
     found = [_hash_file(stamp.path) for stamp in listed]
     total = _hash_text(found)
-    if not any(each.startswith(_ERROR) for each in found):  # what failed may succeed the next time
+    if not any(each.startswith(_ERROR) for each in found):  # a failed read may succeed next time
         _remember(memo, total, started_ns)
     return total
 
 
 def check_unchanged(stamps: Iterable[Stamp], label: str) -> None:
-    """Refuse files that were changed since their stamps were taken: what was read of them may be of both kinds.
+    """Reject files that changed after their stamps were taken: old and new content may have been mixed.
 
     Args:
         stamps: the files.
-        label: what they are, for the message.
+        label: their name in the message.
 
     Raises:
         DataError: names the first that changed.
@@ -93,14 +93,14 @@ def check_unchanged(stamps: Iterable[Stamp], label: str) -> None:
             changed = True
         if changed:
             raise DataError(
-                f"{label}: {show_text(stamp.path)} was changed while it was read. Run again when it is whole."
+                f"{label}: {show_text(stamp.path)} was changed while it was read. Run again when it is complete."
             )
 
 
 def _is_settled(stamps: Iterable[Stamp], read_ns: int) -> bool:
-    """Tell whether no file can have changed since it was read at this time without another stamp.
+    """Return whether any change of a file since it was read at this time would have changed its stamp.
 
-    Windows tells when a file was made in the place of ctime: there nothing vouches for it.
+    On Windows ctime is the creation time, so there is no such guarantee.
     """
     return os.name != "nt" and all(stamp.changed_ns + SETTLED_NS < read_ns for stamp in stamps)
 
@@ -122,7 +122,7 @@ def _hash_file(path: str) -> str:
 
 
 def _recall(memo: Path) -> tuple[str, int] | None:
-    """Return the hash and when the files were read; None where nothing whole is kept."""
+    """Return the cached hash and the time the files were read; None if there is no complete entry."""
     try:
         content = json.loads(memo.read_text(encoding="utf-8"))
         return str(content["sha256"]), int(content["read_ns"])
@@ -131,7 +131,7 @@ def _recall(memo: Path) -> tuple[str, int] | None:
 
 
 def _remember(memo: Path, sha256: str, read_ns: int) -> None:
-    """Keep a hash. A cache that cannot be written is told of by whoever needs it: this only saves time."""
+    """Cache a hash. If the cache cannot be written this is skipped silently: it only saves time."""
     temporary = memo.with_name(f"{memo.name}.{os.getpid()}.part")
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)

@@ -20,11 +20,11 @@ class Decoded:
     """One split, decoded.
 
     Attributes:
-        pixels: uint8 [n, H, W, C]; in memory, or a map of the file it was decoded to.
+        pixels: uint8 [n, H, W, C]; in memory, or a memory map of the file it was decoded to.
         labels: int64 [n].
         class_names: one name per label.
-        own_validation: int64, sorted; the images that the source itself keeps for validation; None: it keeps none.
-        notes: what people must know of these images.
+        own_validation: int64, sorted; indices of the images that the source reserves for validation; None: none.
+        notes: what users should know about these images.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -38,7 +38,7 @@ def decode_split(record: DatasetRecord, split: Split, located: Located) -> Decod
     """Read and check one split. Reads the files in `located` and no other.
 
     Raises:
-        DataError: a file is unreadable, truncated, or holds something else than the record says.
+        DataError: a file is unreadable, truncated, or does not match the record.
     """
     class_names = record.class_names
     match record.layout:

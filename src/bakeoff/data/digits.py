@@ -1,7 +1,7 @@
 """The embedded default: the 8x8 digits that scikit-learn made known, with a fixed test split.
 
-They come as one array without a split. Bakeoff sets 20% aside as the test split, stratified, drawn once with
-`TEST_SEED`; all studies share it. Where the images are from, and on which terms: digits-LICENSE.txt.
+They are one array without a split. bakeoff sets 20% aside as the test split, stratified, drawn once with `TEST_SEED`;
+all studies share it. The origin and license of the images are in digits-LICENSE.txt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FILE = Path(__file__).with_name("digits.npz")
 
 
 def read_digits(split: Split) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Read one split of the digits; the other split's images are dropped at once.
+    """Read one split of the digits; the other split's images are discarded at once.
 
     Pixels run 0..16 in the source and are scaled to 0..255, rounded to nearest.
 

@@ -1,4 +1,4 @@
-"""Downloads: resumable, checked against the published checksum, renamed into place when whole."""
+"""Downloads: resumable, verified against the published checksum, renamed into place when complete."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ Advance = Callable[[int], None]
 
 
 class _BrokenOffError(Exception):
-    """The transfer ended early; what has arrived is kept."""
+    """The transfer ended early; the partial file is kept."""
 
 
 def obtain_dataset(record: DatasetRecord, data_dir: Path | None) -> tuple[Path, tuple[Path, ...]]:
-    """Find a dataset, or download what is missing of it.
+    """Find a dataset, and download its missing files.
 
-    Both splits are fetched together, so that an exam hours later needs no network; nothing is decoded.
+    Both splits are fetched together, so that a final test hours later needs no network; nothing is decoded.
 
     Args:
         record: the dataset.
-        data_dir: searched first, and where downloads go unless the dataset is elsewhere already; None means the cache.
+        data_dir: searched first; also the download target if the dataset is not found elsewhere. None: the cache.
 
     Returns:
-        The data folder that holds it, and the files that were downloaded just now, in published order.
+        The data folder that holds it, and the newly downloaded files, in published order.
 
     Raises:
-        DataError: unreachable, refused, broken off too often, wrong size or checksum, or the folder cannot be written.
+        DataError: unreachable, refused, interrupted too often, wrong size or checksum, or the folder cannot be written.
     """
     root = find_home(record, data_dir) or download_folder(data_dir)
     missing = [file for file in record.files if not _is_there(record, file, root)]
@@ -65,8 +65,8 @@ def _is_there(record: DatasetRecord, file: PublishedFile, root: Path) -> bool:
 
 
 def _fetch_alone(file: PublishedFile, root: Path) -> bool:
-    """Download one file while no other process does; False when another has done it meanwhile."""
-    # Imported late: it would cost every start of the command line what only downloads need.
+    """Download one file under a lock; False if another process has downloaded it in the meantime."""
+    # Imported late: only downloads need it, and it would slow down every command.
     from filelock import FileLock
 
     target = root / file.path
@@ -77,7 +77,7 @@ def _fetch_alone(file: PublishedFile, root: Path) -> bool:
             is_missing = not target.is_file()
             if is_missing:
                 fetch_file(file, target)
-            # Only now: whoever waits on this lock finds the file in place and does nothing.
+            # Only now: a process that waits for this lock then finds the file in place.
             with contextlib.suppress(OSError):
                 lock.unlink()
     except OSError as error:
@@ -86,10 +86,10 @@ def _fetch_alone(file: PublishedFile, root: Path) -> bool:
 
 
 def fetch_file(file: PublishedFile, target: Path) -> None:
-    """Download one file to `target` by way of `target.part`, going on where an earlier attempt stopped.
+    """Download one file to `target` through `target.part`, resuming where an earlier attempt stopped.
 
     Raises:
-        DataError: unreachable, refused, broken off `MAX_ATTEMPTS` times, or not the published size or checksum.
+        DataError: unreachable, refused, interrupted `MAX_ATTEMPTS` times, or wrong size or checksum.
         OSError: the disk is full or the folder cannot be written.
     """
     part = target.with_name(target.name + ".part")
@@ -101,7 +101,7 @@ def fetch_file(file: PublishedFile, target: Path) -> None:
         else:
             raise DataError(
                 f"The transfer of {file.url} broke off at {_measure(part):,} of {file.num_bytes:,} bytes. "
-                f"What has arrived is kept in {part}; run again to go on from there."
+                f"The partial file is kept in {part}; run again to resume."
             )
     check_checksum(part, file)
     os.replace(part, target)
@@ -136,7 +136,7 @@ def _read_chunk(response: http.client.HTTPResponse, num_bytes: int) -> bytes:
     try:
         return response.read(min(CHUNK_BYTES, num_bytes))
     except (OSError, http.client.HTTPException):
-        # The same as a transfer that simply ends; what has arrived is written first.
+        # Treated like a transfer that ends early; received bytes are written first.
         return b""
 
 
@@ -160,17 +160,17 @@ def _open_url(file: PublishedFile, num_have: int, target: Path) -> http.client.H
 
 
 def _check_offer(response: http.client.HTTPResponse, file: PublishedFile, target: Path) -> int:
-    """Check the size the server announces, and return the byte its answer starts at."""
+    """Check the size announced by the server, and return the byte offset where its response starts."""
     start, total = 0, response.headers.get("Content-Length")
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if found is None:
-            raise DataError(f"{file.url}: the server's partial answer does not say where it starts.")
+            raise DataError(f"{file.url}: the server's partial response does not say where it starts.")
         start, total = int(found[1]), found[2]
     if total is not None and total.isdigit() and int(total) != file.num_bytes:
         raise DataError(
-            f"{file.url} offers {int(total):,} bytes where {file.num_bytes:,} are published: it is another file, "
-            f"or a proxy answered. {_say_by_hand(file, target)}"
+            f"{file.url} offers {int(total):,} bytes where {file.num_bytes:,} are published: it is a different file, "
+            f"or a proxy's response. {_say_by_hand(file, target)}"
         )
     return start
 
@@ -200,13 +200,13 @@ def check_checksum(path: Path, file: PublishedFile) -> None:
     if found != expected:
         raise DataError(
             f"{path} has the wrong checksum: expected {algorithm} {expected}, got {found}. It is kept; remove it and "
-            f"run again to download it anew from {file.url}."
+            f"run again to download it from {file.url}."
         )
 
 
 @contextlib.contextmanager
 def _show_progress(file: PublishedFile, num_have: int) -> Iterator[Advance]:
-    """Yield a function that advances a bar on standard error, or does nothing where that is no terminal."""
+    """Yield a function that advances a progress bar on standard error, or does nothing if that is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda num_bytes: None
         return

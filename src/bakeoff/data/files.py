@@ -31,7 +31,7 @@ from bakeoff.data.registry import Split
 from bakeoff.data.source import Colour, DataSource, SourceFacts, show_text
 from bakeoff.errors import DataError
 
-# Part of every key: raise it when decoding changes, so that older decoded images are not taken for new ones.
+# Part of every key: increase it when decoding changes, so that outdated images in the cache are not used.
 DECODER_VERSION = 1
 
 
@@ -39,7 +39,7 @@ def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
     """Find a source's folder or manifest: absolute, below the current folder, or below a data folder.
 
     Raises:
-        DataError: nowhere, or a folder where a manifest is asked for and the other way round.
+        DataError: not found, or a folder where a manifest is expected or the reverse.
     """
     kind = "folder" if source.folder is not None else "manifest"
     given = Path(source.path or "").expanduser()
@@ -49,13 +49,13 @@ def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
     try:
         found = next((place for place in places if place.exists()), None)
     except (OSError, ValueError) as error:
-        raise DataError(f"The {kind} {show_text(given)} cannot be looked for: {show_text(error)}.") from error
+        raise DataError(f"The {kind} {show_text(given)} cannot be searched for: {show_text(error)}.") from error
     if found is None:
         where = ", ".join(show_text(place) for place in places)
         raise DataError(f"There is no {kind} {show_text(given)}. Looked for: {where}.")
     if found.is_dir() != (kind == "folder"):
         other = "manifest" if kind == "folder" else "folder"
-        raise DataError(f"{show_text(found)} is no {kind}; give it as {other} instead.")
+        raise DataError(f"{show_text(found)} is not a {kind}; give it as {other} instead.")
     return found
 
 
@@ -64,7 +64,7 @@ _LISTED: ContextVar[dict[tuple[DataSource, Path | None], Listing] | None] = Cont
 
 @contextmanager
 def list_once() -> Iterator[None]:
-    """Within this, list every source once, however often it is asked for: large folders take seconds."""
+    """List every source once within this context: large folders take seconds."""
     token = _LISTED.set({})
     try:
         yield
@@ -73,10 +73,10 @@ def list_once() -> Iterator[None]:
 
 
 def list_source(source: DataSource, data_dir: Path | None = None) -> Listing:
-    """List a folder's or manifest's images, with test split, classes and subset as the source says. Opens none.
+    """List a folder's or manifest's images, applying the source's test split, classes and subset. Opens no image.
 
     Raises:
-        DataError: not found, or its files cannot be a classification task; says why.
+        DataError: not found, or its files do not form a classification task; says why.
     """
     listed = _LISTED.get()
     if listed is None:
@@ -89,7 +89,7 @@ def list_source(source: DataSource, data_dir: Path | None = None) -> Listing:
 def _list_source(source: DataSource, data_dir: Path | None) -> Listing:
     path = locate_path(source, data_dir)
     listing = list_folder(path, source.classes) if source.folder is not None else list_manifest(path, source.classes)
-    # Before classes and subset: what is held back for the exam must not depend on them.
+    # Before classes and subset: the test split must not depend on them.
     listing = set_test_aside(listing, source.test)
     return take_subset(take_classes(listing, source.classes), source.subset)
 
@@ -103,10 +103,10 @@ def open_files(source: DataSource, split: Split, data_dir: Path | None) -> Image
 
 
 def find_decoded_files(source: DataSource, split: Split, data_dir: Path | None) -> Images | None:
-    """Open one split of a folder or manifest where it is decoded already; None elsewhere.
+    """Open one split of a folder or manifest if it is already decoded, else return None.
 
     Raises:
-        DataError: not found, or its files cannot be a classification task.
+        DataError: not found, or its files do not form a classification task.
     """
     listing = list_source(source, data_dir)
     training = _find_listed(source, listing, "train", None)
@@ -116,7 +116,7 @@ def find_decoded_files(source: DataSource, split: Split, data_dir: Path | None) 
 
 
 def describe_files(source: DataSource, data_dir: Path | None) -> SourceFacts | None:
-    """Return the facts of a folder's or manifest's training split where it is decoded already, else None."""
+    """Return the facts of a folder's or manifest's training split if it is already decoded, else None."""
     try:
         listing = list_source(source, data_dir)
         images = _find_listed(source, listing, "train", None)
@@ -140,7 +140,7 @@ def _find_listed(
 
 
 def _open_listed(source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None) -> Images:
-    """Open one split; `shape_HWC` is what test images are brought to."""
+    """Open one split; `shape_HWC` is the shape that test images are converted to."""
     folder = _name_folder(source, listing, split, shape_HWC)
     assert folder is not None, "files that may be read have a hash"
     images = load_images(folder)
@@ -152,7 +152,7 @@ def _open_listed(source: DataSource, listing: Listing, split: Split, shape_HWC: 
 def _decode(
     source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None, target: Path
 ) -> Decoded:
-    # Imported late: Pillow is not needed to plan or to report.
+    # Imported late: Pillow is not needed for plans and reports.
     from bakeoff.data.collect import Wanted, collect_images
 
     files, rejected = select_split(listing, split)
@@ -174,7 +174,7 @@ def _decode(
 
 
 def select_split(listing: Listing, split: Split) -> tuple[tuple[ImageFile, ...], tuple[Rejected, ...]]:
-    """Return the files of one split, own validation images with the training ones, and those known to be missing."""
+    """Return the files of one split, and those known to be missing. Own validation images belong to training."""
     files = listing.select("test") if split == "test" else listing.select("train", "validation")
     rejected = tuple(item for item in listing.rejected if (item.part == "test") == (split == "test"))
     return files, rejected
@@ -183,9 +183,9 @@ def select_split(listing: Listing, split: Split) -> tuple[tuple[ImageFile, ...],
 def _name_folder(
     source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None, *, read: bool = True
 ) -> Path | None:
-    """Return where one split is stored: a name for people and a hash of all that decoding depends on.
+    """Return where one split is stored: a readable name and a hash of everything that decoding depends on.
 
-    Without `read`, None where telling would take reading all files for the first time.
+    Without `read`, None if all files would have to be read for the first time.
     """
     from bakeoff.data.pictures import describe_decoder
 

@@ -27,24 +27,24 @@ SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif"),
 )
-"""Names that end so are images; other files are counted and left alone."""
+"""File name suffixes of images; other files are only counted."""
 
 IGNORED_FOLDERS = frozenset({"__MACOSX", "__pycache__", "@eaDir"})
-"""What archivers and file servers leave behind; hidden folders are ignored as well."""
+"""Folders left behind by archivers and file servers; hidden folders are ignored as well."""
 
 MAX_PATH_SHOWN = 300
-"""Characters of a path that a message repeats."""
+"""Maximum length of a path in a message."""
 
 MAX_FILES = 5_000_000
-"""Images and other entries below a folder; more is hardly meant, as where the root of a disk is given."""
+"""Maximum number of entries below a folder; more is likely a mistake, such as the root of a disk."""
 
 
 @dataclass
 class _Found:
-    """What a walk gathers.
+    """What a walk over folders collects.
 
     Attributes:
-        places: whose each folder is, part and class, by its device and number; None: it holds parts or classes.
+        places: each folder's part and class, by its device and inode; None: it contains parts or classes.
         repeated: links to folders that are listed elsewhere.
     """
 
@@ -62,13 +62,13 @@ def list_folder(root: Path, chosen: tuple[str, ...] | None = None) -> Listing:
     """List every image below a folder with its class and part.
 
     Args:
-        root: holds class folders (`cat/`, `dog/`), or `train/` and where they exist `val/` and `test/` (`training`,
-            `valid`, `validation`, `testing` too, in any case), which hold class folders. Images in folders inside a
+        root: contains class folders (`cat/`, `dog/`), or `train/` and optionally `val/` and `test/` (`training`,
+            `valid`, `validation`, `testing` too, in any case), which contain class folders. Images in subfolders of a
             class folder belong to the class.
-        chosen: the classes a study takes.
+        chosen: the classes the study uses.
 
     Raises:
-        DataError: unreadable, no class folders, a class folder without images, or what `make_listing` refuses.
+        DataError: unreadable, no class folders, a class folder without images, or as in `make_listing`.
     """
     found = _Found(str(root))
     folders, loose = _list_level(str(root))
@@ -100,7 +100,7 @@ def list_folder(root: Path, chosen: tuple[str, ...] | None = None) -> Listing:
 
 
 def _list_level(folder: str) -> tuple[list[os.DirEntry[str]], list[str]]:
-    """Return the folders directly below, sorted, and the names of the images there."""
+    """Return the direct subfolders, sorted, and the names of the images in a folder."""
     folders, images = [], []
     for entry in _scan(folder):
         if _is_folder(entry):
@@ -124,13 +124,13 @@ def _refuse_folder(folder: str, error: OSError) -> DataError:
 
 
 def _shorten(path: str) -> str:
-    """Return a path for a message, of a very long one its beginning."""
+    """Return a path for a message, truncated if it is very long."""
     shown = show_text(path)
     return shown if len(shown) <= MAX_PATH_SHOWN else f"{shown[:MAX_PATH_SHOWN]}..."
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is, or leads to, a folder; a link to itself leads nowhere."""
+    """Return whether an entry is a folder or a link to one; False for a link to itself."""
     try:
         return entry.is_dir()
     except OSError:
@@ -142,7 +142,7 @@ def _is_image_name(name: str) -> bool:
 
 
 def _name_parts(root: Path, folders: Sequence[os.DirEntry[str]]) -> list[tuple[Part, os.DirEntry[str] | None]]:
-    """Return the folder of every part; the root itself, as None, where its folders are the classes."""
+    """Return the folder of every part; None, for the root itself, if its folders are the classes."""
     found: dict[Part, os.DirEntry[str]] = {}
     for entry in folders:
         part = PARTS.get(entry.name.lower())
@@ -150,7 +150,7 @@ def _name_parts(root: Path, folders: Sequence[os.DirEntry[str]]) -> list[tuple[P
             continue
         if part in found:
             raise DataError(
-                f"{show_text(root)} has two {part} folders, {found[part].name} and {entry.name}. Make them one."
+                f"{show_text(root)} has two {part} folders, {found[part].name} and {entry.name}. Merge them."
             )
         found[part] = entry
     if not found:
@@ -169,9 +169,7 @@ def _check_level(folder: str, classes: Sequence[os.DirEntry[str]], loose: Sequen
     where = show_text(folder)
     if not classes:
         held = f"it holds {len(loose):,} images directly" if loose else "it holds no folders"
-        raise DataError(
-            f"{where} has no class folders: {held}. Put the images of every class into a folder of its own."
-        )
+        raise DataError(f"{where} has no class folders: {held}. Put the images of each class into a separate folder.")
     if folder == found.root and len(classes) == 1:
         raise DataError(
             f"{where} has one class folder only, {show_text(classes[0].name)}; two or more are needed. Where the "
@@ -206,7 +204,7 @@ def _say_why_no_file(entry: os.DirEntry[str]) -> str:
 
 
 def _walk(folder: str, part: Part, class_name: str, found: _Found) -> Iterator[os.DirEntry[str]]:
-    """Yield every image name below, however deep; every folder once, whatever links lead to it."""
+    """Yield every image name at any depth; each folder once, even if several links lead to it."""
     waiting, links = [folder], list[str]()
     while waiting or links:
         for entry in _scan(waiting.pop()) if waiting else _follow(links.pop(), part, class_name, found):
@@ -219,7 +217,7 @@ def _walk(folder: str, part: Part, class_name: str, found: _Found) -> Iterator[o
                 else:
                     found.others[os.path.splitext(entry.name)[1].lower() or "no suffix"] += 1
             elif entry.is_symlink():
-                # Later: a folder that also lies below by itself is listed under its own path.
+                # Links last, so that a folder that also lies below the root is listed under its own path.
                 links.append(entry.path)
             elif _enter(entry.path, part, class_name, found):
                 waiting.append(entry.path)
@@ -227,7 +225,7 @@ def _walk(folder: str, part: Part, class_name: str, found: _Found) -> Iterator[o
 
 
 def _follow(link: str, part: Part, class_name: str, found: _Found) -> list[os.DirEntry[str]]:
-    """Return what is in the folder that a link leads to, unless it is listed elsewhere."""
+    """Return the content of the folder that a link leads to, unless it is listed elsewhere."""
     if _enter(link, part, class_name, found):
         return _scan(link)
     found.repeated.append(os.path.relpath(link, found.root))
@@ -235,7 +233,7 @@ def _follow(link: str, part: Part, class_name: str, found: _Found) -> list[os.Di
 
 
 def _enter(folder: str, part: Part, class_name: str, found: _Found) -> bool:
-    """Return whether a folder is met for the first time.
+    """Return whether a folder is visited for the first time.
 
     Raises:
         DataError: it belongs to another class or another part as well, or cannot be read.
@@ -254,7 +252,7 @@ def _enter(folder: str, part: Part, class_name: str, found: _Found) -> bool:
 
 
 def _identify(folder: str) -> tuple[int, int]:
-    """Return a folder's device and number, the same by whatever path it is reached."""
+    """Return a folder's device and inode, which do not depend on the path by which it is reached."""
     try:
         status = os.stat(folder)
     except OSError as error:

@@ -26,7 +26,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
 
     Args:
         path: the file; a name that ends in `.gz` is decompressed while read.
-        shape: the dimensions the file must have. Checked before the values are read, so that a hostile header or
+        shape: the dimensions the file must have. Checked before the values are read, so that a malicious header or
             a gzip bomb costs no memory.
 
     Returns:
@@ -54,14 +54,14 @@ def read_zipped_idx(archive: Path, member: str, shape: tuple[int, ...]) -> npt.N
         shape: as in `read_idx`.
 
     Raises:
-        DataError: the archive is damaged, has no such member, or what `read_idx` refuses.
+        DataError: the archive is damaged or has no such member, or as in `read_idx`.
     """
     where = f"{archive}: member {member}"
     try:
         with zipfile.ZipFile(archive) as opened:
             info = opened.getinfo(member)
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise DataError(f"{where} is packed in a way that the publisher's is not. {_REMEDY}")
+                raise DataError(f"{where} is compressed differently from the publisher's. {_REMEDY}")
             with opened.open(member) as packed, gzip.GzipFile(fileobj=packed) as stream:
                 _check_header(stream, where, shape)
                 return _read_values(stream, where, shape)
@@ -69,7 +69,7 @@ def read_zipped_idx(archive: Path, member: str, shape: tuple[int, ...]) -> npt.N
         raise
     except KeyError as error:
         raise DataError(f"{archive} has no member {member}. {_REMEDY}") from error
-    # A damaged zip can fail anywhere inside zipfile: ValueError, struct.error, NotImplementedError and others.
+    # On damaged files zipfile raises ValueError, struct.error, NotImplementedError and others.
     except Exception as error:
         raise DataError(f"{where} is truncated or damaged: {error}. {_REMEDY}") from error
 

@@ -1,4 +1,4 @@
-"""The files of an image folder or manifest, as listed: looked at from outside, none of them opened."""
+"""The files of an image folder or manifest, listed without opening any of them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PARTS: dict[str, Part] = {
     "test": "test",
     "testing": "test",
 }
-"""What folders and manifests call the parts, in small letters."""
+"""Names of the parts in folders and manifests, in lower case."""
 
 MAX_SHOWN = 10
 """How many paths a note names before "and N more"."""
 
 TEST_SEED = 1_000_101
 SUBSET_SEED = 1_000_102
-"""Drawn alike in every study, so that studies share the test split and a quick look is repeatable."""
+"""The same in every study, so that studies share the test split and subsets are repeatable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class ImageFile:
     """One image as listed.
 
     Attributes:
-        path: where it is opened.
-        shown: its path below the folder or as in the manifest, for people and for the order.
+        path: where to open it.
+        shown: its path relative to the folder or as in the manifest, for messages and sorting.
         class_name: its class.
-        part: where it belongs.
-        stamp: size, times and number, by which a change of its content shows.
+        part: its split.
+        stamp: size, times and inode, which reveal a change of its content.
     """
 
     path: str
@@ -63,7 +63,7 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One file that is left out: its path for people, and why."""
+    """A skipped file: its path as shown to users, and the reason."""
 
     shown: str
     reason: str
@@ -78,9 +78,9 @@ class Listing:
         root: the folder, or the manifest.
         files: sorted by part, class and path.
         class_names: those of the training part, sorted.
-        has_test: whether the source brings a test split of its own.
-        rejected: what is known to be missing before anything is opened.
-        notes: what else people must know.
+        has_test: whether the source has its own test split.
+        rejected: files known to be missing before any is opened.
+        notes: what else users should know.
     """
 
     root: str
@@ -96,7 +96,7 @@ class Listing:
 
 
 def clean_class_name(text: str) -> str:
-    """Return a class name as all of bakeoff knows it: composed Unicode, no outer blanks, control characters escaped."""
+    """Return a class name in normal form: Unicode NFC, stripped, control characters escaped."""
     return show_text(unicodedata.normalize("NFC", text).strip())
 
 
@@ -114,11 +114,11 @@ def make_listing(
         root: the folder or manifest, for messages.
         files: all images, in any order.
         rejected: files that are listed but cannot be opened.
-        notes: what else people must know.
-        chosen: the classes a study takes; names that differ in case only are in order where it has both.
+        notes: what else users should know.
+        chosen: the classes the study uses; names that differ only in case are allowed if it names both.
 
     Raises:
-        DataError: no images, fewer than two classes, two classes of one name, or a class without training images.
+        DataError: no images, fewer than two classes, two classes with the same name, or one without training images.
     """
     where = show_text(root)
     if not any(file.part == "train" for file in files):
@@ -176,10 +176,10 @@ def spell_paths(paths: Sequence[str]) -> str:
 
 
 def set_test_aside(listing: Listing, share: float) -> Listing:
-    """Draw a test split where the source has none: by class and path alone, before any other choice is made.
+    """Draw a test split if the source has none: by class and path alone, before any other choice applies.
 
-    What is drawn of a class depends on the paths of that class only, so taking some classes moves no image from the
-    test split into training.
+    The draw within a class depends only on the paths of that class, so selecting classes moves no image from the test
+    split into training.
 
     Raises:
         DataError: a class has a single image.
@@ -201,13 +201,13 @@ def set_test_aside(listing: Listing, share: float) -> Listing:
 
 
 def draw_share(class_names: Sequence[str], share: float, seed: int, *, keep_one: bool = False) -> npt.NDArray[np.bool_]:
-    """Draw a share of every class: rounded, one at least. A larger share of the same images holds the smaller one.
+    """Draw a fraction of every class: rounded, at least one image. A larger fraction contains the smaller one.
 
     Args:
         class_names: the class of every image.
-        share: between 0 and 1.
+        share: the fraction, between 0 and 1.
         seed: the same seed draws the same images.
-        keep_one: leave one image of every class undrawn.
+        keep_one: leave at least one image of every class undrawn.
 
     Returns:
         Whether each image is drawn, shape [n].
@@ -225,10 +225,10 @@ def draw_share(class_names: Sequence[str], share: float, seed: int, *, keep_one:
 
 
 def take_classes(listing: Listing, chosen: tuple[str, ...] | None) -> Listing:
-    """Take some classes, in their order; None: all.
+    """Select classes, in the given order; None: all.
 
     Raises:
-        DataError: a class is unknown; names the nearest.
+        DataError: a class is unknown; names the closest.
     """
     if chosen is None:
         return listing
@@ -239,10 +239,10 @@ def take_classes(listing: Listing, chosen: tuple[str, ...] | None) -> Listing:
 
 
 def check_chosen(where: str, chosen: Sequence[str], class_names: Sequence[str]) -> None:
-    """Check that every chosen class is there.
+    """Check that every chosen class exists.
 
     Raises:
-        DataError: names the first that is not, the nearest, and up to fifty that are.
+        DataError: names the first that does not, the closest name, and up to fifty that exist.
     """
     for name in chosen:
         if name not in class_names:
@@ -253,7 +253,7 @@ def check_chosen(where: str, chosen: Sequence[str], class_names: Sequence[str]) 
 
 
 def take_subset(listing: Listing, share: float | None) -> Listing:
-    """Take a share of the training images, own validation images included, of each class alike; None: all."""
+    """Select a stratified fraction of the training images, including own validation images; None: all."""
     if share is None:
         return listing
     kept: list[ImageFile] = []

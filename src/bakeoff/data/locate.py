@@ -1,4 +1,4 @@
-"""Where a dataset's files are: which folders are searched, in which order, in which layouts."""
+"""Locates a dataset's files: which folders are searched, in which order, for which layouts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Located:
     """The files of one split of one dataset.
 
     Attributes:
-        root: the data folder they were found below; None for embedded images.
+        root: the data folder in which they were found; None for embedded images.
         files: images and labels (IDX), or the record files in order (CIFAR), or one archive (CIFAR, EMNIST).
-        names_file: a text file of class names beside them, where there is one.
+        names_file: a text file of class names beside them, if any.
     """
 
     root: Path | None
@@ -30,18 +30,18 @@ class Located:
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """Return every file that decoding will read."""
+        """Return all files that decoding reads."""
         return self.files if self.names_file is None else (*self.files, self.names_file)
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads and decoded images: `BAKEOFF_CACHE`, else the user's cache directory."""
+    """Return the folder for downloads and decoded images: `BAKEOFF_CACHE` or the user's cache directory."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("bakeoff")
 
 
 def download_folder(data_dir: Path | None) -> Path:
-    """Return the data folder that downloads go to: the one asked for, else the cache."""
+    """Return the folder for downloads: `data_dir` if given, else the cache."""
     return data_dir if data_dir is not None else cache_folder() / "downloads"
 
 
@@ -53,9 +53,9 @@ def search_folders(data_dir: Path | None) -> tuple[Path, ...]:
 
 
 def find_home(record: DatasetRecord, data_dir: Path | None) -> Path | None:
-    """Return the first data folder that holds the whole training split, or None. Files are looked for, never opened.
+    """Return the first data folder that holds the whole training split, or None. No file is opened.
 
-    The test split is looked for in the same folder only: halves of two differently made splits must not meet.
+    The test split is searched for in the same folder only: splits from two different sources must not be combined.
     """
     for root in search_folders(data_dir):
         if find_split(record, "train", root) is not None:
@@ -64,7 +64,7 @@ def find_home(record: DatasetRecord, data_dir: Path | None) -> Path | None:
 
 
 def find_pickled(record: DatasetRecord, data_dir: Path | None) -> Path | None:
-    """Return a folder that holds the dataset in its pickled version, which bakeoff does not read, or None."""
+    """Return a folder that holds the pickled version of the dataset, which bakeoff does not read, or None."""
     if not isinstance(record.layout, CifarLayout):
         return None
     folders = [root / record.layout.pickled_folder for root in search_folders(data_dir)]

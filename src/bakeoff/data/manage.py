@@ -1,4 +1,4 @@
-"""What `bakeoff data get|verify|show` does, with a dataset's name, a folder or a manifest."""
+"""Implements `bakeoff data get|verify|show` for a dataset's name, a folder or a manifest."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Obtained:
     Attributes:
         name: the dataset.
         folder: the data folder that holds it; None for images inside an installed package.
-        files: every file that is read.
-        downloaded: those that were downloaded just now.
+        files: all files that are read.
+        downloaded: the newly downloaded ones.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Obtained:
 
 
 def find_source(given: DataSource | str, data_dir: Path | None = None) -> DataSource:
-    """Return the source that a command line's word means: a registered dataset, else a folder, else a manifest.
+    """Return the source named by a command-line argument: a registered dataset, else a folder, else a manifest.
 
     Raises:
-        DataError: it is none of them.
+        DataError: it is none of these.
     """
     if isinstance(given, DataSource):
         return given
@@ -59,18 +59,18 @@ def find_source(given: DataSource | str, data_dir: Path | None = None) -> DataSo
     try:
         return DataSource(name=find_dataset(given).name)
     except DataError as error:
-        raise DataError(f"{error} There is no folder or manifest of this name either.") from error
+        raise DataError(f"{error} There is no folder or manifest with this name either.") from error
 
 
 def get(source: DataSource | str, data_dir: Path | None = None) -> Obtained:
-    """Find a dataset, or download what is missing of it. Folders and manifests are found, never downloaded.
+    """Find a dataset, and download its missing files. Folders and manifests are never downloaded.
 
     Args:
         source: a registered dataset's name, a folder or a manifest.
-        data_dir: searched first, and where downloads go; None means the cache.
+        data_dir: searched first, and the target of downloads; None: the cache.
 
     Raises:
-        DataError: unknown name, or not found and not to be downloaded.
+        DataError: unknown name, or not found and not downloadable.
     """
     source = find_source(source, data_dir)
     if source.name is None:
@@ -91,11 +91,11 @@ def verify(source: DataSource | str, data_dir: Path | None = None) -> list[FileC
     """Check every file of a dataset; downloads and stores nothing.
 
     Archives and `.gz` files as published are checked against the published checksum. Extracted files have none, so
-    their structure, counts and label range are checked, one result per split. Both splits are read here, for their
-    integrity only: nothing of the test split reaches the store. Of a folder or manifest every image is decoded.
+    their structure, counts and label range are checked, one result per split. Both splits are read here, only to check
+    their integrity: nothing of the test split is stored. For a folder or manifest every image is decoded.
 
     Raises:
-        DataError: unknown name, or the dataset is nowhere.
+        DataError: unknown name, or the dataset was not found.
     """
     source = find_source(source, data_dir)
     if source.name is None:
@@ -104,7 +104,7 @@ def verify(source: DataSource | str, data_dir: Path | None = None) -> list[FileC
     root = find_home(record, data_dir)
     if root is None:
         folders = ", ".join(str(folder) for folder in search_folders(data_dir))
-        raise DataError(f"{record.name} is in none of {folders}. Get it with: bakeoff data get {record.name}")
+        raise DataError(f"{record.name} was not found in any of {folders}. Get it with: bakeoff data get {record.name}")
     published = {root / file.path: file for file in record.files}
     checks = [_check_published(path, published[path]) for path in _list_files(record, root) if path in published]
     return checks + [_check_split(record, split, root) for split in SPLITS]
@@ -158,7 +158,7 @@ def _spell_shape(record: DatasetRecord) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What `show` tells of a dataset. Counts, mean and sd are of the training split; the test split stays shut.
+    """The facts that `show` prints. Counts, mean and sd describe the training split; the test split stays closed.
 
     Attributes:
         name: the dataset, the folder or the manifest.
@@ -167,13 +167,13 @@ class Facts:
         folder: where it was found; None for embedded images.
         image_shape_HWC: height, width, channels.
         num_train: images in the training split, after classes and subset.
-        num_own_validation: those of them that the source itself keeps for validation.
-        num_test: images in the test split, as published or listed; None where that takes opening them.
+        num_own_validation: those of them that the source reserves for validation.
+        num_test: images in the test split, as published or listed; None if they would have to be opened.
         train_images_per_class: by class name.
         pixel_mean: per channel, pixels scaled to [0, 1].
         pixel_sd: the same, population sd.
         fingerprint: SHA-256 (hex) of the decoded training split.
-        notes: files left out and why, sizes changed.
+        notes: skipped files and why, changed sizes.
     """
 
     name: str
@@ -192,7 +192,7 @@ class Facts:
 
 
 def show(source: DataSource | str, data_dir: Path | None = None) -> dict[str, object]:
-    """Return the facts of a dataset (see `Facts`) as a dictionary that JSON can hold. Downloads it when it is nowhere.
+    """Return the facts of a dataset (see `Facts`) as a JSON-compatible dictionary. Downloads it if necessary.
 
     Args:
         source: a registered dataset's name, a folder or a manifest.
@@ -237,9 +237,9 @@ def _describe_origin(source: DataSource, data_dir: Path | None) -> tuple[str, st
 
 
 def measure_pixels(pixels: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and population sd of every channel, of pixels [n, H, W, C] scaled to [0, 1].
+    """Return mean and population sd of every channel, for pixels [n, H, W, C] scaled to [0, 1].
 
-    Computed from the histogram of each channel, so exactly and without a floating-point copy of the images.
+    Computed from each channel's histogram: exact, and without a floating-point copy of the images.
     """
     values = np.arange(256) / 255
     means, sds = [], []

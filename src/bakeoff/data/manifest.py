@@ -1,4 +1,4 @@
-"""Lists manifests: CSV or Parquet tables with the columns path, label and, where wanted, split. Opens no image."""
+"""Lists manifests: CSV or Parquet tables with columns path, label and, optionally, split. Opens no image."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ COLUMNS = ("path", "label", "split")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 MAX_ROWS = 5_000_000
 MAX_TEXT = 10_000
-"""Characters of a path or label; and of a line of a text table, ten times that."""
+"""Maximum length of a path or label; a line of a text table may be ten times as long."""
 
 SUFFIXES = (".csv", ".tsv", ".txt", *PARQUET_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row: its place for people ("line 7"), and its fields."""
+    """One row: its position as shown to users ("line 7"), and its fields."""
 
     place: str
     path: str
@@ -47,15 +47,15 @@ class _Row:
 
 
 def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> Listing:
-    """List the images a manifest names. Paths are absolute, or relative to the manifest's folder.
+    """List the images in a manifest. Paths are absolute, or relative to the manifest's folder.
 
     Args:
-        manifest: a `.parquet` file, or a table of text separated by commas, semicolons or tabs, with a header.
-        chosen: the classes a study takes.
+        manifest: a `.parquet` file, or a text file separated by commas, semicolons or tabs, with a header.
+        chosen: the classes the study uses.
 
     Raises:
         DataError: unreadable, columns missing, rows wrong (the first ten are named), one image under two labels or in
-            two parts, or what `make_listing` refuses.
+            two parts, or as in `make_listing`.
     """
     is_parquet = manifest.suffix.lower() in PARQUET_SUFFIXES
     where = show_text(manifest)
@@ -77,10 +77,10 @@ def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> List
 
 
 def _limit(where: str, rows: Iterable[_Row]) -> Iterator[_Row]:
-    """Pass rows on while there are not too many: a small file can unpack to more than memory holds."""
+    """Yield rows up to a limit, because a small file can unpack to more than fits into memory."""
     for number, row in enumerate(rows, start=1):
         if number > MAX_ROWS:
-            raise DataError(f"{where} has more than {MAX_ROWS:,} rows, which is all that is read. Split it up.")
+            raise DataError(f"{where} has more than {MAX_ROWS:,} rows, the maximum. Split it up.")
         if max(len(row.path), len(row.label), len(row.split)) > MAX_TEXT:
             raise DataError(f"{where}: {row.place}: a text of more than {MAX_TEXT:,} characters.")
         yield row
@@ -105,11 +105,11 @@ def _read_csv(manifest: Path) -> Iterator[_Row]:
     except UnicodeDecodeError as error:
         raise DataError(f"The manifest {where} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
     except csv.Error as error:
-        raise DataError(f"The manifest {where} is no well-formed CSV: {error}.") from error
+        raise DataError(f"The manifest {where} is not well-formed CSV: {error}.") from error
 
 
 def _read_lines(stream: TextIO, where: str) -> Iterator[str]:
-    """Yield lines; one without end would be read whole into memory."""
+    """Yield lines up to a maximum length, because an endless line would fill the memory."""
     number = 1
     while line := stream.readline(10 * MAX_TEXT):
         number += 1
@@ -119,7 +119,7 @@ def _read_lines(stream: TextIO, where: str) -> Iterator[str]:
 
 
 def _find_columns(where: str, names: Sequence[str]) -> tuple[int, int, int | None]:
-    """Return the numbers of the columns path, label and split (None where there is none)."""
+    """Return the indices of the columns path, label and split (None if there is none)."""
     known = [name.strip().lower() for name in names]
     for column in COLUMNS:
         if known.count(column) > 1:
@@ -154,7 +154,7 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
             wanted = [names[number] for number in numbers if number is not None]
             if file.metadata.num_rows > MAX_ROWS:
                 raise DataError(f"{where} has {file.metadata.num_rows:,} rows; at most {MAX_ROWS:,} are read.")
-        # Texts stay numbers into a table of texts until they are looked at: a column of one text is then no bomb.
+        # Dictionary-encoded strings are decoded lazily, so that a repeated long string cannot fill the memory.
         with parquet.ParquetFile(manifest, read_dictionary=wanted) as file:
             number = 0
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
@@ -166,11 +166,11 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
         raise
     except (OSError, ValueError, KeyError, OverflowError, MemoryError, arrow.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"The manifest {where} is no readable Parquet file: {show_text(reason)}.") from error
+        raise DataError(f"The manifest {where} is not a readable Parquet file: {show_text(reason)}.") from error
 
 
 def _spell_value(value: object) -> str:
-    """Return a Parquet value as text; what is neither text nor a whole number counts as empty."""
+    """Return a Parquet value as text; anything but text and integers counts as empty."""
     return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
@@ -194,7 +194,7 @@ def _find_problem(row: _Row) -> str:
 
 
 def _drop_repeated(where: str, rows: Iterable[_Row]) -> list[_Row]:
-    """Drop rows that say again what an earlier one said.
+    """Drop rows that repeat an earlier one.
 
     Raises:
         DataError: an image has two labels, or is in two parts.
@@ -220,7 +220,7 @@ def _part_of(row: _Row) -> Part:
 
 
 def _look_up(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[Rejected]]:
-    """Look at every file from outside: is it there, how large, how old."""
+    """Stat every file: does it exist, its size, its times."""
     files: list[ImageFile] = []
     rejected: list[Rejected] = []
     for row in rows:

@@ -6,7 +6,7 @@ DIGITS: tuple[str, ...] = tuple("0123456789")
 
 LETTERS: tuple[str, ...] = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
-# EMNIST's own mapping files. Merged: small letters that look like their capitals count as these.
+# EMNIST's own mapping files. Merged: lower-case letters that look like capitals are merged with them.
 EMNIST_BYCLASS: tuple[str, ...] = (*DIGITS, *LETTERS, *(letter.lower() for letter in LETTERS))
 EMNIST_MERGED: tuple[str, ...] = (*DIGITS, *LETTERS, *"abdefghnqrt")
 
@@ -36,7 +36,7 @@ CIFAR10: tuple[str, ...] = (
     "truck",
 )
 
-# In one block of text: a literal with one name a line would fill two screens.
+# One block of text: a literal with one name per line would fill two screens.
 CIFAR100_FINE: tuple[str, ...] = tuple(
     """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle

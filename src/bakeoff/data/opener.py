@@ -1,4 +1,4 @@
-"""How a worker comes by its images: from disk, or handed to it by whoever started it."""
+"""How a worker gets its images: from disk, or from the process that started it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bakeoff.data.source import DataSource
 
 
 class Opener(Protocol):
-    """Opens the two splits of a source, each only when it is asked for."""
+    """Opens the two splits of a source, each only on request."""
 
     def training(self, source: DataSource) -> Images:
         """Open the training split."""
         ...
 
     def test(self, source: DataSource) -> Images:
-        """Open the test split. For the exam only."""
+        """Open the test split. For the final test only."""
         ...
 
 
@@ -38,5 +38,5 @@ class DiskOpener:
         return store.open_training(source, self.data_dir)
 
     def test(self, source: DataSource) -> Images:
-        """Open the test split. For the exam only."""
+        """Open the test split. For the final test only."""
         return store.open_test(source, self.data_dir)

@@ -1,4 +1,4 @@
-"""A look at a folder or manifest before it is decoded: its classes and counts, and a few of its training images."""
+"""Previews a folder or manifest before decoding: its classes and counts, and a few of its training images."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from bakeoff.data.listing import ImageFile
 from bakeoff.data.source import DataSource
 
 MOST_IMAGES = 6
-"""Images that are opened, from the first to the last, so that several classes are among them."""
+"""Number of images to open, spread evenly so that they cover several classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peek:
-    """What is known of a source's training images without decoding them.
+    """What is known about a source's training images without decoding all of them.
 
     Attributes:
-        class_counts: training images of every class, its own validation images included.
-        num_own_validation: those of its own validation part.
-        shape_HWC: of the images looked at; None where they differ, or none can be read.
-        decode_seconds: what decoding all takes at the rate of those.
+        class_counts: training images of every class, including own validation images.
+        num_own_validation: images that the source reserves for validation.
+        shape_HWC: shape of the opened images; None if they differ or none can be read.
+        decode_seconds: estimated time to decode all images.
     """
 
     class_names: tuple[str, ...]
@@ -37,7 +37,7 @@ def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
     """List a folder or manifest and open a few of its training images; the test split stays closed.
 
     Raises:
-        DataError: not found, or its files cannot be a classification task.
+        DataError: not found, or its files do not form a classification task.
     """
     listing = list_source(source, data_dir)
     files = listing.select("train", "validation")
@@ -53,8 +53,8 @@ def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
 
 
 def _look(files: tuple[ImageFile, ...], source: DataSource) -> tuple[tuple[int, int, int] | None, float]:
-    """Return the shape of all images as far as a few tell, and the seconds that one takes."""
-    # Imported late: Pillow is needed only where images are opened.
+    """Return the common shape of a few images, and the seconds that decoding one takes."""
+    # Imported late: Pillow is needed only to open images.
     from bakeoff.data.pictures import PictureError, read_picture, silence_pillow
 
     sizes, channels = set[tuple[int, int]](), 1

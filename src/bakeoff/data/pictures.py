@@ -1,4 +1,4 @@
-"""One image file to pixels: whatever Pillow reads of common formats, as 8-bit grey or RGB on white."""
+"""Decodes an image file of any common format to 8-bit grayscale or RGB pixels, with Pillow."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bakeoff.data.source import Colour
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
-"""What is opened. Others Pillow knows run programs (EPS), or are recognised by no mark of their own (TGA)."""
+"""Accepted formats. Pillow's other formats run programs (EPS) or have no signature (TGA)."""
 
 MAX_PIXELS = 89_478_485
-"""Larger images are taken for decompression bombs, as Pillow does: 256 MiB as RGB."""
+"""Larger images count as decompression bombs, as in Pillow: 256 MiB as RGB."""
 
 FEWEST_READS = 20_000
 BYTES_PER_READ = 64
-"""How often Pillow may read from a file: a GIF comes in blocks of 255 bytes and their lengths, all else in larger
-pieces. Who asks for byte after byte is led through a header without end.
+"""How often Pillow may read from a file: a GIF is read in blocks of 255 bytes and their lengths, all else in larger
+pieces. A decoder that reads byte by byte is processing an endless header.
 """
 
 MAX_SCANS = 100
-"""Scans of a progressive JPEG: ten are common, and each goes over all pixels however few bytes it holds."""
+"""Maximum scans of a progressive JPEG: ten are common, and each visits all pixels however few bytes it has."""
 
 MAX_COMMENTS = 1_000
-"""Comments of a PNM file in text: Pillow copies what is left of a megabyte for each of them."""
+"""Maximum comments in a text PNM file: Pillow copies the rest of a megabyte for each of them."""
 
 _ROTATION_KEYS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 _PLAIN_FORMATS = ("PNG", "BMP", "DIB", "GIF", "PPM")
 
 
 class PictureError(Exception):
-    """A file cannot be turned into pixels; the message says why, for a list of such files."""
+    """A file cannot be decoded; the message is the reason, for a list of such files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Picture:
 
     Attributes:
         pixels_HWC: uint8 [H, W, 1 or 3].
-        lost_colour: whether it was turned grey.
+        lost_colour: whether it was converted to grayscale.
         original_HW: height and width before resizing, upright.
-        has_frames: whether the file holds more than the frame taken.
+        has_frames: whether the file contains more frames than the one used.
     """
 
     pixels_HWC: npt.NDArray[np.uint8]
@@ -61,7 +61,7 @@ class Picture:
 
 @contextmanager
 def silence_pillow() -> Iterator[None]:
-    """Keep Pillow's warnings about odd files from the user: what matters is an error, and is named."""
+    """Suppress Pillow's warnings about odd files: relevant problems are errors, and are reported."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -70,16 +70,16 @@ def silence_pillow() -> Iterator[None]:
 def read_picture(path: str, size_HW: tuple[int, int] | None = None, colour: Colour | None = None) -> Picture:
     """Decode one image file.
 
-    Rotated as its EXIF data says; transparency composited on white; 16-bit values divided by 257; CMYK and palettes
-    turned to RGB; of several frames the first. Resizing is bilinear with antialiasing and ignores the aspect ratio.
+    EXIF rotation is applied; transparency is composited on white; 16-bit values are divided by 257; CMYK and palettes
+    become RGB; only the first frame is used. Resizing is bilinear with antialiasing and ignores the aspect ratio.
 
     Args:
         path: the file.
-        size_HW: what to resize to, height and width in pixels; None: left as it is.
-        colour: one channel or three; None: one where the red, green and blue of every pixel are equal.
+        size_HW: the target height and width in pixels; None: no resizing.
+        colour: one channel or three; None: one if red, green and blue are equal in every pixel.
 
     Raises:
-        PictureError: empty, truncated, no image, too large, or of a kind whose range of values is not known.
+        PictureError: empty, truncated, not an image, too large, or of unknown value range.
     """
     try:
         with _MeteredFile(path) as file, Image.open(file, formats=_known_formats()) as image:
@@ -88,18 +88,18 @@ def read_picture(path: str, size_HW: tuple[int, int] | None = None, colour: Colo
     except PictureError:
         raise
     except UnidentifiedImageError as error:
-        raise PictureError("no image of a known format, or its header is damaged") from error
+        raise PictureError("not an image of a known format, or its header is damaged") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"more than {MAX_PIXELS:,} pixels") from error
     except MemoryError as error:
         raise PictureError("does not fit into memory") from error
-    # A malformed file can fail anywhere inside Pillow, in ways its documentation does not list.
+    # On malformed files Pillow raises undocumented exceptions of many kinds.
     except Exception as error:
         raise PictureError(_say_why(error)) from error
 
 
 class _MeteredFile(io.BufferedReader):
-    """A file that may be read so often and no more: it bounds the time of readers that go byte by byte."""
+    """A file with a limited number of reads, which bounds the time of byte-by-byte readers."""
 
     def __init__(self, path: str) -> None:
         super().__init__(io.FileIO(path))
@@ -110,15 +110,15 @@ class _MeteredFile(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         self.num_reads_left -= 1
         if self.num_reads_left < 0:
-            raise PictureError("damaged: a header without end")
+            raise PictureError("damaged: an endless header")
         return super().read(size)
 
 
 def _check_work(image: Image.Image, file: _MeteredFile) -> None:
-    """Refuse what takes far longer to decode than its pixels do; formats that decode pixel by pixel are allowed that.
+    """Reject files whose decoding time is out of proportion to their pixels.
 
     Raises:
-        PictureError: a progressive JPEG of very many scans, or a text file of very many comments.
+        PictureError: a progressive JPEG with very many scans, or a text PNM with very many comments.
     """
     if image.format in ("BMP", "DIB"):
         file.num_reads_left += min(file.num_bytes, 2 * image.width * image.height)
@@ -133,7 +133,7 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def _count(file: _MeteredFile, mark: bytes, most: int) -> int:
-    """Count a mark in a file, to one above `most`; the position stays."""
+    """Count a byte sequence in a file, up to one above `most`, and restore the file position."""
     position, found, tail = file.tell(), 0, b""
     file.seek(0)
     while found <= most and (block := io.BufferedReader.read(file, 1 << 20)):
@@ -175,18 +175,18 @@ def _decode(image: Image.Image, size_HW: tuple[int, int] | None, colour: Colour 
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
-    """Apply the rotation that a camera noted; for plain files without such notes this is skipped, for speed."""
+    """Apply the EXIF rotation; skipped, for speed, if the file has no EXIF data."""
     if image.format in _PLAIN_FORMATS and not any(key in image.info for key in _ROTATION_KEYS):
         return image
     try:
         return ImageOps.exif_transpose(image)
     except Exception:
-        # Unreadable EXIF data: the pixels are whole, and nothing says that they are rotated.
+        # Unreadable EXIF data: the pixels are intact, and no rotation is known.
         return image
 
 
 def _flatten(image: Image.Image, image_format: str) -> Image.Image:
-    """Return the image as L or RGB, on white where it is transparent."""
+    """Return the image as L or RGB, with transparency composited on white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image_format in ("PNG", "PPM")):
         return _reduce_16_bit(image)
     if image.mode in ("I", "F"):
@@ -231,5 +231,5 @@ def _to_pixels(image: Image.Image, colour: Colour | None) -> tuple[npt.NDArray[n
 
 
 def describe_decoder() -> str:
-    """Return what reads the files: another version may decode a JPEG one level differently."""
+    """Return the decoder's version: another one may decode a JPEG with differences of one level."""
     return f"Pillow {PIL.__version__}"

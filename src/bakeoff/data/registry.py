@@ -1,4 +1,4 @@
-"""The datasets bakeoff knows, as one visible tuple of records."""
+"""The registered datasets, as one tuple of records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PublishedFile:
     """One file as its publisher offers it.
 
     Attributes:
-        path: where it belongs below a data folder, with forward slashes.
+        path: its place below a data folder, with forward slashes.
         url: where it is downloaded from.
         checksum: `md5:HEX` or `sha256:HEX`, as published.
         num_bytes: its exact size.
@@ -31,11 +31,11 @@ class PublishedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedLayout:
-    """Images that come inside an installed package: nothing to find, nothing to download.
+    """Images inside an installed package: nothing to locate, nothing to download.
 
     Attributes:
         read: of `train` or `test`, returns pixels [n, height, width, channels], uint8, and labels [n] from 0, int64.
-        package: the distribution they come with, another version of which is decoded anew; None: bakeoff.
+        package: the distribution that contains them; another version of it is decoded again. None for bakeoff itself.
     """
 
     read: Implementation
@@ -47,7 +47,7 @@ class IdxLayout:
     """Four IDX files, raw or with `.gz` added, in one folder.
 
     Attributes:
-        folder: the folder torchvision keeps them in, below a data folder.
+        folder: the folder below a data folder in which torchvision stores them.
         train: names of the training split's images and labels, without `.gz`.
         test: the same for the test split.
     """
@@ -67,8 +67,8 @@ class CifarLayout:
         num_label_bytes: 1 (label) or 2 (coarse label, fine label); the last one is used.
         train: names of the files with the training records, in order.
         test: the same for the test split.
-        names_file: text file with one class name a line, read where present; or None.
-        pickled_folder: the version other libraries keep, which is a pickle and is never read.
+        names_file: text file with one class name per line, read if present; or None.
+        pickled_folder: the pickled version that other libraries use, which is never read.
     """
 
     folder: str
@@ -85,10 +85,10 @@ class EmnistLayout:
     """Four transposed IDX files of one archive that holds all of EMNIST: extracted, or still inside.
 
     Attributes:
-        part: which EMNIST; in the file names.
+        part: the EMNIST split, as in the file names.
         first_label: the label of the first class.
-        folders: where extracted files, raw or with `.gz`, may lie below a data folder.
-        archives: where the archive may lie, the downloaded one first.
+        folders: where extracted files, raw or with `.gz`, may be below a data folder.
+        archives: where the archive may be, the downloaded one first.
         inner_folder: the folder inside the archive.
     """
 
@@ -112,14 +112,14 @@ class DatasetRecord:
     """One dataset: what it holds and where it comes from.
 
     Attributes:
-        name: what a study file calls it.
+        name: its name in a study file.
         summary: one line for lists.
         source: who made it; a citation.
         image_shape_HWC: height, width, channels of every image.
         class_names: one name per label, in label order.
         num_train: images in the training split (from which validation is drawn).
         num_test: images in the test split.
-        layout: how its files lie and how they are decoded.
+        layout: how its files are arranged and decoded.
         files: what its publisher offers for download.
     """
 
@@ -182,7 +182,7 @@ def _make_emnist(
 _OURS: tuple[DatasetRecord, ...] = (
     DatasetRecord(
         name="digits",
-        summary="1,797 grey 8x8 handwritten digits; included, no download",
+        summary="1,797 grayscale 8x8 handwritten digits; included, no download",
         source="Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits (UCI), as in scikit-learn",
         image_shape_HWC=(8, 8, 1),
         class_names=names.DIGITS,
@@ -192,7 +192,7 @@ _OURS: tuple[DatasetRecord, ...] = (
     ),
     DatasetRecord(
         name="mnist",
-        summary="70,000 grey 28x28 handwritten digits",
+        summary="70,000 grayscale 28x28 handwritten digits",
         source="LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition",
         image_shape_HWC=(28, 28, 1),
         class_names=names.DIGITS,
@@ -212,7 +212,7 @@ _OURS: tuple[DatasetRecord, ...] = (
     ),
     DatasetRecord(
         name="fashion-mnist",
-        summary="70,000 grey 28x28 pictures of clothes",
+        summary="70,000 grayscale 28x28 images of clothes",
         source="Xiao, Rasul and Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747",
         image_shape_HWC=(28, 28, 1),
         class_names=names.FASHION,
@@ -232,7 +232,7 @@ _OURS: tuple[DatasetRecord, ...] = (
     ),
     DatasetRecord(
         name="cifar10",
-        summary="60,000 colour 32x32 pictures in 10 classes",
+        summary="60,000 colour 32x32 images in 10 classes",
         source="Krizhevsky 2009, Learning multiple layers of features from tiny images",
         image_shape_HWC=(32, 32, 3),
         class_names=names.CIFAR10,
@@ -251,7 +251,7 @@ _OURS: tuple[DatasetRecord, ...] = (
     ),
     DatasetRecord(
         name="cifar100",
-        summary="60,000 colour 32x32 pictures in 100 fine classes",
+        summary="60,000 colour 32x32 images in 100 fine classes",
         source="Krizhevsky 2009, Learning multiple layers of features from tiny images",
         image_shape_HWC=(32, 32, 3),
         class_names=names.CIFAR100_FINE,
@@ -270,28 +270,28 @@ _OURS: tuple[DatasetRecord, ...] = (
     ),
     _make_emnist(
         "balanced",
-        "131,600 grey 28x28 handwritten digits and letters in 47 classes of equal size",
+        "131,600 grayscale 28x28 handwritten digits and letters in 47 classes of equal size",
         names.EMNIST_MERGED,
         112_800,
         18_800,
     ),
     _make_emnist(
         "byclass",
-        "814,255 grey 28x28 handwritten digits, capitals and small letters in 62 classes",
+        "814,255 grayscale 28x28 handwritten digits, upper- and lower-case letters in 62 classes",
         names.EMNIST_BYCLASS,
         697_932,
         116_323,
     ),
     _make_emnist(
         "bymerge",
-        "814,255 grey 28x28 handwritten digits and letters in 47 classes, look-alikes merged",
+        "814,255 grayscale 28x28 handwritten digits and letters in 47 classes, similar ones merged",
         names.EMNIST_MERGED,
         697_932,
         116_323,
     ),
     _make_emnist(
         "letters",
-        "145,600 grey 28x28 handwritten letters in 26 classes, capital and small as one",
+        "145,600 grayscale 28x28 handwritten letters in 26 classes, upper and lower case merged",
         names.LETTERS,
         124_800,
         20_800,
@@ -299,14 +299,14 @@ _OURS: tuple[DatasetRecord, ...] = (
     ),
     _make_emnist(
         "digits",
-        "280,000 grey 28x28 handwritten digits in classes of equal size",
+        "280,000 grayscale 28x28 handwritten digits in classes of equal size",
         names.DIGITS,
         240_000,
         40_000,
     ),
     _make_emnist(
         "mnist",
-        "70,000 grey 28x28 handwritten digits, made as MNIST was and processed as EMNIST",
+        "70,000 grayscale 28x28 handwritten digits, made as MNIST was and processed as EMNIST",
         names.DIGITS,
         60_000,
         10_000,
@@ -321,7 +321,7 @@ def find_dataset(name: str) -> DatasetRecord:
     """Return the record of the dataset called `name`.
 
     Raises:
-        DataError: no dataset has this name; the message lists all and the nearest.
+        DataError: no dataset has this name; the message lists all names and the closest.
     """
     record = DATASETS.get(name)
     if record is not None:

@@ -1,4 +1,4 @@
-"""Where images come from, as a record: a registered dataset, an image folder, or a manifest; whole or in part."""
+"""The source of images: a registered dataset, an image folder, or a manifest; all of it or a part."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Colour: TypeAlias = Literal["grey", "rgb"]
 """One channel or three."""
 
 ORIGINS = ("name", "folder", "manifest")
-"""The fields of which exactly one says where images come from."""
+"""The fields of which exactly one names the source of images."""
 
 
 def _spell_class_names(value: object) -> object:
-    """Take whole numbers for class names: `classes: [0, 1, A]` in YAML holds two of them."""
+    """Accept integers as class names: `classes: [0, 1, A]` in YAML contains two."""
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise PydanticCustomError("classes", "classes is a list of class names, as [cat, dog] is")
+        raise PydanticCustomError("classes", "classes is a list of class names, such as [cat, dog]")
     return tuple(str(item) if type(item) is int else item for item in value)
 
 
@@ -41,10 +41,10 @@ ClassNames: TypeAlias = Annotated[
     BeforeValidator(_spell_class_names),
     AfterValidator(_check_class_names),
 ]
-"""Two or more class names, none twice."""
+"""Two or more different class names."""
 
 Subset: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
-"""A share of the training images, between 0 and 1 exclusive."""
+"""A fraction of the training images, between 0 and 1 exclusive."""
 
 Side: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=4_096)]
 """A side of an image in pixels."""
@@ -53,21 +53,21 @@ ImageSize: TypeAlias = Side | tuple[Side, Side]
 """The side of a square, or height and width, in pixels."""
 
 TestShare: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
-"""The share of images set aside as the test split where the source has none of its own."""
+"""The fraction of images set aside as the test split if the source has none."""
 
 
 class DataSource(BaseModel):
-    """Images to open: exactly one of `name`, `folder` and `manifest`, and what to take of them.
+    """Images to open: exactly one of `name`, `folder` and `manifest`, and which of them to use.
 
     Attributes:
         name: a registered dataset.
         folder: a folder of class folders, or of train, validation and test folders that hold them.
         manifest: a CSV or Parquet file of paths and labels.
-        classes: the classes to take, relabelled in this order; None: all, in the source's order.
-        subset: share of the training images to take, stratified; None: all. The test split stays whole.
-        image_size: what all images are resized to, a side or (height, width) in pixels; None: they are of one size.
-        colour: one channel or three; None: grey where every image is grey. Folders and manifests only.
-        test: share of the images set aside where a folder or manifest has no test split of its own.
+        classes: the classes to use, relabelled in this order; None: all, in the source's order.
+        subset: fraction of the training images to use, stratified; None: all. The test split stays whole.
+        image_size: the size of all images after resizing, a side or (height, width) in pixels; None: no resizing.
+        colour: one channel or three; None: grayscale if every image is. Folders and manifests only.
+        test: fraction of the images set aside if a folder or manifest has no test split.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,7 +100,7 @@ class DataSource(BaseModel):
         if self.name is not None and self.test != DataSource.model_fields["test"].default:
             raise PydanticCustomError(
                 "data_source",
-                "{name} has a test split of its own; test is for folders and manifests",
+                "{name} has its own test split; test is for folders and manifests",
                 {"name": show_text(self.name)},
             )
         return self
@@ -112,7 +112,7 @@ class DataSource(BaseModel):
 
     @property
     def label(self) -> str:
-        """A short name for people: the dataset's, the folder's or the manifest's own, control characters escaped."""
+        """A short display name: of the dataset, folder or manifest, with control characters escaped."""
         if self.name is not None:
             return show_text(self.name)
         given = self.path or ""
@@ -120,7 +120,7 @@ class DataSource(BaseModel):
 
     @property
     def size_HW(self) -> tuple[int, int] | None:
-        """Height and width that images are resized to; None: they are taken as they are."""
+        """Height and width that images are resized to; None: no resizing."""
         if isinstance(self.image_size, int):
             return (self.image_size, self.image_size)
         return self.image_size
@@ -128,7 +128,7 @@ class DataSource(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """What is known of a source without decoding it.
+    """What is known about a source without decoding it.
 
     Attributes:
         shape_HWC: height, width and channels of one image.
@@ -157,17 +157,17 @@ def as_source(source: DataSource | str) -> DataSource:
 
 
 def check_regular(path: Path) -> None:
-    """Raise DataError where something else than a file is given: to open a pipe may wait forever."""
+    """Raise DataError for anything but a regular file: opening a pipe may block forever."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
-        return  # who opens it says why it cannot be opened
+        return  # opening it will report the reason
     if not stat.S_ISREG(mode):
         raise DataError(f"{show_text(path)} is not a regular file.")
 
 
 def show_text(text: object) -> str:
-    r"""Return text fit for a line of a message: control characters and broken Unicode escaped (`\n`, `\x1b`)."""
+    r"""Return text that fits into a line: control characters and invalid Unicode escaped (`\n`, `\x1b`)."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in str(text)

@@ -13,30 +13,30 @@ from bakeoff.errors import DataError
 Indices = npt.NDArray[np.int64]
 
 LEAST_SPLIT = 2
-"""Images a class needs to be split: one a side."""
+"""Images a class needs to be split: one on each side."""
 
 MAX_NAMED = 10
 
 _FOLD_STREAM = 1_000_005
-"""Keeps the folds' random stream apart from the split's and training's."""
+"""Separates the random stream of folds from those of splits and training."""
 
 
 def split_stratified(labels: npt.NDArray[np.integer], fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Split images into a training and a validation part with equal class shares.
+    """Split images into a stratified training and validation part.
 
-    The validation part holds `round(len(labels) * fraction)` images. Every class gives the floor or the ceiling of its
-    exact share; the classes with the largest remainders are rounded up (ties are drawn). A class that would be left
-    without an image on one side gets one there, from the classes that were rounded most the other way; where these
-    cannot spare any, the validation part is larger or smaller by so many. Which images of a class go is drawn without
+    The validation part holds `round(len(labels) * fraction)` images. Every class contributes the floor or the ceiling
+    of its exact share; the classes with the largest remainders are rounded up (ties are broken at random). A class
+    that would have no image on one side gets one, taken from the classes that were rounded most the other way; if these
+    cannot spare any, the validation part is larger or smaller by that number. Images of a class are drawn without
     replacement.
 
     Args:
         labels: integer label of every image, shape [n].
-        fraction: share of the validation part, between 0 and 1 exclusive.
+        fraction: fraction of images in the validation part, between 0 and 1 exclusive.
         seed: non-negative; the same seed gives the same split.
 
     Returns:
-        Indices of the training part and of the validation part, each sorted ascending. Together every image once.
+        Indices of the training part and of the validation part, each sorted ascending. Together they cover all images.
 
     Raises:
         DataError: there are no images, or a class has only one.
@@ -59,13 +59,13 @@ def split_stratified(labels: npt.NDArray[np.integer], fraction: float, seed: int
 def split_fold(labels: npt.NDArray[np.integer], num_folds: int, fold: int, seed: int) -> tuple[Indices, Indices]:
     """Split images into `num_folds` stratified folds and hold one out.
 
-    Every class is shuffled and dealt to the folds in turn, each class going on where the one before stopped: folds
-    differ by one image at most, in all and in every class. The folds of one seed are disjoint and cover every image.
+    Every class is shuffled and dealt to the folds in turn, starting where the previous class stopped: fold sizes
+    differ by at most one image, in total and per class. The folds of one seed are disjoint and cover every image.
 
     Args:
         labels: integer label of every image, shape [n].
         num_folds: 2 or more.
-        fold: which one is held out, 0 to `num_folds` - 1.
+        fold: the held-out fold, 0 to `num_folds` - 1.
         seed: non-negative; the same seed gives the same folds.
 
     Returns:
@@ -79,7 +79,7 @@ def split_fold(labels: npt.NDArray[np.integer], num_folds: int, fold: int, seed:
     dealt = 0
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
         if count < num_folds:
-            raise DataError(f"{num_folds} folds leave some without an image of class {label} ({count}); choose fewer.")
+            raise DataError(f"{num_folds} folds leave some without an image of class {label} ({count}); use fewer.")
         assigned[generator.permutation(np.flatnonzero(labels == label))] = (dealt + np.arange(count)) % num_folds
         dealt += int(count)
     return np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold)
@@ -88,22 +88,22 @@ def split_fold(labels: npt.NDArray[np.integer], num_folds: int, fold: int, seed:
 def split_nested(
     labels: npt.NDArray[np.integer], num_folds: int, fold: int, validation: float, seed: int
 ) -> tuple[Indices, Indices, Indices]:
-    """Hold one fold out as `split_fold` does, and split what is left into a training and a validation part.
+    """Hold one fold out as `split_fold` does, and split the rest into a training and a validation part.
 
-    The held-out fold is locked: the validation part is what early stopping and selection may see.
+    The held-out fold is locked: early stopping and selection use the validation part.
 
     Args:
         labels: integer label of every image, shape [n].
         num_folds: 2 or more.
-        fold: which one is held out, 0 to `num_folds` - 1.
-        validation: share of the images that are left, between 0 and 1 exclusive.
+        fold: the held-out fold, 0 to `num_folds` - 1.
+        validation: fraction of the remaining images, between 0 and 1 exclusive.
         seed: non-negative; the same seed gives the same parts.
 
     Returns:
         Indices of the training part, the validation part and the held-out fold, each sorted ascending.
 
     Raises:
-        DataError: some class is left without an image in one of them.
+        DataError: a class would have no image in one of them.
     """
     rest, held_out = split_fold(labels, num_folds, fold, seed)
     train, inner = split_stratified(labels[rest], validation, seed)
@@ -123,7 +123,7 @@ def _share_out(counts: npt.NDArray[np.int64], fraction: float, generator: np.ran
 
 
 def _keep_both_sides(taken: Indices, counts: Indices, fraction: float) -> Indices:
-    """Leave every class an image on each side, and the total as it is where other classes can make up for it."""
+    """Give every class an image on each side, keeping the total if other classes can compensate."""
     kept = np.clip(taken, 1, counts - 1)
     surplus = int(kept.sum() - taken.sum())
     step = 1 if surplus > 0 else -1
@@ -148,19 +148,19 @@ def _check_every_class(classes: Indices, counts: Indices) -> None:
 def check_classes(
     counts: Sequence[int], class_names: Sequence[str], where: str, *, folds: int | None = None, advice: str = ""
 ) -> None:
-    """Check that every class can have an image on each side of a split, before anything is trained.
+    """Check before training that every class can have an image on each side of a split.
 
     Args:
-        counts: training images of every class, those kept for validation included.
-        class_names: theirs.
-        where: what messages call the images.
-        folds: the number of folds, where images are dealt to folds.
-        advice: one more remedy, where there is one.
+        counts: training images of every class, including those reserved for validation.
+        class_names: the names of these classes.
+        where: name of the images in messages.
+        folds: the number of folds, or None.
+        advice: an additional remedy, if any.
 
     Raises:
-        DataError: a class is too small; names it, and what to do.
+        DataError: a class is too small; names it and the remedy.
     """
-    # Outside a held-out fold two images of a class must be left; of two folds the other one has half of them.
+    # Two images of a class must remain outside a held-out fold; with two folds the other one has half of them.
     least = LEAST_SPLIT if folds is None else max(folds, 2 * LEAST_SPLIT if folds == 2 else 0)
     small = [(count, name) for count, name in zip(counts, class_names, strict=True) if count < least]
     if not small:

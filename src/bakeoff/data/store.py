@@ -1,7 +1,7 @@
-"""Opens images: every split is decoded once into the cache and memory-mapped by all who use it.
+"""Opens images: every split is decoded once into the cache and memory-mapped by every process.
 
-The training and the test split are stored apart. Opening the one never reads, decodes or opens the other: `open_test`
-is for the exam only.
+The training and the test split are stored separately. Opening one never reads or decodes the other: `open_test` is for
+the final test only.
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ __all__ = [
     "open_training",
 ]
 
-# Part of every key: raise it when decoding changes, so that older decoded images are not taken for new ones.
+# Part of every key: increase it when decoding changes, so that outdated images in the cache are not used.
 DECODER_VERSION = 1
 
 
 def open_training(source: DataSource | str, data_dir: Path | None = None) -> Images:
-    """Open the training split (from which validation is drawn); find, download and decode it where necessary.
+    """Open the training split (from which validation is drawn); find, download and decode it if necessary.
 
-    The test split is neither read nor decoded. Where a folder or manifest has none of its own, the share set aside is
-    drawn by class and path, and the files drawn are not opened.
+    The test split is neither read nor decoded. If a folder or manifest has none, one is set aside by class and path,
+    and its files are not opened.
 
     Args:
         source: what to open; a bare string is a registered dataset's name.
         data_dir: a folder to search first.
 
     Raises:
-        DataError: unknown name or class, not to be found or downloaded, damaged, or the cache cannot be written.
+        DataError: unknown name or class, not found and not downloadable, damaged, or the cache is not writable.
     """
     return _open_split(as_source(source), "train", data_dir)
 
 
 def open_test(source: DataSource | str, data_dir: Path | None = None) -> Images:
-    """Open the test split. For the exam only: nothing that trains, stops, searches or selects may call this.
+    """Open the test split. For the final test only: nothing that trains, stops, searches or selects may call this.
 
-    `classes` applies to it, `subset` does not. Images of a folder or manifest are brought to the size and channels of
-    the training images. Arguments and errors as in `open_training`.
+    `classes` applies to it, `subset` does not. Images of a folder or manifest are converted to the size and channels
+    of the training images. Arguments and errors are as in `open_training`.
     """
     return _open_split(as_source(source), "test", data_dir)
 
 
 def describe(source: DataSource | str, data_dir: Path | None = None) -> SourceFacts | None:
-    """Return what is known of a source's training split without decoding anything.
+    """Return what is known about a source's training split without decoding anything.
 
-    Registered datasets are described by the registry, so they need not be there; with `classes` the number of images
-    is then a proportional estimate. Folders and manifests are described by their decoded images, where the cache has
-    them; else None, also where they cannot be found: opening says what is wrong.
+    Registered datasets are described by the registry, so they need not be present; with `classes` the number of images
+    is then a proportional estimate. Folders and manifests are described by their decoded images if these are in the
+    cache; otherwise None, also if they do not exist: opening them reports the error.
 
     Raises:
         DataError: an unknown dataset, or an unknown class of a registered one.
@@ -89,9 +89,9 @@ def describe(source: DataSource | str, data_dir: Path | None = None) -> SourceFa
 
 
 def find_decoded(source: DataSource | str, split: Split, data_dir: Path | None = None) -> Images | None:
-    """Open a split where this machine has decoded it already; None elsewhere. Decodes and downloads nothing.
+    """Open a split if this machine has already decoded it, else return None. Decodes and downloads nothing.
 
-    The test split may be asked for by those alone who know that its exam was held.
+    Callers may request the test split only after its final test.
     """
     source = as_source(source)
     try:
@@ -140,9 +140,9 @@ def _decode(record: DatasetRecord, split: Split, located: Located) -> Decoded:
 def _name_folders(
     record: DatasetRecord, source: DataSource, split: Split, located: Located, *, read: bool = True
 ) -> tuple[Path, Path] | None:
-    """Return where a whole split is stored, and where what is taken of it: the same where all is taken.
+    """Return where a whole split and where its selected part are stored; equal if everything is selected.
 
-    Without `read`, None where telling would take reading all files for the first time.
+    Without `read`, None if all files would have to be read for the first time.
     """
     key, subset = _compute_key(record, split, located, read=read), _subset_of(source, split)
     if key is None:
@@ -160,7 +160,7 @@ def _subset_of(source: DataSource, split: Split) -> float | None:
 
 
 def take_part(name: str, images: Images, classes: tuple[str, ...] | None, subset: float | None) -> Decoded:
-    """Take some classes, relabelled in their order, and of them a share, stratified; None: all.
+    """Select classes, relabelled in order, and a stratified fraction of their images; None: all.
 
     Raises:
         DataError: an unknown class.
@@ -177,10 +177,10 @@ def take_part(name: str, images: Images, classes: tuple[str, ...] | None, subset
 
 
 def find_or_download(record: DatasetRecord, split: Split, data_dir: Path | None) -> Located:
-    """Find one split's files, downloading what is missing of the dataset.
+    """Find one split's files, downloading what is missing.
 
     Raises:
-        DataError: not found and not to be downloaded.
+        DataError: not found and not downloadable.
     """
     root = find_home(record, data_dir)
     located = None if root is None else find_split(record, split, root)
@@ -193,7 +193,7 @@ def find_or_download(record: DatasetRecord, split: Split, data_dir: Path | None)
 
 
 def _compute_key(record: DatasetRecord, split: Split, located: Located, *, read: bool) -> str | None:
-    """Return a short hash of what decoding will read: the content of every file, or the package's version."""
+    """Return a short hash of the decoder's input: the content of every file, or the package's version."""
     contents = hash_contents(_stamp(located), read=read)
     if contents is None:
         return None

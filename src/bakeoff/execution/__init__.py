@@ -1,1 +1,1 @@
-"""Where trials run, and the one loop that drives them."""
+"""Runs trials: executors, and the driver loop."""

@@ -1,8 +1,8 @@
-"""Cohorts cut smaller where cores would else wait for the last of them. By the plan and the machine alone. No torch.
+"""Splits cohorts where cores would otherwise wait for the last one. Depends only on plan and machine. No torch.
 
-Nine arms and five replicates are five cohorts: two cores train two and two, and then one core waits while the other
-trains the fifth; six of eight cores have nothing to do at all. A cohort of half the members takes more than half the
-time, so as little is cut as it takes.
+Nine arms and five replicates are five cohorts: two cores train two each, and then one core waits while the other trains
+the fifth; of eight cores three would be idle from the start. A cohort of half the members takes more than half the
+time, so as few as possible are split.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 
 ROUNDS_ENOUGH = 8
-"""Cohorts a lane from which on nothing is cut: what the last of them leave idle is little."""
+"""Cohorts per lane above which nothing is split: little time is lost at the end."""
 
 WORTHWHILE = 0.03
-"""Share of the whole time that cutting more has to save."""
+"""Minimum fraction of the total time that further splitting must save."""
 
 
 def balance(
@@ -27,14 +27,14 @@ def balance(
     size: Callable[[_Item], int],
     cut: Callable[[_Item, int], Sequence[_Item]],
 ) -> list[_Item]:
-    """Cut some of the costliest items so that lanes that take one after another, costliest first, end soonest.
+    """Split some of the most expensive items to minimize the makespan of lanes that process the most expensive first.
 
     Args:
-        items: what is to be done.
-        num_lanes: how many are done at once.
-        cost: what an item takes, in any unit.
-        size: into how many parts it could be cut.
-        cut: cuts an item into parts of at most so many.
+        items: the work items.
+        num_lanes: how many are processed at once.
+        cost: the cost of an item, in any unit.
+        size: the number of parts into which it could be split.
+        cut: splits an item into parts of at most a given size.
 
     Returns:
         The items, or their parts in their place.
@@ -54,7 +54,7 @@ def balance(
 
 
 def measure_span(costs: Sequence[float], num_lanes: int) -> float:
-    """Return when the last lane ends, if each takes the costliest that is left whenever it is free.
+    """Return the makespan if each free lane takes the most expensive remaining item.
 
     Source: Graham (1969), Bounds on multiprocessing timing anomalies, the longest-processing-time rule.
     """

@@ -1,4 +1,4 @@
-"""How many workers a machine carries. More of them than its memory holds would be killed one after the other."""
+"""The number of workers that fit into a machine's memory. With more, the system would kill them one by one."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from bakeoff.training.modes import EVALUATION_BATCH
 from bakeoff.training.recipe import Recipe
 
 WORKER_BYTES = 400 * 2**20
-"""What a worker takes beside its cohort: Python, torch, and the heap it keeps. 234 MiB before it trains."""
+"""Memory of a worker without its cohort: Python, torch, and retained heap. 234 MiB before it trains."""
 
 GPU_WORKER_BYTES = 3 * 2**30
-"""The same with CUDA's libraries and context, and its batches on the way."""
+"""The same with CUDA's libraries and context, and batches in transfer."""
 
 USED_MEMORY = 0.9
-"""Share of the memory left that workers are planned to fill: the estimates are rough."""
+"""Fraction of the free memory that workers may fill: the estimates are rough."""
 
 _KEPT_PER_OPERATION = 0.003
-"""Values that a torch module keeps for the backward pass, per multiply-add: ResNet-18 0.0014, ResNet-50 0.0027."""
+"""Values that a torch module saves for the backward pass, per multiply-add: ResNet-18 0.0014, ResNet-50 0.0027."""
 
 
 def count_carried(plan: Plan, datasets: Datasets, device: Device) -> int:
-    """Return how many workers this machine's memory carries now, at least one.
+    """Return how many workers currently fit into this machine's memory, at least one.
 
     Args:
         plan: the trials.
-        datasets: what is known of images before they are opened; of others it is not known what a cohort takes.
-        device: what computes.
+        datasets: facts about images that are known before they are opened; without them a cohort's memory is unknown.
+        device: the device to train on.
     """
     each = GPU_WORKER_BYTES if device.kind == "cuda" else WORKER_BYTES + _estimate_cohort(plan, datasets)
     return max(1, int(USED_MEMORY * read_free_bytes()) // each)
 
 
 def read_free_bytes() -> int:
-    """Return the memory that is free, or would be if it were asked for: on this machine, and in this container."""
+    """Return the available memory of this machine and container, including reclaimable memory."""
     free = int(psutil.virtual_memory().available)
     left = read_memory_left()
     return free if left is None else min(free, left)

@@ -1,6 +1,6 @@
-"""What a container lets this process have: the CPU quota and memory limit of its control groups, versions 1 and 2.
+"""A container's limits on this process: the CPU quota and memory limit of its control groups, versions 1 and 2.
 
-https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/. A group is also bound by those it lies in.
+https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/. A group is also bound by its parents' limits.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 _SYSTEM = Path("/")
-_UNREADABLE = (OSError, ValueError)  # what these files hold elsewhere than on Linux as it is known is no limit
-_NO_LIMIT_BYTES = 2**60  # version 1 writes the largest number of pages there is
+_UNREADABLE = (OSError, ValueError)  # unknown formats of these files count as no limit
+_NO_LIMIT_BYTES = 2**60  # version 1 writes the largest possible number of pages
 
 
 def read_cpu_quota(system: Path = _SYSTEM) -> float | None:
-    """Return the cores whose time this process may use, such as 1.5; None where there is no quota.
+    """Return this process's CPU quota in cores, such as 1.5; None without a quota.
 
     Args:
-        system: the folder that holds `proc` and `sys`.
+        system: the folder that contains `proc` and `sys`.
     """
     quotas: list[float | None] = []
     with suppress(*_UNREADABLE):
@@ -32,12 +32,12 @@ def read_cpu_quota(system: Path = _SYSTEM) -> float | None:
 
 
 def read_memory_limit(system: Path = _SYSTEM) -> int | None:
-    """Return the bytes of memory that the process's groups may use; None where there is no limit."""
+    """Return the memory limit of the process's groups in bytes; None without a limit."""
     return min((limit for limit, _ in _read_memory(system)), default=None)
 
 
 def read_memory_left(system: Path = _SYSTEM) -> int | None:
-    """Return the bytes that the process's groups may still use, file caches given up; None where there is no limit."""
+    """Return the bytes that the process's groups may still use, counting file caches as free; None without a limit."""
     return min((max(0, limit - used) for limit, used in _read_memory(system)), default=None)
 
 
@@ -63,19 +63,19 @@ def _divide(quota_and_period: list[str]) -> float | None:
 
 
 def _find_groups(system: Path, controller: str, file: str) -> Iterator[Path]:
-    """Yield the process's group and those it lies in, as far as they are mounted here and have a file.
+    """Yield the folders of the process's group and its parents that are mounted and contain a file.
 
     Args:
-        system: the folder that holds `proc` and `sys`.
-        controller: of version 1; empty for version 2, where one tree has all.
-        file: its name.
+        system: the folder that contains `proc` and `sys`.
+        controller: the controller of version 1; empty for version 2, which has a single tree.
+        file: the file's name.
     """
     own = _find_own(system, controller)
     mount = _find_mount(system, controller)
     if own is None or mount is None:
         return
     root, point = mount
-    # In a container the group may be named as outside, and the mount begin with it.
+    # In a container the group may have its outside name, and the mount may begin with it.
     inside = own.relative_to(root) if own.is_relative_to(root) and ".." not in own.parts else PurePosixPath()
     for part in (inside, *inside.parents) if inside.parts else (inside,):
         group = system / point.relative_to("/") / part
@@ -92,7 +92,7 @@ def _find_own(system: Path, controller: str) -> PurePosixPath | None:
 
 
 def _find_mount(system: Path, controller: str) -> tuple[PurePosixPath, PurePosixPath] | None:
-    """Return which group is mounted, and where."""
+    """Return the mounted group and its mount point."""
     is_wanted: Callable[[str, str], bool] = (
         (lambda kind, options: kind == "cgroup" and controller in options.split(","))
         if controller

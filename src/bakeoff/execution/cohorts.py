@@ -1,4 +1,4 @@
-"""Which trials train together: decided by plan and machine, never by timing or the number of workers. No torch."""
+"""Groups trials into cohorts, by the plan and the machine, never by timing or the number of workers. No torch."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from bakeoff.training.task import DataView
 _Item = TypeVar("_Item")
 
 MOST_MEMBERS = 12
-"""Members of a cohort at most. Larger ones are cut into equal parts: past about ten, activations leave the cache."""
+"""Maximum members of a cohort. Larger ones are split evenly: beyond about ten, activations no longer fit the cache."""
 
 MOST_ON_A_CARD = 64
-"""The same on a graphics card, where what is too small to fill it is fused as far as it goes."""
+"""The same on a GPU, where small networks are fused as far as possible."""
 
 FILLING_OPERATIONS = 10**11
-"""Multiply-adds of a cohort's step that keep a graphics card busy for milliseconds: more members would only queue."""
+"""Multiply-adds of a step that keep a GPU busy for milliseconds: more members would not increase throughput."""
 
 STEP_OPERATIONS = 10**8
-"""Multiply-adds that a processor's core does in the time a step costs whatever its members are: two milliseconds."""
+"""Multiply-adds that a CPU core does in the fixed overhead of a step, about two milliseconds."""
 
 USED_MEMORY = 0.6
-"""Share of a card's memory that a cohort is planned to fill: the estimate is rough, and images lie there too."""
+"""Fraction of a GPU's memory that a cohort may fill: the estimate is rough, and images are there, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How far trials are fused: a property of the device.
+    """Limits on fusing trials: a property of the device.
 
     Attributes:
-        most_members: of a cohort.
-        across_replicates: whether members may be of several replicates, each with its own split and batches.
-        num_bytes: of the device's memory; 0 where it does not count.
-        modes: trials of different numeric modes are not fused, nor those of networks that train faster apart; and on a
-            processor, how many cohorts are to train at once.
+        most_members: maximum members of a cohort.
+        across_replicates: whether members may belong to several replicates, each with its own split and batches.
+        num_bytes: the device's memory; 0 if it is not a limit.
+        modes: trials in different numeric modes are not fused, nor networks that train faster separately; on a CPU,
+            also how many cohorts train at once.
     """
 
     most_members: int = MOST_MEMBERS
@@ -57,7 +57,7 @@ class Limits:
     modes: Modes = field(default_factory=lambda: Modes(common="float32"))
 
     def count_members(self, cost: Cost) -> int:
-        """Return how many members of this cost a cohort has at most."""
+        """Return the maximum number of members with this cost in a cohort."""
         if not self.num_bytes:
             return self.most_members
         fitting = int(USED_MEMORY * self.num_bytes) // max(1, cost.num_bytes)
@@ -69,7 +69,7 @@ ON_PROCESSOR = Limits()
 
 
 def limits_of(device: Device) -> Limits:
-    """Return how far trials are fused on a device."""
+    """Return the limits on fusing trials on a device."""
     if device.kind != "cuda":
         return ON_PROCESSOR
     return Limits(most_members=MOST_ON_A_CARD, across_replicates=True, num_bytes=device.num_bytes)
@@ -77,14 +77,14 @@ def limits_of(device: Device) -> Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Planned trials that will be trained fused: equal images, batch size and network shape.
+    """Planned trials that will be fused: equal images, batch size and network shape.
 
-    On a processor, and with folds, they are of one replicate and see the same batches.
+    On a CPU, and with folds, they belong to one replicate and see the same batches.
 
     Attributes:
-        shape: equal for groups whose arithmetic is the same (network, image size, batch size).
-        cost: of one member; members differ in epochs only.
-        is_part: whether trials that could have been among them are in another group.
+        shape: equal for groups with the same arithmetic (network, image size, batch size).
+        cost: cost of one member; members differ only in epochs.
+        is_part: whether trials that could have been fused with these are in another group.
     """
 
     trials: tuple[PlannedTrial, ...]
@@ -93,35 +93,35 @@ class Group:
     is_part: bool = False
 
     def view(self, datasets: Datasets) -> DataView:
-        """Return the images the group sees, and how they are split."""
+        """Return the group's images, and how they are split."""
         return _view(self.trials[0], datasets)
 
     def own_views(self, datasets: Datasets) -> tuple[DataView | None, ...]:
-        """Return each trial's own view where they are of several replicates; None for all where they share one."""
+        """Return each trial's own view if they belong to several replicates; None for all if they share one."""
         if len({trial.seed for trial in self.trials}) == 1:
             return (None,) * len(self.trials)
         return tuple(_view(trial, datasets) for trial in self.trials)
 
     @property
     def most_operations(self) -> int:
-        """Multiply-adds of the whole group when no member stops early."""
+        """Multiply-adds of the whole group without early stopping."""
         trained = self.cost.num_operations * sum(trial.recipe.epochs for trial in self.trials)
         return trained + self.cost.num_body_operations * self.cost.num_body_passes
 
     @property
     def span(self) -> int:
-        """What the whole group takes on one core, in multiply-adds: half the members take more than half."""
+        """Cost of the whole group on one core, in multiply-adds: half the members cost more than half."""
         num_epochs = max(trial.recipe.epochs for trial in self.trials)
         return self.most_operations + STEP_OPERATIONS * self.cost.num_steps * num_epochs
 
     def cut(self, most: int) -> tuple[Group, ...]:
-        """Cut into the fewest groups of at most `most` members, as equal as can be."""
+        """Split into the fewest groups of at most `most` members, as evenly as possible."""
         parts = _split_evenly(self.trials, most)
         return tuple(replace(self, trials=part, is_part=self.is_part or len(parts) > 1) for part in parts)
 
     @property
     def label(self) -> str:
-        """Name the group for people."""
+        """Return a readable name of the group."""
         first, seeds = self.trials[0], {trial.seed for trial in self.trials}
         if len(seeds) > 1:
             return f"{first.block}, {len(self.trials)} trials of {len(seeds)} replicates"
@@ -149,28 +149,28 @@ def _view(trial: PlannedTrial, datasets: Datasets) -> DataView:
 def group_trials(
     trials: Sequence[PlannedTrial], datasets: Datasets, limits: Limits = ON_PROCESSOR
 ) -> tuple[Group, ...]:
-    """Put trials that can share batches and arithmetic together, costliest groups first.
+    """Group trials that can share batches and arithmetic, most expensive groups first.
 
     Args:
-        trials: what is to be trained.
-        datasets: facts of their images.
-        limits: how far the device lets them be fused.
+        trials: the trials to train.
+        datasets: facts about their images.
+        limits: the device's limits on fusing.
 
     Raises:
-        NetworkError: if a network does not fit its images.
+        NetworkError: a network does not fit its images.
     """
     together: dict[tuple[object, ...], list[PlannedTrial]] = {}
     shapes: dict[tuple[object, ...], str] = {}
     named: dict[tuple[int, DataSource], tuple[str, str]] = {}
     for number, trial in enumerate(trials):
-        # The replicates of an arm share one recipe object; naming its shape takes longer than looking it up.
+        # The replicates of an arm share one recipe object; computing its shape's name is slower than a lookup.
         recipe = (id(trial.recipe), trial.data.source)
         if recipe not in named:
             named[recipe] = _name_arithmetic(trial, datasets[trial.data.source])
         shape, body = named[recipe]
-        # A network that is not made of layer records trains alone.
+        # A network that does not consist of layer records trains alone.
         alone = None if is_fusable(trial.recipe) else number
-        # Folds of one number may differ by an image from replicate to replicate: they are not fused across.
+        # The same fold may differ in size by an image between replicates: these are not fused.
         seed = None if limits.across_replicates and trial.fold is None else trial.seed
         mode = limits.modes.of(trial.block)
         key = (trial.data.source, trial.data.split, seed, trial.fold, shape, body, alone, trial.until, mode)
@@ -195,15 +195,16 @@ def _size_of(group: Group) -> int:
 
 
 def name_cohort(trial_ids: Sequence[str], until: int | None = None) -> str:
-    """Return a cohort's id: a function of the trials planned together, and of the epoch they are to pause after."""
+    """Return a cohort's id: a function of the trials planned together, and of the epoch at which they pause."""
     parts = [*trial_ids, *([] if until is None else [f"until {until}"])]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
 def _name_arithmetic(trial: PlannedTrial, images: ImageFacts) -> tuple[str, str]:
-    """Return two texts, both equal for trials whose members could share a pass.
+    """Return two texts, both equal for trials that can be fused.
 
-    The first says what is trained, on what, and from when on; the second what a frozen body is, with its weights.
+    The first describes what is trained, on which inputs, and from which epoch; the second the frozen body with its
+    weights.
     """
     recipe = trial.recipe
     shape_HWC = trace_augmentation(recipe.augmentation, images.shape_HWC)
@@ -227,13 +228,13 @@ def _measure(members: Sequence[PlannedTrial], datasets: Datasets) -> Cost:
 def _count_most(members: Sequence[PlannedTrial], shape: str, datasets: Datasets, limits: Limits) -> int:
     if limits.modes.are_apart(shape):
         return 1
-    if not limits.num_bytes:  # then nothing need be measured
+    if not limits.num_bytes:  # then nothing has to be measured
         return limits.most_members
     return limits.count_members(_measure(members, datasets))
 
 
 def _cut(members: Sequence[PlannedTrial], most: int) -> list[tuple[PlannedTrial, ...]]:
-    """Cut into the fewest parts of at most `most`, as equal as can be; between replicates where they are that small."""
+    """Split into the fewest even parts of at most `most`; between replicates if these are small enough."""
     replicates = [list(part) for _, part in groupby(sorted(members, key=_seed_of), key=_seed_of)]
     most_trials = max(map(len, replicates))
     if len(replicates) > 1 and most_trials <= most:

@@ -1,4 +1,4 @@
-"""What trials cost, in multiply-adds, estimated from the plan alone. No torch."""
+"""Estimates the cost of trials, in multiply-adds, from the plan alone. No torch."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from bakeoff.training.shape import (
 )
 
 UNKNOWN_FEATURES = 1_024
-"""Length taken for the feature vector of a body that only building it would tell."""
+"""Assumed length of a body's feature vector if it is unknown before the body is built."""
 
 FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one trial costs.
+    """The cost of one trial.
 
     Attributes:
-        num_operations: multiply-adds of one epoch, training and validation, of what is trained.
-        num_body_operations: of one pass of all images through a body that stays frozen; all members share it.
-        num_body_passes: such passes, at most.
-        num_steps: training steps of an epoch.
-        num_bytes: of a device's memory that one member takes in training, roughly; 0 where it cannot be told.
+        num_operations: multiply-adds per epoch of the trained layers, in training and validation.
+        num_body_operations: multiply-adds of one pass of all images through a frozen body; all members share it.
+        num_body_passes: maximum number of such passes.
+        num_steps: training steps per epoch.
+        num_bytes: rough device memory of one member in training; 0 if unknown.
     """
 
     num_operations: int
@@ -46,7 +46,7 @@ class Cost:
 
 
 def measure_cost(trial: PlannedTrial, images: ImageFacts) -> Cost:
-    """Estimate what a trial costs; a backward pass is taken for two forward ones.
+    """Estimate the cost of a trial; a backward pass counts as two forward passes.
 
     Raises:
         NetworkError: its network does not fit the images.
@@ -68,17 +68,17 @@ def measure_cost(trial: PlannedTrial, images: ImageFacts) -> Cost:
 
 
 def is_cost_known(recipe: Recipe, image_shape_HWC: Shape) -> bool:
-    """Tell whether the multiply-adds of a recipe's network are known before it is built."""
+    """Return whether the multiply-adds of a recipe's network are known before it is built."""
     return _count_module(recipe, image_shape_HWC) is not None
 
 
 def _count_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
-    """Return the multiply-adds of one image through the layer records that are trained."""
+    """Return the multiply-adds per image of the trained layer records."""
     return sum(layer.num_multiply_adds for layer in _trace_trained(recipe, shape_HWC, num_classes))
 
 
 def _trace_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[LayerShape, ...]:
-    """Return the shapes of the layer records that are trained."""
+    """Return the shapes of the trained layer records."""
     layers = trained_layers(recipe, shape_HWC, num_classes)
     reaching: tuple[int, ...] = trace_augmentation(recipe.augmentation, shape_HWC)
     if recipe.network.has_module:
@@ -91,10 +91,10 @@ def _trace_trained(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[
 def estimate_bytes(
     recipe: Recipe, shape_HWC: Shape, num_classes: int, evaluation_batch: int = DEVICE_EVALUATION_BATCH
 ) -> int:
-    """Return roughly what a member takes of a device's memory, in bytes.
+    """Return a rough estimate of a member's device memory, in bytes.
 
-    A training step keeps every layer's output, what its activation made of it, and a gradient of either, in float32; a
-    weight comes with a gradient, two averages and copies in the arithmetic's type. Evaluation holds two layers' output.
+    A training step stores every layer's output before and after the activation, and the gradient of each, in float32; a
+    weight has a gradient, two averages and copies in the arithmetic's dtype. Evaluation stores two layers' outputs.
     """
     layers = _trace_trained(recipe, shape_HWC, num_classes)
     outputs = [math.prod(layer.output_shape) for layer in layers]
@@ -104,7 +104,7 @@ def estimate_bytes(
 
 
 def _count_body(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> int:
-    """Return the multiply-adds of one image through a body that is a module, or through frozen layers."""
+    """Return the multiply-adds per image of a body that is a module, or of frozen layers."""
     if recipe.network.has_module or not is_body_frozen(recipe):
         return _count_module(recipe, shape_HWC) or 0
     layers = all_layers(recipe, shape_HWC, num_classes)

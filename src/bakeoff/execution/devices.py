@@ -1,7 +1,7 @@
-"""Which device trials are computed on: a property of the machine, never of a study. No torch.
+"""Selects the device for training: a property of the machine, never of a study. No torch.
 
-The graphics cards are asked of NVIDIA's driver, and what torch was built for is read from its files: finding out takes
-milliseconds, and where there is no card nothing is loaded.
+GPUs are queried from NVIDIA's driver, and torch's CUDA support is read from its files: that takes milliseconds, and
+without a GPU nothing is loaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAME_CHARACTERS = 256
 
 @dataclass(frozen=True)
 class Card:
-    """One graphics card: its name and memory in bytes."""
+    """One GPU: its name and memory in bytes."""
 
     name: str
     num_bytes: int
@@ -31,13 +31,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Device:
-    """Where trials are computed.
+    """The device for training.
 
     Attributes:
-        kind: what sort of device.
-        numbers: which of the cards; one or more where the kind is cuda.
-        name: of the first card, as its driver gives it.
-        num_bytes: memory of the smallest of them; 0 where it is not asked.
+        kind: the kind of device.
+        numbers: indices of the GPUs; one or more if the kind is cuda.
+        name: name of the first GPU, from its driver.
+        num_bytes: memory of the smallest GPU; 0 if not queried.
     """
 
     kind: Literal["cpu", "cuda", "mps"] = "cpu"
@@ -47,12 +47,12 @@ class Device:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """What torch calls the devices."""
+        """Torch's names of the devices."""
         return tuple(f"{self.kind}:{number}" for number in self.numbers) or (self.kind,)
 
     @property
     def record(self) -> dict[str, str]:
-        """What the ledger keeps of it beside the processor; nothing where that is the device."""
+        """Its entry in the ledger besides the CPU; empty if that is the device."""
         if self.kind == "cpu":
             return {}
         several = f"{len(self.numbers)} x " if len(self.numbers) > 1 else ""
@@ -64,14 +64,14 @@ PROCESSOR = Device()
 
 
 def choose_device(asked: str = AUTO) -> Device:
-    """Return the device that was asked for.
+    """Return the requested device.
 
     Args:
-        asked: `auto` (all NVIDIA cards where there are any and torch can use them, else the processor), `cpu`, `cuda`
-            (all cards), `cuda:N` (one of them) or `mps` (Apple's; never chosen by itself, for nobody has measured it).
+        asked: `auto` (all NVIDIA GPUs if there are any and torch supports them, else the CPU), `cpu`, `cuda` (all
+            GPUs), `cuda:N` (one of them) or `mps` (Apple's; never chosen automatically, because it was not measured).
 
     Raises:
-        BakeoffError: no such device, or the torch that is installed cannot use it.
+        BakeoffError: no such device, or the installed torch does not support it.
     """
     if asked == "cpu":
         return PROCESSOR
@@ -85,16 +85,16 @@ def choose_device(asked: str = AUTO) -> Device:
         return _use(cards, range(len(cards))) if cards else PROCESSOR
     if not cards:
         raise BakeoffError(
-            f"--device {asked}: no NVIDIA card was found. Use --device cpu, or see whether nvidia-smi works."
+            f"--device {asked}: no NVIDIA GPU was found. Use --device cpu, or check that nvidia-smi works."
         )
     if not is_built_for_cuda():
         raise BakeoffError(
-            f"--device {asked}: the torch that is installed was built without CUDA. "
-            "Install one with it (https://pytorch.org/get-started/locally), or use --device cpu."
+            f"--device {asked}: the installed torch was built without CUDA. "
+            "Install a build with CUDA (https://pytorch.org/get-started/locally), or use --device cpu."
         )
     numbers = range(len(cards)) if wanted[1] is None else [int(wanted[1])]
     if numbers[-1] >= len(cards):
-        raise BakeoffError(f"--device {asked}: the cards are numbered 0 to {len(cards) - 1}.")
+        raise BakeoffError(f"--device {asked}: the GPUs are numbered 0 to {len(cards) - 1}.")
     return _use(cards, numbers)
 
 
@@ -105,14 +105,14 @@ def _use(cards: tuple[Card, ...], numbers: range | list[int]) -> Device:
 
 def _choose_mps() -> Device:
     if platform.system() != "Darwin" or platform.machine() != "arm64":
-        raise BakeoffError("--device mps: this is not a Mac with Apple's own processor. Use --device auto.")
+        raise BakeoffError("--device mps: this is not a Mac with Apple silicon. Use --device auto.")
     return Device("mps", name="Apple GPU")
 
 
 def list_cards() -> tuple[Card, ...]:
-    """Return the NVIDIA cards that this process may use, in the driver's order; none where there is no driver.
+    """Return the NVIDIA GPUs that this process may use, in the driver's order; none without a driver.
 
-    The environment's CUDA_VISIBLE_DEVICES counts, as it does for torch.
+    CUDA_VISIBLE_DEVICES is respected, as in torch.
     """
     try:
         driver = ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
@@ -136,7 +136,7 @@ def _read_card(driver: ctypes.CDLL, number: int) -> Card | None:
 
 
 def is_built_for_cuda() -> bool:
-    """Tell whether the torch that is installed was built with CUDA, by its version file."""
+    """Return whether the installed torch was built with CUDA, from its version file."""
     found = importlib.util.find_spec("torch")
     if found is None or found.origin is None:
         return False

@@ -1,4 +1,4 @@
-"""Checks a workspace and explains what it finds: the ledger, what its trials left on disk, and what is in the way."""
+"""Checks a workspace and explains what it finds: the ledger, the trials' files, and obstacles to a run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Level = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        level: ok; note (worth knowing, nothing is wrong); problem.
-        text: what was found, and for a problem the remedy.
+        level: ok; note (worth knowing, but not wrong); problem.
+        text: what was found and, for a problem, the remedy.
     """
 
     level: Level
@@ -40,7 +40,7 @@ class Finding:
 
 
 def examine(workspace: Path) -> Iterator[Finding]:
-    """Look through a workspace; trains, mends and deletes nothing.
+    """Check a workspace, without training, repairing or deleting anything.
 
     Raises:
         WorkspaceError: there is no ledger, or it cannot be opened at all; the message has the remedy.
@@ -57,7 +57,7 @@ def examine(workspace: Path) -> Iterator[Finding]:
 
 def _examine_disk(folders: Folders) -> Iterator[Finding]:
     if not os.access(folders.root, os.W_OK):
-        yield Finding("problem", f"{folders.root} cannot be written: nothing can be run here. Change its permissions.")
+        yield Finding("problem", f"{folders.root} cannot be written: no study can run here. Change its permissions.")
     free = shutil.disk_usage(folders.root).free
     level: Level = "ok" if free >= _LITTLE_BYTES else "problem"
     remedy = "" if level == "ok" else " Make room: bakeoff gc shows what nothing refers to."
@@ -65,11 +65,11 @@ def _examine_disk(folders: Folders) -> Iterator[Finding]:
     lock = FileLock(folders.driver_lock, timeout=0)
     try:
         with lock:
-            yield Finding("ok", "no run is under way here.")
+            yield Finding("ok", "no run is in progress here.")
     except Timeout:
-        yield Finding("note", "a run is under way here: what follows may change while it is looked at.")
+        yield Finding("note", "a run is in progress here: the following may change during the check.")
     except OSError:
-        return  # said above
+        return  # reported above
 
 
 def _examine_ledger(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -81,13 +81,13 @@ def _examine_ledger(connection: sqlite3.Connection) -> Iterator[Finding]:
     (trials,) = connection.execute("SELECT COUNT(*) FROM trials WHERE state = 'done'").fetchone()
     if not faults:
         yield Finding(
-            "ok", f"the ledger is whole: {_count(studies, 'study', 'studies')}, {_count(trials, 'trial')} done."
+            "ok", f"the ledger is intact: {_count(studies, 'study', 'studies')}, {_count(trials, 'trial')} done."
         )
     (gaps,) = connection.execute(
         "SELECT COUNT(*) FROM (SELECT trial_id FROM epochs GROUP BY trial_id HAVING MAX(epoch) != COUNT(*))"
     ).fetchone()
     if gaps:
-        yield Finding("problem", f"{_count(gaps, 'trial')} with gaps among the epochs: curves of them are incomplete.")
+        yield Finding("problem", f"{_count(gaps, 'trial')} with missing epochs: their curves are incomplete.")
     (again,) = connection.execute("SELECT COUNT(*) FROM epochs WHERE times_trained > 1").fetchone()
     if again:
         yield Finding("note", f"{_count(again, 'epoch')} trained more than once; results are those of one training.")
@@ -108,7 +108,7 @@ def _examine_results(folders: Folders, connection: sqlite3.Connection) -> Iterat
         wrong += [text for text in (_check_weights(folders.weights(trial_id)),) if text]
         wrong += [text for split in splits if (text := _check_predictions(folders.predictions(trial_id, split)))]
     for text in wrong[:_MOST_NAMED]:
-        yield Finding("problem", f"{text} Reports and transfer go without it; the ledger's numbers stand.")
+        yield Finding("problem", f"{text} Reports and transfer cannot use it; the ledger's numbers are unaffected.")
     if len(wrong) > _MOST_NAMED:
         yield Finding("problem", f"and {_count(len(wrong) - _MOST_NAMED, 'more such file')}.")
     if trials and not wrong:
@@ -140,13 +140,11 @@ def _examine_checkpoints(folders: Folders) -> Iterator[Finding]:
         try:
             read_file(path)
         except DamagedCheckpoint as error:
-            yield Finding("problem", f"{error} The next run puts it aside and trains what it held again.")
+            yield Finding("problem", f"{error} The next run sets it aside and trains its epochs again.")
         except StorageError as error:
-            yield Finding("problem", f"{error} No run goes on from it before its permissions, or the disk, are mended.")
+            yield Finding("problem", f"{error} No run can resume from it until its permissions or the disk are fixed.")
     if paths:
-        yield Finding(
-            "note", f"{_count(len(paths), 'cohort')} not at an end: the study's own command goes on with them."
-        )
+        yield Finding("note", f"{_count(len(paths), 'cohort')} unfinished: the study's command resumes them.")
 
 
 def _list_troubles(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -157,19 +155,19 @@ def _list_troubles(connection: sqlite3.Connection) -> Iterator[Finding]:
     words = {
         "lost": "workers lost",
         "error": "cohorts that raised",
-        "split": "cohorts taken apart",
-        "notice": "things mended on the way",
+        "split": "cohorts split up",
+        "notice": "problems fixed during runs",
     }
     if incidents:
         told = ", ".join(f"{words.get(kind, kind)}: {number}" for kind, number in incidents)
-        yield Finding("note", f"on record so far: {told}. None of it changed a result.")
+        yield Finding("note", f"recorded so far: {told}. None of these changed a result.")
 
 
 def _list_leftovers(folders: Folders, connection: sqlite3.Connection) -> Iterator[Finding]:
     found = list(find_leftovers(folders, connection))
     if found:
         what = f"{_count(len(found), 'place')} of {sum(each.num_bytes for each in found) / 2**20:.1f} MiB"
-        yield Finding("note", f"{what} that nothing refers to: bakeoff gc frees them.")
+        yield Finding("note", f"{what} that nothing refers to: bakeoff gc deletes them.")
 
 
 def _count(number: int, singular: str, plural: str = "") -> str:

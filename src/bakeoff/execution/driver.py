@@ -1,6 +1,6 @@
-"""The one loop: ask a strategy, group what it asks into cohorts, hand them to an executor, write the ledger, tell.
+"""The driver loop: ask a strategy, group its trials into cohorts, submit them, write the ledger, tell the strategy.
 
-Workers report upward; this loop alone writes the ledger.
+Workers report to this loop, and only it writes the ledger.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class Driver:
     """Drives one strategy to its end.
 
     Args:
-        strategy: who is tried next.
+        strategy: decides which trials run next.
         executor: where trials run.
-        ledger: where what happened is written.
+        ledger: the record of results.
         folders: the workspace, for the checkpoints of finished cohorts.
-        datasets: facts of the opened training images.
-        modes: how the study's arithmetic runs.
-        observer: shown what happens.
-        resolve: makes definite what a trial's recipe only names, such as an earlier study's weights.
-        on_asked: called with the trials of every ask, also of an empty one.
-        device: where trials are computed; it decides how far they are fused.
-        keep_train: whether finished trials keep their predictions on the training images, for votes.
-        codes: hashes of users' code that the run goes by.
+        datasets: facts about the opened training images.
+        modes: the study's numeric modes.
+        observer: receives progress.
+        resolve: resolves references in a trial's recipe, such as an earlier study's weights.
+        on_asked: called with the trials of every ask, even if empty.
+        device: the device for training; it limits fusing.
+        keep_train: whether finished trials store their predictions on the training images, for ensembles.
+        codes: hashes of user code in this run.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class Driver:
         self._machine = spell_machine({**describe_hardware(), **device.record, **describe_versions()})
 
     def run(self) -> None:
-        """Ask, train and tell until the strategy asks no more and nothing runs."""
+        """Ask, train and tell until the strategy asks for nothing more and nothing runs."""
         while self._ask() or self._training:
-            # With nothing in training there is nothing to wait for: the strategy goes on from what the ledger told it.
+            # With nothing in training there is nothing to wait for: the strategy uses results from the ledger.
             reports = self._executor.poll(POLL_SECONDS if self._training else 0.0)
             with self._ledger.transaction():
                 for report in reports:
@@ -99,26 +99,26 @@ class Driver:
 
     @property
     def asked_ids(self) -> frozenset[str]:
-        """The trials the strategy has asked for."""
+        """The trials the strategy has requested."""
         return frozenset(self._known)
 
     @property
     def trained_ids(self) -> frozenset[str]:
-        """The trials the strategy has asked for that the ledger did not have."""
+        """The requested trials that were not in the ledger."""
         return frozenset(self._known.keys() - self._reused)
 
     @property
     def finals(self) -> tuple[Known, ...]:
-        """The trials asked for that are not a search's, as often as they were."""
+        """The number of requests for trials that are not a search's."""
         return tuple(self._finals)
 
     @property
     def num_reused(self) -> int:
-        """Trials asked for, a search's left out, that were in the ledger."""
+        """The number of requested trials, without a search's, that were in the ledger."""
         return len({each.trial_id for each in self._finals} & self._reused)
 
     def _ask(self) -> bool:
-        """Start what the strategy asks for; return whether it asked for anything."""
+        """Start what the strategy requests; return whether it requested anything."""
         self._prune(self._strategy.prune())
         fresh = [self._identify(planned) for planned in self._strategy.ask()]
         self._finals += [each for each in fresh if each.planned.stage == "final"]
@@ -128,9 +128,9 @@ class Driver:
         unique: dict[str, Known] = {}
         for each in asked:
             if in_training.get(each.trial_id, each.planned.until) != each.planned.until:
-                self._deferred.append(each)  # it trains to another epoch just now, asked for by another block
+                self._deferred.append(each)  # it is being trained to another epoch, requested by another block
                 continue
-            unique.setdefault(each.trial_id, each)  # one trial may stand in several places: it is trained once
+            unique.setdefault(each.trial_id, each)  # one trial may have several positions: it is trained once
             self._known.setdefault(each.trial_id, each)
             self._untold.setdefault(each.trial_id, []).append(each.planned)
         ids = {id(each.planned): each.trial_id for each in unique.values()}
@@ -143,7 +143,7 @@ class Driver:
         return identify(self._resolve(planned), self._datasets, numeric, self._device.kind, self._codes)
 
     def _start(self, group: Group, ids: Sequence[str], in_training: Set[str]) -> None:
-        """Submit the members of a group that are neither in the ledger nor in training; tell of those in the ledger."""
+        """Submit a group's members that are neither in the ledger nor in training; report those in the ledger."""
         states = {
             each_id: self._pauses.find_state(each_id, planned)
             for each_id, planned in zip(ids, group.trials, strict=True)
@@ -230,7 +230,7 @@ class Driver:
         self._tell(report.trial_id, "paused")
 
     def _prune(self, pruned: Sequence[Pruned]) -> None:
-        """Record the trials that a search gives up where they paused; let go of their checkpoints."""
+        """Record the paused trials that a search prunes; release their checkpoints."""
         for each in pruned:
             known = self._identify(each.trial)
             outcome = self._ledger.outcome_of(known.trial_id)
@@ -247,7 +247,7 @@ class Driver:
             self._training.let_go(self._pauses.wake(known.trial_id))
 
     def _tell(self, trial_id: str, state: Ending) -> None:
-        """Tell everybody who asked for a trial what the ledger now holds of it."""
+        """Report a trial's current record to every requester."""
         outcome = self._ledger.outcome_of(trial_id) if state == "done" else None
         if state != "paused":
             self._training.let_go(self._pauses.wake(trial_id))
@@ -289,5 +289,5 @@ class Driver:
 
 
 def count_model_images(trials: Sequence[PlannedTrial], datasets: Datasets) -> int:
-    """Return the images that `trials` will see at most, summed over epochs."""
+    """Return the maximum number of images that `trials` will train on, summed over epochs."""
     return sum(trial.recipe.epochs * datasets[trial.data.source].count_train(trial) for trial in trials)

@@ -1,4 +1,4 @@
-"""What a study would take, before anything is trained."""
+"""Estimates the time of a study before anything is trained."""
 
 from __future__ import annotations
 
@@ -44,35 +44,34 @@ OPERATIONS_PER_SECOND = 4e10
 STEP_SECONDS = 0.0008
 MEMBER_STEP_SECONDS = 0.0003
 START_SECONDS = 4.0
-"""For estimates before anything has run: multiply-adds per second and core, what a step costs beside them, with each
-member's share, and what starting takes. Fitted to LeNet and ModNet1 on CIFAR-10 and LeNet on digits, on AMD EPYC 9005.
+"""For estimates before anything has run: multiply-adds per second and core, the overhead per step and per member, and
+the start-up time. Fitted to LeNet and ModNet1 on CIFAR-10 and LeNet on digits, on AMD EPYC 9005.
 """
 
 WORKERS_PER_CARD = 4
-"""Processes that share a card where each of them trains one network at a time."""
+"""Processes per GPU if each of them trains one network at a time."""
 
 
 MEASURED_RANGE = (0.7, 1.6)
 GUESSED_RANGE = (0.3, 3.0)
-"""What times come to, in shares of what is estimated: from measured steps, and from multiply-adds alone."""
+"""Range of actual times relative to estimates: from measured steps, and from multiply-adds alone."""
 
 LONG_SECONDS = 2 * 86_400.0
-"""From here on it is said what takes the time."""
+"""Above this, the estimate names what takes the most time."""
 
 MAX_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a study would take.
+    """The estimated cost of a study.
 
     Attributes:
-        num_cohorts: groups of trials trained fused; 0 where no images are known, and of a search, which is yet to
-            choose its recipes.
-        seconds: when nothing stops early; 0 where it is not told.
-        range_seconds: what it may come to, from and to.
-        is_measured: whether it rests on steps that were timed on this machine.
-        notes: what the figures leave out, a sentence each.
+        num_cohorts: number of cohorts; 0 if no images are known, and for a search, whose recipes are not chosen yet.
+        seconds: time without early stopping; 0 if unknown.
+        range_seconds: range of the time, from and to.
+        is_measured: whether it is based on steps timed on this machine.
+        notes: what the figures leave out, one sentence each.
     """
 
     plan: Plan = field(repr=False)
@@ -94,21 +93,21 @@ def estimate_plan(
     probe: bool = False,
     say: Callable[[str], object] = lambda text: None,
 ) -> Estimate:
-    """Check a plan as far as that is possible without training, and estimate what it takes.
+    """Check a plan as far as possible without training, and estimate its time.
 
-    Of folders and manifests that were not decoded yet, a few training images are opened; no test image is. On a
-    graphics card no time is told.
+    For folders and manifests that are not decoded yet, a few training images are opened, but no test image. On a GPU no
+    time is estimated.
 
     Args:
         plan: the trials.
-        workers: as many as are asked for.
+        workers: the requested number of workers.
         data_dir: searched first for images.
-        device: what computes.
-        probe: whether a worker may build networks, look whether their weights can be had and fit, and time a few steps.
-        say: told what takes a while.
+        device: the device for training.
+        probe: whether a worker may build networks, check that their weights exist and fit, and time a few steps.
+        say: called with progress messages.
 
     Raises:
-        BakeoffError: images are missing or cannot be split, or a network or its weights cannot be had or do not fit.
+        BakeoffError: images are missing or cannot be split, or a network or its weights are unavailable or do not fit.
     """
     plan = resolve_paths(plan)
     known = describe_datasets(plan.blocks, data_dir)
@@ -152,7 +151,7 @@ def _try_out(
     *,
     probe: bool,
 ) -> dict[str, StepTime]:
-    """Have a worker check networks and weights and time steps, where it may; return the step times that are known."""
+    """Let a worker check networks and weights and time steps, if allowed; return the known step times."""
     with ExitStack() as opened:
 
         @cache
@@ -162,7 +161,7 @@ def _try_out(
 
         if probe:
             _check_networks(plan, datasets, data_dir, start, say)
-        if device.kind != "cpu":  # the rates are a processor's
+        if device.kind != "cpu":  # the rates are those of a CPU
             return {}
         timed = [group for group in groups if not _runs_code(group.trials[0])]
         return Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
@@ -171,7 +170,7 @@ def _try_out(
 def _peek(
     plan: Plan, known: Datasets, data_dir: Path | None
 ) -> tuple[dict[DataSource, ImageFacts], dict[DataSource, Peek]]:
-    """Return the facts of images, known or peeked at, and the peeks; check that they can be split."""
+    """Return facts about known or previewed images, and the previews; check that they can be split."""
     datasets = dict(known)
     peeks: dict[DataSource, Peek] = {}
     for block in plan.blocks:
@@ -200,31 +199,29 @@ def _check_networks(
     start: Callable[[], Executor],
     say: Callable[[str], object],
 ) -> None:
-    """Have networks built and weights fitted that can be without a workspace and without running the user's code."""
+    """Build networks and load weights where that needs neither a workspace nor the user's code."""
     trials = [found for trial in plan.trials if (found := _place_weights(trial, data_dir)) is not None]
     trials = [trial for trial in trials if not _runs_code(trial)]
     check_networks(trials, datasets, start, say=say, may_fetch=False)
 
 
 def _runs_code(trial: PlannedTrial) -> bool:
-    """Tell whether a trial's network is the user's own, which planning does not run; look whether its module is there.
+    """Return whether a trial's network is the user's own, which planning does not run; check that its module exists.
 
     Raises:
-        NetworkError: Python does not find the module.
+        NetworkError: Python cannot find the module.
     """
     name = str(trial.recipe.network.name)
     if not names_class(name):
         return False
     if hash_code(name) is None:
         module = name.partition(":")[0]
-        raise NetworkError(
-            f"{name}: there is no module {module}: start bakeoff in the folder it lies in, or install it."
-        )
+        raise NetworkError(f"{name}: there is no module {module}: start bakeoff in its folder, or install it.")
     return True
 
 
 def _place_weights(trial: PlannedTrial, data_dir: Path | None) -> PlannedTrial | None:
-    """Return a trial whose weights file is where it is; None where an earlier trial's weights are asked for."""
+    """Return a trial with the path of its weights file resolved; None if it uses an earlier trial's weights."""
     weights = None if trial.recipe.transfer is None else trial.recipe.transfer.weights
     if isinstance(weights, TrialWeights | StudyWeights):
         return None
@@ -245,7 +242,7 @@ def _estimate_all(
     num_workers: int,
 ) -> float:
     busy = max(1, min(num_workers, len(groups)))
-    share = plan.most_trials / len(plan.trials)  # 1 but for a search
+    share = plan.most_trials / len(plan.trials)  # 1 except for a search
     steps = [each.fused + (each.alone if each.num_members > 1 else 0.0) for each in times.values()]
     most, fewest = (2 * (NUM_WARM_UP_STEPS + number) for number in (NUM_PROBE_STEPS, FEWEST_PROBE_STEPS))  # two modes
     probes = sum(min(most * each, max(ENOUGH_PROBE_SECONDS, fewest * each)) for each in steps)
@@ -253,13 +250,13 @@ def _estimate_all(
 
 
 def _is_measured(groups: Sequence[Group], seconds: Mapping[int, float], times: Mapping[str, StepTime]) -> bool:
-    """Tell whether most of the time rests on measured steps."""
+    """Return whether most of the estimated time is based on measured steps."""
     measured = sum(seconds[id(group)] for group in groups if group.shape in times)
     return bool(groups) and measured >= 0.8 * sum(seconds.values())
 
 
 def _name_costliest(groups: Sequence[Group], seconds: Mapping[int, float], total: float) -> Iterator[str]:
-    """Say of a plan of days what takes the time, and what shortens it."""
+    """For a plan that takes days, say what takes the time and how to shorten it."""
     if total < LONG_SECONDS:
         return
     shares: Counter[tuple[str, str]] = Counter()
@@ -272,8 +269,8 @@ def _name_costliest(groups: Sequence[Group], seconds: Mapping[int, float], total
         for (block, arm), share in shares.most_common(MAX_NAMED)
     )
     yield (
-        f"most of the time goes to {named}. Leave these out, or give fewer replicates or epochs, smaller images "
-        "(image_size, resize) or a part of them (data.subset): each shortens it in proportion."
+        f"most of the time goes to {named}. Leave these out, or use fewer replicates or epochs, smaller images "
+        "(image_size, resize) or fewer of them (data.subset): each reduces it proportionally."
     )
 
 
@@ -282,39 +279,39 @@ def _describe_candidates(plan: Plan) -> Iterator[str]:
         finals = plan.most_trials - plan.most_candidate_trials
         yield (
             f"a search: at most {plan.most_candidate_trials:,} trials of candidates, then {finals:,} of the finals; "
-            "the time takes every candidate for as costly as the default recipe."
+            "the estimate assumes that every candidate costs as much as the default recipe."
         )
 
 
 def _list_unknown(
     plan: Plan, datasets: Datasets, times: Mapping[str, StepTime], groups: Sequence[Group]
 ) -> Iterator[str]:
-    """Say what an estimate cannot count before images are opened or networks built."""
+    """Say what an estimate leaves out before images are opened or networks built."""
     closed = dict.fromkeys(block.data.source.label for block in plan.blocks if block.data.source not in datasets)
     if closed:
-        yield f"not counted in cohorts and time, for the size of the images is not known: {', '.join(closed)}."
+        yield f"not included in cohorts and time, because the image size is unknown: {', '.join(closed)}."
     unknown = dict.fromkeys(
         str(group.trials[0].recipe.network.name)
         for group in groups
         if group.shape not in times and not is_known(group, datasets)
     )
     if unknown:
-        yield f"not counted in time, for only building it tells its cost: {', '.join(unknown)}."
+        yield f"not included in the time, because the cost is unknown before building: {', '.join(unknown)}."
 
 
 def _estimate_groups(groups: Sequence[Group], datasets: Datasets, times: Mapping[str, StepTime]) -> dict[int, float]:
-    """Return the seconds of every group by its `id`; what was not timed is guessed, at the rate of what was."""
+    """Return the seconds of every group by its `id`; untimed groups are estimated from the rate of timed ones."""
     guessed = {id(group): _estimate_group(group, datasets, None) for group in groups}
     timed = [group for group in groups if group.shape in times]
     found = {id(group): _estimate_group(group, datasets, times[group.shape]) for group in timed}
-    # Where only building a network tells its cost, what is guessed of it says nothing about the rate.
+    # If a network's cost is unknown before it is built, its guess says nothing about the rate.
     known = [id(group) for group in timed if is_known(group, datasets)]
     rate = sum(found[each] for each in known) / sum(guessed[each] for each in known) if known else 1.0
     return {each: found.get(each, seconds * rate) for each, seconds in guessed.items()}
 
 
 def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> float:
-    """Return the seconds a group takes on one core when no member stops early."""
+    """Return the seconds of a group on one core without early stopping."""
     first = group.trials[0]
     num_epochs = max(trial.recipe.epochs for trial in group.trials)
     overhead = num_epochs * group.cost.num_steps * (STEP_SECONDS + MEMBER_STEP_SECONDS * len(group.trials))
@@ -323,7 +320,7 @@ def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> 
     facts = datasets[first.data.source]
     num_train = facts.count_train(first)
     if caches_features(first.recipe):
-        # The step that was timed goes through the body; here all images do so once, and the heads train on the rest.
+        # The timed step includes the body; here all images pass through it once, and then only the heads train.
         return facts.num_images / first.recipe.batch_size * step.alone + overhead
     seconds = step.of(len(group.trials))
     evaluation = (facts.num_images - num_train) / first.recipe.batch_size * seconds / 3  # forward only
@@ -331,25 +328,25 @@ def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> 
 
 
 def count_workers(asked: int | None, device: Device, plan: Plan, datasets: Datasets) -> tuple[int, str]:
-    """Return how many processes to start: one per core, or several a card where trials cannot be fused.
+    """Return how many processes to start: one per core, or several per GPU if trials cannot be fused.
 
-    Without a number asked for, never more than the machine's memory carries.
+    Unless a number is requested, never more than fit into the machine's memory.
 
     Args:
-        asked: a number asked for.
-        device: what computes.
+        asked: the requested number.
+        device: the device to train on.
         plan: the trials.
-        datasets: what is known of images before they are opened; see `describe_datasets`.
+        datasets: facts about images that are known before they are opened; see `describe_datasets`.
 
     Returns:
-        Their number, and what is to be said where memory, not the cores, decides it, or should; else empty.
+        The number, and a note if memory, not cores, limits it, or should; otherwise empty.
     """
     carried, wanted = count_carried(plan, datasets, device), _count_wanted(device, plan)
     if asked is None and carried < wanted:
-        return carried, f"memory carries {carried} of {wanted} workers: the others are not started."
+        return carried, f"memory is enough for {carried} of {wanted} workers: the others are not started."
     if asked is not None and carried < asked:
-        text = f"memory carries about {carried} workers, and {asked} were asked for: some may be killed for lack of it."
-        return asked, text
+        text = f"memory is enough for about {carried} workers, and {asked} were requested"
+        return asked, f"{text}: some may be killed for lack of it."
     return asked or wanted, ""
 
 

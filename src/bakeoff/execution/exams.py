@@ -1,4 +1,4 @@
-"""The exam of a study: after every choice is made, its finished trials are evaluated once on the test split."""
+"""A study's final test: after every choice is made, finished trials are evaluated once on the test split."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def hold_exams(
     executor: Executor,
     observer: Observer,
 ) -> bool:
-    """Evaluate those finished trials that have not been; the opening is recorded before the split is read.
+    """Evaluate finished trials that have not been evaluated; the opening is recorded before the split is read.
 
-    So is the look: a study of trials that have all been evaluated for others opens nothing, but looks at them.
+    So is the look: a study whose trials have all been evaluated for other studies opens nothing, but sees the results.
 
     Returns:
         Whether every trial could be evaluated.
@@ -49,9 +49,9 @@ def hold_exams(
 
 
 def _make_tasks(known: Sequence[Known], open_ids: Set[str], datasets: Datasets, modes: Modes) -> dict[str, ExamTask]:
-    """Make a task of every group that has open trials, always of the whole group.
+    """Make a task for every group with open trials, always for the whole group.
 
-    Which trials are evaluated together must not depend on where an earlier exam was interrupted: rounding might.
+    Which trials are evaluated together must not depend on where an earlier final test was interrupted: rounding would.
     """
     by_place = {id(each.planned): each for each in known}
     tasks = {}
@@ -68,7 +68,7 @@ def _make_tasks(known: Sequence[Known], open_ids: Set[str], datasets: Datasets, 
 
 
 def _collect(tasks: dict[str, ExamTask], exam_id: int, ledger: Ledger, executor: Executor, observer: Observer) -> bool:
-    """Write down every result; a lost task is tried once more."""
+    """Record every result; a lost task is retried once."""
     complete, waiting, tried = True, set(tasks), set[str]()
     while waiting:
         reports = executor.poll(POLL_SECONDS)

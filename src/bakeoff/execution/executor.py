@@ -1,4 +1,4 @@
-"""What an executor is: a place that takes tasks and reports events. No torch."""
+"""The interface of executors, which take tasks and report events. No torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bakeoff.training.task import Event, Task
 
-GOES_ON = "What was finished is kept; when the cause is mended, the same command goes on from there."
+GOES_ON = "Finished work is kept; once the cause is fixed, run the same command again to resume."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class Started:
     """A worker has taken a task.
 
     Attributes:
-        machine: what it runs on, as the ledger holds it; empty for the driver's own machine.
+        machine: the machine, as recorded in the ledger; empty for the driver's own machine.
     """
 
     task_id: str
@@ -25,14 +25,14 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskLost:
-    """A task ended without being done.
+    """A task ended without being completed.
 
     Attributes:
-        died: its worker is gone (killed, out of memory, crashed); else the task raised.
+        died: its worker died (killed, out of memory, crashed); otherwise the task raised an exception.
         out_of_memory: the device had too little memory for it.
-        reason: one line for people.
-        detail: the traceback where there is one.
-        is_final: whether trying again is no use before somebody has seen to it, as with a full disk.
+        reason: a one-line explanation.
+        detail: the traceback, if there is one.
+        is_final: whether retrying is useless until the user has fixed the cause, such as a full disk.
     """
 
     task_id: str
@@ -58,5 +58,5 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop everything at once. What is on disk stays."""
+        """Stop everything at once. Files on disk are kept."""
         ...

@@ -1,4 +1,4 @@
-"""What the plan and the reports have to know of images, without holding them. No torch."""
+"""Facts about images for plans and reports, without the pixels. No torch."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from bakeoff.study.plan import Block, PlannedTrial
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFacts:
-    """Facts of one source's training images.
+    """Facts about one source's training images.
 
     Attributes:
         shape_HWC: height, width and channels of every image.
         class_names: one per class, in label order.
-        num_images: training images, validation included.
-        fingerprint: of the decoded images; empty where they have not been opened.
-        num_own_validation: images that the source sets apart for validation; 0 where it sets none apart.
-        own_validation: hash of which images those are; empty where there are none.
-        notes: what people must know of them, a sentence each.
+        num_images: training images, including validation.
+        fingerprint: hash of the decoded images; empty if they have not been opened.
+        num_own_validation: images that the source reserves for validation; 0 if none.
+        own_validation: hash of the indices of those images; empty if there are none.
+        notes: what users should know about them, one sentence each.
     """
 
     shape_HWC: tuple[int, int, int]
@@ -46,7 +46,7 @@ class ImageFacts:
 
     @classmethod
     def of_images(cls, images: Images) -> ImageFacts:
-        """Return the facts of opened images."""
+        """Return the facts about opened images."""
         own = images.own_validation
         return cls(
             shape_HWC=images.shape_HWC,
@@ -60,10 +60,10 @@ class ImageFacts:
 
     @classmethod
     def of_source(cls, source: DataSource, data_dir: Path | None = None) -> ImageFacts | None:
-        """Return the facts of a source without opening its images; None where they are not known before.
+        """Return the facts about a source without opening its images; None if they are unknown.
 
         Raises:
-            DataError: it names classes that the data set does not have.
+            DataError: it names classes that the dataset does not have.
         """
         known = describe(source, data_dir)
         if known is None:
@@ -72,7 +72,7 @@ class ImageFacts:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> ImageFacts:
-        """Return the facts that `record` was made from, as a ledger holds it."""
+        """Return the facts stored in `record`, the form used in the ledger."""
         height, width, channels = record["shape_HWC"]
         texts = {name: tuple(record[name]) for name in ("class_names", "notes")}
         return cls(**{**record, **texts, "shape_HWC": (height, width, channels)})
@@ -82,7 +82,7 @@ class ImageFacts:
         return asdict(self)
 
     def count_train(self, trial: PlannedTrial) -> int:
-        """Return the images one epoch of `trial` trains on: all but those held out and those kept for validation."""
+        """Return the number of training images per epoch of `trial`: all except held-out and validation images."""
         if trial.data.validation == "own":
             return self.num_images - self.num_own_validation
         folds = trial.data.folds
@@ -90,7 +90,7 @@ class ImageFacts:
         return left - round(left * trial.data.validation)
 
     def name_split(self, trial: PlannedTrial) -> str:
-        """Return what the identity of a trial has of its split beside the share: which images it is given, if any."""
+        """Return what a trial's id contains about its split besides the fraction: given validation images, if any."""
         return self.own_validation if trial.data.folds is None and trial.data.validation == "own" else ""
 
 
@@ -99,16 +99,16 @@ Datasets = Mapping[DataSource, ImageFacts]
 
 
 def list_sources(blocks: Iterable[Block]) -> tuple[DataSource, ...]:
-    """Return the sources that blocks use, each once."""
+    """Return the distinct sources of all blocks."""
     return tuple(dict.fromkeys(block.data.source for block in blocks))
 
 
 def open_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSource, ImageFacts]:
-    """Open the training images of every block, decoding them where that has not been done, and return their facts.
+    """Open the training images of every block, decoding them if necessary, and return their facts.
 
     Raises:
-        DataError: images are missing or damaged, a class is too small to be split, or a block asks for their own
-            validation images and there are none.
+        DataError: images are missing or damaged, a class is too small to be split, or a block requests own validation
+            images and there are none.
     """
     listed = tuple(blocks)
     images = {source: open_training(source, data_dir) for source in list_sources(listed)}
@@ -120,13 +120,13 @@ def open_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSo
         if block.data.folds is None and block.data.validation == "own" and not own:
             raise DataError(
                 f"{block.data.source.label} has no validation images of its own (a folder val, valid or validation, or "
-                f"a manifest's column split): give data.validation a share, such as 0.1."
+                f"a manifest's column split): set data.validation to a fraction, such as 0.1."
             )
     return datasets
 
 
 def check_split(block: Block, counts: Sequence[int], class_names: Sequence[str]) -> None:
-    """Check that a block's images can be split as it says, whatever the replicate's seed.
+    """Check that a block's images can be split as requested, for any seed.
 
     Raises:
         DataError: a class is too small.
@@ -139,6 +139,6 @@ def check_split(block: Block, counts: Sequence[int], class_names: Sequence[str])
 
 
 def describe_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSource, ImageFacts]:
-    """Return the facts of those sources that are known without opening their images."""
+    """Return the facts about those sources for which they are known without opening images."""
     found = {source: ImageFacts.of_source(source, data_dir) for source in list_sources(blocks)}
     return {source: facts for source, facts in found.items() if facts is not None}

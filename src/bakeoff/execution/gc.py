@@ -1,4 +1,4 @@
-"""Frees what nothing refers to: in a workspace what its ledger does not know, in the cache what was long not used."""
+"""Deletes unused files: in a workspace those that its ledger does not refer to, in the cache old ones."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ _UNFINISHED = r"(?:\.part-\w+)?"
 _DECODED = rf"[\w.-]+-(?:train|test)-(?:part-)?{HASH}{_UNFINISHED}"
 _DECODED_FILE = r"[a-z_]+\.(?:npy|json|raw)"
 _FEATURES = rf"{HASH}\.npy"
-"""What of the cache is made again when it is missed: folders of decoded images, features, hashes of files. Downloads
-stay."""
+"""The parts of the cache that can be recreated: decoded images, features, hashes of files. Downloads are kept."""
 
 
 def collect_workspace(workspace: Path, *, delete: bool) -> tuple[Leftover, ...]:
-    """Return what nothing in a workspace refers to, deleted if asked.
+    """Return what nothing in a workspace refers to, and optionally delete it.
 
     Raises:
-        WorkspaceError: no ledger, a run is under way, or something cannot be deleted.
+        WorkspaceError: no ledger, a run is in progress, or something cannot be deleted.
     """
     folders = Folders(workspace)
     with open_reading(folders) as connection, hold_workspace(folders):
@@ -39,7 +38,7 @@ def collect_workspace(workspace: Path, *, delete: bool) -> tuple[Leftover, ...]:
 
 
 def collect_cache(days: float, *, delete: bool) -> tuple[Leftover, ...]:
-    """Return decoded images and features that were not used for so many days, deleted if asked."""
+    """Return decoded images and features that were not used for a number of days, and optionally delete them."""
     found = tuple(_find_stale(cache_folder(), time.time() - days * _DAY_SECONDS, days))
     if delete:
         _delete(found)
@@ -47,14 +46,14 @@ def collect_cache(days: float, *, delete: bool) -> tuple[Leftover, ...]:
 
 
 def _find_stale(cache: Path, since: float, days: float) -> Iterator[Leftover]:
-    why = f"not used for {days:g} days; made again when it is needed"
+    why = f"not used for {days:g} days; recreated when needed"
     for place, files in _list_cached(cache):
         if files and _used_at(files) < since and not _is_in_use(place):
             yield Leftover.of(place, why, files)
 
 
 def _list_cached(cache: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield what bakeoff has cached, with its files: by their names, for the cache may be anybody's folder."""
+    """Yield what bakeoff has cached, with its files: recognised by name, since the cache may contain other files."""
     for folder in list_folders(cache / "decoded", _DECODED):
         yield folder, list_files(folder, _DECODED_FILE)
     for file in list_files(cache / "features", _FEATURES):
@@ -72,7 +71,7 @@ def _used_at(files: Sequence[Path]) -> float:
 
 
 def _is_in_use(place: Path) -> bool:
-    """Tell whether a process is just making it."""
+    """Return whether a process is currently creating it."""
     lock = place.with_name(f"{place.name.partition('.part-')[0]}.lock")
     if not lock.is_file():
         return False
@@ -89,7 +88,7 @@ def _delete(found: tuple[Leftover, ...]) -> None:
             for file in each.files:
                 file.unlink(missing_ok=True)
             if each.path not in each.files:
-                with contextlib.suppress(OSError):  # what somebody else keeps there stays
+                with contextlib.suppress(OSError):  # other files in it are kept
                     each.path.rmdir()
         except OSError as error:
             raise WorkspaceError(f"{each.path}: cannot be deleted ({error.strerror or error}).") from error

@@ -1,4 +1,4 @@
-"""A planned trial and its identity: the hash of all that determines its result."""
+"""A planned trial and its id: the hash of everything that determines its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bakeoff.training.task import ENGINE_VERSION, Numeric
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """A planned trial with its identity."""
+    """A planned trial with its id."""
 
     trial_id: str
     planned: PlannedTrial
@@ -26,7 +26,7 @@ class Known:
 
     @property
     def code(self) -> str | None:
-        """Return the hash of the code of a network of the user's own; None of any other network."""
+        """Return the hash of the code of the user's own network; None for any other network."""
         return self.content.get("code")
 
 
@@ -37,11 +37,11 @@ def identify(
     device: str = "cpu",
     codes: CodeHashes | None = None,
 ) -> Known:
-    """Give a planned trial its id, from all that determines its result.
+    """Compute a planned trial's id from everything that determines its result.
 
-    `device` is the kind that computes it: random numbers and rounding are others on another, and the trials of one
-    study are never mixed of two. A CPU's trials have the ids they had when there was no other kind. `codes` are the
-    hashes of users' code that a run goes by; by default they are taken now.
+    `device` is the kind of device: random numbers and rounding depend on it, and the trials of one study never mix two
+    kinds. Ids for the CPU are the same as before other kinds existed. `codes` are the hashes of user code in a run; by
+    default they are computed now.
     """
     facts = datasets[planned.data.source]
     content = trial_content(

@@ -1,4 +1,4 @@
-"""The cohorts in training: submitted, lost and tried again, taken apart, ended; and their checkpoints."""
+"""Tracks the cohorts in training: submitted, lost and retried, split up, ended; and their checkpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bakeoff.training.folders import Folders
 from bakeoff.training.task import CohortTask, EpochDone, Member, TrialFailed
 
 MOST_LOSSES = 2
-"""Workers that a cohort may take down in the same epoch before its members are tried alone, or one alone is failed."""
+"""Workers that a cohort may lose in one epoch before its members are tried alone, or a single one is failed."""
 
 
 @dataclass
@@ -23,8 +23,8 @@ class Running:
 
     Attributes:
         num_losses: workers lost since it last finished an epoch.
-        ancestors: the cohorts it was split or halved from, the first of them first.
-        machine: what its worker runs on; empty for the driver's own.
+        ancestors: the cohorts it was split or halved from, earliest first.
+        machine: its worker's machine; empty for the driver's own.
     """
 
     task: CohortTask
@@ -35,14 +35,14 @@ class Running:
 
 
 class InTraining:
-    """The cohorts that an executor has, or will have again.
+    """The cohorts that are submitted to an executor, or will be again.
 
     Args:
         executor: where they train.
-        ledger: remembers what went wrong, and which cohorts were taken apart.
-        folders: the workspace, for the checkpoints of those that have ended.
-        observer: shown what happens.
-        seed_of: a trial's seed; by it a cohort is halved.
+        ledger: records incidents, and which cohorts were split up.
+        folders: the workspace, for the checkpoints of ended cohorts.
+        observer: receives progress.
+        seed_of: returns a trial's seed, by which a cohort is halved.
     """
 
     def __init__(
@@ -64,22 +64,22 @@ class InTraining:
 
     @property
     def targets(self) -> Mapping[str, int | None]:
-        """The epoch to which every trial in training trains now; None: to its end."""
+        """The epoch to which every trial in training currently trains; None: to its end."""
         return {each_id: running.task.until for running in self._running.values() for each_id in running.open_ids}
 
     def find(self, trial_id: str) -> Running | None:
-        """Return the cohort in which a trial is still open."""
+        """Return the cohort in which a trial is open."""
         return next((running for running in self._running.values() if trial_id in running.open_ids), None)
 
     def close(self, trial_id: str) -> Running | None:
-        """Note that a trial has come to its end, or to rest; return its cohort, or None where it was not open."""
+        """Record that a trial has ended or paused; return its cohort, or None if it was not open."""
         running = self.find(trial_id)
         if running is not None:
             running.open_ids.discard(trial_id)
         return running
 
     def enter(self, task: CohortTask) -> None:
-        """Submit a cohort, or the parts that an earlier run has taken it into."""
+        """Submit a cohort, or the parts into which an earlier run has split it."""
         self._enter(Running(task))
 
     def _enter(self, running: Running) -> None:
@@ -96,20 +96,20 @@ class InTraining:
         self._executor.submit(running.task)
 
     def begin(self, report: Started) -> None:
-        """Note that a worker has taken a cohort, and what it runs on."""
+        """Record that a worker has started a cohort, and its machine."""
         running = self._running.get(report.task_id)
         if running is not None:
             running.machine = report.machine
             self._observer.cohort_started(running.task.label, len(running.task.members))
 
     def note_progress(self, report: EpochDone) -> None:
-        """Note that a cohort gets on: what was lost before no longer counts against it."""
+        """Record progress of a cohort: earlier losses no longer count."""
         running = None if report.replayed else self.find(report.trial_id)
         if running is not None:
             running.num_losses = 0
 
     def end(self, cohort_id: str) -> None:
-        """Take out a cohort that has come to its end; let go of its checkpoint, and of those it came from."""
+        """Remove an ended cohort; release its checkpoint and those of its ancestors."""
         running = self._running.pop(cohort_id)
         self._observer.cohort_done(running.task.label)
         self._let_go_of(running)
@@ -120,17 +120,17 @@ class InTraining:
         self._obsolete += [running.task.cohort_id, *ancestors]
 
     def lose(self, lost: TaskLost) -> TrialFailed | None:
-        """Try a lost cohort again: as it is where its worker died, then each member alone, then give it up.
+        """Retry a lost cohort: unchanged if its worker died, then each member alone; then give it up.
 
-        Workers die of many things that are no trial's fault, so a cohort may lose as many as it likes while it gets
-        on: only losses without an epoch finished in between count. One that a device had too little memory for is cut
-        in two instead, again and again.
+        Workers die for many reasons that are not a trial's fault, so a cohort may lose any number of them while it
+        makes progress: only losses without a finished epoch in between count. After a device runs out of memory, the
+        cohort is halved instead, repeatedly if necessary.
 
         Returns:
-            The failure of the one trial that is not tried again; it is open until `close` and `drop`.
+            The failure of the single trial that is not retried; it is open until `close` and `drop`.
 
         Raises:
-            WorkspaceError: trying again is no use before somebody has seen to it.
+            WorkspaceError: retrying is useless until the user has fixed the cause.
         """
         running = self._running.pop(lost.task_id)
         task = running.task
@@ -150,34 +150,36 @@ class InTraining:
             self._observer.cohort_done(label)
             self._let_go_of(running)
         elif lost.out_of_memory and len(members) > 1:
-            self._observer.message(f"{label}: too little memory for {len(members)} members; trying them in two halves")
+            self._observer.message(
+                f"{label}: too little memory for {len(members)} members; retrying them in two halves"
+            )
             self._halve(running)
         elif lost.died and running.num_losses < MOST_LOSSES:
-            self._observer.message(f"{label}: {lost.reason}; trying again")
+            self._observer.message(f"{label}: {lost.reason}; retrying")
             self._submit(running)
         elif len(members) > 1:
-            self._observer.message(f"{label}: {lost.reason}; trying each member alone")
+            self._observer.message(f"{label}: {lost.reason}; retrying each member alone")
             self._split(running)
         else:
-            self._kept.update((running.task.cohort_id, *running.ancestors))  # for a later run to go on from
+            self._kept.update((running.task.cohort_id, *running.ancestors))  # for a later run to resume from
             self._running[running.task.cohort_id] = running
             return TrialFailed(trial_id=members[0].trial_id, reason=lost.reason, diverged=False)
         return None
 
     def drop(self, cohort_id: str) -> None:
-        """Take out a cohort whose one trial has failed; its checkpoint stays."""
+        """Remove a cohort whose single trial has failed; its checkpoint is kept."""
         del self._running[cohort_id]
 
     def _split(self, running: Running) -> None:
-        """Train each member alone from the cohort's checkpoint on, to find the one that takes the others down."""
+        """Train each member alone from the cohort's checkpoint, to find the failing one."""
         task = running.task
         if not self._ledger.was_split(task.cohort_id):
-            self._ledger.record_incident(task.cohort_id, "split", "each member goes on alone")
+            self._ledger.record_incident(task.cohort_id, "split", "each member continues alone")
         for part in take_apart(task):
             self._submit(Running(part, ancestors=(*running.ancestors, task.cohort_id)))
 
     def _halve(self, running: Running) -> None:
-        """Train a cohort in two halves from its checkpoint on."""
+        """Train a cohort in two halves from its checkpoint."""
         task = running.task
         if not self._ledger.was_halved(task.cohort_id):
             self._ledger.record_incident(task.cohort_id, "halved", "too little memory for all of its members at once")
@@ -185,7 +187,7 @@ class InTraining:
             self._enter(Running(part, ancestors=(*running.ancestors, task.cohort_id)))
 
     def forget(self, cohort_id: str, ids: Sequence[str]) -> None:
-        """Have the checkpoints of an ended cohort deleted: a kill may have come between its end and that."""
+        """Schedule an ended cohort's checkpoints for deletion: a kill may have come between its end and that."""
         self._obsolete.append(cohort_id)
         if self._ledger.was_split(cohort_id):
             self._obsolete += [name_part(cohort_id, each_id) for each_id in ids]
@@ -194,14 +196,14 @@ class InTraining:
                 self.forget(name_half(cohort_id, number), half)
 
     def let_go(self, cohort_ids: Iterable[str]) -> None:
-        """Have the checkpoints of cohorts deleted that no trial waits in any more."""
+        """Schedule the checkpoints of cohorts for deletion in which no trial is paused any more."""
         self._obsolete += cohort_ids
 
     def remove_checkpoints(self, resting: Set[str]) -> None:
         """Delete what is no longer needed, after the ledger's transaction has been committed.
 
         Args:
-            resting: cohorts in whose checkpoints trials wait.
+            resting: cohorts whose checkpoints hold paused trials.
         """
         for cohort_id in set(self._obsolete) - self._kept - resting:
             self._folders.checkpoint(cohort_id).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends a run in order, the second ends it at once. Nothing is lost either way."""
+"""Ctrl-C and SIGTERM: the first ends a run cleanly, the second ends it at once. Nothing is lost either way."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import suppress
 from types import FrameType
 
 INTERRUPTED = 130
-LAST_WORDS = "interrupted: all finished epochs are kept; the same command goes on from there"
+LAST_WORDS = "interrupted: all finished epochs are kept; run the same command again to resume"
 
-_STANDARD_ERROR = 2  # its number, for Python's own stream may be in use when a signal comes
+_STANDARD_ERROR = 2  # its descriptor: Python's stream may be in use when a signal arrives
 _SHOW_CURSOR = "\x1b[?25h"
 
 
 def heed_interrupts() -> None:
-    """Make of the first SIGINT or SIGTERM a KeyboardInterrupt, and of the next the end of this process."""
+    """Turn the first SIGINT or SIGTERM into a KeyboardInterrupt, and let the next end this process."""
     _handle_by(_interrupt)
 
 
@@ -31,7 +31,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """End now: whoever asks twice does not want to wait. Workers end when they find the driver gone."""
+    """End at once, because the user asked twice. Workers end when they notice that the driver is gone."""
     with suppress(OSError):
         words = f"{_SHOW_CURSOR if os.isatty(_STANDARD_ERROR) else ''}{LAST_WORDS}\n"
         os.write(_STANDARD_ERROR, words.encode())

@@ -17,16 +17,16 @@ from bakeoff.execution.executor import Report, Started, TaskLost
 from bakeoff.execution.watchdog import Watchdog
 from bakeoff.training.task import Task, TaskDone, task_id
 
-# One thread per worker for every library that would start its own pool when torch is loaded. And memory that goes back
-# to the worker's heap, not to the system: a training step frees and asks for the same megabytes again and again, and
-# faulting in fresh pages took a fifth of LeNet's time. (glibc reads these; 32 MiB is the most it accepts.)
+# One thread per worker for every library that would start its own pool when torch is loaded. And freed memory stays in
+# the worker's heap: a training step frees and allocates the same megabytes repeatedly, and page faults took a fifth of
+# LeNet's time. (glibc reads these; 32 MiB is the maximum.)
 WORKER_ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
     "MALLOC_TOP_PAD_": str(2**26),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it NVIDIA's products need not give the same digits twice
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it cuBLAS results may differ from run to run
 }
 
 
@@ -47,7 +47,7 @@ class _Worker:
         workspace.mkdir(parents=True, exist_ok=True)
         with (workspace / "workers.log").open("ab") as log:
             self.process = subprocess.Popen(
-                # -P: a numpy.py where the user happens to stand is not to be imported.
+                # -P: do not import a numpy.py from the current folder.
                 [sys.executable, "-P", "-m", "bakeoff.execution.worker", *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -65,27 +65,27 @@ class _Worker:
         self.process.wait()
 
     def explain_death(self) -> str:
-        """Return how the process ended, once its socket has closed."""
+        """Return how the process ended, after its socket was closed."""
         try:
             code = self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return "the worker process closed its connection"
         if code >= 0:
-            return f"the worker process ended with exit status {code} (workers.log may say why)"
+            return f"the worker process ended with exit status {code} (see workers.log)"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         hint = " (killed from outside, perhaps for lack of memory)" if name == "SIGKILL" else ""
         return f"the worker process died of {name}{hint}"
 
 
 class LocalExecutor:
-    """Runs tasks on `num_workers` processes of this machine. They start when the first tasks come.
+    """Runs tasks on `num_workers` processes of this machine. They start with the first tasks.
 
     Args:
         num_workers: at least 1.
         workspace: where the workers write.
-        data_dir: where they look for images first.
-        devices: what they compute on, as torch calls it; workers are dealt to them evenly.
-        watchdog: finds workers that are stuck.
+        data_dir: where they search for images first.
+        devices: torch's names of their devices; workers are distributed evenly.
+        watchdog: detects stuck workers.
     """
 
     def __init__(
@@ -124,14 +124,14 @@ class LocalExecutor:
         return reports
 
     def close(self) -> None:
-        """Kill the workers: every finished epoch is on disk, whole."""
+        """Kill the workers: every finished epoch is safely on disk."""
         for worker in self._workers:
             worker.stop()
         self._workers.clear()
         self._queue.clear()
 
     def _assign(self) -> None:
-        """Hand queued tasks to idle workers, starting workers up to the limit."""
+        """Assign queued tasks to idle workers, starting workers up to the limit."""
         idle = [worker for worker in self._workers if worker.task is None]
         while self._queue and (idle or len(self._workers) < self.num_workers):
             if idle:
@@ -149,19 +149,19 @@ class LocalExecutor:
                 self._bury(worker)
 
     def _kill_stuck(self) -> None:
-        """Kill the workers that have stopped doing anything; their tasks are tried again."""
+        """Kill the workers that do nothing; their tasks are retried."""
         busy = {worker.process.pid: worker for worker in self._workers if worker.task is not None}
         for process_id in self._watchdog.find_stuck(busy):
             idle = f"{self._watchdog.patience_seconds:.0f} s"
-            self._bury(busy[process_id], f"the worker did nothing for {idle} (suspended or stuck) and was ended")
+            self._bury(busy[process_id], f"the worker did nothing for {idle} (suspended or stuck) and was killed")
 
     def _choose_device(self) -> str:
-        """Return the device that has the fewest workers."""
+        """Return the device with the fewest workers."""
         taken = [worker.device for worker in self._workers]
         return min(self._devices, key=taken.count)
 
     def _receive(self, worker: _Worker) -> None:
-        """Take in everything a worker has sent; bury it when its socket has closed."""
+        """Receive everything a worker has sent; remove it if its socket was closed."""
         try:
             while worker.connection.poll():
                 report: Report = worker.connection.recv()
@@ -173,7 +173,7 @@ class LocalExecutor:
             self._bury(worker)
 
     def _bury(self, worker: _Worker, reason: str | None = None) -> None:
-        """Remove a worker that is dead or of no use and report its task lost; the next `_assign` starts another."""
+        """Remove a dead or useless worker and report its task as lost; the next `_assign` starts another."""
         reason = reason or worker.explain_death()
         worker.stop()
         self._workers.remove(worker)

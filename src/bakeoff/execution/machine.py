@@ -1,4 +1,4 @@
-"""What a run ran on: recorded with every trial. No torch is loaded for it."""
+"""Describes the machine, which is recorded with every trial. Does not load torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bakeoff.execution.cgroups import read_cpu_quota, read_memory_limit
 
 @functools.cache
 def describe_hardware() -> dict[str, str]:
-    """Return the processor, the usable cores, the memory and the operating system, as text."""
+    """Return the CPU, the usable cores, the memory and the operating system, as text."""
     return {
         "processor": _processor(),
         "cores": f"{count_cores()} core{'' if count_cores() == 1 else 's'}",
@@ -28,20 +28,20 @@ def describe_hardware() -> dict[str, str]:
 
 @functools.cache
 def describe_versions() -> dict[str, str]:
-    """Return the versions of bakeoff, Python and the libraries that compute."""
+    """Return the versions of bakeoff, Python and the numerical libraries."""
     packages = {name: _version(name) for name in ("torch", "numpy", "scipy")}
     return {"bakeoff": __version__, "python": platform.python_version(), **packages}
 
 
 def spell_machine(facts: Mapping[str, str]) -> str:
-    """Return what a trial ran on, as the ledger holds it."""
+    """Return the description of the machine for the ledger."""
     return json.dumps(facts, sort_keys=True)
 
 
 def count_cores() -> int:
-    """Return the cores this process may use: by its affinity, and by the CPU quota of its container.
+    """Return the number of cores this process may use, by its affinity and its container's CPU quota.
 
-    A part of a core counts as one: workers that are held back now and then do more than one that is not there.
+    A fraction of a core counts as one: throttled workers do more than missing ones.
     """
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = read_cpu_quota()

@@ -1,4 +1,4 @@
-"""Arms that are missing when all is trained: while there are any, the test split stays closed."""
+"""Finds arms that lack trials when training has ended: while there are any, the test split stays closed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from bakeoff.ledger.store import Ledger
 
 MAX_NAMED = 3
 REMEDY = (
-    "Run the same command again to try them afresh, or open it without them with --allow-missing "
+    "Run the same command again to retry them, or open it without them with --allow-missing "
     "(in Python allow_missing=True)."
 )
 
 
 def describe_missing(finals: Sequence[Known], ledger: Ledger) -> str:
-    """Say in a line which arms lack trials, and why the test split stays closed; empty where none does.
+    """Return in one line which arms lack trials, and why the test split stays closed; empty if none does.
 
-    A diverged trial is a result. A failed one is not: to look at the test split without its arm, and again when it
-    has been trained, would be two looks where one was meant.
+    A diverged trial is a result. A failed one is not: opening the test split without its arm, and again after the arm
+    has been trained, would be two looks instead of one.
 
     Args:
-        finals: the trials that are compared.
-        ledger: what has become of them.
+        finals: the compared trials.
+        ledger: the record of their results.
     """
     states = ledger.trial_states(each.trial_id for each in finals)
     places = {(each.planned.block, each.planned.arm, each.trial_id) for each in finals}

@@ -1,7 +1,7 @@
-"""How a study's arithmetic runs on this machine: chosen by probes of its networks, recorded, kept from then on.
+"""A study's numeric modes on this machine: chosen by probes of its networks, recorded, and then kept.
 
-A block keeps the mode that its trials in the workspace were trained in, also when arms are added or the study is
-asked anew: they would count for nothing in another.
+A block keeps the mode in which its trials in the workspace were trained, also when arms are added or the study is
+edited: in another mode these trials could not be used.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import Member, Numeric, ProbeDone, ProbeTask, TaskDone
 
 PROBE_MEMBERS = 4
-"""Members per probe at most: enough to see what fusing does, cheap enough for large networks."""
+"""Maximum members per probe: enough to see the effect of fusing, cheap enough for large networks."""
 
 PROBE_VERSION = 2
-"""Raise it when probes measure something else: what earlier ones found is then not used."""
+"""Increase it when probes change: results of earlier ones are then ignored."""
 
 MOST_CANDIDATES = 6
-"""Network shapes of a search that are probed beside its default, from the smallest to the largest."""
+"""Network shapes of a search that are probed in addition to its default, from the smallest to the largest."""
 
 WORTHWHILE_GAIN = 1.05
-"""bfloat16 has to be this much faster over all networks of a block to be taken."""
+"""bfloat16 is chosen only if it is this much faster over all networks of a block."""
 
 WORTHWHILE_PARTING = 1.15
-"""Members have to train this much faster one by one to be taken apart: neighbours in the cache cost some of it."""
+"""Members train separately only if that is this much faster: sharing the cache with other workers costs some of it."""
 
 Result = Mapping[str, Any]
 Say = Callable[[str], object]
@@ -51,10 +51,10 @@ _MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class KeptMode:
-    """The mode that a block's trials in the workspace were trained in.
+    """The mode in which a block's trials in the workspace were trained.
 
     Attributes:
-        num_trials: of those planned now, how many have ended in it.
+        num_trials: how many of the planned trials have ended in it.
     """
 
     mode: Numeric
@@ -71,14 +71,14 @@ def decide_modes(
     codes: CodeHashes,
     say: Say,
 ) -> Modes:
-    """Return how the study was begun; else the mode it names, with all that can be fused, or what probes find.
+    """Return the modes in which the study was started; else the mode it names, with all fusing, or the probes' choice.
 
-    Where a block's mode changes, says which finished trials are trained again, and why, before anything is.
+    If a block's mode changes, this says in advance which finished trials will be retrained, and why.
     """
     begun = ledger.numeric_of(identity)
     if begun is not None:
         modes = Modes.parse(begun)
-        # What a CPU trains faster apart, or in smaller cohorts, is fused on a GPU all the same.
+        # Networks that a CPU trains faster separately, or in smaller cohorts, are still fused on a GPU.
         return modes if device.kind == "cpu" else replace(modes, apart=frozenset(), num_lanes=1)
     kept = find_kept_modes(plan, datasets, ledger, device, codes)
     if plan.study.numeric != "auto":
@@ -95,9 +95,9 @@ def decide_modes(
 def find_kept_modes(
     plan: Plan, datasets: Datasets, ledger: Ledger, device: Device, codes: CodeHashes
 ) -> dict[str, KeptMode]:
-    """Return the mode of every block that has one: most of its planned trials that have ended did so in it.
+    """Return the mode of every block that has one: that of most of its planned trials that have ended.
 
-    Where none has, it is the one in which an earlier study of this name ran the block on the same images.
+    If none has ended, it is the mode in which an earlier study with this name ran the block on the same images.
     """
     earlier = ledger.earlier_modes(plan.study.name)
     kept: dict[str, KeptMode] = {}
@@ -120,7 +120,7 @@ def _say_change(say: Say, block: str, kept: KeptMode, mode: Numeric, reason: str
     if kept.num_trials and kept.mode != mode:
         were = "was" if kept.num_trials == 1 else "were"
         say(
-            f"block '{block}': {kept.num_trials} of its trials {were} trained in {kept.mode} and will be trained again "
+            f"block '{block}': {kept.num_trials} of its trials {were} trained in {kept.mode} and will be retrained "
             f"in {mode}, because {reason}."
         )
 
@@ -137,22 +137,22 @@ def choose_modes(
     kept: Mapping[str, KeptMode] | None = None,
     say: Say = lambda text: None,
 ) -> Modes:
-    """Return the mode of every block, and which network shapes train apart.
+    """Return the mode of every block, and the network shapes that train separately.
 
-    A block runs in bfloat16 where that is faster over its networks and agrees with float32 for every one: arms are
-    compared within blocks, so its networks share a mode. Of a search, candidates are probed too. What was measured
-    before on this machine, for the same arithmetic and versions, is taken from the ledger.
+    A block runs in bfloat16 if that is faster over its networks and agrees with float32 for every one: arms are
+    compared within blocks, so its networks share a mode. For a search, candidates are probed too. Earlier measurements
+    on this machine, with the same arithmetic and versions, are taken from the ledger.
 
     Args:
-        trials: all that is planned.
-        blocks: theirs.
-        datasets: facts of their images.
-        ledger: where probes are kept.
-        executor: what runs them.
-        device: what its workers compute on. Only a CPU has networks that train faster apart.
-        codes: hashes of users' code that the run goes by.
-        kept: the modes that blocks have already; they change only where a network does not agree.
-        say: told what changes.
+        trials: all planned trials.
+        blocks: their blocks.
+        datasets: facts about their images.
+        ledger: stores probes.
+        executor: runs probes.
+        device: its workers' device. Only on a CPU do some networks train faster separately.
+        codes: hashes of user code in this run.
+        kept: the modes that blocks already have; they change only if a network does not agree.
+        say: called with changes.
     """
     codes = CodeHashes() if codes is None else codes
     listed = _list_groups(trials, blocks, datasets)
@@ -192,7 +192,7 @@ def _list_groups(trials: Sequence[PlannedTrial], blocks: Sequence[Block], datase
 
 
 def _thin_out(groups: Sequence[Group], most: int) -> list[Group]:
-    """Keep at most so many, evenly from the costliest to the cheapest, both among them."""
+    """Select at most a given number, evenly from the most expensive to the cheapest, including both."""
     if len(groups) <= most:
         return list(groups)
     return [groups[round(number * (len(groups) - 1) / (most - 1))] for number in range(most)]
@@ -208,12 +208,12 @@ def _choose(results: Sequence[Result], kept: KeptMode | None) -> Numeric:
 
 
 def _blame(arms: Iterable[str]) -> str:
-    """Say whose gradients rule bfloat16 out."""
+    """Return the reason that rules out bfloat16."""
     return f"in bfloat16 the gradients of {', '.join(arms)} differ too much from those in float32"
 
 
 def _is_faster_apart(result: Result, mode: Numeric) -> bool:
-    """Tell whether members take clearly less time one by one than fused, in the mode they will run in."""
+    """Return whether members train clearly faster separately than fused, in their mode."""
     alone = result.get("seconds_alone", {}).get(mode)
     if alone is None:
         return False
@@ -243,13 +243,13 @@ def _make_probe(group: Group, datasets: Datasets, device: Device, codes: CodeHas
 
 
 def _describe(recipe: Recipe) -> dict[str, Any]:
-    """Return what of a recipe a step's time and gradient depend on beside its network."""
+    """Return the parts of a recipe, besides its network, on which a step's time and gradient depend."""
     always = recipe.model_dump(mode="json", include={"initializer", "optimizer"})
     return always | recipe.model_dump(mode="json", include={"augmentation", "mix"}, exclude_defaults=True)
 
 
 def _measure(tasks: Sequence[ProbeTask], ledger: Ledger, executor: Executor) -> None:
-    """Probe one after another, so that none disturbs another's times; one that is lost counts as not agreeing."""
+    """Run probes one by one, so that they do not disturb each other's times; a lost one counts as disagreement."""
     for task in tasks:
         executor.submit(task)
         ended = False

@@ -1,4 +1,4 @@
-"""Who sees a run as it goes, to show it or to keep it."""
+"""The interface for showing or recording a run's progress."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bakeoff.study.plan import Plan, PlannedTrial
 
 
 class Observer(Protocol):
-    """Sees a run as it goes, to show it."""
+    """Receives a run's progress."""
 
     def cohort_started(self, label: str, num_members: int) -> None:
-        """A cohort is being trained."""
+        """A cohort has started training."""
 
     def epoch_done(
         self,
@@ -29,44 +29,44 @@ class Observer(Protocol):
         num_model_images: int,
         replayed: bool = False,
     ) -> None:
-        """A member of a cohort has finished an epoch; `replayed`: in an earlier run, and it is read back now."""
+        """A member of a cohort has finished an epoch; `replayed`: in an earlier run, read from its checkpoint."""
 
     def trial_seen(
         self, trial: PlannedTrial, *, state: Ending | Literal["training"], epoch: int, validation: Mapping[str, float]
     ) -> None:
-        """A trial stands where it did not stand before; one from the ledger, too. Epoch 0 where it is not known.
+        """A trial has made progress, or was found in the ledger. Epoch 0 if unknown.
 
-        The metrics on its validation split are those of the epoch while it trains, of the kept weights once it is done.
+        The validation metrics are those of the epoch during training, and of the stored weights at the end.
         """
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
-        """A trial has come to its end."""
+        """A trial has ended."""
 
     def cohort_done(self, label: str) -> None:
-        """A cohort has come to its end."""
+        """A cohort has ended."""
 
     def message(self, text: str) -> None:
-        """Something people should know."""
+        """A message for the user."""
 
 
 class RunObserver(Observer, Protocol):
-    """Sees a run as it goes, from its start."""
+    """Receives a run's progress from its start."""
 
     def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0, plan: Plan | None = None) -> None:
-        """The run begins; what is in the ledger already is not trained. A search plans more as it goes."""
+        """The run starts; trials in the ledger are not trained again. A search plans more as it goes."""
 
     def search_seen(self, searches: Sequence[SearchProgress]) -> None:
-        """The searches of a study, block by block, have gone on."""
+        """The searches of a study have made progress; one entry per block."""
 
 
 @dataclass(frozen=True)
 class ObserverRecord:
-    """One observer that a run can be given by name.
+    """One observer that can be chosen by name.
 
     Attributes:
-        name: what `run` and its option `--observer` call it.
-        summary: what it shows or keeps, in one line.
-        make: `module:class` or a function without arguments: makes a `RunObserver`.
+        name: its name in `run` and its option `--observer`.
+        summary: what it shows or records, in one line.
+        make: `module:class`, or a function without arguments, that makes a `RunObserver`.
     """
 
     name: str
@@ -75,14 +75,14 @@ class ObserverRecord:
 
 
 _OURS: tuple[ObserverRecord, ...] = (
-    ObserverRecord("progress", "shows how far the run is, on standard error", "bakeoff.report.progress:RunProgress"),
+    ObserverRecord("progress", "shows the run's progress on standard error", "bakeoff.report.progress:RunProgress"),
 )
 
 OBSERVERS: Registry[ObserverRecord] = Registry("observer", _OURS, "bakeoff.observers")
 
 
 class Observers:
-    """Several observers as one: whatever one is told, all are, in their order."""
+    """Several observers as one: every call is passed on to all of them, in order."""
 
     def __init__(self, observers: Sequence[RunObserver]) -> None:
         self._observers = tuple(observers)
@@ -97,7 +97,7 @@ class Observers:
 
 @contextmanager
 def watch(given: Sequence[RunObserver | str]) -> Iterator[RunObserver]:
-    """Give all of these observers as one; those given by name are made, and entered where they have an exit.
+    """Combine these observers into one; those given by name are made here, and closed if they are context managers.
 
     Raises:
         BakeoffError: no observer has such a name.

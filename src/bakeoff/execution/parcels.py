@@ -1,4 +1,4 @@
-"""What travels between a workspace and a worker elsewhere: the files a task reads, and those it wrote. No torch."""
+"""File transfer between a workspace and remote workers: files a task reads, and files it wrote. No torch."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from bakeoff.training.task import CohortTask, ExamTask, Member, Task
 from bakeoff.training.transfer import FileWeights, TrialWeights
 
 Parcel = Mapping[str, bytes]
-"""Files by their path in the workspace, with `/` on every system."""
+"""Files by their path in the workspace, with `/` on every operating system."""
 
 
 def pack_inputs(task: Task, folders: Folders) -> dict[str, bytes]:
-    """Return the files of a workspace that a task reads: checkpoints to go on from, weights to start from or examine.
+    """Return the files of a workspace that a task reads: checkpoints to resume from, weights to start from or evaluate.
 
-    What is not there is left out: the task says what it misses.
+    Missing files are left out: the task reports what it misses.
 
     Raises:
-        StorageError: a file is there and cannot be read.
+        StorageError: a file exists but cannot be read.
     """
     found = {}
     for path in dict.fromkeys(_list_inputs(task, folders)):
@@ -50,10 +50,10 @@ def _list_transferred(member: Member, folders: Folders) -> Iterator[Path]:
 
 
 def unpack(parcel: Parcel, root: Path) -> None:
-    """Write a parcel's files below `root`, each whole.
+    """Write transferred files below `root`, each atomically.
 
     Raises:
-        WorkspaceError: a path that leads out of `root`; nothing is written then.
+        WorkspaceError: a path leads out of `root`; then nothing is written.
     """
     targets = {root / _confine(name): content for name, content in parcel.items()}
     for path, content in targets.items():
@@ -67,12 +67,12 @@ def _write(content: bytes, path: Path) -> None:
 def _confine(name: str) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or ":" in name:
-        raise WorkspaceError(f"a worker sent a file for '{name}', which lies outside the workspace; it was refused.")
+        raise WorkspaceError(f"a worker sent a file for '{name}', which is outside the workspace; it was rejected.")
     return Path(*path.parts)
 
 
 class Outbox:
-    """Finds what a worker has written to its own folder since the last look.
+    """Finds what a worker has written to its own folder since the last call.
 
     Args:
         root: the folder.
@@ -83,7 +83,7 @@ class Outbox:
         self._seen: dict[str, tuple[int, int]] = dict(self._look())
 
     def collect(self) -> dict[str, bytes]:
-        """Return the files that are new or changed. Call it only while nobody writes."""
+        """Return new and changed files. Call it only while nothing is being written."""
         found = dict(self._look())
         changed = [name for name, state in found.items() if self._seen.get(name) != state]
         self._seen = found
@@ -93,5 +93,5 @@ class Outbox:
         for path in self._root.rglob("*"):
             if path.is_file() and path.suffix != ".part":
                 status = path.stat()
-                # A file is replaced, never written over: a new one has a number of its own.
+                # Files are replaced, never overwritten: a new one has a new inode.
                 yield path.relative_to(self._root).as_posix(), (status.st_ino, status.st_mtime_ns)

@@ -1,7 +1,7 @@
-"""A cohort taken apart: each member alone, to find the one that takes the others down, or in two halves, for memory.
+"""Splits a cohort: into single members, to find a failing one, or into two halves, for lack of memory.
 
-Who is in which part, and what a part is called, does not depend on who has ended meanwhile: so a later run finds the
-checkpoints of an earlier one.
+The parts and their ids do not depend on which members have ended, so a later run finds the checkpoints of an earlier
+one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SeedOf = Callable[[str], int]
 
 
 def take_apart(task: CohortTask) -> Iterator[CohortTask]:
-    """Yield a task for every member, to go on from the cohort's checkpoint."""
+    """Yield a task for every member, resuming from the cohort's checkpoint."""
     for member in task.members:
         yield replace(
             task,
@@ -28,7 +28,7 @@ def take_apart(task: CohortTask) -> Iterator[CohortTask]:
 
 
 def halve(task: CohortTask, seed_of: SeedOf) -> Iterator[CohortTask]:
-    """Yield a task for each half that has members left, to go on from the cohort's checkpoint."""
+    """Yield a task for each half with members left, resuming from the cohort's checkpoint."""
     ids = [*(member.trial_id for member in task.members), *task.finished]
     for number, half in enumerate(cut_in_two(ids, seed_of)):
         members = tuple(member for member in task.members if member.trial_id in half)
@@ -43,17 +43,17 @@ def halve(task: CohortTask, seed_of: SeedOf) -> Iterator[CohortTask]:
 
 
 def cut_in_two(ids: Sequence[str], seed_of: SeedOf) -> tuple[list[str], list[str]]:
-    """Cut a cohort's trials in two, those of one replicate side by side."""
+    """Halve a cohort's trials, with those of one replicate adjacent."""
     ordered = sorted(ids, key=lambda each_id: (seed_of(each_id), each_id))
     middle = len(ordered) // 2
     return ordered[:middle], ordered[middle:]
 
 
 def name_part(cohort_id: str, trial_id: str) -> str:
-    """Return the id under which one member of a cohort taken apart is trained."""
+    """Return the id of the cohort of one member of a split cohort."""
     return name_cohort([cohort_id, trial_id])
 
 
 def name_half(cohort_id: str, number: int) -> str:
-    """Return the id under which a half of a cohort, 0 or 1, is trained."""
+    """Return the id of a half, 0 or 1, of a cohort."""
     return name_cohort([cohort_id, f"half {number}"])

@@ -1,4 +1,4 @@
-"""Paths that a study file names: they are meant from its own folder. Looked at before training, nothing opened."""
+"""Paths in a study file, which are relative to its folder. Checked before training, without opening files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from bakeoff.training.transfer import FileWeights
 
 
 def resolve_paths(plan: Plan) -> Plan:
-    """Make relative paths of images and weights absolute where they lead to something from the study file's folder.
+    """Make relative paths of images and weights absolute if they exist relative to the study file's folder.
 
-    What is not there stays as it is, and is looked for from the current folder and in the data folders; where the
-    current folder has it, a note says so. A study's identity and its trials' do not depend on where things lie.
+    Other paths are unchanged, and are searched for in the current folder and the data folders; if the current folder
+    has it, a note says so. The ids of a study and its trials do not depend on paths.
     """
     folder = plan.study.folder
     if folder is None:
@@ -35,10 +35,10 @@ def resolve_paths(plan: Plan) -> Plan:
 
 
 class _Finder:
-    """Looks up each path once. One recipe stays one object: trials are grouped into cohorts by it.
+    """Looks up each path once. Object identity is preserved, because cohorts are grouped by it.
 
     Args:
-        folder: the study file's.
+        folder: the study file's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class _Finder:
         self.notes: list[str] = []
 
     def place_data(self, data: DataSettings) -> DataSettings:
-        """Return data settings with their path made absolute, where it leads to something."""
+        """Return data settings with their path made absolute, if it exists."""
         if data not in self._data:
             given = {field: path for field in ("folder", "manifest") if (path := getattr(data, field)) is not None}
             found = {field: self._find(path) for field, path in given.items()}
@@ -57,7 +57,7 @@ class _Finder:
         return self._data[data]
 
     def place_weights(self, recipe: Recipe) -> Recipe:
-        """Return a recipe with the path of its weights file made absolute, where it leads to something."""
+        """Return a recipe with the path of its weights file made absolute, if it exists."""
         weights = None if recipe.transfer is None else recipe.transfer.weights
         if not isinstance(weights, FileWeights):
             return recipe
@@ -85,15 +85,15 @@ class _Finder:
                     f"{show_text(path.absolute())}."
                 )
         except (OSError, ValueError, RuntimeError):
-            pass  # who opens it says what is wrong
+            pass  # opening it reports the error
         return given
 
 
 def describe_parts(plan: Plan, data_dir: Path | None) -> Iterator[str]:
-    """Say which images serve as what, where folders or manifests set some apart and this is not what it seems.
+    """Say how images are used, if folders or manifests have their own splits and the usage may be unexpected.
 
     Raises:
-        DataError: images are not there or cannot be a classification task.
+        DataError: images do not exist or do not form a classification task.
     """
     seen = set()
     for block in plan.blocks:

@@ -1,4 +1,4 @@
-"""Which trials wait in which checkpoints, and what the ledger answers a trial that is asked for."""
+"""Tracks which checkpoints hold paused trials, and answers requests for trials from the ledger."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bakeoff.study.plan import PlannedTrial
 
 
 class Pauses:
-    """The trials that have paused and not come to their end, by the cohort whose checkpoint holds them.
+    """The paused trials that have not ended, by the cohort whose checkpoint holds them.
 
     Args:
-        ledger: knows every pause there was.
+        ledger: the record of all pauses.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -27,11 +27,11 @@ class Pauses:
         return self._resting.keys()
 
     def rest(self, trial_id: str, cohort_id: str) -> None:
-        """Take in that a trial waits in a cohort's checkpoint."""
+        """Record that a trial is paused in a cohort's checkpoint."""
         self._resting.setdefault(cohort_id, set()).add(trial_id)
 
     def wake(self, trial_id: str) -> list[str]:
-        """Take in that a trial has ended; return the cohorts in which nobody waits any more."""
+        """Record that a trial has ended; return the cohorts without any paused trials left."""
         left = []
         for cohort_id in [cohort_id for cohort_id, ids in self._resting.items() if trial_id in ids]:
             self._resting[cohort_id].discard(trial_id)
@@ -41,22 +41,22 @@ class Pauses:
         return left
 
     def find_sources(self, trial_ids: Sequence[str], until: int | None) -> tuple[str, ...]:
-        """Return the cohorts whose checkpoints hold these trials where they have paused last, before `until`."""
+        """Return the cohorts whose checkpoints hold these trials at their last pause before `until`."""
         pauses = [self._ledger.pauses_of(trial_id) for trial_id in trial_ids]
         earlier = [[cohort for epoch, cohort in found.items() if until is None or epoch < until] for found in pauses]
         return tuple(dict.fromkeys(cohorts[-1] for cohorts in earlier if cohorts))
 
     def find_state(self, trial_id: str, planned: PlannedTrial) -> Ending | None:
-        """Return what the ledger answers a trial that is asked for; None where it has to be trained.
+        """Return the recorded outcome of a requested trial; None if it has to be trained.
 
-        Whether it paused is told from its epochs up to there: an answer must not depend on how far it went since.
+        A pause is derived from the epochs up to it: the answer must not depend on later training.
         """
         outcome = self._ledger.outcome_of(trial_id)
         if planned.until is not None and self._has_paused(trial_id, planned.until, planned.recipe.epochs, outcome):
             return "paused"
         if outcome is None or outcome.state == "pruned":
             return None
-        # A search has gone on without a candidate that failed; trying it again would make it another search.
+        # A search has continued without a failed candidate; retrying it would change the search.
         if outcome.state == "failed" and planned.stage == "final":
             return None
         return outcome.state

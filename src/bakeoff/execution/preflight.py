@@ -1,4 +1,4 @@
-"""Networks and weights are tried out by a worker before anything is trained. No torch here."""
+"""Lets a worker check networks and weights before anything is trained. No torch here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class _Check:
-    """A recipe to be tried out, and where it stands in the study."""
+    """A recipe to check, and its position in the study."""
 
     task: CheckTask
     where: str
@@ -33,17 +33,17 @@ def check_networks(
     say: Callable[[str], object],
     may_fetch: bool = True,
 ) -> None:
-    """Build every network that bakeoff does not make of layers itself, and fit all weights that training begins with.
+    """Build every outside network, and load all pretrained weights.
 
     Args:
-        trials: theirs; each network is tried once for each kind of images, with each source of weights.
-        datasets: facts of the images; trials whose images are not known are left out.
-        executor: what does it, or what makes it where there is anything to do.
-        say: told what takes a while.
-        may_fetch: whether published weights are fetched, to be kept; else it is only looked whether they could be.
+        trials: the trials; each network is checked once per kind of images and source of weights.
+        datasets: facts about the images; trials with unknown images are skipped.
+        executor: runs the checks, or creates the executor if there is anything to check.
+        say: called with progress messages.
+        may_fetch: whether to download published weights; otherwise only check that they are available.
 
     Raises:
-        NetworkError: a line for each that cannot be trained: where it stands and why.
+        NetworkError: one line for each that cannot be trained: its position and the reason.
     """
     checks = _list_checks(trials, datasets, may_fetch)
     if not checks:
@@ -85,7 +85,7 @@ def _needs_check(trial: PlannedTrial) -> bool:
 
 
 def _has_own_weights(trial: PlannedTrial) -> bool:
-    """Tell whether each replicate begins with weights of its own."""
+    """Return whether each replicate starts from its own weights."""
     transfer = trial.recipe.transfer
     return transfer is not None and transfer.weights is not None and transfer.weights != "imagenet"
 

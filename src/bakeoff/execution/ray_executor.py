@@ -1,7 +1,7 @@
 """Workers on a Ray cluster: long-lived actors that take cohorts. Needs the extra `ray`.
 
-The driver, the ledger and the workspace stay where the command was given. Whatever a cohort reads is sent with it, and
-whatever it writes comes back with its reports, so no node needs the workspace, the images or their folder.
+The driver, the ledger and the workspace stay on the machine where the command runs. Files that a cohort reads are sent
+with it, and files that it writes come back with its reports, so no node needs the workspace or the images.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from bakeoff.training.task import ENGINE_VERSION, ExamTask, Task, TaskDone, task
 _CONNECT_SECONDS = 10.0
 
 _COUNT_EVERY_SECONDS = 2.0
-"""How often the cluster's processors are counted: nodes come and go."""
+"""How often the cluster's CPUs are counted: nodes come and go."""
 
 
 @dataclass(eq=False)
 class _Hand:
-    """One actor, what it does, and what it owes.
+    """One actor and its pending work.
 
     Attributes:
-        ready: resolves to its description once it runs; None then.
-        stream: of its task's batches; None while it is idle.
+        ready: resolves to its description once it runs, then None.
+        stream: stream of its task's batches; None while it is idle.
     """
 
     actor: Any
@@ -50,21 +50,21 @@ class _Hand:
 
 @dataclass
 class _Placed:
-    """The images that lie in the cluster's object store."""
+    """The images in the cluster's object store."""
 
     training: dict[DataSource, Any] = field(default_factory=dict)
     test: dict[DataSource, Any] = field(default_factory=dict)
 
 
 class RayExecutor:
-    """Runs tasks on actors of a Ray cluster, one per processor or share of a GPU.
+    """Runs tasks on actors of a Ray cluster, one per CPU or fraction of a GPU.
 
     Args:
-        workspace: the driver's; what comes back is written there.
+        workspace: the driver's workspace, where returned files are written.
         data_dir: searched first for images, on the driver's machine.
-        address: of the cluster, `HOST:6379` or `auto`; None starts one on this machine.
-        num_workers: actors at most; by default as many as the cluster has room for.
-        gpus_per_worker: share of a GPU that each actor asks for.
+        address: address of the cluster, `HOST:6379` or `auto`; None starts one on this machine.
+        num_workers: maximum number of actors; by default as many as the cluster has room for.
+        gpus_per_worker: fraction of a GPU requested by each actor.
 
     Raises:
         BakeoffError: Ray is not installed, or there is no cluster at the address.
@@ -93,7 +93,7 @@ class RayExecutor:
 
     @property
     def num_workers(self) -> int:
-        """Actors the cluster has room for now."""
+        """Number of actors the cluster currently has room for."""
         now = time.monotonic()
         if now - self._counted_at >= _COUNT_EVERY_SECONDS:
             resources = self._ray.cluster_resources()
@@ -125,7 +125,7 @@ class RayExecutor:
         return reports
 
     def close(self) -> None:
-        """Stop the actors, and the cluster where this executor has started it."""
+        """Stop the actors, and the cluster if this executor started it."""
         for hand in self._hands:
             self._dismiss(hand)
         self._hands.clear()
@@ -143,7 +143,7 @@ class RayExecutor:
         return self._ray.remote(RayWorker).options(runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
 
     def _hire(self) -> None:
-        """Ask for as many actors as there is work and room for."""
+        """Request as many actors as there is work and room for."""
         num_busy = sum(hand.task is not None for hand in self._hands)
         wanted = min(self.num_workers, num_busy + len(self._queue))
         while len(self._hands) < wanted:
@@ -161,7 +161,7 @@ class RayExecutor:
                 self._reports.append(Started(task_id=task_id(task), machine=hand.machine))
 
     def _place(self, task: Task) -> Any:
-        """Put a task's images into the cluster, once; the test split for an exam only."""
+        """Put a task's images into the cluster once; the test split only for a final test."""
         from bakeoff.execution.ray_worker import PlacedOpener
 
         source = task.data.source
@@ -180,11 +180,11 @@ class RayExecutor:
 
         import numpy as np
 
-        # A memory map of this machine's disk would travel as a path; the array itself is to.
+        # A memory map would be sent as a path on this machine; send the array itself.
         return self._ray.put(replace(images, pixels=np.array(images.pixels), labels=np.array(images.labels)))
 
     def _wait(self, timeout_seconds: float) -> list[_Hand]:
-        """Return the actors that have something to say."""
+        """Return the actors with pending reports."""
         owed = {hand.ready if hand.ready is not None else hand.stream: hand for hand in self._hands}
         owed.pop(None, None)
         if not owed:
@@ -211,7 +211,7 @@ class RayExecutor:
             self._free(hand)
 
     def _welcome(self, hand: _Hand, facts: Mapping[str, Any]) -> None:
-        """Take a new actor in, if it computes what the driver asks for.
+        """Accept a new actor if its versions match the driver's.
 
         Raises:
             BakeoffError: it runs other versions.
@@ -222,7 +222,7 @@ class RayExecutor:
             name = (wrong or ["bakeoff"])[0]
             raise BakeoffError(
                 f"node {facts['node']} has {name} {facts['machine'][name]}, this machine {own[name]}: results would "
-                "differ by where they were made. Install the same versions on every node."
+                "depend on the node. Install the same versions on every node."
             )
         hand.ready, hand.machine = None, spell_machine(facts["machine"])
 
@@ -230,7 +230,7 @@ class RayExecutor:
         hand.task = hand.stream = None
 
     def _bury(self, hand: _Hand, error: Exception) -> None:
-        """Report the task of an actor that is gone as lost; others are asked for when there is work."""
+        """Report a lost actor's task as lost; others are requested when there is work."""
         self._hands.remove(hand)
         if hand.task is None:
             return
@@ -252,7 +252,7 @@ def _import_ray() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> bool:
-    """Join a cluster, or start one here; return whether this call did either."""
+    """Connect to a cluster or start one here; return whether this call did either."""
     if ray.is_initialized():
         return False
     _check_address(address)
@@ -265,10 +265,10 @@ def _connect(ray: Any, address: str | None) -> bool:
 
 
 def _check_address(address: str | None) -> None:
-    """Raise BakeoffError where nobody listens: Ray itself takes minutes to find that out, and many lines to say it."""
+    """Raise BakeoffError if nothing listens at an address: Ray itself takes minutes and prints many lines."""
     if address is not None and address.startswith("ray://"):
         raise BakeoffError(
-            f"--address {address}: Ray Client cannot carry what workers report as they go. Start bakeoff on a machine "
+            f"--address {address}: Ray Client cannot stream workers' reports. Start bakeoff on a machine "
             "of the cluster, with --address auto."
         )
     host, _, port = (address or "").rpartition(":")

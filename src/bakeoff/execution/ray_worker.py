@@ -1,4 +1,4 @@
-"""A worker on a Ray cluster: an actor that takes one task after another, in a folder of its own."""
+"""A worker on a Ray cluster: an actor that runs one task after another in its own folder."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from bakeoff.execution.parcels import Outbox, Parcel, unpack
 from bakeoff.training.task import ENGINE_VERSION, Task
 
 Batch = tuple[Parcel, tuple[Report, ...]]
-"""Files, and the reports that may be believed once these are written."""
+"""Files, and the reports that are valid once these are written."""
 
 _END = None
 
 
 @dataclass
 class PlacedOpener:
-    """Opens the images that the driver has placed in the cluster, one copy on every node.
+    """Opens the images that the driver has put into the cluster, one copy per node.
 
     Attributes:
-        training_refs, test_refs: source -> where its split is; without the test split while the exam is closed.
+        training_refs, test_refs: source -> reference to its split; no test split before the final test.
     """
 
     training_refs: Mapping[DataSource, Any] = field(default_factory=dict)
@@ -45,19 +45,19 @@ class PlacedOpener:
         return _take(self.training_refs, source)
 
     def test(self, source: DataSource) -> Images:
-        """Open the test split. For the exam only."""
+        """Open the test split. For the final test only."""
         return _take(self.test_refs, source)
 
 
 def _take(refs: Mapping[DataSource, Any], source: DataSource) -> Images:
     if source not in refs:
-        raise DataError(f"{source.label}: these images were not handed to the worker. Run the study again.")
-    images: Images = ray.get(refs[source])  # the arrays stay in the node's shared memory, read-only
+        raise DataError(f"{source.label}: these images were not sent to the worker. Run the study again.")
+    images: Images = ray.get(refs[source])  # the arrays stay in the node's read-only shared memory
     return images
 
 
 class RayWorker:
-    """Takes tasks and yields what they report, with the files they wrote. Made a Ray actor by the executor."""
+    """Runs tasks and yields their reports with the files they wrote. The executor makes it a Ray actor."""
 
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="bakeoff-"))
@@ -66,7 +66,7 @@ class RayWorker:
         use_one_thread()
 
     def describe(self) -> dict[str, Any]:
-        """Return where this worker runs and what it runs, to be compared with the driver's own."""
+        """Return this worker's machine and versions, to compare with the driver's."""
         machine = {**describe_hardware(), **describe_versions()}
         return {"node": socket.gethostname(), "process": os.getpid(), "machine": machine, "engine": ENGINE_VERSION}
 
@@ -74,10 +74,10 @@ class RayWorker:
         """Run one task in an empty folder.
 
         Args:
-            task: what to do.
-            inputs: the files of the workspace that it reads.
+            task: the task.
+            inputs: the workspace's files that it reads.
             opener: its images.
-            device: what to compute on, as torch calls it.
+            device: torch's name of the device.
         """
         folder = Path(tempfile.mkdtemp(dir=self._root))
         try:
@@ -103,7 +103,7 @@ class RayWorker:
         while (batch := sent.get()) is not _END:
             files, reports = dict(batch[0]), [*batch[1]]
             is_over = False
-            while not sent.empty():  # what has come together travels together
+            while not sent.empty():  # reports that arrived together are sent together
                 following = sent.get()
                 if following is _END:
                     is_over = True

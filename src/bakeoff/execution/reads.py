@@ -1,4 +1,4 @@
-"""Which files a study reads or copies, told before it does. Opens none of them."""
+"""Lists the files that a study reads or copies, in advance and without opening them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from bakeoff.training.transfer import FileWeights
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """Something on this machine's disks that a study reads.
+    """A file or folder that a study reads.
 
     Attributes:
-        what: images, weights or code, with what is done with it.
-        path: of the file, or of the folder below which all is read.
+        what: images, weights or code, and how they are used.
+        path: path of the file, or of the folder that is read completely.
         is_there: whether it was found.
-        is_copied: whether the workspace keeps a copy.
+        is_copied: whether the workspace stores a copy.
     """
 
     what: str
@@ -38,14 +38,14 @@ class Read:
 
     @property
     def text(self) -> str:
-        """What is said of it in one line."""
+        """A one-line description."""
         return f"{self.what}: {self.path}{'' if self.is_there else ' (not found)'}"
 
 
 def list_reads(plan: Plan, data_dir: Path | None) -> tuple[Read, ...]:
-    """Return what a plan's trials read, each once, in the order of the plan.
+    """Return what a plan's trials read, without duplicates, in the order of the plan.
 
-    A search names only what its default recipe reads, and what comes with installed packages is left out.
+    A search lists only what its default recipe reads; data from installed packages is not listed.
     """
     recipes = list({id(trial.recipe): trial.recipe for trial in plan.trials}.values())
     found = [read for block in plan.blocks for read in _list_images(block.data.source, data_dir)]

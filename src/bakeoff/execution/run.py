@@ -1,4 +1,4 @@
-"""Run a plan: open what it needs, choose the numeric modes, drive the strategy, hold the exam."""
+"""Runs a plan: opens its images, chooses numeric modes, drives the strategy, runs the final test."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ from bakeoff.training.modes import Modes
 
 @dataclass(frozen=True, kw_only=True)
 class RunCounts:
-    """What a run did.
+    """The outcome of a run.
 
     Attributes:
-        num_reused: trials found in the ledger, not trained now.
-        exam_complete: whether every finished trial was evaluated on the test split; False when no exam was asked for.
-        missing: why the test split stayed closed, where arms are missing; else empty.
+        num_reused: trials found in the ledger, not trained again.
+        exam_complete: whether every finished trial was evaluated on the test split; False if no final test was
+            requested.
+        missing: why the test split stayed closed, if arms are missing; else empty.
     """
 
     study_id: str
@@ -71,19 +72,19 @@ def run_plan(
     device: Device = PROCESSOR,
     wait: bool = True,
 ) -> RunCounts:
-    """Train whatever of `plan` the workspace's ledger does not hold yet, then hold the exam.
+    """Train the trials of `plan` that are not in the workspace's ledger, then run the final test.
 
     Args:
         plan: the trials.
         workspace: the folder of the ledger.
         data_dir: searched first for images.
         executor: where trials run.
-        observer: shown what happens.
-        command: what repeats this run, kept in the ledger for reports.
+        observer: receives progress.
+        command: the command that repeats this run, stored in the ledger for reports.
         exam: False leaves the test split closed.
-        allow_missing: whether to open it although an arm failed, in whole or in part.
-        device: what the executor's workers compute on.
-        wait: whether to wait for another driver of this workspace to end; else it is an error.
+        allow_missing: whether to open it even if trials of an arm failed.
+        device: the device of the executor's workers.
+        wait: whether to wait for another driver of this workspace to end; otherwise it is an error.
 
     Raises:
         WorkspaceError, DataError, NetworkError: before anything is trained.
@@ -146,7 +147,7 @@ def run_plan(
                     executor=executor,
                     observer=observer,
                 )
-            _remove_leftovers(folders, driver.trained_ids)  # of workers that were killed on the way
+            _remove_leftovers(folders, driver.trained_ids)  # left by workers that were killed
         finally:
             ledger.add_seconds(identity, time.monotonic() - started)
         num_reused = len(reused) if plan.study.search is None else driver.num_reused
@@ -154,10 +155,10 @@ def run_plan(
 
 
 def _open_images(plan: Plan, data_dir: Path | None, observer: RunObserver) -> tuple[Plan, Datasets]:
-    """Return a plan whose paths are found, and facts of its images, opened; say what is to be known before training.
+    """Return the plan with resolved paths, and facts about its images, which are opened; report notes before training.
 
     Raises:
-        DataError, NetworkError: what is missing or does not fit.
+        DataError, NetworkError: something is missing or does not fit.
     """
     num_notes = len(plan.notes)
     plan = resolve_paths(plan)
@@ -172,11 +173,11 @@ def _open_images(plan: Plan, data_dir: Path | None, observer: RunObserver) -> tu
 
 
 def describe_retraining(num_outdated: int) -> Iterator[str]:
-    """Say that trials of the ledger are not taken because they were trained before folds were nested."""
+    """Report trials in the ledger that are not used because they were trained before folds were nested."""
     if num_outdated:
         yield (
-            f"{num_outdated:,} trials of folds in the ledger are trained anew: an earlier bakeoff let early stopping "
-            "and selection see the fold that was to judge them."
+            f"{num_outdated:,} fold trials in the ledger will be retrained: an earlier bakeoff let early stopping "
+            "and selection use the held-out fold."
         )
 
 
@@ -203,7 +204,7 @@ def _register(
 
 @contextmanager
 def _lock(workspace: Path, observer: RunObserver, wait: bool) -> Iterator[None]:
-    """Keep a second driver out of the workspace: it waits its turn, or is turned away."""
+    """Lock the workspace against a second driver, which waits or raises an error."""
     lock = FileLock(Folders(workspace).driver_lock)
     try:
         workspace.mkdir(parents=True, exist_ok=True)
@@ -215,7 +216,7 @@ def _lock(workspace: Path, observer: RunObserver, wait: bool) -> Iterator[None]:
                     f"{workspace}: another bakeoff is running in this workspace. Wait for it, or use another "
                     "--workspace DIR."
                 ) from error
-            observer.message(f"{workspace}: another bakeoff is running in this workspace; this one waits for its end.")
+            observer.message(f"{workspace}: another bakeoff is running in this workspace; waiting for it to finish.")
             lock.acquire()
     except OSError as error:
         raise WorkspaceError(
@@ -235,8 +236,8 @@ def _open_ledger(folders: Folders) -> Iterator[Ledger]:
         yield ledger
     except sqlite3.Error as error:
         raise WorkspaceError(
-            f"{folders.ledger}: the ledger cannot be written ({error}). What was finished is kept; "
-            "when the cause is mended, the same command goes on from there."
+            f"{folders.ledger}: the ledger cannot be written ({error}). Finished work is kept; "
+            "once the cause is fixed, run the same command again to resume."
         ) from error
     finally:
         ledger.close()
@@ -245,7 +246,7 @@ def _open_ledger(folders: Folders) -> Iterator[Ledger]:
 def _start_observer(
     observer: RunObserver, plan: Plan, fresh: Sequence[PlannedTrial], datasets: Datasets, num_reused: int
 ) -> None:
-    """Say what is to be trained; for a search an upper bound, as if its candidates were trials of the default."""
+    """Announce what will be trained: for a search an upper bound, with candidates counted as trials of the default."""
     num_trials, num_images = len(fresh), count_model_images(fresh, datasets)
     if plan.study.search is not None:
         num_trials = plan.most_trials - num_reused
@@ -256,7 +257,7 @@ def _start_observer(
 def _record_search(
     strategy: Strategy, plan: Plan, ledger: Ledger, identity: str, observer: RunObserver
 ) -> Callable[[Sequence[Known]], object]:
-    """Return what writes a search down as it goes; of other strategies all is written before they begin."""
+    """Return the recorder of a search's progress; other strategies are recorded completely in advance."""
     if not isinstance(strategy, Searching):
         return lambda known: None
     searches = {block.label: block.search for block in plan.blocks if block.search is not None}
@@ -273,14 +274,14 @@ def _record_search(
 
 
 def _remove_leftovers(folders: Folders, trial_ids: Set[str]) -> None:
-    """Remove the half-written files of workers that were killed. The lock must be held."""
+    """Remove the partial files of workers that were killed. The lock must be held."""
     places = {folders.weights(trial_id).parent for trial_id in trial_ids} | {folders.checkpoint("any").parent}
     for path in [path for place in places for path in find_half_written(place)]:
         path.unlink(missing_ok=True)
 
 
 def check_plan(plan: Plan, datasets: Datasets) -> None:
-    """Check what of every recipe depends on its images, where facts of them are known, before anything trains.
+    """Check before training that every recipe fits its images, if facts about them are known.
 
     Raises:
         NetworkError: a recipe does not fit its images; names the block and the arm.

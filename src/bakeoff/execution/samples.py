@@ -1,4 +1,4 @@
-"""Candidates that stand for a search before it has begun: what its numeric modes are chosen by. No torch."""
+"""Sample candidates that represent a search before it starts, for choosing numeric modes. No torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bakeoff.training.recipe import Recipe
 
 
 def sample_candidates(block: Block, default: PlannedTrial, datasets: Datasets) -> tuple[PlannedTrial, ...]:
-    """Return trials of candidates from a block's search, the same every time; none where nothing is searched.
+    """Return trials of sample candidates from a block's search, the same every time; none without a search.
 
-    Of a space they have every field at both ends of its range, of genomes they are drawn. Those that do not fit the
+    For a space they have every field at both ends of its range; genomes are drawn at random. Those that do not fit the
     images are left out.
     """
     facts = datasets[block.data.source]
@@ -35,7 +35,7 @@ def _make_recipes(block: Block, default: PlannedTrial, datasets: Datasets) -> It
     for changes in _list_changes(block, default, datasets):
         try:
             yield make_recipe(default.recipe, changes)
-        except BakeoffError:  # the search meets it too, and says so
+        except BakeoffError:  # the search will encounter and report it too
             continue
 
 

@@ -1,4 +1,4 @@
-"""What a search leaves in the ledger: the places of its trials, and its candidates, as they are asked for."""
+"""Records a search in the ledger: the positions of its trials, and its candidates, as they are requested."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Place = tuple[str, str, int, int | None]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchProgress:
-    """How far the search of one block is.
+    """Progress of one block's search.
 
     Attributes:
-        num_candidates: proposed so far, the baseline's included, of `num_most` at most.
-        num_open: of them, those that have not come to their end.
-        generation: of the newest; 0 throughout where a search has none.
-        objective: the first of the search; `best`: its best value so far, and `best_label` the candidate that has it.
+        num_candidates: proposed so far, including the baseline's, of at most `num_most`.
+        num_open: those that have not ended.
+        generation: the latest generation; always 0 for searches without generations.
+        objective: the search's first objective; `best`: its best value so far, and `best_label` the candidate with it.
     """
 
     block: str
@@ -40,16 +40,16 @@ class SearchProgress:
 
 
 class SearchRecorder:
-    """Writes down what a search asks for and finds out. All of it follows from the trials: it may be written again.
+    """Records what a search requests and finds. All of it follows from the trials, so it may be recorded again.
 
     Args:
         searching: the search.
-        ledger: where to.
-        study_id: whose search it is.
-        searches: by block.
-        metric: the study's deciding one.
-        placed: the trials that have their places already.
-        on_change: told how far the searches are whenever that has changed.
+        ledger: the ledger.
+        study_id: the study.
+        searches: search settings by block.
+        metric: the study's deciding metric.
+        placed: the trials that already have positions.
+        on_change: called with the searches' progress whenever it changes.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SearchRecorder:
         self._written: dict[tuple[str, str], CandidateRow] = {}
 
     def take(self, asked: Sequence[Known]) -> None:
-        """Write down what was asked for now, and which candidates are new or have changed."""
+        """Record the new requests, and new or changed candidates."""
         fresh = {_place_of(each.planned): each for each in asked if _place_of(each.planned) not in self._placed}
         self._placed |= fresh.keys()
         self._ids |= {place: each.trial_id for place, each in fresh.items()}
@@ -123,7 +123,7 @@ class SearchRecorder:
 
 
 def place_trial(known: Known) -> Placement:
-    """Return a trial's place in a study."""
+    """Return a trial's position in a study."""
     planned = known.planned
     return Placement(known.trial_id, planned.block, planned.arm, planned.replicate, planned.fold, planned.stage)
 

@@ -1,4 +1,4 @@
-"""What a training step of each network shape takes here: measured by a worker, kept in the cache. No torch here."""
+"""Step times of network shapes on this machine: measured by a worker, stored in the cache. No torch here."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ from bakeoff.training.folders import write_whole
 from bakeoff.training.task import DataView, Member, TaskDone, TimingDone, TimingTask
 
 TIMING_VERSION = 1
-"""Raise it when a step is timed differently: what was kept is then not used."""
+"""Increase it when steps are timed differently: cached times are then ignored."""
 
 MEMBERS = 4
 BUDGET_SECONDS = 10.0
-"""For all shapes of a plan together: those whose cost nothing else tells first, then the costliest."""
+"""Time limit for all shapes of a plan: first those of unknown cost, then the most expensive."""
 
 LONGEST_SECONDS = 60.0
-"""After which a measurement is given up: building a network, or one step, may take longer than the budget."""
+"""Hard limit for a measurement: building a network, or one step, may take longer than the budget."""
 
 LEAST_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of a training step on a whole batch: of `num_members` fused, and of one alone."""
+    """Seconds per training step on a whole batch: of `num_members` fused, and of one alone."""
 
     fused: float
     alone: float
     num_members: int
 
     def of(self, num_members: int) -> float:
-        """Return what a step of so many members takes, fused or one by one, whichever is faster."""
+        """Return the step time of a number of members, fused or separate, whichever is faster."""
         each = (self.fused - self.alone) / (self.num_members - 1) if self.num_members > 1 else self.alone
         return min(self.alone + max(0.0, each) * (num_members - 1), self.alone * num_members)
 
 
 @dataclass(frozen=True)
 class Timings:
-    """How step times are found.
+    """Provides step times.
 
     Args:
-        executor: makes what measures; called only where something is to be measured. None: only what is kept is used.
-        say: told what is measured.
+        executor: creates the executor for measurements, called only if necessary. None: use only cached times.
+        say: called with progress messages.
     """
 
     executor: Callable[[], Executor] | None
     say: Callable[[str], object]
 
     def measure(self, groups: Iterable[Group], datasets: Datasets, numeric: NumericMode) -> dict[str, StepTime]:
-        """Return the step times of network shapes, as far as they are known or can be measured within the limit.
+        """Return the step times of network shapes, as far as they are cached or can be measured within the limit.
 
         Args:
-            groups: trials trained fused, none of whose networks is the user's own code.
-            datasets: facts of their images.
-            numeric: the study's mode; auto takes the faster one.
+            groups: groups of fused trials, without networks from user code.
+            datasets: facts about their images.
+            numeric: the study's mode; auto uses the faster one.
         """
         by_shape: dict[str, Group] = {}
         for group in sorted(groups, key=lambda group: len(group.trials), reverse=True):
@@ -81,14 +81,14 @@ class Timings:
         if missing and self.executor is not None:
             names = ", ".join(dict.fromkeys(str(task.members[0].recipe.network.name) for task in missing.values()))
             self.say(
-                f"timing a few training steps of {names} (some {BUDGET_SECONDS:.0f} s at most; kept for next time)"
+                f"timing a few training steps of {names} (at most about {BUDGET_SECONDS:.0f} s; cached for next time)"
             )
             found |= _run(missing, self.executor())
         return found
 
 
 def is_known(group: Group, datasets: Datasets) -> bool:
-    """Tell whether a group's multiply-adds are known before its network is built."""
+    """Return whether a group's multiply-adds are known before its network is built."""
     first = group.trials[0]
     return is_cost_known(first.recipe, datasets[first.data.source].shape_HWC)
 
@@ -130,7 +130,7 @@ def _run(tasks: Mapping[str, TimingTask], executor: Executor) -> dict[str, StepT
         started = time.monotonic()
         executor.submit(task)
         result = _wait(task, executor, deadline)
-        # What starts the worker and brings torch is not the measurement's.
+        # Starting the worker and importing torch do not count.
         spent += min(time.monotonic() - started, task.budget_seconds if not found else math.inf)
         if result is not None:
             found[shape] = result
@@ -139,7 +139,7 @@ def _run(tasks: Mapping[str, TimingTask], executor: Executor) -> dict[str, StepT
 
 
 def _wait(task: TimingTask, executor: Executor, deadline: float) -> StepTime | None:
-    """Return what is measured; None where it fails or takes too long."""
+    """Return the measurement; None if it fails or takes too long."""
     result = None
     while time.monotonic() < deadline:
         for report in executor.poll(0.25):

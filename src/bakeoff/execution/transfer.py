@@ -1,7 +1,7 @@
-"""What a transfer names, made definite before trials get their ids: a trial of this workspace, or a file's content.
+"""Resolves transfers before trials get their ids: to a trial of this workspace, or a file's content.
 
-A study's arm becomes the trial of the same replicate and fold; a file is copied whole into the workspace under its
-SHA-256, so that its trials can be repeated when the file has moved. No torch: the weights are read by workers.
+A study's arm becomes the trial of the same replicate and fold; a file is copied into the workspace under its SHA-256,
+so that trials can be repeated after the file has moved. No torch: workers read the weights.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Row = tuple[str, str, str, int, int | None, str | None]
 
 
 class Resolver:
-    """Makes transfers definite; looks up each file and study once.
+    """Resolves transfers; looks up each file and study once.
 
     Args:
-        own_name: of the study that is run: it cannot begin with its own weights.
+        own_name: name of the current study, which cannot start from its own weights.
         connection: the workspace's ledger.
         folders: the workspace's layout.
-        data_dir: where a weights file is looked for after the current folder.
-        datasets: facts of the images, to find weights that were trained on a fold that is to be held out.
+        data_dir: searched for weights files after the current folder.
+        datasets: facts about the images, to detect weights trained on a held-out fold.
 
     Attributes:
-        notes: what was chosen for the user, a sentence each.
+        notes: choices made for the user, one sentence each.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Resolver:
         self.notes: list[str] = []
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
-        """Return a trial with its transfer made definite; as it is where there is nothing to look up.
+        """Return a trial with its transfer resolved; unchanged if there is nothing to resolve.
 
         Raises:
-            WorkspaceError: a file that is not there or has another hash; a study, arm, block or trial that is not in
-                the ledger, is not finished, or lacks the replicate; weights that have seen the trial's held-out fold.
+            WorkspaceError: a file does not exist or has a different hash; a study, arm, block or trial is not in the
+                ledger, is not finished, or lacks the replicate; weights were trained on the trial's held-out fold.
         """
         transfer = planned.recipe.transfer
         weights = None if transfer is None else transfer.weights
@@ -79,7 +79,7 @@ class Resolver:
             definite = TrialWeights(trial=self._find_trial(weights.trial))
         if isinstance(definite, TrialWeights) and planned.fold is not None and planned.data.source in self._datasets:
             self._check_locked(definite.trial, planned)
-        # One object for all trials that share a recipe: trials are grouped into cohorts by it.
+        # One object for all trials that share a recipe: cohorts are grouped by object identity.
         key = (id(planned.recipe), definite)
         if key not in self._recipes:
             self._recipes[key] = planned.recipe.start_from(definite)
@@ -91,11 +91,11 @@ class Resolver:
             self._files[weights] = found
             if found.ema and not weights.ema:
                 name = show_text(weights.file)
-                self.notes.append(f"{name}: the moving average of the weights is taken; ema: false takes the weights.")
+                self.notes.append(f"{name}: using the moving average of the weights; ema: false uses the weights.")
         return self._files[weights]
 
     def _find_trial(self, wanted: str) -> str:
-        """Return the full id of the one finished trial whose id begins so."""
+        """Return the full id of the only finished trial with this id prefix."""
         rows = self._connection.execute(
             "SELECT id, state, reason FROM trials WHERE substr(id, 1, ?) = ?", (len(wanted), wanted)
         ).fetchall()
@@ -128,9 +128,7 @@ class Resolver:
 
     def _read_study(self, name: str) -> list[Row]:
         if name == self._own_name:
-            raise WorkspaceError(
-                f"transfer: study '{name}' begins with its own weights: give one of the two another name."
-            )
+            raise WorkspaceError(f"transfer: study '{name}' would start from its own weights: rename one of the two.")
         if name not in self._studies:
             try:
                 study_id = find_study(self._connection, name)
@@ -154,15 +152,15 @@ class Resolver:
         return weights.block
 
     def _check_locked(self, trial_id: str, planned: PlannedTrial) -> None:
-        """Refuse weights trained on the images that a trial holds out, by themselves or by what they began with."""
+        """Reject weights trained on a trial's held-out images, directly or through the weights they started from."""
         row = self._connection.execute("SELECT content FROM trials WHERE id = ?", (trial_id,)).fetchone()
         content = read_mapping(row[0]) if row else {}
         data, split = content.get("data", {}), (planned.data.folds, planned.fold, planned.seed)
         same_images = data.get("fingerprint") == self._datasets[planned.data.source].fingerprint
         if same_images and (data.get("folds"), content.get("fold"), content.get("seed")) != split:
             raise WorkspaceError(
-                f"transfer: trial {trial_id} was trained on images that a fold of this study holds out. Take weights "
-                "of other images, or of a study with the same data.folds, seed and replicates."
+                f"transfer: trial {trial_id} was trained on images in a held-out fold of this study. Use weights "
+                "from other images, or from a study with the same data.folds, seed and replicates."
             )
         before = (content.get("recipe", {}).get("transfer") or {}).get("weights")
         if isinstance(before, Mapping) and "trial" in before:
@@ -171,7 +169,7 @@ class Resolver:
     def _require_weights(self, trial_id: str, what: str, state: str | None, reason: str = "") -> str:
         if state != "done":
             how = f"ended as {state}{f' ({reason})' if reason else ''}" if state else "is not finished"
-            raise WorkspaceError(f"transfer: {what} {how}, so it has no weights to begin with. Run its study first.")
+            raise WorkspaceError(f"transfer: {what} {how}, so it has no weights to start from. Run its study first.")
         path = self._folders.weights(trial_id)
         if not path.is_file():
             raise WorkspaceError(f"transfer: the weights of {what} are missing: {path}.")
@@ -190,23 +188,23 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
         if weights.sha256 is not None and folders.find_copied_weights(weights.sha256) is not None:
             return _choose_average(weights, weights.sha256, folders)
         raise WorkspaceError(
-            f"transfer: no weights file {show_text(weights.file)}: it is looked for in the current folder"
+            f"transfer: no weights file {show_text(weights.file)}. Searched: the current folder"
             f"{''.join(f', {folder}' for folder in search_folders(data_dir))}."
         )
     try:
         if not is_weights_file(path):
             raise WorkspaceError(
-                f"transfer: {show_text(str(path))} is no file of weights (safetensors or torch.save); nothing of it "
+                f"transfer: {show_text(str(path))} is not a weights file (safetensors or torch.save); nothing of it "
                 "was copied."
             )
         digest = _hash_file(path)
         if weights.sha256 is not None and digest != weights.sha256:
             raise WorkspaceError(
-                f"transfer: {show_text(str(path))} has the SHA-256 {digest}, not {weights.sha256} as the study says."
+                f"transfer: {show_text(str(path))} has the SHA-256 {digest}, not {weights.sha256} as in the study."
             )
         if folders.find_copied_weights(digest) is None:
             kept = folders.copied_weights(digest, path.suffix)
-            # Whoever may not read the file may not read the copy.
+            # The copy must not be more readable than the file.
             write_whole(kept, lambda temporary: shutil.copyfile(path, temporary), mode=path.stat().st_mode & 0o666)
     except OSError as error:
         raise WorkspaceError(
@@ -216,7 +214,7 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
 
 
 def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> FileWeights:
-    """Return the record of a kept file, with whether its weights' moving average is taken."""
+    """Return the record of a copied file, including whether the moving average of its weights is used."""
     kept = folders.find_copied_weights(digest)
     average = weights.ema is not False and kept is not None and holds_average(kept)
     if weights.ema and not average:
@@ -227,10 +225,10 @@ def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> File
 
 
 def locate_weights(file: str, data_dir: Path | None) -> Path | None:
-    """Return where a file of weights is: absolute, below the current folder or a data folder; None where it is not.
+    """Return the path of a weights file: absolute, or in the current or a data folder; None if not found.
 
     Raises:
-        WorkspaceError: what was given cannot be looked for.
+        WorkspaceError: the path cannot be searched for.
     """
     given = Path(file).expanduser()
     candidates = [given] if given.is_absolute() else [given, *(folder / given for folder in search_folders(data_dir))]

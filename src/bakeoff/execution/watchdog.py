@@ -1,4 +1,4 @@
-"""Knows slow from stuck: a worker that computes is slow, however long it takes; one that does nothing is stuck."""
+"""Distinguishes slow from stuck workers: one that computes is slow, however long it takes; an idle one is stuck."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import psutil
 
 PATIENCE_SECONDS = 300.0
-"""How long a busy worker may neither compute nor report: suspended, deadlocked, or waiting for a disk that is gone."""
+"""How long a busy worker may neither compute nor report: suspended, deadlocked, or waiting for a lost disk."""
 
 LOOK_EVERY_SECONDS = 5.0
 
 _LEAST_SHARE = 0.01
-"""Of a core: less is no computing."""
+"""Fraction of a core below which a worker counts as idle."""
 
 
 @dataclass
@@ -25,14 +25,14 @@ class _Watched:
 
 
 class Watchdog:
-    """Watches the processor time of busy workers.
+    """Monitors the CPU time of busy workers.
 
     Time in which the driver itself was suspended does not count: workers are suspended with it.
 
     Args:
         patience_seconds: how long a worker may do nothing.
-        clock: seconds, never going back.
-        read_cpu_seconds: process id -> processor time it has used so far.
+        clock: a monotonic clock, in seconds.
+        read_cpu_seconds: process id -> CPU time used so far.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Watchdog:
         self._looked_at = clock()
 
     def hear(self, process_id: int) -> None:
-        """Note that a worker has said something, or begun a task."""
+        """Record that a worker has reported, or started a task."""
         self._watched.pop(process_id, None)
 
     def find_stuck(self, process_ids: Iterable[int]) -> list[int]:
-        """Return the busy workers that have done nothing for too long. Cheap enough to be asked all the time."""
+        """Return the busy workers that have done nothing for too long. Cheap enough to be called often."""
         now = self._clock()
         if now - self._looked_at < LOOK_EVERY_SECONDS:
             return []
@@ -61,7 +61,7 @@ class Watchdog:
         return [each for each in busy if self._look(each, now) >= self.patience_seconds]
 
     def _look(self, process_id: int, now: float) -> float:
-        """Return for how long a worker has done nothing."""
+        """Return how long a worker has done nothing."""
         used = self._read(process_id)
         watched = self._watched.setdefault(process_id, _Watched(0.0, now, used))
         elapsed = min(now - watched.looked_at, 2 * LOOK_EVERY_SECONDS)
@@ -74,7 +74,7 @@ class Watchdog:
 
 
 def read_processor_time(process_id: int) -> float:
-    """Return the seconds of processor time a process has used; 0 where there is none of that number."""
+    """Return a process's CPU time in seconds; 0 if there is no such process."""
     try:
         times = psutil.Process(process_id).cpu_times()
     except psutil.Error:

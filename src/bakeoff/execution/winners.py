@@ -1,4 +1,4 @@
-"""The winners of earlier searches of a workspace, looked up for studies that begin with them. No torch."""
+"""Looks up the winners of earlier searches in a workspace, for studies that start from them. No torch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bakeoff.training.folders import Folders
 
 
 def read_winners(workspace: Path, name: str, block: str | None) -> Recipes:
-    """Return the recipes that a study's search has found, by block; a single one stands for every block.
+    """Return the recipes found by a study's search, by block; a single one applies to every block.
 
     Args:
         workspace: the folder of the ledger.
-        name: the study's.
-        block: whose winner alone is wanted; None for all.
+        name: the study's name.
+        block: the block whose winner to return; None for all.
 
     Raises:
-        WorkspaceError: no ledger or study, a study without a search, one whose search has not ended or found nothing,
-            or no such block.
+        WorkspaceError: no ledger or study, a study without a search, a search that has not ended or found nothing, or
+            no such block.
     """
     try:
         with open_reading(Folders(workspace)) as connection:

@@ -1,4 +1,4 @@
-"""A worker process: takes tasks from a socket, trains with one thread, reports. Started by LocalExecutor."""
+"""A worker process: receives tasks from a socket, trains with one thread, reports. Started by LocalExecutor."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve tasks until the driver's end of the socket closes.
 
-    Command line: the socket's file descriptor, the workspace, the folder to look for images in (may be empty), and the
-    device to compute on, as torch calls it.
+    Command line: the socket's file descriptor, the workspace, the folder to search for images (may be empty), and
+    torch's name of the device.
     """
     connection = Connection(int(sys.argv[1]))
     workspace = Path(sys.argv[2])
     opener = DiskOpener(Path(sys.argv[3]) if sys.argv[3] else None)
     device = sys.argv[4]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the driver handles it.
     _die_with_driver()
     threading.Thread(target=_leave_with_driver, args=(connection.fileno(),), daemon=True).start()
     use_one_thread()
@@ -46,24 +46,24 @@ def main() -> None:
 
 
 def _die_with_driver() -> None:
-    """Have Linux kill this process when the driver dies: one that is suspended then would not see that it is gone.
+    """Let Linux kill this process when the driver dies, because a suspended worker would not notice.
 
-    It would go on when woken, beside another driver's workers, and could lay an old checkpoint over a newer one.
+    When resumed it would continue beside another driver's workers, and could overwrite a newer checkpoint.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _leave_with_driver(descriptor: int) -> None:
-    """End this process when the driver is gone, even in mid-epoch: two drivers must never train one cohort."""
+    """End this process when the driver is gone, even during an epoch: two drivers must never train one cohort."""
     watcher = select.poll()
-    watcher.register(descriptor, 0)  # hang-up and error are always reported
+    watcher.register(descriptor, 0)  # POLLHUP and POLLERR are always reported
     watcher.poll()
     os._exit(1)
 
 
 def use_one_thread() -> None:
-    """Keep torch to one thread in this process, and its warnings to itself."""
+    """Limit torch to one thread in this process, and silence its warnings."""
     import torch
 
     torch.set_num_threads(1)
@@ -95,7 +95,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _return_memory() -> None:
-    """Give the card's memory back between tasks: other workers share it."""
+    """Release GPU memory between tasks: other workers share it."""
     import gc
 
     import torch
@@ -105,7 +105,7 @@ def _return_memory() -> None:
 
 
 def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None], device: str) -> None:
-    # Imported here: these bring torch, and a worker says that it lives before they are loaded.
+    # Imported here: these import torch, and a worker reports that it is alive before.
     from bakeoff.training.place import find_place
 
     place = find_place(device)

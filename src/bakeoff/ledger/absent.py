@@ -1,7 +1,7 @@
-"""Macro averages that an older version took over classes without images, taken anew over the classes that occur.
+"""Corrects macro averages that an older version took over all classes, including those without images.
 
-A class without images counted as 0 in them, so the mean over the others is an exact multiple; how many there are, the
-stored predictions' labels say. Nothing is trained or evaluated again.
+A class without images counted as 0, so the mean over the other classes is an exact multiple; the labels stored with
+the predictions give the number of such classes. Nothing is trained or evaluated again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _AVERAGES = ("macro_precision", "macro_recall", "macro_f1")
 _DONE = "INSERT INTO meta VALUES ('macro_averages', 'of the classes that occur')"
 
 Counts = tuple[int, int]
-"""How many classes have no image, and how many there are."""
+"""The number of classes without images, and the number of all classes."""
 
 
 def correct_macro_averages(connection: sqlite3.Connection, folders: Folders) -> None:
@@ -42,13 +42,13 @@ def correct_macro_averages(connection: sqlite3.Connection, folders: Folders) -> 
 
 
 def _group_trials(connection: sqlite3.Connection) -> Iterable[tuple[bool, list[str]]]:
-    """Yield trials whose splits hold the same classes, and whether the source sets the validation images apart."""
+    """Yield groups of trials whose splits hold the same classes, and whether the source reserves validation images."""
     groups: dict[str, list[str]] = {}
     for trial_id, content in connection.execute("SELECT id, content FROM trials").fetchall():
         try:
             groups.setdefault(json.dumps(json.loads(content)["data"], sort_keys=True), []).append(trial_id)
         except (ValueError, KeyError, TypeError):
-            continue  # what is wrong with it is said where it is read
+            continue  # the error is reported when the ledger is read
     for data, ids in groups.items():
         yield '"validation": "own' in data, ids
 
@@ -70,7 +70,7 @@ def _correct_trials(
 
 
 def _count_absent(ids: Iterable[str], split: str, folders: Folders) -> Counts | None:
-    """Return the counts by the first predictions that can be read; None where there are none, or every class occurs."""
+    """Return the counts from the first readable predictions; None if there are none, or if every class occurs."""
     for trial_id in ids:
         try:
             found = folders.load_predictions(trial_id, split)
@@ -83,7 +83,7 @@ def _count_absent(ids: Iterable[str], split: str, folders: Folders) -> Counts | 
 
 
 def _correct(text: str, splits: tuple[str, ...], counts: Counts | None) -> str:
-    """Return metrics as JSON, those of `splits` corrected; of metrics that are not by split, all."""
+    """Return metrics as JSON with those of `splits` corrected, or all of them if they are not grouped by split."""
     num_absent, num_classes = counts or (0, 1)
     try:
         content: dict[str, Any] = json.loads(text)

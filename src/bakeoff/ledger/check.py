@@ -1,4 +1,4 @@
-"""Whether a file is a ledger that this version can read: its version, and that it is nothing else that pretends."""
+"""Checks that a file is a ledger that this version can read, and not another database that imitates one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIRST_TABLE_NAMES = TABLE_NAMES - {"pauses", "candidates", "features", "looks", 
 
 
 def read_version(connection: sqlite3.Connection) -> int | None:
-    """Return the version of the tables in an open database, or None where there are none."""
+    """Return the schema version of an open database, or None if it has no tables."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
         return None
     row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
@@ -26,21 +26,21 @@ def read_version(connection: sqlite3.Connection) -> int | None:
 
 
 def distrust(connection: sqlite3.Connection) -> None:
-    """Have SQLite look at what it reads, and run nothing that a database brings with it."""
+    """Make SQLite check what it reads, and run nothing that is stored in the database."""
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
 
 
 def check_regular(path: Path) -> None:
-    """Raise WorkspaceError where something else than a file is in a ledger's place: to open a pipe may wait forever."""
+    """Raise WorkspaceError if the ledger is not a regular file: opening a pipe may block forever."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise WorkspaceError(f"{path}: this is not a regular file. Choose another workspace with --workspace DIR.")
 
 
 def check_tables(path: Path, connection: sqlite3.Connection, found: int | None) -> None:
-    """Raise WorkspaceError where a database is not a ledger: the tables of another program, views, triggers.
+    """Raise WorkspaceError if a database is not a ledger: foreign tables, views, triggers.
 
-    A view could pretend to be a table of results, and a trigger change what is written.
+    A view could imitate a table of results, and a trigger could change what is written.
     """
     made = {(kind, name) for kind, name in connection.execute("SELECT type, name FROM sqlite_master")}
     tables = {name for kind, name in made if kind == "table" and not name.startswith("sqlite_")}
@@ -48,7 +48,7 @@ def check_tables(path: Path, connection: sqlite3.Connection, found: int | None) 
     foreign += sorted(f"table {name!r}" for name in tables - TABLE_NAMES)
     if foreign:
         raise WorkspaceError(
-            f"{path}: this is not a ledger of bakeoff: it has the {foreign[0][:80]}. Move it away, or choose another "
+            f"{path}: this is not a bakeoff ledger: it has the {foreign[0][:80]}. Move it away, or choose another "
             "workspace with --workspace DIR."
         )
     missing = sorted(FIRST_TABLE_NAMES - tables) if found is not None else []
@@ -60,7 +60,7 @@ def check_tables(path: Path, connection: sqlite3.Connection, found: int | None) 
 
 
 def check_version(path: Path, found: int | None) -> None:
-    """Raise WorkspaceError when a ledger was written by a newer version than this one can read."""
+    """Raise WorkspaceError if a ledger was written by a version too new for this one to read."""
     if found is not None and found > SCHEMA_VERSION:
         raise WorkspaceError(
             f"{path}: this ledger was written by a newer bakeoff (its format is {found}, this one reads up to "

@@ -1,4 +1,4 @@
-"""Reading back what trials cost: parameters, time, rates."""
+"""Reads the costs of trials: parameters, time, throughput."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class CostRow:
     """What one trial of a study cost.
 
     Attributes:
-        num_parameters: trained; None where it was not recorded.
-        num_epochs: trained. `seconds`: its share of its cohort's time, evaluation included, features left out.
-        features: what it owes for the features of its frozen body.
-        seconds_per_image: training time of one model-image in its cohort, mean over its epochs; None without one.
+        num_parameters: trained parameters; None if not recorded.
+        num_epochs: trained epochs. `seconds`: its part of its cohort's time, including evaluation, without features.
+        features: its part of the cost of its frozen body's features.
+        seconds_per_image: training time per image and member of its cohort, mean over its epochs; None if unknown.
     """
 
     trial_id: str
@@ -32,7 +32,7 @@ class CostRow:
 
 
 def read_study_costs(connection: sqlite3.Connection, study_id: str) -> Iterator[CostRow]:
-    """Yield the costs of every trial of a study that is done, without those of a search's candidates."""
+    """Yield the costs of every finished trial of a study, except a search's candidates."""
     shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, num_parameters, num_epochs, t.seconds, AVG(1.0 / images_per_second) "

@@ -1,4 +1,4 @@
-"""Reading the epochs of a whole study back, for its learning curves."""
+"""Reads all epochs of a study, for its learning curves."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bakeoff.ledger.values import check_row, read_numbers
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch of one trial that a study compares.
+    """One epoch of one trial of a comparison.
 
     Attributes:
-        position: of the trial in the study; trials come in this order, their epochs rising from 1.
+        position: the trial's position in the study; rows are sorted by it, then by epoch, starting at 1.
         train, validation: metric -> value.
     """
 
@@ -28,7 +28,7 @@ class EpochRow:
 
 
 def read_study_epochs(connection: sqlite3.Connection, study_id: str) -> Iterator[EpochRow]:
-    """Yield every epoch of the trials of a study that are done, without those of a search's candidates."""
+    """Yield every epoch of the finished trials of a study, except those of a search's candidates."""
     rows = connection.execute(
         "SELECT position, block, arm, epoch, train, validation FROM placements p JOIN trials t ON t.id = p.trial_id "
         "JOIN epochs e ON e.trial_id = p.trial_id WHERE study_id = ? AND t.state = 'done'"

@@ -1,4 +1,4 @@
-"""When the test split was opened for a study, and on which images its trials were evaluated."""
+"""Reads when the test split was opened for a study, and on which images its trials were evaluated."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from bakeoff.ledger.values import check_row
 
 
 def read_exam_fingerprints(connection: sqlite3.Connection, study_id: str) -> dict[str, frozenset[str]]:
-    """Return by block the fingerprints of the test images its trials were examined on: one, unless they changed.
+    """Return by block the fingerprints of the test images its trials were evaluated on: one, unless they changed.
 
-    Blocks without an exam are absent.
+    Blocks without a final test are absent.
     """
     rows = connection.execute(
         "SELECT DISTINCT block, fingerprint FROM exam_results JOIN placements USING (trial_id) "
@@ -26,8 +26,8 @@ def read_exam_fingerprints(connection: sqlite3.Connection, study_id: str) -> dic
 def read_openings(connection: sqlite3.Connection, study_id: str) -> tuple[str, ...]:
     """Return when the test split was opened for a study or for one that shares its trials, ISO times, oldest first.
 
-    An opening that only goes on with an earlier one of the same study, which a kill had cut short, is none of its own:
-    all that it evaluated had been trained before the earlier one, so nothing was chosen by what that one showed.
+    An opening that only resumes an earlier one of the same study after a kill is not counted: everything it evaluated
+    had been trained before the earlier one, so no choice could depend on what that one showed.
     """
     rows = connection.execute(
         "SELECT opened_at FROM exams e WHERE (study_id = :study OR id IN (SELECT exam_id FROM exam_results JOIN "

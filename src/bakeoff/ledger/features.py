@@ -1,4 +1,4 @@
-"""What features of frozen bodies cost: computed once, borne in equal shares by all trials of a study that use them."""
+"""The cost of a frozen body's features: computed once, divided equally among a study's trials that use them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bakeoff.ledger.values import check_row
 
 @dataclass(frozen=True)
 class FeatureShare:
-    """What a trial owes for the features of its frozen body, which were computed once.
+    """A trial's part of the cost of its frozen body's features, which were computed once.
 
     Attributes:
         key: equal for trials that use the same features.
-        total: what computing them took, seconds.
-        seconds: this trial's share of it: an equal one for every trial of the study that uses them.
+        total: seconds taken to compute them.
+        seconds: this trial's part: the total divided by the number of the study's trials that use them.
     """
 
     key: str
@@ -29,9 +29,9 @@ NO_SHARE = FeatureShare("", 0.0, 0.0)
 
 
 def read_feature_shares(connection: sqlite3.Connection, study_id: str) -> Mapping[str, FeatureShare]:
-    """Return what the trials of a study owe for features, by trial; a search's candidates bear their shares too.
+    """Return the cost of features by trial of a study, including a search's candidates.
 
-    So the shares of a study add up to the time that all its features took, whoever came first and found none kept.
+    So the costs of a study add up to the time that all its features took, whichever trial computed them.
     """
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'features'").fetchone() is None:
         return {}  # an older ledger
@@ -42,5 +42,5 @@ def read_feature_shares(connection: sqlite3.Connection, study_id: str) -> Mappin
     )
     found = [check_row(row, "ttn") for row in rows]
     users = Counter(key for _, key, _ in found)
-    totals = {key: seconds for _, key, seconds in found}  # where several machines computed the same, it counts once
+    totals = {key: seconds for _, key, seconds in found}  # features computed by several machines count once
     return {trial_id: FeatureShare(key, totals[key], totals[key] / users[key]) for trial_id, key, _ in found}

@@ -1,4 +1,4 @@
-"""Reading a ledger while a driver writes it: how far every arm is, the epochs so far. Short reads, no lock kept."""
+"""Reads a ledger while a driver writes it: progress of every arm, epochs so far. Short reads, no lock is held."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bakeoff.ledger.read import NESTED_ONLY, final_only, list_studies
 
 @dataclass(frozen=True, kw_only=True)
 class ArmProgress:
-    """How far one arm is in one block.
+    """Progress of one arm in one block.
 
     Attributes:
-        num_begun: trials that have finished an epoch but not come to their end; `first_epoch`, `last_epoch`: the fewest
-            and the most that they have finished, 0 where there are none.
-        score: mean of the deciding metric on the validation split over the trials that are done; None before the first.
+        num_begun: unfinished trials that have finished an epoch; `first_epoch`, `last_epoch`: the fewest and the most
+            epochs they have finished, 0 if there are none.
+        score: mean of the deciding metric on the validation split over finished trials; None before the first.
     """
 
     block: str
@@ -37,16 +37,16 @@ class ArmProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyProgress:
-    """How far one study is.
+    """Progress of one study.
 
     Attributes:
-        metric: the deciding one.
-        blocks: in the study's order; `arms`: of the comparison, block by block, none before a search has its finals.
-        num_epochs: finished so far by all trials, a search's candidates among them.
-        num_candidates: that a search has proposed; `num_judged`: those with a score; 0 for studies that do not search.
-        asking: whether a search may ask for more.
+        metric: the deciding metric.
+        blocks: in the study's order; `arms`: those compared, block by block, none before a search has reached finals.
+        num_epochs: epochs finished so far by all trials, including a search's candidates.
+        num_candidates: proposed by a search; `num_judged`: those with a score; 0 for studies without a search.
+        asking: whether a search may ask for more trials.
         num_examined: trials evaluated on the test split.
-        last_ended_at: when the last of its trials came to its end, ISO time; None before the first.
+        last_ended_at: when its latest trial ended, ISO time; None before the first.
     """
 
     study_id: str
@@ -65,22 +65,22 @@ class StudyProgress:
 
     @property
     def num_planned(self) -> int:
-        """Trials of the comparison."""
+        """Number of compared trials."""
         return sum(arm.num_planned for arm in self.arms)
 
     @property
     def num_done(self) -> int:
-        """Trials trained to their end."""
+        """Number of trials that finished training."""
         return sum(arm.num_done for arm in self.arms)
 
     @property
     def num_failed(self) -> int:
-        """Trials that failed or diverged."""
+        """Number of trials that failed or diverged."""
         return sum(arm.num_failed for arm in self.arms)
 
     @property
     def num_begun(self) -> int:
-        """Trials between their first epoch and their end."""
+        """Number of unfinished trials that have finished an epoch."""
         return sum(arm.num_begun for arm in self.arms)
 
     @property
@@ -91,7 +91,7 @@ class StudyProgress:
 
 @contextmanager
 def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read everything within as it stood at one moment, however the writer goes on. Keep it short."""
+    """Read a consistent snapshot inside the block while the writer continues. Keep it short."""
     connection.execute("BEGIN")
     try:
         yield
@@ -100,7 +100,7 @@ def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def read_progress(connection: sqlite3.Connection, study_id: str) -> StudyProgress | None:
-    """Return how far a study is; None where the ledger does not hold it."""
+    """Return a study's progress; None if the ledger does not contain it."""
     found = connection.execute("SELECT name, document, created_at FROM studies WHERE id = ?", (study_id,)).fetchone()
     if found is None:
         return None
@@ -137,7 +137,7 @@ def read_progress(connection: sqlite3.Connection, study_id: str) -> StudyProgres
 
 
 def read_all_progress(connection: sqlite3.Connection) -> tuple[StudyProgress, ...]:
-    """Return how far every study of the ledger is, newest first."""
+    """Return the progress of every study in the ledger, newest first."""
     found = (read_progress(connection, study.study_id) for study in list_studies(connection))
     return tuple(progress for progress in found if progress is not None)
 
@@ -177,8 +177,8 @@ def _read_arms(connection: sqlite3.Connection, study_id: str, metric: str) -> It
 
 
 def _read_search(connection: sqlite3.Connection, study_id: str) -> tuple[int, int, bool]:
-    """Return how many candidates a search has proposed and judged, and whether it goes on."""
-    if (read_version(connection) or 0) < 3:  # older ledgers knew no searches
+    """Return how many candidates a search has proposed and judged, and whether it continues."""
+    if (read_version(connection) or 0) < 3:  # older ledgers have no searches
         return 0, 0, False
     proposed, judged = connection.execute(
         "SELECT COUNT(*), COALESCE(SUM(scores != '{}'), 0) FROM candidates WHERE study_id = ?", (study_id,)
@@ -190,10 +190,9 @@ def _read_search(connection: sqlite3.Connection, study_id: str) -> tuple[int, in
 def list_arms_in_training(
     connection: sqlite3.Connection, study_id: str, block: str, most: int
 ) -> tuple[tuple[str, ...], bool]:
-    """Return the arms of a block whose curves say how training goes now, and whether they are a search's candidates.
+    """Return the arms of a block whose curves show current training, and whether they are a search's candidates.
 
-    As long as a search has not come to its finals these are its latest candidates; afterwards there are none to choose
-    from here, and the tuple is empty.
+    Until a search reaches its finals these are its latest candidates; afterwards the tuple is empty.
     """
     if not final_only(connection):
         return (), False
@@ -210,9 +209,9 @@ def list_arms_in_training(
 def read_block_epochs(
     connection: sqlite3.Connection, study_id: str, block: str, metric: str, *, candidates: bool = False
 ) -> Iterator[EpochRow]:
-    """Yield every epoch of a block's trials so far, finished trials or not, with one metric only.
+    """Yield every epoch so far of a block's trials, finished or not, with one metric only.
 
-    With `candidates` those of a search's trials instead of the comparison's.
+    With `candidates`, those of a search's trials instead of the compared trials.
     """
     stage = final_only(connection)
     rows = connection.execute(

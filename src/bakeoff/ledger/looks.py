@@ -1,4 +1,4 @@
-"""Reading back who looked at which test results, when, and with which arms."""
+"""Reads the record of looks: which study saw which test results, when, and with which arms."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _OF_TRIALS = (
 
 
 def read_line(connection: sqlite3.Connection, study_id: str) -> tuple[LineLook, ...]:
-    """Return the looks at the question that a study asks, the one at which its own results were seen last.
+    """Return the looks at the question that a study asks, ending with the look at its own results.
 
-    Empty where no trial of the study has been evaluated on the test split.
+    Empty if no trial of the study has been evaluated on the test split.
     """
     own = next(_read(connection, _own_source(connection), study_id), None)
     if own is None:
@@ -34,7 +34,7 @@ def read_line(connection: sqlite3.Connection, study_id: str) -> tuple[LineLook, 
 
 
 def _own_source(connection: sqlite3.Connection) -> str:
-    """Return the query of what a study sees now, as one look."""
+    """Return the query for what a study sees now, as one look."""
     return (
         "SELECT 0 AS id, p.study_id, c.created_at AS looked_at, block, arm, replicate, p.trial_id FROM placements p "
         f"JOIN studies c ON c.id = p.study_id WHERE p.study_id = :study AND {_is_final(connection)}"
@@ -42,7 +42,7 @@ def _own_source(connection: sqlite3.Connection) -> str:
 
 
 def _past_source(connection: sqlite3.Connection) -> str:
-    """Return the query of all looks on record; a ledger from before there was one has its exams."""
+    """Return the query for all recorded looks; ledgers older than that record use their final tests."""
     if (read_version(connection) or 0) < 5:
         return EARLIER_LOOKS.format(is_final=_is_final(connection)).replace(
             "e.opened_at", "e.opened_at AS looked_at", 1
@@ -95,7 +95,7 @@ def _make_blocks(rows: Iterable[tuple[Any, ...]]) -> Iterator[LookedBlock]:
 
 
 def _name_recipe(content: str) -> str:
-    """Return what tells recipes apart, the user's code included; neither seed nor images are part of it."""
+    """Return what distinguishes recipes, including the user's code, but neither seed nor images."""
     fields = read_mapping(content)
     kept = {name: fields[name] for name in ("recipe", "code") if name in fields}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Reading a ledger back: studies, their trials, curves and exams. Writes nothing, needs no torch."""
+"""Reads a ledger: studies, their trials, curves and final tests. Writes nothing, needs no torch."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _SHOWN_CHARACTERS = 120
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
-    """A study as the ledger knows it.
+    """A study as recorded in the ledger.
 
     Attributes:
-        document: the study, resolved, as JSON values.
-        command: what repeats its run.
+        document: the resolved study, as JSON values.
+        command: the command that repeats its run.
         seconds: wall time spent on it so far, over all its runs.
-        machines: what its trials ran on, each once.
+        machines: the distinct machines its trials ran on.
         exams: when the test split was opened for it or for a study that shares its trials, ISO times; see
             `read_openings`.
         num_examined: its trials that were evaluated on the test split.
-        results: its trials that have come to an end, in the study's order; a search's candidates are left out.
-        num_planned: its trials, a search's candidates left out.
+        results: its ended trials, in the study's order, without a search's candidates.
+        num_planned: number of its trials, without a search's candidates.
         candidates: what its search has proposed so far, block by block.
-        asking: whether its search may ask for more.
-        num_begun: its trials that have finished an epoch but not come to their end.
-        in_exam: whether its own final test has begun and has not evaluated all it was to.
-        num_outdated: trials left out of `results`: folds trained before folds had a validation split of their own.
-        facts: by block, what is known of its images; empty in ledgers from before this was kept.
+        asking: whether its search may ask for more trials.
+        num_begun: its unfinished trials that have finished an epoch.
+        in_exam: whether its own final test has started and not yet finished.
+        num_outdated: trials not in `results`: folds trained before folds had their own validation split.
+        facts: facts about its images by block; empty in older ledgers that did not store them.
     """
 
     study_id: str
@@ -69,10 +69,10 @@ def open_reading(folders: Folders) -> Iterator[sqlite3.Connection]:
     """Open a workspace's ledger read-only.
 
     Raises:
-        WorkspaceError: there is none, it is damaged, or from a newer version.
+        WorkspaceError: there is no ledger, it is damaged, or from a newer version.
     """
     if not folders.ledger.is_file():
-        raise WorkspaceError(f"{folders.root}: no ledger here. Run a study first, or name its --workspace DIR.")
+        raise WorkspaceError(f"{folders.root}: no ledger here. Run a study first, or give its --workspace DIR.")
     try:
         with closing(sqlite3.connect(f"{folders.ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             distrust(connection)
@@ -86,7 +86,7 @@ def open_reading(folders: Folders) -> Iterator[sqlite3.Connection]:
 
 @dataclass(frozen=True, kw_only=True)
 class ListedStudy:
-    """What tells one study from another of the same name."""
+    """What distinguishes studies with the same name."""
 
     study_id: str
     name: str
@@ -110,7 +110,7 @@ def list_studies(connection: sqlite3.Connection) -> tuple[ListedStudy, ...]:
 
 
 def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Return the shortest beginning of each id that no other shares, all of one length."""
+    """Return the shortest unique prefix of each id, all with the same length."""
     length = SHORT_ID_CHARACTERS
     while len({each[:length] for each in ids}) < len(set(ids)):
         length += 1
@@ -118,10 +118,10 @@ def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
 
 
 def match_studies(studies: Sequence[ListedStudy], name: str) -> tuple[ListedStudy, ...]:
-    """Return the studies called `name`; where there are none, those whose id begins with it.
+    """Return the studies called `name` or, if there are none, those whose id begins with it.
 
     Raises:
-        WorkspaceError: there is none; the message lists those there are.
+        WorkspaceError: there is none; the message lists all studies.
     """
     found = [study for study in studies if study.name == name]
     if not found and len(name) >= _FEWEST_ID_CHARACTERS:
@@ -137,8 +137,8 @@ def find_study(connection: sqlite3.Connection, name: str) -> str:
     """Return the id of the study called `name`, or whose id begins with it.
 
     Raises:
-        WorkspaceError: there is none, and the message lists those there are; or there are several, and it lists what
-            tells them apart, a line each.
+        WorkspaceError: there is none, and the message lists all studies; or there are several, and it lists their
+            differences, one per line.
     """
     studies = list_studies(connection)
     found = match_studies(studies, name)
@@ -150,7 +150,7 @@ def find_study(connection: sqlite3.Connection, name: str) -> str:
 
 
 def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
-    """Return everything the ledger holds of one study."""
+    """Return everything the ledger holds about one study."""
     query = "SELECT name, document, numeric, command, created_at, seconds FROM studies WHERE id = ?"
     row = check_row(connection.execute(query, (study_id,)).fetchone(), "tttttn")
     name, document, numeric, command, created_at, seconds = row
@@ -188,7 +188,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
 
 
 def final_only(connection: sqlite3.Connection) -> str:
-    """Return what leaves a search's trials out of a query; an older ledger has none."""
+    """Return the SQL condition that excludes a search's trials; empty for older ledgers."""
     return " AND stage = 'final'" if (read_version(connection) or 0) >= 3 else ""
 
 
@@ -196,26 +196,26 @@ NESTED_ONLY = (
     " AND (fold IS NULL OR json_extract(content, '$.data.folds') IS NULL "
     "OR json_extract(content, '$.data.validation') IS NOT NULL)"
 )
-"""Leaves out of a query the folds that early stopping and selection saw, trained before folds were nested."""
+"""SQL condition that excludes folds trained before folds were nested, which early stopping and selection used."""
 
 
 def held_out_column(connection: sqlite3.Connection) -> str:
-    """Return what selects a trial's metrics on its held-out fold from `exam_results` e; an older ledger has none."""
+    """Return the SQL column of metrics on the held-out fold in `exam_results` e; NULL for older ledgers."""
     columns = {row[1] for row in connection.execute("PRAGMA table_info(exam_results)")}
     return "e.held_out" if "held_out" in columns else "NULL"
 
 
 def count_outdated(connection: sqlite3.Connection, study_id: str) -> int:
-    """Count the trials of a study that `NESTED_ONLY` leaves out."""
+    """Count the trials of a study that `NESTED_ONLY` excludes."""
     query = "SELECT COUNT(*) FROM placements JOIN trials ON id = trial_id WHERE study_id = ?"
     counts = [connection.execute(query + condition, (study_id,)).fetchone()[0] for condition in ("", NESTED_ONLY)]
     return int(counts[0] - counts[1])
 
 
 def _is_in_exam(connection: sqlite3.Connection, study_id: str) -> bool:
-    """Tell whether a final test of the study is not finished; others' leave it alone, though they share its trials.
+    """Return whether a final test of the study is unfinished; those of other studies with its trials do not count.
 
-    A trial that was trained after the last opening waits for the next one, which may not be asked for.
+    A trial trained after the last opening waits for the next one, which may never be requested.
     """
     query = (
         "SELECT EXISTS (SELECT 1 FROM exams o JOIN placements p ON p.study_id = o.study_id JOIN trials t ON "
@@ -244,7 +244,7 @@ def _read_candidates(connection: sqlite3.Connection, study_id: str) -> Iterator[
 
 
 def _read_facts(connection: sqlite3.Connection, study_id: str) -> Mapping[str, Mapping[str, Any]]:
-    if (read_version(connection) or 0) < 2:  # an older ledger is read as it is: only a run brings it up to date
+    if (read_version(connection) or 0) < 2:  # an older ledger is read as it is: only a run upgrades it
         return {}
     return read_facts(connection.execute("SELECT facts FROM studies WHERE id = ?", (study_id,)).fetchone()[0])
 
@@ -255,7 +255,7 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
         "SELECT p.trial_id, block, arm, replicate, fold, state, reason, num_epochs, best_epoch, seconds, t.metrics, "
         f"e.metrics, {held_out_column(connection)} FROM placements p JOIN trials t ON t.id = p.trial_id "
         "LEFT JOIN exam_results e ON e.trial_id = p.trial_id "
-        # A trial that another study's search gave up is not done yet, and has not failed either.
+        # A trial that another study's search pruned is neither done nor failed.
         f"WHERE study_id = ? AND state != 'pruned'{final_only(connection)}{NESTED_ONLY} ORDER BY position",
         (study_id,),
     )

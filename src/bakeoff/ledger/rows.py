@@ -1,4 +1,4 @@
-"""Rows of the ledger that are more than a number: how a trial ended, and what a search proposed."""
+"""Typed rows of the ledger: how a trial ended, and what a search proposed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Stage = Literal["search", "final"]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a trial in the ledger has ended.
+    """How a trial in the ledger ended.
 
     Attributes:
-        validation: metrics of the kept weights; empty unless done.
+        validation: metrics of the stored weights; empty unless done.
         num_parameters: None unless done.
-        seconds: what training it takes, the features of a frozen body included whole; None unless done.
+        seconds: its training time, including the full time for a frozen body's features; None unless done.
     """
 
     state: TrialState
@@ -32,23 +32,23 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateRow:
-    """A search's candidate as the ledger holds it.
+    """A search's candidate as recorded in the ledger.
 
     Attributes:
-        block: where it was tried.
+        block: the block in which it was tried.
         kind: `candidate` of the search itself, or of its baseline (`random`).
-        number: 0 and up within its kind.
-        group: 0 and up: candidates of one group were proposed together.
-        generation: 0 and up; 0 throughout where a search has none.
-        parents: numbers of the candidates it was made from.
+        number: counted from 0 within its kind.
+        group: counted from 0: candidates of one group were proposed together.
+        generation: counted from 0; always 0 for searches without generations.
+        parents: numbers of the candidates it was derived from.
         changes: dotted field of the recipe -> value.
         notes: how it was made.
-        trial_ids: its trials, or those of the equal candidate before it.
+        trial_ids: its trials, or those of the earlier identical candidate.
         state: open, done, pruned, failed, or unfit (no valid recipe for these images).
-        reason: why it has no score, or at which rung it was given up.
+        reason: why it has no score, or at which rung it was pruned.
         scores: objective -> value; empty without a score.
-        same_as: the label of the earlier candidate that is the same recipe; empty where there is none.
-        is_winner: of its kind, in its block.
+        same_as: the label of the earlier candidate with the same recipe; empty if there is none.
+        is_winner: whether it won among its kind in its block.
     """
 
     block: str
@@ -67,7 +67,7 @@ class CandidateRow:
     is_winner: bool
 
     def spell(self) -> tuple[str | int, ...]:
-        """Return the columns of its row, less the study's id."""
+        """Return the columns of its row, without the study's id."""
         return (
             self.block,
             self.kind,

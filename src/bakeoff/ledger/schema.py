@@ -1,4 +1,4 @@
-"""The ledger's tables. A change to them raises SCHEMA_VERSION."""
+"""The ledger's tables. Increase SCHEMA_VERSION with every change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CREATE TABLE look_trials (
     look_id INTEGER NOT NULL REFERENCES looks(id), block TEXT NOT NULL, arm TEXT NOT NULL, trial_id TEXT NOT NULL,
     replicate INTEGER NOT NULL, PRIMARY KEY (look_id, block, arm, trial_id)
 ) WITHOUT ROWID"""
-"""The key's columns come first: where they do not, the integrity check of SQLite 3.40 sees a NULL that is not there."""
+"""The key's columns must come first: otherwise the integrity check of SQLite 3.40 reports a NULL that is not there."""
 
 IS_FINAL = "p.stage = 'final'"
 
@@ -52,7 +52,7 @@ WHERE r.exam_id <= e.id AND {is_final} AND NOT EXISTS (
         WHERE s.exam_id = again.id AND t.finished_at > e.opened_at
     )
 )"""
-"""The looks of a ledger from before they were recorded: its exams, those left out that a later one only finished."""
+"""The looks of ledgers that did not record them: their final tests, except those that a later one only resumed."""
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE studies ADD COLUMN facts TEXT NOT NULL DEFAULT '{}'",),
@@ -76,12 +76,12 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         f"({EARLIER_LOOKS.format(is_final=IS_FINAL)})",
     ),
 }
-"""What turns the tables of a version into those of the next."""
+"""The migration from each version to the next."""
 
 TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
--- A study as it was asked. Its id is the hash of its content, so an edited study is another one.
+-- A study. Its id is the hash of its content, so an edited study is a new one.
 CREATE TABLE studies (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, document TEXT NOT NULL, numeric TEXT NOT NULL,
     command TEXT NOT NULL, created_at TEXT NOT NULL, seconds REAL NOT NULL DEFAULT 0,
@@ -91,34 +91,34 @@ CREATE TABLE studies (
     asking INTEGER NOT NULL DEFAULT 0
 );
 
--- Where a trial stands in a study, and whether it serves a search or the comparison. One may serve several studies.
+-- A trial's position in a study, and whether it belongs to a search or the comparison. Studies may share trials.
 CREATE TABLE placements (
     study_id TEXT NOT NULL REFERENCES studies(id), position INTEGER NOT NULL, trial_id TEXT NOT NULL,
     block TEXT NOT NULL, arm TEXT NOT NULL, replicate INTEGER NOT NULL, fold INTEGER,
     stage TEXT NOT NULL DEFAULT 'final', PRIMARY KEY (study_id, position)
 );
 
--- One row per trial that has come to its end. A pruned one was given up by a search; another study may train it on.
+-- One row per ended trial. A pruned one was stopped by a search; another study may continue its training.
 {_TRIALS.strip()};
 
--- Which trials paused after which epochs, and the cohort whose checkpoint they go on from.
+-- Which trials paused after which epochs, and the cohort whose checkpoint they resume from.
 {_PAUSES.strip()};
 
--- What searches proposed, where it came from and what became of it. Made again from the trials when a search goes on.
+-- What searches proposed, its origin and its outcome. Rebuilt from the trials when a search resumes.
 {_CANDIDATES.strip()};
 
--- Which trials trained on features of a frozen body, what these are kept under, and the time that computing them took,
--- once for all trials with this key. It is not in the trials' own seconds.
+-- Which trials trained on features of a frozen body, the features' cache key, and the time taken to compute them, once
+-- for all trials with this key. It is not part of the trials' own seconds.
 {_FEATURES.strip()};
 
--- One row per trial and epoch. times_trained counts real training, not reading back; it is 1.
+-- One row per trial and epoch. times_trained counts actual training, not reports repeated on resume; it is 1.
 CREATE TABLE epochs (
     trial_id TEXT NOT NULL, epoch INTEGER NOT NULL, train TEXT NOT NULL, validation TEXT NOT NULL,
     seconds REAL NOT NULL, images_per_second REAL NOT NULL, times_trained INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (trial_id, epoch)
 ) WITHOUT ROWID;
 
--- Every opening of a test split, and what each trial scored on it; with folds also on its held-out fold.
+-- Every opening of a test split, and each trial's scores on it and, with folds, on its held-out fold.
 CREATE TABLE exams (
     id INTEGER PRIMARY KEY, study_id TEXT NOT NULL REFERENCES studies(id), opened_at TEXT NOT NULL,
     num_trials INTEGER NOT NULL
@@ -128,14 +128,14 @@ CREATE TABLE exam_results (
     fingerprint TEXT NOT NULL, held_out TEXT
 );
 
--- Which trials were looked at together on the test split: at every exam, and by every study all of whose trials had
--- been examined before.
+-- Which trials' test results were seen together: at every final test, and by every study whose trials had all been
+-- evaluated before.
 {_LOOKS.strip()};
 {_LOOK_TRIALS.strip()};
 
--- What a probe of numeric modes measured on a machine, for the studies after.
+-- What a probe of numeric modes measured on a machine, for later studies.
 CREATE TABLE probes (key TEXT PRIMARY KEY, result TEXT NOT NULL, measured_at TEXT NOT NULL);
 
--- What went wrong on the way: lost workers, exceptions, cohorts taken apart.
+-- What went wrong during runs: lost workers, exceptions, cohorts split up.
 CREATE TABLE incidents (at TEXT NOT NULL, cohort_id TEXT NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL);
 """

@@ -1,4 +1,4 @@
-"""The ledger: one SQLite file, one writer. Every write is idempotent, so whatever is reported twice is held once."""
+"""The ledger: one SQLite file, one writer. Every write is idempotent, so repeated reports are stored once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bakeoff.training.task import EpochDone, ExamDone, Numeric, TrialDone, Trial
 
 @dataclass(frozen=True)
 class Placement:
-    """One trial's place in a study."""
+    """One trial's position in a study."""
 
     trial_id: str
     block: str
@@ -34,15 +34,15 @@ class Placement:
 
 
 def now() -> str:
-    """Return the present time, UTC, ISO 8601, whole seconds."""
+    """Return the current time in UTC, ISO 8601, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Ledger:
-    """The durable record of every trial in a workspace. The driver alone writes it.
+    """The durable record of every trial in a workspace. Only the driver writes it.
 
     Args:
-        folders: the workspace's layout; the folder is made where it is missing.
+        folders: the workspace's layout; the folder is created if it is missing.
 
     Raises:
         WorkspaceError: if the workspace cannot be written, or its ledger is damaged or from a newer version.
@@ -53,7 +53,9 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_regular(self.path)
-            self.path.open("ab").close()  # made by the umask: SQLite gives its files the permissions of this one
+            self.path.open(
+                "ab"
+            ).close()  # created with the umask: SQLite gives its other files the permissions of this one
             self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
             try:
                 self._prepare(folders)
@@ -69,13 +71,13 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             raise WorkspaceError(
                 f"{self.path}: this is not a readable ledger ({_plain(error)}). "
-                "Restore it from a copy, or start anew with --workspace DIR."
+                "Restore it from a copy, or choose another workspace with --workspace DIR."
             ) from error
 
     def _prepare(self, folders: Folders) -> None:
         distrust(self.connection)
         self.connection.execute("PRAGMA journal_mode=WAL")
-        # What is committed survives a power cut: a cohort's checkpoint is deleted once the ledger has its results.
+        # Commits must survive a power cut: a cohort's checkpoint is deleted once the ledger has its results.
         self.connection.execute("PRAGMA synchronous=FULL")
         with self.transaction():
             found = read_version(self.connection)
@@ -91,7 +93,7 @@ class Ledger:
         check_version(self.path, found)
 
     def _migrate(self, found: int) -> None:
-        """Bring the tables of an older version up to this one."""
+        """Migrate the tables of an older version."""
         for version in range(found, SCHEMA_VERSION):
             for statement in MIGRATIONS.get(version, ()):
                 self.connection.execute(statement)
@@ -99,13 +101,13 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write all of a block or none of it."""
+        """Run the block as one transaction."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
             self.connection.execute("COMMIT")
         except BaseException:
-            if self.connection.in_transaction:  # SQLite has ended it already where the disk is full
+            if self.connection.in_transaction:  # SQLite has already ended it if the disk is full
                 self.connection.execute("ROLLBACK")
             raise
 
@@ -125,9 +127,9 @@ class Ledger:
         facts: Mapping[str, Mapping[str, Any]] | None = None,
         asking: bool = False,
     ) -> None:
-        """Record a study: its numeric mode, its trials' places, its images' facts by block. Again is harmless.
+        """Record a study: its numeric mode, its trials' positions, its images' facts by block. May be repeated.
 
-        With `asking` more trials will be placed as a search asks for them.
+        With `asking`, more trials will be added when a search asks for them.
         """
         with self.transaction():
             self.connection.execute(
@@ -142,7 +144,7 @@ class Ledger:
             self._place(study_id, 0, placements)
 
     def place(self, study_id: str, placements: Sequence[Placement], candidates: Sequence[CandidateRow]) -> None:
-        """Give trials that a search has asked for their places after the others, and hold what it says of them."""
+        """Append trials requested by a search, and store its candidates."""
         with self.transaction():
             query = "SELECT COALESCE(MAX(position) + 1, 0) FROM placements WHERE study_id = ?"
             (start,) = self.connection.execute(query, (study_id,)).fetchone()
@@ -162,16 +164,16 @@ class Ledger:
         )
 
     def placed_trials(self, study_id: str) -> tuple[str, ...]:
-        """Return the trials that have a place in a study."""
+        """Return the trials of a study."""
         rows = self.connection.execute("SELECT DISTINCT trial_id FROM placements WHERE study_id = ?", (study_id,))
         return tuple(row[0] for row in rows)
 
     def end_asking(self, study_id: str) -> None:
-        """Record that a study's strategy asks for no more."""
+        """Record that a study's strategy asks for no more trials."""
         self.connection.execute("UPDATE studies SET asking = 0 WHERE id = ?", (study_id,))
 
     def keep_placements(self, study_id: str, trial_ids: Iterable[str]) -> None:
-        """Take trials that were never asked for, such as the replicates a race did not need, out of a study."""
+        """Remove trials from a study that were never requested, such as replicates a race did not need."""
         keep = set(trial_ids)
         rows = self.connection.execute("SELECT position, trial_id FROM placements WHERE study_id = ?", (study_id,))
         unasked = [(study_id, position) for position, trial_id in rows if trial_id not in keep]
@@ -179,14 +181,14 @@ class Ledger:
             self.connection.executemany("DELETE FROM placements WHERE study_id = ? AND position = ?", unasked)
 
     def numeric_of(self, study_id: str) -> str | None:
-        """Return the numeric mode this study was begun in, or None for a new study."""
+        """Return the numeric mode this study was started in, or None for a new study."""
         row = self.connection.execute("SELECT numeric FROM studies WHERE id = ?", (study_id,)).fetchone()
         return row[0] if row else None
 
     def earlier_modes(self, name: str) -> dict[tuple[str, str], Numeric]:
         """Return the numeric modes in which studies of this name ran their blocks, by (block, images' fingerprint).
 
-        Of several the newest counts.
+        The newest study takes precedence.
         """
         rows = self.connection.execute("SELECT numeric, facts FROM studies WHERE name = ? ORDER BY created_at", (name,))
         found: dict[tuple[str, str], Numeric] = {}
@@ -197,12 +199,12 @@ class Ledger:
         return found
 
     def trial_states(self, trial_ids: Iterable[str]) -> dict[str, TrialState]:
-        """Return the state of those of `trial_ids` that have come to an end."""
+        """Return the state of those of `trial_ids` that have ended."""
         query = "SELECT id, state FROM trials WHERE id IN (SELECT value FROM json_each(?))"
         return dict(self.connection.execute(query, (json.dumps(list(trial_ids)),)).fetchall())
 
     def outcome_of(self, trial_id: str) -> Outcome | None:
-        """Return how a trial has ended; None where it has not."""
+        """Return how a trial ended; None if it has not ended."""
         query = (
             "SELECT state, num_epochs, metrics, num_parameters, t.seconds + COALESCE(f.seconds, 0) FROM trials t "
             "LEFT JOIN features f ON f.trial_id = id WHERE id = ?"
@@ -217,27 +219,27 @@ class Ledger:
         )
 
     def reason_of(self, trial_id: str) -> str:
-        """Return why a trial failed; empty where it did not."""
+        """Return why a trial failed; empty if it did not."""
         row = self.connection.execute("SELECT reason FROM trials WHERE id = ?", (trial_id,)).fetchone()
         return "" if row is None else str(row[0] or "")
 
     def curve_of(self, trial_id: str, most_epochs: int) -> tuple[Mapping[str, float], ...]:
-        """Return a trial's validation metrics after each of its first epochs, as many as there are."""
+        """Return a trial's validation metrics after each of its first epochs, as far as recorded."""
         query = "SELECT validation FROM epochs WHERE trial_id = ? AND epoch <= ? ORDER BY epoch"
         return tuple(read_numbers(row[0]) for row in self.connection.execute(query, (trial_id, most_epochs)))
 
     def pauses_of(self, trial_id: str) -> dict[int, str]:
-        """Return the epochs after which a trial has paused, with the cohort that it went on from each time."""
+        """Return the epochs after which a trial paused, each with the cohort that it resumed from."""
         query = "SELECT epoch, cohort_id FROM pauses WHERE trial_id = ? ORDER BY epoch"
         return dict(self.connection.execute(query, (trial_id,)).fetchall())
 
     def record_pause(self, event: TrialPaused, cohort_id: str) -> None:
-        """Record that a trial waits in a cohort's checkpoint."""
+        """Record that a trial is paused in a cohort's checkpoint."""
         row = (event.trial_id, event.epoch, cohort_id)
         self.connection.execute("INSERT OR REPLACE INTO pauses VALUES (?, ?, ?)", row)
 
     def record_epoch(self, event: EpochDone) -> None:
-        """Record an epoch. Read back from a checkpoint, it fills a gap; trained again, it is replaced and counted."""
+        """Record an epoch. One from a checkpoint only fills a gap; one trained again is replaced and counted."""
         again = (
             "NOTHING"
             if event.replayed
@@ -258,7 +260,7 @@ class Ledger:
         )
 
     def record_done(self, event: TrialDone, content: Mapping[str, Any], cohort_id: str, machine: str) -> None:
-        """Record a trained trial. What is already recorded as done stays as it is."""
+        """Record a trained trial. One already recorded as done is unchanged."""
         self._insert_trial(
             event.trial_id,
             content=_dump(content),
@@ -293,7 +295,7 @@ class Ledger:
     def record_pruned(
         self, trial_id: str, *, num_epochs: int, reason: str, content: Mapping[str, Any], cohort_id: str, machine: str
     ) -> None:
-        """Record that a search gave up a trial that was paused; its epochs stay. What has ended otherwise stays too."""
+        """Record that a search pruned a paused trial; its epochs are kept. Other ended trials are unchanged."""
         self._insert_trial(
             trial_id,
             content=_dump(content),
@@ -306,7 +308,7 @@ class Ledger:
         )
 
     def _insert_trial(self, trial_id: str, **columns: str | int | float | None) -> None:
-        """Insert a row; an earlier failure or giving up makes room, anything else recorded stays as it is."""
+        """Insert a row; it replaces an earlier failed or pruned one, and any other row is unchanged."""
         columns = {"id": trial_id, **columns, "finished_at": now()}
         self.connection.execute("DELETE FROM trials WHERE id = ? AND state IN ('failed', 'pruned')", (trial_id,))
         marks = ", ".join("?" * len(columns))
@@ -314,7 +316,7 @@ class Ledger:
         self.connection.execute(statement, tuple(columns.values()))
 
     def open_exam(self, study_id: str, num_trials: int) -> int:
-        """Record that the test split is opened now, before it is; return the exam's number."""
+        """Record the opening of the test split, before it happens; return the number of this final test."""
         with self.transaction():
             cursor = self.connection.execute(
                 "INSERT INTO exams (study_id, opened_at, num_trials) VALUES (?, ?, ?)", (study_id, now(), num_trials)
@@ -323,7 +325,7 @@ class Ledger:
         return cursor.lastrowid
 
     def record_look(self, study_id: str, placements: Iterable[Placement]) -> None:
-        """Record which trials a study looks at on the test split, before it does. What it saw last is no new look."""
+        """Record in advance which trials' test results a study sees. Seeing the same trials again is not a new look."""
         seen = {(each.block, each.arm, each.replicate, each.trial_id) for each in placements}
         query = (
             "SELECT block, arm, replicate, trial_id FROM look_trials WHERE look_id = "
@@ -340,7 +342,7 @@ class Ledger:
             )
 
     def record_exam(self, exam_id: int, event: ExamDone) -> None:
-        """Record what one trial scored on the test split, and on its held-out fold where it has one."""
+        """Record one trial's scores on the test split and, with folds, on its held-out fold."""
         held_out = None if event.held_out is None else _dump(event.held_out)
         self.connection.execute(
             "INSERT OR IGNORE INTO exam_results (trial_id, exam_id, metrics, fingerprint, held_out) "
@@ -364,15 +366,15 @@ class Ledger:
     def record_incident(
         self, cohort_id: str, kind: Literal["lost", "error", "split", "halved", "notice"], message: str
     ) -> None:
-        """Record that something went wrong on the way."""
+        """Record that something went wrong during the run."""
         self.connection.execute("INSERT INTO incidents VALUES (?, ?, ?, ?)", (now(), cohort_id, kind, message))
 
     def was_split(self, cohort_id: str) -> bool:
-        """Return whether this cohort was taken apart to find a culprit."""
+        """Return whether this cohort was split into single members to find a failing one."""
         return self._had_incident(cohort_id, "split")
 
     def was_halved(self, cohort_id: str) -> bool:
-        """Return whether this cohort was cut in two for want of memory."""
+        """Return whether this cohort was halved for lack of memory."""
         return self._had_incident(cohort_id, "halved")
 
     def _had_incident(self, cohort_id: str, kind: str) -> bool:
@@ -380,7 +382,7 @@ class Ledger:
         return self.connection.execute(query, (cohort_id, kind)).fetchone() is not None
 
     def add_seconds(self, study_id: str, seconds: float) -> None:
-        """Add to the wall time this study has taken so far, interruptions left out."""
+        """Add to this study's wall time, which excludes interruptions."""
         self.connection.execute("UPDATE studies SET seconds = seconds + ? WHERE id = ?", (seconds, study_id))
 
 

@@ -1,4 +1,4 @@
-"""Reading a study's trials and epochs row by row, for tables that other programs take."""
+"""Reads a study's trials and epochs row by row, for export."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bakeoff.ledger.values import read_mapping
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRow:
-    """One trial that has come to an end, as the ledger keeps it.
+    """One ended trial, as recorded in the ledger.
 
     Attributes:
-        fold: 0-based; None where the study has no folds.
+        fold: 0-based; None if the study has no folds.
         state: done, diverged or failed.
-        stop: why training ended, such as "epochs"; empty where unknown.
-        seconds: training time, its share of its cohort's and of a frozen body's features; None unless known.
-        num_parameters: trained weights and biases; None unless known.
+        stop: why training ended, such as "epochs"; empty if unknown.
+        seconds: training time, its part of its cohort's and of a frozen body's features; None if unknown.
+        num_parameters: trained weights and biases; None if unknown.
         metrics: split -> metric -> value; empty unless done.
         finished_at: ISO time.
     """
@@ -50,7 +50,7 @@ class TrialEpoch:
 
     Attributes:
         train, validation: metric -> value.
-        seconds: training time of this epoch, the trial's share of its cohort's.
+        seconds: training time of this epoch, the trial's part of its cohort's.
     """
 
     trial_id: str
@@ -66,7 +66,7 @@ class TrialEpoch:
 
 
 def read_trials(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialRow]:
-    """Yield a study's trials that have come to an end, in its order, without those of a search's candidates."""
+    """Yield a study's ended trials, in its order, without those of a search's candidates."""
     shares = read_feature_shares(connection, study_id)
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, replicate, fold, content, state, reason, stop, num_epochs, best_epoch, "
@@ -97,7 +97,7 @@ def read_trials(connection: sqlite3.Connection, study_id: str) -> Iterator[Trial
 
 
 def read_trial_epochs(connection: sqlite3.Connection, study_id: str) -> Iterator[TrialEpoch]:
-    """Yield every epoch in the ledger of a study's trials, in its order, without those of a search's candidates."""
+    """Yield every recorded epoch of a study's trials, in its order, without those of a search's candidates."""
     rows = connection.execute(
         "SELECT p.trial_id, block, arm, replicate, fold, epoch, train, validation, seconds, images_per_second "
         "FROM placements p JOIN epochs e ON e.trial_id = p.trial_id "
@@ -120,7 +120,7 @@ def read_trial_epochs(connection: sqlite3.Connection, study_id: str) -> Iterator
 
 
 def read_recipes(connection: sqlite3.Connection, study_id: str) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
-    """Yield (block, arm) and the recipe that its trials were trained by, without what stood at its default."""
+    """Yield (block, arm) and the recipe that its trials were trained with, without defaults."""
     rows = connection.execute(
         "SELECT block, arm, MIN(content) FROM placements p JOIN trials t ON t.id = p.trial_id "
         f"WHERE study_id = ?{final_only(connection)} GROUP BY block, arm",

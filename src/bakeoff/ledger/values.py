@@ -1,4 +1,4 @@
-"""What a ledger's cells hold, checked as it is read: SQLite stores anything in any column, and files get damaged."""
+"""Checks cells read from a ledger: SQLite stores any type in any column, and files get damaged."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "n": (int, float),
     "N": (int, float, type(None)),
 }
-"""By letter: text, whole number, number; a capital allows nothing."""
+"""By letter: text, integer, number; a capital letter also allows NULL."""
 
 _FACTS: Mapping[str, type] = {"class_names": list, "shape_HWC": list, "notes": list, "num_images": int}
 
 
 class DamagedLedger(WorkspaceError):
-    """A ledger holds what bakeoff never writes."""
+    """A ledger holds something that bakeoff never writes."""
 
     def __init__(self, found: str) -> None:
         super().__init__(
-            f"the ledger is damaged: it holds {found}. Restore it from a copy, or start anew with --workspace DIR."
+            f"the ledger is damaged: it holds {found}. Restore it from a copy, or choose another workspace with "
+            "--workspace DIR."
         )
 
 
@@ -41,10 +42,10 @@ def check_row(row: Sequence[Any] | None, kinds: str) -> Sequence[Any]:
         DamagedLedger: they are not, or there is no row.
     """
     if row is None:
-        raise DamagedLedger("no row where there must be one")
+        raise DamagedLedger("no row where one is required")
     for value, kind in zip(row, kinds, strict=True):
         if not isinstance(value, _KINDS[kind]):
-            raise DamagedLedger(f"{type(value).__name__} {_show(value)} where it must hold something else")
+            raise DamagedLedger(f"{type(value).__name__} {_show(value)} where another type is required")
     return row
 
 
@@ -52,11 +53,11 @@ def read_mapping(text: object) -> Mapping[str, Any]:
     """Return a JSON object.
 
     Raises:
-        DamagedLedger: the text is none.
+        DamagedLedger: the text is not one.
     """
     value = _parse(text)
     if not isinstance(value, dict):
-        raise DamagedLedger(f"{_show(text)} in the place of a JSON object")
+        raise DamagedLedger(f"{_show(text)} instead of a JSON object")
     return value
 
 
@@ -74,16 +75,16 @@ def read_list(text: object, kind: type[_Item]) -> tuple[_Item, ...]:
     """Return a JSON list of one kind of items."""
     value = _parse(text)
     if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-        raise DamagedLedger(f"{_show(text)} in the place of a list")
+        raise DamagedLedger(f"{_show(text)} instead of a list")
     return tuple(value)
 
 
 def read_facts(text: object) -> Mapping[str, Mapping[str, Any]]:
-    """Return what is known of images, by block."""
+    """Return the facts about images, by block."""
     facts = read_mapping(text)
     for block in facts.values():
         if not _is_fact(block):
-            raise DamagedLedger(f"{_show(block)} in the place of facts of images")
+            raise DamagedLedger(f"{_show(block)} instead of facts about images")
     return facts
 
 
@@ -100,7 +101,7 @@ def _check_numbers(value: object, text: object) -> dict[str, float]:
     numbers: dict[str, Any] = value if isinstance(value, dict) else {"": None}
     for number in numbers.values():
         if not isinstance(number, int | float) or not math.isfinite(number):
-            raise DamagedLedger(f"{_show(text)} in the place of numbers by name")
+            raise DamagedLedger(f"{_show(text)} instead of numbers by name")
     return numbers
 
 

@@ -1,1 +1,1 @@
-"""Networks as data: layers, named networks, their shapes and their first weights."""
+"""Networks as data: layers, named networks, their shapes and their initial weights."""

@@ -1,4 +1,4 @@
-"""Layer records become arithmetic: K members of one network, folded into one forward pass.
+"""Builds networks from layer records: K members fused into one forward pass.
 
 Shape legend: K members, N images, C channels, H and W pixels, L classes. A suffix on a tensor's name gives its axes.
 """
@@ -33,10 +33,10 @@ from bakeoff.networks.shapes import LayerShape, find_shortcut_stride, make_short
 from bakeoff.networks.whitening import whitening_filters
 
 _MONOTONE = ("relu", "tanh", "sigmoid", "elu", "leaky_relu")
-"""Activations that never fall: they commute with taking a maximum, so they may wait until after a max pooling."""
+"""Monotone activations: they commute with the maximum, so they can be applied after a max pooling."""
 
 _WEIGHT_STREAM = 1_000_002
-"""Keeps the weights' random streams apart from the split's: default_rng(s) and default_rng([s, 0]) are the same."""
+"""Separates the weights' random streams from the split's: default_rng(s) and default_rng([s, 0]) are the same."""
 
 State = dict[str, Tensor]
 """One member's parameters and buffers by name: `<path>.<what>`.
@@ -50,22 +50,22 @@ _BUFFERS = ("mean", "variance", "filters")
 
 
 def is_buffer(name: str) -> bool:
-    """Return whether a state's entry is a running average or a fixed filter, which no optimizer moves."""
+    """Return whether a state's entry is a running average or a fixed filter, which no optimizer updates."""
     return name.rpartition(".")[2] in _BUFFERS
 
 
 def initialize(
     layers: Sequence[Layer], image_shape_HWC: tuple[int, int, int], choice: InitializerChoice, seed: int
 ) -> State:
-    """Draw one member's first parameters.
+    """Initialize one member's parameters.
 
-    Each layer has a stream of its own, a function of (`seed`, layer number) alone: arms of one replicate that share
-    an initializer start from the same weights, whatever else they vary, and so are paired.
+    Each layer has its own random stream, a function of (`seed`, layer number) alone: arms of one replicate with the
+    same initializer start from the same weights, whatever else differs, and so are paired.
 
     Args:
         layers: the complete network, head included.
         image_shape_HWC: height, width, channels of one image.
-        choice: the initializer, and whether dense layers take it too (else they take Glorot uniform).
+        choice: the initializer, and whether it also applies to dense layers (otherwise they use Glorot uniform).
         seed: the replicate's seed, >= 0.
 
     Returns:
@@ -77,7 +77,7 @@ def initialize(
     for number, shape in enumerate(trace(layers, image_shape_HWC)):
         draws = [choice.draw] if choice.draw else []
         state |= _first_state(str(number), shape, choice, [seed, _WEIGHT_STREAM, number, *draws])
-        # One word more than a layer at the top has, and never a zero at the end: no two streams are the same.
+        # One word more than for a top-level layer, and never a zero at the end: all streams differ.
         inside = [seed, _WEIGHT_STREAM, number, choice.draw]
         for inner, part in enumerate(shape.inner):
             state |= _first_state(f"{number}.{inner}", part, choice, [*inside, inner + 2])
@@ -115,18 +115,18 @@ def _weight_shape(layer: Conv | Dense, input_shape: tuple[int, ...]) -> tuple[in
 
 
 class FusedNetwork:
-    """K >= 1 members of one network whose arithmetic is one forward pass.
+    """K >= 1 members of one network, computed in one forward pass.
 
-    Every parameter is kept stacked, (K, ...). A member's own parameters are views of it (`members`), so separate
+    Every parameter is stored stacked, (K, ...). A member's own parameters are views of it (`members`), so separate
     optimizers update the stacked tensors in place; likewise its running averages (`member_buffers`). On images that
     all members share, the first convolution is one dense convolution with K x filters outputs; later ones are
     grouped, dense layers are one batched product, batch norm is one over K x C channels.
 
     Args:
-        member_layers: each member's layers; equal but for dropout rates.
+        member_layers: each member's layers; equal except for dropout rates.
         states: each member's parameters and buffers, float32. They are copied.
-        dtype: what the arithmetic runs in; parameters, gradients, batch norm's statistics and logits stay float32.
-        frozen_layers: how many leading layers do not learn, see `freeze`.
+        dtype: the dtype of the arithmetic; parameters, gradients, batch norm's statistics and logits stay float32.
+        frozen_layers: number of leading layers that are frozen, see `freeze`.
 
     Raises:
         NetworkError: if the members' networks cannot be fused.
@@ -161,18 +161,18 @@ class FusedNetwork:
         self.freeze(frozen_layers)
 
     def freeze(self, num_layers: int) -> None:
-        """Let the first `num_layers` layers behave as in evaluation; their parameters get no gradient, the rest do."""
+        """Put the first `num_layers` layers into evaluation mode without gradients; the others are trained."""
         self.frozen_layers = num_layers
         for name, stack in self.stacked.items():
             stack.requires_grad_(int(name.partition(".")[0]) >= num_layers)
 
     def clear_gradients(self) -> None:
-        """Forget the gradients of the step before."""
+        """Reset the gradients."""
         for stack in self.stacked.values():
             stack.grad = None
 
     def share_gradients(self) -> None:
-        """Give every member's parameters its slice of the stacked gradients, as views; frozen ones get None."""
+        """Set every member's gradients to views of the stacked gradients; those of frozen parameters to None."""
         for name, stack in self.stacked.items():
             parts = [None] * self.num_members if stack.grad is None else stack.grad.unbind()
             for member, part in zip(self.members, parts, strict=True):
@@ -181,7 +181,7 @@ class FusedNetwork:
     def cast(self) -> State:
         """Return the stacked parameters in the arithmetic's dtype, differentiable. Cast once, use for many batches.
 
-        Batch norm's stay float32: its kernels take them so beside values in bfloat16.
+        Batch norm's stay float32: its kernels accept them together with bfloat16 values.
         """
         return {
             name: stack if name.rpartition(".")[0] in self._kept_exact else cast(stack, self.dtype)
@@ -193,10 +193,10 @@ class FusedNetwork:
 
         Args:
             images_NCHW: in `self.dtype`, channels-last memory format for speed; the same for every member, or
-                (S, N, C, H, W), of S replicates, each the same for K / S members side by side; S = K: each one's own.
-            weights: what `cast` returned.
-            dropout: source of the dropout masks in training, where batch norm takes the batch's statistics and moves
-                its running averages; None in evaluation.
+                (S, N, C, H, W), of S replicates, each for K / S adjacent members; S = K: one per member.
+            weights: the result of `cast`.
+            dropout: random source of dropout masks in training, in which batch norm uses the batch's statistics and
+                updates its running averages; None in evaluation.
         """
         x = Flow(images_NCHW, self.num_members)
         for number, layer in enumerate(self.layers):
@@ -236,7 +236,7 @@ class FusedNetwork:
             x.drop(self._rates[path], dropout)
 
     def _normalize(self, x: Flow, layer: BatchNorm, path: str, weights: State, training: bool) -> None:
-        # Under SGD a parameter that counts s times moves s^2 times as fast, and decays no faster.
+        # Under SGD a parameter multiplied by s changes s^2 times as fast, with the same decay.
         shift = weights[f"{path}.bias"]
         x.normalize(
             layer,
@@ -254,7 +254,7 @@ class FusedNetwork:
         kernel = weights.get(f"{path}.shortcut.weight")
         if kernel is not None:
             stride = find_shortcut_stride(_size(x.value), _size(branch.value))
-            assert stride is not None, "the network was traced before its weights were drawn"
+            assert stride is not None, "the network was traced before its weights were initialized"
             conv, norm = make_shortcut(kernel.shape[1], stride)
             x.convolve(conv, kernel, None)
             self._normalize(x, norm, f"{path}.shortcut_norm", weights, training=dropout is not None)
@@ -272,9 +272,9 @@ def _name_before(path: str) -> str:
 
 
 def _find_late_activations(layers: Sequence[Layer], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each pool with the activation of the layer before it, where that may wait until after the pooling.
+    """Yield each pool with the preceding layer's activation, if that can be applied after the pooling.
 
-    max(f(x)) = f(max(x)) for a monotone f: the same values and gradients, from a quarter of the evaluations.
+    max(f(x)) = f(max(x)) for a monotone f: the same values and gradients with a quarter of the evaluations.
     """
     for number, layer in enumerate(layers):
         if isinstance(layer, Residual):

@@ -140,7 +140,7 @@ EntryT = TypeVar("EntryT", bound=RegistryEntry[Any])
 
 
 class Lazily:
-    """Marks the type of a field that is made when a value is first checked, for it depends on what is installed.
+    """Marks a field whose type is made when a value is first validated, because it depends on installed packages.
 
     `Annotated[Base, Lazily(make)]` is `Base` to a type checker; pydantic validates by the type that `make` returns.
 
@@ -156,7 +156,7 @@ class Lazily:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        """The validator of the type, made at the first use."""
+        """The validator of the type, made on first use."""
         return TypeAdapter(self._make())
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -167,11 +167,11 @@ class Lazily:
 
 
 def choose_from(registry: Registry[EntryT], default: str | None = None) -> Lazily:
-    """Return the mark of a field that names an entry: a bare name, a mapping of a name and settings, or settings.
+    """Return the mark of a field that holds an entry: a bare name, a mapping of a name and settings, or settings.
 
     Args:
-        registry: of entries with settings, at least two.
-        default: the name that is meant where a mapping has none.
+        registry: a registry of at least two entries with settings.
+        default: the name used if a mapping has none.
     """
 
     def spell(value: object) -> object:
@@ -192,7 +192,7 @@ def name_from(names: Callable[[], Sequence[str]]) -> Lazily:
 
 
 def make_literal(names: Sequence[str]) -> Any:
-    """Return the type that these texts are the values of."""
+    """Return the `Literal` type of these values."""
     literal: Any = Literal
     return literal[tuple(names)]
 
@@ -203,13 +203,13 @@ def unite(kinds: Iterable[Any]) -> Any:
 
 
 def _allow_bare(registry: Registry[EntryT], tagged: Any) -> Any:
-    """Return what a file may hold: the bare name, too, of whatever has a default for every setting."""
+    """Return the type of values in a file, with the bare names of entries whose settings all have defaults."""
     bare = list_bare(registry)
     return make_literal(bare) | tagged if bare else tagged
 
 
 def list_bare(registry: Registry[EntryT]) -> list[str]:
-    """Return the names that stand for themselves in a file: of entries with a default for every setting."""
+    """Return the names that a file can use without settings: entries whose settings all have defaults."""
     return [
         entry.name
         for entry in registry
@@ -218,7 +218,7 @@ def list_bare(registry: Registry[EntryT]) -> list[str]:
 
 
 def collect_names(records: Sequence[Named]) -> tuple[str, ...]:
-    """Return the names of records, in their order.
+    """Return the names of records, in order.
 
     Raises:
         ValueError: when two records share a name.

@@ -1,4 +1,4 @@
-"""Which files of the user's own a module loads when it is imported, found by reading them. Nothing is run. No torch."""
+"""Finds the user's files that importing a module would load, by reading them. Nothing is run. No torch."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from importlib.machinery import SOURCE_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 
 LIBRARIES = frozenset({"bakeoff", "torch", "torchvision", "timm", "numpy", "scipy", "PIL"})
-"""Never followed, wherever they lie: their versions are recorded instead."""
+"""Never followed, wherever they are installed: their versions are recorded instead."""
 
 _IMPORTING_CALLS = ("import_module", "__import__")
 
 
 def read_code(module_name: str) -> dict[str, bytes]:
-    """Return the content of every file that importing a module would load, by module name; empty where there is none.
+    """Return the content of every file that importing a module would load, by module name; empty if there is none.
 
-    Followed are the packages around it and whatever they import, inside functions too, from the user's own folders:
-    absolute and relative imports, `importlib.import_module` with a name written out, compiled extensions. Where a
-    name is computed, all modules beside the file count. Not followed are installed packages, except the one that
-    holds the module itself, and the standard library. Files that code opens as data are not seen.
+    This covers the surrounding packages and everything they import from the user's own folders, also inside functions:
+    absolute and relative imports, `importlib.import_module` with a literal name (for a computed name, all modules in
+    the same folder), compiled extensions. It does not cover installed packages (except the one that contains the
+    module), the standard library, or files that code opens as data.
     """
     own = module_name.partition(".")[0]
     found: dict[str, bytes] = {}
@@ -47,14 +47,14 @@ def read_code(module_name: str) -> dict[str, bytes]:
 
 
 class _Finder:
-    """Finds modules' files step by step; importlib's own search would import the packages around them."""
+    """Finds modules' files step by step; importlib's own search would import the surrounding packages."""
 
     def __init__(self) -> None:
         self._found: dict[str, ModuleSpec | None] = {}
         self._folders = [*sys.path, os.getcwd()]
 
     def find(self, name: str) -> ModuleSpec | None:
-        """Return where a module lies, or None."""
+        """Return a module's spec, or None."""
         if name not in self._found:
             self._found[name] = self._search(name)
         return self._found[name]
@@ -72,7 +72,7 @@ def _search_top(name: str, folders: list[str]) -> ModuleSpec | None:
     spec = PathFinder.find_spec(name, folders)
     if spec is not None:
         return spec
-    # What was installed as editable may be found by a finder of its own.
+    # Editable installs may have their own finder.
     finders = [finder for finder in sys.meta_path if finder is not PathFinder and hasattr(finder, "find_spec")]
     found = (finder.find_spec(name, None) for finder in finders)
     return next((spec for spec in found if spec is not None), None)
@@ -106,7 +106,7 @@ def _list_installed() -> tuple[Path, ...]:
 
 
 def _read(spec: ModuleSpec) -> bytes | None:
-    """Return a module's file, which may lie in an archive; None where it has none."""
+    """Return a module's file, which may be in an archive; None if it has none."""
     read = getattr(spec.loader, "get_data", None)
     if read is None or spec.origin is None or not spec.has_location:
         return None
@@ -118,13 +118,13 @@ def _read(spec: ModuleSpec) -> bytes | None:
 
 
 def _list_imports(content: bytes, name: str, spec: ModuleSpec) -> Iterator[str]:
-    """Yield what a file may import, by full name; some of these are no modules but names inside one."""
+    """Yield what a file may import, by full name; some of these are not modules but names inside one."""
     if not str(spec.origin).endswith(tuple(SOURCE_SUFFIXES)):
         return
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError):
-        return  # the worker that imports it says what is wrong
+        return  # the worker that imports it reports the error
     package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -141,7 +141,7 @@ def _list_imports(content: bytes, name: str, spec: ModuleSpec) -> Iterator[str]:
 
 
 def _resolve(written: str, package: str) -> str:
-    """Return the full name of a module as an import writes it; empty where it leads out of the package."""
+    """Return the full name of an imported module; empty if it leads out of the package."""
     level = len(written) - len(written.lstrip("."))
     if not level:
         return written

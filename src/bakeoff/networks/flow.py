@@ -1,4 +1,4 @@
-"""The value that flows through a fused network, and what each layer does to it.
+"""The activations that flow through a fused network, and the layers' operations on them.
 
 Shape legend: K members, N images, C channels, H and W pixels, F features. A suffix on a tensor's name gives its axes;
 (KC) is one axis of K x C channels, members outermost.
@@ -32,11 +32,11 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class ReplicateDraws:
-    """Where members of several replicates draw from: each replicate has a source of its own.
+    """Random generators for members of several replicates: each replicate has its own.
 
     Attributes:
         generators: one per replicate.
-        replicate_of_K: which of them each member belongs to.
+        replicate_of_K: the replicate of each member.
     """
 
     generators: tuple[torch.Generator, ...]
@@ -44,15 +44,15 @@ class ReplicateDraws:
 
 
 Randomness = torch.Generator | ReplicateDraws
-"""What dropout draws from: one source for all members, who are of one replicate, or one for each replicate."""
+"""The random source of dropout: one for all members of one replicate, or one for each replicate."""
 
 
 class Flow:
-    """A value on its way, and which of its forms it has.
+    """Activations in one of several layouts.
 
-    shared: (N, C, H, W) or (N, F), one value for all members; folded: (N, (KC), H, W); dense: (K, N, F). Between
-    the first two stands a value of S sources, (N, (SC), H, W): the images of S replicates, each of which K / S members
-    that stand side by side share.
+    shared: (N, C, H, W) or (N, F), the same for all members; folded: (N, (KC), H, W); dense: (K, N, F). Between the
+    first two is a value with S sources, (N, (SC), H, W): the images of S replicates, each shared by K / S adjacent
+    members.
 
     Args:
         images: (N, C, H, W), the same for all members, or (S, N, C, H, W), where S divides K.
@@ -66,14 +66,14 @@ class Flow:
         self.value = images if images.dim() == 4 else _fold(images)
 
     def fork(self) -> Flow:
-        """Return a second flow from the same value; whatever happens to one leaves the other as it is."""
+        """Return a copy that can be changed independently."""
         branch = Flow.__new__(Flow)
         branch.value, branch.num_members, branch.shared = self.value, self.num_members, self.shared
         branch.num_sources = self.num_sources
         return branch
 
     def add(self, branch: Flow) -> None:
-        """Add the value of a flow that left this one."""
+        """Add the value of a branch."""
         self._spread()
         branch._spread()
         if self.shared and not branch.shared:
@@ -101,7 +101,7 @@ class Flow:
         self.value = _ACTIVATIONS[activation](self.value)
 
     def _pad(self, layer: Conv) -> int:
-        """Return the symmetric padding; where 'same' is lopsided (Keras puts the odd pixel after), pad here instead."""
+        """Return the symmetric padding; if 'same' is asymmetric (Keras puts the odd pixel after), pad here instead."""
         if layer.padding == "valid":
             return 0
         (top, bottom), (left, right) = (pad_same(size, layer.kernel, layer.stride) for size in self.value.shape[-2:])
@@ -123,13 +123,13 @@ class Flow:
             self.value = F.avg_pool2d(self.value, layer.size, stride)
 
     def pool_globally(self, layer: GlobalPool) -> None:
-        """Leave one number a channel."""
+        """Reduce to one number per channel."""
         self._spread()
         pooled = self.value.mean((2, 3)) if layer.kind == "average" else self.value.amax((2, 3))
         self.value = pooled if self.shared else pooled.view(len(pooled), self.num_members, -1).transpose(0, 1)
 
     def multiply(self, weight_KOI: Tensor, bias_KO: Tensor | None) -> None:
-        """Multiply by a dense layer's weights, without the activation."""
+        """Apply a dense layer without its activation."""
         self._spread()
         self._flatten()
         if self.shared:
@@ -169,11 +169,11 @@ class Flow:
 
         Args:
             layer: the settings.
-            weight_KC: the scale, float32 whatever the value's dtype, None for 1; the others likewise.
+            weight_KC: the scale, float32 whatever the value's dtype, None for 1; likewise the others.
             bias_KC: the shift.
-            mean_KC: running average; moved in place in training.
-            variance_KC: running average of the unbiased variance; moved in place in training.
-            training: whether the batch's own statistics count. Where it holds one value a channel they do not.
+            mean_KC: running mean; updated in place in training.
+            variance_KC: running unbiased variance; updated in place in training.
+            training: whether to use the batch's statistics, except if it has only one value per channel.
         """
         self._spread()
         if self.shared:
@@ -195,7 +195,7 @@ class Flow:
         self.value = value.view(len(value), self.num_members, -1).transpose(0, 1) if dense else value
 
     def drop(self, rates: Sequence[float], generator: Randomness) -> None:
-        """Drop with one draw for all members: a mask depends on the replicate, never on the other members.
+        """Apply dropout with one draw for all members: masks depend on the replicate, never on the cohort.
 
         Members with a higher rate drop a superset of what members with a lower one drop.
         """
@@ -205,7 +205,7 @@ class Flow:
             return
         if self.shared and len(set(rates)) > 1:
             self._separate()
-        # Drawn even where every rate is zero: else the masks after it would depend on the rates of the others.
+        # Drawn even if every rate is zero: otherwise later masks would depend on the members' rates.
         uniform = torch.rand(self._mask_shape(), generator=generator, device=generator.device)
         if max(rates) == 0.0:
             return
@@ -213,7 +213,7 @@ class Flow:
         folded = value.dim() == 4 and not self.shared
         view = self._by_member() if folded else value
         if value.dim() == 4:
-            uniform = uniform.permute(0, 3, 1, 2)  # drawn channels-last, as the activations lie in memory
+            uniform = uniform.permute(0, 3, 1, 2)  # drawn channels-last, the memory format of the activations
         if len(set(rates)) == 1:
             mask = (uniform >= rates[0]).to(value.dtype).div_(1 - rates[0])
             mask = mask.unsqueeze(1) if folded else mask
@@ -225,7 +225,7 @@ class Flow:
         self.value = dropped.flatten(1, 2) if folded else dropped
 
     def _drop_apart(self, rates: Sequence[float], draws: ReplicateDraws) -> None:
-        """Drop where members are of several replicates: one draw for each, the one its members would see alone."""
+        """Apply dropout for members of several replicates, with the draw that each would have alone."""
         if self.shared:
             self._separate()
         shape = self._mask_shape()
@@ -241,7 +241,7 @@ class Flow:
             self.value = (self._by_member() * mask_KN.permute(1, 0, 4, 2, 3)).flatten(1, 2)
 
     def _spread(self) -> None:
-        """Give every member its own copy of its source's value, where a value has several sources."""
+        """Give every member its own copy of its source's value, if there are several sources."""
         if 1 < self.num_sources < self.num_members:
             num_images, _, height, width = self.value.shape
             by_source = self.value.view(num_images, self.num_sources, -1, height, width)
@@ -266,17 +266,17 @@ class Flow:
 
 @functools.lru_cache(maxsize=64)
 def _place_rates(rates: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return dropout rates on a device, copied there once: a copy in every step would wait for the device."""
+    """Return dropout rates on a device, copied once: a copy in every step would synchronize with the device."""
     return torch.tensor(rates, device=device)
 
 
 def _fold(images_KNCHW: Tensor) -> Tensor:
-    """Return (N, (KC), H, W), channels-last in memory."""
+    """Return (N, (KC), H, W) in channels-last memory format."""
     return images_KNCHW.permute(1, 3, 4, 0, 2).flatten(3).permute(0, 3, 1, 2)
 
 
 def _pool_same(images_NCHW: Tensor, layer: Pool, stride: int) -> Tensor:
-    """Pool with `same` padding, which neither wins a maximum nor counts in an average."""
+    """Pool with `same` padding, which never is a maximum and does not count in an average."""
     (top, bottom), (left, right) = (pad_same(size, layer.size, stride) for size in images_NCHW.shape[-2:])
     sides = (left, right, top, bottom)
     if len(set(sides)) == 1:

@@ -9,7 +9,7 @@ from bakeoff.networks.layers import Dropout, Layer, Residual
 
 
 def fusion_key(layers: Sequence[Layer]) -> str:
-    """Return a text equal for two networks exactly when their members can be trained fused.
+    """Return a text that is equal for two networks exactly if their members can be fused.
 
     Shapes, strides, padding and activations must agree. Dropout rates may differ: each member keeps its own.
     """

@@ -1,6 +1,6 @@
-"""Arithmetic whose backward pass is written by hand, where torch's own takes longer for the same numbers.
+"""Operations with hand-written backward passes that are faster than torch's for the same numbers.
 
-Shape legend: K members, N images, C channels, H and W pixels, I and O what goes into a layer and comes out of it.
+Shape legend: K members, N images, C channels, H and W pixels, I and O a layer's inputs and outputs.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ _SLOPES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "tanh": torch.ops.aten.tanh_backward,
     "sigmoid": torch.ops.aten.sigmoid_backward,
 }
-"""Activations that a convolution applies before its results are written: their backward pass from what they gave.
+"""Activations that a convolution can apply before writing its output, with their gradient as a function of the output.
 
-Not ReLU: oneDNN's makes 0 of NaN, and a member that diverged would go on as if nothing had happened.
+Not ReLU: oneDNN's turns NaN into 0, and a diverged member would continue undetected.
 """
 
 _LANES = 16
-"""Float32 numbers in a vector register: a convolution that writes fewer channels a group leaves lanes empty."""
+"""Float32 numbers in a vector register: a convolution with fewer output channels per group leaves lanes empty."""
 
 _WIDE_KERNEL = 5
-"""Kernels from this side on gain by filling the lanes; smaller ones do as well without (docs/log.md)."""
+"""Kernels of at least this size gain from filling the lanes; smaller ones do not (docs/log.md)."""
 
 
 _LEAST_STRIDED_CHANNELS = 8
 """Under AVX2, oneDNN's weight gradient of a 1x1 convolution with a stride writes past its memory for fewer channels
-(torch 2.13, measured for 2 to 7): a crash, or worse. Such images are thinned out before, which is the same sum."""
+(torch 2.13, measured for 2 to 7): a crash, or worse. Such images are subsampled first, which gives the same sum."""
 
 
 def convolve(
     images: Tensor, kernel: Tensor, bias: Tensor | None, *, stride: int, padding: int, groups: int, activation: str
 ) -> tuple[Tensor, bool]:
-    """Convolve and, where the processor's library can do both at once, activate; return whether it did.
+    """Convolve and, if oneDNN can do both at once, activate; return whether it did.
 
-    An activation before the result is rounded and written costs a pass over memory less: LeNet's tanh took a sixth of
-    a step. Its argument is then the unrounded sum, so they differ in the last digit.
+    Activating before the result is rounded and written saves a pass over memory: LeNet's tanh took a sixth of a step.
+    The argument is then the unrounded sum, so results differ in the last digit.
     """
     if stride > 1 and kernel.shape[2:] == (1, 1) and padding == 0 and images.shape[1] < _LEAST_STRIDED_CHANNELS:
         images, stride = images[:, :, ::stride, ::stride], 1
@@ -56,7 +56,7 @@ def convolve(
 
 @functools.cache
 def _can_activate(device: str, dtype: torch.dtype) -> bool:
-    """Tell whether oneDNN is there and activates: without bfloat16 arithmetic (AVX2) it leaves tanh out in silence."""
+    """Return whether oneDNN is available and activates: without bfloat16 arithmetic (AVX2) it silently skips tanh."""
     if device != "cpu" or dtype not in (torch.float32, torch.bfloat16) or not torch._C._has_mkldnn:
         return False
     try:
@@ -66,7 +66,10 @@ def _can_activate(device: str, dtype: torch.dtype) -> bool:
         plain = F.conv2d(images, kernel, padding=1).float()
         expected = (plain.sigmoid(), plain.tanh())
         return all(torch.allclose(a.float(), b, atol=0.02) for a, b in zip(results, expected, strict=True))
-    except (AttributeError, RuntimeError):  # another build, another release: torch does not promise this operator
+    except (
+        AttributeError,
+        RuntimeError,
+    ):  # missing in other builds or releases: torch does not guarantee this operator
         return False
 
 
@@ -79,16 +82,16 @@ def _run_convolution(
 
 
 def _is_better_in_rows(images: Tensor, kernel: Tensor, stride: int, groups: int) -> bool:
-    """Tell whether `_lay_out_rows` makes a convolution faster: grey images in bfloat16 under a wide kernel."""
+    """Return whether `_lay_out_rows` makes a convolution faster: grayscale images in bfloat16 with a wide kernel."""
     grey = images.shape[1] == groups == stride == 1 and not images.requires_grad
     return grey and images.dtype == torch.bfloat16 and min(kernel.shape[2:]) >= _WIDE_KERNEL
 
 
 def _lay_out_rows(images_N1HW: Tensor, kernel_O1SS: Tensor, padding: int) -> tuple[Tensor, Tensor]:
-    """Return images whose channels are a pixel and its right neighbours, and the kernel, one column wide, for them.
+    """Return images whose channels are a pixel and its right neighbours, and the matching kernel, one column wide.
 
-    bfloat16 products are of pairs of channels, of which grey images have none. Over 28 x 28 of them, nine LeNets' first
-    layer takes 1.8 in place of 4.9 ms, forward and backward.
+    bfloat16 products work on pairs of channels, which grayscale images lack. On 28 x 28 images, the first layer of nine
+    LeNets takes 1.8 instead of 4.9 ms, forward and backward.
     """
     side = kernel_O1SS.shape[-1]
     padded_N1HW = F.pad(images_N1HW, (padding,) * 4) if padding else images_N1HW
@@ -97,7 +100,7 @@ def _lay_out_rows(images_N1HW: Tensor, kernel_O1SS: Tensor, padding: int) -> tup
 
 
 class _Convolve(torch.autograd.Function):
-    """Convolution, and activation in the same pass if wanted; backward what torch would do, in a faster way."""
+    """Convolution with an optional fused activation, and a faster equivalent of torch's backward pass."""
 
     @staticmethod
     def forward(
@@ -131,17 +134,17 @@ class _Convolve(torch.autograd.Function):
 
 
 def _fills_lanes_in_pairs(images: Tensor, kernel: Tensor, stride: int) -> bool:
-    """Tell whether `_differentiate_in_pairs` computes this convolution's gradient with respect to its images faster."""
+    """Return whether `_differentiate_in_pairs` computes this convolution's input gradient faster."""
     _, channels, *sides = kernel.shape
     return 2 * channels <= _LANES and min(sides) >= _WIDE_KERNEL and stride == 1 and images.shape[-1] % 2 == 0
 
 
 def _differentiate_in_pairs(gradient_NOHW: Tensor, kernel: Tensor, padding: int, groups: int) -> Tensor:
-    """Return the gradient with respect to the images of a convolution of stride 1 and few channels a group.
+    """Return the input gradient of a convolution with stride 1 and few channels per group.
 
-    It is a convolution of the gradient with the mirrored kernel. Written out, every pixel fills as many lanes as there
-    are channels: six of sixteen in LeNet's second layer. So two neighbours in a row are computed as one pixel of twice
-    the channels, with a kernel one wider, which is shifted for the second: LeNet's takes 2.0 ms in place of 4.4.
+    It is a convolution of the output gradient with the mirrored kernel, in which every pixel fills as many lanes as
+    there are channels: six of sixteen in LeNet's second layer. So two neighbours in a row are computed as one pixel
+    with twice the channels, with a kernel one column wider, shifted for the second: LeNet's takes 2.0, not 4.4 ms.
     """
     side, channels = kernel.shape[-1], kernel.shape[1]
     num_outputs = len(kernel) // groups
@@ -173,9 +176,9 @@ def _convolve_by_library(*arguments: Any) -> Tensor:
 
 
 class _MultiplyMembers(torch.autograd.Function):
-    """One product a member, whose weights' gradient lies in memory as the weights do.
+    """One matrix product per member, whose weight gradient has the memory layout of the weights.
 
-    torch's own lies transposed: putting it right took a quarter of ModNet2's step. The same numbers, bit by bit.
+    torch's is transposed: copying it took a quarter of ModNet2's step. The numbers are bit-identical.
     """
 
     @staticmethod
@@ -198,13 +201,13 @@ class _MultiplyMembers(torch.autograd.Function):
 
 
 def multiply_members(values_KNI: Tensor, weight_KOI: Tensor, bias_KO: Tensor | None) -> Tensor:
-    """Return every member's own values times its own weights, plus its bias: (K, N, O)."""
+    """Return each member's values times its weights, plus its bias: (K, N, O)."""
     product: Tensor = _MultiplyMembers.apply(values_KNI, weight_KOI, bias_KO)  # type: ignore[no-untyped-call]
     return product
 
 
 class _Cast(torch.autograd.Function):
-    """A change of dtype whose gradient comes back in the layout of what was cast, in one copy instead of two."""
+    """A cast whose gradient has the memory layout of its input, with one copy instead of two."""
 
     @staticmethod
     def forward(ctx: Any, stack: Tensor, dtype: torch.dtype) -> Tensor:
@@ -217,7 +220,7 @@ class _Cast(torch.autograd.Function):
 
 
 def cast(stack: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a contiguous stack of parameters in the arithmetic's dtype, differentiable; itself where it has that."""
+    """Return a contiguous stack of parameters cast to the arithmetic's dtype, differentiably; no needless copy."""
     if stack.dtype == dtype:
         return stack
     changed: Tensor = _Cast.apply(stack, dtype)  # type: ignore[no-untyped-call]
@@ -227,9 +230,9 @@ def cast(stack: Tensor, dtype: torch.dtype) -> Tensor:
 class _AverageTiles(torch.autograd.Function):
     """Average pooling of windows that tile the image, with a backward pass that only copies.
 
-    torch's own backward for channels-last bfloat16 took 12% of LeNet's training time; every pixel's gradient is its
-    window's, divided, so spreading it along the contiguous channels does the same: first along a row, then row by row,
-    for a copy of short pieces costs by the piece.
+    torch's backward for channels-last bfloat16 took 12% of LeNet's training time. Every pixel's gradient is its
+    window's, divided by the window's size, so it is enough to copy it along the contiguous channels: first along a row,
+    then row by row, because many short copies are slow.
     """
 
     @staticmethod
@@ -249,6 +252,6 @@ class _AverageTiles(torch.autograd.Function):
 
 
 def average_tiles(images_NCHW: Tensor, size: int) -> Tensor:
-    """Return the average of every window of a side of `size`, where windows tile the images."""
+    """Return the average of every window of side `size`, for windows that tile the images."""
     pooled: Tensor = _AverageTiles.apply(images_NCHW, size)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return pooled

@@ -1,4 +1,4 @@
-"""A body and its head as one trained network, with the face of a fused network of one member.
+"""A body and its head as one trained network, with the interface of a fused network of one member.
 
 Shape legend: K = 1 member, N images, C channels, H and W pixels, F features, L classes.
 """
@@ -23,9 +23,9 @@ _MAX_SEED = 2**62
 
 
 def first_state(body: Body, head: Sequence[Layer], choice: InitializerChoice, seed: int) -> State:
-    """Return the first parameters and buffers of a body, as they stand in it, and of a head, drawn.
+    """Return the current parameters and buffers of a body, and initial ones of a head.
 
-    The head is drawn as the head of cached features is: an arm whose body is frozen starts the same either way.
+    The head is initialized like a head on cached features: an arm with a frozen body starts the same either way.
 
     Returns:
         Copies, named `body.<torch's name>` and `head.<layer number>.weight`.
@@ -45,15 +45,15 @@ def split_state(state: Mapping[str, Tensor]) -> tuple[State, State]:
 class ModuleNetwork:
     """One member whose body is a torch module.
 
-    The body's module is a skeleton: its arithmetic is called with this network's own parameters and buffers, so several
-    networks can share one. The head is a `FusedNetwork` of one member on the features.
+    The body's module is called functionally with this network's own parameters and buffers, so several networks can
+    share it. The head is a `FusedNetwork` of one member on the features.
 
     Args:
-        body: what turns images into features.
-        head: the layers above, ending in one output a class.
+        body: maps images to features.
+        head: the layers above, ending in one output per class.
         state: parameters and buffers by `first_state`'s names. They are copied.
-        dtype: what the arithmetic runs in; parameters, gradients, buffers and logits stay float32.
-        body_frozen: whether the body behaves as in evaluation and learns nothing; may be changed between steps.
+        dtype: the dtype of the arithmetic; parameters, gradients, buffers and logits stay float32.
+        body_frozen: whether the body is in evaluation mode without gradients; may be changed between steps.
     """
 
     num_members = 1
@@ -68,9 +68,9 @@ class ModuleNetwork:
     ) -> None:
         self.body, self.dtype, self.body_frozen = body, dtype, body_frozen
         body_state, head_state = split_state(state)
-        body.to(next(iter(body_state.values())).device)  # tables that are no part of its state, too
+        body.to(next(iter(body_state.values())).device)  # including tables that are not part of its state
         self.head = FusedNetwork([head], [head_state], dtype)
-        # Buffers that a module keeps out of its state (tables it computes) stay in the skeleton.
+        # Buffers outside a module's state (computed tables) stay in the shared module.
         trained = {name: value for name, value in body.state().items() if isinstance(value, nn.Parameter)}
         self._parameters = {
             name: nn.Parameter(body_state[name].detach().clone(), requires_grad=value.requires_grad)
@@ -87,17 +87,17 @@ class ModuleNetwork:
         ]
 
     def clear_gradients(self) -> None:
-        """Forget the gradients of the step before."""
+        """Reset the gradients."""
         self.head.clear_gradients()
         for parameter in self._parameters.values():
             parameter.grad = None
 
     def share_gradients(self) -> None:
-        """Give the member's parameters their gradients; a frozen body has none."""
+        """Set the gradients of the member's parameters; a frozen body has none."""
         self.head.share_gradients()
 
     def cast(self) -> State:
-        """Return the head's parameters in the arithmetic's dtype; the body's are cast on the way, by autocast."""
+        """Return the head's parameters in the arithmetic's dtype; the body's are cast by autocast."""
         return self.head.cast()
 
     def __call__(self, images: Tensor, weights: State, dropout: Randomness | None = None) -> Tensor:
@@ -105,8 +105,8 @@ class ModuleNetwork:
 
         Args:
             images: (N, C, H, W) or (1, N, C, H, W), in `self.dtype`.
-            weights: what `cast` returned.
-            dropout: source of everything drawn in training, inside the body too; None in evaluation.
+            weights: the result of `cast`.
+            dropout: random source in training, also inside the body; None in evaluation.
         """
         if isinstance(dropout, ReplicateDraws):
             (dropout,) = dropout.generators
@@ -114,11 +114,11 @@ class ModuleNetwork:
         return self.head(features_NF[:, :, None, None].to(self.dtype), weights, dropout)
 
     def compute_features(self, images_NCHW: Tensor, dropout: torch.Generator | None = None) -> Tensor:
-        """Return the body's features_NF; in training, drawn from `dropout` where the body draws."""
+        """Return the body's features_NF; in training its random numbers come from `dropout`."""
         training = dropout is not None and not self.body_frozen
         self.body.train(training)
         device = images_NCHW.device
-        # A captured step cannot be seeded afresh; without need it is not.
+        # A captured step cannot be reseeded, so this is done only if necessary.
         seeded = training and (device.type == "cpu" or self.body.draws)
         with (
             torch.set_grad_enabled(torch.is_grad_enabled() and not self.body_frozen),
@@ -126,7 +126,7 @@ class ModuleNetwork:
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seeded),
         ):
             if seeded and dropout is not None:
-                # The body draws from torch's global generator: seeded here, it is a function of the replicate too.
+                # The body uses torch's global generator: seeded here, it is also a function of the replicate.
                 torch.manual_seed(int(torch.randint(_MAX_SEED, (), generator=dropout, device=dropout.device)))
             features_NF: Tensor = torch.func.functional_call(
                 self.body,
@@ -137,12 +137,12 @@ class ModuleNetwork:
 
 
 class FrozenBody:
-    """A body that only computes features: nothing is drawn, no gradient is kept.
+    """A body that only computes features, without randomness or gradients.
 
     Args:
-        body: the body's module, a skeleton.
-        state: its parameters and buffers, by the names of `Body.state` or with `body.` before them.
-        dtype: what the arithmetic runs in.
+        body: the body's shared module.
+        state: its parameters and buffers, by the names of `Body.state` or with the prefix `body.`.
+        dtype: the dtype of the arithmetic.
     """
 
     def __init__(self, body: Body, state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
@@ -168,7 +168,7 @@ class FrozenLayers:
         layers: the body's layers.
         state: their parameters and buffers; others are ignored.
         num_features: length of the flattened output.
-        dtype: what the arithmetic runs in.
+        dtype: the dtype of the arithmetic.
     """
 
     def __init__(
@@ -184,6 +184,6 @@ class FrozenLayers:
 
     @torch.no_grad()
     def __call__(self, images_NCHW: Tensor) -> Tensor:
-        """Return float32 features_NF, images flattened channel by channel, as a dense layer takes them."""
+        """Return float32 features_NF, flattened channel by channel, as for a dense layer."""
         value = self._network(images_NCHW, self._network.cast())
         return (value[0] if value.dim() == 3 else value).flatten(1)

@@ -1,4 +1,4 @@
-"""Bodies: torchvision's, timm's and the user's networks without their heads, an image in and a feature vector out.
+"""Bodies: torchvision, timm and user networks without their heads, from images to feature vectors.
 
 Shape legend: N images, C channels, H and W pixels, F features.
 """
@@ -23,7 +23,7 @@ from bakeoff.networks.vision import import_timm, import_torchvision
 from bakeoff.registry import bind
 
 _BODY_STREAM = 1_000_008
-"""Keeps a body's first weights apart from every other random stream of a replicate."""
+"""Separates a body's initial weights from every other random stream of a replicate."""
 
 Shape = tuple[int, int, int]
 
@@ -32,12 +32,12 @@ class Body(nn.Module):
     """A network without its head.
 
     Args:
-        network: what turns images into features; its output is flattened.
+        network: the module that maps images to features; its output is flattened.
         num_features: length of the feature vector.
-        least_size: side that smaller images are enlarged to, in pixels; the proportions stay.
-        exact_size: height and width it takes and no other; images are resized to it.
-        repeat_grey: whether grey images are repeated to three channels.
-        unknown: whether its code is the user's: nobody can tell by its modules what it does.
+        least_size: smaller images are enlarged to this side, in pixels, preserving the aspect ratio.
+        exact_size: the only height and width it accepts; images are resized to it.
+        repeat_grey: whether grayscale images are repeated to three channels.
+        unknown: whether its code is the user's, so that its modules do not reveal what it does.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Body(nn.Module):
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return features_NF.
 
-        A batch of one image has no statistics of its own for a batch norm to use: it passes as in evaluation.
+        A batch of one image has no statistics for batch norm: it is processed as in evaluation.
         """
         if self.training and len(images_NCHW) == 1:
             self.eval()
@@ -76,19 +76,19 @@ class Body(nn.Module):
 
     @property
     def draws(self) -> bool:
-        """Whether something in the network may draw at random in training, as dropout does: told by names."""
+        """Whether the network may draw random numbers in training, as dropout does, judging by module names."""
         names = [type(module).__name__.lower() for module in self.network.modules()]
         return self.unknown or any("drop" in name or "stochastic" in name for name in names)
 
     def state(self) -> State:
-        """Return parameters and buffers by the names they have in the network's own `state_dict`, not copied.
+        """Return parameters and buffers by their names in the network's `state_dict`, not copied.
 
-        What several modules share is there once, under its first name; see `tied`.
+        Shared tensors appear once, under their first name; see `tied`.
         """
         return self._name_tensors()[0]
 
     def tied(self) -> dict[str, str]:
-        """Return the further names of what several modules share, each with the name that `state` has for it."""
+        """Return the other names of shared tensors, each with its name in `state`."""
         return self._name_tensors()[1]
 
     def _name_tensors(self) -> tuple[State, dict[str, str]]:
@@ -104,7 +104,7 @@ class Body(nn.Module):
 
 
 def _enlarge(height: int, width: int, least: int) -> tuple[int, int]:
-    """Return the size whose smaller side is at least `least`, in the same proportions."""
+    """Return the size whose smaller side is at least `least`, with the same aspect ratio."""
     smaller = min(height, width)
     if smaller >= least:
         return height, width
@@ -112,15 +112,15 @@ def _enlarge(height: int, width: int, least: int) -> tuple[int, int]:
 
 
 def build_body(network: NetworkSettings, image_shape_HWC: Shape, seed: int = 0) -> Body:
-    """Build a network's body with its first weights, as its own authors draw them.
+    """Build a network's body with its own default initialization.
 
     Args:
-        network: which one.
-        image_shape_HWC: height, width, channels of the images it will see.
-        seed: the replicate's seed, which draws the weights; >= 0.
+        network: the network.
+        image_shape_HWC: height, width, channels of its input images.
+        seed: the replicate's seed, which determines the weights; >= 0.
 
     Raises:
-        NetworkError: there is no such network, or it does not take these images.
+        NetworkError: there is no such network, or it does not accept these images.
         BakeoffError: torchvision or timm is missing.
     """
     words = np.random.SeedSequence([seed, _BODY_STREAM]).generate_state(1, np.uint64)
@@ -142,13 +142,13 @@ def _cut_last(model: Any) -> nn.Module:
 
 
 def _cut_plain(model: Any) -> nn.Module:
-    """VGG and AlexNet: their head reads a 7x7 or 6x6 map, which is averaged here, so that any image size fits."""
+    """VGG and AlexNet: their 7x7 or 6x6 feature map is averaged here, so that any image size fits."""
     model.avgpool = nn.AdaptiveAvgPool2d(1)
     return _cut_classifier(model)
 
 
 def _cut_inception(model: Any) -> nn.Module:
-    # As its published weights expect: images normalised as for every other network, turned into its own -1..1 inside.
+    # As its published weights expect: images normalised as for the other networks, converted to -1..1 inside.
     model.transform_input = True
     return _cut_last(model)
 
@@ -165,7 +165,7 @@ _CUTS: dict[str, tuple[Callable[[Any], nn.Module], dict[str, object]]] = {
 
 
 def build_torchvision(network: NetworkSettings) -> Body:
-    """Build a body of torchvision's."""
+    """Build a body from torchvision."""
     record = find_outside(network.name)
     name = network.name.removeprefix(TORCHVISION)
     cut, settings = _CUTS[name]
@@ -176,7 +176,7 @@ def build_torchvision(network: NetworkSettings) -> Body:
 
 
 def build_timm(network: NetworkSettings) -> Body:
-    """Build a body of timm's."""
+    """Build a body from timm."""
     timm = import_timm()
     name = network.name.removeprefix(TIMM)
     try:
@@ -190,12 +190,12 @@ def build_timm(network: NetworkSettings) -> Body:
 
 
 def build_user(network: NetworkSettings) -> Body:
-    """Build a body from a class of the user's own."""
+    """Build a body from a user's class."""
     try:
         model = load_class(network.name)()
     except NetworkError:
         raise
-    except Exception as error:  # whatever the user's code raises is the user's to read, in one line
+    except Exception as error:  # any exception of the user's code becomes a one-line error
         raise NetworkError(f"{network.name}: calling it without arguments failed: {_say(error)}.") from error
     if not isinstance(model, nn.Module):
         raise NetworkError(f"{network.name} is not a torch module: derive the class from torch.nn.Module.")
@@ -203,7 +203,7 @@ def build_user(network: NetworkSettings) -> Body:
 
 
 def _measure(network: NetworkSettings, body: Body, image_shape_HWC: Shape) -> None:
-    """Find the number of features by one pass of two black images, where it is not known."""
+    """Determine an unknown number of features by a forward pass of two black images."""
     height, width, channels = image_shape_HWC
     if body.repeat_grey and channels not in (1, 3):
         raise NetworkError(f"{network.name} takes grey or colour images, not {channels} channels.")
@@ -212,7 +212,7 @@ def _measure(network: NetworkSettings, body: Body, image_shape_HWC: Shape) -> No
     images_NCHW = torch.zeros(2, channels, height, width)
     failure = _try(body, images_NCHW)
     if failure is not None and channels == 1 and not body.repeat_grey:
-        # A network of the user's that was written for colour images.
+        # A user network written for colour images.
         body.repeat_grey = True
         failure = _try(body, images_NCHW) and failure
     if failure is not None:
@@ -221,18 +221,18 @@ def _measure(network: NetworkSettings, body: Body, image_shape_HWC: Shape) -> No
 
 @torch.no_grad()
 def _try(body: Body, images_NCHW: Tensor) -> str | None:
-    """Set the number of features; return why that is impossible, or None."""
+    """Set the number of features; return the reason if that is impossible, else None."""
     body.eval()
     try:
         features = body.network(body._adapt(images_NCHW))
-    except Exception as error:  # whatever the user's code raises is the user's to read, in one line
+    except Exception as error:  # any exception of the user's code becomes a one-line error
         return _say(error)
     finally:
         body.train()
     if not isinstance(features, Tensor) or not features.is_floating_point():
         return f"it returns {type(features).__name__}, not a tensor of numbers"
     if features.dim() < 2 or len(features) != len(images_NCHW) or not features[0].numel():
-        return f"of two images it makes {format_shape(tuple(features.shape)) or 'one number'}, not a vector each"
+        return f"for two images it returns {format_shape(tuple(features.shape)) or 'one number'}, not a vector each"
     body.num_features = features[0].numel()
     return None
 

@@ -37,7 +37,7 @@ class OutsideRecord:
         multiply_adds: of one image of `published_size`, as torchvision publishes them, its own head included; None
             where nobody did.
         published_size: side of the images it was trained on, in pixels.
-        build: what builds the body, a `modules.Body`.
+        build: the builder of the body, a `modules.Body`.
     """
 
     name: str
@@ -192,7 +192,7 @@ class OutsideNetwork(NetworkSettings):
         return (*layers, Dense(units=num_classes))
 
     def find_builder(self) -> Implementation:
-        """Return what builds the body."""
+        """Return the builder of the body."""
         return find_outside(self.name).build
 
     def name_module(self) -> str:
@@ -200,11 +200,11 @@ class OutsideNetwork(NetworkSettings):
         return self.name
 
     def find_module_features(self) -> int | None:
-        """Return the length of the feature vector, where it is known."""
+        """Return the length of the feature vector; None if unknown."""
         return find_outside(self.name).num_features
 
     def count_module_operations(self, image_shape_HWC: Shape) -> int | None:
-        """Return the published multiply-adds, scaled by the area of the image as the body sees it; None: unknown."""
+        """Return the published multiply-adds, scaled by the area of the body's input; None if unknown."""
         record = find_outside(self.name)
         if record.multiply_adds is None:
             return None

@@ -1,7 +1,7 @@
-"""What the settings of every network say of it without building it. No torch.
+"""The settings of networks, and what is known from them without building a network. No torch.
 
-A network is a body under a head, which gives one output a class. Of most networks both are layer records; of some the
-body is a torch module, which only a worker can build, and the head alone is made of layers.
+A network is a body and a head, which has one output per class. In most networks both are layer records. In some the
+body is a torch module, which only a worker can build, and only the head consists of layers.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ class NetworkSettings(Record):
     name: str
 
     def list_layers(self, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return every layer that is a record: the whole network, or the head above a module.
+        """Return all layer records: those of the whole network, or of the head on a module.
 
         Args:
-            image_shape_HWC: height, width, channels of the images as the network gets them.
-            num_classes: how many classes the last layer tells apart.
+            image_shape_HWC: height, width, channels of the network's input.
+            num_classes: number of outputs of the last layer.
 
         Raises:
-            NetworkError: a layer does not fit what reaches it.
+            NetworkError: a layer does not fit its input.
         """
         raise NotImplementedError
 
     def find_builder(self) -> Implementation:
-        """Return what builds the `modules.Body` of a network that has a module, given these settings."""
+        """Return the builder of the network's `modules.Body`, which takes these settings."""
         raise NotImplementedError
 
     def name_module(self) -> str:
-        """Return what identifies a body that is a module, whatever the head; empty where there is none."""
+        """Return an identifier of a module body, independent of the head; empty if there is none."""
         return ""
 
     def count_module_operations(self, image_shape_HWC: Shape) -> int | None:
-        """Return about how many multiply-adds a body that is a module takes for an image; None where unknown."""
+        """Return the approximate multiply-adds per image of a module body; None if unknown."""
         return 0
 
     def find_module_features(self) -> int | None:
-        """Return the length of the feature vector that such a body makes; None where only building it tells."""
+        """Return the length of a module body's feature vector; None if it must be built to know."""
         return None
 
 
 class LayerNetwork(NetworkSettings):
-    """A network made of layer records alone: cohorts of them are trained fused."""
+    """A network of layer records only: cohorts are trained fused."""
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return all layers but the last, which has one output a class."""
+        """Return all layers except the last, which has one output per class."""
         raise NotImplementedError
 
     def list_layers(self, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return every layer, ending in a linear dense layer of `num_classes` units. They fit the images."""
+        """Return all layers, ending in a linear dense layer of `num_classes` units, checked against the images."""
         try:
             layers = (*self.expand(num_classes), Dense(units=num_classes))
             trace(layers, image_shape_HWC)

@@ -1,6 +1,6 @@
-"""What happens to an image's shape on its way through the layers, and what that costs.
+"""Shapes of the activations in a network, and the cost of its layers.
 
-Shapes are `(height, width, channels)` while an image has rows and columns, and `(units,)` afterwards.
+Shapes are `(height, width, channels)` for images, and `(units,)` after flattening.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True)
 class LayerShape:
-    """One layer between the shape it meets and the shape it makes.
+    """One layer with its input and output shape.
 
     Attributes:
         layer: the layer's record.
@@ -29,7 +29,7 @@ class LayerShape:
         num_multiply_adds: multiplications (each with its addition) of one forward pass of one image; biases,
             activations, normalization and pooling are not counted.
         inner: the layers inside a residual one.
-        shortcut: the convolution and the normalization on its shortcut, where it has them.
+        shortcut: the convolution and the normalization on its shortcut, if any.
     """
 
     layer: AnyLayer
@@ -42,28 +42,28 @@ class LayerShape:
 
 
 def trace(layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> tuple[LayerShape, ...]:
-    """Follow an image's shape through the layers.
+    """Trace an image's shape through the layers.
 
     Args:
         layers: a network, first layer first.
         image_shape_HWC: height, width, channels of the images.
 
     Returns:
-        One record a layer, in the same order.
+        One record per layer, in the same order.
 
     Raises:
-        NetworkError: when a layer cannot take what reaches it; names the layer (counted from 1) and its input.
+        NetworkError: a layer does not fit its input; names the layer (counted from 1) and its input.
     """
     return _trace_all(layers, tuple(image_shape_HWC), "")
 
 
 def format_shape(shape: Shape) -> str:
-    """Write a shape as in `28x28x1`."""
+    """Format a shape like `28x28x1`."""
     return "x".join(str(size) for size in shape)
 
 
 def pad_same(size: int, kernel: int, stride: int = 1) -> tuple[int, int]:
-    """Return how many zeros `same` padding puts before and after a side.
+    """Return how many zeros `same` padding adds before and after a side.
 
     Args:
         size: the image's height or width, in pixels.
@@ -71,14 +71,14 @@ def pad_same(size: int, kernel: int, stride: int = 1) -> tuple[int, int]:
         stride: step between neighbouring outputs, in pixels.
 
     Returns:
-        Zeros before and after, so that `ceil(size / stride)` outputs result. An odd one comes after, as in Keras.
+        Zeros before and after, for `ceil(size / stride)` outputs. An odd one is added after, as in Keras.
     """
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 def find_shortcut_stride(size: tuple[int, int], result: tuple[int, int]) -> int | None:
-    """Return the stride with which a 1x1 convolution takes height and width from `size` to `result`, if there is one.
+    """Return the stride of a 1x1 convolution that reduces height and width from `size` to `result`, if there is one.
 
     >>> find_shortcut_stride((28, 28), (14, 14))
     2
@@ -89,7 +89,7 @@ def find_shortcut_stride(size: tuple[int, int], result: tuple[int, int]) -> int 
 
 
 def make_shortcut(filters: int, stride: int) -> tuple[Conv, BatchNorm]:
-    """Return what stands on a residual layer's shortcut where its layers change the image's shape."""
+    """Return the layers on a residual layer's shortcut if its layers change the image's shape."""
     return Conv(filters=filters, kernel=1, stride=stride, bias=False), BatchNorm()
 
 
@@ -122,7 +122,7 @@ def _trace_whiten(number: str, layer: Whiten, shape: Shape) -> LayerShape:
     title = f"layer {number} (whiten, kernel {layer.kernel})"
     height, width, channels = _require_image(title, shape)
     if number != "1":
-        raise NetworkError(f"{title} whitens the images themselves: make it the first layer.")
+        raise NetworkError(f"{title} whitens the input images: make it the first layer.")
     if layer.kernel > min(height, width):
         raise _refuse(title, shape, f"make its kernel at most {min(height, width)}")
     rows, columns = (_count_steps(size, layer.kernel, 1, "valid") for size in (height, width))
@@ -150,13 +150,13 @@ def _trace_shortcut(number: str, shape: Shape, result: Shape) -> tuple[LayerShap
     title = f"layer {number} (residual)"
     if len(shape) != 3 or len(result) != 3:
         raise NetworkError(
-            f"{title} makes {format_shape(result)} of its {format_shape(shape)} input and cannot add the two: "
+            f"{title} turns its {format_shape(shape)} input into {format_shape(result)} and cannot add the two: "
             "only images may change their shape; give its last layer the input's shape."
         )
     stride = find_shortcut_stride((shape[0], shape[1]), (result[0], result[1]))
     if stride is None:
         raise NetworkError(
-            f"{title} makes {format_shape(result)} of its {format_shape(shape)} input, and no stride of a shortcut "
+            f"{title} turns its {format_shape(shape)} input into {format_shape(result)}, and no stride of a shortcut "
             "does that: set padding: same in its layers."
         )
     return _trace_all(make_shortcut(result[2], stride), shape, f"{number}.shortcut.")
@@ -191,7 +191,7 @@ def _trace_dense(layer: Dense, shape: Shape) -> LayerShape:
 
 
 def _count_steps(size: int, window: int, stride: int, padding: Padding) -> int:
-    """Return how many windows stand along a side."""
+    """Return the number of windows along a side."""
     return math.ceil(size / stride) if padding == "same" else (size - window) // stride + 1
 
 

@@ -1,4 +1,4 @@
-"""Classes of the user's own, named `package.module:Class`. No torch: the plan hashes their code without running it."""
+"""User classes, named `package.module:Class`. No torch: the plan hashes their code without running it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bakeoff.errors import NetworkError
 from bakeoff.networks.code_files import read_code
 
 _LOADED: dict[str, str | None] = {}
-"""Hashes of the modules this process has imported for users' classes, as their files were then."""
+"""Hashes of the modules imported for user classes in this process, at the time of import."""
 
 
 def load_class(name: str) -> Callable[[], Any]:
     """Import `package.module` and return its `Class`. This runs the module's code.
 
-    The folder bakeoff was started in is searched last, and stays on the path, so that the module finds its neighbours.
+    The current folder is searched last, and stays on the path, so that the module can import its neighbours.
 
     Raises:
         NetworkError: no such module, no such class, or the module cannot be imported; says which.
@@ -36,9 +36,9 @@ def load_class(name: str) -> Callable[[], Any]:
     except ModuleNotFoundError as error:
         missing = "" if error.name == module_name else f" ({error})"
         raise NetworkError(
-            f"{name}: there is no module {module_name}{missing}: start bakeoff in the folder it lies in, or install it."
+            f"{name}: there is no module {module_name}{missing}: start bakeoff in its folder, or install it."
         ) from error
-    except Exception as error:  # whatever the user's code raises is the user's to read, in one line
+    except Exception as error:  # any exception of the user's code becomes a one-line error
         raise NetworkError(f"{name}: importing {module_name} failed: {type(error).__name__}: {error}") from error
     found: object = getattr(module, class_name, None)
     if not callable(found):
@@ -47,11 +47,11 @@ def load_class(name: str) -> Callable[[], Any]:
 
 
 def hash_code(name: str) -> str | None:
-    """Return the SHA-256 (hex) of the code behind `package.module:Class`; None where there is no file. Nothing is run.
+    """Return the SHA-256 (hex) of the code behind `package.module:Class`; None if there is no file. Nothing is run.
 
-    A part of a trial's identity: a network whose code changed is another network. The code is the module's file and
-    those of the user's own that it imports (`code_files.read_code` says which); empty files do not count. A single file
-    has its own hash.
+    Part of a trial's id: a network with changed code is a different network. The code is the module's file and the
+    user's files that it imports (see `code_files.read_code`), except empty files. For a single file it is that file's
+    hash.
     """
     hashes = {part: hashlib.sha256(content).hexdigest() for part, content in _read_filled(name)}
     if len(hashes) < 2:
@@ -68,21 +68,21 @@ def _read_filled(name: str) -> list[tuple[str, bytes]]:
 
 
 def check_loaded(name: str, expected: str | None) -> None:
-    """Refuse to go on where this process runs other code than a trial's identity says.
+    """Check that this process runs the code that is part of a trial's id.
 
     Raises:
-        NetworkError: the code is another, or cannot be imported.
+        NetworkError: the code differs, or cannot be imported.
     """
     load_class(name)
     if expected is not None and _LOADED[name.partition(":")[0]] != expected:
         raise NetworkError(
-            f"{name}: this worker found other code than the study began with: it was changed meanwhile, or another "
-            "module of this name comes first here. Run the study again."
+            f"{name}: the code differs from that at the start of the run: it has been changed, or a different "
+            "module of this name comes first on this worker's path. Run the study again."
         )
 
 
 def hash_loaded(name: str) -> str | None:
-    """Return the hash of the code that this process runs under a name, importing it where it has not been.
+    """Return the hash of the code that this process runs under a name, importing it if necessary.
 
     Raises:
         NetworkError: it cannot be imported.
@@ -92,7 +92,7 @@ def hash_loaded(name: str) -> str | None:
 
 
 class CodeHashes(dict[str, str | None]):
-    """Hashes of users' code by `package.module:Class`, each taken once: a run is of one code from start to end."""
+    """Hashes of user code by `package.module:Class`, each computed once: a run uses the same code throughout."""
 
     def __missing__(self, name: str) -> str | None:
         self[name] = hash_code(name)

@@ -1,4 +1,4 @@
-"""Filters that whiten: from a covariance of patches to a convolution's weights, in plain NumPy."""
+"""Whitening filters: from a covariance of patches to a convolution's weights, in NumPy."""
 
 from __future__ import annotations
 

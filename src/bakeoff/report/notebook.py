@@ -13,15 +13,15 @@ from bakeoff.report.render.notebook import escape_html, write_lines
 _EVERY_SECONDS = 1.0
 
 Show = Callable[[str], object]
-"""Shows HTML in place of what it showed before."""
+"""Shows HTML, replacing what it showed before."""
 
 
 class NotebookProgress(RunProgress):
-    """Progress of a run in a notebook: a bar and a line, renewed once a second, and below it what is to be known.
+    """Progress of a run in a notebook: a bar and a line, updated once a second, with messages below.
 
     Args:
         show: takes the HTML.
-        clock: seconds, never going back.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, show: Show, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,14 +48,14 @@ class NotebookProgress(RunProgress):
 
 
 def make_progress() -> RunProgress:
-    """Return what shows a run that nobody else watches: one line in a notebook, nothing anywhere else."""
+    """Return the default progress display: one line in a notebook, nothing elsewhere."""
     show = _find_cell()
     return RunProgress(quiet=True) if show is None else NotebookProgress(show)
 
 
 def _find_cell() -> Show | None:
-    """Return what shows HTML in the running cell of a notebook; None outside of notebooks."""
-    # What runs in a notebook has IPython loaded, and a shell with a kernel; a terminal's shell has none.
+    """Return a function that shows HTML in the running notebook cell; None outside notebooks."""
+    # In a notebook IPython is loaded and its shell has a kernel; a terminal's shell has none.
     find_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
     if not hasattr(find_shell(), "kernel"):
         return None

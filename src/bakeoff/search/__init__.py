@@ -1,1 +1,1 @@
-"""Who is tried next: strategies with two verbs, ask and tell."""
+"""Strategies that decide which trials run next, by ask and tell."""

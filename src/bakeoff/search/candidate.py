@@ -1,4 +1,4 @@
-"""A search's candidates as they come to be known: proposed, trained, scored. No torch."""
+"""The state of a search's candidates: proposed, trained, scored. No torch."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from bakeoff.search.strategy import Told
 from bakeoff.study.search_settings import COSTS, Objective
 
 Kind: TypeAlias = Literal["candidate", "random"]
-"""What a candidate belongs to: the search itself, or its baseline."""
+"""Whether a candidate belongs to the search itself or to its baseline."""
 
 CandidateState: TypeAlias = Literal["open", "done", "pruned", "failed", "unfit"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One proposal and what became of it.
+    """One proposal and its outcome.
 
     Attributes:
         kind: of the search itself, or of its baseline.
-        group: 0 and up within its kind: those of one group were proposed together.
-        attempt: its training, shared with candidates that are the same recipe; None where it is no recipe.
-        state: open; done; pruned; failed; unfit (no valid recipe, or not for these images).
-        reason: why it has no score, or where it was given up.
+        group: counted from 0 within its kind; candidates of one group were proposed together.
+        attempt: its training, shared by candidates with the same recipe; None if it is not a valid recipe.
+        state: open; done; pruned; failed; unfit (not a valid recipe, or not for these images).
+        reason: why it has no score, or where it was pruned.
         values: one per objective, in their own units; None without a score.
-        same_as: the candidate that was the same recipe before; None where there was none.
-        is_winner: of its kind.
+        same_as: the earlier candidate with the same recipe; None if there is none.
+        is_winner: whether it is the best of its kind.
     """
 
     block: str
@@ -48,26 +48,26 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """What reports and placements call it."""
+        """Its name in reports and placements."""
         return f"{self.kind} {self.proposal.number}"
 
     @property
     def score(self) -> Score:
-        """What its proposer is told."""
+        """The score reported to its proposer."""
         return Score(number=self.proposal.number, values=self.values, pruned=self.state == "pruned")
 
 
 def find_direction(objective: Objective) -> Direction:
-    """Return what is better of an objective."""
+    """Return the direction of an objective."""
     if objective in COSTS:
         return "minimize"
     return "maximize" if find_metric(objective).higher_is_better else "minimize"
 
 
 def measure(attempt: Attempt, objectives: Sequence[Objective]) -> tuple[float, ...] | None:
-    """Return an attempt's values, averaged over its trials; None where it failed or a value is missing.
+    """Return an attempt's values, averaged over its trials; None if it failed or a value is missing.
 
-    Of a trial that is done: metrics of the kept weights. Of a pruned one: those after its newest epoch.
+    For a finished trial these are the metrics of the stored weights; for a pruned one, those after its latest epoch.
     """
     if attempt.state not in ("done", "pruned"):
         return None
@@ -79,7 +79,7 @@ def measure(attempt: Attempt, objectives: Sequence[Objective]) -> tuple[float, .
 
 
 def measure_so_far(attempt: Attempt, objective: Objective) -> float:
-    """Return an attempt's mean value now, turned so that more is better."""
+    """Return an attempt's current mean value, with the sign changed if lower is better."""
     values = [_read(told, objective) for told in attempt.told.values()]
     known = [value for value in values if value is not None]
     mean = math.fsum(known) / len(known) if known else -math.inf

@@ -1,4 +1,4 @@
-"""Crossover: a child of two genomes, whole layer by layer or parameter by parameter. No torch."""
+"""Crossover: a child of two genomes, by whole layers or by single parameters. No torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAYS: tuple[Way, ...] = ("layers", "parameters")
 
 
 def choose_way(crossover: CrossoverName, rng: np.random.Generator) -> Way:
-    """Return how one pair of parents is crossed; of `both`, either way is as likely. The others draw nothing."""
+    """Return how one pair of parents is crossed; `both` picks either way with equal probability."""
     return pick(WAYS, rng) if crossover == "both" else crossover
 
 
@@ -27,14 +27,14 @@ def cross(first: Genome, second: Genome, how: Way, rng: np.random.Generator) -> 
     """Return a child of two genomes; optimizer and epochs cross too.
 
     It has as many convolutions as one of its parents, and as many dense layers as one of them. A layer comes from the
-    same position in a parent, counted from the images; where one parent is too short, from the other.
+    same position in a parent, counted from the input; if one parent is too short, from the other.
 
     Args:
         first: a parent.
         second: the other one.
-        how: `layers`: each layer whole from either parent, as chromosomes are shuffled; `parameters`: each parameter
-            of each layer from either parent, as in recombination.
-        rng: where the draws come from.
+        how: `layers`: each layer whole from either parent; `parameters`: each parameter of each layer from either
+            parent.
+        rng: random generator.
     """
     return Genome(
         convolutions=_cross_layers(first.convolutions, second.convolutions, how, rng),

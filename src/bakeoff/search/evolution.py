@@ -1,4 +1,4 @@
-"""Evolution: the best of a population are kept, their children take the place of the rest. No torch."""
+"""Evolution: the best of a population survive, their children replace the others. No torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bakeoff.search.proposal import Proposal, Score
 from bakeoff.study.genome_settings import EvolutionSearch
 
 STREAM = 0x65766F
-"""Keeps evolution's draws apart from those of others who derive theirs from the same seed."""
+"""Separates evolution's random stream from others derived from the same seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +26,10 @@ class Individual:
     """One genome of a population.
 
     Attributes:
-        number: its proposal's.
-        generation: the one it was made for, from 0.
+        number: the number of its proposal.
+        generation: the generation it was made for, from 0.
         draft: its genes, parents and notes.
-        value: its fitness, the larger the better; None where it failed, or is not known yet.
+        value: its fitness, higher is better; None if it failed or is not known yet.
     """
 
     number: int
@@ -40,16 +40,16 @@ class Individual:
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """One generation when all of it is judged: those kept from the one before, and the new ones.
+    """A completely judged generation: survivors of the previous one, and new genomes.
 
     Attributes:
         number: from 0.
-        best: the best score, in the deciding metric's unit; None where all failed.
-        mean: over all that have a score.
-        num_kept: kept from the generation before, with their scores.
-        num_new: proposed for it.
-        num_failed: of the new ones, those without a score.
-        counts: genomes repaired or made anew for it.
+        best: the best score, in the deciding metric's unit; None if all failed.
+        mean: over all genomes with a score.
+        num_kept: survivors of the previous generation, with their scores.
+        num_new: genomes proposed for it.
+        num_failed: new genomes without a score.
+        counts: genomes repaired or redrawn for it.
     """
 
     number: int
@@ -62,17 +62,17 @@ class Generation:
 
 
 class EvolutionProposer:
-    """Proposes a population at random, then generation by generation the children of the best.
+    """Proposes a random population, then, generation by generation, children of the best.
 
-    The elite of a generation are kept with their scores and never proposed again; nor is any genome equal to an
-    earlier one. It ends after the last generation, at the target, or when no new genome is found.
+    The elite of a generation survive with their scores and are never proposed again; nor is any genome equal to an
+    earlier one. Evolution ends after the last generation, at the target score, or when no new genome is found.
 
     Args:
         settings: the space and the rules.
-        image_shape_HWC: height, width, channels of the images as the network gets them.
-        num_classes: how many classes the images have; the last layer, which every network ends in, fits any number.
-        seed: of all draws, 0 and up.
-        higher_is_better: False where the deciding metric is a loss.
+        image_shape_HWC: height, width, channels of the network's input.
+        num_classes: number of classes; the last layer of every network fits any number.
+        seed: non-negative seed of all draws.
+        higher_is_better: False if the deciding metric is a loss.
 
     Raises:
         NetworkError: nothing in the space fits such images.
@@ -98,21 +98,21 @@ class EvolutionProposer:
 
     @property
     def population(self) -> tuple[Individual, ...]:
-        """The newest generation: the elite it kept, best first, then those proposed for it."""
+        """The latest generation: its surviving elite, best first, then the genomes proposed for it."""
         return self._population
 
     @property
     def generations(self) -> tuple[Generation, ...]:
-        """Every generation that is judged whole."""
+        """All completely judged generations."""
         return tuple(self._generations)
 
     @property
     def counts(self) -> Counts:
-        """Genomes repaired or made anew since the beginning."""
+        """Genomes repaired or redrawn since the start."""
         return self._nursery.counts
 
     def propose(self) -> Sequence[Proposal]:
-        """Return the next generation less the elite it keeps; empty while one is open, and at the end."""
+        """Return the next generation without its surviving elite; empty while one is open, and at the end."""
         if self._ended or self._open:
             return ()
         number = len(self._generations)
@@ -132,13 +132,13 @@ class EvolutionProposer:
         return [self._describe(individual) for individual in born]
 
     def judge(self, score: Score) -> None:
-        """Take in the score of one proposal; its first value is the fitness.
+        """Receive the score of one proposal; its first value is the fitness.
 
         Raises:
-            ValueError: it was not proposed, or is judged already.
+            ValueError: it was not proposed, or has already been judged.
         """
         if score.number not in self._open:
-            raise ValueError(f"candidate {score.number} is not open: it was not proposed, or is judged already")
+            raise ValueError(f"candidate {score.number} is not open: it was not proposed, or has already been judged")
         self._open.remove(score.number)
         value = None if score.values is None or not math.isfinite(score.values[0]) else self._sign * score.values[0]
         self._population = tuple(
@@ -171,13 +171,13 @@ class EvolutionProposer:
         return tuple(_rank(self._population)[: self._settings.num_elite])
 
     def _make_drafts(self, elite: Sequence[Individual], rng: np.random.Generator) -> list[Draft]:
-        """Make the new ones of a generation: children, or random ones where there is nobody to breed from."""
+        """Make the new genomes of a generation: children, or random genomes if there are no parents."""
         settings = self._settings
         make = partial(self._breed, elite, rng) if elite else partial(draw_draft, settings.genome, rng, first=True)
         num_new = settings.population - settings.num_elite if self._generations else settings.population
         drafts: list[Draft] = []
         for _ in range(num_new):
-            # A population that has become all alike breeds nothing new: then a stranger joins it.
+            # A population of identical genomes breeds nothing new: then a random genome joins it.
             draft = self._nursery.raise_one(make) or self._nursery.raise_one(
                 partial(draw_draft, settings.genome, rng, first=False)
             )
@@ -220,7 +220,7 @@ class EvolutionProposer:
 
 
 def _rank(population: Sequence[Individual]) -> list[Individual]:
-    """Return those that have a score, the best first; ties go to the earlier number, so no order of telling matters."""
+    """Return individuals with a score, best first; ties go to the lower number, whatever the order of reports."""
     scored = [
         (-individual.value, individual.number, individual) for individual in population if individual.value is not None
     ]

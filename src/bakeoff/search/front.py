@@ -1,4 +1,4 @@
-"""The best of what a search has tried: the Pareto front of several objectives, and the winner on it."""
+"""The best candidates of a search: the Pareto front of several objectives, and the winner on it."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ Direction: TypeAlias = Literal["maximize", "minimize"]
 
 
 def find_front(scores: Iterable[Score], directions: Sequence[Direction]) -> tuple[Score, ...]:
-    """Return the scores that no other one beats, the best first objective first, ties by the others, then by number.
+    """Return the scores that no other dominates, sorted by the first objective, then the others, then number.
 
-    One score beats another when it is at least as good in every objective and better in one. Candidates that failed or
-    were pruned take no part: what a pruned one would have come to is not known.
+    A score dominates another if it is at least as good in every objective and better in one. Failed and pruned
+    candidates are excluded: the final score of a pruned one is unknown.
 
     Args:
         scores: in any order.
-        directions: what is better, for every objective.
+        directions: the direction of every objective.
     """
     finished = [score for score in scores if has_values(score) and not score.pruned]
     gains = {score.number: _orient(score.values or (), directions) for score in finished}
     ranked = sorted(finished, key=lambda score: _rank(score, gains))
     front: list[Score] = []
     for score in ranked:
-        # Whoever beats a score ranks before it, so the front so far is all there is to compare with.
+        # A dominating score ranks before the dominated one, so comparing with the front so far is enough.
         if not any(_beats(gains[other.number], gains[score.number]) for other in front):
             front.append(score)
     return tuple(front)
 
 
 def choose_winner(scores: Iterable[Score], directions: Sequence[Direction]) -> Score | None:
-    """Return the score on the Pareto front with the best first objective; None when there is none."""
+    """Return the score on the Pareto front with the best first objective; None if there is none."""
     front = find_front(scores, directions)
     return front[0] if front else None
 
 
 def has_values(score: Score) -> bool:
-    """Tell whether a score can be compared: it has values, and each is a finite number."""
+    """Return whether a score can be compared: it has values, and all are finite."""
     return bool(score.values) and all(math.isfinite(value) for value in score.values or ())
 
 
 def _orient(values: Sequence[float], directions: Sequence[Direction]) -> tuple[float, ...]:
-    """Return values of which more is better."""
+    """Return values with signs changed so that higher is better."""
     return tuple(
         value if direction == "maximize" else -value for value, direction in zip(values, directions, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Genomes: a network with its optimizer and its epochs, made of genes that can be crossed and mutated. No torch."""
+"""Genomes: a network with its optimizer and epochs, described by genes that can be crossed and mutated. No torch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DenseGene:
 
 @dataclass(frozen=True, kw_only=True)
 class Genome:
-    """One individual. Equal genomes train alike, so they are compared, and kept in sets, by their genes."""
+    """One individual. Equal genomes train identically, so equality and hash are those of the genes."""
 
     convolutions: tuple[ConvGene, ...]
     dense: tuple[DenseGene, ...]
@@ -50,15 +50,15 @@ class Genome:
 
 
 def draw_genome(settings: GenomeSettings, rng: np.random.Generator, *, first: bool) -> Genome:
-    """Draw every gene with equal chances, each by itself.
+    """Draw every gene independently and uniformly.
 
     Args:
         settings: the space.
-        rng: where the draws come from.
-        first: as the first generation begins (`start` of every gene); else from all values.
+        rng: random generator.
+        first: draw from the initial values (`start` of every gene) instead of all values.
 
     Returns:
-        A genome in range; whether it fits any images is not looked at.
+        A genome in range, which may not fit the images.
     """
     return Genome(
         convolutions=tuple(_draw_conv(settings, rng, first) for _ in range(_draw_number(settings.convolutions, rng))),
@@ -69,7 +69,7 @@ def draw_genome(settings: GenomeSettings, rng: np.random.Generator, *, first: bo
 
 
 def express(genome: Genome, settings: GenomeSettings) -> tuple[AnyLayer, ...]:
-    """Return the layers a genome stands for, without the last one that tells the classes apart."""
+    """Return the layers described by a genome, without the output layer."""
     layers: list[AnyLayer] = []
     for number in range(len(genome.convolutions)):
         layers += express_block(genome, number, settings)
@@ -79,7 +79,7 @@ def express(genome: Genome, settings: GenomeSettings) -> tuple[AnyLayer, ...]:
 
 
 def express_block(genome: Genome, number: int, settings: GenomeSettings) -> tuple[AnyLayer, ...]:
-    """Return the layers of one convolution, counted from 0: itself, the pooling due after it, its dropout."""
+    """Return the layers of one convolution, counted from 0: itself, the pooling after it if any, its dropout."""
     gene = genome.convolutions[number]
     conv = Conv(
         filters=gene.filters,
@@ -98,7 +98,7 @@ def _is_pooled(genome: Genome, number: int, settings: GenomeSettings) -> bool:
 
 
 def write_changes(genome: Genome, settings: GenomeSettings) -> dict[str, Any]:
-    """Return a genome as the changes of a recipe, plain as a study file would hold them."""
+    """Return a genome as changes of a recipe, in the form of a study file."""
     layers = [layer.model_dump(exclude_defaults=True) | {"type": layer.type} for layer in express(genome, settings)]
     optimizer = genome.optimizer.model_dump(exclude_unset=True) | {"name": genome.optimizer.name}
     return {
@@ -109,9 +109,9 @@ def write_changes(genome: Genome, settings: GenomeSettings) -> dict[str, Any]:
 
 
 def find_misfit(genome: Genome, settings: GenomeSettings, image_shape_HWC: Shape) -> int | None:
-    """Return which convolution, counted from 0, does not fit what reaches it, or its pooling does not; None if all do.
+    """Return the first convolution, counted from 0, that does not fit its input (or whose pooling does not), or None.
 
-    Dense layers take anything.
+    Dense layers fit any input.
     """
     shape = tuple(image_shape_HWC)
     for number in range(len(genome.convolutions)):
@@ -123,7 +123,7 @@ def find_misfit(genome: Genome, settings: GenomeSettings, image_shape_HWC: Shape
 
 
 def pick(choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
-    """Return one of the choices, all as likely."""
+    """Return one of the choices, uniformly at random."""
     return choices[int(rng.integers(len(choices)))]
 
 

@@ -1,4 +1,4 @@
-"""The grid: every arm in every block for every replicate, all asked at once."""
+"""The grid: every arm in every block for every replicate, all requested at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bakeoff.study.plan import PlannedTrial
 
 
 class Grid:
-    """Asks for all trials of a plan at the first `ask`; nothing it is told changes that."""
+    """Requests all trials of a plan at the first `ask`, whatever the results."""
 
     def __init__(self, trials: Sequence[PlannedTrial]) -> None:
         self._remaining = tuple(trials)
@@ -20,7 +20,7 @@ class Grid:
         return asked
 
     def tell(self, told: Told) -> None:
-        """Nothing depends on results."""
+        """Ignored: the grid does not depend on results."""
 
     def prune(self) -> Sequence[Pruned]:
         """Nothing pauses."""

@@ -1,4 +1,4 @@
-"""One group of candidates in training: all of them to their end, or rung by rung, the worse ones given up."""
+"""Trains one group of candidates: all to the end, or rung by rung, pruning the worse ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bakeoff.study.plan import PlannedTrial
 from bakeoff.study.search_settings import Halving
 
 Place: TypeAlias = tuple[str, int, int | None]
-"""Arm, replicate and fold: what a trial is inside its block."""
+"""Arm, replicate and fold: a trial's position in its block."""
 
 
 def place_of(trial: PlannedTrial) -> Place:
-    """Return what a trial is inside its block."""
+    """Return a trial's position in its block."""
     return (trial.arm, trial.replicate, trial.fold)
 
 
@@ -24,11 +24,11 @@ class Attempt:
     """One distinct recipe in training: its trials, one per replicate and fold.
 
     Attributes:
-        number: by which ties are broken.
-        trials: asked for without a pause.
-        told: what is known of them, by place.
+        number: breaks ties.
+        trials: its trials, without pauses.
+        told: their results so far, by position.
         state: open; done; failed (a trial diverged or failed); pruned.
-        reason: why it failed, or where it was given up.
+        reason: why it failed, or where it was pruned.
     """
 
     number: int
@@ -39,29 +39,29 @@ class Attempt:
 
     @property
     def num_epochs(self) -> int:
-        """Epochs at most."""
+        """Maximum number of epochs."""
         return self.trials[0].recipe.epochs
 
     def is_unfinished(self, trial: PlannedTrial) -> bool:
-        """Tell whether one of its trials has not come to its end."""
+        """Return whether one of its trials has not ended."""
         told = self.told.get(place_of(trial))
         return told is None or told.state == "paused"
 
     def unfinished(self) -> list[PlannedTrial]:
-        """Return the trials that have not come to their end."""
+        """Return the trials that have not ended."""
         return [trial for trial in self.trials if self.is_unfinished(trial)]
 
 
 class GroupTraining:
-    """Trains a group of attempts; its next trials are due when all of those before are told.
+    """Trains a group of attempts; its next trials are due when results of all previous ones are known.
 
-    Successive halving (see `bakeoff.study.search.Halving`): at a rung those attempts are compared that have trials
-    paused there, by the mean of the trials' newest values; ties go to the smaller number. Attempts that ended before
-    the rung are judged by what they came to, and take nobody's place. The last attempt left trains to its end.
+    Successive halving (see `bakeoff.study.search.Halving`): a rung compares the attempts with trials paused there, by
+    the mean of the trials' latest values; ties go to the lower number. Attempts that ended before the rung keep their
+    final value and do not take a place. The last remaining attempt trains to the end.
 
     Args:
         attempts: by number.
-        halving: when attempts are given up; None: never.
+        halving: when attempts are pruned; None: never.
         judge: an attempt's value so far, higher is better; called at rungs only.
     """
 
@@ -75,7 +75,7 @@ class GroupTraining:
 
     @property
     def is_done(self) -> bool:
-        """Whether every attempt has come to its end."""
+        """Whether every attempt has ended."""
         return all(attempt.state != "open" for attempt in self._attempts)
 
     def take(self) -> list[PlannedTrial]:
@@ -84,12 +84,12 @@ class GroupTraining:
         return due
 
     def take_pruned(self) -> list[Pruned]:
-        """Return the trials given up since the last call."""
+        """Return the trials pruned since the last call."""
         pruned, self._pruned = self._pruned, []
         return pruned
 
     def tell(self, told: Told) -> None:
-        """Take in how a trial ended or that it paused; when none is waited for, settle the round and begin the next."""
+        """Receive a trial's end or pause; when no trial is pending, finish the round and start the next."""
         place = place_of(told.trial)
         if place not in self._waiting:
             return
@@ -111,7 +111,7 @@ class GroupTraining:
         self._waiting = {place_of(trial) for trial in due}
 
     def _find_pause(self, running: Sequence[Attempt]) -> int | None:
-        """Return the next rung, where there is one that anybody trains beyond and anybody to be compared with."""
+        """Return the next rung, if an attempt trains beyond it and there is another to compare with."""
         if self._halving is None or len(running) < 2:
             return None
         self._epoch = self._halving.next_rung(self._epoch)
@@ -128,7 +128,7 @@ class GroupTraining:
         self._compare(self._open())
 
     def _compare(self, paused: Sequence[Attempt]) -> None:
-        """Give up all but the best of those that have paused."""
+        """Prune all but the best of the paused attempts."""
         if self._halving is None or not paused:
             return
         ranked = sorted(paused, key=lambda attempt: (-self._judge(attempt), attempt.number))

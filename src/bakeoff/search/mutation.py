@@ -1,4 +1,4 @@
-"""Mutation: every numeric parameter of a genome may move by a small step, and stays in range. No torch."""
+"""Mutation: every numeric parameter of a genome may change by a small step within its range. No torch."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SCALE = 10**DROPOUT_DIGITS
 def mutate(
     genome: Genome, settings: GenomeSettings, chance: float, rng: np.random.Generator
 ) -> tuple[Genome, tuple[str, ...]]:
-    """Move every numeric parameter with a chance of its own.
+    """Mutate every numeric parameter independently with a given probability.
 
-    A move is drawn from those that stay in range and change something, so that parameters at the edge of their range
+    A move is drawn from those that stay in range and change the value, so that parameters at the edge of their range
     move as often as others. Padding, activation, optimizer and the number of layers do not mutate.
 
     Args:
-        genome: what is mutated.
+        genome: the genome to mutate.
         settings: ranges, and the largest moves.
-        chance: of every parameter, 0..1.
-        rng: where the draws come from.
+        chance: mutation probability of each parameter, 0..1.
+        rng: random generator.
 
     Returns:
         The mutant, and a phrase for every move (`kernel of conv 1: 3 -> 4`).
@@ -50,7 +50,7 @@ def mutate(
 
 
 def list_moves(value: float, gene: WholeGene | ShareGene) -> list[float]:
-    """Return what a value may become in one mutation: in range, within the largest moves, and not the value itself."""
+    """Return the possible results of one mutation: in range, within the largest moves, and not the value itself."""
     down, up = gene.move
     if isinstance(gene, WholeGene):
         return [other for other in gene.values if other != value and value + down <= other <= value + up]

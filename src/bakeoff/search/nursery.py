@@ -1,4 +1,4 @@
-"""What every genome passes before it is proposed: it fits the images, and no equal one was proposed. No torch."""
+"""Checks every genome before it is proposed: it must fit the images and be new. No torch."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bakeoff.search.repair import REPAIRED, repair
 from bakeoff.study.genome_settings import GenomeSettings
 
 MAX_TRIES = 200
-"""Genomes made for one place in a generation before it is given up."""
+"""Maximum number of attempts to make a new genome."""
 
 Unbuildable: TypeAlias = Literal["repair", "redraw"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A genome, and how it came to be.
+    """A genome and its origin.
 
     Attributes:
         genome: its genes.
-        parents: numbers of the candidates it was made from.
-        notes: what was done to make it, a short phrase each.
+        parents: numbers of the candidates it was derived from.
+        notes: how it was made, as short phrases.
     """
 
     genome: Genome
@@ -37,12 +37,12 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What became of the genomes that could not be proposed as they were made.
+    """Counts of genomes that could not be proposed as they were made.
 
     Attributes:
-        repaired: did not fit the images, were changed until they did, and proposed.
-        redrawn: did not fit the images and were made anew.
-        known: equal to one proposed before, and made anew.
+        repaired: did not fit the images and were changed until they did.
+        redrawn: did not fit the images and were redrawn.
+        known: equal to one proposed before and redrawn.
     """
 
     repaired: int = 0
@@ -69,11 +69,11 @@ class Nursery:
 
     Args:
         settings: the space of genomes.
-        image_shape_HWC: height, width, channels of the images as the network gets them.
-        unbuildable: what becomes of a genome that does not fit.
+        image_shape_HWC: height, width, channels of the network's input.
+        unbuildable: what to do with a genome that does not fit.
 
     Attributes:
-        counts: since the beginning.
+        counts: totals since the start.
 
     Raises:
         NetworkError: nothing in the space fits such images.
@@ -86,19 +86,19 @@ class Nursery:
         check_space(settings, self._shape)
 
     def raise_one(self, make: Callable[[], Draft]) -> Draft | None:
-        """Make genomes until one fits and is new; from now on its equals are known.
+        """Make genomes until one fits and is new, and remember it.
 
         Args:
-            make: makes the next one.
+            make: makes the next genome.
 
         Returns:
-            It, with what was done to make it fit among its notes; None when too many in a row were known.
+            The genome, with its repairs among its notes; None if too many in a row were not new.
         """
         redrawn = known = 0
         raised: Draft | None = None
         for attempt in range(MAX_TRIES):
             draft = make()
-            # Where hardly anything fits as drawn, redrawing alone would not end.
+            # If almost nothing fits, redrawing alone would never end.
             fitted = self._fit(draft, may_repair=self._unbuildable == "repair" or attempt >= MAX_TRIES // 2)
             if fitted is None:
                 redrawn += 1
@@ -133,10 +133,10 @@ def draw_draft(settings: GenomeSettings, rng: np.random.Generator, *, first: boo
 
 
 def check_space(settings: GenomeSettings, image_shape_HWC: Shape) -> None:
-    """Check that something in a space of genomes fits the images.
+    """Check that some genome of a space fits the images.
 
     Raises:
-        NetworkError: not even the genome that costs the least of the image fits.
+        NetworkError: not even the genome that shrinks the image the least fits.
     """
     gene = ConvGene(
         filters=settings.filters.low,
@@ -157,6 +157,6 @@ def check_space(settings: GenomeSettings, image_shape_HWC: Shape) -> None:
     if misfit is not None:
         raise NetworkError(
             f"no genome fits {format_shape(image_shape_HWC)} images: convolution {misfit + 1}, or its pooling, "
-            "meets too small an image however it is drawn. Allow fewer convolutions, smaller kernels or strides, "
+            "gets an input that is too small in every case. Allow fewer convolutions, smaller kernels or strides, "
             "same padding, or a larger pool_every."
         )

@@ -1,6 +1,6 @@
-"""Where the candidates of an Optuna search come from: a sampler of Optuna's, or a grid.
+"""Generates the candidates of an Optuna search, by a sampler of Optuna's or a grid.
 
-Optuna is imported when the first sampler is made: it takes half a second, and most studies search nothing.
+Optuna is imported when the first sampler is made: that takes half a second, and most studies have no search.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     import optuna
 
 MAX_GRID = 100_000
-"""Points of a grid at most."""
+"""Maximum number of points in a grid."""
 
 NUM_ATTEMPTS = 10
-"""Times a sampler may repeat itself before another point is drawn in its place."""
+"""How often a sampler may repeat a point before a random one replaces it."""
 
 NUM_DRAWS = 100
-"""Points drawn at random in search of one that is new."""
+"""Maximum number of random draws to find a new point."""
 
 MAX_LISTED = 10_000
-"""Points of a space that are listed in search of one that is new."""
+"""Maximum number of enumerated points to find a new one."""
 
 
 class GridPoints:
-    """Every point of a space once, in an order drawn by the seed: so that the first ones are no corner of it."""
+    """Every point of a space once, in random order by the seed, so that the first ones are not all in one corner."""
 
     def __init__(self, space: Mapping[str, AnyDimension], seed: int) -> None:
         self._points = list(islice(iterate_points(space), MAX_GRID + 1))
@@ -45,15 +45,15 @@ class GridPoints:
         random.Random(seed).shuffle(self._points)
 
     def draw(self, number: int) -> dict[str, Any] | None:
-        """Return the next point; None when there is none."""
+        """Return the next point; None if there is none."""
         return self._points[number] if number < len(self._points) else None
 
     def learn(self, score: Score) -> None:
-        """Nothing depends on scores."""
+        """Ignored: the grid does not depend on scores."""
 
 
 class OptunaPoints:
-    """An Optuna study in memory, and which of its trials are candidates."""
+    """An in-memory Optuna study, and the mapping from its trials to candidates."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class OptunaPoints:
             self._study = optuna.create_study(sampler=made, directions=list(directions))
 
     def draw(self, number: int) -> dict[str, Any] | None:
-        """Return a point that was not proposed before; None when there is none, or none was found."""
+        """Return a point that was not proposed before; None if none was found."""
         with _quiet():
             for _ in range(NUM_ATTEMPTS):
                 changes = self._ask(number)
@@ -83,24 +83,24 @@ class OptunaPoints:
             return self._draw_another(number)
 
     def learn(self, score: Score) -> None:
-        """Tell Optuna what became of a candidate."""
+        """Report a candidate's outcome to Optuna."""
         trial = self._asked.pop(score.number)
         values = score.values if has_values(score) else None
         unfinished = values is None or score.pruned
         with _quiet():
             if not unfinished or (values is not None and self._name == "cmaes"):
-                # What was pruned ranked low when it was: ranks are all that cmaes takes in.
+                # A pruned candidate ranked low when it was pruned, and cmaes only uses ranks.
                 self._study.tell(trial, values)
             elif self._several:
                 self._study.tell(trial, state=_get_states().FAIL)
             else:
-                # Without a value reported a pruned trial ranks last of all; a failed one would be ignored.
+                # A pruned trial without a reported value ranks last; a failed one would be ignored.
                 if values is not None:
                     trial.report(values[0], step=1)
                 self._study.tell(trial, state=_get_states().PRUNED)
 
     def _ask(self, number: int) -> dict[str, Any] | None:
-        """Ask for one point; None when it was proposed before, and then Optuna forgets that it was asked."""
+        """Ask for one point; None if it was proposed before, in which case Optuna forgets the request."""
         trial = self._study.ask()
         changes: dict[str, Any] = {}
         for path in self._order:
@@ -115,7 +115,7 @@ class OptunaPoints:
         return arrange(changes)
 
     def _draw_another(self, number: int) -> dict[str, Any] | None:
-        """Draw a new point at random where the sampler knows none."""
+        """Draw a new point at random when the sampler finds none."""
         generator = random.Random(f"{self._seed} {number}")
         if all(dimension.count is not None for dimension in self._space.values()):
             points = list(islice(iterate_points(self._space), MAX_LISTED))
@@ -138,7 +138,7 @@ class OptunaPoints:
             self._study.sampler = own
 
     def _index(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a point as Optuna knows it."""
+        """Return a point in Optuna's representation."""
         return {
             path: _find_position(self._space[path], value) if _is_indexed(self._space[path]) else value
             for path, value in point.items()
@@ -146,15 +146,15 @@ class OptunaPoints:
 
 
 def _is_indexed(dimension: AnyDimension) -> bool:
-    """Tell whether Optuna knows a field by its value's position.
+    """Return whether Optuna represents a field by its value's index.
 
-    Its own categories are plain values, ours may be mappings; its own steps leave 0.30000000000000004 behind.
+    Optuna's categories must be plain values, ours may be mappings; its steps produce values like 0.30000000000000004.
     """
     return isinstance(dimension, Categorical) or (isinstance(dimension, FloatRange) and dimension.step is not None)
 
 
 def _find_position(dimension: AnyDimension, value: object) -> int:
-    # Not list.index: true equals 1.
+    # Not list.index, because True == 1.
     return next(i for i, own in enumerate(dimension.list_values()) if matches(own, (value,)))
 
 
@@ -180,12 +180,12 @@ def _make_sampler(
     if name == "cmaes":
         return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
     if name == "nsga2":
-        # Optuna's 50 would make one random generation of a small search.
+        # Optuna's default of 50 would turn a small search into one random generation.
         return samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, trials // 5)))
     conditional = any(dimension.when for dimension in space.values())
     return samplers.TPESampler(
         seed=seed,
-        # Optuna's 10 would make a search of ten trials a random one.
+        # Optuna's default of 10 would make a search of ten trials random.
         n_startup_trials=max(3, min(10, trials // 4)),
         multivariate=not several,
         group=conditional and not several,
@@ -201,7 +201,7 @@ def _get_states() -> type[optuna.trial.TrialState]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Optuna from printing: a search reports its own progress."""
+    """Silence Optuna's output: a search reports its own progress."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from optuna import logging

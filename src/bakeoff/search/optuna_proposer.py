@@ -1,4 +1,4 @@
-"""Optuna as a proposer: it says where to look next, and nothing else. What it knows is rebuilt from the scores."""
+"""Optuna as a proposer: it only proposes points. Its state is rebuilt from the scores."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from bakeoff.study.space import find_sampler_faults
 
 
 class OptunaProposer:
-    """Proposes points of a space, a group at a time, no point twice.
+    """Proposes points of a space, a group at a time, without repetition.
 
-    A candidate that fails counts as worse than all others where the sampler can take that in (tpe), and is left out
-    otherwise. One that was pruned ranks behind those that were not; with several objectives it is left out, for
-    training that was cut short looks cheap.
+    A failed candidate counts as worse than all others if the sampler supports that (tpe), and is ignored otherwise. A
+    pruned one ranks below those that were not pruned; with several objectives it is ignored, because training that was
+    cut short looks cheap.
 
     Args:
-        space: dotted fields of the recipe, each with what it may become.
+        space: dotted fields of the recipe, each with its possible values.
         sampler: how points are chosen. tpe: Bergstra et al. (2011), multivariate, with a constant liar inside a group;
             cmaes: Hansen (2016); nsga2: Deb et al. (2002); random; grid: every point once, in an order drawn by the
             seed.
-        trials: candidates at most; fewer where a space holds fewer points.
+        trials: maximum number of candidates; fewer if the space has fewer points.
         group: candidates proposed together.
-        directions: what is better, for every objective.
-        seed: all that is drawn is drawn from it.
+        directions: the direction of every objective.
+        seed: seed of all draws.
 
     Raises:
-        ValueError: the sampler can do nothing with this space, or a number is out of range.
+        ValueError: the sampler does not support this space, or a number is out of range.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class OptunaProposer:
         self._scores: dict[int, Score] = {}
 
     def propose(self) -> Sequence[Proposal]:
-        """Return the next group; empty while one is open, and for good when trials or points have run out."""
+        """Return the next group; empty while one is open, and when trials or points have run out."""
         if self._open:
             return ()
         start = len(self._scores)
@@ -70,10 +70,10 @@ class OptunaProposer:
         return tuple(group)
 
     def judge(self, score: Score) -> None:
-        """Take in a candidate's score; the sampler learns of a group when it is complete, number by number.
+        """Receive a candidate's score; complete groups are reported to the sampler in order of number.
 
         Raises:
-            ValueError: the candidate is not open, or the number of values is not that of the objectives.
+            ValueError: the candidate is not open, or the number of values differs from the number of objectives.
         """
         if self._open.get(score.number, score) is not None:
             raise ValueError(f"candidate {score.number} is not waiting for a score")
@@ -89,9 +89,9 @@ class OptunaProposer:
             self._open = {}
 
     def front(self) -> tuple[Score, ...]:
-        """Return the Pareto front of all groups that are complete, the best first objective first."""
+        """Return the Pareto front of all complete groups, sorted by the first objective."""
         return find_front(self._scores.values(), self._directions)
 
     def winner(self) -> Score | None:
-        """Return the score on the front with the best first objective; None while there is none."""
+        """Return the score on the front with the best first objective; None if there is none yet."""
         return choose_winner(self._scores.values(), self._directions)

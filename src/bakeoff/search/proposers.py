@@ -1,4 +1,4 @@
-"""How the searches' algorithms are made from their settings. Each is imported when a study asks for it."""
+"""Makes the search algorithms from their settings. Each is imported when a study uses it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bakeoff.study.search import OptunaSearch
 from bakeoff.study.space import list_probes
 
 NUM_GENOMES = 12
-"""Genomes drawn: enough for small and large ones to be among them."""
+"""Number of random genomes: enough to include small and large ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a proposer is given beside its settings.
+    """A proposer's inputs besides its settings.
 
     Attributes:
-        image_shape_HWC: height, width and channels of the images as networks get them.
-        seed: of all its draws.
-        directions: what is better, for every objective.
+        image_shape_HWC: height, width and channels of the network's input.
+        seed: seed of all its draws.
+        directions: the direction of every objective.
     """
 
     image_shape_HWC: Shape
@@ -33,7 +33,7 @@ class Setting:
 
 
 def make_optuna(search: OptunaSearch, setting: Setting) -> Proposer:
-    """Make the search of a space by one of Optuna's samplers."""
+    """Make a search of a space with one of Optuna's samplers."""
     from bakeoff.search.optuna_proposer import OptunaProposer
 
     return OptunaProposer(
@@ -47,7 +47,7 @@ def make_optuna(search: OptunaSearch, setting: Setting) -> Proposer:
 
 
 def make_random_points(search: OptunaSearch, setting: Setting, budget: int) -> Proposer:
-    """Make the random search of the same space."""
+    """Make a random search of the same space."""
     from bakeoff.search.optuna_proposer import OptunaProposer
 
     return OptunaProposer(
@@ -56,13 +56,13 @@ def make_random_points(search: OptunaSearch, setting: Setting, budget: int) -> P
         trials=budget,
         group=search.group,
         directions=setting.directions,
-        # Another seed than the search's own: a sampler's first points are random too, and would be the same ones.
+        # A different seed from the search's own: a sampler's first points are also random, and would be the same.
         seed=setting.seed ^ 1,
     )
 
 
 def make_evolution(search: EvolutionSearch, setting: Setting) -> Proposer:
-    """Make the evolution of genomes."""
+    """Make an evolution of genomes."""
     from bakeoff.search.evolution import EvolutionProposer
 
     rising = setting.directions[0] == "maximize"
@@ -70,7 +70,7 @@ def make_evolution(search: EvolutionSearch, setting: Setting) -> Proposer:
 
 
 def make_random_genomes(search: EvolutionSearch, setting: Setting, budget: int) -> Proposer:
-    """Make the drawing of as many genomes."""
+    """Make a random search of genomes."""
     from bakeoff.search.random_genomes import RandomGenomes
 
     return RandomGenomes(search, setting.image_shape_HWC, setting.seed, budget=budget, group=search.population)
@@ -82,7 +82,7 @@ def sample_space(search: OptunaSearch, image_shape_HWC: Shape) -> list[Mapping[s
 
 
 def sample_genomes(search: EvolutionSearch, image_shape_HWC: Shape) -> list[Mapping[str, Any]]:
-    """Return the changes of a few genomes drawn."""
+    """Return the changes of a few random genomes."""
     from bakeoff.search.random_genomes import RandomGenomes
 
     genomes = RandomGenomes(search, image_shape_HWC, 0, budget=NUM_GENOMES, group=NUM_GENOMES)

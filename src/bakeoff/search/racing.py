@@ -1,4 +1,4 @@
-"""Racing: replicate by replicate, only as many as it takes to settle every block's question."""
+"""Racing: one replicate at a time, only as many as needed to settle every block's question."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from bakeoff.search.strategy import Pruned, Told
 from bakeoff.study.plan import PlannedTrial
 
 AHEAD = 1
-"""Replicates asked for beyond the one to be judged next, so that a second worker has something to do.
+"""Replicates requested beyond the one to be judged next, so that a second worker is busy.
 
-A constant: were it the number of workers, results would depend on the machine.
+A constant: if it depended on the number of workers, results would depend on the machine.
 """
 
 
 class Racing:
-    """Asks for `at_least` replicates of all arms, then for one more at a time of the arms whose comparisons are open.
+    """Requests `at_least` replicates of all arms, then one more at a time for arms whose comparisons are open.
 
-    Blocks race apart. Results are judged replicate by replicate in order, whatever order they come in, so what is asked
-    is a function of the trials' results alone. It decides by validation scores: how far the test split agrees is for
-    `bakeoff.analysis.sequential.compare_by_looks` to say. The rules are those of `bakeoff.analysis.race.Race`.
+    Each block has its own race. Results are judged replicate by replicate in order, whatever order they arrive in, so
+    requests are a function of the trials' results alone. The race decides on validation scores;
+    `bakeoff.analysis.sequential.compare_by_looks` judges the test split. The rules are those of
+    `bakeoff.analysis.race.Race`.
 
     Args:
-        trials: the plan's trials up to the most replicates allowed.
+        trials: the plan's trials up to the maximum number of replicates.
         at_least: replicates before the first look, 3 or more.
-        metric: the deciding metric, as the engine calls it.
+        metric: the engine's name of the deciding metric.
         higher_is_better: False for losses.
         margin: largest difference that does not matter; None for no equivalence.
-        confidence: 0..1; 1 - confidence is the chance of a false finding in a block over the whole race.
+        confidence: 0..1; 1 - confidence is the probability of a false finding in a block over the whole race.
         baseline: the arm all others are compared with; None to compare all pairs.
-        failed_scores: by block, what a failed trial counts as; its pairs are dropped in blocks that are not here.
+        failed_scores: the score of a failed trial by block; in blocks that are missing here its pairs are dropped.
 
     Raises:
         ValueError: fewer replicates than `at_least`, folds, or a number out of range.
@@ -70,14 +71,14 @@ class Racing:
 
     @property
     def standings(self) -> Mapping[str, RaceStanding]:
-        """Where every block's race stands."""
+        """The state of every block's race."""
         return {block: lane.standing for block, lane in self._lanes.items()}
 
     def ask(self) -> Sequence[PlannedTrial]:
         """Return the replicates that are due, for the arms still racing.
 
-        All blocks together the first time, one block at a time afterwards: trials asked together may be trained
-        fused, and which blocks are due at once is a matter of timing.
+        All blocks at once the first time, one block at a time afterwards: trials requested together may be fused, and
+        which blocks are due at the same time depends on timing.
         """
         lanes = [lane for lane in self._lanes.values() if lane.due]
         if self._started:
@@ -86,17 +87,17 @@ class Racing:
         return [trial for lane in lanes for trial in lane.take()]
 
     def tell(self, told: Told) -> None:
-        """Take in how a trial has ended, and judge every replicate that is now complete."""
+        """Receive a trial's end, and judge every replicate that is now complete."""
         value = told.validation[self._metric] if told.done else None
         self._lanes[told.trial.block].tell(told.trial, value)
 
     def prune(self) -> Sequence[Pruned]:
-        """Nothing pauses: a trial of a race is trained to its end."""
+        """Nothing pauses: trials of a race train to the end."""
         return ()
 
 
 class _Lane:
-    """One block's race: what is due, what is told, what is judged."""
+    """One block's race: due trials, results, judgements."""
 
     def __init__(self, trials: Sequence[PlannedTrial], race: Race, at_least: int) -> None:
         self._trials: dict[int, dict[str, PlannedTrial]] = {}
@@ -120,12 +121,12 @@ class _Lane:
             if not all(arm in values for arm in self.standing.racing):
                 break
             self.standing = self._race.judge(values)
-            # Here and not in `take`: what is due after a replicate must not depend on when the driver asks.
+            # Here and not in `take`: the trials due after a replicate must not depend on when the driver asks.
             if self.standing.replicates >= self._at_least:
                 self._extend(self.standing.replicates + 1 + AHEAD)
 
     def _extend(self, num_replicates: int) -> None:
-        """Have the arms still racing trained for so many replicates."""
+        """Request the given number of replicates for the arms still racing."""
         num_replicates = min(num_replicates, len(self._trials))
         for replicate in range(self._num_asked, num_replicates):
             self.due += [self._trials[replicate][arm] for arm in self.standing.racing]

@@ -1,4 +1,4 @@
-"""Random search over the space of genomes: what evolution has to beat. No torch."""
+"""Random search over the space of genomes, the baseline of evolution. No torch."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from bakeoff.search.proposal import Proposal, Score
 from bakeoff.study.genome_settings import EvolutionSearch
 
 STREAM = 0x72616E64
-"""Keeps the baseline's draws apart from evolution's, which has the same seed."""
+"""Separates the baseline's random stream from evolution's, which has the same seed."""
 
 
 class RandomGenomes:
-    """Proposes genomes drawn as evolution's first generation is: from the values that every gene starts with.
+    """Proposes genomes from the distribution of evolution's first generation.
 
-    So what evolution adds to its own start is seen, at the same number of genomes. No two are equal, and all fit the
+    So the comparison shows what evolution added, at the same number of genomes. No two are equal, and all fit the
     images.
 
     Args:
-        settings: of the evolution it is the baseline of; its space, and what becomes of genomes that do not fit.
-        image_shape_HWC: height, width, channels of the images as the network gets them.
-        seed: of all draws, 0 and up.
-        budget: genomes in all.
+        settings: settings of the evolution: its space, and what to do with genomes that do not fit.
+        image_shape_HWC: height, width, channels of the network's input.
+        seed: non-negative seed of all draws.
+        budget: total number of genomes.
         group: genomes proposed together.
 
     Raises:
@@ -47,11 +47,11 @@ class RandomGenomes:
 
     @property
     def counts(self) -> Counts:
-        """Genomes repaired or made anew since the beginning."""
+        """Genomes repaired or redrawn since the start."""
         return self._nursery.counts
 
     def propose(self) -> Sequence[Proposal]:
-        """Return the next group; empty while one is open, and when the budget is spent or no new genome is found."""
+        """Return the next group; empty while one is open, or if the budget is spent or no new genome is found."""
         if self._open or self._num_proposed >= self._budget:
             return ()
         rng = np.random.default_rng((self._seed, STREAM, self._num_groups))
@@ -69,11 +69,11 @@ class RandomGenomes:
         ]
 
     def judge(self, score: Score) -> None:
-        """Take in the score of one proposal; nothing depends on it but when the next group is due.
+        """Receive the score of one proposal; it only determines when the next group is due.
 
         Raises:
-            ValueError: it was not proposed, or is judged already.
+            ValueError: it was not proposed, or has already been judged.
         """
         if score.number not in self._open:
-            raise ValueError(f"candidate {score.number} is not open: it was not proposed, or is judged already")
+            raise ValueError(f"candidate {score.number} is not open: it was not proposed, or has already been judged")
         self._open.remove(score.number)

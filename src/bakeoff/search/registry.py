@@ -1,4 +1,4 @@
-"""The strategies, as records, and which of them a study means."""
+"""The strategies, as records, and the choice of one for a study."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from bakeoff.study.settings import Race
 
 @dataclass(frozen=True)
 class StrategyRecord:
-    """One way to decide who is tried next.
+    """One way to decide which trials run next.
 
     Attributes:
-        name: what lists call it; a search's is the name a study gives.
-        summary: what it does, in a line.
-        make: builds it for a plan, given the facts of the images.
+        name: its name in lists and, for a search, in studies.
+        summary: a one-line description.
+        make: builds it for a plan, given facts about the images.
     """
 
     name: str
@@ -51,7 +51,7 @@ def _make_race(plan: Plan, facts: Mapping[DataSource, Facts]) -> Strategy:
 
 
 def _score_failed(plan: Plan, facts: Mapping[DataSource, Facts]) -> dict[str, float]:
-    """Return by block what a failed trial counts as: chance level of the deciding metric."""
+    """Return the score of a failed trial by block: the deciding metric's chance level."""
     record = find_metric(plan.study.decide.metric)
     return {block.label: chance_level(record, facts[block.data.source].num_classes) for block in plan.blocks}
 
@@ -66,7 +66,7 @@ def list_strategies() -> tuple[StrategyRecord, ...]:
 
 
 def choose_strategy(plan: Plan) -> StrategyRecord:
-    """Return the strategy that a study asks for: its search, a race where its replicates are open, else the grid."""
+    """Return a study's strategy: its search, a race if its number of replicates is open, else the grid."""
     study = plan.study
     if study.search is not None:
         return next(record for record in list_strategies() if record.name == study.search.name)

@@ -12,12 +12,12 @@ from bakeoff.search.genome import Genome, find_misfit
 from bakeoff.study.genome_settings import GenomeSettings
 
 REPAIRED = "repaired"
-"""How the notes of a repair begin."""
+"""Prefix of a repair's notes."""
 
 
 @dataclass(frozen=True)
 class _Fix:
-    """One change that leaves more of the image to the layers behind it."""
+    """One change that shrinks the image less for the following layers."""
 
     genome: Genome
     note: str
@@ -27,9 +27,9 @@ class _Fix:
 def repair(genome: Genome, settings: GenomeSettings, image_shape_HWC: Shape) -> tuple[Genome, tuple[str, ...]] | None:
     """Change a genome until it fits the images, staying in range.
 
-    The first convolution that does not fit, itself or its pooling, is made to: by a smaller kernel, `same` padding, a
-    smaller stride of it or of one before it, or at last by leaving it out. One change that is enough is preferred;
-    where none is, a stride becomes smaller, the earliest first, because it costs the most of the image.
+    The first convolution that does not fit, or whose pooling does not, is changed: by a smaller kernel, `same` padding,
+    a smaller stride of it or of an earlier one, or finally by removing it. A single sufficient change is preferred; if
+    there is none, a stride is reduced, the earliest first, because it shrinks the image most.
 
     Args:
         genome: any genome of the space.
@@ -37,10 +37,10 @@ def repair(genome: Genome, settings: GenomeSettings, image_shape_HWC: Shape) -> 
         image_shape_HWC: height, width, channels of the images.
 
     Returns:
-        The genome and a phrase for every change (none where it fitted); None where nothing in range fits.
+        The genome and a phrase for every change (none if it already fits); None if nothing in range fits.
     """
     notes: list[str] = []
-    # Every fix makes a kernel, a stride, the number of valid paddings or of layers smaller, so this ends.
+    # Every fix reduces a kernel, a stride, the number of valid paddings or of layers, so this terminates.
     while (misfit := find_misfit(genome, settings, image_shape_HWC)) is not None:
         fixes = list(_list_fixes(genome, misfit, settings))
         if not fixes:
@@ -60,7 +60,7 @@ def _reaches(genome: Genome, number: int, settings: GenomeSettings, image_shape_
 
 
 def _list_fixes(genome: Genome, number: int, settings: GenomeSettings) -> Iterator[_Fix]:
-    """Yield the changes that may help convolution `number`, counted from 0, the gentlest first."""
+    """Yield the changes that may help convolution `number`, counted from 0, smallest first."""
     gene = genome.convolutions[number]
     if gene.padding == "valid":
         smaller = [kernel for kernel in settings.kernel.values if kernel < gene.kernel]

@@ -1,8 +1,8 @@
-"""Searching: in every block a proposer's candidates, group by group; then the finals between the best and the default.
+"""Searching: in every block a proposer's candidates, group by group; then finals between the best and the default.
 
-Candidates are trained on replicates of the search's own and judged on the validation split. The best of many validation
-scores is too good by selection, so the finals train the default recipe, the winner and, where the search has one, the
-baseline's best anew, on seeds that the search has never seen.
+Candidates are trained on replicates reserved for the search and judged on the validation split. The best of many
+validation scores is biased upwards by selection, so the finals retrain the default recipe, the winner and, if there is
+a baseline, its best candidate, on seeds that the search has never used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bakeoff.training.shape import Shape
 
 
 class Facts(Protocol):
-    """What a search has to know of its images."""
+    """What a search needs to know about its images."""
 
     @property
     def shape_HWC(self) -> Shape:
@@ -47,16 +47,16 @@ class Facts(Protocol):
 
 
 class Searching:
-    """Asks for one group of candidates at a time in every block, then for the block's finals.
+    """Requests one group of candidates at a time in every block, then the block's finals.
 
-    What it asks is a function of the study and of the trials' results, never of their order or of the machine: told the
-    same results it asks the same again, which is how a search goes on after a kill. Equal recipes of one block are
+    Requests are a function of the study and of the trials' results, never of their order or of the machine: the same
+    results lead to the same requests, which is how a search resumes after a kill. Equal recipes of one block are
     trained once.
 
     Args:
-        plan: of a study with a search; its trials are those of the default arm.
-        facts: by source, the images of all blocks.
-        find: what a search's settings mean.
+        plan: the plan of a study with a search; its trials are those of the default arm.
+        facts: facts about the images of all blocks, by source.
+        find: returns the record of the algorithm for a search's settings.
     """
 
     def __init__(
@@ -74,28 +74,28 @@ class Searching:
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """Every candidate so far, block by block, the baseline's after the search's own."""
+        """All candidates so far, block by block, the baseline's after the search's own."""
         return tuple(candidate for lane in self._lanes.values() for candidate in lane.candidates)
 
     def ask(self) -> Sequence[PlannedTrial]:
         """Return the group that is due in the first block that has one.
 
-        One block at a time: trials asked together may be trained fused, and which are due at once is a
-        matter of timing.
+        One block at a time: trials requested together may be fused, and which are due at the same time depends on
+        timing.
         """
         return next(filter(None, (lane.take() for lane in self._lanes.values())), ())
 
     def tell(self, told: Told) -> None:
-        """Take in how a trial has ended or paused."""
+        """Receive a trial's end or pause."""
         self._lanes[told.trial.block].tell(told)
 
     def prune(self) -> Sequence[Pruned]:
-        """Return the paused trials that are given up since the last call."""
+        """Return the paused trials that were pruned since the last call."""
         return [pruned for lane in self._lanes.values() for pruned in lane.take_pruned()]
 
 
 class _Lane:
-    """One block's search: the search itself, then its baseline where it has one, then the finals."""
+    """One block's search: the search itself, then its baseline if it has one, then the finals."""
 
     def __init__(
         self, plan: Plan, search: AnySearch, trials: Sequence[PlannedTrial], facts: Facts, record: SearchRecord
@@ -137,7 +137,7 @@ class _Lane:
             self._go_on()
 
     def _go_on(self) -> None:
-        """Open groups until one has something to train, or there are no more: then plan the finals."""
+        """Open groups until one has something to train; if there are no more, plan the finals."""
         while self._proposer is not None:
             proposals = self._proposer.propose()
             if not proposals:
@@ -181,7 +181,7 @@ class _Lane:
         return list(check_fit(recipe, self._facts.shape_HWC, self._facts.class_names))
 
     def _plan_trials(self, label: str, recipe: Recipe) -> tuple[PlannedTrial, ...]:
-        """Plan a candidate's trials, on replicates that the finals never see."""
+        """Plan a candidate's trials, on replicates that the finals never use."""
         folds = dict.fromkeys(trial.fold for trial in self._trials)
         return tuple(
             replace(
@@ -198,7 +198,7 @@ class _Lane:
         )
 
     def _close_group(self) -> None:
-        """Score the candidates that were open, and tell their proposer, by number."""
+        """Score the open candidates, and report the scores to their proposer in order of number."""
         assert self._proposer is not None
         for position, candidate in enumerate(self.candidates):
             if candidate.kind != self._kind or candidate.group != self._num_groups - 1:
@@ -207,7 +207,7 @@ class _Lane:
             self._proposer.judge(self.candidates[position].score)
 
     def _end_search(self) -> None:
-        """Name the winner of the search or of its baseline; go on with the baseline, or plan the finals."""
+        """Determine the winner of the search or of its baseline; continue with the baseline, or plan the finals."""
         own = [candidate for candidate in self.candidates if candidate.kind == self._kind]
         best = choose_winner([candidate.score for candidate in own], self._setting.directions)
         for position, candidate in enumerate(self.candidates):

@@ -1,4 +1,4 @@
-"""Ask and tell: what every strategy answers, and what it is told. No torch."""
+"""The interface of strategies: ask and tell. No torch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Ending: TypeAlias = Literal["done", "diverged", "failed", "paused"]
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """How a trial that a strategy asked for has ended, or that it has paused where it was to pause.
+    """How a requested trial ended, or that it paused where requested.
 
     Attributes:
-        trial: as it was asked for.
-        state: done: trained to its end. paused: trained up to `trial.until`, and not ended by then.
+        trial: the requested trial.
+        state: done: finished training. paused: trained up to `trial.until` without ending.
         validation: metrics on the validation split; empty unless done. A strategy never sees the test split.
-        curve: the same after every epoch, up to `trial.until`; of a search's trials only.
-        num_parameters, seconds: of a trial that is done: size of its network, time it was trained.
+        curve: the same after every epoch, up to `trial.until`; only for a search's trials.
+        num_parameters, seconds: size of the network and training time, for a finished trial.
     """
 
     trial: PlannedTrial
@@ -32,29 +32,29 @@ class Told:
 
     @property
     def done(self) -> bool:
-        """Whether it was trained to its end."""
+        """Whether it finished training."""
         return self.state == "done"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """A paused trial that will not go on, and why."""
+    """A paused trial that will not continue, and why."""
 
     trial: PlannedTrial
     reason: str
 
 
 class Strategy(Protocol):
-    """Decides who is tried next. It asks and is told; what it asked to pause it may also give up."""
+    """Decides which trials run next, by ask and tell; it may prune trials that it paused."""
 
     def ask(self) -> Sequence[PlannedTrial]:
-        """Return the trials to run now, together; empty when there are none until more is told, or none at all."""
+        """Return the trials to run now, together; empty if there are none until more results arrive, or none at all."""
         ...
 
     def tell(self, told: Told) -> None:
-        """Take in how one asked trial has ended or paused. Called once for each, in any order."""
+        """Receive one requested trial's end or pause. Called once for each, in any order."""
         ...
 
     def prune(self) -> Sequence[Pruned]:
-        """Return the paused trials that are given up since the last call."""
+        """Return the paused trials that were pruned since the last call."""
         ...

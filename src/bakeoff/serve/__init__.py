@@ -1,1 +1,1 @@
-"""A workspace in the browser: its studies, the running one as it grows, and the reports. Reads, never writes."""
+"""A workspace in the browser: its studies, live progress and reports. Read-only."""

@@ -1,4 +1,4 @@
-"""The web application: a few addresses, all of them read-only."""
+"""The web application: a few routes, all read-only."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ ASSETS: Mapping[str, tuple[str, Callable[[], str]]] = {
 _FASTEST_SECONDS = 1.0
 _IDLE_SECONDS = 5.0
 _REST_FACTOR = 10.0
-"""How often a page asks again: so rarely that answering takes a tenth of one core at most."""
+"""How often a page polls: rarely enough that responses take at most a tenth of one core."""
 
 
 def make_app(workspace: Path, host: str) -> ASGIApp:
-    """Return the application for one workspace, guarded against everybody but the pages it serves itself.
+    """Return the application for one workspace, protected against requests from other sites' pages.
 
     Args:
         workspace: folder; it need not exist yet.
-        host: where it is going to listen.
+        host: where it will listen.
     """
     face = _Face(Workspace(workspace))
     routes = [
@@ -54,7 +54,7 @@ def make_app(workspace: Path, host: str) -> ASGIApp:
 
 
 class _Face:
-    """What each address answers."""
+    """The response of each route."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -106,7 +106,7 @@ def _is_going(seen: Seen) -> bool:
 
 
 def _choose_block(blocks: tuple[str, ...], asked: str) -> str:
-    """Return the block with the number asked for, or the first."""
+    """Return the block with the requested number, or the first."""
     number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0
     return blocks[number] if number < len(blocks) else (blocks or ("",))[0]
 
@@ -129,10 +129,10 @@ def _send_asset(request: Request) -> Response:
 def _explain(request: Request, error: Exception) -> Response:
     if request.url.path.endswith("/live"):
         return JSONResponse({"problem": show_text(str(error)), "again_seconds": _IDLE_SECONDS}, 503)
-    lines = (str(error), "This page looks again every few seconds.")
+    lines = (str(error), "This page refreshes every few seconds.")
     return HTMLResponse(pages.write_notice("Nothing to show yet", lines, again=True))
 
 
 def _say_missing(request: Request | None = None, error: Exception | None = None) -> Response:
-    lines = ("There is no such page. The study may be in another workspace.",)
+    lines = ("This page does not exist. The study may be in another workspace.",)
     return HTMLResponse(pages.write_notice("Not found", lines), 404)

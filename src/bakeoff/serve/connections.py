@@ -1,4 +1,4 @@
-"""Connections that cannot keep others out: too slow, too many, or broken, they are ended without a word in the log."""
+"""Limits on connections: those that are too slow, too many or broken are closed without being logged."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 MOST_CONNECTIONS = 100
 HEADER_SECONDS = 5.0
-"""For a whole request to arrive, from the connection or its first byte on."""
+"""Time limit for a whole request to arrive, from the connection or its first byte."""
 
 STALL_SECONDS = 20.0
-"""For a reader to take some of what waits for it."""
+"""Time limit for a reader to accept more of a pending response."""
 
 ACCEPTED_AT_ONCE = 64
-"""New connections taken before those over the limit are ended: few, so that no descriptors run out meanwhile."""
+"""Connections accepted before those over the limit are closed: few, so that descriptors do not run out."""
 
 END_SECONDS = 2
 
@@ -29,10 +29,10 @@ _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class BoundedConnection(H11Protocol):
-    """uvicorn's connection with a limit on their number, a time for requests to arrive, and one for slow readers.
+    """uvicorn's connection, with a limit on their number and time limits for requests and slow readers.
 
-    A new connection over the limit takes the place of the oldest that has no request in progress: who only holds
-    connections open keeps nobody out.
+    A new connection over the limit replaces the oldest one without a request in progress, so idle connections cannot
+    lock anyone out.
     """
 
     _request_timer: asyncio.TimerHandle | None = None
@@ -41,12 +41,12 @@ class BoundedConnection(H11Protocol):
 
     @property
     def is_answering(self) -> bool:
-        """Whether a request has arrived and is not answered yet."""
+        """Whether a request has arrived and is still unanswered."""
         cycle: RequestResponseCycle | None = self.cycle  # none before the first request
         return cycle is not None and not cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Begin, or end it or another where there are too many."""
+        """Accept the connection; if there are too many, close this or another one."""
         super().connection_made(transport)
         self.began = self.loop.time()
         self._await_request()
@@ -64,7 +64,7 @@ class BoundedConnection(H11Protocol):
             oldest.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take in part of a request."""
+        """Receive part of a request."""
         super().data_received(data)
         if self.is_answering:
             self._request_timer = _cancel(self._request_timer)
@@ -75,12 +75,12 @@ class BoundedConnection(H11Protocol):
         self._request_timer = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
 
     def pause_writing(self) -> None:
-        """Note that the reader does not keep up."""
+        """Start the timer for a slow reader."""
         super().pause_writing()
         self._stall_timer = self._stall_timer or self.loop.call_later(STALL_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Note that the reader has taken most of what waited."""
+        """Stop the timer: the reader has caught up."""
         super().resume_writing()
         self._stall_timer = _cancel(self._stall_timer)
 
@@ -91,26 +91,26 @@ class BoundedConnection(H11Protocol):
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
-    """Cancel a timer; return what stands in its place: none."""
+    """Cancel a timer and return its replacement, None."""
     if timer is not None:
         timer.cancel()
     return None
 
 
 class QuietServer(Server):
-    """uvicorn's server, which says once, not for every connection, that the system has no descriptors left."""
+    """uvicorn's server, which warns once, not for every connection, that the system is out of descriptors."""
 
     def __init__(self, config: Config, say: Callable[[str], object]) -> None:
         super().__init__(config)
         self._say, self._has_said = say, False
 
     async def startup(self, sockets: Any = None) -> None:
-        """Begin to listen."""
+        """Start listening."""
         asyncio.get_running_loop().set_exception_handler(self.handle_error)
         await super().startup(sockets)
 
     def handle_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take an error that nobody else takes: of accepting connections, or anything unforeseen."""
+        """Handle otherwise unhandled errors, such as those of accepting connections."""
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in _OUT_OF_DESCRIPTORS:
             loop.default_exception_handler(context)
@@ -121,15 +121,15 @@ class QuietServer(Server):
 
 
 def make_server(app: ASGIApp, say: Callable[[str], object]) -> QuietServer:
-    """Return a server for an application that says nothing but what goes wrong inside it.
+    """Return a server that logs nothing but errors inside the application.
 
     Args:
         app: the application.
-        say: told in one line when the system is out of resources.
+        say: called with a one-line warning when the system is out of resources.
     """
     config = Config(
         app,
-        log_level="error",  # what others send is not worth a line each
+        log_level="error",  # malformed requests from others are not logged
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -1,4 +1,4 @@
-"""The figures of a study under way: learning curves as far as they go, and a search's history."""
+"""Figures of a running study: learning curves so far, and a search's history."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from bakeoff.study.schema import RECORDED, Study
 
 
 def choose_arms(progress: StudyProgress, block: str) -> tuple[str, ...]:
-    """Return the arms of a block whose curves are drawn: the best so far, those without a score after them.
+    """Return the arms of a block whose curves are drawn: the best so far, then those without a score.
 
-    They stay in the study's order, so that an arm keeps its colour when another overtakes it.
+    They are in the study's order, so that an arm keeps its colour when another overtakes it.
     """
     arms = [arm for arm in progress.arms if arm.block == block and (arm.num_done or arm.num_begun)]
     best = {arm.arm for arm in rank(arms, progress.metric)[:MAX_ARMS]}
@@ -31,7 +31,7 @@ def choose_arms(progress: StudyProgress, block: str) -> tuple[str, ...]:
 
 
 def rank(arms: Sequence[ArmProgress], metric: str) -> list[ArmProgress]:
-    """Return arms with the best score so far first; those without one stay in their order, last."""
+    """Return arms sorted by score so far, best first; those without one come last, in their order."""
     sign = -1.0 if find_metric(metric).higher_is_better else 1.0
     return sorted(arms, key=lambda arm: (arm.score is None, sign * (arm.score or 0.0)))
 
@@ -39,9 +39,9 @@ def rank(arms: Sequence[ArmProgress], metric: str) -> list[ArmProgress]:
 def draw_live_curves(
     progress: StudyProgress, block: str, metric: str, arms: Sequence[str], rows: Sequence[EpochRow]
 ) -> FigureSpec | None:
-    """Draw one metric's learning curves in one block, every trial as far as it has come; None before the first epoch.
+    """Draw one metric's learning curves in one block, for every trial so far; None before the first epoch.
 
-    `arms` are those to draw, MAX_ARMS at most; `rows` the block's epochs so far.
+    `arms` are those to draw, at most MAX_ARMS; `rows` are the block's epochs so far.
     """
     wanted = set(arms)
     curves = describe_curves((row for row in rows if row.arm in wanted), (metric,))
@@ -53,13 +53,13 @@ def draw_live_curves(
 def draw_live_search(
     progress: StudyProgress, block: str, document: dict[str, Any], candidates: Sequence[CandidateRow]
 ) -> FigureSpec | None:
-    """Draw what a search has tried in one block so far; None where nothing has a value yet."""
+    """Draw what a search has tried in one block so far; None if nothing has a value yet."""
     searches = describe_searches(expand(Study.model_validate(document, context={RECORDED: True})), candidates)
     return draw_search(_report(progress, block, ("search",), searches=searches), block)
 
 
 def _report(progress: StudyProgress, block: str, arms: Sequence[str], **parts: Any) -> ReportInput:
-    """Return a report that holds just what a figure draws."""
+    """Return a report that contains only what a figure draws."""
     return ReportInput(
         name=progress.name,
         question=progress.question,

@@ -1,8 +1,8 @@
-"""What every request must pass, and every answer carries: a server for this machine's own browser tabs only.
+"""Checks on every request and headers on every response: only this machine's own browser tabs are served.
 
-A page from elsewhere can make a browser send requests here. It must learn nothing from that: neither by a name of its
-own that it lets point to this machine (DNS rebinding: the Host header tells), nor by reading across origins (Origin
-and Sec-Fetch-Site tell), nor by framing.
+A page of another site can make a browser send requests here. It must learn nothing from them: not through its own
+domain resolving to this machine (DNS rebinding: checked by the Host header), not by cross-origin reads (checked by
+Origin and Sec-Fetch-Site), and not by framing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Of pages that bring no policy of their own. The figures' script sets styles, nothing else is inline."""
+"""For pages without their own policy. The figures' script sets styles; nothing else is inline."""
 
 HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,
@@ -31,11 +31,11 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-"""Of every answer that does not set them itself."""
+"""For every response that does not set them itself."""
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host, without port, is this machine itself, told without asking a name server."""
+    """Return whether a host, without port, is this machine itself, without a DNS lookup."""
     if host.lower() == "localhost":
         return True
     address = _parse_address(host)
@@ -43,12 +43,12 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Lets through GET and HEAD, to hosts known, from pages of this server or from no page.
+    """Accepts GET and HEAD for known hosts, from pages of this server or without a page.
 
     Args:
-        app: what it guards.
-        host: where the server listens. A loopback address is met under loopback names only; others also under any
-            literal address (a foreign page cannot rebind one) and this machine's name.
+        app: the protected application.
+        host: where the server listens. A loopback address accepts loopback names only; others also accept any literal
+            address (which cannot be rebound) and this machine's name.
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
@@ -57,7 +57,7 @@ class Guard:
         self._names = set() if self._is_local else {host.lower(), socket.gethostname().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it in one line."""
+        """Answer a request, or reject it with one line."""
         if scope["type"] != "http":
             return
 
@@ -76,7 +76,7 @@ class Guard:
             return PlainTextResponse("This server is read-only.\n", 405, {"Allow": "GET, HEAD"})
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._knows(hosts[0]):
-            return PlainTextResponse("This server does not answer to this host name.\n", 421)
+            return PlainTextResponse("This server does not accept this host name.\n", 421)
         if any(origin != f"http://{hosts[0]}" for origin in headers.getlist("origin")):
             return PlainTextResponse("Pages of other origins may not read this server.\n", 403)
         if not _is_own(headers):
@@ -97,7 +97,7 @@ class Guard:
 
 
 def _is_own(headers: Headers) -> bool:
-    """Return whether a request comes from this server's pages or from the user: by address bar, bookmark or a link."""
+    """Return whether a request comes from this server's pages or from the user (address bar, bookmark or link)."""
     site = headers.get("sec-fetch-site", "none")
     if site in ("same-origin", "none"):
         return True

@@ -1,4 +1,4 @@
-"""The live pages as HTML: everything a user named is escaped, and shown on one line."""
+"""The live pages as HTML: all user-supplied names are escaped and shown on one line."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ METRICS = ("loss", "accuracy")
 
 
 def show_studies(found: tuple[Seen, ...]) -> str:
-    """Return the part of the first page that lists the studies and is renewed as they go."""
+    """Return the part of the first page that lists the studies and is refreshed."""
     return _render("studies.html", cards=[_describe_card(seen) for seen in found])
 
 
 def show_progress(seen: Seen, block: str) -> str:
-    """Return the part of a study's page that says where it stands and is renewed as it goes."""
+    """Return the part of a study's page that shows its progress and is refreshed."""
     progress = seen.progress
     rows, num_hidden = wording.list_rows(progress, block)
     return _render(
@@ -61,7 +61,7 @@ def write_study(seen: Seen) -> str:
 
 
 def write_notice(title: str, lines: tuple[str, ...], *, again: bool = False) -> str:
-    """Return a page that says why there is nothing to show; with `again` it looks again by itself."""
+    """Return a page that says why there is nothing to show; with `again` it refreshes itself."""
     return _render("notice.html", title=title, lines=lines, again=again)
 
 
@@ -72,23 +72,23 @@ def choose_block(progress: StudyProgress) -> str:
 
 
 def list_metrics(progress: StudyProgress) -> tuple[str, ...]:
-    """Return the metrics whose curves can be chosen."""
+    """Return the metrics whose curves can be selected."""
     return tuple(dict.fromkeys((*METRICS, progress.metric)))
 
 
 def read_policy(page: str) -> str | None:
-    """Return the Content Security Policy that a report carries in its head; None without one."""
+    """Return the Content Security Policy in a report's head; None without one."""
     found = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page[:20_000])
     return None if found is None else html.unescape(found[1])
 
 
 def read_asset(name: str) -> str:
-    """Return a file that the pages ask for: live.css or live.js."""
+    """Return a static file of the pages: live.css or live.js."""
     return (files("bakeoff.serve") / "templates" / name).read_text("utf-8")
 
 
 def read_report_style() -> str:
-    """Return the style of `report.html`, which the live pages share."""
+    """Return the stylesheet of `report.html`, which the live pages share."""
     return (files("bakeoff.report.render") / "templates" / "page.css").read_text("utf-8")
 
 

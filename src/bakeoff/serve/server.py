@@ -1,4 +1,4 @@
-"""Listens, and serves the application until it is told to end."""
+"""Serves the application until interrupted."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ def serve(workspace: Path, host: str, port: int, say: Callable[[str], object]) -
     Args:
         workspace: folder; it need not exist yet.
         host: address or name to listen at. Anything but loopback lets other machines read.
-        port: 0 takes any that is free.
-        say: told the address, and a warning where other machines may read.
+        port: 0 selects a free one.
+        say: called with the address, and with a warning if other machines may read.
 
     Raises:
-        BakeoffError: nothing can listen there.
+        BakeoffError: cannot listen there.
         KeyboardInterrupt: the user has ended it.
     """
     with closing(listen(host, port)) as listener:
         if not is_loopback(host):
-            say(f"warning: everybody who can reach {host} can read these studies; 127.0.0.1 keeps them to this machine")
-        say(f"{workspace} at {_spell_address(host, listener.getsockname()[1])} (Ctrl-C ends it)")
+            say(
+                f"warning: anyone who can reach {host} can read these studies; 127.0.0.1 restricts them to this machine"
+            )
+        say(f"{workspace} at {_spell_address(host, listener.getsockname()[1])} (Ctrl-C to stop)")
         make_server(make_app(workspace, host), say).run(sockets=[listener])
 
 
@@ -39,7 +41,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens at a host and port.
 
     Raises:
-        BakeoffError: nothing can listen there; says whether the port is in use.
+        BakeoffError: cannot listen there; says whether the port is in use.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -47,10 +49,10 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise BakeoffError(
-                f"port {port} at {host} is in use. Choose another with --port, or 0 for any that is free."
+                f"port {port} at {host} is in use. Choose another with --port, or 0 for any free one."
             ) from error
         reason = getattr(error, "strerror", None) or error
-        raise BakeoffError(f"{host}:{port}: nothing can listen there ({reason}).") from error
+        raise BakeoffError(f"{host}:{port}: cannot listen there ({reason}).") from error
 
 
 def _spell_address(host: str, port: int) -> str:

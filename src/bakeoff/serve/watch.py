@@ -1,4 +1,4 @@
-"""Tells what is being trained from what merely is unfinished, and how fast it goes, by looking again and again."""
+"""Distinguishes running from unfinished studies, and measures their speed, by polling."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from threading import Lock
 
 WINDOW_SECONDS = 120.0
-"""Rates are over this long."""
+"""Rates are measured over this period."""
 
 IDLE_SECONDS = 300.0
-"""A study that has not gained an epoch for so long is not called in training."""
+"""A study without a new epoch for this long does not count as running."""
 
 UNSEEN_SECONDS = 60.0
-"""The same for a study not yet seen to gain one: its ledger was written lately, but maybe for another study."""
+"""The same for a study not yet seen to gain an epoch: its ledger may have been written for another study."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What watching a study has shown.
+    """A study's observed activity.
 
     Attributes:
-        is_growing: whether it has gained an epoch lately.
-        epochs_per_minute: finished by all its trials together; None before there was time to see.
+        is_growing: whether it has gained an epoch recently.
+        epochs_per_minute: epochs finished by all its trials together; None before there is enough data.
     """
 
     is_growing: bool
@@ -32,10 +32,10 @@ class Pace:
 
 
 class Watch:
-    """Remembers when each study's epochs grew. Threads may share it.
+    """Records when each study gained epochs. Thread-safe.
 
     Args:
-        clock: seconds, never going back.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,12 +45,12 @@ class Watch:
         self._grown: set[str] = set()
 
     def look(self, study_id: str, num_epochs: int, seconds_since_written: float) -> Pace:
-        """Note how many epochs a study has now, and say how it goes.
+        """Record how many epochs a study has now, and return its activity.
 
         Args:
-            study_id: which.
-            num_epochs: finished by all its trials so far.
-            seconds_since_written: since its ledger was written; what is known of the time before the first look.
+            study_id: the study.
+            num_epochs: epochs finished by all its trials so far.
+            seconds_since_written: time since its ledger was written, for the time before the first poll.
         """
         now = self._clock()
         with self._lock:
@@ -65,7 +65,7 @@ class Watch:
 
 
 def _measure(seen: deque[tuple[float, int]], now: float) -> float | None:
-    """Return epochs a minute since the first of two or more growths, whose own epochs came before it."""
+    """Return epochs per minute since the first of two or more increases, without the epochs of that first one."""
     grown = [sample for sample in list(seen)[1:] if sample[0] > now - WINDOW_SECONDS]
     if len(grown) < 2 or grown[-1][1] < grown[0][1]:
         return None

@@ -1,4 +1,4 @@
-"""The words of the live pages: where a study stands, how fast it goes, which arms lead."""
+"""The text of the live pages: a study's state, its speed, the leading arms."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MAX_LEADERS = 3
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a study stands.
+    """A study's state, in words.
 
     Attributes:
-        word: state in a word or two; `kind`: done, growing, failed or open, for its looks.
-        sentence: what is done, begun and failed.
-        pace: how fast; empty where nothing is known.
-        done_share, begun_share: of its trials, 0 to 1.
+        word: the state in a word or two; `kind`: done, growing, failed or open, for styling.
+        sentence: what is done, running and failed.
+        pace: its speed; empty if unknown.
+        done_share, begun_share: fractions of its trials, 0 to 1.
     """
 
     word: str
@@ -56,7 +56,7 @@ class Row:
 
 
 def describe_standing(progress: StudyProgress, pace: Pace) -> Standing:
-    """Say where a study stands and how it goes."""
+    """Describe a study's state and speed."""
     word, kind = _name_state(progress, pace)
     ended, planned = progress.num_done + progress.num_failed, progress.num_planned
     parts = [f"{progress.num_done:,} of {count(planned, 'trial')} done"] if planned else []
@@ -74,7 +74,7 @@ def describe_standing(progress: StudyProgress, pace: Pace) -> Standing:
         parts.append(f"test split opened for {count(progress.num_examined, 'trial')}")
     share = 1.0 / planned if planned else 0.0
     is_going = pace.is_growing and not progress.is_ended
-    rate = f"{pace.epochs_per_minute:,.0f} epochs a minute" if is_going and pace.epochs_per_minute else ""
+    rate = f"{pace.epochs_per_minute:,.0f} epochs per minute" if is_going and pace.epochs_per_minute else ""
     return Standing(word, kind, ", ".join(parts), rate, ended * share, progress.num_begun * share)
 
 
@@ -91,7 +91,7 @@ def _name_state(progress: StudyProgress, pace: Pace) -> tuple[str, str]:
 
 
 def list_leaders(progress: StudyProgress) -> tuple[tuple[Leader, ...], int]:
-    """Return the best arm so far of the first blocks that have one, and how many blocks more have."""
+    """Return the best arm so far of the first blocks that have one, and the number of further such blocks."""
     measure = Measure(find_metric(progress.metric), "validation")
     leaders = []
     for block in progress.blocks:
@@ -120,12 +120,12 @@ def list_rows(progress: StudyProgress, block: str) -> tuple[tuple[Row, ...], int
 
 
 def label_score(progress: StudyProgress) -> str:
-    """Name what the table's scores are."""
+    """Return the name of the table's scores."""
     return f"mean validation {find_metric(progress.metric).label}"
 
 
 def spell_time(moment: str) -> str:
-    """Spell an ISO time in UTC to the minute, such as "2026-11-20 14:50 UTC"."""
+    """Format an ISO time in UTC to the minute, such as "2026-11-20 14:50 UTC"."""
     return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -1,4 +1,4 @@
-"""What the pages show of a workspace, read from its ledger and kept until the ledger changes."""
+"""What the pages show of a workspace, read from its ledger and cached until the ledger changes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ T = TypeVar("T")
 
 _MOST_KEPT = 32
 _SETTLED_SECONDS = 2.0
-"""A file written so lately may be written again without another time or size."""
+"""A file modified this recently may change again without a new timestamp or size."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A study as it stands, and how it goes."""
+    """A study's progress and activity."""
 
     progress: StudyProgress
     pace: Pace
@@ -51,7 +51,7 @@ class _Kept:
 
 
 class Workspace:
-    """One workspace, read-only. Threads may share it.
+    """One workspace, read-only. Thread-safe.
 
     Args:
         root: its folder; it need not exist yet.
@@ -69,7 +69,7 @@ class Workspace:
         """Return every study, newest first.
 
         Raises:
-            WorkspaceError: there is no ledger, or none that can be read.
+            WorkspaceError: there is no readable ledger.
         """
         return tuple(map(self._look, self._keep("studies", self._read_all)))
 
@@ -77,18 +77,18 @@ class Workspace:
         """Return the study with this id, or None.
 
         Raises:
-            WorkspaceError: there is no ledger, or none that can be read.
+            WorkspaceError: there is no readable ledger.
         """
         progress = self._keep(("study", study_id), lambda: self._read_one(study_id))
         return None if progress is None else self._look(progress)
 
     def draw(self, progress: StudyProgress, block: str, metric: str) -> tuple[FigureSpec, ...]:
-        """Draw how training goes in one block: the curves of its arms, and of a search its history."""
+        """Draw training progress in one block: the curves of its arms and, for a search, its history."""
         key = ("figures", progress.study_id, block, metric)
         return self._keep(key, lambda: self._draw(progress, block, metric))
 
     def render_report(self, study_id: str) -> str:
-        """Return a study's `report.html` as the ledger has it now. One is made at a time."""
+        """Return a study's `report.html` for the current ledger. Reports are made one at a time."""
         with self._rendering:
             return self._keep(("report", study_id), lambda: write_html(gather_report(study_id, self._folders)))
 
@@ -117,7 +117,7 @@ class Workspace:
         return tuple(figure for figure in drawn if figure is not None)
 
     def _stamp(self) -> tuple[tuple[int, int, int], ...]:
-        """Return what changes whenever the ledger does: time, size and number of its files."""
+        """Return a value that changes whenever the ledger does: time, size and inode of its files."""
         ledger = self._folders.ledger
         found = []
         for path in (ledger, ledger.with_name(f"{ledger.name}-wal")):
@@ -129,7 +129,7 @@ class Workspace:
         return tuple(found)
 
     def _keep(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what `make` made of the ledger as it is now, or makes."""
+        """Return the cached result of `make` for the current ledger, or call it."""
         stamp = self._stamp()
         with self._lock:
             kept = self._kept.get(key)

@@ -1,10 +1,10 @@
-"""What every registered entry must keep, as plain functions: for the authors of packages that add one, and for ours.
+"""Checks that every registered entry must pass, as plain functions: for packages that add entries, and for ours.
 
     from bakeoff.testing import check_optimizer
     check_optimizer(MY_SGD)
 
-Each takes an entry, and settings where those by default do not say enough; it returns nothing, or raises
-`AssertionError` with what is not kept. They need no test framework and take seconds at most.
+Each takes an entry, and settings if the defaults are not enough; it returns nothing, or raises `AssertionError` with
+the violated rule. They need no test framework and take at most a few seconds.
 """
 
 from bakeoff.testing.records import check_dataset, check_metric, check_observer, check_schedule, check_search

@@ -1,4 +1,4 @@
-"""Checks of what computes without tensors: schedules, metrics, datasets, searches, observers."""
+"""Checks of entries that do not use tensors: schedules, metrics, datasets, searches, observers."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _MOST_GROUPS = 1_000
 
 
 def check_schedule(record: ScheduleRecord, settings: ScheduleSettings | None = None, num_epochs: int = 6) -> None:
-    """Check that a schedule gives factors from 0 to 1, as a function of how far training is alone.
+    """Check that a schedule returns factors from 0 to 1, as a function of training progress only.
 
     Raises:
-        AssertionError: with what is not kept.
+        AssertionError: a rule is violated; the message names it.
     """
     made, steps = make_settings(record, settings), 4
     points = [Progress(step / steps, step, steps) for step in range(num_epochs * steps)]
@@ -46,12 +46,12 @@ def check_schedule(record: ScheduleRecord, settings: ScheduleSettings | None = N
 
 
 def check_metric(record: MetricRecord) -> None:
-    """Check that a metric is of the predictions alone, and better where they are right, as its entry says.
+    """Check that a metric depends on the predictions only, and is better for correct ones, as its entry states.
 
-    It is registered, as an entry point of an installed package is.
+    It must be registered, for example as an entry point of an installed package.
 
     Raises:
-        AssertionError: with what is not kept.
+        AssertionError: a rule is violated; the message names it.
     """
     require(record.summary and record.label and record.source, f"{record.name}: label, summary and source are given")
     require(METRICS.get(record.name) is record, f"{record.name}: it is not registered; is its package installed?")
@@ -79,11 +79,11 @@ def check_metric(record: MetricRecord) -> None:
 
 
 def check_dataset(record: DatasetRecord) -> None:
-    """Check that a dataset which is on this machine has the images that its entry says.
+    """Check that a dataset on this machine has the images that its entry states.
 
     Raises:
-        AssertionError: with what is not kept.
-        DataError: its files, where it has any, are damaged.
+        AssertionError: a rule is violated; the message names it.
+        DataError: its files are damaged.
     """
     require(record.summary and record.source, f"{record.name}: summary and source are given")
     require(len(set(record.class_names)) == record.num_classes > 1, f"{record.name}: two classes or more, each once")
@@ -99,10 +99,10 @@ def check_dataset(record: DatasetRecord) -> None:
 
 
 def check_search(record: SearchRecord, settings: SearchSettings | None = None) -> None:
-    """Check that a search ends within its budget and proposes by its seed and its scores alone; its baseline, too.
+    """Check that a search and its baseline stay within budget, and that proposals depend on seed and scores only.
 
     Raises:
-        AssertionError: with what is not kept.
+        AssertionError: a rule is violated; the message names it.
     """
     search = make_settings(record, settings)
     _check_proposals(record, search, None, search.most_candidates)
@@ -154,10 +154,10 @@ def _judge(proposal: Proposal, fails: bool) -> Score:
 
 
 def check_observer(record: ObserverRecord) -> None:
-    """Check that an observer can be told all that happens in a run.
+    """Check that an observer accepts every event of a run.
 
     Raises:
-        AssertionError: with what is not kept.
+        AssertionError: a rule is violated; the message names it.
     """
     require(record.summary and "\n" not in record.summary, f"{record.name}: the summary is one line")
     observer = bind(record.make)()

@@ -1,4 +1,4 @@
-"""What the checks of all kinds share."""
+"""Functions that all checks share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SettingsT = TypeVar("SettingsT", bound=Record)
 
 
 def require(kept: object, message: str) -> None:
-    """Raise an error with this message unless something is kept.
+    """Raise an error with this message unless a rule is kept.
 
     Raises:
         AssertionError: it is not.
@@ -22,7 +22,7 @@ def require(kept: object, message: str) -> None:
 
 
 def make_settings(record: RegistryEntry[SettingsT], settings: SettingsT | None) -> SettingsT:
-    """Check what lists and files need of an entry; return its settings, those by default where none are given."""
+    """Check what lists and study files need from an entry; return its settings, by default the default ones."""
     require(record.summary and "\n" not in record.summary, f"{record.name}: the summary is one line")
     require(record.source, f"{record.name}: the source says where it was published")
     field: Any = record.settings.model_fields.get("name")

@@ -1,4 +1,4 @@
-"""Checks of what computes with tensors: networks, optimizers, losses, augmentations."""
+"""Checks of entries that use tensors: networks, optimizers, losses, augmentations."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _NUM_CLASSES = 5
 def check_network(
     record: NetworkRecord, settings: NetworkSettings | None = None, image_shape_HWC: tuple[int, int, int] = (28, 28, 1)
 ) -> None:
-    """Check that a network of layers ends in one output a class, takes the images, and trains.
+    """Check that a network of layers has one output per class, accepts the images, and trains.
 
     Args:
         record: the entry.
-        settings: those by default, where none are given.
-        image_shape_HWC: of images that it takes.
+        settings: by default the default ones.
+        image_shape_HWC: shape of images that it accepts.
 
     Raises:
-        AssertionError: with what is not kept.
+        AssertionError: a rule is violated; the message names it.
     """
     made = make_settings(record, settings)
     layers = made.list_layers(image_shape_HWC, _NUM_CLASSES)
@@ -62,12 +62,12 @@ def check_network(
 
 
 def check_optimizer(record: OptimizerRecord, settings: OptimizerSettings | None = None) -> None:
-    """Check that an optimizer moves parameters, goes on from its state to the last digit, and keeps its entry's word.
+    """Check that an optimizer updates parameters, resumes from its state bit for bit, and does what its entry states.
 
-    It is registered, as an entry point of an installed package is.
+    It must be registered, for example as an entry point of an installed package.
 
     Raises:
-        AssertionError: with what is not kept.
+        AssertionError: a rule is violated; the message names it.
     """
     made = make_settings(record, settings)
     require(OPTIMIZERS.get(record.name) is record, f"{record.name}: it is not registered; is its package installed?")
@@ -155,10 +155,10 @@ def _are_equal(ours: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 
 
 def check_loss(record: LossRecord, settings: LossSettings | None = None) -> None:
-    """Check that a loss is finite, of each image alone, has a gradient, and is lower where predictions are right.
+    """Check that a loss is finite, independent of other images, differentiable, and lower for correct predictions.
 
     Raises:
-        AssertionError: with what is not kept.
+        AssertionError: a rule is violated; the message names it.
     """
     made, score = make_settings(record, settings), bind(record.score)
     labels_N = torch.arange(8) % _NUM_CLASSES
@@ -184,16 +184,16 @@ def check_augmentation(
     image_shape_HWC: Shape = (32, 32, 3),
     statistics: Any = ([0.3, 0.4, 0.5], [0.2, 0.3, 0.4]),
 ) -> None:
-    """Check that a step gives the shape it says, changes nothing in place, and depends on seed, epoch and image alone.
+    """Check that a step has the stated output shape, does not work in place, and depends on seed, epoch and image only.
 
     Args:
-        record: the entry, which is registered.
-        settings: those by default, where none are given.
-        image_shape_HWC: of images that it takes.
+        record: the entry, which must be registered.
+        settings: by default the default ones.
+        image_shape_HWC: shape of images that it accepts.
         statistics: mean and standard deviation of each channel of the training images.
 
     Raises:
-        AssertionError: with what is not kept.
+        AssertionError: a rule is violated; the message names it.
     """
     step, numbers = make_settings(record, settings), np.arange(100, 116)
     require(bool(record.train) == (record.num_draws > 0), f"{record.name}: it draws numbers if it has a train function")

@@ -1,1 +1,1 @@
-"""Trains one cohort on one device. The records of a recipe live here too, free of torch."""
+"""Trains one cohort on one device. Recipe records live here too, without torch."""

@@ -1,7 +1,7 @@
-"""How the members of one task are put together: their images or features, their frozen body, their networks.
+"""Puts together the parts of a task: images or features, frozen body, networks.
 
-A body that stays frozen for good is no part of what is trained: images go through it on their way to the heads. Where
-nothing random comes before it, they went through it once, and the heads train on the stored features.
+A permanently frozen body is not part of the trained network: it preprocesses images for the heads. If nothing random
+comes before it, its features are computed once, and the heads train on these.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ class Assembly:
     """What the members of one task have in common.
 
     Attributes:
-        images: what is gathered from: pixels, or the features of a frozen body.
-        shape_HWC: of the images before augmentation, whatever `images` holds.
-        training_images: whose mean and sd the images are normalised by; those outside the held-out fold, with folds.
-        num_features: of the frozen body that all members share; None where there is none.
-        body: that body, where it is run on every batch; None where there is none or `images` holds its features.
-        features: those features, and what they took; None where there are none.
-        folders: where weights of earlier trials and of files lie.
-        for_colour: whether grey images are repeated for a colour body before ImageNet's statistics are taken off them.
-        place: where networks and what they take are put.
+        images: the source of inputs: pixels, or the features of a frozen body.
+        shape_HWC: shape of the images before augmentation, whatever `images` holds.
+        training_images: the images whose mean and sd are used to normalise; with folds, those outside the held-out one.
+        num_features: number of features of the shared frozen body; None without one.
+        body: that body, if it runs on every batch; None without one, or if `images` holds its features.
+        features: those features and their cost; None without them.
+        folders: the workspace, with weights of earlier trials and files.
+        for_colour: whether grayscale images are repeated for a colour body before ImageNet statistics are applied.
+        place: the device of networks and inputs.
     """
 
     images: Images
@@ -76,15 +76,15 @@ class Assembly:
         training_images: Images | None = None,
         place: Place = CPU,
     ) -> Assembly:
-        """Put together what a task's members need of these images.
+        """Prepare what a task's members need from these images.
 
-        A body frozen for good is loaded, and where it always sees the same, its features are taken from the cache, or
-        computed and kept there.
+        A permanently frozen body is loaded; if its inputs are always the same, its features come from the cache, or are
+        computed and cached.
 
         Raises:
-            NetworkError: the network does not fit the images, or the code of the user's own network is not what the
-                study began with.
-            WeightsError: the weights it starts from cannot be had or do not fit.
+            NetworkError: the network does not fit the images, or the code of the user's own network has changed since
+                the study was started.
+            WeightsError: the pretrained weights are unavailable or do not fit.
         """
         recipe = task.members[0].recipe
         if names_class(recipe.network.name):
@@ -122,13 +122,13 @@ class Assembly:
         return trained_layers(recipe, self.shape_HWC, len(self.class_names))
 
     def first_state(self, recipe: Recipe, seed: int) -> State:
-        """Draw a member's first parameters, a function of the replicate's seed; carry over what a transfer brings."""
+        """Initialize a member's parameters, as a function of the replicate's seed, and load transferred weights."""
         return self._parts(recipe).draw(seed, self.training_images)
 
     def build_network(self, recipes: Sequence[Recipe], states: Sequence[State], body_frozen: bool = False) -> Network:
-        """Build the network of members in these states, which are copied.
+        """Build the network of members with these states, which are copied.
 
-        A body that is trained in other epochs stands still where it is frozen: evaluated, not differentiated.
+        In epochs in which a body is frozen it is in evaluation mode, without gradients.
         """
         layers = [self.layers_of(recipe) for recipe in recipes]
         placed = [move(state, self.place.device) for state in states]
@@ -139,13 +139,13 @@ class Assembly:
         return self._parts(recipe).name_body(parameters)
 
     def make_inputs(self, recipes: Sequence[Recipe], seed: int) -> Inputs:
-        """Return the way from the images to what the members' networks take."""
+        """Return the inputs of the members' networks."""
         return Inputs(self.images, recipes, seed, self.dtype, self.body, self.training_images, self.for_colour)
 
     def prepare_inputs(
         self, recipes: Sequence[Recipe], replicate_of_K: Sequence[int], seeds: Sequence[int]
     ) -> PreparedInputs:
-        """Return the same way where images are prepared on a device, for members of one or several replicates."""
+        """Return the same for images prepared on a device, for members of one or several replicates."""
         return PreparedInputs(
             open_on_device(self.images, self.place),
             self.images,
@@ -160,7 +160,7 @@ class Assembly:
         )
 
     def name_for_saving(self, recipe: Recipe, state: State) -> State:
-        """Return a state under the names that the whole network gives it; a frozen body's own weights are not in it."""
+        """Return a state under the whole network's names, without a frozen body's own weights."""
         named = self._parts(recipe).name_for_saving(state)
         return {name: tensor.cpu().contiguous() for name, tensor in named.items()}
 
@@ -173,7 +173,7 @@ class Assembly:
 
 
 def _repeats_grey(recipe: Recipe, image_shape_HWC: tuple[int, int, int], num_classes: int, folders: Folders) -> bool:
-    """Tell whether grey images meet ImageNet's statistics and a body for colour images."""
+    """Return whether grayscale images are used with ImageNet statistics and a body for colour images."""
     channels = trace_augmentation(recipe.augmentation, image_shape_HWC)[2]
     if channels != 1 or not normalizes_as_imagenet(recipe.augmentation):
         return False
@@ -181,7 +181,7 @@ def _repeats_grey(recipe: Recipe, image_shape_HWC: tuple[int, int, int], num_cla
 
 
 def _measures_images(task: CohortTask | ExamTask | ProbeTask, images: Images) -> bool:
-    """Return whether a task takes statistics of all training images' pixels: to normalise, or to whiten."""
+    """Return whether a task uses statistics of all training images' pixels: to normalise or to whiten."""
     recipes = [member.recipe for member in task.members]
     if any(needs_statistics(recipe.augmentation) for recipe in recipes):
         return True

@@ -1,4 +1,4 @@
-"""Weight averaging: the network that is judged and kept is a mean of those that training went through."""
+"""Weight averaging: the evaluated and stored network has averaged weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class AveragingSettings(Record):
-    """The settings of a way of averaging: which states of the weights enter, and how much each counts.
+    """The settings of an averaging method: which states of the weights are averaged, and their weights.
 
     Attributes:
-        per_step: whether the state after every step enters, not only those after some epochs.
+        per_step: whether the state after every step is averaged, not only those after some epochs.
     """
 
     per_step: ClassVar[bool] = False
@@ -29,15 +29,15 @@ class AveragingSettings(Record):
     name: str
 
     def takes_epoch(self, epoch: int) -> bool:
-        """Return whether the state after `epoch` (from 1) enters."""
+        """Return whether the state after `epoch` (from 1) is averaged."""
         return False
 
     def weigh(self, number: int) -> float:
-        """Return how much the state that enters as the `number`-th, from 2, counts against those before it."""
+        """Return the weight of the `number`-th state, from 2, relative to the average of those before."""
         raise NotImplementedError
 
     def find_conflict(self, num_epochs: int) -> str | None:
-        """Return in one line why this does not suit that many epochs, or None."""
+        """Return in one line why this averaging does not fit the number of epochs, or None."""
         return None
 
 
@@ -55,7 +55,7 @@ class EMA(AveragingSettings):
     )
 
     def weigh(self, number: int) -> float:
-        """Return one minus the decay; with a warm-up, more at first."""
+        """Return one minus the decay; more at first with a warm-up."""
         decay = min(self.decay, (1 + number) / (10 + number)) if self.warm_up else self.decay
         return 1 - decay
 
@@ -67,33 +67,33 @@ class SWA(AveragingSettings):
     from_epoch: NumEpochs = Field(description="First epoch, counted from 1, whose final weights enter the average.")
 
     def takes_epoch(self, epoch: int) -> bool:
-        """Return whether the state after `epoch` (from 1) enters."""
+        """Return whether the state after `epoch` (from 1) is averaged."""
         return epoch >= self.from_epoch
 
     def weigh(self, number: int) -> float:
-        """Return what makes the mean a plain one."""
+        """Return the weight that makes the average a plain mean."""
         return 1 / number
 
     def find_conflict(self, num_epochs: int) -> str | None:
-        """Return in one line why this does not suit that many epochs, or None."""
+        """Return in one line why this averaging does not fit the number of epochs, or None."""
         if self.from_epoch <= num_epochs:
             return None
         return f"from_epoch {self.from_epoch} comes after the last of {num_epochs}; begin earlier, or train for longer"
 
 
 AnyAveraging: TypeAlias = AveragingSettings
-"""The settings of any registered way of averaging."""
+"""The settings of any registered averaging method."""
 
 
 @dataclass(frozen=True)
 class AveragingRecord(RegistryEntry[AveragingSettings]):
-    """One way of averaging weights that a study can name: its settings say what enters, and how much it counts."""
+    """One averaging method that a study can name; its settings define which states are averaged, and their weights."""
 
 
 _OURS: tuple[AveragingRecord, ...] = (
     AveragingRecord(
         "ema",
-        "keeps an exponential moving average of the weights, renewed after every step",
+        "keeps an exponential moving average of the weights, updated after every step",
         "Polyak and Juditsky (1992); Tan and Le (2019), EfficientNet; warm-up as in tf.train.ExponentialMovingAverage",
         EMA,
     ),
@@ -109,16 +109,16 @@ _OURS: tuple[AveragingRecord, ...] = (
 AVERAGINGS: Registry[AveragingRecord] = Registry("averaging", _OURS)
 
 AveragingChoice: TypeAlias = Annotated[AnyAveraging, choose_from(AVERAGINGS)]
-"""A way of averaging in a recipe: a bare name, a mapping of a name and settings, or one of the records."""
+"""An averaging method in a recipe: a bare name, a mapping of a name and settings, or one of the records."""
 
 
 class Average:
-    """The average of one member's weights so far. Works on tensors it is handed; `state` is its own copy.
+    """The average of one member's weights so far. It only reads the given tensors; `state` is its own copy.
 
     Attributes:
         choice: how to average.
-        num_updates: how many states have entered.
-        state: the average under the names of the states; None before the first has entered.
+        num_updates: number of averaged states.
+        state: the average, with the states' names; None before the first state.
     """
 
     def __init__(self, choice: AnyAveraging) -> None:
@@ -127,19 +127,19 @@ class Average:
         self.state: dict[str, Tensor] | None = None
 
     def after_step(self, state: Mapping[str, Tensor]) -> None:
-        """Take in the weights after a step, where the choice asks for every step's."""
+        """Update after a step, if the choice averages after every step."""
         if self.choice.per_step:
             self.update(state)
 
     def after_epoch(self, state: Mapping[str, Tensor], epoch: int) -> None:
-        """Take in the weights after `epoch` (from 1), where the choice asks for this epoch's."""
+        """Update after `epoch` (from 1), if the choice averages this epoch."""
         if self.choice.takes_epoch(epoch):
             self.update(state)
 
     def update(self, state: Mapping[str, Tensor]) -> None:
-        """Take in one state: parameters and batch norm's statistics alike. Whole numbers are copied, not averaged.
+        """Average one more state: parameters and batch norm's statistics. Integers are copied, not averaged.
 
-        The first state is the average; the n-th of SWA counts 1/n, of EMA one minus the decay.
+        The first state is the average; the n-th has weight 1/n for SWA, and one minus the decay for EMA.
         """
         self.num_updates += 1
         if self.state is None:
@@ -153,16 +153,16 @@ class Average:
                 self.state[name].copy_(tensor.detach())
 
     def weigh(self, number: int) -> float:
-        """Return how much the state that enters as the `number`-th, from 1, counts against those before it."""
+        """Return the weight of the `number`-th state, from 1, relative to the average of those before."""
         return 1.0 if number == 1 else self.choice.weigh(number)
 
     def move_to(self, device: torch.device) -> None:
-        """Bring the average to where the weights are."""
+        """Move the average to a device."""
         if self.state is not None:
             self.state = {name: tensor.to(device) for name, tensor in self.state.items()}
 
     def pack(self) -> dict[str, Any]:
-        """Return all but the choice, as tensors and plain values."""
+        """Return everything except the choice, as tensors and plain values."""
         return {"state": self.state, "num_updates": self.num_updates}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Shared batches: the same images, in the same order, for every arm of a replicate."""
+"""Shared batches: the same images in the same order for every arm of a replicate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bakeoff.training.task import DataView
 Indices = npt.NDArray[np.int64]
 
 _ORDER_STREAM = 1_000_003
-"""Keeps the order's random stream apart from the split's, the weights' and dropout's."""
+"""Separates the order's random stream from those of the split, the weights and dropout."""
 
 
 def epoch_order(indices: Indices, seed: int, epoch: int) -> Indices:
@@ -24,13 +24,13 @@ def epoch_order(indices: Indices, seed: int, epoch: int) -> Indices:
 
 
 def split_view(images: Images, view: DataView) -> tuple[Indices, Indices]:
-    """Return the indices to train on and those kept for validation.
+    """Return the indices of the training and validation images.
 
-    These are a stratified share, drawn by the view's seed, or the source's own validation images. With folds the share
-    is of the images outside the held-out fold, which is in neither part: only `held_out` returns it.
+    The latter are a stratified fraction, drawn by the view's seed, or the source's own validation images. With folds
+    the fraction is of the images outside the held-out fold, which is in neither part: only `held_out` returns it.
 
     Raises:
-        DataError: the source has no validation images of its own, or a class is left without images.
+        DataError: the source has no own validation images, or a class is left without images.
     """
     if view.folds is not None and view.fold is not None and view.validation != "own":
         return split_nested(images.labels, view.folds, view.fold, view.validation, view.seed)[:2]
@@ -38,17 +38,17 @@ def split_view(images: Images, view: DataView) -> tuple[Indices, Indices]:
         return split_stratified(images.labels, view.validation, view.seed)
     if images.own_validation is None:
         raise DataError(
-            f"{view.source.label} has no validation images of its own; give validation a share, such as 0.1."
+            f"{view.source.label} has no validation images of its own; set validation to a fraction, such as 0.1."
         )
     held_out = np.sort(images.own_validation)
     return np.setdiff1d(np.arange(len(images.labels)), held_out), held_out
 
 
 def held_out(images: Images, view: DataView) -> Indices | None:
-    """Return the indices of the fold that a view holds out; None without folds. For the final test only.
+    """Return the indices of a view's held-out fold; None without folds. For the final test only.
 
     Raises:
-        DataError: some class has fewer images than there are folds.
+        DataError: a class has fewer images than there are folds.
     """
     if view.folds is None or view.fold is None:
         return None
@@ -56,9 +56,9 @@ def held_out(images: Images, view: DataView) -> Indices | None:
 
 
 def leave_out_fold(images: Images, view: DataView) -> Images:
-    """Return the images outside the fold that a view holds out; all of them without folds.
+    """Return the images outside a view's held-out fold; all images without folds.
 
-    What is measured of training images (mean and sd, whitening) is measured of these.
+    Statistics of training images (mean and sd, whitening) are computed from these.
     """
     locked = held_out(images, view)
     if locked is None:

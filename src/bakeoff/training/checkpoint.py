@@ -1,4 +1,4 @@
-"""A cohort's checkpoint: after every epoch, whole, so that an interruption does not change a digit."""
+"""A cohort's checkpoint, written completely after every epoch, so that an interruption does not change a digit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FORMAT = 2
 
 
 def save_checkpoint(path: Path, epoch: int, runners: Sequence[Runner]) -> None:
-    """Write all runners after `epoch`, ended ones included: their outcomes are reported again on resuming."""
+    """Save all runners after `epoch`, including ended ones: their outcomes are reported again on resume."""
     tensors: list[Tensor] = []
     members = {runner.member.trial_id: _spell(runner.pack(), tensors) for runner in runners}
     arrays = {str(number): tensor.numpy() for number, tensor in enumerate(bring_to_host(tensors))}
@@ -24,9 +24,9 @@ def save_checkpoint(path: Path, epoch: int, runners: Sequence[Runner]) -> None:
 
 
 def bring_to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return tensors in the host's memory, contiguous, those of a device in one copy a type.
+    """Return contiguous tensors in host memory; a device's tensors are copied in one transfer per dtype.
 
-    Hundreds of small tensors copied one by one would each wait for the device.
+    Copying hundreds of small tensors one by one would synchronize with the device for each.
     """
     found: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for number, tensor in enumerate(tensors):
@@ -42,10 +42,10 @@ def bring_to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Return what `save_checkpoint` wrote, or None where there is no checkpoint.
+    """Return what `save_checkpoint` wrote, or None if there is no checkpoint.
 
     Raises:
-        DamagedCheckpoint: the file is damaged, or of another format.
+        DamagedCheckpoint: the file is damaged or has another format.
         StorageError: it cannot be read.
     """
     try:
@@ -63,7 +63,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def _spell(value: Any, tensors: list[torch.Tensor]) -> Any:
-    """Return a value as JSON has it; tensors are put aside, for their number."""
+    """Return a value in JSON form; tensors are collected in a list and replaced by their index."""
     if isinstance(value, torch.Tensor):
         tensors.append(value)
         return {"tensor": len(tensors) - 1}

@@ -1,6 +1,6 @@
-"""The file a checkpoint is: arrays, and beside them one JSON text, under one checksum. No torch.
+"""The checkpoint file format: arrays and one JSON text, with a common checksum. No torch.
 
-A safetensors file. Nothing is pickled. The checksum over both parts tells a flipped bit from a trained weight.
+It is a safetensors file. Nothing is pickled. The checksum over both parts detects flipped bits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 class DamagedCheckpoint(WorkspaceError):
-    """A checkpoint that is not what was written, or was written by another version."""
+    """A checkpoint that is damaged, or was written by another version."""
 
 
 def write_file(path: Path, content: Any, arrays: Arrays) -> None:
@@ -37,13 +37,13 @@ def read_file(path: Path) -> tuple[Any, dict[str, npt.NDArray[Any]]]:
     """Return the JSON value and the arrays of a checkpoint.
 
     Raises:
-        DamagedCheckpoint: they are not what was written.
-        StorageError: the file cannot be read, which says nothing of what it holds.
-        FileNotFoundError: there is none.
+        DamagedCheckpoint: the file is damaged.
+        StorageError: the file cannot be read, which says nothing about its content.
+        FileNotFoundError: there is no such file.
     """
     try:
         whole = read_whole(path)
-        arrays = {name: np.array(array) for name, array in load(whole).items()}  # of their own, to be written to
+        arrays = {name: np.array(array) for name, array in load(whole).items()}  # copies, to be writable
         metadata = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]
         if _check(metadata["content"], arrays) != int(metadata["crc32"]):
             raise ValueError("its checksum is wrong")

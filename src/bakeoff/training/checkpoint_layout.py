@@ -1,6 +1,6 @@
-"""Where a training program's checkpoint holds the weights: its keys, and which of two sets to take. No torch.
+"""Locates the weights in a training checkpoint: under which key, and averaged or not. No torch.
 
-A file is asked by reading the codes of its pickle one by one, as `pickletools` names them. Nothing is unpickled.
+The file's structure is determined by scanning its pickle opcodes with `pickletools`. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import IO, Any
 
 AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema")
-"""Under which of its keys a checkpoint holds the moving average of the weights: timm's, torchvision's, others'."""
+"""Checkpoint keys of the moving average of the weights: timm's, torchvision's, others'."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "weights", "net", "module", "network")
-"""Under which it holds the weights themselves."""
+"""Checkpoint keys of the weights themselves."""
 
 _MARK = object()
 _TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
 _LEGACY_HEADERS = 3
-"""Pickles that older files hold before the one of the tensors: a number, a version, the machine's sizes."""
+"""Pickles before that of the tensors in legacy files: magic number, version, system information."""
 
 
 def find_weights(content: object, average: bool | None) -> tuple[object, bool]:
-    """Return what of a checkpoint holds the weights by name, and whether they are an average.
+    """Return the part of a checkpoint that holds the weights by name, and whether they are an average.
 
     Args:
-        content: what the file holds.
-        average: whether to take the average; None: where there is one.
+        content: the file's content.
+        average: whether to take the average; None: if there is one.
     """
     is_average = False
     while isinstance(content, Mapping):
@@ -43,15 +43,15 @@ def find_weights(content: object, average: bool | None) -> tuple[object, bool]:
 
 
 def holds_average(path: Path) -> bool:
-    """Tell whether a file of torch.save's holds an average of the weights; False of any other file."""
+    """Return whether a torch.save file holds an average of the weights; False for any other file."""
     try:
         return find_weights(_read_outline(path), None)[1]
-    except Exception:  # whatever is wrong with the file is said where its tensors are read
+    except Exception:  # any problem with the file is reported when its tensors are read
         return False
 
 
 def _read_outline(path: Path) -> object:
-    """Return the dicts that a file holds, one inside the other, with None in place of all else."""
+    """Return a file's nested dicts, with None in place of all other values."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as stream:
             for _ in range(_LEGACY_HEADERS):
@@ -60,13 +60,13 @@ def _read_outline(path: Path) -> object:
     with zipfile.ZipFile(path) as archive:
         name = next(name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl")
         if archive.getinfo(name).file_size > path.stat().st_size:
-            raise ValueError("it unpacks to more than the file holds")
+            raise ValueError("it is compressed, which torch.save never does")
         with archive.open(name) as stream:
             return _outline(stream)
 
 
 def _outline(stream: IO[bytes]) -> object:
-    """Return the outline of one pickle: its dicts, their keys where they are texts."""
+    """Return the outline of one pickle: its dicts with their string keys."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     for code, argument, _ in pickletools.genops(stream):
@@ -96,7 +96,7 @@ def _set_items(target: object, items: Iterable[Any]) -> None:
 
 
 def _move(stack: list[Any], code: pickletools.OpcodeInfo) -> None:
-    """Take from the stack what a code takes, and put there what it makes: a dict, which stays empty if it is none."""
+    """Apply an opcode's effect to the stack; objects other than dicts become empty dicts."""
     if code.name == "MARK":
         stack.append(_MARK)
         return

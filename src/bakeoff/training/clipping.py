@@ -1,4 +1,4 @@
-"""Clipping: the most that one member's gradient may be."""
+"""Gradient clipping, per member."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def clip(parameters: Iterable[nn.Parameter], choice: Clip) -> None:
     """Clip the gradients of one member, in place.
 
     Args:
-        parameters: all of the member's parameters: the length is that of its whole gradient, in its L2 norm.
-        choice: what to keep them below.
+        parameters: all of the member's parameters: the norm is the L2 norm of its whole gradient.
+        choice: the limit.
 
-    Gradients that are not finite stay so: the member fails by its own loss, and says so.
+    Non-finite gradients stay so: the member then fails by its own loss, which is reported.
 
     Source: Pascanu, Mikolov and Bengio (2013), On the difficulty of training recurrent neural networks, section 3.2.
     """

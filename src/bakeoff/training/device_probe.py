@@ -22,7 +22,7 @@ from bakeoff.training.stacks import read_stacks
 from bakeoff.training.task import Event, Numeric, ProbeDone, ProbeTask, TaskDone
 
 NUM_STEPS = 20
-"""Timed forward and backward passes a mode, after four that warm up."""
+"""Timed forward and backward passes per mode, after four warm-up passes."""
 
 _WARM_UP = 4
 _MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
@@ -31,9 +31,9 @@ _MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
 def probe_on_device(
     task: ProbeTask, images: Images, workspace: Path, emit: Callable[[Event], None], place: Place
 ) -> None:
-    """Send one batch through the members in both modes and report the times and how far the gradients differ.
+    """Run one batch through the members in both modes; report the times and the difference of the gradients.
 
-    The update is left out: it is the same in both.
+    The optimizer step is left out: it is the same in both.
     """
     benches = {mode: _Bench(task, images, workspace, mode, place) for mode in _MODES}
     exact, fast = (bench.take_gradients() for bench in benches.values())
@@ -72,7 +72,7 @@ class _Bench:
         return torch.cat([gradient.flatten(1).float() for gradient in gradients], dim=1).clone()
 
     def time(self) -> float:
-        """Return the median seconds of a pass."""
+        """Return the median seconds per pass."""
         seconds = []
         for _ in range(_WARM_UP + NUM_STEPS):
             started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Train one cohort on one device: K >= 1 trials, fused forward pass, everything else their own.
+"""Trains one cohort on one device: K >= 1 trials with a fused forward pass, everything else separate.
 
 Shape legend: K members, N images, L classes.
 """
@@ -37,20 +37,20 @@ Emit = Callable[[Event], None]
 
 
 def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, place: Place = CPU) -> None:
-    """Train every member of `task` to its end or to where the task pauses, or on from the cohort's checkpoint.
+    """Train every member of `task` to its end or to the task's pause, resuming from the cohort's checkpoint if any.
 
-    After each epoch the whole cohort is checkpointed, then the epoch is reported: what was reported is never trained
-    again. A member whose numbers leave the finite range fails alone. Randomness is a function of the replicate's seed,
+    After each epoch the whole cohort is checkpointed, then the epoch is reported: reported epochs are never trained
+    again. A member whose loss becomes non-finite fails alone. Random numbers are a function of the replicate's seed,
     the epoch and the layer, never of the cohort, so fused and separate training agree to rounding.
 
     Args:
         task: the members and the view of the images they share.
-        images: the training images, validation split included.
-        workspace: where weights, predictions and the checkpoint go.
+        images: the training images, including the validation split.
+        workspace: where weights, predictions and the checkpoint are written.
         emit: called with every event, in order; ends with TaskDone.
-        place: the device; members of several replicates train together only where images are prepared on it.
+        place: the device; members of several replicates train together only if images are prepared on it.
     """
-    if task.members:  # none are left where a kill came between the last trial's end and the task's
+    if task.members:  # none are left if a kill came between the last trial's end and the task's
         cohort = _Cohort(task, images, Folders(workspace), emit, place)
         while cohort.has_more():
             cohort.run_epoch()
@@ -59,7 +59,7 @@ def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, 
 
 
 class _Cohort:
-    """The runners of one task, the fused network of those still active, and the epoch they have reached."""
+    """The runners of one task, the fused network of the active ones, and their current epoch."""
 
     def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit, place: Place) -> None:
         self.task, self.folders, self.emit = task, folders, emit
@@ -67,7 +67,7 @@ class _Cohort:
         self.splits = Splits(task, images, place)
         self.members = self.splits.sort(task.members)
         self.assembly = Assembly.make(task, images, folders, task.numeric, place=place)
-        # All members agree on it: the plan puts no others beside each other.
+        # Equal for all members: the plan groups only such trials.
         self.num_frozen_epochs = count_frozen_epochs(task.members[0].recipe)
         self.epoch = 0
         self.runners = self._resume() or self._start()
@@ -81,20 +81,20 @@ class _Cohort:
         return is_active and (self.task.until is None or self.epoch < self.task.until)
 
     def pause(self) -> None:
-        """Report those that have not come to their end; the checkpoint to go on from is this cohort's own."""
+        """Report the members that have not ended as paused; they resume from this cohort's checkpoint."""
         paused = [runner for runner in self.runners if runner.status == "active"]
         path = self.folders.checkpoint(self.task.cohort_id)
-        if paused and not path.exists():  # another's brought it here
+        if paused and not path.exists():  # resumed from another cohort's checkpoint
             save_checkpoint(path, self.epoch, self.runners)
         for runner in paused:
             self.emit(TrialPaused(trial_id=runner.member.trial_id, epoch=self.epoch))
 
     def run_epoch(self) -> None:
-        """Train, validate, checkpoint, report; then let those leave that have come to their end."""
+        """Train, validate, checkpoint, report; then remove members that have ended."""
         started = time.perf_counter()
         self.epoch += 1
         if self.epoch == self.num_frozen_epochs + 1 > 1:
-            self._fuse(self.epoch)  # the body thaws
+            self._fuse(self.epoch)  # the body is unfrozen
         measured = self.train_epoch(self.epoch)
         probabilities_KNL = self.session.predict_validation(self._judged_network())
         seconds = time.perf_counter() - started
@@ -109,7 +109,7 @@ class _Cohort:
             self._fuse(self.epoch + 1)
 
     def _measure(self, probabilities_NL: npt.NDArray[np.float32], indices: Indices) -> dict[str, float] | None:
-        """Return the validation metrics, or None where a prediction is not finite."""
+        """Return the validation metrics, or None if a prediction is not finite."""
         if not np.isfinite(probabilities_NL).all():
             return None
         return classification_metrics(probabilities_NL, self.labels[indices])
@@ -117,7 +117,7 @@ class _Cohort:
     def _record(
         self, runner: Runner, measured: Epoch, k: int, validation: dict[str, float] | None, seconds: float
     ) -> None:
-        """Add the epoch to one runner's history and decide whether it goes on."""
+        """Add the epoch to one runner's history and decide whether it continues."""
         runner.seconds += seconds / len(self.active)
         loss = float(measured.loss_K[k])
         if validation is None or not math.isfinite(loss):
@@ -163,7 +163,7 @@ class _Cohort:
                 if content["epoch"] > found.get(trial_id, (-1, {}))[0]:
                     found[trial_id] = (content["epoch"], packed)
         if any(member.trial_id not in found for member in self.task.members):
-            return None  # a checkpoint that lacks a member would leave it untrained, without a word
+            return None  # with a checkpoint that lacks a member, that member would silently stay untrained
         epochs = {found[member.trial_id][0] for member in self.task.members}
         if len(epochs) > 1:
             return None
@@ -174,19 +174,19 @@ class _Cohort:
         ]
 
     def _load(self, cohort_id: str) -> dict[str, Any] | None:
-        """Read a checkpoint; a damaged one is put aside, so that its trials start anew instead of never."""
+        """Read a checkpoint; a damaged one is set aside, so that its trials start again."""
         path = self.folders.checkpoint(cohort_id)
         try:
             return load_checkpoint(path)
         except DamagedCheckpoint as error:
             aside = path.with_name(f"{path.name}.damaged")
             path.replace(aside)
-            text = f"{error} It is kept as {aside.name}; what it held is trained again."
+            text = f"{error} It is kept as {aside.name}; its epochs are trained again."
             self.emit(Notice(task_id=self.task.cohort_id, text=text))
             return None
 
     def _report_again(self) -> None:
-        """Report what the checkpoint holds once more: the driver may have died before it wrote that down."""
+        """Report the checkpoint's content again: the driver may have died before recording it."""
         for runner in self.runners:
             for epoch in runner.history:
                 self.emit(epoch)
@@ -196,7 +196,7 @@ class _Cohort:
                 runner.release()
 
     def _fuse(self, next_epoch: int) -> None:
-        """Fold the active runners into one network for `next_epoch`; their states and optimizers move into it."""
+        """Fuse the active runners into one network for `next_epoch`; their states and optimizers become views of it."""
         self.active = [runner for runner in self.runners if runner.status == "active"]
         if not self.active:
             return
@@ -213,17 +213,17 @@ class _Cohort:
         self.train_epoch = self.session.start(self.network, objective, num_epochs)
 
     def _judged_network(self) -> Network:
-        """Return the network that is evaluated: of averaged weights where a member averages, else the trained one."""
+        """Return the network to evaluate: with averaged weights if a member averages, else the trained one."""
         if all(runner.average is None for runner in self.active):
             return self.network
         states = [runner.judged_state() for runner in self.active]
         return self.assembly.build_network([runner.member.recipe for runner in self.active], states)
 
     def _finish_ending(self) -> bool:
-        """Write the results of the runners that came to their end, then report them; return whether there were any.
+        """Write the results of the runners that have ended, then report them; return whether there were any.
 
-        All are safe before the first is reported. They are computed fused, and an interruption after the first would
-        leave the others to be computed without it, to other last digits.
+        All are saved before the first is reported. They are computed fused: after an interruption between reports the
+        others would be computed without the first, with different last digits.
         """
         ending = [runner for runner in self.runners if runner.status == "ending"]
         trained = [runner for runner in ending if runner.outcome is None]
@@ -239,7 +239,7 @@ class _Cohort:
         return bool(ending)
 
     def _finish_trained(self, runners: Sequence[Runner]) -> None:
-        """Evaluate the kept weights on both splits, save weights and predictions, set the outcomes."""
+        """Evaluate the best weights on both splits, save weights and predictions, set the outcomes."""
         started = time.perf_counter()
         kept = [runner.kept_weights() for runner in runners]
         recipes = [runner.member.recipe for runner in runners]

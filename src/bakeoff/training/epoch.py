@@ -1,4 +1,4 @@
-"""One pass over the training images: every member of a network moved on the same batches.
+"""One training epoch: every member of a network is trained on the same batches.
 
 Shape legend: K members, N images, L classes.
 """
@@ -24,19 +24,19 @@ from bakeoff.training.runner import Runner
 from bakeoff.training.schedules import Progress
 
 _DROPOUT_STREAM = 1_000_004
-"""Keeps dropout's random stream apart from the order's and the layers'."""
+"""Separates dropout's random stream from those of the order and the layers."""
 
 Indices = npt.NDArray[np.int64]
 
 
 @dataclass
 class Epoch:
-    """What one pass over the training images measured, per member.
+    """The results of one training epoch, per member.
 
     Attributes:
-        loss_K: what was minimised, in nats: with label smoothing, class weights and mixing where a recipe has them.
-        accuracy_K: share of right predictions; of a mixed image each label counts its share.
-        images_per_second: model-images trained per second by all members together.
+        loss_K: the minimised loss in nats, including label smoothing, class weights and mixing.
+        accuracy_K: fraction of correct predictions; each label of a mixed image counts by its weight.
+        images_per_second: training images per second, summed over all members.
     """
 
     loss_K: npt.NDArray[np.float64]
@@ -47,10 +47,10 @@ class Epoch:
 def train_epoch(
     network: Network, runners: Sequence[Runner], inputs: Inputs, objective: Objective, indices: Indices, epoch: int
 ) -> Epoch:
-    """Take one pass over the images at `indices`, every member on the same batches in the same order.
+    """Train one epoch on the images at `indices`, every member on the same batches in the same order.
 
     Returns:
-        Loss and accuracy per member, averaged over the pass as the weights moved, and the rate.
+        Loss and accuracy per member, averaged over the epoch's steps, and the throughput.
     """
     started = time.perf_counter()
     order = epoch_order(indices, inputs.seed, epoch)
@@ -78,14 +78,14 @@ def train_epoch(
 def compute_gradients(
     network: Network, objective: Objective, batch: Batch, dropout: Randomness, divisors: int | Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Add the gradient of every member's loss on one batch to its own; return losses_KN and logits_KNL, detached.
+    """Add every member's gradient on one batch to its `grad`; return losses_KN and logits_KNL, detached.
 
-    `divisors` says over how many images a member's step takes the mean: those of this batch, or all it accumulates.
+    `divisors` is the number of images over which a member's step averages: those of this batch, or all accumulated.
     """
     logits_KNL = network(batch.inputs, network.cast(), dropout)
     losses_KN = objective(logits_KNL, batch.labels_N, batch.mixed)
     if isinstance(divisors, int):
-        # The members' mean losses are summed, so each one's gradient is that of its own mean loss.
+        # The members' mean losses are summed, so each member's gradient is that of its own mean loss.
         torch.autograd.backward(losses_KN.sum() / divisors)
     else:
         torch.autograd.backward((losses_KN.sum(dim=1) / torch.tensor(divisors, device=losses_KN.device)).sum())
@@ -93,11 +93,11 @@ def compute_gradients(
 
 
 def count_right(logits_KNL: Tensor, batch: Batch) -> Tensor:
-    """Return how many images of a batch each member gets right, shape (K,).
+    """Return how many images of a batch each member classifies correctly, shape (K,).
 
-    A mixed image has two labels: predicting one of them counts as much as its share of the image.
+    A mixed image has two labels: predicting one of them counts by its weight.
 
-    Source: Zhang et al. (2018), mixup, whose own code measures training accuracy so.
+    Source: Zhang et al. (2018), mixup, whose code measures training accuracy this way.
     """
     predicted_KN = logits_KNL.argmax(dim=2)
     right_KN = predicted_KN == batch.labels_N
@@ -110,9 +110,9 @@ def count_right(logits_KNL: Tensor, batch: Batch) -> Tensor:
 def move(
     network: Network, runners: Sequence[Runner], due: Mapping[int, Progress], joint: JointOptimizer | None = None
 ) -> None:
-    """Let the members that are due take a step, and forget their gradients where others go on accumulating.
+    """Take an optimizer step for the members that are due, and reset their gradients while others accumulate.
 
-    `due` holds by member how far training is before the step; where all are due `joint` moves them in one call.
+    `due` maps members to the training progress before the step; if all are due, `joint` updates them in one call.
     """
     if not due:
         return
@@ -129,12 +129,12 @@ def move(
 
 
 class Pacer:
-    """Which members step after which batch: every `accumulate` batches, and after the last.
+    """Gradient accumulation: which members step after which batch (every `accumulate` batches, and after the last).
 
     Args:
-        num_images: of the epoch.
-        batch_size: images a batch; the last may have fewer.
-        accumulate: batches a step, for every member.
+        num_images: images per epoch.
+        batch_size: images per batch; the last may have fewer.
+        accumulate: batches per step, for every member.
     """
 
     def __init__(self, num_images: int, batch_size: int, accumulate: Sequence[int]) -> None:
@@ -142,15 +142,15 @@ class Pacer:
         self._num_images, self._batch_size, self._accumulate = num_images, batch_size, accumulate
 
     def starts_afresh(self, number: int) -> bool:
-        """Tell whether no member holds a gradient of earlier batches when batch `number` (from 0) comes."""
+        """Return whether no member holds an accumulated gradient before batch `number` (from 0)."""
         return all(number % count == 0 for count in self._accumulate)
 
     def ends(self, number: int, k: int) -> bool:
-        """Tell whether member k steps after batch `number`."""
+        """Return whether member k steps after batch `number`."""
         return (number + 1) % self._accumulate[k] == 0 or number + 1 == self.num_batches
 
     def progress(self, epoch: int, number: int, k: int) -> Progress:
-        """Return how far member k is before the step of batch `number` of an epoch (from 1)."""
+        """Return member k's training progress before the step of batch `number` in an epoch (from 1)."""
         count = self._accumulate[k]
         steps = -(-self.num_batches // count)
         done = number // count
@@ -158,7 +158,7 @@ class Pacer:
         return Progress(epoch - 1 + share, (epoch - 1) * steps + done, steps)
 
     def divisors(self, number: int) -> int | list[int]:
-        """Return over how many images the step that batch `number` belongs to takes its mean; one where all agree."""
+        """Return over how many images the step of batch `number` averages; one number if all members agree."""
         counts = [self._count_images(number - number % count, count) for count in self._accumulate]
         return counts[0] if len(set(counts)) == 1 else counts
 
@@ -167,6 +167,6 @@ class Pacer:
 
 
 def seed_dropout(seed: int, epoch: int) -> int:
-    """Return what an epoch's dropout is seeded with: a function of the replicate's seed and the epoch alone."""
+    """Return the seed of an epoch's dropout: a function of the replicate's seed and the epoch alone."""
     words = np.random.SeedSequence([seed, _DROPOUT_STREAM, epoch]).generate_state(1, np.uint64)
     return int(words[0] >> np.uint64(1))

@@ -1,4 +1,4 @@
-"""Fused predictions: K members on the same images, nothing learned."""
+"""Fused predictions of K members on the same images, without training."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def predict(network: Network, inputs: Inputs, indices: npt.NDArray[np.int64]) ->
 
 @torch.no_grad()
 def predict_batches(network: Network, batches: Iterable[Tensor], mirrored: Sequence[bool]) -> npt.NDArray[np.float32]:
-    """Return class probabilities (K, N, L), float32, of what comes in batches, for every member.
+    """Return class probabilities (K, N, L), float32, of batched images, for every member.
 
-    A member that asks for `mirrored` has the mean of its logits on an image and on its mirror image.
+    With `mirrored`, a member's logits are averaged over an image and its mirror image.
     """
     weights = network.cast()
 

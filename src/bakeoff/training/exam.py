@@ -1,6 +1,6 @@
-"""The final test: finished trials evaluated once on locked images. The only code that opens these.
+"""The final test: evaluates finished trials once on locked images. No other code opens these.
 
-They are the test split and, with folds, each trial's held-out fold.
+Locked images are the test split and, with folds, each trial's held-out fold.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Scores = list[Mapping[str, float]]
 def hold_exam(
     task: ExamTask, workspace: Path, opener: Opener, emit: Callable[[Event], None], place: Place = CPU
 ) -> None:
-    """Evaluate the kept weights of every member on its locked images, save the predictions, report the metrics.
+    """Evaluate every member's stored weights on its locked images, save the predictions, report the metrics.
 
     Raises:
-        DataError: the training images, of which the held-out fold is one part, are not those trained on.
+        DataError: the training images, which contain the held-out fold, have changed since training.
     """
     images, folders = opener.test(task.data.source), Folders(workspace)
     held_out_scores = None if task.data.fold is None else _score_held_out(task, folders, opener, place)

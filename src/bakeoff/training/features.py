@@ -1,4 +1,4 @@
-"""Features of a frozen body: computed once for all images, kept in the cache, memory-mapped by all heads that use them.
+"""Features of a frozen body: computed once for all images, cached, and memory-mapped by all heads that use them.
 
 Shape legend: N images, F features.
 """
@@ -32,18 +32,18 @@ from bakeoff.networks.user_code import hash_loaded
 from bakeoff.training.task import ENGINE_VERSION
 
 FEATURES_VERSION = 2
-"""Part of every key: raise it when a change alters what bodies compute beyond rounding."""
+"""Part of every key. Increase it when a change alters what bodies compute beyond rounding."""
 
 FEATURE_BATCH = 128
-"""Images per forward pass. A constant: features must not depend on who asks for them first."""
+"""Images per forward pass. A constant: features must not depend on which trial computes them."""
 
 Indices = npt.NDArray[np.int64]
 _Stored = tuple[npt.NDArray[np.float32], float]
-"""Features, and the seconds that they took."""
+"""Features, and the seconds taken to compute them."""
 
 
 class FeatureInputs(Protocol):
-    """The way from images to what a head takes."""
+    """Computes a head's inputs from images."""
 
     def evaluate(self, indices: Indices, batch_size: int) -> Iterator[Tensor]:
         """Yield the features of the images at `indices`, batch by batch, (N, F) or (N, F, 1, 1)."""
@@ -54,9 +54,9 @@ class Features:
     """Features as a cohort uses them.
 
     Attributes:
-        images: pixels float32 [n, 1, 1, F], a read-only memory map; all else is the images'.
-        key: what they are kept under.
-        seconds: what computing them took, now or when they were computed; wall time of one process.
+        images: pixels float32 [n, 1, 1, F], a read-only memory map; everything else is that of the images.
+        key: the cache key.
+        seconds: time taken to compute them, now or earlier; wall time of one process.
     """
 
     images: Images
@@ -65,7 +65,7 @@ class Features:
 
 
 def describe_code(network: str) -> str:
-    """Return what of programs determines a network's features: versions, and the hash of the user's own code.
+    """Return the code that determines a network's features: library versions, and the hash of the user's own code.
 
     Args:
         network: its name in the recipe.
@@ -89,14 +89,14 @@ def _find_version(library: str) -> str:
 
 
 def compute_key(body: str, fingerprint: str, numeric: str, training_fingerprint: str, code: str) -> str:
-    """Return what features are kept under: a short hash of all that determines them.
+    """Return the cache key of features: a short hash of everything that determines them.
 
     Args:
-        body: identifies the network, its weights (the seed, where they are drawn) and the steps before it.
-        fingerprint: of the images.
-        numeric: the arithmetic's mode.
-        training_fingerprint: of the training images, by whose mean and sd a step may normalise.
-        code: the programs, see `describe_code`.
+        body: identifies the network, its weights (or the seed of random ones) and the preprocessing.
+        fingerprint: hash of the images.
+        numeric: the numeric mode.
+        training_fingerprint: hash of the training images, whose mean and sd may be used to normalise.
+        code: the code, see `describe_code`.
     """
     facts = [FEATURES_VERSION, body, fingerprint, numeric, training_fingerprint, code]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
@@ -110,16 +110,16 @@ def open_features(
     training_fingerprint: str | None = None,
     code: str = "",
 ) -> Features:
-    """Return the images' features in the shape of images, from the cache, or computed now and kept there.
+    """Return the images' features in the shape of images, from the cache, or computed now and cached.
 
-    Processes that want the same features wait for the first of them. They are written whole or not at all.
+    Processes that need the same features wait for the first of them. Files are written atomically.
 
     Args:
         body: see `compute_key`.
-        images: the images, each of which is sent through the body once.
-        inputs: what sends them; asked only where nothing is kept yet.
-        numeric: the arithmetic's mode.
-        training_fingerprint: of the training images, where `images` are others.
+        images: the images, each of which passes through the body once.
+        inputs: computes the features; used only if they are not cached.
+        numeric: the numeric mode.
+        training_fingerprint: hash of the training images, if these are not `images`.
         code: see `compute_key`.
 
     Raises:
@@ -129,7 +129,7 @@ def open_features(
     path = cache_folder() / "features" / f"{key}.npy"
     num_images = len(images.labels)
     features, seconds = _load(path, num_images) or _compute_once(path, num_images, inputs)
-    # Images are uint8 in every other place; whoever gathers from these looks at the dtype.
+    # Images are uint8 everywhere else; code that gathers from these checks the dtype.
     return Features(images=replace(images, pixels=cast("npt.NDArray[np.uint8]", features)), key=key, seconds=seconds)
 
 
@@ -140,7 +140,7 @@ def compute_features(batches: Iterable[Tensor], path: Path, num_images: int) -> 
         ValueError: the batches hold more or fewer images than `num_images`.
     """
     done = 0
-    # Written, not mapped: on a full disk a write fails with an error, a mapped page kills the process.
+    # Written, not memory-mapped: a full disk is an error when writing, but kills the process when mapped.
     with torch.no_grad(), path.open("wb") as stream:
         for batch in batches:
             values_NF = np.ascontiguousarray(batch.flatten(1).float().cpu().numpy(), dtype="<f4")
@@ -157,7 +157,7 @@ def compute_features(batches: Iterable[Tensor], path: Path, num_images: int) -> 
 
 
 def _load(path: Path, num_images: int) -> _Stored | None:
-    """Map what is stored; None where nothing whole is there."""
+    """Memory-map the stored features; None if they are missing or incomplete."""
     try:
         features = np.load(path, mmap_mode="r", allow_pickle=False)
         seconds = float(json.loads(_name_times(path).read_text(encoding="utf-8"))["seconds"])
@@ -168,12 +168,12 @@ def _load(path: Path, num_images: int) -> _Stored | None:
 
 
 def _name_times(path: Path) -> Path:
-    """Return where it stands how long the features took."""
+    """Return the path of the file that records the computation time."""
     return path.with_suffix(".json")
 
 
 def _compute_once(path: Path, num_images: int, inputs: FeatureInputs) -> _Stored:
-    """Compute into `path` unless another process does so first."""
+    """Compute into `path` under a lock, unless another process has done so."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
@@ -185,8 +185,8 @@ def _compute_once(path: Path, num_images: int, inputs: FeatureInputs) -> _Stored
             _compute_whole(path, num_images, inputs)
     except OSError as error:
         raise DataError(
-            f"the features of a frozen body cannot be kept in {path.parent}: {error}. "
-            f"Set {CACHE_VARIABLE} to a folder you can write, with {num_images:,} images' features of free space."
+            f"the features of a frozen body cannot be stored in {path.parent}: {error}. "
+            f"Set {CACHE_VARIABLE} to a writable folder with room for the features of {num_images:,} images."
         ) from error
     stored = _load(path, num_images)
     if stored is None:
@@ -195,7 +195,7 @@ def _compute_once(path: Path, num_images: int, inputs: FeatureInputs) -> _Stored
 
 
 def _compute_whole(path: Path, num_images: int, inputs: FeatureInputs) -> None:
-    """Compute under a temporary name, then rename, so that `path` is whole or absent. The lock must be held."""
+    """Compute under a temporary name, then rename, so that `path` is complete or absent. The lock must be held."""
     temporary = Path(tempfile.mkdtemp(prefix=f"{path.name}.part-", dir=path.parent))
     times = _name_times(path)
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Numbers that several records of a recipe have: their ranges and descriptions."""
+"""Numeric fields that several records of a recipe share: ranges and descriptions."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ MEAN_SQUARE = "Decay rate of the running mean of the squared gradient."
 
 
 class OptimizerSettings(Record):
-    """The settings of an optimizer: what all of them have."""
+    """The settings that all optimizers share."""
 
     name: str
     learning_rate: LearningRate
 
     def arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments of the optimizer's class, the learning rate among them as `lr`."""
+        """Return the keyword arguments of the optimizer's class, with the learning rate as `lr`."""
         return {"lr": self.learning_rate}

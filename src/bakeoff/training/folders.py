@@ -1,4 +1,4 @@
-"""Where a workspace keeps what trials leave on disk, and how it is written: whole or not at all. No torch."""
+"""The layout of a workspace on disk, and atomic writing of its files. No torch."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ refers to any more; it touches only files that bakeoff has made, so others are s
 """
 
 SHORT_ID_CHARACTERS = 8
-"""Of a study's id: enough to tell those of a workspace apart."""
+"""Length of a shortened study id, enough to be unique in a workspace."""
 
 HASH = r"[0-9a-f]{16,64}"
-"""Pattern of what trials, cohorts and files kept by their content are called."""
+"""Pattern of the ids of trials, cohorts and content-addressed files."""
 
 TRIAL_FILE = r"weights\.safetensors|[a-z][a-z_-]*\.npz"
-"""Pattern of the files that a trial leaves in its folder."""
+"""Pattern of the files in a trial's folder."""
 
 _HALF_WRITTEN = re.compile(
     rf"(?:{TRIAL_FILE}|{HASH}(?:\.\w+)?|verdict\.md|report\.html)\.\d+\.part|\.tmp[A-Za-z0-9]{{6}}"
 )
-"""What `write_whole` and, within it, safetensors call a file that is not whole yet."""
+"""Pattern of incomplete files written by `write_whole` and, inside it, safetensors."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Folders:
 
     @property
     def marker(self) -> Path:
-        """The file that says what this folder is."""
+        """The file that describes this folder."""
         return self.root / "bakeoff-workspace.txt"
 
     def mark(self) -> None:
-        """Say in the folder what it is, where that is not said yet."""
+        """Write the file that describes the folder, unless it exists."""
         if not self.marker.exists():
             write_whole(self.marker, lambda temporary: temporary.write_text(_MARKER_TEXT, encoding="utf-8"))
 
@@ -67,25 +67,25 @@ class Folders:
 
     @property
     def driver_lock(self) -> Path:
-        """The file that a run locks to keep others out."""
+        """The file that a run locks to exclude others."""
         return self.root / "driver.lock"
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the checkpoints of cohorts that are not at their end."""
+        """The folder of checkpoints of unfinished cohorts."""
         return self.root / "cohorts"
 
     @property
     def trials(self) -> Path:
-        """The folder of what trials leave, in folders `AB/ABC...`."""
+        """The folder of trials' files, in subfolders `AB/ABC...`."""
         return self.root / "trials"
 
     def weights(self, trial_id: str) -> Path:
-        """One trial's kept weights (safetensors)."""
+        """One trial's stored weights (safetensors)."""
         return self._trial(trial_id) / "weights.safetensors"
 
     def predictions(self, trial_id: str, split: str) -> Path:
-        """One trial's class probabilities on `validation`, `test`, `held-out`, or `train` where asked for (npz)."""
+        """One trial's class probabilities on `validation`, `test`, `held-out` or, if requested, `train` (npz)."""
         return self._trial(trial_id) / f"{split}.npz"
 
     def checkpoint(self, cohort_id: str) -> Path:
@@ -93,33 +93,33 @@ class Folders:
         return self.checkpoints / f"{cohort_id}.safetensors"
 
     def copied_weights(self, sha256: str, suffix: str) -> Path:
-        """The workspace's own copy of a file of weights that trials start from, by the hash of its content."""
+        """The workspace's copy of a weights file that trials start from, by its content hash."""
         return self.root / "weights" / f"{sha256}{suffix}"
 
     def find_copied_weights(self, sha256: str) -> Path | None:
-        """Return the copy of the file with this hash, or None where there is none."""
+        """Return the copy of the file with this hash, or None if there is none."""
         copies = sorted((self.root / "weights").glob(f"{sha256}*"))
         return next((path for path in copies if path.suffix != ".part"), None)
 
     def pictures(self, key: str) -> Path:
-        """Pictures kept for reports, by a hash of which they are (npz)."""
+        """Images stored for reports, by a hash of their selection (npz)."""
         return self.root / "pictures" / f"{key}.npz"
 
     def reports(self, study_name: str, study_id: str) -> Path:
-        """One study's reports: a folder of its own, for several may share a name, or one that is reduced to the same.
+        """One study's reports: a separate folder, because several studies may share a (reduced) name.
 
-        A name is reduced to letters, digits, '.', '_' and '-', so it stays inside.
+        A name is reduced to letters, digits, '.', '_' and '-', so it cannot leave the reports folder.
         """
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in study_name).lstrip(".")
         return self.root / "reports" / f"{safe or 'study'}-{study_id[:SHORT_ID_CHARACTERS]}"
 
     def load_predictions(self, trial_id: str, split: str) -> dict[str, npt.NDArray[Any]] | None:
-        """Read one trial's predictions on one split, or None where there are none, or damaged ones.
+        """Read one trial's predictions on one split; None if they are missing or damaged.
 
-        Reports then go without them, as where none were kept; `doctor` names what is damaged.
+        Reports then omit them; `doctor` reports damaged files.
 
         Raises:
-            StorageError: they are there and cannot be read: a report without them would not say what the trials show.
+            StorageError: they exist but cannot be read: a report must not silently omit them.
         """
         try:
             return load_predictions(self.predictions(trial_id, split))
@@ -131,21 +131,21 @@ class Folders:
     def _trial(self, trial_id: str) -> Path:
         if not (
             trial_id.isascii() and trial_id.replace(" ", "").isalnum()
-        ):  # out of a damaged ledger it could lead anywhere
-            raise WorkspaceError(f"{self.root}: {trial_id[:60]!r} is no trial's id: the ledger is damaged.")
+        ):  # an id from a damaged ledger could lead anywhere
+            raise WorkspaceError(f"{self.root}: {trial_id[:60]!r} is not a trial id: the ledger is damaged.")
         return self.trials / trial_id[:2] / trial_id
 
 
 def check_workspace(workspace: str | Path) -> Path:
-    """Return the path of a workspace that somebody has named; it need not exist.
+    """Return the path of a workspace given by the user; it need not exist.
 
     Raises:
-        WorkspaceError: it is empty, as of a variable that is not set, or cannot be written down: ledger, reports and
-            commands hold text.
+        WorkspaceError: it is empty, for instance from an unset variable, or not valid text: ledger, reports and
+            commands contain it as text.
     """
     text = str(workspace)
     if not text.strip():
-        raise WorkspaceError("--workspace is empty. Name a folder; the current one is --workspace .")
+        raise WorkspaceError("--workspace is empty. Give a folder; the current one is --workspace .")
     try:
         (text := str(Path(workspace).absolute())).encode()
     except UnicodeEncodeError:
@@ -157,14 +157,14 @@ def check_workspace(workspace: str | Path) -> Path:
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, mode: int = 0o666) -> None:
-    """Call `write` with a temporary path beside `path`, then rename: a kill leaves the old file or the new one.
+    """Call `write` with a temporary path beside `path`, then rename: a kill leaves either the old file or the new one.
 
-    The file is on the disk, not in the system's memory, before it takes its name: a power cut leaves one of them too.
+    The file is flushed to disk before it is renamed, so the same holds for a power cut.
 
     Args:
-        path: of the file.
-        write: writes it whole, under the name it is given: that of an empty file, which it may replace.
-        mode: who may read and write the file, as far as the umask (or the folder's access list) lets them.
+        path: path of the file.
+        write: writes the complete file to the path it is given: that of an empty file, which it may replace.
+        mode: permissions of the file, limited by the umask (or the folder's access control list).
 
     Raises:
         StorageError: the disk is full, cannot be written, or fails.
@@ -178,13 +178,13 @@ def write_whole(path: Path, write: Callable[[Path], object], *, mode: int = 0o66
             permissions = stat.S_IMODE(temporary.stat().st_mode)
             write(temporary)
             if stat.S_IMODE(temporary.stat().st_mode) != permissions:
-                temporary.chmod(permissions)  # safetensors puts a file of its own in its place, for the user alone
+                temporary.chmod(permissions)  # safetensors replaces it by its own file, readable by the user only
             _flush(temporary)
             os.replace(temporary, path)
             _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
-    except Exception as error:  # torch and safetensors tell of a full disk in exceptions of their own
+    except Exception as error:  # torch and safetensors report a full disk by their own exceptions
         reason = explain_storage(error, path.parent)
         if reason is None:
             raise
@@ -192,11 +192,11 @@ def write_whole(path: Path, write: Callable[[Path], object], *, mode: int = 0o66
 
 
 def read_whole(path: Path) -> bytes:
-    """Read a file into memory. Not mapped: where a disk fails, a read says so, and a mapped page kills the process.
+    """Read a file into memory. Not memory-mapped: a failing disk is an error on read, but kills the process if mapped.
 
     Raises:
-        FileNotFoundError, IsADirectoryError: there is none, or a folder in its place.
-        StorageError: the system does not let it be read; that is no word on what it holds.
+        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
+        StorageError: the system refuses to read it; that says nothing about its content.
     """
     try:
         return path.read_bytes()
@@ -207,25 +207,25 @@ def read_whole(path: Path) -> bytes:
 
 
 def refuse_reading(path: Path, error: OSError) -> StorageError:
-    """Return the error that says that the system does not let a file be read."""
+    """Return the error for a file that the system refuses to read."""
     return StorageError(f"{path}: cannot be read: {error.strerror or error}.")
 
 
 def find_half_written(folder: Path) -> Iterator[Path]:
-    """Yield what a killed process has left half written in a folder: by `write_whole`, and by safetensors itself.
+    """Yield the incomplete files of killed processes in a folder, written by `write_whole` or safetensors.
 
-    Only files whose names bakeoff makes; no links, and nothing in folders below.
+    Only files with names that bakeoff generates; no links, and nothing in subfolders.
     """
     yield from list_files(folder, _HALF_WRITTEN)
 
 
 def list_files(folder: Path, pattern: str | re.Pattern[str]) -> list[Path]:
-    """Return the regular files of a folder whose whole name matches, sorted; none where it is no folder. No links."""
+    """Return the sorted regular files in a folder whose full name matches; none if it is not a folder. No links."""
     return _list_entries(folder, pattern, stat.S_ISREG)
 
 
 def list_folders(folder: Path, pattern: str | re.Pattern[str]) -> list[Path]:
-    """Return the folders in a folder whose whole name matches, sorted; none where it is no folder. No links."""
+    """Return the sorted subfolders whose full name matches; none if it is not a folder. No links."""
     return _list_entries(folder, pattern, stat.S_ISDIR)
 
 
@@ -241,7 +241,7 @@ def _list_entries(folder: Path, pattern: str | re.Pattern[str], is_kind: Callabl
 
 
 def explain_storage(error: Exception, folder: Path) -> str | None:
-    """Return what of the disk made writing to a folder fail, in words; None where it was something else."""
+    """Return the disk error that made writing to a folder fail, in words; None for any other cause."""
     if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
         return error.strerror or str(error)
     try:
@@ -252,7 +252,7 @@ def explain_storage(error: Exception, folder: Path) -> str | None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it; each that is new is on the disk in the folder that holds it."""
+    """Make a folder and its parents; each new one is flushed to disk in its parent folder."""
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in missing:
@@ -260,9 +260,9 @@ def _make_folder(folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have the system write a file or a folder's entries to the disk now."""
+    """Flush a file or a folder's entries to disk."""
     if path.is_dir() and os.name == "nt":
-        return  # Windows flushes folders itself, and opens none
+        return  # Windows flushes folders itself, and cannot open them
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -276,7 +276,7 @@ def save_predictions(
     labels_N: npt.NDArray[np.int64],
     indices_N: npt.NDArray[np.int64],
 ) -> None:
-    """Write one trial's predictions on one split, with true labels and the images' numbers in their source split."""
+    """Write one trial's predictions on one split, with true labels and the images' indices in their source split."""
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -289,7 +289,7 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read what `save_predictions` wrote: `probabilities` (N, L) float32, `labels` and `indices` (N,) int64.
 
     Raises:
-        WorkspaceError: the file is not there, is damaged, or another.
+        WorkspaceError: the file does not exist, is damaged, or is not a predictions file.
         StorageError: it cannot be read.
     """
     try:
@@ -297,7 +297,7 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ("probabilities", "labels", "indices")}
         _check_predictions(found)
-    except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
+    except Exception as error:  # NumPy and zipfile raise many exceptions for damaged files
         if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
             raise refuse_reading(path, error) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -306,7 +306,7 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _check_members(path: Path) -> None:
-    """Refuse what unpacks to more than the file holds: NumPy packs predictions without compressing them."""
+    """Reject files that unpack to more than their size: NumPy stores predictions uncompressed."""
     with zipfile.ZipFile(path) as archive:
         if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
             raise ValueError("it unpacks to more than was written")
@@ -315,8 +315,8 @@ def _check_members(path: Path) -> None:
 def _check_predictions(found: dict[str, npt.NDArray[Any]]) -> None:
     probabilities_NL, labels_N, indices_N = found["probabilities"], found["labels"], found["indices"]
     if probabilities_NL.dtype.kind != "f" or labels_N.dtype.kind != "i" or indices_N.dtype.kind != "i":
-        raise ValueError("its arrays are of other kinds")
+        raise ValueError("its arrays have other dtypes")
     if probabilities_NL.ndim != 2 or not probabilities_NL.shape[:1] == labels_N.shape == indices_N.shape:
-        raise ValueError("its arrays are of other shapes")
+        raise ValueError("its arrays have other shapes")
     if labels_N.size and not 0 <= labels_N.min() <= labels_N.max() < probabilities_NL.shape[1]:
-        raise ValueError("it holds labels of no class")
+        raise ValueError("it holds labels outside the classes")

@@ -1,6 +1,6 @@
-"""What the members of a cohort see: images gathered, augmented, mixed, and sent through a body that stays frozen.
+"""The inputs of a cohort's members: images gathered, augmented, mixed, and passed through a frozen body.
 
-Members that ask for the same share one copy; where they differ each has its own, of the same images in the same order.
+Members with equal settings share one copy; otherwise each has its own copy of the same images in the same order.
 
 Shape legend: K members, N images, C channels, H and W pixels.
 """
@@ -25,7 +25,7 @@ from bakeoff.training.recipe import Recipe
 
 Indices = npt.NDArray[np.int64]
 Body = Callable[[Tensor], Tensor]
-"""Takes images_NCHW in the arithmetic's dtype and returns float32 features_NF; nothing in it is trained."""
+"""Maps images_NCHW in the arithmetic's dtype to float32 features_NF; nothing in it is trained."""
 
 _Step = tuple[tuple[AugmentationChoice, ...], MixChoice | None]
 
@@ -35,10 +35,10 @@ class Batch:
     """One batch.
 
     Attributes:
-        inputs: (N, C, H, W) for all members, or (K, N, C, H, W), each one's own; channels-last. (S, N, C, H, W) where
-            members of S replicates stand side by side.
-        labels_N: of all members, or (K, N).
-        mixed: what the images were mixed with, where they were: shares (N,) or (K, N).
+        inputs: (N, C, H, W) for all members, or (K, N, C, H, W), one per member; channels-last. (S, N, C, H, W) for
+            adjacent members of S replicates.
+        labels_N: for all members, or (K, N).
+        mixed: how the images were mixed, if they were: weights (N,) or (K, N).
     """
 
     inputs: Tensor
@@ -47,16 +47,16 @@ class Batch:
 
 
 class Inputs:
-    """The one way from stored images to what networks take.
+    """The only path from stored images to network inputs.
 
     Args:
-        images: pixels (uint8), or features computed once (float32), which are handed on as they are.
-        recipes: the members'.
-        seed: the replicate's, which draws the augmentation.
-        dtype: what the arithmetic runs in.
-        body: a frozen body that every image goes through, or None.
-        training_images: whose mean and sd the augmentation `normalize` takes; by default `images`.
-        for_colour: whether the network is one for colour images, to which grey ones are repeated.
+        images: pixels (uint8), or features computed once (float32), which are passed on unchanged.
+        recipes: one per member.
+        seed: the replicate's seed, for the augmentation.
+        dtype: the dtype of the arithmetic.
+        body: a frozen body applied to every image, or None.
+        training_images: the images whose mean and sd `normalize` uses; by default `images`.
+        for_colour: whether the network expects colour images, so that grayscale ones are repeated.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Inputs:
     def train(self, order: Indices, batch_size: int, epoch: int) -> Iterator[Batch]:
         """Yield the images at `order` in consecutive batches, augmented and mixed; the last may be smaller.
 
-        What is drawn is a function of (seed, epoch, image), so a resumed epoch sees the same.
+        Draws are a function of (seed, epoch, image), so a resumed epoch sees the same images.
         """
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
@@ -94,7 +94,7 @@ class Inputs:
             yield Batch(self._stack([inputs for inputs, _ in made]), labels_N, self._stack_mixed(made, labels_N))
 
     def evaluate(self, indices: Indices, batch_size: int) -> Iterator[Tensor]:
-        """Yield the inputs of the images at `indices`, as evaluation sees them: nothing drawn, nothing mixed."""
+        """Yield the inputs of the images at `indices` for evaluation: nothing random, no mixing."""
         for start in range(0, len(indices), batch_size):
             numbers = indices[start : start + batch_size]
             if self.images.pixels.dtype != np.uint8:
@@ -123,11 +123,11 @@ class Inputs:
         return torch.from_numpy(self.images.pixels[numbers]).permute(0, 3, 1, 2).to(self.dtype)
 
     def _stack(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Return what all share, or each member's own."""
+        """Return the inputs shared by all members, or one per member."""
         return inputs[0] if len(inputs) == 1 else torch.stack([inputs[number] for number in self._step_of])
 
     def _stack_mixed(self, made: Sequence[tuple[Tensor, Mixed | None]], labels_N: Tensor) -> Mixed | None:
-        """Put the members' shares side by side: partners are the same for all, 1 is the share of an unmixed image."""
+        """Stack the members' mixing weights: partners are the same for all, and an unmixed image has weight 1."""
         found = [mixed for _, mixed in made]
         if len(found) == 1 or all(mixed is None for mixed in found):
             return found[0]
@@ -140,7 +140,7 @@ _MEASURED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
 
 
 def measure_training(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and sd per channel of all training images, measured once a process."""
+    """Return mean and sd per channel of all training images, computed once per process."""
     if images.fingerprint not in _MEASURED:
         _MEASURED[images.fingerprint] = measure_pixels(images.pixels)
     return _MEASURED[images.fingerprint]

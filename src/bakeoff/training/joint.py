@@ -1,10 +1,10 @@
-"""One call for the steps of many members: their optimizers stay their own.
+"""One optimizer call for the steps of many members, each of which keeps its own optimizer.
 
-A call of `torch.optim` costs far more than the arithmetic of a small network's parameters. Members whose settings are
-equal, learning rate and schedule included, are handed to one optimizer that works on the states of their own; where
-that is all members of a network, on its stacks, so that nine members cost the calls of one. The numbers are those of
-members moved one by one; only torch's fused Adam and AdamW round the last few of a tensor another way, so on stacks
-they agree to rounding.
+A call of `torch.optim` costs far more than the arithmetic of a small network's parameters. Members with equal settings,
+including learning rate and schedule, share one optimizer that works on their own states; if these are all members of a
+network, it works on the network's stacks, so that nine members cost as many calls as one. The results equal those of
+separate steps, except that torch's fused Adam and AdamW round the last few elements of a tensor differently, so on
+stacks they agree to rounding.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class JointOptimizer:
     """Steps all members at once.
 
     Args:
-        runners: bound to one network; none of them is bound again while this is used.
-        network: whose members they are; without it their parameters are moved one by one.
+        runners: bound to one network; none of them may be rebound while this is used.
+        network: their network; without it their parameters are updated one by one.
     """
 
     def __init__(self, runners: Sequence[Runner], network: Network | None = None) -> None:
@@ -47,7 +47,7 @@ class JointOptimizer:
         self._apart: list[torch.optim.Optimizer] = []
         parts: dict[tuple[type, str], list[_Part]] = defaultdict(list)
         for k, runner in enumerate(runners):
-            assert runner.optimizer is not None, "members are bound before they are moved"
+            assert runner.optimizer is not None, "members are bound before they are updated"
             if not OPTIMIZERS.find(runner.member.recipe.optimizer.name).elementwise:
                 self._apart.append(runner.optimizer)
                 continue
@@ -64,7 +64,7 @@ class JointOptimizer:
             self._joined = [(_join(found), found[0].group) for found in parts.values()]
 
     def step(self, progress: Sequence[Progress]) -> None:
-        """Move every member's parameters by one step, given how far each one is before it."""
+        """Take one step for every member, given each one's training progress before it."""
         if self._network is not None and not (self._stacked and self._unclipped):
             self._network.share_gradients()
         for runner, done in zip(self._runners, progress, strict=True):
@@ -78,13 +78,13 @@ class JointOptimizer:
             runner.end_step()
 
     def hand_back(self) -> None:
-        """Give the members' own optimizers their states, after the last step."""
+        """Return the states to the members' own optimizers, after the last step."""
         if self._stacked is not None:
             self._stacked.hand_back()
 
 
 class _StackedParts:
-    """An optimizer over a network's stacks, in place of its members' own until `hand_back`."""
+    """An optimizer over a network's stacks that replaces the members' own until `hand_back`."""
 
     def __init__(self, parts: Sequence[_Part], network: FusedNetwork) -> None:
         self._parts, self._network = parts, network
@@ -103,7 +103,7 @@ class _StackedParts:
 
 
 def _stack(values: Sequence[Any]) -> Any:
-    """Return what is kept for a stack of parameters: one number, the same for all, or a tensor a member."""
+    """Return the state of a stacked parameter: one number for all members, or one tensor per member."""
     return torch.stack(list(values)) if _is_per_weight(values[0]) else _copy(values[0])
 
 
@@ -120,22 +120,22 @@ def _copy(value: Any) -> Any:
 
 
 def _step_together(runners: Sequence[Runner]) -> bool:
-    """Tell whether there are several members, and whenever one of them steps, all do."""
+    """Return whether there are several members that always step together."""
     return len(runners) > 1 and len({runner.member.recipe.accumulate for runner in runners}) == 1
 
 
 def _describe(runner: Runner, group: dict[str, Any], k: int, number: int) -> str:
-    """Return a text equal for groups of parameters that are always moved alike."""
+    """Return a text that is equal for parameter groups that are always updated alike."""
     recipe = runner.member.recipe
     settings = {name: repr(value) for name, value in group.items() if name != "params"}
     rate = [recipe.schedule.model_dump(mode="json"), recipe.epochs]
-    # Who waits for plateaus has a rate that the others' does not follow.
+    # A plateau schedule gives a member its own learning rate.
     own = [k, number] if runner.plateau is not None else []
     return json.dumps([settings, rate, own], sort_keys=True)
 
 
 def _join(parts: Sequence[_Part]) -> torch.optim.Optimizer:
-    """Return an optimizer over the parameters of all parts, on the very states that their own optimizers hold."""
+    """Return an optimizer over the parameters of all parts that uses the states of their own optimizers."""
     joint = _make_like(parts[0], [parameter for part in parts for parameter in part.group["params"]])
     for part in parts:
         for parameter in part.group["params"]:
@@ -144,8 +144,8 @@ def _join(parts: Sequence[_Part]) -> torch.optim.Optimizer:
 
 
 def _make_like(part: _Part, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-    """Return an optimizer of a part's kind and settings over other parameters."""
+    """Return an optimizer with a part's class and settings over other parameters."""
     settings = {name: value for name, value in part.group.items() if name != "params"}
-    # Every optimizer but the base class takes parameters alone.
+    # Every optimizer except the base class can be created from parameters alone.
     make: Callable[..., torch.optim.Optimizer] = type(part.optimizer)
     return make([{**settings, "params": list(parameters)}])

@@ -10,15 +10,15 @@ from torch import Tensor
 
 
 class Lion(torch.optim.Optimizer):
-    """EvoLved sIgn mOmeNtum: every weight moves by the same amount, along the sign of a running mean.
+    """EvoLved sIgn mOmeNtum: every weight changes by the same amount, in the direction of a running mean's sign.
 
     c = beta1 m + (1 - beta1) g;  w = w - lr (sign(c) + weight_decay w);  m = beta2 m + (1 - beta2) g
 
     Args:
         params: tensors, or groups of them as in torch.optim.
         lr: step size, above 0.
-        betas: how much of the mean gradient m enters the direction of a step, and how much of it is kept.
-        weight_decay: share of the weights, times step size, lost each step.
+        betas: decay of the mean gradient m in the direction of a step, and in its own update.
+        weight_decay: decoupled weight decay, multiplied by the learning rate.
 
     Source: Chen et al. (2023), Symbolic discovery of optimization algorithms, algorithm 2.
     """
@@ -34,7 +34,7 @@ class Lion(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # torch overloads by closure
-        """Move every parameter that has a gradient by one step; `closure` is called first, with gradients on."""
+        """Update every parameter that has a gradient; `closure` is called first, with gradients enabled."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,6 +1,6 @@
 """The losses that training can minimise, as records without torch. To add one: a settings class and an entry in LOSSES.
 
-`objective.py` weighs, smooths and mixes what an entry's function says of one label.
+`objective.py` applies class weights, smoothing and mixing to an entry's function.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class LossSettings(Record):
 
 
 class CrossEntropy(LossSettings):
-    """Minus the logarithm of the right class' probability."""
+    """Minus the logarithm of the correct class's probability."""
 
     name: Literal["cross_entropy"] = "cross_entropy"
 
 
 class Focal(LossSettings):
-    """Cross-entropy that counts images less the surer the network is of them."""
+    """Cross-entropy with less weight on images of which the network is more certain."""
 
     name: Literal["focal"] = "focal"
     gamma: Amount = Field(default=2.0, description="How fast sure images lose weight; 0 is cross-entropy.")
@@ -39,8 +39,8 @@ class LossRecord(RegistryEntry[LossSettings]):
     """One loss that a study can name.
 
     Attributes:
-        score: `module:function` of its settings, log_probabilities_NC (float32) and labels_N (int64): returns the
-            images' losses_N, differentiable, without waiting for the device.
+        score: `module:function` of its settings, log_probabilities_NC (float32) and labels_N (int64); returns losses_N,
+            differentiable, without waiting for the device.
     """
 
     score: Implementation
@@ -49,14 +49,14 @@ class LossRecord(RegistryEntry[LossSettings]):
 _OURS: tuple[LossRecord, ...] = (
     LossRecord(
         "cross_entropy",
-        "minus the logarithm of the right class' probability",
+        "minus the logarithm of the correct class's probability",
         "Good (1952), Rational decisions",
         CrossEntropy,
         score="bakeoff.training.objective:score_cross_entropy",
     ),
     LossRecord(
         "focal",
-        "cross-entropy that counts images less the surer the network is of them",
+        "cross-entropy with less weight on images of which the network is more certain",
         "Lin, Goyal, Girshick, He and Dollár (2017), Focal loss for dense object detection",
         Focal,
         score="bakeoff.training.objective:score_focal",

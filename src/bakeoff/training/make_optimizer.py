@@ -1,4 +1,4 @@
-"""From an optimizer's record to the optimizer itself, and its learning rate while training goes on."""
+"""Creates optimizers from their records, and sets their learning rates during training."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from bakeoff.training.optimizers import OPTIMIZERS, AnyOptimizer
 
 
 def find_class(choice: AnyOptimizer) -> type[torch.optim.Optimizer]:
-    """Return the optimizer class that settings are for: torch's, ours, or another package's."""
+    """Return the optimizer class for settings: torch's, ours or another package's."""
     kind: type[torch.optim.Optimizer] = bind(OPTIMIZERS.find(choice.name).make)
     return kind
 
 
 def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:
-    """Return a member's own optimizer, in its fused form where torch has one.
+    """Return a member's own optimizer, fused if torch has a fused version.
 
     Args:
-        choice: which, with its settings.
-        groups: what it moves, by the factor on the learning rate that it has for all of training; most networks are
-            one group, of factor 1.
+        choice: the optimizer's settings.
+        groups: parameters by the constant factor on their learning rate; most networks are one group of factor 1.
 
     Returns:
         An optimizer whose groups also hold `initial_lr`, the rate before any schedule.
@@ -41,17 +40,17 @@ def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Para
 
 
 def set_share(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Set every group's learning rate to this share of what it is before any schedule."""
+    """Set every group's learning rate to this factor times its initial rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * share
 
 
 def complete_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Give every parameter that SGD moves with momentum its buffer, of zeros where it has none.
+    """Give every parameter that SGD updates with momentum a buffer, of zeros if it has none.
 
-    torch's fused SGD takes buffers for all parameters or for none, so it fails at the step in which a body thaws, or a
-    layer that was skipped is used. The first step is the same: torch begins with the gradient itself, which is what
-    zeros times the momentum plus the gradient come to.
+    torch's fused SGD takes buffers for all parameters or for none, so it would fail at the step in which a body is
+    unfrozen or a skipped layer is used. The first step is unchanged: torch initializes the buffer with the gradient,
+    which equals momentum times zero plus the gradient.
     """
     if not isinstance(optimizer, torch.optim.SGD):
         return

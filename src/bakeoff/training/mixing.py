@@ -18,7 +18,7 @@ _PROBABILITY = "Probability that an image is mixed; drawn for each image."
 
 
 class MixSettings(Record):
-    """What every way of mixing is set with."""
+    """The settings that all mixing methods share."""
 
     name: str
     alpha: Alpha
@@ -40,7 +40,7 @@ class CutMix(MixSettings):
 
 
 AnyMix: TypeAlias = MixSettings
-"""The settings of any registered way of mixing."""
+"""The settings of any registered mixing method."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class MixRecord(RegistryEntry[MixSettings]):
     """One way of mixing images that a study can name.
 
     Attributes:
-        blend: `module:function` of images_NCHW, their partners, the shares drawn for them and two more draws an image;
-            returns new images and the shares of themselves that they keep.
+        blend: `module:function` of images_NCHW, their partners, the mixing weights drawn for them and two more draws
+            per image; returns new images and the weights of the original ones in them.
     """
 
     blend: Implementation

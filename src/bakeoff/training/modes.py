@@ -1,4 +1,4 @@
-"""How a study's arithmetic runs: decided once, before anything trains, kept when it is resumed. No torch."""
+"""A study's numeric modes: chosen once before training, kept when the study is resumed. No torch."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from bakeoff.training.task import Numeric
 
 NUM_WARM_UP_STEPS = 2
 NUM_PROBE_STEPS = 12
-"""Steps that a probe times of every network shape, fused and alone, in each numeric mode, after those that warm up."""
+"""Timed steps per network shape (fused and alone, in each numeric mode) of a probe, after the warm-up steps."""
 
 FEWEST_PROBE_STEPS = 3
 ENOUGH_PROBE_SECONDS = 20.0
-"""After which no more than the fewest are timed: of a large network twelve steps would take a quarter of an hour."""
+"""Time limit after which only the minimum is timed: twelve steps of a large network could take 15 minutes."""
 
 EVALUATION_BATCH = 128
 DEVICE_EVALUATION_BATCH = 512
-"""Images per forward pass in evaluation, on a CPU and on any other device. Constants: they must not depend on the
-cohort, or rounding would.
+"""Images per forward pass in evaluation, on a CPU and on any other device. Constants, so that rounding does not depend
+on the cohort.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Modes:
-    """The numeric mode of every block, and which networks are trained apart.
+    """The numeric mode of every block, and the networks that are not fused.
 
-    Arms are compared within blocks, so all of a block run in one mode.
+    Arms are compared within blocks, so each block has one mode.
 
     Attributes:
-        common: of blocks that are not named.
-        by_block: of those that differ.
-        apart: `name_shape` of network shapes whose members train one by one, because fused they take longer.
-        num_lanes: cohorts that can train at once, by the cores of the machine where the study was begun; cohorts are
-            cut so that none of them waits long. However many workers there are, the cohorts are the same.
+        common: the mode of blocks not listed in `by_block`.
+        by_block: the modes of other blocks.
+        apart: `name_shape` of network shapes whose members train separately, because fusing them is slower.
+        num_lanes: cohorts that can train at once, by the cores of the machine where the study was started; cohorts are
+            split so that no core waits long. The cohorts do not depend on the number of workers.
     """
 
     common: Numeric
@@ -48,11 +48,11 @@ class Modes:
         return self.by_block.get(block, self.common)
 
     def are_apart(self, shape: str) -> bool:
-        """Tell whether members of this network shape train one by one."""
+        """Return whether members of this network shape train separately."""
         return name_shape(shape) in self.apart
 
     def spell(self) -> str:
-        """Return the text that `parse` reads: the mode's name where there is nothing else to say."""
+        """Return the text that `parse` reads: just the mode's name if that is all."""
         if not self.by_block and not self.apart and self.num_lanes == 1:
             return self.common
         content = {
@@ -77,7 +77,7 @@ class Modes:
         )
 
     def describe(self) -> str:
-        """Say it for people."""
+        """Return a readable description."""
         parts = [str(self.common), *(f"{mode} in block '{block}'" for block, mode in sorted(self.by_block.items()))]
         if self.apart:
             parts.append(f"{len(self.apart)} network shape{'s' if len(self.apart) > 1 else ''} trained apart")
@@ -85,7 +85,7 @@ class Modes:
 
 
 def name_shape(shape: str) -> str:
-    """Return a short name of a network shape, which may be long to spell."""
+    """Return a short name for a network shape, whose full description may be long."""
     return hashlib.sha256(shape.encode()).hexdigest()[:16]
 
 

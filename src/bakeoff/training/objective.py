@@ -1,4 +1,4 @@
-"""The loss that each member of a cohort is trained on, with smoothed, weighted and mixed targets.
+"""The training loss of each member of a cohort, with smoothed, weighted and mixed targets.
 
 Shape legend: K members, N images, L classes.
 """
@@ -26,12 +26,12 @@ class Objective:
 
     Args:
         settings: one per member.
-        class_names: of all labels, in their order.
-        train_labels_N: of the images trained on, which `balanced` weights are counted from; a list of every member's
-            where they differ.
+        class_names: names of all labels, in order.
+        train_labels_N: labels of the training images, for `balanced` weights; a list with one entry per member if
+            they differ.
 
     Raises:
-        DataError: where class weights name a class that there is none of.
+        DataError: class weights name an unknown class.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class Objective:
 
             w[y] ((1 - e) (-ln p[y]) + e mean_l (-ln p[l]))
 
-        with cross-entropy; another loss stands in the place of -ln p[y], and is not smoothed. An image mixed of two
-        costs theirs, each times its share. Weights multiply an image's whole loss, as in Keras; torch's own would weigh
-        the smoothed part class by class, and divide by the weights of the batch.
+        with cross-entropy; another loss replaces -ln p[y] and is not smoothed. A mixture of two images costs the
+        weighted sum of their costs. Class weights multiply an image's whole loss, as in Keras; torch's would weight the
+        smoothed part class by class, and divide by the sum of weights.
 
         Args:
-            logits_KNL: of any floating type.
-            labels_N: int64; (K, N) where each member has its own.
-            mixed: with whose labels, and how much, images were mixed; shares (N,) for all or (K, N).
+            logits_KNL: any floating-point dtype.
+            labels_N: int64; (K, N) if each member has its own.
+            mixed: the labels and weights with which images were mixed; weights (N,) for all or (K, N).
 
         Source: Szegedy et al. (2016), Rethinking the Inception architecture, section 7, for the smoothing; Zhang et
             al. (2018), mixup, for mixed targets.
@@ -103,30 +103,30 @@ class Objective:
 
 
 def score_cross_entropy(settings: CrossEntropy, log_probabilities_NC: Tensor, labels_N: Tensor) -> Tensor:
-    """Return minus the logarithms of the right classes' probabilities, losses_N."""
+    """Return losses_N: minus the logarithms of the correct classes' probabilities."""
     return -log_probabilities_NC.gather(1, labels_N.unsqueeze(1)).squeeze(1)
 
 
 def score_focal(settings: Focal, log_probabilities_NC: Tensor, labels_N: Tensor) -> Tensor:
-    """Return losses_N: (1 - p)^gamma (-ln p), p the probability of the right class.
+    """Return losses_N: (1 - p)^gamma (-ln p), with p the probability of the correct class.
 
     Source: Lin et al. (2017), Focal loss for dense object detection, section 3.
     """
     log_right_N = log_probabilities_NC.gather(1, labels_N.unsqueeze(1)).squeeze(1)
-    # 1 - p is kept off zero: the slope of its power there is infinite below gamma 1.
+    # 1 - p is kept above zero, where the slope of its power is infinite for gamma below 1.
     return -((-torch.expm1(log_right_N)).clamp(min=1e-12) ** settings.gamma) * log_right_N
 
 
 def weigh_classes(
     settings: ObjectiveSettings, class_names: Sequence[str], train_labels_N: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Return what an image of each class counts, shape (L,).
+    """Return the weight of an image of each class, shape (L,).
 
-    `balanced` is n / (L count), as in scikit-learn: every class counts the same in sum, and the mean over the n
-    training images is 1. A class without images is not among the L, and counts 1.
+    `balanced` is n / (L count), as in scikit-learn: every class has the same total weight, and the mean over the n
+    training images is 1. A class without images is not among the L, and has weight 1.
 
     Raises:
-        DataError: where the weights name a class that there is none of.
+        DataError: the weights name an unknown class.
     """
     check_class_weights(settings.class_weights, class_names)
     weights_L = np.ones(len(class_names))

@@ -61,7 +61,7 @@ class ObjectiveSettings:
     Attributes:
         label_smoothing: share of the target that is spread evenly over all classes, from 0 up to, not including, 1.
         class_weights: what an image of each class counts; None: all count 1.
-        loss: what is weighed so.
+        loss: the loss to which both apply.
     """
 
     label_smoothing: float = 0.0

@@ -157,11 +157,11 @@ class OptimizerRecord(RegistryEntry[OptimizerSettings]):
 
     Attributes:
         make: `module:class` of the `torch.optim.Optimizer`, called with `settings.arguments()`.
-        fused: where it takes `fused=True`: nowhere, on a CPU only, or on every device.
-        elementwise: whether a step moves every weight by itself and by its own gradient alone, so that members can be
-            moved by one call on their stacked weights. What is not certain to be is moved member by member.
-        stack_rule: `module:function` from settings to a `stack_rules.Rule` for members of different settings, or to
-            None; empty where there is none, and then a GPU moves members one by one.
+        fused: where it accepts `fused=True`: nowhere, on a CPU only, or on every device.
+        elementwise: whether a step updates every weight independently, from its own gradient, so that one call on the
+            stacked weights can update all members. If that is not certain, leave it False.
+        stack_rule: `module:function` from settings to a `stack_rules.Rule` for members with different settings, or to
+            None; empty if there is none: a GPU then updates members one by one.
     """
 
     make: Implementation

@@ -1,4 +1,4 @@
-"""Which installed packages a trial's choices come from: their versions are a part of its identity. No torch."""
+"""Finds the installed packages that a trial's choices come from; their versions are part of its id. No torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bakeoff.training.schedules import SCHEDULES
 
 
 def list_packages(recipe: Recipe, metrics: Iterable[str] = ()) -> dict[str, str]:
-    """Return the versions of the distributions that add what a trial uses; empty where all of it is ours.
+    """Return the versions of the other distributions whose entries a trial uses; empty if all are ours.
 
     Args:
         recipe: the choices.
-        metrics: that the study judges by.
+        metrics: the study's metrics.
     """
     names = _list_names(recipe, metrics)
     origins: list[Origin] = [found for kind, name in names if (found := kind.find_origin(name)) is not None]

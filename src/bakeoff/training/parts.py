@@ -1,6 +1,6 @@
-"""How body and head of a network are made, told apart and kept: of layers alone, or layers above a torch module.
+"""Builds, separates and saves a network's body and head: layers only, or a head of layers on a torch module.
 
-Which of the two a recipe's network is, is asked in `Parts.of` and nowhere else.
+Only `Parts.of` decides between the two.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Network = FusedNetwork | ModuleNetwork
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one recipe's network, whose body and head are both layers: the first ones are the body.
+    """The parts of a recipe's network whose body and head are both layers: the first layers are the body.
 
     Attributes:
         recipe: the choices.
-        image_shape_HWC: of the images before augmentation.
-        num_classes: of the images.
-        folders: where weights of earlier trials and of files lie.
-        num_features: that a body which is frozen for good hands to the head; None where none is.
+        image_shape_HWC: shape of the images before augmentation.
+        num_classes: number of classes.
+        folders: the workspace, with weights of earlier trials and files.
+        num_features: number of features of a permanently frozen body; None without one.
     """
 
     recipe: Recipe
@@ -54,11 +54,11 @@ class Parts:
         return kind(recipe, image_shape_HWC, num_classes, folders, num_features)
 
     def load_frozen(self, device: torch.device, dtype: torch.dtype) -> FrozenBody | FrozenLayers:
-        """Load a body that is never trained; nothing of it depends on a replicate's seed.
+        """Load a body that is never trained; it does not depend on a replicate's seed.
 
         Raises:
             NetworkError: the network does not fit the images.
-            WeightsError: the weights it starts from cannot be had or do not fit.
+            WeightsError: the pretrained weights are unavailable or do not fit.
         """
         body = self._layers[: self._num_body]
         state = self._carry_over(initialize(self._layers, self.shape_HWC, self.recipe.initializer, 0), self._num_body)
@@ -66,7 +66,7 @@ class Parts:
         return FrozenLayers(body, move(state, device), num_features, dtype)
 
     def draw(self, seed: int, training_images: Images) -> State:
-        """Draw the first parameters of what is trained, a function of the seed; carry over what a transfer brings."""
+        """Initialize the trained parameters, as a function of the seed, and load transferred weights."""
         drawn = initialize(self._layers, self.shape_HWC, self.recipe.initializer, seed)
         state = whiten(drawn, self._layers, training_images, self.recipe)
         if is_body_frozen(self.recipe):
@@ -76,9 +76,9 @@ class Parts:
     def build(
         self, layers: Sequence[tuple[AnyLayer, ...]], states: Sequence[State], dtype: torch.dtype, body_frozen: bool
     ) -> Network:
-        """Build the network of members whose trained layers and states are given.
+        """Build the network of members with these trained layers and states.
 
-        A body that is trained in other epochs stands still where it is frozen: evaluated, not differentiated.
+        In epochs in which a body is frozen it is in evaluation mode, without gradients.
         """
         return FusedNetwork(layers, states, dtype, frozen_layers=self._count_body(layers[0]) if body_frozen else 0)
 
@@ -90,7 +90,7 @@ class Parts:
         return frozenset(name for name in names if int(name.partition(".")[0]) < num_body)
 
     def name_for_saving(self, state: State) -> State:
-        """Return the state of what is trained under the names that the whole network gives it."""
+        """Return the trained parameters under the whole network's names."""
         return _renumber(state, self._num_body) if is_body_frozen(self.recipe) else state
 
     def take_saved(self, saved: State) -> State:
@@ -98,12 +98,12 @@ class Parts:
         return _renumber(saved, -self._num_body) if is_body_frozen(self.recipe) else saved
 
     def repeats_grey(self) -> bool:
-        """Tell whether the body repeats grey images to three channels."""
+        """Return whether the body repeats grayscale images to three channels."""
         return False
 
     @property
     def shape_HWC(self) -> Shape:
-        """Of the images that the network gets."""
+        """Shape of the network's input."""
         height, width, channels = trace_augmentation(self.recipe.augmentation, self.image_shape_HWC)
         return height, width, channels
 
@@ -129,7 +129,7 @@ class Parts:
 
 
 class ModuleParts(Parts):
-    """The parts of a network whose body is a torch module under a head of layers."""
+    """The parts of a network with a torch module as body and a head of layers."""
 
     def load_frozen(self, device: torch.device, dtype: torch.dtype) -> FrozenBody:
         """Load a body that is never trained."""
@@ -138,7 +138,7 @@ class ModuleParts(Parts):
         return FrozenBody(body, move(state, device), dtype)
 
     def draw(self, seed: int, training_images: Images) -> State:
-        """Draw the first parameters of the head, and of the body where it is trained."""
+        """Initialize the head's parameters, and the body's if it is trained."""
         if self.num_features is not None:
             return initialize(self._trained, (1, 1, self.num_features), self.recipe.initializer, seed)
         body = build_body(self.recipe.network, self.shape_HWC, seed)
@@ -159,7 +159,7 @@ class ModuleParts(Parts):
         return frozenset(name for name in names if not name.startswith(HEAD))
 
     def name_for_saving(self, state: State) -> State:
-        """Return the state of what is trained under the names that the whole network gives it."""
+        """Return the trained parameters under the whole network's names."""
         frozen = is_body_frozen(self.recipe)
         return {HEAD + name: tensor for name, tensor in state.items()} if frozen else state
 
@@ -169,7 +169,7 @@ class ModuleParts(Parts):
         return {name.removeprefix(HEAD): tensor for name, tensor in saved.items()} if frozen else saved
 
     def repeats_grey(self) -> bool:
-        """Tell whether the body repeats grey images to three channels."""
+        """Return whether the body repeats grayscale images to three channels."""
         return build_body(self.recipe.network, self.shape_HWC).repeat_grey
 
 
@@ -179,7 +179,7 @@ def move(state: State, device: torch.device) -> State:
 
 
 def _renumber(state: State, offset: int) -> State:
-    """Move the layer numbers that names begin with; what falls below 0 is left out."""
+    """Shift the layer numbers at the start of names; names with negative numbers are dropped."""
     moved = {}
     for name, tensor in state.items():
         number, _, rest = name.partition(".")

@@ -1,7 +1,7 @@
-"""Where a cohort is trained: the device, how its arithmetic is set, and what is worth doing there.
+"""The device on which a cohort is trained, its numeric settings, and the optimizations it supports.
 
-On a processor every step is called as it is written; on a graphics card the data lies on the device, all members'
-weights move in one update, and a step is captured once and replayed.
+On a CPU every step is called as written; on a GPU the data is on the device, all members' weights are updated in one
+call, and a step is captured once and replayed.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ class Capture(Protocol):
     """Records a step once, to be replayed."""
 
     def capture(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
-        """Return what repeats `step` on the tensors it was recorded on; it has not been run yet.
+        """Return a function that repeats `step` on the tensors it was recorded on; it has not been run yet.
 
         Args:
-            step: reads and writes the same tensors every time, and never waits for the device.
-            generators: all that it draws from.
+            step: reads and writes the same tensors every time, and never synchronizes with the device.
+            generators: all random generators that it uses.
         """
         ...
 
     def warm_up(self, step: Step) -> None:
-        """Run a step in the way that comes before recording it."""
+        """Run a step as a warm-up for recording it."""
         ...
 
     def wait(self) -> None:
-        """Return when all that was asked of the device is done."""
+        """Wait for all work on the device."""
         ...
 
 
 class PlainCapture:
-    """Replays a step by calling it: what a device without graphs does, and what tests run."""
+    """Replays a step by calling it: for devices without graphs, and for tests."""
 
     def capture(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
         """Return the step itself."""
@@ -50,11 +50,11 @@ class PlainCapture:
         step()
 
     def wait(self) -> None:
-        """Nothing is ever under way."""
+        """Nothing to wait for."""
 
 
 class CudaCapture:
-    """Replays a step as a CUDA graph: one launch in place of hundreds.
+    """Replays a step as a CUDA graph: one launch instead of hundreds.
 
     Source: https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs: warm up on another stream, then capture.
     """
@@ -64,7 +64,7 @@ class CudaCapture:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     def capture(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
-        """Record a step; its memory stays reserved for as long as the result lives."""
+        """Record a step; its memory stays reserved as long as the result exists."""
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
@@ -91,13 +91,13 @@ class Place:
     """A device, and how a cohort is trained on it.
 
     Attributes:
-        device: where tensors lie.
-        prepared: images are prepared in large pieces on the device, and all members step at once; else batch by batch,
+        device: the device of all tensors.
+        prepared: images are prepared in large chunks on the device, and all members step at once; else batch by batch,
             each with its own optimizer.
-        capture: what records steps, where recording is worth trying.
+        capture: records steps, if recording is worth trying.
         evaluation_batch: images per forward pass in evaluation. A constant of the device: rounding depends on it.
-        resident_bytes: images that take at most this lie on the device whole.
-        piece_bytes: a prepared piece takes at most about this.
+        resident_bytes: images up to this size are stored on the device.
+        piece_bytes: approximate maximum size of a prepared chunk.
     """
 
     device: torch.device
@@ -109,24 +109,24 @@ class Place:
 
     @property
     def exact(self) -> torch.dtype:
-        """What losses are summed in: float64 wherever there is one."""
+        """The dtype for summing losses: float64 if the device has it."""
         return torch.float32 if self.device.type == "mps" else torch.float64
 
     def describe(self) -> str:
-        """Return the device's name for records."""
+        """Return the device's name for the ledger."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
         return self.device.type
 
 
 CPU = Place(torch.device("cpu"))
-"""One core: batches are gathered and augmented one by one, which keeps them in its caches."""
+"""One CPU core: batches are gathered and augmented one by one, which keeps them in its caches."""
 
 _PLACES: dict[str, Place] = {}
 
 
 def find_place(name: str) -> Place:
-    """Return the place of a device's name (`cpu`, `cuda:0`, `mps`), set up once a process."""
+    """Return the place for a device's name (`cpu`, `cuda:0`, `mps`), set up once per process."""
     if name not in _PLACES:
         _PLACES[name] = _set_up(torch.device(name))
     return _PLACES[name]
@@ -151,10 +151,10 @@ def _set_up(device: torch.device) -> Place:
 
 
 def _make_deterministic() -> None:
-    """Have every kernel give the same digits every time, and float32 be float32.
+    """Request deterministic kernels, and true float32 (no TF32).
 
-    An operation that has no such kernel is run as it is: a study must not fail for it. Filling fresh memory is left
-    out: it costs a pass over every tensor and guards only against reading what was never written.
+    An operation without a deterministic kernel runs anyway: a study must not fail because of it. Filling uninitialized
+    memory is turned off: it costs a pass over every tensor and only guards against reading unwritten memory.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set through its module

@@ -1,4 +1,4 @@
-"""Whether a recipe's network can be made and its weights be had and fit, found out before anything is trained."""
+"""Checks before training that a recipe's network can be built, and that its pretrained weights exist and fit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bakeoff.training.weights import load_weights
 
 
 def check_task(task: CheckTask, workspace: Path, emit: Callable[[Event], None]) -> None:
-    """Check the one recipe of a task; report what is wrong with it, in one line."""
+    """Check the recipe of a task; report any problem in one line."""
 
     def say(text: str) -> None:
         emit(Notice(task_id=task.check_id, text=text))
@@ -46,19 +46,19 @@ def check_recipe(
     may_fetch: bool,
     say: Callable[[str], object],
 ) -> None:
-    """Build a recipe's network, on no memory where that can be, and fit its weights to it.
+    """Build a recipe's network, on the meta device if possible, and load its pretrained weights.
 
     Args:
         recipe: the choices.
-        shape_HWC: of the images before augmentation.
-        num_classes: how many there are.
+        shape_HWC: shape of the images before augmentation.
+        num_classes: number of classes.
         folders: the workspace, for trials and copied files.
-        may_fetch: whether published weights are fetched now, to be kept; else it is only looked whether they could be.
-        say: told what takes a while.
+        may_fetch: whether to download published weights now; otherwise only check that they are available.
+        say: called with progress messages.
 
     Raises:
-        BakeoffError: there is no such network, it cannot be built or does not take the images, or its weights are not
-            to be had or do not fit.
+        BakeoffError: there is no such network, it cannot be built or does not accept the images, or its weights are
+            unavailable or do not fit.
     """
     weights = None if recipe.transfer is None else recipe.transfer.weights
     state, num_body = _draw(recipe, shape_HWC, num_classes)
@@ -72,12 +72,12 @@ def check_recipe(
         if not may_fetch:
             return
         if address:
-            say(f"fetching the published weights of {recipe.network.name} from {address}")
+            say(f"downloading the published weights of {recipe.network.name} from {address}")
     load_weights(recipe.network, recipe.transfer, state, folders, num_body)
 
 
 def _draw(recipe: Recipe, shape_HWC: Shape, num_classes: int) -> tuple[State, int]:
-    """Return a first state, of a body of torchvision's or timm's by its shapes alone, and how many layers are body."""
+    """Return an initial state (for torchvision and timm bodies only shapes), and the number of body layers."""
     height, width, channels = trace_augmentation(recipe.augmentation, shape_HWC)
     shape = (height, width, channels)
     layers = all_layers(recipe, shape_HWC, num_classes)
@@ -95,6 +95,6 @@ def _build(network: AnyNetwork, shape: Shape) -> Body:
             with torch.device("meta"):
                 return build_body(network, shape)
         except Exception:
-            # Some networks compute with values while they are built; whatever is really wrong shows below.
+            # Some networks compute with values while they are built; real problems show below.
             pass
     return build_body(network, shape)

@@ -1,7 +1,7 @@
-"""Images on a device: kept there whole where they fit, shuffled, augmented and converted in large pieces.
+"""Images on a device: stored there if they fit, shuffled, augmented and converted in large chunks.
 
-An epoch is prepared some thousand images at a time, so that a device is asked for much at once, and a batch is a slice.
-Nothing that is drawn depends on how large a piece is: every image has draws of its own.
+An epoch is prepared some thousand images at a time, so that every call gives the device much work, and a batch is a
+slice. Random draws do not depend on the chunk size: every image has its own.
 
 Shape legend: K members, S replicates among them, R copies that differ, N images, H rows, W columns, C channels.
 """
@@ -24,14 +24,14 @@ from bakeoff.training.place import Place
 from bakeoff.training.recipe import Recipe
 
 MOST_IMAGES = 8_192
-"""Of a piece: past this a device is busy enough, and draws are computed while it works."""
+"""Maximum images per chunk: this keeps a device busy while further draws are computed."""
 
 
 _OPENED: dict[tuple[object, ...], DeviceImages] = {}
 
 
 def open_on_device(images: Images, place: Place) -> DeviceImages:
-    """Return images on a device; a process keeps those it used last."""
+    """Return images on a device; a process caches those it used last."""
     key = (images.fingerprint, str(getattr(images.pixels, "filename", id(images.pixels))), place.device)
     if key not in _OPENED:
         _OPENED.clear()
@@ -40,11 +40,11 @@ def open_on_device(images: Images, place: Place) -> DeviceImages:
 
 
 class DeviceImages:
-    """Stored images, gathered on a device: from its own memory where they fit there, else from the host's.
+    """Stored images, gathered on a device: from its own memory if they fit, else from the host's.
 
     Args:
         images: pixels uint8 or features float32.
-        place: the device, and how much of it images may take.
+        place: the device, and how much of its memory images may take.
     """
 
     def __init__(self, images: Images, place: Place) -> None:
@@ -55,10 +55,10 @@ class DeviceImages:
         self._reader = None if fits else ThreadPoolExecutor(1, "bakeoff-images")
 
     def gather(self, pieces: Sequence[Indices]) -> Iterator[Tensor]:
-        """Yield the pixels of each piece, (N, H, W, C), on the device; from the host, one piece ahead of their use."""
+        """Yield the pixels of each chunk, (N, H, W, C), on the device; from the host, one chunk ahead."""
         if self._reader is None:
             for numbers in pieces:
-                assert self._resident is not None, "without a reader the images lie on the device"
+                assert self._resident is not None, "without a reader the images are on the device"
                 yield self._resident[torch.from_numpy(numbers).to(self._device)]
             return
         ahead: Future[Tensor] = self._reader.submit(self._read, pieces[0])
@@ -74,19 +74,19 @@ class DeviceImages:
 
 
 class PreparedInputs:
-    """What `inputs.Inputs` does, on a device, for members of one replicate or of several.
+    """The counterpart of `inputs.Inputs` on a device, for members of one or several replicates.
 
     Args:
-        images: on the device.
-        stored: the same, as they were opened.
-        recipes: the members'.
-        replicate_of_K: which replicate each member belongs to, 0 .. S-1.
-        seeds: each replicate's.
-        dtype: what the arithmetic runs in.
+        images: the images on the device.
+        stored: the same images as opened.
+        recipes: one per member.
+        replicate_of_K: the replicate of each member, 0 .. S-1.
+        seeds: one per replicate.
+        dtype: the dtype of the arithmetic.
         place: the device.
-        body: a frozen body that every image goes through, or None.
-        training_images: whose mean and sd the augmentation `normalize` takes; by default `stored`.
-        for_colour: whether the network is one for colour images, to which grey ones are repeated.
+        body: a frozen body applied to every image, or None.
+        training_images: the images whose mean and sd `normalize` uses; by default `stored`.
+        for_colour: whether the network expects colour images, so that grayscale ones are repeated.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class PreparedInputs:
             for number, augmentation, _ in self._steps
         ]
         copies = len(self._steps)
-        # Where every copy serves as many members, who stand side by side, the network takes the copies as they are.
+        # If all copies serve equally many adjacent members, the network takes the copies as they are.
         self._even = self._step_of_K == [k * copies // len(recipes) for k in range(len(recipes))]
         self._mixes = any(choice is not None for _, _, choice in self._steps)
         self._copy_index_K = torch.tensor(self._step_of_K, device=place.device)
@@ -130,8 +130,8 @@ class PreparedInputs:
         """Yield an epoch's batches, each replicate's images in its own order.
 
         Args:
-            orders: of every replicate, equally many images.
-            batch_size: images a batch; the last may be smaller.
+            orders: image indices of every replicate, equally many.
+            batch_size: images per batch; the last may be smaller.
             epoch: counted from 1.
         """
         self._check(orders)
@@ -146,7 +146,7 @@ class PreparedInputs:
                 yield self._make_batch(images, labels, numbers, epoch)
 
     def evaluate(self, orders: Sequence[Indices] | Indices, batch_size: int) -> Iterator[Tensor]:
-        """Yield each replicate's images in order, as evaluation sees them: nothing drawn, nothing mixed."""
+        """Yield each replicate's images in order for evaluation: nothing random, no mixing."""
         orders = [orders] * len(self._seeds) if isinstance(orders, np.ndarray) else orders
         self._check(orders)
         size = self._size_piece(orders[0], batch_size)
@@ -159,7 +159,7 @@ class PreparedInputs:
             raise ValueError("replicates of one cohort must train on equally many images")
 
     def _size_piece(self, order: Indices, batch_size: int) -> int:
-        """Return how many images to prepare at once: whole batches, as many as the device has room for."""
+        """Return how many images to prepare at once: as many whole batches as fit on the device."""
         if not self._image_bytes:
             example = next(iter(self._prepare([order[:1]] * len(self._seeds), 1, None)))
             self._image_bytes = max(1, example.numel() * example.element_size())
@@ -167,7 +167,7 @@ class PreparedInputs:
         return max(1, min(MOST_IMAGES, fitting) // batch_size) * batch_size
 
     def _prepare(self, orders: Sequence[Indices], size: int, epoch: int | None) -> Iterator[Tensor]:
-        """Yield pieces (R, N, C, H, W) in the arithmetic's dtype, the copies of an image side by side in memory."""
+        """Yield chunks (R, N, C, H, W) in the arithmetic's dtype, with the copies of an image adjacent in memory."""
         starts = range(0, len(orders[0]), size)
         used = sorted({number for number, _, _ in self._steps})
         streams = {
@@ -188,7 +188,7 @@ class PreparedInputs:
         if epoch is None:
             return self._encode(augmenter.evaluate(stored_NHWC))
         images_NCHW = augmenter.train(stored_NHWC, numbers, epoch)
-        # What is mixed is mixed exact, and goes through a body as mixed, batch by batch.
+        # Images are mixed in full precision and then go through a body batch by batch.
         return images_NCHW if self._mixes else self._encode(images_NCHW)
 
     def _encode(self, images_NCHW: Tensor) -> Tensor:
@@ -221,7 +221,7 @@ class PreparedInputs:
         return self._encode(mixed_NCHW), mixed
 
     def _hand_out(self, images: Tensor) -> Tensor:
-        """Return what all members share, or a copy for every group of members, or each member's own."""
+        """Return the inputs shared by all members, or one copy per group of members, or one per member."""
         if len(images) == 1:
             return images[0]
         return images if self._even else images.index_select(0, self._copy_index_K)

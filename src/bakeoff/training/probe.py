@@ -25,7 +25,7 @@ from bakeoff.training.schedules import Progress
 from bakeoff.training.task import Event, Numeric, ProbeDone, ProbeTask, TaskDone
 
 LARGEST_DIFFERENCE = 0.25
-"""Largest relative distance ||g16 - g32|| / ||g32|| of a member's first gradient at which the modes agree.
+"""Largest relative distance ||g16 - g32|| / ||g32|| of a member's first gradient for the modes to agree.
 
 bfloat16 keeps 8 bits, and a rounded value can fall on the other side of a ReLU or win another max-pool window: correct
 kernels were measured at 1% (LeNet) to 10% (ModNet1) here, where the gradients of two different batches differ by about
@@ -38,10 +38,10 @@ Emit = Callable[[Event], None]
 
 
 def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) -> None:
-    """Train the members a few steps in both modes, fused and the first alone, in turn; report median step times.
+    """Train the members for a few alternating steps in both modes, fused and the first alone; report median times.
 
-    Where the first bfloat16 steps take three times as long as float32's, the processor emulates it: no more are
-    taken. Times are the process's own, so that others on the machine hardly count.
+    If the first bfloat16 steps take three times as long as float32's, the CPU emulates bfloat16, and no more are taken.
+    Times are CPU times of the process, so that other load on the machine hardly matters.
     """
     folders = Folders(workspace)
     fused = {mode: Bench(task, images, folders, mode) for mode in _MODES}
@@ -66,7 +66,7 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
 
 
 def _time_steps(benches: Sequence[Bench]) -> list[list[float]]:
-    """Return the seconds of every bench's steps, taken in turn; the first two benches are the modes, all fused."""
+    """Return the seconds of every bench's alternating steps; the first two benches are the modes, all members fused."""
     seconds: list[list[float]] = [[] for _ in benches]
     started = time.process_time()
     for number in range(NUM_WARM_UP_STEPS + NUM_PROBE_STEPS):
@@ -105,7 +105,7 @@ class Bench:
         self.num_images, self.batch_size = len(images.labels), recipes[0].batch_size
 
     def time_step(self, number: int) -> float:
-        """Take one step on batch `number`; return its seconds, what happens to the images included."""
+        """Take one step on batch `number`; return its seconds, including the preparation of images."""
         started = time.process_time()
         self.compute_gradients(number)
         move(self.network, self.runners, dict.fromkeys(range(len(self.runners)), Progress(0.0, 0, 1)), self.joint)
@@ -124,7 +124,7 @@ class Bench:
 
 
 def _compare_gradients(exact: Bench, fast: Bench) -> float:
-    """Return the worst member's relative distance of the first gradients; infinite where one is not finite."""
+    """Return the largest relative distance of a member's first gradients; infinite if one is not finite."""
     for bench in (exact, fast):
         bench.compute_gradients(0)
         bench.network.share_gradients()

@@ -1,4 +1,4 @@
-"""Published weights: fetched by torchvision's and timm's own programs, checked by hash, kept in the cache."""
+"""Published weights: downloaded by torchvision and timm, verified by hash, stored in the cache."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from bakeoff.networks.vision import import_timm, import_torchvision
 from bakeoff.training.transfer import WeightsError
 
 TORCHVISION_VERSION = "IMAGENET1K_V1"
-"""Which of torchvision's weights `imagenet` means: the only ones that all of these networks have."""
+"""The torchvision weights used for `imagenet`: the only ones that all of these networks have."""
 
 REACH_SECONDS = 5.0
-"""For a publisher's server to answer whether it has a file."""
+"""Time limit for a publisher's server to respond."""
 
 
 def fetch_published(network: AnyNetwork) -> State:
-    """Return a network's published weights by their publisher's names, fetched once and kept in the cache.
+    """Return a network's published weights by their publisher's names, downloaded once into the cache.
 
     Args:
         network: one of torchvision's or timm's.
 
     Raises:
-        WeightsError: nothing is published for it, or it cannot be fetched, or what came does not have the right hash.
+        WeightsError: there are no published weights, or they cannot be downloaded, or have the wrong hash.
         BakeoffError: torchvision or timm is missing.
     """
     if network.name.startswith(TORCHVISION):
@@ -48,7 +48,7 @@ def fetch_published(network: AnyNetwork) -> State:
 def _fetch_torchvision(name: str) -> State:
     weights: Any = import_torchvision().models.get_model_weights(name)[TORCHVISION_VERSION]
     with _fetching(f"torchvision:{name}", str(weights.url)) as folder:
-        # What is fetched is data, not programs: torch's own reader is told to build tensors only.
+        # Downloads are data, not programs: torch's reader is told to build only tensors.
         state: State = weights.get_state_dict(
             model_dir=str(folder), map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
@@ -74,10 +74,10 @@ def _fetch_timm(name: str) -> State:
 
 
 def find_published(network: AnyNetwork) -> str:
-    """Return the address of a network's published weights; empty where the cache has them already.
+    """Return the address of a network's published weights; empty if the cache already has them.
 
     Raises:
-        WeightsError: nothing is published for it.
+        WeightsError: there are no published weights.
         BakeoffError: torchvision or timm is missing.
     """
     folder = cache_folder() / "weights"
@@ -86,7 +86,7 @@ def find_published(network: AnyNetwork) -> str:
         address = str(import_torchvision().models.get_model_weights(name)[TORCHVISION_VERSION].url)
         return "" if (folder / PurePosixPath(urlsplit(address).path).name).is_file() else address
     config = _find_timm_config(network.name.removeprefix(TIMM))
-    if config.hf_hub_id:  # timm itself prefers it
+    if config.hf_hub_id:  # timm's own preference
         hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
         kept = folder / f"models--{config.hf_hub_id.replace('/', '--')}"
         return "" if kept.is_dir() else f"{hub}/{config.hf_hub_id}/resolve/main/config.json"
@@ -94,10 +94,10 @@ def find_published(network: AnyNetwork) -> str:
 
 
 def reach_published(network: AnyNetwork, address: str) -> None:
-    """Look, in a few seconds, whether weights could be fetched; fetch nothing.
+    """Check within a few seconds whether weights could be downloaded; download nothing.
 
     Raises:
-        WeightsError: they are not there, or nothing answers.
+        WeightsError: they do not exist, or the server does not respond.
     """
     request = Request(address, method="HEAD", headers={"User-Agent": "bakeoff"})
     try:
@@ -105,27 +105,27 @@ def reach_published(network: AnyNetwork, address: str) -> None:
             return
     except HTTPError as error:
         if error.code not in (404, 410):
-            return  # it answers: what else it minds, fetching says
+            return  # it responds: any other problem is reported when downloading
         reason = f"HTTP status {error.code}"
     except (OSError, HTTPException, ValueError) as error:
         reason = str(getattr(error, "reason", "")) or str(error) or type(error).__name__
     raise WeightsError(
-        f"the published weights of {network.name} cannot be reached at {address} ({reason}). Go online, or fetch them "
-        "elsewhere and write weights: {file: PATH}."
+        f"the published weights of {network.name} cannot be reached at {address} ({reason}). Go online, or "
+        "download them elsewhere and write weights: {file: PATH}."
     )
 
 
 @contextmanager
 def _fetching(name: str, address: str) -> Iterator[Path]:
-    """Give the folder to fetch into, one process at a time; whatever goes wrong becomes one line."""
+    """Provide the download folder to one process at a time; any failure becomes a one-line error."""
     folder = cache_folder() / "weights"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{name.replace(':', '-')}.lock"):
             yield folder
-    except Exception as error:  # what a failed download raises depends on torchvision's, timm's and the hub's programs
+    except Exception as error:  # the exception of a failed download depends on torchvision, timm and the hub
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(".")
         raise WeightsError(
-            f"the published weights of {name} cannot be fetched from {address} to {folder}: {reason}. Go online and "
-            "run again, or fetch them elsewhere and write weights: {file: PATH}."
+            f"the published weights of {name} cannot be downloaded from {address} to {folder}: {reason}. Go online and "
+            "run again, or download them elsewhere and write weights: {file: PATH}."
         ) from error

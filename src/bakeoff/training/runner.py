@@ -1,4 +1,4 @@
-"""One member in training: its optimizer, its schedule, its early stopping, its best weights, its history."""
+"""One member of a cohort in training: its optimizer, schedule, early stopping, best weights and history."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from bakeoff.training.task import EpochDone, Member, TrialDone, TrialFailed
 
 @dataclass
 class Runner:
-    """A member's life in its cohort.
+    """A member of a cohort and its training state.
 
     Attributes:
-        layers: those of its network that are records and trained, head included.
-        state: its parameters and buffers; views of a network's where it is bound to one.
-        average: the running average of its weights, where the recipe asks for one.
-        plateau: how far the learning rate has been lowered, where the recipe waits for plateaus.
-        kept: state of its best epoch; None while the newest is the one to keep.
+        layers: its trained layer records, head included.
+        state: its parameters and buffers; views of a network's if it is bound to one.
+        average: the running average of its weights, if the recipe has one.
+        plateau: the state of the plateau schedule, if the recipe has one.
+        kept: state of its best epoch; None while the latest is the best.
         status: active; ending (trained, results not yet written); ended (results written).
-        seconds: its share of the cohort's wall time: each epoch's, divided by the members in it.
+        seconds: its part of the cohort's wall time: each epoch's, divided by the number of active members.
     """
 
     member: Member
@@ -70,7 +70,7 @@ class Runner:
         self.parameters = dict(parameters)
         self._parameters = list(parameters.values())
         recipe = self.member.recipe
-        self._scheduled = recipe.schedule != Constant()  # asked in every step, and records compare slowly
+        self._scheduled = recipe.schedule != Constant()  # cached: used in every step, and comparing records is slow
         share = 1.0 if recipe.transfer is None else recipe.transfer.body_rate
         rates = {1.0: self._parameters}
         if share != 1.0:
@@ -85,14 +85,14 @@ class Runner:
         complete_momentum(self.optimizer)
 
     def step(self, progress: Progress) -> None:
-        """Move the parameters by one step of the optimizer, given how far training is before it."""
+        """Take one optimizer step, given the training progress before it."""
         assert self.optimizer is not None
         self.prepare_step(progress)
         take_step(self.optimizer)
         self.end_step()
 
     def prepare_step(self, progress: Progress) -> None:
-        """Do what comes before the optimizer's step: set the learning rate, clip the gradients."""
+        """Prepare the optimizer step: set the learning rate, clip the gradients."""
         assert self.optimizer is not None
         recipe = self.member.recipe
         if self._scheduled:
@@ -101,12 +101,12 @@ class Runner:
             clip(self._parameters, recipe.clip)
 
     def end_step(self) -> None:
-        """Do what comes after it: take the weights into the average, where it asks for them."""
+        """Finish the optimizer step: update the average of the weights, if it is updated after every step."""
         if self.average is not None:
             self.average.after_step(self.state)
 
     def rate_share(self, progress: Progress) -> float:
-        """Return the share of its learning rate that the schedule gives a step, so far into training."""
+        """Return the schedule's factor on the learning rate at this training progress."""
         recipe = self.member.recipe
         if recipe.schedule == Constant():
             return 1.0
@@ -114,33 +114,33 @@ class Runner:
         return share * (1.0 if self.plateau is None else self.plateau.share)
 
     def end_epoch(self, epoch: int) -> None:
-        """Take the weights after an epoch into the average, where it asks for them."""
+        """Update the average of the weights after an epoch, if it is updated then."""
         if self.average is not None:
             self.average.after_epoch(self.state, epoch)
 
     def judged_state(self) -> State:
-        """Return what is evaluated and kept: the averaged weights once there are any, else the present ones."""
+        """Return the state to evaluate and store: the averaged weights if there are any, else the current ones."""
         averaged = None if self.average is None else self.average.state
         return dict(self.state) if averaged is None else averaged
 
     def keep_weights(self) -> None:
-        """Remember the present weights as the ones to keep."""
+        """Mark the current weights as the best."""
         if self.stopper.rule is not None:
             self.kept = _copy(self.judged_state())
 
     def kept_weights(self) -> State:
-        """Return the weights to keep: the best epoch's, or the last where nothing decides."""
+        """Return the weights to store: the best epoch's, or the last without early stopping."""
         return self.kept if self.kept is not None else _copy(self.judged_state())
 
     def release(self) -> None:
-        """Let go of everything large: the results are on disk."""
+        """Free all large objects: the results are on disk."""
         self.status, self.state, self.kept, self.optimizer, self.optimizer_state = "ended", {}, None, None, None
         self.average, self.parameters, self._parameters = None, {}, []
 
     def pack(self) -> dict[str, Any]:
-        """Return all that resuming needs, as tensors and plain values.
+        """Return everything needed to resume, as tensors and plain values.
 
-        While the newest weights are the ones to keep, they are stored once.
+        While the latest weights are the best, they are stored once.
         """
         newest_kept = self.kept is not None and self.history and self.stopper.best_epoch == self.history[-1].epoch
         return {

@@ -1,8 +1,8 @@
-"""What training by a recipe comes to, so that two recipes that come to the same can be told. No torch.
+"""Detects recipes that train identically. No torch.
 
-Two recipes may differ in a setting that reaches nothing: an initializer for convolutions in a network without any, a
-schedule that falls after the last epoch. `resolve` spells a recipe out and drops such settings; what it then says of
-two recipes is equal only where network, first weights, images and steps are.
+Two recipes may differ in a setting without effect: an initializer for convolutions in a network without any, a
+schedule that drops after the last epoch. `resolve` writes a recipe out in full without such settings; the texts of two
+recipes are equal only if network, initial weights, images and optimizer steps are.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from bakeoff.training.shape import Shape, all_layers, count_recipe_body, is_body
 
 
 def resolve(recipe: Recipe, image_shape_HWC: Shape, num_classes: int, num_train: int) -> str:
-    """Return a text equal for recipes whose training is the same: of equal seeds, to the same weights and scores.
+    """Return a text that is equal only for recipes that train identically, to equal weights and scores for equal seeds.
 
-    Recipes that differ without need may still get different texts; equal texts are never given to different trainings.
+    Some identical trainings may get different texts; different trainings never get equal texts.
 
     Args:
-        recipe: the choices, with their transfer made definite where it can be.
-        image_shape_HWC: of the images before augmentation.
-        num_classes: of the images.
-        num_train: images of an epoch.
+        recipe: the choices, with the transfer resolved if possible.
+        image_shape_HWC: shape of the images before augmentation.
+        num_classes: number of classes.
+        num_train: images per epoch.
 
     Raises:
         NetworkError: the network does not fit the images.
@@ -63,8 +63,8 @@ def _spell(layer: AnyLayer) -> dict[str, Any]:
 
 
 def _spell_first_weights(recipe: Recipe, layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> object:
-    """Return which draw of which initializer every layer gets whose weights are drawn by it."""
-    if recipe.network.has_module:  # its body is drawn as its own authors do, whatever is chosen here
+    """Return the initializer and draw of every layer that it initializes."""
+    if recipe.network.has_module:  # its body initializes itself, whatever is chosen here
         drawn: Sequence[AnyLayer] = layers
     else:
         shapes = trace(layers, trace_augmentation(recipe.augmentation, image_shape_HWC))
@@ -99,7 +99,7 @@ def _spell_transfer(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> object:
 
 
 def _spell_augmentation(recipe: Recipe) -> object:
-    """Leave out steps that never happen; a step draws by its name, so no other's draws move."""
+    """Drop augmentations that never apply; draws depend on the augmentation's name, so others are unaffected."""
     likely = {step.name for step in recipe.augmentation if getattr(step, "probability", 1.0) > 0}
     return [step.model_dump(mode="json") for step in recipe.augmentation if step.name in likely]
 
@@ -107,7 +107,7 @@ def _spell_augmentation(recipe: Recipe) -> object:
 def _spell_optimizer(recipe: Recipe) -> object:
     content = recipe.optimizer.model_dump(mode="json")
     if isinstance(recipe.optimizer, AdamW) and recipe.optimizer.weight_decay == 0:
-        content["name"] = "adam"  # the two differ in how weights decay
+        content["name"] = "adam"  # the two differ only in weight decay
     return content
 
 

@@ -47,15 +47,15 @@ class ScheduleSettings(Record):
 
     @property
     def per_step(self) -> bool:
-        """Whether the factor changes within an epoch: True asks for it before every step."""
+        """Whether the factor changes within an epoch; if so, it is computed before every step."""
         return True
 
     def share(self, progress: Progress, num_epochs: int) -> float:
-        """Return the factor on the optimizer's learning rate at one point of training: a pure function of it.
+        """Return the factor on the optimizer's learning rate, a pure function of the progress of training.
 
         Args:
-            progress: how far training is before the step.
-            num_epochs: epochs that the recipe allows; what early stopping cuts off changes nothing before it.
+            progress: the progress of training before the step.
+            num_epochs: epochs that the recipe allows, even if early stopping ends training sooner.
 
         Returns:
             A factor from 0 to 1.

@@ -1,7 +1,7 @@
-"""Which images each member of a cohort trains on and is judged by, and the passes over them, wherever that happens.
+"""The training and validation images of each member of a cohort, and the passes over them, on any device.
 
-On a processor all members are of one replicate. On a device they may be of several: each replicate has its own split
-and order, and the members of one stand side by side.
+On a CPU all members belong to one replicate. On a GPU they may belong to several: each replicate has its own split and
+order, and its members are adjacent.
 
 Shape legend: K members, N images, L classes.
 """
@@ -36,12 +36,12 @@ class Splits:
 
     Args:
         task: the cohort.
-        images: all of them are of these.
+        images: the images that all of them use.
         place: the device.
 
     Raises:
         DataError: a split cannot be made.
-        BakeoffError: members of several replicates on a processor, or with splits of unequal size.
+        BakeoffError: members of several replicates on a CPU, or with splits of unequal size.
     """
 
     def __init__(self, task: CohortTask, images: Images, place: Place) -> None:
@@ -53,7 +53,7 @@ class Splits:
             raise BakeoffError("these replicates cannot be trained together: their splits differ in size")
 
     def number(self, member: Member) -> int:
-        """Return the number of a member's replicate."""
+        """Return the index of a member's replicate."""
         return self.replicates.index(self._views[member.trial_id])
 
     def seed(self, member: Member) -> int:
@@ -61,26 +61,26 @@ class Splits:
         return self._views[member.trial_id].seed
 
     def train(self, number: int) -> Indices:
-        """Return the indices that a replicate trains on."""
+        """Return the indices of a replicate's training images."""
         return self._splits[number][0]
 
     def validation(self, number: int) -> Indices:
-        """Return the indices that a replicate is judged by."""
+        """Return the indices of a replicate's validation images."""
         return self._splits[number][1]
 
     def sort(self, members: Sequence[Member]) -> list[Member]:
-        """Return members with those of one replicate side by side, otherwise in their order."""
+        """Return members sorted so that those of one replicate are adjacent, otherwise in their order."""
         return sorted(members, key=self.number)
 
 
 class Session:
-    """Some members of a cohort, and what they see.
+    """Some members of a cohort and their images.
 
     Args:
-        splits: of the whole cohort.
+        splits: the splits of the whole cohort.
         assembly: what its members have in common.
-        runners: the members, those of one replicate side by side.
-        labels: of all images.
+        runners: the members, those of one replicate adjacent.
+        labels: the labels of all images.
     """
 
     def __init__(self, splits: Splits, assembly: Assembly, runners: Sequence[Runner], labels: Labels) -> None:
@@ -99,26 +99,26 @@ class Session:
             self._inputs = assembly.make_inputs(recipes, self._seeds[0])
 
     def train_indices(self, k: int) -> Indices:
-        """Return the indices that member k trains on."""
+        """Return the indices of member k's training images."""
         return self._train[self._of_K[k]]
 
     def validation_indices(self, k: int) -> Indices:
-        """Return the indices that member k is judged by."""
+        """Return the indices of member k's validation images."""
         return self._validation[self._of_K[k]]
 
     def train_labels(self) -> Labels | list[Labels]:
-        """Return the labels trained on: all members', or each one's own where they differ."""
+        """Return the training labels: one array for all members, or one per member if they differ."""
         if len(self._train) == 1:
             return self._labels[self._train[0]]
         return [self._labels[self.train_indices(k)] for k in range(len(self._runners))]
 
     def start(self, network: Network, objective: Objective, num_epochs: int) -> Callable[[int], Epoch]:
-        """Return what trains these members for one epoch, given its number.
+        """Return a function that trains these members for one epoch, given its number.
 
         Args:
-            network: whose members they are bound to.
+            network: the network they are bound to.
             objective: their losses.
-            num_epochs: epochs that the longest of them has left.
+            num_epochs: maximum number of epochs left.
         """
         inputs = self._inputs
         if isinstance(inputs, Inputs):
@@ -128,11 +128,11 @@ class Session:
         return stepper.train_epoch
 
     def predict_train(self, network: Network) -> npt.NDArray[np.float32]:
-        """Return every member's probabilities_KNL of the images it trains on."""
+        """Return every member's probabilities_KNL for its training images."""
         return self._predict(network, self._train)
 
     def predict_validation(self, network: Network) -> npt.NDArray[np.float32]:
-        """Return every member's probabilities_KNL of the images it is judged by."""
+        """Return every member's probabilities_KNL for its validation images."""
         return self._predict(network, self._validation)
 
     def _predict(self, network: Network, orders: Sequence[Indices]) -> npt.NDArray[np.float32]:

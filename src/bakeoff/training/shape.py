@@ -1,7 +1,7 @@
-"""What of a recipe is trained, and on what, decided by the recipe alone. No torch: the plan groups trials by it.
+"""Which layers a recipe trains, and on which inputs. No torch: the plan groups trials by it.
 
-A network is a body and a head. Where a transfer keeps the body frozen for good, only the head is trained: the body
-becomes a fixed step between image and head, computed once for all images where nothing random comes before it.
+A network is a body and a head. If a transfer freezes the body permanently, only the head is trained: the body becomes
+a preprocessing step, computed once for all images if nothing random comes before it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ Shape = tuple[int, int, int]
 
 
 def is_body_frozen(recipe: Recipe) -> bool:
-    """Tell whether the body stays as it was loaded, from the first epoch to the last."""
+    """Return whether the body stays frozen from the first epoch to the last."""
     return recipe.transfer is not None and recipe.transfer.freeze == "always"
 
 
 def count_frozen_epochs(recipe: Recipe) -> int:
-    """Return how many first epochs a body that is trained later stays frozen."""
+    """Return for how many initial epochs a body stays frozen that is trained later."""
     freeze = 0 if recipe.transfer is None else recipe.transfer.freeze
     return freeze if isinstance(freeze, int) else 0
 
 
 def caches_features(recipe: Recipe) -> bool:
-    """Tell whether what reaches the head is the same in every epoch, and so is computed once and kept."""
+    """Return whether the head's input is the same in every epoch, so that it can be computed once and cached."""
     return is_body_frozen(recipe) and recipe.mix is None and not has_draws(recipe.augmentation)
 
 
 def is_fusable(recipe: Recipe) -> bool:
-    """Tell whether what is trained is made of layer records, which members of a cohort can share a pass of."""
+    """Return whether the trained part consists of layer records, so that members of a cohort can be fused."""
     return not recipe.network.has_module or is_body_frozen(recipe)
 
 
@@ -45,37 +45,37 @@ def all_layers(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> tupl
     """Return every layer that is a record: the whole network, or an outside network's head.
 
     Raises:
-        NetworkError: when the augmentation or a layer does not fit what reaches it.
+        NetworkError: the augmentation or a layer does not fit its input.
     """
     return recipe.network.list_layers(trace_augmentation(recipe.augmentation, image_shape_HWC), num_classes)
 
 
 def trained_layers(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
-    """Return the layer records that training moves: all, or those of the head where the body stays frozen.
+    """Return the trained layer records: all, or those of the head if the body stays frozen.
 
-    Of an outside network whose body is trained too, these are the head's.
+    For an outside network whose body is also trained, these are the head's.
 
     Args:
         recipe: the choices.
-        image_shape_HWC: of the images before augmentation.
-        num_classes: how many classes the last layer tells apart.
+        image_shape_HWC: shape of the images before augmentation.
+        num_classes: number of outputs of the last layer.
 
     Raises:
-        NetworkError: when the augmentation or a layer does not fit what reaches it.
+        NetworkError: the augmentation or a layer does not fit its input.
     """
     layers = all_layers(recipe, image_shape_HWC, num_classes)
     return layers[count_recipe_body(recipe, layers) :] if is_body_frozen(recipe) else layers
 
 
 def count_recipe_body(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> int:
-    """Return how many of a layer network's layers are its body, by the recipe's transfer; 0 without one."""
+    """Return how many of a layer network's layers belong to the body of the recipe's transfer; 0 without one."""
     if recipe.transfer is None or recipe.network.has_module:
         return 0
     return count_body_layers(layers, recipe.transfer.body)
 
 
 def feature_shape(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> Shape:
-    """Return the shape in which a frozen body of layers hands an image to the head, flattened: (1, 1, features)."""
+    """Return the flattened output shape of a frozen body of layers, (1, 1, features)."""
     layers = all_layers(recipe, image_shape_HWC, num_classes)
     shape = trace_augmentation(recipe.augmentation, image_shape_HWC)
     body = layers[: count_recipe_body(recipe, layers)]
@@ -83,7 +83,7 @@ def feature_shape(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> S
 
 
 def body_key(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> str:
-    """Return a text equal for two recipes exactly when one frozen body, fed alike, serves both; empty where none is.
+    """Return a text that is equal for two recipes exactly if they share a frozen body and its input; empty without one.
 
     Heads may differ: an outside network's `units`, `dropout`, `activation`; a layer network's last layers.
     """
@@ -105,7 +105,7 @@ def body_key(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> str:
 
 
 def name_weights(recipe: Recipe) -> object:
-    """Return what identifies the weights a recipe starts from, as plain values: of a file its hash, not its path."""
+    """Return what identifies a recipe's pretrained weights, as plain values: for a file its hash, not its path."""
     weights = None if recipe.transfer is None else recipe.transfer.weights
     if isinstance(weights, FileWeights):
         return {"sha256": weights.sha256 or weights.file, **({"ema": True} if weights.ema else {})}

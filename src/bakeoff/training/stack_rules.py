@@ -1,6 +1,6 @@
-"""How optimizers move a stack of members: the arithmetic of `torch.optim`'s, with each member's own settings.
+"""Optimizer updates for a stack of members: the arithmetic of `torch.optim`, with each member's own settings.
 
-Shape legend: K members, first axis of every stack; settings are broadcast over the rest.
+Shape legend: K members, the first axis of every stack; settings are broadcast over the rest.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Rule:
     """One optimizer's update.
 
     Attributes:
-        move: takes weights, gradients, learning rates, settings and what is kept; changes weights and kept in place.
-        hyper: the settings it reads, as its record names them.
-        tensors: what it keeps for every weight, as `torch.optim` names it.
-        counts: what it keeps for every parameter: how many steps it has taken.
+        move: takes weights, gradients, learning rates, settings and state; changes weights and state in place.
+        hyper: names of the settings it reads, as in its record.
+        tensors: names of its state per weight, as in `torch.optim`.
+        counts: names of its state per parameter: the number of steps taken.
     """
 
     move: Callable[[Tensor, Tensor, Tensor, Hyper, Kept], None]
@@ -41,7 +41,7 @@ def _sgd(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: K
 
 
 def _momentum(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: Hyper, kept: Kept) -> None:
-    # torch's first buffer is the gradient itself: what zeros times the momentum plus the gradient are.
+    # torch's first buffer is the gradient itself, which equals momentum times zero plus the gradient.
     buffer = kept["momentum_buffer"]
     buffer.mul_(hyper["momentum"]).add_(_decay(weights, gradients, hyper))
     weights.sub_(rate * buffer)
@@ -67,7 +67,7 @@ def _scale_by_moments(weights: Tensor, gradients: Tensor, rate: Tensor, hyper: H
     mean, square = kept["exp_avg"], kept["exp_avg_sq"]
     mean.lerp_(gradients, 1 - hyper["beta1"])
     square.mul_(hyper["beta2"]).addcmul_((1 - hyper["beta2"]) * gradients, gradients)
-    # In float32 1 - beta2^t keeps fewer digits than Python's: the few numbers a member are computed in float64.
+    # In float32 1 - beta2^t loses digits: these few numbers per member are computed in float64.
     first, second = (_correct(hyper[name], steps) for name in ("beta1", "beta2"))
     weights.addcdiv_(mean * (-rate / first), (square.sqrt() / second.sqrt()).add_(hyper["epsilon"]))
 
@@ -120,7 +120,7 @@ _NESTEROV = Rule(_nesterov, ("momentum", "weight_decay"), ("momentum_buffer",))
 
 
 def choose_sgd(settings: SGD) -> Rule:
-    """Return the rule of plain SGD, of momentum, or of Nesterov's."""
+    """Return the rule of plain SGD, momentum or Nesterov momentum."""
     return _NESTEROV if settings.nesterov else _MOMENTUM if settings.momentum else _SGD
 
 
@@ -135,7 +135,7 @@ def choose_adamw(settings: AdamW) -> Rule:
 
 
 def choose_rmsprop(settings: RMSprop) -> Rule:
-    """Return RMSprop's rule: with momentum or without, centred or not."""
+    """Return RMSprop's rule: with or without momentum, centred or not."""
     move = _rmsprop_momentum if settings.momentum else _rmsprop
     hyper = (*_ROOT, "momentum") if settings.momentum else _ROOT
     buffers = ("momentum_buffer",) if settings.momentum else ()
@@ -148,9 +148,9 @@ def choose_lion(settings: Lion) -> Rule:
 
 
 def find_rule(choice: AnyOptimizer) -> Rule | None:
-    """Return the rule by which a stack of members with such an optimizer is moved; None where there is none.
+    """Return the rule that updates a stack of members with this optimizer; None if there is none.
 
-    Members whose rules are equal can be moved by one.
+    Members with equal rules can be updated together.
     """
     path = OPTIMIZERS.find(choice.name).stack_rule
     rule: Rule | None = bind(path)(choice) if path else None

@@ -1,7 +1,7 @@
-"""One update for all members of a cohort: every stacked parameter moved at once, each member by its own settings.
+"""One update for all members of a cohort: every stacked parameter at once, each member with its own settings.
 
-The arithmetic is that of the members' own optimizers in `torch.optim`, written for stacks. Their state stays theirs:
-what an optimizer would keep for a parameter is a view of what is kept stacked, so checkpoints are the same either way.
+The arithmetic is that of the members' optimizers in `torch.optim`, written for stacks. Each optimizer's state is a view
+of the stacked state, so checkpoints are the same either way.
 
 Shape legend: K members, S steps.
 """
@@ -23,7 +23,7 @@ from bakeoff.training.stacks import read_stacks
 
 
 def fits(runners: Sequence[Runner]) -> bool:
-    """Tell whether these members can be moved at once: all step after every batch, by optimizers written for stacks."""
+    """Return whether these members can be updated at once: all step after every batch, with stacked optimizers."""
     return all(
         runner.member.recipe.accumulate == 1 and find_rule(runner.member.recipe.optimizer) is not None
         for runner in runners
@@ -31,15 +31,15 @@ def fits(runners: Sequence[Runner]) -> bool:
 
 
 class StackedOptimizer:
-    """Moves all members of a network at once.
+    """Updates all members of a network at once.
 
-    Nothing in `step` waits for the device or depends on the step's number but through tensors on it, so a step can be
+    `step` never synchronizes with the device and depends on the step number only through tensors on it, so it can be
     recorded and replayed.
 
     Args:
-        network: whose parameters are moved.
+        network: the network whose parameters are updated.
         runners: its members, bound to it.
-        num_steps: of an epoch.
+        num_steps: steps per epoch.
     """
 
     def __init__(self, network: Network, runners: Sequence[Runner], num_steps: int) -> None:
@@ -55,10 +55,10 @@ class StackedOptimizer:
         self._averages = self._stack_averages()
 
     def begin_epoch(self, progress: Sequence[Progress]) -> None:
-        """Write down what every step of an epoch needs that changes: learning rates and averages' weights.
+        """Compute what changes from step to step of an epoch: learning rates and weights of averages.
 
         Args:
-            progress: how far training is before each of its steps.
+            progress: training progress before each step.
         """
         shares = [[runner.rate_share(done) for runner in self._runners] for done in progress]
         self._shares_SK[: len(shares)].copy_(torch.tensor(shares))
@@ -67,14 +67,14 @@ class StackedOptimizer:
         self._number.zero_()
 
     def end_epoch(self, num_steps: int) -> None:
-        """Tell the averages how many states they have taken in."""
+        """Update the averages' counts of included states."""
         for runner in self._runners:
             if runner.average is not None and runner.average.choice.per_step:
                 runner.average.num_updates += num_steps
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move every parameter that has a gradient by one step."""
+        """Update every parameter that has a gradient by one step."""
         gradients = self._clip(self._stacks.gradients())
         share_K = self._shares_SK.index_select(0, self._number)[0]
         for run in self._runs:
@@ -106,13 +106,13 @@ class StackedOptimizer:
         return gradients
 
     def _limits(self, kind: str) -> Tensor | None:
-        """Return each member's limit of a kind, infinite where it has none; None where nobody has one."""
+        """Return each member's limit of a kind, infinite if it has none; None if no member has one."""
         clips = [runner.member.recipe.clip for runner in self._runners]
         limits = [math.inf if clip is None else getattr(clip, kind) or math.inf for clip in clips]
         return None if all(math.isinf(limit) for limit in limits) else torch.tensor(limits, device=self._device)
 
     def _stack_averages(self) -> dict[str, Tensor]:
-        """Put the averages renewed after every step into stacks, of which the members' own become views."""
+        """Stack the averages that are updated after every step; the members' own become views."""
         averaging = {
             k: runner.average
             for k, runner in enumerate(self._runners)
@@ -128,7 +128,7 @@ class StackedOptimizer:
 
 
 class _Run:
-    """Members side by side with the same kind of optimizer."""
+    """Adjacent members with the same kind of optimizer."""
 
     def __init__(self, start: int, end: int, runners: Sequence[Runner], device: torch.device) -> None:
         self.start, self.end, self._device = start, end, device
@@ -146,14 +146,14 @@ class _Run:
         self._rates: dict[str, Tensor] = {}
 
     def move(self, name: str, stack: Tensor, gradient: Tensor, share_K: Tensor) -> None:
-        """Move these members' part of one stacked parameter."""
+        """Update these members' part of one stacked parameter."""
         own, kept = stack[self.start : self.end], self._keep(name, stack)
         rate = _spread(share_K * self._rates[name], own)
         hyper = {key: _spread(value, own) for key, value in self._hyper.items()}
         self._rule.move(own, gradient[self.start : self.end], rate, hyper, kept)
 
     def _keep(self, name: str, stack: Tensor) -> dict[str, Tensor]:
-        """Return the stacked state of a parameter; at first from the members' optimizers, which then hold views."""
+        """Return the stacked state of a parameter; initially from the members' optimizers, which then hold views."""
         if name in self._kept:
             return self._kept[name]
         own = stack[self.start : self.end]
@@ -173,7 +173,7 @@ class _Run:
 
 
 def _optimizer_of(runner: Runner) -> torch.optim.Optimizer:
-    assert runner.optimizer is not None, "members are bound before they are moved"
+    assert runner.optimizer is not None, "members are bound before they are updated"
     return runner.optimizer
 
 
@@ -187,7 +187,7 @@ def _hyper_of(choice: Any, name: str) -> float:
 
 
 def _weigh(runner: Runner, number: int) -> float:
-    """Return how much the state after an epoch's step `number` (from 1) counts in a member's average; 0 without one."""
+    """Return the weight in a member's average of the state after an epoch's step `number` (from 1); 0 without one."""
     average = runner.average
     if average is None or not average.choice.per_step:
         return 0.0
@@ -195,12 +195,12 @@ def _weigh(runner: Runner, number: int) -> float:
 
 
 def _find_runs(runners: Sequence[Runner]) -> list[tuple[int, int]]:
-    """Return where members whose optimizers move by the same rule begin and end."""
+    """Return the start and end of each run of members whose optimizers have the same rule."""
     kinds = [find_rule(runner.member.recipe.optimizer) for runner in runners]
     starts = [k for k in range(len(kinds)) if k == 0 or kinds[k] != kinds[k - 1]]
     return list(zip(starts, [*starts[1:], len(kinds)], strict=True))
 
 
 def _spread(values_K: Tensor, like: Tensor) -> Tensor:
-    """Return one number a member in a shape that broadcasts over a stack."""
+    """Return one number per member in a shape that broadcasts over a stack."""
     return values_K.view(-1, *[1] * (like.dim() - 1))

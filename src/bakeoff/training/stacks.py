@@ -1,4 +1,4 @@
-"""The tensors of a network with its members along the first axis, whatever kind of network it is.
+"""The tensors of any kind of network, stacked with the members along the first axis.
 
 Shape legend: K members.
 """
@@ -19,8 +19,8 @@ class Stacks:
     """A network's parameters and buffers as stacks (K, ...), which share its memory.
 
     Attributes:
-        leaves: those that gradients are computed for, by the same names; a stack of one may lack the first axis there.
-        refresh: brings the leaves' gradients up to date.
+        leaves: the leaf tensors for gradients, by the same names; a stack of one member may lack the first axis.
+        refresh: updates the leaves' gradients.
     """
 
     parameters: Mapping[str, Tensor]

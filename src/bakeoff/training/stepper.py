@@ -1,7 +1,7 @@
-"""One pass over the training images on a device: the same as `epoch.train_epoch`, with fewer kernel launches.
+"""One pass over the training images on a GPU: equivalent to `epoch.train_epoch`, with fewer kernel launches.
 
-All members' weights move in one update, sums stay on the device until the epoch ends, and once a step has been taken a
-few times it is captured, to be replayed. Which of these is done changes no digit: the same kernels run.
+All members' weights are updated in one call, sums stay on the device until the epoch ends, and after a few steps a step
+is captured and replayed. None of this changes a digit: the same kernels run.
 
 Shape legend: K members, S replicates among them, N images.
 """
@@ -28,13 +28,13 @@ from bakeoff.training.runner import Runner
 from bakeoff.training.stacked import StackedOptimizer, fits
 
 WARM_UP_STEPS = 4
-"""Steps before any is timed: kernels are loaded and memory is found."""
+"""Warm-up steps before timing: kernels are loaded and memory is allocated."""
 
 TIMED_STEPS = 8
-"""Steps timed as they are, and as many replayed."""
+"""Number of timed eager steps, and of timed replayed steps."""
 
 LEAST_STEPS = 300
-"""Fewer steps than these do not repay a capture."""
+"""Minimum number of remaining steps for which a capture pays off."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Replicates:
 
     Attributes:
         seeds: each replicate's.
-        orders: the indices of the images that each trains on.
-        of_K: which of them each member belongs to.
+        orders: the indices of each replicate's training images.
+        of_K: the replicate of each member.
     """
 
     seeds: tuple[int, ...]
@@ -53,16 +53,16 @@ class Replicates:
 
 
 class Stepper:
-    """Moves the members of one network until one of them leaves.
+    """Trains the members of one network until one of them leaves.
 
     Args:
         network: the members' network.
-        runners: bound to it.
-        inputs: what they see.
+        runners: the members, bound to it.
+        inputs: their inputs.
         objective: their losses.
         replicates: their seeds and images.
         place: the device.
-        num_epochs: epochs that the longest of them has left; by it a capture is weighed.
+        num_epochs: maximum number of epochs left, to decide whether a capture pays off.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Stepper:
         self._recorder = _Recorder(place.capture, self._generators) if capturable and place.capture else None
 
     def train_epoch(self, epoch: int) -> Epoch:
-        """Take one pass over the images, every member on its replicate's, in its replicate's order."""
+        """Train one epoch, every member on its replicate's images in its replicate's order."""
         started = time.perf_counter()
         orders = [
             epoch_order(order, seed, epoch)
@@ -133,13 +133,13 @@ class Stepper:
             self._recorder.run(batch, self._step_together)
 
     def _step_together(self, batch: Batch) -> None:
-        assert self._optimizer is not None, "members that step apart do not come here"
+        assert self._optimizer is not None, "members that step separately do not come here"
         self._network.clear_gradients()
         self._sum(batch, compute_gradients(self._network, self._objective, batch, self._dropout, self._count(batch)))
         self._optimizer.step()
 
     def _take_apart(self, number: int, batch: Batch, epoch: int) -> None:
-        """Take a step whose members accumulate, or have optimizers that are not written for stacks."""
+        """Take a step for members that accumulate, or whose optimizers have no stacked version."""
         if self._pacer.starts_afresh(number):
             self._network.clear_gradients()
         divisors = self._pacer.divisors(number)
@@ -163,11 +163,11 @@ class Stepper:
 
 
 class _Recorder:
-    """Runs a step as it is, times it, records it, and keeps to whichever is faster.
+    """Runs a step eagerly, times it, records it, and then uses whichever is faster.
 
     Args:
-        capture: how steps are recorded.
-        generators: what they draw from.
+        capture: records steps.
+        generators: the random generators they use.
     """
 
     def __init__(self, capture: Capture, generators: Sequence[torch.Generator]) -> None:
@@ -177,7 +177,7 @@ class _Recorder:
         self._replay: Step | None = None
 
     def run(self, batch: Batch, step: Callable[[Batch], object]) -> None:
-        """Take the step of one batch; all have the same shape."""
+        """Take the step of one batch; all batches have the same shape."""
         self._load(batch)
         self._now = lambda: step(self._loaded)
         next(self._plan)
@@ -188,14 +188,14 @@ class _Recorder:
         return self._batch
 
     def _load(self, batch: Batch) -> None:
-        """Copy a batch to where the recorded step reads it."""
+        """Copy a batch to the tensors that the recorded step reads."""
         if self._batch is None:
             self._batch = _like(batch)
         for target, source in zip(_tensors(self._batch), _tensors(batch), strict=True):
             target.copy_(source)
 
     def _go_through(self) -> Iterator[None]:
-        """Take one step at a time: as they are, timed, replayed and timed, and on with what was faster."""
+        """Take one step at a time: eager, timed, then replayed and timed, then whichever was faster."""
         for _ in range(WARM_UP_STEPS):
             self._capture.warm_up(self._now)
             yield
@@ -234,7 +234,7 @@ def _tensors(batch: Batch) -> list[Tensor]:
 
 
 def _like(batch: Batch) -> Batch:
-    """Return a batch of the same shapes, laid out the same in memory."""
+    """Return a batch of the same shapes and memory layout."""
     inputs, labels_N, *rest = (torch.empty_like(tensor) for tensor in _tensors(batch))
     mixed = None
     if batch.mixed is not None:

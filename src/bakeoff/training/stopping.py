@@ -1,4 +1,4 @@
-"""Early stopping: when a trial has stopped improving on the validation split. No torch."""
+"""Early stopping: ends a trial that no longer improves on the validation split. No torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bakeoff.training.recipe import EarlyStopping
 
 @dataclass
 class Stopper:
-    """Watches one trial's validation metric, as Keras' EarlyStopping does.
+    """Monitors one trial's validation metric, like Keras' EarlyStopping.
 
     Attributes:
-        rule: what to watch and for how long; None: never stop early, keep the last weights.
-        best_epoch: the epoch whose weights are to be kept, counted from 1; 0 before the first.
-        best: the watched metric at `best_epoch`.
+        rule: the metric to monitor and the patience; None: never stop early, keep the last weights.
+        best_epoch: the epoch whose weights to keep, counted from 1; 0 before the first.
+        best: the monitored metric at `best_epoch`.
         waited: epochs since the last improvement.
     """
 
@@ -26,7 +26,7 @@ class Stopper:
     waited: int = 0
 
     def observe(self, epoch: int, validation: Mapping[str, float]) -> bool:
-        """Take in the metrics after `epoch`; return whether these weights are the ones to keep so far."""
+        """Receive the metrics after `epoch`; return whether these are the best weights so far."""
         if self.rule is None:
             self.best_epoch = epoch
             return True
@@ -39,5 +39,5 @@ class Stopper:
 
     @property
     def exhausted(self) -> bool:
-        """Whether patience has run out."""
+        """Whether the patience is exhausted."""
         return self.rule is not None and self.waited >= self.rule.patience

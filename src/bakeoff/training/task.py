@@ -1,4 +1,4 @@
-"""What a worker is handed and what it reports: plain records that travel between processes. No torch."""
+"""Tasks for workers and events they report: plain records sent between processes. No torch."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from bakeoff.data.source import DataSource
 from bakeoff.training.recipe import Recipe
 
 ENGINE_VERSION = 3
-"""Part of every trial's identity. Raise it when a change alters what training computes beyond rounding."""
+"""Part of every trial's id. Increase it when a change alters training results beyond rounding."""
 
 Numeric = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataView:
-    """The images a cohort sees, and how they are split.
+    """The images of a cohort, and how they are split.
 
     Attributes:
         source: where the images come from.
-        validation: share of the training images that early stopping and selection see, 0 < validation < 1, with folds
-            of those outside the held-out fold; or `own`, those that the source sets apart (not with folds).
-        fingerprint: hash of the decoded training images; a worker that finds others refuses them.
-        seed: the replicate's seed; it draws split, order, initial weights and dropout.
+        validation: fraction of the training images used for early stopping and selection, 0 < validation < 1 (with
+            folds: of those outside the held-out fold); or `own`, those reserved by the source (not with folds).
+        fingerprint: hash of the decoded training images; a worker refuses different ones.
+        seed: the replicate's seed; it determines split, order, initial weights and dropout.
         folds: number of folds, or None.
-        fold: the one held out, counted from 0: locked until the final test.
+        fold: the held-out fold, counted from 0: locked until the final test.
     """
 
     source: DataSource
@@ -42,8 +42,8 @@ class Member:
     """One trial of a cohort.
 
     Attributes:
-        view: its own images and split, where the cohort's members are of several replicates; None: the task's.
-        code: hash of the code of a network of the user's own; a worker that has other code refuses it. None: unchecked.
+        view: its own images and split, if the cohort's members belong to several replicates; None: the task's.
+        code: hash of the code of the user's own network; a worker with different code refuses it. None: unchecked.
     """
 
     trial_id: str
@@ -58,13 +58,12 @@ class CohortTask:
 
     Attributes:
         cohort_id: names the checkpoint; a function of the members planned together.
-        label: for people: block and replicate.
-        finished: trial ids that the ledger already holds; never trained again, even where a checkpoint has them.
-        resume_from: the cohorts whose checkpoints to go on from where this one has none of its own; each member goes
-            on from where it has come furthest. All from the start where one has none, or they have come to different
-            epochs.
-        until: the epoch to pause after; members that end before it end as they always do. None: train to the end.
-        keep_train: whether predictions on the training images are kept too: votes are scored on them.
+        label: display name: block and replicate.
+        finished: trial ids that the ledger already holds; never trained again, even if a checkpoint has them.
+        resume_from: cohorts whose checkpoints to resume from if this one has no checkpoint; each member resumes from
+            its latest one. All start from scratch if a member has none, or if their epochs differ.
+        until: the epoch to pause after; members that end earlier end as usual. None: train to the end.
+        keep_train: whether predictions on the training images are stored too, because ensembles are scored on them.
     """
 
     cohort_id: str
@@ -101,12 +100,12 @@ class ProbeTask:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckTask:
-    """A recipe whose network is to be built, and its weights fitted to it, before anything is trained.
+    """Build a recipe's network and load its pretrained weights, before anything is trained.
 
     Attributes:
-        members: the one whose recipe it is.
-        shape_HWC: of the images before augmentation; `num_classes`: theirs.
-        may_fetch: whether published weights are fetched now.
+        members: the single member with the recipe.
+        shape_HWC: shape of the images before augmentation; `num_classes`: number of their classes.
+        may_fetch: whether to download published weights now.
     """
 
     check_id: str
@@ -120,13 +119,13 @@ class CheckTask:
 
 @dataclass(frozen=True, kw_only=True)
 class TimingTask:
-    """A few training steps on images of noise, to estimate from.
+    """A few training steps on random images, for an estimate.
 
     Attributes:
-        members: fused; all of one network shape.
-        shape_HWC: of the images before augmentation; `class_names`: theirs.
+        members: fused; all have the same network shape.
+        shape_HWC: shape of the images before augmentation; `class_names`: names of their classes.
         numeric: the mode, or auto: the faster one counts.
-        budget_seconds: after which nothing more is begun.
+        budget_seconds: time limit for starting further steps.
     """
 
     timing_id: str
@@ -146,15 +145,15 @@ class TimingTask:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochDone:
-    """One trial finished one epoch, and the epoch is safe on disk.
+    """One trial finished one epoch, and the epoch is saved on disk.
 
     Attributes:
         epoch: counted from 1.
-        train: loss (nats) and accuracy averaged over the epoch's own steps, as the weights moved.
+        train: loss (nats) and accuracy averaged over the epoch's training steps.
         validation: metrics on the validation split after the epoch.
-        seconds: wall time of the epoch for the whole cohort, its evaluation included.
-        images_per_second: model-images trained per second by the whole cohort in this epoch's training steps.
-        replayed: read back from a checkpoint, not trained just now.
+        seconds: wall time of the epoch for the whole cohort, including evaluation.
+        images_per_second: training images per second in this epoch's steps, summed over the cohort's members.
+        replayed: read from a checkpoint, not just trained.
     """
 
     trial_id: str
@@ -168,14 +167,14 @@ class EpochDone:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialDone:
-    """One trial is trained, its weights and validation predictions are on disk.
+    """One trial is trained, and its weights and validation predictions are on disk.
 
     Attributes:
-        best_epoch: the epoch whose weights were kept.
+        best_epoch: the epoch whose weights were stored.
         stop: why training ended.
-        features: what the features of its frozen body are kept under, where they were computed once; empty elsewhere.
-        features_seconds: what computing these took, for all trials that use them; not in `seconds`.
-        metrics: split -> metric -> value, of the kept weights, on train and validation.
+        features: cache key of its frozen body's features, if they were computed once; otherwise empty.
+        features_seconds: time taken to compute them, for all trials that use them; not part of `seconds`.
+        metrics: split -> metric -> value, of the stored weights, on train and validation.
     """
 
     trial_id: str
@@ -191,7 +190,7 @@ class TrialDone:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPaused:
-    """One trial has come to the epoch it was to pause after, and its cohort's checkpoint holds it."""
+    """One trial has paused at the requested epoch, and is saved in its cohort's checkpoint."""
 
     trial_id: str
     epoch: int
@@ -202,7 +201,7 @@ class TrialFailed:
     """One trial cannot be finished.
 
     Attributes:
-        diverged: its own numbers left the finite range. That is the trial's result: it is never tried again.
+        diverged: its loss became non-finite. That is the trial's result: it is never retried.
     """
 
     trial_id: str
@@ -216,7 +215,7 @@ class ExamDone:
     """One trial was evaluated on the test split, with folds also on its held-out fold; its predictions are on disk.
 
     Attributes:
-        metrics: on the test split. `fingerprint`: of its images.
+        metrics: on the test split. `fingerprint`: hash of its images.
         held_out: metrics on the held-out fold; None without folds.
     """
 
@@ -228,12 +227,12 @@ class ExamDone:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeDone:
-    """What the probe measured: seconds per step in each mode, and whether the fast one agrees with float32.
+    """The probe's result: seconds per step in each mode, and whether bfloat16 agrees with float32.
 
     Attributes:
-        relative_difference: worst member's relative distance of the bfloat16 gradient to the float32 one.
-        num_members: that took those steps fused.
-        seconds_alone: per step of the first of them by itself, in each mode; empty where there was only one.
+        relative_difference: the largest relative distance of a member's bfloat16 gradient to its float32 gradient.
+        num_members: number of fused members in those steps.
+        seconds_alone: seconds per step of the first member alone, in each mode; empty if there was only one member.
     """
 
     probe_id: str
@@ -246,7 +245,7 @@ class ProbeDone:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckDone:
-    """What is wrong with a recipe, in one line; empty where nothing is."""
+    """The problem with a recipe, in one line; empty if there is none."""
 
     check_id: str
     problem: str
@@ -254,7 +253,7 @@ class CheckDone:
 
 @dataclass(frozen=True, kw_only=True)
 class TimingDone:
-    """Seconds of a training step on a whole batch: of all members fused, and of the first alone."""
+    """Seconds per training step on a whole batch: of all members fused, and of the first alone."""
 
     timing_id: str
     seconds_per_step: float
@@ -264,7 +263,7 @@ class TimingDone:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """Something went wrong that the worker could mend; people should know."""
+    """A problem that the worker could fix, reported to the user."""
 
     task_id: str
     text: str
@@ -272,7 +271,7 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskDone:
-    """Everything a task was to do is done and reported."""
+    """All of a task's work is done and reported."""
 
     task_id: str
 

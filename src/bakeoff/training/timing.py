@@ -1,4 +1,4 @@
-"""How long a training step takes here: a few steps of the real thing, on images of noise, within a limit of time."""
+"""Times training steps on this machine: a few real steps on random images, within a time limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bakeoff.training.recipe import Recipe
 from bakeoff.training.task import Event, Member, Numeric, ProbeTask, TaskDone, TimingDone, TimingTask
 
 SMALL_BATCH = 4
-"""Images of a first step: of a large network on large images a whole batch may take half a minute."""
+"""Batch size of the first step: a whole batch of large images in a large network may take half a minute."""
 
 MOST_STEPS = 4
 
@@ -25,7 +25,7 @@ def time_task(task: TimingTask, workspace: Path, emit: Callable[[Event], None]) 
     """Time training steps of a task's members, fused and the first alone; report seconds per step of a whole batch."""
     deadline = time.perf_counter() + task.budget_seconds
     images = _make_noise(task)
-    # With weights drawn anew, which take as long.
+    # With random weights instead of pretrained ones: they take as long.
     recipes = [m.recipe if m.recipe.transfer is None else m.recipe.start_from(None) for m in task.members]
     modes: tuple[Numeric, ...] = ("float32", "bfloat16") if task.numeric == "auto" else (task.numeric,)
     probe = ProbeTask(probe_id=task.timing_id, label=task.label, members=(), data=task.data)
@@ -56,7 +56,7 @@ def _time(
     modes: tuple[Numeric, ...],
     deadline: float,
 ) -> float:
-    """Return the seconds of a step on a whole batch in the faster mode; from a small batch where that must do."""
+    """Return the seconds per step on a whole batch in the faster mode, extrapolated from a small batch if necessary."""
     whole = recipes[0].batch_size
     small = min(SMALL_BATCH, whole)
     best = float("inf")
@@ -68,7 +68,7 @@ def _time(
             seconds = _step(probe, recipes, images, folders, mode, whole, deadline)
         best = min(best, seconds)
         if 2 * time.perf_counter() - started > deadline:
-            break  # the other mode would take as long
+            break  # the other mode would take equally long
     return best
 
 
@@ -81,7 +81,7 @@ def _step(
     batch_size: int,
     deadline: float,
 ) -> float:
-    """Return the least seconds of a few steps; the first, which allocates, only where there is no time for another."""
+    """Return the minimum seconds of a few steps; the first, which allocates, counts only if there is no time left."""
     sized = [recipe.model_copy(update={"batch_size": batch_size}) for recipe in recipes]
     members = tuple(Member(trial_id=f"timing {number}", recipe=recipe) for number, recipe in enumerate(sized))
     bench = Bench(replace(probe, members=members), images, folders, mode)

@@ -133,14 +133,14 @@ class Transfer(Record):
 def count_body_layers(layers: Sequence[AnyLayer], body: BodyPart) -> int:
     """Return how many leading layers of a layer network are its body.
 
-    Dropout in front of the head belongs to the head: a frozen body draws nothing.
+    Dropout before the head belongs to the head: a frozen body has no randomness.
 
     Args:
         layers: the complete network, head included.
         body: all layers but the last, or those before the first dense one.
 
     Raises:
-        NetworkError: when no layer is left to be the body; says what to write instead.
+        NetworkError: no layer is left for the body; says what to write instead.
     """
     last = len(layers) - 1
     if body == "convolutions":
@@ -156,7 +156,7 @@ def count_body_layers(layers: Sequence[AnyLayer], body: BodyPart) -> int:
 
 
 def check_transfer(network: object, transfer: Transfer | None) -> None:
-    """Refuse published weights for a network that has none.
+    """Reject published weights for a network that has none.
 
     Args:
         network: the recipe's network record.

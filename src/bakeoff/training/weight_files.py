@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, or what torch.save wrote of tensors alone. Nothing else is ever unpickled."""
+"""Reads weights files: safetensors, or torch.save files that contain only tensors. Nothing else is ever unpickled."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ from bakeoff.training.folders import Folders, read_whole, refuse_reading
 from bakeoff.training.transfer import FileWeights, StudyWeights, TrialWeights, WeightsError
 
 _AVERAGE_COUNTER = "n_averaged"
-"""What torch's own averaged models hold beside the weights."""
+"""An extra key in the state of torch's averaged models."""
 
 
 def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Folders) -> State:
-    """Return all tensors of a file, or of an earlier trial, by the names they have there.
+    """Return all tensors of a file or of an earlier trial, by their names there.
 
     Raises:
-        WeightsError: it is not there, is damaged, is another file than promised, or holds no tensors.
+        WeightsError: it does not exist, is damaged, has a different hash, or holds no tensors.
     """
     if isinstance(weights, FileWeights):
         path = find_weights_file(weights, folders)
         shown = weights.file if path == Path(weights.file) else f"{weights.file} (kept as {path})"
         return read_weights_file(path, weights.sha256, shown, weights.ema)
     if isinstance(weights, StudyWeights):
-        raise WeightsError(f"study {weights.study}, arm {weights.arm}: which trial that is was never looked up.")
+        raise WeightsError(f"study {weights.study}, arm {weights.arm}: the trial was never resolved.")
     path = folders.weights(weights.trial)
     if not path.is_file():
-        raise WeightsError(f"trial {weights.trial} kept no weights in {folders.root}: run its study there first.")
+        raise WeightsError(f"trial {weights.trial} has no stored weights in {folders.root}: run its study there first.")
     return read_weights_file(path)
 
 
 def read_kept_weights(path: Path) -> State:
-    """Return the tensors of weights that a trial has kept.
+    """Return the tensors of a trial's stored weights.
 
     Raises:
         StorageError: they cannot be read.
-        FileNotFoundError, SafetensorError: they are gone, or damaged.
+        FileNotFoundError, SafetensorError: they are missing or damaged.
     """
     return load(read_whole(path))
 
 
 def find_weights_file(weights: FileWeights, folders: Folders) -> Path:
-    """Return where a file of weights is: the workspace's own copy where there is one, else the path given."""
+    """Return the path of a weights file: the workspace's copy if there is one, else the given path."""
     if weights.sha256 is not None:
         copy = folders.find_copied_weights(weights.sha256)
         if copy is not None:
@@ -78,22 +78,22 @@ def hash_file(path: Path) -> str:
 
 
 def read_weights_file(path: Path, sha256: str | None = None, shown: str = "", ema: bool | None = None) -> State:
-    """Read a file of weights; which of the two kinds it is, its first bytes tell.
+    """Read a weights file; its first bytes determine the format.
 
     Args:
         path: the file.
-        sha256: what its SHA-256 must be (hex), or None.
-        shown: what errors call it, where that is not its path.
-        ema: whether to take the moving average of the weights out of a training checkpoint; None: where it has one.
+        sha256: the expected SHA-256 (hex), or None.
+        shown: its name in errors, if not its path.
+        ema: whether to use the moving average of the weights in a training checkpoint; None: if it has one.
 
     Raises:
-        WeightsError: it is not there, is damaged, is another file than promised, holds more or other than tensors, or
-            not the weights that are asked for.
+        WeightsError: it does not exist, is damaged, has a different hash, holds anything but tensors, or lacks the
+            requested weights.
         StorageError: it cannot be read.
     """
     shown = shown or str(path)
     if sha256 is not None and (found := hash_file(path)) != sha256:
-        raise WeightsError(f"{shown} is another file than the study asks for: its SHA-256 is {found}, not {sha256}.")
+        raise WeightsError(f"{shown} differs from the file in the study: its SHA-256 is {found}, not {sha256}.")
     _check_regular(path)
     try:
         return _find_tensors(_read(path), path, ema)
@@ -105,28 +105,28 @@ def read_weights_file(path: Path, sha256: str | None = None, shown: str = "", em
         raise WeightsError(f"{shown} holds {error}.") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{shown} holds more than tensors, or is no file of weights, and is not opened: "
+            f"{shown} holds more than tensors, or is not a weights file, and is not opened: "
             "save module.state_dict() alone, or use safetensors."
         ) from error
-    # A malformed file can fail anywhere inside torch's reader: AssertionError, IndexError, struct.error and others.
+    # On malformed files torch's reader raises AssertionError, IndexError, struct.error and others.
     except Exception as error:
         reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-        raise WeightsError(f"{shown} is no whole file of weights (safetensors or torch.save): {reason}.") from error
+        raise WeightsError(f"{shown} is not a complete weights file (safetensors or torch.save): {reason}.") from error
 
 
 def _refuse(path: Path, error: OSError) -> BakeoffError:
-    """Say that a file is not there, which is the study's fault, or that the system does not let it be read."""
+    """Return the error for a missing file (an error in the study) or for one that the system refuses to read."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return WeightsError(f"{path} cannot be read: {error.strerror or error}.")
     return refuse_reading(path, error)
 
 
 class _WrongSetError(Exception):
-    """A file that does not hold the weights that are asked for; says what it holds."""
+    """A file does not hold the requested weights; says what it holds."""
 
 
 def _check_regular(path: Path) -> None:
-    """Refuse what is no file: to open a pipe may wait forever."""
+    """Reject anything but a regular file: opening a pipe may block forever."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -142,22 +142,22 @@ def _read(path: Path) -> object:
         return load(read_whole(path))
     if zipfile.is_zipfile(path):
         _check_members(path)
-    # The settings that timm's and torchvision's training programs store are names and plain values.
+    # The settings stored by timm's and torchvision's training scripts are names and plain values.
     with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-        # torch wonders about unusual pickles; what is wrong with them is said by the error that follows.
+        # torch warns about unusual pickles; the error that follows reports the problem.
         warnings.simplefilter("ignore", UserWarning)
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _check_members(path: Path) -> None:
-    """Refuse an archive that unpacks to more than the file holds: torch.save does not compress."""
+    """Reject an archive that unpacks to more than the file size: torch.save does not compress."""
     with zipfile.ZipFile(path) as archive:
         if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
-            raise ValueError("it unpacks to more than it holds, which torch.save writes never do")
+            raise ValueError("it is compressed, which torch.save never does")
 
 
 def _check_tensor(name: str, tensor: Tensor, num_bytes: int) -> None:
-    """Refuse a tensor that claims more than the file can hold: by its shape, its strides, or being sparse."""
+    """Reject a tensor whose shape, strides or sparsity claim more values than the file can hold."""
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         raise ValueError(f"tensor {name[:80]!r} is sparse, quantized, or has no values")
     if tensor.numel() * tensor.element_size() > num_bytes:
@@ -165,7 +165,7 @@ def _check_tensor(name: str, tensor: Tensor, num_bytes: int) -> None:
 
 
 def _find_tensors(content: object, path: Path, ema: bool | None) -> State:
-    """Return the tensors by name, out of the checkpoint around them where there is one."""
+    """Return the tensors by name, extracted from a training checkpoint if necessary."""
     found, is_average = find_weights(content, ema)
     if ema and not is_average:
         raise _WrongSetError("no moving average of its weights: leave out ema")

@@ -1,4 +1,4 @@
-"""Carry weights over: find those of a body among what a file, a trial or a publisher has, and fit them name by name."""
+"""Weight transfer: finds a body's weights in a file, a trial or published weights, and matches them by name."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bakeoff.training.transfer import FileWeights, StudyWeights, Transfer, Trial
 from bakeoff.training.weight_files import read_source
 
 _WRAPPING = ("module.", "model.", "_orig_mod.", "body.", "network.", "backbone.")
-"""What data-parallel training, compiling, and other programs put before a name."""
+"""Name prefixes added by data-parallel training, compiling and other tools."""
 
 _HEADS = re.compile(r"(head|classifier|fc|AuxLogits|aux|last_linear|head_drop|fc_norm)\w*\.")
-"""Names of published heads. They are left behind; the head is drawn anew."""
+"""Names of published heads. They are dropped; the head is newly initialized."""
 
 _DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
-"""How torchvision's older files name the layers of a DenseNet block: `norm.1`, now `norm1`."""
+"""Names of layers in a DenseNet block in older torchvision files: `norm.1`, now `norm1`."""
 
 _NUMBERED = re.compile(r"(?:(?P<part>\w+)\.)?(?P<number>\d+)\.(?P<what>weight|bias|mean|variance)$")
 
@@ -37,7 +37,7 @@ _MAX_NAMED = 12
 
 @dataclass(frozen=True)
 class _Fit:
-    """How given weights compare with those that are needed: what can be carried over, and what stands in the way."""
+    """The match between given and required weights: what can be transferred, and what does not fit."""
 
     taken: State
     missing: tuple[str, ...]
@@ -57,24 +57,23 @@ def load_weights(
     num_body_layers: int = 0,
     tied: Mapping[str, str] | None = None,
 ) -> State:
-    """Return `state` with its body's parameters and buffers replaced by those the transfer names.
+    """Return `state` with its body's parameters and buffers replaced by the transfer's weights.
 
-    Names may be the network's own (torch's, for torchvision, timm and the user's), bakeoff's, or wrapped by
-    data-parallel training (`module.`). The old head is left behind. Plain sequences of layers (torchvision's
-    `features.0.weight`, nn.Sequential, bakeoff's layers) are matched in order where every shape agrees. A first
-    convolution made for colour takes grey images by the sum over its channels: what it would see of a grey image
-    repeated.
+    Names may be the network's own (torch's, for torchvision, timm and user networks), bakeoff's, or prefixed by
+    data-parallel training (`module.`). The old head is dropped. Plain sequences of layers (torchvision's
+    `features.0.weight`, nn.Sequential, bakeoff's layers) are matched in order if every shape agrees. For grayscale
+    images a first convolution for colour is summed over its channels, which is equivalent to repeating the image.
 
     Args:
         network: the recipe's network.
-        transfer: the recipe's; without `weights` nothing is replaced.
-        state: the drawn parameters and buffers, by bakeoff's names; not changed.
+        transfer: the recipe's transfer; without `weights` nothing is replaced.
+        state: the initialized parameters and buffers, by bakeoff's names; not changed.
         folders: the workspace, for trials and copied files.
-        num_body_layers: how many leading layers of a layer network are its body.
-        tied: further names of tensors that parts of an outside network share, each with its name in `state`.
+        num_body_layers: number of leading layers of a layer network that form its body.
+        tied: other names of shared tensors in an outside network, each with its name in `state`.
 
     Raises:
-        WeightsError: they cannot be found, fetched or read, or do not fit; names every tensor that is in the way.
+        WeightsError: the weights cannot be found, downloaded or read, or do not fit; names every mismatched tensor.
     """
     try:
         check_transfer(network, transfer)
@@ -96,7 +95,7 @@ def load_weights(
 def _open(
     weights: str | FileWeights | TrialWeights | StudyWeights, network: AnyNetwork, folders: Folders
 ) -> tuple[State, str]:
-    """Return the tensors and what messages call their source."""
+    """Return the tensors and the name of their source for messages."""
     if isinstance(weights, str):
         return fetch_published(network), f"the published weights of {network.name}"
     title = weights.file if isinstance(weights, FileWeights) else f"trial {getattr(weights, 'trial', '')}"
@@ -111,17 +110,17 @@ def fit_weights(
     network: str,
     tied: Mapping[str, str] = MappingProxyType({}),
 ) -> State:
-    """Return the tensors that a body needs out of those given, by the body's names and in its dtypes.
+    """Select a body's tensors from the given ones, by the body's names and in its dtypes.
 
     Args:
-        wanted: the body's tensors by name; their shapes and dtypes count.
-        given: tensors by whatever names.
-        title: what messages call the source.
-        network: what messages call the network.
-        tied: further names of a body's tensors, each with its name in `wanted`.
+        wanted: the body's tensors by name; only their shapes and dtypes are used.
+        given: tensors by any names.
+        title: name of the source in messages.
+        network: name of the network in messages.
+        tied: other names of a body's tensors, each with its name in `wanted`.
 
     Raises:
-        WeightsError: some are missing, of another shape, or belong nowhere; names them.
+        WeightsError: some are missing, have another shape, or are unexpected; names them.
     """
     named = _name_once(_rename(given, {*wanted, *tied}), tied)
     fit = _fit_by_name(wanted, named)
@@ -134,7 +133,7 @@ def fit_weights(
 
 
 def _name_once(given: Mapping[str, Tensor], tied: Mapping[str, str]) -> State:
-    """Return the given tensors without further names of the same; where their values differ, both are left."""
+    """Return the given tensors without duplicate names; if their values differ, both are kept."""
     named = dict(given)
     for alias, name in tied.items():
         if alias in named and (name not in named or torch.equal(named[name], named[alias])):
@@ -143,7 +142,7 @@ def _name_once(given: Mapping[str, Tensor], tied: Mapping[str, str]) -> State:
 
 
 def _rename(given: Mapping[str, Tensor], wanted: Container[str]) -> State:
-    """Return the given tensors by the names a body uses, as far as they only dress them differently."""
+    """Return the given tensors with known prefixes and naming variants replaced by the body's names."""
     renamed: State = {}
     for name, value in given.items():
         while name not in wanted:
@@ -161,7 +160,7 @@ def _fit_by_name(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> _
     missing, misshapen = [], []
     for name, value in wanted.items():
         if name not in given:
-            # How many batches a running average has seen: older files lack it, and it changes nothing.
+            # The number of batches in a running average: older files lack it, and it has no effect.
             missing += [] if name.endswith(_COUNTER) else [name]
             continue
         adapted = _adapt(given[name], value)
@@ -174,7 +173,7 @@ def _fit_by_name(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> _
 
 
 def _is_head(name: str, wanted: Mapping[str, Tensor]) -> bool:
-    """Tell whether a tensor belongs to the head that is left behind."""
+    """Return whether a tensor belongs to the old head, which is dropped."""
     numbered = [int(known.partition(".")[0]) for known in wanted if known.partition(".")[0].isdigit()]
     number = name.partition(".")[0]
     if number.isdigit() and len(numbered) == len(wanted):
@@ -183,7 +182,7 @@ def _is_head(name: str, wanted: Mapping[str, Tensor]) -> bool:
 
 
 def _adapt(given: Tensor, wanted: Tensor) -> Tensor | None:
-    """Return a given tensor in the shape and dtype that is needed; None where it cannot be."""
+    """Return a given tensor in the required shape and dtype; None if it does not fit."""
     if given.dim() == wanted.dim() == 4 and given.shape[1] == 3 and wanted.shape[1] == 1:
         given = given.float().sum(1, keepdim=True)
     if given.shape != wanted.shape or given.is_complex() or given.is_quantized:
@@ -194,7 +193,7 @@ def _adapt(given: Tensor, wanted: Tensor) -> Tensor | None:
 def _fit_in_order(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> State | None:
     """Match two plain sequences of layers position by position; None unless every shape agrees.
 
-    What follows in the given sequence is its head, and may not hold another convolution.
+    The rest of the given sequence is its head, and may not contain another convolution.
     """
     needed, found = _sequence(wanted), _sequence(given)
     if needed is None or found is None or not needed or len(found) < len(needed):
@@ -214,9 +213,9 @@ def _fit_in_order(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> 
 
 
 def _sequence(state: Mapping[str, Tensor]) -> list[tuple[str, State]] | None:
-    """Return a plain sequence's layers with their tensors, in order; None where the network is something else.
+    """Return a plain sequence's layers with their tensors, in order; None for any other network.
 
-    Of a network in parts (`features.0.weight`, `classifier.6.weight`) these are its features.
+    For a network in parts (`features.0.weight`, `classifier.6.weight`) these are its features.
     """
     layers: dict[tuple[str, int], State] = {}
     for name, value in state.items():
@@ -236,7 +235,7 @@ def _sequence(state: Mapping[str, Tensor]) -> list[tuple[str, State]] | None:
 
 
 def _restore(path: str, what: str, wanted: Mapping[str, Tensor]) -> str:
-    """Return the name a body has for a tensor of one of its layers."""
+    """Return a body's name for a tensor of one of its layers."""
     torch_names = {short: name for name, short in _TORCH_NAMES.items()}
     plain = f"{path}.{what}"
     return plain if plain in wanted else f"{path}.{torch_names[what]}"

@@ -1,4 +1,4 @@
-"""Whether a file is one of weights, by its head: before anything of it is copied. No torch."""
+"""Recognises weights files by their header, before anything is copied. No torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import zipfile
 from pathlib import Path
 
 _LEGACY_HEAD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""What torch.save wrote before it wrote archives begins so: a magic number, pickled."""
+"""The start of torch.save's legacy format: a pickled magic number."""
 
 _LONGEST_HEADER = 100_000_000
 """Bytes; safetensors' own limit."""
 
 
 def is_weights_file(path: Path) -> bool:
-    """Tell whether a file begins as safetensors or torch.save write them. What it then holds only reading it shows.
+    """Return whether a file starts like those of safetensors or torch.save. Its content is not checked.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""The filters of a whitening layer, computed from the training images as evaluation sees them."""
+"""The filters of a whitening layer, computed from the training images as preprocessed for evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bakeoff.training.inputs import Inputs
 from bakeoff.training.recipe import Recipe
 
 NUM_IMAGES = 5_000
-"""Images whose patches are measured: millions of patches fix a covariance of a few dozen numbers."""
+"""Images whose patches are used: millions of patches determine a covariance of a few dozen numbers."""
 
 _BATCH = 500
 
@@ -24,10 +24,10 @@ _COVARIANCES: dict[tuple[str, str, int], npt.NDArray[np.float64]] = {}
 
 
 def whiten(state: State, layers: Sequence[Layer], images: Images, recipe: Recipe) -> State:
-    """Give a whitening first layer the filters of these training images; other networks' states come back as they are.
+    """Set a whitening first layer's filters from these training images; other networks' states are returned unchanged.
 
-    The images are evenly spaced over all training images (labels play no part), normalized and resized as the recipe
-    says, with nothing drawn, so all arms of a study that ask for the same whiten the same way.
+    The images are evenly spaced over all training images (regardless of labels), normalized and resized as in the
+    recipe, without random augmentation, so arms of a study with equal settings whiten identically.
     """
     layer = layers[0]
     if not isinstance(layer, Whiten) or images.pixels.dtype != np.uint8:
@@ -38,9 +38,9 @@ def whiten(state: State, layers: Sequence[Layer], images: Images, recipe: Recipe
 
 
 def measure_patches(images: Images, recipe: Recipe, kernel: int) -> npt.NDArray[np.float64]:
-    """Return the covariance about zero of all kernel x kernel patches, (channels x kernel^2) squared; measured once.
+    """Return the uncentred covariance of all kernel x kernel patches, (channels x kernel^2) squared; computed once.
 
-    About zero, not about the mean, as published: normalized images have a mean near zero.
+    Uncentred, as published: normalized images have a mean near zero.
     """
     key = (images.fingerprint, str(recipe.model_dump(mode="json", include={"augmentation"})), kernel)
     if key not in _COVARIANCES:
@@ -60,5 +60,5 @@ def _measure(images: Images, recipe: Recipe, kernel: int) -> npt.NDArray[np.floa
         product = (patches_MP.T @ patches_MP).cpu().numpy()
         products = product if products is None else products + product
         num_patches += len(patches_MP)
-    assert products is not None, "a data set has images"
+    assert products is not None, "a dataset has images"
     return products / num_patches

@@ -12,7 +12,7 @@
   };
   const slowest = 60;
   let timer = null;
-  let asked = 0; // answers to earlier choices are dropped
+  let asked = 0; // responses to earlier selections are dropped
   let failures = 0;
   let shown = { part: "", figures: [], templates: {} };
   let drawn = [];
@@ -23,7 +23,7 @@
     return url;
   }
 
-  // The part is HTML that the server has escaped; it is replaced only where it differs, so that a selection survives.
+  // The part is HTML that the server has escaped; it is replaced only if it differs, so that a text selection survives.
   function showPart(part) {
     if (part !== shown.part) live.innerHTML = part;
   }
@@ -46,7 +46,7 @@
     layout.template = structuredClone(shown.templates[dark.matches ? "dark" : "light"]);
     layout.template.layout.font.size = narrow.matches ? 11 : 13;
     layout.dragmode = narrow.matches ? false : layout.dragmode;
-    layout.uirevision = choices.map((choice) => choice.value).join(); // what was zoomed stays so as curves grow
+    layout.uirevision = choices.map((choice) => choice.value).join(); // keeps the zoom as curves grow
     return Plotly.react(element.lastChild, structuredClone(figure.data), layout, options);
   }
 
@@ -87,7 +87,7 @@
       if (mine !== asked) return;
       failures += 1;
       again = Math.min(slowest, 2 ** failures);
-      connection.textContent = "The server does not answer: this is how things stood. Trying again.";
+      connection.textContent = "The server does not respond: showing the last known state. Retrying.";
     }
     timer = setTimeout(ask, 1000 * again);
   }

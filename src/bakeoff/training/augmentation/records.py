@@ -42,11 +42,11 @@ class AugmentationRecord(RegistryEntry[Step]):
     Images are (N, H, W, C), uint8 or float32 in [0, 1]; nothing is changed in place.
 
     Attributes:
-        train: `module:function` of settings, images_NHWC and draws_ND, uniform from 0 to 1: what it does in training.
-            Empty where nothing is drawn: training then does what evaluation does.
-        num_draws: numbers that are drawn for every image.
-        evaluate: `module:function` of settings and images_NHWC: what it does in evaluation; empty: nothing.
-        draws_once: whether an image's numbers are drawn once, and move on by half from epoch to epoch.
+        train: `module:function` of settings, images_NHWC and draws_ND (uniform from 0 to 1), used in training. Empty if
+            nothing is random: training then uses `evaluate`.
+        num_draws: random numbers per image.
+        evaluate: `module:function` of settings and images_NHWC, used in evaluation. Empty if it does nothing.
+        draws_once: whether an image's numbers are drawn once, and shifted by 0.5, modulo 1, after every epoch.
     """
 
     train: Implementation = ""
