@@ -26,7 +26,7 @@ def write_against_baseline(standing: Standing, baseline: str) -> str:
         names = name_arms(standing, standing.others)
         sentence = (
             f"there is no verdict under {MIN_REPLICATES} {standing.runs}: the baseline, {baseline}, reaches {score}, "
-            f"against {names}, which may well be chance."
+            f"against {names}; so few cannot show how much of that is chance."
         )
     else:
         sentence = f"against the baseline, {baseline} ({score}), {standing.population}: {_list_outcomes(standing)}."

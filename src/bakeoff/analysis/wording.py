@@ -149,8 +149,8 @@ def _too_few(standing: Standing, best: ArmSummary) -> str:
     return (
         f"there is no verdict under {MIN_REPLICATES} {standing.runs}: {best.arm} is ahead with "
         f"{spell_score(standing, best)} "
-        f"{standing.measure.label}, {second.arm} follows with {spell_score(standing, second)}, "
-        "which may well be chance."
+        f"{standing.measure.label}, {second.arm} follows with {spell_score(standing, second)}; so few cannot show how "
+        "much of that is chance."
     )
 
 
