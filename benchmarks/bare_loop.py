@@ -27,7 +27,7 @@ from images import prepare_images
 from machine import describe_machine, name_machine
 from products import DTYPES, measure_together
 
-from bakeoff.execution import local
+from bakeoff.driver.executors import local
 
 HERE = Path(__file__).resolve().parent
 IMAGES = {"lenet": 6_400, "modnet1": 1_600, "modnet2": 640}

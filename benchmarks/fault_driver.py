@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bakeoff.execution import watchdog
-from bakeoff.execution.local import LocalExecutor
-from bakeoff.execution.run import run_plan
+from bakeoff.driver.executors import watchdog
+from bakeoff.driver.executors.local import LocalExecutor
+from bakeoff.driver.run import run_plan
 from bakeoff.report.progress import RunProgress
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import expand

@@ -180,7 +180,7 @@ def _choose_worker(run: Run) -> psutil.Process | None:
 def find_workers(run: Run) -> list[psutil.Process]:
     """Return the processes that train: children of the driver, or actors below this process, whose cluster it is."""
     root = psutil.Process(run.process.pid if run.cluster is None else os.getpid())
-    mark = "bakeoff.execution.worker" if run.cluster is None else "ray::RayWorker"
+    mark = "bakeoff.driver.executors.worker" if run.cluster is None else "ray::RayWorker"
     workers = []
     with suppress(psutil.Error):
         for process in root.children(recursive=True):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.api import load
-from bakeoff.training.checkpoint_file import DamagedCheckpoint, read_file
-from bakeoff.training.folders import Folders
+from bakeoff.engine.checkpoint_file import DamagedCheckpoint, read_file
+from bakeoff.workspace import Folders
 
 Rows = set[tuple[Any, ...]]
 

@@ -36,16 +36,16 @@ from machine import describe_machine
 from torch import nn
 from torch.utils.data import DataLoader
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_training
-from bakeoff.execution.machine import describe_versions
-from bakeoff.networks.vision import import_torchvision
+from bakeoff.driver.machine import describe_versions
+from bakeoff.engine.cohort import train_cohort
+from bakeoff.engine.fused.vision import import_torchvision
+from bakeoff.engine.place import CPU, Place, PlainCapture, find_place
+from bakeoff.messages import CohortTask, DataView, EpochDone, Event, Member, Numeric, TrialDone
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import expand
-from bakeoff.training.engine import train_cohort
-from bakeoff.training.place import CPU, Place, PlainCapture, find_place
-from bakeoff.training.recipe import Recipe
-from bakeoff.training.task import CohortTask, DataView, EpochDone, Event, Member, Numeric, TrialDone
 
 HERE = Path(__file__).resolve().parent
 NETWORKS: dict[str, Any] = {"lenet": "lenet", "modnet1": "modnet1", "modnet2": "modnet2", "resnet": "resnet"}

@@ -37,7 +37,7 @@ from typing import Any
 from machine import describe_machine, name_machine
 
 import bakeoff
-from bakeoff.training.folders import Folders, load_predictions
+from bakeoff.workspace import Folders, load_predictions
 
 HERE = Path(__file__).resolve().parent
 CUT_DOWN = ("recipe.epochs=6", "numeric=float32")

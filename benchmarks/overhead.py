@@ -28,13 +28,13 @@ from typing import Any
 from machine import describe_machine, name_machine
 
 from bakeoff.api import Study, load_study
-from bakeoff.execution.executor import Report, Started
-from bakeoff.execution.run import RunCounts, run_plan
+from bakeoff.driver.executors.base import Report, Started
+from bakeoff.driver.run import RunCounts, run_plan
+from bakeoff.messages import CohortTask, EpochDone, ExamDone, ExamTask, Task, TaskDone, TrialDone, task_id
 from bakeoff.report.gather import gather_report
 from bakeoff.report.progress import RunProgress
 from bakeoff.study.plan import expand
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import CohortTask, EpochDone, ExamDone, ExamTask, Task, TaskDone, TrialDone, task_id
+from bakeoff.workspace import Folders
 
 HERE = Path(__file__).resolve().parent
 NUM_ARMS = 10

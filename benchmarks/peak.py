@@ -26,9 +26,9 @@ from images import prepare_images
 from machine import describe_machine, name_machine
 from products import DTYPES, find_peak
 
-from bakeoff.networks.shapes import trace
-from bakeoff.training.recipe import Recipe
-from bakeoff.training.shape import trained_layers
+from bakeoff.catalog.networks.shapes import trace
+from bakeoff.catalog.recipe import Recipe
+from bakeoff.catalog.shape import trained_layers
 
 HERE = Path(__file__).resolve().parent
 NETWORKS = ("lenet", "modnet1", "modnet2", "mlp", "cnn", "vgg11", "resnet")

@@ -112,7 +112,7 @@ def write_weights(network: str, folder: Path) -> Path:
     """Write random weights of one of torchvision's networks as torchvision publishes them; once."""
     import torch
 
-    from bakeoff.networks.vision import import_torchvision
+    from bakeoff.engine.fused.vision import import_torchvision
 
     path = folder / f"{network}.pth"
     if not path.exists():

@@ -25,15 +25,15 @@ import numpy as np
 from kills import describe_versions
 from machine import describe_machine, name_machine
 
-from bakeoff.execution.executor import Started
-from bakeoff.execution.ray_executor import RayExecutor
-from bakeoff.execution.ray_worker import RayWorker
-from bakeoff.execution.run import run_plan
+from bakeoff.driver.executors.base import Started
+from bakeoff.driver.executors.ray_executor import RayExecutor
+from bakeoff.driver.executors.ray_worker import RayWorker
+from bakeoff.driver.run import run_plan
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.progress import RunProgress
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 HERE = Path(__file__).resolve().parent
 BAR_SECONDS = 0.030
@@ -47,17 +47,17 @@ class IdleWorker(RayWorker):
         super().__init__()
         from functools import partial
 
-        from bakeoff.training import engine
+        from bakeoff.engine import cohort
 
-        engine.train_cohort = partial(train_nothing, with_files=with_files)  # type: ignore[assignment]
+        cohort.train_cohort = partial(train_nothing, with_files=with_files)  # type: ignore[assignment]
 
 
 def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, place: Any, *, with_files: bool) -> None:
     """Report every member of a cohort as trained for one epoch."""
     from safetensors.numpy import save_file
 
-    from bakeoff.training.folders import save_predictions, write_whole
-    from bakeoff.training.task import EpochDone, TaskDone, TrialDone
+    from bakeoff.messages import EpochDone, TaskDone, TrialDone
+    from bakeoff.workspace import save_predictions, write_whole
 
     folders, scores = Folders(workspace), {"accuracy": 0.5, "loss": 1.0}
     for member in task.members:
@@ -113,7 +113,7 @@ class TimedExecutor(RayExecutor):
         """Wait until as many actors run as the cluster has room for."""
         while len(self._hands) < self.num_workers:
             actor = self._actor_class.remote()
-            from bakeoff.execution.ray_executor import _Hand
+            from bakeoff.driver.executors.ray_executor import _Hand
 
             self._hands.append(_Hand(actor=actor, ready=actor.describe.remote()))
         while any(hand.ready is not None for hand in self._hands):

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from rigor_pairs import ERROR_RATE
 from scipy.special import stdtrit
 
-from bakeoff.analysis.variance import Scope, Side, Spread
+from bakeoff.stats.variance import Scope, Side, Spread
 
 
 def measure_batch(d_SRN: NDArray[Any]) -> list[Spread]:
-    """Measure what `bakeoff.analysis.variance.measure_spread` does for one study, with `unit` 1, for each of many.
+    """Measure what `bakeoff.stats.variance.measure_spread` does for one study, with `unit` 1, for each of many.
 
     Args:
         d_SRN: differences of two arms, in 32 bits or more; 3 replicates at least.

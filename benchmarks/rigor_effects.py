@@ -16,11 +16,11 @@ from rigor_pairs import ERROR_RATE, Row, holds, percent, run_tables
 from rigor_scope import POPULATIONS, compare, find_truth
 from scipy.special import ndtr
 
-from bakeoff.analysis.effects import borrow_errors, correct_winner, measure_superiority
-from bakeoff.analysis.family import adjust_holm
-from bakeoff.analysis.needed import count_needed
-from bakeoff.analysis.pairs import PairComparison, compare_pair
-from bakeoff.analysis.power import replicates_to_detect
+from bakeoff.stats.effects import borrow_errors, correct_winner, measure_superiority
+from bakeoff.stats.family import adjust_holm
+from bakeoff.stats.needed import count_needed
+from bakeoff.stats.pairs import PairComparison, compare_pair
+from bakeoff.stats.power import replicates_to_detect
 
 
 def main() -> dict[str, list[Row]]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rigor_pairs import ERROR_RATE, percent, run_tables
 
-from bakeoff.analysis.pairs import MIN_REPLICATES, compare_pair
+from bakeoff.stats.pairs import MIN_REPLICATES, compare_pair
 
 Row = dict[str, Any]
 

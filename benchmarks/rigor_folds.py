@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rigor_pairs import ERROR_RATE, NUM_ARMS, count_false, judge_all, percent, run_tables
 
-from bakeoff.analysis.family import adjust_holm
+from bakeoff.stats.family import adjust_holm
 
 Row = dict[str, Any]
 Learner = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]

@@ -20,12 +20,12 @@ from rigor_pairs import ERROR_RATE, Draw, Row, draw_accuracies, draw_normal, per
 from rigor_scope import POPULATIONS, list_batches
 from scipy import special
 
-from bakeoff.analysis.across import summarise_blocks
-from bakeoff.analysis.family import adjust_holm
-from bakeoff.analysis.looks import share_of_look
-from bakeoff.analysis.results import TrialResult
-from bakeoff.analysis.summary import summarise
-from bakeoff.analysis.variance import Spread
+from bakeoff.stats.across import summarise_blocks
+from bakeoff.stats.family import adjust_holm
+from bakeoff.stats.looks import share_of_look
+from bakeoff.stats.results import TrialResult
+from bakeoff.stats.summary import summarise
+from bakeoff.stats.variance import Spread
 
 Scores = NDArray[np.float64]
 Plan = Callable[[Scores], list[tuple[tuple[int, ...], int]]]

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.analysis.family import adjust_holm, decide_family, list_family
-from bakeoff.analysis.pairs import PairComparison, compare_pair
-from bakeoff.analysis.wilson import wilson_interval
+from bakeoff.stats.family import adjust_holm, decide_family, list_family
+from bakeoff.stats.pairs import PairComparison, compare_pair
+from bakeoff.stats.wilson import wilson_interval
 
 NUM_ARMS = 8
 ERROR_RATE = 0.05

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rigor_pairs import DRAWS, ERROR_RATE, NUM_ARMS, holds, percent, run_tables
 
-from bakeoff.analysis.family import adjust_holm
-from bakeoff.analysis.pairs import PairComparison, compare_pair
-from bakeoff.analysis.sequential import SequentialDesign, compare_by_looks
 from bakeoff.search.racing import Racing
 from bakeoff.search.strategy import Told
+from bakeoff.stats.family import adjust_holm
+from bakeoff.stats.pairs import PairComparison, compare_pair
+from bakeoff.stats.sequential import SequentialDesign, compare_by_looks
 from bakeoff.study.plan import PlannedTrial, expand
 from bakeoff.study.schema import Study
 

@@ -25,8 +25,8 @@ from rigor_batches import cover, differ, equate, measure_batch, reach_by_t
 from rigor_pairs import ERROR_RATE, holds, percent, run_tables
 from scipy.stats import binom
 
-from bakeoff.analysis.pairs import PairComparison, compare_pair
-from bakeoff.analysis.variance import Side, Spread, measure_spread
+from bakeoff.stats.pairs import PairComparison, compare_pair
+from bakeoff.stats.variance import Side, Spread, measure_spread
 
 Row = dict[str, Any]
 Bits = NDArray[np.bool_]

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.data.registry import find_dataset
-from bakeoff.execution.facts import ImageFacts
-from bakeoff.execution.identity import Known, identify
-from bakeoff.execution.machine import describe_hardware, describe_versions
+from bakeoff.driver.facts import ImageFacts
+from bakeoff.driver.identity import Known, identify
+from bakeoff.driver.machine import describe_hardware, describe_versions
 from bakeoff.ledger.store import Ledger, Placement
+from bakeoff.messages import EpochDone, ExamDone, TrialDone, TrialFailed
+from bakeoff.stats.metrics import classification_metrics
 from bakeoff.study.plan import Plan, PlannedTrial, expand, study_id
 from bakeoff.study.schema import Study
-from bakeoff.training.folders import Folders, save_predictions
-from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed
+from bakeoff.workspace import Folders, save_predictions
 
 DATASET = "fashion-mnist"
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad")

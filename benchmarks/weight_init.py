@@ -34,7 +34,7 @@ from scipy.stats import t as student_t
 from bakeoff.data.locate import CACHE_VARIABLE
 from bakeoff.data.store import open_test
 from bakeoff.ledger.read import find_study, open_reading, read_study
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 HERE = Path(__file__).resolve().parent
 CONFIDENCE = 0.95

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from bakeoff.execution.executor import Report
+    from bakeoff.driver.executors.base import Report
     from bakeoff.ledger.store import Ledger
-    from bakeoff.training.folders import Folders
-    from bakeoff.training.task import Task
+    from bakeoff.messages import Task
+    from bakeoff.workspace import Folders
 
 # Before torch or a BLAS starts: the machine's cores belong to worker processes, and results to one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -70,9 +70,9 @@ class InProcess:
 
     def submit(self, task: Task) -> None:
         from bakeoff.data.opener import DiskOpener
-        from bakeoff.execution.executor import Started
-        from bakeoff.execution.worker import run_task, use_one_thread
-        from bakeoff.training.task import task_id
+        from bakeoff.driver.executors.base import Started
+        from bakeoff.driver.executors.worker import run_task, use_one_thread
+        from bakeoff.messages import task_id
 
         self._reports.append(Started(task_id=task_id(task)))
         with warnings.catch_warnings():
@@ -114,7 +114,7 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
-    from bakeoff.training.folders import Folders
+    from bakeoff.workspace import Folders
 
     return Folders(tmp_path / "runs")
 

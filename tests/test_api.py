@@ -19,7 +19,7 @@ from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
 from bakeoff.report.sections.basis import describe_exam
 from bakeoff.study.plan import study_id
 from bakeoff.study.settings import Decide
-from bakeoff.training.folders import Folders, load_predictions
+from bakeoff.workspace import Folders, load_predictions
 
 pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 
@@ -132,7 +132,7 @@ def test_every_epoch_is_on_record_and_was_trained_once(trained: tuple[Path, Resu
 
 
 def test_what_is_recorded_is_what_the_predictions_say(trained: tuple[Path, Result]) -> None:
-    from bakeoff.analysis.metrics import classification_metrics
+    from bakeoff.stats.metrics import classification_metrics
 
     workspace, _ = trained
     query = "SELECT id, trials.metrics, exam_results.metrics FROM trials JOIN exam_results ON trial_id = id"

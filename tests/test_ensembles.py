@@ -11,7 +11,7 @@ import pytest
 
 from bakeoff.api import Result, Study, run
 from bakeoff.ledger.read import find_study, open_reading, read_study
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 

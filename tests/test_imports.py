@@ -16,13 +16,15 @@ SOURCE = Path(__file__).resolve().parent.parent / "src"
 LAYERS = (
     {"errors", "streams"},
     {"registry"},
-    {"analysis"},
-    {"networks", "data"},
-    {"training"},
+    {"stats"},
+    {"catalog"},
+    {"data"},
+    {"workspace", "messages"},
     {"study", "studies"},
     {"ledger"},
     {"search"},
-    {"execution"},
+    {"engine"},
+    {"driver"},
     {"report"},
     {"serve"},
     {"api"},
@@ -30,27 +32,29 @@ LAYERS = (
     {"cli"},
     {"__main__"},
 )
-LOW = {"analysis"}
+LOW = {"stats"}
 
-# Below these torch may be imported; everywhere else, not even inside a function.
-TORCH_PACKAGES = {"networks", "training", "execution", "testing"}
+# In these torch may be imported; everywhere else, not even inside a function.
+TORCH_PACKAGES = {"engine", "driver", "testing"}
 
 # Importing these must import neither torch nor scikit-learn, however deep.
-LIGHT_PACKAGES = ("analysis", "api", "cli", "data", "errors", "ledger", "report", "search", "serve", "study")
-LIGHT_MODULES = (
-    "bakeoff",
-    "bakeoff.networks.fusion",
-    "bakeoff.networks.initializers",
-    "bakeoff.networks.layers",
-    "bakeoff.networks.named",
-    "bakeoff.networks.outside",
-    "bakeoff.networks.shapes",
-    "bakeoff.networks.user_code",
-    "bakeoff.training.augmentation.records",
-    "bakeoff.training.optimizers",
-    "bakeoff.training.recipe",
-    "bakeoff.training.shape",
+LIGHT_PACKAGES = (
+    "api",
+    "catalog",
+    "cli",
+    "data",
+    "driver",
+    "errors",
+    "ledger",
+    "messages",
+    "report",
+    "search",
+    "serve",
+    "stats",
+    "study",
+    "workspace",
 )
+LIGHT_MODULES = ("bakeoff",)
 HEAVY = {"torch", "torchvision", "timm", "sklearn"}
 
 

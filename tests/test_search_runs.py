@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from bakeoff.api import Result, Study, list_status, load, plan, run
-from bakeoff.execution.searches import SearchProgress
+from bakeoff.driver.searches import SearchProgress
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.report.progress import RunProgress
 from bakeoff.report.render.markdown import write_markdown
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
 

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_training
-from bakeoff.execution.executor import Report, TaskLost
-from bakeoff.execution.local import LocalExecutor
-from bakeoff.training.recipe import Recipe
-from bakeoff.training.task import CohortTask, DataView, EpochDone, Member, ProbeDone, ProbeTask, TrialFailed
+from bakeoff.driver.executors.base import Report, TaskLost
+from bakeoff.driver.executors.local import LocalExecutor
+from bakeoff.messages import CohortTask, DataView, EpochDone, Member, ProbeDone, ProbeTask, TrialFailed
 from contenders.common import ARMS, Job, Measured, count_cores, print_result
 
 INCLUDES = (

@@ -21,12 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bakeoff.catalog.shape import trained_layers
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_training
-from bakeoff.networks.build import FusedNetwork, initialize
-from bakeoff.training.engine import train_cohort
-from bakeoff.training.shape import trained_layers
-from bakeoff.training.task import CohortTask, DataView, EpochDone, Event
+from bakeoff.engine.cohort import train_cohort
+from bakeoff.engine.fused.build import FusedNetwork, initialize
+from bakeoff.messages import CohortTask, DataView, EpochDone, Event
 from contenders.bakeoff_engine import NUM_IMAGES, VALIDATION, list_members
 from contenders.common import ARMS, Job, Measured, print_result
 

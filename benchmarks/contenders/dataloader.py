@@ -57,7 +57,7 @@ class AugmentedDataset(ArrayDataset):
     def __init__(self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> None:
         super().__init__(pixels, labels)
         # Imported where it is used: an interpreter that has no bakeoff takes this loop's other parts.
-        from bakeoff.networks.vision import import_torchvision
+        from bakeoff.engine.fused.vision import import_torchvision
 
         import_torchvision()
         from torchvision import transforms

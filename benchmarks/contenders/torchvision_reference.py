@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bakeoff.networks.vision import import_torchvision
+from bakeoff.engine.fused.vision import import_torchvision
 from contenders.common import WARM_UP_BATCHES, Job, Measured, load_images, run_contender
 from contenders.dataloader import ArrayDataset, build_network, build_optimizer, initialize, wrap
 

@@ -27,11 +27,11 @@ from bakeoff.data.idx import read_idx, read_zipped_idx
 from bakeoff.data.manifest import list_manifest
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_training
+from bakeoff.engine.checkpoint import load_checkpoint
+from bakeoff.engine.weight_files import read_weights_file
 from bakeoff.errors import BakeoffError
 from bakeoff.ledger.store import Ledger
-from bakeoff.training.checkpoint import load_checkpoint
-from bakeoff.training.folders import Folders, load_predictions
-from bakeoff.training.weight_files import read_weights_file
+from bakeoff.workspace import Folders, load_predictions
 
 MAX_CHARACTERS = 2_000
 """Of one line of a message."""

@@ -23,8 +23,8 @@ import torch
 from PIL import Image
 from safetensors.numpy import save
 
-from bakeoff.training.checkpoint_file import write_file
-from bakeoff.training.folders import Folders, save_predictions
+from bakeoff.engine.checkpoint_file import write_file
+from bakeoff.workspace import Folders, save_predictions
 
 SHAPE = (6, 4, 4)
 MEMBER = "gzip/images.gz"

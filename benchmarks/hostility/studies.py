@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from bakeoff.networks.named import NETWORKS
+from bakeoff.catalog.networks.named import NETWORKS
 from bakeoff.study.load import list_shipped
 
 Kind = Literal["valid", "near-valid", "hostile"]

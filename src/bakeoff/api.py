@@ -10,16 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from bakeoff.analysis.results import Summary
+from bakeoff.driver.devices import AUTO, PROCESSOR, Device, choose_device
+from bakeoff.driver.estimate import Estimate, count_workers, estimate_plan
+from bakeoff.driver.executors.base import Executor
+from bakeoff.driver.executors.local import LocalExecutor
+from bakeoff.driver.facts import describe_datasets
+from bakeoff.driver.observer import RunObserver, watch
+from bakeoff.driver.run import run_plan
+from bakeoff.driver.winners import read_winners
 from bakeoff.errors import BakeoffError, WorkspaceError
-from bakeoff.execution.devices import AUTO, PROCESSOR, Device, choose_device
-from bakeoff.execution.estimate import Estimate, count_workers, estimate_plan
-from bakeoff.execution.executor import Executor
-from bakeoff.execution.facts import describe_datasets
-from bakeoff.execution.local import LocalExecutor
-from bakeoff.execution.observer import RunObserver, watch
-from bakeoff.execution.run import run_plan
-from bakeoff.execution.winners import read_winners
 from bakeoff.ledger.read import find_study, list_studies, match_studies, open_reading, read_study, shorten_ids
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
@@ -32,11 +31,12 @@ from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.thumbnails import keep_thumbnails
+from bakeoff.stats.results import Summary
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.study.winner import find_winner
-from bakeoff.training.folders import Folders, check_workspace, write_whole
+from bakeoff.workspace import Folders, check_workspace, write_whole
 
 __all__ = [
     "Estimate",
@@ -152,7 +152,7 @@ def run(
         workspace: the folder of the ledger; made where it is missing.
         data_dir: searched first for images.
         workers: processes; by default one per core, on graphics cards one per card, or a few where trials do not fuse.
-        device: auto, cpu, cuda (all cards), cuda:N or mps; see `execution.devices.choose_device`.
+        device: auto, cpu, cuda (all cards), cuda:N or mps; see `driver.devices.choose_device`.
         executor: local (processes of this machine) or ray (actors of a cluster; needs the extra `ray`).
         address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
         gpus_per_worker: share of a GPU for each actor of a Ray cluster; 0 trains on processors.
@@ -338,7 +338,7 @@ def _executor(
 ) -> Iterator[Executor]:
     executor: Executor
     if name == "ray":
-        from bakeoff.execution.ray_executor import RayExecutor  # Ray is an extra, and slow to import
+        from bakeoff.driver.executors.ray_executor import RayExecutor  # Ray is an extra, and slow to import
 
         executor = RayExecutor(
             workspace, data_dir, address=address, num_workers=workers, gpus_per_worker=gpus_per_worker

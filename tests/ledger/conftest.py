@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.training.task import EpochDone, ExamDone, TrialDone
+from bakeoff.messages import EpochDone, ExamDone, TrialDone
 
 CONTENT = {"recipe": {"network": "lenet"}, "seed": 1}
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from bakeoff.analysis.metrics import classification_metrics
 from bakeoff.ledger.store import Ledger
-from bakeoff.training.folders import Folders, save_predictions
-from bakeoff.training.task import EpochDone, ExamDone, TrialDone
+from bakeoff.messages import EpochDone, ExamDone, TrialDone
+from bakeoff.stats.metrics import classification_metrics
+from bakeoff.workspace import Folders, save_predictions
 
 Register = Callable[..., None]
 LABELS = {"test": np.array([0, 0, 1, 1, 3]), "validation": np.array([0, 1, 2, 3, 0])}

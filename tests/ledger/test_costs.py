@@ -10,8 +10,8 @@ from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.store import Ledger
 from bakeoff.ledger.tables import read_trials
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone, TrialDone, TrialFailed
+from bakeoff.messages import EpochDone, TrialDone, TrialFailed
+from bakeoff.workspace import Folders
 
 STUDY = "s" * 64
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from bakeoff.ledger.curves import read_study_epochs
 from bakeoff.ledger.read import open_reading
 from bakeoff.ledger.store import Ledger
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone, TrialDone, TrialFailed
+from bakeoff.messages import EpochDone, TrialDone, TrialFailed
+from bakeoff.workspace import Folders
 
 STUDY = "s" * 64
 

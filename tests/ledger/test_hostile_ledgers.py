@@ -12,7 +12,7 @@ from bakeoff.ledger.check import TABLE_NAMES
 from bakeoff.ledger.read import find_study, open_reading, read_study
 from bakeoff.ledger.store import Ledger
 from bakeoff.ledger.values import DamagedLedger, check_row, read_facts, read_list, read_mapping, read_numbers
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 STUDY = "s" * 64
 TRIAL = "ab" * 12

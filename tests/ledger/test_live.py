@@ -11,8 +11,8 @@ from bakeoff.ledger.live import list_arms_in_training, one_moment, read_all_prog
 from bakeoff.ledger.read import open_reading
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import TrialFailed
+from bakeoff.messages import TrialFailed
+from bakeoff.workspace import Folders
 
 CONTENT = {"recipe": {"network": "lenet"}, "seed": 1}
 

@@ -12,8 +12,8 @@ from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import open_reading
 from bakeoff.ledger.schema import SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import ExamDone, TrialDone
+from bakeoff.messages import ExamDone, TrialDone
+from bakeoff.workspace import Folders
 
 Look = Callable[..., None]
 

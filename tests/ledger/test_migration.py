@@ -14,8 +14,8 @@ from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.ledger.tables import read_trials
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import ExamDone, TrialDone
+from bakeoff.messages import ExamDone, TrialDone
+from bakeoff.workspace import Folders
 
 SECOND = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);

@@ -15,8 +15,8 @@ from bakeoff.ledger.curves import EpochRow, read_study_epochs
 from bakeoff.ledger.read import find_study, list_studies, open_reading, read_study
 from bakeoff.ledger.schema import SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed
+from bakeoff.messages import EpochDone, ExamDone, TrialDone, TrialFailed
+from bakeoff.workspace import Folders
 
 CONTENT = {"seed": 1}
 STUDY = "s" * 64

@@ -12,8 +12,8 @@ import pytest
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.schema import SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone, ExamDone, TrialDone, TrialFailed
+from bakeoff.messages import EpochDone, ExamDone, TrialDone, TrialFailed
+from bakeoff.workspace import Folders
 
 CONTENT = {"seed": 1}
 

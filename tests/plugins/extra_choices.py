@@ -9,22 +9,22 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from bakeoff.analysis.metrics import MetricRecord, Predictions
+from bakeoff.catalog.augmentation.records import AugmentationRecord
+from bakeoff.catalog.augmentation.steps import Step
+from bakeoff.catalog.fields import OptimizerSettings
+from bakeoff.catalog.losses import LossRecord, LossSettings
+from bakeoff.catalog.networks.layers import AnyLayer, Conv, Dense
+from bakeoff.catalog.networks.named import NetworkRecord
+from bakeoff.catalog.networks.settings import LayerNetwork
+from bakeoff.catalog.optimizers import OptimizerRecord
+from bakeoff.catalog.schedules import Progress, ScheduleRecord, ScheduleSettings
 from bakeoff.data.registry import DatasetRecord, EmbeddedLayout, Split
-from bakeoff.execution.observer import ObserverRecord
-from bakeoff.networks.layers import AnyLayer, Conv, Dense
-from bakeoff.networks.named import NetworkRecord
-from bakeoff.networks.settings import LayerNetwork
+from bakeoff.driver.observer import ObserverRecord
 from bakeoff.search.proposal import Proposal, Score
 from bakeoff.search.proposers import Setting
+from bakeoff.stats.metrics import MetricRecord, Predictions
 from bakeoff.study.search import SearchRecord
 from bakeoff.study.search_settings import SearchSettings
-from bakeoff.training.augmentation.records import AugmentationRecord
-from bakeoff.training.augmentation.steps import Step
-from bakeoff.training.fields import OptimizerSettings
-from bakeoff.training.losses import LossRecord, LossSettings
-from bakeoff.training.optimizers import OptimizerRecord
-from bakeoff.training.schedules import Progress, ScheduleRecord, ScheduleSettings
 
 
 class Tiny(LayerNetwork):
@@ -104,7 +104,7 @@ class Shade(Step):
 def shade(settings: Shade, images_NHWC: Any, draws_ND: Any) -> Any:
     import torch
 
-    from bakeoff.training.augmentation.geometry import scale_to_unit
+    from bakeoff.engine.augment.geometry import scale_to_unit
 
     images = scale_to_unit(images_NHWC)
     return images * torch.from_numpy(0.5 + 0.5 * draws_ND[:, 0]).to(images).view(-1, 1, 1, 1)

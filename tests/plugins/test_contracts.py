@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from bakeoff import registry
-from bakeoff.analysis.metrics import METRICS, MetricRecord
+from bakeoff.catalog.losses import LOSSES, LossRecord
+from bakeoff.catalog.networks.named import NETWORKS, NetworkRecord
+from bakeoff.catalog.optimizers import OPTIMIZERS
 from bakeoff.data.registry import EmbeddedLayout, find_dataset
-from bakeoff.execution.observer import OBSERVERS, ObserverRecord
-from bakeoff.networks.named import NETWORKS, NetworkRecord
+from bakeoff.driver.observer import OBSERVERS, ObserverRecord
+from bakeoff.stats.metrics import METRICS, MetricRecord
 from bakeoff.testing import check_dataset, check_loss, check_metric, check_network, check_observer, check_optimizer
-from bakeoff.training.losses import LOSSES, LossRecord
-from bakeoff.training.optimizers import OPTIMIZERS
 
 NAMED = [record for record in NETWORKS if record.name != "layers"]
 DIGITS, SGD, FOCAL = find_dataset("digits"), OPTIMIZERS.find("sgd"), LOSSES.find("focal")
@@ -84,7 +84,7 @@ class Normed(torch.optim.SGD):
 
 def test_an_optimizer_that_looks_across_weights_is_not_elementwise(monkeypatch: pytest.MonkeyPatch) -> None:
     record = replace(SGD, make=Normed, fused="never", stack_rule="")
-    for module in ("bakeoff.testing.tensors", "bakeoff.training.make_optimizer"):
+    for module in ("bakeoff.testing.tensors", "bakeoff.engine.optim.make_optimizer"):
         monkeypatch.setattr(f"{module}.OPTIMIZERS", registry.Registry("optimizer", [record]))
     with pytest.raises(AssertionError, match="sgd: elementwise, but members move otherwise"):
         check_optimizer(record)

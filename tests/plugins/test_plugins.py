@@ -15,10 +15,10 @@ import pytest
 from pydantic import create_model
 
 from bakeoff import registry
+from bakeoff.catalog.choices import make_literal
+from bakeoff.catalog.optimizers import OPTIMIZERS, OptimizerRecord
 from bakeoff.errors import BakeoffError
-from bakeoff.networks.choices import make_literal
 from bakeoff.registry import Origin, PluginError, Registry, bind
-from bakeoff.training.optimizers import OPTIMIZERS, OptimizerRecord
 
 SOURCE = Path(registry.__file__).parents[1]
 KINDS = ("network", "optimizer", "schedule", "loss", "augmentation", "metric", "dataset", "search", "observer")
@@ -40,7 +40,7 @@ for kind in KINDS:
 
 from bakeoff.api import Study, run
 from bakeoff.search.candidate import find_direction
-from bakeoff.training.metric import improvement
+from bakeoff.catalog.metric import improvement
 study = Study(
     question="Which rate?",
     data={"name": "stripes", "validation": 0.25},

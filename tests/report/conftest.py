@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.analysis.summary import TrialResult, summarise
 from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.published import PublishedFigure
+from bakeoff.stats.summary import TrialResult, summarise
 
 INITIALIZERS = (
     "orthogonal",

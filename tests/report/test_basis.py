@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from bakeoff.analysis.looks import LineLook
 from bakeoff.report.document import ReportInput
 from bakeoff.report.sections.basis import describe_exam
+from bakeoff.stats.looks import LineLook
 
 MOMENT = "2026-01-02T03:04:05+00:00"
 

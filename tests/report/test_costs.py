@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bakeoff.analysis.results import MeanSd
 from bakeoff.ledger.costs import CostRow
 from bakeoff.ledger.features import FeatureShare
 from bakeoff.report.costs import describe_costs, describe_features, measure_weights
 from bakeoff.report.ensembles import EnsembleReport
+from bakeoff.stats.results import MeanSd
 
 
 def make_row(arm: str, trial: str, parameters: int | None = 10, per_image: float | None = 0.01) -> CostRow:

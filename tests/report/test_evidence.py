@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from bakeoff.analysis.looks import LineLook
-from bakeoff.analysis.results import Summary, TrialResult
-from bakeoff.analysis.summary import summarise
-from bakeoff.analysis.wilson import wilson_interval
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence, gather_contributions, gather_evidence, keep_leaders
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
+from bakeoff.stats.looks import LineLook
+from bakeoff.stats.results import Summary, TrialResult
+from bakeoff.stats.summary import summarise
+from bakeoff.stats.wilson import wilson_interval
 
 NAMES = ("cat", "<b>dog</b>", "a|b")
 LABELS = np.arange(60) % 3

@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.analysis.metrics import classification_metrics
-from bakeoff.analysis.results import TrialResult
-from bakeoff.analysis.summary import summarise
 from bakeoff.report.class_tables import MOST_ROWS
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import MOST_CONFUSED, gather_evidence
@@ -20,6 +17,9 @@ from bakeoff.report.render.html import write_html
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.roc import MOST_CURVES
+from bakeoff.stats.metrics import classification_metrics
+from bakeoff.stats.results import TrialResult
+from bakeoff.stats.summary import summarise
 
 NUM_CLASSES, NUM_TRIALS = 300, 2
 LABELS = np.repeat(np.arange(NUM_CLASSES), 2)

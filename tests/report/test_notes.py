@@ -9,14 +9,14 @@ from typing import Any
 
 from rich.console import Console
 
-from bakeoff.analysis.results import TrialResult
-from bakeoff.analysis.summary import summarise
 from bakeoff.report.document import ReportInput
 from bakeoff.report.notes import describe_absent, describe_notes, describe_reduction, describe_test_images
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.terminal import print_verdict
 from bakeoff.report.sections.comparison import tabulate_scores
+from bakeoff.stats.results import TrialResult
+from bakeoff.stats.summary import summarise
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 

@@ -19,7 +19,7 @@ from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.terminal import print_verdict
 from bakeoff.report.sections import SECTIONS
 from bakeoff.study.schema import Study
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 MODULE = """
 from bakeoff.report.export.frame import Frame, FrameColumn

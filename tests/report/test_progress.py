@@ -7,7 +7,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from bakeoff.execution.searches import SearchProgress
+from bakeoff.driver.searches import SearchProgress
 from bakeoff.report.progress import RunProgress
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study

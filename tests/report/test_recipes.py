@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.report.recipes import write_recipes
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
-from bakeoff.training.recipe import Recipe
 
 
 def write(trained: Any = None, **fields: Any) -> Any:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from bakeoff.analysis.classes import ClassReport, class_report
 from bakeoff.report.roc import MAX_POINTS, RocLine, describe_roc
+from bakeoff.stats.classes import ClassReport, class_report
 
 NAMES = ("cat", "dog", "bird")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bakeoff.execution.searches import SearchProgress
+from bakeoff.driver.searches import SearchProgress
 from bakeoff.report.live_table import describe_search_progress, tabulate_standing
 from bakeoff.report.standing import RunStanding
 from bakeoff.study.plan import Plan, expand

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bakeoff.analysis.steps import Link, compare_steps
 from bakeoff.report.document import ReportInput
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.terminal import print_verdict
 from bakeoff.report.sections.steps import describe_steps, tabulate_steps
+from bakeoff.stats.steps import Link, compare_steps
 
 Make = Callable[..., ReportInput]
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.analysis.measure import Split
 from bakeoff.data.cache import Images
 from bakeoff.data.source import DataSource
 from bakeoff.report import thumbnails
 from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.mistakes import Confusion, Mistake
 from bakeoff.report.thumbnails import MOST_PIXELS, Thumbnails, gather_thumbnails, keep_thumbnails
-from bakeoff.training.folders import Folders
+from bakeoff.stats.measure import Split
+from bakeoff.workspace import Folders
 
 SOURCE = DataSource(name="digits")
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import accuracy_score
 
-from bakeoff.analysis.ensembles import cast_vote
-from bakeoff.analysis.metrics import classification_metrics
-from bakeoff.analysis.results import TrialResult
-from bakeoff.analysis.summary import summarise
 from bakeoff.report.ensembles import describe_ensembles
 from bakeoff.report.sections.ensembles import tabulate_classes, tabulate_ensembles
 from bakeoff.report.votes import Voted, add_ensembles
+from bakeoff.stats.ensembles import cast_vote
+from bakeoff.stats.metrics import classification_metrics
+from bakeoff.stats.results import TrialResult
+from bakeoff.stats.summary import summarise
 from bakeoff.study.schema import Study
 
 ARMS = ("a", "b", "c")

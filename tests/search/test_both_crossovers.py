@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from bakeoff.networks.layers import Pool
+from bakeoff.catalog.networks.layers import Pool
 from bakeoff.search.crossover import choose_way
 from bakeoff.search.evolution import EvolutionProposer
 from bakeoff.search.genome import draw_genome, express

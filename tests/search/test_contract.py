@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bakeoff.execution.facts import ImageFacts
+from bakeoff.driver.facts import ImageFacts
 from bakeoff.search.registry import StrategyRecord, choose_strategy, list_strategies
 from bakeoff.search.strategy import Strategy, Told
 from bakeoff.study.plan import Plan, PlannedTrial, expand

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bakeoff.networks.layers import Conv
-from bakeoff.networks.named import expand
+from bakeoff.catalog.networks.layers import Conv
+from bakeoff.catalog.networks.named import expand
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.search.evolution import EvolutionProposer
 from bakeoff.search.proposal import Proposal, Score
 from bakeoff.search.random_genomes import RandomGenomes
 from bakeoff.study.genome_settings import EvolutionSearch
-from bakeoff.training.recipe import Recipe
 
 IMAGES = (32, 32, 3)
 Fitness = Callable[[Proposal], float | None]

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bakeoff.networks.layers import Conv, Dense, Dropout, Pool
-from bakeoff.networks.named import expand
+from bakeoff.catalog.networks.layers import Conv, Dense, Dropout, Pool
+from bakeoff.catalog.networks.named import expand
+from bakeoff.catalog.optimizers import SGD, Adam
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.search.genome import ConvGene, DenseGene, Genome, draw_genome, express, find_misfit, write_changes
 from bakeoff.study.genome_settings import GenomeSettings
-from bakeoff.training.optimizers import SGD, Adam
-from bakeoff.training.recipe import Recipe
 
 SETTINGS = GenomeSettings()
 

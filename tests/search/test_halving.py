@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import pytest
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.search.candidate import measure_so_far
 from bakeoff.search.halving import Attempt, GroupTraining
 from bakeoff.search.strategy import Ending, Told
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.study.search_settings import Halving
 from bakeoff.study.settings import DataSettings
-from bakeoff.training.recipe import Recipe
 
 
 def make_trial(number: int, *, epochs: int = 20, replicate: int = 0) -> PlannedTrial:

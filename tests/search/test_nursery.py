@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from bakeoff.catalog.optimizers import Adam
 from bakeoff.errors import NetworkError
 from bakeoff.search.genome import ConvGene, DenseGene, Genome, find_misfit
 from bakeoff.search.nursery import MAX_TRIES, Counts, Draft, Nursery, check_space, draw_draft
 from bakeoff.study.genome_settings import GenomeSettings
-from bakeoff.training.optimizers import Adam
 
 SETTINGS = GenomeSettings()
 SMALL = (8, 8, 1)

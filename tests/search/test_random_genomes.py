@@ -4,13 +4,13 @@ import json
 
 import pytest
 
+from bakeoff.catalog.networks.named import expand
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import NetworkError
-from bakeoff.networks.named import expand
 from bakeoff.search.evolution import EvolutionProposer
 from bakeoff.search.proposal import Proposal, Score
 from bakeoff.search.random_genomes import RandomGenomes
 from bakeoff.study.genome_settings import EvolutionSearch
-from bakeoff.training.recipe import Recipe
 
 IMAGES = (32, 32, 3)
 SETTINGS = EvolutionSearch(population=10, generations=3)

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bakeoff.networks.shapes import trace
+from bakeoff.catalog.networks.shapes import trace
+from bakeoff.catalog.optimizers import Adam
 from bakeoff.search.genome import ConvGene, DenseGene, Genome, draw_genome, express, find_misfit
 from bakeoff.search.repair import repair
 from bakeoff.study.genome_settings import GenomeSettings
-from bakeoff.training.optimizers import Adam
 
 SETTINGS = GenomeSettings()
 PLAIN = ConvGene(filters=16, kernel=5, stride=1, padding="valid", activation="relu", dropout=0.1)

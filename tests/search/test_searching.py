@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bakeoff.execution.facts import ImageFacts
+from bakeoff.driver.facts import ImageFacts
 from bakeoff.search.candidate import Candidate
 from bakeoff.search.proposal import Proposal, Score
 from bakeoff.search.searching import Searching

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from bakeoff.ledger.store import Ledger, Placement
+from bakeoff.messages import EpochDone, TrialDone
 from bakeoff.serve.app import make_app
 from bakeoff.serve.connections import make_server
 from bakeoff.serve.server import listen
 from bakeoff.study.schema import Study
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone, TrialDone
+from bakeoff.workspace import Folders
 
 ATTACK = "<script>alert('x')</script>"
 ARMS = (f"adam {ATTACK}", 'b"</title><img src=x onerror=alert(1)>')

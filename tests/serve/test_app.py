@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bakeoff.ledger.store import Ledger
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone
+from bakeoff.messages import EpochDone
+from bakeoff.workspace import Folders
 
 Ask = Callable[..., Any]
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 
 from bakeoff.ledger.store import Ledger
+from bakeoff.messages import EpochDone
 from bakeoff.serve.workspace import Workspace
-from bakeoff.training.folders import Folders
-from bakeoff.training.task import EpochDone
+from bakeoff.workspace import Folders
 
 STUDY = "ab" * 32
 

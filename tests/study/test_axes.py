@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
+from bakeoff.catalog.networks.named import CNN, MLP, Layers, LeNet
+from bakeoff.catalog.optimizers import OPTIMIZERS, SGD, Adam
+from bakeoff.catalog.recipe import EarlyStopping, Recipe
 from bakeoff.errors import StudyError
-from bakeoff.networks.named import CNN, MLP, Layers, LeNet
 from bakeoff.study.axes import FIXED_FIELDS, make_label
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
-from bakeoff.training.optimizers import OPTIMIZERS, SGD, Adam
-from bakeoff.training.recipe import EarlyStopping, Recipe
 
 
 def _plan(*arms: dict[str, Any], blocks: Any = (), recipe: Any = None) -> Plan:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bakeoff.analysis.steps import Link
 from bakeoff.errors import StudyError
+from bakeoff.stats.steps import Link
 from bakeoff.study.chain import find_chain, list_steps
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import expand, study_id

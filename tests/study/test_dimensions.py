@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from bakeoff.networks.layers import Conv
+from bakeoff.catalog.networks.layers import Conv
+from bakeoff.catalog.optimizers import SGD
 from bakeoff.study.dimensions import AnyDimension, Categorical, Dimension, FloatRange, IntRange, matches
-from bakeoff.training.optimizers import SGD
 
 ADAPTER: TypeAdapter[AnyDimension] = TypeAdapter(Dimension)
 

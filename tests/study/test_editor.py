@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from bakeoff.catalog.initializers import INITIALIZERS
+from bakeoff.catalog.networks.named import NETWORKS
+from bakeoff.catalog.optimizers import OPTIMIZERS
 from bakeoff.data.registry import DATASETS
-from bakeoff.networks.initializers import INITIALIZERS
-from bakeoff.networks.named import NETWORKS
 from bakeoff.study.document import read_document
 from bakeoff.study.editor import schema_json
 from bakeoff.study.load import list_shipped
-from bakeoff.training.optimizers import OPTIMIZERS
 
 SCHEMA = schema_json()
 TYPES: dict[str, Any] = {

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from bakeoff.catalog.optimizers import SGD
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.study.explain import UNKNOWN_FIELD, explain, join_path, shorten
-from bakeoff.training.optimizers import SGD
-from bakeoff.training.recipe import Recipe
 
 
 def _explain(given: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -5,14 +5,14 @@ from textwrap import dedent
 
 import pytest
 
+from bakeoff.catalog.networks.named import list_network_names
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.registry import DATASETS
 from bakeoff.errors import StudyError
-from bakeoff.networks.named import list_network_names
 from bakeoff.study.load import find_study, list_shipped, load_study
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
 from bakeoff.study.settings import DataSettings
-from bakeoff.training.recipe import Recipe
 
 NETWORKS = ", ".join(list_network_names())
 RECIPE = ", ".join(Recipe.model_fields)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import StudyError
 from bakeoff.study.plan import PlannedTrial, expand, recipe_content, study_id, trial_content, trial_id
 from bakeoff.study.schema import Study
-from bakeoff.training.recipe import Recipe
 
 
 def make(*arms: dict[str, Any], **fields: Any) -> tuple[PlannedTrial, ...]:

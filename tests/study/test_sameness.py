@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bakeoff.data.source import DataSource
-from bakeoff.execution.facts import ImageFacts
+from bakeoff.driver.facts import ImageFacts
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import expand
 from bakeoff.study.sameness import describe_same_arms, find_same_arms

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from bakeoff.catalog.networks.named import NETWORKS
+from bakeoff.catalog.networks.outside import OUTSIDE_NAMES
+from bakeoff.catalog.optimizers import SGD
 from bakeoff.errors import StudyError
-from bakeoff.networks.named import NETWORKS
-from bakeoff.networks.outside import OUTSIDE_NAMES
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
-from bakeoff.training.optimizers import SGD
 
 ARMS: list[dict[str, Any]] = [{"initializer": ["he_normal", "glorot_uniform"]}]
 FIELDS: dict[str, Any] = {"question": "?", "recipe": {"network": "mlp"}, "arms": ARMS}

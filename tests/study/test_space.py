@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.study.space import (
     Space,
     arrange,
@@ -16,7 +17,6 @@ from bakeoff.study.space import (
     list_probes,
     order_space,
 )
-from bakeoff.training.recipe import Recipe
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Space)
 

@@ -11,8 +11,8 @@ import typer
 
 from bakeoff.cli import data, listing, show, study, workspace
 from bakeoff.cli.options import print_error
+from bakeoff.driver.interrupts import INTERRUPTED, LAST_WORDS, heed_interrupts
 from bakeoff.errors import BakeoffError
-from bakeoff.execution.interrupts import INTERRUPTED, LAST_WORDS, heed_interrupts
 from bakeoff.streams import Stream
 
 __all__ = ["app", "main"]

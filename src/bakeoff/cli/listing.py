@@ -55,19 +55,19 @@ def schema() -> None:
 
 
 _REGISTRIES: Mapping[Listing, tuple[tuple[str, str], ...]] = {
-    Listing.networks: (("bakeoff.networks.named", "NETWORKS"), ("bakeoff.networks.outside", "OUTSIDE")),
-    Listing.initializers: (("bakeoff.networks.initializers", "INITIALIZERS"),),
-    Listing.optimizers: (("bakeoff.training.optimizers", "OPTIMIZERS"),),
-    Listing.schedules: (("bakeoff.training.schedules", "SCHEDULES"),),
-    Listing.losses: (("bakeoff.training.losses", "LOSSES"),),
-    Listing.augmentations: (("bakeoff.training.augmentation.records", "AUGMENTATIONS"),),
-    Listing.mixes: (("bakeoff.training.mixing", "MIXES"),),
-    Listing.averagings: (("bakeoff.training.averaging", "AVERAGINGS"),),
+    Listing.networks: (("bakeoff.catalog.networks.named", "NETWORKS"), ("bakeoff.catalog.networks.outside", "OUTSIDE")),
+    Listing.initializers: (("bakeoff.catalog.initializers", "INITIALIZERS"),),
+    Listing.optimizers: (("bakeoff.catalog.optimizers", "OPTIMIZERS"),),
+    Listing.schedules: (("bakeoff.catalog.schedules", "SCHEDULES"),),
+    Listing.losses: (("bakeoff.catalog.losses", "LOSSES"),),
+    Listing.augmentations: (("bakeoff.catalog.augmentation.records", "AUGMENTATIONS"),),
+    Listing.mixes: (("bakeoff.catalog.mixing", "MIXES"),),
+    Listing.averagings: (("bakeoff.catalog.averaging", "AVERAGINGS"),),
     Listing.datasets: (("bakeoff.data.registry", "DATASETS"),),
     Listing.strategies: (("bakeoff.search.registry", "list_strategies"),),
     Listing.searches: (("bakeoff.study.search", "SEARCHES"),),
-    Listing.observers: (("bakeoff.execution.observer", "OBSERVERS"),),
-    Listing.metrics: (("bakeoff.analysis.metrics", "METRICS"),),
+    Listing.observers: (("bakeoff.driver.observer", "OBSERVERS"),),
+    Listing.metrics: (("bakeoff.stats.metrics", "METRICS"),),
 }
 """Module and name of each listing's entries; imported on demand."""
 

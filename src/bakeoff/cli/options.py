@@ -25,7 +25,7 @@ Quick = Annotated[
 
 def parse_workspace(text: str | Path) -> Path:
     """Return the workspace with this path; one that is invalid is rejected before anything is done."""
-    from bakeoff.training.folders import check_workspace
+    from bakeoff.workspace import check_workspace
 
     return check_workspace(text)
 

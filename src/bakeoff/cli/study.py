@@ -132,7 +132,7 @@ def plan(
 ) -> None:
     """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
     from bakeoff import api
-    from bakeoff.execution.reads import list_reads
+    from bakeoff.driver.reads import list_reads
     from bakeoff.report.text import count, duration_range
     from bakeoff.study.axes import list_templates
     from bakeoff.study.plan import tell_about

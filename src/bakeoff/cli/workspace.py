@@ -40,7 +40,7 @@ def serve(
 @app.command()
 def doctor(workspace: Workspace = Path("runs"), as_json: AsJson = False) -> int:
     """Check a workspace and explain any problems; exit status 1 if there are some."""
-    from bakeoff.execution.doctor import examine
+    from bakeoff.driver.doctor import examine
 
     findings = []
     for finding in examine(workspace):
@@ -63,7 +63,7 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Delete what nothing refers to: partial files, checkpoints of ended trials, trials of no study."""
-    from bakeoff.execution import gc as collector
+    from bakeoff.driver import gc as collector
 
     found = list(collector.collect_workspace(workspace, delete=not dry_run))
     if cache_days is not None:

@@ -11,9 +11,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bakeoff.analysis.metrics import CLASSES_ABSENT
 from bakeoff.errors import WorkspaceError
-from bakeoff.training.folders import Folders
+from bakeoff.stats.metrics import CLASSES_ABSENT
+from bakeoff.workspace import Folders
 
 _AVERAGES = ("macro_precision", "macro_recall", "macro_f1")
 _DONE = "INSERT INTO meta VALUES ('macro_averages', 'of the classes that occur')"

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from bakeoff.analysis.looks import LineLook, Look, LookedBlock, trace_line
 from bakeoff.ledger.check import read_version
 from bakeoff.ledger.schema import EARLIER_LOOKS, IS_FINAL
 from bakeoff.ledger.values import read_mapping
+from bakeoff.stats.looks import LineLook, Look, LookedBlock, trace_line
 
 _COLUMNS = (
     "l.id, l.study_id, s.name, s.document, l.looked_at, l.block, l.trial_id, l.replicate, t.content, e.fingerprint"

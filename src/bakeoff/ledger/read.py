@@ -8,15 +8,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.analysis.results import TrialResult
+from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.check import check_tables, check_version, distrust, read_version
 from bakeoff.ledger.exams import read_openings
 from bakeoff.ledger.features import NO_SHARE, read_feature_shares
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
-from bakeoff.training.folders import SHORT_ID_CHARACTERS, Folders
-from bakeoff.training.modes import Modes
+from bakeoff.stats.results import TrialResult
+from bakeoff.workspace import SHORT_ID_CHARACTERS, Folders
 
 _FEWEST_ID_CHARACTERS = 6
 _SHOWN_CHARACTERS = 120

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from bakeoff.catalog.numeric_modes import Modes, Numeric
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.absent import correct_macro_averages
 from bakeoff.ledger.check import check_regular, check_tables, check_version, distrust, read_version
 from bakeoff.ledger.rows import CandidateRow, Outcome, Stage, TrialState
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
 from bakeoff.ledger.values import read_facts, read_mapping, read_numbers, read_splits
-from bakeoff.training.folders import Folders
-from bakeoff.training.modes import Modes
-from bakeoff.training.task import EpochDone, ExamDone, Numeric, TrialDone, TrialFailed, TrialPaused
+from bakeoff.messages import EpochDone, ExamDone, TrialDone, TrialFailed, TrialPaused
+from bakeoff.workspace import Folders
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bakeoff.analysis.across import AcrossBlocks
-from bakeoff.analysis.looks import LineLook
-from bakeoff.analysis.results import Summary
-from bakeoff.analysis.steps import Step
 from bakeoff.ledger.costs import CostRow
 from bakeoff.ledger.read import StudyRecord
 from bakeoff.report.costs import ArmCost
@@ -23,10 +19,14 @@ from bakeoff.report.search import SearchReport
 from bakeoff.report.text import name_run
 from bakeoff.report.thumbnails import Thumbnails
 from bakeoff.report.votes import Voted
+from bakeoff.stats.across import AcrossBlocks
+from bakeoff.stats.looks import LineLook
+from bakeoff.stats.results import Summary
+from bakeoff.stats.steps import Step
 from bakeoff.study.plan import Plan
 from bakeoff.study.published import Curve
 from bakeoff.study.schema import Study
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.analysis.ensembles import find_vote, score_classes
-from bakeoff.analysis.measure import Measure, Split, join_names
-from bakeoff.analysis.metrics import classification_metrics
-from bakeoff.analysis.results import MeanSd, Summary
 from bakeoff.report.evidence import Load
 from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count
 from bakeoff.report.votes import Ballot, Voted, shared_splits
+from bakeoff.stats.ensembles import find_vote, score_classes
+from bakeoff.stats.measure import Measure, Split, join_names
+from bakeoff.stats.metrics import classification_metrics
+from bakeoff.stats.results import MeanSd, Summary
 
 Scores = npt.NDArray[np.float64]
 

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.analysis.calibration import ReliabilityBin, pool_bins
-from bakeoff.analysis.classes import ClassReport, average_votes, class_report, list_cells
-from bakeoff.analysis.contributions import contribute
-from bakeoff.analysis.measure import Split
-from bakeoff.analysis.metrics import classification_metrics, find_metric
-from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary, TrialResult
-from bakeoff.analysis.sampling_error import SamplingError, describe_error
-from bakeoff.analysis.wilson import wilson_interval
 from bakeoff.report.mistakes import Confusion, count_pictures, list_confusions
 from bakeoff.report.roc import RocLines, describe_roc
 from bakeoff.report.tables import measure_of
+from bakeoff.stats.calibration import ReliabilityBin, pool_bins
+from bakeoff.stats.classes import ClassReport, average_votes, class_report, list_cells
+from bakeoff.stats.contributions import contribute
+from bakeoff.stats.measure import Split
+from bakeoff.stats.metrics import classification_metrics, find_metric
+from bakeoff.stats.results import BlockAnswer, MeanSd, Summary, TrialResult
+from bakeoff.stats.sampling_error import SamplingError, describe_error
+from bakeoff.stats.wilson import wilson_interval
 
 MOST_CONFUSED = 60
 """Classes that a confusion matrix shows; of more, those that are confused most."""

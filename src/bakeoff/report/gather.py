@@ -7,10 +7,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from bakeoff.analysis.looks import LineLook
-from bakeoff.analysis.results import Summary
-from bakeoff.analysis.sequential import SequentialDesign
-from bakeoff.analysis.summary import summarise
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.exams import read_exam_fingerprints
@@ -33,11 +29,15 @@ from bakeoff.report.same_arms import gather_same_arms
 from bakeoff.report.sections import SECTIONS
 from bakeoff.report.text import count
 from bakeoff.report.votes import Voted, add_ensembles
+from bakeoff.stats.looks import LineLook
+from bakeoff.stats.results import Summary
+from bakeoff.stats.sequential import SequentialDesign
+from bakeoff.stats.summary import summarise
 from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand, tell_about
 from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import RECORDED, Study
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
 

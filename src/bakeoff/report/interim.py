@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bakeoff.analysis.measure import Measure
-from bakeoff.analysis.metrics import find_metric
-from bakeoff.analysis.results import BlockAnswer, Summary, rank_arms
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.results import BlockAnswer, Summary, rank_arms
 
 
 def withhold_verdicts(summary: Summary, progress: str) -> Summary:

@@ -9,11 +9,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bakeoff.analysis.measure import Measure
-from bakeoff.analysis.metrics import METRICS
-from bakeoff.execution.searches import SearchProgress
+from bakeoff.driver.searches import SearchProgress
 from bakeoff.report.standing import ArmStanding
 from bakeoff.report.text import count, show_text
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import METRICS
 
 _MOST_ARM_CHARACTERS, _FEWEST_ARM_CHARACTERS = 40, 9
 _ROOMY = 60

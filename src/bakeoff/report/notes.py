@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from bakeoff.analysis.metrics import CLASSES_ABSENT
-from bakeoff.analysis.results import TrialResult
 from bakeoff.report.text import count
+from bakeoff.stats.metrics import CLASSES_ABSENT
+from bakeoff.stats.results import TrialResult
 from bakeoff.study.axes import make_label
 from bakeoff.study.plan import Block, Plan
 from bakeoff.study.schema import Study

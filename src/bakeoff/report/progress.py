@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bakeoff.execution.searches import SearchProgress
+from bakeoff.driver.searches import SearchProgress
 from bakeoff.report.live_table import describe_search_progress, tabulate_standing
 from bakeoff.report.standing import RunStanding, State
 from bakeoff.report.text import count, show_text

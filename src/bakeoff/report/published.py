@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.analysis.classes import class_report
-from bakeoff.analysis.measure import Split
-from bakeoff.analysis.metrics import find_metric
-from bakeoff.analysis.results import MeanSd, TrialResult
+from bakeoff.stats.classes import class_report
+from bakeoff.stats.measure import Split
+from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.results import MeanSd, TrialResult
 from bakeoff.study.published import CLASS_METRICS, Curve, Published
 
 Load = Callable[[str, str], Mapping[str, npt.NDArray[Any]] | None]

@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import BakeoffError
 from bakeoff.study.plan import Plan
-from bakeoff.training.recipe import Recipe
 
 Place = tuple[str, str]
 """A block's label and an arm's."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bakeoff.analysis.classes import ClassReport
-from bakeoff.analysis.curves import RocCurve, average_roc_curves, thin_roc_curve
+from bakeoff.stats.classes import ClassReport
+from bakeoff.stats.curves import RocCurve, average_roc_curves, thin_roc_curve
 
 MAX_POINTS = 100
 MOST_CURVES = 100

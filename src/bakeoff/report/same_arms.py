@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bakeoff.data.source import DataSource
+from bakeoff.driver.facts import ImageFacts
 from bakeoff.errors import BakeoffError
-from bakeoff.execution.facts import ImageFacts
 from bakeoff.ledger.read import StudyRecord
 from bakeoff.study.plan import Plan
 from bakeoff.study.sameness import SameArms, find_same_arms

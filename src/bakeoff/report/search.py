@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from bakeoff.analysis.measure import Measure
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.importance import SearchImportance, measure_importance
 from bakeoff.report.text import count, times
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import find_metric
 from bakeoff.study.axes import make_label
 from bakeoff.study.plan import Plan
 from bakeoff.study.search import AnySearch

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bakeoff.analysis.measure import Measure
-from bakeoff.analysis.metrics import find_metric
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import find_metric
 from bakeoff.study.plan import Plan, PlannedTrial
 
 State: TypeAlias = Literal["training", "paused", "done", "diverged", "failed"]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 
-from bakeoff.analysis.measure import Measure
-from bakeoff.analysis.metrics import CLASSES_ABSENT, find_metric
-from bakeoff.analysis.results import ArmSummary, MeanSd, Summary, Verdict, rank_arms
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import CLASSES_ABSENT, find_metric
+from bakeoff.stats.results import ArmSummary, MeanSd, Summary, Verdict, rank_arms
 
 
 class Medium(Flag):

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.analysis.measure import Split
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, find_decoded
 from bakeoff.report.evidence import BlockEvidence
-from bakeoff.training.folders import Folders, write_whole
+from bakeoff.stats.measure import Split
+from bakeoff.workspace import Folders, write_whole
 
 MOST_PIXELS = 96
 """Longest side of a kept picture, in pixels."""

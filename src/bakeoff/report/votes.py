@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.analysis.ensembles import Votes, cast_vote, find_vote
-from bakeoff.analysis.measure import Split, join_names
-from bakeoff.analysis.metrics import classification_metrics, find_metric
-from bakeoff.analysis.results import TrialResult
-from bakeoff.analysis.vote_fits import cross_vote, fit_vote
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.report.evidence import Load, Predictions
 from bakeoff.report.text import name_run
+from bakeoff.stats.ensembles import Votes, cast_vote, find_vote
+from bakeoff.stats.measure import Split, join_names
+from bakeoff.stats.metrics import classification_metrics, find_metric
+from bakeoff.stats.results import TrialResult
+from bakeoff.stats.vote_fits import cross_vote, fit_vote
 from bakeoff.study.ensembles import Ensemble, list_ensemble_arms
 from bakeoff.study.schema import Study
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.search.front import Direction
 from bakeoff.search.halving import Attempt
 from bakeoff.search.proposal import Proposal, Score
 from bakeoff.search.strategy import Told
+from bakeoff.stats.metrics import find_metric
 from bakeoff.study.search_settings import COSTS, Objective
 
 Kind: TypeAlias = Literal["candidate", "random"]

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from bakeoff.networks.shapes import Shape
+from bakeoff.catalog.networks.shapes import Shape
 from bakeoff.search.crossover import choose_way, cross
 from bakeoff.search.genome import pick, write_changes
 from bakeoff.search.mutation import mutate

@@ -8,19 +8,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bakeoff.catalog.choices import Padding
+from bakeoff.catalog.networks.layers import ActivationName, AnyLayer, Conv, Dense, Dropout, Pool
+from bakeoff.catalog.networks.shapes import Shape, trace
+from bakeoff.catalog.optimizers import AnyOptimizer
 from bakeoff.errors import NetworkError
-from bakeoff.networks.choices import Padding
-from bakeoff.networks.layers import ActivationName, AnyLayer, Conv, Dense, Dropout, Pool
-from bakeoff.networks.shapes import Shape, trace
 from bakeoff.study.genome_settings import DROPOUT_DIGITS, GenomeSettings, NumLayers, ShareGene, WholeGene
-from bakeoff.training.optimizers import AnyOptimizer
 
 Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvGene:
-    """A convolution and the dropout after it; its fields are those of `networks.layers.Conv`."""
+    """A convolution and the dropout after it; its fields are those of `catalog.networks.layers.Conv`."""
 
     filters: int
     kernel: int

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from bakeoff.catalog.networks.shapes import Shape, format_shape
 from bakeoff.errors import NetworkError
-from bakeoff.networks.shapes import Shape, format_shape
 from bakeoff.search.genome import ConvGene, DenseGene, Genome, draw_genome, find_misfit
 from bakeoff.search.repair import REPAIRED, repair
 from bakeoff.study.genome_settings import GenomeSettings

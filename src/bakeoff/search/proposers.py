@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.networks.shapes import Shape
+from bakeoff.catalog.networks.shapes import Shape
 from bakeoff.search.front import Direction
 from bakeoff.search.proposal import Proposer
 from bakeoff.study.genome_settings import EvolutionSearch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bakeoff.analysis.race import Race, RaceStanding
-from bakeoff.analysis.sequential import SequentialDesign
 from bakeoff.search.strategy import Pruned, Told
+from bakeoff.stats.race import Race, RaceStanding
+from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.study.plan import PlannedTrial
 
 AHEAD = 1
@@ -21,8 +21,8 @@ class Racing:
 
     Each block has its own race. Results are judged replicate by replicate in order, whatever order they arrive in, so
     requests are a function of the trials' results alone. The race decides on validation scores;
-    `bakeoff.analysis.sequential.compare_by_looks` judges the test split. The rules are those of
-    `bakeoff.analysis.race.Race`.
+    `bakeoff.stats.sequential.compare_by_looks` judges the test split. The rules are those of
+    `bakeoff.stats.race.Race`.
 
     Args:
         trials: the plan's trials up to the maximum number of replicates.

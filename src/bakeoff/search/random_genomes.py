@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from bakeoff.networks.shapes import Shape
+from bakeoff.catalog.networks.shapes import Shape
 from bakeoff.search.genome import write_changes
 from bakeoff.search.nursery import Counts, Nursery, draw_draft
 from bakeoff.search.proposal import Proposal, Score

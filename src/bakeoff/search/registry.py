@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bakeoff.analysis.failures import chance_level
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.data.source import DataSource
 from bakeoff.search.grid import Grid
 from bakeoff.search.racing import Racing
 from bakeoff.search.searching import Facts, Searching
 from bakeoff.search.strategy import Strategy
+from bakeoff.stats.failures import chance_level
+from bakeoff.stats.metrics import find_metric
 from bakeoff.study.plan import Plan
 from bakeoff.study.search import SEARCHES
 from bakeoff.study.settings import Race

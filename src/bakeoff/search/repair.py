@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.networks.shapes import Shape
+from bakeoff.catalog.networks.shapes import Shape
 from bakeoff.search.genome import Genome, find_misfit
 from bakeoff.study.genome_settings import GenomeSettings
 

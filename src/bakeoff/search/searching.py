@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from bakeoff.catalog.augmentation.records import trace_augmentation
+from bakeoff.catalog.recipe import Recipe
+from bakeoff.catalog.shape import Shape
 from bakeoff.data.source import DataSource
 from bakeoff.errors import BakeoffError
 from bakeoff.registry import bind
@@ -25,9 +28,6 @@ from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, derive_search_seed, derive_seed
 from bakeoff.study.search import RANDOM, SEARCHES, WINNER, AnySearch, SearchRecord
 from bakeoff.study.search_settings import Objective
-from bakeoff.training.augmentation.records import trace_augmentation
-from bakeoff.training.recipe import Recipe
-from bakeoff.training.shape import Shape
 
 
 class Facts(Protocol):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.analysis.metrics import find_metric
-from bakeoff.analysis.summary import summarise
 from bakeoff.ledger.curves import EpochRow
 from bakeoff.ledger.live import ArmProgress, StudyProgress
 from bakeoff.ledger.rows import CandidateRow
@@ -16,6 +14,8 @@ from bakeoff.report.figures.curves import MAX_ARMS, draw_curves
 from bakeoff.report.figures.search import draw_search
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.search import describe_searches
+from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.summary import summarise
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import RECORDED, Study
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bakeoff.analysis.measure import Measure
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.live import ArmProgress, StudyProgress
 from bakeoff.report.text import count
 from bakeoff.serve.figures import rank
 from bakeoff.serve.watch import Pace
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import find_metric
 
 MAX_ROWS = 50
 MAX_LEADERS = 3

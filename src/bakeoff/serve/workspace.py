@@ -25,7 +25,7 @@ from bakeoff.report.gather import gather_report
 from bakeoff.report.render.html import write_html
 from bakeoff.serve.figures import choose_arms, draw_live_curves, draw_live_search
 from bakeoff.serve.watch import Pace, Watch
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 T = TypeVar("T")
 

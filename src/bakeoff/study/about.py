@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, JsonValue
 
-from bakeoff.networks.choices import Record
+from bakeoff.catalog.choices import Record
 
 
 class About(Record):

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import nearest
 from bakeoff.study.explain import Path, shorten
 from bakeoff.study.merge import Draft, Source
-from bakeoff.training.recipe import Recipe
 
 FIXED_FIELDS = (
     "question",

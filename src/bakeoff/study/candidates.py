@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import BakeoffError
 from bakeoff.study.explain import explain, join_path
 from bakeoff.study.merge import Draft, Source
 from bakeoff.study.plan import recipe_content
 from bakeoff.study.space import arrange
-from bakeoff.training.recipe import Recipe
 
 
 class UnfitCandidateError(BakeoffError):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.analysis.ensembles import find_vote
-from bakeoff.analysis.measure import join_names
-from bakeoff.analysis.steps import Link
+from bakeoff.stats.ensembles import find_vote
+from bakeoff.stats.measure import join_names
+from bakeoff.stats.steps import Link
 from bakeoff.study.axes import TEMPLATE, Fault, is_field_axis, list_cases, make_label
 from bakeoff.study.ensembles import Ensemble
 

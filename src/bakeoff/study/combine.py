@@ -10,9 +10,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from bakeoff.catalog.choices import Record
+from bakeoff.catalog.fields import INCOMPATIBLE
+from bakeoff.catalog.initializers import InitializerChoice
+from bakeoff.catalog.optimizers import DEFAULT_OPTIMIZER
+from bakeoff.catalog.recipe import Recipe
+from bakeoff.catalog.schedules import Constant
 from bakeoff.errors import BakeoffError
-from bakeoff.networks.choices import Record
-from bakeoff.networks.initializers import InitializerChoice
 from bakeoff.study.axes import Entry, Fault, read_axes
 from bakeoff.study.explain import MISSING, MISSING_FIELD, UNKNOWN_FIELD, Path, explain
 from bakeoff.study.fit import PARTS, check_fit, describe_registered
@@ -20,10 +24,6 @@ from bakeoff.study.merge import Draft, Source
 from bakeoff.study.search import DEFAULT, AnySearch, SearchChoice
 from bakeoff.study.settings import DEFAULT_DATASET, DataSettings
 from bakeoff.study.winner import FROM, PLACE, FromWinner, read_from
-from bakeoff.training.fields import INCOMPATIBLE
-from bakeoff.training.optimizers import DEFAULT_OPTIMIZER
-from bakeoff.training.recipe import Recipe
-from bakeoff.training.schedules import Constant
 
 MAX_COMBINATIONS = 20_000
 """Blocks times arms that one study may have."""

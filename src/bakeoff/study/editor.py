@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.registry import DATASETS
 from bakeoff.study.explain import list_field_records
 from bakeoff.study.schema import Study
 from bakeoff.study.search import SEARCHES
 from bakeoff.study.settings import DataSettings
 from bakeoff.study.winner import FROM, FromWinner
-from bakeoff.training.recipe import Recipe
 
 Schema: TypeAlias = dict[str, Any]
 

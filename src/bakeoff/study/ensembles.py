@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from bakeoff.analysis.ensembles import find_vote
+from bakeoff.catalog.choices import Record
 from bakeoff.errors import nearest
-from bakeoff.networks.choices import Record
+from bakeoff.stats.ensembles import find_vote
 from bakeoff.study.axes import Fault
 from bakeoff.study.explain import shorten
 

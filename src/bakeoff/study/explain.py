@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from bakeoff.catalog.choices import Lazily
 from bakeoff.errors import nearest
-from bakeoff.networks.choices import Lazily
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where a value stands in a tree of mappings and lists: keys and indices, outermost first."""

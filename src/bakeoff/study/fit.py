@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bakeoff.catalog.augmentation.records import trace_augmentation
+from bakeoff.catalog.augmentation.steps import Normalize
+from bakeoff.catalog.objective_settings import check_class_weights
+from bakeoff.catalog.recipe import Recipe
+from bakeoff.catalog.shape import Shape, trained_layers
+from bakeoff.catalog.transfer import check_transfer
 from bakeoff.data.source import DataSource, SourceFacts
 from bakeoff.data.store import describe
 from bakeoff.errors import BakeoffError
-from bakeoff.training.augmentation.records import trace_augmentation
-from bakeoff.training.augmentation.steps import Normalize
-from bakeoff.training.objective_settings import check_class_weights
-from bakeoff.training.recipe import Recipe
-from bakeoff.training.shape import Shape, trained_layers
-from bakeoff.training.transfer import check_transfer
 
 PARTS = ("augmentation", "network", "class_weights", "transfer")
 """The recipe's fields that depend on the images, or on each other."""

@@ -11,11 +11,11 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bakeoff.networks.choices import NOT_EMPTY, Padding, Record, spell_out
-from bakeoff.networks.layers import Activation
+from bakeoff.catalog.adam_family import Adam
+from bakeoff.catalog.choices import NOT_EMPTY, Padding, Record, spell_out
+from bakeoff.catalog.networks.layers import Activation
+from bakeoff.catalog.optimizers import SGD, Adagrad, OptimizerChoice, RMSprop
 from bakeoff.study.search_settings import SearchSettings
-from bakeoff.training.adam_family import Adam
-from bakeoff.training.optimizers import SGD, Adagrad, OptimizerChoice, RMSprop
 
 Whole: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=65_536)]
 Move: TypeAlias = Annotated[int, Field(strict=True, ge=-65_536, le=65_536)]

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.source import ORIGINS
 from bakeoff.study.explain import Path, join_path, list_field_records, shorten
-from bakeoff.training.recipe import Recipe
 
 
 @cache

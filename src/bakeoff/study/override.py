@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.source import ORIGINS
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.study.axes import TEMPLATE, is_field_axis, list_cases, make_label
 from bakeoff.study.document import MAX_LEVELS, Document, read_value
 from bakeoff.study.explain import Path, join_path, shorten
 from bakeoff.study.merge import list_choices
-from bakeoff.training.recipe import Recipe
 
 PLACE = "--set"
 AXES = ("blocks", "arms")

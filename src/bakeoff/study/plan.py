@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from bakeoff.analysis.metrics import METRICS
+from bakeoff.catalog.networks.outside import names_class
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import Problem, StudyError
-from bakeoff.networks.outside import names_class
+from bakeoff.stats.metrics import METRICS
 from bakeoff.study.about import About
 from bakeoff.study.combine import Combined, combine
 from bakeoff.study.fit import advise
@@ -18,7 +19,6 @@ from bakeoff.study.schema import Study
 from bakeoff.study.search import AnySearch, count_candidates, list_finals
 from bakeoff.study.settings import DataSettings
 from bakeoff.study.winner import read_from
-from bakeoff.training.recipe import Recipe
 
 TRIAL_ID_CHARACTERS = 24
 """Hexadecimal characters of a trial's id: 96 bits, so that a billion trials collide with probability 1e-11."""

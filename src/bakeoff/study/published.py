@@ -8,9 +8,9 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from bakeoff.analysis.metrics import find_metric
-from bakeoff.networks.choices import Record
-from bakeoff.training.metric import Metric
+from bakeoff.catalog.choices import Record
+from bakeoff.catalog.metric import Metric
+from bakeoff.stats.metrics import find_metric
 
 ClassMetric: TypeAlias = Literal["precision", "recall", "f1"]
 """What is measured of one class."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bakeoff.analysis.measure import join_names
+from bakeoff.catalog.recipe import Recipe
+from bakeoff.catalog.sameness import resolve
+from bakeoff.catalog.shape import Shape
 from bakeoff.data.source import DataSource, show_text
+from bakeoff.stats.measure import join_names
 from bakeoff.study.plan import Plan, PlannedTrial
-from bakeoff.training.recipe import Recipe
-from bakeoff.training.sameness import resolve
-from bakeoff.training.shape import Shape
 
 
 class Facts(Protocol):

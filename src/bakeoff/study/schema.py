@@ -18,8 +18,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from bakeoff.catalog.choices import Record
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import Problem, StudyError, nearest
-from bakeoff.networks.choices import Record
 from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
 from bakeoff.study.chain import check_steps
@@ -30,7 +31,6 @@ from bakeoff.study.labels import check_names
 from bakeoff.study.published import Published
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
 from bakeoff.study.settings import DataSettings, Decide, NumericMode, Race, Replicates
-from bakeoff.training.recipe import Recipe
 
 MAX_TRIALS = 100_000
 MAX_PROBLEMS = 50

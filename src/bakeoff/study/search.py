@@ -8,12 +8,12 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bakeoff.networks.choices import RegistryEntry, choose_from
+from bakeoff.catalog.choices import RegistryEntry, choose_from
+from bakeoff.catalog.metric import Metric
 from bakeoff.registry import Implementation, Registry
 from bakeoff.study.genome_settings import EvolutionSearch
 from bakeoff.study.search_settings import COSTS, Halving, Objective, SearchSettings
 from bakeoff.study.space import Space, find_sampler_faults
-from bakeoff.training.metric import Metric
 
 DEFAULT, WINNER, RANDOM = "default", "winner", "random"
 """The arms of a search's finals: the study's recipe, the best candidate, and the best of the random baseline."""

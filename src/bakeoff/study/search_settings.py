@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from bakeoff.analysis.metrics import METRICS
-from bakeoff.networks.choices import Lazily, Record, make_literal
+from bakeoff.catalog.choices import Lazily, Record, make_literal
+from bakeoff.catalog.metric import Metric
+from bakeoff.stats.metrics import METRICS
 from bakeoff.study.dimensions import AnyDimension
-from bakeoff.training.metric import Metric
 
 COSTS = ("parameters", "seconds")
 """Objectives that no metric measures: known when a candidate is trained, not before."""

@@ -20,13 +20,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from bakeoff.analysis.failures import FailedMode
-from bakeoff.analysis.metrics import find_metric
+from bakeoff.catalog.choices import Record
+from bakeoff.catalog.metric import Metric, Points, check_difference, read_points
 from bakeoff.data.registry import find_dataset
 from bakeoff.data.source import ORIGINS, ClassNames, Colour, DataSource, ImageSize
 from bakeoff.errors import DataError
-from bakeoff.networks.choices import Record
-from bakeoff.training.metric import Metric, Points, check_difference, read_points
+from bakeoff.stats.failures import FailedMode
+from bakeoff.stats.metrics import find_metric
 
 DEFAULT_DATASET = "digits"
 """Comes with an installed package, so a study runs before anything is downloaded."""

@@ -16,11 +16,11 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import nearest
 from bakeoff.study.dimensions import AnyDimension, Categorical, Dimension, matches
 from bakeoff.study.explain import shorten
 from bakeoff.study.merge import list_choices
-from bakeoff.training.recipe import Recipe
 
 
 def find_field(path: str) -> str:

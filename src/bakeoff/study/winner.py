@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, ValidationError
 
-from bakeoff.networks.choices import Record
+from bakeoff.catalog.choices import Record
 from bakeoff.study.axes import Fault
 from bakeoff.study.explain import explain, shorten
 

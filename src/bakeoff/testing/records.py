@@ -10,18 +10,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from bakeoff.analysis.metrics import METRICS, MetricRecord, Predictions, classification_metrics
+from bakeoff.catalog.schedules import Progress, ScheduleRecord, ScheduleSettings
 from bakeoff.data.decode import decode_split
 from bakeoff.data.locate import find_home, find_split
 from bakeoff.data.registry import DatasetRecord
-from bakeoff.execution.observer import ObserverRecord, RunObserver
+from bakeoff.driver.observer import ObserverRecord, RunObserver
 from bakeoff.registry import bind
 from bakeoff.search.proposal import Proposal, Proposer, Score
 from bakeoff.search.proposers import Setting
+from bakeoff.stats.metrics import METRICS, MetricRecord, Predictions, classification_metrics
 from bakeoff.study.search import SearchRecord
 from bakeoff.study.search_settings import SearchSettings
 from bakeoff.testing.require import make_settings, require
-from bakeoff.training.schedules import Progress, ScheduleRecord, ScheduleSettings
 
 _MOST_GROUPS = 1_000
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from bakeoff.networks.choices import Record, RegistryEntry
+from bakeoff.catalog.choices import Record, RegistryEntry
 
 SettingsT = TypeVar("SettingsT", bound=Record)
 

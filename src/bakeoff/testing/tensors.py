@@ -10,22 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bakeoff.networks.build import FusedNetwork, initialize
-from bakeoff.networks.initializers import InitializerChoice
-from bakeoff.networks.layers import Dense
-from bakeoff.networks.named import NetworkRecord
-from bakeoff.networks.settings import NetworkSettings
-from bakeoff.networks.shapes import Shape
+from bakeoff.catalog.augmentation.records import AugmentationRecord, trace_augmentation
+from bakeoff.catalog.augmentation.steps import Step
+from bakeoff.catalog.fields import OptimizerSettings
+from bakeoff.catalog.initializers import InitializerChoice
+from bakeoff.catalog.losses import LossRecord, LossSettings
+from bakeoff.catalog.networks.layers import Dense
+from bakeoff.catalog.networks.named import NetworkRecord
+from bakeoff.catalog.networks.settings import NetworkSettings
+from bakeoff.catalog.networks.shapes import Shape
+from bakeoff.catalog.optimizers import OPTIMIZERS, OptimizerRecord
+from bakeoff.engine.augment.apply import Augmenter
+from bakeoff.engine.fused.build import FusedNetwork, initialize
+from bakeoff.engine.optim.make_optimizer import make_optimizer, set_share
+from bakeoff.engine.optim.stack_rules import Rule
 from bakeoff.registry import bind
 from bakeoff.testing.require import make_settings, require
-from bakeoff.training.augmentation.apply import Augmenter
-from bakeoff.training.augmentation.records import AugmentationRecord, trace_augmentation
-from bakeoff.training.augmentation.steps import Step
-from bakeoff.training.fields import OptimizerSettings
-from bakeoff.training.losses import LossRecord, LossSettings
-from bakeoff.training.make_optimizer import make_optimizer, set_share
-from bakeoff.training.optimizers import OPTIMIZERS, OptimizerRecord
-from bakeoff.training.stack_rules import Rule
 
 _NUM_CLASSES = 5
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.ledger.schema import SCHEMA_VERSION, TABLES
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 STUDY_ID = "0123456789abcdef"
 FORMULA = '=HYPERLINK("http://x")'

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.analysis.steps import Link, compare_steps
 from bakeoff.errors import BakeoffError
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Value, name_metric
 from bakeoff.report.export.methods import Tables, list_tables
 from bakeoff.report.export.tables import LEDGER_TABLES
-from bakeoff.training.folders import Folders
+from bakeoff.stats.steps import Link, compare_steps
+from bakeoff.workspace import Folders
 
 MakeReport = Callable[..., ReportInput]
 FORMULA = '=HYPERLINK("http://x")'

@@ -12,7 +12,7 @@ from bakeoff.ledger.read import open_reading
 from bakeoff.report.export.frame import Frame, FrameColumn
 from bakeoff.report.export.tables import tabulate_epochs, tabulate_trials
 from bakeoff.report.render.csv import guard_text, make_pandas, write_csv
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 STUDY_ID = "0123456789abcdef"
 FORMULA = '=HYPERLINK("http://x")'

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bakeoff.analysis.calibration import calibrate, pool_bins
 from bakeoff.ledger.curves import EpochRow
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.curves import describe_curves
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence, ClassRow
 from bakeoff.report.search import GroupReport, KindReport, SearchReport
+from bakeoff.stats.calibration import calibrate, pool_bins
 
 NASTY = "<script>alert(1)</script> $x$ %{y} &lt;b&gt;"
 ARMS = (NASTY, "glorot", "he")

@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-from bakeoff.analysis.across import summarise_blocks
-from bakeoff.analysis.results import MeanSd
-from bakeoff.analysis.steps import Link, compare_steps
 from bakeoff.errors import BakeoffError
 from bakeoff.report.costs import ArmCost
 from bakeoff.report.document import ReportInput
@@ -23,6 +20,9 @@ from bakeoff.report.figures.scores import draw_scores
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.steps import draw_steps
 from bakeoff.report.published import PublishedFigure
+from bakeoff.stats.across import summarise_blocks
+from bakeoff.stats.results import MeanSd
+from bakeoff.stats.steps import Link, compare_steps
 
 Make = Callable[..., ReportInput]
 NASTY = "<script>alert(1)</script>"

@@ -12,7 +12,6 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import precision_recall_fscore_support
 
-from bakeoff.analysis.results import TrialResult
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.search import draw_search
 from bakeoff.report.published import PublishedFigure, measure_classes
@@ -21,6 +20,7 @@ from bakeoff.report.render.latex import write_latex
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.sections.comparison import tabulate_all_scores
 from bakeoff.report.sections.published import compare_published
+from bakeoff.stats.results import TrialResult
 from bakeoff.study.published import Curve, Figure
 
 MakeReport = Callable[..., ReportInput]

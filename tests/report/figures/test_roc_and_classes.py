@@ -10,7 +10,6 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from bakeoff.analysis.classes import class_report
 from bakeoff.errors import BakeoffError
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence, ClassRow
@@ -19,6 +18,7 @@ from bakeoff.report.figures.methods import Plots, to_plotly
 from bakeoff.report.figures.roc import MOST_NAMED, draw_roc, draw_whole_roc, find_frame
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.roc import RocLines, describe_roc
+from bakeoff.stats.classes import class_report
 
 NASTY = "<script>alert(1)</script> $x$ &amp;"
 MakeReport = Callable[..., ReportInput]

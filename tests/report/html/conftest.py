@@ -8,10 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bakeoff.analysis.calibration import ReliabilityBin
-from bakeoff.analysis.results import MeanSd
-from bakeoff.analysis.sampling_error import SamplingError
-from bakeoff.analysis.steps import Link, compare_steps
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.costs import ArmCost
 from bakeoff.report.curves import ArmCurve
@@ -23,6 +19,10 @@ from bakeoff.report.mistakes import Confusion, Mistake
 from bakeoff.report.roc import RocLine, RocLines
 from bakeoff.report.search import GroupReport, KindReport, SearchReport
 from bakeoff.report.thumbnails import Thumbnails
+from bakeoff.stats.calibration import ReliabilityBin
+from bakeoff.stats.results import MeanSd
+from bakeoff.stats.sampling_error import SamplingError
+from bakeoff.stats.steps import Link, compare_steps
 
 ATTACK = "<script>alert('x')</script>"
 ARMS = (f"he {ATTACK}", 'b"</title><img src=x onerror=alert(1)>', "$x$ & \x1b[31m {{ 7 * 7 }}")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bakeoff.analysis.across import summarise_blocks
 from bakeoff.report.document import ReportInput
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL
 from bakeoff.report.render.html import write_html
+from bakeoff.stats.across import summarise_blocks
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from bakeoff.analysis.across import summarise_blocks
-from bakeoff.analysis.results import MeanSd
-from bakeoff.analysis.steps import Link, compare_steps
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import EnsembleReport
 from bakeoff.report.published import PublishedFigure
+from bakeoff.stats.across import summarise_blocks
+from bakeoff.stats.results import MeanSd
+from bakeoff.stats.steps import Link, compare_steps
 
 ARMS = (r"\input{x} 50% & $y$ #1", "he_normal^~", "[x] * \u00e4\u00df \u03b1 \u4e2d \x1b[31m\nnew", '\u0416 -- "q" `z`')
 BLOCKS = ("a_b", "a b", "{c} \\")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.analysis.results import Summary, TrialResult
-from bakeoff.analysis.summary import summarise
 from bakeoff.report.document import ReportInput
 from bakeoff.report.render.latex import write_latex
 from bakeoff.report.sections.comparison import MAX_PAIRS
 from bakeoff.report.sections.marks import find_bold, find_marks
+from bakeoff.stats.results import Summary, TrialResult
+from bakeoff.stats.summary import summarise
 
 MakeReport = Callable[..., ReportInput]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bakeoff.analysis.measure import SPLITS
-from bakeoff.analysis.metrics import METRICS
+from bakeoff.stats.measure import SPLITS
+from bakeoff.stats.metrics import METRICS
 
 Kind = Literal["text", "integer", "number", "time"]
 Value = str | int | float | None

@@ -15,7 +15,7 @@ from bakeoff.report.export.tables import LEDGER_TABLES, TableName, tabulate_epoc
 from bakeoff.report.render.csv import make_pandas, write_csv
 from bakeoff.report.render.latex import write_latex
 from bakeoff.report.sections import SECTIONS
-from bakeoff.training.folders import Folders
+from bakeoff.workspace import Folders
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Literal
 
-from bakeoff.analysis.measure import SPLITS
-from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd, Verdict
 from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_trials
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
+from bakeoff.stats.measure import SPLITS
+from bakeoff.stats.results import ArmSummary, BlockAnswer, MeanSd, Verdict
 
 TableName = Literal["trials", "epochs", "arms", "verdicts", "classes", "confusion"]
 """Tables of our own; sections of other packages may have more."""

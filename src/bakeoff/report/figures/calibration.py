@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.analysis.calibration import ReliabilityBin
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import round_all, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
+from bakeoff.stats.calibration import ReliabilityBin
 
 FEW_PREDICTIONS = 10
 _LEAST_SIZE = 6.0

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.analysis.results import ArmSummary, Summary
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import interval_of_mean, metric_axis, metric_format, round_all, scatter, whiskers
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import Style, label_text, make_layout, style_of
 from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count, duration, show_text
+from bakeoff.stats.results import ArmSummary, Summary
 
 MAX_NAMED = 10
 _LOG_RATIO = 10.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.analysis.metrics import MetricRecord, find_metric
 from bakeoff.report.curves import ArmCurve
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import metric_axis, metric_format, round_all
@@ -13,6 +12,7 @@ from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, Style, label_text, make_layout, style_of
 from bakeoff.report.tables import order_arms
 from bakeoff.report.text import count, show_text
+from bakeoff.stats.metrics import MetricRecord, find_metric
 
 MAX_ARMS = 10
 MAX_LINES, MIN_TRIALS = 50, 3

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bakeoff.analysis.measure import Measure, percent
-from bakeoff.analysis.results import ArmSummary, Summary, Verdict
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
     difference_axis,
@@ -22,6 +20,8 @@ from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
 from bakeoff.report.tables import measure_of, order_arms, phrase, runs_of
 from bakeoff.report.text import count, name_run, show_text
+from bakeoff.stats.measure import Measure, percent
+from bakeoff.stats.results import ArmSummary, Summary, Verdict
 
 MAX_ARMS = 20
 

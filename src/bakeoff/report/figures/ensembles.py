@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.analysis.ensembles import find_vote
-from bakeoff.analysis.measure import Measure
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import EnsembleReport
 from bakeoff.report.figures.shared import metric_axis, round_all, row_axis, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
+from bakeoff.stats.ensembles import find_vote
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import find_metric
 
 MAX_ENSEMBLES = 30
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import metric_axis, metric_format, round_all, row_axis, scatter, spread
 from bakeoff.report.figures.spec import FigureSpec
@@ -13,6 +12,7 @@ from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layo
 from bakeoff.report.importance import FieldImportance, SearchImportance
 from bakeoff.report.search import SearchReport
 from bakeoff.report.text import count, show_text
+from bakeoff.stats.metrics import find_metric
 from bakeoff.study.search_settings import COSTS
 
 MAX_FIELDS = 20

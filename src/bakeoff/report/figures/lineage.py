@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import metric_axis, round_all, scatter
@@ -13,6 +12,7 @@ from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.search import KindReport, SearchReport, is_rising, spell_value
 from bakeoff.report.text import count, show_text
+from bakeoff.stats.metrics import find_metric
 from bakeoff.study.search_settings import COSTS
 
 MAX_ANCESTORS = 80

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from bakeoff.analysis.across import AcrossBlocks
-from bakeoff.analysis.measure import percent
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import round_all, scatter, spread
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
+from bakeoff.stats.across import AcrossBlocks
+from bakeoff.stats.measure import percent
 
 MAX_ARMS = 40
 MAX_BLOCKS = 40

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from bakeoff.analysis.measure import percent
-from bakeoff.analysis.results import ArmSummary, MeanSd
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
     interval_of_mean,
@@ -21,6 +19,8 @@ from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
 from bakeoff.report.tables import measure_of, order_arms
 from bakeoff.report.text import count, name_run, show_text
+from bakeoff.stats.measure import percent
+from bakeoff.stats.results import ArmSummary, MeanSd
 
 MAX_ARMS = 40
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import metric_axis, metric_format, round_all, scatter, spread
@@ -14,6 +13,7 @@ from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layo
 from bakeoff.report.published import choose_curves, name_curve
 from bakeoff.report.search import KindReport, SearchReport, is_rising, spell_candidate, spell_value
 from bakeoff.report.text import count, show_text
+from bakeoff.stats.metrics import find_metric
 from bakeoff.study.search_settings import COSTS
 
 MAX_POINTS = 2_000

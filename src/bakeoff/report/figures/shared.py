@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bakeoff.analysis.metrics import MetricRecord
 from bakeoff.report.figures.theme import NEUTRAL, label_text
+from bakeoff.stats.metrics import MetricRecord
 
 
 def scatter(mode: str, x: Sequence[Any], y: Sequence[Any], *, hover: str = "", **fields: Any) -> dict[str, Any]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.analysis.measure import Measure, percent
-from bakeoff.analysis.results import Verdict
-from bakeoff.analysis.steps import Step
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
     difference_axis,
@@ -22,6 +19,9 @@ from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count, show_text
+from bakeoff.stats.measure import Measure, percent
+from bakeoff.stats.results import Verdict
+from bakeoff.stats.steps import Step
 
 MAX_STEPS = 60
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.analysis.measure import SPLITS
-from bakeoff.analysis.results import ArmSummary, BlockAnswer, MeanSd
 from bakeoff.report.document import ReportInput
 from bakeoff.report.parts import Section
 from bakeoff.report.sections import SECTIONS
+from bakeoff.stats.measure import SPLITS
+from bakeoff.stats.results import ArmSummary, BlockAnswer, MeanSd
 
 
 def build_document(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> dict[str, Any]:

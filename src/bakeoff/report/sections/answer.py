@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bakeoff.analysis.measure import Measure, join_names, percent
-from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table
 from bakeoff.report.tables import Medium, measure_of, numbers, order_arms, phrase, runs_of, texts
+from bakeoff.stats.measure import Measure, join_names, percent
+from bakeoff.stats.results import BlockAnswer, MeanSd, Summary
 from bakeoff.study.search import DEFAULT, RANDOM, WINNER
 
 _MOST_ARMS = 16

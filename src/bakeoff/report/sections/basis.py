@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bakeoff.analysis.measure import percent
-from bakeoff.analysis.results import Summary
 from bakeoff.report.document import ReportInput
 from bakeoff.report.notes import list_names
 from bakeoff.report.parts import Bullets, Part, Section
 from bakeoff.report.tables import EVERYWHERE, measure_of
 from bakeoff.report.text import count, duration, show_text, times
+from bakeoff.stats.measure import percent
+from bakeoff.stats.results import Summary
 
 
 def describe_basis(report: ReportInput) -> list[str]:

@@ -6,9 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bakeoff.analysis.across import AcrossBlocks, summarise_blocks
-from bakeoff.analysis.measure import Measure
-from bakeoff.analysis.results import BlockAnswer, MeanSd, Summary
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.ranks import draw_ranks
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Code, Details, Figure, Paragraph, Part, Section, Table
@@ -27,6 +24,9 @@ from bakeoff.report.tables import (
     texts,
 )
 from bakeoff.report.text import p_value, show_text
+from bakeoff.stats.across import AcrossBlocks, summarise_blocks
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.results import BlockAnswer, MeanSd, Summary
 
 BLOCKS_A_TABLE = 4
 """In LaTeX."""

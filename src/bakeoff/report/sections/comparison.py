@@ -6,10 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from bakeoff.analysis.measure import SPLITS, Measure, Split, percent, whole_percent
-from bakeoff.analysis.metrics import METRICS, find_metric
-from bakeoff.analysis.results import ArmSummary, BlockAnswer, Summary, Verdict
-from bakeoff.analysis.wording import write_pairing
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.tables import tabulate_arms, tabulate_verdicts
 from bakeoff.report.figures.differences import draw_differences
@@ -47,6 +43,10 @@ from bakeoff.report.tables import (
     texts,
 )
 from bakeoff.report.text import count, p_value
+from bakeoff.stats.measure import SPLITS, Measure, Split, percent, whole_percent
+from bakeoff.stats.metrics import METRICS, find_metric
+from bakeoff.stats.results import ArmSummary, BlockAnswer, Summary, Verdict
+from bakeoff.stats.wording import write_pairing
 
 MAX_PAIRS = 80
 """Of a block in print; of more only those with its best arm or the baseline are listed."""

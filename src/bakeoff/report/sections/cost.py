@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from bakeoff.analysis.results import ArmSummary
 from bakeoff.report.costs import ArmCost, describe_costs
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.cost import draw_cost, draw_size
 from bakeoff.report.parts import Figure, Paragraph, Part, Section, Table, by_block
 from bakeoff.report.tables import Column, measure_of, numbers, order_arms, tabulate_measure, texts
 from bakeoff.report.text import duration
+from bakeoff.stats.results import ArmSummary
 
 _BYTES_PER_MEGABYTE = 1_000_000
 

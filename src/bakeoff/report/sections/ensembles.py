@@ -6,9 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bakeoff.analysis.ensembles import find_vote
-from bakeoff.analysis.measure import Measure, join_names
-from bakeoff.analysis.metrics import find_metric
 from bakeoff.report.class_tables import describe_rows, pick_worst
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import CLASS_SCORES, EnsembleReport, name_members
@@ -25,6 +22,9 @@ from bakeoff.report.parts import (
     by_block,
 )
 from bakeoff.report.tables import NOWHERE, PAGES, Column, Medium, leave_out, numbers, texts
+from bakeoff.stats.ensembles import find_vote
+from bakeoff.stats.measure import Measure, join_names
+from bakeoff.stats.metrics import find_metric
 
 _MOST_TOLD_ON_PAGE = 4
 _MOST_SENTENCES, _MOST_CLASSES, _MOST_CLASS_TABLES = 3, 12, 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bakeoff.analysis.results import BlockAnswer, Summary
+from bakeoff.stats.results import BlockAnswer, Summary
 
 _NOT_WORSE, _EQUIVALENT, _BETTER, _WORSE = "†", "⁼", "⁺", "⁻"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bakeoff.analysis.measure import Split
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.mistakes import Confusion, Mistake
@@ -13,6 +12,7 @@ from bakeoff.report.parts import Gallery, InBlock, Paragraph, Part, Picture, Pic
 from bakeoff.report.tables import Medium
 from bakeoff.report.text import count, show_text
 from bakeoff.report.thumbnails import Thumbnails, gather_thumbnails
+from bakeoff.stats.measure import Split
 
 
 def _gather(sources: Sources) -> dict[str, Any]:

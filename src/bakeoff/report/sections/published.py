@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bakeoff.analysis.measure import Measure, Split
-from bakeoff.analysis.metrics import METRICS, MetricRecord, find_metric
-from bakeoff.analysis.results import MeanSd
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Paragraph, Part, Section, Table
 from bakeoff.report.published import PublishedFigure, choose_curves, list_figures, measure_classes, name_curve
 from bakeoff.report.tables import PAGES, Column, Medium, measure_of, numbers, runs_of, texts
+from bakeoff.stats.measure import Measure, Split
+from bakeoff.stats.metrics import METRICS, MetricRecord, find_metric
+from bakeoff.stats.results import MeanSd
 from bakeoff.study.published import CLASS_METRICS
 
 

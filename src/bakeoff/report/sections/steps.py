@@ -6,10 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from bakeoff.analysis.measure import SPLITS, Measure, Split, join_names, percent
-from bakeoff.analysis.metrics import find_metric
-from bakeoff.analysis.results import Summary, Verdict
-from bakeoff.analysis.steps import Step, compare_steps
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.steps import draw_steps
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table, by_block
@@ -27,6 +23,10 @@ from bakeoff.report.tables import (
     texts,
 )
 from bakeoff.report.text import count, p_value
+from bakeoff.stats.measure import SPLITS, Measure, Split, join_names, percent
+from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.results import Summary, Verdict
+from bakeoff.stats.steps import Step, compare_steps
 from bakeoff.study.chain import list_steps
 
 

@@ -1,0 +1,1 @@
+"""All that a study can name, one record each. No torch."""

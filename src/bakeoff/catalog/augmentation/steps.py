@@ -1,0 +1,284 @@
+"""The settings of every augmentation step, and what it does to an image's shape (height, width, channels). No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bakeoff.catalog.augmentation.values import (
+    INCOMPATIBLE,
+    Amount,
+    Angle,
+    Deviations,
+    Fill,
+    HueShift,
+    Interpolation,
+    Means,
+    OddExtent,
+    Range,
+    Share,
+    ShareRange,
+    Shares,
+    Size,
+    Slants,
+    Strength,
+)
+from bakeoff.catalog.choices import Record
+from bakeoff.catalog.networks.shapes import Shape, format_shape
+from bakeoff.errors import NetworkError
+
+_SIZE = "Size of the result, in pixels: [height, width], or one number for a square."
+_FILL = "How the outside is filled: zero (black), edge (the nearest pixel) or reflect (the mirror image)."
+_PROBABILITY = "Probability that the step is applied to an image."
+_DEGREES = "Largest rotation either way, in degrees; the angle is drawn uniformly."
+
+
+class Step(Record):
+    """An augmentation step."""
+
+    name: str
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step.
+
+        Raises:
+            NetworkError: when the step cannot be done to images of this shape; says why and what to do.
+        """
+        return shape_HWC
+
+
+class Resize(Step):
+    """Resize to a fixed size; the aspect ratio is not kept."""
+
+    name: Literal["resize"] = "resize"
+    size: Size = Field(description=_SIZE)
+    interpolation: Interpolation = Field(default="bilinear", description="Interpolation method.")
+    antialias: bool = Field(
+        default=True,
+        strict=True,
+        description="Whether to apply an anti-aliasing filter when shrinking; nearest never does.",
+    )
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step."""
+        return (*self.size, shape_HWC[2])
+
+
+class Pad(Step):
+    """Add pixels on all four sides."""
+
+    name: Literal["pad"] = "pad"
+    amount: Amount = Field(description="Pixels added on each side.")
+    fill: Fill = Field(default="zero", description=_FILL)
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step."""
+        return _pad_shape(shape_HWC, self.amount, self.fill)
+
+
+class CenterCrop(Step):
+    """Crop the middle of the image."""
+
+    name: Literal["center_crop"] = "center_crop"
+    size: Size = Field(description=_SIZE)
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step."""
+        return _crop_shape(shape_HWC, self.size, "make it smaller, or resize or pad before it")
+
+
+class RandomCrop(Step):
+    """Crop a random part of the image, optionally padded first; in evaluation, the middle of the unpadded image."""
+
+    name: Literal["random_crop"] = "random_crop"
+    size: Size = Field(description=_SIZE)
+    padding: Amount = Field(default=0, description="Pixels added on each side before cropping.")
+    fill: Fill = Field(default="zero", description=_FILL)
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step."""
+        padded_HWC = _pad_shape(shape_HWC, self.padding, self.fill)
+        return _crop_shape(padded_HWC, self.size, "make it smaller, or pad more")
+
+
+class HorizontalFlip(Step):
+    """Mirror left and right."""
+
+    name: Literal["horizontal_flip"] = "horizontal_flip"
+    probability: Share = Field(default=0.5, description=_PROBABILITY)
+
+
+class AlternatingFlip(Step):
+    """Mirror half of the images left and right, the other half in the next epoch, and so on.
+
+    Which ones come first is drawn once an image: over two epochs every image is seen both ways, where `horizontal_flip`
+    shows half of them the same way twice.
+    """
+
+    name: Literal["alternating_flip"] = "alternating_flip"
+
+
+class VerticalFlip(Step):
+    """Mirror top and bottom."""
+
+    name: Literal["vertical_flip"] = "vertical_flip"
+    probability: Share = Field(default=0.5, description=_PROBABILITY)
+
+
+class Rotation(Step):
+    """Rotate the image about its centre."""
+
+    name: Literal["rotation"] = "rotation"
+    degrees: Angle = Field(description=_DEGREES)
+    interpolation: Literal["nearest", "bilinear"] = Field(default="bilinear", description="Interpolation method.")
+    fill: Fill = Field(default="zero", description=_FILL)
+    probability: Share = Field(default=1.0, description=_PROBABILITY)
+
+
+class Affine(Step):
+    """Rotate, shift, scale and shear the image about its centre."""
+
+    name: Literal["affine"] = "affine"
+    degrees: Angle = Field(default=0.0, description=_DEGREES)
+    translate: Shares = Field(
+        default=(0.0, 0.0), description="Largest shift, as a fraction of [width, height]; one number for both."
+    )
+    scale: Range = Field(default=(1.0, 1.0), description="[min, max] of the scale factor.")
+    shear: Slants = Field(
+        default=(0.0, 0.0),
+        description="Largest shear [along rows, along columns], in degrees; one number: along rows only.",
+    )
+    interpolation: Literal["nearest", "bilinear"] = Field(default="bilinear", description="Interpolation method.")
+    fill: Fill = Field(default="zero", description=_FILL)
+    probability: Share = Field(default=1.0, description=_PROBABILITY)
+
+
+class GaussianBlur(Step):
+    """Blur with a Gaussian kernel; the border is reflected."""
+
+    name: Literal["gaussian_blur"] = "gaussian_blur"
+    kernel: OddExtent = Field(default=3, description="Kernel size, in pixels; an odd number.")
+    sigma: Range = Field(default=(0.1, 2.0), description="[min, max] of the Gaussian's standard deviation, in pixels.")
+    probability: Share = Field(default=1.0, description=_PROBABILITY)
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step."""
+        _check_mirror(shape_HWC, self.kernel // 2, "make its kernel smaller")
+        return shape_HWC
+
+
+class ColorJitter(Step):
+    """Change brightness, contrast, saturation, then hue; the last two leave grey images as they are."""
+
+    name: Literal["color_jitter"] = "color_jitter"
+    brightness: Strength = Field(
+        default=0.0, description="The brightness factor is drawn uniformly from max(0, 1 - value) to 1 + value."
+    )
+    contrast: Strength = Field(
+        default=0.0, description="The contrast factor, relative to the image's mean grey, is drawn from the same range."
+    )
+    saturation: Strength = Field(
+        default=0.0, description="The saturation factor, relative to each pixel's grey, is drawn from the same range."
+    )
+    hue: HueShift = Field(default=0.0, description="Largest hue shift either way, as a fraction of the colour circle.")
+    probability: Share = Field(default=1.0, description=_PROBABILITY)
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step."""
+        _check_colour(shape_HWC)
+        return shape_HWC
+
+
+class Grayscale(Step):
+    """Turn the image grey; it keeps its three channels."""
+
+    name: Literal["grayscale"] = "grayscale"
+    probability: Share = Field(default=0.1, description=_PROBABILITY)
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step."""
+        _check_colour(shape_HWC)
+        return shape_HWC
+
+
+class Erasing(Step):
+    """Set a random rectangle to zero."""
+
+    name: Literal["erasing"] = "erasing"
+    probability: Share = Field(default=0.5, description=_PROBABILITY)
+    area: ShareRange = Field(
+        default=(0.02, 0.33), description="[min, max] of the rectangle's area, as a fraction of the image."
+    )
+    ratio: Range = Field(
+        default=(0.3, 3.3),
+        description="[min, max] of the rectangle's height divided by its width, drawn log-uniformly.",
+    )
+
+
+class Normalize(Step):
+    """Subtract the mean and divide by the standard deviation of each channel."""
+
+    name: Literal["normalize"] = "normalize"
+    mean: Means = Field(
+        default="data",
+        description="Mean to subtract: one number, one per channel, imagenet, or data (of the training images).",
+    )
+    sd: Deviations = Field(
+        default="data",
+        description="Standard deviation to divide by, given like mean; pixel values are from 0 to 1 before.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_both_from_one_name(cls, value: object) -> object:
+        if not isinstance(value, Mapping) or len(value.keys() & {"mean", "sd"}) != 1:
+            return value
+        given = value.get("mean", value.get("sd"))
+        return {**value, "mean": given, "sd": given} if isinstance(given, str) else value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Normalize:
+        named = [value for value in (self.mean, self.sd) if isinstance(value, str)]
+        if named and self.mean != self.sd:
+            raise PydanticCustomError(INCOMPATIBLE, "mean and sd are both numbers, or both by one name")
+        if not named and len({len(self.mean), len(self.sd)} - {1}) > 1:
+            raise PydanticCustomError(INCOMPATIBLE, "mean and sd need one number a channel each, or one for all")
+        return self
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step."""
+        for values in (self.mean, self.sd):
+            if values == "imagenet" and shape_HWC[2] not in (1, 3):
+                raise NetworkError("ImageNet's statistics are those of three channels: write one number a channel")
+            if not isinstance(values, str) and len(values) not in (1, shape_HWC[2]):
+                raise NetworkError(f"has {len(values)} numbers for {shape_HWC[2]} channels: write as many, or one")
+        return shape_HWC
+
+
+def _pad_shape(shape_HWC: Shape, amount: int, fill: Fill) -> Shape:
+    """Return the shape after padding; a mirror reaches no further than the image does."""
+    if fill == "reflect":
+        _check_mirror(shape_HWC, amount, "pad less, or fill: edge")
+    height, width, channels = shape_HWC
+    return height + 2 * amount, width + 2 * amount, channels
+
+
+def _crop_shape(shape_HWC: Shape, size: tuple[int, int], remedy: str) -> Shape:
+    height, width, channels = shape_HWC
+    if size[0] > height or size[1] > width:
+        raise NetworkError(f"{format_shape(size)} is larger than the image, {height}x{width} there: {remedy}")
+    return *size, channels
+
+
+def _check_mirror(shape_HWC: Shape, reach: int, remedy: str) -> None:
+    if reach >= min(shape_HWC[:2]):
+        sides = format_shape(shape_HWC[:2])
+        raise NetworkError(f"a mirror image of {reach} pixels needs an image larger than {sides}: {remedy}")
+
+
+def _check_colour(shape_HWC: Shape) -> None:
+    if shape_HWC[2] not in (1, 3):
+        raise NetworkError(f"needs grey or colour images, these have {shape_HWC[2]} channels: leave it out")

@@ -1,0 +1,55 @@
+"""Numeric fields that several records of a recipe share: ranges and descriptions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import Field
+
+from bakeoff.catalog.choices import Record
+
+LearningRate: TypeAlias = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+"""A learning rate above 0."""
+
+Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+"""A number from 0."""
+
+Limit: TypeAlias = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+"""A length or a size above 0."""
+
+Share: TypeAlias = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+"""A decay rate or momentum: from 0 up to but not including 1."""
+
+Part: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+"""A fraction or a probability from 0 to 1, both included."""
+
+Inside: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
+"""A fraction between 0 and 1, neither included."""
+
+NumEpochs: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+"""A number of epochs from 1, or an epoch counted from 1."""
+
+Switch: TypeAlias = Annotated[bool, Field(strict=True)]
+"""True or false; 1 is neither."""
+
+INCOMPATIBLE = "incompatible"
+"""The type of the pydantic error that a record raises when settings, each right by itself, do not go together."""
+
+RATE = "Learning rate."
+DECAY = "L2 penalty: the weights times this are added to the gradient; 0: none."
+APART_DECAY = "Decoupled weight decay: each step subtracts the weights times learning rate times this; 0: none."
+EPSILON = "Added to the denominator for numerical stability."
+MEAN = "Decay rate of the running mean of the gradient."
+MEAN_SQUARE = "Decay rate of the running mean of the squared gradient."
+"""Descriptions of settings that several optimizers have."""
+
+
+class OptimizerSettings(Record):
+    """The settings that all optimizers share."""
+
+    name: str
+    learning_rate: LearningRate
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the optimizer's class, with the learning rate as `lr`."""
+        return {"lr": self.learning_rate}

@@ -1,0 +1,68 @@
+"""What a trained network is judged by: the metrics' names, and which way each should go. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, TypeAlias
+
+from pydantic_core import PydanticCustomError
+
+from bakeoff.catalog.choices import name_from
+from bakeoff.stats.metrics import METRICS, find_metric
+
+Metric: TypeAlias = Annotated[str, name_from(lambda: METRICS.names)]
+"""What a trained network is judged by: the name of a metric."""
+
+
+def improvement(metric: Metric, value: float, best: float) -> float:
+    """Return by how much `value` is better than `best`, in the metric's unit; negative where it is worse."""
+    return value - best if find_metric(metric).higher_is_better else best - value
+
+
+Points: TypeAlias = str
+"""A difference of shares in percentage points, as a study file may spell it: `0.5 points`."""
+
+MOST_POINTS = 100
+
+_POINTS = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*points?\s*")
+
+
+def read_points(given: object, fields: Mapping[str, Any], metric_field: str) -> object:
+    """Return `0.5 points` as the difference of shares that it is, 0.005; anything else as it is.
+
+    Args:
+        given: what stood in the study.
+        fields: the record's fields before this one.
+        metric_field: the one that names the metric.
+
+    Raises:
+        PydanticCustomError: points of a metric that is no share, or 100 of them and more.
+    """
+    if not isinstance(given, str) or (found := _POINTS.fullmatch(given)) is None:
+        return given
+    metric = fields.get(metric_field)
+    if metric is not None and not find_metric(metric).is_share:
+        message = "points are differences of shares, and {metric} is none: give a number in its own unit"
+        raise PydanticCustomError("points", message, {"metric": metric})
+    points = Decimal(found[1])
+    if points >= MOST_POINTS:
+        message = "given {given}, allowed fewer than {most} points: no two shares differ by more"
+        raise PydanticCustomError("too_many_points", message, {"given": given.strip(), "most": MOST_POINTS})
+    return float(points / 100)
+
+
+def check_difference(difference: float, fields: Mapping[str, Any], metric_field: str) -> float:
+    """Return a difference between two scores; of shares it is below 1.
+
+    Raises:
+        PydanticCustomError: it is not, most likely because percentage points were meant.
+    """
+    metric = fields.get(metric_field)
+    if metric is not None and find_metric(metric).is_share and difference >= 1:
+        points = format(Decimal(repr(difference)) / 100, "f")
+        message = "given {given}, but {metric} is a share, from 0 to 1: for {given} points write {points}"
+        context = {"given": f"{difference:g}", "metric": metric, "points": points}
+        raise PydanticCustomError("share_difference", message, context)
+    return difference

@@ -1,0 +1,1 @@
+"""Networks as data: layers, named networks, and their shapes."""

@@ -1,0 +1,223 @@
+"""Networks that bakeoff does not build from layers: torchvision's, timm's, the user's own. Records, no torch.
+
+Such a network is a body, which turns an image into a feature vector, under a head of bakeoff's own layers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from bakeoff.catalog.choices import Count, Rate, collect_names, refuse_name
+from bakeoff.catalog.networks.layers import Activation, AnyLayer, Dense, Dropout
+from bakeoff.catalog.networks.settings import NetworkSettings
+from bakeoff.catalog.networks.shapes import Shape
+from bakeoff.registry import Implementation
+
+TORCHVISION = "torchvision:"
+TIMM = "timm:"
+
+_TIMM_NAME = re.compile(r"timm:[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
+_PATTERN = r"^(torchvision:[a-z0-9_]+|timm:[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?|[^:\s]+:[^:\s]+)$"
+
+
+@dataclass(frozen=True)
+class OutsideRecord:
+    """One kind of outside network that a study can name.
+
+    Attributes:
+        name: as written in a study file; `timm:NAME` and `module:Class` stand for many.
+        summary: what it is, in one line.
+        source: where it was published.
+        least_size: side of the smallest image it takes, in pixels; smaller ones are enlarged to it, bilinearly.
+        num_features: length of its feature vector; None where only building it tells.
+        multiply_adds: of one image of `published_size`, as torchvision publishes them, its own head included; None
+            where nobody did.
+        published_size: side of the images it was trained on, in pixels.
+        build: the builder of the body, a `modules.Body`.
+    """
+
+    name: str
+    summary: str
+    source: str
+    least_size: int = 1
+    num_features: int | None = None
+    multiply_adds: int | None = None
+    published_size: int = 224
+    build: Implementation = "bakeoff.engine.fused.modules:build_torchvision"
+
+
+OUTSIDE: tuple[OutsideRecord, ...] = (
+    OutsideRecord(
+        "torchvision:mobilenet_v2",
+        "inverted residuals of depthwise convolutions, 2.2 million parameters below the head",
+        "Sandler et al. (2018), MobileNetV2: inverted residuals and linear bottlenecks",
+        least_size=32,
+        num_features=1_280,
+        multiply_adds=301_000_000,
+    ),
+    OutsideRecord(
+        "torchvision:densenet121",
+        "every layer sees all layers before it, 7.0 million parameters below the head",
+        "Huang et al. (2017), Densely connected convolutional networks",
+        least_size=32,
+        num_features=1_024,
+        multiply_adds=2_834_000_000,
+    ),
+    OutsideRecord(
+        "torchvision:resnet18",
+        "residual network of 18 layers, 11.2 million parameters below the head",
+        "He et al. (2016), Deep residual learning for image recognition",
+        least_size=32,
+        num_features=512,
+        multiply_adds=1_814_000_000,
+    ),
+    OutsideRecord(
+        "torchvision:resnet50",
+        "residual network of 50 layers, 23.5 million parameters below the head",
+        "He et al. (2016), Deep residual learning for image recognition",
+        least_size=32,
+        num_features=2_048,
+        multiply_adds=4_089_000_000,
+    ),
+    OutsideRecord(
+        "torchvision:inception_v3",
+        "parallel kernels of several sizes, no auxiliary output, 21.8 million parameters below the head",
+        "Szegedy et al. (2016), Rethinking the Inception architecture for computer vision",
+        least_size=75,
+        num_features=2_048,
+        multiply_adds=5_713_000_000,
+        published_size=299,
+    ),
+    OutsideRecord(
+        "torchvision:vgg16",
+        "thirteen 3x3 convolutions, averaged over the image, 14.7 million parameters below the head",
+        "Simonyan and Zisserman (2015), Very deep convolutional networks for large-scale image recognition",
+        least_size=32,
+        num_features=512,
+        multiply_adds=15_470_000_000,
+    ),
+    OutsideRecord(
+        "torchvision:alexnet",
+        "five convolutions, averaged over the image, 2.5 million parameters below the head",
+        "Krizhevsky (2014), One weird trick for parallelizing convolutional neural networks",
+        least_size=63,
+        num_features=256,
+        multiply_adds=714_000_000,
+    ),
+    OutsideRecord(
+        "timm:NAME",
+        'any network of timm, by its name there; needs pip install "bakeoff[timm]"',
+        "Wightman (2019), PyTorch image models",
+        least_size=32,
+        build="bakeoff.engine.fused.modules:build_timm",
+    ),
+    OutsideRecord(
+        "module:Class",
+        "your own torch module: imports `module` and calls Class(), which runs its code on this machine",
+        "the user",
+        build="bakeoff.engine.fused.modules:build_user",
+    ),
+)
+
+OUTSIDE_NAMES: tuple[str, ...] = collect_names(OUTSIDE)
+
+
+def is_outside(name: object) -> bool:
+    """Return whether this is how an outside network is named: a name with a colon."""
+    return isinstance(name, str) and ":" in name
+
+
+def check_outside_name(value: object) -> str:
+    """Return `value` when it can name an outside network; whether timm or the user has it, only building it tells.
+
+    Raises:
+        PydanticCustomError: of type `unknown_name`, when it cannot.
+    """
+    if isinstance(value, str) and value in OUTSIDE_NAMES[:-2]:
+        return value
+    if isinstance(value, str) and value.startswith((TORCHVISION, TIMM)):
+        if _TIMM_NAME.fullmatch(value):
+            return value
+    elif isinstance(value, str) and names_class(value):
+        return value
+    raise refuse_name("network", value, OUTSIDE_NAMES)
+
+
+def names_class(text: str) -> bool:
+    """Return whether this is the user's own `package.module:Class`, in Python's identifiers."""
+    if text.startswith((TORCHVISION, TIMM)):
+        return False
+    module, _, name = text.partition(":")
+    return name.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+OutsideName: TypeAlias = Annotated[
+    str,
+    BeforeValidator(check_outside_name, json_schema_input_type=Annotated[str, Field(pattern=_PATTERN)]),
+]
+
+
+class OutsideNetwork(NetworkSettings):
+    """A network from torchvision, timm or a module of the user's: its body under a new head.
+
+    The body gives one feature vector an image: the average of its last feature maps (of the user's module: whatever it
+    returns, flattened). Grey images are repeated to three channels, and images smaller than the body takes are enlarged
+    bilinearly. Its published head is left out.
+    """
+
+    has_module: ClassVar[bool] = True
+
+    name: OutsideName = Field(description="The network: torchvision:NAME, timm:NAME or package.module:Class.")
+    units: tuple[Count, ...] = Field(default=(), description="Units of the hidden dense layers in the head.")
+    activation: Activation = Field(default="relu", description="Activation of the hidden layers in the head.")
+    dropout: Rate = Field(
+        default=0.0,
+        description="Dropout rate after every hidden layer of the head, or on the features if the head has none.",
+    )
+
+    def list_layers(self, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
+        """Return the layers of the head, which never see the image."""
+        return self.make_head(num_classes)
+
+    def make_head(self, num_classes: int) -> tuple[AnyLayer, ...]:
+        """Return the head: hidden dense layers with dropout, then a linear dense layer of `num_classes` units."""
+        drop: tuple[AnyLayer, ...] = (Dropout(rate=self.dropout),) if self.dropout else ()
+        layers: list[AnyLayer] = [] if self.units else [*drop]
+        for count in self.units:
+            layers += [Dense(units=count, activation=self.activation), *drop]
+        return (*layers, Dense(units=num_classes))
+
+    def find_builder(self) -> Implementation:
+        """Return the builder of the body."""
+        return find_outside(self.name).build
+
+    def name_module(self) -> str:
+        """Return the network's name."""
+        return self.name
+
+    def find_module_features(self) -> int | None:
+        """Return the length of the feature vector; None if unknown."""
+        return find_outside(self.name).num_features
+
+    def count_module_operations(self, image_shape_HWC: Shape) -> int | None:
+        """Return the published multiply-adds, scaled by the area of the body's input; None if unknown."""
+        record = find_outside(self.name)
+        if record.multiply_adds is None:
+            return None
+        height, width = (max(size, record.least_size) for size in image_shape_HWC[:2])
+        return round(record.multiply_adds * height * width / record.published_size**2)
+
+
+def find_outside(name: str) -> OutsideRecord:
+    """Return the registry's record for this network: its own, or the one that stands for all of timm's or the user's.
+
+    Raises:
+        PydanticCustomError: of type `unknown_name`, when it cannot name an outside network.
+    """
+    check_outside_name(name)
+    kind = name if name.startswith(TORCHVISION) else "timm:NAME" if name.startswith(TIMM) else "module:Class"
+    return next(record for record in OUTSIDE if record.name in (name, kind))

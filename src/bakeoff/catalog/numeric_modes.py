@@ -1,0 +1,94 @@
+"""A study's numeric modes: chosen once before training, kept when the study is resumed. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Numeric = Literal["float32", "bfloat16"]
+
+NUM_WARM_UP_STEPS = 2
+NUM_PROBE_STEPS = 12
+"""Timed steps per network shape (fused and alone, in each numeric mode) of a probe, after the warm-up steps."""
+
+FEWEST_PROBE_STEPS = 3
+ENOUGH_PROBE_SECONDS = 20.0
+"""Time limit after which only the minimum is timed: twelve steps of a large network could take 15 minutes."""
+
+EVALUATION_BATCH = 128
+DEVICE_EVALUATION_BATCH = 512
+"""Images per forward pass in evaluation, on a CPU and on any other device. Constants, so that rounding does not depend
+on the cohort.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes:
+    """The numeric mode of every block, and the networks that are not fused.
+
+    Arms are compared within blocks, so each block has one mode.
+
+    Attributes:
+        common: the mode of blocks not listed in `by_block`.
+        by_block: the modes of other blocks.
+        apart: `name_shape` of network shapes whose members train separately, because fusing them is slower.
+        num_lanes: cohorts that can train at once, by the cores of the machine where the study was started; cohorts are
+            split so that no core waits long. The cohorts do not depend on the number of workers.
+    """
+
+    common: Numeric
+    by_block: Mapping[str, Numeric] = field(default_factory=dict)
+    apart: frozenset[str] = frozenset()
+    num_lanes: int = 1
+
+    def of(self, block: str) -> Numeric:
+        """Return a block's numeric mode."""
+        return self.by_block.get(block, self.common)
+
+    def are_apart(self, shape: str) -> bool:
+        """Return whether members of this network shape train separately."""
+        return name_shape(shape) in self.apart
+
+    def spell(self) -> str:
+        """Return the text that `parse` reads: just the mode's name if that is all."""
+        if not self.by_block and not self.apart and self.num_lanes == 1:
+            return self.common
+        content = {
+            "common": self.common,
+            "by_block": dict(self.by_block),
+            "apart": sorted(self.apart),
+            "num_lanes": self.num_lanes,
+        }
+        return json.dumps(content, sort_keys=True)
+
+    @classmethod
+    def parse(cls, text: str) -> Modes:
+        """Read what `spell` wrote."""
+        if not text.startswith("{"):
+            return cls(common=_read(text))
+        content = json.loads(text)
+        return cls(
+            common=_read(content["common"]),
+            by_block={block: _read(mode) for block, mode in content["by_block"].items()},
+            apart=frozenset(content["apart"]),
+            num_lanes=int(content.get("num_lanes", 1)),
+        )
+
+    def describe(self) -> str:
+        """Return a readable description."""
+        parts = [str(self.common), *(f"{mode} in block '{block}'" for block, mode in sorted(self.by_block.items()))]
+        if self.apart:
+            parts.append(f"{len(self.apart)} network shape{'s' if len(self.apart) > 1 else ''} trained apart")
+        return ", ".join(parts)
+
+
+def name_shape(shape: str) -> str:
+    """Return a short name for a network shape, whose full description may be long."""
+    return hashlib.sha256(shape.encode()).hexdigest()[:16]
+
+
+def _read(text: str) -> Numeric:
+    return "bfloat16" if text == "bfloat16" else "float32"

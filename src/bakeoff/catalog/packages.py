@@ -1,0 +1,39 @@
+"""Finds the installed packages that a trial's choices come from; their versions are part of its id. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bakeoff.catalog.augmentation.records import AUGMENTATIONS
+from bakeoff.catalog.losses import LOSSES
+from bakeoff.catalog.networks.named import NETWORKS
+from bakeoff.catalog.optimizers import OPTIMIZERS
+from bakeoff.catalog.recipe import Recipe
+from bakeoff.catalog.schedules import SCHEDULES
+from bakeoff.registry import Origin, Registry
+from bakeoff.stats.metrics import METRICS
+
+
+def list_packages(recipe: Recipe, metrics: Iterable[str] = ()) -> dict[str, str]:
+    """Return the versions of the other distributions whose entries a trial uses; empty if all are ours.
+
+    Args:
+        recipe: the choices.
+        metrics: the study's metrics.
+    """
+    names = _list_names(recipe, metrics)
+    origins: list[Origin] = [found for kind, name in names if (found := kind.find_origin(name)) is not None]
+    return {origin.distribution: origin.version for origin in sorted(origins, key=str)}
+
+
+def _list_names(recipe: Recipe, metrics: Iterable[str]) -> Iterator[tuple[Registry[Any], str]]:
+    yield NETWORKS, recipe.network.name
+    yield OPTIMIZERS, recipe.optimizer.name
+    yield SCHEDULES, recipe.schedule.name
+    yield LOSSES, recipe.loss.name
+    for step in recipe.augmentation:
+        yield AUGMENTATIONS, step.name
+    monitors = (getattr(part, "monitor", None) for part in (recipe.early_stopping, recipe.schedule))
+    for metric in (*metrics, *filter(None, monitors)):
+        yield METRICS, metric

@@ -1,0 +1,358 @@
+"""Estimates the time of a study before anything is trained."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from bakeoff.catalog.networks.outside import names_class
+from bakeoff.catalog.networks.user_code import hash_code
+from bakeoff.catalog.numeric_modes import (
+    ENOUGH_PROBE_SECONDS,
+    FEWEST_PROBE_STEPS,
+    NUM_PROBE_STEPS,
+    NUM_WARM_UP_STEPS,
+    Modes,
+)
+from bakeoff.catalog.shape import caches_features, is_fusable
+from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights
+from bakeoff.data.files import list_once
+from bakeoff.data.peek import Peek, peek
+from bakeoff.data.source import DataSource, show_text
+from bakeoff.driver.capacity import count_carried
+from bakeoff.driver.cohorts import Group, group_trials, limits_of
+from bakeoff.driver.devices import PROCESSOR, Device
+from bakeoff.driver.executors.base import Executor
+from bakeoff.driver.executors.local import LocalExecutor
+from bakeoff.driver.facts import Datasets, ImageFacts, check_split, describe_datasets
+from bakeoff.driver.machine import count_cores
+from bakeoff.driver.paths import describe_parts, resolve_paths
+from bakeoff.driver.preflight import check_networks
+from bakeoff.driver.run import check_plan
+from bakeoff.driver.timing import StepTime, Timings, is_known
+from bakeoff.driver.transfer import locate_weights
+from bakeoff.errors import NetworkError, WorkspaceError
+from bakeoff.study.plan import Plan, PlannedTrial
+from bakeoff.study.sameness import describe_same_arms
+
+OPERATIONS_PER_SECOND = 4e10
+STEP_SECONDS = 0.0008
+MEMBER_STEP_SECONDS = 0.0003
+START_SECONDS = 4.0
+"""For estimates before anything has run: multiply-adds per second and core, the overhead per step and per member, and
+the start-up time. Fitted to LeNet and ModNet1 on CIFAR-10 and LeNet on digits, on AMD EPYC 9005.
+"""
+
+WORKERS_PER_CARD = 4
+"""Processes per GPU if each of them trains one network at a time."""
+
+
+MEASURED_RANGE = (0.7, 1.6)
+GUESSED_RANGE = (0.3, 3.0)
+"""Range of actual times relative to estimates: from measured steps, and from multiply-adds alone."""
+
+LONG_SECONDS = 2 * 86_400.0
+"""Above this, the estimate names what takes the most time."""
+
+MAX_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The estimated cost of a study.
+
+    Attributes:
+        num_cohorts: number of cohorts; 0 if no images are known, and for a search, whose recipes are not chosen yet.
+        seconds: time without early stopping; 0 if unknown.
+        range_seconds: range of the time, from and to.
+        is_measured: whether it is based on steps timed on this machine.
+        notes: what the figures leave out, one sentence each.
+    """
+
+    plan: Plan = field(repr=False)
+    num_cohorts: int
+    num_workers: int
+    seconds: float
+    range_seconds: tuple[float, float] = (0.0, 0.0)
+    is_measured: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@list_once()
+def estimate_plan(
+    plan: Plan,
+    workers: int | None,
+    data_dir: Path | None,
+    device: Device = PROCESSOR,
+    *,
+    probe: bool = False,
+    say: Callable[[str], object] = lambda text: None,
+) -> Estimate:
+    """Check a plan as far as possible without training, and estimate its time.
+
+    For folders and manifests that are not decoded yet, a few training images are opened, but no test image. On a GPU no
+    time is estimated.
+
+    Args:
+        plan: the trials.
+        workers: the requested number of workers.
+        data_dir: searched first for images.
+        device: the device for training.
+        probe: whether a worker may build networks, check that their weights exist and fit, and time a few steps.
+        say: called with progress messages.
+
+    Raises:
+        BakeoffError: images are missing or cannot be split, or a network or its weights are unavailable or do not fit.
+    """
+    plan = resolve_paths(plan)
+    known = describe_datasets(plan.blocks, data_dir)
+    num_workers, shortage = count_workers(workers, device, plan, known)
+    datasets, peeks = _peek(plan, known, data_dir)
+    check_plan(plan, datasets)
+    num_lanes = count_cores() if device.kind == "cpu" else 1
+    limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
+    groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits)
+    times = _try_out(plan, groups, datasets, data_dir, device, say, probe=probe)
+    seconds = _estimate_groups(groups, datasets, times)
+    total = _estimate_all(plan, groups, seconds, times, num_workers) if groups and device.kind == "cpu" else 0.0
+    if total:
+        total += sum(each.decode_seconds for each in peeks.values())
+    least, most = MEASURED_RANGE if _is_measured(groups, seconds, times) else GUESSED_RANGE
+    return Estimate(
+        plan=plan,
+        num_cohorts=0 if plan.study.search is not None else len(groups),
+        num_workers=num_workers,
+        seconds=total,
+        range_seconds=(least * total, most * total),
+        is_measured=_is_measured(groups, seconds, times),
+        notes=(
+            *describe_same_arms(plan, datasets),
+            *_describe_candidates(plan),
+            *describe_parts(plan, data_dir),
+            *_list_unknown(plan, datasets, times, groups),
+            *_name_costliest(groups, seconds, total),
+            *filter(None, [shortage]),
+        ),
+    )
+
+
+def _try_out(
+    plan: Plan,
+    groups: Sequence[Group],
+    datasets: Datasets,
+    data_dir: Path | None,
+    device: Device,
+    say: Callable[[str], object],
+    *,
+    probe: bool,
+) -> dict[str, StepTime]:
+    """Let a worker check networks and weights and time steps, if allowed; return the known step times."""
+    with ExitStack() as opened:
+
+        @cache
+        def start() -> Executor:
+            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="bakeoff-plan-"))
+            return opened.enter_context(closing(LocalExecutor(1, Path(folder), data_dir)))
+
+        if probe:
+            _check_networks(plan, datasets, data_dir, start, say)
+        if device.kind != "cpu":  # the rates are those of a CPU
+            return {}
+        timed = [group for group in groups if not _runs_code(group.trials[0])]
+        return Timings(start if probe else None, say).measure(timed, datasets, plan.study.numeric)
+
+
+def _peek(
+    plan: Plan, known: Datasets, data_dir: Path | None
+) -> tuple[dict[DataSource, ImageFacts], dict[DataSource, Peek]]:
+    """Return facts about known or previewed images, and the previews; check that they can be split."""
+    datasets = dict(known)
+    peeks: dict[DataSource, Peek] = {}
+    for block in plan.blocks:
+        source = block.data.source
+        if source.path is None:
+            continue
+        found = peeks.get(source) or peek(source, data_dir)
+        check_split(block, found.class_counts, found.class_names)
+        peeks[source] = found
+        if source not in datasets and found.shape_HWC is not None:
+            datasets[source] = ImageFacts(
+                shape_HWC=found.shape_HWC,
+                class_names=found.class_names,
+                num_images=sum(found.class_counts),
+                num_own_validation=found.num_own_validation,
+            )
+        elif source in datasets:
+            peeks[source] = replace(found, decode_seconds=0.0)
+    return datasets, peeks
+
+
+def _check_networks(
+    plan: Plan,
+    datasets: Datasets,
+    data_dir: Path | None,
+    start: Callable[[], Executor],
+    say: Callable[[str], object],
+) -> None:
+    """Build networks and load weights where that needs neither a workspace nor the user's code."""
+    trials = [found for trial in plan.trials if (found := _place_weights(trial, data_dir)) is not None]
+    trials = [trial for trial in trials if not _runs_code(trial)]
+    check_networks(trials, datasets, start, say=say, may_fetch=False)
+
+
+def _runs_code(trial: PlannedTrial) -> bool:
+    """Return whether a trial's network is the user's own, which planning does not run; check that its module exists.
+
+    Raises:
+        NetworkError: Python cannot find the module.
+    """
+    name = str(trial.recipe.network.name)
+    if not names_class(name):
+        return False
+    if hash_code(name) is None:
+        module = name.partition(":")[0]
+        raise NetworkError(f"{name}: there is no module {module}: start bakeoff in its folder, or install it.")
+    return True
+
+
+def _place_weights(trial: PlannedTrial, data_dir: Path | None) -> PlannedTrial | None:
+    """Return a trial with the path of its weights file resolved; None if it uses an earlier trial's weights."""
+    weights = None if trial.recipe.transfer is None else trial.recipe.transfer.weights
+    if isinstance(weights, TrialWeights | StudyWeights):
+        return None
+    if not isinstance(weights, FileWeights):
+        return trial
+    found = locate_weights(weights.file, data_dir)
+    if found is None:
+        raise WorkspaceError(f"transfer: no weights file {show_text(weights.file)}.")
+    placed = weights.model_copy(update={"file": str(found.absolute())})
+    return replace(trial, recipe=trial.recipe.start_from(placed))
+
+
+def _estimate_all(
+    plan: Plan,
+    groups: Sequence[Group],
+    seconds: Mapping[int, float],
+    times: Mapping[str, StepTime],
+    num_workers: int,
+) -> float:
+    busy = max(1, min(num_workers, len(groups)))
+    share = plan.most_trials / len(plan.trials)  # 1 except for a search
+    steps = [each.fused + (each.alone if each.num_members > 1 else 0.0) for each in times.values()]
+    most, fewest = (2 * (NUM_WARM_UP_STEPS + number) for number in (NUM_PROBE_STEPS, FEWEST_PROBE_STEPS))  # two modes
+    probes = sum(min(most * each, max(ENOUGH_PROBE_SECONDS, fewest * each)) for each in steps)
+    return START_SECONDS + share * sum(seconds.values()) / busy + (probes if plan.study.numeric == "auto" else 0.0)
+
+
+def _is_measured(groups: Sequence[Group], seconds: Mapping[int, float], times: Mapping[str, StepTime]) -> bool:
+    """Return whether most of the estimated time is based on measured steps."""
+    measured = sum(seconds[id(group)] for group in groups if group.shape in times)
+    return bool(groups) and measured >= 0.8 * sum(seconds.values())
+
+
+def _name_costliest(groups: Sequence[Group], seconds: Mapping[int, float], total: float) -> Iterator[str]:
+    """For a plan that takes days, say what takes the time and how to shorten it."""
+    if total < LONG_SECONDS:
+        return
+    shares: Counter[tuple[str, str]] = Counter()
+    for group in groups:
+        epochs = sum(trial.recipe.epochs for trial in group.trials)
+        for trial in group.trials:
+            shares[trial.block, trial.arm] += round(1_000 * seconds[id(group)] * trial.recipe.epochs / epochs)
+    named = ", ".join(
+        f"'{show_text(arm)}' in '{show_text(block)}' {share / sum(shares.values()):.0%}"
+        for (block, arm), share in shares.most_common(MAX_NAMED)
+    )
+    yield (
+        f"most of the time goes to {named}. Leave these out, or use fewer replicates or epochs, smaller images "
+        "(image_size, resize) or fewer of them (data.subset): each reduces it proportionally."
+    )
+
+
+def _describe_candidates(plan: Plan) -> Iterator[str]:
+    if plan.most_candidate_trials:
+        finals = plan.most_trials - plan.most_candidate_trials
+        yield (
+            f"a search: at most {plan.most_candidate_trials:,} trials of candidates, then {finals:,} of the finals; "
+            "the estimate assumes that every candidate costs as much as the default recipe."
+        )
+
+
+def _list_unknown(
+    plan: Plan, datasets: Datasets, times: Mapping[str, StepTime], groups: Sequence[Group]
+) -> Iterator[str]:
+    """Say what an estimate leaves out before images are opened or networks built."""
+    closed = dict.fromkeys(block.data.source.label for block in plan.blocks if block.data.source not in datasets)
+    if closed:
+        yield f"not included in cohorts and time, because the image size is unknown: {', '.join(closed)}."
+    unknown = dict.fromkeys(
+        str(group.trials[0].recipe.network.name)
+        for group in groups
+        if group.shape not in times and not is_known(group, datasets)
+    )
+    if unknown:
+        yield f"not included in the time, because the cost is unknown before building: {', '.join(unknown)}."
+
+
+def _estimate_groups(groups: Sequence[Group], datasets: Datasets, times: Mapping[str, StepTime]) -> dict[int, float]:
+    """Return the seconds of every group by its `id`; untimed groups are estimated from the rate of timed ones."""
+    guessed = {id(group): _estimate_group(group, datasets, None) for group in groups}
+    timed = [group for group in groups if group.shape in times]
+    found = {id(group): _estimate_group(group, datasets, times[group.shape]) for group in timed}
+    # If a network's cost is unknown before it is built, its guess says nothing about the rate.
+    known = [id(group) for group in timed if is_known(group, datasets)]
+    rate = sum(found[each] for each in known) / sum(guessed[each] for each in known) if known else 1.0
+    return {each: found.get(each, seconds * rate) for each, seconds in guessed.items()}
+
+
+def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> float:
+    """Return the seconds of a group on one core without early stopping."""
+    first = group.trials[0]
+    num_epochs = max(trial.recipe.epochs for trial in group.trials)
+    overhead = num_epochs * group.cost.num_steps * (STEP_SECONDS + MEMBER_STEP_SECONDS * len(group.trials))
+    if step is None:
+        return group.most_operations / OPERATIONS_PER_SECOND + overhead
+    facts = datasets[first.data.source]
+    num_train = facts.count_train(first)
+    if caches_features(first.recipe):
+        # The timed step includes the body; here all images pass through it once, and then only the heads train.
+        return facts.num_images / first.recipe.batch_size * step.alone + overhead
+    seconds = step.of(len(group.trials))
+    evaluation = (facts.num_images - num_train) / first.recipe.batch_size * seconds / 3  # forward only
+    return num_epochs * (group.cost.num_steps * seconds + evaluation)
+
+
+def count_workers(asked: int | None, device: Device, plan: Plan, datasets: Datasets) -> tuple[int, str]:
+    """Return how many processes to start: one per core, or several per GPU if trials cannot be fused.
+
+    Unless a number is requested, never more than fit into the machine's memory.
+
+    Args:
+        asked: the requested number.
+        device: the device to train on.
+        plan: the trials.
+        datasets: facts about images that are known before they are opened; see `describe_datasets`.
+
+    Returns:
+        The number, and a note if memory, not cores, limits it, or should; otherwise empty.
+    """
+    carried, wanted = count_carried(plan, datasets, device), _count_wanted(device, plan)
+    if asked is None and carried < wanted:
+        return carried, f"memory is enough for {carried} of {wanted} workers: the others are not started."
+    if asked is not None and carried < asked:
+        text = f"memory is enough for about {carried} workers, and {asked} were requested"
+        return asked, f"{text}: some may be killed for lack of it."
+    return asked or wanted, ""
+
+
+def _count_wanted(device: Device, plan: Plan) -> int:
+    if device.kind == "cpu":
+        return count_cores()
+    fused = plan.study.search is not None or all(is_fusable(trial.recipe) for trial in plan.trials)
+    each = 1 if fused or device.kind == "mps" else min(WORKERS_PER_CARD, max(1, count_cores() // len(device.addresses)))
+    return each * len(device.addresses)

@@ -1,0 +1,91 @@
+"""A study's final test: after every choice is made, finished trials are evaluated once on the test split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence, Set
+
+from bakeoff.catalog.numeric_modes import Modes
+from bakeoff.driver.cohorts import Limits, group_trials
+from bakeoff.driver.executors.base import GOES_ON, Executor, TaskLost
+from bakeoff.driver.facts import Datasets
+from bakeoff.driver.identity import Known
+from bakeoff.driver.loop import POLL_SECONDS
+from bakeoff.driver.observer import Observer
+from bakeoff.driver.searches import place_trial
+from bakeoff.errors import WorkspaceError
+from bakeoff.ledger.store import Ledger
+from bakeoff.messages import ExamDone, ExamTask, Member, TaskDone
+
+
+def hold_exams(
+    study_id: str,
+    known: Sequence[Known],
+    *,
+    modes: Modes,
+    datasets: Datasets,
+    ledger: Ledger,
+    executor: Executor,
+    observer: Observer,
+) -> bool:
+    """Evaluate finished trials that have not been evaluated; the opening is recorded before the split is read.
+
+    So is the look: a study whose trials have all been evaluated for other studies opens nothing, but sees the results.
+
+    Returns:
+        Whether every trial could be evaluated.
+    """
+    unique = {each.trial_id: each for each in known}
+    ledger.record_look(study_id, map(place_trial, known))
+    open_ids = unique.keys() - ledger.examined()
+    if not open_ids:
+        return True
+    observer.message(f"final test: opening the test split for {len(open_ids)} trial{'s' if len(open_ids) > 1 else ''}")
+    exam_id = ledger.open_exam(study_id, len(open_ids))
+    tasks = _make_tasks(list(unique.values()), open_ids, datasets, modes)
+    for task in tasks.values():
+        executor.submit(task)
+    return _collect(tasks, exam_id, ledger, executor, observer)
+
+
+def _make_tasks(known: Sequence[Known], open_ids: Set[str], datasets: Datasets, modes: Modes) -> dict[str, ExamTask]:
+    """Make a task for every group with open trials, always for the whole group.
+
+    Which trials are evaluated together must not depend on where an earlier final test was interrupted: rounding would.
+    """
+    by_place = {id(each.planned): each for each in known}
+    tasks = {}
+    for group in group_trials([each.planned for each in known], datasets, Limits(modes=modes)):
+        found = [by_place[id(planned)] for planned in group.trials]
+        members = tuple(Member(trial_id=e.trial_id, recipe=e.planned.recipe, code=e.code) for e in found)
+        if open_ids.isdisjoint(member.trial_id for member in members):
+            continue
+        exam_id = hashlib.sha256(" ".join(["exam", *(member.trial_id for member in members)]).encode()).hexdigest()[:24]
+        data = group.view(datasets)
+        numeric = modes.of(group.trials[0].block)
+        tasks[exam_id] = ExamTask(exam_id=exam_id, label=group.label, members=members, data=data, numeric=numeric)
+    return tasks
+
+
+def _collect(tasks: dict[str, ExamTask], exam_id: int, ledger: Ledger, executor: Executor, observer: Observer) -> bool:
+    """Record every result; a lost task is retried once."""
+    complete, waiting, tried = True, set(tasks), set[str]()
+    while waiting:
+        reports = executor.poll(POLL_SECONDS)
+        with ledger.transaction():
+            for report in reports:
+                if isinstance(report, ExamDone):
+                    ledger.record_exam(exam_id, report)
+                elif isinstance(report, TaskDone):
+                    waiting.discard(report.task_id)
+                elif isinstance(report, TaskLost) and report.is_final:
+                    raise WorkspaceError(f"{report.reason} {GOES_ON}")
+                elif isinstance(report, TaskLost) and report.task_id not in tried:
+                    tried.add(report.task_id)
+                    executor.submit(tasks[report.task_id])
+                elif isinstance(report, TaskLost):
+                    waiting.discard(report.task_id)
+                    complete = False
+                    ledger.record_incident(report.task_id, "error", f"final test: {report.detail or report.reason}")
+                    observer.message(f"final test of {tasks[report.task_id].label}: {report.reason}")
+    return complete

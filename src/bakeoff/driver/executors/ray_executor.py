@@ -1,0 +1,280 @@
+"""Workers on a Ray cluster: long-lived actors that take cohorts. Needs the extra `ray`.
+
+The driver, the ledger and the workspace stay on the machine where the command runs. Files that a cohort reads are sent
+with it, and files that it writes come back with its reports, so no node needs the workspace or the images.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bakeoff.data.cache import Images
+from bakeoff.data.opener import DiskOpener
+from bakeoff.data.source import DataSource
+from bakeoff.driver.executors.base import Report, Started, TaskLost
+from bakeoff.driver.executors.local import WORKER_ENVIRONMENT
+from bakeoff.driver.executors.parcels import pack_inputs, unpack
+from bakeoff.driver.machine import describe_versions, spell_machine
+from bakeoff.errors import BakeoffError
+from bakeoff.messages import ENGINE_VERSION, ExamTask, Task, TaskDone, task_id
+from bakeoff.workspace import Folders
+
+_CONNECT_SECONDS = 10.0
+
+_COUNT_EVERY_SECONDS = 2.0
+"""How often the cluster's CPUs are counted: nodes come and go."""
+
+
+@dataclass(eq=False)
+class _Hand:
+    """One actor and its pending work.
+
+    Attributes:
+        ready: resolves to its description once it runs, then None.
+        stream: stream of its task's batches; None while it is idle.
+    """
+
+    actor: Any
+    ready: Any
+    machine: str = ""
+    task: Task | None = None
+    stream: Any = None
+
+
+@dataclass
+class _Placed:
+    """The images in the cluster's object store."""
+
+    training: dict[DataSource, Any] = field(default_factory=dict)
+    test: dict[DataSource, Any] = field(default_factory=dict)
+
+
+class RayExecutor:
+    """Runs tasks on actors of a Ray cluster, one per CPU or fraction of a GPU.
+
+    Args:
+        workspace: the driver's workspace, where returned files are written.
+        data_dir: searched first for images, on the driver's machine.
+        address: address of the cluster, `HOST:6379` or `auto`; None starts one on this machine.
+        num_workers: maximum number of actors; by default as many as the cluster has room for.
+        gpus_per_worker: fraction of a GPU requested by each actor.
+
+    Raises:
+        BakeoffError: Ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        data_dir: Path | None,
+        *,
+        address: str | None = None,
+        num_workers: int | None = None,
+        gpus_per_worker: float = 0.0,
+    ) -> None:
+        self._ray = _import_ray()
+        self._folders = Folders(workspace)
+        self._disk = DiskOpener(data_dir)
+        self._num_workers, self._gpus = num_workers, gpus_per_worker
+        self._started_cluster = _connect(self._ray, address)
+        self._actor_class = self._make_class()
+        self._hands: list[_Hand] = []
+        self._queue: deque[Task] = deque()
+        self._reports: deque[Report] = deque()
+        self._placed = _Placed()
+        self._room, self._counted_at = 0, -_COUNT_EVERY_SECONDS
+
+    @property
+    def num_workers(self) -> int:
+        """Number of actors the cluster currently has room for."""
+        now = time.monotonic()
+        if now - self._counted_at >= _COUNT_EVERY_SECONDS:
+            resources = self._ray.cluster_resources()
+            room = int(resources.get("CPU", 0))
+            if self._gpus:
+                room = min(room, int(resources.get("GPU", 0) / self._gpus + 1e-9))
+            self._room, self._counted_at = room, now
+        return self._room if self._num_workers is None else min(self._room, self._num_workers)
+
+    def submit(self, task: Task) -> None:
+        """Queue a task; tasks start in the order of submission."""
+        self._queue.append(task)
+
+    def poll(self, timeout_seconds: float) -> Sequence[Report]:
+        """Return what was reported since the last call, waiting up to `timeout_seconds` for something."""
+        self._hire()
+        self._assign()
+        deadline = 0.0 if self._reports else timeout_seconds
+        while True:
+            ready = self._wait(deadline)
+            if not ready:
+                break
+            for hand in ready:
+                self._receive(hand)
+            self._assign()
+            deadline = 0.0
+        reports = tuple(self._reports)
+        self._reports.clear()
+        return reports
+
+    def close(self) -> None:
+        """Stop the actors, and the cluster if this executor started it."""
+        for hand in self._hands:
+            self._dismiss(hand)
+        self._hands.clear()
+        self._queue.clear()
+        self._placed = _Placed()
+        if self._started_cluster:
+            self._ray.shutdown()
+
+    def _make_class(self) -> Any:
+        from bakeoff.driver.executors.ray_worker import RayWorker
+
+        options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
+        if self._gpus:
+            options["num_gpus"] = self._gpus
+        return self._ray.remote(RayWorker).options(runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
+
+    def _hire(self) -> None:
+        """Request as many actors as there is work and room for."""
+        num_busy = sum(hand.task is not None for hand in self._hands)
+        wanted = min(self.num_workers, num_busy + len(self._queue))
+        while len(self._hands) < wanted:
+            actor = self._actor_class.remote()
+            self._hands.append(_Hand(actor=actor, ready=actor.describe.remote()))
+
+    def _assign(self) -> None:
+        for hand in self._hands:
+            if self._queue and hand.ready is None and hand.task is None:
+                task = self._queue.popleft()
+                hand.task = task
+                inputs = pack_inputs(task, self._folders)
+                run = hand.actor.run.options(num_returns="streaming")
+                hand.stream = run.remote(task, inputs, self._place(task), "cuda" if self._gpus else "cpu")
+                self._reports.append(Started(task_id=task_id(task), machine=hand.machine))
+
+    def _place(self, task: Task) -> Any:
+        """Put a task's images into the cluster once; the test split only for a final test."""
+        from bakeoff.driver.executors.ray_worker import PlacedOpener
+
+        source = task.data.source
+        if source not in self._placed.training:
+            self._placed.training[source] = self._put(self._disk.training(source))
+        if isinstance(task, ExamTask) and source not in self._placed.test:
+            self._placed.test[source] = self._put(self._disk.test(source))
+        test = self._placed.test if isinstance(task, ExamTask) else {}
+        return PlacedOpener(
+            training_refs={source: self._placed.training[source]},
+            test_refs={source: test[source]} if source in test else {},
+        )
+
+    def _put(self, images: Images) -> Any:
+        from dataclasses import replace
+
+        import numpy as np
+
+        # A memory map would be sent as a path on this machine; send the array itself.
+        return self._ray.put(replace(images, pixels=np.array(images.pixels), labels=np.array(images.labels)))
+
+    def _wait(self, timeout_seconds: float) -> list[_Hand]:
+        """Return the actors with pending reports."""
+        owed = {hand.ready if hand.ready is not None else hand.stream: hand for hand in self._hands}
+        owed.pop(None, None)
+        if not owed:
+            time.sleep(min(timeout_seconds, 0.05))
+            return []
+        ready, _ = self._ray.wait(list(owed), num_returns=1, timeout=timeout_seconds, fetch_local=False)
+        return [owed[each] for each in ready]
+
+    def _receive(self, hand: _Hand) -> None:
+        try:
+            if hand.ready is not None:
+                self._welcome(hand, self._ray.get(hand.ready))
+                return
+            files, reports = self._ray.get(next(hand.stream))
+        except StopIteration:
+            self._free(hand)
+            return
+        except self._ray.exceptions.RayError as error:
+            self._bury(hand, error)
+            return
+        unpack(files, self._folders.root)
+        self._reports.extend(reports)
+        if any(isinstance(report, TaskDone | TaskLost) for report in reports):
+            self._free(hand)
+
+    def _welcome(self, hand: _Hand, facts: Mapping[str, Any]) -> None:
+        """Accept a new actor if its versions match the driver's.
+
+        Raises:
+            BakeoffError: it runs other versions.
+        """
+        own = describe_versions()
+        wrong = [name for name in ("bakeoff", "torch") if facts["machine"][name] != own[name]]
+        if wrong or facts["engine"] != ENGINE_VERSION:
+            name = (wrong or ["bakeoff"])[0]
+            raise BakeoffError(
+                f"node {facts['node']} has {name} {facts['machine'][name]}, this machine {own[name]}: results would "
+                "depend on the node. Install the same versions on every node."
+            )
+        hand.ready, hand.machine = None, spell_machine(facts["machine"])
+
+    def _free(self, hand: _Hand) -> None:
+        hand.task = hand.stream = None
+
+    def _bury(self, hand: _Hand, error: Exception) -> None:
+        """Report a lost actor's task as lost; others are requested when there is work."""
+        self._hands.remove(hand)
+        if hand.task is None:
+            return
+        died = isinstance(error, self._ray.exceptions.RayActorError | self._ray.exceptions.ObjectLostError)
+        reason = "the worker's node or process is gone" if died else (str(error).strip().splitlines() or [""])[0]
+        self._reports.append(TaskLost(task_id=task_id(hand.task), died=died, reason=reason, detail=str(error)))
+        self._dismiss(hand)
+
+    def _dismiss(self, hand: _Hand) -> None:
+        self._ray.kill(hand.actor, no_restart=True)
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise BakeoffError("--executor ray needs Ray. Install it: pip install 'bakeoff[ray]'") from error
+    return ray
+
+
+def _connect(ray: Any, address: str | None) -> bool:
+    """Connect to a cluster or start one here; return whether this call did either."""
+    if ray.is_initialized():
+        return False
+    _check_address(address)
+    try:
+        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise BakeoffError(f"no Ray cluster at {address or 'this machine'}: {reason}") from error
+    return True
+
+
+def _check_address(address: str | None) -> None:
+    """Raise BakeoffError if nothing listens at an address: Ray itself takes minutes and prints many lines."""
+    if address is not None and address.startswith("ray://"):
+        raise BakeoffError(
+            f"--address {address}: Ray Client cannot stream workers' reports. Start bakeoff on a machine "
+            "of the cluster, with --address auto."
+        )
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise BakeoffError(f"no Ray cluster at {address}: {getattr(error, 'strerror', None) or error}.") from error

@@ -1,0 +1,274 @@
+"""A study's numeric modes on this machine: chosen by probes of its networks, recorded, and then kept.
+
+A block keeps the mode in which its trials in the workspace were trained, also when arms are added or the study is
+edited: in another mode these trials could not be used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bakeoff.catalog.networks.outside import names_class
+from bakeoff.catalog.networks.user_code import CodeHashes
+from bakeoff.catalog.numeric_modes import Modes, Numeric, name_shape
+from bakeoff.catalog.recipe import Recipe
+from bakeoff.driver.cohorts import Group, group_trials
+from bakeoff.driver.devices import PROCESSOR, Device
+from bakeoff.driver.executors.base import Executor, TaskLost
+from bakeoff.driver.facts import Datasets
+from bakeoff.driver.identity import identify
+from bakeoff.driver.machine import count_cores, describe_hardware, describe_versions
+from bakeoff.driver.samples import sample_candidates
+from bakeoff.ledger.store import Ledger
+from bakeoff.messages import Member, ProbeDone, ProbeTask, TaskDone
+from bakeoff.study.plan import Block, Plan, PlannedTrial
+
+PROBE_MEMBERS = 4
+"""Maximum members per probe: enough to see the effect of fusing, cheap enough for large networks."""
+
+PROBE_VERSION = 2
+"""Increase it when probes change: results of earlier ones are then ignored."""
+
+MOST_CANDIDATES = 6
+"""Network shapes of a search that are probed in addition to its default, from the smallest to the largest."""
+
+WORTHWHILE_GAIN = 1.05
+"""bfloat16 is chosen only if it is this much faster over all networks of a block."""
+
+WORTHWHILE_PARTING = 1.15
+"""Members train separately only if that is this much faster: sharing the cache with other workers costs some of it."""
+
+Result = Mapping[str, Any]
+Say = Callable[[str], object]
+
+_MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class KeptMode:
+    """The mode in which a block's trials in the workspace were trained.
+
+    Attributes:
+        num_trials: how many of the planned trials have ended in it.
+    """
+
+    mode: Numeric
+    num_trials: int = 0
+
+
+def decide_modes(
+    plan: Plan,
+    identity: str,
+    datasets: Datasets,
+    ledger: Ledger,
+    executor: Executor,
+    device: Device,
+    codes: CodeHashes,
+    say: Say,
+) -> Modes:
+    """Return the modes in which the study was started; else the mode it names, with all fusing, or the probes' choice.
+
+    If a block's mode changes, this says in advance which finished trials will be retrained, and why.
+    """
+    begun = ledger.numeric_of(identity)
+    if begun is not None:
+        modes = Modes.parse(begun)
+        # Networks that a CPU trains faster separately, or in smaller cohorts, are still fused on a GPU.
+        return modes if device.kind == "cpu" else replace(modes, apart=frozenset(), num_lanes=1)
+    kept = find_kept_modes(plan, datasets, ledger, device, codes)
+    if plan.study.numeric != "auto":
+        modes = Modes(common=plan.study.numeric)
+        for block, known in kept.items():
+            _say_change(say, block, known, modes.common, f"the study says numeric: {modes.common}")
+    else:
+        modes = choose_modes(
+            plan.trials, plan.blocks, datasets, ledger, executor, device, codes=codes, kept=kept, say=say
+        )
+    return replace(modes, num_lanes=count_cores() if device.kind == "cpu" else 1)
+
+
+def find_kept_modes(
+    plan: Plan, datasets: Datasets, ledger: Ledger, device: Device, codes: CodeHashes
+) -> dict[str, KeptMode]:
+    """Return the mode of every block that has one: that of most of its planned trials that have ended.
+
+    If none has ended, it is the mode in which an earlier study with this name ran the block on the same images.
+    """
+    earlier = ledger.earlier_modes(plan.study.name)
+    kept: dict[str, KeptMode] = {}
+    for block in plan.blocks:
+        trials = [trial for trial in plan.trials if trial.block == block.label]
+        numbers = {}
+        for mode in _MODES:
+            ids = {identify(trial, datasets, mode, device.kind, codes).trial_id for trial in trials}
+            numbers[mode] = sum(state != "failed" for state in ledger.trial_states(ids).values())
+        most = max(_MODES, key=lambda mode: numbers[mode])
+        fingerprint = datasets[block.data.source].fingerprint
+        if numbers[most]:
+            kept[block.label] = KeptMode(most, numbers[most])
+        elif (block.label, fingerprint) in earlier:
+            kept[block.label] = KeptMode(earlier[block.label, fingerprint])
+    return kept
+
+
+def _say_change(say: Say, block: str, kept: KeptMode, mode: Numeric, reason: str) -> None:
+    if kept.num_trials and kept.mode != mode:
+        were = "was" if kept.num_trials == 1 else "were"
+        say(
+            f"block '{block}': {kept.num_trials} of its trials {were} trained in {kept.mode} and will be retrained "
+            f"in {mode}, because {reason}."
+        )
+
+
+def choose_modes(
+    trials: Sequence[PlannedTrial],
+    blocks: Sequence[Block],
+    datasets: Datasets,
+    ledger: Ledger,
+    executor: Executor,
+    device: Device = PROCESSOR,
+    *,
+    codes: CodeHashes | None = None,
+    kept: Mapping[str, KeptMode] | None = None,
+    say: Say = lambda text: None,
+) -> Modes:
+    """Return the mode of every block, and the network shapes that train separately.
+
+    A block runs in bfloat16 if that is faster over its networks and agrees with float32 for every one: arms are
+    compared within blocks, so its networks share a mode. For a search, candidates are probed too. Earlier measurements
+    on this machine, with the same arithmetic and versions, are taken from the ledger.
+
+    Args:
+        trials: all planned trials.
+        blocks: their blocks.
+        datasets: facts about their images.
+        ledger: stores probes.
+        executor: runs probes.
+        device: its workers' device. Only on a CPU do some networks train faster separately.
+        codes: hashes of user code in this run.
+        kept: the modes that blocks already have; they change only if a network does not agree.
+        say: called with changes.
+    """
+    codes = CodeHashes() if codes is None else codes
+    listed = _list_groups(trials, blocks, datasets)
+    groups = {group.shape: group for group in reversed(listed)}
+    tasks = {shape: _make_probe(group, datasets, device, codes) for shape, group in groups.items()}
+    _measure([task for task in tasks.values() if ledger.probe(task.probe_id) is None], ledger, executor)
+    results = {shape: ledger.probe(task.probe_id) or {} for shape, task in tasks.items()}
+    arms: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
+    for group in reversed(listed):
+        for trial in group.trials:
+            arms[trial.block][group.shape][trial.arm] = None
+    chosen = {block: _choose([results[shape] for shape in own], (kept or {}).get(block)) for block, own in arms.items()}
+    for block, known in (kept or {}).items():
+        unfit = [arm for shape, own in arms[block].items() if not results[shape].get("agrees") for arm in own]
+        _say_change(say, block, known, chosen[block], _blame(dict.fromkeys(unfit)))
+    modes = list(chosen.values())
+    common = max(dict.fromkeys(modes), key=modes.count)
+    differing = {block: mode for block, mode in chosen.items() if mode != common}
+    apart = {
+        name_shape(shape)
+        for shape, result in results.items()
+        if all(_is_faster_apart(result, chosen[block]) for block, own in arms.items() if shape in own)
+    }
+    return Modes(common=common, by_block=differing, apart=frozenset(apart))
+
+
+def _list_groups(trials: Sequence[PlannedTrial], blocks: Sequence[Block], datasets: Datasets) -> list[Group]:
+    """Return the planned groups, and groups of a few candidates of every search."""
+    groups = list(group_trials(trials, datasets))
+    for block in blocks:
+        default = next((trial for trial in trials if trial.block == block.label), None)
+        if block.search is None or default is None:
+            continue
+        found = {group.shape: group for group in group_trials(sample_candidates(block, default, datasets), datasets)}
+        groups += _thin_out(list(found.values()), MOST_CANDIDATES)
+    return groups
+
+
+def _thin_out(groups: Sequence[Group], most: int) -> list[Group]:
+    """Select at most a given number, evenly from the most expensive to the cheapest, including both."""
+    if len(groups) <= most:
+        return list(groups)
+    return [groups[round(number * (len(groups) - 1) / (most - 1))] for number in range(most)]
+
+
+def _choose(results: Sequence[Result], kept: KeptMode | None) -> Numeric:
+    if not all(result.get("agrees") for result in results):
+        return "float32"
+    if kept is not None:
+        return kept.mode
+    slow, fast = (sum(result["seconds_per_step"][mode] for result in results) for mode in ("float32", "bfloat16"))
+    return "bfloat16" if fast * WORTHWHILE_GAIN < slow else "float32"
+
+
+def _blame(arms: Iterable[str]) -> str:
+    """Return the reason that rules out bfloat16."""
+    return f"in bfloat16 the gradients of {', '.join(arms)} differ too much from those in float32"
+
+
+def _is_faster_apart(result: Result, mode: Numeric) -> bool:
+    """Return whether members train clearly faster separately than fused, in their mode."""
+    alone = result.get("seconds_alone", {}).get(mode)
+    if alone is None:
+        return False
+    return bool(alone * result["num_members"] * WORTHWHILE_PARTING < result["seconds_per_step"][mode])
+
+
+def _make_probe(group: Group, datasets: Datasets, device: Device, codes: CodeHashes) -> ProbeTask:
+    first = group.trials[0]
+    recipes = [trial.recipe for trial in group.trials[:PROBE_MEMBERS]]
+    name = first.recipe.network.name
+    code = codes[name] if names_class(name) else None
+    content = [
+        PROBE_VERSION,
+        group.shape,
+        [_describe(recipe) for recipe in recipes],
+        describe_hardware()["processor"],
+        describe_versions()["torch"],
+        *device.record.values(),
+        *([] if code is None else [code]),
+    ]
+    return ProbeTask(
+        probe_id=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24],
+        label=first.block,
+        members=tuple(Member(trial_id=f"probe {n}", recipe=recipe, code=code) for n, recipe in enumerate(recipes)),
+        data=group.view(datasets),
+    )
+
+
+def _describe(recipe: Recipe) -> dict[str, Any]:
+    """Return the parts of a recipe, besides its network, on which a step's time and gradient depend."""
+    always = recipe.model_dump(mode="json", include={"initializer", "optimizer"})
+    return always | recipe.model_dump(mode="json", include={"augmentation", "mix"}, exclude_defaults=True)
+
+
+def _measure(tasks: Sequence[ProbeTask], ledger: Ledger, executor: Executor) -> None:
+    """Run probes one by one, so that they do not disturb each other's times; a lost one counts as disagreement."""
+    for task in tasks:
+        executor.submit(task)
+        ended = False
+        while not ended:
+            for report in executor.poll(0.5):
+                ended |= isinstance(report, TaskDone | TaskLost)
+                if isinstance(report, ProbeDone):
+                    _record(report, ledger)
+                elif isinstance(report, TaskLost):
+                    ledger.record_incident(task.probe_id, "error", f"probe: {report.detail or report.reason}")
+                    ledger.record_probe(task.probe_id, {"seconds_per_step": {}, "agrees": False})
+
+
+def _record(report: ProbeDone, ledger: Ledger) -> None:
+    result = {
+        "seconds_per_step": dict(report.seconds_per_step),
+        "relative_difference": report.relative_difference,
+        "agrees": report.agrees,
+        "num_members": report.num_members,
+        "seconds_alone": dict(report.seconds_alone),
+    }
+    ledger.record_probe(report.probe_id, result)

@@ -1,0 +1,243 @@
+"""Resolves transfers before trials get their ids: to a trial of this workspace, or a file's content.
+
+A study's arm becomes the trial of the same replicate and fold; a file is copied into the workspace under its SHA-256,
+so that trials can be repeated after the file has moved. No torch: workers read the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bakeoff.catalog.recipe import Recipe
+from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights
+from bakeoff.data.locate import search_folders
+from bakeoff.data.source import show_text
+from bakeoff.driver.facts import Datasets
+from bakeoff.engine.checkpoint_layout import holds_average
+from bakeoff.engine.weights_header import is_weights_file
+from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.ledger.read import find_study
+from bakeoff.ledger.values import read_mapping
+from bakeoff.study.plan import PlannedTrial
+from bakeoff.workspace import Folders, write_whole
+
+Row = tuple[str, str, str, int, int | None, str | None]
+"""Trial id, block, arm, replicate, fold, state (None: not finished) of one placement."""
+
+
+class Resolver:
+    """Resolves transfers; looks up each file and study once.
+
+    Args:
+        own_name: name of the current study, which cannot start from its own weights.
+        connection: the workspace's ledger.
+        folders: the workspace's layout.
+        data_dir: searched for weights files after the current folder.
+        datasets: facts about the images, to detect weights trained on a held-out fold.
+
+    Attributes:
+        notes: choices made for the user, one sentence each.
+    """
+
+    def __init__(
+        self,
+        own_name: str,
+        connection: sqlite3.Connection,
+        folders: Folders,
+        data_dir: Path | None,
+        datasets: Datasets | None = None,
+    ) -> None:
+        self._own_name, self._connection, self._folders, self._data_dir = own_name, connection, folders, data_dir
+        self._datasets = datasets or {}
+        self._files: dict[FileWeights, FileWeights] = {}
+        self._studies: dict[str, list[Row]] = {}
+        self._recipes: dict[tuple[int, FileWeights | TrialWeights], Recipe] = {}
+        self.notes: list[str] = []
+
+    def resolve(self, planned: PlannedTrial) -> PlannedTrial:
+        """Return a trial with its transfer resolved; unchanged if there is nothing to resolve.
+
+        Raises:
+            WorkspaceError: a file does not exist or has a different hash; a study, arm, block or trial is not in the
+                ledger, is not finished, or lacks the replicate; weights were trained on the trial's held-out fold.
+        """
+        transfer = planned.recipe.transfer
+        weights = None if transfer is None else transfer.weights
+        if transfer is None or weights is None or weights == "imagenet":
+            return planned
+        definite: FileWeights | TrialWeights
+        if isinstance(weights, FileWeights):
+            definite = self._find_file(weights)
+        elif isinstance(weights, StudyWeights):
+            definite = TrialWeights(trial=self._find_arm(weights, planned))
+        else:
+            definite = TrialWeights(trial=self._find_trial(weights.trial))
+        if isinstance(definite, TrialWeights) and planned.fold is not None and planned.data.source in self._datasets:
+            self._check_locked(definite.trial, planned)
+        # One object for all trials that share a recipe: cohorts are grouped by object identity.
+        key = (id(planned.recipe), definite)
+        if key not in self._recipes:
+            self._recipes[key] = planned.recipe.start_from(definite)
+        return replace(planned, recipe=self._recipes[key])
+
+    def _find_file(self, weights: FileWeights) -> FileWeights:
+        if weights not in self._files:
+            found = _keep_file(weights, self._folders, self._data_dir)
+            self._files[weights] = found
+            if found.ema and not weights.ema:
+                name = show_text(weights.file)
+                self.notes.append(f"{name}: using the moving average of the weights; ema: false uses the weights.")
+        return self._files[weights]
+
+    def _find_trial(self, wanted: str) -> str:
+        """Return the full id of the only finished trial with this id prefix."""
+        rows = self._connection.execute(
+            "SELECT id, state, reason FROM trials WHERE substr(id, 1, ?) = ?", (len(wanted), wanted)
+        ).fetchall()
+        if not rows:
+            raise WorkspaceError(f"transfer: no trial {wanted} in the ledger of {self._folders.root}.")
+        if len(rows) > 1:
+            raise WorkspaceError(f"transfer: {len(rows)} trials begin with {wanted}: give more of its id.")
+        trial_id, state, reason = rows[0]
+        return self._require_weights(trial_id, f"trial {trial_id}", state, reason)
+
+    def _find_arm(self, weights: StudyWeights, planned: PlannedTrial) -> str:
+        """Return the trial of the named arm with the replicate and fold of `planned`."""
+        rows = self._read_study(weights.study)
+        block = self._choose_block(weights, rows)
+        where = f"study '{weights.study}', block '{block}'"
+        arms = list(dict.fromkeys(row[2] for row in rows if row[1] == block))
+        if weights.arm not in arms:
+            raise _refuse(f"no arm '{show_text(weights.arm)}' in {where}", weights.arm, arms)
+        own = [row for row in rows if row[1:3] == (block, weights.arm)]
+        found = [row for row in own if row[3] == planned.replicate and row[4] in (planned.fold, None)]
+        if not found:
+            fold = "" if planned.fold is None else f", fold {planned.fold + 1}"
+            has = ", ".join(dict.fromkeys(f"{row[3] + 1}" for row in own))
+            raise WorkspaceError(
+                f"transfer: arm '{weights.arm}' of {where} has no replicate {planned.replicate + 1}{fold}; "
+                f"it has replicates {has}. Run it with as many replicates{' and folds' if fold else ''}."
+            )
+        trial_id, state = found[0][0], found[0][5]
+        return self._require_weights(trial_id, f"arm '{weights.arm}' of {where}", state)
+
+    def _read_study(self, name: str) -> list[Row]:
+        if name == self._own_name:
+            raise WorkspaceError(f"transfer: study '{name}' would start from its own weights: rename one of the two.")
+        if name not in self._studies:
+            try:
+                study_id = find_study(self._connection, name)
+            except WorkspaceError as error:
+                raise WorkspaceError(f"transfer: {error}") from None
+            self._studies[name] = self._connection.execute(
+                "SELECT p.trial_id, block, arm, replicate, fold, state FROM placements p "
+                "LEFT JOIN trials t ON t.id = p.trial_id WHERE study_id = ? ORDER BY position",
+                (study_id,),
+            ).fetchall()
+        return self._studies[name]
+
+    def _choose_block(self, weights: StudyWeights, rows: Sequence[Row]) -> str:
+        blocks = list(dict.fromkeys(row[1] for row in rows))
+        if weights.block is None and len(blocks) == 1:
+            return blocks[0]
+        if weights.block is None:
+            raise _refuse(f"study '{weights.study}' has several blocks: name one", "", blocks)
+        if weights.block not in blocks:
+            raise _refuse(f"no block '{show_text(weights.block)}' in study '{weights.study}'", weights.block, blocks)
+        return weights.block
+
+    def _check_locked(self, trial_id: str, planned: PlannedTrial) -> None:
+        """Reject weights trained on a trial's held-out images, directly or through the weights they started from."""
+        row = self._connection.execute("SELECT content FROM trials WHERE id = ?", (trial_id,)).fetchone()
+        content = read_mapping(row[0]) if row else {}
+        data, split = content.get("data", {}), (planned.data.folds, planned.fold, planned.seed)
+        same_images = data.get("fingerprint") == self._datasets[planned.data.source].fingerprint
+        if same_images and (data.get("folds"), content.get("fold"), content.get("seed")) != split:
+            raise WorkspaceError(
+                f"transfer: trial {trial_id} was trained on images in a held-out fold of this study. Use weights "
+                "from other images, or from a study with the same data.folds, seed and replicates."
+            )
+        before = (content.get("recipe", {}).get("transfer") or {}).get("weights")
+        if isinstance(before, Mapping) and "trial" in before:
+            self._check_locked(before["trial"], planned)
+
+    def _require_weights(self, trial_id: str, what: str, state: str | None, reason: str = "") -> str:
+        if state != "done":
+            how = f"ended as {state}{f' ({reason})' if reason else ''}" if state else "is not finished"
+            raise WorkspaceError(f"transfer: {what} {how}, so it has no weights to start from. Run its study first.")
+        path = self._folders.weights(trial_id)
+        if not path.is_file():
+            raise WorkspaceError(f"transfer: the weights of {what} are missing: {path}.")
+        return trial_id
+
+
+def _refuse(problem: str, given: str, names: Sequence[str]) -> WorkspaceError:
+    listed = ", ".join(show_text(name) for name in names) or "none"
+    return WorkspaceError(f"transfer: {problem}. It holds: {listed}.{nearest(given, names)}")
+
+
+def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) -> FileWeights:
+    """Copy a weights file into the workspace under its hash; return the record with the hash."""
+    path = locate_weights(weights.file, data_dir)
+    if path is None:
+        if weights.sha256 is not None and folders.find_copied_weights(weights.sha256) is not None:
+            return _choose_average(weights, weights.sha256, folders)
+        raise WorkspaceError(
+            f"transfer: no weights file {show_text(weights.file)}. Searched: the current folder"
+            f"{''.join(f', {folder}' for folder in search_folders(data_dir))}."
+        )
+    try:
+        if not is_weights_file(path):
+            raise WorkspaceError(
+                f"transfer: {show_text(str(path))} is not a weights file (safetensors or torch.save); nothing of it "
+                "was copied."
+            )
+        digest = _hash_file(path)
+        if weights.sha256 is not None and digest != weights.sha256:
+            raise WorkspaceError(
+                f"transfer: {show_text(str(path))} has the SHA-256 {digest}, not {weights.sha256} as in the study."
+            )
+        if folders.find_copied_weights(digest) is None:
+            kept = folders.copied_weights(digest, path.suffix)
+            # The copy must not be more readable than the file.
+            write_whole(kept, lambda temporary: shutil.copyfile(path, temporary), mode=path.stat().st_mode & 0o666)
+    except OSError as error:
+        raise WorkspaceError(
+            f"transfer: {show_text(str(path))} cannot be copied into {folders.root}: {error}."
+        ) from None
+    return _choose_average(weights, digest, folders)
+
+
+def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> FileWeights:
+    """Return the record of a copied file, including whether the moving average of its weights is used."""
+    kept = folders.find_copied_weights(digest)
+    average = weights.ema is not False and kept is not None and holds_average(kept)
+    if weights.ema and not average:
+        raise WorkspaceError(
+            f"transfer: {show_text(weights.file)} holds no moving average of its weights: leave out ema."
+        )
+    return FileWeights(file=weights.file, sha256=digest, ema=average or weights.ema)
+
+
+def locate_weights(file: str, data_dir: Path | None) -> Path | None:
+    """Return the path of a weights file: absolute, or in the current or a data folder; None if not found.
+
+    Raises:
+        WorkspaceError: the path cannot be searched for.
+    """
+    given = Path(file).expanduser()
+    candidates = [given] if given.is_absolute() else [given, *(folder / given for folder in search_folders(data_dir))]
+    try:
+        return next((path for path in candidates if path.is_file()), None)
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(f"transfer: {show_text(file)} cannot be read: {error}.") from None
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

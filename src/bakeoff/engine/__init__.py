@@ -1,0 +1,1 @@
+"""Trains one cohort on one device, in torch."""

@@ -1,0 +1,1 @@
+"""The arithmetic of augmentations and mixes, in torch."""

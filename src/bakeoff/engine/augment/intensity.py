@@ -1,0 +1,184 @@
+"""What pixels are worth: blur, colours, erasing, normalization, each image of a batch by its own numbers.
+
+Shape legend: N images, H rows, W columns, C channels, D draws. Images are (N, H, W, C), uint8 or float32 in [0, 1].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bakeoff.catalog.augmentation.steps import ColorJitter, Erasing, GaussianBlur, Grayscale, Normalize
+from bakeoff.engine.augment.geometry import Draws, add_border, change_some, scale_to_unit, to_column
+
+Statistics = tuple[npt.ArrayLike, npt.ArrayLike]
+"""Mean and standard deviation per channel of images with values in [0, 1]."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_SD = (0.229, 0.224, 0.225)
+
+_GREY_WEIGHTS = (0.2989, 0.587, 0.114)
+"""What red, green and blue add to brightness: ITU-R BT.601, with the digits of torchvision."""
+
+
+def blur(choice: GaussianBlur, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
+    """Blur each image by a Gaussian of its own sd. Draws: the chance, the sd."""
+    sds_N = choice.sigma[0] + (choice.sigma[1] - choice.sigma[0]) * draws_ND[:, 1]
+    offsets_K = np.arange(choice.kernel) - choice.kernel // 2
+    kernels_NK = np.exp(-0.5 * (offsets_K / sds_N[:, None]) ** 2)
+    kernels_NK /= kernels_NK.sum(axis=1, keepdims=True)
+
+    def change(images: Tensor, chosen: npt.NDArray[np.int64]) -> Tensor:
+        return _blur_all(scale_to_unit(images), kernels_NK[chosen])
+
+    return change_some(images_NHWC, draws_ND[:, 0], choice.probability, change)
+
+
+def _blur_all(images_NHWC: Tensor, kernels_NK: Draws) -> Tensor:
+    """Convolve rows, then columns: for one kernel an image, summing shifted images beats a convolution of N groups."""
+    size = kernels_NK.shape[1]
+    height, width = images_NHWC.shape[1:3]
+    padded = add_border(images_NHWC, size // 2, "reflect")
+    weights = [to_column(kernels_NK[:, k], images_NHWC) for k in range(size)]
+    rows = padded[:, :height] * weights[0]
+    for k in range(1, size):
+        rows += padded[:, k : k + height] * weights[k]
+    result = rows[:, :, :width] * weights[0]
+    for k in range(1, size):
+        result += rows[:, :, k : k + width] * weights[k]
+    return result.clamp_(0, 1)
+
+
+def jitter(choice: ColorJitter, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
+    """Change brightness, contrast, saturation, hue. Draws: the chance, then one for each of the four.
+
+    Source: torchvision's `ColorJitter`; our order is fixed, theirs random.
+    """
+
+    def change(images: Tensor, chosen: npt.NDArray[np.int64]) -> Tensor:
+        return _jitter_all(choice, scale_to_unit(images), draws_ND[chosen])
+
+    return change_some(images_NHWC, draws_ND[:, 0], choice.probability, change)
+
+
+def _jitter_all(choice: ColorJitter, images: Tensor, draws_ND: Draws) -> Tensor:
+    coloured = images.shape[3] == 3
+    if choice.brightness:
+        images = (images * _draw_factor(choice.brightness, draws_ND[:, 1], images)).clamp_(0, 1)
+    if choice.contrast:
+        means = _to_grey(images).mean(dim=(1, 2, 3), keepdim=True)
+        images = _blend(images, means, _draw_factor(choice.contrast, draws_ND[:, 2], images))
+    if choice.saturation and coloured:
+        images = _blend(images, _to_grey(images), _draw_factor(choice.saturation, draws_ND[:, 3], images))
+    if choice.hue and coloured:
+        images = shift_hue(images, to_column(choice.hue * (2 * draws_ND[:, 4] - 1), images))
+    return images
+
+
+def _draw_factor(strength: float, draws_N: Draws, like: Tensor) -> Tensor:
+    least, greatest = max(0.0, 1 - strength), 1 + strength
+    return to_column(least + (greatest - least) * draws_N, like)
+
+
+def _to_grey(images_NHWC: Tensor) -> Tensor:
+    """Return the brightness of each pixel, shape (N, H, W, 1)."""
+    if images_NHWC.shape[3] == 1:
+        return images_NHWC
+    red, green, blue = (images_NHWC[..., c : c + 1] * weight for c, weight in enumerate(_GREY_WEIGHTS))
+    return red + green + blue
+
+
+def _blend(images: Tensor, others: Tensor, shares: Tensor) -> Tensor:
+    """Go from `others` (share 0) to `images` (share 1) and beyond, within [0, 1]."""
+    return (images * shares + others * (1 - shares)).clamp_(0, 1)
+
+
+def shift_hue(images_NHWC: Tensor, shifts: Tensor) -> Tensor:
+    """Turn the hue of colour images by shares of the colour circle, at the same HSV saturation and value.
+
+    Args:
+        images_NHWC: float32 in [0, 1], three channels.
+        shifts: one number an image, shape (N, 1, 1, 1); 1/3 turns red into green.
+
+    Source: Smith (1978), Color gamut transform pairs; the way back in the closed form of Wikipedia, HSL and HSV.
+    """
+    # Planes of one channel each: reductions over three interleaved channels take several times as long.
+    red, green, blue = (plane.contiguous() for plane in images_NHWC.unbind(3))
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    per_chroma = chroma.clamp(min=1e-12).reciprocal_()
+    below_red = torch.where(value == green, (blue - red) * per_chroma + 2, (red - green) * per_chroma + 4)
+    sixths = torch.where(value == red, (green - blue) * per_chroma, below_red) + 6 * shifts[:, 0]
+    planes = []
+    for offset in (5, 3, 1):
+        turned = sixths + offset
+        k = turned - 6 * (turned * (1 / 6)).floor_()
+        planes.append(value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1))
+    return torch.stack(planes, dim=3)
+
+
+def grey(choice: Grayscale, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
+    """Take the colours of some images away. Draws: the chance."""
+    if images_NHWC.shape[3] == 1:
+        return images_NHWC
+
+    def change(images: Tensor, _: npt.NDArray[np.int64]) -> Tensor:
+        return _to_grey(scale_to_unit(images)).expand(images.shape)
+
+    return change_some(images_NHWC, draws_ND[:, 0], choice.probability, change)
+
+
+def erase(choice: Erasing, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
+    """Set a rectangle of some images to zero. Draws: the chance, area, ratio, top, left.
+
+    Source: Zhong et al. (2020), algorithm 1; a rectangle too long for the image is cut to it, not drawn again, and zero
+        takes the place of noise, as in torchvision.
+    """
+    sides = images_NHWC.shape[1:3]
+    areas_N = (choice.area[0] + (choice.area[1] - choice.area[0]) * draws_ND[:, 1]) * sides[0] * sides[1]
+    ratios_N = choice.ratio[0] * (choice.ratio[1] / choice.ratio[0]) ** draws_ND[:, 2]
+    inside = []
+    for axis, lengths_N in enumerate((np.sqrt(areas_N * ratios_N), np.sqrt(areas_N / ratios_N))):
+        lengths_N = np.minimum(np.rint(lengths_N), sides[axis])
+        starts_N = np.floor(draws_ND[:, 3 + axis] * (sides[axis] - lengths_N + 1))
+        places = np.arange(sides[axis])
+        inside.append((places >= starts_N[:, None]) & (places < (starts_N + lengths_N)[:, None]))
+    chosen_N = draws_ND[:, 0] < choice.probability
+    erased_NHW = inside[0][:, :, None] & inside[1][:, None, :] & chosen_N[:, None, None]
+    return images_NHWC.masked_fill(torch.from_numpy(erased_NHW).to(images_NHWC.device)[..., None], 0)
+
+
+def normalize(
+    choice: Normalize, images_NHWC: Tensor, data_statistics: Statistics | None, for_colour: bool = False
+) -> Tensor:
+    """Subtract the mean and divide by the sd, channel by channel.
+
+    By ImageNet's statistics a grey image is repeated to three channels first where a network for colour images takes
+    it; else they are averaged.
+
+    Raises:
+        ValueError: when the step asks for the data's statistics and there are none.
+    """
+    if for_colour and choice.mean == "imagenet" and images_NHWC.shape[3] == 1:
+        images_NHWC = images_NHWC.expand(-1, -1, -1, 3)
+    mean, sd = _find_statistics(choice, images_NHWC.shape[3], data_statistics)
+    return (scale_to_unit(images_NHWC) - mean.to(images_NHWC.device)).div_(sd.to(images_NHWC.device))
+
+
+def _find_statistics(choice: Normalize, channels: int, data_statistics: Statistics | None) -> tuple[Tensor, Tensor]:
+    """Return mean and sd as float32 tensors of one number, or one a channel."""
+    if choice.mean == "imagenet":
+        found: Statistics = (IMAGENET_MEAN, IMAGENET_SD)
+        if channels == 1:
+            found = (np.mean(IMAGENET_MEAN), np.mean(IMAGENET_SD))
+    elif choice.mean == "data":
+        if data_statistics is None:
+            raise ValueError("normalize: data needs the mean and sd of the training images")
+        found = data_statistics
+    else:
+        found = (choice.mean, choice.sd)
+    mean, sd = (torch.from_numpy(np.asarray(value, dtype=np.float32).reshape(-1)) for value in found)
+    # A channel that never changes has sd 0: it becomes 0, not infinite.
+    return mean, torch.where(sd > 0, sd, 1.0)

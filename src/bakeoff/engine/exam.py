@@ -1,0 +1,83 @@
+"""The final test: evaluates finished trials once on locked images. No other code opens these.
+
+Locked images are the test split and, with folds, each trial's held-out fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bakeoff.catalog.augmentation.records import needs_statistics
+from bakeoff.data.opener import Opener
+from bakeoff.data.store import Images
+from bakeoff.engine.assembly import Assembly
+from bakeoff.engine.batches import held_out
+from bakeoff.engine.evaluate import predict, predict_batches
+from bakeoff.engine.place import CPU, Place
+from bakeoff.engine.weight_files import read_kept_weights
+from bakeoff.errors import DataError
+from bakeoff.messages import Event, ExamDone, ExamTask, TaskDone
+from bakeoff.stats.metrics import classification_metrics
+from bakeoff.workspace import Folders, save_predictions
+
+Indices = npt.NDArray[np.int64]
+Scores = list[Mapping[str, float]]
+"""Metrics of every member."""
+
+
+def hold_exam(
+    task: ExamTask, workspace: Path, opener: Opener, emit: Callable[[Event], None], place: Place = CPU
+) -> None:
+    """Evaluate every member's stored weights on its locked images, save the predictions, report the metrics.
+
+    Raises:
+        DataError: the training images, which contain the held-out fold, have changed since training.
+    """
+    images, folders = opener.test(task.data.source), Folders(workspace)
+    held_out_scores = None if task.data.fold is None else _score_held_out(task, folders, opener, place)
+    asked = any(needs_statistics(member.recipe.augmentation) for member in task.members)
+    training_images = opener.training(task.data.source) if asked else None
+    assembly = Assembly.make(task, images, folders, task.numeric, training_images, place)
+    scores = _score(task, assembly, images, "test", np.arange(len(images.labels)))
+    for k, member in enumerate(task.members):
+        done = ExamDone(
+            trial_id=member.trial_id,
+            metrics=scores[k],
+            fingerprint=images.fingerprint,
+            held_out=None if held_out_scores is None else held_out_scores[k],
+        )
+        emit(done)
+    emit(TaskDone(task_id=task.exam_id))
+
+
+def _score_held_out(task: ExamTask, folders: Folders, opener: Opener, place: Place) -> Scores:
+    images = opener.training(task.data.source)
+    if images.fingerprint != task.data.fingerprint:
+        raise DataError(f"{task.data.source.label}: the images changed since these trials were trained.")
+    indices = held_out(images, task.data)
+    assert indices is not None, "only trials of folds are scored so"
+    assembly = Assembly.make(task, images, folders, task.numeric, images, place)
+    return _score(task, assembly, images, "held-out", indices)
+
+
+def _score(task: ExamTask, assembly: Assembly, images: Images, split: str, indices: Indices) -> Scores:
+    """Evaluate every member on the images at `indices`; save the predictions, return the metrics."""
+    recipes = [member.recipe for member in task.members]
+    saved = [read_kept_weights(assembly.folders.weights(member.trial_id)) for member in task.members]
+    states = [assembly.take_saved(recipe, state) for recipe, state in zip(recipes, saved, strict=True)]
+    network = assembly.build_network(recipes, states)
+    if assembly.place.prepared:
+        prepared = assembly.prepare_inputs(recipes, [0] * len(recipes), [task.data.seed])
+        batches = prepared.evaluate(indices, assembly.place.evaluation_batch)
+        probabilities_KNL = predict_batches(network, batches, prepared.mirrored)
+    else:
+        probabilities_KNL = predict(network, assembly.make_inputs(recipes, task.data.seed), indices)
+    labels_N = images.labels[indices]
+    for k, member in enumerate(task.members):
+        path = assembly.folders.predictions(member.trial_id, split)
+        save_predictions(path, probabilities_KNL[k], labels_N, indices)
+    return [classification_metrics(probabilities_NL, labels_N) for probabilities_NL in probabilities_KNL]

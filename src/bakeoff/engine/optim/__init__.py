@@ -1,0 +1,1 @@
+"""Optimizers in torch: one by one, jointly, and stacked."""

@@ -1,0 +1,61 @@
+"""Creates optimizers from their records, and sets their learning rates during training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from bakeoff.catalog.optimizers import OPTIMIZERS, AnyOptimizer
+from bakeoff.registry import bind
+
+
+def find_class(choice: AnyOptimizer) -> type[torch.optim.Optimizer]:
+    """Return the optimizer class for settings: torch's, ours or another package's."""
+    kind: type[torch.optim.Optimizer] = bind(OPTIMIZERS.find(choice.name).make)
+    return kind
+
+
+def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:
+    """Return a member's own optimizer, fused if torch has a fused version.
+
+    Args:
+        choice: the optimizer's settings.
+        groups: parameters by the constant factor on their learning rate; most networks are one group of factor 1.
+
+    Returns:
+        An optimizer whose groups also hold `initial_lr`, the rate before any schedule.
+    """
+    record, arguments = OPTIMIZERS.find(choice.name), choice.arguments()
+    on_processor = all(each.device.type == "cpu" for parameters in groups.values() for each in parameters)
+    if record.fused == "always" or (record.fused == "cpu" and on_processor):
+        arguments["fused"] = True
+    parts = []
+    for factor, parameters in groups.items():
+        rate = choice.learning_rate * factor
+        parts.append({"params": list(parameters), "lr": rate, "initial_lr": rate})
+    optimizer: torch.optim.Optimizer = find_class(choice)(parts, **arguments)
+    return optimizer
+
+
+def set_share(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Set every group's learning rate to this factor times its initial rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * share
+
+
+def complete_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give every parameter that SGD updates with momentum a buffer, of zeros if it has none.
+
+    torch's fused SGD takes buffers for all parameters or for none, so it would fail at the step in which a body is
+    unfrozen or a skipped layer is used. The first step is unchanged: torch initializes the buffer with the gradient,
+    which equals momentum times zero plus the gradient.
+    """
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["momentum"] else ():
+            state = optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)

@@ -1,0 +1,206 @@
+"""One update for all members of a cohort: every stacked parameter at once, each member with its own settings.
+
+The arithmetic is that of the members' optimizers in `torch.optim`, written for stacks. Each optimizer's state is a view
+of the stacked state, so checkpoints are the same either way.
+
+Shape legend: K members, S steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bakeoff.catalog.schedules import Progress
+from bakeoff.engine.optim.stack_rules import find_rule
+from bakeoff.engine.optim.stacks import read_stacks
+from bakeoff.engine.parts import Network
+from bakeoff.engine.runner import Runner
+
+
+def fits(runners: Sequence[Runner]) -> bool:
+    """Return whether these members can be updated at once: all step after every batch, with stacked optimizers."""
+    return all(
+        runner.member.recipe.accumulate == 1 and find_rule(runner.member.recipe.optimizer) is not None
+        for runner in runners
+    )
+
+
+class StackedOptimizer:
+    """Updates all members of a network at once.
+
+    `step` never synchronizes with the device and depends on the step number only through tensors on it, so it can be
+    recorded and replayed.
+
+    Args:
+        network: the network whose parameters are updated.
+        runners: its members, bound to it.
+        num_steps: steps per epoch.
+    """
+
+    def __init__(self, network: Network, runners: Sequence[Runner], num_steps: int) -> None:
+        self._stacks, self._runners = read_stacks(network), runners
+        first = next(iter(self._stacks.parameters.values()))
+        self._device = first.device
+        zeros = torch.zeros(num_steps, len(runners), device=self._device)
+        self._shares_SK, self._newest_SK = zeros, zeros.clone()
+        self._number = torch.zeros(1, dtype=torch.int64, device=self._device)
+        self._runs = [_Run(start, end, runners[start:end], self._device) for start, end in _find_runs(runners)]
+        self._norm_K = self._limits("norm")
+        self._value_K = self._limits("value")
+        self._averages = self._stack_averages()
+
+    def begin_epoch(self, progress: Sequence[Progress]) -> None:
+        """Compute what changes from step to step of an epoch: learning rates and weights of averages.
+
+        Args:
+            progress: training progress before each step.
+        """
+        shares = [[runner.rate_share(done) for runner in self._runners] for done in progress]
+        self._shares_SK[: len(shares)].copy_(torch.tensor(shares))
+        newest = [[_weigh(runner, number) for runner in self._runners] for number in range(1, len(progress) + 1)]
+        self._newest_SK[: len(newest)].copy_(torch.tensor(newest))
+        self._number.zero_()
+
+    def end_epoch(self, num_steps: int) -> None:
+        """Update the averages' counts of included states."""
+        for runner in self._runners:
+            if runner.average is not None and runner.average.choice.per_step:
+                runner.average.num_updates += num_steps
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update every parameter that has a gradient by one step."""
+        gradients = self._clip(self._stacks.gradients())
+        share_K = self._shares_SK.index_select(0, self._number)[0]
+        for run in self._runs:
+            for name, gradient in gradients.items():
+                run.move(name, self._stacks.parameters[name], gradient, share_K[run.start : run.end])
+        if self._averages:
+            newest_K = self._newest_SK.index_select(0, self._number)[0]
+            for name, stack in self._stacks.everything().items():
+                self._take_in(self._averages[name], stack, newest_K)
+        self._number += 1
+
+    def _take_in(self, average: Tensor, stack: Tensor, newest_K: Tensor) -> None:
+        if average.is_floating_point():
+            average.lerp_(stack, _spread(newest_K, stack))
+        else:
+            average.copy_(torch.where(_spread(newest_K, stack) > 0, stack, average))
+
+    def _clip(self, gradients: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if self._norm_K is not None:
+            squares = [gradient.flatten(1).norm(dim=1).square() for gradient in gradients.values()]
+            scale_K = (self._norm_K / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1.0)
+            gradients = {name: gradient * _spread(scale_K, gradient) for name, gradient in gradients.items()}
+        if self._value_K is not None:
+            limits = {name: _spread(self._value_K, gradient) for name, gradient in gradients.items()}
+            gradients = {
+                name: torch.maximum(torch.minimum(gradient, limits[name]), -limits[name])
+                for name, gradient in gradients.items()
+            }
+        return gradients
+
+    def _limits(self, kind: str) -> Tensor | None:
+        """Return each member's limit of a kind, infinite if it has none; None if no member has one."""
+        clips = [runner.member.recipe.clip for runner in self._runners]
+        limits = [math.inf if clip is None else getattr(clip, kind) or math.inf for clip in clips]
+        return None if all(math.isinf(limit) for limit in limits) else torch.tensor(limits, device=self._device)
+
+    def _stack_averages(self) -> dict[str, Tensor]:
+        """Stack the averages that are updated after every step; the members' own become views."""
+        averaging = {
+            k: runner.average
+            for k, runner in enumerate(self._runners)
+            if runner.average is not None and runner.average.choice.per_step
+        }
+        stacks = {name: stack.clone() for name, stack in self._stacks.everything().items()} if averaging else {}
+        for k, average in averaging.items():
+            for name, stack in stacks.items():
+                if average.state is not None:
+                    stack[k].copy_(average.state[name])
+            average.state = {name: stack[k] for name, stack in stacks.items()}
+        return stacks
+
+
+class _Run:
+    """Adjacent members with the same kind of optimizer."""
+
+    def __init__(self, start: int, end: int, runners: Sequence[Runner], device: torch.device) -> None:
+        self.start, self.end, self._device = start, end, device
+        self._optimizers = [_optimizer_of(runner) for runner in runners]
+        self._parameters: list[Mapping[str, Tensor]] = [runner.parameters for runner in runners]
+        choices = [runner.member.recipe.optimizer for runner in runners]
+        rule = find_rule(choices[0])
+        assert rule is not None, "`fits` was asked before"
+        self._rule = rule
+        self._hyper = {
+            name: torch.tensor([_hyper_of(choice, name) for choice in choices], device=device)
+            for name in self._rule.hyper
+        }
+        self._kept: dict[str, dict[str, Tensor]] = {}
+        self._rates: dict[str, Tensor] = {}
+
+    def move(self, name: str, stack: Tensor, gradient: Tensor, share_K: Tensor) -> None:
+        """Update these members' part of one stacked parameter."""
+        own, kept = stack[self.start : self.end], self._keep(name, stack)
+        rate = _spread(share_K * self._rates[name], own)
+        hyper = {key: _spread(value, own) for key, value in self._hyper.items()}
+        self._rule.move(own, gradient[self.start : self.end], rate, hyper, kept)
+
+    def _keep(self, name: str, stack: Tensor) -> dict[str, Tensor]:
+        """Return the stacked state of a parameter; initially from the members' optimizers, which then hold views."""
+        if name in self._kept:
+            return self._kept[name]
+        own = stack[self.start : self.end]
+        kept = {key: torch.zeros_like(own) for key in self._rule.tensors}
+        kept |= {key: torch.zeros(len(own), device=own.device) for key in self._rule.counts}
+        rates = []
+        for k, optimizer in enumerate(self._optimizers):
+            parameter = self._parameters[k][name]
+            state = optimizer.state[parameter]
+            for key, value in kept.items():
+                if torch.is_tensor(state.get(key)):
+                    value[k].copy_(state[key].view(value[k].shape))
+                state[key] = value[k].view(parameter.shape) if key in self._rule.tensors else value[k]
+            rates.append(_initial_rate(optimizer, parameter))
+        self._kept[name], self._rates[name] = kept, torch.tensor(rates, device=own.device)
+        return kept
+
+
+def _optimizer_of(runner: Runner) -> torch.optim.Optimizer:
+    assert runner.optimizer is not None, "members are bound before they are updated"
+    return runner.optimizer
+
+
+def _initial_rate(optimizer: torch.optim.Optimizer, parameter: Tensor) -> float:
+    groups = (group for group in optimizer.param_groups if any(each is parameter for each in group["params"]))
+    return float(next(groups)["initial_lr"])
+
+
+def _hyper_of(choice: Any, name: str) -> float:
+    return float(getattr(choice, name))
+
+
+def _weigh(runner: Runner, number: int) -> float:
+    """Return the weight in a member's average of the state after an epoch's step `number` (from 1); 0 without one."""
+    average = runner.average
+    if average is None or not average.choice.per_step:
+        return 0.0
+    return average.weigh(average.num_updates + number)
+
+
+def _find_runs(runners: Sequence[Runner]) -> list[tuple[int, int]]:
+    """Return the start and end of each run of members whose optimizers have the same rule."""
+    kinds = [find_rule(runner.member.recipe.optimizer) for runner in runners]
+    starts = [k for k in range(len(kinds)) if k == 0 or kinds[k] != kinds[k - 1]]
+    return list(zip(starts, [*starts[1:], len(kinds)], strict=True))
+
+
+def _spread(values_K: Tensor, like: Tensor) -> Tensor:
+    """Return one number per member in a shape that broadcasts over a stack."""
+    return values_K.view(-1, *[1] * (like.dim() - 1))

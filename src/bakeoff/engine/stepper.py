@@ -1,0 +1,242 @@
+"""One pass over the training images on a GPU: equivalent to `epoch.train_epoch`, with fewer kernel launches.
+
+All members' weights are updated in one call, sums stay on the device until the epoch ends, and after a few steps a step
+is captured and replayed. None of this changes a digit: the same kernels run.
+
+Shape legend: K members, S replicates among them, N images.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from bakeoff.engine.batches import epoch_order
+from bakeoff.engine.epoch import Epoch, Pacer, compute_gradients, count_right, move, seed_dropout
+from bakeoff.engine.fused.flow import Randomness, ReplicateDraws
+from bakeoff.engine.fused.module_network import ModuleNetwork
+from bakeoff.engine.inputs import Batch, Indices
+from bakeoff.engine.objective import Objective
+from bakeoff.engine.optim.stacked import StackedOptimizer, fits
+from bakeoff.engine.parts import Network
+from bakeoff.engine.place import Capture, Place, Step
+from bakeoff.engine.prepared import PreparedInputs
+from bakeoff.engine.runner import Runner
+
+WARM_UP_STEPS = 4
+"""Warm-up steps before timing: kernels are loaded and memory is allocated."""
+
+TIMED_STEPS = 8
+"""Number of timed eager steps, and of timed replayed steps."""
+
+LEAST_STEPS = 300
+"""Minimum number of remaining steps for which a capture pays off."""
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """The replicates of a cohort's active members.
+
+    Attributes:
+        seeds: each replicate's.
+        orders: the indices of each replicate's training images.
+        of_K: the replicate of each member.
+    """
+
+    seeds: tuple[int, ...]
+    orders: tuple[Indices, ...]
+    of_K: tuple[int, ...]
+
+
+class Stepper:
+    """Trains the members of one network until one of them leaves.
+
+    Args:
+        network: the members' network.
+        runners: the members, bound to it.
+        inputs: their inputs.
+        objective: their losses.
+        replicates: their seeds and images.
+        place: the device.
+        num_epochs: maximum number of epochs left, to decide whether a capture pays off.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        runners: Sequence[Runner],
+        inputs: PreparedInputs,
+        objective: Objective,
+        replicates: Replicates,
+        place: Place,
+        num_epochs: int,
+    ) -> None:
+        self._network, self._runners, self._inputs, self._objective = network, runners, inputs, objective
+        self._replicates, self._place = replicates, place
+        self._batch_size = runners[0].member.recipe.batch_size
+        self._pacer = Pacer(
+            len(replicates.orders[0]), self._batch_size, [runner.member.recipe.accumulate for runner in runners]
+        )
+        num_steps = self._pacer.num_batches
+        self._optimizer = StackedOptimizer(network, runners, num_steps) if fits(runners) else None
+        self._generators = [torch.Generator(place.device) for _ in replicates.seeds]
+        num_members = network.num_members
+        self._loss_K = torch.zeros(num_members, dtype=place.exact, device=place.device)
+        self._right_K = torch.zeros(num_members, dtype=place.exact, device=place.device)
+        worthwhile = num_steps * num_epochs >= LEAST_STEPS and self._optimizer is not None
+        capturable = worthwhile and not (isinstance(network, ModuleNetwork) and network.body.draws)
+        self._recorder = _Recorder(place.capture, self._generators) if capturable and place.capture else None
+
+    def train_epoch(self, epoch: int) -> Epoch:
+        """Train one epoch, every member on its replicate's images in its replicate's order."""
+        started = time.perf_counter()
+        orders = [
+            epoch_order(order, seed, epoch)
+            for order, seed in zip(self._replicates.orders, self._replicates.seeds, strict=True)
+        ]
+        self._begin(epoch)
+        for number, batch in enumerate(self._inputs.train(orders, self._batch_size, epoch)):
+            self._take(number, batch, epoch)
+        self._end(epoch)
+        num_images = len(orders[0])
+        loss_K, accuracy_K = (self._loss_K / num_images).cpu(), (self._right_K.cpu().double() / num_images)
+        rate = num_images * self._network.num_members / (time.perf_counter() - started)
+        return Epoch(loss_K.double().numpy(), accuracy_K.numpy(), rate)
+
+    def _begin(self, epoch: int) -> None:
+        for generator, seed in zip(self._generators, self._replicates.seeds, strict=True):
+            generator.manual_seed(seed_dropout(seed, epoch))
+        self._loss_K.zero_()
+        self._right_K.zero_()
+        if self._optimizer is not None:
+            self._optimizer.begin_epoch(
+                [self._pacer.progress(epoch, number, 0) for number in range(self._pacer.num_batches)]
+            )
+
+    def _end(self, epoch: int) -> None:
+        if self._optimizer is not None:
+            self._optimizer.end_epoch(self._pacer.num_batches)
+        for runner in self._runners:
+            runner.end_epoch(epoch)
+
+    def _take(self, number: int, batch: Batch, epoch: int) -> None:
+        """Take the step of batch `number`; the last batch of an epoch may be smaller, and is never recorded."""
+        if self._optimizer is None:
+            self._take_apart(number, batch, epoch)
+        elif self._recorder is None or batch.labels_N.shape[-1] != self._batch_size:
+            self._step_together(batch)
+        else:
+            self._recorder.run(batch, self._step_together)
+
+    def _step_together(self, batch: Batch) -> None:
+        assert self._optimizer is not None, "members that step separately do not come here"
+        self._network.clear_gradients()
+        self._sum(batch, compute_gradients(self._network, self._objective, batch, self._dropout, self._count(batch)))
+        self._optimizer.step()
+
+    def _take_apart(self, number: int, batch: Batch, epoch: int) -> None:
+        """Take a step for members that accumulate, or whose optimizers have no stacked version."""
+        if self._pacer.starts_afresh(number):
+            self._network.clear_gradients()
+        divisors = self._pacer.divisors(number)
+        self._sum(batch, compute_gradients(self._network, self._objective, batch, self._dropout, divisors))
+        due = [k for k in range(len(self._runners)) if self._pacer.ends(number, k)]
+        move(self._network, self._runners, {k: self._pacer.progress(epoch, number, k) for k in due})
+
+    def _sum(self, batch: Batch, measured: tuple[Tensor, Tensor]) -> None:
+        losses_KN, logits_KNL = measured
+        self._loss_K += losses_KN.sum(dim=1)
+        self._right_K += count_right(logits_KNL, batch)
+
+    def _count(self, batch: Batch) -> int:
+        return batch.labels_N.shape[-1]
+
+    @property
+    def _dropout(self) -> Randomness:
+        if len(self._generators) == 1:
+            return self._generators[0]
+        return ReplicateDraws(tuple(self._generators), self._replicates.of_K)
+
+
+class _Recorder:
+    """Runs a step eagerly, times it, records it, and then uses whichever is faster.
+
+    Args:
+        capture: records steps.
+        generators: the random generators they use.
+    """
+
+    def __init__(self, capture: Capture, generators: Sequence[torch.Generator]) -> None:
+        self._capture, self._generators = capture, generators
+        self._batch: Batch | None = None
+        self._plan = self._go_through()
+        self._replay: Step | None = None
+
+    def run(self, batch: Batch, step: Callable[[Batch], object]) -> None:
+        """Take the step of one batch; all batches have the same shape."""
+        self._load(batch)
+        self._now = lambda: step(self._loaded)
+        next(self._plan)
+
+    @property
+    def _loaded(self) -> Batch:
+        assert self._batch is not None, "a batch is loaded before its step"
+        return self._batch
+
+    def _load(self, batch: Batch) -> None:
+        """Copy a batch to the tensors that the recorded step reads."""
+        if self._batch is None:
+            self._batch = _like(batch)
+        for target, source in zip(_tensors(self._batch), _tensors(batch), strict=True):
+            target.copy_(source)
+
+    def _go_through(self) -> Iterator[None]:
+        """Take one step at a time: eager, timed, then replayed and timed, then whichever was faster."""
+        for _ in range(WARM_UP_STEPS):
+            self._capture.warm_up(self._now)
+            yield
+        watch = self._watch()
+        for _ in range(TIMED_STEPS):
+            self._capture.warm_up(self._now)
+            yield
+        plain_seconds = watch()
+        self._replay = self._capture.capture(self._now, self._generators)
+        self._replay()
+        yield
+        watch = self._watch()
+        for _ in range(TIMED_STEPS):
+            self._replay()
+            yield
+        if watch() > plain_seconds:
+            self._replay = None
+        while True:
+            (self._replay or self._now)()
+            yield
+
+    def _watch(self) -> Callable[[], float]:
+        self._capture.wait()
+        started = time.perf_counter()
+
+        def read() -> float:
+            self._capture.wait()
+            return time.perf_counter() - started
+
+        return read
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    mixed = [] if batch.mixed is None else [batch.mixed.partner_labels_N, batch.mixed.share_N]
+    return [batch.inputs, batch.labels_N, *mixed]
+
+
+def _like(batch: Batch) -> Batch:
+    """Return a batch of the same shapes and memory layout."""
+    inputs, labels_N, *rest = (torch.empty_like(tensor) for tensor in _tensors(batch))
+    mixed = None
+    if batch.mixed is not None:
+        mixed = replace(batch.mixed, partner_labels_N=rest[0], share_N=rest[1])
+    return Batch(inputs, labels_N, mixed)

@@ -1,1 +1,0 @@
-"""Networks as data: layers, named networks, their shapes and their initial weights."""

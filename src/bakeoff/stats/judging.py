@@ -1,0 +1,250 @@
+"""Pairs of arms of one block judged as one family: compared on common replicates, corrected together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bakeoff.stats.bayes import decide_by_posterior, pool_blocks, standard_error
+from bakeoff.stats.effects import borrow_errors, correct_winner, measure_superiority
+from bakeoff.stats.family import Decision, LookComparisons, decide_family
+from bakeoff.stats.looks import LineLook, share_of_look
+from bakeoff.stats.measure import Measure, join_names
+from bakeoff.stats.pairs import PairComparison, compare_pair
+from bakeoff.stats.results import ArmSummary, Method, Verdict
+from bakeoff.stats.sequential import SequentialDesign, compare_by_looks
+from bakeoff.stats.variance import Scope, Spread, measure_spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """What decides between two arms.
+
+    Attributes:
+        measure: the deciding metric on the deciding split.
+        margin, confidence, num_folds, race, scope: as `summarise` takes them.
+        level: error rate of the verdicts of this look; None for 1 - confidence.
+        num_family_pairs: pairs that Holm corrects for at least; None for those judged.
+        looks: at the question so far, the present one last; empty where none are on record.
+        method: "paired", or "bayes" for verdicts by posterior probabilities.
+        test_shares: with folds, by block: images scored in one of them over images trained on.
+    """
+
+    measure: Measure
+    margin: float | None
+    confidence: float
+    num_folds: int | None = None
+    race: SequentialDesign | None = None
+    scope: Scope = "images"
+    level: float | None = None
+    num_family_pairs: int | None = None
+    looks: tuple[LineLook, ...] = ()
+    method: Method = "paired"
+    test_shares: Mapping[str, float] = field(default_factory=dict)
+
+
+def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:
+    """Give every pair of a family its verdict, of the first arm relative to the second, Holm-corrected over the family.
+
+    Args:
+        pairs: all pairs of the family, of one block or of several.
+        judging: what decides.
+    """
+    comparisons = [compare_arms(a, b, judging) for a, b in pairs]
+    if judging.method == "bayes":
+        decisions = tuple(map(decide_by_posterior, comparisons))
+    else:
+        decisions = decide_family(
+            comparisons,
+            runs_per_replicate=judging.num_folds or 1,
+            level=judging.level,
+            num_pairs=judging.num_family_pairs,
+            looks=_look_back(pairs, comparisons, judging),
+        )
+    decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
+    return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
+
+
+def _find_errors(
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]], comparisons: Sequence[PairComparison], judging: Judging
+) -> list[float | None]:
+    """Return the standard errors of all pairs, block by block; None each in a race, which they helped to stop."""
+    found: list[float | None] = [None] * len(pairs)
+    by_block: dict[str, list[int]] = {}
+    for place, (a, _) in enumerate(pairs):
+        by_block.setdefault(a.block, []).append(place)
+    for places in by_block.values() if judging.race is None else ():
+        for place, error in zip(places, borrow_errors([comparisons[place] for place in places]), strict=True):
+            found[place] = error
+    return found
+
+
+def _look_back(
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]], present: Sequence[PairComparison], judging: Judging
+) -> list[LookComparisons]:
+    """Return what every look at these pairs showed, from what of their trials it saw."""
+    blocks = dict.fromkeys(a.block for a, _ in pairs)
+    found = []
+    for look in judging.looks:
+        is_present = look is judging.looks[-1]
+        found.append(
+            LookComparisons(
+                share=look.share,
+                next_share=share_of_look(judging.looks[-1].number + 1),
+                num_pairs=sum(look.num_pairs.get(block, 0) for block in blocks),
+                comparisons=present
+                if is_present
+                else [compare_arms(a.as_seen_at(look), b.as_seen_at(look), judging) for a, b in pairs],
+            )
+        )
+    return found
+
+
+def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
+    """Compare two arms of a block on the replicates, or folds, that both have; on none where both failed in all."""
+    values = _pair_scores(a, b, judging)
+    spread = measure_pair(a, b, judging) if values else None
+    if judging.race is not None and values:
+        return compare_by_looks(
+            [value for value, _ in values],
+            [value for _, value in values],
+            # The race decided on validation scores: on the locked images no look is special, so all are equally strict.
+            design=judging.race.flatten() if judging.measure.split != "validation" else judging.race,
+            margin=judging.margin,
+            higher_is_better=judging.measure.record.higher_is_better,
+            spread=spread,
+            scope=judging.scope,
+        )
+    return compare_pair(
+        [value for value, _ in values],
+        [value for _, value in values],
+        margin=judging.margin,
+        confidence=judging.confidence,
+        higher_is_better=judging.measure.record.higher_is_better,
+        test_share=judging.test_shares.get(a.block),
+        spread=spread,
+        scope=judging.scope,
+    )
+
+
+def _pair_scores(a: ArmSummary, b: ArmSummary, judging: Judging) -> list[tuple[float, float]]:
+    """Return both scores of every common replicate, or fold; none where both arms failed in all of them.
+
+    Chance level against itself is no evidence that two arms are alike.
+    """
+    ours, theirs = (
+        {(replicate, 0): score for replicate, score in arm.scores.items()}
+        if judging.num_folds is None
+        else arm.fold_scores
+        for arm in (a, b)
+    )
+    common = [run for run in ours if run in theirs]
+    if all(run in a.failed_runs and run in b.failed_runs for run in common):
+        return []
+    return [(ours[run], theirs[run]) for run in common]
+
+
+def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | None:
+    """Measure how the difference of two arms spreads over common replicates and test images.
+
+    Returns:
+        None with folds, which have images of their own each; where the contributions of a replicate that both arms have
+        are not known, or are not of the same images; and under 2 replicates or images.
+    """
+    if judging.num_folds is not None:
+        return None
+    common = [replicate for replicate in a.scores if replicate in b.scores]
+    if not common or any(replicate not in arm.by_image for arm in (a, b) for replicate in common):
+        return None
+    rows = [[arm.by_image[replicate] for replicate in common] for arm in (a, b)]
+    if len({len(row) for arm in rows for row in arm}) != 1:
+        return None
+    unit = 1.0 if judging.measure.record.is_share else None
+    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=unit, scope=judging.scope)
+
+
+def _exceeds(decision: Decision, judging: Judging, level: float) -> bool:
+    """Tell whether a difference is shown to exceed the margin; by a posterior, "better" says just that."""
+    if judging.method == "bayes":
+        return judging.margin is not None
+    return decision.p_margin_adjusted is not None and decision.p_margin_adjusted <= level
+
+
+def _find_bar(comparison: PairComparison, decision: Decision, level: float) -> float:
+    """Return the level that a pair's own p value had to pass: the error rate less what its family and looks take."""
+    if not comparison.p or not decision.p_adjusted:
+        return level
+    return min(level, level * comparison.p / decision.p_adjusted)
+
+
+def _verdict(
+    a: ArmSummary,
+    b: ArmSummary,
+    judging: Judging,
+    comparison: PairComparison,
+    decision: Decision,
+    error: float | None,
+) -> Verdict:
+    level = 1 - judging.confidence if judging.level is None else judging.level
+    superiority = measure_superiority(comparison)
+    settled = decision.verdict in ("better", "worse")
+    return Verdict(
+        block=a.block,
+        a=a.arm,
+        b=b.arm,
+        metric=judging.measure.record.name,
+        split=judging.measure.split,
+        replicates=comparison.n,
+        difference=comparison.difference,
+        interval=comparison.interval,
+        sd=comparison.sd,
+        p=comparison.p,
+        p_adjusted=decision.p_adjusted,
+        p_equivalence_adjusted=decision.p_equivalence_adjusted,
+        effect_size=comparison.effect_size,
+        correlation=comparison.correlation,
+        verdict=decision.verdict,
+        reason=decision.reason,
+        replicates_needed=None if decision.needed is None else decision.needed.most,
+        replicates_needed_least=None if decision.needed is None else decision.needed.least,
+        margin=judging.margin,
+        num_folds=judging.num_folds,
+        scope=comparison.scope,
+        num_images=None if comparison.spread is None else comparison.spread.num_images,
+        beyond_margin=settled and _exceeds(decision, judging, level),
+        p_margin_adjusted=decision.p_margin_adjusted,
+        difference_corrected=correct_winner(comparison, _find_bar(comparison, decision, level), error)
+        if settled
+        else None,
+        superiority=None if superiority is None else superiority.probability,
+        superiority_interval=None if superiority is None else superiority.interval,
+        spread=comparison.spread,
+        needs=None if decision.needed is None else decision.needed.text,
+    )
+
+
+def write_pooled(arms: Sequence[ArmSummary], family: Sequence[tuple[str, str]], judging: Judging) -> str:
+    """Say what the blocks together make probable in a new block, by the hierarchical model; empty under 3 blocks."""
+    by_place = {(arm.block, arm.arm): arm for arm in arms}
+    sign = 1 if judging.measure.record.higher_is_better else -1
+    found = []
+    for a, b in family:
+        leads = []
+        for block in dict.fromkeys(arm.block for arm in arms):
+            comparison = compare_arms(by_place[block, a], by_place[block, b], judging)
+            error = standard_error(comparison)
+            if error is not None and comparison.difference is not None:
+                leads.append((sign * comparison.difference, error))
+        pooled = pool_blocks(leads, judging.margin or 0.0)
+        if pooled is not None:
+            found.append((a, b, pooled))
+    if not found:
+        return ""
+    settled = [(a, b, each, each.decide(judging.confidence)) for a, b, each in found]
+    links = {"better": "is better than", "worse": "is worse than", "equivalent": "is equivalent to"}
+    said = [f"{a} {links[word]} {b} ({getattr(each, word):.0%})" for a, b, each, word in settled if word in links]
+    if not said:
+        return "In a new block like these, no pair's outcome is probable enough to be called."
+    return f"In a new block like these, by their posterior probability: {join_names(said)}."

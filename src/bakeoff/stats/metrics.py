@@ -1,0 +1,245 @@
+"""How good a set of predictions is: accuracy, loss and the macro averages, from probabilities.
+
+Shape suffixes: N images, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.errors import BakeoffError, nearest
+from bakeoff.registry import Implementation, Registry, bind
+
+
+class MetricError(BakeoffError):
+    """A metric has an unknown name, or predictions cannot be scored."""
+
+
+CLASSES_ABSENT = "classes_absent"
+"""Beside the metrics: how many classes have no image, so that macro averages leave them out. Missing where none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRecord:
+    """One metric and how to read it.
+
+    Attributes:
+        name: as a study file and the ledger spell it.
+        label: as a person reads it.
+        summary: one line.
+        higher_is_better: False for losses.
+        is_share: a share in 0..1, shown as a percentage and compared in percentage points.
+        source: where it is defined.
+        compute: of `Predictions`, the score.
+        chance: of the number of classes, what guessing scores on classes of equal size.
+        contribute: of `Predictions`, what each image contributes, [N], with the score as its mean; empty where that is
+            not known, and then nothing is said of how much of a difference the images may account for.
+    """
+
+    name: str
+    label: str
+    summary: str
+    higher_is_better: bool
+    is_share: bool
+    source: str
+    compute: Implementation
+    chance: Implementation
+    contribute: Implementation = ""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one model predicts, and what is right.
+
+    Attributes:
+        probabilities_NC: [N, C], 0..1, finite.
+        labels_N: [N], 0..C-1.
+    """
+
+    probabilities_NC: NDArray[np.floating]
+    labels_N: NDArray[np.integer]
+
+    @cached_property
+    def confusion_CC(self) -> NDArray[np.int64]:
+        """The confusion matrix in counts: rows are true classes, columns the most probable ones."""
+        return count_confusion(self.probabilities_NC, self.labels_N)
+
+
+def share_of_classes(num_classes: int) -> float:
+    """Return what classes named at random score in accuracy, macro precision, recall and F1."""
+    return 1 / num_classes
+
+
+_CONTRIBUTIONS = "bakeoff.stats.contributions"
+
+_OURS: tuple[MetricRecord, ...] = (
+    MetricRecord(
+        name="accuracy",
+        label="accuracy",
+        summary="share of images whose most probable class is the right one",
+        higher_is_better=True,
+        is_share=True,
+        source="sklearn.metrics.accuracy_score",
+        compute="bakeoff.stats.metrics:compute_accuracy",
+        chance=share_of_classes,
+        contribute=f"{_CONTRIBUTIONS}:contribute_hits",
+    ),
+    MetricRecord(
+        name="loss",
+        label="loss",
+        summary="mean negative log likelihood of the right class, in nats",
+        higher_is_better=False,
+        is_share=False,
+        source="sklearn.metrics.log_loss, clipped at the smallest normal float32",
+        compute="bakeoff.stats.metrics:compute_loss",
+        chance=math.log,
+        contribute=f"{_CONTRIBUTIONS}:contribute_losses",
+    ),
+    MetricRecord(
+        name="macro_precision",
+        label="macro precision",
+        summary="precision of every class, averaged with equal weight over the classes that occur",
+        higher_is_better=True,
+        is_share=True,
+        source="sklearn.metrics.precision_score(labels=unique_labels(y_true), average='macro', zero_division=0)",
+        compute="bakeoff.stats.metrics:compute_precision",
+        chance=share_of_classes,
+        contribute=f"{_CONTRIBUTIONS}:contribute_to_precision",
+    ),
+    MetricRecord(
+        name="macro_recall",
+        label="macro recall",
+        summary="recall of every class, averaged with equal weight over the classes that occur",
+        higher_is_better=True,
+        is_share=True,
+        source="sklearn.metrics.recall_score(labels=unique_labels(y_true), average='macro', zero_division=0)",
+        compute="bakeoff.stats.metrics:compute_recall",
+        chance=share_of_classes,
+        contribute=f"{_CONTRIBUTIONS}:contribute_to_recall",
+    ),
+    MetricRecord(
+        name="macro_f1",
+        label="macro F1",
+        summary="harmonic mean of precision and recall, averaged with equal weight over the classes that occur",
+        higher_is_better=True,
+        is_share=True,
+        source="sklearn.metrics.f1_score(labels=unique_labels(y_true), average='macro', zero_division=0)",
+        compute="bakeoff.stats.metrics:compute_f1",
+        chance=share_of_classes,
+        contribute=f"{_CONTRIBUTIONS}:contribute_to_f1",
+    ),
+)
+
+METRICS: Registry[MetricRecord] = Registry("metric", _OURS, "bakeoff.metrics")
+
+
+def find_metric(name: str) -> MetricRecord:
+    """Return the metric called `name`.
+
+    Raises:
+        MetricError: no metric has this name; the message lists all and the nearest.
+    """
+    record = METRICS.get(name)
+    if record is None:
+        choices = METRICS.names
+        raise MetricError(f"unknown metric '{name}'; choose one of {', '.join(choices)}.{nearest(name, choices)}")
+    return record
+
+
+def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> dict[str, float]:
+    """Score predictions by every metric of METRICS.
+
+    The predicted class is the most probable one (the first among equals). Macro averages run over the classes that
+    occur; one of them that is never predicted has precision 0 (scikit-learn with `labels=numpy.unique(labels),
+    zero_division=0`). Where some never occur, `classes_absent` says how many. The probability of the right class is
+    clipped to [1.2e-38, 1], so one confident mistake costs at most 87.3 nats and the loss is always finite.
+
+    Args:
+        probabilities_NC: [N, C], 0..1, rows summing to 1 (not checked: rounding differs by numeric mode).
+        labels_N: [N], 0..C-1.
+
+    Raises:
+        MetricError: no images, shapes that do not match, labels out of range, or a probability that is NaN or
+            infinite (a network that diverged has no score).
+    """
+    check_predictions(probabilities_NC, labels_N)
+    predictions = Predictions(probabilities_NC, labels_N)
+    num_absent = int((predictions.confusion_CC.sum(axis=1) == 0).sum())
+    scores = {record.name: float(bind(record.compute)(predictions)) for record in METRICS}
+    return {**scores, **({CLASSES_ABSENT: float(num_absent)} if num_absent else {})}
+
+
+def compute_accuracy(predictions: Predictions) -> float:
+    """Return the share of images whose most probable class is the right one."""
+    return float(predictions.confusion_CC.diagonal().astype(np.float64).sum() / len(predictions.labels_N))
+
+
+def compute_loss(predictions: Predictions) -> float:
+    """Return the mean negative log likelihood of the right class, in nats."""
+    labels_N = predictions.labels_N
+    right_N = predictions.probabilities_NC[np.arange(len(labels_N)), labels_N].astype(np.float64)
+    return float(-np.log(np.clip(right_N, np.finfo(np.float32).tiny, 1.0)).mean() + 0.0)
+
+
+def compute_precision(predictions: Predictions) -> float:
+    """Return the mean over the classes that occur of hits by images called so."""
+    confusion_CC = predictions.confusion_CC
+    return _mean_ratio(confusion_CC, 1, confusion_CC.sum(axis=0))
+
+
+def compute_recall(predictions: Predictions) -> float:
+    """Return the mean over the classes that occur of hits by images of the class."""
+    confusion_CC = predictions.confusion_CC
+    return _mean_ratio(confusion_CC, 1, confusion_CC.sum(axis=1))
+
+
+def compute_f1(predictions: Predictions) -> float:
+    """Return the mean over the classes that occur of the harmonic means of precision and recall."""
+    confusion_CC = predictions.confusion_CC
+    return _mean_ratio(confusion_CC, 2, confusion_CC.sum(axis=1) + confusion_CC.sum(axis=0))
+
+
+def count_confusion(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the confusion matrix in counts: rows are true classes, columns the most probable ones.
+
+    Unchecked: see `check_predictions`.
+    """
+    num_classes = probabilities_NC.shape[1]
+    # int64 first: labels of a small integer type would overflow in the product.
+    cells_N = labels_N.astype(np.int64) * num_classes + probabilities_NC.argmax(axis=1)
+    return np.bincount(cells_N, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def _mean_ratio(confusion_CC: NDArray[np.int64], of_hits: int, denominators_C: NDArray[np.integer]) -> float:
+    """Return the mean over the classes that occur of `of_hits` times their hits by the denominators."""
+    numerators_C, occurs_C = of_hits * confusion_CC.diagonal().astype(np.float64), confusion_CC.sum(axis=1) > 0
+    # A zero denominator always has a zero numerator, so dividing by 1 gives the 0 that zero_division=0 asks for.
+    return float((numerators_C / np.maximum(denominators_C, 1))[occurs_C].mean())
+
+
+def check_predictions(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> None:
+    """Refuse predictions that have no score; see `classification_metrics`.
+
+    Raises:
+        MetricError: naming what is wrong.
+    """
+    if probabilities_NC.ndim != 2 or labels_N.shape != probabilities_NC.shape[:1]:
+        raise MetricError(
+            f"probabilities of shape {probabilities_NC.shape} do not fit labels of shape {labels_N.shape}; "
+            "give one row of class probabilities for each label"
+        )
+    if 0 in probabilities_NC.shape:
+        raise MetricError("there is no image to score; give at least one image and one class")
+    num_classes = probabilities_NC.shape[1]
+    if labels_N.min() < 0 or labels_N.max() >= num_classes:
+        raise MetricError(
+            f"labels run from {labels_N.min()} to {labels_N.max()}, outside 0..{num_classes - 1}; "
+            "give one probability for every class"
+        )
+    if not np.isfinite(probabilities_NC).all():
+        raise MetricError("some predicted probabilities are NaN or infinite: the network diverged and has no score")

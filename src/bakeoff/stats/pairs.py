@@ -1,0 +1,221 @@
+"""Two arms compared on the replicates both have, by their paired differences.
+
+All statistics work on per-replicate differences a - b. Replicates are the independent units; their differences are
+assumed roughly normal and are never pooled over blocks. What single images contribute tells how far the difference
+would move with other images; without it, nothing is said of any other. Folds are not independent, because they share
+training images: their t statistic is corrected (Nadeau and Bengio 2003). Nothing here is corrected for looking at many
+pairs: that is `bakeoff.stats.family`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.stats.power import count_degrees
+from bakeoff.stats.variance import Scope, Spread, find_tail
+
+MIN_REPLICATES = 3
+"""Fewer paired replicates than this give no verdict."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairComparison:
+    """What the paired replicates of arms a and b say, before any correction for looking at many pairs.
+
+    Attributes:
+        n: replicates (with folds: folds of all replicates) that both arms have.
+        difference: mean of a - b, in the metric's unit; None without a common replicate.
+        sd: sample standard deviation (n - 1) of the differences; None under 2 replicates.
+        interval: two-sided, of the mean difference; None under 2 replicates, and where all differences are identical
+            and nothing is known of the images.
+        p: two-sided p value of "no difference", which the interval at confidence 1 - p just reaches. Without images and
+            without spread the exact sign-flip test, 2 / 2^n (with folds: 1, for no exact test allows for their
+            overlap); None under 2 replicates.
+        p_equivalence: p value of "the difference is at least `margin` either way" (two one-sided tests; without images
+            and spread one-sided sign-flip, 1 / 2^n; with folds: 1); None without margin or under 2.
+        p_margin: one-sided p value of "the difference is at most `margin`, in the direction seen"; None likewise.
+        effect_size: Cohen's d_z, difference / sd; None where sd is None or 0 with a difference that is not.
+        correlation: Pearson's, of a's and b's values over the replicates; None under 3 or for constant values. Near 0,
+            pairing bought nothing.
+        margin: largest absolute difference that does not matter, in the metric's unit; None when not declared.
+        confidence: of the interval, 0..1; 1 - confidence is the error rate of the verdict.
+        higher_is_better: whether a positive difference speaks for a.
+        exact: the differences are all identical and nothing is known of the images: no t statistic, no half width.
+        test_share: images scored over images trained on in one fold; None for independent replicates.
+        scope: what interval and p values speak of.
+        spread: over replicates and images; None where the images' contributions are not known.
+    """
+
+    n: int
+    difference: float | None
+    sd: float | None
+    interval: tuple[float, float] | None
+    p: float | None
+    p_equivalence: float | None
+    effect_size: float | None
+    correlation: float | None
+    margin: float | None
+    confidence: float
+    higher_is_better: bool
+    p_margin: float | None = None
+    exact: bool = False
+    test_share: float | None = None
+    scope: Scope = "seeds"
+    spread: Spread | None = None
+
+
+def compare_pair(
+    a_values: Sequence[float],
+    b_values: Sequence[float],
+    *,
+    margin: float | None = None,
+    confidence: float = 0.95,
+    higher_is_better: bool = True,
+    test_share: float | None = None,
+    spread: Spread | None = None,
+    scope: Scope = "images",
+) -> PairComparison:
+    """Compare two arms on their common replicates or folds, in the same order.
+
+    Assumes independent replicates with roughly normal differences. With `spread`, intervals are those of
+    `Spread.half_width` in the scope asked for, p values are what their ends just reach, and equivalence is two
+    one-sided tests (Schuirmann 1987) by ends that allow for skewness, as is the test of `p_margin`. Without it, they
+    are the paired t test's and hold for new seeds on these images alone. Where then all differences are identical the t
+    statistic is undefined: all zero counts as equal (no interval, p 1, p_equivalence 1 / 2^n: where the true difference
+    is not zero and differences spread evenly about it, one is exactly zero with probability 1/2 at most); identical and
+    not zero falls back on the exact sign-flip test, which assumes only that differences are symmetric around the true
+    one.
+
+    With `test_share`, the values come from folds or other splits of one set of images and overlap in what they trained
+    on. Then t is the corrected resampled t (Nadeau and Bengio 2003, "Inference for the generalization error"; for
+    repeated folds Bouckaert and Frank 2004): the variance of the mean is sd^2 (1 / n + test_share) instead of sd^2 / n.
+    It assumes that any two folds correlate by test_share / (1 + test_share), and speaks of training sets drawn anew,
+    not of these alone. We deviate in the degrees of freedom for repeated folds; see `count_degrees`.
+
+    Args:
+        a_values: one finite value per replicate, or per fold of every replicate.
+        b_values: as many, in the same order.
+        margin: above 0, in the metric's unit.
+        confidence: strictly between 0 and 1.
+        higher_is_better: recorded for the verdict; the statistics do not depend on it.
+        test_share: images scored / images trained on, above 0: for k folds 1 / (k - 1). None for independent
+            replicates.
+        spread: of the same replicates over the test images; None where it is not known.
+        scope: what to speak of where `spread` is given; ignored else.
+
+    Raises:
+        ValueError: different lengths, values not finite, or margin, confidence or test_share out of range.
+    """
+    a, b = np.asarray(a_values, dtype=np.float64), np.asarray(b_values, dtype=np.float64)
+    _check(a, b, margin, confidence, test_share)
+    differences = a - b
+    n = len(differences)
+    mean = float(differences.mean()) if n else None
+    spread = spread if test_share is None else None
+    comparison = PairComparison(
+        n=n,
+        difference=mean,
+        sd=None,
+        interval=None,
+        p=None,
+        p_equivalence=None,
+        effect_size=None,
+        correlation=_correlation(a, b),
+        margin=margin,
+        confidence=confidence,
+        higher_is_better=higher_is_better,
+        test_share=test_share,
+        scope="folds" if test_share is not None else "seeds" if spread is None else scope,
+        spread=spread,
+    )
+    if n < 2 or mean is None:
+        return comparison
+    rounding = 1e-12 * max(np.abs(a).max(), np.abs(b).max())
+    mean = 0.0 if abs(mean) <= rounding else mean
+    sd = 0.0 if np.ptp(differences) <= rounding else float(differences.std(ddof=1))
+    comparison = replace(comparison, difference=mean, sd=sd, effect_size=_divide(mean, sd))
+    if spread is not None:
+        return _compare_by_width(comparison, mean, partial(spread.half_width, scope=scope))
+    return _compare_by_t(comparison, mean, sd) if sd else _compare_identical(comparison, mean)
+
+
+def _compare_by_t(comparison: PairComparison, mean: float, sd: float) -> PairComparison:
+    from scipy.special import stdtr, stdtrit
+
+    share = comparison.test_share or 0.0
+    degrees = count_degrees(comparison.n, share)
+    error = sd * math.sqrt(1 / comparison.n + share)
+    half_width = float(stdtrit(degrees, 0.5 + comparison.confidence / 2) * error)
+    found = replace(
+        comparison,
+        interval=(mean - half_width, mean + half_width),
+        p=float(2 * stdtr(degrees, -abs(mean) / error)),
+    )
+    if comparison.margin is None:
+        return found
+    # The larger of the two one-sided p values is the one on the side where the difference lies.
+    t = (abs(mean) - comparison.margin) / error
+    return replace(found, p_equivalence=float(stdtr(degrees, t)), p_margin=float(stdtr(degrees, -t)))
+
+
+def _compare_by_width(comparison: PairComparison, mean: float, half_width: Callable[..., float]) -> PairComparison:
+    """Answer by half widths as a function of the tail that is left out, and of the side where one is tested alone."""
+    width = half_width((1 - comparison.confidence) / 2)
+    found = replace(comparison, interval=(mean - width, mean + width), p=2 * find_tail(half_width, abs(mean)))
+    margin = comparison.margin
+    if margin is None:
+        return found
+    if abs(mean) < margin:
+        ends = (find_tail(partial(half_width, side=side), margin - side * mean) for side in (-1, 1))
+        return replace(found, p_equivalence=max(ends), p_margin=1.0)
+    inner = partial(half_width, side=-1 if mean > 0 else 1)
+    return replace(found, p_equivalence=1.0, p_margin=find_tail(inner, abs(mean) - margin))
+
+
+def _compare_identical(comparison: PairComparison, mean: float) -> PairComparison:
+    """Answer for differences without spread and without images: equal arms, or the exact sign-flip test."""
+    margin, chance = comparison.margin, 2.0**-comparison.n
+    if comparison.test_share is not None:
+        chance = 0.5
+    found = replace(comparison, exact=True, p=1.0 if mean == 0 else 2 * chance)
+    if margin is None:
+        return found
+    inside = abs(mean) < margin
+    return replace(
+        found,
+        p_equivalence=(chance if comparison.test_share is None else 1.0) if inside else 1.0,
+        p_margin=1.0 if inside or comparison.test_share is not None else chance,
+    )
+
+
+def _divide(mean: float, sd: float) -> float | None:
+    if sd:
+        return mean / sd
+    return 0.0 if mean == 0 else None
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
+    if len(a) < 3 or min(np.ptp(a), np.ptp(b)) <= 1e-12 * max(np.abs(a).max(), np.abs(b).max()):
+        return None
+    return float(np.clip(np.corrcoef(a, b)[0, 1], -1.0, 1.0))
+
+
+def _check(
+    a: NDArray[np.float64], b: NDArray[np.float64], margin: float | None, confidence: float, test_share: float | None
+) -> None:
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"paired values must be two sequences of one length, not {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("paired values must be finite")
+    if margin is not None and not 0 < margin < np.inf:
+        raise ValueError(f"margin must be above 0, not {margin}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie strictly between 0 and 1, not {confidence}")
+    if test_share is not None and not 0 < test_share < np.inf:
+        raise ValueError(f"test_share must be above 0, not {test_share}")

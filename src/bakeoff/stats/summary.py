@@ -1,0 +1,387 @@
+"""From trial results to the study's answer: scores of every arm, verdicts on every pair, one answer per block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.stats.baseline import write_against_baseline, write_overall_against_baseline
+from bakeoff.stats.failures import FailedMode, count_as_chance, write_failures
+from bakeoff.stats.family import FamilyOf, list_family
+from bakeoff.stats.judging import Judging, judge_pairs, write_pooled
+from bakeoff.stats.looks import LineLook, describe_looks
+from bakeoff.stats.measure import Measure, Split
+from bakeoff.stats.metrics import MetricError, find_metric
+from bakeoff.stats.results import (
+    ArmSummary,
+    BlockAnswer,
+    MeanSd,
+    Method,
+    Summary,
+    TrialResult,
+    Verdict,
+    rank_arms,
+)
+from bakeoff.stats.sequential import SequentialDesign
+from bakeoff.stats.variance import Scope
+from bakeoff.stats.wording import Standing, write_answer, write_overall
+
+Run = tuple[int, int]
+"""Replicate and fold; fold 0 where there are none."""
+
+__all__ = ["ArmSummary", "BlockAnswer", "MeanSd", "Summary", "TrialResult", "Verdict", "rank_arms", "summarise"]
+
+
+def summarise(
+    results: Sequence[TrialResult],
+    *,
+    metric: str = "accuracy",
+    margin: float | None = None,
+    confidence: float = 0.95,
+    blocks: Sequence[str],
+    arms: Sequence[str],
+    baseline: str | None = None,
+    num_folds: int | None = None,
+    race: SequentialDesign | None = None,
+    same: Mapping[str, Sequence[Collection[str]]] | None = None,
+    test_shares: Mapping[str, float] | None = None,
+    failed: FailedMode = "worst",
+    num_classes: Mapping[str, int] | None = None,
+    caveat: str = "",
+    scope: Scope = "images",
+    by_image: Mapping[str, NDArray[Any]] | None = None,
+    family: FamilyOf = "study",
+    looks: Sequence[LineLook] = (),
+    method: Method = "paired",
+) -> Summary:
+    """Say what the results of a study show.
+
+    Verdicts rest on the images of the final test when every trial done was scored on them, else on the validation
+    split. Those are the test split or, with folds, each trial's held-out fold: the models of all folds share the test
+    split, so scores on it are shown and no verdict rests on them. Pairs are compared on the replicates both arms have;
+    a failed trial counts as chance level, unless these are excluded. The family is all pairs of arms in every block, or
+    with a baseline every other arm against it.
+
+    Args:
+        results: trials done or failed, in any order; those not yet run are simply absent.
+        metric: the deciding metric.
+        margin: largest difference that does not matter, in the metric's unit; None for no equivalence verdicts.
+        confidence: of intervals, 0..1; 1 - confidence is the family-wise error rate of the verdicts.
+        blocks: all block labels, in order.
+        arms: all arm labels, in order; an arm without a trial done appears with zero replicates.
+        baseline: the arm all others are compared with; None for all pairs.
+        num_folds: 2 or more where every replicate consists of folds (every result then has its `fold`): pairs are
+            compared fold by fold, by the corrected resampled t.
+        test_shares: with folds, by block: images scored in a fold over images trained on; 1 / (num_folds - 1), which
+            is all others trained on, for blocks that are not here.
+        failed: what a failed trial counts as.
+        num_classes: by block; where it is unknown, failed trials are left out.
+        caveat: a sentence that every block's answer ends with.
+        race: how a race looked, where the number of replicates was left to one: pairs are then compared by p values and
+            intervals that hold wherever it stopped.
+        same: block -> groups of arms that are the same training: pairs within one get no verdict.
+        scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
+            be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
+        by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
+        family: whether verdicts are corrected over all blocks, or within each.
+        looks: at the question so far, as `trace_line` gives them; verdicts on the test split pay for all of them.
+        method: how pairs are decided. "bayes" corrects for no family, and adds to `overall` what the blocks together
+            say of a new one, from 3 blocks on.
+
+    Raises:
+        MetricError: unknown metric, or a trial done with a value that is not finite.
+        ValueError: a result of an undeclared block or arm or without its fold, two of the same replicate and fold, a
+            baseline that is no arm, a margin of a whole share.
+    """
+    if num_folds is not None and num_folds < 2:
+        raise ValueError(f"num_folds must be at least 2, not {num_folds}")
+    by_cell = _group(results, blocks, arms, num_folds)
+    split = _deciding_split(results, metric, num_folds)
+    shares = {} if num_folds is None else dict.fromkeys(blocks, 1 / (num_folds - 1)) | dict(test_shares or {})
+    classes = num_classes or {}
+    measure = Measure(find_metric(metric), split)
+    if margin is not None and measure.record.is_share and margin >= 1:
+        raise ValueError(f"{metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
+    looks = tuple(looks) if split != "validation" else ()
+    judging = Judging(
+        measure=measure,
+        margin=margin,
+        confidence=confidence,
+        num_folds=num_folds,
+        race=race,
+        scope=scope,
+        looks=looks,
+        method=method,
+        test_shares=shares,
+    )
+    _count_failed(by_cell, classes if failed == "worst" else {})
+    by_block = _summarise_arms(by_cell, blocks, arms, measure, by_image or {})
+    families = [by_block] if family == "study" else [{block: found} for block, found in by_block.items()]
+    verdicts = [verdict for each in families for verdict in _judge(list(each.values()), judging, baseline, same or {})]
+    answers = []
+    for block, found in by_block.items():
+        losses = write_failures(found, failed, measure, classes.get(block), confidence)
+        of_block = [verdict for verdict in verdicts if verdict.block == block]
+        groups = (same or {}).get(block, ())
+        answers.append(_answer(block, found, of_block, judging, baseline, groups, (losses, caveat)))
+    summaries = tuple(arm for found in by_block.values() for arm in found)
+    overall = _write_overall(answers, summaries, judging, baseline)
+    # A posterior needs no correction for looks, and one arm has no p value to correct.
+    told = describe_looks(looks) if method == "paired" and len(arms) > 1 else ""
+    if told and len(blocks) == 1:
+        answers = [replace(answers[0], sentence=f"{answers[0].sentence} {told}")]
+    return Summary(
+        metric=metric,
+        split=split,
+        margin=margin,
+        confidence=confidence,
+        blocks=tuple(blocks),
+        arm_labels=tuple(arms),
+        arms=summaries,
+        verdicts=tuple(verdict for verdict in verdicts if verdict.replicates),
+        answers=tuple(answers),
+        overall=" ".join(filter(None, [overall, told])) if len(blocks) > 1 else overall,
+        baseline=baseline,
+        num_folds=num_folds,
+        race=race,
+        test_shares=shares,
+        scope=scope,
+        family=family,
+        looks=looks,
+        method=method,
+    )
+
+
+def _group(
+    results: Iterable[TrialResult], blocks: Sequence[str], arms: Sequence[str], num_folds: int | None
+) -> dict[tuple[str, str], dict[Run, TrialResult]]:
+    cells: dict[tuple[str, str], dict[Run, TrialResult]] = {(block, arm): {} for block in blocks for arm in arms}
+    for result in results:
+        cell = cells.get((result.block, result.arm))
+        if cell is None:
+            raise ValueError(f"trial {result.trial_id} belongs to no declared block and arm")
+        if (result.fold is None) != (num_folds is None):
+            raise ValueError(f"trial {result.trial_id} has fold {result.fold} in a study of {num_folds} folds")
+        run = (result.replicate, result.fold or 0)
+        if run in cell:
+            fold = "" if result.fold is None else f", fold {result.fold}"
+            raise ValueError(
+                f"two results of block {result.block}, arm {result.arm}, replicate {result.replicate}{fold}"
+            )
+        _check_finite(result)
+        cell[run] = result
+    return cells
+
+
+def _check_finite(result: TrialResult) -> None:
+    for split, metrics in result.metrics.items():
+        for name, value in metrics.items():
+            if result.state == "done" and not math.isfinite(value):
+                raise MetricError(
+                    f"trial {result.trial_id} is recorded as done with {split} {name} = {value}; "
+                    "a trial without a finite score should be recorded as failed"
+                )
+
+
+def _deciding_split(results: Iterable[TrialResult], metric: str, num_folds: int | None) -> Split:
+    locked: Split = "test" if num_folds is None else "held-out"
+    done = [result for result in results if result.state == "done"]
+    examined = bool(done) and all(metric in result.metrics.get(locked, {}) for result in done)
+    return locked if examined else "validation"
+
+
+def _count_failed(by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], num_classes: Mapping[str, int]) -> None:
+    """Give failed trials chance level on every split that their block's trials were scored on; else no score at all."""
+    splits: dict[str, dict[str, None]] = {}
+    for (block, _), cell in by_cell.items():
+        for result in cell.values():
+            if result.state == "done":
+                splits.setdefault(block, {}).update(dict.fromkeys(result.metrics))
+    for (block, _), cell in by_cell.items():
+        for run, result in cell.items():
+            if result.state == "failed":
+                known = num_classes.get(block)
+                scored = tuple(splits.get(block, ())) if known else ()
+                cell[run] = count_as_chance(result, known or 1, scored)
+
+
+def _contribute_failed(
+    by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], by_image: Mapping[str, NDArray[Any]], measure: Measure
+) -> dict[str, NDArray[Any]]:
+    """Return what each image contributes to failed trials that count as chance level: chance level, on all alike."""
+    found: dict[str, NDArray[Any]] = {}
+    for block in dict.fromkeys(block for block, _ in by_cell):
+        results = [result for (of, _), cell in by_cell.items() if of == block for result in cell.values()]
+        known = next((by_image[result.trial_id] for result in results if result.trial_id in by_image), None)
+        for result in results:
+            chance = result.metrics.get(measure.split, {}).get(measure.record.name)
+            if known is not None and result.state == "failed" and chance is not None:
+                found[result.trial_id] = np.full(len(known), chance, dtype=np.float32)
+    return found
+
+
+def _summarise_arms(
+    by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]],
+    blocks: Sequence[str],
+    arms: Sequence[str],
+    measure: Measure,
+    by_image: Mapping[str, NDArray[Any]],
+) -> dict[str, list[ArmSummary]]:
+    """Return all arms of every block, with what images contribute where verdicts may speak of other images."""
+    # Validation images are other ones in every replicate, and have chosen the epochs: they stand for no others.
+    known = dict(by_image) if measure.split == "test" else {}
+    known |= _contribute_failed(by_cell, known, measure)
+    return {
+        block: [_summarise_arm(block, arm, by_cell[block, arm], measure, known) for arm in arms] for block in blocks
+    }
+
+
+def _summarise_arm(
+    block: str, arm: str, by_run: Mapping[Run, TrialResult], measure: Measure, by_image: Mapping[str, NDArray[Any]]
+) -> ArmSummary:
+    metric, split = measure.record.name, measure.split
+    runs = {run: by_run[run] for run in sorted(by_run)}
+    done = {run: result for run, result in runs.items() if result.state == "done"}
+    scores = {run: v.metrics[split][metric] for run, v in runs.items() if metric in v.metrics.get(split, {})}
+    has_folds = any(result.fold is not None for result in runs.values())
+    return ArmSummary(
+        block=block,
+        arm=arm,
+        replicates=len(done),
+        failed=len(by_run) - len(done),
+        train=_average_metrics(runs.values(), "train"),
+        validation=_average_metrics(runs.values(), "validation"),
+        test=_average_metrics(runs.values(), "test"),
+        held_out=_average_metrics(runs.values(), "held-out"),
+        failed_runs=frozenset(run for run, result in runs.items() if result.state == "failed"),
+        scores=_average_folds(scores),
+        epochs=_average([float(result.epochs_trained) for result in done.values()]),
+        seconds=_average([result.seconds for result in done.values()]),
+        fold_scores=scores if has_folds else {},
+        by_image={run[0]: by_image[runs[run].trial_id] for run in scores if runs[run].trial_id in by_image},
+        trial_ids={run: result.trial_id if run in done else "" for run, result in by_run.items()},
+    )
+
+
+def _average_folds(scores: Mapping[Run, float]) -> dict[int, float]:
+    by_replicate: dict[int, list[float]] = {}
+    for (replicate, _), score in scores.items():
+        by_replicate.setdefault(replicate, []).append(score)
+    return {
+        replicate: values[0] if len(values) == 1 else float(np.mean(values))
+        for replicate, values in by_replicate.items()
+    }
+
+
+def _average_metrics(results: Iterable[TrialResult], split: str) -> dict[str, MeanSd]:
+    values: dict[str, list[float]] = {}
+    for result in results:
+        for name, value in result.metrics.get(split, {}).items():
+            values.setdefault(name, []).append(value)
+    return {name: average for name, listed in values.items() if (average := _average(listed))}
+
+
+def _average(values: Sequence[float]) -> MeanSd | None:
+    if not values:
+        return None
+    return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+
+
+def _judge(
+    by_block: Sequence[Sequence[ArmSummary]],
+    judging: Judging,
+    baseline: str | None,
+    same: Mapping[str, Sequence[Collection[str]]],
+) -> list[Verdict]:
+    """Judge all pairs of some blocks as one family, but those of arms that are the same training."""
+    pairs = []
+    for arms in by_block:
+        by_label = {arm.arm: arm for arm in arms}
+        groups = same.get(arms[0].block, ()) if arms else ()
+        family = list_family(list(by_label), baseline)
+        pairs += [(by_label[a], by_label[b]) for a, b in family if b not in _find_same(a, groups)]
+    return judge_pairs(pairs, judging)
+
+
+def _find_same(arm: str, same: Sequence[Collection[str]]) -> Collection[str]:
+    """Return the arms that are the same training as this one, itself among them; none where it stands alone."""
+    return next((group for group in same if arm in group), ())
+
+
+def _answer(
+    block: str,
+    arms: Sequence[ArmSummary],
+    verdicts: Sequence[Verdict],
+    judging: Judging,
+    baseline: str | None,
+    same: Sequence[Collection[str]],
+    caveats: Sequence[str],
+) -> BlockAnswer:
+    ranked = rank_arms(arms, judging.measure)
+    best = _best(ranked, verdicts)
+    reference = best
+    if baseline is not None:
+        reference = next((arm for arm in ranked if arm.arm == baseline), None)
+    alike = _find_same(reference.arm, same) if reference else ()
+    others = tuple(arm for arm in ranked if arm is not reference)
+    standing = Standing(
+        block=block,
+        measure=judging.measure,
+        best=reference,
+        others=tuple(arm for arm in others if arm.arm not in alike),
+        missing=tuple(arm.arm for arm in arms if not arm.scores),
+        against=_against(reference, verdicts),
+        caveats=tuple(filter(None, caveats)),
+        margin=judging.margin,
+        confidence=judging.confidence,
+        runs="replicates" if judging.num_folds is None else "folds",
+        scope=judging.scope,
+        method=judging.method,
+    )
+    # `those` are named by the verdict of the reference on them: where it is better, they are worse.
+    ahead = ("worse",) if baseline is None else ()
+    known = standing if reference is not None else replace(standing, others=())
+    undecided = known.those("inconclusive", "equivalent", *ahead)
+    return BlockAnswer(
+        block=block,
+        best=best.arm if best else None,
+        score=best.score(judging.measure) if best else None,
+        not_worse=tuple(arm.arm for arm in others if arm in undecided or arm.arm in alike),
+        equivalent=tuple(arm.arm for arm in known.those("equivalent")),
+        worse=tuple(arm.arm for arm in known.those("better")),
+        missing=tuple(standing.missing),
+        sentence=write_answer(standing) if baseline is None else write_against_baseline(standing, baseline),
+        baseline=baseline,
+        better=() if baseline is None else tuple(arm.arm for arm in known.those("worse")),
+    )
+
+
+def _write_overall(
+    answers: Sequence[BlockAnswer], arms: Sequence[ArmSummary], judging: Judging, baseline: str | None
+) -> str:
+    counted = write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline)
+    labels = list(dict.fromkeys(arm.arm for arm in arms))
+    pooled = write_pooled(arms, list_family(labels, baseline), judging) if judging.method == "bayes" else ""
+    return f"{counted} {pooled}".strip()
+
+
+def _best(ranked: Sequence[ArmSummary], verdicts: Sequence[Verdict]) -> ArmSummary | None:
+    """Return the best mean among arms not shown to be worse than another.
+
+    With failed trials an arm can have the best mean over its own replicates and still lose on the common ones.
+    """
+    beaten = {v.a for v in verdicts if v.verdict == "worse"} | {v.b for v in verdicts if v.verdict == "better"}
+    unbeaten = [arm for arm in ranked if arm.arm not in beaten]
+    return next(iter(unbeaten or ranked), None)
+
+
+def _against(best: ArmSummary | None, verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
+    if best is None:
+        return {}
+    seen = [verdict.seen_from(best.arm) for verdict in verdicts if best.arm in (verdict.a, verdict.b)]
+    return {verdict.b: verdict for verdict in seen}

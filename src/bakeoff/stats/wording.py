@@ -1,0 +1,362 @@
+"""The answers in plain sentences that a stranger understands, with their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bakeoff.stats.failures import clopper_pearson
+from bakeoff.stats.measure import Measure, join_names, percent
+from bakeoff.stats.pairs import MIN_REPLICATES
+from bakeoff.stats.results import ArmSummary, BlockAnswer, Method, Verdict
+from bakeoff.stats.variance import FEW_IMAGES, Scope
+
+_MOST_NAMED = 3
+
+_RARE_COLLAPSE = 0.05
+"""A collapse that is rarer than this is not spoken of where none was seen."""
+
+POPULATIONS: Mapping[Scope, str] = {
+    "images": "on new images of this kind",
+    "folds": "on new training and test images of this kind",
+}
+"""What a verdict's sentence says it speaks of; in scope "seeds" it names the images at hand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What there is to say of one block.
+
+    Attributes:
+        best: None when no trial is done.
+        others: the other arms with a score, best mean first.
+        missing: arms without a trial done.
+        against: arm -> verdict of `best` relative to it, for every one of `others`.
+        caveats: sentences that the answer ends with: how often arms failed, what selection has seen.
+        margin, confidence: as declared by the study.
+        runs: what is compared one by one: "replicates" or "folds".
+        scope: what the study asks verdicts to speak of. `method`: how they are decided.
+    """
+
+    block: str
+    measure: Measure
+    best: ArmSummary | None
+    others: Sequence[ArmSummary]
+    missing: Sequence[str]
+    against: Mapping[str, Verdict]
+    caveats: Sequence[str]
+    margin: float | None
+    confidence: float
+    runs: str = "replicates"
+    scope: Scope = "images"
+    method: Method = "paired"
+
+    @property
+    def compared(self) -> list[Verdict]:
+        """Verdicts that rest on anything: arms without a replicate in common (one failed, in whole) have no scope."""
+        return [verdict for verdict in self.against.values() if verdict.replicates]
+
+    @property
+    def population(self) -> str:
+        """What the verdicts speak of, as the words after one: the narrowest of any, so that none says too much."""
+        scopes = {verdict.scope for verdict in self.compared}
+        if scopes == {"images"}:
+            return POPULATIONS["images"]
+        if "folds" in scopes:
+            return POPULATIONS["folds"]
+        numbers = {verdict.num_images for verdict in self.compared}
+        number = numbers.pop() if len(numbers) == 1 else None
+        return f"on these {'' if number is None else f'{number:,} '}{self.measure.split} images"
+
+    def those(self, *words: str) -> list[ArmSummary]:
+        """Return the other arms on which `best` has one of these verdicts."""
+        return [arm for arm in self.others if self.against[arm.arm].verdict in words]
+
+
+def write_answer(standing: Standing) -> str:
+    """Write one block's answer: who is better than whom, by how much, and how sure that is."""
+    best = standing.best
+    if best is None:
+        return place(standing, "there is no answer: no trial has a score.")
+    if not standing.others:
+        sentence = _alone(standing, best)
+    elif all(verdict.replicates < MIN_REPLICATES for verdict in standing.against.values()):
+        sentence = _too_few(standing, best)
+    elif len(standing.those("better")) == len(standing.others):
+        sentence = _clear(standing, best)
+    elif standing.those("better"):
+        sentence = _partly(standing, best)
+    else:
+        sentence = _level(standing, best)
+    return place(standing, sentence) + describe_limits(standing) + describe_losses(standing)
+
+
+def write_overall(answers: Sequence[BlockAnswer]) -> str:
+    """Write one sentence over several blocks: who is never shown to be worse, who is most often best.
+
+    A count over blocks, not a test. Empty for fewer than two blocks with an answer.
+    """
+    answered = [answer for answer in answers if answer.best is not None]
+    if len(answered) < 2:
+        return ""
+    wins: dict[str, int] = {}
+    beaten: set[str] = set()
+    for answer in answered:
+        wins[str(answer.best)] = wins.get(str(answer.best), 0) + 1
+        beaten |= {*answer.worse, *answer.missing}
+    names = dict.fromkeys(name for a in answered for name in (str(a.best), *a.not_worse, *a.worse))
+    unbeaten = [name for name in names if name not in beaten]
+    most = max(wins.values())
+    leaders = [name for name in names if wins.get(name) == most]
+    if not unbeaten:
+        first = f"No arm is among the best in all {len(answered)} blocks"
+    elif len(unbeaten) == len(names):
+        first = f"Over {len(answered)} blocks no arm is shown to be worse than a block's best"
+    else:
+        first = f"Best, or not shown to be worse, in each of {len(answered)} blocks: {join_names(unbeaten)}"
+    return f"{first}. Most often best: {join_names(leaders)} ({most} of {len(answered)})."
+
+
+def write_pairing(verdicts: Sequence[Verdict]) -> str:
+    """Say whether comparing replicate by replicate paid: how far the scores of two arms rise and fall together.
+
+    Of two arms with the same spread, differences have sqrt(1 - correlation) times the spread that unpaired scores would
+    have. The median over pairs is reported: one pair's correlation over few replicates says little. Empty where no pair
+    has one.
+    """
+    correlations = sorted(v.correlation for v in verdicts if v.correlation is not None)
+    if not correlations:
+        return ""
+    middle = len(correlations) // 2
+    median = (correlations[middle] + correlations[~middle]) / 2
+    runs = "replicates" if verdicts[0].num_folds is None else "folds"
+    pairs = f", the median of {len(correlations)} pairs" if len(correlations) > 1 else ""
+    measured = f"Over {runs}, the scores of two arms correlate by {median:.2f}{pairs}"
+    if median < 0.1:
+        return f"{measured}: pairing them gained nothing."
+    return f"{measured}: pairing them narrows intervals by {100 * (1 - (1 - median) ** 0.5):.0f}%."
+
+
+def _alone(standing: Standing, best: ArmSummary) -> str:
+    replicates = f"mean of {best.replicates} {standing.runs}" if best.replicates > 1 else f"one {standing.runs[:-1]}"
+    score = f"{spell_score(standing, best)} {standing.measure.label}"
+    return f"{best.arm} reaches {score} ({replicates}); there is nothing to compare it with."
+
+
+def _too_few(standing: Standing, best: ArmSummary) -> str:
+    second = standing.others[0]
+    return (
+        f"there is no verdict under {MIN_REPLICATES} {standing.runs}: {best.arm} is ahead with "
+        f"{spell_score(standing, best)} "
+        f"{standing.measure.label}, {second.arm} follows with {spell_score(standing, second)}; so few cannot show how "
+        "much of that is chance."
+    )
+
+
+def _clear(standing: Standing, best: ArmSummary) -> str:
+    others = standing.others
+    if len(others) > _MOST_NAMED:
+        names = f"all {len(others)} other arms"
+        scores = _range(standing, others)
+    else:
+        names = join_names([arm.arm for arm in others])
+        scores = join_names([spell_score(standing, arm) for arm in others])
+    return (
+        f"{best.arm} is better than {names} {standing.population} ({standing.measure.label} "
+        f"{spell_score(standing, best)} against {scores}).{_say_margin(standing)}"
+    )
+
+
+def _say_margin(standing: Standing) -> str:
+    """Say of which arms the best is shown to be ahead by more than the margin; empty without one."""
+    if standing.margin is None:
+        return ""
+    ahead = standing.those("better")
+    far = [arm for arm in ahead if standing.against[arm.arm].beyond_margin]
+    margin = f"the margin of {standing.measure.distance(standing.margin)}"
+    lead = "The lead"
+    if len(ahead) < len(standing.others):  # the sentence before speaks of the lead over another arm
+        lead += " over " + (f"{len(ahead)} arms" if len(ahead) > _MOST_NAMED else join_names([a.arm for a in ahead]))
+    if len(far) == len(ahead):
+        return f" {lead} is shown to exceed {margin}{' in each' if len(ahead) > 1 else ''}."
+    if not far:
+        return f" {lead} is not shown to exceed {margin}."
+    return f" The lead is shown to exceed {margin} over {name_arms(standing, far)} only."
+
+
+def _partly(standing: Standing, best: ArmSummary) -> str:
+    return (
+        f"{best.arm} is ahead with {spell_score(standing, best)} {standing.measure.label}. "
+        f"It is better than {name_arms(standing, standing.those('better'))} {standing.population}, "
+        f"{_not_better(standing)}{_say_margin(standing)}"
+    )
+
+
+def _level(standing: Standing, best: ArmSummary) -> str:
+    equivalent = standing.those("equivalent")
+    if len(equivalent) == len(standing.others):
+        names = "all arms" if len(equivalent) > 1 else f"{best.arm} and {equivalent[0].arm}"
+        margin = standing.measure.distance(standing.margin or 0.0)
+        return (
+            f"{names} are equivalent {standing.population}: within {margin} of the best, {best.arm}, "
+            f"at {spell_score(standing, best)} {standing.measure.label}."
+        )
+    also = f" It is equivalent to {name_arms(standing, equivalent)}." if equivalent else ""
+    return (
+        f"no arm is shown to be best {standing.population}: {best.arm} ({spell_score(standing, best)} "
+        f"{standing.measure.label}) {_lead(standing)}.{also}"
+    )
+
+
+def _not_better(standing: Standing) -> str:
+    unsettled, equivalent = standing.those("inconclusive", "worse"), standing.those("equivalent")
+    parts = []
+    if equivalent:
+        parts.append(f"equivalent to {name_arms(standing, equivalent)}")
+    if unsettled:
+        parts.append(f"not shown to be better than {name_arms(standing, unsettled)}: it {_lead(standing)}")
+    return f"but {', and '.join(parts)}."
+
+
+def _lead(standing: Standing) -> str:
+    """Say by how much the best leads the first arm it is not shown to differ from."""
+    doubtful = standing.those("inconclusive", "worse")
+    verdict = standing.against[doubtful[0].arm]
+    rival = verdict.b if len(standing.others) == 1 or len(doubtful) == 1 else f"the nearest, {verdict.b},"
+    if verdict.difference is None:
+        # An arm that never succeeded has a score, chance level, and stands first where all others score less.
+        failed = standing.best is not None and not standing.best.replicates and not doubtful[0].replicates
+        return (
+            f"failed in every trial, as did {verdict.b}" if failed else f"has no replicate in common with {verdict.b}"
+        )
+    if float(standing.measure.number(verdict.difference)) == 0:
+        lead = f"is level with {verdict.b}"
+    else:
+        lead = f"leads {rival} by {standing.measure.distance(verdict.difference)}"
+    return f"{lead}{_uncertainty(standing, verdict)}"
+
+
+def _uncertainty(standing: Standing, verdict: Verdict) -> str:
+    if verdict.interval is None:
+        constant = verdict.sd == 0
+        return f" (the same in all {verdict.replicates} {standing.runs}, so not testable by spread)" if constant else ""
+    low, high = verdict.interval
+    if not standing.measure.record.higher_is_better:
+        low, high = -high, -low
+    text = f"{percent(standing.confidence)} interval {standing.measure.interval((low, high))}"
+    if low > 0 and verdict.p_adjusted is not None:
+        # The interval looks at this pair alone and excludes zero; say why that is not enough.
+        text += f" for this pair alone, but p {verdict.p_adjusted:.2g} adjusted for all pairs and looks"
+    return f" ({text})"
+
+
+def name_arms(standing: Standing, arms: Sequence[ArmSummary]) -> str:
+    """Name arms with their scores, or count them with the range of their scores where they are many."""
+    if len(arms) > _MOST_NAMED:
+        return f"{len(arms)} arms ({_range(standing, arms)})"
+    return join_names([f"{arm.arm} ({spell_score(standing, arm)})" for arm in arms])
+
+
+def _range(standing: Standing, arms: Sequence[ArmSummary]) -> str:
+    low, high = sorted((arms[0], arms[-1]), key=lambda arm: _mean(standing, arm))
+    return f"{spell_score(standing, low)} to {spell_score(standing, high)}"
+
+
+def spell_score(standing: Standing, arm: ArmSummary) -> str:
+    """Spell an arm's mean, with as many decimals as tell the best two apart."""
+    leading = {_mean(standing, standing.best or arm), *(_mean(standing, other) for other in standing.others[:1])}
+    decimals = 1 if len({standing.measure.value(mean, 1) for mean in leading}) == len(leading) else 2
+    return standing.measure.value(_mean(standing, arm), decimals)
+
+
+def _mean(standing: Standing, arm: ArmSummary) -> float:
+    return arm.on(standing.measure.split)[standing.measure.record.name].mean
+
+
+def place(standing: Standing, sentence: str) -> str:
+    """Name the block in front of the sentence, or start it with a capital unless an arm's name stands there."""
+    if standing.block:
+        return f"On {standing.block}, {sentence}"
+    if standing.best and sentence.startswith(standing.best.arm):
+        return sentence
+    return sentence[:1].upper() + sentence[1:]
+
+
+def describe_limits(standing: Standing) -> str:
+    """Say what verdicts cannot speak of, though a reader may think so; empty where nothing is to be said."""
+    verdicts = standing.against.values()
+    if not verdicts or all(verdict.replicates < MIN_REPLICATES for verdict in verdicts):
+        return ""
+    bayes = ""
+    if standing.method == "bayes":
+        bayes = (
+            f" Each verdict is a posterior probability of {percent(standing.confidence)} or more for its own pair: "
+            "among many equal arms one will look better."
+        )
+    return f"{bayes}{_say_narrowed(standing)}{_say_collapses(standing)}"
+
+
+def _say_narrowed(standing: Standing) -> str:
+    if standing.measure.split == "validation":
+        return (
+            " This is no final test: the validation images also chose which epochs to keep, so verdicts on them are "
+            "optimistic and hold for these images alone."
+        )
+    if standing.scope == "images" and any(verdict.scope == "seeds" for verdict in standing.compared):
+        return " It says nothing of other images: what single images contribute is not stored for all trials."
+    few = [v.spread.num_telling for v in standing.against.values() if v.spread is not None and v.scope == "images"]
+    if few and min(few) < FEW_IMAGES:
+        pair = "the arms" if len(standing.others) == 1 else "some arms"
+        return f" Few test images tell {pair} apart ({min(few)}): intervals err to the wide side."
+    return ""
+
+
+def _say_collapses(standing: Standing) -> str:
+    """Say how often replicates collapsed, or how often they still may though none did.
+
+    A difference of means is at the mercy of a rare collapse that few replicates do not show: in 10 seeds of 100 that
+    lose 50 points, 5 replicates hold none in 59 of 100 studies. Only a count can bound it.
+    """
+    if not standing.measure.record.is_share or standing.best is None or not standing.those("better", "equivalent"):
+        return ""
+    compared = [standing.best, *standing.those("better", "equivalent")]
+    counts = [(arm, sum(is_collapsed(arm.trained_scores).values()), len(arm.trained_scores)) for arm in compared]
+    counts = [(arm, number, n) for arm, number, n in counts if n]
+    collapsed = [
+        f"{arm.arm} in {number} of {n} ({_percent_interval(number, n, standing.confidence)})"
+        for arm, number, n in counts
+        if number
+    ]
+    if collapsed:
+        return (
+            f" Replicates that collapsed, to under half of the arm's median, are part of this: {join_names(collapsed)}."
+        )
+    fewest = min(n for _, _, n in counts)
+    # Beside an arm that failed, "none" would seem to be untrue.
+    failed = any(arm.failed for arm in (standing.best, *standing.others))
+    whose = f" of {join_names([arm.arm for arm, _, _ in counts])}" if failed else ""
+    most = 1 - (1 - standing.confidence) ** (1 / fewest)
+    if most < _RARE_COLLAPSE:
+        return ""
+    clear = f"none of {fewest} did, but a rate of up to {100 * most:.0f}% is not ruled out"
+    return f" This holds for {standing.runs}{whose} that do not collapse: {clear}."
+
+
+def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:
+    """Tell for each replicate, or fold, whether its score, a share, is under half of the arm's median."""
+    if not scores:
+        return {}
+    bar = median(scores.values()) / 2
+    return {replicate: score < bar for replicate, score in scores.items()}
+
+
+def _percent_interval(number: int, n: int, confidence: float) -> str:
+    low, high = clopper_pearson(number, n, confidence)
+    return f"{percent(confidence)} interval of the rate {100 * low:.0f}% to {100 * high:.0f}%"
+
+
+def describe_losses(standing: Standing) -> str:
+    """Say which arms have no trial done, and the caveats; empty where nothing is lost."""
+    text = f" No trial of {join_names(list(standing.missing))} has a score." if standing.missing else ""
+    return " ".join([text, *standing.caveats])

@@ -1,0 +1,38 @@
+"""How a study's arithmetic runs: what is written down is read back."""
+
+from __future__ import annotations
+
+import pytest
+
+from bakeoff.catalog.numeric_modes import Modes, name_shape
+
+MIXED = Modes(
+    common="bfloat16", by_block={'a "block"; {odd}': "float32"}, apart=frozenset({name_shape("large"), name_shape("b")})
+)
+
+
+@pytest.mark.parametrize(
+    "modes", [Modes(common="float32"), Modes(common="bfloat16"), MIXED, Modes(common="float32", num_lanes=8)]
+)
+def test_what_is_spelled_is_read_back(modes: Modes) -> None:
+    assert Modes.parse(modes.spell()) == modes
+
+
+def test_one_mode_for_all_is_its_name() -> None:
+    assert Modes(common="bfloat16").spell() == Modes(common="bfloat16").describe() == "bfloat16"
+
+
+def test_studies_begun_before_there_were_lanes_have_one() -> None:
+    assert Modes.parse('{"common": "bfloat16", "by_block": {}, "apart": ["a"]}').num_lanes == 1
+
+
+def test_blocks_have_their_own() -> None:
+    assert MIXED.of('a "block"; {odd}') == "float32"
+    assert MIXED.of("another") == "bfloat16"
+    assert MIXED.are_apart("large")
+    assert not MIXED.are_apart("small")
+
+
+def test_people_are_told_what_differs() -> None:
+    text = MIXED.describe()
+    assert text == "bfloat16, float32 in block 'a \"block\"; {odd}', 2 network shapes trained apart"

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import numpy as np
+
+from bakeoff.engine.batches import epoch_order
+
+INDICES = np.array([3, 4, 7, 8, 9, 15, 16, 20, 21, 29])
+
+
+def test_an_order_is_a_permutation_by_seed_and_epoch_alone() -> None:
+    orders = {(seed, epoch): epoch_order(INDICES, seed, epoch) for seed in (0, 1, 2**47) for epoch in (1, 2, 3)}
+    assert all(sorted(order) == list(INDICES) for order in orders.values())
+    assert len({tuple(order) for order in orders.values()}) == len(orders)
+    assert np.array_equal(epoch_order(INDICES, 1, 2), orders[1, 2])
+    assert list(INDICES) == sorted(INDICES), "the caller's indices stay as they are"
+
+
+def test_every_position_is_shuffled_uniformly() -> None:
+    orders = np.array([epoch_order(np.arange(5), 7, epoch) for epoch in range(2000)])
+    for position in range(5):
+        shares = np.bincount(orders[:, position], minlength=5) / 2000
+        assert np.abs(shares - 0.2).max() < 0.04  # 4 standard deviations
