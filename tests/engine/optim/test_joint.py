@@ -216,5 +216,5 @@ def test_an_optimizer_that_is_not_elementwise_moves_its_own_member_alone(monkeyp
     normed = replace(OPTIMIZERS.find("sgd"), make=_Normed, fused="never", elementwise=False)
     for module in ("joint", "make_optimizer"):
         found = Registry("optimizer", [normed, OPTIMIZERS.find("adam")])
-        monkeypatch.setattr(f"bakeoff.training.{module}.OPTIMIZERS", found)
+        monkeypatch.setattr(f"bakeoff.engine.optim.{module}.OPTIMIZERS", found)
     _check_equal([{"optimizer": "sgd"}, {"optimizer": "adam"}, {"optimizer": "sgd"}, {"optimizer": "adam"}])
