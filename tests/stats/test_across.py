@@ -108,7 +108,7 @@ def test_underpowered_is_said() -> None:
     assert needed == 15
     few, enough = across(draw(needed - 1)), across(draw(needed))
     assert few.underpowered
-    assert f"Underpowered: {needed} blocks would show with 80% power" in few.sentence
+    assert f"its standard deviation over blocks takes {needed} of them." in few.sentence
     assert not enough.underpowered
     assert "Underpowered" not in enough.sentence
 

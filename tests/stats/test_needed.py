@@ -58,7 +58,7 @@ def test_an_open_pair_never_needs_none() -> None:
 def test_texts() -> None:
     assert Needed(12, 60).text == "12 to 60"
     assert Needed(12, None).text == "at least 12"
-    assert Needed(None, None).text == "not within 100"
+    assert Needed(None, None).text == "more than 100"
     assert Needed(4, 4).text == "4"
 
 

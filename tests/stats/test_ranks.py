@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bakeoff.stats.ranks import critical_difference, friedman_test, rank_scores, wilcoxon_p
+from bakeoff.stats.ranks import NUM_SHUFFLES, critical_difference, friedman_test, rank_scores, wilcoxon_p
 
 
 def draw_scores(num_blocks: int, num_arms: int, seed: int, ties: bool = False) -> np.ndarray:
@@ -40,10 +40,29 @@ def test_iman_davenport_by_hand() -> None:
     chi_square = 12 * 14 / (4 * 5) * (np.sum(mean_ranks**2) - 4 * 25 / 4)
     assert chi_square == pytest.approx(9.28, abs=0.01)
     assert 13 * chi_square / (14 * 3 - chi_square) == pytest.approx(3.69, abs=0.01)
-    found = friedman_test(rank_scores(draw_scores(9, 4, 3)))
+    found = friedman_test(rank_scores(draw_scores(11, 4, 3)))
     assert found is not None
-    assert found.f == pytest.approx(8 * found.chi_square / (9 * 3 - found.chi_square))
-    assert found.p_f == pytest.approx(stats.f.sf(found.f, 3, 24))
+    assert found.f == pytest.approx(10 * found.chi_square / (11 * 3 - found.chi_square))
+    assert found.p_f == pytest.approx(stats.f.sf(found.f, 3, 30))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_friedman_of_few_blocks_is_counted_over_all_orders(seed: int, ties: bool) -> None:
+    ranks_BA = rank_scores(draw_scores(3, 4, seed, ties))
+    orders = [list(itertools.permutations(row)) for row in ranks_BA]
+    reached = np.array([(np.sum(rows, axis=0) ** 2).sum() for rows in itertools.product(*orders)])
+    expected = float((reached >= (ranks_BA.sum(axis=0) ** 2).sum()).mean())
+    found = friedman_test(ranks_BA)
+    assert found is not None
+    assert found.p_f == pytest.approx(expected, abs=4 * math.sqrt(expected / NUM_SHUFFLES) + 1 / NUM_SHUFFLES)
+
+
+def test_friedman_of_two_blocks_is_not_surer_than_their_agreeing_entirely() -> None:
+    # Nine arms, two blocks that swap a few neighbours: the F distribution says 3e-6, full agreement is one in 9!.
+    found = friedman_test(np.array([[1.0, 2, 3, 4, 5, 6, 7, 8, 9], [1, 3, 2, 4, 5, 7, 6, 8, 9]]))
+    assert found is not None
+    assert found.p_f > 1 / math.factorial(9)
 
 
 def test_friedman_of_blocks_that_agree_is_an_exact_chance() -> None:

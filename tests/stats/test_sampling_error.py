@@ -87,7 +87,9 @@ def test_what_changed_nothing_leaves_no_share_to_bound() -> None:
     ):
         found = explain(make_summary(right_RN, np.zeros((5, 200), dtype=bool)))
         assert (found.image_share, found.image_share_interval) == (share, None)
-        assert f"All that was seen of it comes from the {source}: the {other} changed nothing." in found.sentence
+        assert (
+            f"All of its variance that was seen comes from the {source}: the {other} changed nothing." in found.sentence
+        )
 
 
 def test_no_share_is_rounded_to_all_or_nothing() -> None:
@@ -156,7 +158,7 @@ def test_images_needed_pay_for_the_next_look_as_replicates_do() -> None:
 
 def test_what_is_no_remedy_beside_replicates_is_not_called_one_more() -> None:
     found = explain(make_summary(draw(0.02, 0.02, 0.02, lead=0.006), np.full((5, 1_000), 0.9)))
-    assert "; 100 times as many test images would not do." in found.sentence
+    assert "; 100 times as many test images would not suffice." in found.sentence
 
 
 def test_images_needed_are_those_for_the_whole_family() -> None:

@@ -166,7 +166,10 @@ def test_blocks_are_judged_apart_and_counted_together() -> None:
     summary = summarise(results, blocks=["x", "y"], arms=["a", "b"])
     assert [(v.block, v.verdict) for v in summary.verdicts] == [("x", "better"), ("y", "inconclusive")]
     assert [answer.block for answer in summary.answers] == ["x", "y"]
-    assert summary.overall == "Best, or not shown to be worse, in each of 2 blocks: a. Most often best: a (2 of 2)."
+    assert (
+        summary.overall
+        == "Best, or not shown to be worse, in each of 2 blocks: a. Most often with the highest mean: a (2 of 2)."
+    )
     assert len(summary.arms_of("x")) == 2
 
 

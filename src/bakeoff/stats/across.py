@@ -267,8 +267,8 @@ def _write(found: AcrossBlocks, baseline: str | None, confidence: float) -> str:
     if found.underpowered:
         wanted = "more than 1,000" if found.blocks_needed is None else str(found.blocks_needed)
         sentences.append(
-            f"Underpowered: {wanted} {_units(found)} would show with 80% power a difference as large as its spread "
-            "over them."
+            f"Underpowered: to show with 80% power a difference as large as its standard deviation over "
+            f"{_units(found)} takes {wanted} of them."
         )
     return " ".join([*sentences, *_name_left_out(found)])
 

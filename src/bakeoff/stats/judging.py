@@ -207,8 +207,6 @@ def _verdict(
         correlation=comparison.correlation,
         verdict=decision.verdict,
         reason=decision.reason,
-        replicates_needed=None if decision.needed is None else decision.needed.most,
-        replicates_needed_least=None if decision.needed is None else decision.needed.least,
         margin=judging.margin,
         num_folds=judging.num_folds,
         scope=comparison.scope,
@@ -221,7 +219,7 @@ def _verdict(
         superiority=None if superiority is None else superiority.probability,
         superiority_interval=None if superiority is None else superiority.interval,
         spread=comparison.spread,
-        needs=None if decision.needed is None else decision.needed.text,
+        needed=decision.needed,
     )
 
 

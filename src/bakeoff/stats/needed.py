@@ -10,7 +10,7 @@ from bakeoff.stats.power import POWER, find_shift, find_smallest, power_to_detec
 from bakeoff.stats.variance import FLOOR
 
 MOST_NEEDED = 100
-"""More replicates than this are "not within 100"."""
+"""More replicates than this are "more than 100"."""
 
 LIKELY = 0.8
 """Confidence of the range."""
@@ -30,9 +30,9 @@ class Needed:
 
     @property
     def text(self) -> str:
-        """Such as "12 to 60", "at least 12", "not within 100"."""
+        """Such as "12 to 60", "at least 12", "more than 100"."""
         if self.least is None:
-            return f"not within {MOST_NEEDED}"
+            return f"more than {MOST_NEEDED}"
         if self.most is None:
             return f"at least {self.least}"
         return str(self.least) if self.least == self.most else f"{self.least} to {self.most}"

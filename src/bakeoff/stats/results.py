@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bakeoff.stats.family import FamilyOf, VerdictWord
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.measure import Measure, Split
+from bakeoff.stats.needed import Needed
 from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.stats.variance import Scope, Spread
 
@@ -134,9 +135,7 @@ class Verdict:
         p: two-sided, unadjusted. `p_adjusted`: Holm over the family, within the block.
         p_equivalence_adjusted: Holm-adjusted p of the equivalence test; None without a margin.
         effect_size: Cohen's d_z. `correlation`: of the paired values.
-        replicates_needed: further replicates for 80% power if the difference is as small as the data allow; None where
-            over 100, settled or meaningless. `replicates_needed_least`: if it is as large. `needs`: both, as a text
-            such as "12 to 60"; None where settled or meaningless.
+        needed: further replicates for 80% power; None where settled or meaningless.
         reason: what the verdict word rests on, as a clause.
         margin: as declared by the study.
         num_folds: of every replicate; None without folds.
@@ -165,11 +164,9 @@ class Verdict:
     correlation: float | None
     verdict: VerdictWord
     reason: str
-    replicates_needed: int | None
     margin: float | None = None
     num_folds: int | None = None
-    replicates_needed_least: int | None = None
-    needs: str | None = None
+    needed: Needed | None = None
     scope: Scope = "seeds"
     num_images: int | None = None
     beyond_margin: bool = False

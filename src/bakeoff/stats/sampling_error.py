@@ -65,14 +65,14 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
     images = images if verdict.scope == "images" else 0.0
     total = seeds + images + rest
     needed = None
-    if verdict.scope == "images" and verdict.needs is not None:
+    if verdict.scope == "images" and verdict.needed is not None:
         needed = _count_images(verdict, spread, _level_of_next_look(verdict, summary))
     share = images / total if total else None
     is_mixed = verdict.scope == "images" and all(square or spread.rest for square in (spread.by_seed, spread.by_image))
     likely = _bound_share(spread, summary.confidence) if share is not None and is_mixed else None
     sentences = [
-        _say_interval(verdict, measure, summary.confidence, math.sqrt(total)),
-        _say_share(share, likely, verdict.scope, summary.confidence) if share is not None else "",
+        _say_interval(verdict, measure, summary.confidence),
+        _say_shares(seeds / total, images / total, likely, verdict.scope, summary.confidence) if total else "",
         _advise(verdict, spread, needed),
         _caution(spread),
     ]
@@ -92,48 +92,54 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
     )
 
 
-def _say_interval(verdict: Verdict, measure: Measure, confidence: float, error: float) -> str:
+def _say_interval(verdict: Verdict, measure: Measure, confidence: float) -> str:
     of = "new seeds and new images of this kind" if verdict.scope == "images" else "new seeds on these test images"
     interval = (
         "" if verdict.interval is None else f"{percent(confidence)} interval {measure.interval(verdict.interval)}, "
     )
     return (
         f"The difference is {measure.signed(verdict.difference or 0.0)}{measure.unit_of_difference} "
-        f"({interval}for {of}), with a standard error of {measure.number(error)}."
+        f"({interval}for {of})."
     )
 
 
-def _say_share(share: float, likely: tuple[float, float] | None, scope: Scope, confidence: float) -> str:
+def _say_shares(
+    seeds: float, images: float, likely: tuple[float, float] | None, scope: Scope, confidence: float
+) -> str:
     if scope != "images":
-        return "All of it comes from the seeds: the test images are taken as given."
+        return "All of its variance comes from the seeds: the test images are taken as given."
     if likely is None:
-        source, other = ("test images", "seeds") if share else ("seeds", "test images")
-        return f"All that was seen of it comes from the {source}: the {other} changed nothing."
+        source, other = ("test images", "seeds") if images else ("seeds", "test images")
+        return f"All of its variance that was seen comes from the {source}: the {other} changed nothing."
     low, high = map(whole_percent, likely)
     return (
-        f"Of its variance, {whole_percent(share)}% comes from the test images ({low}% to {high}% at "
-        f"{percent(confidence)} confidence), the rest from the seeds."
+        f"Of its variance, {whole_percent(images)}% comes from the test images ({low}% to {high}% at "
+        f"{percent(confidence)} confidence), {whole_percent(seeds)}% from the seeds, and the rest from single answers, "
+        "which more of either averages out."
     )
 
 
 def _advise(verdict: Verdict, spread: Spread, images: tuple[int | None, int | None] | None) -> str:
     """Say what would settle an open pair, or what would lower the standard error of a settled one."""
-    if verdict.needs is None:
-        narrower = f"Four times the replicates would lower that error by {100 * _narrow(spread, verdict, 4, 1):.0f}%"
+    needed = verdict.needed
+    if needed is None:
+        narrower = (
+            f"Four times the replicates would lower its standard error by {100 * _narrow(spread, verdict, 4, 1):.0f}%"
+        )
         if verdict.scope == "images":
             narrower += f", four times the test images by {100 * _narrow(spread, verdict, 1, 4):.0f}%"
         return f"{narrower}."
-    if verdict.needs.startswith("not within"):
+    if needed.least is None:
         hopeless, more = True, f"No number of replicates up to {MOST_NEEDED} is likely to settle it"
         more += " on these images" if verdict.scope == "images" else ""
     else:
-        plural = "" if verdict.needs.endswith(" 1") or verdict.needs == "1" else "s"
-        hopeless, more = False, f"Settling it takes {verdict.needs} more replicate{plural}"
+        plural = "" if needed.least == 1 and needed.most in (1, None) else "s"
+        hopeless, more = False, f"Settling it takes {needed.text} more replicate{plural}"
     if images is None:
         return f"{more}."
     least, most = images
     if least is None:
-        return f"{more}; {_MOST_TIMES} times as many test images would not do."
+        return f"{more}; {_MOST_TIMES} times as many test images would not suffice."
     counted = f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
     if least <= _BARELY_MORE * spread.num_images:
         counted = "more" if most is None else f"up to {most:,}"

@@ -115,7 +115,7 @@ def write_overall(answers: Sequence[BlockAnswer]) -> str:
         first = f"Over {len(answered)} blocks no arm is shown to be worse than a block's best"
     else:
         first = f"Best, or not shown to be worse, in each of {len(answered)} blocks: {join_names(unbeaten)}"
-    return f"{first}. Most often best: {join_names(leaders)} ({most} of {len(answered)})."
+    return f"{first}. Most often with the highest mean: {join_names(leaders)} ({most} of {len(answered)})."
 
 
 def write_pairing(verdicts: Sequence[Verdict]) -> str:
@@ -131,11 +131,16 @@ def write_pairing(verdicts: Sequence[Verdict]) -> str:
     middle = len(correlations) // 2
     median = (correlations[middle] + correlations[~middle]) / 2
     runs = "replicates" if verdicts[0].num_folds is None else "folds"
-    pairs = f", the median of {len(correlations)} pairs" if len(correlations) > 1 else ""
+    pairs = (
+        f", the median of {len(correlations)} pairs ({correlations[0]:.2f} to {correlations[-1]:.2f})"
+        if len(correlations) > 1
+        else ""
+    )
+    whom = "such arms" if len(correlations) > 1 else "them"
     measured = f"Over {runs}, the scores of two arms correlate by {median:.2f}{pairs}"
     if median < 0.1:
-        return f"{measured}: pairing them gained nothing."
-    return f"{measured}: pairing them narrows intervals by {100 * (1 - (1 - median) ** 0.5):.0f}%."
+        return f"{measured}: pairing {whom} gains nothing."
+    return f"{measured}: pairing {whom} narrows intervals by {100 * (1 - (1 - median) ** 0.5):.0f}%."
 
 
 def _alone(standing: Standing, best: ArmSummary) -> str:
@@ -332,15 +337,20 @@ def _say_collapses(standing: Standing) -> str:
         return (
             f" Replicates that collapsed, to under half of the arm's median, are part of this: {join_names(collapsed)}."
         )
-    fewest = min(n for _, _, n in counts)
-    # Beside an arm that failed, "none" would seem to be untrue.
-    failed = any(arm.failed for arm in (standing.best, *standing.others))
-    whose = f" of {join_names([arm.arm for arm, _, _ in counts])}" if failed else ""
-    most = 1 - (1 - standing.confidence) ** (1 / fewest)
-    if most < _RARE_COLLAPSE:
+    most = {n: 1 - (1 - standing.confidence) ** (1 / n) for _, _, n in counts}
+    if max(most.values()) < _RARE_COLLAPSE:
         return ""
-    clear = f"none of {fewest} did, but a rate of up to {100 * most:.0f}% is not ruled out"
-    return f" This holds for {standing.runs}{whose} that do not collapse: {clear}."
+    if len(most) == 1:
+        # Beside an arm that failed, "none" would seem to be untrue.
+        failed = any(arm.failed for arm in (standing.best, *standing.others))
+        whose = f" of {join_names([arm.arm for arm, _, _ in counts])}" if failed else ""
+        (num_trained, rate), *_ = most.items()
+        clear = f"none of {num_trained} did, but a rate of up to {100 * rate:.0f}% is not ruled out"
+        return f" This holds for {standing.runs}{whose} that do not collapse: {clear}."
+    bounds = [
+        f"{arm.arm} in none of {n} that finished (up to {100 * most[n]:.0f}% not ruled out)" for arm, _, n in counts
+    ]
+    return f" This holds for {standing.runs} that do not collapse, and none did: {join_names(bounds)}."
 
 
 def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:

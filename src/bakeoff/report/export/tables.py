@@ -214,7 +214,8 @@ def _verdict_row(family: str, verdict: Verdict, confidence: float) -> tuple[Valu
         *(verdict.block, family, verdict.a, verdict.verdict, verdict.b, verdict.metric, verdict.split),
         *(verdict.replicates, verdict.difference, low, high, verdict.sd, verdict.margin, confidence),
         *(verdict.p, verdict.p_adjusted, verdict.p_equivalence_adjusted, verdict.effect_size, verdict.correlation),
-        *(verdict.replicates_needed_least, verdict.replicates_needed, verdict.reason, verdict.scope),
+        *((None, None) if verdict.needed is None else (verdict.needed.least, verdict.needed.most)),
+        *(verdict.reason, verdict.scope),
         *(verdict.num_images, None if verdict.margin is None else "yes" if verdict.beyond_margin else "no"),
         *(verdict.difference_corrected, verdict.superiority, *(verdict.superiority_interval or (None, None))),
     )

@@ -40,11 +40,11 @@ def _describe(evidence: BlockEvidence) -> Iterator[str]:
     low, high = evidence.accuracy_interval
     spelled = ", ".join(f"{_name_average(name)} {value:.4f}" for name, value in evidence.averages.items())
     yield (
-        f"The best arm, {evidence.arm}, on the {evidence.split} split, means over {evidence.num_trials} trials and "
-        f"all classes that occur: {spelled}."
+        f"The arm with the highest mean, {evidence.arm}, on the {evidence.split} split, means over "
+        f"{evidence.num_trials} trials and all classes that occur: {spelled}."
     )
     yield (
-        f"Accuracy to expect on other images of this kind, by Wilson's 95% interval: {100 * low:.2f}% to "
+        f"Accuracy of these trained models on other images of this kind, by Wilson's 95% interval: {100 * low:.2f}% to "
         f"{100 * high:.2f}%."
     )
     if evidence.vote is not None:

@@ -161,8 +161,13 @@ def tabulate_pairs(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column
         numbers("difference", differences, "difference", unit),
         numbers("interval", intervals, percent(summary.confidence), "interval"),
         numbers("p", (p_value(v.p_adjusted) for v in verdicts), "p", "adjusted"),
-        numbers("needed", (v.needs or "-" for v in verdicts), "replicates", "needed"),
+        numbers("needed", ("-" if v.needed is None else v.needed.text for v in verdicts), "replicates", "needed"),
     ]
+
+
+def _format_probability(probability: float) -> str:
+    """Format a probability estimated from few runs, in whole percent: never as certain, whatever its rounding."""
+    return whole_percent(min(max(probability, 1e-9), 1 - 1e-9))
 
 
 def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
@@ -172,8 +177,8 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
     def spell_superiority(verdict: Verdict) -> str:
         if verdict.superiority is None or verdict.superiority_interval is None:
             return "-"
-        low, high = map(whole_percent, verdict.superiority_interval)
-        return f"{whole_percent(verdict.superiority)}% ({low} to {high})"
+        low, high = map(_format_probability, verdict.superiority_interval)
+        return f"{_format_probability(verdict.superiority)}% ({low} to {high})"
 
     corrected = ("-" if v.difference_corrected is None else measure.signed(v.difference_corrected) for v in verdicts)
     return [

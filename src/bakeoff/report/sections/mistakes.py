@@ -44,7 +44,10 @@ def write_mistakes(report: ReportInput) -> Iterator[Part]:
 
 
 def _show(evidence: BlockEvidence, thumbnails: Thumbnails | None, is_explained: bool) -> Iterator[Part]:
-    told = f"What the best arm, {evidence.arm}, most often takes for something else on the {evidence.split} split."
+    told = (
+        f"What {evidence.arm}, the arm with the highest mean, most often takes for something else on the "
+        f"{evidence.split} split."
+    )
     yield Paragraph(text=told, names=(evidence.arm,))
     yield Gallery(groups=tuple(_group(evidence, each, thumbnails) for each in evidence.confusions))
     if thumbnails is None:

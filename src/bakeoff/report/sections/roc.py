@@ -16,8 +16,9 @@ def write_roc(report: ReportInput, block: str) -> Iterator[Part]:
     if evidence is None or evidence.roc is None:
         return
     yield Paragraph(
-        text=f"Of an image of a class and one of another, {evidence.arm} gives the first the higher probability of "
-        f"that class in {100 * evidence.roc.macro.auc:.2f}% of cases, averaged over classes (macro AUC).",
+        text=f"Of two images, one of a class and one of another, {evidence.arm} gives the first the higher "
+        f"probability of that class in {100 * evidence.roc.macro.auc:.2f}% of cases, averaged over classes (macro "
+        "AUC).",
         names=(evidence.arm,),
     )
     worst = f" The {MOST_NAMED} classes told apart worst are named." if evidence.roc.num_classes > MOST_NAMED else ""
