@@ -162,7 +162,7 @@ def _settle(run: Run) -> None:
 
 
 def _await_training(run: Run) -> bool:
-    """Wait for a random moment of the training; False where the run ended, or is in its exam, before that."""
+    """Wait for a random moment of the training; False where the run ended, or is in its final test, before that."""
     target = count(run.workspace, "epochs") + run.draw.randint(0, 20)
     if not run.wait_until(lambda: count(run.workspace, "epochs") >= target):
         return False

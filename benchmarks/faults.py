@@ -9,11 +9,10 @@ which the same command goes on; of single workers; workers suspended and woken; 
 watchdog must find (its patience is cut to seconds); and on a Ray cluster of this machine, whose nodes are processes,
 the same for drivers and actors, and nodes that die with all they run while others join.
 
-Before and after every fault the ledger is read: no epoch, finished trial or exam result that it held may be gone. At
-the end of every run its ledger is compared with the undisturbed one number by number, weights and predictions byte by
-byte, and the verdicts and ensembles drawn from them; no epoch may have been trained twice. The exit status is 0 when
-all of this holds, else 1. The table and every fault go to benchmarks/results/.
-"""
+Before and after every fault the ledger is read: no epoch, finished trial or final-test result that it held may be
+gone. At the end of every run its ledger is compared with the undisturbed one number by number, weights and predictions
+byte by byte, and the verdicts and ensembles drawn from them; no epoch may have been trained twice. The exit status is
+0 when all of this holds, else 1. The table and every fault go to benchmarks/results/."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ Both studies train the same four heads (no, 64 or 256 hidden units; dropout) on 
 weights, seeds and splits. In the first the body is frozen for good: bakeoff computes its features once, and all heads
 train as one cohort. In the second the body is frozen for exactly as many epochs as there are: it is run on every batch
 of every epoch, for every head. Each study starts with an empty cache of features. The rounds alternate; the times are
-those of whole runs, start-up and exam included. Accuracies are set side by side: they must agree but for rounding.
-"""
+those of whole runs, start-up and final test included. Accuracies are set side by side: they must agree but for
+rounding."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_training
 from bakeoff.driver.machine import describe_versions
 from bakeoff.engine.cohort import train_cohort
+from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture, find_place
 from bakeoff.engine.fused.vision import import_torchvision
-from bakeoff.engine.place import CPU, Place, PlainCapture, find_place
 from bakeoff.messages import CohortTask, DataView, EpochDone, Event, Member, Numeric, TrialDone
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import expand
@@ -78,8 +78,8 @@ def main() -> None:
     """Measure, print, save."""
     options = parse_arguments()
     place = open_place(options.device)
-    card = place.describe()
-    result: dict[str, Any] = {"machine": describe_machine(), "device": card, "versions": describe_versions()}
+    gpu = place.describe()
+    result: dict[str, Any] = {"machine": describe_machine(), "device": gpu, "versions": describe_versions()}
     with tempfile.TemporaryDirectory() as folder:
         result["data"], job = prepare_images(options.data_dir, Path(folder))
         images = open_training("cifar10", Path(job["data_dir"]))
@@ -92,14 +92,14 @@ def main() -> None:
     if options.airbench is not None:
         result["airbench"] = run_airbench(options.airbench)
     print_tables(result)
-    name = re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
     path = options.output or HERE / "results" / f"gpu-{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     say(f"saved to {path}")
 
 
-def open_place(device: str) -> Place:
+def open_place(device: str) -> DeviceContext:
     """Return the place; a processor is made to go the way of a card."""
     if device != "cpu":
         return find_place(device)
@@ -108,7 +108,7 @@ def open_place(device: str) -> Place:
 
 
 def measure_network(
-    name: str, images: Images, place: Place, options: argparse.Namespace, folder: Path
+    name: str, images: Images, place: DeviceContext, options: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
     """Return the rates of one network: by numeric mode and cohort size, of variants, and of the loop."""
     found: dict[str, Any] = {"cohorts": {}, "variants": {}, "loop": measure_loop(name, images, place, options.quick)}
@@ -136,7 +136,13 @@ def set_determinism(*, torch: bool, cudnn: bool) -> None:
 
 
 def try_cohort(
-    name: str, size: int, numeric: Numeric, images: Images, place: Place, options: argparse.Namespace, folder: Path
+    name: str,
+    size: int,
+    numeric: Numeric,
+    images: Images,
+    place: DeviceContext,
+    options: argparse.Namespace,
+    folder: Path,
 ) -> dict[str, Any]:
     """Return a cohort's rates, or why there are none."""
     try:
@@ -152,7 +158,13 @@ def try_cohort(
 
 
 def measure_cohort(
-    name: str, size: int, numeric: Numeric, images: Images, place: Place, options: argparse.Namespace, folder: Path
+    name: str,
+    size: int,
+    numeric: Numeric,
+    images: Images,
+    place: DeviceContext,
+    options: argparse.Namespace,
+    folder: Path,
 ) -> dict[str, Any]:
     """Train a cohort and return model-images per second, of the steps alone and all in; medians and samples."""
     epochs = 1 + (1 if options.quick else TIMED_EPOCHS)
@@ -193,14 +205,14 @@ def make_recipe(name: str, arm: str, epochs: int) -> Recipe:
     return Recipe.model_validate({**fields, "batch_size": batch_size, "epochs": epochs})
 
 
-def train(task: CohortTask, images: Images, workspace: Path, place: Place) -> list[Event]:
+def train(task: CohortTask, images: Images, workspace: Path, place: DeviceContext) -> list[Event]:
     """Train a cohort; return what it reported."""
     events: list[Event] = []
     train_cohort(task, images, workspace, events.append, place)
     return events
 
 
-def measure_loop(name: str, images: Images, place: Place, quick: bool) -> dict[str, Any]:
+def measure_loop(name: str, images: Images, place: DeviceContext, quick: bool) -> dict[str, Any]:
     """Return the images per second of a DataLoader loop on the device: one network, float32, its best setting."""
     num_batches = 10 if quick else 400
     rates = {}
@@ -245,7 +257,7 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure_speedrun(images: Images, place: Place, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def measure_speedrun(images: Images, place: DeviceContext, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return the seconds and accuracies of the speed-run, one run after another; the first, which warms up, apart."""
     trial = next(trial for trial in expand(load_study("speedrun-cifar10")).trials if trial.arm == "full")
     recipe = trial.recipe.model_copy(update={"epochs": 1}) if options.quick else trial.recipe
@@ -259,7 +271,7 @@ def measure_speedrun(images: Images, place: Place, options: argparse.Namespace, 
 
 
 def time_speedrun(
-    recipe: Recipe, view: DataView, images: Images, place: Place, options: argparse.Namespace, folder: Path
+    recipe: Recipe, view: DataView, images: Images, place: DeviceContext, options: argparse.Namespace, folder: Path
 ) -> dict[str, float]:
     """Return the wall seconds of one run with all its evaluations, those of its training steps, and the accuracy."""
     numeric: Numeric = options.numeric[0]

@@ -6,9 +6,10 @@
 
 The study is run once without interruption. Then it is run again and its whole process group is killed (SIGKILL) at
 different moments: while it starts, at epochs spread over the whole training, while a checkpoint is being written, and
-in the exam; each time the same command goes on. At the end both ledgers are compared number by number (every trial's
-metrics, every epoch's training and validation values, every exam result), and the weights and predictions on disk bit
-by bit. No epoch that was on record before a kill may be missing after it, and none may have been trained twice.
+in the final test; each time the same command goes on. At the end both ledgers are compared number by number (every
+trial's metrics, every epoch's training and validation values, every final-test result), and the weights and
+predictions on disk bit by bit. No epoch that was on record before a kill may be missing after it, and none may have
+been trained twice.
 
 The numeric mode is part of the study here: a probe could choose differently in the two runs. The exit status is 0
 when everything is equal, else 1. The table and the facts go to benchmarks/results/.
@@ -67,7 +68,7 @@ class Kill:
     seconds: float
     epochs: int
     trials: int
-    examined: int
+    tested: int
     lost_epochs: int
 
 
@@ -165,7 +166,7 @@ def kill_often(
                 seconds=round(time.monotonic() - started, 2),
                 epochs=len(now),
                 trials=count(workspace, "trials"),
-                examined=count(workspace, "exam_results"),
+                tested=count(workspace, "exam_results"),
                 lost_epochs=len(kept - now),
             )
         )
@@ -177,7 +178,7 @@ def kill_often(
 def choose_moments(
     num_kills: int, num_epochs: int, whole_seconds: float, draw: random.Random
 ) -> list[tuple[str, MakeMoment]]:
-    """Return moments in the order in which they come: a fifth while it starts, one in the exam, the others between."""
+    """Return moments in order: a fifth while it starts, one in the final test, the rest between."""
     num_early = max(1, num_kills // 5)
     num_between = max(0, num_kills - num_early - 1)
     moments: list[tuple[str, MakeMoment]] = []

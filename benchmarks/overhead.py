@@ -4,8 +4,8 @@
     python benchmarks/overhead.py --trials 1000 5000 10000 --rounds 3
 
 Every trial trains one epoch that takes no time: the executor answers each cohort at once. What is left is planning,
-identities, grouping, the ledger's transactions and the exam. Each size is run in a new process, in an empty workspace:
-the run, then the same study again (all of it in the ledger), then its summary. Also timed: `bakeoff --help`.
+identities, grouping, the ledger's transactions and the final test. Each size is run in a new process, in an empty
+workspace: the run, then the same study again (all of it in the ledger), then its summary. Also timed: `bakeoff --help`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from machine import describe_machine, name_machine
 from bakeoff.api import Study, load_study
 from bakeoff.driver.executors.base import Report, Started
 from bakeoff.driver.run import RunCounts, run_plan
-from bakeoff.messages import CohortTask, EpochDone, ExamDone, ExamTask, Task, TaskDone, TrialDone, task_id
+from bakeoff.messages import CohortTask, EpochDone, FinalTestDone, FinalTestTask, Task, TaskDone, TrialDone, task_id
 from bakeoff.report.gather import gather_report
 from bakeoff.report.progress import RunProgress
 from bakeoff.study.plan import expand
@@ -91,9 +91,9 @@ def answer(task: Task) -> list[Report]:
                     metrics={"train": train, "validation": validation},
                 )
             )
-    elif isinstance(task, ExamTask):
+    elif isinstance(task, FinalTestTask):
         reports += [
-            ExamDone(trial_id=member.trial_id, metrics=score(member.trial_id, "test"), fingerprint="none")
+            FinalTestDone(trial_id=member.trial_id, metrics=score(member.trial_id, "test"), fingerprint="none")
             for member in task.members
         ]
     return [*reports, TaskDone(task_id=task_id(task))]

@@ -193,7 +193,7 @@ def make_plan(num_trials: int, num_members: int) -> Plan:
 
 
 def run_once(plan: Plan, with_files: bool) -> dict[str, Any]:
-    """Run a plan in a new workspace; the clock runs from the driver's start to its end, the exam left out."""
+    """Run a plan in a new workspace; the clock runs from the driver's start to its end, the final test left out."""
     with tempfile.TemporaryDirectory() as folder:
         executor = TimedExecutor(Path(folder), with_files)
         try:
@@ -206,7 +206,7 @@ def run_once(plan: Plan, with_files: bool) -> dict[str, Any]:
                 data_dir=None,
                 executor=executor,
                 observer=RunProgress(quiet=True),
-                exam=False,
+                final_test=False,
             )
             seconds = time.perf_counter() - started
         finally:

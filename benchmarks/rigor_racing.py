@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rigor_pairs import DRAWS, ERROR_RATE, NUM_ARMS, holds, percent, run_tables
 
 from bakeoff.search.racing import Racing
-from bakeoff.search.strategy import Told
+from bakeoff.search.strategy import TrialOutcome
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.pairs import PairComparison, compare_pair
 from bakeoff.stats.sequential import SequentialDesign, compare_by_looks
@@ -82,7 +82,7 @@ def run_race(scores_AN: NDArray[np.float64], at_least: int, margin: float | None
             row = rows[trial.arm]
             trained[row] += 1
             racing.tell(
-                Told(trial=trial, state="done", validation={"accuracy": float(scores_AN[row, trial.replicate])})
+                TrialOutcome(trial=trial, state="done", validation={"accuracy": float(scores_AN[row, trial.replicate])})
             )
     (standing,) = racing.standings.values()
     return Raced(tuple(trained), any(left.reason.startswith("worse") for left in standing.exits.values()))

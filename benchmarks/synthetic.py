@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from bakeoff.data.registry import find_dataset
 from bakeoff.driver.facts import ImageFacts
-from bakeoff.driver.identity import Known, identify
+from bakeoff.driver.identity import IdentifiedTrial, identify
 from bakeoff.driver.machine import describe_hardware, describe_versions
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.messages import EpochDone, ExamDone, TrialDone, TrialFailed
+from bakeoff.messages import EpochDone, FinalTestDone, TrialDone, TrialFailed
 from bakeoff.stats.metrics import classification_metrics
 from bakeoff.study.plan import Plan, PlannedTrial, expand, study_id
 from bakeoff.study.schema import Study
@@ -76,8 +76,8 @@ def fill_workspace(root: Path, study: Study, seed: int = 0) -> Plan:
         command="bakeoff run scale.yaml",
         facts={block.label: facts.record() for block in plan.blocks},
     )
-    exam = ledger.open_exam(identity, len(known))
-    maker = _Maker(ledger, folders, plan, exam, known_set.num_test, len(known_set.class_names), seed)
+    final_test = ledger.open_final_test(identity, len(known))
+    maker = _Maker(ledger, folders, plan, final_test, known_set.num_test, len(known_set.class_names), seed)
     with ledger.transaction():
         for each in known:
             maker.write(each)
@@ -90,9 +90,16 @@ class _Maker:
     """Makes up trials: better arms learn faster, replicates differ, one trial in a hundred fails."""
 
     def __init__(
-        self, ledger: Ledger, folders: Folders, plan: Plan, exam: int, num_images: int, num_classes: int, seed: int
+        self,
+        ledger: Ledger,
+        folders: Folders,
+        plan: Plan,
+        final_test: int,
+        num_images: int,
+        num_classes: int,
+        seed: int,
     ) -> None:
-        self._ledger, self._folders, self._plan, self._exam = ledger, folders, plan, exam
+        self._ledger, self._folders, self._plan, self._exam = ledger, folders, plan, final_test
         self._num_images, self._num_classes = num_images, num_classes
         self._rng = np.random.default_rng(seed)
         self._labels = self._rng.integers(0, num_classes, num_images)
@@ -100,8 +107,8 @@ class _Maker:
         self._machine = json.dumps({**describe_hardware(), **describe_versions()}, sort_keys=True)
         self._number = 0
 
-    def write(self, known: Known) -> None:
-        """Write one trial: its epochs, its end, its predictions, its exam."""
+    def write(self, known: IdentifiedTrial) -> None:
+        """Write one trial: its epochs, its end, its predictions, its final test."""
         self._number += 1
         content, identity, planned = known.content, known.trial_id, known.planned
         if self._number % 100 == 0:
@@ -120,8 +127,8 @@ class _Maker:
             metrics={"train": scores["validation"], "validation": scores["validation"]},
         )
         self._ledger.record_done(done, content, "cohort", self._machine)
-        exam = ExamDone(trial_id=identity, metrics=scores["test"], fingerprint="1" * 64)
-        self._ledger.record_exam(self._exam, exam)
+        final_test = FinalTestDone(trial_id=identity, metrics=scores["test"], fingerprint="1" * 64)
+        self._ledger.record_final_test(self._exam, final_test)
 
     def _write_epochs(self, identity: str, num_epochs: int) -> None:
         rise = 1 - np.exp(-np.arange(1, num_epochs + 1) / 12) + self._rng.normal(0, 0.01, num_epochs)

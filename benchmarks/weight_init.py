@@ -4,7 +4,7 @@
 
 Nine initializers, five replicates, Adam at 0.001, batches of 32, early stopping on the validation loss with a patience
 of eight: one block of the shipped study `weight-init`. bakeoff's clock is that of its command, `bakeoff run`, in a
-fresh workspace with a fresh cache: start-up, decoding, probe, training, exam, report. The Keras program
+fresh workspace with a fresh cache: start-up, decoding, probe, training, final test, report. The Keras program
 (contenders/keras_study.py) trains one trial after another; it is timed on `--keras-replicates` of the five and its
 training multiplied, which the output says. Then the accuracies: a Keras trial lies within bakeoff's interval for one
 trial more of its arm (mean and sd of its replicates, t distribution) or not, and the mean difference over the arms has

@@ -16,7 +16,7 @@ import yaml
 
 from bakeoff.api import Result, Study, iterate_csv, list_status, load, plan, run
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
-from bakeoff.report.sections.basis import describe_exam
+from bakeoff.report.sections.basis import describe_final_test
 from bakeoff.study.plan import study_id
 from bakeoff.study.settings import Decide
 from bakeoff.workspace import Folders, load_predictions
@@ -85,7 +85,7 @@ def test_a_study_comes_to_a_verdict(trained: tuple[Path, Result]) -> None:
 def test_the_document_holds_what_was_promised(trained: tuple[Path, Result]) -> None:
     workspace, result = trained
     document = strict(json.dumps(result.document))
-    assert {"study", "state", "trials", "arms", "verdicts", "exam", "report"} <= document.keys()
+    assert {"study", "state", "trials", "arms", "verdicts", "final_test", "report"} <= document.keys()
     assert (document["study"], document["state"]) == ("tiny", "done")
     assert {name: document["trials"][name] for name in ("done", "failed", "reused")} == {
         "done": 6,
@@ -100,7 +100,7 @@ def test_the_document_holds_what_was_promised(trained: tuple[Path, Result]) -> N
     (verdict,) = document["verdicts"]
     assert {"block", "a", "b", "metric", "difference", "interval", "verdict"} <= verdict.keys()
     assert verdict["verdict"] in ("better", "worse", "equivalent", "inconclusive")
-    assert (document["exam"]["opened"], document["exam"]["trials"]) == (1, 6)
+    assert (document["final_test"]["opened"], document["final_test"]["trials"]) == (1, 6)
     assert document["report"] == str(workspace / "reports" / f"tiny-{result.study_id[:8]}" / "verdict.md")
     assert "Which learning rate?" in Path(document["report"]).read_text(encoding="utf-8")
     assert document["report_html"] == str(workspace / "reports" / f"tiny-{result.study_id[:8]}" / "report.html")
@@ -222,7 +222,7 @@ def test_one_more_replicate_trains_that_one_only(workspace: Path) -> None:
     assert len(after) == 8
     assert set(before) < set(after)
     assert [count for _, count in rows(workspace, "SELECT id, num_trials FROM exams ORDER BY id")] == [6, 2]
-    assert "This study looked at these arms on these test images once before it was changed" in describe_exam(
+    assert "This study looked at these arms on these test images once before it was changed" in describe_final_test(
         result.report
     )
 
@@ -236,9 +236,9 @@ def test_a_moved_workspace_goes_on(workspace: Path, tmp_path: Path) -> None:
 
 def test_no_exam_and_then_an_exam(tmp_path: Path) -> None:
     study = make_study(replicates=1)
-    result = run(study, workspace=tmp_path, workers=1, exam=False)
+    result = run(study, workspace=tmp_path, workers=1, final_test=False)
     assert (result.state, result.summary.split) == ("done", "validation")
-    assert result.document["exam"] == {
+    assert result.document["final_test"] == {
         "opened": 0,
         "opened_at": [],
         "changed_after": [],
@@ -248,7 +248,7 @@ def test_no_exam_and_then_an_exam(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("test.npz")) == []
     result = run(study, workspace=tmp_path, workers=1)
     assert (result.report.num_reused, result.summary.split) == (2, "test")
-    assert (result.document["exam"]["opened"], result.document["exam"]["trials"]) == (1, 2)
+    assert (result.document["final_test"]["opened"], result.document["final_test"]["trials"]) == (1, 2)
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_an_arm_that_diverges_fails_alone(tmp_path: Path) -> None:
     assert (document["trials"]["done"], document["trials"]["failed"]) == (3, 3)
     assert len(document["failures"]) == 3
     assert all(failure["reason"].startswith("diverged: ") for failure in document["failures"])
-    assert document["exam"]["trials"] == 3
+    assert document["final_test"]["trials"] == 3
     again = run(study, workspace=tmp_path, workers=1)
     assert (again.state, again.report.num_failed) == ("failed", 3)
     assert rows(tmp_path, "SELECT DISTINCT times_trained FROM epochs") == [(1,)]
@@ -312,7 +312,7 @@ def test_a_report_of_a_killed_final_test_has_no_verdict_on_validation_images(wor
     with closing(sqlite3.connect(Folders(workspace).ledger)) as connection, connection:
         for table in ("exam_results", "exams", "look_trials", "looks"):
             connection.execute(f"DELETE FROM {table}")
-    shared = run(make_study(name="shared", decide={"margin": 0.5}), workspace=workspace, exam=False)
+    shared = run(make_study(name="shared", decide={"margin": 0.5}), workspace=workspace, final_test=False)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED_IN_THE_FINAL_TEST, str(workspace)],
         cwd=Path(__file__).parent.parent,
@@ -325,8 +325,8 @@ def test_a_report_of_a_killed_final_test_has_no_verdict_on_validation_images(wor
     assert (result.state, result.summary.verdicts) == ("unfinished", ())
     (answer,) = result.summary.answers
     assert answer.sentence.startswith("On digits, no verdict yet: the final test has evaluated 1 of 6 trials.")
-    assert result.report.exam_opened
-    assert "rest on the validation split" not in describe_exam(result.report)
+    assert result.report.final_test_opened
+    assert "rest on the validation split" not in describe_final_test(result.report)
     # Another study's final test is not this one's: who asked for none has a verdict, and is told what it is.
     again = load("shared", workspace)
     assert (again.state, again.summary.verdicts) == ("done", shared.summary.verdicts)

@@ -48,7 +48,7 @@ def test_a_report_keeps_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyP
     result = run(make_study(), workspace=tmp_path / "runs", workers=1)
     num_pictures = count_pictures(result.report.html_path)
     assert num_pictures > 6
-    assert asked == ["test"]  # the exam has been held
+    assert asked == ["test"]  # the final test has been held
     moved = Path(shutil.move(tmp_path / "runs", tmp_path / "laptop"))
     monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "empty"))
     again = write_report(load("tiny", moved), moved)
@@ -61,6 +61,6 @@ def test_a_report_keeps_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_without_an_exam_only_training_images_are_looked_at(tmp_path: Path, asked: list[str]) -> None:
-    result = run(make_study(), workspace=tmp_path / "runs", workers=1, exam=False)
+    result = run(make_study(), workspace=tmp_path / "runs", workers=1, final_test=False)
     assert set(asked) == {"train"}
     assert count_pictures(result.report.html_path) > 0

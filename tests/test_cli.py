@@ -157,7 +157,7 @@ def test_a_second_run_trains_nothing_and_says_so(study: Path, workspace: Path) -
 
 def test_json_is_one_document_and_nothing_else(study: Path, workspace: Path) -> None:
     document = one_document(bakeoff("run", study, "--workspace", workspace, "--json").stdout)
-    assert {"study", "state", "trials", "arms", "verdicts", "exam", "report"} <= document.keys()
+    assert {"study", "state", "trials", "arms", "verdicts", "final_test", "report"} <= document.keys()
     assert document["trials"]["reused"] == 2
     assert document == {
         **one_document(bakeoff("report", "rates", "--workspace", workspace, "--json").stdout),
@@ -180,9 +180,9 @@ def test_failed_trials_are_exit_status_one_and_the_rest_is_kept(tmp_path: Path) 
 
 
 def test_set_and_no_exam(study: Path, tmp_path: Path) -> None:
-    arguments = ("--workspace", tmp_path, "--workers", 1, "--no-exam", "--json")
+    arguments = ("--workspace", tmp_path, "--workers", 1, "--no-final-test", "--json")
     document = one_document(bakeoff("run", study, "--set", "name=mine", *arguments).stdout)
-    assert (document["study"], document["exam"]["opened"]) == ("mine", 0)
+    assert (document["study"], document["final_test"]["opened"]) == ("mine", 0)
     assert document["arms"][0]["test"] == {}
 
 

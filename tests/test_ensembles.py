@@ -1,4 +1,4 @@
-"""Ensembles and chains on real but tiny studies: from training to verdicts, exam and reports."""
+"""Ensembles and chains on real but tiny studies: from training to verdicts, final test and reports."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_another_vote_trains_nothing(trained: tuple[Path, Result]) -> None:
 
 def test_without_the_exam_votes_are_judged_on_validation(trained: tuple[Path, Result]) -> None:
     workspace = trained[0].parent / "closed"
-    result = run(make_study(replicates=2), workspace=workspace, workers=1, exam=False)
+    result = run(make_study(replicates=2), workspace=workspace, workers=1, final_test=False)
     assert result.summary.split == "validation"
     assert [ensemble.label for ensemble in result.report.ensembles] == ["soft", "greedy"]
     assert any("counted in the final test" in note for note in result.report.notes)

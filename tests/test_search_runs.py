@@ -67,10 +67,10 @@ def test_it_comes_to_a_verdict_between_default_winner_and_baseline(searched: tup
 
 def test_only_the_finals_are_examined(searched: tuple[Path, Result]) -> None:
     workspace, result = searched
-    examined = {row[0] for row in rows(workspace, "SELECT trial_id FROM exam_results")}
+    tested = {row[0] for row in rows(workspace, "SELECT trial_id FROM exam_results")}
     placed = dict(rows(workspace, "SELECT trial_id, stage FROM placements"))
-    assert len(examined) == result.report.exam_trials == 9
-    assert {placed[trial_id] for trial_id in examined} == {"final"}
+    assert len(tested) == result.report.exam_trials == 9
+    assert {placed[trial_id] for trial_id in tested} == {"final"}
     assert list(placed.values()).count("search") == 12
 
 
@@ -144,7 +144,7 @@ def test_its_status_and_plan_count_candidates_apart(searched: tuple[Path, Result
 
 def test_without_its_exam_it_rests_on_the_finals_validation(tmp_path: Path) -> None:
     search = {"name": "optuna", "space": {"optimizer.learning_rate": [0.01, 0.02]}, "trials": 2, "sampler": "grid"}
-    result = run(make_study(search=search, replicates=3), workspace=tmp_path, workers=1, exam=False)
+    result = run(make_study(search=search, replicates=3), workspace=tmp_path, workers=1, final_test=False)
     assert (result.state, result.summary.split) == ("done", "validation")
     assert rows(tmp_path, "SELECT COUNT(*) FROM exams") == [(0,)]
 

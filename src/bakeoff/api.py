@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from bakeoff.driver.devices import AUTO, PROCESSOR, Device, choose_device
+from bakeoff.driver.devices import AUTO, CPU_DEVICE, Device, choose_device
 from bakeoff.driver.estimate import Estimate, count_workers, estimate_plan
 from bakeoff.driver.executors.base import Executor
 from bakeoff.driver.executors.local import LocalExecutor
@@ -121,7 +121,7 @@ class Status:
     num_done: int
     num_failed: int
     num_begun: int
-    num_exams: int
+    num_final_tests: int
     num_candidates: int = 0
     is_searching: bool = False
 
@@ -138,12 +138,12 @@ def run(
     executor: ExecutorName = "local",
     address: str | None = None,
     gpus_per_worker: float = 0.0,
-    exam: bool = True,
+    final_test: bool = True,
     allow_missing: bool = False,
     wait: bool = True,
     observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
 ) -> Result:
-    """Train whatever of a study the workspace does not hold yet, hold the exam, write `verdict.md` and `report.html`.
+    """Train whatever of a study the workspace does not hold yet, run the final test, and write the reports.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
@@ -156,7 +156,7 @@ def run(
         executor: local (processes of this machine) or ray (actors of a cluster; needs the extra `ray`).
         address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
         gpus_per_worker: share of a GPU for each actor of a Ray cluster; 0 trains on processors.
-        exam: False leaves the test split closed: verdicts then rest on the validation split.
+        final_test: False leaves the test split closed: verdicts then rest on the validation split.
         allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
         wait: whether to wait for another run in this workspace to end; else it is an error.
         observer: sees the run as it goes: one, or several, or the names of registered ones; by default a notebook's
@@ -170,7 +170,7 @@ def run(
     checked = prepare_study(study, overrides, quick=quick, workspace=folder)
     data = Path(data_dir) if data_dir is not None else None
     planned = expand(checked)
-    place = choose_device(device) if executor == "local" or gpus_per_worker else PROCESSOR
+    place = choose_device(device) if executor == "local" or gpus_per_worker else CPU_DEVICE
     given = make_progress() if observer is None else observer
     observers = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     with (
@@ -179,13 +179,13 @@ def run(
     ):
         counts = run_plan(
             planned,
-            command=_spell_command(study, overrides, quick),
+            command=_format_command(study, overrides, quick),
             device=place,
             workspace=folder,
             data_dir=data,
             executor=chosen,
             observer=seen,
-            exam=exam,
+            final_test=final_test,
             allow_missing=allow_missing,
             wait=wait,
         )
@@ -316,7 +316,7 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
             num_done=sum(result.state == "done" for result in record.results),
             num_failed=sum(result.state == "failed" for result in record.results),
             num_begun=record.num_begun,
-            num_exams=len(record.exams),
+            num_final_tests=len(record.final_tests),
             num_candidates=len(record.candidates),
             is_searching=record.asking,
         )
@@ -354,7 +354,7 @@ def _executor(
         executor.close()
 
 
-def _spell_command(study: Study | str | Path, overrides: Sequence[str], quick: bool) -> str:
+def _format_command(study: Study | str | Path, overrides: Sequence[str], quick: bool) -> str:
     if isinstance(study, Study):
         return ""
     flags = ["--quick"] if quick else []

@@ -77,10 +77,10 @@ class CohortTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExamTask:
+class FinalTestTask:
     """Finished trials of one cohort to be evaluated once on the test split."""
 
-    exam_id: str
+    final_test_id: str
     label: str
     members: tuple[Member, ...]
     data: DataView
@@ -210,7 +210,7 @@ class TrialFailed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExamDone:
+class FinalTestDone:
     """One trial was evaluated on the test split, with folds also on its held-out fold; its predictions are on disk.
 
     Attributes:
@@ -280,14 +280,14 @@ Event = (
     | TrialDone
     | TrialPaused
     | TrialFailed
-    | ExamDone
+    | FinalTestDone
     | ProbeDone
     | CheckDone
     | TimingDone
     | Notice
     | TaskDone
 )
-Task = CohortTask | ExamTask | ProbeTask | CheckTask | TimingTask
+Task = CohortTask | FinalTestTask | ProbeTask | CheckTask | TimingTask
 
 
 def task_id(task: Task) -> str:
@@ -298,4 +298,4 @@ def task_id(task: Task) -> str:
         return task.check_id
     if isinstance(task, TimingTask):
         return task.timing_id
-    return task.exam_id if isinstance(task, ExamTask) else task.probe_id
+    return task.final_test_id if isinstance(task, FinalTestTask) else task.probe_id

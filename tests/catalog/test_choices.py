@@ -14,8 +14,8 @@ from bakeoff.catalog.choices import (
     Rate,
     check_name,
     collect_names,
+    expand_name,
     refuse_name,
-    spell_out,
 )
 from bakeoff.catalog.networks.layers import Pool
 from bakeoff.errors import NetworkError
@@ -71,16 +71,16 @@ def test_check_name_returns_an_allowed_name_and_refuses_others() -> None:
 
 
 def test_spell_out_accepts_a_bare_name_a_mapping_and_a_record() -> None:
-    assert spell_out("pear", kind="fruit", allowed=ALLOWED) == {"name": "pear"}
-    assert spell_out({"name": "pear", "size": 2}, kind="fruit", allowed=ALLOWED) == {"name": "pear", "size": 2}
+    assert expand_name("pear", kind="fruit", allowed=ALLOWED) == {"name": "pear"}
+    assert expand_name({"name": "pear", "size": 2}, kind="fruit", allowed=ALLOWED) == {"name": "pear", "size": 2}
     record = Pool()
-    assert spell_out(record, kind="fruit", allowed=ALLOWED) is record
+    assert expand_name(record, kind="fruit", allowed=ALLOWED) is record
 
 
 @pytest.mark.parametrize("value", [{"name": "plum"}, {"size": 2}, {}, None, 3, ["pear"]])
 def test_spell_out_refuses_what_has_no_valid_name(value: object) -> None:
     with pytest.raises(PydanticCustomError) as caught:
-        spell_out(value, kind="fruit", allowed=ALLOWED)
+        expand_name(value, kind="fruit", allowed=ALLOWED)
     assert caught.value.type == UNKNOWN_NAME
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.store import open_training
-from bakeoff.driver.devices import PROCESSOR
+from bakeoff.driver.devices import CPU_DEVICE
 from bakeoff.driver.executors.base import Report, Started, TaskLost
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.loop import Driver
@@ -21,8 +21,8 @@ from bakeoff.messages import (
     CheckTask,
     CohortTask,
     EpochDone,
-    ExamDone,
-    ExamTask,
+    FinalTestDone,
+    FinalTestTask,
     Member,
     ProbeDone,
     ProbeTask,
@@ -32,7 +32,7 @@ from bakeoff.messages import (
     task_id,
 )
 from bakeoff.search.grid import Grid
-from bakeoff.search.strategy import Told
+from bakeoff.search.strategy import TrialOutcome
 from bakeoff.study.plan import Plan, PlannedTrial, expand
 from bakeoff.study.schema import Study
 from bakeoff.workspace import Folders
@@ -99,8 +99,10 @@ def succeed(task: Task, attempt: int = 0) -> list[Report]:
     if isinstance(task, CohortTask):
         reports += [epoch_done(member, epoch) for epoch in (1, 2) for member in task.members]
         reports += [trial_done(member) for member in task.members]
-    elif isinstance(task, ExamTask):
-        reports += [ExamDone(trial_id=m.trial_id, metrics={"accuracy": 0.4}, fingerprint="f") for m in task.members]
+    elif isinstance(task, FinalTestTask):
+        reports += [
+            FinalTestDone(trial_id=m.trial_id, metrics={"accuracy": 0.4}, fingerprint="f") for m in task.members
+        ]
     elif isinstance(task, CheckTask):
         reports.append(CheckDone(check_id=task.check_id, problem=""))
     else:
@@ -194,9 +196,9 @@ class ListeningGrid(Grid):
 
     def __init__(self, trials: Sequence[PlannedTrial]) -> None:
         super().__init__(trials)
-        self.told: list[Told] = []
+        self.told: list[TrialOutcome] = []
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: TrialOutcome) -> None:
         self.told.append(told)
 
 
@@ -220,7 +222,7 @@ class Drive:
             datasets={trial.data.source: self.facts for trial in trials},
             modes=Modes(common="float32"),
             observer=self.watcher,
-            device=options.pop("device", PROCESSOR),
+            device=options.pop("device", CPU_DEVICE),
         ).run()
         return executor.submitted, strategy.told
 

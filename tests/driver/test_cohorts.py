@@ -228,13 +228,13 @@ def test_a_card_is_planned_to_hold_its_cohorts() -> None:
 
 
 def test_large_networks_fill_a_card_with_few() -> None:
-    card = limits_of(Device("cuda", (0,), "Big", 2**37))
+    gpu = limits_of(Device("cuda", (0,), "Big", 2**37))
     counts = {}
     for network in ("lenet", "modnet2"):
         trials = plan(
             arms=[{"initializer": ["he_normal"]}], replicates=64, recipe={"network": network}, data={"name": "cifar10"}
         )
-        counts[network] = max(len(part.trials) for part in group_trials(trials, FACTS, card))
+        counts[network] = max(len(part.trials) for part in group_trials(trials, FACTS, gpu))
     assert counts["lenet"] == MOST_ON_A_CARD
     assert counts["modnet2"] < counts["lenet"]
 

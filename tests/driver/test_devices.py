@@ -10,7 +10,7 @@ import pytest
 
 from bakeoff.driver import devices, estimate
 from bakeoff.driver.cohorts import ON_PROCESSOR, limits_of
-from bakeoff.driver.devices import PROCESSOR, Card, Device, choose_device
+from bakeoff.driver.devices import CPU_DEVICE, GPU, Device, choose_device
 from bakeoff.driver.executors import local
 from bakeoff.driver.facts import describe_datasets
 from bakeoff.driver.machine import count_cores
@@ -18,15 +18,15 @@ from bakeoff.errors import BakeoffError
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
 
-BOTH = (Card("Big", 2**37), Card("Small", 2**34))
+BOTH = (GPU("Big", 2**37), GPU("Small", 2**34))
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> object:
     """Pretend a machine: `machine(cards, built)`."""
 
-    def pretend(cards: tuple[Card, ...], *, built: bool = True) -> None:
-        monkeypatch.setattr(devices, "list_cards", lambda: cards)
+    def pretend(gpus: tuple[GPU, ...], *, built: bool = True) -> None:
+        monkeypatch.setattr(devices, "list_cards", lambda: gpus)
         monkeypatch.setattr(devices, "is_built_for_cuda", lambda: built)
 
     return pretend
@@ -41,17 +41,17 @@ def test_auto_takes_all_cards_that_torch_can_use(machine: object) -> None:
 
 
 @pytest.mark.parametrize(("cards", "built"), [((), True), (BOTH, False)])
-def test_else_the_processor(machine: object, cards: tuple[Card, ...], built: bool) -> None:
-    machine(cards, built=built)  # type: ignore[operator]
-    assert choose_device("auto") is PROCESSOR
-    assert PROCESSOR.addresses == ("cpu",)
-    assert PROCESSOR.record == {}
+def test_else_the_processor(machine: object, gpus: tuple[GPU, ...], built: bool) -> None:
+    machine(gpus, built=built)  # type: ignore[operator]
+    assert choose_device("auto") is CPU_DEVICE
+    assert CPU_DEVICE.addresses == ("cpu",)
+    assert CPU_DEVICE.record == {}
 
 
 def test_one_card_can_be_named(machine: object) -> None:
     machine(BOTH)  # type: ignore[operator]
     assert choose_device("cuda:1") == Device("cuda", (1,), "Small", 2**34)
-    assert choose_device("cpu") is PROCESSOR
+    assert choose_device("cpu") is CPU_DEVICE
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_one_card_can_be_named(machine: object) -> None:
     ],
 )
 def test_what_cannot_be_had_is_refused_in_one_line(
-    machine: object, asked: str, cards: tuple[Card, ...], built: bool, says: str
+    machine: object, asked: str, gpus: tuple[GPU, ...], built: bool, says: str
 ) -> None:
-    machine(cards, built=built)  # type: ignore[operator]
+    machine(gpus, built=built)  # type: ignore[operator]
     with pytest.raises(BakeoffError, match=says) as raised:
         choose_device(asked)
     assert "\n" not in str(raised.value)
@@ -118,20 +118,20 @@ def test_how_many_processes_share_a_card() -> None:
         plan = expand(Study(question="Which?", data=data, recipe={"network": network}, arms=arms, replicates=1))
         return estimate.count_workers(asked, device, plan, describe_datasets(plan.blocks, None))[0]
 
-    cards = Device("cuda", (0, 1), "Big", 2**34)
-    assert count("lenet", cards) == 2
-    assert 2 <= count("torchvision:resnet18", cards) <= 2 * estimate.WORKERS_PER_CARD
-    assert count("lenet", PROCESSOR) == count_cores()
-    assert count("lenet", cards, asked=7) == 7
+    gpus = Device("cuda", (0, 1), "Big", 2**34)
+    assert count("lenet", gpus) == 2
+    assert 2 <= count("torchvision:resnet18", gpus) <= 2 * estimate.WORKERS_PER_CARD
+    assert count("lenet", CPU_DEVICE) == count_cores()
+    assert count("lenet", gpus, asked=7) == 7
 
 
 def test_asking_the_driver_never_fails() -> None:
-    assert isinstance(devices.list_cards(), tuple)
+    assert isinstance(devices.list_gpus(), tuple)
     assert "torch" not in vars(devices)
     assert sys.modules[devices.__name__] is devices
 
 
 def test_only_cards_fuse_across_replicates() -> None:
-    assert limits_of(PROCESSOR) is ON_PROCESSOR
+    assert limits_of(CPU_DEVICE) is ON_PROCESSOR
     assert limits_of(Device("mps")) is ON_PROCESSOR
     assert limits_of(Device("cuda", (0,), "Big", 2**34)).across_replicates

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bakeoff.driver import estimate
-from bakeoff.driver.devices import PROCESSOR
+from bakeoff.driver.devices import CPU_DEVICE
 from bakeoff.driver.estimate import estimate_plan
 from bakeoff.driver.executors.base import Report, TaskLost
 from bakeoff.driver.timing import StepTime
@@ -44,7 +44,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: Any) -> Callabl
 
         executor = script.Executor(behave)
         monkeypatch.setattr(estimate, "LocalExecutor", lambda *arguments: executor)
-        found = estimate_plan(plan, 1, None, PROCESSOR, probe=True, **options)
+        found = estimate_plan(plan, 1, None, CPU_DEVICE, probe=True, **options)
         return found, executor.submitted
 
     return make

@@ -109,7 +109,7 @@ def some_have_ended(workspace: Path) -> bool:
     return count(workspace, "SELECT COUNT(*) FROM trials") >= 1
 
 
-def in_exam(workspace: Path) -> bool:
+def in_final_test(workspace: Path) -> bool:
     return count(workspace, "SELECT COUNT(*) FROM exams") >= 1
 
 
@@ -119,8 +119,8 @@ KILLED, ASKED, TOLD = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
 @pytest.mark.parametrize(
     ("document", "signals"),
     [
-        (GRID, ((KILLED, started), (ASKED, in_training), (KILLED, some_have_ended), (TOLD, in_exam))),
-        (SEARCH, ((ASKED, started), (TOLD, in_training), (KILLED, in_exam))),
+        (GRID, ((KILLED, started), (ASKED, in_training), (KILLED, some_have_ended), (TOLD, in_final_test))),
+        (SEARCH, ((ASKED, started), (TOLD, in_training), (KILLED, in_final_test))),
     ],
     ids=["grid", "search"],
 )
@@ -143,11 +143,11 @@ def test_ended_again_and_again_nothing_is_lost_and_no_digit_changes(
             kept = now
     assert run(study, workspace=workspace).state == "done"
     assert run(study, workspace=tmp_path / "uninterrupted").state == "done"
-    trials, epochs, exams, placements, candidates, _ = read_numbers(workspace)
+    trials, epochs, final_tests, placements, candidates, _ = read_numbers(workspace)
     assert kept <= epochs
     assert {row[-1] for row in epochs} == {1}, "an epoch was trained twice"
     assert read_numbers(workspace) == read_numbers(tmp_path / "uninterrupted")
     assert len(trials) == len(placements) == (8 if not candidates else 16 + 6)
-    assert len(exams) == (8 if not candidates else 6)
+    assert len(final_tests) == (8 if not candidates else 6)
     assert list((workspace / "cohorts").iterdir()) == []
     assert list(workspace.rglob("*.part")) == []

@@ -1,4 +1,4 @@
-"""The lock: whatever a study does before its exam, it cannot reach the test images."""
+"""The lock: whatever a study does before its final test, it cannot reach the test images."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ def test_nothing_before_the_exam_can_open_the_test_split(
         data_dir=None,
         executor=in_process(1, tmp_path, None, ()),
         observer=watcher,
-        exam=False,
+        final_test=False,
     )
     with open_reading(Folders(tmp_path)) as connection:
         record = read_study(connection, counts.study_id)
-    assert record.exams == ()
+    assert record.final_tests == ()
     assert len(record.results) == record.num_planned >= 6
     assert all(result.state == "done" and set(result.metrics) == {"train", "validation"} for result in record.results)
 
@@ -99,5 +99,5 @@ def test_the_exam_is_what_the_lock_stops(tmp_path: Path, watcher: Any, in_proces
         executor=in_process(1, tmp_path, None, ()),
         observer=watcher,
     )
-    assert not counts.exam_complete
+    assert not counts.final_test_complete
     assert any("the test split was opened" in message for message in watcher.messages)

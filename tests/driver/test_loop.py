@@ -15,7 +15,7 @@ from bakeoff.driver.executors.base import Report
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.identity import identify
 from bakeoff.messages import CohortTask, TaskDone, TrialFailed, TrialPaused
-from bakeoff.search.strategy import Pruned, Told
+from bakeoff.search.strategy import Pruned, TrialOutcome
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.workspace import Folders
 
@@ -168,12 +168,12 @@ def test_a_trial_asked_for_again_is_told_without_training(drive: Any, make_plan:
     class Insisting:
         def __init__(self, trials: Sequence[PlannedTrial]) -> None:
             self.asks = [list(trials[:2]), list(trials[1:3])]
-            self.told: list[Told] = []
+            self.told: list[TrialOutcome] = []
 
         def ask(self) -> Sequence[PlannedTrial]:
             return self.asks.pop(0) if self.asks and len(self.told) in (0, 2) else ()
 
-        def tell(self, told: Told) -> None:
+        def tell(self, told: TrialOutcome) -> None:
             self.told.append(told)
 
         def prune(self) -> Sequence[Pruned]:
@@ -189,12 +189,12 @@ def test_a_trial_asked_for_while_it_is_trained_waits_for_it(drive: Any, make_pla
     class Impatient:
         def __init__(self, trials: Sequence[PlannedTrial]) -> None:
             self.asks = [list(trials), list(trials)]
-            self.told: list[Told] = []
+            self.told: list[TrialOutcome] = []
 
         def ask(self) -> Sequence[PlannedTrial]:
             return self.asks.pop(0) if self.asks else ()
 
-        def tell(self, told: Told) -> None:
+        def tell(self, told: TrialOutcome) -> None:
             self.told.append(told)
 
         def prune(self) -> Sequence[Pruned]:
@@ -492,7 +492,7 @@ class Halfway:
     def __init__(self, trials: Sequence[PlannedTrial]) -> None:
         searched = [replace(trial, stage="search") for trial in trials]
         self.asks: list[list[PlannedTrial]] = [[replace(trial, until=1) for trial in searched], [searched[0]]]
-        self.told: list[Told] = []
+        self.told: list[TrialOutcome] = []
         self.given_up = [Pruned(trial=trial, reason="behind") for trial in self.asks[0][1:]]
         self.num_first = len(searched)
 
@@ -500,7 +500,7 @@ class Halfway:
         is_due = len(self.told) in (0, self.num_first)
         return self.asks.pop(0) if self.asks and is_due and (self.told or len(self.asks) == 2) else ()
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: TrialOutcome) -> None:
         self.told.append(told)
 
     def prune(self) -> Sequence[Pruned]:

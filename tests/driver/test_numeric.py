@@ -12,7 +12,7 @@ from bakeoff.catalog.networks.user_code import CodeHashes
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.source import DataSource
 from bakeoff.driver.cohorts import Limits, group_trials
-from bakeoff.driver.devices import PROCESSOR
+from bakeoff.driver.devices import CPU_DEVICE
 from bakeoff.driver.executors.base import Report
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.identity import identify
@@ -164,7 +164,7 @@ class Asked:
             self.datasets,
             self.ledger,
             executor,
-            PROCESSOR,
+            CPU_DEVICE,
             CodeHashes(),
             self.said.append,
         )

@@ -85,7 +85,7 @@ def test_a_run_whose_reader_goes_away_trains_on(command: Command, trained: Path,
     arguments = ("run", trained / "rates.yaml", "--workspace", tmp_path)
     assert command(*arguments, stdout=open_left(), stderr=open_left()) == (0, "")
     (status,) = api.list_status(tmp_path)
-    assert (status.num_done, status.num_exams) == (2, 1)
+    assert (status.num_done, status.num_final_tests) == (2, 1)
     assert list(tmp_path.glob("reports/*/report.html"))
 
 

@@ -89,7 +89,7 @@ def test_a_run_finds_them(study: Path, script: Any, folders: Folders) -> None:
         executor=script.Executor(),
         observer=script.Watcher(),
     )
-    assert counts.exam_complete
+    assert counts.final_test_complete
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from bakeoff.driver.executors.base import Report
 from bakeoff.driver.run import RunCounts, run_plan
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
-from bakeoff.messages import CohortTask, ExamTask, ProbeTask, TaskDone, TrialFailed
+from bakeoff.messages import CohortTask, FinalTestTask, ProbeTask, TaskDone, TrialFailed
 from bakeoff.report.gather import gather_report
 from bakeoff.study.plan import Plan
 from bakeoff.workspace import Folders
@@ -54,12 +54,12 @@ def read(folders: Folders, counts: RunCounts) -> StudyRecord:
 def test_a_study_is_trained_examined_and_on_record(go: Any, make_plan: Callable[..., Plan], folders: Folders) -> None:
     counts, tasks, watcher = go(make_plan(3, replicates=2))
     assert kinds(tasks) == ["Cohort", "Cohort", "Exam", "Exam"]
-    assert (counts.num_reused, counts.exam_complete) == (0, True)
+    assert (counts.num_reused, counts.final_test_complete) == (0, True)
     assert watcher.started["trials"] == 6
     record = read(folders, counts)
     assert (record.numeric, record.command, record.num_planned) == ("float32", "bakeoff run tiny", 6)
     assert [result.state for result in record.results] == ["done"] * 6
-    assert record.num_examined == 6
+    assert record.num_tested == 6
     assert record.seconds > 0
 
 
@@ -94,7 +94,7 @@ def test_again_there_is_nothing_to_do(go: Any, make_plan: Callable[..., Plan]) -
     go(make_plan(3))
     counts, tasks, watcher = go(make_plan(3))
     assert tasks == []
-    assert (counts.num_reused, counts.exam_complete) == (3, True)
+    assert (counts.num_reused, counts.final_test_complete) == (3, True)
     assert watcher.started == {"trials": 0, "images": 0, "reused": 3}
 
 
@@ -109,13 +109,13 @@ def test_a_larger_study_reuses_what_it_shares(go: Any, make_plan: Callable[..., 
 def test_without_an_exam_the_test_split_stays_closed_until_one_is_held(
     go: Any, make_plan: Callable[..., Plan], folders: Folders
 ) -> None:
-    counts, tasks, _ = go(make_plan(2), exam=False)
+    counts, tasks, _ = go(make_plan(2), final_test=False)
     assert kinds(tasks) == ["Cohort"]
-    assert not counts.exam_complete
-    assert read(folders, counts).exams == ()
+    assert not counts.final_test_complete
+    assert read(folders, counts).final_tests == ()
     counts, tasks, _ = go(make_plan(2))
     assert kinds(tasks) == ["Exam"]
-    assert len(read(folders, counts).exams) == 1
+    assert len(read(folders, counts).final_tests) == 1
 
 
 def test_what_failed_is_not_examined(go: Any, make_plan: Callable[..., Plan], script: Any) -> None:
@@ -127,9 +127,9 @@ def test_what_failed_is_not_examined(go: Any, make_plan: Callable[..., Plan], sc
         return [failed, script.trial_done(second), TaskDone(task_id=task.cohort_id)]
 
     counts, tasks, _ = go(make_plan(2), behave)
-    (exam,) = (task for task in tasks if isinstance(task, ExamTask))
-    assert len(exam.members) == 1
-    assert counts.exam_complete
+    (final_test,) = (task for task in tasks if isinstance(task, FinalTestTask))
+    assert len(final_test.members) == 1
+    assert counts.final_test_complete
 
 
 def test_a_trial_in_two_places_counts_once(go: Any, make_plan: Callable[..., Plan], folders: Folders) -> None:
@@ -281,17 +281,17 @@ def test_the_test_split_stays_closed_while_an_arm_is_missing(
     plan = make_plan(2)
     counts, tasks, watcher = go(plan, fail_first(script))
     assert kinds(tasks) == ["Cohort"]
-    assert not counts.exam_complete
+    assert not counts.final_test_complete
     assert counts.missing in watcher.messages
     name = plan.arms[0]
     assert f"arm '{name}' lacks 1 of 1 trials (CUDA error)" in counts.missing
     assert "--allow-missing" in counts.missing
-    assert read(folders, counts).num_examined == 0
+    assert read(folders, counts).num_tested == 0
     # Run again, it is tried afresh, and the test split is opened once for all.
     counts, tasks, _ = go(plan)
     assert kinds(tasks) == ["Cohort", "Exam"]
-    assert (counts.exam_complete, counts.missing) == (True, "")
-    assert read(folders, counts).num_examined == 2
+    assert (counts.final_test_complete, counts.missing) == (True, "")
+    assert read(folders, counts).num_tested == 2
 
 
 def test_the_test_split_is_opened_without_an_arm_where_that_is_asked_for(
@@ -299,8 +299,8 @@ def test_the_test_split_is_opened_without_an_arm_where_that_is_asked_for(
 ) -> None:
     counts, tasks, _ = go(make_plan(2), fail_first(script), allow_missing=True)
     assert kinds(tasks) == ["Cohort", "Exam"]
-    assert (counts.exam_complete, counts.missing) == (True, "")
-    assert read(folders, counts).num_examined == 1
+    assert (counts.final_test_complete, counts.missing) == (True, "")
+    assert read(folders, counts).num_tested == 1
 
 
 def test_cohorts_stay_those_of_the_machine_where_the_study_was_begun(

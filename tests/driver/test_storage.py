@@ -94,7 +94,7 @@ def fill_disk_at(monkeypatch: pytest.MonkeyPatch, name: str, number: int = errno
         (r"verdict\.md", False),
         (r"report\.html", False),
     ],
-    ids=["checkpoint", "weights", "predictions", "predictions of the exam", "verdict", "report"],
+    ids=["checkpoint", "weights", "predictions", "predictions of the final test", "verdict", "report"],
 )
 def test_a_full_disk_at_any_file_is_one_line_and_nothing_is_lost(
     undisturbed: list[Any], tmp_path: Path, name: str, goes_on: bool

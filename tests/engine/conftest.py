@@ -15,7 +15,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images
 from bakeoff.engine.cohort import train_cohort
-from bakeoff.engine.place import CPU, Place, PlainCapture
+from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture
 from bakeoff.messages import CohortTask, DataView, EpochDone, Event, Member, TaskDone
 
 NUM_CLASSES = 4
@@ -31,7 +31,7 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(params=["batch by batch", "prepared"])
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest) -> DeviceContext:
     """Both ways to train: a processor's, and a device's on a processor."""
     if request.param == "batch by batch":
         return CPU

@@ -22,9 +22,9 @@ from bakeoff.data.store import Images
 from bakeoff.engine.augment.mix_images import mix as mix_images
 from bakeoff.engine.batches import epoch_order
 from bakeoff.engine.cohort import train_cohort
-from bakeoff.engine.epoch import Pacer
+from bakeoff.engine.device_context import DeviceContext
+from bakeoff.engine.epoch import AccumulationSchedule
 from bakeoff.engine.fused.build import FusedNetwork, initialize
-from bakeoff.engine.place import Place
 from bakeoff.messages import CohortTask, EpochDone, Event
 from bakeoff.workspace import Folders, load_predictions
 
@@ -152,7 +152,7 @@ def test_accumulation_equals_the_large_batch(optimizer: dict[str, Any], train: T
 
 
 def test_a_pacer_says_when_members_step_and_over_how_many_images() -> None:
-    pacer = Pacer(num_images=70, batch_size=16, accumulate=[1, 2, 3])
+    pacer = AccumulationSchedule(num_images=70, batch_size=16, accumulate=[1, 2, 3])
     assert pacer.num_batches == 5
     assert [[pacer.ends(number, k) for k in range(3)] for number in range(5)] == [
         [True, False, False],
@@ -169,11 +169,11 @@ def test_a_pacer_says_when_members_step_and_over_how_many_images() -> None:
         [16, 32, 22],
         [6, 6, 22],
     ]
-    assert Pacer(64, 16, [1, 1]).divisors(3) == 16
+    assert AccumulationSchedule(64, 16, [1, 1]).divisors(3) == 16
 
 
 def test_progress_is_counted_in_images_and_in_steps() -> None:
-    pacer = Pacer(num_images=70, batch_size=16, accumulate=[1, 2])
+    pacer = AccumulationSchedule(num_images=70, batch_size=16, accumulate=[1, 2])
     assert [pacer.progress(3, number, 0) for number in (0, 4)] == [Progress(2, 10, 5), Progress(2 + 64 / 70, 14, 5)]
     assert [pacer.progress(3, number, 1) for number in (1, 4)] == [Progress(2, 6, 3), Progress(2 + 64 / 70, 8, 3)]
 
@@ -246,7 +246,7 @@ def _assert_hand_written(
 
 @pytest.mark.parametrize("mix", [{"name": "mixup", "alpha": 0.4}, {"name": "cutmix", "probability": 0.7}])
 def test_training_accuracy_counts_each_label_of_a_mixed_image_by_its_share(
-    mix: dict[str, Any], place: Place, images: Images, make_task: Callable[..., CohortTask], tmp_path: Path
+    mix: dict[str, Any], place: DeviceContext, images: Images, make_task: Callable[..., CohortTask], tmp_path: Path
 ) -> None:
     still = {"optimizer": {"name": "sgd", "learning_rate": 1e-30}, "epochs": 1}
     recipe = _recipe(mix=mix, **still)

@@ -1,4 +1,4 @@
-"""The numeric probe as a device runs it, on a processor; and the exam and a frozen body's features there."""
+"""The numeric probe as a device runs it, on a processor; and the final test and a frozen body's features there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.store import Images
 from bakeoff.engine import device_probe
 from bakeoff.engine.assembly import Assembly
+from bakeoff.engine.device_context import CPU, PlainCapture
 from bakeoff.engine.device_probe import probe_on_device
 from bakeoff.engine.evaluate import predict, predict_batches
-from bakeoff.engine.place import CPU, PlainCapture
 from bakeoff.messages import CohortTask, Event, ProbeDone, ProbeTask, TaskDone
 from bakeoff.workspace import Folders
 

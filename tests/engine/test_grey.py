@@ -15,7 +15,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
 from bakeoff.engine.cohort import train_cohort
-from bakeoff.engine.place import CPU, Place
+from bakeoff.engine.device_context import CPU, DeviceContext
 from bakeoff.messages import CohortTask, Event, TrialDone
 from bakeoff.workspace import Folders
 
@@ -49,7 +49,9 @@ def grey() -> Images:
     return Images(pixels=pixels, labels=labels, class_names=tuple("abcd"), fingerprint="grey")
 
 
-def _see(name: Any, steps: list[Any], images: Images, make_task: MakeTask, folder: Path, place: Place = CPU) -> Tensor:
+def _see(
+    name: Any, steps: list[Any], images: Images, make_task: MakeTask, folder: Path, place: DeviceContext = CPU
+) -> Tensor:
     """Return the images as evaluation shows them to a network."""
     recipe = Recipe.model_validate({"network": name, "augmentation": steps})
     assembly = Assembly.make(make_task({"a": recipe}), images, Folders(folder), "float32", place=place)
@@ -61,7 +63,7 @@ def _see(name: Any, steps: list[Any], images: Images, make_task: MakeTask, folde
 
 @pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet18", "grey_nets:Colour"])
 def test_a_colour_body_sees_what_torchvisions_pipeline_gives(
-    name: str, place: Place, grey: Images, make_task: MakeTask, tmp_path: Path
+    name: str, place: DeviceContext, grey: Images, make_task: MakeTask, tmp_path: Path
 ) -> None:
     found = _see(name, [IMAGENET], grey, make_task, tmp_path, place)
     repeated = torch.from_numpy(grey.pixels.copy()).permute(0, 3, 1, 2).repeat(1, 3, 1, 1) / 255

@@ -15,7 +15,7 @@ from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images
 from bakeoff.engine import stepper
 from bakeoff.engine.cohort import train_cohort
-from bakeoff.engine.place import CPU, Place, PlainCapture, Step, find_place
+from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture, Step, find_place
 from bakeoff.errors import BakeoffError
 from bakeoff.messages import CohortTask, DataView, Event, Member
 
@@ -57,9 +57,9 @@ class CountingCapture(PlainCapture):
         return replay
 
 
-def _place(**fields: Any) -> Place:
+def _place(**fields: Any) -> DeviceContext:
     settings = {"evaluation_batch": 50, "resident_bytes": 10**9, "piece_bytes": 20_000, "capture": PlainCapture()}
-    return Place(torch.device("cpu"), prepared=True, **{**settings, **fields})
+    return DeviceContext(torch.device("cpu"), prepared=True, **{**settings, **fields})
 
 
 def _recipe(network: Mapping[str, Any] = CONVOLUTIONAL, **fields: Any) -> Recipe:
@@ -87,7 +87,7 @@ def _record_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stepper, "LEAST_STEPS", 15)
 
 
-def _train(task: CohortTask, images: Images, folder: Path, place: Place) -> list[Event]:
+def _train(task: CohortTask, images: Images, folder: Path, place: DeviceContext) -> list[Event]:
     events: list[Event] = []
     train_cohort(task, images, folder, events.append, place)
     return events

@@ -22,12 +22,12 @@ from bakeoff.data.splits import split_stratified
 from bakeoff.data.store import Images
 from bakeoff.engine.batches import epoch_order
 from bakeoff.engine.cohort import train_cohort
+from bakeoff.engine.device_context import DeviceContext
 from bakeoff.engine.fused.build import initialize
 from bakeoff.engine.fused.module_network import first_state
 from bakeoff.engine.fused.modules import build_body
 from bakeoff.engine.optim.lion import Lion
 from bakeoff.engine.optim.make_optimizer import complete_momentum
-from bakeoff.engine.place import Place
 from bakeoff.messages import CohortTask, Event
 from bakeoff.workspace import Folders
 
@@ -128,7 +128,7 @@ def test_a_body_thaws_under_every_optimizer_as_in_a_plain_loop(
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_members_thaw_together_as_alone(
     accumulate: int,
-    place: Place,
+    place: DeviceContext,
     images: Images,
     make_task: Callable[..., CohortTask],
     tabulate: Callable[[list[Event]], Rows],

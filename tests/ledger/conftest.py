@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.messages import EpochDone, ExamDone, TrialDone
+from bakeoff.messages import EpochDone, FinalTestDone, TrialDone
 
 CONTENT = {"recipe": {"network": "lenet"}, "seed": 1}
 
@@ -47,9 +47,9 @@ def done() -> Callable[..., TrialDone]:
 
 
 @pytest.fixture
-def examined() -> Callable[..., ExamDone]:
-    def make(trial_id: str = "t1", accuracy: float = 0.7) -> ExamDone:
-        return ExamDone(trial_id=trial_id, metrics={"accuracy": accuracy}, fingerprint="f")
+def tested() -> Callable[..., FinalTestDone]:
+    def make(trial_id: str = "t1", accuracy: float = 0.7) -> FinalTestDone:
+        return FinalTestDone(trial_id=trial_id, metrics={"accuracy": accuracy}, fingerprint="f")
 
     return make
 

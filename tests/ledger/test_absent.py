@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from bakeoff.ledger.store import Ledger
-from bakeoff.messages import EpochDone, ExamDone, TrialDone
+from bakeoff.messages import EpochDone, FinalTestDone, TrialDone
 from bakeoff.stats.metrics import classification_metrics
 from bakeoff.workspace import Folders, save_predictions
 
@@ -46,8 +46,9 @@ def old(ledger: Ledger, folders: Folders, register: Register, done: Any, epoch: 
         content = {"seed": seed, "data": {"fingerprint": "f", "validation": 0.2}}
         validation = {"train": old["validation"], "validation": old["validation"]}
         _record(ledger, content, epoch(trial_id, 1, validation=old["validation"]), done(trial_id, metrics=validation))
-        ledger.record_exam(
-            ledger.open_exam("s" * 64, 1), ExamDone(trial_id=trial_id, metrics=old["test"], fingerprint="test")
+        ledger.record_final_test(
+            ledger.open_final_test("s" * 64, 1),
+            FinalTestDone(trial_id=trial_id, metrics=old["test"], fingerprint="test"),
         )
     ledger.connection.execute("DELETE FROM meta WHERE key = 'macro_averages'")
     return right

@@ -12,14 +12,14 @@ from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import open_reading
 from bakeoff.ledger.schema import SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.messages import ExamDone, TrialDone
+from bakeoff.messages import FinalTestDone, TrialDone
 from bakeoff.workspace import Folders
 
 Look = Callable[..., None]
 
 
 @pytest.fixture
-def look(ledger: Ledger, done: Callable[..., TrialDone], examined: Callable[..., ExamDone]) -> Look:
+def look(ledger: Ledger, done: Callable[..., TrialDone], tested: Callable[..., FinalTestDone]) -> Look:
     """Run a study: train its trials ARM + replicate where they are not, examine them, and record the look."""
 
     def make(study_id: str, arms: str, replicates: Sequence[int], name: str = "study", record: bool = True) -> None:
@@ -32,10 +32,10 @@ def look(ledger: Ledger, done: Callable[..., TrialDone], examined: Callable[...,
             ledger.record_done(done(place.trial_id), content, "c", "{}")
         if record:
             ledger.record_look(study_id, places)
-        open_trials = [place.trial_id for place in places if place.trial_id not in ledger.examined()]
-        exam = ledger.open_exam(study_id, len(open_trials)) if open_trials else 0
+        open_trials = [place.trial_id for place in places if place.trial_id not in ledger.tested()]
+        final_test = ledger.open_final_test(study_id, len(open_trials)) if open_trials else 0
         for trial_id in open_trials:
-            ledger.record_exam(exam, examined(trial_id))
+            ledger.record_final_test(final_test, tested(trial_id))
 
     return make
 

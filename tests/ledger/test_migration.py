@@ -14,7 +14,7 @@ from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.ledger.tables import read_trials
-from bakeoff.messages import ExamDone, TrialDone
+from bakeoff.messages import FinalTestDone, TrialDone
 from bakeoff.workspace import Folders
 
 SECOND = """
@@ -130,8 +130,8 @@ def test_folds_that_selection_saw_are_left_out_and_counted(ledger: Ledger, folde
             metrics=scores,
         )
         ledger.record_done(done, {"data": data}, "c", "{}")
-    exam = ExamDone(trial_id="new", metrics={"accuracy": 0.7}, fingerprint="f", held_out={"accuracy": 0.6})
-    ledger.record_exam(ledger.open_exam("s" * 64, 1), exam)
+    final_test = FinalTestDone(trial_id="new", metrics={"accuracy": 0.7}, fingerprint="f", held_out={"accuracy": 0.6})
+    ledger.record_final_test(ledger.open_final_test("s" * 64, 1), final_test)
     with open_reading(folders) as connection:
         record = read_study(connection, "s" * 64)
         rows = list(read_trials(connection, "s" * 64))

@@ -15,7 +15,7 @@ from bakeoff.ledger.curves import EpochRow, read_study_epochs
 from bakeoff.ledger.read import find_study, list_studies, open_reading, read_study
 from bakeoff.ledger.schema import SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger
-from bakeoff.messages import EpochDone, ExamDone, TrialDone, TrialFailed
+from bakeoff.messages import EpochDone, FinalTestDone, TrialDone, TrialFailed
 from bakeoff.workspace import Folders
 
 CONTENT = {"seed": 1}
@@ -28,7 +28,7 @@ def filled(
     register: Callable[..., None],
     epoch: Callable[..., EpochDone],
     done: Callable[..., TrialDone],
-    examined: Callable[..., ExamDone],
+    tested: Callable[..., FinalTestDone],
 ) -> Ledger:
     """A study of four arms: one done and examined, one diverged, one failed, one begun."""
     register(STUDY, arms=("a", "b", "c", "d"))
@@ -40,7 +40,7 @@ def filled(
         TrialFailed(trial_id="t2", reason="diverged: NaN", diverged=True, num_epochs=2), CONTENT, "c1", '{"cores": "2"}'
     )
     ledger.record_failed(TrialFailed(trial_id="t3", reason="killed", diverged=False), CONTENT, "c2", '{"cores": "2"}')
-    ledger.record_exam(ledger.open_exam(STUDY, 1), examined("t1"))
+    ledger.record_final_test(ledger.open_final_test(STUDY, 1), tested("t1"))
     ledger.add_seconds(STUDY, 12.5)
     return ledger
 
@@ -50,9 +50,9 @@ def test_a_study_reads_back_whole(filled: Ledger, folders: Folders) -> None:
         record = read_study(connection, STUDY)
     assert (record.study_id, record.name, record.document) == (STUDY, "tiny", {"question": "Which?"})
     assert (record.numeric, record.command, record.seconds) == ("float32", "bakeoff run tiny", 12.5)
-    assert (record.num_planned, record.num_begun, record.num_examined) == (4, 1, 1)
+    assert (record.num_planned, record.num_begun, record.num_tested) == (4, 1, 1)
     assert record.machines == ('{"cores": "2"}',)
-    assert len(record.exams) == 1
+    assert len(record.final_tests) == 1
     first, second, third = record.results
     assert (first.trial_id, first.block, first.arm, first.replicate, first.state) == ("t1", "digits", "a", 0, "done")
     assert (first.epochs_trained, first.best_epoch, first.seconds) == (3, 2, 1.5)
@@ -66,20 +66,20 @@ def test_a_study_reads_back_whole(filled: Ledger, folders: Folders) -> None:
 
 
 def test_a_kill_in_the_final_test_is_no_second_opening(
-    ledger: Ledger, register: Callable[..., None], done: Callable[..., TrialDone], examined: Callable[..., ExamDone]
+    ledger: Ledger, register: Callable[..., None], done: Callable[..., TrialDone], tested: Callable[..., FinalTestDone]
 ) -> None:
     def openings() -> int:
-        return len(read_study(ledger.connection, STUDY).exams)
+        return len(read_study(ledger.connection, STUDY).final_tests)
 
     def train(trial_id: str, finished_at: str) -> None:
         ledger.record_done(done(trial_id), CONTENT, "c1", "{}")
         ledger.connection.execute("UPDATE trials SET finished_at = ? WHERE id = ?", (finished_at, trial_id))
 
     def examine(at: str, *trial_ids: str) -> None:
-        exam = ledger.open_exam(STUDY, len(trial_ids))
-        ledger.connection.execute("UPDATE exams SET opened_at = ? WHERE id = ?", (at, exam))
+        final_test = ledger.open_final_test(STUDY, len(trial_ids))
+        ledger.connection.execute("UPDATE exams SET opened_at = ? WHERE id = ?", (at, final_test))
         for trial_id in trial_ids:
-            ledger.record_exam(exam, examined(trial_id))
+            ledger.record_final_test(final_test, tested(trial_id))
 
     register(STUDY, arms=("a", "b", "c"))
     train("t1", "2026-01-01T00:00:00+00:00")
@@ -172,8 +172,8 @@ def test_an_exam_of_another_study_counts_where_trials_are_shared(
     register("z" * 64, name="sharing", arms=("x",), trials=["t1"])
     register("y" * 64, name="apart", arms=("x",), trials=["t9"])
     with open_reading(folders) as connection:
-        assert len(read_study(connection, "z" * 64).exams) == 1
-        assert read_study(connection, "y" * 64).exams == ()
+        assert len(read_study(connection, "z" * 64).final_tests) == 1
+        assert read_study(connection, "y" * 64).final_tests == ()
 
 
 def test_a_moved_workspace_reads_the_same(filled: Ledger, folders: Folders, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.schema import SCHEMA_VERSION
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.messages import EpochDone, ExamDone, TrialDone, TrialFailed
+from bakeoff.messages import EpochDone, FinalTestDone, TrialDone, TrialFailed
 from bakeoff.workspace import Folders
 
 CONTENT = {"seed": 1}
@@ -161,15 +161,15 @@ def test_a_probe_is_remembered(ledger: Ledger) -> None:
 
 
 def test_exams_are_counted_and_their_results_kept_once(
-    ledger: Ledger, register: Callable[..., None], examined: Callable[..., ExamDone]
+    ledger: Ledger, register: Callable[..., None], tested: Callable[..., FinalTestDone]
 ) -> None:
     register()
-    first, second = ledger.open_exam("s" * 64, 2), ledger.open_exam("s" * 64, 1)
+    first, second = ledger.open_final_test("s" * 64, 2), ledger.open_final_test("s" * 64, 1)
     assert first != second
-    ledger.record_exam(first, examined("t1", 0.7))
-    ledger.record_exam(second, examined("t1", 0.1))
-    ledger.record_exam(second, examined("t2", 0.6))
-    assert ledger.examined() == {"t1", "t2"}
+    ledger.record_final_test(first, tested("t1", 0.7))
+    ledger.record_final_test(second, tested("t1", 0.1))
+    ledger.record_final_test(second, tested("t2", 0.6))
+    assert ledger.tested() == {"t1", "t2"}
     assert rows(ledger, "SELECT trial_id, exam_id, metrics FROM exam_results") == [
         ("t1", first, '{"accuracy": 0.7}'),
         ("t2", second, '{"accuracy": 0.6}'),

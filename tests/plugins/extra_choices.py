@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from bakeoff.catalog.augmentation.records import AugmentationRecord
-from bakeoff.catalog.augmentation.steps import Step
+from bakeoff.catalog.augmentation.steps import AugmentationStep
 from bakeoff.catalog.fields import OptimizerSettings
 from bakeoff.catalog.losses import LossRecord, LossSettings
 from bakeoff.catalog.networks.layers import AnyLayer, Conv, Dense
@@ -95,7 +95,7 @@ def score_brier(settings: Brier, log_probabilities_NC: Any, labels_N: Any) -> An
 LOSS = LossRecord("brier", "squared error of the probabilities", "Brier (1950)", Brier, score=score_brier)
 
 
-class Shade(Step):
+class Shade(AugmentationStep):
     """Images darkened by a share drawn for each."""
 
     name: Literal["shade"] = "shade"

@@ -85,7 +85,7 @@ def make_report() -> Callable[..., ReportInput]:
             "num_reused": 0,
             "num_planned": len(results),
             "failures": failures,
-            "exam_opened": ("2025-01-31T12:00:59+00:00",) if test else (),
+            "final_test_opened": ("2025-01-31T12:00:59+00:00",) if test else (),
             "exam_trials": len(results) if test else 0,
             "numeric": "bfloat16",
             "hardware": {"processor": "a CPU, 2 cores"},

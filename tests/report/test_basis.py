@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.sections.basis import describe_exam
+from bakeoff.report.sections.basis import describe_final_test
 from bakeoff.stats.looks import LineLook
 
 MOMENT = "2026-01-02T03:04:05+00:00"
@@ -22,7 +22,10 @@ def test_what_results_were_made_with_says_each_thing_once(make_report: Callable[
 
 
 def test_where_nothing_ended_no_verdict_rests_on_anything(make_report: Callable[..., ReportInput]) -> None:
-    assert describe_exam(make_report(num_replicates=0, exam_opened=())) == "The test split has not been opened."
+    assert (
+        describe_final_test(make_report(num_replicates=0, final_test_opened=()))
+        == "The test split has not been opened."
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,5 +58,5 @@ def test_who_had_looked_before_is_said(
         )
         for number, name in enumerate(studies, 1)
     )
-    assert sentence in describe_exam(make_report(name="quickstart", earlier_looks=looks))
-    assert "looked at" not in describe_exam(make_report())
+    assert sentence in describe_final_test(make_report(name="quickstart", earlier_looks=looks))
+    assert "looked at" not in describe_final_test(make_report())

@@ -23,7 +23,7 @@ def test_document_has_every_promised_key(make_report: MakeReport) -> None:
     assert document["study"] == "quickstart"
     assert document["state"] == "done"
     assert document["trials"] == {"planned": 15, "done": 15, "failed": 0, "reused": 0}
-    assert document["exam"] == {
+    assert document["final_test"] == {
         "opened": 1,
         "opened_at": ["2025-01-31T12:00:59+00:00"],
         "changed_after": [],

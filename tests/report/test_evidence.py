@@ -145,7 +145,7 @@ def test_reports_hold_it_and_names_stay_text() -> None:
         num_planned=8,
         evidence=(evidence,),
         earlier_looks=(look,),
-        exam_opened=("2026-02-02T03:04:05+00:00",),
+        final_test_opened=("2026-02-02T03:04:05+00:00",),
         exam_trials=8,
     )
     text = write_markdown(report)
@@ -153,7 +153,7 @@ def test_reports_hold_it_and_names_stay_text() -> None:
     assert "<b>" not in text
     document = build_document(report)
     assert document["evidence"][0]["rival"] == "fair"
-    assert document["exam"]["changed_after"] == [moment]
+    assert document["final_test"]["changed_after"] == [moment]
 
 
 def test_contributions_are_those_of_the_test_split_s_common_images() -> None:

@@ -125,9 +125,9 @@ def test_unopened_exam_and_reused_trials_are_said(make_report: MakeReport) -> No
 
 def test_exam_opened_again_and_partly_is_said(make_report: MakeReport) -> None:
     times = ("2025-01-31T12:00:00Z", "2025-02-01T09:30:00Z")
-    text = " ".join(render(make_report(exam_opened=times), width=120).split())
+    text = " ".join(render(make_report(final_test_opened=times), width=120).split())
     assert "opened twice, first at 2025-01-31 12:00 UTC, last at 2025-02-01 09:30 UTC" in text
-    partly = " ".join(render(make_report(test=False, exam_opened=times[:1], exam_trials=3), width=120).split())
+    partly = " ".join(render(make_report(test=False, final_test_opened=times[:1], exam_trials=3), width=120).split())
     assert "for 3 trials. Not every trial was examined" in partly
 
 

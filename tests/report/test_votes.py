@@ -216,7 +216,7 @@ def test_an_unopened_test_split_stays_closed() -> None:
     store = Store()
     store.results = [
         replace(r, metrics={"validation": r.metrics["validation"]}) for r in store.results
-    ]  # the files of another study's exam are there
+    ]  # the files of another study's final test are there
     voted = store.vote(vote={}, seeds={"of": ["a"], "over": "replicates"})
     assert store.asked == {"validation"}
     assert all(vote.metrics.keys() == {"validation"} for vote in votes_of(voted))

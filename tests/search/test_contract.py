@@ -10,7 +10,7 @@ import pytest
 
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.search.registry import StrategyRecord, choose_strategy, list_strategies
-from bakeoff.search.strategy import Strategy, Told
+from bakeoff.search.strategy import Strategy, TrialOutcome
 from bakeoff.study.plan import Plan, PlannedTrial, expand
 from bakeoff.study.schema import Study
 from bakeoff.study.search import SEARCHES, SearchRecord
@@ -53,15 +53,15 @@ def draw(*what: object) -> float:
     return random.Random(repr(what)).random()
 
 
-def answer(trial: PlannedTrial, *, fail: Callable[[PlannedTrial], bool] = lambda trial: False) -> Told:
+def answer(trial: PlannedTrial, *, fail: Callable[[PlannedTrial], bool] = lambda trial: False) -> TrialOutcome:
     """Answer an asked trial as training it would, the same way every time."""
     if fail(trial):
-        return Told(trial=trial, state="failed")
+        return TrialOutcome(trial=trial, state="failed")
     last = trial.recipe.epochs if trial.until is None else min(trial.until, trial.recipe.epochs)
     curve = tuple({"accuracy": draw(trial.recipe, trial.block, trial.seed, epoch)} for epoch in range(last))
     if last < trial.recipe.epochs:
-        return Told(trial=trial, state="paused", curve=curve)
-    return Told(trial=trial, state="done", validation=curve[-1], curve=curve, num_parameters=7, seconds=1.0)
+        return TrialOutcome(trial=trial, state="paused", curve=curve)
+    return TrialOutcome(trial=trial, state="done", validation=curve[-1], curve=curve, num_parameters=7, seconds=1.0)
 
 
 def play(strategy: Strategy, *, shuffle: int | None = None, **options: Any) -> list[PlannedTrial]:
@@ -170,7 +170,14 @@ def test_nothing_is_asked_before_something_is_told(record: StrategyRecord) -> No
 
 @EVERY_STRATEGY
 def test_what_is_told_holds_no_test_metric(record: StrategyRecord) -> None:
-    assert set(Told.__dataclass_fields__) == {"trial", "state", "validation", "curve", "num_parameters", "seconds"}
+    assert set(TrialOutcome.__dataclass_fields__) == {
+        "trial",
+        "state",
+        "validation",
+        "curve",
+        "num_parameters",
+        "seconds",
+    }
 
 
 @EVERY_STRATEGY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bakeoff.search.grid import Grid
-from bakeoff.search.strategy import Told
+from bakeoff.search.strategy import TrialOutcome
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
 
@@ -20,5 +20,5 @@ def test_the_grid_asks_for_every_trial_once_in_the_order_of_the_plan() -> None:
     assert tuple(grid.ask()) == trials
     assert len(trials) == 12
     for trial in trials:
-        grid.tell(Told(trial=trial, state="failed"))
+        grid.tell(TrialOutcome(trial=trial, state="failed"))
         assert not grid.ask()

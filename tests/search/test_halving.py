@@ -9,7 +9,7 @@ import pytest
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.search.candidate import measure_so_far
 from bakeoff.search.halving import Attempt, GroupTraining
-from bakeoff.search.strategy import Ending, Told
+from bakeoff.search.strategy import Ending, TrialOutcome
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.study.search_settings import Halving
 from bakeoff.study.settings import DataSettings
@@ -38,7 +38,9 @@ def tell(group: GroupTraining, trial: PlannedTrial, value: float, state: Ending 
     paused = trial.until is not None and trial.until < trial.recipe.epochs
     validation = {} if paused else {"accuracy": value}
     curve = ({"accuracy": value},)
-    group.tell(Told(trial=trial, state=state or ("paused" if paused else "done"), validation=validation, curve=curve))
+    group.tell(
+        TrialOutcome(trial=trial, state=state or ("paused" if paused else "done"), validation=validation, curve=curve)
+    )
 
 
 def play(group: GroupTraining, values: Mapping[str, float]) -> list[tuple[int | None, list[str]]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bakeoff.search.racing import AHEAD, Racing
-from bakeoff.search.strategy import Told
+from bakeoff.search.strategy import TrialOutcome
 from bakeoff.study.plan import PlannedTrial, expand
 from bakeoff.study.schema import Study
 
@@ -51,9 +51,9 @@ def one_fails(trial: PlannedTrial) -> float | None:
 def tell(racing: Racing, trial: PlannedTrial, score: Score) -> None:
     value = score(trial)
     if value is None:
-        racing.tell(Told(trial=trial, state="failed"))
+        racing.tell(TrialOutcome(trial=trial, state="failed"))
     else:
-        racing.tell(Told(trial=trial, state="done", validation={"accuracy": value}))
+        racing.tell(TrialOutcome(trial=trial, state="done", validation={"accuracy": value}))
 
 
 def play(racing: Racing, score: Score, seed: int | None = None) -> list[PlannedTrial]:
@@ -155,7 +155,7 @@ def test_a_metric_where_lower_is_better(trials: tuple[PlannedTrial, ...]) -> Non
     while due := racing.ask():
         for trial in due:
             loss = trial.recipe.batch_size + noise(trial)
-            racing.tell(Told(trial=trial, state="done", validation={"loss": loss, "accuracy": 0.5}))
+            racing.tell(TrialOutcome(trial=trial, state="done", validation={"loss": loss, "accuracy": 0.5}))
     (standing,) = racing.standings.values()
     beaten = [arm for arm, left in standing.exits.items() if left.reason.startswith("worse")]
     assert [arm[-2:] for arm in beaten] == ["32", "64"]

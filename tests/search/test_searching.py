@@ -12,7 +12,7 @@ from bakeoff.driver.facts import ImageFacts
 from bakeoff.search.candidate import Candidate
 from bakeoff.search.proposal import Proposal, Score
 from bakeoff.search.searching import Searching
-from bakeoff.search.strategy import Told
+from bakeoff.search.strategy import TrialOutcome
 from bakeoff.study.plan import PlannedTrial, derive_seed, expand
 from bakeoff.study.schema import Study
 from bakeoff.study.search import OptunaSearch, SearchRecord
@@ -68,7 +68,7 @@ class Bench:
         facts = {block.data.source: FACTS for block in self.plan.blocks}
         self.searching = Searching(self.plan, facts, lambda name: record)
         self.asked: list[list[PlannedTrial]] = []
-        self.told: list[Told] = []
+        self.told: list[TrialOutcome] = []
 
     def play(self, *, fail: Sequence[float] = ()) -> Bench:
         while asked := list(self.searching.ask()):
@@ -91,9 +91,11 @@ class Bench:
         return next(candidate for candidate in self.searching.candidates if candidate.label == label)
 
 
-def answer(trial: PlannedTrial) -> Told:
+def answer(trial: PlannedTrial) -> TrialOutcome:
     rate = trial.recipe.model_dump()["optimizer"]["learning_rate"] + trial.replicate / 100
-    return Told(trial=trial, state="done", validation={"accuracy": rate, "loss": rate}, num_parameters=9, seconds=2.0)
+    return TrialOutcome(
+        trial=trial, state="done", validation={"accuracy": rate, "loss": rate}, num_parameters=9, seconds=2.0
+    )
 
 
 def rate(value: float) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.errors import BakeoffError
-from bakeoff.serve.server import _spell_address, listen
+from bakeoff.serve.server import _format_address, listen
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -73,4 +73,4 @@ def test_where_nothing_can_listen_is_said() -> None:
     ],
 )
 def test_the_address_is_one_to_click(host: str, address: str) -> None:
-    assert _spell_address(host, 80) == address
+    assert _format_address(host, 80) == address

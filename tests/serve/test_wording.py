@@ -13,7 +13,7 @@ from bakeoff.serve.wording import describe_standing
     ("num_examined", "word"),
     [(0, "trained, test split not opened"), (4, "trained, test split opened in part"), (6, "done")],
 )
-def test_a_final_test_that_was_cut_short_is_not_called_closed(num_examined: int, word: str) -> None:
+def test_a_final_test_that_was_cut_short_is_not_called_closed(num_tested: int, word: str) -> None:
     arm = ArmProgress(
         block="b",
         arm="a",
@@ -37,7 +37,7 @@ def test_a_final_test_that_was_cut_short_is_not_called_closed(num_examined: int,
         num_candidates=0,
         num_judged=0,
         asking=False,
-        num_examined=num_examined,
+        num_tested=num_tested,
         last_ended_at=None,
     )
     assert describe_standing(progress, Pace(False, None)).word == word

@@ -93,7 +93,7 @@ def check_name(value: object, *, kind: str, allowed: Sequence[str]) -> str:
     raise refuse_name(kind, value, allowed)
 
 
-def spell_out(value: object, *, kind: str, allowed: Sequence[str], tag: str = "name") -> object:
+def expand_name(value: object, *, kind: str, allowed: Sequence[str], tag: str = "name") -> object:
     """Spell out a choice that may be a bare name, and check its name before its settings are looked at.
 
     Args:
@@ -177,7 +177,7 @@ def choose_from(registry: Registry[EntryT], default: str | None = None) -> Lazil
     def spell(value: object) -> object:
         if default is not None and isinstance(value, Mapping) and "name" not in value:
             return {"name": default, **value}
-        return spell_out(value, kind=registry.kind, allowed=registry.names)
+        return expand_name(value, kind=registry.kind, allowed=registry.names)
 
     def make() -> Any:
         tagged: Any = Annotated[unite(entry.settings for entry in registry), Field(discriminator="name")]

@@ -18,7 +18,7 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from bakeoff.catalog.choices import Record, name_from, spell_out
+from bakeoff.catalog.choices import Record, expand_name, name_from
 from bakeoff.errors import NetworkError
 from bakeoff.registry import Registry
 
@@ -203,10 +203,10 @@ class InitializerChoice(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _spell_out(cls, value: object) -> object:
+    def _format_out(cls, value: object) -> object:
         if isinstance(value, Mapping) and "name" not in value:
             return value
-        return spell_out(value, kind="initializer", allowed=INITIALIZERS.names)
+        return expand_name(value, kind="initializer", allowed=INITIALIZERS.names)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

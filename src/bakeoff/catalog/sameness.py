@@ -39,13 +39,13 @@ def resolve(recipe: Recipe, image_shape_HWC: Shape, num_classes: int, num_train:
     content = recipe.model_dump(mode="json")
     content |= {
         "network": [recipe.network.name_module(), *map(_spell, layers)],
-        "initializer": _spell_first_weights(recipe, layers, image_shape_HWC),
-        "transfer": _spell_transfer(recipe, layers),
-        "augmentation": _spell_augmentation(recipe),
+        "initializer": _format_first_weights(recipe, layers, image_shape_HWC),
+        "transfer": _format_transfer(recipe, layers),
+        "augmentation": _format_augmentation(recipe),
         "mix": None if recipe.mix is None or recipe.mix.probability == 0 else content["mix"],
-        "optimizer": _spell_optimizer(recipe),
-        "schedule": _spell_schedule(recipe),
-        "class_weights": _spell_class_weights(recipe),
+        "optimizer": _format_optimizer(recipe),
+        "schedule": _format_schedule(recipe),
+        "class_weights": _format_class_weights(recipe),
         "batch_size": min(recipe.batch_size, num_train),
     }
     if recipe.early_stopping is not None:
@@ -62,7 +62,7 @@ def _spell(layer: AnyLayer) -> dict[str, Any]:
     return record
 
 
-def _spell_first_weights(recipe: Recipe, layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> object:
+def _format_first_weights(recipe: Recipe, layers: Sequence[AnyLayer], image_shape_HWC: Shape) -> object:
     """Return the initializer and draw of every layer that it initializes."""
     if recipe.network.has_module:  # its body initializes itself, whatever is chosen here
         drawn: Sequence[AnyLayer] = layers
@@ -85,7 +85,7 @@ def _list_layers(shapes: Sequence[LayerShape]) -> Iterator[AnyLayer]:
         yield from _list_layers([*shape.inner, *shape.shortcut])
 
 
-def _spell_transfer(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> object:
+def _format_transfer(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> object:
     transfer = recipe.transfer
     if transfer is None or (transfer.weights is None and transfer.freeze == 0 and transfer.body_rate == 1.0):
         return None
@@ -98,20 +98,20 @@ def _spell_transfer(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> object:
     }
 
 
-def _spell_augmentation(recipe: Recipe) -> object:
+def _format_augmentation(recipe: Recipe) -> object:
     """Drop augmentations that never apply; draws depend on the augmentation's name, so others are unaffected."""
     likely = {step.name for step in recipe.augmentation if getattr(step, "probability", 1.0) > 0}
     return [step.model_dump(mode="json") for step in recipe.augmentation if step.name in likely]
 
 
-def _spell_optimizer(recipe: Recipe) -> object:
+def _format_optimizer(recipe: Recipe) -> object:
     content = recipe.optimizer.model_dump(mode="json")
     if isinstance(recipe.optimizer, AdamW) and recipe.optimizer.weight_decay == 0:
         content["name"] = "adam"  # the two differ only in weight decay
     return content
 
 
-def _spell_schedule(recipe: Recipe) -> object:
+def _format_schedule(recipe: Recipe) -> object:
     schedule = recipe.schedule
     content = schedule.model_dump(mode="json")
     if isinstance(schedule, Step):
@@ -122,7 +122,7 @@ def _spell_schedule(recipe: Recipe) -> object:
     return {"name": "constant", "warm_up": content["warm_up"]} if never_falls else content
 
 
-def _spell_class_weights(recipe: Recipe) -> object:
+def _format_class_weights(recipe: Recipe) -> object:
     weights = recipe.class_weights
     if weights is None or isinstance(weights, str):
         return weights

@@ -57,10 +57,10 @@ def data_show(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = 
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    print_rows(make_console(), [(key, _spell_fact(value)) for key, value in facts.items()])
+    print_rows(make_console(), [(key, _format_fact(value)) for key, value in facts.items()])
 
 
-def _spell_fact(value: object) -> str:
+def _format_fact(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {part:,}" for key, part in value.items())
     if isinstance(value, tuple | list):

@@ -71,7 +71,10 @@ def run(
     gpus_per_worker: Annotated[
         float, typer.Option("--gpus-per-worker", min=0.0, help="Fraction of a GPU for each Ray worker.")
     ] = 0.0,
-    exam: Annotated[bool, typer.Option("--exam/--no-exam", help="Open the test split at the end, once.")] = True,
+    final_test: Annotated[
+        bool,
+        typer.Option("--final-test/--no-final-test", "--exam/--no-exam", help="Open the test split at the end, once."),
+    ] = True,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Open the test split even if trials of an arm failed.")
     ] = False,
@@ -102,7 +105,7 @@ def run(
                 executor=executor.value,
                 address=address,
                 gpus_per_worker=gpus_per_worker,
-                exam=exam,
+                final_test=final_test,
                 allow_missing=allow_missing,
                 wait=wait,
                 observer=[progress, *(observers or ())],
@@ -179,7 +182,7 @@ def plan(
         ("blocks", f"{len(blocks)}: {', '.join(blocks)}"),
         ("arms", f"{len(planned.arms)}: {', '.join(planned.arms)}"),
         *([("templates", f"{', '.join(templates)}: no arms or blocks themselves")] if templates else []),
-        ("replicates", _spell_replicates(planned.study.replicates)),
+        ("replicates", _format_replicates(planned.study.replicates)),
         ("trials", f"{'at most ' if planned.study.search else ''}{planned.most_trials:,}"),
     ]
     if estimated.num_cohorts:
@@ -212,10 +215,14 @@ def status(
     for each in found:
         failed = f", {each.num_failed} failed" if each.num_failed else ""
         begun = f", {each.num_begun} begun" if each.num_begun else ""
-        exams = f"test split opened {times(each.num_exams)}" if each.num_exams else "test split closed"
+        final_tests = (
+            f"test split opened {times(each.num_final_tests)}" if each.num_final_tests else "test split closed"
+        )
         if each.num_candidates:
             begun += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
-        print_line(f"{each.id}  {each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {exams}")
+        print_line(
+            f"{each.id}  {each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {final_tests}"
+        )
 
 
 @app.command()
@@ -247,7 +254,7 @@ def report(
         _print_result(result, Format.json if as_json else form)
 
 
-def _spell_replicates(replicates: int | Race) -> str:
+def _format_replicates(replicates: int | Race) -> str:
     if isinstance(replicates, int):
         return str(replicates)
     return f"{replicates.at_least} to {replicates.at_most}, until the question is settled"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.decode import Decoded
-from bakeoff.data.listing import ImageFile, Rejected, spell_paths, spell_rejected
+from bakeoff.data.listing import ImageFile, Rejected, format_paths, format_rejected
 from bakeoff.data.pictures import Picture, PictureError, read_picture, silence_pillow
 from bakeoff.data.source import Colour, show_text
 from bakeoff.errors import DataError
@@ -155,7 +155,7 @@ def _check_enough(progress: _Progress, num_files: int, wanted: Wanted) -> None:
     if len(progress.rejected) * 2 > num_files or not progress.kept:
         raise DataError(
             f"{show_text(wanted.where)}: {len(progress.rejected):,} of {num_files:,} images cannot be read: "
-            f"{spell_rejected(progress.rejected)}."
+            f"{format_rejected(progress.rejected)}."
         )
 
 
@@ -167,7 +167,7 @@ def _label(kept: Sequence[ImageFile], rejected: Sequence[Rejected], wanted: Want
     if empty and not wanted.is_test:
         raise DataError(
             f"{show_text(wanted.where)}: class '{empty[0]}' is left without an image that can be read: "
-            f"{spell_rejected(rejected)}. Replace its files, or leave the class out with classes."
+            f"{format_rejected(rejected)}. Replace its files, or leave the class out with classes."
         )
     return labels
 
@@ -176,7 +176,7 @@ def _name_lacking(labels: npt.NDArray[np.int64], wanted: Wanted) -> tuple[str, .
     """Return a note on classes without test images; in training that is an error."""
     present = set(labels.tolist())
     lacking = [name for number, name in enumerate(wanted.class_names) if number not in present]
-    return (f"the test split has no images of {spell_paths(lacking)}",) if lacking else ()
+    return (f"the test split has no images of {format_paths(lacking)}",) if lacking else ()
 
 
 def _write_pixels(progress: _Progress, path: Path) -> npt.NDArray[np.uint8]:
@@ -211,12 +211,14 @@ def _copy(progress: _Progress, target: BinaryIO, num_images: int, num_stored: in
 def _make_notes(progress: _Progress, num_files: int, wanted: Wanted) -> tuple[str, ...]:
     notes = []
     if progress.rejected:
-        notes.append(f"{len(progress.rejected):,} of {num_files:,} files left out: {spell_rejected(progress.rejected)}")
+        notes.append(
+            f"{len(progress.rejected):,} of {num_files:,} files left out: {format_rejected(progress.rejected)}"
+        )
     if progress.with_frames:
-        names = spell_paths(progress.with_frames)
+        names = format_paths(progress.with_frames)
         notes.append(f"{len(progress.with_frames):,} files hold several frames, of which the first is taken: {names}")
     if progress.turned_grey and wanted.is_test:
-        names = spell_paths(progress.turned_grey)
+        names = format_paths(progress.turned_grey)
         notes.append(f"{len(progress.turned_grey):,} test images turned grey, as the training images are: {names}")
     if progress.size_HW is not None and set(progress.original_sizes) != {progress.size_HW}:
         height, width = progress.size_HW

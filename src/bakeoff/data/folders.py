@@ -17,8 +17,8 @@ from bakeoff.data.listing import (
     Part,
     Rejected,
     clean_class_name,
+    format_paths,
     make_listing,
-    spell_paths,
 )
 from bakeoff.data.source import show_text
 from bakeoff.errors import DataError
@@ -76,7 +76,7 @@ def list_folder(root: Path, chosen: tuple[str, ...] | None = None) -> Listing:
     found.places[_identify(str(root))] = None
     if parts[0][1] is not None:
         unused = [entry.name for entry in folders if entry.name.lower() not in PARTS]
-        found.notes += [f"folders beside the train folder are not used: {spell_paths(unused)}"] if unused else []
+        found.notes += [f"folders beside the train folder are not used: {format_paths(unused)}"] if unused else []
     for part, folder in parts:
         classes, loose_inside = (folders, loose) if folder is None else _list_level(folder.path)
         if part == "test" and not classes and loose_inside:
@@ -93,9 +93,9 @@ def list_folder(root: Path, chosen: tuple[str, ...] | None = None) -> Listing:
     for part, entry in levels:
         _list_class(found, entry, part)
     if found.repeated:
-        found.notes.append(f"links to folders listed elsewhere are not followed: {spell_paths(found.repeated)}")
+        found.notes.append(f"links to folders listed elsewhere are not followed: {format_paths(found.repeated)}")
     if found.others:
-        found.notes.append(_spell_others(found.others))
+        found.notes.append(_format_others(found.others))
     return make_listing(str(root), found.files, found.rejected, found.notes, chosen=chosen)
 
 
@@ -176,7 +176,7 @@ def _check_level(folder: str, classes: Sequence[os.DirEntry[str]], loose: Sequen
             f"classes are inside it, name that folder."
         )
     if loose:
-        found.notes.append(f"{len(loose):,} images beside the class folders are left out: {spell_paths(loose)}")
+        found.notes.append(f"{len(loose):,} images beside the class folders are left out: {format_paths(loose)}")
 
 
 def _list_class(found: _Found, folder: os.DirEntry[str], part: Part) -> None:
@@ -260,7 +260,7 @@ def _identify(folder: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _spell_others(others: Counter[str]) -> str:
+def _format_others(others: Counter[str]) -> str:
     counted = sorted(others.items(), key=lambda item: (-item[1], item[0]))
     kinds = ", ".join(f"{show_text(suffix)} {count:,}" for suffix, count in counted[:5])
     more = f" and {len(others) - 5} other kinds" if len(others) > 5 else ""

@@ -123,7 +123,7 @@ def make_listing(
     where = show_text(root)
     if not any(file.part == "train" for file in files):
         if rejected:
-            raise DataError(f"{where}: none of its {len(rejected):,} files can be opened: {spell_rejected(rejected)}.")
+            raise DataError(f"{where}: none of its {len(rejected):,} files can be opened: {format_rejected(rejected)}.")
         raise DataError(f"{where} has no training images.")
     class_names = tuple(sorted({file.class_name for file in files if file.part == "train"}))
     _check_classes(where, class_names, files, chosen)
@@ -161,14 +161,14 @@ def _check_classes(
             )
 
 
-def spell_rejected(rejected: Sequence[Rejected]) -> str:
+def format_rejected(rejected: Sequence[Rejected]) -> str:
     """Name the first ten with their reasons and count the rest."""
     named = [f"{show_text(item.shown)} ({show_text(item.reason)})" for item in rejected[:MAX_SHOWN]]
     more = len(rejected) - len(named)
     return ", ".join(named) + (f" and {more:,} more" if more else "")
 
 
-def spell_paths(paths: Sequence[str]) -> str:
+def format_paths(paths: Sequence[str]) -> str:
     """Name the first ten and count the rest."""
     named = [show_text(path) for path in paths[:MAX_SHOWN]]
     more = len(paths) - len(named)

@@ -140,7 +140,7 @@ def _say_content(record: DatasetRecord, split: Split, located: Located) -> str:
     decoded = decode_split(record, split, located)
     counts = np.bincount(decoded.labels, minlength=record.num_classes)
     return (
-        f"{len(decoded.labels):,} {split} images of {_spell_shape(record)}, "
+        f"{len(decoded.labels):,} {split} images of {_format_shape(record)}, "
         f"{record.num_classes} classes of {counts.min():,} to {counts.max():,}"
     )
 
@@ -152,7 +152,7 @@ def _run_check(file: str, check: str, say: Callable[[], str]) -> FileCheck:
         return FileCheck(file=file, check=check, ok=False, detail=str(error))
 
 
-def _spell_shape(record: DatasetRecord) -> str:
+def _format_shape(record: DatasetRecord) -> str:
     return "x".join(str(size) for size in record.image_shape_HWC)
 
 

@@ -20,8 +20,8 @@ from bakeoff.data.listing import (
     Part,
     Rejected,
     clean_class_name,
+    format_rejected,
     make_listing,
-    spell_rejected,
 )
 from bakeoff.data.source import check_regular, show_text
 from bakeoff.errors import DataError, nearest
@@ -68,7 +68,7 @@ def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> List
     files, rejected = _look_up(manifest.absolute().parent, kept)
     if len(rejected) * 2 > len(kept):
         raise DataError(
-            f"{where}: {len(rejected):,} of its {len(kept):,} files cannot be opened: {spell_rejected(rejected)}. "
+            f"{where}: {len(rejected):,} of its {len(kept):,} files cannot be opened: {format_rejected(rejected)}. "
             f"Paths are relative to {show_text(manifest.absolute().parent)}."
         )
     num_repeated = len(rows) - len(kept)
@@ -160,7 +160,7 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
                 for row in zip(*(batch.column(name) for name in wanted), strict=True):
                     number += 1
-                    fields = [_spell_value(value.as_py()) for value in row]
+                    fields = [_format_value(value.as_py()) for value in row]
                     yield _Row(f"row {number}", fields[0], fields[1], fields[2] if len(fields) > 2 else "")
     except DataError:
         raise
@@ -169,7 +169,7 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
         raise DataError(f"The manifest {where} is not a readable Parquet file: {show_text(reason)}.") from error
 
 
-def _spell_value(value: object) -> str:
+def _format_value(value: object) -> str:
     """Return a Parquet value as text; anything but text and integers counts as empty."""
     return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
 

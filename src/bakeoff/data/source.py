@@ -20,7 +20,7 @@ ORIGINS = ("name", "folder", "manifest")
 """The fields of which exactly one names the source of images."""
 
 
-def _spell_class_names(value: object) -> object:
+def _format_class_names(value: object) -> object:
     """Accept integers as class names: `classes: [0, 1, A]` in YAML contains two."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise PydanticCustomError("classes", "classes is a list of class names, such as [cat, dog]")
@@ -38,7 +38,7 @@ def _check_class_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 ClassNames: TypeAlias = Annotated[
     tuple[Annotated[str, Field(strict=True)], ...],
-    BeforeValidator(_spell_class_names),
+    BeforeValidator(_format_class_names),
     AfterValidator(_check_class_names),
 ]
 """Two or more different class names."""

@@ -22,7 +22,7 @@ _NAME_CHARACTERS = 256
 
 
 @dataclass(frozen=True)
-class Card:
+class GPU:
     """One GPU: its name and memory in bytes."""
 
     name: str
@@ -60,7 +60,7 @@ class Device:
         return {"device": f"{several}{self.name or self.kind}{memory}"}
 
 
-PROCESSOR = Device()
+CPU_DEVICE = Device()
 
 
 def choose_device(asked: str = AUTO) -> Device:
@@ -74,16 +74,16 @@ def choose_device(asked: str = AUTO) -> Device:
         BakeoffError: no such device, or the installed torch does not support it.
     """
     if asked == "cpu":
-        return PROCESSOR
+        return CPU_DEVICE
     if asked == "mps":
         return _choose_mps()
     wanted = re.fullmatch(r"cuda(?::(\d{1,3}))?", asked)
     if wanted is None and asked != AUTO:
         raise BakeoffError(f"--device {asked}: there is no such device. Choose auto, cpu, cuda, cuda:N or mps.")
-    cards = list_cards() if asked != AUTO or is_built_for_cuda() else ()
+    gpus = list_gpus() if asked != AUTO or is_built_for_cuda() else ()
     if asked == AUTO or wanted is None:
-        return _use(cards, range(len(cards))) if cards else PROCESSOR
-    if not cards:
+        return _use(gpus, range(len(gpus))) if gpus else CPU_DEVICE
+    if not gpus:
         raise BakeoffError(
             f"--device {asked}: no NVIDIA GPU was found. Use --device cpu, or check that nvidia-smi works."
         )
@@ -92,15 +92,15 @@ def choose_device(asked: str = AUTO) -> Device:
             f"--device {asked}: the installed torch was built without CUDA. "
             "Install a build with CUDA (https://pytorch.org/get-started/locally), or use --device cpu."
         )
-    numbers = range(len(cards)) if wanted[1] is None else [int(wanted[1])]
-    if numbers[-1] >= len(cards):
-        raise BakeoffError(f"--device {asked}: the GPUs are numbered 0 to {len(cards) - 1}.")
-    return _use(cards, numbers)
+    numbers = range(len(gpus)) if wanted[1] is None else [int(wanted[1])]
+    if numbers[-1] >= len(gpus):
+        raise BakeoffError(f"--device {asked}: the GPUs are numbered 0 to {len(gpus) - 1}.")
+    return _use(gpus, numbers)
 
 
-def _use(cards: tuple[Card, ...], numbers: range | list[int]) -> Device:
-    least = min(cards[number].num_bytes for number in numbers)
-    return Device("cuda", tuple(numbers), cards[numbers[0]].name, least)
+def _use(gpus: tuple[GPU, ...], numbers: range | list[int]) -> Device:
+    least = min(gpus[number].num_bytes for number in numbers)
+    return Device("cuda", tuple(numbers), gpus[numbers[0]].name, least)
 
 
 def _choose_mps() -> Device:
@@ -109,7 +109,7 @@ def _choose_mps() -> Device:
     return Device("mps", name="Apple GPU")
 
 
-def list_cards() -> tuple[Card, ...]:
+def list_gpus() -> tuple[GPU, ...]:
     """Return the NVIDIA GPUs that this process may use, in the driver's order; none without a driver.
 
     CUDA_VISIBLE_DEVICES is respected, as in torch.
@@ -121,10 +121,10 @@ def list_cards() -> tuple[Card, ...]:
     count = ctypes.c_int()
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return ()
-    return tuple(card for card in (_read_card(driver, number) for number in range(count.value)) if card is not None)
+    return tuple(gpu for gpu in (_read_gpu(driver, number) for number in range(count.value)) if gpu is not None)
 
 
-def _read_card(driver: ctypes.CDLL, number: int) -> Card | None:
+def _read_gpu(driver: ctypes.CDLL, number: int) -> GPU | None:
     handle, memory = ctypes.c_int(), ctypes.c_size_t()
     name = ctypes.create_string_buffer(_NAME_CHARACTERS)
     failed = (
@@ -132,7 +132,7 @@ def _read_card(driver: ctypes.CDLL, number: int) -> Card | None:
         or driver.cuDeviceGetName(name, _NAME_CHARACTERS, handle)
         or driver.cuDeviceTotalMem_v2(ctypes.byref(memory), handle)
     )
-    return None if failed else Card(name.value.decode(errors="replace"), memory.value)
+    return None if failed else GPU(name.value.decode(errors="replace"), memory.value)
 
 
 def is_built_for_cuda() -> bool:

@@ -96,7 +96,7 @@ def _examine_ledger(connection: sqlite3.Connection) -> Iterator[Finding]:
 def _examine_results(folders: Folders, connection: sqlite3.Connection) -> Iterator[Finding]:
     """Check the weights and predictions of every finished trial."""
     trials = [row[0] for row in connection.execute("SELECT id FROM trials WHERE state = 'done' ORDER BY id")]
-    examined = {
+    tested = {
         trial_id: ("validation", "test", *(["held-out"] if held_out else []))
         for trial_id, held_out in connection.execute(
             f"SELECT trial_id, {held_out_column(connection)} FROM exam_results e"
@@ -104,7 +104,7 @@ def _examine_results(folders: Folders, connection: sqlite3.Connection) -> Iterat
     }
     wrong: list[str] = []
     for trial_id in trials:
-        splits = examined.get(trial_id, ("validation",))
+        splits = tested.get(trial_id, ("validation",))
         wrong += [text for text in (_check_weights(folders.weights(trial_id)),) if text]
         wrong += [text for split in splits if (text := _check_predictions(folders.predictions(trial_id, split)))]
     for text in wrong[:_MOST_NAMED]:

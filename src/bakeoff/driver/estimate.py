@@ -26,7 +26,7 @@ from bakeoff.data.peek import Peek, peek
 from bakeoff.data.source import DataSource, show_text
 from bakeoff.driver.capacity import count_carried
 from bakeoff.driver.cohorts import Group, group_trials, limits_of
-from bakeoff.driver.devices import PROCESSOR, Device
+from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.executors.base import Executor
 from bakeoff.driver.executors.local import LocalExecutor
 from bakeoff.driver.facts import Datasets, ImageFacts, check_split, describe_datasets
@@ -88,7 +88,7 @@ def estimate_plan(
     plan: Plan,
     workers: int | None,
     data_dir: Path | None,
-    device: Device = PROCESSOR,
+    device: Device = CPU_DEVICE,
     *,
     probe: bool = False,
     say: Callable[[str], object] = lambda text: None,

@@ -18,7 +18,7 @@ from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class IdentifiedTrial:
     """A planned trial with its id."""
 
     trial_id: str
@@ -37,7 +37,7 @@ def identify(
     numeric: Numeric,
     device: str = "cpu",
     codes: CodeHashes | None = None,
-) -> Known:
+) -> IdentifiedTrial:
     """Compute a planned trial's id from everything that determines its result.
 
     `device` is the kind of device: random numbers and rounding depend on it, and the trials of one study never mix two
@@ -61,7 +61,7 @@ def identify(
         content["packages"] = packages
     if device != "cpu":
         content["device"] = device
-    return Known(trial_id=trial_id(content), planned=planned, content=content)
+    return IdentifiedTrial(trial_id=trial_id(content), planned=planned, content=content)
 
 
 def _hash_network(recipe: Recipe, codes: CodeHashes) -> str | None:

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from bakeoff.catalog.networks.user_code import CodeHashes
 from bakeoff.catalog.numeric_modes import Modes
+from bakeoff.driver.cohort_tracker import CohortTracker
 from bakeoff.driver.cohorts import Group, group_trials, limits_of, name_cohort
-from bakeoff.driver.devices import PROCESSOR, Device
+from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.executors.base import Executor, Report, Started, TaskLost
 from bakeoff.driver.facts import Datasets
-from bakeoff.driver.identity import Known, identify
-from bakeoff.driver.in_training import InTraining
-from bakeoff.driver.machine import describe_hardware, describe_versions, spell_machine
+from bakeoff.driver.identity import IdentifiedTrial, identify
+from bakeoff.driver.machine import describe_hardware, describe_versions, format_machine
 from bakeoff.driver.observer import Observer
 from bakeoff.driver.pauses import Pauses
 from bakeoff.ledger.store import Ledger
@@ -30,7 +30,7 @@ from bakeoff.messages import (
     TrialFailed,
     TrialPaused,
 )
-from bakeoff.search.strategy import Ending, Pruned, Strategy, Told
+from bakeoff.search.strategy import Ending, Pruned, Strategy, TrialOutcome
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.workspace import Folders
 
@@ -66,8 +66,8 @@ class Driver:
         modes: Modes,
         observer: Observer,
         resolve: Callable[[PlannedTrial], PlannedTrial] = lambda planned: planned,
-        on_asked: Callable[[Sequence[Known]], object] = lambda known: None,
-        device: Device = PROCESSOR,
+        on_asked: Callable[[Sequence[IdentifiedTrial]], object] = lambda known: None,
+        device: Device = CPU_DEVICE,
         codes: CodeHashes | None = None,
         keep_train: bool = False,
     ) -> None:
@@ -77,15 +77,15 @@ class Driver:
         self._resolve, self._on_asked = resolve, on_asked
         self._strategy, self._executor, self._ledger = strategy, executor, ledger
         self._folders, self._datasets, self._modes, self._observer = folders, datasets, modes, observer
-        self._known: dict[str, Known] = {}
-        self._finals: list[Known] = []
-        self._deferred: list[Known] = []
+        self._known: dict[str, IdentifiedTrial] = {}
+        self._finals: list[IdentifiedTrial] = []
+        self._deferred: list[IdentifiedTrial] = []
         self._pauses = Pauses(ledger)
         self._reused: set[str] = set()
         self._untold: dict[str, list[PlannedTrial]] = {}
         self._shown: dict[str, int] = {}
-        self._training = InTraining(executor, ledger, folders, observer, self._seed_of)
-        self._machine = spell_machine({**describe_hardware(), **device.record, **describe_versions()})
+        self._training = CohortTracker(executor, ledger, folders, observer, self._seed_of)
+        self._machine = format_machine({**describe_hardware(), **device.record, **describe_versions()})
 
     def run(self) -> None:
         """Ask, train and tell until the strategy asks for nothing more and nothing runs."""
@@ -108,7 +108,7 @@ class Driver:
         return frozenset(self._known.keys() - self._reused)
 
     @property
-    def finals(self) -> tuple[Known, ...]:
+    def finals(self) -> tuple[IdentifiedTrial, ...]:
         """The number of requests for trials that are not a search's."""
         return tuple(self._finals)
 
@@ -125,7 +125,7 @@ class Driver:
         self._on_asked(fresh)
         in_training = self._training.targets
         asked, self._deferred = [*self._deferred, *fresh], []
-        unique: dict[str, Known] = {}
+        unique: dict[str, IdentifiedTrial] = {}
         for each in asked:
             if in_training.get(each.trial_id, each.planned.until) != each.planned.until:
                 self._deferred.append(each)  # it is being trained to another epoch, requested by another block
@@ -138,7 +138,7 @@ class Driver:
             self._start(group, [ids[id(planned)] for planned in group.trials], in_training.keys())
         return bool(asked)
 
-    def _identify(self, planned: PlannedTrial) -> Known:
+    def _identify(self, planned: PlannedTrial) -> IdentifiedTrial:
         numeric = self._modes.of(planned.block)
         return identify(self._resolve(planned), self._datasets, numeric, self._device.kind, self._codes)
 
@@ -216,7 +216,7 @@ class Driver:
             self._observer.message(f"{known.planned.arm}, {running.task.label}: {report.reason}")
         self._count_done(known, failed=isinstance(report, TrialFailed))
 
-    def _count_done(self, known: Known, *, failed: bool = False) -> None:
+    def _count_done(self, known: IdentifiedTrial, *, failed: bool = False) -> None:
         unused = known.planned.recipe.epochs - self._shown.pop(known.trial_id, 0)
         num_images = self._datasets[known.planned.data.source].count_train(known.planned)
         self._observer.trial_done(failed=failed, num_images_spared=unused * num_images)
@@ -255,7 +255,7 @@ class Driver:
             most_epochs = planned.recipe.epochs if state != "paused" else planned.until or 0
             curve = self._ledger.curve_of(trial_id, most_epochs) if planned.stage == "search" else ()
             self._strategy.tell(
-                Told(
+                TrialOutcome(
                     trial=planned,
                     state=state,
                     validation={} if outcome is None else outcome.validation,

@@ -33,7 +33,7 @@ def describe_versions() -> dict[str, str]:
     return {"bakeoff": __version__, "python": platform.python_version(), **packages}
 
 
-def spell_machine(facts: Mapping[str, str]) -> str:
+def format_machine(facts: Mapping[str, str]) -> str:
     """Return the description of the machine for the ledger."""
     return json.dumps(facts, sort_keys=True)
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from bakeoff.data.source import show_text
-from bakeoff.driver.identity import Known
+from bakeoff.driver.identity import IdentifiedTrial
 from bakeoff.ledger.store import Ledger
 
 MAX_NAMED = 3
@@ -16,7 +16,7 @@ REMEDY = (
 )
 
 
-def describe_missing(finals: Sequence[Known], ledger: Ledger) -> str:
+def describe_missing(finals: Sequence[IdentifiedTrial], ledger: Ledger) -> str:
     """Return in one line which arms lack trials, and why the test split stays closed; empty if none does.
 
     A diverged trial is a result. A failed one is not: opening the test split without its arm, and again after the arm

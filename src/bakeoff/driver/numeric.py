@@ -18,7 +18,7 @@ from bakeoff.catalog.networks.user_code import CodeHashes
 from bakeoff.catalog.numeric_modes import Modes, Numeric, name_shape
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.driver.cohorts import Group, group_trials
-from bakeoff.driver.devices import PROCESSOR, Device
+from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.executors.base import Executor, TaskLost
 from bakeoff.driver.facts import Datasets
 from bakeoff.driver.identity import identify
@@ -131,7 +131,7 @@ def choose_modes(
     datasets: Datasets,
     ledger: Ledger,
     executor: Executor,
-    device: Device = PROCESSOR,
+    device: Device = CPU_DEVICE,
     *,
     codes: CodeHashes | None = None,
     kept: Mapping[str, KeptMode] | None = None,

@@ -16,11 +16,11 @@ from bakeoff.catalog.networks.user_code import CodeHashes
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.files import list_once
 from bakeoff.data.source import show_text
-from bakeoff.driver.devices import PROCESSOR, Device
-from bakeoff.driver.exams import hold_exams
+from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.executors.base import Executor
 from bakeoff.driver.facts import Datasets, open_datasets
-from bakeoff.driver.identity import Known, identify
+from bakeoff.driver.final_tests import run_final_tests
+from bakeoff.driver.identity import IdentifiedTrial, identify
 from bakeoff.driver.loop import Driver, count_model_images
 from bakeoff.driver.missing import describe_missing
 from bakeoff.driver.numeric import decide_modes
@@ -48,14 +48,14 @@ class RunCounts:
 
     Attributes:
         num_reused: trials found in the ledger, not trained again.
-        exam_complete: whether every finished trial was evaluated on the test split; False if no final test was
+        final_test_complete: whether every finished trial was evaluated on the test split; False if no final test was
             requested.
         missing: why the test split stayed closed, if arms are missing; else empty.
     """
 
     study_id: str
     num_reused: int
-    exam_complete: bool
+    final_test_complete: bool
     missing: str = ""
 
 
@@ -67,9 +67,9 @@ def run_plan(
     data_dir: Path | None,
     executor: Executor,
     observer: RunObserver,
-    exam: bool = True,
+    final_test: bool = True,
     allow_missing: bool = False,
-    device: Device = PROCESSOR,
+    device: Device = CPU_DEVICE,
     wait: bool = True,
 ) -> RunCounts:
     """Train the trials of `plan` that are not in the workspace's ledger, then run the final test.
@@ -81,7 +81,7 @@ def run_plan(
         executor: where trials run.
         observer: receives progress.
         command: the command that repeats this run, stored in the ledger for reports.
-        exam: False leaves the test split closed.
+        final_test: False leaves the test split closed.
         allow_missing: whether to open it even if trials of an arm failed.
         device: the device of the executor's workers.
         wait: whether to wait for another driver of this workspace to end; otherwise it is an error.
@@ -133,12 +133,12 @@ def run_plan(
             driver.run()
             ledger.end_asking(identity)
             ledger.keep_placements(identity, driver.asked_ids)
-            missing = "" if allow_missing or not exam else describe_missing(driver.finals, ledger)
+            missing = "" if allow_missing or not final_test else describe_missing(driver.finals, ledger)
             if missing:
                 observer.message(missing)
-            complete = exam and not missing
+            complete = final_test and not missing
             if complete:
-                complete = hold_exams(
+                complete = run_final_tests(
                     identity,
                     _finished(driver.finals, ledger),
                     modes=modes,
@@ -151,7 +151,7 @@ def run_plan(
         finally:
             ledger.add_seconds(identity, time.monotonic() - started)
         num_reused = len(reused) if plan.study.search is None else driver.num_reused
-        return RunCounts(study_id=identity, num_reused=num_reused, exam_complete=complete, missing=missing)
+        return RunCounts(study_id=identity, num_reused=num_reused, final_test_complete=complete, missing=missing)
 
 
 def _open_images(plan: Plan, data_dir: Path | None, observer: RunObserver) -> tuple[Plan, Datasets]:
@@ -184,7 +184,7 @@ def describe_retraining(num_outdated: int) -> Iterator[str]:
 def _register(
     plan: Plan,
     identity: str,
-    known: Sequence[Known],
+    known: Sequence[IdentifiedTrial],
     datasets: Datasets,
     modes: Modes,
     command: str,
@@ -256,7 +256,7 @@ def _start_observer(
 
 def _record_search(
     strategy: Strategy, plan: Plan, ledger: Ledger, identity: str, observer: RunObserver
-) -> Callable[[Sequence[Known]], object]:
+) -> Callable[[Sequence[IdentifiedTrial]], object]:
     """Return the recorder of a search's progress; other strategies are recorded completely in advance."""
     if not isinstance(strategy, Searching):
         return lambda known: None
@@ -295,11 +295,11 @@ def check_plan(plan: Plan, datasets: Datasets) -> None:
             raise NetworkError(f"{where}: {field}: {message}")
 
 
-def _find_reused(known: Sequence[Known], ledger: Ledger) -> set[str]:
+def _find_reused(known: Sequence[IdentifiedTrial], ledger: Ledger) -> set[str]:
     states = ledger.trial_states(each.trial_id for each in known)
     return {trial_id for trial_id, state in states.items() if state != "failed"}
 
 
-def _finished(known: Sequence[Known], ledger: Ledger) -> list[Known]:
+def _finished(known: Sequence[IdentifiedTrial], ledger: Ledger) -> list[IdentifiedTrial]:
     states = ledger.trial_states(each.trial_id for each in known)
     return [each for each in known if states.get(each.trial_id) == "done"]

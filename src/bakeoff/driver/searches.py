@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bakeoff.catalog.metric import Metric
-from bakeoff.driver.identity import Known
+from bakeoff.driver.identity import IdentifiedTrial
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.search.candidate import Candidate, find_direction
@@ -15,7 +15,7 @@ from bakeoff.study.plan import PlannedTrial
 from bakeoff.study.search import AnySearch, count_candidates
 from bakeoff.study.search_settings import Objective
 
-Place = tuple[str, str, int, int | None]
+DeviceContext = tuple[str, str, int, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +66,11 @@ class SearchRecorder:
         self._searches, self._on_change = searches, on_change
         self._searching, self._ledger, self._study_id = searching, ledger, study_id
         self._objectives = {block: search.list_objectives(metric) for block, search in searches.items()}
-        self._ids: dict[Place, str] = {}
+        self._ids: dict[DeviceContext, str] = {}
         self._placed = {_place_of(planned) for planned in placed}
         self._written: dict[tuple[str, str], CandidateRow] = {}
 
-    def take(self, asked: Sequence[Known]) -> None:
+    def take(self, asked: Sequence[IdentifiedTrial]) -> None:
         """Record the new requests, and new or changed candidates."""
         fresh = {_place_of(each.planned): each for each in asked if _place_of(each.planned) not in self._placed}
         self._placed |= fresh.keys()
@@ -122,11 +122,11 @@ class SearchRecorder:
         )
 
 
-def place_trial(known: Known) -> Placement:
+def place_trial(known: IdentifiedTrial) -> Placement:
     """Return a trial's position in a study."""
     planned = known.planned
     return Placement(known.trial_id, planned.block, planned.arm, planned.replicate, planned.fold, planned.stage)
 
 
-def _place_of(planned: PlannedTrial) -> Place:
+def _place_of(planned: PlannedTrial) -> DeviceContext:
     return (planned.block, planned.arm, planned.replicate, planned.fold)

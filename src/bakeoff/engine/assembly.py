@@ -27,13 +27,13 @@ from bakeoff.catalog.shape import (
 )
 from bakeoff.data.store import Images
 from bakeoff.engine.batches import leave_out_fold
+from bakeoff.engine.device_context import CPU, DeviceContext
 from bakeoff.engine.features import Features, describe_code, open_features
 from bakeoff.engine.fused.build import State
 from bakeoff.engine.inputs import Body, Inputs
 from bakeoff.engine.parts import Network, Parts, move
-from bakeoff.engine.place import CPU, Place
 from bakeoff.engine.prepared import PreparedInputs, open_on_device
-from bakeoff.messages import CohortTask, ExamTask, ProbeTask
+from bakeoff.messages import CohortTask, FinalTestTask, ProbeTask
 from bakeoff.workspace import Folders
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -65,17 +65,17 @@ class Assembly:
     body: Body | None = None
     features: Features | None = None
     for_colour: bool = False
-    place: Place = CPU
+    place: DeviceContext = CPU
 
     @classmethod
     def make(
         cls,
-        task: CohortTask | ExamTask | ProbeTask,
+        task: CohortTask | FinalTestTask | ProbeTask,
         images: Images,
         folders: Folders,
         numeric: Numeric,
         training_images: Images | None = None,
-        place: Place = CPU,
+        place: DeviceContext = CPU,
     ) -> Assembly:
         """Prepare what a task's members need from these images.
 
@@ -181,12 +181,12 @@ def _repeats_grey(recipe: Recipe, image_shape_HWC: tuple[int, int, int], num_cla
     return Parts.of(recipe, image_shape_HWC, num_classes, folders).repeats_grey()
 
 
-def _measures_images(task: CohortTask | ExamTask | ProbeTask, images: Images) -> bool:
+def _measures_images(task: CohortTask | FinalTestTask | ProbeTask, images: Images) -> bool:
     """Return whether a task uses statistics of all training images' pixels: to normalise or to whiten."""
     recipes = [member.recipe for member in task.members]
     if any(needs_statistics(recipe.augmentation) for recipe in recipes):
         return True
-    if isinstance(task, ExamTask):
+    if isinstance(task, FinalTestTask):
         return False
     layers = (all_layers(recipe, images.shape_HWC, len(images.class_names)) for recipe in recipes)
     return any(isinstance(first, Whiten) for first, *_ in layers)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from bakeoff.engine.checkpoint_file import explain_damage, read_file, write_file
-from bakeoff.engine.runner import Runner
+from bakeoff.engine.member_trainer import MemberTrainer
 
 _FORMAT = 2
 
 
-def save_checkpoint(path: Path, epoch: int, runners: Sequence[Runner]) -> None:
+def save_checkpoint(path: Path, epoch: int, runners: Sequence[MemberTrainer]) -> None:
     """Save all runners after `epoch`, including ended ones: their outcomes are reported again on resume."""
     tensors: list[Tensor] = []
     members = {runner.member.trial_id: _spell(runner.pack(), tensors) for runner in runners}

@@ -22,11 +22,11 @@ from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
 from bakeoff.engine.checkpoint import load_checkpoint, save_checkpoint
 from bakeoff.engine.checkpoint_file import DamagedCheckpoint
+from bakeoff.engine.device_context import CPU, DeviceContext
 from bakeoff.engine.epoch import Epoch
+from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.objective import Objective
 from bakeoff.engine.parts import Network
-from bakeoff.engine.place import CPU, Place
-from bakeoff.engine.runner import Runner
 from bakeoff.engine.session import Session, Splits
 from bakeoff.messages import CohortTask, EpochDone, Event, Notice, TaskDone, TrialDone, TrialFailed, TrialPaused
 from bakeoff.stats.metrics import classification_metrics
@@ -36,7 +36,7 @@ Indices = npt.NDArray[np.int64]
 Emit = Callable[[Event], None]
 
 
-def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, place: Place = CPU) -> None:
+def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, place: DeviceContext = CPU) -> None:
     """Train every member of `task` to its end or to the task's pause, resuming from the cohort's checkpoint if any.
 
     After each epoch the whole cohort is checkpointed, then the epoch is reported: reported epochs are never trained
@@ -61,7 +61,7 @@ def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, 
 class _Cohort:
     """The runners of one task, the fused network of the active ones, and their current epoch."""
 
-    def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit, place: Place) -> None:
+    def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit, place: DeviceContext) -> None:
         self.task, self.folders, self.emit = task, folders, emit
         self.labels = images.labels
         self.splits = Splits(task, images, place)
@@ -115,7 +115,7 @@ class _Cohort:
         return classification_metrics(probabilities_NL, self.labels[indices])
 
     def _record(
-        self, runner: Runner, measured: Epoch, k: int, validation: dict[str, float] | None, seconds: float
+        self, runner: MemberTrainer, measured: Epoch, k: int, validation: dict[str, float] | None, seconds: float
     ) -> None:
         """Add the epoch to one runner's history and decide whether it continues."""
         runner.seconds += seconds / len(self.active)
@@ -146,14 +146,16 @@ class _Cohort:
         if runner.stopper.exhausted or self.epoch >= runner.member.recipe.epochs:
             runner.status = "ending"
 
-    def _start(self) -> list[Runner]:
+    def _start(self) -> list[MemberTrainer]:
         assembly, seed = self.assembly, self.splits.seed
         return [
-            Runner.start(member, assembly.layers_of(member.recipe), assembly.first_state(member.recipe, seed(member)))
+            MemberTrainer.start(
+                member, assembly.layers_of(member.recipe), assembly.first_state(member.recipe, seed(member))
+            )
             for member in self.members
         ]
 
-    def _resume(self) -> list[Runner] | None:
+    def _resume(self) -> list[MemberTrainer] | None:
         own = self._load(self.task.cohort_id)
         others = self.task.resume_from if own is None else ()
         contents = [own, *map(self._load, others)]
@@ -169,7 +171,7 @@ class _Cohort:
             return None
         (self.epoch,) = epochs
         return [
-            Runner.unpack(member, self.assembly.layers_of(member.recipe), found[member.trial_id][1])
+            MemberTrainer.unpack(member, self.assembly.layers_of(member.recipe), found[member.trial_id][1])
             for member in self.members
         ]
 
@@ -238,7 +240,7 @@ class _Cohort:
                 self.emit(runner.outcome)
         return bool(ending)
 
-    def _finish_trained(self, runners: Sequence[Runner]) -> None:
+    def _finish_trained(self, runners: Sequence[MemberTrainer]) -> None:
         """Evaluate the best weights on both splits, save weights and predictions, set the outcomes."""
         started = time.perf_counter()
         kept = [runner.kept_weights() for runner in runners]

@@ -13,11 +13,11 @@ from bakeoff.catalog.numeric_modes import Numeric
 from bakeoff.catalog.objective_settings import ObjectiveSettings
 from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
+from bakeoff.engine.device_context import DeviceContext
 from bakeoff.engine.epoch import compute_gradients
 from bakeoff.engine.inputs import Batch
 from bakeoff.engine.objective import Objective
 from bakeoff.engine.optim.stacks import read_stacks
-from bakeoff.engine.place import Place
 from bakeoff.engine.probe import LARGEST_DIFFERENCE
 from bakeoff.messages import Event, ProbeDone, ProbeTask, TaskDone
 from bakeoff.workspace import Folders
@@ -30,7 +30,7 @@ _MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
 
 
 def probe_on_device(
-    task: ProbeTask, images: Images, workspace: Path, emit: Callable[[Event], None], place: Place
+    task: ProbeTask, images: Images, workspace: Path, emit: Callable[[Event], None], place: DeviceContext
 ) -> None:
     """Run one batch through the members in both modes; report the times and the difference of the gradients.
 
@@ -55,7 +55,7 @@ def probe_on_device(
 class _Bench:
     """The members in one numeric mode, and a batch."""
 
-    def __init__(self, task: ProbeTask, images: Images, workspace: Path, mode: Numeric, place: Place) -> None:
+    def __init__(self, task: ProbeTask, images: Images, workspace: Path, mode: Numeric, place: DeviceContext) -> None:
         assembly = Assembly.make(task, images, Folders(workspace), mode, place=place)
         seed, recipes = task.data.seed, [member.recipe for member in task.members]
         self._network = assembly.build_network(recipes, [assembly.first_state(recipe, seed) for recipe in recipes])

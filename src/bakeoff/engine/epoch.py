@@ -18,10 +18,10 @@ from bakeoff.catalog.schedules import Progress
 from bakeoff.engine.batches import epoch_order
 from bakeoff.engine.fused.flow import Randomness
 from bakeoff.engine.inputs import Batch, Inputs
+from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.objective import Objective
 from bakeoff.engine.optim.joint import JointOptimizer
 from bakeoff.engine.parts import Network
-from bakeoff.engine.runner import Runner
 
 _DROPOUT_STREAM = 1_000_004
 """Separates dropout's random stream from those of the order and the layers."""
@@ -45,7 +45,12 @@ class Epoch:
 
 
 def train_epoch(
-    network: Network, runners: Sequence[Runner], inputs: Inputs, objective: Objective, indices: Indices, epoch: int
+    network: Network,
+    runners: Sequence[MemberTrainer],
+    inputs: Inputs,
+    objective: Objective,
+    indices: Indices,
+    epoch: int,
 ) -> Epoch:
     """Train one epoch on the images at `indices`, every member on the same batches in the same order.
 
@@ -55,7 +60,7 @@ def train_epoch(
     started = time.perf_counter()
     order = epoch_order(indices, inputs.seed, epoch)
     batch_size = runners[0].member.recipe.batch_size
-    pacer = Pacer(len(order), batch_size, [runner.member.recipe.accumulate for runner in runners])
+    pacer = AccumulationSchedule(len(order), batch_size, [runner.member.recipe.accumulate for runner in runners])
     dropout = torch.Generator().manual_seed(seed_dropout(inputs.seed, epoch))
     joint = JointOptimizer(runners, network)
     loss_K = torch.zeros(network.num_members, dtype=torch.float64)
@@ -108,7 +113,7 @@ def count_right(logits_KNL: Tensor, batch: Batch) -> Tensor:
 
 
 def move(
-    network: Network, runners: Sequence[Runner], due: Mapping[int, Progress], joint: JointOptimizer | None = None
+    network: Network, runners: Sequence[MemberTrainer], due: Mapping[int, Progress], joint: JointOptimizer | None = None
 ) -> None:
     """Take an optimizer step for the members that are due, and reset their gradients while others accumulate.
 
@@ -128,7 +133,7 @@ def move(
                     parameter.grad.zero_()
 
 
-class Pacer:
+class AccumulationSchedule:
     """Gradient accumulation: which members step after which batch (every `accumulate` batches, and after the last).
 
     Args:

@@ -20,8 +20,8 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.store import Images
 from bakeoff.engine.augment.apply import Augmenter
 from bakeoff.engine.augment.mix_images import Mixed, mix
+from bakeoff.engine.device_context import DeviceContext
 from bakeoff.engine.inputs import Batch, Body, Indices, measure_training
-from bakeoff.engine.place import Place
 
 MOST_IMAGES = 8_192
 """Maximum images per chunk: this keeps a device busy while further draws are computed."""
@@ -30,7 +30,7 @@ MOST_IMAGES = 8_192
 _OPENED: dict[tuple[object, ...], DeviceImages] = {}
 
 
-def open_on_device(images: Images, place: Place) -> DeviceImages:
+def open_on_device(images: Images, place: DeviceContext) -> DeviceImages:
     """Return images on a device; a process caches those it used last."""
     key = (images.fingerprint, str(getattr(images.pixels, "filename", id(images.pixels))), place.device)
     if key not in _OPENED:
@@ -47,7 +47,7 @@ class DeviceImages:
         place: the device, and how much of its memory images may take.
     """
 
-    def __init__(self, images: Images, place: Place) -> None:
+    def __init__(self, images: Images, place: DeviceContext) -> None:
         self._images, self._device = images, place.device
         self.labels_N = torch.from_numpy(np.array(images.labels)).to(place.device)
         fits = images.pixels.nbytes <= place.resident_bytes
@@ -97,7 +97,7 @@ class PreparedInputs:
         replicate_of_K: Sequence[int],
         seeds: Sequence[int],
         dtype: torch.dtype,
-        place: Place,
+        place: DeviceContext,
         body: Body | None = None,
         training_images: Images | None = None,
         for_colour: bool = False,

@@ -24,9 +24,9 @@ from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
 from bakeoff.engine.epoch import compute_gradients, move
 from bakeoff.engine.inputs import Batch
+from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.objective import Objective
 from bakeoff.engine.optim.joint import JointOptimizer
-from bakeoff.engine.runner import Runner
 from bakeoff.messages import Event, ProbeDone, ProbeTask, TaskDone
 from bakeoff.workspace import Folders
 
@@ -97,7 +97,7 @@ class Bench:
         seed = task.data.seed
         recipes = [member.recipe for member in task.members]
         self.runners = [
-            Runner.start(member, assembly.layers_of(member.recipe), assembly.first_state(member.recipe, seed))
+            MemberTrainer.start(member, assembly.layers_of(member.recipe), assembly.first_state(member.recipe, seed))
             for member in task.members
         ]
         self.network = assembly.build_network(recipes, [runner.state for runner in self.runners])

@@ -16,14 +16,14 @@ import numpy.typing as npt
 from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
 from bakeoff.engine.batches import split_view
+from bakeoff.engine.device_context import DeviceContext
 from bakeoff.engine.epoch import Epoch, train_epoch
 from bakeoff.engine.evaluate import predict, predict_batches
 from bakeoff.engine.inputs import Indices, Inputs
+from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.objective import Objective
 from bakeoff.engine.parts import Network
-from bakeoff.engine.place import Place
 from bakeoff.engine.prepared import PreparedInputs
-from bakeoff.engine.runner import Runner
 from bakeoff.engine.stepper import Replicates, Stepper
 from bakeoff.errors import BakeoffError
 from bakeoff.messages import CohortTask, DataView, Member
@@ -44,7 +44,7 @@ class Splits:
         BakeoffError: members of several replicates on a CPU, or with splits of unequal size.
     """
 
-    def __init__(self, task: CohortTask, images: Images, place: Place) -> None:
+    def __init__(self, task: CohortTask, images: Images, place: DeviceContext) -> None:
         self._views = {member.trial_id: member.view or task.data for member in task.members}
         self.replicates: tuple[DataView, ...] = tuple(dict.fromkeys(self._views.values()))
         self._splits = [split_view(images, view) for view in self.replicates]
@@ -83,7 +83,7 @@ class Session:
         labels: the labels of all images.
     """
 
-    def __init__(self, splits: Splits, assembly: Assembly, runners: Sequence[Runner], labels: Labels) -> None:
+    def __init__(self, splits: Splits, assembly: Assembly, runners: Sequence[MemberTrainer], labels: Labels) -> None:
         self._runners, self._labels, self._place = tuple(runners), labels, assembly.place
         numbers = [splits.number(runner.member) for runner in runners]
         used = sorted(set(numbers))

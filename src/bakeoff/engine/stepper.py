@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from bakeoff.engine.batches import epoch_order
-from bakeoff.engine.epoch import Epoch, Pacer, compute_gradients, count_right, move, seed_dropout
+from bakeoff.engine.device_context import Capture, DeviceContext, Step
+from bakeoff.engine.epoch import AccumulationSchedule, Epoch, compute_gradients, count_right, move, seed_dropout
 from bakeoff.engine.fused.flow import Randomness, ReplicateDraws
 from bakeoff.engine.fused.module_network import ModuleNetwork
 from bakeoff.engine.inputs import Batch, Indices
+from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.objective import Objective
 from bakeoff.engine.optim.stacked import StackedOptimizer, fits
 from bakeoff.engine.parts import Network
-from bakeoff.engine.place import Capture, Place, Step
 from bakeoff.engine.prepared import PreparedInputs
-from bakeoff.engine.runner import Runner
 
 WARM_UP_STEPS = 4
 """Warm-up steps before timing: kernels are loaded and memory is allocated."""
@@ -68,17 +68,17 @@ class Stepper:
     def __init__(
         self,
         network: Network,
-        runners: Sequence[Runner],
+        runners: Sequence[MemberTrainer],
         inputs: PreparedInputs,
         objective: Objective,
         replicates: Replicates,
-        place: Place,
+        place: DeviceContext,
         num_epochs: int,
     ) -> None:
         self._network, self._runners, self._inputs, self._objective = network, runners, inputs, objective
         self._replicates, self._place = replicates, place
         self._batch_size = runners[0].member.recipe.batch_size
-        self._pacer = Pacer(
+        self._pacer = AccumulationSchedule(
             len(replicates.orders[0]), self._batch_size, [runner.member.recipe.accumulate for runner in runners]
         )
         num_steps = self._pacer.num_batches

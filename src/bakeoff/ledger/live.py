@@ -45,7 +45,7 @@ class StudyProgress:
         num_epochs: epochs finished so far by all trials, including a search's candidates.
         num_candidates: proposed by a search; `num_judged`: those with a score; 0 for studies without a search.
         asking: whether a search may ask for more trials.
-        num_examined: trials evaluated on the test split.
+        num_tested: trials evaluated on the test split.
         last_ended_at: when its latest trial ended, ISO time; None before the first.
     """
 
@@ -60,7 +60,7 @@ class StudyProgress:
     num_candidates: int
     num_judged: int
     asking: bool
-    num_examined: int
+    num_tested: int
     last_ended_at: str | None
 
     @property
@@ -111,7 +111,7 @@ def read_progress(connection: sqlite3.Connection, study_id: str) -> StudyProgres
     blocks = connection.execute(
         "SELECT block FROM placements WHERE study_id = ? GROUP BY block ORDER BY MIN(position)", (study_id,)
     )
-    epochs, examined, ended_at = connection.execute(
+    epochs, tested, ended_at = connection.execute(
         "SELECT (SELECT COUNT(*) FROM epochs WHERE trial_id IN mine), "
         "(SELECT COUNT(*) FROM exam_results WHERE trial_id IN mine), "
         "(SELECT MAX(finished_at) FROM trials WHERE id IN mine)".replace(
@@ -131,7 +131,7 @@ def read_progress(connection: sqlite3.Connection, study_id: str) -> StudyProgres
         num_candidates=num_candidates,
         num_judged=num_judged,
         asking=asking,
-        num_examined=examined,
+        num_tested=tested,
         last_ended_at=ended_at,
     )
 

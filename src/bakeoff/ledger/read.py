@@ -11,8 +11,8 @@ from typing import Any
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.check import check_tables, check_version, distrust, read_version
-from bakeoff.ledger.exams import read_openings
 from bakeoff.ledger.features import NO_SHARE, read_feature_shares
+from bakeoff.ledger.final_tests import read_openings
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.values import check_row, read_facts, read_mapping, read_numbers, read_splits
 from bakeoff.stats.results import TrialResult
@@ -31,15 +31,15 @@ class StudyRecord:
         command: the command that repeats its run.
         seconds: wall time spent on it so far, over all its runs.
         machines: the distinct machines its trials ran on.
-        exams: when the test split was opened for it or for a study that shares its trials, ISO times; see
+        final_tests: when the test split was opened for it or for a study that shares its trials, ISO times; see
             `read_openings`.
-        num_examined: its trials that were evaluated on the test split.
+        num_tested: its trials that were evaluated on the test split.
         results: its ended trials, in the study's order, without a search's candidates.
         num_planned: number of its trials, without a search's candidates.
         candidates: what its search has proposed so far, block by block.
         asking: whether its search may ask for more trials.
         num_begun: its unfinished trials that have finished an epoch.
-        in_exam: whether its own final test has started and not yet finished.
+        in_final_test: whether its own final test has started and not yet finished.
         num_outdated: trials not in `results`: folds trained before folds had their own validation split.
         facts: facts about its images by block; empty in older ledgers that did not store them.
     """
@@ -52,12 +52,12 @@ class StudyRecord:
     created_at: str
     seconds: float
     machines: tuple[str, ...]
-    exams: tuple[str, ...]
-    num_examined: int
+    final_tests: tuple[str, ...]
+    num_tested: int
     results: tuple[TrialResult, ...]
     num_planned: int
     num_begun: int
-    in_exam: bool
+    in_final_test: bool
     num_outdated: int
     facts: Mapping[str, Mapping[str, Any]]
     candidates: tuple[CandidateRow, ...] = ()
@@ -174,12 +174,12 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         created_at=created_at,
         seconds=seconds,
         machines=tuple(check_row(row, "t")[0] for row in machines),
-        exams=read_openings(connection, study_id),
-        num_examined=sum("test" in result.metrics for result in results),
+        final_tests=read_openings(connection, study_id),
+        num_tested=sum("test" in result.metrics for result in results),
         results=results,
         num_planned=count.fetchone()[0],
         num_begun=begun.fetchone()[0],
-        in_exam=_is_in_exam(connection, study_id),
+        in_final_test=_is_in_final_test(connection, study_id),
         num_outdated=count_outdated(connection, study_id),
         facts=_read_facts(connection, study_id),
         candidates=tuple(_read_candidates(connection, study_id)),
@@ -212,7 +212,7 @@ def count_outdated(connection: sqlite3.Connection, study_id: str) -> int:
     return int(counts[0] - counts[1])
 
 
-def _is_in_exam(connection: sqlite3.Connection, study_id: str) -> bool:
+def _is_in_final_test(connection: sqlite3.Connection, study_id: str) -> bool:
     """Return whether a final test of the study is unfinished; those of other studies with its trials do not count.
 
     A trial trained after the last opening waits for the next one, which may never be requested.

@@ -17,7 +17,7 @@ from bakeoff.ledger.check import check_regular, check_tables, check_version, dis
 from bakeoff.ledger.rows import CandidateRow, Outcome, Stage, TrialState
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
 from bakeoff.ledger.values import read_facts, read_mapping, read_numbers, read_splits
-from bakeoff.messages import EpochDone, ExamDone, TrialDone, TrialFailed, TrialPaused
+from bakeoff.messages import EpochDone, FinalTestDone, TrialDone, TrialFailed, TrialPaused
 from bakeoff.workspace import Folders
 
 
@@ -315,7 +315,7 @@ class Ledger:
         statement = f"INSERT OR IGNORE INTO trials ({', '.join(columns)}) VALUES ({marks})"
         self.connection.execute(statement, tuple(columns.values()))
 
-    def open_exam(self, study_id: str, num_trials: int) -> int:
+    def open_final_test(self, study_id: str, num_trials: int) -> int:
         """Record the opening of the test split, before it happens; return the number of this final test."""
         with self.transaction():
             cursor = self.connection.execute(
@@ -341,16 +341,16 @@ class Ledger:
                 [(look_id, *each) for each in sorted(seen)],
             )
 
-    def record_exam(self, exam_id: int, event: ExamDone) -> None:
+    def record_final_test(self, final_test_id: int, event: FinalTestDone) -> None:
         """Record one trial's scores on the test split and, with folds, on its held-out fold."""
         held_out = None if event.held_out is None else _dump(event.held_out)
         self.connection.execute(
             "INSERT OR IGNORE INTO exam_results (trial_id, exam_id, metrics, fingerprint, held_out) "
             "VALUES (?, ?, ?, ?, ?)",
-            (event.trial_id, exam_id, _dump(event.metrics), event.fingerprint, held_out),
+            (event.trial_id, final_test_id, _dump(event.metrics), event.fingerprint, held_out),
         )
 
-    def examined(self) -> set[str]:
+    def tested(self) -> set[str]:
         """Return the trials that have been evaluated on the test split."""
         return {row[0] for row in self.connection.execute("SELECT trial_id FROM exam_results")}
 

@@ -22,7 +22,7 @@ from bakeoff.report.votes import Voted
 from bakeoff.stats.across import AcrossBlocks
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.results import Summary
-from bakeoff.stats.steps import Step
+from bakeoff.stats.steps import ChainStep
 from bakeoff.study.plan import Plan
 from bakeoff.study.published import Curve
 from bakeoff.study.schema import Study
@@ -40,7 +40,7 @@ class Sources:
         class_names: block -> names of its classes.
         evidence, ensembles: what the predictions add, and what votes changed.
         costs: of every trial.
-        examined: block -> fingerprints of the images its trials were tested on.
+        tested: block -> fingerprints of the images its trials were tested on.
         folders: of the workspace; `data_dir`: searched first for images.
     """
 
@@ -55,7 +55,7 @@ class Sources:
     evidence: tuple[BlockEvidence, ...]
     ensembles: tuple[EnsembleReport, ...]
     costs: tuple[CostRow, ...]
-    examined: Mapping[str, frozenset[str]]
+    tested: Mapping[str, frozenset[str]]
     folders: Folders
     data_dir: Path | None
 
@@ -92,9 +92,9 @@ class ReportInput:
         num_done, num_failed: trials; `num_reused`: those of the done that were not trained now but found in the ledger.
         num_planned: trials the study asks for.
         failures: every failed trial.
-        exam_opened: when the test split was opened, ISO times; empty if never.
+        final_test_opened: when the test split was opened, ISO times; empty if never.
         exam_trials: trials examined on it.
-        in_exam: whether the final test has begun and has not evaluated all it was to.
+        in_final_test: whether the final test has begun and has not evaluated all it was to.
         earlier_looks: of other studies, or of this one before it was changed, at these arms on these test images.
         reduced: says that only a part of the data is used; empty where all of it is.
         notes: what else must be known of the images and of what was computed, a sentence each.
@@ -130,9 +130,9 @@ class ReportInput:
     num_reused: int
     num_planned: int
     failures: tuple[TrialFailure, ...] = ()
-    exam_opened: tuple[str, ...] = ()
+    final_test_opened: tuple[str, ...] = ()
     exam_trials: int = 0
-    in_exam: bool = False
+    in_final_test: bool = False
     earlier_looks: tuple[LineLook, ...] = ()
     reduced: str = ""
     notes: tuple[str, ...] = ()
@@ -149,7 +149,7 @@ class ReportInput:
     thumbnails: Mapping[str, Thumbnails] = field(default_factory=dict)
     votes: tuple[str, ...] = ()
     ensembles: tuple[EnsembleReport, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ChainStep, ...] = ()
     searches: tuple[SearchReport, ...] = ()
     curves: tuple[ArmCurve, ...] = ()
     costs: tuple[ArmCost, ...] = ()

@@ -273,8 +273,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _vote(block: str, arm: str, results: Sequence[TrialResult], load: Load) -> MeanSd | None:
     """Return the accuracy of each replicate's fold models voting together, on the one split all of them were shown."""
-    examined = [result for result in results if "test" in result.metrics]
-    own = _read(block, arm, examined, "test", load)
+    tested = [result for result in results if "test" in result.metrics]
+    own = _read(block, arm, tested, "test", load)
     if not own:
         return None
     accuracies = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.costs import read_study_costs
-from bakeoff.ledger.exams import read_exam_fingerprints
+from bakeoff.ledger.final_tests import read_final_test_fingerprints
 from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
 from bakeoff.ledger.values import DamagedLedger, read_mapping
@@ -84,7 +84,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
             evidence=gather_evidence(voted.results, summary, class_names, voted.load),
             ensembles=describe_ensembles(voted, summary, class_names),
             costs=tuple(read_study_costs(connection, study_id)),
-            examined=read_exam_fingerprints(connection, study_id),
+            tested=read_final_test_fingerprints(connection, study_id),
             folders=folders,
             data_dir=data_dir,
         )
@@ -111,7 +111,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
 def _list_notes(sources: Sources, same: Iterable[SameArms]) -> tuple[str, ...]:
     return (
         *describe_outdated(sources.record.num_outdated),
-        *describe_test_images(sources.examined),
+        *describe_test_images(sources.tested),
         *describe_notes(sources.plan, sources.record.facts),
         *(each.describe() for each in same),
         *describe_features(sources.costs),
@@ -196,9 +196,9 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
         "num_failed": sum(result.state == "failed" for result in record.results),
         "num_reused": num_reused,
         "num_planned": record.num_planned,
-        "exam_opened": record.exams,
-        "exam_trials": record.num_examined,
-        "in_exam": record.in_exam,
+        "final_test_opened": record.final_tests,
+        "exam_trials": record.num_tested,
+        "in_final_test": record.in_final_test,
         "data": record.facts,
         "numeric": record.numeric,
         "hardware": {key: machine[key] for key in _HARDWARE if key in machine},
@@ -209,7 +209,7 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
 
 
 def _state(record: StudyRecord) -> str:
-    if _is_training(record) or record.in_exam:
+    if _is_training(record) or record.in_final_test:
         return "unfinished"
     return "failed" if any(result.state == "failed" for result in record.results) else "done"
 
@@ -223,7 +223,7 @@ def _describe_progress(record: StudyRecord) -> str:
     if _is_training(record):
         return f"{len(record.results):,} of {count(record.num_planned, 'trial')} have ended"
     num_done = sum(result.state == "done" for result in record.results)
-    return f"the final test has evaluated {record.num_examined:,} of {count(num_done, 'trial')}"
+    return f"the final test has evaluated {record.num_tested:,} of {count(num_done, 'trial')}"
 
 
 def _find_class_names(record: StudyRecord, block: Block) -> tuple[str, ...]:

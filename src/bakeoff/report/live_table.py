@@ -58,14 +58,14 @@ def _list_columns(standings: Sequence[ArmStanding], measure: Measure) -> list[_C
     def spell(value: float | None) -> str:
         return "" if value is None else measure.value(value)
 
-    def spell_epoch(standing: ArmStanding) -> str:
+    def format_epoch(standing: ArmStanding) -> str:
         return "" if standing.epoch is None else f"{standing.epoch} of {standing.num_epochs}"
 
     has_failed = any(standing.num_failed for standing in standings)
     return [
         ("trials", 0, lambda standing: f"{standing.num_done} of {standing.num_planned}"),
         *([("failed", _ROOMY, lambda standing: str(standing.num_failed or ""))] if has_failed else []),
-        ("epoch", _ROOMY, spell_epoch),
+        ("epoch", _ROOMY, format_epoch),
         ("mean", 0, lambda standing: spell(standing.mean)),
         ("best", 100, lambda standing: spell(standing.best)),
         ("lead", 80, lambda standing: "" if standing.lead is None else measure.signed(standing.lead)),
@@ -76,7 +76,7 @@ def describe_search_progress(progress: SearchProgress) -> str:
     """Spell how far a search is in one line; its block's name is made safe to show."""
     parts = [f"{progress.num_candidates:,} of {count(progress.num_most, 'candidate')}"]
     if progress.best is not None:
-        parts.append(f"best {_spell_objective(progress)} ({progress.best_label})")
+        parts.append(f"best {_format_objective(progress)} ({progress.best_label})")
     if progress.generation:
         parts.append(f"generation {progress.generation}")
     if progress.num_open:
@@ -84,7 +84,7 @@ def describe_search_progress(progress: SearchProgress) -> str:
     return f"search on {show_text(progress.block)}: {', '.join(parts)}"
 
 
-def _spell_objective(progress: SearchProgress) -> str:
+def _format_objective(progress: SearchProgress) -> str:
     record = next((record for record in METRICS if record.name == progress.objective), None)
     value = progress.best or 0.0
     if record is None:

@@ -57,13 +57,13 @@ def describe_absent(results: Iterable[TrialResult], class_names: Mapping[str, Se
     )
 
 
-def describe_test_images(examined: Mapping[str, Set[str]]) -> Iterator[str]:
+def describe_test_images(tested: Mapping[str, Set[str]]) -> Iterator[str]:
     """Warn where a block's trials were tested on different images, a sentence each.
 
     Args:
-        examined: block -> fingerprints of the test images of its trials.
+        tested: block -> fingerprints of the test images of its trials.
     """
-    for block, fingerprints in examined.items():
+    for block, fingerprints in tested.items():
         if len(fingerprints) > 1:
             yield (
                 f"{block}: its test images changed between final tests, and its trials were tested on "

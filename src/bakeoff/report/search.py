@@ -199,7 +199,7 @@ def is_rising(objective: str) -> bool:
     return objective not in COSTS and find_metric(objective).higher_is_better
 
 
-def spell_value(objective: str, value: float | None) -> str:
+def format_value(objective: str, value: float | None) -> str:
     """Spell a value of an objective: shares in percent, the rest as it is; a dash where there is none."""
     if value is None:
         return "-"
@@ -208,7 +208,7 @@ def spell_value(objective: str, value: float | None) -> str:
     return Measure(find_metric(objective), "validation").value(value)
 
 
-def spell_candidate(row: CandidateRow, most_characters: int | None = None) -> str:
+def format_candidate(row: CandidateRow, most_characters: int | None = None) -> str:
     """Spell what a candidate changes of the default recipe: `optimizer.learning_rate=0.01, epochs=12`."""
     text = ", ".join(f"{path}={make_label(_name_parts(value))}" for path, value in row.changes.items()) or "nothing"
     if most_characters is None or len(text) <= most_characters:
@@ -255,6 +255,6 @@ def _count_candidates(report: SearchReport, kind: KindReport) -> str:
     counted = f"{who}: {', '.join(parts)} in {count(len(kind.groups), report.group_noun)}."
     if kind.winner is None:
         return f"{counted} None has won."
-    scores = ", ".join(f"{name} {spell_value(name, value)}" for name, value in kind.winner.scores.items())
+    scores = ", ".join(f"{name} {format_value(name, value)}" for name, value in kind.winner.scores.items())
     label = f"{kind.kind} {kind.winner.number}"
-    return f"{counted} Best: {label}, validation {scores}: {spell_candidate(kind.winner, _MAX_CHARACTERS)}."
+    return f"{counted} Best: {label}, validation {scores}: {format_candidate(kind.winner, _MAX_CHARACTERS)}."

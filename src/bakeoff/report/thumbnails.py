@@ -46,7 +46,7 @@ class Wanted:
     """Which images of a block are to be shown.
 
     Attributes:
-        source: where they are from; `is_test`: of its test split, which may only be asked for after the exam.
+        source: where they are from; `is_test`: of its test split, which may only be asked for after the final test.
         fingerprint: of the whole split, as the ledger has it; no other images are shown.
         labels: number in the split -> true class, as the predictions have it.
     """
@@ -76,7 +76,7 @@ def gather_thumbnails(
         evidence: what was chosen, block by block.
         sources: block -> where its images are from.
         fingerprints: (block, split of the predictions) -> the images they were made on, as the ledger has them. A
-            block's test split is looked at only if it is here, that is, if its exam was held.
+            block's test split is looked at only if it is here, that is, if its final test was run.
         folders: of the workspace.
         data_dir: searched first for images.
     """

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from bakeoff.search.front import Direction
 from bakeoff.search.halving import Attempt
 from bakeoff.search.proposal import Proposal, Score
-from bakeoff.search.strategy import Told
+from bakeoff.search.strategy import TrialOutcome
 from bakeoff.stats.metrics import find_metric
 from bakeoff.study.search_settings import COSTS, Objective
 
@@ -86,7 +86,7 @@ def measure_so_far(attempt: Attempt, objective: Objective) -> float:
     return mean if find_direction(objective) == "maximize" else -mean
 
 
-def _read(told: Told, objective: Objective) -> float | None:
+def _read(told: TrialOutcome, objective: Objective) -> float | None:
     if objective == "parameters":
         return None if told.num_parameters is None else float(told.num_parameters)
     if objective == "seconds":

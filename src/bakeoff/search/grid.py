@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bakeoff.search.strategy import Pruned, Told
+from bakeoff.search.strategy import Pruned, TrialOutcome
 from bakeoff.study.plan import PlannedTrial
 
 
@@ -19,7 +19,7 @@ class Grid:
         asked, self._remaining = self._remaining, ()
         return asked
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: TrialOutcome) -> None:
         """Ignored: the grid does not depend on results."""
 
     def prune(self) -> Sequence[Pruned]:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from bakeoff.search.strategy import Pruned, Told
+from bakeoff.search.strategy import Pruned, TrialOutcome
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.study.search_settings import Halving
 
-Place: TypeAlias = tuple[str, int, int | None]
+DeviceContext: TypeAlias = tuple[str, int, int | None]
 """Arm, replicate and fold: a trial's position in its block."""
 
 
-def place_of(trial: PlannedTrial) -> Place:
+def place_of(trial: PlannedTrial) -> DeviceContext:
     """Return a trial's position in its block."""
     return (trial.arm, trial.replicate, trial.fold)
 
@@ -33,7 +33,7 @@ class Attempt:
 
     number: int
     trials: tuple[PlannedTrial, ...]
-    told: dict[Place, Told] = field(default_factory=dict)
+    told: dict[DeviceContext, TrialOutcome] = field(default_factory=dict)
     state: Literal["open", "done", "failed", "pruned"] = "open"
     reason: str = ""
 
@@ -67,7 +67,7 @@ class GroupTraining:
 
     def __init__(self, attempts: Sequence[Attempt], halving: Halving | None, judge: Callable[[Attempt], float]) -> None:
         self._attempts, self._halving, self._judge = tuple(attempts), halving, judge
-        self._waiting: set[Place] = set()
+        self._waiting: set[DeviceContext] = set()
         self._epoch = 0
         self._pruned: list[Pruned] = []
         self.due: list[PlannedTrial] = []
@@ -88,7 +88,7 @@ class GroupTraining:
         pruned, self._pruned = self._pruned, []
         return pruned
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: TrialOutcome) -> None:
         """Receive a trial's end or pause; when no trial is pending, finish the round and start the next."""
         place = place_of(told.trial)
         if place not in self._waiting:

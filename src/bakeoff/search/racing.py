@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bakeoff.search.strategy import Pruned, Told
+from bakeoff.search.strategy import Pruned, TrialOutcome
 from bakeoff.stats.race import Race, RaceStanding
 from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.study.plan import PlannedTrial
@@ -86,7 +86,7 @@ class Racing:
         self._started = True
         return [trial for lane in lanes for trial in lane.take()]
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: TrialOutcome) -> None:
         """Receive a trial's end, and judge every replicate that is now complete."""
         value = told.validation[self._metric] if told.done else None
         self._lanes[told.trial.block].tell(told.trial, value)

@@ -22,7 +22,7 @@ from bakeoff.search.front import choose_winner
 from bakeoff.search.halving import Attempt, GroupTraining
 from bakeoff.search.proposal import Proposal, Proposer
 from bakeoff.search.proposers import Setting
-from bakeoff.search.strategy import Pruned, Told
+from bakeoff.search.strategy import Pruned, TrialOutcome
 from bakeoff.study.candidates import make_recipe, name_recipe
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, derive_search_seed, derive_seed
@@ -85,7 +85,7 @@ class Searching:
         """
         return next(filter(None, (lane.take() for lane in self._lanes.values())), ())
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: TrialOutcome) -> None:
         """Receive a trial's end or pause."""
         self._lanes[told.trial.block].tell(told)
 
@@ -127,7 +127,7 @@ class _Lane:
         pruned, self._pruned = self._pruned, []
         return pruned
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: TrialOutcome) -> None:
         if told.trial.stage == "final":
             return
         self._group.tell(told)

@@ -12,7 +12,7 @@ Ending: TypeAlias = Literal["done", "diverged", "failed", "paused"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class TrialOutcome:
     """How a requested trial ended, or that it paused where requested.
 
     Attributes:
@@ -51,7 +51,7 @@ class Strategy(Protocol):
         """Return the trials to run now, together; empty if there are none until more results arrive, or none at all."""
         ...
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: TrialOutcome) -> None:
         """Receive one requested trial's end or pause. Called once for each, in any order."""
         ...
 

@@ -123,5 +123,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["time"] = wording.spell_time
+    environment.filters["time"] = wording.format_time
     return environment

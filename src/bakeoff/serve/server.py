@@ -33,7 +33,7 @@ def serve(workspace: Path, host: str, port: int, say: Callable[[str], object]) -
             say(
                 f"warning: anyone who can reach {host} can read these studies; 127.0.0.1 restricts them to this machine"
             )
-        say(f"{workspace} at {_spell_address(host, listener.getsockname()[1])} (Ctrl-C to stop)")
+        say(f"{workspace} at {_format_address(host, listener.getsockname()[1])} (Ctrl-C to stop)")
         make_server(make_app(workspace, host), say).run(sockets=[listener])
 
 
@@ -55,7 +55,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise BakeoffError(f"{host}:{port}: cannot listen there ({reason}).") from error
 
 
-def _spell_address(host: str, port: int) -> str:
+def _format_address(host: str, port: int) -> str:
     """Return the address for a browser on this machine."""
     try:
         address = ipaddress.ip_address(host)

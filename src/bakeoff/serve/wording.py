@@ -70,8 +70,8 @@ def describe_standing(progress: StudyProgress, pace: Pace) -> Standing:
             f"{count(progress.num_candidates, 'candidate')} {'so far' if progress.asking else 'tried'}{judged}"
         )
     parts.append(f"{count(progress.num_epochs, 'epoch')} trained")
-    if progress.num_examined:
-        parts.append(f"test split opened for {count(progress.num_examined, 'trial')}")
+    if progress.num_tested:
+        parts.append(f"test split opened for {count(progress.num_tested, 'trial')}")
     share = 1.0 / planned if planned else 0.0
     is_going = pace.is_growing and not progress.is_ended
     rate = f"{pace.epochs_per_minute:,.0f} epochs per minute" if is_going and pace.epochs_per_minute else ""
@@ -82,8 +82,8 @@ def _name_state(progress: StudyProgress, pace: Pace) -> tuple[str, str]:
     if progress.is_ended:
         if progress.num_failed:
             return "ended, some trials failed", "failed"
-        if progress.num_examined < progress.num_done:
-            return f"trained, test split {'opened in part' if progress.num_examined else 'not opened'}", "open"
+        if progress.num_tested < progress.num_done:
+            return f"trained, test split {'opened in part' if progress.num_tested else 'not opened'}", "open"
         return "done", "done"
     if pace.is_growing and progress.num_epochs:
         return "searching" if progress.asking else "training", "growing"
@@ -110,7 +110,7 @@ def list_rows(progress: StudyProgress, block: str) -> tuple[tuple[Row, ...], int
             arm=arm.arm,
             trials=f"{arm.num_done:,} of {arm.num_planned:,}"
             + (f", {arm.num_failed:,} failed" if arm.num_failed else ""),
-            now=_spell_begun(arm),
+            now=_format_begun(arm),
             score="" if arm.score is None else measure.value(arm.score),
             is_best=arm.score is not None and arm.score == ranked[0].score,
         )
@@ -124,12 +124,12 @@ def label_score(progress: StudyProgress) -> str:
     return f"mean validation {find_metric(progress.metric).label}"
 
 
-def spell_time(moment: str) -> str:
+def format_time(moment: str) -> str:
     """Format an ISO time in UTC to the minute, such as "2026-11-20 14:50 UTC"."""
     return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _spell_begun(arm: ArmProgress) -> str:
+def _format_begun(arm: ArmProgress) -> str:
     if not arm.num_begun:
         return ""
     epochs = (

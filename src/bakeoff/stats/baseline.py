@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bakeoff.stats.measure import join_names
 from bakeoff.stats.pairs import MIN_REPLICATES
 from bakeoff.stats.results import BlockAnswer
-from bakeoff.stats.wording import Standing, describe_limits, describe_losses, name_arms, place, spell_score
+from bakeoff.stats.wording import Standing, describe_limits, describe_losses, format_score, name_arms, place
 
 
 def write_against_baseline(standing: Standing, baseline: str) -> str:
@@ -19,7 +19,7 @@ def write_against_baseline(standing: Standing, baseline: str) -> str:
     """
     if standing.best is None:
         return place(standing, f"there is no answer: no trial of the baseline, {baseline}, has a score.")
-    score = f"{spell_score(standing, standing.best)} {standing.measure.label}"
+    score = f"{format_score(standing, standing.best)} {standing.measure.label}"
     if not standing.others:
         sentence = f"the baseline, {baseline}, reaches {score}; there is nothing to compare with it."
     elif all(verdict.replicates < MIN_REPLICATES for verdict in standing.against.values()):

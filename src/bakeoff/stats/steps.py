@@ -34,7 +34,7 @@ class Link:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class ChainStep:
     """What the evidence says of one link in one block.
 
     Attributes:
@@ -49,7 +49,7 @@ class Step:
     since_start: Verdict | None
 
 
-def compare_steps(summary: Summary, links: Sequence[Link]) -> tuple[Step, ...]:
+def compare_steps(summary: Summary, links: Sequence[Link]) -> tuple[ChainStep, ...]:
     """Judge every link in every block, block by block in the order of the links; nothing without links.
 
     Pairs are compared as the study's own: by the same metric, split, margin and confidence, fold by fold or by a race's
@@ -72,7 +72,7 @@ def _list_names(links: Sequence[Link]) -> list[str]:
     return [name for link in links for name in (link.arm, link.base, link.start) if name is not None]
 
 
-def _judge_block(summary: Summary, block: str, links: Sequence[Link]) -> list[Step]:
+def _judge_block(summary: Summary, block: str, links: Sequence[Link]) -> list[ChainStep]:
     wanted = [(link.arm, other) for link in links for other in (link.base, link.start) if other is not None]
     family = list(dict.fromkeys(wanted))
     arms = {arm.arm: arm for arm in summary.arms_of(block)}
@@ -90,7 +90,7 @@ def _judge_block(summary: Summary, block: str, links: Sequence[Link]) -> list[St
     verdicts = judge_pairs([(arms[a], arms[b]) for a, b in family], judging)
     found = dict(zip(family, verdicts, strict=True))
     return [
-        Step(
+        ChainStep(
             block=block,
             link=link,
             adds=None if link.base is None else found[link.arm, link.base],

@@ -191,8 +191,8 @@ def _check_finite(result: TrialResult) -> None:
 def _deciding_split(results: Iterable[TrialResult], metric: str, num_folds: int | None) -> Split:
     locked: Split = "test" if num_folds is None else "held-out"
     done = [result for result in results if result.state == "done"]
-    examined = bool(done) and all(metric in result.metrics.get(locked, {}) for result in done)
-    return locked if examined else "validation"
+    tested = bool(done) and all(metric in result.metrics.get(locked, {}) for result in done)
+    return locked if tested else "validation"
 
 
 def _count_failed(by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], num_classes: Mapping[str, int]) -> None:

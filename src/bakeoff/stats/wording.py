@@ -145,7 +145,7 @@ def write_pairing(verdicts: Sequence[Verdict]) -> str:
 
 def _alone(standing: Standing, best: ArmSummary) -> str:
     replicates = f"mean of {best.replicates} {standing.runs}" if best.replicates > 1 else f"one {standing.runs[:-1]}"
-    score = f"{spell_score(standing, best)} {standing.measure.label}"
+    score = f"{format_score(standing, best)} {standing.measure.label}"
     return f"{best.arm} reaches {score} ({replicates}); there is nothing to compare it with."
 
 
@@ -153,8 +153,8 @@ def _too_few(standing: Standing, best: ArmSummary) -> str:
     second = standing.others[0]
     return (
         f"there is no verdict under {MIN_REPLICATES} {standing.runs}: {best.arm} is ahead with "
-        f"{spell_score(standing, best)} "
-        f"{standing.measure.label}, {second.arm} follows with {spell_score(standing, second)}; so few cannot show how "
+        f"{format_score(standing, best)} "
+        f"{standing.measure.label}, {second.arm} follows with {format_score(standing, second)}; so few cannot show how "
         "much of that is chance."
     )
 
@@ -166,10 +166,10 @@ def _clear(standing: Standing, best: ArmSummary) -> str:
         scores = _range(standing, others)
     else:
         names = join_names([arm.arm for arm in others])
-        scores = join_names([spell_score(standing, arm) for arm in others])
+        scores = join_names([format_score(standing, arm) for arm in others])
     return (
         f"{best.arm} is better than {names} {standing.population} ({standing.measure.label} "
-        f"{spell_score(standing, best)} against {scores}).{_say_margin(standing)}"
+        f"{format_score(standing, best)} against {scores}).{_say_margin(standing)}"
     )
 
 
@@ -192,7 +192,7 @@ def _say_margin(standing: Standing) -> str:
 
 def _partly(standing: Standing, best: ArmSummary) -> str:
     return (
-        f"{best.arm} is ahead with {spell_score(standing, best)} {standing.measure.label}. "
+        f"{best.arm} is ahead with {format_score(standing, best)} {standing.measure.label}. "
         f"It is better than {name_arms(standing, standing.those('better'))} {standing.population}, "
         f"{_not_better(standing)}{_say_margin(standing)}"
     )
@@ -205,11 +205,11 @@ def _level(standing: Standing, best: ArmSummary) -> str:
         margin = standing.measure.distance(standing.margin or 0.0)
         return (
             f"{names} are equivalent {standing.population}: within {margin} of the best, {best.arm}, "
-            f"at {spell_score(standing, best)} {standing.measure.label}."
+            f"at {format_score(standing, best)} {standing.measure.label}."
         )
     also = f" It is equivalent to {name_arms(standing, equivalent)}." if equivalent else ""
     return (
-        f"no arm is shown to be best {standing.population}: {best.arm} ({spell_score(standing, best)} "
+        f"no arm is shown to be best {standing.population}: {best.arm} ({format_score(standing, best)} "
         f"{standing.measure.label}) {_lead(standing)}.{also}"
     )
 
@@ -260,15 +260,15 @@ def name_arms(standing: Standing, arms: Sequence[ArmSummary]) -> str:
     """Name arms with their scores, or count them with the range of their scores where they are many."""
     if len(arms) > _MOST_NAMED:
         return f"{len(arms)} arms ({_range(standing, arms)})"
-    return join_names([f"{arm.arm} ({spell_score(standing, arm)})" for arm in arms])
+    return join_names([f"{arm.arm} ({format_score(standing, arm)})" for arm in arms])
 
 
 def _range(standing: Standing, arms: Sequence[ArmSummary]) -> str:
     low, high = sorted((arms[0], arms[-1]), key=lambda arm: _mean(standing, arm))
-    return f"{spell_score(standing, low)} to {spell_score(standing, high)}"
+    return f"{format_score(standing, low)} to {format_score(standing, high)}"
 
 
-def spell_score(standing: Standing, arm: ArmSummary) -> str:
+def format_score(standing: Standing, arm: ArmSummary) -> str:
     """Spell an arm's mean, with as many decimals as tell the best two apart."""
     leading = {_mean(standing, standing.best or arm), *(_mean(standing, other) for other in standing.others[:1])}
     decimals = 1 if len({standing.measure.value(mean, 1) for mean in leading}) == len(leading) else 2

@@ -175,7 +175,7 @@ _RECORDS: Mapping[str, type[IntRange] | type[FloatRange] | type[Categorical]] = 
 )
 
 
-def _spell_out(given: Any) -> Any:
+def _format_out(given: Any) -> Any:
     """Return a dimension with its type: a list is categorical, a range of whole numbers int, any other float."""
     if isinstance(given, list | tuple):
         return {"type": "categorical", "values": given}
@@ -202,7 +202,7 @@ AnyDimension: TypeAlias = IntRange | FloatRange | Categorical
 
 Dimension: TypeAlias = Annotated[
     Annotated[AnyDimension, Field(discriminator="type")],
-    BeforeValidator(_spell_out, json_schema_input_type=list[Any] | AnyDimension),
+    BeforeValidator(_format_out, json_schema_input_type=list[Any] | AnyDimension),
 ]
 """What one field may become: a list of values, or a mapping with low and high."""
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bakeoff.catalog.adam_family import Adam
-from bakeoff.catalog.choices import NOT_EMPTY, Padding, Record, spell_out
+from bakeoff.catalog.choices import NOT_EMPTY, Padding, Record, expand_name
 from bakeoff.catalog.networks.layers import Activation
 from bakeoff.catalog.optimizers import SGD, Adagrad, OptimizerChoice, RMSprop
 from bakeoff.study.search_settings import SearchSettings
@@ -29,7 +29,7 @@ DROPOUT_DIGITS = 2
 """Decimals of a dropout rate: finer ones would tell genomes apart that are the same in all but name."""
 
 
-def _spell_out_range(value: object) -> object:
+def _expand_range(value: object) -> object:
     """Take a bare number for a range of that one value."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return {"low": value, "high": value} if is_number else value
@@ -142,14 +142,12 @@ class NumLayers(Record):
         return self
 
 
-FilterRange: TypeAlias = Annotated[Filters, BeforeValidator(_spell_out_range, json_schema_input_type=int | Filters)]
-KernelRange: TypeAlias = Annotated[Kernel, BeforeValidator(_spell_out_range, json_schema_input_type=int | Kernel)]
-StrideRange: TypeAlias = Annotated[Stride, BeforeValidator(_spell_out_range, json_schema_input_type=int | Stride)]
-EpochsRange: TypeAlias = Annotated[Epochs, BeforeValidator(_spell_out_range, json_schema_input_type=int | Epochs)]
-LayersRange: TypeAlias = Annotated[NumLayers, BeforeValidator(_spell_out_range, json_schema_input_type=int | NumLayers)]
-ShareRange: TypeAlias = Annotated[
-    ShareGene, BeforeValidator(_spell_out_range, json_schema_input_type=float | ShareGene)
-]
+FilterRange: TypeAlias = Annotated[Filters, BeforeValidator(_expand_range, json_schema_input_type=int | Filters)]
+KernelRange: TypeAlias = Annotated[Kernel, BeforeValidator(_expand_range, json_schema_input_type=int | Kernel)]
+StrideRange: TypeAlias = Annotated[Stride, BeforeValidator(_expand_range, json_schema_input_type=int | Stride)]
+EpochsRange: TypeAlias = Annotated[Epochs, BeforeValidator(_expand_range, json_schema_input_type=int | Epochs)]
+LayersRange: TypeAlias = Annotated[NumLayers, BeforeValidator(_expand_range, json_schema_input_type=int | NumLayers)]
+ShareRange: TypeAlias = Annotated[ShareGene, BeforeValidator(_expand_range, json_schema_input_type=float | ShareGene)]
 
 KERAS_OPTIMIZERS: tuple[OptimizerChoice, ...] = (
     RMSprop(learning_rate=0.001, smoothing=0.9, epsilon=1e-7),
@@ -220,7 +218,7 @@ PARENT_NAMES = ("uniform", "tournament")
 ParentsChoice: TypeAlias = Annotated[
     Parents,
     BeforeValidator(
-        partial(spell_out, kind="choice of parents", allowed=PARENT_NAMES),
+        partial(expand_name, kind="choice of parents", allowed=PARENT_NAMES),
         json_schema_input_type=Literal["uniform", "tournament"] | Parents,
     ),
 ]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bakeoff.catalog.augmentation.records import AugmentationRecord, trace_augmentation
-from bakeoff.catalog.augmentation.steps import Step
+from bakeoff.catalog.augmentation.steps import AugmentationStep
 from bakeoff.catalog.fields import OptimizerSettings
 from bakeoff.catalog.initializers import InitializerChoice
 from bakeoff.catalog.losses import LossRecord, LossSettings
@@ -180,7 +180,7 @@ def check_loss(record: LossRecord, settings: LossSettings | None = None) -> None
 
 def check_augmentation(
     record: AugmentationRecord,
-    settings: Step | None = None,
+    settings: AugmentationStep | None = None,
     image_shape_HWC: Shape = (32, 32, 3),
     statistics: Any = ([0.3, 0.4, 0.5], [0.2, 0.3, 0.4]),
 ) -> None:

@@ -10,7 +10,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.source import DataSource
 from bakeoff.driver.executors.parcels import Outbox, pack_inputs, unpack
 from bakeoff.errors import WorkspaceError
-from bakeoff.messages import CohortTask, DataView, ExamTask, Member
+from bakeoff.messages import CohortTask, DataView, FinalTestTask, Member
 from bakeoff.workspace import Folders
 
 VIEW = DataView(source=DataSource(name="digits"), validation=0.2, fingerprint="f", seed=1)
@@ -60,7 +60,7 @@ def test_and_the_weights_its_members_start_from_each_once(tmp_path: Path) -> Non
 def test_an_exam_takes_the_weights_of_its_members(tmp_path: Path) -> None:
     folders = Folders(tmp_path)
     write(folders.weights("aa11"))
-    task = ExamTask(exam_id="e", label="", members=make_members(), data=VIEW, numeric="float32")
+    task = FinalTestTask(final_test_id="e", label="", members=make_members(), data=VIEW, numeric="float32")
     assert list(pack_inputs(task, folders)) == ["trials/aa/aa11/weights.safetensors"]
 
 

@@ -16,8 +16,8 @@ from bakeoff.catalog.optimizers import OPTIMIZERS
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.schedules import Progress
 from bakeoff.engine.fused.build import FusedNetwork, initialize
+from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.optim.joint import JointOptimizer
-from bakeoff.engine.runner import Runner
 from bakeoff.messages import Member
 from bakeoff.registry import Registry
 
@@ -26,7 +26,7 @@ STEPS = 5
 START = Progress(0.0, 0, 1)
 
 
-def _make(recipes: list[dict[str, Any]]) -> list[Runner]:
+def _make(recipes: list[dict[str, Any]]) -> list[MemberTrainer]:
     runners = []
     for number, fields in enumerate(recipes):
         recipe = Recipe.model_validate({"network": "lenet", "epochs": 4, **fields})
@@ -35,20 +35,22 @@ def _make(recipes: list[dict[str, Any]]) -> list[Runner]:
             "0.weight": nn.Parameter(torch.randn(7, 5, generator=generator)),
             "0.bias": nn.Parameter(torch.randn(7, generator=generator)),
         }
-        runner = Runner.start(Member(trial_id=str(number), recipe=recipe), (Dense(units=7),), {})
+        runner = MemberTrainer.start(Member(trial_id=str(number), recipe=recipe), (Dense(units=7),), {})
         runner.bind(parameters, {}, frozenset())
         runners.append(runner)
     return runners
 
 
-def _give_gradients(runners: list[Runner], number: int) -> None:
+def _give_gradients(runners: list[MemberTrainer], number: int) -> None:
     for k, runner in enumerate(runners):
         generator = torch.Generator().manual_seed(100 * number + k)
         for parameter in runner.parameters.values():
             parameter.grad = torch.randn(parameter.shape, generator=generator)
 
 
-def _train(runners: list[Runner], move: Callable[[list[Runner], list[Progress]], object]) -> list[torch.Tensor]:
+def _train(
+    runners: list[MemberTrainer], move: Callable[[list[MemberTrainer], list[Progress]], object]
+) -> list[torch.Tensor]:
     for number in range(STEPS):
         _give_gradients(runners, number)
         move(runners, [Progress(0.5 * number, number, 2)] * len(runners))
@@ -59,12 +61,12 @@ def _train(runners: list[Runner], move: Callable[[list[Runner], list[Progress]],
     return [parameter.detach() for runner in runners for parameter in runner.parameters.values()] + kept
 
 
-def _optimizer(runner: Runner) -> torch.optim.Optimizer:
+def _optimizer(runner: MemberTrainer) -> torch.optim.Optimizer:
     assert runner.optimizer is not None
     return runner.optimizer
 
 
-def _each(runners: list[Runner], progress: list[Progress]) -> None:
+def _each(runners: list[MemberTrainer], progress: list[Progress]) -> None:
     for runner, done in zip(runners, progress, strict=True):
         runner.step(done)
 
@@ -130,20 +132,20 @@ def test_equal_members_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
 LAYERS = (Conv(filters=3, kernel=3), Dense(units=7))
 
 
-def _fuse(recipes: list[dict[str, Any]]) -> tuple[FusedNetwork, list[Runner]]:
+def _fuse(recipes: list[dict[str, Any]]) -> tuple[FusedNetwork, list[MemberTrainer]]:
     """Return members of one network, bound to it."""
     members = [Recipe.model_validate({"network": "lenet", "epochs": 4, **fields}) for fields in recipes]
     states = [initialize(LAYERS, (6, 5, 2), InitializerChoice(name="he_normal"), seed) for seed in range(len(members))]
     network = FusedNetwork([LAYERS] * len(members), states)
     runners = []
     for k, recipe in enumerate(members):
-        runner = Runner.start(Member(trial_id=str(k), recipe=recipe), LAYERS, {})
+        runner = MemberTrainer.start(Member(trial_id=str(k), recipe=recipe), LAYERS, {})
         runner.bind(network.members[k], {}, frozenset())
         runners.append(runner)
     return network, runners
 
 
-def _train_fused(network: FusedNetwork, runners: list[Runner], joint: JointOptimizer | None, first: int) -> None:
+def _train_fused(network: FusedNetwork, runners: list[MemberTrainer], joint: JointOptimizer | None, first: int) -> None:
     for number in range(first, first + STEPS):
         generator = torch.Generator().manual_seed(number)
         for stack in network.stacked.values():
@@ -157,7 +159,7 @@ def _train_fused(network: FusedNetwork, runners: list[Runner], joint: JointOptim
         joint.hand_back()
 
 
-def _list_tensors(network: FusedNetwork, runners: list[Runner]) -> list[torch.Tensor]:
+def _list_tensors(network: FusedNetwork, runners: list[MemberTrainer]) -> list[torch.Tensor]:
     """Return all that training changes: weights, what optimizers keep, averages."""
     states = [state for runner in runners for state in _optimizer(runner).state_dict()["state"].values()]
     kept = [value for state in states for _, value in sorted(state.items()) if torch.is_tensor(value)]

@@ -18,9 +18,9 @@ from bakeoff.catalog.optimizers import OPTIMIZERS, SGD, Adadelta, Adam, AdamW, A
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.schedules import Cosine, Progress
 from bakeoff.engine.fused.build import FusedNetwork, initialize
+from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.optim.stack_rules import find_rule
 from bakeoff.engine.optim.stacked import StackedOptimizer, fits
-from bakeoff.engine.runner import Runner
 from bakeoff.messages import Member
 
 LAYERS: tuple[Layer, ...] = (Conv(filters=3, kernel=3), BatchNorm(activation="relu"), Dense(units=4))
@@ -42,11 +42,12 @@ CHOICES: tuple[AnyOptimizer, ...] = (
 )
 
 
-def _make(recipes: Sequence[Recipe]) -> tuple[FusedNetwork, list[Runner]]:
+def _make(recipes: Sequence[Recipe]) -> tuple[FusedNetwork, list[MemberTrainer]]:
     states = [initialize(LAYERS, SHAPE, InitializerChoice(), seed) for seed in range(len(recipes))]
     network = FusedNetwork([LAYERS] * len(recipes), states)
     runners = [
-        Runner.start(Member(trial_id=str(k), recipe=recipe), LAYERS, states[k]) for k, recipe in enumerate(recipes)
+        MemberTrainer.start(Member(trial_id=str(k), recipe=recipe), LAYERS, states[k])
+        for k, recipe in enumerate(recipes)
     ]
     for k, runner in enumerate(runners):
         runner.bind(network.members[k], network.member_buffers[k], frozenset())
@@ -63,7 +64,7 @@ def _progress(step: int) -> Progress:
     return Progress(step / NUM_STEPS, step, NUM_STEPS)
 
 
-def _step_apart(network: FusedNetwork, runners: Sequence[Runner], steps: Sequence[int]) -> None:
+def _step_apart(network: FusedNetwork, runners: Sequence[MemberTrainer], steps: Sequence[int]) -> None:
     for step in steps:
         _set_gradients(network, step)
         network.share_gradients()
@@ -71,7 +72,7 @@ def _step_apart(network: FusedNetwork, runners: Sequence[Runner], steps: Sequenc
             runner.step(_progress(step))
 
 
-def _step_together(network: FusedNetwork, runners: Sequence[Runner], steps: Sequence[int]) -> None:
+def _step_together(network: FusedNetwork, runners: Sequence[MemberTrainer], steps: Sequence[int]) -> None:
     optimizer = StackedOptimizer(network, runners, len(steps))
     optimizer.begin_epoch([_progress(step) for step in steps])
     for step in steps:
@@ -84,7 +85,7 @@ def _recipes(**fields: Any) -> list[Recipe]:
     return [Recipe(network=MLP(name="mlp"), optimizer=choice, epochs=1, **fields) for choice in CHOICES]
 
 
-def _states(runners: Sequence[Runner]) -> list[dict[str, Tensor]]:
+def _states(runners: Sequence[MemberTrainer]) -> list[dict[str, Tensor]]:
     return [{name: tensor.detach().clone() for name, tensor in runner.judged_state().items()} for runner in runners]
 
 
@@ -134,7 +135,7 @@ def test_one_takes_up_where_the_other_left_off(order: tuple[Any, Any]) -> None:
     network, runners = _make(_recipes(**fields))
     order[0](network, runners, first)
     packed = [runner.pack() for runner in runners]
-    restored = [Runner.unpack(runner.member, LAYERS, each) for runner, each in zip(runners, packed, strict=True)]
+    restored = [MemberTrainer.unpack(runner.member, LAYERS, each) for runner, each in zip(runners, packed, strict=True)]
     again = FusedNetwork([LAYERS] * len(restored), [{k: v.detach() for k, v in r.state.items()} for r in restored])
     for k, runner in enumerate(restored):
         runner.bind(again.members[k], again.member_buffers[k], frozenset())
@@ -175,8 +176,8 @@ def test_a_member_that_is_not_finite_leaves_the_others_alone() -> None:
 
 
 def test_who_cannot_be_moved_at_once() -> None:
-    def runner(**fields: Any) -> Runner:
-        return Runner.start(Member(trial_id="a", recipe=Recipe(network=MLP(name="mlp"), **fields)), LAYERS, {})
+    def runner(**fields: Any) -> MemberTrainer:
+        return MemberTrainer.start(Member(trial_id="a", recipe=Recipe(network=MLP(name="mlp"), **fields)), LAYERS, {})
 
     assert fits([runner(), runner(optimizer=SGD())])
     assert not fits([runner(), runner(accumulate=2)])

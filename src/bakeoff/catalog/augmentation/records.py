@@ -12,6 +12,7 @@ from typing import Annotated, TypeAlias
 from bakeoff.catalog.augmentation.steps import (
     Affine,
     AlternatingFlip,
+    AugmentationStep,
     CenterCrop,
     ColorJitter,
     Erasing,
@@ -23,7 +24,6 @@ from bakeoff.catalog.augmentation.steps import (
     RandomCrop,
     Resize,
     Rotation,
-    Step,
     VerticalFlip,
 )
 from bakeoff.catalog.choices import RegistryEntry, choose_from
@@ -31,12 +31,12 @@ from bakeoff.catalog.networks.shapes import Shape, format_shape
 from bakeoff.errors import NetworkError
 from bakeoff.registry import Implementation, Registry
 
-AnyAugmentation: TypeAlias = Step
+AnyAugmentation: TypeAlias = AugmentationStep
 """The settings of any registered step."""
 
 
 @dataclass(frozen=True)
-class AugmentationRecord(RegistryEntry[Step]):
+class AugmentationRecord(RegistryEntry[AugmentationStep]):
     """One step that a study can name.
 
     Images are (N, H, W, C), uint8 or float32 in [0, 1]; nothing is changed in place.

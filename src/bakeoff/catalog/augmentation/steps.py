@@ -36,7 +36,7 @@ _PROBABILITY = "Probability that the step is applied to an image."
 _DEGREES = "Largest rotation either way, in degrees; the angle is drawn uniformly."
 
 
-class Step(Record):
+class AugmentationStep(Record):
     """An augmentation step."""
 
     name: str
@@ -50,7 +50,7 @@ class Step(Record):
         return shape_HWC
 
 
-class Resize(Step):
+class Resize(AugmentationStep):
     """Resize to a fixed size; the aspect ratio is not kept."""
 
     name: Literal["resize"] = "resize"
@@ -67,7 +67,7 @@ class Resize(Step):
         return (*self.size, shape_HWC[2])
 
 
-class Pad(Step):
+class Pad(AugmentationStep):
     """Add pixels on all four sides."""
 
     name: Literal["pad"] = "pad"
@@ -79,7 +79,7 @@ class Pad(Step):
         return _pad_shape(shape_HWC, self.amount, self.fill)
 
 
-class CenterCrop(Step):
+class CenterCrop(AugmentationStep):
     """Crop the middle of the image."""
 
     name: Literal["center_crop"] = "center_crop"
@@ -90,7 +90,7 @@ class CenterCrop(Step):
         return _crop_shape(shape_HWC, self.size, "make it smaller, or resize or pad before it")
 
 
-class RandomCrop(Step):
+class RandomCrop(AugmentationStep):
     """Crop a random part of the image, optionally padded first; in evaluation, the middle of the unpadded image."""
 
     name: Literal["random_crop"] = "random_crop"
@@ -104,14 +104,14 @@ class RandomCrop(Step):
         return _crop_shape(padded_HWC, self.size, "make it smaller, or pad more")
 
 
-class HorizontalFlip(Step):
+class HorizontalFlip(AugmentationStep):
     """Mirror left and right."""
 
     name: Literal["horizontal_flip"] = "horizontal_flip"
     probability: Share = Field(default=0.5, description=_PROBABILITY)
 
 
-class AlternatingFlip(Step):
+class AlternatingFlip(AugmentationStep):
     """Mirror half of the images left and right, the other half in the next epoch, and so on.
 
     Which ones come first is drawn once an image: over two epochs every image is seen both ways, where `horizontal_flip`
@@ -121,14 +121,14 @@ class AlternatingFlip(Step):
     name: Literal["alternating_flip"] = "alternating_flip"
 
 
-class VerticalFlip(Step):
+class VerticalFlip(AugmentationStep):
     """Mirror top and bottom."""
 
     name: Literal["vertical_flip"] = "vertical_flip"
     probability: Share = Field(default=0.5, description=_PROBABILITY)
 
 
-class Rotation(Step):
+class Rotation(AugmentationStep):
     """Rotate the image about its centre."""
 
     name: Literal["rotation"] = "rotation"
@@ -138,7 +138,7 @@ class Rotation(Step):
     probability: Share = Field(default=1.0, description=_PROBABILITY)
 
 
-class Affine(Step):
+class Affine(AugmentationStep):
     """Rotate, shift, scale and shear the image about its centre."""
 
     name: Literal["affine"] = "affine"
@@ -156,7 +156,7 @@ class Affine(Step):
     probability: Share = Field(default=1.0, description=_PROBABILITY)
 
 
-class GaussianBlur(Step):
+class GaussianBlur(AugmentationStep):
     """Blur with a Gaussian kernel; the border is reflected."""
 
     name: Literal["gaussian_blur"] = "gaussian_blur"
@@ -170,7 +170,7 @@ class GaussianBlur(Step):
         return shape_HWC
 
 
-class ColorJitter(Step):
+class ColorJitter(AugmentationStep):
     """Change brightness, contrast, saturation, then hue; the last two leave grey images as they are."""
 
     name: Literal["color_jitter"] = "color_jitter"
@@ -192,7 +192,7 @@ class ColorJitter(Step):
         return shape_HWC
 
 
-class Grayscale(Step):
+class Grayscale(AugmentationStep):
     """Turn the image grey; it keeps its three channels."""
 
     name: Literal["grayscale"] = "grayscale"
@@ -204,7 +204,7 @@ class Grayscale(Step):
         return shape_HWC
 
 
-class Erasing(Step):
+class Erasing(AugmentationStep):
     """Set a random rectangle to zero."""
 
     name: Literal["erasing"] = "erasing"
@@ -218,7 +218,7 @@ class Erasing(Step):
     )
 
 
-class Normalize(Step):
+class Normalize(AugmentationStep):
     """Subtract the mean and divide by the standard deviation of each channel."""
 
     name: Literal["normalize"] = "normalize"

@@ -18,7 +18,7 @@ from bakeoff.catalog.choices import (
     Record,
     check_name,
     collect_names,
-    spell_out,
+    expand_name,
 )
 
 
@@ -182,7 +182,7 @@ PLAIN_LAYER_TYPES: tuple[str, ...] = ("conv", "pool", "global_pool", "dense", "b
 InnerLayer: TypeAlias = Annotated[
     Annotated[PlainLayer, Field(discriminator="type")],
     BeforeValidator(
-        partial(spell_out, kind="layer type in a residual layer", allowed=PLAIN_LAYER_TYPES, tag="type"),
+        partial(expand_name, kind="layer type in a residual layer", allowed=PLAIN_LAYER_TYPES, tag="type"),
         json_schema_input_type=Annotated[PlainLayer, Field(discriminator="type")],
     ),
 ]
@@ -210,7 +210,7 @@ LAYER_TYPES: tuple[str, ...] = (*PLAIN_LAYER_TYPES, "residual", "whiten")
 Layer: TypeAlias = Annotated[
     Annotated[AnyLayer, Field(discriminator="type")],
     BeforeValidator(
-        partial(spell_out, kind="layer type", allowed=LAYER_TYPES, tag="type"),
+        partial(expand_name, kind="layer type", allowed=LAYER_TYPES, tag="type"),
         json_schema_input_type=Annotated[AnyLayer, Field(discriminator="type")],
     ),
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from bakeoff.catalog.choices import Lazily, RegistryEntry, list_bare, make_literal, spell_out, unite
+from bakeoff.catalog.choices import Lazily, RegistryEntry, expand_name, list_bare, make_literal, unite
 from bakeoff.catalog.networks.classic import CNN, MLP, Layers, LeNet, ModNet1, ModNet2
 from bakeoff.catalog.networks.deep import VGG11, VGG16, AlexNet, ResNet
 from bakeoff.catalog.networks.layers import AnyLayer
@@ -96,14 +96,14 @@ def _list_settings() -> tuple[type[NetworkSettings], ...]:
     return (*(record.settings for record in NETWORKS), OutsideNetwork)
 
 
-def _spell_out_network(value: object) -> object:
+def _expand_network(value: object) -> object:
     if isinstance(value, Mapping) and "name" not in value and "layers" in value:
         return {"name": "layers", **value}
     name = value.get("name") if isinstance(value, Mapping) else value
     if is_outside(name):
         check_outside_name(name)
         return value if isinstance(value, Mapping) else {"name": name}
-    return spell_out(value, kind="network", allowed=list_network_names())
+    return expand_name(value, kind="network", allowed=list_network_names())
 
 
 def _make_choice() -> Any:
@@ -111,7 +111,7 @@ def _make_choice() -> Any:
     members = [Annotated[each, Tag(tag)] for each, tag in zip(_list_settings(), tags, strict=True)]
     tagged: Any = Annotated[unite(members), Discriminator(_find_tag)]
     input_type: Any = make_literal(list_bare(NETWORKS)) | OutsideName | tagged
-    return Annotated[tagged, BeforeValidator(_spell_out_network, json_schema_input_type=input_type)]
+    return Annotated[tagged, BeforeValidator(_expand_network, json_schema_input_type=input_type)]
 
 
 NetworkChoice: TypeAlias = Annotated[AnyNetwork, Lazily(_make_choice, _list_settings)]

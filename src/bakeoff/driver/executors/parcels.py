@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from bakeoff.catalog.transfer import FileWeights, TrialWeights
 from bakeoff.errors import WorkspaceError
-from bakeoff.messages import CohortTask, ExamTask, Member, Task
+from bakeoff.messages import CohortTask, FinalTestTask, Member, Task
 from bakeoff.workspace import Folders, read_whole, write_whole
 
 Parcel = Mapping[str, bytes]
@@ -36,7 +36,7 @@ def _list_inputs(task: Task, folders: Folders) -> Iterator[Path]:
         yield from _list_transferred(member, folders)
     if isinstance(task, CohortTask):
         yield from (folders.checkpoint(cohort_id) for cohort_id in (task.cohort_id, *task.resume_from))
-    elif isinstance(task, ExamTask):
+    elif isinstance(task, FinalTestTask):
         yield from (folders.weights(member.trial_id) for member in task.members)
 
 

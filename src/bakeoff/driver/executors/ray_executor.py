@@ -21,9 +21,9 @@ from bakeoff.data.source import DataSource
 from bakeoff.driver.executors.base import Report, Started, TaskLost
 from bakeoff.driver.executors.local import WORKER_ENVIRONMENT
 from bakeoff.driver.executors.parcels import pack_inputs, unpack
-from bakeoff.driver.machine import describe_versions, spell_machine
+from bakeoff.driver.machine import describe_versions, format_machine
 from bakeoff.errors import BakeoffError
-from bakeoff.messages import ENGINE_VERSION, ExamTask, Task, TaskDone, task_id
+from bakeoff.messages import ENGINE_VERSION, FinalTestTask, Task, TaskDone, task_id
 from bakeoff.workspace import Folders
 
 _CONNECT_SECONDS = 10.0
@@ -167,9 +167,9 @@ class RayExecutor:
         source = task.data.source
         if source not in self._placed.training:
             self._placed.training[source] = self._put(self._disk.training(source))
-        if isinstance(task, ExamTask) and source not in self._placed.test:
+        if isinstance(task, FinalTestTask) and source not in self._placed.test:
             self._placed.test[source] = self._put(self._disk.test(source))
-        test = self._placed.test if isinstance(task, ExamTask) else {}
+        test = self._placed.test if isinstance(task, FinalTestTask) else {}
         return PlacedOpener(
             training_refs={source: self._placed.training[source]},
             test_refs={source: test[source]} if source in test else {},
@@ -224,7 +224,7 @@ class RayExecutor:
                 f"node {facts['node']} has {name} {facts['machine'][name]}, this machine {own[name]}: results would "
                 "depend on the node. Install the same versions on every node."
             )
-        hand.ready, hand.machine = None, spell_machine(facts["machine"])
+        hand.ready, hand.machine = None, format_machine(facts["machine"])
 
     def _free(self, hand: _Hand) -> None:
         hand.task = hand.stream = None

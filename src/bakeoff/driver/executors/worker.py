@@ -18,7 +18,7 @@ from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.driver.executors.base import Report, TaskLost
 from bakeoff.errors import BakeoffError, DataError, StorageError
-from bakeoff.messages import CheckTask, DataView, ExamTask, ProbeTask, Task, TimingTask, task_id
+from bakeoff.messages import CheckTask, DataView, FinalTestTask, ProbeTask, Task, TimingTask, task_id
 
 _PR_SET_PDEATHSIG = 1
 
@@ -106,7 +106,7 @@ def _return_memory() -> None:
 
 def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None], device: str) -> None:
     # Imported here: these import torch, and a worker reports that it is alive before.
-    from bakeoff.engine.place import find_place
+    from bakeoff.engine.device_context import find_place
 
     place = find_place(device)
     if isinstance(task, CheckTask):
@@ -117,10 +117,10 @@ def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Repor
         from bakeoff.engine.timing import time_task
 
         time_task(task, workspace, send)
-    elif isinstance(task, ExamTask):
-        from bakeoff.engine.exam import hold_exam
+    elif isinstance(task, FinalTestTask):
+        from bakeoff.engine.final_test import run_final_test
 
-        hold_exam(task, workspace, opener, send, place)
+        run_final_test(task, workspace, opener, send, place)
     elif isinstance(task, ProbeTask) and place.prepared:
         from bakeoff.engine.device_probe import probe_on_device
 

@@ -21,9 +21,9 @@ from torch import Tensor
 from bakeoff.catalog.optimizers import OPTIMIZERS
 from bakeoff.catalog.schedules import Progress
 from bakeoff.engine.fused.build import FusedNetwork
+from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.optim.plain_steps import take_step
 from bakeoff.engine.parts import Network
-from bakeoff.engine.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class JointOptimizer:
         network: their network; without it their parameters are updated one by one.
     """
 
-    def __init__(self, runners: Sequence[Runner], network: Network | None = None) -> None:
+    def __init__(self, runners: Sequence[MemberTrainer], network: Network | None = None) -> None:
         self._runners, self._network = runners, network
         self._apart: list[torch.optim.Optimizer] = []
         parts: dict[tuple[type, str], list[_Part]] = defaultdict(list)
@@ -119,12 +119,12 @@ def _copy(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
 
-def _step_together(runners: Sequence[Runner]) -> bool:
+def _step_together(runners: Sequence[MemberTrainer]) -> bool:
     """Return whether there are several members that always step together."""
     return len(runners) > 1 and len({runner.member.recipe.accumulate for runner in runners}) == 1
 
 
-def _describe(runner: Runner, group: dict[str, Any], k: int, number: int) -> str:
+def _describe(runner: MemberTrainer, group: dict[str, Any], k: int, number: int) -> str:
     """Return a text that is equal for parameter groups that are always updated alike."""
     recipe = runner.member.recipe
     settings = {name: repr(value) for name, value in group.items() if name != "params"}

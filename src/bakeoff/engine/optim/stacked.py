@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from bakeoff.catalog.schedules import Progress
+from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.optim.stack_rules import find_rule
 from bakeoff.engine.optim.stacks import read_stacks
 from bakeoff.engine.parts import Network
-from bakeoff.engine.runner import Runner
 
 
-def fits(runners: Sequence[Runner]) -> bool:
+def fits(runners: Sequence[MemberTrainer]) -> bool:
     """Return whether these members can be updated at once: all step after every batch, with stacked optimizers."""
     return all(
         runner.member.recipe.accumulate == 1 and find_rule(runner.member.recipe.optimizer) is not None
@@ -42,7 +42,7 @@ class StackedOptimizer:
         num_steps: steps per epoch.
     """
 
-    def __init__(self, network: Network, runners: Sequence[Runner], num_steps: int) -> None:
+    def __init__(self, network: Network, runners: Sequence[MemberTrainer], num_steps: int) -> None:
         self._stacks, self._runners = read_stacks(network), runners
         first = next(iter(self._stacks.parameters.values()))
         self._device = first.device
@@ -130,7 +130,7 @@ class StackedOptimizer:
 class _Run:
     """Adjacent members with the same kind of optimizer."""
 
-    def __init__(self, start: int, end: int, runners: Sequence[Runner], device: torch.device) -> None:
+    def __init__(self, start: int, end: int, runners: Sequence[MemberTrainer], device: torch.device) -> None:
         self.start, self.end, self._device = start, end, device
         self._optimizers = [_optimizer_of(runner) for runner in runners]
         self._parameters: list[Mapping[str, Tensor]] = [runner.parameters for runner in runners]
@@ -172,7 +172,7 @@ class _Run:
         return kept
 
 
-def _optimizer_of(runner: Runner) -> torch.optim.Optimizer:
+def _optimizer_of(runner: MemberTrainer) -> torch.optim.Optimizer:
     assert runner.optimizer is not None, "members are bound before they are updated"
     return runner.optimizer
 
@@ -186,7 +186,7 @@ def _hyper_of(choice: Any, name: str) -> float:
     return float(getattr(choice, name))
 
 
-def _weigh(runner: Runner, number: int) -> float:
+def _weigh(runner: MemberTrainer, number: int) -> float:
     """Return the weight in a member's average of the state after an epoch's step `number` (from 1); 0 without one."""
     average = runner.average
     if average is None or not average.choice.per_step:
@@ -194,7 +194,7 @@ def _weigh(runner: Runner, number: int) -> float:
     return average.weigh(average.num_updates + number)
 
 
-def _find_runs(runners: Sequence[Runner]) -> list[tuple[int, int]]:
+def _find_runs(runners: Sequence[MemberTrainer]) -> list[tuple[int, int]]:
     """Return the start and end of each run of members whose optimizers have the same rule."""
     kinds = [find_rule(runner.member.recipe.optimizer) for runner in runners]
     starts = [k for k in range(len(kinds)) if k == 0 or kinds[k] != kinds[k - 1]]

@@ -59,13 +59,15 @@ def draw_size(report: ReportInput, block: str) -> FigureSpec | None:
     label = measure_of(report.summary).label
     return FigureSpec(
         title=f"Trained parameters against {label}",
-        alt=_describe(report, block, shown, "number of trained parameters", ("Smallest", "largest"), _spell_parameters),
-        data=_draw_arms(report.summary, shown, _spell_parameters),
+        alt=_describe(
+            report, block, shown, "number of trained parameters", ("Smallest", "largest"), _format_parameters
+        ),
+        data=_draw_arms(report.summary, shown, _format_parameters),
         layout=_lay_out(report.summary, shown, "trained parameters", "~s"),
     )
 
 
-def _spell_parameters(number: float) -> str:
+def _format_parameters(number: float) -> str:
     return f"{number:,.0f} parameters"
 
 

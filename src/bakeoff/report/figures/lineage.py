@@ -10,7 +10,7 @@ from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import metric_axis, round_all, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
-from bakeoff.report.search import KindReport, SearchReport, is_rising, spell_value
+from bakeoff.report.search import KindReport, SearchReport, format_value, is_rising
 from bakeoff.report.text import count, show_text
 from bakeoff.stats.metrics import find_metric
 from bakeoff.study.search_settings import COSTS
@@ -141,14 +141,14 @@ def _choose_sides(shown: Sequence[CandidateRow], objective: str) -> dict[int, st
 def _tell(row: CandidateRow, objective: str) -> str:
     notes = [label_text(note, 70) for note in row.notes[:_MAX_NOTES]]
     more = [f"and {len(row.notes) - _MAX_NOTES} more"] if len(row.notes) > _MAX_NOTES else []
-    first = f"{row.kind} {row.number}, {spell_value(objective, row.scores[objective])}"
+    first = f"{row.kind} {row.number}, {format_value(objective, row.scores[objective])}"
     return "<br>".join([first, *notes, *more])
 
 
 def _describe(
     kind: KindReport, shown: Sequence[CandidateRow], line: Sequence[CandidateRow], objective: str, block: str
 ) -> str:
-    steps = ", then ".join(f"{row.number} ({spell_value(objective, row.scores[objective])})" for row in line[-8:])
+    steps = ", then ".join(f"{row.number} ({format_value(objective, row.scores[objective])})" for row in line[-8:])
     rest = "" if len(shown) == len(kind.lineage) else f" Of {len(kind.lineage):,} the latest are drawn."
     return (
         f"Tree of {kind.kind} {line[-1].number} of the search in {show_text(block)} and the "

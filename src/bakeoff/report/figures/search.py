@@ -11,7 +11,7 @@ from bakeoff.report.figures.shared import metric_axis, metric_format, round_all,
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.published import choose_curves, name_curve
-from bakeoff.report.search import KindReport, SearchReport, is_rising, spell_candidate, spell_value
+from bakeoff.report.search import KindReport, SearchReport, format_candidate, format_value, is_rising
 from bakeoff.report.text import count, show_text
 from bakeoff.stats.metrics import find_metric
 from bakeoff.study.search_settings import COSTS
@@ -172,7 +172,7 @@ def _draw_candidates(search: SearchReport, kind: KindReport, hover: str) -> list
             [places[n] for n in chosen],
             round_all([rows[n].scores[search.objectives[0]] for n in chosen]),
             name=label,
-            text=[f"{kind.kind} {rows[n].number}: {label_text(spell_candidate(rows[n]), 90)}" for n in chosen],
+            text=[f"{kind.kind} {rows[n].number}: {label_text(format_candidate(rows[n]), 90)}" for n in chosen],
             hover=hover,
             marker={"color": _COLORS[kind.kind], **look},
         )
@@ -199,7 +199,7 @@ def _describe(report: ReportInput, search: SearchReport, kinds: list[KindReport]
     ends = []
     for kind in kinds:
         known = [value for value in _trace_best(search, kind)[1] if value is not None]
-        first, last = spell_value(objective, known[0]), spell_value(objective, known[-1])
+        first, last = format_value(objective, known[0]), format_value(objective, known[-1])
         ends.append(f"{_NAMES[kind.kind]} of {count(kind.num_candidates, 'candidate')}: from {first} to {last}")
     shown = "every candidate, the middle half of each generation" if search.has_generations else "every candidate"
     beside = (

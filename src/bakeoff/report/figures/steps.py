@@ -21,7 +21,7 @@ from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count, show_text
 from bakeoff.stats.measure import Measure, percent
 from bakeoff.stats.results import Verdict
-from bakeoff.stats.steps import Step
+from bakeoff.stats.steps import ChainStep
 
 MAX_STEPS = 60
 
@@ -65,7 +65,7 @@ def draw_steps(report: ReportInput, block: str) -> FigureSpec | None:
 
 
 def _draw_verdict(
-    known: Sequence[Step], word: str, measure: Measure, scale: float, confidence: float
+    known: Sequence[ChainStep], word: str, measure: Measure, scale: float, confidence: float
 ) -> dict[str, Any]:
     """Return the steps with one verdict, at their rows."""
     mine = [(row, step, step.adds) for row, step in enumerate(known) if step.adds is not None]
@@ -86,14 +86,14 @@ def _draw_verdict(
     )
 
 
-def _tell(step: Step, adds: Verdict, measure: Measure, confidence: float) -> str:
+def _tell(step: ChainStep, adds: Verdict, measure: Measure, confidence: float) -> str:
     difference = "" if adds.difference is None else f"{measure.signed(adds.difference)}{measure.unit_of_difference}"
     interval = "" if adds.interval is None else f" ({percent(confidence)}: {measure.interval(adds.interval)})"
     change = f"<br>{label_text(step.link.change, 90)}" if step.link.change else ""
     return f"{label_text(step.link.arm)} on {label_text(str(step.link.base))}: {difference}{interval}{change}"
 
 
-def _draw_since_start(known: Sequence[Step], measure: Measure, scale: float) -> list[dict[str, Any]]:
+def _draw_since_start(known: Sequence[ChainStep], measure: Measure, scale: float) -> list[dict[str, Any]]:
     found = [
         (row, step, step.since_start.difference)
         for row, step in enumerate(known)
@@ -121,7 +121,7 @@ def _draw_since_start(known: Sequence[Step], measure: Measure, scale: float) -> 
     ]
 
 
-def _describe(known: Sequence[Step], measure: Measure, block: str) -> str:
+def _describe(known: Sequence[ChainStep], measure: Measure, block: str) -> str:
     told = []
     for step in known[:8]:
         if step.adds is not None and step.adds.difference is not None:

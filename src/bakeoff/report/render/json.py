@@ -38,9 +38,9 @@ def build_document(report: ReportInput, sections: Sequence[Section] = SECTIONS) 
         "overall": summary.overall or None,
         "arms": [_dump_arm(arm) for arm in summary.arms],
         "verdicts": [verdict.dump() for verdict in summary.verdicts],
-        "exam": {
-            "opened": len(report.exam_opened),
-            "opened_at": list(report.exam_opened),
+        "final_test": {
+            "opened": len(report.final_test_opened),
+            "opened_at": list(report.final_test_opened),
             "changed_after": [look.looked_at for look in report.earlier_looks],
             "looks": [
                 {"study": look.study, "looked_at": look.looked_at, "replicates": len(look.replicates)}

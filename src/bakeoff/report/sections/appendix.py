@@ -11,17 +11,17 @@ from bakeoff.ledger.tables import read_recipes
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Bullets, Code, Details, Heading, Part, Section, Table
 from bakeoff.report.recipes import write_recipes
-from bakeoff.report.sections.basis import describe_exam
+from bakeoff.report.sections.basis import describe_final_test
 from bakeoff.report.tables import measure_of, numbers, texts
 from bakeoff.study.settings import Decide
 
 
 def _gather(sources: Sources) -> dict[str, Any]:
     recipes = dict(read_recipes(sources.connection, sources.study_id))
-    return {"study_text": _spell_study(sources), "recipes_text": write_recipes(sources.plan, recipes)}
+    return {"study_text": _format_study(sources), "recipes_text": write_recipes(sources.plan, recipes)}
 
 
-def _spell_study(sources: Sources) -> str:
+def _format_study(sources: Sources) -> str:
     """Return the study as it was asked: what decides with its defaults, and no field that says nothing."""
     study, document = sources.study, sources.record.document
     told = {**document, "decide": {name: getattr(study.decide, name) for name in Decide.model_fields}}
@@ -67,7 +67,7 @@ def _describe_protocol(report: ReportInput) -> Iterator[str]:
     )
     yield (
         "Selection: early stopping, search and choice of recipes see the validation split only; verdicts rest on "
-        f"{measure_of(summary).label}. {describe_exam(report)}"
+        f"{measure_of(summary).label}. {describe_final_test(report)}"
     )
 
 

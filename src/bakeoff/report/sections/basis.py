@@ -14,19 +14,19 @@ from bakeoff.stats.results import Summary
 
 
 def describe_basis(report: ReportInput) -> list[str]:
-    """Return what the answer rests on, a sentence or two each on trials, images, statistics, exam and machine."""
+    """Return what the answer rests on, a sentence or two each on trials, images, statistics, final test and machine."""
     sentences = [
         _describe_trials(report),
         *report.notes,
         describe_statistics(report),
         _describe_folds(report),
-        describe_exam(report),
+        describe_final_test(report),
         _describe_machine(report),
     ]
     return [show_text(sentence) for sentence in sentences if sentence]
 
 
-def describe_exam(report: ReportInput) -> str:
+def describe_final_test(report: ReportInput) -> str:
     """Say when and how often the test split was opened, and whether the study was changed after that."""
     return " ".join(filter(None, (_describe_opening(report), _describe_change(report))))
 
@@ -48,20 +48,21 @@ def _describe_change(report: ReportInput) -> str:
 
 
 def _describe_opening(report: ReportInput) -> str:
-    if not report.exam_opened:
+    if not report.final_test_opened:
         resting = "" if not report.summary.verdicts else ": the verdicts rest on the validation split"
         return f"The test split has not been opened{resting}."
     trials = count(report.exam_trials, "trial")
     partly = ""
     if report.summary.split == "validation" and report.summary.verdicts:
         partly = " Not every trial was examined, so the verdicts rest on the validation split."
-    if len(report.exam_opened) == 1:
-        return f"The test split was opened once, at {_moment(report.exam_opened[0])}, for {trials}.{partly}"
+    if len(report.final_test_opened) == 1:
+        return f"The test split was opened once, at {_moment(report.final_test_opened[0])}, for {trials}.{partly}"
     # Where the looks are on record, they say what may have been chosen by what was seen.
     choices = "" if report.earlier_looks else " Choices made after the first time may have seen it."
+    first, last = _moment(report.final_test_opened[0]), _moment(report.final_test_opened[-1])
     return (
-        f"The test split was opened {times(len(report.exam_opened))}, first at {_moment(report.exam_opened[0])}, "
-        f"last at {_moment(report.exam_opened[-1])}, for {trials}.{choices}{partly}"
+        f"The test split was opened {times(len(report.final_test_opened))}, first at {first}, last at {last}, for "
+        f"{trials}.{choices}{partly}"
     )
 
 
@@ -70,7 +71,7 @@ def describe_progress(report: ReportInput) -> str:
     parts = [f"{report.num_done:,} of {count(report.num_planned, 'trial')} done"]
     if report.num_failed:
         parts.append(f"{report.num_failed:,} failed")
-    if report.in_exam:
+    if report.in_final_test:
         parts.append(f"{report.exam_trials:,} evaluated in the final test so far")
     if report.num_reused and report.num_reused == report.num_done:
         parts.append("all found in the ledger: this run trained nothing")

@@ -174,7 +174,7 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
     """Tabulate what the differences of pairs mean: P(a > b), a winner's difference corrected for selection, d_z."""
     measure = measure_of(summary)
 
-    def spell_superiority(verdict: Verdict) -> str:
+    def format_superiority(verdict: Verdict) -> str:
         if verdict.superiority is None or verdict.superiority_interval is None:
             return "-"
         low, high = map(_format_probability, verdict.superiority_interval)
@@ -184,7 +184,7 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
     return [
         numbers("n", (str(v.replicates) for v in verdicts), runs_of(summary)),
         numbers("p alone", (p_value(v.p) for v in verdicts)),
-        numbers("P(a > b)", map(spell_superiority, verdicts)),
+        numbers("P(a > b)", map(format_superiority, verdicts)),
         numbers("corrected", corrected, "corrected", "difference"),
         numbers("d_z", ("-" if v.effect_size is None else f"{v.effect_size:.2f}" for v in verdicts)),
         numbers("correlation", ("-" if v.correlation is None else f"{v.correlation:.2f}" for v in verdicts)),

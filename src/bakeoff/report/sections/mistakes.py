@@ -23,12 +23,12 @@ def _gather(sources: Sources) -> dict[str, Any]:
 
 def _list_fingerprints(sources: Sources) -> dict[tuple[str, Split], frozenset[str]]:
     """Return by block and split the images the predictions were made on, as far as the ledger knows."""
-    examined = sources.examined
-    found: dict[tuple[str, Split], frozenset[str]] = {(block, "test"): known for block, known in examined.items()}
+    tested = sources.tested
+    found: dict[tuple[str, Split], frozenset[str]] = {(block, "test"): known for block, known in tested.items()}
     for block, facts in sources.record.facts.items():
         training = frozenset({facts.get("fingerprint", "")})
         found[block, "validation"] = training
-        if block in examined:
+        if block in tested:
             found[block, "held-out"] = training
     return found
 

@@ -13,7 +13,7 @@ from bakeoff.report.figures.lineage import draw_lineage
 from bakeoff.report.figures.search import draw_search
 from bakeoff.report.importance import describe_importance
 from bakeoff.report.parts import Bullets, Details, Figure, InBlock, Paragraph, Part, Section, Table
-from bakeoff.report.search import SearchReport, describe_search, describe_searches, spell_candidate, spell_value
+from bakeoff.report.search import SearchReport, describe_search, describe_searches, format_candidate, format_value
 from bakeoff.report.tables import Column, Medium, numbers, texts
 
 _MOST_ANCESTORS_OPEN = 12
@@ -79,20 +79,20 @@ def tabulate_groups(report: SearchReport) -> list[Column]:
         new = ("-" if group is None else str(group.num_new) for group in groups)
         columns.append(numbers(f"{name} new", new, name, "new"))
         for key, header in (("best", "best"), ("mean", "mean"), ("best_so_far", "best so far")):
-            cells = ("-" if group is None else spell_value(objective, getattr(group, key)) for group in groups)
+            cells = ("-" if group is None else format_value(objective, getattr(group, key)) for group in groups)
             columns.append(numbers(f"{name} {header}", cells, name, header))
     return columns
 
 
 def tabulate_lineage(rows: Sequence[CandidateRow], objective: str) -> list[Column]:
     """Tabulate candidates with parents, how they were made, and what they came to."""
-    values = (spell_value(objective, row.scores.get(objective)) for row in rows)
+    values = (format_value(objective, row.scores.get(objective)) for row in rows)
     return [
         numbers("candidate", (str(row.number) for row in rows)),
         numbers("generation", (str(row.generation) for row in rows)),
         numbers("value", values, f"validation {objective}"),
         texts("how it was made", ("; ".join(row.notes) for row in rows)),
-        texts("changes", map(spell_candidate, rows)),
+        texts("changes", map(format_candidate, rows)),
     ]
 
 

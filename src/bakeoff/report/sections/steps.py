@@ -26,7 +26,7 @@ from bakeoff.report.text import count, p_value
 from bakeoff.stats.measure import SPLITS, Measure, Split, join_names, percent
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.results import Summary, Verdict
-from bakeoff.stats.steps import Step, compare_steps
+from bakeoff.stats.steps import ChainStep, compare_steps
 from bakeoff.study.chain import list_steps
 
 
@@ -74,7 +74,7 @@ def _list_sacrifices(columns: Sequence[Column], decider: str) -> list[tuple[str,
     ]
 
 
-def tabulate_steps(summary: Summary, steps: Sequence[Step], block: str) -> list[Column]:
+def tabulate_steps(summary: Summary, steps: Sequence[ChainStep], block: str) -> list[Column]:
     """Tabulate the chain in one block, a row per step: version, change, metrics, what it adds, what all since the start
     add.
     """
@@ -91,7 +91,7 @@ def tabulate_steps(summary: Summary, steps: Sequence[Step], block: str) -> list[
         texts("change", (step.link.change or "(start)" for step in mine)),
         *(tabulate_measure(each, rows) for each in measures),
         texts("from", (step.link.base or "-" for step in mine)),
-        numbers("adds", (_spell_difference(v, measure) for v in adds), "adds", unit),
+        numbers("adds", (_format_difference(v, measure) for v in adds), "adds", unit),
         numbers(
             "interval",
             ("-" if v is None or v.interval is None else measure.interval(v.interval) for v in adds),
@@ -100,7 +100,7 @@ def tabulate_steps(summary: Summary, steps: Sequence[Step], block: str) -> list[
         ),
         numbers("p", ("-" if v is None else p_value(v.p_adjusted) for v in adds), "p", "adjusted"),
         texts("verdict", ("-" if v is None else v.verdict for v in adds), is_verdict=True),
-        numbers("since start", (_spell_difference(v, measure) for v in since), "since", "start"),
+        numbers("since start", (_format_difference(v, measure) for v in since), "since", "start"),
         texts(
             "since start verdict",
             ("-" if v is None else v.verdict for v in since),
@@ -111,7 +111,7 @@ def tabulate_steps(summary: Summary, steps: Sequence[Step], block: str) -> list[
     ]
 
 
-def describe_steps(summary: Summary, steps: Sequence[Step], block: str) -> list[str]:
+def describe_steps(summary: Summary, steps: Sequence[ChainStep], block: str) -> list[str]:
     """Say which steps of a block are shown to help, to harm, or to matter too little, and how they are judged.
 
     Empty where the chain has no step.
@@ -126,7 +126,7 @@ def describe_steps(summary: Summary, steps: Sequence[Step], block: str) -> list[
         found = [step for step in judged if step.adds is not None and step.adds.verdict == word]
         if found:
             named = join_names(
-                [f"{step.link.arm} on {step.link.base} ({_spell_size(step.adds, measure)})" for step in found]
+                [f"{step.link.arm} on {step.link.base} ({_format_size(step.adds, measure)})" for step in found]
             )
             parts.append(f"{len(found)} {_conjugate(verb, len(found))}: {named}")
     unsettled = sum(step.adds is not None and step.adds.verdict == "inconclusive" for step in judged)
@@ -147,7 +147,7 @@ def _dump(report: ReportInput) -> dict[str, Any]:
     return {"steps": [_dump_step(step) for step in report.steps]}
 
 
-def _dump_step(step: Step) -> dict[str, Any]:
+def _dump_step(step: ChainStep) -> dict[str, Any]:
     adds, since_start = (None if verdict is None else verdict.dump() for verdict in (step.adds, step.since_start))
     return {"block": step.block, **vars(step.link), "adds": adds, "since_start": since_start}
 
@@ -158,12 +158,12 @@ def _list_measures(summary: Summary) -> list[Measure]:
     return [Measure(find_metric(name), split) for name in names for split in splits]
 
 
-def _spell_difference(verdict: Verdict | None, measure: Measure) -> str:
+def _format_difference(verdict: Verdict | None, measure: Measure) -> str:
     return "-" if verdict is None or verdict.difference is None else measure.signed(verdict.difference)
 
 
-def _spell_size(verdict: Verdict | None, measure: Measure) -> str:
-    return f"{_spell_difference(verdict, measure)}{measure.unit_of_difference}"
+def _format_size(verdict: Verdict | None, measure: Measure) -> str:
+    return f"{_format_difference(verdict, measure)}{measure.unit_of_difference}"
 
 
 def _conjugate(verb: str, number: int) -> str:

@@ -16,11 +16,11 @@ from bakeoff.data.opener import Opener
 from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
 from bakeoff.engine.batches import held_out
+from bakeoff.engine.device_context import CPU, DeviceContext
 from bakeoff.engine.evaluate import predict, predict_batches
-from bakeoff.engine.place import CPU, Place
 from bakeoff.engine.weight_files import read_kept_weights
 from bakeoff.errors import DataError
-from bakeoff.messages import Event, ExamDone, ExamTask, TaskDone
+from bakeoff.messages import Event, FinalTestDone, FinalTestTask, TaskDone
 from bakeoff.stats.metrics import classification_metrics
 from bakeoff.workspace import Folders, save_predictions
 
@@ -29,8 +29,8 @@ Scores = list[Mapping[str, float]]
 """Metrics of every member."""
 
 
-def hold_exam(
-    task: ExamTask, workspace: Path, opener: Opener, emit: Callable[[Event], None], place: Place = CPU
+def run_final_test(
+    task: FinalTestTask, workspace: Path, opener: Opener, emit: Callable[[Event], None], place: DeviceContext = CPU
 ) -> None:
     """Evaluate every member's stored weights on its locked images, save the predictions, report the metrics.
 
@@ -44,17 +44,17 @@ def hold_exam(
     assembly = Assembly.make(task, images, folders, task.numeric, training_images, place)
     scores = _score(task, assembly, images, "test", np.arange(len(images.labels)))
     for k, member in enumerate(task.members):
-        done = ExamDone(
+        done = FinalTestDone(
             trial_id=member.trial_id,
             metrics=scores[k],
             fingerprint=images.fingerprint,
             held_out=None if held_out_scores is None else held_out_scores[k],
         )
         emit(done)
-    emit(TaskDone(task_id=task.exam_id))
+    emit(TaskDone(task_id=task.final_test_id))
 
 
-def _score_held_out(task: ExamTask, folders: Folders, opener: Opener, place: Place) -> Scores:
+def _score_held_out(task: FinalTestTask, folders: Folders, opener: Opener, place: DeviceContext) -> Scores:
     images = opener.training(task.data.source)
     if images.fingerprint != task.data.fingerprint:
         raise DataError(f"{task.data.source.label}: the images changed since these trials were trained.")
@@ -64,7 +64,7 @@ def _score_held_out(task: ExamTask, folders: Folders, opener: Opener, place: Pla
     return _score(task, assembly, images, "held-out", indices)
 
 
-def _score(task: ExamTask, assembly: Assembly, images: Images, split: str, indices: Indices) -> Scores:
+def _score(task: FinalTestTask, assembly: Assembly, images: Images, split: str, indices: Indices) -> Scores:
     """Evaluate every member on the images at `indices`; save the predictions, return the metrics."""
     recipes = [member.recipe for member in task.members]
     saved = [read_kept_weights(assembly.folders.weights(member.trial_id)) for member in task.members]

@@ -7,7 +7,7 @@ import sqlite3
 from bakeoff.ledger.values import check_row
 
 
-def read_exam_fingerprints(connection: sqlite3.Connection, study_id: str) -> dict[str, frozenset[str]]:
+def read_final_test_fingerprints(connection: sqlite3.Connection, study_id: str) -> dict[str, frozenset[str]]:
     """Return by block the fingerprints of the test images its trials were evaluated on: one, unless they changed.
 
     Blocks without a final test are absent.

@@ -21,7 +21,7 @@ from bakeoff.messages import EpochDone, Member, TrialDone, TrialFailed
 
 
 @dataclass
-class Runner:
+class MemberTrainer:
     """A member of a cohort and its training state.
 
     Attributes:
@@ -50,7 +50,7 @@ class Runner:
     parameters: dict[str, nn.Parameter] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, member: Member, layers: tuple[Layer, ...], state: State) -> Runner:
+    def start(cls, member: Member, layers: tuple[Layer, ...], state: State) -> MemberTrainer:
         """Return a member before its first step."""
         recipe = member.recipe
         return cls(
@@ -158,7 +158,7 @@ class Runner:
         }
 
     @classmethod
-    def unpack(cls, member: Member, layers: tuple[Layer, ...], packed: Mapping[str, Any]) -> Runner:
+    def unpack(cls, member: Member, layers: tuple[Layer, ...], packed: Mapping[str, Any]) -> MemberTrainer:
         """Rebuild a runner from `pack`'s record."""
         runner = cls.start(member, layers, dict(packed["state"]))
         outcome = packed["outcome"]

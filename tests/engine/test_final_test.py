@@ -1,4 +1,4 @@
-"""The exam reads the test split, and nothing that trains can."""
+"""The final test reads the test split, and nothing that trains can."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from bakeoff.data import digits, store
 from bakeoff.data.opener import DiskOpener
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_test, open_training
-from bakeoff.engine import exam, probe
+from bakeoff.engine import final_test, probe
 from bakeoff.engine.batches import held_out, split_view
 from bakeoff.engine.cohort import train_cohort
-from bakeoff.engine.exam import hold_exam
+from bakeoff.engine.final_test import run_final_test
 from bakeoff.engine.fused.build import FusedNetwork
 from bakeoff.errors import DataError
-from bakeoff.messages import CohortTask, DataView, ExamDone, ExamTask, Member, ProbeTask, TaskDone, TrialDone
+from bakeoff.messages import CohortTask, DataView, FinalTestDone, FinalTestTask, Member, ProbeTask, TaskDone, TrialDone
 from bakeoff.stats.metrics import classification_metrics
 from bakeoff.workspace import Folders, load_predictions
 
@@ -67,11 +67,11 @@ def _train(workspace: Path) -> list[Any]:
 
 def _examine(workspace: Path, names: str = "ab") -> list[Any]:
     members = tuple(Member(trial_id=name, recipe=RECIPES[name]) for name in names)
-    task = ExamTask(
-        exam_id="e", label="digits", members=members, data=_view(open_training("digits")), numeric="float32"
+    task = FinalTestTask(
+        final_test_id="e", label="digits", members=members, data=_view(open_training("digits")), numeric="float32"
     )
     events: list[Any] = []
-    hold_exam(task, workspace, DiskOpener(None), events.append)
+    run_final_test(task, workspace, DiskOpener(None), events.append)
     return events
 
 
@@ -88,7 +88,7 @@ def test_the_exam_scores_the_kept_weights_on_the_test_split(tmp_path: Path) -> N
     layers = expand(NETWORK, test.shape_HWC, 10)
     inputs = torch.from_numpy(np.array(test.pixels)).permute(0, 3, 1, 2) / 255
     for event in events[:-1]:
-        assert isinstance(event, ExamDone)
+        assert isinstance(event, FinalTestDone)
         network = FusedNetwork([layers], [load_file(folders.weights(event.trial_id))])
         with torch.no_grad():
             expected = network(inputs, network.cast())[0].softmax(dim=1).numpy()
@@ -156,9 +156,9 @@ def test_the_final_test_scores_a_fold_s_model_on_its_held_out_fold_and_apart_on_
     _train_fold(tmp_path, images)
     view, name = _view_fold(images), "normalised"
     member = Member(trial_id=name, recipe=FOLD_RECIPES[name])
-    task = ExamTask(exam_id="e", label="digits", members=(member,), data=view, numeric="float32")
+    task = FinalTestTask(final_test_id="e", label="digits", members=(member,), data=view, numeric="float32")
     events: list[Any] = []
-    hold_exam(task, tmp_path, DiskOpener(None), events.append)
+    run_final_test(task, tmp_path, DiskOpener(None), events.append)
     done = events[0]
     train, validation = split_view(images, view)
     locked = np.setdiff1d(np.arange(len(images.labels)), np.concatenate([train, validation]))
@@ -181,7 +181,7 @@ def test_the_final_test_scores_a_fold_s_model_on_its_held_out_fold_and_apart_on_
     assert np.array_equal(saved["indices"], validation)
     changed = replace(task, data=replace(view, fingerprint="other"))
     with pytest.raises(DataError, match="images changed since these trials were trained"):
-        hold_exam(changed, tmp_path, DiskOpener(None), events.append)
+        run_final_test(changed, tmp_path, DiskOpener(None), events.append)
 
 
 def _lock_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,6 +231,6 @@ def test_training_and_probing_never_reach_the_test_split(tmp_path: Path, monkeyp
 
 
 def test_only_the_exam_names_the_test_split() -> None:
-    files = list(Path(exam.__file__).parent.rglob("*.py"))
-    assert [path.name for path in files if "opener.test" in path.read_text(encoding="utf-8")] == ["exam.py"]
+    files = list(Path(final_test.__file__).parent.rglob("*.py"))
+    assert [path.name for path in files if "opener.test" in path.read_text(encoding="utf-8")] == ["final_test.py"]
     assert not [path.name for path in files if "open_test" in path.read_text(encoding="utf-8")]

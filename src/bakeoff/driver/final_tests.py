@@ -9,18 +9,18 @@ from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.driver.cohorts import Limits, group_trials
 from bakeoff.driver.executors.base import GOES_ON, Executor, TaskLost
 from bakeoff.driver.facts import Datasets
-from bakeoff.driver.identity import Known
+from bakeoff.driver.identity import IdentifiedTrial
 from bakeoff.driver.loop import POLL_SECONDS
 from bakeoff.driver.observer import Observer
 from bakeoff.driver.searches import place_trial
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.store import Ledger
-from bakeoff.messages import ExamDone, ExamTask, Member, TaskDone
+from bakeoff.messages import FinalTestDone, FinalTestTask, Member, TaskDone
 
 
-def hold_exams(
+def run_final_tests(
     study_id: str,
-    known: Sequence[Known],
+    known: Sequence[IdentifiedTrial],
     *,
     modes: Modes,
     datasets: Datasets,
@@ -37,18 +37,20 @@ def hold_exams(
     """
     unique = {each.trial_id: each for each in known}
     ledger.record_look(study_id, map(place_trial, known))
-    open_ids = unique.keys() - ledger.examined()
+    open_ids = unique.keys() - ledger.tested()
     if not open_ids:
         return True
     observer.message(f"final test: opening the test split for {len(open_ids)} trial{'s' if len(open_ids) > 1 else ''}")
-    exam_id = ledger.open_exam(study_id, len(open_ids))
+    final_test_id = ledger.open_final_test(study_id, len(open_ids))
     tasks = _make_tasks(list(unique.values()), open_ids, datasets, modes)
     for task in tasks.values():
         executor.submit(task)
-    return _collect(tasks, exam_id, ledger, executor, observer)
+    return _collect(tasks, final_test_id, ledger, executor, observer)
 
 
-def _make_tasks(known: Sequence[Known], open_ids: Set[str], datasets: Datasets, modes: Modes) -> dict[str, ExamTask]:
+def _make_tasks(
+    known: Sequence[IdentifiedTrial], open_ids: Set[str], datasets: Datasets, modes: Modes
+) -> dict[str, FinalTestTask]:
     """Make a task for every group with open trials, always for the whole group.
 
     Which trials are evaluated together must not depend on where an earlier final test was interrupted: rounding would.
@@ -60,22 +62,28 @@ def _make_tasks(known: Sequence[Known], open_ids: Set[str], datasets: Datasets, 
         members = tuple(Member(trial_id=e.trial_id, recipe=e.planned.recipe, code=e.code) for e in found)
         if open_ids.isdisjoint(member.trial_id for member in members):
             continue
-        exam_id = hashlib.sha256(" ".join(["exam", *(member.trial_id for member in members)]).encode()).hexdigest()[:24]
+        final_test_id = hashlib.sha256(
+            " ".join(["exam", *(member.trial_id for member in members)]).encode()
+        ).hexdigest()[:24]
         data = group.view(datasets)
         numeric = modes.of(group.trials[0].block)
-        tasks[exam_id] = ExamTask(exam_id=exam_id, label=group.label, members=members, data=data, numeric=numeric)
+        tasks[final_test_id] = FinalTestTask(
+            final_test_id=final_test_id, label=group.label, members=members, data=data, numeric=numeric
+        )
     return tasks
 
 
-def _collect(tasks: dict[str, ExamTask], exam_id: int, ledger: Ledger, executor: Executor, observer: Observer) -> bool:
+def _collect(
+    tasks: dict[str, FinalTestTask], final_test_id: int, ledger: Ledger, executor: Executor, observer: Observer
+) -> bool:
     """Record every result; a lost task is retried once."""
     complete, waiting, tried = True, set(tasks), set[str]()
     while waiting:
         reports = executor.poll(POLL_SECONDS)
         with ledger.transaction():
             for report in reports:
-                if isinstance(report, ExamDone):
-                    ledger.record_exam(exam_id, report)
+                if isinstance(report, FinalTestDone):
+                    ledger.record_final_test(final_test_id, report)
                 elif isinstance(report, TaskDone):
                     waiting.discard(report.task_id)
                 elif isinstance(report, TaskLost) and report.is_final:

@@ -34,7 +34,7 @@ class Running:
     open_ids: set[str] = field(default_factory=set)
 
 
-class InTraining:
+class CohortTracker:
     """The cohorts that are submitted to an executor, or will be again.
 
     Args:

@@ -1,4 +1,4 @@
-"""The exam: opened once, recorded before it is opened, always of whole groups."""
+"""The final test: opened once, recorded before it is opened, always of whole groups."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pytest
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.source import DataSource
-from bakeoff.driver.exams import hold_exams
 from bakeoff.driver.executors.base import Report, TaskLost
 from bakeoff.driver.facts import ImageFacts
-from bakeoff.driver.identity import Known, identify
+from bakeoff.driver.final_tests import run_final_tests
+from bakeoff.driver.identity import IdentifiedTrial, identify
 from bakeoff.ledger.store import Ledger, Placement
-from bakeoff.messages import ExamTask, TaskDone
+from bakeoff.messages import FinalTestTask, TaskDone
 from bakeoff.study.plan import Plan
 
 STUDY = "s" * 64
 
 
 @pytest.fixture
-def identified(make_plan: Callable[..., Plan], facts: ImageFacts) -> Callable[..., list[Known]]:
-    def make(*args: Any, **kwargs: Any) -> list[Known]:
+def identified(make_plan: Callable[..., Plan], facts: ImageFacts) -> Callable[..., list[IdentifiedTrial]]:
+    def make(*args: Any, **kwargs: Any) -> list[IdentifiedTrial]:
         return [
             identify(trial, {DataSource(name="digits"): facts}, "float32")
             for trial in make_plan(*args, **kwargs).trials
@@ -33,14 +33,14 @@ def identified(make_plan: Callable[..., Plan], facts: ImageFacts) -> Callable[..
 
 @pytest.fixture
 def hold(ledger: Ledger, facts: ImageFacts, script: Any) -> Callable[..., Any]:
-    """Hold an exam; return whether it was complete, the tasks, and the observer."""
+    """Hold a final test; return whether it was complete, the tasks, and the observer."""
     ledger.register_study(
         STUDY, name="s", document={}, placements=[Placement("t", "b", "a", 0)], numeric="float32", command=""
     )
 
-    def make(known: Sequence[Known], behave: Any = script.succeed) -> Any:
+    def make(known: Sequence[IdentifiedTrial], behave: Any = script.succeed) -> Any:
         executor, watcher = script.Executor(behave), script.Watcher()
-        complete = hold_exams(
+        complete = run_final_tests(
             STUDY,
             known,
             modes=Modes(common="float32"),
@@ -63,7 +63,7 @@ def test_every_trial_is_examined_once(hold: Any, identified: Any, ledger: Ledger
     complete, tasks, watcher = hold(known)
     assert complete
     assert [len(task.members) for task in tasks] == [3, 3]
-    assert ledger.examined() == {each.trial_id for each in known}
+    assert ledger.tested() == {each.trial_id for each in known}
     assert openings(ledger) == [6]
     assert watcher.messages == ["final test: opening the test split for 6 trials"]
     complete, tasks, watcher = hold(known)
@@ -84,7 +84,7 @@ def test_a_trial_in_two_places_is_examined_once(hold: Any, identified: Any, ledg
 
 
 def test_the_opening_is_on_record_before_the_split_is_opened(hold: Any, identified: Any, ledger: Ledger) -> None:
-    def behave(task: ExamTask, attempt: int) -> Sequence[Report]:
+    def behave(task: FinalTestTask, attempt: int) -> Sequence[Report]:
         assert openings(ledger) == [2]
         raise KeyboardInterrupt
 
@@ -98,34 +98,34 @@ def test_an_interrupted_exam_is_taken_up_in_the_same_groups(
 ) -> None:
     """Who is evaluated beside whom must not depend on the interruption."""
 
-    def half(task: ExamTask, attempt: int) -> Sequence[Report]:
+    def half(task: FinalTestTask, attempt: int) -> Sequence[Report]:
         done: list[Report] = list(script.succeed(task))
-        return [done[0], TaskDone(task_id=task.exam_id)] if task.data.seed == first.planned.seed else done
+        return [done[0], TaskDone(task_id=task.final_test_id)] if task.data.seed == first.planned.seed else done
 
     known = identified(3, replicates=2)
     first = known[0]
     _, tasks, _ = hold(known, half)
-    assert len(ledger.examined()) == 4
+    assert len(ledger.tested()) == 4
     whole = next(task for task in tasks if task.data.seed == first.planned.seed)
     _, again, _ = hold(known)
     assert again == [whole]
-    assert len(ledger.examined()) == 6
+    assert len(ledger.tested()) == 6
     assert openings(ledger) == [6, 2]
 
 
 def test_a_lost_exam_is_tried_once_more(hold: Any, identified: Any, ledger: Ledger, script: Any, lose: Any) -> None:
-    def behave(task: ExamTask, attempt: int) -> Sequence[Report]:
+    def behave(task: FinalTestTask, attempt: int) -> Sequence[Report]:
         return lose(task, died=True) if attempt == 0 else script.succeed(task)
 
     complete, tasks, _ = hold(identified(2), behave)
     assert complete
     assert len(tasks) == 2
-    assert len(ledger.examined()) == 2
+    assert len(ledger.tested()) == 2
 
 
 def test_a_lost_exam_does_not_hold_up_the_others(hold: Any, identified: Any, ledger: Ledger, script: Any) -> None:
-    def behave(task: ExamTask, attempt: int) -> Sequence[Report]:
-        lost = TaskLost(task_id=task.exam_id, died=False, reason="OSError: no weights", detail="Traceback ...")
+    def behave(task: FinalTestTask, attempt: int) -> Sequence[Report]:
+        lost = TaskLost(task_id=task.final_test_id, died=False, reason="OSError: no weights", detail="Traceback ...")
         return [lost] if task.data.seed == first.planned.seed else script.succeed(task)
 
     known = identified(2, replicates=2)
@@ -133,6 +133,6 @@ def test_a_lost_exam_does_not_hold_up_the_others(hold: Any, identified: Any, led
     complete, tasks, watcher = hold(known, behave)
     assert not complete
     assert len(tasks) == 3
-    assert len(ledger.examined()) == 2
+    assert len(ledger.tested()) == 2
     assert watcher.messages[-1] == "final test of digits, replicate 1: OSError: no weights"
     assert ledger.connection.execute("SELECT message FROM incidents").fetchall() == [("final test: Traceback ...",)]

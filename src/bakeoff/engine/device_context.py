@@ -87,7 +87,7 @@ class CudaCapture:
 
 
 @dataclass(frozen=True)
-class Place:
+class DeviceContext:
     """A device, and how a cohort is trained on it.
 
     Attributes:
@@ -119,28 +119,28 @@ class Place:
         return self.device.type
 
 
-CPU = Place(torch.device("cpu"))
+CPU = DeviceContext(torch.device("cpu"))
 """One CPU core: batches are gathered and augmented one by one, which keeps them in its caches."""
 
-_PLACES: dict[str, Place] = {}
+_PLACES: dict[str, DeviceContext] = {}
 
 
-def find_place(name: str) -> Place:
+def find_place(name: str) -> DeviceContext:
     """Return the place for a device's name (`cpu`, `cuda:0`, `mps`), set up once per process."""
     if name not in _PLACES:
         _PLACES[name] = _set_up(torch.device(name))
     return _PLACES[name]
 
 
-def _set_up(device: torch.device) -> Place:
+def _set_up(device: torch.device) -> DeviceContext:
     if device.type == "cpu":
         return CPU
     _make_deterministic()
     if device.type != "cuda":
-        return Place(device, prepared=True, evaluation_batch=DEVICE_EVALUATION_BATCH, resident_bytes=2**31)
+        return DeviceContext(device, prepared=True, evaluation_batch=DEVICE_EVALUATION_BATCH, resident_bytes=2**31)
     torch.cuda.set_device(device)
     total = torch.cuda.get_device_properties(device).total_memory
-    return Place(
+    return DeviceContext(
         device,
         prepared=True,
         capture=CudaCapture(device),
