@@ -14,10 +14,15 @@
   const paperWidth = 680; // what A4 and letter hold between their margins, in CSS pixels
 
   // Names cut in their middle: on a narrow screen they would leave no room for what they name.
-  function shorten(label) {
+  function shortenLine(label) {
     const characters = String(label).match(/<[^>]*>|&[^;]+;|./gsu) || []; // markup and entities stay whole
     return characters.length > 20 ? [...characters.slice(0, 9), "...", ...characters.slice(-8)].join("") : label;
   }
+
+  const shorten = (label) => String(label).split("<br>").map(shortenLine).join("<br>");
+
+  // The title of an axis in lines that a narrow screen holds.
+  const fold = (title) => title.replace(/(.{1,36})(?: |$)/gu, (_, line, at) => (at ? "<br>" : "") + line);
 
   function draw(place, mode, width) {
     const figure = drawings.figures[Number(place.dataset.figure)];
@@ -29,6 +34,9 @@
     const axes = narrow.matches && !width ? Object.keys(layout).filter((key) => /^[xy]axis/.test(key)) : [];
     axes.filter((key) => layout[key].ticktext).forEach((key) => {
       layout[key].ticktext = layout[key].ticktext.map(shorten);
+    });
+    axes.filter((key) => key.startsWith("x") && layout[key].title?.text).forEach((key) => {
+      layout[key].title.text = fold(layout[key].title.text);
     });
     if (width) layout.width = width; // a printed page sends no resize event
     stale.delete(place);
