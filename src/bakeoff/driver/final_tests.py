@@ -9,7 +9,7 @@ from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.driver.cohorts import Limits, group_trials
 from bakeoff.driver.executors.base import GOES_ON, Executor, TaskLost
 from bakeoff.driver.facts import Datasets
-from bakeoff.driver.identity import IdentifiedTrial
+from bakeoff.driver.identity import IdentifiedTrial, position_of
 from bakeoff.driver.loop import POLL_SECONDS
 from bakeoff.driver.observer import Observer
 from bakeoff.driver.searches import place_trial
@@ -55,10 +55,10 @@ def _make_tasks(
 
     Which trials are evaluated together must not depend on where an earlier final test was interrupted: rounding would.
     """
-    by_place = {id(each.planned): each for each in known}
+    by_position = {position_of(each.planned): each for each in known}
     tasks = {}
     for group in group_trials([each.planned for each in known], datasets, Limits(modes=modes)):
-        found = [by_place[id(planned)] for planned in group.trials]
+        found = [by_position[position_of(planned)] for planned in group.trials]
         members = tuple(Member(trial_id=e.trial_id, recipe=e.planned.recipe, code=e.code) for e in found)
         if open_ids.isdisjoint(member.trial_id for member in members):
             continue

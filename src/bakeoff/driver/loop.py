@@ -15,7 +15,7 @@ from bakeoff.driver.cohorts import Group, group_trials, limits_of, name_cohort
 from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.executors.base import Executor, Report, Started, TaskLost
 from bakeoff.driver.facts import Datasets
-from bakeoff.driver.identity import IdentifiedTrial, identify
+from bakeoff.driver.identity import IdentifiedTrial, identify, position_of
 from bakeoff.driver.machine import describe_hardware, describe_versions, format_machine
 from bakeoff.driver.observer import Observer
 from bakeoff.driver.pauses import Pauses
@@ -133,9 +133,9 @@ class Driver:
             unique.setdefault(each.trial_id, each)  # one trial may have several positions: it is trained once
             self._known.setdefault(each.trial_id, each)
             self._untold.setdefault(each.trial_id, []).append(each.planned)
-        ids = {id(each.planned): each.trial_id for each in unique.values()}
+        ids = {position_of(each.planned): each.trial_id for each in unique.values()}
         for group in group_trials([each.planned for each in unique.values()], self._datasets, self._limits):
-            self._start(group, [ids[id(planned)] for planned in group.trials], in_training.keys())
+            self._start(group, [ids[position_of(planned)] for planned in group.trials], in_training.keys())
         return bool(asked)
 
     def _identify(self, planned: PlannedTrial) -> IdentifiedTrial:
