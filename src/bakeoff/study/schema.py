@@ -111,6 +111,12 @@ class _Memo:
     given: Mapping[str, Any] = field(default_factory=dict, compare=False)
     combined: Combined = field(default_factory=Combined, compare=False)
 
+    def read(self, data: Mapping[str, Any]) -> _Memo:
+        """Return the same with the data settings as read (class names as text), if these are the fields given."""
+        if self.given.get("data", {}).keys() != data.keys():
+            return self
+        return _Memo({**self.given, "data": data}, self.combined)
+
 
 class Study(Record):
     """One question: what is the same for all arms, what varies, and what decides.
@@ -189,6 +195,12 @@ class Study(Record):
         return placed
 
     @property
+    def plain_data(self) -> dict[str, Any]:
+        """The data settings as a study file would hold them, without defaults."""
+        plain: dict[str, Any] = make_plain(self.data.model_dump(exclude_unset=True))
+        return plain
+
+    @property
     def plain_search(self) -> dict[str, Any] | None:
         """The search as a study file would hold it; None if there is none."""
         if self.search is None:
@@ -197,8 +209,8 @@ class Study(Record):
 
     def combine(self) -> Combined:
         """Return every combination of a block and an arm, normally those that the check of the study has made."""
-        given = {
-            "data": make_plain(self.data.model_dump(exclude_unset=True)),
+        given: dict[str, Any] = {
+            "data": self.plain_data,
             "recipe": self.recipe,
             "blocks": list(self.blocks),
             "arms": list(self.arms),
@@ -230,7 +242,7 @@ class Study(Record):
             faults += check_names(value)
         if faults or study is None:
             raise StudyError(_make_problems(faults, locate))
-        study._memo = memo
+        study._memo = memo.read(study.plain_data)
         return study
 
 
