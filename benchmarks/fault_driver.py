@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bakeoff.driver.context import RunContext
 from bakeoff.driver.executors import watchdog
 from bakeoff.driver.executors.local import LocalExecutor
 from bakeoff.driver.run import run_plan
@@ -24,11 +25,12 @@ def main() -> int:
     try:
         run_plan(
             expand(load_study(study)),
-            command=f"bakeoff run {study}",
-            workspace=Path(workspace),
-            data_dir=None,
-            executor=executor,
-            observer=RunProgress(quiet=True),
+            RunContext(
+                workspace=Path(workspace),
+                executor=executor,
+                observer=RunProgress(quiet=True),
+                command=f"bakeoff run {study}",
+            ),
         )
     finally:
         executor.close()

@@ -28,6 +28,7 @@ from typing import Any
 from machine import describe_machine, name_machine
 
 from bakeoff.api import Study, load_study
+from bakeoff.driver.context import RunContext
 from bakeoff.driver.executors.base import Report, Started
 from bakeoff.driver.run import RunCounts, run_plan
 from bakeoff.messages import CohortTask, EpochDone, FinalTestDone, FinalTestTask, Task, TaskDone, TrialDone, task_id
@@ -139,11 +140,7 @@ def run_once(study: Study, workspace: Path) -> RunCounts:
     """Run the study, or find it in the ledger."""
     return run_plan(
         expand(study),
-        command="",
-        workspace=workspace,
-        data_dir=None,
-        executor=NoWork(),
-        observer=RunProgress(quiet=True),
+        RunContext(workspace=workspace, executor=NoWork(), observer=RunProgress(quiet=True)),
     )
 
 

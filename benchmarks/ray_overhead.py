@@ -25,6 +25,7 @@ import numpy as np
 from kills import describe_versions
 from machine import describe_machine, name_machine
 
+from bakeoff.driver.context import RunContext
 from bakeoff.driver.executors.base import Started
 from bakeoff.driver.executors.ray_executor import RayExecutor
 from bakeoff.driver.executors.ray_worker import RayWorker
@@ -201,12 +202,12 @@ def run_once(plan: Plan, with_files: bool) -> dict[str, Any]:
             started = time.perf_counter()
             run_plan(
                 plan,
-                command="",
-                workspace=Path(folder),
-                data_dir=None,
-                executor=executor,
-                observer=RunProgress(quiet=True),
-                final_test=False,
+                RunContext(
+                    workspace=Path(folder),
+                    executor=executor,
+                    observer=RunProgress(quiet=True),
+                    final_test=False,
+                ),
             )
             seconds = time.perf_counter() - started
         finally:

@@ -295,12 +295,12 @@ from bakeoff.api import run
 from bakeoff.ledger.store import Ledger
 from tests.test_api import make_study
 
-def record_and_die(ledger, exam_id, event, record=Ledger.record_exam):
-    record(ledger, exam_id, event)
+def record_and_die(ledger, final_test_id, event, record=Ledger.record_final_test):
+    record(ledger, final_test_id, event)
     ledger.connection.execute("COMMIT")
     os.killpg(0, signal.SIGKILL)
 
-Ledger.record_exam = record_and_die
+Ledger.record_final_test = record_and_die
 run(make_study(), workspace=sys.argv[1], workers=1)
 """
 

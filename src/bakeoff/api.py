@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from bakeoff.driver.context import RunContext
 from bakeoff.driver.devices import AUTO, CPU_DEVICE, Device, choose_device
 from bakeoff.driver.estimate import Estimate, count_workers, estimate_plan
 from bakeoff.driver.executors.base import Executor
@@ -171,24 +172,22 @@ def run(
     data = Path(data_dir) if data_dir is not None else None
     planned = expand(checked)
     place = choose_device(device) if executor == "local" or gpus_per_worker else CPU_DEVICE
+    pool = _Pool(name=executor, num_workers=workers, device=place, address=address, gpus_per_worker=gpus_per_worker)
     given = make_progress() if observer is None else observer
     observers = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    with (
-        watch(observers) as seen,
-        _executor(executor, workers, folder, data, place, planned, address, gpus_per_worker, seen.message) as chosen,
-    ):
-        counts = run_plan(
-            planned,
-            command=_format_command(study, overrides, quick),
-            device=place,
+    with watch(observers) as seen, closing(_start_executor(pool, planned, folder, data, seen.message)) as started:
+        context = RunContext(
             workspace=folder,
-            data_dir=data,
-            executor=chosen,
+            executor=started,
             observer=seen,
+            data_dir=data,
+            device=place,
+            command=_format_command(study, overrides, quick),
             final_test=final_test,
             allow_missing=allow_missing,
             wait=wait,
         )
+        counts = run_plan(planned, context)
     result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data or checked.folder)
     return _write_reports(result, Folders(folder))
 
@@ -324,34 +323,35 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
     )
 
 
-@contextmanager
-def _executor(
-    name: ExecutorName,
-    workers: int | None,
-    workspace: Path,
-    data_dir: Path | None,
-    device: Device,
-    plan: Plan,
-    address: str | None,
-    gpus_per_worker: float,
-    say: Callable[[str], object],
-) -> Iterator[Executor]:
-    executor: Executor
-    if name == "ray":
+@dataclass(frozen=True, kw_only=True)
+class _Pool:
+    """The workers that a run asks for; see `run`."""
+
+    name: ExecutorName
+    num_workers: int | None
+    device: Device
+    address: str | None
+    gpus_per_worker: float
+
+
+def _start_executor(
+    pool: _Pool, plan: Plan, workspace: Path, data_dir: Path | None, say: Callable[[str], object]
+) -> Executor:
+    if pool.name == "ray":
         from bakeoff.driver.executors.ray_executor import RayExecutor  # Ray is an extra, and slow to import
 
-        executor = RayExecutor(
-            workspace, data_dir, address=address, num_workers=workers, gpus_per_worker=gpus_per_worker
+        return RayExecutor(
+            workspace,
+            data_dir,
+            address=pool.address,
+            num_workers=pool.num_workers,
+            gpus_per_worker=pool.gpus_per_worker,
         )
-    else:
-        num_workers, shortage = count_workers(workers, device, plan, describe_datasets(plan.blocks, data_dir))
-        if shortage:
-            say(shortage)
-        executor = LocalExecutor(num_workers, workspace, data_dir, device.addresses)
-    try:
-        yield executor
-    finally:
-        executor.close()
+    known = describe_datasets(plan.blocks, data_dir)
+    num_workers, shortage = count_workers(pool.num_workers, pool.device, plan, known)
+    if shortage:
+        say(shortage)
+    return LocalExecutor(num_workers, workspace, data_dir, pool.device.addresses)
 
 
 def _format_command(study: Study | str | Path, overrides: Sequence[str], quick: bool) -> str:

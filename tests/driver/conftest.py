@@ -11,6 +11,7 @@ import pytest
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.store import open_training
+from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.devices import CPU_DEVICE
 from bakeoff.driver.executors.base import Report, Started, TaskLost
 from bakeoff.driver.facts import ImageFacts
@@ -214,16 +215,15 @@ class Drive:
     def __call__(self, trials: Sequence[PlannedTrial], behave: Behave = succeed, **options: Any) -> Any:
         executor = ScriptedExecutor(behave, trickle=options.pop("trickle", False))
         strategy = options.pop("strategy", None) or ListeningGrid(trials)
-        Driver(
-            strategy=strategy,
+        context = RunContext(
+            workspace=self.folders.root,
             executor=executor,
-            ledger=self.ledger,
-            folders=self.folders,
-            datasets={trial.data.source: self.facts for trial in trials},
-            modes=Modes(common="float32"),
             observer=self.watcher,
             device=options.pop("device", CPU_DEVICE),
-        ).run()
+        )
+        datasets = {trial.data.source: self.facts for trial in trials}
+        run = OpenRun(context=context, study_id="drive", ledger=self.ledger, datasets=datasets)
+        Driver(strategy, run, Modes(common="float32")).run()
         return executor.submitted, strategy.told
 
     def states(self) -> dict[str, str]:

@@ -23,10 +23,10 @@ BOTH = (GPU("Big", 2**37), GPU("Small", 2**34))
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> object:
-    """Pretend a machine: `machine(cards, built)`."""
+    """Pretend a machine: `machine(gpus, built)`."""
 
     def pretend(gpus: tuple[GPU, ...], *, built: bool = True) -> None:
-        monkeypatch.setattr(devices, "list_cards", lambda: gpus)
+        monkeypatch.setattr(devices, "list_gpus", lambda: gpus)
         monkeypatch.setattr(devices, "is_built_for_cuda", lambda: built)
 
     return pretend
@@ -40,7 +40,7 @@ def test_auto_takes_all_cards_that_torch_can_use(machine: object) -> None:
     assert found.record == {"device": "2 x Big, 16 GiB"}
 
 
-@pytest.mark.parametrize(("cards", "built"), [((), True), (BOTH, False)])
+@pytest.mark.parametrize(("gpus", "built"), [((), True), (BOTH, False)])
 def test_else_the_processor(machine: object, gpus: tuple[GPU, ...], built: bool) -> None:
     machine(gpus, built=built)  # type: ignore[operator]
     assert choose_device("auto") is CPU_DEVICE
@@ -55,7 +55,7 @@ def test_one_card_can_be_named(machine: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "cards", "built", "says"),
+    ("asked", "gpus", "built", "says"),
     [
         ("cuda:2", BOTH, True, "numbered 0 to 1"),
         ("cuda", (), True, "no NVIDIA GPU was found"),

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from bakeoff.api import Study, list_status, load, run
+from bakeoff.driver.context import RunContext
 from bakeoff.driver.doctor import examine
 from bakeoff.driver.executors import watchdog
 from bakeoff.driver.executors.local import LocalExecutor
@@ -168,11 +169,7 @@ def test_a_worker_suspended_for_good_is_found_and_its_cohort_goes_on(
     try:
         run_plan(
             expand(Study.model_validate(STUDY)),
-            command="",
-            workspace=tmp_path,
-            data_dir=None,
-            executor=executor,
-            observer=watcher,
+            RunContext(workspace=tmp_path, executor=executor, observer=watcher),
         )
     finally:
         executor.close()

@@ -9,6 +9,7 @@ import pytest
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.source import DataSource
+from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.executors.base import Report, TaskLost
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.final_tests import run_final_tests
@@ -16,6 +17,7 @@ from bakeoff.driver.identity import IdentifiedTrial, identify
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.messages import FinalTestTask, TaskDone
 from bakeoff.study.plan import Plan
+from bakeoff.workspace import Folders
 
 STUDY = "s" * 64
 
@@ -32,7 +34,7 @@ def identified(make_plan: Callable[..., Plan], facts: ImageFacts) -> Callable[..
 
 
 @pytest.fixture
-def hold(ledger: Ledger, facts: ImageFacts, script: Any) -> Callable[..., Any]:
+def hold(ledger: Ledger, folders: Folders, facts: ImageFacts, script: Any) -> Callable[..., Any]:
     """Hold a final test; return whether it was complete, the tasks, and the observer."""
     ledger.register_study(
         STUDY, name="s", document={}, placements=[Placement("t", "b", "a", 0)], numeric="float32", command=""
@@ -40,15 +42,9 @@ def hold(ledger: Ledger, facts: ImageFacts, script: Any) -> Callable[..., Any]:
 
     def make(known: Sequence[IdentifiedTrial], behave: Any = script.succeed) -> Any:
         executor, watcher = script.Executor(behave), script.Watcher()
-        complete = run_final_tests(
-            STUDY,
-            known,
-            modes=Modes(common="float32"),
-            datasets={DataSource(name="digits"): facts},
-            ledger=ledger,
-            executor=executor,
-            observer=watcher,
-        )
+        context = RunContext(workspace=folders.root, executor=executor, observer=watcher)
+        run = OpenRun(context=context, study_id=STUDY, ledger=ledger, datasets={DataSource(name="digits"): facts})
+        complete = run_final_tests(known, run, Modes(common="float32"))
         return complete, executor.submitted, watcher
 
     return make

@@ -10,6 +10,7 @@ import torch
 
 from bakeoff.data import decode, digits, store
 from bakeoff.data.store import open_training
+from bakeoff.driver.context import RunContext
 from bakeoff.driver.run import run_plan
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.study.plan import expand
@@ -75,12 +76,7 @@ def test_nothing_before_the_exam_can_open_the_test_split(
     plan = expand(make_study(**fields))
     counts = run_plan(
         plan,
-        command="",
-        workspace=tmp_path,
-        data_dir=None,
-        executor=in_process(1, tmp_path, None, ()),
-        observer=watcher,
-        final_test=False,
+        RunContext(workspace=tmp_path, executor=in_process(1, tmp_path, None, ()), observer=watcher, final_test=False),
     )
     with open_reading(Folders(tmp_path)) as connection:
         record = read_study(connection, counts.study_id)
@@ -93,11 +89,7 @@ def test_nothing_before_the_exam_can_open_the_test_split(
 def test_the_exam_is_what_the_lock_stops(tmp_path: Path, watcher: Any, in_process: Any) -> None:
     counts = run_plan(
         expand(make_study(numeric="float32", replicates=1)),
-        command="",
-        workspace=tmp_path,
-        data_dir=None,
-        executor=in_process(1, tmp_path, None, ()),
-        observer=watcher,
+        RunContext(workspace=tmp_path, executor=in_process(1, tmp_path, None, ()), observer=watcher),
     )
     assert not counts.final_test_complete
     assert any("the test split was opened" in message for message in watcher.messages)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bakeoff.catalog.networks.user_code import CodeHashes
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.source import DataSource
 from bakeoff.driver.cohorts import Limits, group_trials
-from bakeoff.driver.devices import CPU_DEVICE
+from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.executors.base import Report
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.identity import identify
@@ -28,6 +28,12 @@ def _plan(**fields: Any) -> Plan:
     return expand(Study.model_validate({"question": "Which?", "recipe": recipe, "replicates": 1, **fields}))
 
 
+def open_run(plan: Plan, executor: Any, watcher: Any, ledger: Ledger, facts: ImageFacts) -> OpenRun:
+    context = RunContext(workspace=Path("nowhere"), executor=executor, observer=watcher)
+    datasets = {DataSource(name="digits"): facts}
+    return OpenRun(context=context, study_id=study_id(plan.study), ledger=ledger, datasets=datasets)
+
+
 Choose = Callable[..., tuple[Modes, list[ProbeTask]]]
 
 
@@ -37,8 +43,7 @@ def choose(ledger: Ledger, facts: ImageFacts, script: Any) -> Choose:
 
     def make(plan: Plan, behave: Any = script.succeed, *, trickle: bool = False) -> tuple[Modes, list[ProbeTask]]:
         executor = script.Executor(behave, trickle=trickle)
-        datasets = {DataSource(name="digits"): facts}
-        modes = choose_modes(plan.trials, plan.blocks, datasets, ledger, executor)
+        modes = choose_modes(plan, open_run(plan, executor, script.Watcher(), ledger, facts), {})
         assert executor.poll(0.0) == []  # nothing of a probe is left for the driver to stumble over
         return modes, executor.submitted
 
@@ -143,7 +148,7 @@ class Asked:
     """A study in a workspace where trials have ended: what its blocks run in, and what is said."""
 
     def __init__(self, ledger: Ledger, facts: ImageFacts, script: Any) -> None:
-        self.ledger, self.script = ledger, script
+        self.ledger, self.facts, self.script = ledger, facts, script
         self.datasets = {DataSource(name="digits"): facts}
         self.said: list[str] = []
 
@@ -157,17 +162,9 @@ class Asked:
         def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
             return [self.script.probe_done(task, **probe), TaskDone(task_id=task.probe_id)]
 
-        executor = self.script.Executor(behave)
-        return decide_modes(
-            plan,
-            study_id(plan.study),
-            self.datasets,
-            self.ledger,
-            executor,
-            CPU_DEVICE,
-            CodeHashes(),
-            self.said.append,
-        )
+        watcher = self.script.Watcher(messages=self.said)
+        run = open_run(plan, self.script.Executor(behave), watcher, self.ledger, self.facts)
+        return decide_modes(plan, run)
 
 
 @pytest.fixture

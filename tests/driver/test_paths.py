@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff.driver.context import RunContext
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.run import run_plan
 from bakeoff.study.load import load_study
@@ -81,14 +82,7 @@ def test_what_only_the_current_folder_has_is_taken_from_there_and_said(study: Pa
 
 def test_a_run_finds_them(study: Path, script: Any, folders: Folders) -> None:
     plan = expand(load_study(study, ["recipe.transfer=null"]))
-    counts = run_plan(
-        plan,
-        command="",
-        workspace=folders.root,
-        data_dir=None,
-        executor=script.Executor(),
-        observer=script.Watcher(),
-    )
+    counts = run_plan(plan, RunContext(workspace=folders.root, executor=script.Executor(), observer=script.Watcher()))
     assert counts.final_test_complete
 
 

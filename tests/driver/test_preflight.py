@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bakeoff.driver.context import RunContext
 from bakeoff.driver.executors.base import Report, TaskLost
 from bakeoff.driver.facts import open_datasets
 from bakeoff.driver.preflight import check_networks
@@ -55,5 +56,5 @@ def test_a_worker_that_is_lost_over_it_is_named(plan: Plan, script: Any) -> None
 def test_nothing_is_trained_and_no_test_split_opened(plan: Plan, script: Any, folders: Folders) -> None:
     executor = script.Executor(refuse)
     with pytest.raises(NetworkError):
-        run_plan(plan, command="", workspace=folders.root, data_dir=None, executor=executor, observer=script.Watcher())
+        run_plan(plan, RunContext(workspace=folders.root, executor=executor, observer=script.Watcher()))
     assert {type(task) for task in executor.submitted} == {CheckTask}

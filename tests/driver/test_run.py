@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from bakeoff.driver.context import RunContext
 from bakeoff.driver.devices import Device
 from bakeoff.driver.executors.base import Report
 from bakeoff.driver.run import RunCounts, run_plan
@@ -30,12 +31,13 @@ def go(folders: Folders, script: Any) -> Callable[..., Any]:
         executor, watcher = script.Executor(behave), options.pop("watcher", None) or script.Watcher()
         counts = run_plan(
             plan,
-            command="bakeoff run tiny",
-            workspace=options.pop("workspace", folders.root),
-            data_dir=None,
-            executor=executor,
-            observer=watcher,
-            **options,
+            RunContext(
+                workspace=options.pop("workspace", folders.root),
+                executor=executor,
+                observer=watcher,
+                command="bakeoff run tiny",
+                **options,
+            ),
         )
         return counts, executor.submitted, watcher
 
@@ -53,7 +55,7 @@ def read(folders: Folders, counts: RunCounts) -> StudyRecord:
 
 def test_a_study_is_trained_examined_and_on_record(go: Any, make_plan: Callable[..., Plan], folders: Folders) -> None:
     counts, tasks, watcher = go(make_plan(3, replicates=2))
-    assert kinds(tasks) == ["Cohort", "Cohort", "Exam", "Exam"]
+    assert kinds(tasks) == ["Cohort", "Cohort", "FinalTest", "FinalTest"]
     assert (counts.num_reused, counts.final_test_complete) == (0, True)
     assert watcher.started["trials"] == 6
     record = read(folders, counts)
@@ -114,7 +116,7 @@ def test_without_an_exam_the_test_split_stays_closed_until_one_is_held(
     assert not counts.final_test_complete
     assert read(folders, counts).final_tests == ()
     counts, tasks, _ = go(make_plan(2))
-    assert kinds(tasks) == ["Exam"]
+    assert kinds(tasks) == ["FinalTest"]
     assert len(read(folders, counts).final_tests) == 1
 
 
@@ -148,7 +150,7 @@ def test_the_mode_named_in_the_study_needs_no_probe(go: Any, make_plan: Callable
 def test_the_mode_chosen_at_first_stays(go: Any, make_plan: Callable[..., Plan], folders: Folders, script: Any) -> None:
     """A probe could decide otherwise the next time: a study is finished in the mode it was begun in."""
     counts, tasks, _ = go(make_plan(2, numeric="auto"))
-    assert kinds(tasks) == ["Probe", "Cohort", "Exam"]
+    assert kinds(tasks) == ["Probe", "Cohort", "FinalTest"]
     assert read(folders, counts).numeric == "bfloat16"
     with closing(sqlite3.connect(folders.ledger)) as connection, connection:
         connection.execute("DELETE FROM probes")
@@ -289,7 +291,7 @@ def test_the_test_split_stays_closed_while_an_arm_is_missing(
     assert read(folders, counts).num_tested == 0
     # Run again, it is tried afresh, and the test split is opened once for all.
     counts, tasks, _ = go(plan)
-    assert kinds(tasks) == ["Cohort", "Exam"]
+    assert kinds(tasks) == ["Cohort", "FinalTest"]
     assert (counts.final_test_complete, counts.missing) == (True, "")
     assert read(folders, counts).num_tested == 2
 
@@ -298,7 +300,7 @@ def test_the_test_split_is_opened_without_an_arm_where_that_is_asked_for(
     go: Any, make_plan: Callable[..., Plan], script: Any, folders: Folders
 ) -> None:
     counts, tasks, _ = go(make_plan(2), fail_first(script), allow_missing=True)
-    assert kinds(tasks) == ["Cohort", "Exam"]
+    assert kinds(tasks) == ["Cohort", "FinalTest"]
     assert (counts.final_test_complete, counts.missing) == (True, "")
     assert read(folders, counts).num_tested == 1
 
@@ -328,4 +330,4 @@ def test_a_device_that_trains_one_cohort_at_a_time_is_given_whole_ones(
     monkeypatch.setattr("bakeoff.driver.numeric.count_cores", lambda: 8)
     plan = make_plan(9, replicates=1, recipe={"network": {"name": "mlp", "units": [4096, 1024]}})
     _, tasks, _ = go(plan, device=Device("mps", (), "Apple", 0))
-    assert kinds(tasks) == ["Cohort", "Exam"]
+    assert kinds(tasks) == ["Cohort", "FinalTest"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bakeoff.study.combine import Combined, combine
 from bakeoff.study.plan import PlannedTrial, derive_seed, expand, study_id, trial_content, trial_id
 from bakeoff.study.schema import Study
 
@@ -123,3 +124,31 @@ def test_published_weights_without_normalisation_are_noted() -> None:
     study = Study(question="Does it matter?", data={"name": "cifar10"}, arms=[{"bare": network, "dressed": normalised}])
     (note,) = expand(study).notes
     assert note.startswith("bare starts from published weights, which expect normalised images: add the augmentation")
+
+
+def test_blocks_and_arms_are_combined_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def count(**given: Any) -> Combined:
+        calls.append(given)
+        return combine(**given)
+
+    monkeypatch.setattr("bakeoff.study.schema.combine", count)
+    study = _study(data={"name": "digits", "classes": [0, 1]}, blocks=[{"batch_size": [32, 64]}])
+    expand(study)
+    study_id(study)
+    assert len(calls) == 1
+
+
+def test_a_changed_copy_of_a_study_is_combined_anew() -> None:
+    study = _study()
+    changed = study.model_copy(update={"arms": ({"initializer": ["orthogonal", "he_normal"]},)})
+    assert expand(changed).arms == ("orthogonal", "he_normal")
+    assert expand(study).arms == ("he_normal", "orthogonal")
+
+
+def test_what_a_study_remembers_is_no_part_of_it() -> None:
+    study = _study()
+    changed = study.model_copy(update={"arms": ({"initializer": ["orthogonal", "he_normal"]},)})
+    expand(changed)
+    assert changed.model_copy(update={"arms": study.arms}) == study

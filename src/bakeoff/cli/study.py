@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +30,6 @@ from bakeoff.errors import BakeoffError
 
 if TYPE_CHECKING:
     from bakeoff.api import Result
-    from bakeoff.study.settings import Race
 
 app = typer.Typer()
 
@@ -91,10 +91,9 @@ def run(
     from bakeoff import api
     from bakeoff.report.progress import RunProgress
 
-    form = Format.json if as_json else Format.terminal
-    try:
+    def train() -> Result:
         with RunProgress() as progress:
-            result = api.run(
+            return api.run(
                 study,
                 overrides=overrides or (),
                 quick=quick,
@@ -110,12 +109,8 @@ def run(
                 wait=wait,
                 observer=[progress, *(observers or ())],
             )
-    except api.ReportError as error:
-        _print_result(error.result, form)
-        print_error(str(error))
-        return 1
-    _print_result(result, form)
-    return 0 if result.state == "done" else 1
+
+    return _print_outcome(train, Format.json if as_json else Format.terminal)
 
 
 @app.command()
@@ -135,12 +130,9 @@ def plan(
 ) -> None:
     """Show arms, blocks, trials, cohorts and an estimate; train nothing."""
     from bakeoff import api
-    from bakeoff.driver.reads import list_reads
-    from bakeoff.report.text import count, duration_range
-    from bakeoff.study.axes import list_templates
-    from bakeoff.study.plan import tell_about
+    from bakeoff.cli.planned import Planned
 
-    estimated = api.plan(
+    estimate = api.plan(
         study,
         overrides=overrides or (),
         quick=quick,
@@ -151,49 +143,11 @@ def plan(
         probe=probe,
         say=print_aside,
     )
-    planned = estimated.plan
-    about = tell_about(planned.study, is_changed=bool(overrides))
-    blocks = [block.label for block in planned.blocks]
-    templates = list_templates((*planned.study.blocks, *planned.study.arms))
-    reads = list_reads(planned, data_dir)
+    planned = Planned.of(estimate, data_dir, is_changed=bool(overrides))
     if as_json:
-        document = {
-            "study": planned.study.name,
-            "question": planned.study.question,
-            "about": about.model_dump(),
-            "quick_of": planned.study.quick_of,
-            "blocks": blocks,
-            "arms": list(planned.arms),
-            "templates": templates,
-            "replicates": planned.study.model_dump(mode="json")["replicates"],
-            "trials": planned.most_trials,
-            "cohorts": estimated.num_cohorts or None,
-            "workers": estimated.num_workers,
-            "seconds": list(estimated.range_seconds) if estimated.seconds else None,
-            "measured": estimated.is_measured,
-            "reads": [vars(read) for read in reads],
-            "notes": [*planned.notes, *estimated.notes],
-        }
-        print(json.dumps(document, indent=2))
-        return
-    console = make_console()
-    rows = [
-        ("question", planned.study.question),
-        ("blocks", f"{len(blocks)}: {', '.join(blocks)}"),
-        ("arms", f"{len(planned.arms)}: {', '.join(planned.arms)}"),
-        *([("templates", f"{', '.join(templates)}: no arms or blocks themselves")] if templates else []),
-        ("replicates", _format_replicates(planned.study.replicates)),
-        ("trials", f"{'at most ' if planned.study.search else ''}{planned.most_trials:,}"),
-    ]
-    if estimated.num_cohorts:
-        rows[-1] = ("trials", f"{planned.most_trials:,} in {count(estimated.num_cohorts, 'cohort')}")
-    if estimated.seconds:
-        workers_spelled = count(estimated.num_workers, "worker")
-        basis = "from steps timed here" if estimated.is_measured else "largely a guess"
-        rows.append(("time", f"about {duration_range(*estimated.range_seconds)} on {workers_spelled}, {basis}"))
-    rows += [("reads", read.text) for read in reads]
-    rows += [row for row in about.rows() if row[0] in ("cost", "known", "source")]
-    print_rows(console, [*rows, *(("note", note) for note in (*planned.notes, *estimated.notes))])
+        print(json.dumps(planned.document(), indent=2))
+    else:
+        print_rows(make_console(), list(planned.rows()))
 
 
 @app.command()
@@ -254,10 +208,18 @@ def report(
         _print_result(result, Format.json if as_json else form)
 
 
-def _format_replicates(replicates: int | Race) -> str:
-    if isinstance(replicates, int):
-        return str(replicates)
-    return f"{replicates.at_least} to {replicates.at_most}, until the question is settled"
+def _print_outcome(train: Callable[[], Result], form: Format) -> int:
+    """Run a study and print its result, also if its reports could not be written; return the exit status."""
+    from bakeoff import api
+
+    try:
+        result = train()
+    except api.ReportError as error:
+        _print_result(error.result, form)
+        print_error(str(error))
+        return 1
+    _print_result(result, form)
+    return 0 if result.state == "done" else 1
 
 
 def _print_result(result: Result, form: Format) -> None:

@@ -161,10 +161,10 @@ def group_trials(
     """
     together: dict[tuple[object, ...], list[PlannedTrial]] = {}
     shapes: dict[tuple[object, ...], str] = {}
-    named: dict[tuple[int, DataSource], tuple[str, str]] = {}
+    named: dict[tuple[str, DataSource], tuple[str, str]] = {}
     for number, trial in enumerate(trials):
-        # The replicates of an arm share one recipe object; computing its shape's name is slower than a lookup.
-        recipe = (id(trial.recipe), trial.data.source)
+        # The replicates of an arm share a recipe; naming its shape takes longer than looking it up.
+        recipe = (trial.recipe.model_dump_json(), trial.data.source)
         if recipe not in named:
             named[recipe] = _name_arithmetic(trial, datasets[trial.data.source])
         shape, body = named[recipe]

@@ -237,7 +237,7 @@ def _place_weights(trial: PlannedTrial, data_dir: Path | None) -> PlannedTrial |
 def _estimate_all(
     plan: Plan,
     groups: Sequence[Group],
-    seconds: Mapping[int, float],
+    seconds: Sequence[float],
     times: Mapping[str, StepTime],
     num_workers: int,
 ) -> float:
@@ -246,24 +246,24 @@ def _estimate_all(
     steps = [each.fused + (each.alone if each.num_members > 1 else 0.0) for each in times.values()]
     most, fewest = (2 * (NUM_WARM_UP_STEPS + number) for number in (NUM_PROBE_STEPS, FEWEST_PROBE_STEPS))  # two modes
     probes = sum(min(most * each, max(ENOUGH_PROBE_SECONDS, fewest * each)) for each in steps)
-    return START_SECONDS + share * sum(seconds.values()) / busy + (probes if plan.study.numeric == "auto" else 0.0)
+    return START_SECONDS + share * sum(seconds) / busy + (probes if plan.study.numeric == "auto" else 0.0)
 
 
-def _is_measured(groups: Sequence[Group], seconds: Mapping[int, float], times: Mapping[str, StepTime]) -> bool:
+def _is_measured(groups: Sequence[Group], seconds: Sequence[float], times: Mapping[str, StepTime]) -> bool:
     """Return whether most of the estimated time is based on measured steps."""
-    measured = sum(seconds[id(group)] for group in groups if group.shape in times)
-    return bool(groups) and measured >= 0.8 * sum(seconds.values())
+    measured = sum(own for group, own in zip(groups, seconds, strict=True) if group.shape in times)
+    return bool(groups) and measured >= 0.8 * sum(seconds)
 
 
-def _name_costliest(groups: Sequence[Group], seconds: Mapping[int, float], total: float) -> Iterator[str]:
+def _name_costliest(groups: Sequence[Group], seconds: Sequence[float], total: float) -> Iterator[str]:
     """For a plan that takes days, say what takes the time and how to shorten it."""
     if total < LONG_SECONDS:
         return
     shares: Counter[tuple[str, str]] = Counter()
-    for group in groups:
+    for group, own in zip(groups, seconds, strict=True):
         epochs = sum(trial.recipe.epochs for trial in group.trials)
         for trial in group.trials:
-            shares[trial.block, trial.arm] += round(1_000 * seconds[id(group)] * trial.recipe.epochs / epochs)
+            shares[trial.block, trial.arm] += round(1_000 * own * trial.recipe.epochs / epochs)
     named = ", ".join(
         f"'{show_text(arm)}' in '{show_text(block)}' {share / sum(shares.values()):.0%}"
         for (block, arm), share in shares.most_common(MAX_NAMED)
@@ -299,15 +299,18 @@ def _list_unknown(
         yield f"not included in the time, because the cost is unknown before building: {', '.join(unknown)}."
 
 
-def _estimate_groups(groups: Sequence[Group], datasets: Datasets, times: Mapping[str, StepTime]) -> dict[int, float]:
-    """Return the seconds of every group by its `id`; untimed groups are estimated from the rate of timed ones."""
-    guessed = {id(group): _estimate_group(group, datasets, None) for group in groups}
-    timed = [group for group in groups if group.shape in times]
-    found = {id(group): _estimate_group(group, datasets, times[group.shape]) for group in timed}
+def _estimate_groups(groups: Sequence[Group], datasets: Datasets, times: Mapping[str, StepTime]) -> list[float]:
+    """Return the seconds of every group; untimed groups are estimated from the rate of timed ones."""
+    guessed = [_estimate_group(group, datasets, None) for group in groups]
+    timed = {
+        number: _estimate_group(group, datasets, times[group.shape])
+        for number, group in enumerate(groups)
+        if group.shape in times
+    }
     # If a network's cost is unknown before it is built, its guess says nothing about the rate.
-    known = [id(group) for group in timed if is_known(group, datasets)]
-    rate = sum(found[each] for each in known) / sum(guessed[each] for each in known) if known else 1.0
-    return {each: found.get(each, seconds * rate) for each, seconds in guessed.items()}
+    known = [number for number in timed if is_known(groups[number], datasets)]
+    rate = sum(timed[number] for number in known) / sum(guessed[number] for number in known) if known else 1.0
+    return [timed.get(number, seconds * rate) for number, seconds in enumerate(guessed)]
 
 
 def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> float:

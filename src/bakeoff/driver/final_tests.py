@@ -7,27 +7,17 @@ from collections.abc import Sequence, Set
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.driver.cohorts import Limits, group_trials
-from bakeoff.driver.executors.base import GOES_ON, Executor, TaskLost
+from bakeoff.driver.context import OpenRun
+from bakeoff.driver.executors.base import GOES_ON, TaskLost
 from bakeoff.driver.facts import Datasets
-from bakeoff.driver.identity import IdentifiedTrial
+from bakeoff.driver.identity import IdentifiedTrial, position_of
 from bakeoff.driver.loop import POLL_SECONDS
-from bakeoff.driver.observer import Observer
 from bakeoff.driver.searches import place_trial
 from bakeoff.errors import WorkspaceError
-from bakeoff.ledger.store import Ledger
 from bakeoff.messages import FinalTestDone, FinalTestTask, Member, TaskDone
 
 
-def run_final_tests(
-    study_id: str,
-    known: Sequence[IdentifiedTrial],
-    *,
-    modes: Modes,
-    datasets: Datasets,
-    ledger: Ledger,
-    executor: Executor,
-    observer: Observer,
-) -> bool:
+def run_final_tests(known: Sequence[IdentifiedTrial], run: OpenRun, modes: Modes) -> bool:
     """Evaluate finished trials that have not been evaluated; the opening is recorded before the split is read.
 
     So is the look: a study whose trials have all been evaluated for other studies opens nothing, but sees the results.
@@ -36,16 +26,18 @@ def run_final_tests(
         Whether every trial could be evaluated.
     """
     unique = {each.trial_id: each for each in known}
-    ledger.record_look(study_id, map(place_trial, known))
-    open_ids = unique.keys() - ledger.tested()
+    run.ledger.record_look(run.study_id, map(place_trial, known))
+    open_ids = unique.keys() - run.ledger.tested()
     if not open_ids:
         return True
-    observer.message(f"final test: opening the test split for {len(open_ids)} trial{'s' if len(open_ids) > 1 else ''}")
-    final_test_id = ledger.open_final_test(study_id, len(open_ids))
-    tasks = _make_tasks(list(unique.values()), open_ids, datasets, modes)
+    run.context.observer.message(
+        f"final test: opening the test split for {len(open_ids)} trial{'s' if len(open_ids) > 1 else ''}"
+    )
+    final_test_id = run.ledger.open_final_test(run.study_id, len(open_ids))
+    tasks = _make_tasks(list(unique.values()), open_ids, run.datasets, modes)
     for task in tasks.values():
-        executor.submit(task)
-    return _collect(tasks, final_test_id, ledger, executor, observer)
+        run.context.executor.submit(task)
+    return _collect(tasks, final_test_id, run)
 
 
 def _make_tasks(
@@ -55,10 +47,10 @@ def _make_tasks(
 
     Which trials are evaluated together must not depend on where an earlier final test was interrupted: rounding would.
     """
-    by_place = {id(each.planned): each for each in known}
+    by_position = {position_of(each.planned): each for each in known}
     tasks = {}
     for group in group_trials([each.planned for each in known], datasets, Limits(modes=modes)):
-        found = [by_place[id(planned)] for planned in group.trials]
+        found = [by_position[position_of(planned)] for planned in group.trials]
         members = tuple(Member(trial_id=e.trial_id, recipe=e.planned.recipe, code=e.code) for e in found)
         if open_ids.isdisjoint(member.trial_id for member in members):
             continue
@@ -73,10 +65,9 @@ def _make_tasks(
     return tasks
 
 
-def _collect(
-    tasks: dict[str, FinalTestTask], final_test_id: int, ledger: Ledger, executor: Executor, observer: Observer
-) -> bool:
+def _collect(tasks: dict[str, FinalTestTask], final_test_id: int, run: OpenRun) -> bool:
     """Record every result; a lost task is retried once."""
+    executor, ledger = run.context.executor, run.ledger
     complete, waiting, tried = True, set(tasks), set[str]()
     while waiting:
         reports = executor.poll(POLL_SECONDS)
@@ -95,5 +86,5 @@ def _collect(
                     waiting.discard(report.task_id)
                     complete = False
                     ledger.record_incident(report.task_id, "error", f"final test: {report.detail or report.reason}")
-                    observer.message(f"final test of {tasks[report.task_id].label}: {report.reason}")
+                    run.context.observer.message(f"final test of {tasks[report.task_id].label}: {report.reason}")
     return complete

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from bakeoff.catalog.networks.outside import names_class
 from bakeoff.catalog.networks.user_code import CodeHashes
@@ -15,6 +15,14 @@ from bakeoff.catalog.revisions import list_revisions
 from bakeoff.driver.facts import Datasets
 from bakeoff.messages import ENGINE_VERSION
 from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
+
+Position: TypeAlias = tuple[str, str, str, int, int | None]
+"""Block, arm, stage, replicate and fold: no two trials of a study share all of them."""
+
+
+def position_of(planned: PlannedTrial) -> Position:
+    """Return a trial's position in its study."""
+    return (planned.block, planned.arm, planned.stage, planned.replicate, planned.fold)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
-from bakeoff.catalog.networks.user_code import CodeHashes
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.driver.cohort_tracker import CohortTracker
 from bakeoff.driver.cohorts import Group, group_trials, limits_of, name_cohort
-from bakeoff.driver.devices import CPU_DEVICE, Device
-from bakeoff.driver.executors.base import Executor, Report, Started, TaskLost
+from bakeoff.driver.context import OpenRun
+from bakeoff.driver.executors.base import Report, Started, TaskLost
 from bakeoff.driver.facts import Datasets
-from bakeoff.driver.identity import IdentifiedTrial, identify
+from bakeoff.driver.identity import IdentifiedTrial, position_of
 from bakeoff.driver.machine import describe_hardware, describe_versions, format_machine
-from bakeoff.driver.observer import Observer
 from bakeoff.driver.pauses import Pauses
-from bakeoff.ledger.store import Ledger
 from bakeoff.messages import (
     CohortTask,
     EpochDone,
@@ -32,7 +29,6 @@ from bakeoff.messages import (
 )
 from bakeoff.search.strategy import Ending, Pruned, Strategy, TrialOutcome
 from bakeoff.study.plan import PlannedTrial
-from bakeoff.workspace import Folders
 
 POLL_SECONDS = 0.25
 
@@ -42,49 +38,37 @@ class Driver:
 
     Args:
         strategy: decides which trials run next.
-        executor: where trials run.
-        ledger: the record of results.
-        folders: the workspace, for the checkpoints of finished cohorts.
-        datasets: facts about the opened training images.
+        run: its context, ledger and images.
         modes: the study's numeric modes.
-        observer: receives progress.
         resolve: resolves references in a trial's recipe, such as an earlier study's weights.
         on_asked: called with the trials of every ask, even if empty.
-        device: the device for training; it limits fusing.
         keep_train: whether finished trials store their predictions on the training images, for ensembles.
-        codes: hashes of user code in this run.
     """
 
     def __init__(
         self,
-        *,
         strategy: Strategy,
-        executor: Executor,
-        ledger: Ledger,
-        folders: Folders,
-        datasets: Datasets,
+        run: OpenRun,
         modes: Modes,
-        observer: Observer,
+        *,
         resolve: Callable[[PlannedTrial], PlannedTrial] = lambda planned: planned,
         on_asked: Callable[[Sequence[IdentifiedTrial]], object] = lambda known: None,
-        device: Device = CPU_DEVICE,
-        codes: CodeHashes | None = None,
         keep_train: bool = False,
     ) -> None:
-        self._codes = CodeHashes() if codes is None else codes
-        self._keep_train = keep_train
-        self._device, self._limits = device, replace(limits_of(device), modes=modes)
-        self._resolve, self._on_asked = resolve, on_asked
-        self._strategy, self._executor, self._ledger = strategy, executor, ledger
-        self._folders, self._datasets, self._modes, self._observer = folders, datasets, modes, observer
+        self._strategy, self._run, self._modes = strategy, run, modes
+        self._resolve, self._on_asked, self._keep_train = resolve, on_asked, keep_train
+        self._executor, self._observer = run.context.executor, run.context.observer
+        self._ledger, self._datasets = run.ledger, run.datasets
+        device = run.context.device
+        self._limits = replace(limits_of(device), modes=modes)
         self._known: dict[str, IdentifiedTrial] = {}
         self._finals: list[IdentifiedTrial] = []
         self._deferred: list[IdentifiedTrial] = []
-        self._pauses = Pauses(ledger)
+        self._pauses = Pauses(run.ledger)
         self._reused: set[str] = set()
         self._untold: dict[str, list[PlannedTrial]] = {}
         self._shown: dict[str, int] = {}
-        self._training = CohortTracker(executor, ledger, folders, observer, self._seed_of)
+        self._training = CohortTracker(self._executor, run.ledger, run.context.folders, self._observer, self._seed_of)
         self._machine = format_machine({**describe_hardware(), **device.record, **describe_versions()})
 
     def run(self) -> None:
@@ -133,14 +117,13 @@ class Driver:
             unique.setdefault(each.trial_id, each)  # one trial may have several positions: it is trained once
             self._known.setdefault(each.trial_id, each)
             self._untold.setdefault(each.trial_id, []).append(each.planned)
-        ids = {id(each.planned): each.trial_id for each in unique.values()}
+        ids = {position_of(each.planned): each.trial_id for each in unique.values()}
         for group in group_trials([each.planned for each in unique.values()], self._datasets, self._limits):
-            self._start(group, [ids[id(planned)] for planned in group.trials], in_training.keys())
+            self._start(group, [ids[position_of(planned)] for planned in group.trials], in_training.keys())
         return bool(asked)
 
     def _identify(self, planned: PlannedTrial) -> IdentifiedTrial:
-        numeric = self._modes.of(planned.block)
-        return identify(self._resolve(planned), self._datasets, numeric, self._device.kind, self._codes)
+        return self._run.identify(self._resolve(planned), self._modes.of(planned.block))
 
     def _start(self, group: Group, ids: Sequence[str], in_training: Set[str]) -> None:
         """Submit a group's members that are neither in the ledger nor in training; report those in the ledger."""

@@ -9,24 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bakeoff.catalog.networks.outside import names_class
-from bakeoff.catalog.networks.user_code import CodeHashes
 from bakeoff.catalog.numeric_modes import Modes, Numeric, name_shape
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.driver.cohorts import Group, group_trials
-from bakeoff.driver.devices import CPU_DEVICE, Device
-from bakeoff.driver.executors.base import Executor, TaskLost
+from bakeoff.driver.context import OpenRun
+from bakeoff.driver.executors.base import TaskLost
 from bakeoff.driver.facts import Datasets
-from bakeoff.driver.identity import identify
 from bakeoff.driver.machine import count_cores, describe_hardware, describe_versions
 from bakeoff.driver.samples import sample_candidates
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import Member, ProbeDone, ProbeTask, TaskDone
-from bakeoff.study.plan import Block, Plan, PlannedTrial
+from bakeoff.study.plan import Plan
 
 PROBE_MEMBERS = 4
 """Maximum members per probe: enough to see the effect of fusing, cheap enough for large networks."""
@@ -44,7 +42,6 @@ WORTHWHILE_PARTING = 1.15
 """Members train separately only if that is this much faster: sharing the cache with other workers costs some of it."""
 
 Result = Mapping[str, Any]
-Say = Callable[[str], object]
 
 _MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
 
@@ -61,54 +58,42 @@ class KeptMode:
     num_trials: int = 0
 
 
-def decide_modes(
-    plan: Plan,
-    identity: str,
-    datasets: Datasets,
-    ledger: Ledger,
-    executor: Executor,
-    device: Device,
-    codes: CodeHashes,
-    say: Say,
-) -> Modes:
+def decide_modes(plan: Plan, run: OpenRun) -> Modes:
     """Return the modes in which the study was started; else the mode it names, with all fusing, or the probes' choice.
 
     If a block's mode changes, this says in advance which finished trials will be retrained, and why.
     """
-    begun = ledger.numeric_of(identity)
+    device = run.context.device
+    begun = run.ledger.numeric_of(run.study_id)
     if begun is not None:
         modes = Modes.parse(begun)
         # Networks that a CPU trains faster separately, or in smaller cohorts, are still fused on a GPU.
         return modes if device.kind == "cpu" else replace(modes, apart=frozenset(), num_lanes=1)
-    kept = find_kept_modes(plan, datasets, ledger, device, codes)
+    kept = find_kept_modes(plan, run)
     if plan.study.numeric != "auto":
         modes = Modes(common=plan.study.numeric)
         for block, known in kept.items():
-            _say_change(say, block, known, modes.common, f"the study says numeric: {modes.common}")
+            _say_change(run, block, known, modes.common, f"the study says numeric: {modes.common}")
     else:
-        modes = choose_modes(
-            plan.trials, plan.blocks, datasets, ledger, executor, device, codes=codes, kept=kept, say=say
-        )
+        modes = choose_modes(plan, run, kept)
     return replace(modes, num_lanes=count_cores() if device.kind == "cpu" else 1)
 
 
-def find_kept_modes(
-    plan: Plan, datasets: Datasets, ledger: Ledger, device: Device, codes: CodeHashes
-) -> dict[str, KeptMode]:
+def find_kept_modes(plan: Plan, run: OpenRun) -> dict[str, KeptMode]:
     """Return the mode of every block that has one: that of most of its planned trials that have ended.
 
     If none has ended, it is the mode in which an earlier study with this name ran the block on the same images.
     """
-    earlier = ledger.earlier_modes(plan.study.name)
+    earlier = run.ledger.earlier_modes(plan.study.name)
     kept: dict[str, KeptMode] = {}
     for block in plan.blocks:
         trials = [trial for trial in plan.trials if trial.block == block.label]
         numbers = {}
         for mode in _MODES:
-            ids = {identify(trial, datasets, mode, device.kind, codes).trial_id for trial in trials}
-            numbers[mode] = sum(state != "failed" for state in ledger.trial_states(ids).values())
+            ids = {run.identify(trial, mode).trial_id for trial in trials}
+            numbers[mode] = sum(state != "failed" for state in run.ledger.trial_states(ids).values())
         most = max(_MODES, key=lambda mode: numbers[mode])
-        fingerprint = datasets[block.data.source].fingerprint
+        fingerprint = run.datasets[block.data.source].fingerprint
         if numbers[most]:
             kept[block.label] = KeptMode(most, numbers[most])
         elif (block.label, fingerprint) in earlier:
@@ -116,58 +101,38 @@ def find_kept_modes(
     return kept
 
 
-def _say_change(say: Say, block: str, kept: KeptMode, mode: Numeric, reason: str) -> None:
+def _say_change(run: OpenRun, block: str, kept: KeptMode, mode: Numeric, reason: str) -> None:
     if kept.num_trials and kept.mode != mode:
         were = "was" if kept.num_trials == 1 else "were"
-        say(
+        run.context.observer.message(
             f"block '{block}': {kept.num_trials} of its trials {were} trained in {kept.mode} and will be retrained "
             f"in {mode}, because {reason}."
         )
 
 
-def choose_modes(
-    trials: Sequence[PlannedTrial],
-    blocks: Sequence[Block],
-    datasets: Datasets,
-    ledger: Ledger,
-    executor: Executor,
-    device: Device = CPU_DEVICE,
-    *,
-    codes: CodeHashes | None = None,
-    kept: Mapping[str, KeptMode] | None = None,
-    say: Say = lambda text: None,
-) -> Modes:
+def choose_modes(plan: Plan, run: OpenRun, kept: Mapping[str, KeptMode]) -> Modes:
     """Return the mode of every block, and the network shapes that train separately.
 
     A block runs in bfloat16 if that is faster over its networks and agrees with float32 for every one: arms are
     compared within blocks, so its networks share a mode. For a search, candidates are probed too. Earlier measurements
-    on this machine, with the same arithmetic and versions, are taken from the ledger.
+    on this machine, with the same arithmetic and versions, are taken from the ledger. Only on a CPU do some networks
+    train faster separately.
 
     Args:
-        trials: all planned trials.
-        blocks: their blocks.
-        datasets: facts about their images.
-        ledger: stores probes.
-        executor: runs probes.
-        device: its workers' device. Only on a CPU do some networks train faster separately.
-        codes: hashes of user code in this run.
+        plan: the trials and their blocks.
+        run: its executor runs probes, its ledger stores them.
         kept: the modes that blocks already have; they change only if a network does not agree.
-        say: called with changes.
     """
-    codes = CodeHashes() if codes is None else codes
-    listed = _list_groups(trials, blocks, datasets)
-    groups = {group.shape: group for group in reversed(listed)}
-    tasks = {shape: _make_probe(group, datasets, device, codes) for shape, group in groups.items()}
-    _measure([task for task in tasks.values() if ledger.probe(task.probe_id) is None], ledger, executor)
-    results = {shape: ledger.probe(task.probe_id) or {} for shape, task in tasks.items()}
+    listed = _list_groups(plan, run.datasets)
+    results = _probe({group.shape: group for group in reversed(listed)}, run)
     arms: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
     for group in reversed(listed):
         for trial in group.trials:
             arms[trial.block][group.shape][trial.arm] = None
-    chosen = {block: _choose([results[shape] for shape in own], (kept or {}).get(block)) for block, own in arms.items()}
-    for block, known in (kept or {}).items():
+    chosen = {block: _choose([results[shape] for shape in own], kept.get(block)) for block, own in arms.items()}
+    for block, known in kept.items():
         unfit = [arm for shape, own in arms[block].items() if not results[shape].get("agrees") for arm in own]
-        _say_change(say, block, known, chosen[block], _blame(dict.fromkeys(unfit)))
+        _say_change(run, block, known, chosen[block], _blame(dict.fromkeys(unfit)))
     modes = list(chosen.values())
     common = max(dict.fromkeys(modes), key=modes.count)
     differing = {block: mode for block, mode in chosen.items() if mode != common}
@@ -179,11 +144,18 @@ def choose_modes(
     return Modes(common=common, by_block=differing, apart=frozenset(apart))
 
 
-def _list_groups(trials: Sequence[PlannedTrial], blocks: Sequence[Block], datasets: Datasets) -> list[Group]:
+def _probe(groups: Mapping[str, Group], run: OpenRun) -> dict[str, Result]:
+    """Return a probe's result for every shape, measured now if the ledger has none."""
+    tasks = {shape: _make_probe(group, run) for shape, group in groups.items()}
+    _measure([task for task in tasks.values() if run.ledger.probe(task.probe_id) is None], run)
+    return {shape: run.ledger.probe(task.probe_id) or {} for shape, task in tasks.items()}
+
+
+def _list_groups(plan: Plan, datasets: Datasets) -> list[Group]:
     """Return the planned groups, and groups of a few candidates of every search."""
-    groups = list(group_trials(trials, datasets))
-    for block in blocks:
-        default = next((trial for trial in trials if trial.block == block.label), None)
+    groups = list(group_trials(plan.trials, datasets))
+    for block in plan.blocks:
+        default = next((trial for trial in plan.trials if trial.block == block.label), None)
         if block.search is None or default is None:
             continue
         found = {group.shape: group for group in group_trials(sample_candidates(block, default, datasets), datasets)}
@@ -220,25 +192,25 @@ def _is_faster_apart(result: Result, mode: Numeric) -> bool:
     return bool(alone * result["num_members"] * WORTHWHILE_PARTING < result["seconds_per_step"][mode])
 
 
-def _make_probe(group: Group, datasets: Datasets, device: Device, codes: CodeHashes) -> ProbeTask:
+def _make_probe(group: Group, run: OpenRun) -> ProbeTask:
     first = group.trials[0]
     recipes = [trial.recipe for trial in group.trials[:PROBE_MEMBERS]]
     name = first.recipe.network.name
-    code = codes[name] if names_class(name) else None
+    code = run.codes[name] if names_class(name) else None
     content = [
         PROBE_VERSION,
         group.shape,
         [_describe(recipe) for recipe in recipes],
         describe_hardware()["processor"],
         describe_versions()["torch"],
-        *device.record.values(),
+        *run.context.device.record.values(),
         *([] if code is None else [code]),
     ]
     return ProbeTask(
         probe_id=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24],
         label=first.block,
         members=tuple(Member(trial_id=f"probe {n}", recipe=recipe, code=code) for n, recipe in enumerate(recipes)),
-        data=group.view(datasets),
+        data=group.view(run.datasets),
     )
 
 
@@ -248,8 +220,9 @@ def _describe(recipe: Recipe) -> dict[str, Any]:
     return always | recipe.model_dump(mode="json", include={"augmentation", "mix"}, exclude_defaults=True)
 
 
-def _measure(tasks: Sequence[ProbeTask], ledger: Ledger, executor: Executor) -> None:
+def _measure(tasks: Sequence[ProbeTask], run: OpenRun) -> None:
     """Run probes one by one, so that they do not disturb each other's times; a lost one counts as disagreement."""
+    executor, ledger = run.context.executor, run.ledger
     for task in tasks:
         executor.submit(task)
         ended = False

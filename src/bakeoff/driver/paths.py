@@ -35,7 +35,7 @@ def resolve_paths(plan: Plan) -> Plan:
 
 
 class _Finder:
-    """Looks up each path once. Object identity is preserved, because cohorts are grouped by it.
+    """Looks up each path once.
 
     Args:
         folder: the study file's folder.
@@ -45,7 +45,7 @@ class _Finder:
         self._folder = folder
         self._found: dict[str, str] = {}
         self._data: dict[DataSettings, DataSettings] = {}
-        self._recipes: dict[int, Recipe] = {}
+        self._recipes: dict[str, Recipe] = {}
         self.notes: list[str] = []
 
     def place_data(self, data: DataSettings) -> DataSettings:
@@ -61,10 +61,10 @@ class _Finder:
         weights = None if recipe.transfer is None else recipe.transfer.weights
         if not isinstance(weights, FileWeights):
             return recipe
-        if id(recipe) not in self._recipes:
-            placed = weights.model_copy(update={"file": self._find(weights.file)})
-            self._recipes[id(recipe)] = recipe.start_from(placed)
-        return self._recipes[id(recipe)]
+        key = recipe.model_dump_json()
+        if key not in self._recipes:
+            self._recipes[key] = recipe.start_from(weights.model_copy(update={"file": self._find(weights.file)}))
+        return self._recipes[key]
 
     def _find(self, given: str) -> str:
         if given not in self._found:

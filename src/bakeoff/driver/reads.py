@@ -47,9 +47,9 @@ def list_reads(plan: Plan, data_dir: Path | None) -> tuple[Read, ...]:
 
     A search lists only what its default recipe reads; data from installed packages is not listed.
     """
-    recipes = list({id(trial.recipe): trial.recipe for trial in plan.trials}.values())
+    recipes = {(trial.block, trial.arm): trial.recipe for trial in plan.trials}
     found = [read for block in plan.blocks for read in _list_images(block.data.source, data_dir)]
-    found += [read for recipe in recipes for read in _list_for_recipe(recipe, data_dir)]
+    found += [read for recipe in recipes.values() for read in _list_for_recipe(recipe, data_dir)]
     return tuple(dict.fromkeys(found))
 
 

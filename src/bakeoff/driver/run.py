@@ -8,23 +8,19 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bakeoff.catalog.networks.user_code import CodeHashes
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.files import list_once
 from bakeoff.data.source import show_text
-from bakeoff.driver.devices import CPU_DEVICE, Device
-from bakeoff.driver.executors.base import Executor
+from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.facts import Datasets, open_datasets
 from bakeoff.driver.final_tests import run_final_tests
-from bakeoff.driver.identity import IdentifiedTrial, identify
+from bakeoff.driver.identity import IdentifiedTrial
 from bakeoff.driver.loop import Driver, count_model_images
 from bakeoff.driver.missing import describe_missing
 from bakeoff.driver.numeric import decide_modes
-from bakeoff.driver.observer import RunObserver
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.preflight import check_networks
 from bakeoff.driver.searches import SearchRecorder, place_trial
@@ -59,117 +55,112 @@ class RunCounts:
     missing: str = ""
 
 
-def run_plan(
-    plan: Plan,
-    *,
-    command: str,
-    workspace: Path,
-    data_dir: Path | None,
-    executor: Executor,
-    observer: RunObserver,
-    final_test: bool = True,
-    allow_missing: bool = False,
-    device: Device = CPU_DEVICE,
-    wait: bool = True,
-) -> RunCounts:
+def run_plan(plan: Plan, context: RunContext) -> RunCounts:
     """Train the trials of `plan` that are not in the workspace's ledger, then run the final test.
-
-    Args:
-        plan: the trials.
-        workspace: the folder of the ledger.
-        data_dir: searched first for images.
-        executor: where trials run.
-        observer: receives progress.
-        command: the command that repeats this run, stored in the ledger for reports.
-        final_test: False leaves the test split closed.
-        allow_missing: whether to open it even if trials of an arm failed.
-        device: the device of the executor's workers.
-        wait: whether to wait for another driver of this workspace to end; otherwise it is an error.
 
     Raises:
         WorkspaceError, DataError, NetworkError: before anything is trained.
     """
-    folders = Folders(workspace)
-    with _lock(workspace, observer, wait), _open_ledger(folders) as ledger:
+    with _lock(context), _open_ledger(context.folders) as ledger:
         started = time.monotonic()
-        plan, datasets = _open_images(plan, data_dir, observer)
-        resolver = Resolver(plan.study.name, ledger.connection, folders, data_dir, datasets)
-        resolve = resolver.resolve
-        plan = replace(plan, trials=tuple(map(resolve, plan.trials)))
-        for note in resolver.notes:
-            observer.message(note)
-        identity = study_id(plan.study)
-        for note in describe_retraining(count_outdated(ledger.connection, identity)):
-            observer.message(note)
-        is_begun = ledger.numeric_of(identity) is not None
-        if not is_begun:
-            check_networks(plan.trials, datasets, executor, say=observer.message)
-        codes = CodeHashes()
-        modes = decide_modes(plan, identity, datasets, ledger, executor, device, codes, say=observer.message)
-        known = [identify(planned, datasets, modes.of(planned.block), device.kind, codes) for planned in plan.trials]
-        _remove_leftovers(folders, {*(each.trial_id for each in known), *ledger.placed_trials(identity)})
-        _register(plan, identity, known, datasets, modes, command, ledger)
-        reused = _find_reused(known, ledger)
-        fresh = list({each.trial_id: each.planned for each in known if each.trial_id not in reused}.values())
-        if is_begun:
-            check_networks(fresh, datasets, executor, say=observer.message)
-        _start_observer(observer, plan, fresh, datasets, len(reused))
-        strategy = choose_strategy(plan).make(plan, datasets)
+        plan, datasets = _open_images(plan, context)
+        run = OpenRun(context=context, study_id=study_id(plan.study), ledger=ledger, datasets=datasets)
+        plan, resolver = _resolve_weights(plan, run)
+        modes, num_reused = _start(plan, run)
+        driver = _make_driver(plan, run, modes, resolver)
         try:
-            driver = Driver(
-                strategy=strategy,
-                executor=executor,
-                ledger=ledger,
-                folders=folders,
-                datasets=datasets,
-                modes=modes,
-                observer=observer,
-                resolve=resolve,
-                on_asked=_record_search(strategy, plan, ledger, identity, observer),
-                device=device,
-                keep_train=bool(list_ensemble_arms(plan.study.ensembles)),
-                codes=codes,
-            )
             driver.run()
-            ledger.end_asking(identity)
-            ledger.keep_placements(identity, driver.asked_ids)
-            missing = "" if allow_missing or not final_test else describe_missing(driver.finals, ledger)
-            if missing:
-                observer.message(missing)
-            complete = final_test and not missing
+            _end_asking(driver, run)
+            missing = _find_missing(driver, run)
+            complete = context.final_test and not missing
             if complete:
-                complete = run_final_tests(
-                    identity,
-                    _finished(driver.finals, ledger),
-                    modes=modes,
-                    datasets=datasets,
-                    ledger=ledger,
-                    executor=executor,
-                    observer=observer,
-                )
-            _remove_leftovers(folders, driver.trained_ids)  # left by workers that were killed
+                complete = run_final_tests(_finished(driver.finals, ledger), run, modes)
+            _remove_leftovers(context.folders, driver.trained_ids)  # left by workers that were killed
         finally:
-            ledger.add_seconds(identity, time.monotonic() - started)
-        num_reused = len(reused) if plan.study.search is None else driver.num_reused
-        return RunCounts(study_id=identity, num_reused=num_reused, final_test_complete=complete, missing=missing)
+            ledger.add_seconds(run.study_id, time.monotonic() - started)
+        if plan.study.search is not None:
+            num_reused = driver.num_reused
+        return RunCounts(study_id=run.study_id, num_reused=num_reused, final_test_complete=complete, missing=missing)
 
 
-def _open_images(plan: Plan, data_dir: Path | None, observer: RunObserver) -> tuple[Plan, Datasets]:
+def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
     """Return the plan with resolved paths, and facts about its images, which are opened; report notes before training.
 
     Raises:
         DataError, NetworkError: something is missing or does not fit.
     """
-    num_notes = len(plan.notes)
+    num_notes, say = len(plan.notes), context.observer.message
     plan = resolve_paths(plan)
     with list_once():
-        for note in chain(warn(plan.study), plan.notes[num_notes:], describe_parts(plan, data_dir)):
-            observer.message(note)
-        datasets = open_datasets(plan.blocks, data_dir)
+        for note in chain(warn(plan.study), plan.notes[num_notes:], describe_parts(plan, context.data_dir)):
+            say(note)
+        datasets = open_datasets(plan.blocks, context.data_dir)
     check_plan(plan, datasets)
     for note in describe_same_arms(plan, datasets):
-        observer.message(note)
+        say(note)
     return plan, datasets
+
+
+def _resolve_weights(plan: Plan, run: OpenRun) -> tuple[Plan, Resolver]:
+    """Return the plan with its transfers resolved, and what resolves those of later trials."""
+    context = run.context
+    resolver = Resolver(plan.study.name, run.ledger.connection, context.folders, context.data_dir, run.datasets)
+    plan = replace(plan, trials=tuple(map(resolver.resolve, plan.trials)))
+    for note in resolver.notes:
+        context.observer.message(note)
+    return plan, resolver
+
+
+def _start(plan: Plan, run: OpenRun) -> tuple[Modes, int]:
+    """Check networks, choose numeric modes, register the study; return the modes and the number of reused trials."""
+    for note in describe_retraining(count_outdated(run.ledger.connection, run.study_id)):
+        run.context.observer.message(note)
+    is_resumed = run.ledger.numeric_of(run.study_id) is not None
+    if not is_resumed:
+        _check_networks(plan.trials, run)
+    modes = decide_modes(plan, run)
+    known = [run.identify(planned, modes.of(planned.block)) for planned in plan.trials]
+    trial_ids = {each.trial_id for each in known}
+    _remove_leftovers(run.context.folders, trial_ids.union(run.ledger.placed_trials(run.study_id)))
+    _register(plan, known, run, modes)
+    reused = _find_reused(known, run.ledger)
+    fresh = list({each.trial_id: each.planned for each in known if each.trial_id not in reused}.values())
+    if is_resumed:
+        _check_networks(fresh, run)
+    _announce(plan, fresh, run, len(reused))
+    return modes, len(reused)
+
+
+def _check_networks(trials: Sequence[PlannedTrial], run: OpenRun) -> None:
+    check_networks(trials, run.datasets, run.context.executor, say=run.context.observer.message)
+
+
+def _make_driver(plan: Plan, run: OpenRun, modes: Modes, resolver: Resolver) -> Driver:
+    strategy = choose_strategy(plan).make(plan, run.datasets)
+    return Driver(
+        strategy,
+        run,
+        modes,
+        resolve=resolver.resolve,
+        on_asked=_record_search(strategy, plan, run),
+        keep_train=bool(list_ensemble_arms(plan.study.ensembles)),
+    )
+
+
+def _end_asking(driver: Driver, run: OpenRun) -> None:
+    """Record that the strategy asks for nothing more; trials that it never asked for leave the study."""
+    run.ledger.end_asking(run.study_id)
+    run.ledger.keep_placements(run.study_id, driver.asked_ids)
+
+
+def _find_missing(driver: Driver, run: OpenRun) -> str:
+    """Return why the test split, if requested, stays closed, and say it; empty if no arm is missing."""
+    if run.context.allow_missing or not run.context.final_test:
+        return ""
+    missing = describe_missing(driver.finals, run.ledger)
+    if missing:
+        run.context.observer.message(missing)
+    return missing
 
 
 def describe_retraining(num_outdated: int) -> Iterator[str]:
@@ -181,42 +172,36 @@ def describe_retraining(num_outdated: int) -> Iterator[str]:
         )
 
 
-def _register(
-    plan: Plan,
-    identity: str,
-    known: Sequence[IdentifiedTrial],
-    datasets: Datasets,
-    modes: Modes,
-    command: str,
-    ledger: Ledger,
-) -> None:
-    ledger.register_study(
-        identity,
+def _register(plan: Plan, known: Sequence[IdentifiedTrial], run: OpenRun, modes: Modes) -> None:
+    run.ledger.register_study(
+        run.study_id,
         name=plan.study.name,
         document=plan.study.model_dump(mode="json"),
         placements=[place_trial(each) for each in known],
         numeric=modes.spell(),
-        command=command,
-        facts={block.label: datasets[block.data.source].record() for block in plan.blocks},
+        command=run.context.command,
+        facts={block.label: run.datasets[block.data.source].record() for block in plan.blocks},
         asking=plan.study.search is not None,
     )
 
 
 @contextmanager
-def _lock(workspace: Path, observer: RunObserver, wait: bool) -> Iterator[None]:
+def _lock(context: RunContext) -> Iterator[None]:
     """Lock the workspace against a second driver, which waits or raises an error."""
-    lock = FileLock(Folders(workspace).driver_lock)
+    workspace, lock = context.workspace, FileLock(context.folders.driver_lock)
     try:
         workspace.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            if not wait:
+            if not context.wait:
                 raise WorkspaceError(
                     f"{workspace}: another bakeoff is running in this workspace. Wait for it, or use another "
                     "--workspace DIR."
                 ) from error
-            observer.message(f"{workspace}: another bakeoff is running in this workspace; waiting for it to finish.")
+            context.observer.message(
+                f"{workspace}: another bakeoff is running in this workspace; waiting for it to finish."
+            )
             lock.acquire()
     except OSError as error:
         raise WorkspaceError(
@@ -243,32 +228,28 @@ def _open_ledger(folders: Folders) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _start_observer(
-    observer: RunObserver, plan: Plan, fresh: Sequence[PlannedTrial], datasets: Datasets, num_reused: int
-) -> None:
+def _announce(plan: Plan, fresh: Sequence[PlannedTrial], run: OpenRun, num_reused: int) -> None:
     """Announce what will be trained: for a search an upper bound, with candidates counted as trials of the default."""
-    num_trials, num_images = len(fresh), count_model_images(fresh, datasets)
+    num_trials, num_images = len(fresh), count_model_images(fresh, run.datasets)
     if plan.study.search is not None:
         num_trials = plan.most_trials - num_reused
-        num_images = round(num_trials * count_model_images(plan.trials, datasets) / len(plan.trials))
-    observer.start(num_trials=num_trials, num_model_images=num_images, num_reused=num_reused, plan=plan)
+        num_images = round(num_trials * count_model_images(plan.trials, run.datasets) / len(plan.trials))
+    run.context.observer.start(num_trials=num_trials, num_model_images=num_images, num_reused=num_reused, plan=plan)
 
 
-def _record_search(
-    strategy: Strategy, plan: Plan, ledger: Ledger, identity: str, observer: RunObserver
-) -> Callable[[Sequence[IdentifiedTrial]], object]:
+def _record_search(strategy: Strategy, plan: Plan, run: OpenRun) -> Callable[[Sequence[IdentifiedTrial]], object]:
     """Return the recorder of a search's progress; other strategies are recorded completely in advance."""
     if not isinstance(strategy, Searching):
         return lambda known: None
     searches = {block.label: block.search for block in plan.blocks if block.search is not None}
     recorder = SearchRecorder(
         strategy,
-        ledger,
-        identity,
+        run.ledger,
+        run.study_id,
         searches=searches,
         metric=plan.study.decide.metric,
         placed=plan.trials,
-        on_change=observer.search_seen,
+        on_change=run.context.observer.search_seen,
     )
     return recorder.take
 

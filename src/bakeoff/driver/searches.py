@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bakeoff.catalog.metric import Metric
-from bakeoff.driver.identity import IdentifiedTrial
+from bakeoff.driver.identity import IdentifiedTrial, Position, position_of
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.store import Ledger, Placement
 from bakeoff.search.candidate import Candidate, find_direction
@@ -14,8 +14,6 @@ from bakeoff.search.searching import Searching
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.study.search import AnySearch, count_candidates
 from bakeoff.study.search_settings import Objective
-
-DeviceContext = tuple[str, str, int, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +64,13 @@ class SearchRecorder:
         self._searches, self._on_change = searches, on_change
         self._searching, self._ledger, self._study_id = searching, ledger, study_id
         self._objectives = {block: search.list_objectives(metric) for block, search in searches.items()}
-        self._ids: dict[DeviceContext, str] = {}
-        self._placed = {_place_of(planned) for planned in placed}
+        self._ids: dict[Position, str] = {}
+        self._placed = {position_of(planned) for planned in placed}
         self._written: dict[tuple[str, str], CandidateRow] = {}
 
     def take(self, asked: Sequence[IdentifiedTrial]) -> None:
         """Record the new requests, and new or changed candidates."""
-        fresh = {_place_of(each.planned): each for each in asked if _place_of(each.planned) not in self._placed}
+        fresh = {position_of(each.planned): each for each in asked if position_of(each.planned) not in self._placed}
         self._placed |= fresh.keys()
         self._ids |= {place: each.trial_id for place, each in fresh.items()}
         rows = [self._write(candidate) for candidate in self._searching.candidates]
@@ -113,7 +111,7 @@ class SearchRecorder:
             parents=proposal.parents,
             changes=proposal.changes,
             notes=proposal.notes,
-            trial_ids=tuple(self._ids[place] for place in map(_place_of, trials) if place in self._ids),
+            trial_ids=tuple(self._ids[place] for place in map(position_of, trials) if place in self._ids),
             state=candidate.state,
             reason=candidate.reason,
             scores=dict(zip(self._objectives[candidate.block], values, strict=False)),
@@ -126,7 +124,3 @@ def place_trial(known: IdentifiedTrial) -> Placement:
     """Return a trial's position in a study."""
     planned = known.planned
     return Placement(known.trial_id, planned.block, planned.arm, planned.replicate, planned.fold, planned.stage)
-
-
-def _place_of(planned: PlannedTrial) -> DeviceContext:
-    return (planned.block, planned.arm, planned.replicate, planned.fold)

@@ -56,7 +56,7 @@ class Resolver:
         self._datasets = datasets or {}
         self._files: dict[FileWeights, FileWeights] = {}
         self._studies: dict[str, list[Row]] = {}
-        self._recipes: dict[tuple[int, FileWeights | TrialWeights], Recipe] = {}
+        self._recipes: dict[tuple[str, FileWeights | TrialWeights], Recipe] = {}
         self.notes: list[str] = []
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
@@ -79,8 +79,7 @@ class Resolver:
             definite = TrialWeights(trial=self._find_trial(weights.trial))
         if isinstance(definite, TrialWeights) and planned.fold is not None and planned.data.source in self._datasets:
             self._check_locked(definite.trial, planned)
-        # One object for all trials that share a recipe: cohorts are grouped by object identity.
-        key = (id(planned.recipe), definite)
+        key = (planned.recipe.model_dump_json(), definite)
         if key not in self._recipes:
             self._recipes[key] = planned.recipe.start_from(definite)
         return replace(planned, recipe=self._recipes[key])

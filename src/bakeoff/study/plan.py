@@ -13,7 +13,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import Problem, StudyError
 from bakeoff.stats.metrics import METRICS
 from bakeoff.study.about import About
-from bakeoff.study.combine import Combined, combine
+from bakeoff.study.combine import Combined
 from bakeoff.study.fit import advise
 from bakeoff.study.schema import Study
 from bakeoff.study.search import AnySearch, count_candidates, list_finals
@@ -151,7 +151,7 @@ def warn(study: Study) -> tuple[str, ...]:
 
 def name_code(study: Study) -> tuple[str, ...]:
     """Say which modules' code a study runs, a sentence each: that of networks `module:Class`, and no other."""
-    parts = (study.recipe, study.blocks, study.arms, _dump_search(study))
+    parts = (study.recipe, study.blocks, study.arms, study.plain_search)
     names = dict.fromkeys(text for part in parts for text in _list_texts(part) if names_class(text))
     return tuple(f"runs the code of the module {name.partition(':')[0]} (network {name})." for name in names)
 
@@ -168,22 +168,12 @@ def _advise(combined: Combined) -> tuple[str, ...]:
     return tuple(dict.fromkeys(notes))
 
 
-def _dump_data(study: Study) -> dict[str, Any]:
-    return study.data.model_dump(exclude_unset=True)
-
-
-def _dump_search(study: Study) -> dict[str, Any] | None:
-    if study.search is None:
-        return None
-    return {"name": study.search.name, **study.search.model_dump(mode="json", exclude_unset=True)}
-
-
 def _combine(study: Study) -> Combined:
     begun, _ = read_from(study.recipe)
     if begun is not None and begun.found is None:
         message = f"the winner of study '{begun.study}' is looked up in a workspace: name it with --workspace"
         raise StudyError([Problem("", "recipe.from", message)])
-    return combine(_dump_data(study), study.recipe, study.blocks, study.arms, search=_dump_search(study))
+    return study.combine()
 
 
 def _list_outside_metrics(study: Study, search: AnySearch | None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import (
@@ -99,6 +100,24 @@ def _hold(default: object) -> Any:
     return default
 
 
+@dataclass(frozen=True)
+class _Memo:
+    """A study's combinations, computed once. Equal to any other: it is no part of what the study says.
+
+    Attributes:
+        given: the arguments of `combine`. A copy of the study with other fields is combined anew.
+    """
+
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    combined: Combined = field(default_factory=Combined, compare=False)
+
+    def read(self, data: Mapping[str, Any]) -> _Memo:
+        """Return the same with the data settings as read (class names as text), if these are the fields given."""
+        if self.given.get("data", {}).keys() != data.keys():
+            return self
+        return _Memo({**self.given, "data": data}, self.combined)
+
+
 class Study(Record):
     """One question: what is the same for all arms, what varies, and what decides.
 
@@ -162,6 +181,7 @@ class Study(Record):
     decide: Given[Decide] = Field(default=_hold(Decide()), description="How arms are compared.")
     published: Given[Published | None] = Field(default=_hold(None), description="Published results to compare with.")
     _folder: pathlib.Path | None = PrivateAttr(default=None)
+    _memo: _Memo = PrivateAttr(default_factory=_Memo)
 
     @property
     def folder(self) -> pathlib.Path | None:
@@ -173,6 +193,32 @@ class Study(Record):
         placed = self.model_copy()
         placed._folder = folder
         return placed
+
+    @property
+    def plain_data(self) -> dict[str, Any]:
+        """The data settings as a study file would hold them, without defaults."""
+        plain: dict[str, Any] = make_plain(self.data.model_dump(exclude_unset=True))
+        return plain
+
+    @property
+    def plain_search(self) -> dict[str, Any] | None:
+        """The search as a study file would hold it; None if there is none."""
+        if self.search is None:
+            return None
+        return {"name": self.search.name, **self.search.model_dump(mode="json", exclude_unset=True)}
+
+    def combine(self) -> Combined:
+        """Return every combination of a block and an arm, normally those that the check of the study has made."""
+        given: dict[str, Any] = {
+            "data": self.plain_data,
+            "recipe": self.recipe,
+            "blocks": list(self.blocks),
+            "arms": list(self.arms),
+            "search": self.plain_search,
+        }
+        if self._memo.given != given:
+            self._memo = _Memo(given, combine(**given))
+        return self._memo.combined
 
     @property
     def most_replicates(self) -> int:
@@ -190,11 +236,13 @@ class Study(Record):
             study = handler(value)
         except ValidationError as error:
             faults = [(path, _redirect(path, message)) for path, message, _ in explain(error, cls, value)]
-        faults += _find_faults(value, {path[0] for path, _ in faults if path})
+        found, memo = _find_faults(value, {path[0] for path, _ in faults if path})
+        faults += found
         if isinstance(value, Mapping) and not (info.context and info.context.get(RECORDED)):
             faults += check_names(value)
         if faults or study is None:
             raise StudyError(_make_problems(faults, locate))
+        study._memo = memo.read(study.plain_data)
         return study
 
 
@@ -210,24 +258,27 @@ def _redirect(path: Path, message: str) -> str:
     return message
 
 
-def _find_faults(value: object, broken: set[str | int]) -> list[Fault]:
-    """Look for what only the combinations of blocks and arms show; what is no mapping or list is left out of it."""
+def _find_faults(value: object, broken: set[str | int]) -> tuple[list[Fault], _Memo]:
+    """Look for what only the combinations of blocks and arms show; return the faults and the combinations.
+
+    What is no mapping or list is left out.
+    """
     fields = value if isinstance(value, Mapping) else {}
     parts = {name: fields[name] for name in _COMBINED if fields.get(name) is not None}
     faults = _check_choice(parts)
     usable = {name: make_plain(part) for name, part in parts.items() if name == "data" or name not in broken}
     if faults or not usable.keys() & {"arms", "search"}:
-        return faults
+        return faults, _Memo()
     data, search = usable.get("data", {}), usable.get("search")
-    combined = combine(
-        data if isinstance(data, dict) else {},
-        usable.get("recipe", {}),
-        usable.get("blocks", []),
-        usable.get("arms", []),
-        partial=usable.keys() != parts.keys(),
-        search={"name": search} if isinstance(search, str) else search,
-    )
-    return [
+    given = {
+        "data": data if isinstance(data, dict) else {},
+        "recipe": usable.get("recipe", {}),
+        "blocks": usable.get("blocks", []),
+        "arms": usable.get("arms", []),
+        "search": {"name": search} if isinstance(search, str) else search,
+    }
+    combined = combine(**given, partial=usable.keys() != parts.keys())
+    faults = [
         *combined.faults,
         *_check_size(fields, combined, broken),
         *_check_folds(fields, combined),
@@ -235,6 +286,7 @@ def _find_faults(value: object, broken: set[str | int]) -> list[Fault]:
         *_check_baseline(fields, combined),
         *_check_votes(fields, combined, broken),
     ]
+    return faults, _Memo(given, combined)
 
 
 def _check_size(fields: Mapping[str, Any], combined: Combined, broken: set[str | int]) -> list[Fault]:
