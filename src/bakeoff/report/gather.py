@@ -32,7 +32,7 @@ from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.results import Summary
 from bakeoff.stats.sequential import SequentialDesign
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import Rules, StudyDesign, summarise
 from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand, tell_about
 from bakeoff.study.sameness import SameArms
@@ -156,27 +156,34 @@ def _summarise(
     class_names: Mapping[str, tuple[str, ...]],
 ) -> Summary:
     num_folds = plan.blocks[0].data.folds
-    return summarise(
-        voted.results,
-        metric=study.decide.metric,
-        margin=study.decide.margin,
-        confidence=study.decide.confidence,
+    design = StudyDesign(
         blocks=[block.label for block in plan.blocks],
         arms=voted.arms,
-        baseline=study.decide.against,
         num_folds=num_folds,
-        race=_design_race(study),
-        same={label: [each.arms for each in same if each.block == label] for label in {each.block for each in same}},
         test_shares={block.label: share for block in plan.blocks if (share := block.data.test_share)},
-        failed=study.decide.failed,
         num_classes={block: len(names) for block, names in class_names.items()},
-        caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
-        scope=study.decide.scope,
-        family=study.decide.family,
-        looks=looks,
-        method=study.decide.method,
+        same={label: [each.arms for each in same if each.block == label] for label in {each.block for each in same}},
+    )
+    decide = study.decide
+    rules = Rules(
+        metric=decide.metric,
+        margin=decide.margin,
+        confidence=decide.confidence,
+        baseline=decide.against,
+        race=_design_race(study),
+        failed=decide.failed,
+        scope=decide.scope,
+        family=decide.family,
+        method=decide.method,
+    )
+    return summarise(
+        voted.results,
+        design,
+        rules,
         # With folds verdicts rest on images that each model alone held out.
-        by_image=None if num_folds else gather_contributions(voted.results, study.decide.metric, voted.load),
+        by_image=None if num_folds else gather_contributions(voted.results, decide.metric, voted.load),
+        looks=looks,
+        caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
     )
 
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.stats.family import adjust_holm, list_family
-from bakeoff.stats.measure import Measure, join_names
-from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.measure import join_names
 from bakeoff.stats.power import replicates_to_detect
 from bakeoff.stats.ranks import FriedmanTest, critical_difference, friedman_test, rank_scores, wilcoxon_p
 from bakeoff.stats.results import Summary
@@ -133,7 +132,7 @@ def summarise_blocks(summary: Summary, sources: Mapping[str, str] | None = None)
     Returns:
         None where there is nothing to put together: under 2 arms, or under 2 blocks in which every arm has a score.
     """
-    measure = Measure(find_metric(summary.metric), summary.split)
+    measure = summary.measure
     scores = {(arm.block, arm.arm): score.mean for arm in summary.arms if (score := arm.score(measure))}
     blocks = [block for block in summary.blocks if all((block, arm) in scores for arm in summary.arm_labels)]
     if len(blocks) < 2 or len(summary.arm_labels) < 2:

@@ -18,7 +18,7 @@ from bakeoff.report.figures.shared import (
 )
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
-from bakeoff.report.tables import measure_of, order_arms, phrase, runs_of
+from bakeoff.report.tables import order_arms, phrase, runs_of
 from bakeoff.report.text import count, name_run, show_text
 from bakeoff.stats.measure import Measure, percent
 from bakeoff.stats.results import ArmSummary, Summary, Verdict
@@ -59,7 +59,7 @@ def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
         return None
     order = list(arms)
     rows = sorted(seen, key=lambda verdict: order.index(verdict.a))[:MAX_ARMS]
-    measure = measure_of(summary)
+    measure = summary.measure
     scale = 100.0 if measure.record.is_share else 1.0
     unit = f"points of {measure.label}" if measure.record.is_share else measure.label
     words = [word for word in _STYLES if any(verdict.verdict == word for verdict in rows)]

@@ -17,7 +17,6 @@ from bakeoff.report.tables import (
     Column,
     Medium,
     break_name,
-    measure_of,
     numbers,
     runs_of,
     tabulate_measure,
@@ -49,7 +48,7 @@ def write_blocks(report: ReportInput) -> Iterator[Part]:
     summary = report.summary
     if len(summary.blocks) < 2:
         return
-    measure = measure_of(summary)
+    measure = summary.measure
     title = f"mean {measure.label}{', %' if measure.record.is_share else ''}"
     marks = list_marks(summary)
     is_long = len(summary.blocks) > MOST_BLOCKS_IN_FULL
@@ -77,7 +76,7 @@ def list_marks(summary: Summary) -> tuple[str, ...]:
 
 def tabulate_overview(summary: Summary) -> list[Column]:
     """Tabulate all blocks: a row per block, a column per arm with its mean score and a mark; see `list_marks`."""
-    measure = measure_of(summary)
+    measure = summary.measure
     scores = {(arm.block, arm.arm): arm.score(measure) for arm in summary.arms}
     return [
         texts("block", summary.blocks),
@@ -160,7 +159,7 @@ def _list_paper_tables(report: ReportInput) -> Iterator[Part]:
 
 def _write_caption(report: ReportInput, answers: Sequence[BlockAnswer], of: str, across: AcrossBlocks | None) -> str:
     summary = report.summary
-    measure = measure_of(summary)
+    measure = summary.measure
     unit = " in percent" if measure.record.is_share else ""
     sentences = [
         f"All blocks: {measure.label}{unit}, mean ± standard deviation over {runs_of(summary)}.{of}",
@@ -186,7 +185,7 @@ def _tabulate_paper(summary: Summary, answers: Sequence[BlockAnswer], across: Ac
 def _tabulate_block(summary: Summary, answer: BlockAnswer) -> Column:
     rows = {name: row for row, name in enumerate(summary.arm_labels)}
     arms = {arm.arm: arm for arm in summary.arms_of(answer.block)}
-    measured = tabulate_measure(measure_of(summary), [arms[name] for name in summary.arm_labels])
+    measured = tabulate_measure(summary.measure, [arms[name] for name in summary.arm_labels])
     bold = find_bold(summary, answer.block)
     return Column(
         key=answer.block,

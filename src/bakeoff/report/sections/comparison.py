@@ -32,7 +32,6 @@ from bakeoff.report.tables import (
     Medium,
     decider_of,
     leave_out,
-    measure_of,
     numbers,
     order_arms,
     order_verdicts,
@@ -150,7 +149,7 @@ def tabulate_all_scores(summary: Summary, block: str, splits: tuple[Split, ...])
 
 def tabulate_pairs(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
     """Tabulate verdicts, a row per pair, each read from left to right: a, what it is, b."""
-    measure = measure_of(summary)
+    measure = summary.measure
     unit = "points" if measure.record.is_share else measure.record.label
     differences = ("-" if v.difference is None else measure.signed(v.difference) for v in verdicts)
     intervals = ("-" if v.interval is None else measure.interval(v.interval) for v in verdicts)
@@ -172,7 +171,7 @@ def _format_probability(probability: float) -> str:
 
 def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
     """Tabulate what the differences of pairs mean: P(a > b), a winner's difference corrected for selection, d_z."""
-    measure = measure_of(summary)
+    measure = summary.measure
 
     def format_superiority(verdict: Verdict) -> str:
         if verdict.superiority is None or verdict.superiority_interval is None:
@@ -247,7 +246,7 @@ def _tell_pairs_briefly(summary: Summary, answer: BlockAnswer, verdicts: Sequenc
 
 def _set_against(summary: Summary, block: str, arms: Sequence[str]) -> Table:
     """Set every arm (row) against every other (column)."""
-    measure = measure_of(summary)
+    measure = summary.measure
     seen = {(each.a, each.b): each for v in summary.verdicts_of(block) for each in (v, v.seen_from(v.b))}
     columns = [texts("arm", arms, "")]
     for other in arms:
