@@ -73,11 +73,6 @@ def decider_of(summary: Summary) -> str:
     return f"{summary.split} {summary.metric}"
 
 
-def runs_of(summary: Summary) -> str:
-    """Return what scores are averaged over and pairs are compared by: replicates, or the folds of all of them."""
-    return "replicates" if summary.num_folds is None else "folds"
-
-
 def order_arms(summary: Summary, block: str) -> list[ArmSummary]:
     """Return the arms of a block, best mean first, those without a score last."""
     arms = summary.arms_of(block)

@@ -179,6 +179,7 @@ def _verdict(
     level = 1 - judging.rules.confidence
     superiority = measure_superiority(comparison)
     settled = decision.verdict in ("better", "worse")
+    corrected = correct_winner(comparison, _find_bar(comparison, decision, level), error) if settled else None
     return Verdict(
         block=a.block,
         a=a.arm,
@@ -202,9 +203,7 @@ def _verdict(
         num_images=None if comparison.spread is None else comparison.spread.num_images,
         beyond_margin=settled and _exceeds(decision, judging, level),
         p_margin_adjusted=decision.p_margin_adjusted,
-        difference_corrected=correct_winner(comparison, _find_bar(comparison, decision, level), error)
-        if settled
-        else None,
+        difference_corrected=corrected,
         superiority=None if superiority is None else superiority.probability,
         superiority_interval=None if superiority is None else superiority.interval,
         spread=comparison.spread,

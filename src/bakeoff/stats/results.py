@@ -300,6 +300,11 @@ class Summary(Rules):
         """The deciding metric on the deciding split."""
         return Measure(find_metric(self.metric), self.split)
 
+    @property
+    def runs(self) -> str:
+        """What scores are averaged over and pairs are compared by: replicates, or the folds of all of them."""
+        return "replicates" if self.num_folds is None else "folds"
+
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
         """Return the arms of one block, in the study's order."""
         return tuple(arm for arm in self.arms if arm.block == block)

@@ -121,17 +121,9 @@ def summarise(
     """
     rules = rules or Rules()
     by_cell = _group(results, design)
-    measure = Measure(find_metric(rules.metric), _deciding_split(results, rules.metric, design.num_folds))
-    _check_margin(rules, measure)
-    judging = Judging(
-        measure=measure,
-        rules=rules,
-        num_folds=design.num_folds,
-        looks=tuple(looks) if measure.split != "validation" else (),
-        test_shares=design.all_test_shares,
-    )
+    judging = _set_up(results, design, rules, looks)
     _count_failed(by_cell, design.num_classes if rules.failed == "worst" else {})
-    by_block = _summarise_arms(by_cell, design, measure, by_image or {})
+    by_block = _summarise_arms(by_cell, design, judging.measure, by_image or {})
     verdicts = _judge(by_block, design, judging)
     answers = [_answer(block, found, verdicts, judging, design, caveat) for block, found in by_block.items()]
     arms = tuple(arm for found in by_block.values() for arm in found)
@@ -142,7 +134,7 @@ def summarise(
         answers = [replace(answers[0], sentence=f"{answers[0].sentence} {told}")]
     return Summary(
         **vars(rules),
-        split=measure.split,
+        split=judging.measure.split,
         blocks=tuple(design.blocks),
         arm_labels=tuple(design.arms),
         arms=arms,
@@ -155,10 +147,19 @@ def summarise(
     )
 
 
-def _check_margin(rules: Rules, measure: Measure) -> None:
+def _set_up(results: Sequence[TrialResult], design: StudyDesign, rules: Rules, looks: Sequence[LineLook]) -> Judging:
+    """Choose the deciding split, and return what decides there."""
+    measure = Measure(find_metric(rules.metric), _deciding_split(results, rules.metric, design.num_folds))
     margin = rules.margin
     if margin is not None and measure.record.is_share and margin >= 1:
         raise ValueError(f"{rules.metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
+    return Judging(
+        measure=measure,
+        rules=rules,
+        num_folds=design.num_folds,
+        looks=tuple(looks) if measure.split != "validation" else (),
+        test_shares=design.all_test_shares,
+    )
 
 
 def _group(results: Iterable[TrialResult], design: StudyDesign) -> dict[tuple[str, str], dict[Run, TrialResult]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table
-from bakeoff.report.tables import Medium, numbers, order_arms, phrase, runs_of, texts
+from bakeoff.report.tables import Medium, numbers, order_arms, phrase, texts
 from bakeoff.stats.measure import Measure, join_names, percent
 from bakeoff.stats.results import BlockAnswer, MeanSd, Summary
 from bakeoff.study.search import DEFAULT, RANDOM, WINNER
@@ -105,11 +105,11 @@ def _explain(summary: Summary) -> str:
         if words & {"better", "worse"}
         else "",
         f"Equivalent: shown to differ too little{margin} to matter." if "equivalent" in words else "",
-        f"Inconclusive: these {runs_of(summary)} do not settle it; it does not mean equal."
+        f"Inconclusive: these {summary.runs} do not settle it; it does not mean equal."
         if "inconclusive" in words
         else "",
     ]
-    spread = f"± is the standard deviation over {runs_of(summary)}."
+    spread = f"± is the standard deviation over {summary.runs}."
     return " ".join(filter(None, [spread, *meanings, _explain_intervals(summary)]))
 
 

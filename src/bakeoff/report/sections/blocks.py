@@ -18,7 +18,6 @@ from bakeoff.report.tables import (
     Medium,
     break_name,
     numbers,
-    runs_of,
     tabulate_measure,
     texts,
 )
@@ -162,7 +161,7 @@ def _write_caption(report: ReportInput, answers: Sequence[BlockAnswer], of: str,
     measure = summary.measure
     unit = " in percent" if measure.record.is_share else ""
     sentences = [
-        f"All blocks: {measure.label}{unit}, mean ± standard deviation over {runs_of(summary)}.{of}",
+        f"All blocks: {measure.label}{unit}, mean ± standard deviation over {summary.runs}.{of}",
         describe_statistics(report),
         explain_marks(summary, answers),
         across.sentence if across is not None else "",

@@ -36,7 +36,6 @@ from bakeoff.report.tables import (
     order_arms,
     order_verdicts,
     phrase,
-    runs_of,
     tabulate_means,
     tabulate_measure,
     texts,
@@ -81,7 +80,7 @@ def _compare(report: ReportInput, answer: BlockAnswer) -> Iterator[Part]:
     ]
     scores = tabulate_scores(summary, block)
     yield Table(
-        caption=f"Scores, mean ± standard deviation over {runs_of(summary)}{failed}",
+        caption=f"Scores, mean ± standard deviation over {summary.runs}{failed}",
         label="scores",
         paper=" ".join(filter(None, sentences)),
         columns=_choose_columns(_mark_best(summary, answer, scores)),
@@ -181,7 +180,7 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
 
     corrected = ("-" if v.difference_corrected is None else measure.signed(v.difference_corrected) for v in verdicts)
     return [
-        numbers("n", (str(v.replicates) for v in verdicts), runs_of(summary)),
+        numbers("n", (str(v.replicates) for v in verdicts), summary.runs),
         numbers("p alone", (p_value(v.p) for v in verdicts)),
         numbers("P(a > b)", map(format_superiority, verdicts)),
         numbers("corrected", corrected, "corrected", "difference"),
@@ -193,7 +192,7 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
 
 def explain_pairs(summary: Summary) -> tuple[str, ...]:
     """Explain the columns of the tables of pairs, a sentence or two each."""
-    level, runs = percent(summary.confidence), runs_of(summary)
+    level, runs = percent(summary.confidence), summary.runs
     where = " on the same test images" if summary.num_folds is None else ""
     return (
         f"The difference is the row's arm minus the other arm, averaged over the {runs} both have. Its "
