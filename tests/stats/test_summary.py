@@ -213,13 +213,14 @@ def make_folds(scores: Mapping[str, Sequence[Sequence[float | None]]]) -> list[T
     ]
 
 
+FOLDED = StudyDesign(blocks=["digits"], arms=["a", "b"], num_folds=3)
 FOLDS_A = [[0.98, 0.96, 0.97], [0.975, 0.965, 0.985]]
 FOLDS_B = [[0.97, 0.955, 0.965], [0.972, 0.955, 0.97]]
 
 
 def test_folds_are_compared_fold_by_fold_with_the_correction() -> None:
     results = make_folds({"a": FOLDS_A, "b": FOLDS_B})
-    summary = summarise(results, StudyDesign(blocks=["digits"], arms=["a", "b"], num_folds=3))
+    summary = summarise(results, FOLDED)
     verdict = summary.verdicts[0]
     expected = compare_pair([v for f in FOLDS_A for v in f], [v for f in FOLDS_B for v in f], test_share=1 / 2)
     assert (verdict.replicates, verdict.num_folds, summary.num_folds) == (6, 3, 3)
@@ -231,9 +232,7 @@ def test_folds_are_compared_fold_by_fold_with_the_correction() -> None:
 
 def test_a_fold_that_failed_is_left_out_of_the_pair_alone() -> None:
     holed = [[0.98, None, 0.97], [0.975, 0.965, 0.985]]
-    summary = summarise(
-        make_folds({"a": holed, "b": FOLDS_B}), StudyDesign(blocks=["digits"], arms=["a", "b"], num_folds=3)
-    )
+    summary = summarise(make_folds({"a": holed, "b": FOLDS_B}), FOLDED)
     assert summary.verdicts[0].replicates == 5
     assert summary.arms[0].scores[0] == pytest.approx(0.975)
     assert "Failed trials are left out, so the verdicts hold only where" in summary.answers[0].sentence
@@ -242,9 +241,7 @@ def test_a_fold_that_failed_is_left_out_of_the_pair_alone() -> None:
 def test_a_fold_that_failed_counts_as_chance_in_its_fold() -> None:
     holed = [[0.98, None, 0.97], [0.975, 0.965, 0.985]]
     results = make_folds({"a": holed, "b": FOLDS_B})
-    summary = summarise(
-        results, StudyDesign(blocks=["digits"], arms=["a", "b"], num_folds=3, num_classes={"digits": 4})
-    )
+    summary = summarise(results, replace(FOLDED, num_classes={"digits": 4}))
     filled = [0.98, 0.25, 0.97, 0.975, 0.965, 0.985]
     expected = compare_pair(filled, [v for f in FOLDS_B for v in f], test_share=1 / 2)
     assert summary.verdicts[0].interval == pytest.approx(expected.interval)
@@ -252,16 +249,14 @@ def test_a_fold_that_failed_counts_as_chance_in_its_fold() -> None:
 
 def test_verdicts_of_folds_rest_on_held_out_folds_never_on_the_common_test_split() -> None:
     results = make_folds({"a": FOLDS_A, "b": FOLDS_B})
-    summary = summarise(
-        results, StudyDesign(blocks=["digits"], arms=["a", "b"], num_folds=3, test_shares={"digits": 0.7})
-    )
+    summary = summarise(results, replace(FOLDED, test_shares={"digits": 0.7}))
     assert (summary.split, summary.verdicts[0].split, summary.test_shares) == ("held-out", "held-out", {"digits": 0.7})
     assert summary.arms[0].on("held-out")["accuracy"].mean == pytest.approx(0.9725)
     assert summary.arms[0].test["accuracy"].mean == pytest.approx(-0.9725)
     values = [[v for f in folds for v in f] for folds in (FOLDS_A, FOLDS_B)]
     assert summary.verdicts[0].p == pytest.approx(compare_pair(*values, test_share=0.7).p)
     unscored = [replace(r, metrics={k: v for k, v in r.metrics.items() if k != "held-out"}) for r in results]
-    assert summarise(unscored, StudyDesign(blocks=["digits"], arms=["a", "b"], num_folds=3)).split == "validation"
+    assert summarise(unscored, FOLDED).split == "validation"
 
 
 def test_folds_must_fit_the_study() -> None:

@@ -7,14 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import interval_of_mean, metric_axis, metric_format, round_all, scatter, whiskers
+from bakeoff.report.figures.shared import (
+    LOG_RATIO,
+    interval_of_mean,
+    metric_axis,
+    metric_format,
+    round_all,
+    scatter,
+    whiskers,
+)
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import Style, label_text, make_layout, style_of
 from bakeoff.report.text import count, duration, show_text
 from bakeoff.stats.results import ArmSummary, Summary
 
 MAX_NAMED = 10
-_LOG_RATIO = 10.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def _draw_arm(summary: Summary, each: _Priced, style: Style, spell: Callable[[fl
 def _lay_out(summary: Summary, shown: Sequence[_Priced], title: str, ticks: str) -> dict[str, Any]:
     measure = summary.measure
     costs = [each.cost for each in shown]
-    is_wide = max(costs) > _LOG_RATIO * min(costs)
+    is_wide = max(costs) > LOG_RATIO * min(costs)
     scale = {"type": "log", "dtick": "D2"} if is_wide else {"rangemode": "tozero"}
     return make_layout(
         420,
