@@ -24,7 +24,7 @@ from bakeoff.stats.across import summarise_blocks
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.looks import share_of_look
 from bakeoff.stats.results import TrialResult
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import Rules, StudyDesign, summarise
 from bakeoff.stats.variance import Spread
 
 Scores = NDArray[np.float64]
@@ -186,7 +186,7 @@ def measure_shared_data(num_studies: int) -> list[Row]:
             favours_SA = rng.normal(0, 0.01, (num_sets, 2))
             scores = {(b, a): favours_SA[int(sources[b]), a] + rng.normal(0, 0.003) for b in blocks for a in (0, 1)}
             results = [_make_result(block, str(arm), 0.9 + score) for (block, arm), score in scores.items()]
-            summary = summarise(results, blocks=blocks, arms=["0", "1"], scope="seeds")
+            summary = summarise(results, StudyDesign(blocks=blocks, arms=["0", "1"]), Rules(scope="seeds"))
             for label, known in zip(found, (None, sources), strict=True):
                 across = summarise_blocks(summary, known)
                 found[label] += across is not None and any(pair.verdict != "inconclusive" for pair in across.pairs)

@@ -10,7 +10,7 @@ import pytest
 
 from bakeoff.report.document import ReportInput, TrialFailure
 from bakeoff.report.published import PublishedFigure
-from bakeoff.stats.summary import TrialResult, summarise
+from bakeoff.stats.summary import Rules, StudyDesign, TrialResult, summarise
 
 INITIALIZERS = (
     "orthogonal",
@@ -69,7 +69,7 @@ def make_report() -> Callable[..., ReportInput]:
         **fields: Any,
     ) -> ReportInput:
         results = _make_results(blocks, arms, num_replicates, failed, test)
-        summary = summarise(results, metric=metric, margin=margin, blocks=blocks, arms=arms)
+        summary = summarise(results, StudyDesign(blocks=blocks, arms=arms), Rules(metric=metric, margin=margin))
         failures = tuple(
             TrialFailure(trial=r.trial_id, block=r.block, arm=r.arm, replicate=r.replicate + 1, reason=r.reason)
             for r in results

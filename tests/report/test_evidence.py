@@ -16,7 +16,7 @@ from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.results import Summary, TrialResult
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import Rules, StudyDesign, summarise
 from bakeoff.stats.wilson import wilson_interval
 
 NAMES = ("cat", "<b>dog</b>", "a|b")
@@ -62,7 +62,11 @@ def make(folds: int | None = None) -> tuple[list[TrialResult], dict[str, Any], S
             )
     by_image = gather_contributions(results, "accuracy", lambda trial_id, split: stored.get(trial_id))
     stored["held-out"] = held_out
-    return results, stored, summarise(results, blocks=["b"], arms=["good", "fair"], num_folds=folds, by_image=by_image)
+    return (
+        results,
+        stored,
+        summarise(results, StudyDesign(blocks=["b"], arms=["good", "fair"], num_folds=folds), by_image=by_image),
+    )
 
 
 def gather(folds: int | None = None) -> tuple[BlockEvidence, dict[str, Any], Summary]:
@@ -183,6 +187,6 @@ def test_with_a_baseline_the_rival_is_the_baseline() -> None:
     results, stored, _ = make()
     results += [replace(r, arm="poor", trial_id=f"poor{r.replicate}") for r in results if r.arm == "fair"]
     stored |= {f"poor{run}": predict(0.5, run) for run in range(4)}
-    summary = summarise(results, blocks=["b"], arms=["good", "fair", "poor"], baseline="poor")
+    summary = summarise(results, StudyDesign(blocks=["b"], arms=["good", "fair", "poor"]), Rules(baseline="poor"))
     (evidence,) = gather_evidence(results, summary, {"b": NAMES}, lambda trial_id, split: stored.get(trial_id))
     assert (evidence.arm, evidence.rival) == ("good", "poor")

@@ -19,7 +19,7 @@ from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.roc import MOST_CURVES
 from bakeoff.stats.metrics import classification_metrics
 from bakeoff.stats.results import TrialResult
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import StudyDesign, summarise
 
 NUM_CLASSES, NUM_TRIALS = 300, 2
 LABELS = np.repeat(np.arange(NUM_CLASSES), 2)
@@ -57,7 +57,7 @@ def report(stored: dict[str, dict[str, Any]]) -> ReportInput:
                 seconds=1.0,
             )
         )
-    summary = summarise(results, blocks=["b"], arms=["one"])
+    summary = summarise(results, StudyDesign(blocks=["b"], arms=["one"]))
     names = {"b": [f"class {number}" for number in range(NUM_CLASSES)]}
     evidence = gather_evidence(results, summary, names, lambda trial_id, split: stored[trial_id])
     counts: dict[str, int] = {"num_done": NUM_TRIALS, "num_failed": 0, "num_reused": 0, "num_planned": NUM_TRIALS}

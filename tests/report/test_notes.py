@@ -16,7 +16,7 @@ from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.terminal import print_verdict
 from bakeoff.report.sections.comparison import tabulate_scores
 from bakeoff.stats.results import TrialResult
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import Rules, StudyDesign, summarise
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 
@@ -58,7 +58,7 @@ def test_classes_without_images_are_said_beside_macro_averages(make_report: Call
     )
     assert describe_absent([replace(each, metrics={"test": values}) for each in results], {"digits": ("a",)}) == ()
     for metric in ("accuracy", "macro_f1"):
-        summary = summarise(results, metric=metric, blocks=("digits",), arms=("a", "b"))
+        summary = summarise(results, StudyDesign(blocks=("digits",), arms=("a", "b")), Rules(metric=metric))
         headers = [" ".join(column.header) for column in tabulate_scores(summary, "digits")]
         assert "test macro F1 % (classes present)" in headers
         assert "test accuracy %" in headers

@@ -17,7 +17,7 @@ from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.stats.ensembles import cast_vote
 from bakeoff.stats.metrics import classification_metrics
 from bakeoff.stats.results import TrialResult
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import StudyDesign, summarise
 from bakeoff.study.schema import Study
 
 ARMS = ("a", "b", "c")
@@ -169,7 +169,7 @@ def test_folds_vote_within_a_fold_and_are_verdicts_fold_by_fold() -> None:
     store = Store(num_replicates=2, num_folds=3)
     voted = store.vote(num_folds=3, vote={})
     assert [(vote.replicate, vote.fold) for vote in votes_of(voted)] == [(r, f) for r in range(2) for f in range(3)]
-    summary = summarise(voted.results, blocks=["pets"], arms=voted.arms, num_folds=3)
+    summary = summarise(voted.results, StudyDesign(blocks=["pets"], arms=voted.arms, num_folds=3))
     assert {verdict.replicates for verdict in summary.verdicts} == {6}
     assert summary.split == "held-out"
     for vote in votes_of(voted):
@@ -292,7 +292,7 @@ def test_folds_of_one_arm_vote_in_every_replicate() -> None:
 
 
 def describe(voted: Voted, num_folds: int | None = None) -> Any:
-    summary = summarise(voted.results, blocks=["pets"], arms=voted.arms, num_folds=num_folds)
+    summary = summarise(voted.results, StudyDesign(blocks=["pets"], arms=voted.arms, num_folds=num_folds))
     return describe_ensembles(voted, summary, {"pets": NAMES})
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from bakeoff.ledger.live import ArmProgress, StudyProgress
 from bakeoff.serve.watch import Pace
-from bakeoff.serve.wording import describe_standing
+from bakeoff.serve.wording import describe_state
 
 
 @pytest.mark.parametrize(
-    ("num_examined", "word"),
+    ("num_tested", "word"),
     [(0, "trained, test split not opened"), (4, "trained, test split opened in part"), (6, "done")],
 )
 def test_a_final_test_that_was_cut_short_is_not_called_closed(num_tested: int, word: str) -> None:
@@ -40,4 +40,4 @@ def test_a_final_test_that_was_cut_short_is_not_called_closed(num_tested: int, w
         num_tested=num_tested,
         last_ended_at=None,
     )
-    assert describe_standing(progress, Pace(False, None)).word == word
+    assert describe_state(progress, Pace(False, None)).word == word

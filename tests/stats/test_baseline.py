@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from bakeoff.stats.family import list_family
-from bakeoff.stats.summary import Summary, TrialResult, summarise
+from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise
 
 BASE = [0.972, 0.974, 0.971, 0.973, 0.970]
 BETTER = [0.981, 0.985, 0.980, 0.984, 0.978]
@@ -32,7 +32,7 @@ def make(scores: Mapping[str, Sequence[float]], blocks: Sequence[str] = ("digits
         for replicate, value in enumerate(values)
     ]
     arms = options.pop("arms", list(scores))
-    return summarise(results, blocks=blocks, arms=arms, baseline="base", **options)  # type: ignore[arg-type]
+    return summarise(results, StudyDesign(blocks=blocks, arms=arms), Rules(baseline="base", **options))  # type: ignore[arg-type]
 
 
 ALL = {"better": BETTER, "base": BASE, "worse": WORSE, "level": LEVEL, "noisy": NOISY}

@@ -6,7 +6,7 @@ from scipy import integrate, stats
 
 from bakeoff.stats.bayes import Posterior, find_posterior, pool_blocks
 from bakeoff.stats.pairs import compare_pair
-from bakeoff.stats.summary import Summary, TrialResult, summarise
+from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise
 
 
 def test_one_block_is_the_t_distribution_about_the_mean() -> None:
@@ -72,7 +72,7 @@ def make(method: str, blocks: tuple[str, ...]) -> Summary:
         for arm, lead in (("a", 0.03), ("b", 0.0))
         for replicate in range(6)
     ]
-    return summarise(results, blocks=blocks, arms=["a", "b"], margin=0.005, method=method)  # type: ignore[arg-type]
+    return summarise(results, StudyDesign(blocks=blocks, arms=["a", "b"]), Rules(margin=0.005, method=method))  # type: ignore[arg-type]
 
 
 def test_a_study_can_be_read_this_way() -> None:

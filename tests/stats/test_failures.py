@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from bakeoff.stats.failures import chance_level, clopper_pearson
 from bakeoff.stats.metrics import METRICS, MetricRecord, classification_metrics, find_metric
 from bakeoff.stats.results import TrialResult
 from bakeoff.stats.sequential import SequentialDesign
-from bakeoff.stats.summary import Summary, summarise
+from bakeoff.stats.summary import Rules, StudyDesign, Summary, summarise
 
 
 @pytest.mark.parametrize("record", METRICS, ids=lambda record: record.name)
@@ -46,7 +49,13 @@ def test_nothing_tried_says_nothing_and_nonsense_is_refused() -> None:
             clopper_pearson(successes, n, confidence)
 
 
-def judge(a: list[float | None], b: list[float | None], *more: list[float | None], **options: object) -> Summary:
+def judge(
+    a: list[float | None],
+    b: list[float | None],
+    *more: list[float | None],
+    by_image: Mapping[str, NDArray[Any]] | None = None,
+    **rules: Any,
+) -> Summary:
     results = [
         TrialResult(
             trial_id=f"{arm}{replicate}",
@@ -64,8 +73,8 @@ def judge(a: list[float | None], b: list[float | None], *more: list[float | None
         for arm, scores in zip("abcdef", (a, b, *more), strict=False)
         for replicate, score in enumerate(scores)
     ]
-    settings: dict[str, object] = {"num_classes": {"digits": 10}, **options}
-    return summarise(results, blocks=["digits"], arms=list("abcdef"[: 2 + len(more)]), **settings)  # type: ignore[arg-type]
+    design = StudyDesign(blocks=["digits"], arms=list("abcdef"[: 2 + len(more)]), num_classes={"digits": 10})
+    return summarise(results, design, Rules(**rules), by_image=by_image)
 
 
 STEADY: list[float | None] = [0.90, 0.91, 0.905, 0.90, 0.91]
@@ -188,6 +197,8 @@ def test_one_arm_is_never_left_to_more_arms(num_failing: int) -> None:
         for replicate in range(3)
     ]
     arms = [f"arm {arm}" for arm in range(num_failing + 1)]
-    sentence = summarise(results, blocks=["digits"], arms=arms, num_classes={"digits": 10}).answers[0].sentence
+    sentence = (
+        summarise(results, StudyDesign(blocks=["digits"], arms=arms, num_classes={"digits": 10})).answers[0].sentence
+    )
     named = sentence.count("of 3 (100%") + sentence.count("of 3 trials (100%")
     assert (named, "more arms" in sentence) == ((num_failing, False) if num_failing < 5 else (3, True))

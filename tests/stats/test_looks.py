@@ -12,7 +12,7 @@ from scipy import stats
 from bakeoff.report.sections.basis import describe_family
 from bakeoff.stats.looks import Look, LookedBlock, describe_looks, share_of_look, trace_line
 from bakeoff.stats.results import Summary, TrialResult
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import Rules, StudyDesign, summarise
 
 
 def look(study: str, trials: Mapping[str, Sequence[int]], *, images: str = "digits", **fields: Any) -> Look:
@@ -104,7 +104,7 @@ def summarise_looks(scores: Mapping[str, Sequence[float]], sizes: Sequence[int],
     names = "".join(scores)
     looks = [look("s", arms(options.get("seen", names), size)) for size in sizes]
     line = trace_line(looks[:-1], look("s", arms(names, sizes[-1])))
-    return summarise(results, blocks=["digits"], arms=list(scores), looks=line, scope="seeds")
+    return summarise(results, StudyDesign(blocks=["digits"], arms=list(scores)), Rules(scope="seeds"), looks=line)
 
 
 def draw(num: int, gap: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,15 @@ from bakeoff.stats.measure import Measure, whole_percent
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.results import Summary, TrialResult
 from bakeoff.stats.sampling_error import SamplingError, describe_error
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import Rules, StudyDesign, summarise
+from bakeoff.stats.variance import Scope
 
 ACCURACY = Measure(find_metric("accuracy"), "test")
 
 
-def make_summary(a_RN: np.ndarray, b_RN: np.ndarray, **options: object) -> Summary:
+def make_summary(
+    a_RN: np.ndarray, b_RN: np.ndarray, looks: Sequence[LineLook] = (), scope: Scope = "images"
+) -> Summary:
     arms = {"a": a_RN, "b": b_RN}
     results = [
         TrialResult(
@@ -33,7 +37,8 @@ def make_summary(a_RN: np.ndarray, b_RN: np.ndarray, **options: object) -> Summa
         for replicate, row in enumerate(right_RN)
     ]
     by_image = {f"{arm}{r}": row for arm, right_RN in arms.items() for r, row in enumerate(right_RN)}
-    return summarise(results, blocks=["d"], arms=["a", "b"], by_image=by_image, **options)  # type: ignore[arg-type]
+    design = StudyDesign(blocks=["d"], arms=["a", "b"])
+    return summarise(results, design, Rules(scope=scope), by_image=by_image, looks=looks)
 
 
 def explain(summary: Summary) -> SamplingError:

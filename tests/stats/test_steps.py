@@ -8,7 +8,7 @@ from scipy import stats
 
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.steps import Link, compare_steps
-from bakeoff.stats.summary import Summary, TrialResult, summarise
+from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise
 
 SCORES = {
     "1.0": [0.900, 0.904, 0.899, 0.903, 0.901],
@@ -43,7 +43,7 @@ def make_summary(
         for arm, values in SCORES.items()
         for replicate, value in enumerate(values)
     ]
-    return summarise(results, metric=metric, margin=margin, blocks=blocks, arms=list(SCORES))
+    return summarise(results, StudyDesign(blocks=blocks, arms=list(SCORES)), Rules(metric=metric, margin=margin))
 
 
 def test_steps_are_paired_t_tests_corrected_as_one_family() -> None:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bakeoff.stats.effects import borrow_errors, correct_winner
 from bakeoff.stats.metrics import MetricError
 from bakeoff.stats.pairs import compare_pair
-from bakeoff.stats.summary import Summary, TrialResult, summarise
+from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise
 
 GOOD, FAIR, POOR = [0.980, 0.978, 0.981, 0.979], [0.970, 0.969, 0.970, 0.970], [0.930, 0.927, 0.932, 0.928]
 
@@ -43,8 +44,14 @@ def make_results(scores: Mapping[str, Sequence[float | None]], **options: object
     ]
 
 
-def summarise_one(scores: Mapping[str, Sequence[float | None]], **options: object) -> Summary:
-    return summarise(make_results(scores), blocks=["digits"], arms=list(scores), **options)  # type: ignore[arg-type]
+def summarise_one(
+    scores: Mapping[str, Sequence[float | None]],
+    same: Mapping[str, Sequence[tuple[str, ...]]] | None = None,
+    **rules: Any,
+) -> Summary:
+    return summarise(
+        make_results(scores), StudyDesign(blocks=["digits"], arms=list(scores), same=same or {}), Rules(**rules)
+    )
 
 
 def test_means_and_spreads_by_hand() -> None:
@@ -97,7 +104,7 @@ def test_verdicts_use_the_test_split_only_when_all_were_examined() -> None:
     scores = {"a": GOOD, "b": FAIR}
     assert summarise_one(scores).split == "test"
     partly = [*make_results(scores)[:-1], make_trial("b", 3, 0.970, test=False)]
-    summary = summarise(partly, blocks=["digits"], arms=["a", "b"])
+    summary = summarise(partly, StudyDesign(blocks=["digits"], arms=["a", "b"]))
     assert summary.split == summary.verdicts[0].split == "validation"
     assert "validation accuracy" in summary.answers[0].sentence
     assert summary.answers[0].score is not None
@@ -127,7 +134,7 @@ def test_arm_that_failed_entirely_appears_with_zero_replicates() -> None:
 
 def test_nothing_done_is_no_answer() -> None:
     for results in ([], make_results({"a": [None], "b": [None]})):
-        summary = summarise(results, blocks=["digits"], arms=["a", "b"])
+        summary = summarise(results, StudyDesign(blocks=["digits"], arms=["a", "b"]))
         answer = summary.answers[0]
         assert (answer.best, answer.score, answer.missing) == (None, None, ("a", "b"))
         assert "no trial has a score" in answer.sentence
@@ -163,7 +170,7 @@ def test_seen_from_the_other_side() -> None:
 
 def test_blocks_are_judged_apart_and_counted_together() -> None:
     results = make_results({"a": GOOD, "b": POOR}, block="x") + make_results({"a": GOOD, "b": GOOD}, block="y")
-    summary = summarise(results, blocks=["x", "y"], arms=["a", "b"])
+    summary = summarise(results, StudyDesign(blocks=["x", "y"], arms=["a", "b"]))
     assert [(v.block, v.verdict) for v in summary.verdicts] == [("x", "better"), ("y", "inconclusive")]
     assert [answer.block for answer in summary.answers] == ["x", "y"]
     assert (
@@ -182,12 +189,12 @@ def test_blocks_are_judged_apart_and_counted_together() -> None:
 )
 def test_results_that_do_not_belong_are_refused(extra: TrialResult, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        summarise([*make_results({"a": GOOD}), extra], blocks=["digits"], arms=["a"])
+        summarise([*make_results({"a": GOOD}), extra], StudyDesign(blocks=["digits"], arms=["a"]))
 
 
 def test_value_that_is_not_finite_is_refused_by_name() -> None:
     with pytest.raises(MetricError, match=r"digits-a-0 .*train accuracy = nan"):
-        summarise([make_trial("a", 0, math.nan)], blocks=["digits"], arms=["a"])
+        summarise([make_trial("a", 0, math.nan)], StudyDesign(blocks=["digits"], arms=["a"]))
 
 
 def make_folds(scores: Mapping[str, Sequence[Sequence[float | None]]]) -> list[TrialResult]:
@@ -206,13 +213,14 @@ def make_folds(scores: Mapping[str, Sequence[Sequence[float | None]]]) -> list[T
     ]
 
 
+FOLDED = StudyDesign(blocks=["digits"], arms=["a", "b"], num_folds=3)
 FOLDS_A = [[0.98, 0.96, 0.97], [0.975, 0.965, 0.985]]
 FOLDS_B = [[0.97, 0.955, 0.965], [0.972, 0.955, 0.97]]
 
 
 def test_folds_are_compared_fold_by_fold_with_the_correction() -> None:
     results = make_folds({"a": FOLDS_A, "b": FOLDS_B})
-    summary = summarise(results, blocks=["digits"], arms=["a", "b"], num_folds=3)
+    summary = summarise(results, FOLDED)
     verdict = summary.verdicts[0]
     expected = compare_pair([v for f in FOLDS_A for v in f], [v for f in FOLDS_B for v in f], test_share=1 / 2)
     assert (verdict.replicates, verdict.num_folds, summary.num_folds) == (6, 3, 3)
@@ -224,7 +232,7 @@ def test_folds_are_compared_fold_by_fold_with_the_correction() -> None:
 
 def test_a_fold_that_failed_is_left_out_of_the_pair_alone() -> None:
     holed = [[0.98, None, 0.97], [0.975, 0.965, 0.985]]
-    summary = summarise(make_folds({"a": holed, "b": FOLDS_B}), blocks=["digits"], arms=["a", "b"], num_folds=3)
+    summary = summarise(make_folds({"a": holed, "b": FOLDS_B}), FOLDED)
     assert summary.verdicts[0].replicates == 5
     assert summary.arms[0].scores[0] == pytest.approx(0.975)
     assert "Failed trials are left out, so the verdicts hold only where" in summary.answers[0].sentence
@@ -233,7 +241,7 @@ def test_a_fold_that_failed_is_left_out_of_the_pair_alone() -> None:
 def test_a_fold_that_failed_counts_as_chance_in_its_fold() -> None:
     holed = [[0.98, None, 0.97], [0.975, 0.965, 0.985]]
     results = make_folds({"a": holed, "b": FOLDS_B})
-    summary = summarise(results, blocks=["digits"], arms=["a", "b"], num_folds=3, num_classes={"digits": 4})
+    summary = summarise(results, replace(FOLDED, num_classes={"digits": 4}))
     filled = [0.98, 0.25, 0.97, 0.975, 0.965, 0.985]
     expected = compare_pair(filled, [v for f in FOLDS_B for v in f], test_share=1 / 2)
     assert summary.verdicts[0].interval == pytest.approx(expected.interval)
@@ -241,26 +249,26 @@ def test_a_fold_that_failed_counts_as_chance_in_its_fold() -> None:
 
 def test_verdicts_of_folds_rest_on_held_out_folds_never_on_the_common_test_split() -> None:
     results = make_folds({"a": FOLDS_A, "b": FOLDS_B})
-    summary = summarise(results, blocks=["digits"], arms=["a", "b"], num_folds=3, test_shares={"digits": 0.7})
+    summary = summarise(results, replace(FOLDED, test_shares={"digits": 0.7}))
     assert (summary.split, summary.verdicts[0].split, summary.test_shares) == ("held-out", "held-out", {"digits": 0.7})
     assert summary.arms[0].on("held-out")["accuracy"].mean == pytest.approx(0.9725)
     assert summary.arms[0].test["accuracy"].mean == pytest.approx(-0.9725)
     values = [[v for f in folds for v in f] for folds in (FOLDS_A, FOLDS_B)]
     assert summary.verdicts[0].p == pytest.approx(compare_pair(*values, test_share=0.7).p)
     unscored = [replace(r, metrics={k: v for k, v in r.metrics.items() if k != "held-out"}) for r in results]
-    assert summarise(unscored, blocks=["digits"], arms=["a", "b"], num_folds=3).split == "validation"
+    assert summarise(unscored, FOLDED).split == "validation"
 
 
 def test_folds_must_fit_the_study() -> None:
     results = make_folds({"a": FOLDS_A})
     with pytest.raises(ValueError, match="has fold 0 in a study of None folds"):
-        summarise(results, blocks=["digits"], arms=["a"])
+        summarise(results, StudyDesign(blocks=["digits"], arms=["a"]))
     with pytest.raises(ValueError, match="has fold None in a study of 3 folds"):
-        summarise(make_results({"a": GOOD}), blocks=["digits"], arms=["a"], num_folds=3)
+        summarise(make_results({"a": GOOD}), StudyDesign(blocks=["digits"], arms=["a"], num_folds=3))
     with pytest.raises(ValueError, match=r"two results .* fold 0"):
-        summarise([*results, results[0]], blocks=["digits"], arms=["a"], num_folds=3)
+        summarise([*results, results[0]], StudyDesign(blocks=["digits"], arms=["a"], num_folds=3))
     with pytest.raises(ValueError, match="at least 2"):
-        summarise([], blocks=["digits"], arms=["a"], num_folds=1)
+        summarise([], StudyDesign(blocks=["digits"], arms=["a"], num_folds=1))
 
 
 def test_verdicts_carry_the_margin_they_were_decided_by() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bakeoff.stats.measure import Measure, join_names, percent
 from bakeoff.stats.metrics import find_metric
-from bakeoff.stats.summary import Summary, TrialResult, summarise
+from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise
 from bakeoff.stats.wording import write_pairing
 
 NOISE = np.array([0.0010, -0.0012, 0.0004, -0.0002, 0.0])
@@ -42,7 +42,7 @@ def summarise_scores(
         for arm, values in scores.items()
         for replicate, value in enumerate(values)
     ]
-    return summarise(results, metric=metric, margin=margin, blocks=[block], arms=list(scores))
+    return summarise(results, StudyDesign(blocks=[block], arms=list(scores)), Rules(metric=metric, margin=margin))
 
 
 def test_clear_winner() -> None:
@@ -173,7 +173,7 @@ def test_validation_is_no_final_test_and_says_so() -> None:
         for replicate, value in enumerate(values)
     ]
     images = {result.trial_id: np.ones(50, dtype=bool) for result in results}
-    summary = summarise(results, blocks=["digits"], arms=["X", "Y"], by_image=images)
+    summary = summarise(results, StudyDesign(blocks=["digits"], arms=["X", "Y"]), by_image=images)
     assert summary.verdicts[0].scope == "seeds"
     assert "X is better than Y on these validation images" in summary.answers[0].sentence
     assert "This is no final test: the validation images also chose which epochs to keep" in summary.answers[0].sentence
@@ -212,8 +212,8 @@ def test_an_arm_that_failed_in_whole_narrows_no_verdict_on_the_others() -> None:
     }
     results = [result(name[0], int(name[1]), float(right.mean())) for name, right in images.items()]
     results += [result("Z", replicate, None) for replicate in range(3)]
-    options: dict[str, Any] = {"blocks": ["digits"], "arms": ["X", "Y", "Z"], "by_image": images}
-    sentence = summarise(results, failed="exclude", num_classes={"digits": 10}, **options).answers[0].sentence
+    design = StudyDesign(blocks=["digits"], arms=["X", "Y", "Z"], num_classes={"digits": 10})
+    sentence = summarise(results, design, Rules(failed="exclude"), by_image=images).answers[0].sentence
     assert "on new images of this kind" in sentence
     assert "nothing of other images" not in sentence
     assert "No trial of Z has a score." in sentence
@@ -236,8 +236,8 @@ def test_collapsed_replicates_are_counted_with_the_interval_of_their_rate() -> N
 def test_beside_an_arm_that_failed_it_is_said_whose_replicates_did_not_collapse() -> None:
     results = [result("X", number, 0.9 + noise / 100) for number, noise in enumerate(NOISE)]
     results += [result("Y", number, None) for number in range(len(NOISE))]
-    options: dict[str, Any] = {"blocks": ["digits"], "arms": ["X", "Y"], "num_classes": {"digits": 10}}
-    sentence = summarise(results, **options).answers[0].sentence
+    design = StudyDesign(blocks=["digits"], arms=["X", "Y"], num_classes={"digits": 10})
+    sentence = summarise(results, design).answers[0].sentence
     assert "This holds for replicates of X that do not collapse: none of 5 did" in sentence
 
 

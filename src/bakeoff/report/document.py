@@ -25,6 +25,7 @@ from bakeoff.stats.results import Summary
 from bakeoff.stats.steps import ChainStep
 from bakeoff.study.plan import Plan
 from bakeoff.study.published import Curve
+from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import Study
 from bakeoff.workspace import Folders
 
@@ -36,6 +37,7 @@ class Sources:
     Attributes:
         connection: to the ledger, for reading; `study_id`: of the study in it.
         record: all that the ledger says of the study; `study`, `plan`: what was asked.
+        same: arms that are the same training; `looks`: at the question so far, the present one last.
         voted: its results, votes included, and how predictions are read; `summary`: what they say.
         class_names: block -> names of its classes.
         evidence, ensembles: what the predictions add, and what votes changed.
@@ -49,6 +51,8 @@ class Sources:
     record: StudyRecord
     study: Study
     plan: Plan
+    same: tuple[SameArms, ...]
+    looks: tuple[LineLook, ...]
     voted: Voted
     summary: Summary
     class_names: Mapping[str, tuple[str, ...]]

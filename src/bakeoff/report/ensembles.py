@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.report.evidence import Load
-from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count
 from bakeoff.report.votes import Ballot, Voted, shared_splits
 from bakeoff.stats.ensembles import find_vote, score_classes
@@ -88,7 +87,7 @@ def describe_ensembles(
         groups.setdefault((ballot.block, ballot.label, ballot.arm), []).append(ballot)
     order = {block: position for position, block in enumerate(summary.blocks)}
     keys = sorted(groups, key=lambda key: order[key[0]])
-    return tuple(_describe(groups[key], voted.load, measure_of(summary), class_names[key[0]]) for key in keys)
+    return tuple(_describe(groups[key], voted.load, summary.measure, class_names[key[0]]) for key in keys)
 
 
 def name_members(report: EnsembleReport) -> str:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from bakeoff.report.mistakes import Confusion, count_pictures, list_confusions
 from bakeoff.report.roc import RocLines, describe_roc
-from bakeoff.report.tables import measure_of
 from bakeoff.stats.calibration import ReliabilityBin, pool_bins
 from bakeoff.stats.classes import ClassReport, average_votes, class_report, list_cells
 from bakeoff.stats.contributions import contribute
@@ -174,7 +173,7 @@ def _gather_block(
     rival = _find_rival(answer)
     if rival is not None:
         found = [v.seen_from(answer.best) for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival}]
-        fields |= {"rival": rival, "error": describe_error(found[0], measure_of(summary), summary) if found else None}
+        fields |= {"rival": rival, "error": describe_error(found[0], summary.measure, summary) if found else None}
     return BlockEvidence(**evidence, confusions=confusions, **fields)
 
 

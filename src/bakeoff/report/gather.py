@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.results import Summary
 from bakeoff.stats.sequential import SequentialDesign
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import Rules, StudyDesign, summarise
 from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand, tell_about
 from bakeoff.study.sameness import SameArms
@@ -40,7 +41,6 @@ from bakeoff.study.schema import RECORDED, Study
 from bakeoff.workspace import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
-
 
 _SEARCHED_FOLDS = (
     "The search saw validation images of all folds, so what it found has an advantage on the folds held out here."
@@ -60,60 +60,66 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         WorkspaceError: no ledger, or no such study in it.
     """
     with open_reading(folders) as connection:
-        record = read_study(connection, study_id)
-        study = _read_study(record)
-        plan = expand(study)
-        looks = read_line(connection, study_id)
-        voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
-        voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
-        same = gather_same_arms(plan, record)
-        class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
-        summary = _summarise(voted, study, plan, same, looks, class_names)
-        state = _state(record)
-        if state == "unfinished" and summary.race is None:
-            summary = withhold_verdicts(summary, _describe_progress(record))
-        sources = Sources(
-            connection=connection,
-            study_id=study_id,
-            record=record,
-            study=study,
-            plan=plan,
-            voted=voted,
-            summary=summary,
-            class_names=class_names,
-            evidence=gather_evidence(voted.results, summary, class_names, voted.load),
-            ensembles=describe_ensembles(voted, summary, class_names),
-            costs=tuple(read_study_costs(connection, study_id)),
-            tested=read_final_test_fingerprints(connection, study_id),
-            folders=folders,
-            data_dir=data_dir,
-        )
+        sources = _gather_sources(connection, study_id, folders, data_dir)
         gathered = {name: facts for section in SECTIONS for name, facts in section.gather(sources).items()}
+    study, record = sources.study, sources.record
     known = {field.name for field in fields(ReportInput)}
     return ReportInput(
         name=study.name,
         question=study.question,
-        state=state,
-        summary=summary,
+        state=_state(record),
+        summary=sources.summary,
         evidence=sources.evidence,
-        votes=voted.arms[len(plan.arms) :],
+        votes=sources.voted.arms[len(sources.plan.arms) :],
         ensembles=sources.ensembles,
-        reduced=describe_reduction(plan, record.facts),
-        notes=_list_notes(sources, same),
+        reduced=describe_reduction(sources.plan, record.facts),
+        notes=_list_notes(sources),
         about=tell_about(study).rows(),
-        earlier_looks=tuple(look for look in looks if look.study_id != study_id),
+        earlier_looks=tuple(look for look in sources.looks if look.study_id != study_id),
         facts={name: facts for name, facts in gathered.items() if name not in known},
         **{name: facts for name, facts in gathered.items() if name in known},
         **_describe_run(record, num_reused),
     )
 
 
-def _list_notes(sources: Sources, same: Iterable[SameArms]) -> tuple[str, ...]:
+def _gather_sources(connection: sqlite3.Connection, study_id: str, folders: Folders, data_dir: Path | None) -> Sources:
+    record = read_study(connection, study_id)
+    study = _read_study(record)
+    plan = expand(study)
+    looks = read_line(connection, study_id)
+    voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
+    voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
+    same = gather_same_arms(plan, record)
+    class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
+    summary = _summarise(voted, study, plan, same, looks, class_names)
+    if _state(record) == "unfinished" and summary.race is None:
+        summary = withhold_verdicts(summary, _describe_progress(record))
+    return Sources(
+        connection=connection,
+        study_id=study_id,
+        record=record,
+        study=study,
+        plan=plan,
+        same=tuple(same),
+        looks=tuple(looks),
+        voted=voted,
+        summary=summary,
+        class_names=class_names,
+        evidence=gather_evidence(voted.results, summary, class_names, voted.load),
+        ensembles=describe_ensembles(voted, summary, class_names),
+        costs=tuple(read_study_costs(connection, study_id)),
+        tested=read_final_test_fingerprints(connection, study_id),
+        folders=folders,
+        data_dir=data_dir,
+    )
+
+
+def _list_notes(sources: Sources) -> tuple[str, ...]:
     return (
         *describe_outdated(sources.record.num_outdated),
         *describe_test_images(sources.tested),
         *describe_notes(sources.plan, sources.record.facts),
-        *(each.describe() for each in same),
+        *(each.describe() for each in sources.same),
         *describe_features(sources.costs),
         *describe_absent(sources.record.results, sources.class_names),
         *sources.voted.notes,
@@ -156,27 +162,34 @@ def _summarise(
     class_names: Mapping[str, tuple[str, ...]],
 ) -> Summary:
     num_folds = plan.blocks[0].data.folds
-    return summarise(
-        voted.results,
-        metric=study.decide.metric,
-        margin=study.decide.margin,
-        confidence=study.decide.confidence,
+    design = StudyDesign(
         blocks=[block.label for block in plan.blocks],
         arms=voted.arms,
-        baseline=study.decide.against,
         num_folds=num_folds,
-        race=_design_race(study),
-        same={label: [each.arms for each in same if each.block == label] for label in {each.block for each in same}},
         test_shares={block.label: share for block in plan.blocks if (share := block.data.test_share)},
-        failed=study.decide.failed,
         num_classes={block: len(names) for block, names in class_names.items()},
-        caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
-        scope=study.decide.scope,
-        family=study.decide.family,
-        looks=looks,
-        method=study.decide.method,
+        same={label: [each.arms for each in same if each.block == label] for label in {each.block for each in same}},
+    )
+    decide = study.decide
+    rules = Rules(
+        metric=decide.metric,
+        margin=decide.margin,
+        confidence=decide.confidence,
+        baseline=decide.against,
+        race=_design_race(study),
+        failed=decide.failed,
+        scope=decide.scope,
+        family=decide.family,
+        method=decide.method,
+    )
+    return summarise(
+        voted.results,
+        design,
+        rules,
         # With folds verdicts rest on images that each model alone held out.
-        by_image=None if num_folds else gather_contributions(voted.results, study.decide.metric, voted.load),
+        by_image=None if num_folds else gather_contributions(voted.results, decide.metric, voted.load),
+        looks=looks,
+        caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
     )
 
 

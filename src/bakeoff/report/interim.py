@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bakeoff.stats.measure import Measure
-from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.results import BlockAnswer, Summary, rank_arms
 
 
@@ -20,7 +19,7 @@ def withhold_verdicts(summary: Summary, progress: str) -> Summary:
         summary: of the trials so far.
         progress: how far the study is, as a clause.
     """
-    measure = Measure(find_metric(summary.metric), summary.split)
+    measure = summary.measure
     answers = tuple(_withhold(summary, answer, measure, progress) for answer in summary.answers)
     return replace(summary, verdicts=(), answers=answers, overall="")
 

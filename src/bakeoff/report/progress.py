@@ -53,7 +53,7 @@ class RunProgress:
         self._quiet = quiet
         self._clock = clock
         self._live: Live | None = None
-        self._num_trials = self._num_done = self._num_failed = self._num_reused = 0
+        self._num_trials = self._num_done = self._num_failed = 0
         self._total_images = self._done_images = self._replayed_images = 0
         self._standing: RunStanding | None = None
         self._searches: tuple[SearchProgress, ...] = ()
@@ -85,7 +85,7 @@ class RunProgress:
             num_reused: trials already in the ledger.
             plan: whose arms are shown; without one, none are.
         """
-        self._num_trials, self._num_reused = num_trials, num_reused
+        self._num_trials = num_trials
         self._standing = None if plan is None else RunStanding(plan)
         self._total_images = num_model_images
         self._started = self._last_line = self._clock()

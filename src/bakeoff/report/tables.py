@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 
 from bakeoff.stats.measure import Measure
-from bakeoff.stats.metrics import CLASSES_ABSENT, find_metric
+from bakeoff.stats.metrics import CLASSES_ABSENT
 from bakeoff.stats.results import ArmSummary, MeanSd, Summary, Verdict, rank_arms
 
 
@@ -68,25 +68,15 @@ def leave_out(columns: Iterable[Column], media: Medium, keep: Callable[[Column],
     return [column if keep(column) else replace(column, media=column.media & ~media) for column in columns]
 
 
-def measure_of(summary: Summary) -> Measure:
-    """Return the metric and split that a study's verdicts rest on."""
-    return Measure(find_metric(summary.metric), summary.split)
-
-
 def decider_of(summary: Summary) -> str:
     """Return the key of the column of the deciding metric."""
     return f"{summary.split} {summary.metric}"
 
 
-def runs_of(summary: Summary) -> str:
-    """Return what scores are averaged over and pairs are compared by: replicates, or the folds of all of them."""
-    return "replicates" if summary.num_folds is None else "folds"
-
-
 def order_arms(summary: Summary, block: str) -> list[ArmSummary]:
     """Return the arms of a block, best mean first, those without a score last."""
     arms = summary.arms_of(block)
-    ranked = rank_arms(arms, measure_of(summary))
+    ranked = rank_arms(arms, summary.measure)
     return ranked + [arm for arm in arms if not arm.scores]
 
 

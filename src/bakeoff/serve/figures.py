@@ -15,7 +15,7 @@ from bakeoff.report.figures.search import draw_search
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.search import describe_searches
 from bakeoff.stats.metrics import find_metric
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import Rules, StudyDesign, summarise
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import RECORDED, Study
 
@@ -64,7 +64,7 @@ def _report(progress: StudyProgress, block: str, arms: Sequence[str], **parts: A
         name=progress.name,
         question=progress.question,
         state="unfinished",
-        summary=summarise((), metric=progress.metric, margin=None, blocks=(block,), arms=tuple(arms)),
+        summary=summarise((), StudyDesign(blocks=(block,), arms=arms), Rules(metric=progress.metric)),
         num_done=progress.num_done,
         num_failed=progress.num_failed,
         num_reused=0,

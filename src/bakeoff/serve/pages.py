@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.ledger.live import StudyProgress
-from bakeoff.report.text import show_text
+from bakeoff.report.render.html import make_environment
 from bakeoff.serve import wording
 from bakeoff.serve.workspace import Seen
 
@@ -31,7 +31,7 @@ def show_progress(seen: Seen, block: str) -> str:
     return _render(
         "progress.html",
         progress=progress,
-        standing=wording.describe_standing(progress, seen.pace),
+        state=wording.describe_state(progress, seen.pace),
         last_ended=progress.last_ended_at,
         rows=rows,
         num_hidden=num_hidden,
@@ -94,8 +94,8 @@ def read_report_style() -> str:
 
 def _describe_card(seen: Seen) -> dict[str, Any]:
     leaders, num_more = wording.list_leaders(seen.progress)
-    standing = wording.describe_standing(seen.progress, seen.pace)
-    return {"progress": seen.progress, "standing": standing, "leaders": leaders, "num_more": num_more}
+    state = wording.describe_state(seen.progress, seen.pace)
+    return {"progress": seen.progress, "state": state, "leaders": leaders, "num_more": num_more}
 
 
 def _render(template: str, **values: Any) -> str:
@@ -110,18 +110,6 @@ def _as_markup(text: str) -> object:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    def show(value: object) -> object:
-        return show_text(value) if type(value) is str else value
-
-    environment = Environment(
-        loader=FunctionLoader(read_asset),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=show,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment(read_asset)
     environment.filters["time"] = wording.format_time
     return environment

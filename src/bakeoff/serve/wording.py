@@ -17,7 +17,7 @@ MAX_LEADERS = 3
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudyState:
     """A study's state, in words.
 
     Attributes:
@@ -55,7 +55,7 @@ class Row:
     is_best: bool
 
 
-def describe_standing(progress: StudyProgress, pace: Pace) -> Standing:
+def describe_state(progress: StudyProgress, pace: Pace) -> StudyState:
     """Describe a study's state and speed."""
     word, kind = _name_state(progress, pace)
     ended, planned = progress.num_done + progress.num_failed, progress.num_planned
@@ -75,7 +75,7 @@ def describe_standing(progress: StudyProgress, pace: Pace) -> Standing:
     share = 1.0 / planned if planned else 0.0
     is_going = pace.is_growing and not progress.is_ended
     rate = f"{pace.epochs_per_minute:,.0f} epochs per minute" if is_going and pace.epochs_per_minute else ""
-    return Standing(word, kind, ", ".join(parts), rate, ended * share, progress.num_begun * share)
+    return StudyState(word, kind, ", ".join(parts), rate, ended * share, progress.num_begun * share)
 
 
 def _name_state(progress: StudyProgress, pace: Pace) -> tuple[str, str]:

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.stats.family import adjust_holm, list_family
-from bakeoff.stats.measure import Measure, join_names
-from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.measure import join_names
 from bakeoff.stats.power import replicates_to_detect
 from bakeoff.stats.ranks import FriedmanTest, critical_difference, friedman_test, rank_scores, wilcoxon_p
 from bakeoff.stats.results import Summary
@@ -39,7 +38,6 @@ class PairAcrossBlocks:
 
     Attributes:
         wins, ties, losses: blocks in which a's mean score is better than, equal to, worse than b's.
-        shown_better, shown_worse: blocks in which the verdict within the block says so.
         difference: median over blocks of a - b, in the metric's unit.
         p: Wilcoxon's signed-rank test, two-sided; None under 6 blocks. `p_adjusted`: Holm over the family.
         verdict: of a relative to b over blocks; "inconclusive" where not tested.
@@ -50,8 +48,6 @@ class PairAcrossBlocks:
     wins: int
     ties: int
     losses: int
-    shown_better: int
-    shown_worse: int
     difference: float
     p: float | None
     p_adjusted: float | None
@@ -133,7 +129,7 @@ def summarise_blocks(summary: Summary, sources: Mapping[str, str] | None = None)
     Returns:
         None where there is nothing to put together: under 2 arms, or under 2 blocks in which every arm has a score.
     """
-    measure = Measure(find_metric(summary.metric), summary.split)
+    measure = summary.measure
     scores = {(arm.block, arm.arm): score.mean for arm in summary.arms if (score := arm.score(measure))}
     blocks = [block for block in summary.blocks if all((block, arm) in scores for arm in summary.arm_labels)]
     if len(blocks) < 2 or len(summary.arm_labels) < 2:
@@ -142,18 +138,15 @@ def summarise_blocks(summary: Summary, sources: Mapping[str, str] | None = None)
     is_descriptive = len(units) < 2
     if is_descriptive:
         units = {block: [block] for block in blocks}
+    means_UA = [
+        [np.mean([scores[block, arm] for block in unit]) for arm in summary.arm_labels] for unit in units.values()
+    ]
     # Rounded: means of the same values must be level, whatever order they were added in.
-    scores_UA = np.round(
-        [
-            [np.mean([scores[block, arm] for block in of_unit]) for arm in summary.arm_labels]
-            for of_unit in units.values()
-        ],
-        _DECIMALS,
-    )
+    scores_UA = np.round(means_UA, _DECIMALS)
     ranks_UA = rank_scores(scores_UA, higher_is_better=measure.record.higher_is_better)
     means = dict(zip(summary.arm_labels, ranks_UA.mean(axis=0).tolist(), strict=True))
     arms = tuple(sorted(summary.arm_labels, key=means.__getitem__))
-    pairs = _compare_pairs(summary, blocks, scores_UA, measure.record.higher_is_better, is_tested=not is_descriptive)
+    pairs = _compare_pairs(summary, scores_UA, measure.record.higher_is_better, is_tested=not is_descriptive)
     needed = count_blocks_needed(len(pairs), summary.confidence)
     has_diagram = summary.baseline is None and not is_descriptive
     found = AcrossBlocks(
@@ -198,7 +191,7 @@ def _group_blocks(blocks: Sequence[str], sources: Mapping[str, str] | None) -> d
 
 
 def _compare_pairs(
-    summary: Summary, blocks: Sequence[str], scores_UA: NDArray[np.float64], higher_is_better: bool, *, is_tested: bool
+    summary: Summary, scores_UA: NDArray[np.float64], higher_is_better: bool, *, is_tested: bool
 ) -> tuple[PairAcrossBlocks, ...]:
     family = list_family(summary.arm_labels, summary.baseline)
     column = {arm: scores_UA[:, number] for number, arm in enumerate(summary.arm_labels)}
@@ -208,7 +201,6 @@ def _compare_pairs(
     pairs = []
     for (a, b), difference_B, p, p_adjusted in zip(family, differences, p_values, adjust_holm(p_values), strict=True):
         gain_B = difference_B * (1 if higher_is_better else -1)
-        found = [v.verdict for v in summary.verdicts if v.block in blocks and (v.a, v.b) == (a, b)]
         verdict: Literal["better", "worse", "inconclusive"] = "inconclusive"
         if enough and p_adjusted <= 1 - summary.confidence:
             verdict = "better" if _sum_signed_ranks(gain_B) > 0 else "worse"
@@ -219,8 +211,6 @@ def _compare_pairs(
                 wins=int((gain_B > 0).sum()),
                 ties=int((gain_B == 0).sum()),
                 losses=int((gain_B < 0).sum()),
-                shown_better=found.count("better"),
-                shown_worse=found.count("worse"),
                 difference=float(np.median(difference_B)),
                 p=p if enough else None,
                 p_adjusted=p_adjusted if enough else None,

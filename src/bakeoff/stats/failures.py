@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from bakeoff.registry import bind
 from bakeoff.stats.measure import Measure, join_names, percent
 from bakeoff.stats.metrics import METRICS, MetricRecord
-from bakeoff.stats.results import ArmSummary, TrialResult
-
-FailedMode = Literal["worst", "exclude"]
-"""What a failed trial counts as: chance level, or nothing, so that its pairs are dropped."""
+from bakeoff.stats.results import ArmSummary, FailedMode, TrialResult
 
 _MOST_NAMED = 3
 

@@ -13,9 +13,9 @@ from bakeoff.stats.family import Decision, LookComparisons, decide_family
 from bakeoff.stats.looks import LineLook, share_of_look
 from bakeoff.stats.measure import Measure, join_names
 from bakeoff.stats.pairs import PairComparison, compare_pair
-from bakeoff.stats.results import ArmSummary, Method, Verdict
-from bakeoff.stats.sequential import SequentialDesign, compare_by_looks
-from bakeoff.stats.variance import Scope, Spread, measure_spread
+from bakeoff.stats.results import ArmSummary, Rules, Verdict
+from bakeoff.stats.sequential import compare_by_looks
+from bakeoff.stats.variance import Spread, measure_spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,24 +24,15 @@ class Judging:
 
     Attributes:
         measure: the deciding metric on the deciding split.
-        margin, confidence, num_folds, race, scope: as `summarise` takes them.
-        level: error rate of the verdicts of this look; None for 1 - confidence.
-        num_family_pairs: pairs that Holm corrects for at least; None for those judged.
+        num_folds: of every replicate; None without folds.
         looks: at the question so far, the present one last; empty where none are on record.
-        method: "paired", or "bayes" for verdicts by posterior probabilities.
         test_shares: with folds, by block: images scored in one of them over images trained on.
     """
 
     measure: Measure
-    margin: float | None
-    confidence: float
+    rules: Rules
     num_folds: int | None = None
-    race: SequentialDesign | None = None
-    scope: Scope = "images"
-    level: float | None = None
-    num_family_pairs: int | None = None
     looks: tuple[LineLook, ...] = ()
-    method: Method = "paired"
     test_shares: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -53,14 +44,12 @@ def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
         judging: what decides.
     """
     comparisons = [compare_arms(a, b, judging) for a, b in pairs]
-    if judging.method == "bayes":
+    if judging.rules.method == "bayes":
         decisions = tuple(map(decide_by_posterior, comparisons))
     else:
         decisions = decide_family(
             comparisons,
             runs_per_replicate=judging.num_folds or 1,
-            level=judging.level,
-            num_pairs=judging.num_family_pairs,
             looks=_look_back(pairs, comparisons, judging),
         )
     decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
@@ -75,7 +64,7 @@ def _find_errors(
     by_block: dict[str, list[int]] = {}
     for place, (a, _) in enumerate(pairs):
         by_block.setdefault(a.block, []).append(place)
-    for places in by_block.values() if judging.race is None else ():
+    for places in by_block.values() if judging.rules.race is None else ():
         for place, error in zip(places, borrow_errors([comparisons[place] for place in places]), strict=True):
             found[place] = error
     return found
@@ -106,26 +95,26 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparis
     """Compare two arms of a block on the replicates, or folds, that both have; on none where both failed in all."""
     values = _pair_scores(a, b, judging)
     spread = measure_pair(a, b, judging) if values else None
-    if judging.race is not None and values:
+    if judging.rules.race is not None and values:
         return compare_by_looks(
             [value for value, _ in values],
             [value for _, value in values],
             # The race decided on validation scores: on the locked images no look is special, so all are equally strict.
-            design=judging.race.flatten() if judging.measure.split != "validation" else judging.race,
-            margin=judging.margin,
+            design=judging.rules.race.flatten() if judging.measure.split != "validation" else judging.rules.race,
+            margin=judging.rules.margin,
             higher_is_better=judging.measure.record.higher_is_better,
             spread=spread,
-            scope=judging.scope,
+            scope=judging.rules.scope,
         )
     return compare_pair(
         [value for value, _ in values],
         [value for _, value in values],
-        margin=judging.margin,
-        confidence=judging.confidence,
+        margin=judging.rules.margin,
+        confidence=judging.rules.confidence,
         higher_is_better=judging.measure.record.higher_is_better,
         test_share=judging.test_shares.get(a.block),
         spread=spread,
-        scope=judging.scope,
+        scope=judging.rules.scope,
     )
 
 
@@ -162,13 +151,13 @@ def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | Non
     if len({len(row) for arm in rows for row in arm}) != 1:
         return None
     unit = 1.0 if judging.measure.record.is_share else None
-    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=unit, scope=judging.scope)
+    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=unit, scope=judging.rules.scope)
 
 
 def _exceeds(decision: Decision, judging: Judging, level: float) -> bool:
     """Tell whether a difference is shown to exceed the margin; by a posterior, "better" says just that."""
-    if judging.method == "bayes":
-        return judging.margin is not None
+    if judging.rules.method == "bayes":
+        return judging.rules.margin is not None
     return decision.p_margin_adjusted is not None and decision.p_margin_adjusted <= level
 
 
@@ -187,9 +176,10 @@ def _verdict(
     decision: Decision,
     error: float | None,
 ) -> Verdict:
-    level = 1 - judging.confidence if judging.level is None else judging.level
+    level = 1 - judging.rules.confidence
     superiority = measure_superiority(comparison)
     settled = decision.verdict in ("better", "worse")
+    corrected = correct_winner(comparison, _find_bar(comparison, decision, level), error) if settled else None
     return Verdict(
         block=a.block,
         a=a.arm,
@@ -207,15 +197,13 @@ def _verdict(
         correlation=comparison.correlation,
         verdict=decision.verdict,
         reason=decision.reason,
-        margin=judging.margin,
+        margin=judging.rules.margin,
         num_folds=judging.num_folds,
         scope=comparison.scope,
         num_images=None if comparison.spread is None else comparison.spread.num_images,
         beyond_margin=settled and _exceeds(decision, judging, level),
         p_margin_adjusted=decision.p_margin_adjusted,
-        difference_corrected=correct_winner(comparison, _find_bar(comparison, decision, level), error)
-        if settled
-        else None,
+        difference_corrected=corrected,
         superiority=None if superiority is None else superiority.probability,
         superiority_interval=None if superiority is None else superiority.interval,
         spread=comparison.spread,
@@ -235,12 +223,12 @@ def write_pooled(arms: Sequence[ArmSummary], family: Sequence[tuple[str, str]], 
             error = standard_error(comparison)
             if error is not None and comparison.difference is not None:
                 leads.append((sign * comparison.difference, error))
-        pooled = pool_blocks(leads, judging.margin or 0.0)
+        pooled = pool_blocks(leads, judging.rules.margin or 0.0)
         if pooled is not None:
             found.append((a, b, pooled))
     if not found:
         return ""
-    settled = [(a, b, each, each.decide(judging.confidence)) for a, b, each in found]
+    settled = [(a, b, each, each.decide(judging.rules.confidence)) for a, b, each in found]
     links = {"better": "is better than", "worse": "is worse than", "equivalent": "is equivalent to"}
     said = [f"{a} {links[word]} {b} ({getattr(each, word):.0%})" for a, b, each, word in settled if word in links]
     if not said:

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from bakeoff.stats.family import FamilyOf, VerdictWord
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.measure import Measure, Split
+from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.needed import Needed
 from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.stats.variance import Scope, Spread
 
 Method = Literal["paired", "bayes"]
 """How pairs are decided: by tests and their error rates, or by posterior probabilities."""
+
+FailedMode = Literal["worst", "exclude"]
+"""What a failed trial counts as: chance level, or nothing, so that its pairs are dropped."""
 
 _OPPOSITE: dict[VerdictWord, VerdictWord] = {
     "better": "worse",
@@ -233,11 +237,41 @@ class BlockAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
-    """What the results of a study say.
+class Rules:
+    """What a study's verdicts are decided by.
 
     Attributes:
-        metric, split, margin, confidence: what the verdicts were decided by.
+        metric: the deciding metric.
+        margin: largest difference that does not matter, in the metric's unit; None for no equivalence verdicts.
+        confidence: of intervals, 0..1; 1 - confidence is the family-wise error rate of the verdicts.
+        baseline: the arm all others are compared with; None for all pairs.
+        race: how a race looked, where the number of replicates was left to one: pairs are then compared by p values and
+            intervals that hold wherever it stopped.
+        failed: what a failed trial counts as.
+        scope: what verdicts are to speak of: new seeds and new images, or new seeds on these images alone. Each verdict
+            has what it does speak of.
+        family: whether verdicts are corrected over all blocks, or within each.
+        method: how pairs are decided. "bayes" corrects for no family, and adds to `overall` what the blocks together
+            say of a new one, from 3 blocks on.
+    """
+
+    metric: str = "accuracy"
+    margin: float | None = None
+    confidence: float = 0.95
+    baseline: str | None = None
+    race: SequentialDesign | None = None
+    failed: FailedMode = "worst"
+    scope: Scope = "images"
+    family: FamilyOf = "study"
+    method: Method = "paired"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary(Rules):
+    """What the results of a study say, and the rules it was decided by.
+
+    Attributes:
+        split: what verdicts rest on.
         blocks: block labels in the study's order.
         arm_labels: arm labels in the study's order.
         arms: every arm of every block, in that order.
@@ -245,34 +279,31 @@ class Summary:
             they are not compared.
         answers: one per block.
         overall: one sentence over all blocks; empty for a single block. A count, not a test.
-        baseline: the arm all others are compared with; None where all pairs are compared.
         num_folds: of every replicate; None without folds.
-        race: how a race looked; None where the number of replicates was fixed.
         test_shares: with folds, by block: images scored in a fold over images trained on.
-        family: what verdicts are corrected over.
         looks: at the question so far, the present one last; empty where verdicts rest on no test split on record.
-        scope: what the verdicts were to speak of; each verdict has what it does speak of.
-        method: how they were decided.
     """
 
-    metric: str
     split: Split
-    margin: float | None
-    confidence: float
     blocks: tuple[str, ...]
     arm_labels: tuple[str, ...]
     arms: tuple[ArmSummary, ...]
     verdicts: tuple[Verdict, ...]
     answers: tuple[BlockAnswer, ...]
     overall: str
-    baseline: str | None = None
     num_folds: int | None = None
-    race: SequentialDesign | None = None
     test_shares: Mapping[str, float] = field(default_factory=dict)
-    family: FamilyOf = "study"
     looks: tuple[LineLook, ...] = ()
-    scope: Scope = "images"
-    method: Method = "paired"
+
+    @property
+    def measure(self) -> Measure:
+        """The deciding metric on the deciding split."""
+        return Measure(find_metric(self.metric), self.split)
+
+    @property
+    def runs(self) -> str:
+        """What scores are averaged over and pairs are compared by: replicates, or the folds of all of them."""
+        return "replicates" if self.num_folds is None else "folds"
 
     def arms_of(self, block: str) -> tuple[ArmSummary, ...]:
         """Return the arms of one block, in the study's order."""

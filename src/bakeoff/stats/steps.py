@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bakeoff.stats.judging import Judging, judge_pairs
-from bakeoff.stats.measure import Measure
-from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.results import Summary, Verdict
 
 
@@ -77,15 +75,11 @@ def _judge_block(summary: Summary, block: str, links: Sequence[Link]) -> list[Ch
     family = list(dict.fromkeys(wanted))
     arms = {arm.arm: arm for arm in summary.arms_of(block)}
     judging = Judging(
-        measure=Measure(find_metric(summary.metric), summary.split),
-        margin=summary.margin,
-        confidence=summary.confidence,
+        measure=summary.measure,
+        rules=summary,
         num_folds=summary.num_folds,
-        race=summary.race,
-        test_shares=summary.test_shares,
-        scope=summary.scope,
         looks=summary.looks,
-        method=summary.method,
+        test_shares=summary.test_shares,
     )
     verdicts = judge_pairs([(arms[a], arms[b]) for a, b in family], judging)
     found = dict(zip(family, verdicts, strict=True))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.stats.baseline import write_against_baseline, write_overall_against_baseline
-from bakeoff.stats.failures import FailedMode, count_as_chance, write_failures
-from bakeoff.stats.family import FamilyOf, list_family
+from bakeoff.stats.failures import count_as_chance, write_failures
+from bakeoff.stats.family import list_family
 from bakeoff.stats.judging import Judging, judge_pairs, write_pooled
 from bakeoff.stats.looks import LineLook, describe_looks
 from bakeoff.stats.measure import Measure, Split
@@ -21,43 +22,80 @@ from bakeoff.stats.results import (
     ArmSummary,
     BlockAnswer,
     MeanSd,
-    Method,
+    Rules,
     Summary,
     TrialResult,
     Verdict,
     rank_arms,
 )
-from bakeoff.stats.sequential import SequentialDesign
-from bakeoff.stats.variance import Scope
 from bakeoff.stats.wording import Standing, write_answer, write_overall
 
 Run = tuple[int, int]
 """Replicate and fold; fold 0 where there are none."""
 
-__all__ = ["ArmSummary", "BlockAnswer", "MeanSd", "Summary", "TrialResult", "Verdict", "rank_arms", "summarise"]
+__all__ = [
+    "ArmSummary",
+    "BlockAnswer",
+    "MeanSd",
+    "Rules",
+    "StudyDesign",
+    "Summary",
+    "TrialResult",
+    "Verdict",
+    "rank_arms",
+    "summarise",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyDesign:
+    """What a study compares, and on what.
+
+    Attributes:
+        blocks: all block labels, in order.
+        arms: all arm labels, in order; an arm without a trial done appears with zero replicates.
+        num_folds: 2 or more where every replicate consists of folds (every result then has its `fold`): pairs are
+            compared fold by fold, by the corrected resampled t.
+        test_shares: with folds, by block: images scored in a fold over images trained on; 1 / (num_folds - 1), which
+            is all others trained on, for blocks that are not here.
+        num_classes: by block; where it is unknown, failed trials are left out.
+        same: block -> groups of arms that are the same training: pairs within one get no verdict.
+
+    Raises:
+        ValueError: a single fold.
+    """
+
+    blocks: Sequence[str]
+    arms: Sequence[str]
+    num_folds: int | None = None
+    test_shares: Mapping[str, float] = field(default_factory=dict)
+    num_classes: Mapping[str, int] = field(default_factory=dict)
+    same: Mapping[str, Sequence[Collection[str]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.num_folds is not None and self.num_folds < 2:
+            raise ValueError(f"num_folds must be at least 2, not {self.num_folds}")
+
+    @property
+    def all_test_shares(self) -> dict[str, float]:
+        """Return `test_shares` of every block; none without folds."""
+        if self.num_folds is None:
+            return {}
+        return dict.fromkeys(self.blocks, 1 / (self.num_folds - 1)) | dict(self.test_shares)
+
+    def find_same(self, block: str, arm: str) -> Collection[str]:
+        """Return the arms that are the same training as this one, itself among them; none where it stands alone."""
+        return next((group for group in self.same.get(block, ()) if arm in group), ())
 
 
 def summarise(
     results: Sequence[TrialResult],
+    design: StudyDesign,
+    rules: Rules | None = None,
     *,
-    metric: str = "accuracy",
-    margin: float | None = None,
-    confidence: float = 0.95,
-    blocks: Sequence[str],
-    arms: Sequence[str],
-    baseline: str | None = None,
-    num_folds: int | None = None,
-    race: SequentialDesign | None = None,
-    same: Mapping[str, Sequence[Collection[str]]] | None = None,
-    test_shares: Mapping[str, float] | None = None,
-    failed: FailedMode = "worst",
-    num_classes: Mapping[str, int] | None = None,
-    caveat: str = "",
-    scope: Scope = "images",
     by_image: Mapping[str, NDArray[Any]] | None = None,
-    family: FamilyOf = "study",
     looks: Sequence[LineLook] = (),
-    method: Method = "paired",
+    caveat: str = "",
 ) -> Summary:
     """Say what the results of a study show.
 
@@ -69,104 +107,71 @@ def summarise(
 
     Args:
         results: trials done or failed, in any order; those not yet run are simply absent.
-        metric: the deciding metric.
-        margin: largest difference that does not matter, in the metric's unit; None for no equivalence verdicts.
-        confidence: of intervals, 0..1; 1 - confidence is the family-wise error rate of the verdicts.
-        blocks: all block labels, in order.
-        arms: all arm labels, in order; an arm without a trial done appears with zero replicates.
-        baseline: the arm all others are compared with; None for all pairs.
-        num_folds: 2 or more where every replicate consists of folds (every result then has its `fold`): pairs are
-            compared fold by fold, by the corrected resampled t.
-        test_shares: with folds, by block: images scored in a fold over images trained on; 1 / (num_folds - 1), which
-            is all others trained on, for blocks that are not here.
-        failed: what a failed trial counts as.
-        num_classes: by block; where it is unknown, failed trials are left out.
-        caveat: a sentence that every block's answer ends with.
-        race: how a race looked, where the number of replicates was left to one: pairs are then compared by p values and
-            intervals that hold wherever it stopped.
-        same: block -> groups of arms that are the same training: pairs within one get no verdict.
-        scope: what verdicts speak of: new seeds and new images, or new seeds on these images alone. New images can only
-            be spoken of on the test split, and where all that is compared has its contributions in `by_image`.
-        by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`.
-        family: whether verdicts are corrected over all blocks, or within each.
+        design: what was compared.
+        rules: what decides; None for the defaults.
+        by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`. New images can only
+            be spoken of on the test split, and where all that is compared is in it.
         looks: at the question so far, as `trace_line` gives them; verdicts on the test split pay for all of them.
-        method: how pairs are decided. "bayes" corrects for no family, and adds to `overall` what the blocks together
-            say of a new one, from 3 blocks on.
+        caveat: a sentence that every block's answer ends with.
 
     Raises:
         MetricError: unknown metric, or a trial done with a value that is not finite.
         ValueError: a result of an undeclared block or arm or without its fold, two of the same replicate and fold, a
             baseline that is no arm, a margin of a whole share.
     """
-    if num_folds is not None and num_folds < 2:
-        raise ValueError(f"num_folds must be at least 2, not {num_folds}")
-    by_cell = _group(results, blocks, arms, num_folds)
-    split = _deciding_split(results, metric, num_folds)
-    shares = {} if num_folds is None else dict.fromkeys(blocks, 1 / (num_folds - 1)) | dict(test_shares or {})
-    classes = num_classes or {}
-    measure = Measure(find_metric(metric), split)
-    if margin is not None and measure.record.is_share and margin >= 1:
-        raise ValueError(f"{metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
-    looks = tuple(looks) if split != "validation" else ()
-    judging = Judging(
-        measure=measure,
-        margin=margin,
-        confidence=confidence,
-        num_folds=num_folds,
-        race=race,
-        scope=scope,
-        looks=looks,
-        method=method,
-        test_shares=shares,
-    )
-    _count_failed(by_cell, classes if failed == "worst" else {})
-    by_block = _summarise_arms(by_cell, blocks, arms, measure, by_image or {})
-    families = [by_block] if family == "study" else [{block: found} for block, found in by_block.items()]
-    verdicts = [verdict for each in families for verdict in _judge(list(each.values()), judging, baseline, same or {})]
-    answers = []
-    for block, found in by_block.items():
-        losses = write_failures(found, failed, measure, classes.get(block), confidence)
-        of_block = [verdict for verdict in verdicts if verdict.block == block]
-        groups = (same or {}).get(block, ())
-        answers.append(_answer(block, found, of_block, judging, baseline, groups, (losses, caveat)))
-    summaries = tuple(arm for found in by_block.values() for arm in found)
-    overall = _write_overall(answers, summaries, judging, baseline)
+    rules = rules or Rules()
+    by_cell = _group(results, design)
+    judging = _set_up(results, design, rules, looks)
+    _count_failed(by_cell, design.num_classes if rules.failed == "worst" else {})
+    by_block = _summarise_arms(by_cell, design, judging.measure, by_image or {})
+    verdicts = _judge(by_block, design, judging)
+    answers = [_answer(block, found, verdicts, judging, design, caveat) for block, found in by_block.items()]
+    arms = tuple(arm for found in by_block.values() for arm in found)
+    overall = _write_overall(answers, arms, judging)
     # A posterior needs no correction for looks, and one arm has no p value to correct.
-    told = describe_looks(looks) if method == "paired" and len(arms) > 1 else ""
-    if told and len(blocks) == 1:
+    told = describe_looks(judging.looks) if rules.method == "paired" and len(design.arms) > 1 else ""
+    if told and len(answers) == 1:
         answers = [replace(answers[0], sentence=f"{answers[0].sentence} {told}")]
     return Summary(
-        metric=metric,
-        split=split,
-        margin=margin,
-        confidence=confidence,
-        blocks=tuple(blocks),
-        arm_labels=tuple(arms),
-        arms=summaries,
+        **vars(rules),
+        split=judging.measure.split,
+        blocks=tuple(design.blocks),
+        arm_labels=tuple(design.arms),
+        arms=arms,
         verdicts=tuple(verdict for verdict in verdicts if verdict.replicates),
         answers=tuple(answers),
-        overall=" ".join(filter(None, [overall, told])) if len(blocks) > 1 else overall,
-        baseline=baseline,
-        num_folds=num_folds,
-        race=race,
-        test_shares=shares,
-        scope=scope,
-        family=family,
-        looks=looks,
-        method=method,
+        overall=" ".join(filter(None, [overall, told])) if len(answers) > 1 else overall,
+        num_folds=design.num_folds,
+        test_shares=judging.test_shares,
+        looks=judging.looks,
     )
 
 
-def _group(
-    results: Iterable[TrialResult], blocks: Sequence[str], arms: Sequence[str], num_folds: int | None
-) -> dict[tuple[str, str], dict[Run, TrialResult]]:
-    cells: dict[tuple[str, str], dict[Run, TrialResult]] = {(block, arm): {} for block in blocks for arm in arms}
+def _set_up(results: Sequence[TrialResult], design: StudyDesign, rules: Rules, looks: Sequence[LineLook]) -> Judging:
+    """Choose the deciding split, and return what decides there."""
+    measure = Measure(find_metric(rules.metric), _deciding_split(results, rules.metric, design.num_folds))
+    margin = rules.margin
+    if margin is not None and measure.record.is_share and margin >= 1:
+        raise ValueError(f"{rules.metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")
+    return Judging(
+        measure=measure,
+        rules=rules,
+        num_folds=design.num_folds,
+        looks=tuple(looks) if measure.split != "validation" else (),
+        test_shares=design.all_test_shares,
+    )
+
+
+def _group(results: Iterable[TrialResult], design: StudyDesign) -> dict[tuple[str, str], dict[Run, TrialResult]]:
+    cells: dict[tuple[str, str], dict[Run, TrialResult]] = {
+        (block, arm): {} for block in design.blocks for arm in design.arms
+    }
     for result in results:
         cell = cells.get((result.block, result.arm))
         if cell is None:
             raise ValueError(f"trial {result.trial_id} belongs to no declared block and arm")
-        if (result.fold is None) != (num_folds is None):
-            raise ValueError(f"trial {result.trial_id} has fold {result.fold} in a study of {num_folds} folds")
+        if (result.fold is None) != (design.num_folds is None):
+            raise ValueError(f"trial {result.trial_id} has fold {result.fold} in a study of {design.num_folds} folds")
         run = (result.replicate, result.fold or 0)
         if run in cell:
             fold = "" if result.fold is None else f", fold {result.fold}"
@@ -227,8 +232,7 @@ def _contribute_failed(
 
 def _summarise_arms(
     by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]],
-    blocks: Sequence[str],
-    arms: Sequence[str],
+    design: StudyDesign,
     measure: Measure,
     by_image: Mapping[str, NDArray[Any]],
 ) -> dict[str, list[ArmSummary]]:
@@ -237,7 +241,8 @@ def _summarise_arms(
     known = dict(by_image) if measure.split == "test" else {}
     known |= _contribute_failed(by_cell, known, measure)
     return {
-        block: [_summarise_arm(block, arm, by_cell[block, arm], measure, known) for arm in arms] for block in blocks
+        block: [_summarise_arm(block, arm, by_cell[block, arm], measure, known) for arm in design.arms]
+        for block in design.blocks
     }
 
 
@@ -292,25 +297,15 @@ def _average(values: Sequence[float]) -> MeanSd | None:
     return MeanSd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _judge(
-    by_block: Sequence[Sequence[ArmSummary]],
-    judging: Judging,
-    baseline: str | None,
-    same: Mapping[str, Sequence[Collection[str]]],
-) -> list[Verdict]:
-    """Judge all pairs of some blocks as one family, but those of arms that are the same training."""
-    pairs = []
-    for arms in by_block:
+def _judge(by_block: Mapping[str, Sequence[ArmSummary]], design: StudyDesign, judging: Judging) -> list[Verdict]:
+    """Judge the pairs of all blocks as one family, or block by block, but those of arms that are the same training."""
+    pairs = {}
+    for block, arms in by_block.items():
         by_label = {arm.arm: arm for arm in arms}
-        groups = same.get(arms[0].block, ()) if arms else ()
-        family = list_family(list(by_label), baseline)
-        pairs += [(by_label[a], by_label[b]) for a, b in family if b not in _find_same(a, groups)]
-    return judge_pairs(pairs, judging)
-
-
-def _find_same(arm: str, same: Sequence[Collection[str]]) -> Collection[str]:
-    """Return the arms that are the same training as this one, itself among them; none where it stands alone."""
-    return next((group for group in same if arm in group), ())
+        family = list_family(list(by_label), judging.rules.baseline)
+        pairs[block] = [(by_label[a], by_label[b]) for a, b in family if b not in design.find_same(block, a)]
+    families = [list(chain(*pairs.values()))] if judging.rules.family == "study" else pairs.values()
+    return [verdict for family in families for verdict in judge_pairs(family, judging)]
 
 
 def _answer(
@@ -318,55 +313,49 @@ def _answer(
     arms: Sequence[ArmSummary],
     verdicts: Sequence[Verdict],
     judging: Judging,
-    baseline: str | None,
-    same: Sequence[Collection[str]],
-    caveats: Sequence[str],
+    design: StudyDesign,
+    caveat: str,
 ) -> BlockAnswer:
-    ranked = rank_arms(arms, judging.measure)
+    measure, rules = judging.measure, judging.rules
+    verdicts = [verdict for verdict in verdicts if verdict.block == block]
+    ranked = rank_arms(arms, measure)
     best = _best(ranked, verdicts)
-    reference = best
-    if baseline is not None:
-        reference = next((arm for arm in ranked if arm.arm == baseline), None)
-    alike = _find_same(reference.arm, same) if reference else ()
+    reference = best if rules.baseline is None else next((arm for arm in ranked if arm.arm == rules.baseline), None)
+    alike = design.find_same(block, reference.arm) if reference else ()
     others = tuple(arm for arm in ranked if arm is not reference)
+    losses = write_failures(arms, rules.failed, measure, design.num_classes.get(block), rules.confidence)
     standing = Standing(
         block=block,
-        measure=judging.measure,
+        measure=measure,
+        rules=rules,
         best=reference,
         others=tuple(arm for arm in others if arm.arm not in alike),
         missing=tuple(arm.arm for arm in arms if not arm.scores),
         against=_against(reference, verdicts),
-        caveats=tuple(filter(None, caveats)),
-        margin=judging.margin,
-        confidence=judging.confidence,
-        runs="replicates" if judging.num_folds is None else "folds",
-        scope=judging.scope,
-        method=judging.method,
+        caveats=tuple(filter(None, (losses, caveat))),
+        runs="replicates" if design.num_folds is None else "folds",
     )
-    # `those` are named by the verdict of the reference on them: where it is better, they are worse.
-    ahead = ("worse",) if baseline is None else ()
-    known = standing if reference is not None else replace(standing, others=())
-    undecided = known.those("inconclusive", "equivalent", *ahead)
+    worse = tuple(arm.arm for arm in standing.those("better"))
+    better = () if rules.baseline is None else tuple(arm.arm for arm in standing.those("worse"))
     return BlockAnswer(
         block=block,
         best=best.arm if best else None,
-        score=best.score(judging.measure) if best else None,
-        not_worse=tuple(arm.arm for arm in others if arm in undecided or arm.arm in alike),
-        equivalent=tuple(arm.arm for arm in known.those("equivalent")),
-        worse=tuple(arm.arm for arm in known.those("better")),
+        score=best.score(measure) if best else None,
+        not_worse=tuple(arm.arm for arm in others if reference and arm.arm not in (*worse, *better)),
+        equivalent=tuple(arm.arm for arm in standing.those("equivalent")),
+        worse=worse,
         missing=tuple(standing.missing),
-        sentence=write_answer(standing) if baseline is None else write_against_baseline(standing, baseline),
-        baseline=baseline,
-        better=() if baseline is None else tuple(arm.arm for arm in known.those("worse")),
+        sentence=write_answer(standing) if rules.baseline is None else write_against_baseline(standing, rules.baseline),
+        baseline=rules.baseline,
+        better=better,
     )
 
 
-def _write_overall(
-    answers: Sequence[BlockAnswer], arms: Sequence[ArmSummary], judging: Judging, baseline: str | None
-) -> str:
+def _write_overall(answers: Sequence[BlockAnswer], arms: Sequence[ArmSummary], judging: Judging) -> str:
+    baseline = judging.rules.baseline
     counted = write_overall(answers) if baseline is None else write_overall_against_baseline(answers, baseline)
     labels = list(dict.fromkeys(arm.arm for arm in arms))
-    pooled = write_pooled(arms, list_family(labels, baseline), judging) if judging.method == "bayes" else ""
+    pooled = write_pooled(arms, list_family(labels, baseline), judging) if judging.rules.method == "bayes" else ""
     return f"{counted} {pooled}".strip()
 
 

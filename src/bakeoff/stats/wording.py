@@ -9,7 +9,7 @@ from statistics import median
 from bakeoff.stats.failures import clopper_pearson
 from bakeoff.stats.measure import Measure, join_names, percent
 from bakeoff.stats.pairs import MIN_REPLICATES
-from bakeoff.stats.results import ArmSummary, BlockAnswer, Method, Verdict
+from bakeoff.stats.results import ArmSummary, BlockAnswer, Rules, Verdict
 from bakeoff.stats.variance import FEW_IMAGES, Scope
 
 _MOST_NAMED = 3
@@ -34,23 +34,18 @@ class Standing:
         missing: arms without a trial done.
         against: arm -> verdict of `best` relative to it, for every one of `others`.
         caveats: sentences that the answer ends with: how often arms failed, what selection has seen.
-        margin, confidence: as declared by the study.
         runs: what is compared one by one: "replicates" or "folds".
-        scope: what the study asks verdicts to speak of. `method`: how they are decided.
     """
 
     block: str
     measure: Measure
+    rules: Rules
     best: ArmSummary | None
     others: Sequence[ArmSummary]
     missing: Sequence[str]
     against: Mapping[str, Verdict]
     caveats: Sequence[str]
-    margin: float | None
-    confidence: float
     runs: str = "replicates"
-    scope: Scope = "images"
-    method: Method = "paired"
 
     @property
     def compared(self) -> list[Verdict]:
@@ -70,8 +65,8 @@ class Standing:
         return f"on these {'' if number is None else f'{number:,} '}{self.measure.split} images"
 
     def those(self, *words: str) -> list[ArmSummary]:
-        """Return the other arms on which `best` has one of these verdicts."""
-        return [arm for arm in self.others if self.against[arm.arm].verdict in words]
+        """Return the other arms on which `best` has one of these verdicts; none without a best."""
+        return [arm for arm in self.others if self.best and self.against[arm.arm].verdict in words]
 
 
 def write_answer(standing: Standing) -> str:
@@ -175,11 +170,11 @@ def _clear(standing: Standing, best: ArmSummary) -> str:
 
 def _say_margin(standing: Standing) -> str:
     """Say of which arms the best is shown to be ahead by more than the margin; empty without one."""
-    if standing.margin is None:
+    if standing.rules.margin is None:
         return ""
     ahead = standing.those("better")
     far = [arm for arm in ahead if standing.against[arm.arm].beyond_margin]
-    margin = f"the margin of {standing.measure.distance(standing.margin)}"
+    margin = f"the margin of {standing.measure.distance(standing.rules.margin)}"
     lead = "The lead"
     if len(ahead) < len(standing.others):  # the sentence before speaks of the lead over another arm
         lead += " over " + (f"{len(ahead)} arms" if len(ahead) > _MOST_NAMED else join_names([a.arm for a in ahead]))
@@ -202,7 +197,7 @@ def _level(standing: Standing, best: ArmSummary) -> str:
     equivalent = standing.those("equivalent")
     if len(equivalent) == len(standing.others):
         names = "all arms" if len(equivalent) > 1 else f"{best.arm} and {equivalent[0].arm}"
-        margin = standing.measure.distance(standing.margin or 0.0)
+        margin = standing.measure.distance(standing.rules.margin or 0.0)
         return (
             f"{names} are equivalent {standing.population}: within {margin} of the best, {best.arm}, "
             f"at {format_score(standing, best)} {standing.measure.label}."
@@ -249,7 +244,7 @@ def _uncertainty(standing: Standing, verdict: Verdict) -> str:
     low, high = verdict.interval
     if not standing.measure.record.higher_is_better:
         low, high = -high, -low
-    text = f"{percent(standing.confidence)} interval {standing.measure.interval((low, high))}"
+    text = f"{percent(standing.rules.confidence)} interval {standing.measure.interval((low, high))}"
     if low > 0 and verdict.p_adjusted is not None:
         # The interval looks at this pair alone and excludes zero; say why that is not enough.
         text += f" for this pair alone, but p {verdict.p_adjusted:.2g} adjusted for all pairs and looks"
@@ -294,10 +289,10 @@ def describe_limits(standing: Standing) -> str:
     if not verdicts or all(verdict.replicates < MIN_REPLICATES for verdict in verdicts):
         return ""
     bayes = ""
-    if standing.method == "bayes":
+    if standing.rules.method == "bayes":
         bayes = (
-            f" Each verdict is a posterior probability of {percent(standing.confidence)} or more for its own pair: "
-            "among many equal arms one will look better."
+            f" Each verdict is a posterior probability of {percent(standing.rules.confidence)} or more for its own "
+            "pair: among many equal arms one will look better."
         )
     return f"{bayes}{_say_narrowed(standing)}{_say_collapses(standing)}"
 
@@ -308,7 +303,7 @@ def _say_narrowed(standing: Standing) -> str:
             " This is no final test: the validation images also chose which epochs to keep, so verdicts on them are "
             "optimistic and hold for these images alone."
         )
-    if standing.scope == "images" and any(verdict.scope == "seeds" for verdict in standing.compared):
+    if standing.rules.scope == "images" and any(verdict.scope == "seeds" for verdict in standing.compared):
         return " It says nothing of other images: what single images contribute is not stored for all trials."
     few = [v.spread.num_telling for v in standing.against.values() if v.spread is not None and v.scope == "images"]
     if few and min(few) < FEW_IMAGES:
@@ -329,7 +324,7 @@ def _say_collapses(standing: Standing) -> str:
     counts = [(arm, sum(is_collapsed(arm.trained_scores).values()), len(arm.trained_scores)) for arm in compared]
     counts = [(arm, number, n) for arm, number, n in counts if n]
     collapsed = [
-        f"{arm.arm} in {number} of {n} ({_percent_interval(number, n, standing.confidence)})"
+        f"{arm.arm} in {number} of {n} ({_percent_interval(number, n, standing.rules.confidence)})"
         for arm, number, n in counts
         if number
     ]
@@ -337,7 +332,7 @@ def _say_collapses(standing: Standing) -> str:
         return (
             f" Replicates that collapsed, to under half of the arm's median, are part of this: {join_names(collapsed)}."
         )
-    most = {n: 1 - (1 - standing.confidence) ** (1 / n) for _, _, n in counts}
+    most = {n: 1 - (1 - standing.rules.confidence) ** (1 / n) for _, _, n in counts}
     if max(most.values()) < _RARE_COLLAPSE:
         return ""
     if len(most) == 1:

@@ -25,8 +25,8 @@ from bakeoff.catalog.metric import Metric, Points, check_difference, read_points
 from bakeoff.data.registry import find_dataset
 from bakeoff.data.source import ORIGINS, ClassNames, Colour, DataSource, ImageSize
 from bakeoff.errors import DataError
-from bakeoff.stats.failures import FailedMode
 from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.results import FailedMode
 
 DEFAULT_DATASET = "digits"
 """Comes with an installed package, so a study runs before anything is downloaded."""

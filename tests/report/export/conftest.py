@@ -65,7 +65,7 @@ def folders(tmp_path: Path) -> Folders:
         _end(connection, 3, "done")
         _insert(connection, "exams", id=1, study_id=STUDY_ID, opened_at="2025", num_trials=1)
         test = json.dumps({"accuracy": 0.875, "loss": 0.5})
-        _insert(connection, "exam_results", trial_id="t0", final_test_id=1, metrics=test, fingerprint="f")
+        _insert(connection, "exam_results", trial_id="t0", exam_id=1, metrics=test, fingerprint="f")
         for trial_id in ("t0", "t1", "t2", "t3"):
             for epoch in (1, 2):
                 train, validation = json.dumps({"accuracy": epoch / 4}), json.dumps({"accuracy": 0.5, "macro_f1": 0.4})

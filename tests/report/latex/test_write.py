@@ -14,7 +14,7 @@ from bakeoff.report.render.latex import write_latex
 from bakeoff.report.sections.comparison import MAX_PAIRS
 from bakeoff.report.sections.marks import find_bold, find_marks
 from bakeoff.stats.results import Summary, TrialResult
-from bakeoff.stats.summary import summarise
+from bakeoff.stats.summary import Rules, StudyDesign, summarise
 
 MakeReport = Callable[..., ReportInput]
 
@@ -178,11 +178,8 @@ def _against(report: ReportInput, baseline: str) -> Summary:
     summary = report.summary
     return summarise(
         results,
-        metric="accuracy",
-        margin=None,
-        blocks=summary.blocks,
-        arms=summary.arm_labels,
-        baseline=baseline,
+        StudyDesign(blocks=summary.blocks, arms=summary.arm_labels),
+        Rules(metric="accuracy", baseline=baseline),
     )
 
 

@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import interval_of_mean, metric_axis, metric_format, round_all, scatter, whiskers
+from bakeoff.report.figures.shared import (
+    LOG_RATIO,
+    interval_of_mean,
+    metric_axis,
+    metric_format,
+    round_all,
+    scatter,
+    whiskers,
+)
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import Style, label_text, make_layout, style_of
-from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count, duration, show_text
 from bakeoff.stats.results import ArmSummary, Summary
 
 MAX_NAMED = 10
-_LOG_RATIO = 10.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ def draw_cost(report: ReportInput, block: str) -> FigureSpec | None:
     shown = _list_priced(report.summary, block, seconds)
     if len(shown) < 2:
         return None
-    label = measure_of(report.summary).label
+    label = report.summary.measure.label
     return FigureSpec(
         title=f"Training time against {label}",
         alt=_describe(report, block, shown, "training time per trial", ("Fastest", "slowest"), duration),
@@ -56,7 +62,7 @@ def draw_size(report: ReportInput, block: str) -> FigureSpec | None:
     shown = _list_priced(report.summary, block, sizes)
     if len({each.cost for each in shown}) < 2:
         return None
-    label = measure_of(report.summary).label
+    label = report.summary.measure.label
     return FigureSpec(
         title=f"Trained parameters against {label}",
         alt=_describe(
@@ -72,7 +78,7 @@ def _format_parameters(number: float) -> str:
 
 
 def _list_priced(summary: Summary, block: str, costs: Mapping[str, float]) -> list[_Priced]:
-    measure = measure_of(summary)
+    measure = summary.measure
     return [
         _Priced(arm, score.mean, costs[arm.arm])
         for arm in summary.arms_of(block)
@@ -89,7 +95,7 @@ def _draw_arms(summary: Summary, shown: Sequence[_Priced], spell: Callable[[floa
 
 
 def _draw_arm(summary: Summary, each: _Priced, style: Style, spell: Callable[[float], str]) -> dict[str, Any]:
-    record = measure_of(summary).record
+    record = summary.measure.record
     scores = list(each.arm.scores.values())
     interval = None if summary.num_folds else interval_of_mean(scores, summary.confidence)
     trace: dict[str, Any] = scatter(
@@ -107,9 +113,9 @@ def _draw_arm(summary: Summary, each: _Priced, style: Style, spell: Callable[[fl
 
 
 def _lay_out(summary: Summary, shown: Sequence[_Priced], title: str, ticks: str) -> dict[str, Any]:
-    measure = measure_of(summary)
+    measure = summary.measure
     costs = [each.cost for each in shown]
-    is_wide = max(costs) > _LOG_RATIO * min(costs)
+    is_wide = max(costs) > LOG_RATIO * min(costs)
     scale = {"type": "log", "dtick": "D2"} if is_wide else {"rangemode": "tozero"}
     return make_layout(
         420,
@@ -126,7 +132,7 @@ def _describe(
     ends: tuple[str, str],
     spell: Callable[[float], str],
 ) -> str:
-    measure = measure_of(report.summary)
+    measure = report.summary.measure
     least, most = (choose(shown, key=lambda each: each.cost) for choose in (min, max))
     first, last = (
         f"{end}: {show_text(each.arm.arm)}, {spell(each.cost)}, {measure.value(each.mean)}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from bakeoff.report.curves import ArmCurve
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import metric_axis, metric_format, round_all
+from bakeoff.report.figures.shared import LOG_RATIO, metric_axis, metric_format, round_all
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, Style, label_text, make_layout, style_of
 from bakeoff.report.tables import order_arms
@@ -18,7 +18,6 @@ MAX_ARMS = 10
 MAX_LINES, MIN_TRIALS = 50, 3
 """Faint lines of a panel: more are a smear. Each arm has its share, or MIN_TRIALS."""
 MAX_SINGLE_TICKS = 8
-_LOG_RATIO = 10.0
 
 
 def draw_curves(report: ReportInput, block: str, metric: str = "loss") -> FigureSpec | None:
@@ -93,7 +92,7 @@ def _draw_curve(
 
 def _lay_out(drawn: Sequence[ArmCurve], record: MetricRecord, is_split: bool) -> dict[str, Any]:
     values = [value for curve in drawn for value in curve.mean if value is not None]
-    is_log = not record.is_share and bool(values) and min(values) > 0 and max(values) > _LOG_RATIO * min(values)
+    is_log = not record.is_share and bool(values) and min(values) > 0 and max(values) > LOG_RATIO * min(values)
     scale = {"type": "log", "dtick": "D2"} if is_log else {}
     axis: dict[str, Any] = {"title": {"text": "epoch"}, "tickformat": "d"}
     if max(curve.epochs[-1] for curve in drawn) <= MAX_SINGLE_TICKS:

@@ -18,7 +18,7 @@ from bakeoff.report.figures.shared import (
 )
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
-from bakeoff.report.tables import measure_of, order_arms, phrase, runs_of
+from bakeoff.report.tables import order_arms, phrase
 from bakeoff.report.text import count, name_run, show_text
 from bakeoff.stats.measure import Measure, percent
 from bakeoff.stats.results import ArmSummary, Summary, Verdict
@@ -59,13 +59,13 @@ def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
         return None
     order = list(arms)
     rows = sorted(seen, key=lambda verdict: order.index(verdict.a))[:MAX_ARMS]
-    measure = measure_of(summary)
+    measure = summary.measure
     scale = 100.0 if measure.record.is_share else 1.0
     unit = f"points of {measure.label}" if measure.record.is_share else measure.label
     words = [word for word in _STYLES if any(verdict.verdict == word for verdict in rows)]
     names = [f"{label_text(verdict.a, 30)}<br><i>{verdict.verdict}</i>" for verdict in rows]
     return FigureSpec(
-        title=f"Difference from {show_text(reference)}, {runs_of(summary)[:-1]} by {runs_of(summary)[:-1]}",
+        title=f"Difference from {show_text(reference)}, {summary.runs[:-1]} by {summary.runs[:-1]}",
         alt=_describe(rows, reference, measure, block, summary),
         data=[
             _draw_runs(rows, arms, scale, measure, summary),
@@ -105,7 +105,7 @@ def _draw_runs(
         "markers",
         round_all(x),
         round_all(y),
-        name=f"one {runs_of(summary)[:-1]}",
+        name=f"one {summary.runs[:-1]}",
         text=text,
         hover="%{text}",
         marker={"color": PALETTE[5], "size": 7, "opacity": 0.55},
@@ -149,6 +149,6 @@ def _describe(rows: Sequence[Verdict], reference: str, measure: Measure, block: 
     where = f" in {show_text(block)}" if block else ""
     return (
         f"Dot plot of the paired differences in {measure.label} from {show_text(reference)}{where}, every "
-        f"{runs_of(summary)[:-1]} and their mean with its {percent(summary.confidence)} interval: "
+        f"{summary.runs[:-1]} and their mean with its {percent(summary.confidence)} interval: "
         f"{'; '.join(told)}{rest}."
     )

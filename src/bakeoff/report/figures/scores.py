@@ -17,7 +17,7 @@ from bakeoff.report.figures.shared import (
 )
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
-from bakeoff.report.tables import measure_of, order_arms
+from bakeoff.report.tables import order_arms
 from bakeoff.report.text import count, name_run, show_text
 from bakeoff.stats.measure import percent
 from bakeoff.stats.results import ArmSummary, MeanSd
@@ -34,7 +34,7 @@ def draw_scores(report: ReportInput, block: str) -> FigureSpec | None:
     published value of the same metric on the same split.
     """
     summary = report.summary
-    measure = measure_of(summary)
+    measure = summary.measure
     scored = [(arm, score) for arm in order_arms(summary, block) if (score := arm.score(measure)) is not None]
     if not scored:
         return None
@@ -125,7 +125,7 @@ def _mark_published(report: ReportInput, block: str, names: list[str], value: st
 
 
 def _describe(report: ReportInput, block: str, shown: list[tuple[ArmSummary, MeanSd]], num_scored: int) -> str:
-    measure = measure_of(report.summary)
+    measure = report.summary.measure
     means = "; ".join(f"{show_text(arm.arm)} {measure.value(score.mean)}" for arm, score in shown[:6])
     rest = "" if len(shown) <= 6 else f"; and {count(num_scored - 6, 'further arm')}, which the table lists"
     plot = f"Dot plot of the {measure.label} of every replicate in {show_text(block)}, best mean first."

@@ -10,6 +10,9 @@ import numpy as np
 from bakeoff.report.figures.theme import NEUTRAL, label_text
 from bakeoff.stats.metrics import MetricRecord
 
+LOG_RATIO = 10.0
+"""Above this ratio of the largest to the smallest value, an axis is logarithmic."""
+
 
 def scatter(mode: str, x: Sequence[Any], y: Sequence[Any], *, hover: str = "", **fields: Any) -> dict[str, Any]:
     """Return a trace of points, lines or both; one without a name stays out of the legend.

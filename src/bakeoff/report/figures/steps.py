@@ -17,7 +17,6 @@ from bakeoff.report.figures.shared import (
 )
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
-from bakeoff.report.tables import measure_of
 from bakeoff.report.text import count, show_text
 from bakeoff.stats.measure import Measure, percent
 from bakeoff.stats.results import Verdict
@@ -44,7 +43,7 @@ def draw_steps(report: ReportInput, block: str) -> FigureSpec | None:
     known = [step for step in steps if step.adds is not None and step.adds.difference is not None]
     if not known:
         return None
-    measure = measure_of(report.summary)
+    measure = report.summary.measure
     scale = 100.0 if measure.record.is_share else 1.0
     words = [word for word in _LOOKS if any(step.adds is not None and step.adds.verdict == word for step in known)]
     traces = [_draw_verdict(known, word, measure, scale, report.summary.confidence) for word in words]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -59,7 +59,7 @@ def write_html(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> s
     }
     # Python's own text is data to jinja; these three are the page's own code, and the data holds no "<".
     return (
-        _environment()
+        make_environment(_read)
         .get_template("page.html")
         .render(
             report=report,
@@ -107,14 +107,19 @@ def encode_png(pixels_HWC: npt.NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def _environment() -> Environment:
+def make_environment(read: Callable[[str], str]) -> Environment:
+    """Return an environment for HTML whose values are made safe to show.
+
+    Args:
+        read: of a template's name, its text.
+    """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     def show(value: object) -> object:
         return show_text(value) if type(value) is str else value
 
     return Environment(
-        loader=FunctionLoader(_read),
+        loader=FunctionLoader(read),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=show,

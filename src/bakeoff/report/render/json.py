@@ -38,16 +38,7 @@ def build_document(report: ReportInput, sections: Sequence[Section] = SECTIONS) 
         "overall": summary.overall or None,
         "arms": [_dump_arm(arm) for arm in summary.arms],
         "verdicts": [verdict.dump() for verdict in summary.verdicts],
-        "final_test": {
-            "opened": len(report.final_test_opened),
-            "opened_at": list(report.final_test_opened),
-            "changed_after": [look.looked_at for look in report.earlier_looks],
-            "looks": [
-                {"study": look.study, "looked_at": look.looked_at, "replicates": len(look.replicates)}
-                for look in summary.looks
-            ],
-            "trials": report.exam_trials,
-        },
+        "final_test": _dump_final_test(report),
         "reduced": report.reduced or None,
         "notes": list(report.notes),
         "data": {block: dict(facts) for block, facts in report.data.items()},
@@ -62,6 +53,19 @@ def build_document(report: ReportInput, sections: Sequence[Section] = SECTIONS) 
         "seconds": report.seconds,
         "report": report.report_path,
         "report_html": report.html_path,
+    }
+
+
+def _dump_final_test(report: ReportInput) -> dict[str, Any]:
+    return {
+        "opened": len(report.final_test_opened),
+        "opened_at": list(report.final_test_opened),
+        "changed_after": [look.looked_at for look in report.earlier_looks],
+        "looks": [
+            {"study": look.study, "looked_at": look.looked_at, "replicates": len(look.replicates)}
+            for look in report.summary.looks
+        ],
+        "trials": report.exam_trials,
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table
-from bakeoff.report.tables import Medium, measure_of, numbers, order_arms, phrase, runs_of, texts
+from bakeoff.report.tables import Medium, numbers, order_arms, phrase, texts
 from bakeoff.stats.measure import Measure, join_names, percent
 from bakeoff.stats.results import BlockAnswer, MeanSd, Summary
 from bakeoff.study.search import DEFAULT, RANDOM, WINNER
@@ -55,7 +55,7 @@ def _stand_arms(report: ReportInput) -> Iterator[Part]:
 
 
 def _tabulate_standings(summary: Summary, answer: BlockAnswer, reference: str) -> Table:
-    measure = measure_of(summary)
+    measure = summary.measure
     against = {
         seen.a: seen
         for verdict in summary.verdicts_of(answer.block)
@@ -97,7 +97,7 @@ def _spell(score: MeanSd | None, measure: Measure) -> str:
 def _explain(summary: Summary) -> str:
     """Say what the verdicts in the answer mean; only those that occur."""
     words = {verdict.verdict for verdict in summary.verdicts}
-    measure = measure_of(summary)
+    measure = summary.measure
     level = percent(summary.confidence)
     margin = "" if summary.margin is None else f", less than {measure.distance(summary.margin)},"
     meanings = [
@@ -105,11 +105,11 @@ def _explain(summary: Summary) -> str:
         if words & {"better", "worse"}
         else "",
         f"Equivalent: shown to differ too little{margin} to matter." if "equivalent" in words else "",
-        f"Inconclusive: these {runs_of(summary)} do not settle it; it does not mean equal."
+        f"Inconclusive: these {summary.runs} do not settle it; it does not mean equal."
         if "inconclusive" in words
         else "",
     ]
-    spread = f"± is the standard deviation over {runs_of(summary)}."
+    spread = f"± is the standard deviation over {summary.runs}."
     return " ".join(filter(None, [spread, *meanings, _explain_intervals(summary)]))
 
 

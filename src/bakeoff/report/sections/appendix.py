@@ -12,7 +12,7 @@ from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Bullets, Code, Details, Heading, Part, Section, Table
 from bakeoff.report.recipes import write_recipes
 from bakeoff.report.sections.basis import describe_final_test
-from bakeoff.report.tables import measure_of, numbers, texts
+from bakeoff.report.tables import numbers, texts
 from bakeoff.study.settings import Decide
 
 
@@ -67,7 +67,7 @@ def _describe_protocol(report: ReportInput) -> Iterator[str]:
     )
     yield (
         "Selection: early stopping, search and choice of recipes see the validation split only; verdicts rest on "
-        f"{measure_of(summary).label}. {describe_final_test(report)}"
+        f"{summary.measure.label}. {describe_final_test(report)}"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bakeoff.report.document import ReportInput
 from bakeoff.report.notes import list_names
 from bakeoff.report.parts import Bullets, Part, Section
-from bakeoff.report.tables import EVERYWHERE, measure_of
+from bakeoff.report.tables import EVERYWHERE
 from bakeoff.report.text import count, duration, show_text, times
 from bakeoff.stats.measure import percent
 from bakeoff.stats.results import Summary
@@ -118,7 +118,7 @@ def _place_work(report: ReportInput) -> str:
 def describe_statistics(report: ReportInput) -> str:
     """Say what the verdicts compare, by which test, how sure and how corrected; empty where there are none."""
     summary = report.summary
-    measure, num_arms = measure_of(summary), len(summary.arm_labels)
+    measure, num_arms = summary.measure, len(summary.arm_labels)
     if num_arms < 2 or not summary.verdicts:
         return ""
     level = percent(summary.confidence)

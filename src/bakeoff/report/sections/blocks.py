@@ -17,9 +17,7 @@ from bakeoff.report.tables import (
     Column,
     Medium,
     break_name,
-    measure_of,
     numbers,
-    runs_of,
     tabulate_measure,
     texts,
 )
@@ -49,7 +47,7 @@ def write_blocks(report: ReportInput) -> Iterator[Part]:
     summary = report.summary
     if len(summary.blocks) < 2:
         return
-    measure = measure_of(summary)
+    measure = summary.measure
     title = f"mean {measure.label}{', %' if measure.record.is_share else ''}"
     marks = list_marks(summary)
     is_long = len(summary.blocks) > MOST_BLOCKS_IN_FULL
@@ -77,7 +75,7 @@ def list_marks(summary: Summary) -> tuple[str, ...]:
 
 def tabulate_overview(summary: Summary) -> list[Column]:
     """Tabulate all blocks: a row per block, a column per arm with its mean score and a mark; see `list_marks`."""
-    measure = measure_of(summary)
+    measure = summary.measure
     scores = {(arm.block, arm.arm): arm.score(measure) for arm in summary.arms}
     return [
         texts("block", summary.blocks),
@@ -160,10 +158,10 @@ def _list_paper_tables(report: ReportInput) -> Iterator[Part]:
 
 def _write_caption(report: ReportInput, answers: Sequence[BlockAnswer], of: str, across: AcrossBlocks | None) -> str:
     summary = report.summary
-    measure = measure_of(summary)
+    measure = summary.measure
     unit = " in percent" if measure.record.is_share else ""
     sentences = [
-        f"All blocks: {measure.label}{unit}, mean ± standard deviation over {runs_of(summary)}.{of}",
+        f"All blocks: {measure.label}{unit}, mean ± standard deviation over {summary.runs}.{of}",
         describe_statistics(report),
         explain_marks(summary, answers),
         across.sentence if across is not None else "",
@@ -186,7 +184,7 @@ def _tabulate_paper(summary: Summary, answers: Sequence[BlockAnswer], across: Ac
 def _tabulate_block(summary: Summary, answer: BlockAnswer) -> Column:
     rows = {name: row for row, name in enumerate(summary.arm_labels)}
     arms = {arm.arm: arm for arm in summary.arms_of(answer.block)}
-    measured = tabulate_measure(measure_of(summary), [arms[name] for name in summary.arm_labels])
+    measured = tabulate_measure(summary.measure, [arms[name] for name in summary.arm_labels])
     bold = find_bold(summary, answer.block)
     return Column(
         key=answer.block,

@@ -32,12 +32,10 @@ from bakeoff.report.tables import (
     Medium,
     decider_of,
     leave_out,
-    measure_of,
     numbers,
     order_arms,
     order_verdicts,
     phrase,
-    runs_of,
     tabulate_means,
     tabulate_measure,
     texts,
@@ -82,7 +80,7 @@ def _compare(report: ReportInput, answer: BlockAnswer) -> Iterator[Part]:
     ]
     scores = tabulate_scores(summary, block)
     yield Table(
-        caption=f"Scores, mean ± standard deviation over {runs_of(summary)}{failed}",
+        caption=f"Scores, mean ± standard deviation over {summary.runs}{failed}",
         label="scores",
         paper=" ".join(filter(None, sentences)),
         columns=_choose_columns(_mark_best(summary, answer, scores)),
@@ -150,7 +148,7 @@ def tabulate_all_scores(summary: Summary, block: str, splits: tuple[Split, ...])
 
 def tabulate_pairs(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
     """Tabulate verdicts, a row per pair, each read from left to right: a, what it is, b."""
-    measure = measure_of(summary)
+    measure = summary.measure
     unit = "points" if measure.record.is_share else measure.record.label
     differences = ("-" if v.difference is None else measure.signed(v.difference) for v in verdicts)
     intervals = ("-" if v.interval is None else measure.interval(v.interval) for v in verdicts)
@@ -172,7 +170,7 @@ def _format_probability(probability: float) -> str:
 
 def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
     """Tabulate what the differences of pairs mean: P(a > b), a winner's difference corrected for selection, d_z."""
-    measure = measure_of(summary)
+    measure = summary.measure
 
     def format_superiority(verdict: Verdict) -> str:
         if verdict.superiority is None or verdict.superiority_interval is None:
@@ -182,7 +180,7 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
 
     corrected = ("-" if v.difference_corrected is None else measure.signed(v.difference_corrected) for v in verdicts)
     return [
-        numbers("n", (str(v.replicates) for v in verdicts), runs_of(summary)),
+        numbers("n", (str(v.replicates) for v in verdicts), summary.runs),
         numbers("p alone", (p_value(v.p) for v in verdicts)),
         numbers("P(a > b)", map(format_superiority, verdicts)),
         numbers("corrected", corrected, "corrected", "difference"),
@@ -194,7 +192,7 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
 
 def explain_pairs(summary: Summary) -> tuple[str, ...]:
     """Explain the columns of the tables of pairs, a sentence or two each."""
-    level, runs = percent(summary.confidence), runs_of(summary)
+    level, runs = percent(summary.confidence), summary.runs
     where = " on the same test images" if summary.num_folds is None else ""
     return (
         f"The difference is the row's arm minus the other arm, averaged over the {runs} both have. Its "
@@ -247,7 +245,7 @@ def _tell_pairs_briefly(summary: Summary, answer: BlockAnswer, verdicts: Sequenc
 
 def _set_against(summary: Summary, block: str, arms: Sequence[str]) -> Table:
     """Set every arm (row) against every other (column)."""
-    measure = measure_of(summary)
+    measure = summary.measure
     seen = {(each.a, each.b): each for v in summary.verdicts_of(block) for each in (v, v.seen_from(v.b))}
     columns = [texts("arm", arms, "")]
     for other in arms:

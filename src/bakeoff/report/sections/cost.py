@@ -9,7 +9,7 @@ from bakeoff.report.costs import ArmCost, describe_costs
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.cost import draw_cost, draw_size
 from bakeoff.report.parts import Figure, Paragraph, Part, Section, Table, by_block
-from bakeoff.report.tables import Column, measure_of, numbers, order_arms, tabulate_measure, texts
+from bakeoff.report.tables import Column, numbers, order_arms, tabulate_measure, texts
 from bakeoff.report.text import duration
 from bakeoff.stats.results import ArmSummary
 
@@ -38,7 +38,7 @@ def _tabulate_times(report: ReportInput, arms: Sequence[ArmSummary]) -> Iterator
     seconds = [arm.seconds.mean if arm.seconds else 0.0 for arm in arms]
     totals = (value * arm.replicates for value, arm in zip(seconds, arms, strict=True))
     yield texts("arm", (arm.arm for arm in arms))
-    yield tabulate_measure(measure_of(report.summary), arms)
+    yield tabulate_measure(report.summary.measure, arms)
     yield numbers("epochs", ("-" if arm.epochs is None else f"{arm.epochs.mean:.1f}" for arm in arms))
     yield numbers("time per trial", map(duration, seconds))
     yield numbers("all trials", map(duration, totals))

@@ -9,7 +9,7 @@ from typing import Any
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Paragraph, Part, Section, Table
 from bakeoff.report.published import PublishedFigure, choose_curves, list_figures, measure_classes, name_curve
-from bakeoff.report.tables import PAGES, Column, Medium, measure_of, numbers, runs_of, texts
+from bakeoff.report.tables import PAGES, Column, Medium, numbers, texts
 from bakeoff.stats.measure import Measure, Split
 from bakeoff.stats.metrics import METRICS, MetricRecord, find_metric
 from bakeoff.stats.results import MeanSd
@@ -38,9 +38,9 @@ def write_published(report: ReportInput) -> Iterator[Part]:
     if source:
         yield Paragraph(text=f"Source: {report.published_source}")
     if rows:
-        is_share = measure_of(report.summary).record.is_share and len({row["metric"] for row in rows}) == 1
+        is_share = report.summary.measure.record.is_share and len({row["metric"] for row in rows}) == 1
         yield Table(
-            caption=f"Measured: mean ± standard deviation over {runs_of(report.summary)}",
+            caption=f"Measured: mean ± standard deviation over {report.summary.runs}",
             label="published",
             paper=f"Published against measured, mean ± standard deviation. {source}".strip(),
             columns=_tabulate_figures(rows, ("difference", "points") if is_share else ("difference",)),

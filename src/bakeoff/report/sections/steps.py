@@ -17,7 +17,6 @@ from bakeoff.report.tables import (
     Medium,
     decider_of,
     leave_out,
-    measure_of,
     numbers,
     tabulate_measure,
     texts,
@@ -82,7 +81,7 @@ def tabulate_steps(summary: Summary, steps: Sequence[ChainStep], block: str) -> 
     arms = {arm.arm: arm for arm in summary.arms_of(block)}
     rows = [arms[step.link.arm] for step in mine]
     measures = [m for m in _list_measures(summary) if any(arm.score(m) is not None for arm in rows)]
-    measure = measure_of(summary)
+    measure = summary.measure
     unit = "points" if measure.record.is_share else measure.record.label
     adds = [step.adds for step in mine]
     since = [step.since_start for step in mine]
@@ -119,7 +118,7 @@ def describe_steps(summary: Summary, steps: Sequence[ChainStep], block: str) -> 
     judged = [step for step in steps if step.block == block and step.adds is not None]
     if not judged:
         return []
-    measure = measure_of(summary)
+    measure = summary.measure
     parts = []
     outcomes = {"better": "help", "worse": "harm", "equivalent": "change too little to matter"}
     for word, verb in outcomes.items():
