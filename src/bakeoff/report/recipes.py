@@ -12,11 +12,11 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import BakeoffError
 from bakeoff.study.plan import Plan
 
-DeviceContext = tuple[str, str]
+Position = tuple[str, str]
 """A block's label and an arm's."""
 
 
-def write_recipes(plan: Plan, trained: Mapping[DeviceContext, Mapping[str, Any]]) -> str:
+def write_recipes(plan: Plan, trained: Mapping[Position, Mapping[str, Any]]) -> str:
     """Write as YAML what all arms have in common, then what sets each apart.
 
     Args:
@@ -51,7 +51,7 @@ def _share(recipes: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in first.items() if all(each[name] == value for each in others)}
 
 
-def _nest(plan: Plan, own: Mapping[DeviceContext, dict[str, Any]]) -> dict[str, Any]:
+def _nest(plan: Plan, own: Mapping[Position, dict[str, Any]]) -> dict[str, Any]:
     """Return arms with their fields; block by block where an arm's recipe differs between blocks."""
     arms: dict[str, Any] = {}
     for arm in dict.fromkeys(arm for _, arm in own):

@@ -13,7 +13,7 @@ from bakeoff.stats.metrics import find_metric
 from bakeoff.study.plan import Plan, PlannedTrial
 
 State: TypeAlias = Literal["training", "paused", "done", "diverged", "failed"]
-DeviceContext: TypeAlias = tuple[str, int, int | None]
+Position: TypeAlias = tuple[str, int, int | None]
 """Block, replicate and fold: the arms there were given the same images and seed."""
 
 
@@ -61,7 +61,7 @@ class RunStanding:
         self._num_planned = {arm: len(plan.trials) * share // len(plan.arms) for arm in plan.arms}
         if plan.study.search is None:
             self._num_planned.update(Counter(trial.arm for trial in plan.trials))
-        self._seen: dict[str, dict[DeviceContext, _Seen]] = {arm: {} for arm in plan.arms}
+        self._seen: dict[str, dict[Position, _Seen]] = {arm: {} for arm in plan.arms}
 
     def see(self, trial: PlannedTrial, *, state: State, epoch: int, validation: Mapping[str, float]) -> None:
         """Take in where a trial stands now."""
@@ -84,7 +84,7 @@ class RunStanding:
 
         return tuple(sorted(standings, key=order))
 
-    def _describe(self, arm: str, seen: Mapping[DeviceContext, _Seen], lead: float | None) -> ArmStanding:
+    def _describe(self, arm: str, seen: Mapping[Position, _Seen], lead: float | None) -> ArmStanding:
         training = [each for each in seen.values() if each.state == "training"]
         done = [each.score for each in seen.values() if each.state == "done" and each.score is not None]
         scores = done or [each.score for each in training if each.score is not None]
@@ -115,7 +115,7 @@ class RunStanding:
     def _compare(self, states: Iterable[State]) -> list[dict[str, float]]:
         """Return the scores of the arms in one of these states, place by place, where there are two or more."""
         wanted = frozenset(states)
-        places: dict[DeviceContext, dict[str, float]] = {}
+        places: dict[Position, dict[str, float]] = {}
         for arm, seen in self._seen.items():
             for place, each in seen.items():
                 if each.state in wanted and each.score is not None:

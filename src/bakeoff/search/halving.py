@@ -10,11 +10,11 @@ from bakeoff.search.strategy import Pruned, TrialOutcome
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.study.search_settings import Halving
 
-DeviceContext: TypeAlias = tuple[str, int, int | None]
+Position: TypeAlias = tuple[str, int, int | None]
 """Arm, replicate and fold: a trial's position in its block."""
 
 
-def place_of(trial: PlannedTrial) -> DeviceContext:
+def place_of(trial: PlannedTrial) -> Position:
     """Return a trial's position in its block."""
     return (trial.arm, trial.replicate, trial.fold)
 
@@ -33,7 +33,7 @@ class Attempt:
 
     number: int
     trials: tuple[PlannedTrial, ...]
-    told: dict[DeviceContext, TrialOutcome] = field(default_factory=dict)
+    told: dict[Position, TrialOutcome] = field(default_factory=dict)
     state: Literal["open", "done", "failed", "pruned"] = "open"
     reason: str = ""
 
@@ -67,7 +67,7 @@ class GroupTraining:
 
     def __init__(self, attempts: Sequence[Attempt], halving: Halving | None, judge: Callable[[Attempt], float]) -> None:
         self._attempts, self._halving, self._judge = tuple(attempts), halving, judge
-        self._waiting: set[DeviceContext] = set()
+        self._waiting: set[Position] = set()
         self._epoch = 0
         self._pruned: list[Pruned] = []
         self.due: list[PlannedTrial] = []
