@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -15,7 +16,10 @@ import pytest
 import yaml
 
 from bakeoff.api import Result, Study, iterate_csv, list_status, load, plan, run
+from bakeoff.driver.run import describe_retraining
 from bakeoff.errors import BakeoffError, StudyError, WorkspaceError
+from bakeoff.ledger.read import count_older
+from bakeoff.messages import ENGINE_VERSION
 from bakeoff.report.sections.basis import describe_final_test
 from bakeoff.study.plan import study_id
 from bakeoff.study.settings import Decide
@@ -80,6 +84,18 @@ def test_a_study_comes_to_a_verdict(trained: tuple[Path, Result]) -> None:
     assert verdict.replicates == 3
     assert result.summary.split == "test"
     assert result.summary.answers[0].best == "0.01"  # two epochs are few: the larger step gets further
+
+
+def test_trials_of_another_engine_are_counted_and_explained(trained: tuple[Path, Result], tmp_path: Path) -> None:
+    workspace, result = trained
+    shutil.copytree(workspace, tmp_path / "runs")
+    with closing(sqlite3.connect(tmp_path / "runs" / "ledger.sqlite")) as connection, connection:
+        assert count_older(connection, result.study_id, str(ENGINE_VERSION)) == 0
+        connection.execute("UPDATE trials SET content = json_set(content, '$.engine', '1')")
+        assert count_older(connection, result.study_id, str(ENGINE_VERSION)) == 6
+    (older,) = describe_retraining(0, 6)
+    assert older.startswith("6 trials of this study")
+    assert list(describe_retraining(0, 0)) == []
 
 
 def test_the_document_holds_what_was_promised(trained: tuple[Path, Result]) -> None:

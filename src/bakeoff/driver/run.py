@@ -26,8 +26,9 @@ from bakeoff.driver.preflight import check_networks
 from bakeoff.driver.searches import SearchRecorder, place_trial
 from bakeoff.driver.transfer import Resolver
 from bakeoff.errors import NetworkError, WorkspaceError
-from bakeoff.ledger.read import count_outdated
+from bakeoff.ledger.read import count_older, count_outdated
 from bakeoff.ledger.store import Ledger
+from bakeoff.messages import ENGINE_VERSION
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
@@ -113,7 +114,9 @@ def _resolve_weights(plan: Plan, run: OpenRun) -> tuple[Plan, Resolver]:
 
 def _start(plan: Plan, run: OpenRun) -> tuple[Modes, int]:
     """Check networks, choose numeric modes, register the study; return the modes and the number of reused trials."""
-    for note in describe_retraining(count_outdated(run.ledger.connection, run.study_id)):
+    connection = run.ledger.connection
+    num_older = count_older(connection, run.study_id, str(ENGINE_VERSION))
+    for note in describe_retraining(count_outdated(connection, run.study_id), num_older):
         run.context.observer.message(note)
     is_resumed = run.ledger.numeric_of(run.study_id) is not None
     if not is_resumed:
@@ -163,8 +166,13 @@ def _find_missing(driver: Driver, run: OpenRun) -> str:
     return missing
 
 
-def describe_retraining(num_outdated: int) -> Iterator[str]:
-    """Report trials in the ledger that are not used because they were trained before folds were nested."""
+def describe_retraining(num_outdated: int, num_older: int) -> Iterator[str]:
+    """Report trials in the ledger that are not used: trained before folds were nested, or by another engine."""
+    if num_older:
+        yield (
+            f"{num_older:,} trials of this study in the ledger were trained by another version of bakeoff, whose "
+            "rounding differs; they are trained anew."
+        )
     if num_outdated:
         yield (
             f"{num_outdated:,} fold trials in the ledger will be retrained: an earlier bakeoff let early stopping "

@@ -212,6 +212,16 @@ def count_outdated(connection: sqlite3.Connection, study_id: str) -> int:
     return int(counts[0] - counts[1])
 
 
+def count_older(connection: sqlite3.Connection, study_id: str, engine: str) -> int:
+    """Count the trials of a study that another version of the engine trained: their ids are others now."""
+    query = (
+        "SELECT COUNT(*) FROM placements JOIN trials ON id = trial_id WHERE study_id = ? AND "
+        "json_extract(content, '$.engine') != ?"
+    )
+    (number,) = connection.execute(query, (study_id, engine)).fetchone()
+    return int(number)
+
+
 def _is_in_final_test(connection: sqlite3.Connection, study_id: str) -> bool:
     """Return whether a final test of the study is unfinished; those of other studies with its trials do not count.
 
