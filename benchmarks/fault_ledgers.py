@@ -18,7 +18,7 @@ Rows = set[tuple[Any, ...]]
 HELD = {
     "epochs": "SELECT trial_id, epoch, train, validation FROM epochs",
     "trials": "SELECT id, state, metrics FROM trials WHERE state != 'failed'",
-    "exam results": "SELECT trial_id, metrics FROM exam_results",
+    "final-test results": "SELECT trial_id, metrics FROM exam_results",
 }
 """What may never be gone again."""
 
@@ -26,7 +26,7 @@ NUMBERS = {
     "trials": "SELECT id, state, reason, num_epochs, best_epoch, stop, num_parameters, metrics, content, cohort_id "
     "FROM trials",
     "epochs": "SELECT trial_id, epoch, train, validation FROM epochs",
-    "exam results": "SELECT trial_id, metrics, fingerprint FROM exam_results",
+    "final-test results": "SELECT trial_id, metrics, fingerprint FROM exam_results",
     "placements": "SELECT study_id, position, trial_id, block, arm, replicate, fold, stage FROM placements",
     "candidates": "SELECT * FROM candidates",
     "pauses": "SELECT * FROM pauses",

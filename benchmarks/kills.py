@@ -47,7 +47,7 @@ CUT_DOWN = ("recipe.epochs=6", "numeric=float32")
 NUMBERS = {
     "trials": "SELECT id, state, reason, num_epochs, best_epoch, stop, num_parameters, metrics, content FROM trials",
     "epochs": "SELECT trial_id, epoch, train, validation FROM epochs",
-    "exam results": "SELECT trial_id, metrics, fingerprint FROM exam_results",
+    "final-test results": "SELECT trial_id, metrics, fingerprint FROM exam_results",
     "placements": "SELECT position, trial_id, block, arm, replicate FROM placements",
 }
 """Everything a ledger holds but when, where and how long. Numbers are kept as JSON with all their digits."""
@@ -193,7 +193,7 @@ def choose_moments(
             pause = draw.uniform(0.0, 0.5 * whole_seconds / num_epochs)
             name = f"training, {pause:.2f} s after epoch {target} of {num_epochs}"
             moments.append((name, at_epoch(target, pause)))
-    return [*moments, ("exam", at_exam)][:num_kills]
+    return [*moments, ("final test", at_final_test)][:num_kills]
 
 
 def after_pause(seconds: float) -> MakeMoment:
@@ -240,7 +240,7 @@ def at_writing(number: int) -> MakeMoment:
     return make
 
 
-def at_exam(workspace: Path) -> Moment:
+def at_final_test(workspace: Path) -> Moment:
     """Return the moment when the test split is opened, once more than at the start."""
     before = count(workspace, "exams")
     return lambda: count(workspace, "exams") > before
@@ -306,9 +306,9 @@ def describe_versions() -> dict[str, str]:
 
 def print_result(result: dict[str, Any]) -> None:
     """Print the kills and the comparison."""
-    print(f"\n{'killed':<50}{'after s':>8}{'epochs':>8}{'trials':>8}{'examined':>10}{'epochs lost':>13}")
+    print(f"\n{'killed':<50}{'after s':>8}{'epochs':>8}{'trials':>8}{'tested':>10}{'epochs lost':>13}")
     for kill in result["kills"]:
-        numbers = f"{kill['epochs']:>8}{kill['trials']:>8}{kill['examined']:>10}{kill['lost_epochs']:>13}"
+        numbers = f"{kill['epochs']:>8}{kill['trials']:>8}{kill['tested']:>10}{kill['lost_epochs']:>13}"
         print(f"{kill['moment']:<50}{kill['seconds']:>8.2f}{numbers}")
     print(f"\n{'compared with the uninterrupted run':<50}{'number':>8}{'different':>11}")
     for name, each in result["compared"].items():

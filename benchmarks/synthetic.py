@@ -99,7 +99,7 @@ class _Maker:
         num_classes: int,
         seed: int,
     ) -> None:
-        self._ledger, self._folders, self._plan, self._exam = ledger, folders, plan, final_test
+        self._ledger, self._folders, self._plan, self._final_test = ledger, folders, plan, final_test
         self._num_images, self._num_classes = num_images, num_classes
         self._rng = np.random.default_rng(seed)
         self._labels = self._rng.integers(0, num_classes, num_images)
@@ -128,7 +128,7 @@ class _Maker:
         )
         self._ledger.record_done(done, content, "cohort", self._machine)
         final_test = FinalTestDone(trial_id=identity, metrics=scores["test"], fingerprint="1" * 64)
-        self._ledger.record_final_test(self._exam, final_test)
+        self._ledger.record_final_test(self._final_test, final_test)
 
     def _write_epochs(self, identity: str, num_epochs: int) -> None:
         rise = 1 - np.exp(-np.arange(1, num_epochs + 1) / 12) + self._rng.normal(0, 0.01, num_epochs)

@@ -48,7 +48,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 
 def test_votes_are_arms_in_the_verdicts_and_in_the_exam(trained: tuple[Path, Result]) -> None:
     workspace, result = trained
-    assert (result.state, result.report.num_done, result.report.exam_trials) == ("done", 6, 6)
+    assert (result.state, result.report.num_done, result.report.num_tested) == ("done", 6, 6)
     assert (result.summary.split, result.summary.arm_labels) == ("test", ("1.0", "1.1", "soft", "greedy"))
     assert len(result.summary.verdicts) == 6
     assert {verdict.replicates for verdict in result.summary.verdicts} == {3}

@@ -69,7 +69,7 @@ def test_only_the_finals_are_examined(searched: tuple[Path, Result]) -> None:
     workspace, result = searched
     tested = {row[0] for row in rows(workspace, "SELECT trial_id FROM exam_results")}
     placed = dict(rows(workspace, "SELECT trial_id, stage FROM placements"))
-    assert len(tested) == result.report.exam_trials == 9
+    assert len(tested) == result.report.num_tested == 9
     assert {placed[trial_id] for trial_id in tested} == {"final"}
     assert list(placed.values()).count("search") == 12
 

@@ -86,7 +86,7 @@ def make_report() -> Callable[..., ReportInput]:
             "num_planned": len(results),
             "failures": failures,
             "final_test_opened": ("2025-01-31T12:00:59+00:00",) if test else (),
-            "exam_trials": len(results) if test else 0,
+            "num_tested": len(results) if test else 0,
             "numeric": "bfloat16",
             "hardware": {"processor": "a CPU, 2 cores"},
             "versions": {"bakeoff": "0.1.0"},

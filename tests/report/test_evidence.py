@@ -150,7 +150,7 @@ def test_reports_hold_it_and_names_stay_text() -> None:
         evidence=(evidence,),
         earlier_looks=(look,),
         final_test_opened=("2026-02-02T03:04:05+00:00",),
-        exam_trials=8,
+        num_tested=8,
     )
     text = write_markdown(report)
     assert "Class by class: b" in text

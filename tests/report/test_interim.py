@@ -20,7 +20,7 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
     assert [answer.sentence for answer in summary.answers] == [
         "On digits, no verdict yet: 7 of 15 trials have ended. So far orthogonal is ahead with 97.71% test accuracy."
     ]
-    report = replace(finished, summary=summary, state="unfinished", final_test_opened=(), exam_trials=0)
+    report = replace(finished, summary=summary, state="unfinished", final_test_opened=(), num_tested=0)
     assert describe_statistics(report) == ""
     assert describe_statistics(finished) != ""
     for told in (write_markdown(report), write_html(report)):
@@ -38,7 +38,7 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
 
 
 def test_how_far_the_final_test_is_is_said(make_report: Callable[..., ReportInput]) -> None:
-    report = make_report(state="unfinished", in_final_test=True, exam_trials=6)
+    report = make_report(state="unfinished", in_final_test=True, num_tested=6)
     assert describe_progress(report) == "15 of 15 trials done, 6 evaluated in the final test so far"
 
 

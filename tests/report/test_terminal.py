@@ -127,8 +127,8 @@ def test_exam_opened_again_and_partly_is_said(make_report: MakeReport) -> None:
     times = ("2025-01-31T12:00:00Z", "2025-02-01T09:30:00Z")
     text = " ".join(render(make_report(final_test_opened=times), width=120).split())
     assert "opened twice, first at 2025-01-31 12:00 UTC, last at 2025-02-01 09:30 UTC" in text
-    partly = " ".join(render(make_report(test=False, final_test_opened=times[:1], exam_trials=3), width=120).split())
-    assert "for 3 trials. Not every trial was examined" in partly
+    partly = " ".join(render(make_report(test=False, final_test_opened=times[:1], num_tested=3), width=120).split())
+    assert "for 3 trials. Not every trial was evaluated on it" in partly
 
 
 def test_deciding_metric_leads_the_table(make_report: MakeReport) -> None:

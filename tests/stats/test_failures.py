@@ -54,6 +54,7 @@ def judge(
     b: list[float | None],
     *more: list[float | None],
     by_image: Mapping[str, NDArray[Any]] | None = None,
+    crashed: str = "",
     **rules: Any,
 ) -> Summary:
     results = [
@@ -69,6 +70,7 @@ def judge(
             epochs_trained=1,
             best_epoch=None,
             seconds=1.0,
+            crashed=score is None and arm in crashed,
         )
         for arm, scores in zip("abcdef", (a, b, *more), strict=False)
         for replicate, score in enumerate(scores)
@@ -122,6 +124,17 @@ def test_a_failed_replicate_contributes_chance_on_every_image() -> None:
 def test_an_arm_that_always_fails_is_worse_not_missing() -> None:
     answer = judge([None] * 5, STEADY).answers[0]
     assert (answer.best, answer.worse, answer.missing) == ("b", ("a",), ())
+
+
+def test_an_arm_that_crashed_in_every_trial_has_no_verdict() -> None:
+    answer = judge(STEADY, [None] * 5, crashed="b").answers[0]
+    assert (answer.best, answer.worse, answer.missing) == ("a", (), ("b",))
+    assert answer.sentence.endswith("There is no verdict on b: every trial crashed, which says nothing of the recipe.")
+
+
+def test_a_crash_among_results_counts_as_chance() -> None:
+    crashed, diverged = (judge([*STEADY[:4], None], STEADY, crashed=arms) for arms in ("a", ""))
+    assert crashed.arms == diverged.arms
 
 
 @pytest.mark.parametrize("method", ["paired", "bayes"])

@@ -285,6 +285,7 @@ def _read_results(connection: sqlite3.Connection, study_id: str) -> Iterator[Tri
             replicate=replicate,
             fold=fold,
             state="done" if state == "done" else "failed",
+            crashed=state == "failed",
             reason=reason,
             metrics=splits,
             epochs_trained=num_epochs,

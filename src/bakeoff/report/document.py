@@ -97,7 +97,7 @@ class ReportInput:
         num_planned: trials the study asks for.
         failures: every failed trial.
         final_test_opened: when the test split was opened, ISO times; empty if never.
-        exam_trials: trials examined on it.
+        num_tested: trials evaluated on it.
         in_final_test: whether the final test has begun and has not evaluated all it was to.
         earlier_looks: of other studies, or of this one before it was changed, at these arms on these test images.
         reduced: says that only a part of the data is used; empty where all of it is.
@@ -135,7 +135,7 @@ class ReportInput:
     num_planned: int
     failures: tuple[TrialFailure, ...] = ()
     final_test_opened: tuple[str, ...] = ()
-    exam_trials: int = 0
+    num_tested: int = 0
     in_final_test: bool = False
     earlier_looks: tuple[LineLook, ...] = ()
     reduced: str = ""

@@ -210,7 +210,7 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
         "num_reused": num_reused,
         "num_planned": record.num_planned,
         "final_test_opened": record.final_tests,
-        "exam_trials": record.num_tested,
+        "num_tested": record.num_tested,
         "in_final_test": record.in_final_test,
         "data": record.facts,
         "numeric": record.numeric,

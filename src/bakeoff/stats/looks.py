@@ -94,7 +94,7 @@ def share_of_look(number: int) -> float:
 def trace_line(past: Sequence[Look], own: Look) -> tuple[LineLook, ...]:
     """Return the looks at the question a study asks, up to the one at which its own results were first seen.
 
-    A look belongs to the line of another if both examined one of the same trials, or two of the same arms on the same
+    A look belongs to the line of another if both tested one of the same trials, or two of the same arms on the same
     test images, whatever the studies are called; and so do the looks of its line. A look at which every arm's trials
     are those of an earlier look by the same metric shows nothing new, and is none.
 

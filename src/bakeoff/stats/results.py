@@ -36,6 +36,8 @@ class TrialResult:
 
     Attributes:
         reason: why it failed; empty when done.
+        crashed: it failed for another reason than a diverging loss: that is no result of its recipe, and the next run
+            trains it again.
         metrics: split -> metric -> value, finite; a split that was not evaluated is absent. Ignored when failed.
         epochs_trained: epochs finished.
         best_epoch: 1-based epoch whose weights were kept; None when none was.
@@ -54,6 +56,7 @@ class TrialResult:
     best_epoch: int | None
     seconds: float
     fold: int | None = None
+    crashed: bool = False
 
 
 @dataclass(frozen=True)

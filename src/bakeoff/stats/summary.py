@@ -201,17 +201,21 @@ def _deciding_split(results: Iterable[TrialResult], metric: str, num_folds: int 
 
 
 def _count_failed(by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], num_classes: Mapping[str, int]) -> None:
-    """Give failed trials chance level on every split that their block's trials were scored on; else no score at all."""
+    """Give failed trials chance level on every split that their block's trials were scored on; else no score at all.
+
+    An arm that crashed in every trial has no score either: an error in its code says nothing of the recipe.
+    """
     splits: dict[str, dict[str, None]] = {}
     for (block, _), cell in by_cell.items():
         for result in cell.values():
             if result.state == "done":
                 splits.setdefault(block, {}).update(dict.fromkeys(result.metrics))
     for (block, _), cell in by_cell.items():
+        is_known = not all(result.crashed for result in cell.values())
         for run, result in cell.items():
             if result.state == "failed":
                 known = num_classes.get(block)
-                scored = tuple(splits.get(block, ())) if known else ()
+                scored = tuple(splits.get(block, ())) if known and is_known else ()
                 cell[run] = count_as_chance(result, known or 1, scored)
 
 

@@ -65,7 +65,7 @@ def _dump_final_test(report: ReportInput) -> dict[str, Any]:
             {"study": look.study, "looked_at": look.looked_at, "replicates": len(look.replicates)}
             for look in report.summary.looks
         ],
-        "trials": report.exam_trials,
+        "trials": report.num_tested,
     }
 
 

@@ -51,10 +51,10 @@ def _describe_opening(report: ReportInput) -> str:
     if not report.final_test_opened:
         resting = "" if not report.summary.verdicts else ": the verdicts rest on the validation split"
         return f"The test split has not been opened{resting}."
-    trials = count(report.exam_trials, "trial")
+    trials = count(report.num_tested, "trial")
     partly = ""
     if report.summary.split == "validation" and report.summary.verdicts:
-        partly = " Not every trial was examined, so the verdicts rest on the validation split."
+        partly = " Not every trial was evaluated on it, so the verdicts rest on the validation split."
     if len(report.final_test_opened) == 1:
         return f"The test split was opened once, at {_moment(report.final_test_opened[0])}, for {trials}.{partly}"
     # Where the looks are on record, they say what may have been chosen by what was seen.
@@ -72,7 +72,7 @@ def describe_progress(report: ReportInput) -> str:
     if report.num_failed:
         parts.append(f"{report.num_failed:,} failed")
     if report.in_final_test:
-        parts.append(f"{report.exam_trials:,} evaluated in the final test so far")
+        parts.append(f"{report.num_tested:,} evaluated in the final test so far")
     if report.num_reused and report.num_reused == report.num_done:
         parts.append("all found in the ledger: this run trained nothing")
     elif report.num_reused:
