@@ -84,8 +84,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
 
 def _gather_sources(connection: sqlite3.Connection, study_id: str, folders: Folders, data_dir: Path | None) -> Sources:
     record = read_study(connection, study_id)
-    study = _read_study(record)
-    plan = expand(study)
+    study, plan = _read_study(record)
     looks = read_line(connection, study_id)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
     voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
@@ -126,8 +125,8 @@ def _list_notes(sources: Sources) -> tuple[str, ...]:
     )
 
 
-def _read_study(record: StudyRecord) -> Study:
-    """Return the study that a ledger holds.
+def _read_study(record: StudyRecord) -> tuple[Study, Plan]:
+    """Return the study that a ledger holds, and its plan.
 
     Raises:
         DamagedLedger: the ledger's results are not its own.
@@ -150,7 +149,7 @@ def _read_study(record: StudyRecord) -> Study:
             raise DamagedLedger(f"{where} without its {metric}")
         if result.state == "done" and "validation" not in result.metrics:
             raise DamagedLedger(f"{where} without validation")
-    return study
+    return study, plan
 
 
 def _summarise(
