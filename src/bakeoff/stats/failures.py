@@ -81,10 +81,9 @@ def write_failures(
         rates.append(f"{len(failed) - len(named)} more arms in {rest}")
     if mode == "worst" and num_classes is not None:
         chance = measure.value(chance_level(measure.record, num_classes), 1)
-        crashed = [arm for arm in failed if not (arm.train or arm.validation or arm.test or arm.held_out)]
-        counted = [arm for arm in failed if arm not in crashed]
+        counted = [arm for arm in failed if not arm.crashed]
         counts = f"A failed trial counts as chance level, {chance} {measure.label}." if counted else ""
-        meaning = f"{counts}{_name_never_done(counted)}{_name_crashed(crashed)}".strip()
+        meaning = " ".join(filter(None, (counts, _name_never_done(counted), _name_crashed(failed))))
     else:
         meaning = "Failed trials are left out, so the verdicts hold only where training succeeds."
     return f"{join_names(rates)}. {meaning}"
@@ -95,18 +94,22 @@ def _name_never_done(failed: Sequence[ArmSummary]) -> str:
     never = [arm.arm for arm in failed if not arm.replicates]
     if len(never) < 2:
         return ""
-    names = join_names(never) if len(never) <= _MOST_NAMED + 1 else f"the {len(never)} arms of which every trial failed"
+    names = _name_few(never, f"the {len(never)} arms of which every trial failed")
     between = "Between" if len(never) == 2 else "Among"
-    return f" {between} {names} there is no verdict: none of their trials succeeded."
+    return f"{between} {names} there is no verdict: none of their trials succeeded."
 
 
-def _name_crashed(crashed: Sequence[ArmSummary]) -> str:
+def _name_crashed(failed: Sequence[ArmSummary]) -> str:
     """Say which arms have no score, for every trial of theirs crashed; empty without one."""
+    crashed = [arm.arm for arm in failed if arm.crashed]
     if not crashed:
         return ""
-    names = [arm.arm for arm in crashed]
-    named = join_names(names) if len(names) <= _MOST_NAMED + 1 else f"{len(names)} arms"
-    return f" There is no verdict on {named}: every trial crashed, which says nothing of the recipe."
+    names = _name_few(crashed, f"{len(crashed)} arms")
+    return f"There is no verdict on {names}: every trial crashed, which says nothing of the recipe."
+
+
+def _name_few(names: list[str], many: str) -> str:
+    return join_names(names) if len(names) <= _MOST_NAMED + 1 else many
 
 
 def _write_rate(arm: ArmSummary, confidence: float, *, is_first: bool) -> str:

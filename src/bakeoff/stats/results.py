@@ -73,7 +73,7 @@ class ArmSummary:
 
     Attributes:
         replicates: trials done.
-        failed: trials failed.
+        failed: trials failed. `crashed`: every trial did, and none by a diverging loss: it has no score.
         train, validation, test, held_out: metric -> mean and sd; empty for a split that was not evaluated. Failed
             trials are in them at chance level where the study counts them so.
         scores: replicate -> value of the deciding metric on the deciding split; with folds their mean.
@@ -97,6 +97,7 @@ class ArmSummary:
     seconds: MeanSd | None
     fold_scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
     held_out: Mapping[str, MeanSd] = field(default_factory=dict)
+    crashed: bool = False
     failed_runs: frozenset[tuple[int, int]] = frozenset()
     by_image: Mapping[int, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
     trial_ids: Mapping[tuple[int, int], str] = field(default_factory=dict)

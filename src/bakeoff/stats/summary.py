@@ -211,12 +211,15 @@ def _count_failed(by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], num
             if result.state == "done":
                 splits.setdefault(block, {}).update(dict.fromkeys(result.metrics))
     for (block, _), cell in by_cell.items():
-        is_known = not all(result.crashed for result in cell.values())
+        known = None if _crashed(cell) else num_classes.get(block)
+        scored = tuple(splits.get(block, ())) if known else ()
         for run, result in cell.items():
             if result.state == "failed":
-                known = num_classes.get(block)
-                scored = tuple(splits.get(block, ())) if known and is_known else ()
                 cell[run] = count_as_chance(result, known or 1, scored)
+
+
+def _crashed(cell: Mapping[Run, TrialResult]) -> bool:
+    return bool(cell) and all(result.crashed for result in cell.values())
 
 
 def _contribute_failed(
@@ -267,6 +270,7 @@ def _summarise_arm(
         validation=_average_metrics(runs.values(), "validation"),
         test=_average_metrics(runs.values(), "test"),
         held_out=_average_metrics(runs.values(), "held-out"),
+        crashed=_crashed(by_run),
         failed_runs=frozenset(run for run, result in runs.items() if result.state == "failed"),
         scores=_average_folds(scores),
         epochs=_average([float(result.epochs_trained) for result in done.values()]),
