@@ -44,7 +44,7 @@ def ask(pins: Sequence[Pin], service: str = SERVICE) -> Mapping[str, Any]:
     return answer
 
 
-def spell(pins: Sequence[Pin], answer: Mapping[str, Any]) -> list[str]:
+def format_value(pins: Sequence[Pin], answer: Mapping[str, Any]) -> list[str]:
     """Return a line for each package with known vulnerabilities, then one that counts them."""
     lines = []
     for (name, version), found in zip(pins, answer["results"], strict=True):
@@ -58,7 +58,7 @@ def main() -> int:
     """Ask and print."""
     pins = read_pins(CONSTRAINTS.read_text(encoding="utf-8"))
     try:
-        lines = spell(pins, ask(pins))
+        lines = format_value(pins, ask(pins))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         lines = [f"audit: skipped, for no vulnerability service can be reached ({reason})"]

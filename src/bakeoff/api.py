@@ -152,11 +152,11 @@ def run(
         quick: run the small version that a study file declares, as a study of its own; for a file or a name only.
         workspace: the folder of the ledger; made where it is missing.
         data_dir: searched first for images.
-        workers: processes; by default one per core, on graphics cards one per card, or a few where trials do not fuse.
-        device: auto, cpu, cuda (all cards), cuda:N or mps; see `driver.devices.choose_device`.
+        workers: processes; by default one per core, on GPUs one per GPU, or a few where trials do not fuse.
+        device: auto, cpu, cuda (all GPUs), cuda:N or mps; see `driver.devices.choose_device`.
         executor: local (processes of this machine) or ray (actors of a cluster; needs the extra `ray`).
         address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
-        gpus_per_worker: share of a GPU for each actor of a Ray cluster; 0 trains on processors.
+        gpus_per_worker: fraction of a GPU for each actor of a Ray cluster; 0 trains on CPUs.
         final_test: False leaves the test split closed: verdicts then rest on the validation split.
         allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
         wait: whether to wait for another run in this workspace to end; else it is an error.
@@ -171,8 +171,8 @@ def run(
     checked = prepare_study(study, overrides, quick=quick, workspace=folder)
     data = Path(data_dir) if data_dir is not None else None
     planned = expand(checked)
-    place = choose_device(device) if executor == "local" or gpus_per_worker else CPU_DEVICE
-    pool = _Pool(name=executor, num_workers=workers, device=place, address=address, gpus_per_worker=gpus_per_worker)
+    chosen = choose_device(device) if executor == "local" or gpus_per_worker else CPU_DEVICE
+    pool = _Pool(name=executor, num_workers=workers, device=chosen, address=address, gpus_per_worker=gpus_per_worker)
     given = make_progress() if observer is None else observer
     observers = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     with watch(observers) as seen, closing(_start_executor(pool, planned, folder, data, seen.message)) as started:
@@ -181,7 +181,7 @@ def run(
             executor=started,
             observer=seen,
             data_dir=data,
-            device=place,
+            device=chosen,
             command=_format_command(study, overrides, quick),
             final_test=final_test,
             allow_missing=allow_missing,
@@ -213,7 +213,7 @@ def plan(
         workspace: where the winners of earlier studies are looked up.
         data_dir: searched first for images.
         workers: processes; by default as many as `run` starts.
-        device: what computes. On a graphics card no time is told.
+        device: what computes. On a GPU no time is estimated.
         probe: whether a worker process may build networks, look whether weights can be had and fit, and time a few
             training steps of each network, in some ten seconds; what it measures is kept in the cache.
         say: told what takes a while.

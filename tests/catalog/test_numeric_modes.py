@@ -15,11 +15,11 @@ MIXED = Modes(
     "modes", [Modes(common="float32"), Modes(common="bfloat16"), MIXED, Modes(common="float32", num_lanes=8)]
 )
 def test_what_is_spelled_is_read_back(modes: Modes) -> None:
-    assert Modes.parse(modes.spell()) == modes
+    assert Modes.parse(modes.dump()) == modes
 
 
 def test_one_mode_for_all_is_its_name() -> None:
-    assert Modes(common="bfloat16").spell() == Modes(common="bfloat16").describe() == "bfloat16"
+    assert Modes(common="bfloat16").dump() == Modes(common="bfloat16").describe() == "bfloat16"
 
 
 def test_studies_begun_before_there_were_lanes_have_one() -> None:

@@ -73,7 +73,7 @@ def make(base: dict[str, Any], changes: dict[str, Any]) -> Recipe:
     return Recipe.model_validate({**base, **fields})
 
 
-def spell(recipe: Recipe) -> str:
+def format_value(recipe: Recipe) -> str:
     return resolve(recipe, (9, 8, 2), 4, 160)
 
 
@@ -83,7 +83,7 @@ def test_what_changes_nothing_is_the_same_training(
 ) -> None:
     recipes = [make(MLP, changes) for changes in (first, second)]
     assert recipes[0] != recipes[1]
-    assert spell(recipes[0]) == spell(recipes[1])
+    assert format_value(recipes[0]) == format_value(recipes[1])
     reported = [train({"t": recipe}, folder=str(number)) for number, recipe in enumerate(recipes)]
     assert reported[0] == reported[1]
 
@@ -93,13 +93,15 @@ def test_what_changes_something_is_not(
     train: Callable[..., Any], first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     recipes = [make(MLP, changes) for changes in (first, second)]
-    assert spell(recipes[0]) != spell(recipes[1])
+    assert format_value(recipes[0]) != format_value(recipes[1])
     reported = [train({"t": recipe}, folder=str(number)) for number, recipe in enumerate(recipes)]
     assert reported[0] != reported[1]
 
 
 def test_convolutions_take_the_initializer() -> None:
-    assert spell(make(CNN, {"initializer": "he_normal"})) != spell(make(CNN, {"initializer": "orthogonal"}))
+    assert format_value(make(CNN, {"initializer": "he_normal"})) != format_value(
+        make(CNN, {"initializer": "orthogonal"})
+    )
 
 
 @pytest.mark.parametrize("weights", [{"trial": "abcd"}, {"file": "a.pt"}])
@@ -110,16 +112,16 @@ def test_what_is_carried_over_is_not_drawn(weights: dict[str, str]) -> None:
             make(CNN, {"initializer": name, "transfer": {"weights": weights, "body": body}})
             for name in ("he_normal", "orthogonal")
         ]
-        assert spell(recipes[0]) == spell(recipes[1])
+        assert format_value(recipes[0]) == format_value(recipes[1])
     thawing = [make(CNN, {"transfer": {"weights": weights, "body": body}}) for body in ("all_but_last", "convolutions")]
-    assert spell(thawing[0]) != spell(thawing[1])
+    assert format_value(thawing[0]) != format_value(thawing[1])
     other = make(CNN, {"transfer": {"weights": {"trial": "abce"}}})
-    assert spell(thawing[0]) != spell(other)
+    assert format_value(thawing[0]) != format_value(other)
 
 
 def test_of_an_outside_network_the_initializer_reaches_the_head_alone() -> None:
     base = {"network": {"name": "torchvision:resnet18"}}
     drawn = {"name": "he_normal", "where": "everywhere"}
-    assert spell(make(base, {"initializer": "he_normal"})) == spell(make(base, {"initializer": "dirac"}))
-    assert spell(make(base, {"initializer": drawn})) != spell(make(base, {}))
-    assert spell(make(base, {})) != spell(make({"network": {"name": "torchvision:resnet50"}}, {}))
+    assert format_value(make(base, {"initializer": "he_normal"})) == format_value(make(base, {"initializer": "dirac"}))
+    assert format_value(make(base, {"initializer": drawn})) != format_value(make(base, {}))
+    assert format_value(make(base, {})) != format_value(make({"network": {"name": "torchvision:resnet50"}}, {}))

@@ -98,8 +98,8 @@ def test_what_changed_nothing_leaves_no_share_to_bound() -> None:
 
 
 def test_no_share_is_rounded_to_all_or_nothing() -> None:
-    spelled = [whole_percent(share) for share in (0.0, 0.001, 0.02, 0.994, 0.996, 1.0)]
-    assert spelled == ["0", "<1", "2", "99", ">99", "100"]
+    formatted = [whole_percent(share) for share in (0.0, 0.001, 0.02, 0.994, 0.996, 1.0)]
+    assert formatted == ["0", "<1", "2", "99", ">99", "100"]
 
 
 def test_the_interval_of_the_share_holds_the_truth() -> None:

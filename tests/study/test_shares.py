@@ -36,11 +36,11 @@ def test_a_margin_of_loss_may_be_any_size() -> None:
     ("points", "share"), [("0.5 points", 0.005), ("0.7 points", 0.007), ("1 point", 0.01), (" 2points ", 0.02)]
 )
 def test_points_are_another_spelling_of_the_same_study(points: str, share: float) -> None:
-    spelled = Study(**FIELDS, decide={"margin": points})
+    formatted = Study(**FIELDS, decide={"margin": points})
     plain = Study(**FIELDS, decide={"margin": share})
-    assert spelled.decide.margin == share
-    assert study_id(spelled) == study_id(plain)
-    assert Study.model_validate(spelled.model_dump(mode="json")) == spelled
+    assert formatted.decide.margin == share
+    assert study_id(formatted) == study_id(plain)
+    assert Study.model_validate(formatted.model_dump(mode="json")) == formatted
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class AveragingSettings(Record):
 
     def weigh(self, number: int) -> float:
         """Return the weight of the `number`-th state, from 2, relative to the average of those before."""
-        raise NotImplementedError
+        raise NotImplementedError  # every way of averaging defines it
 
     def find_conflict(self, num_epochs: int) -> str | None:
         """Return in one line why this averaging does not fit the number of epochs, or None."""

@@ -47,7 +47,7 @@ def require_tag(schema: dict[str, Any]) -> None:
 
 
 class Record(BaseModel):
-    """A frozen record that a study file may spell out; fields it does not know are errors."""
+    """A frozen record that a study file may contain; fields it does not know are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=require_tag)
 
@@ -94,7 +94,7 @@ def check_name(value: object, *, kind: str, allowed: Sequence[str]) -> str:
 
 
 def expand_name(value: object, *, kind: str, allowed: Sequence[str], tag: str = "name") -> object:
-    """Spell out a choice that may be a bare name, and check its name before its settings are looked at.
+    """Expand a choice that may be a bare name, and check its name before its settings are looked at.
 
     Args:
         value: a bare name, a mapping with the name under `tag`, or a record already validated.
@@ -174,14 +174,14 @@ def choose_from(registry: Registry[EntryT], default: str | None = None) -> Lazil
         default: the name used if a mapping has none.
     """
 
-    def spell(value: object) -> object:
+    def format_value(value: object) -> object:
         if default is not None and isinstance(value, Mapping) and "name" not in value:
             return {"name": default, **value}
         return expand_name(value, kind=registry.kind, allowed=registry.names)
 
     def make() -> Any:
         tagged: Any = Annotated[unite(entry.settings for entry in registry), Field(discriminator="name")]
-        return Annotated[tagged, BeforeValidator(spell, json_schema_input_type=_allow_bare(registry, tagged))]
+        return Annotated[tagged, BeforeValidator(format_value, json_schema_input_type=_allow_bare(registry, tagged))]
 
     return Lazily(make, lambda: tuple(entry.settings for entry in registry))
 

@@ -22,7 +22,7 @@ def improvement(metric: Metric, value: float, best: float) -> float:
 
 
 Points: TypeAlias = str
-"""A difference of shares in percentage points, as a study file may spell it: `0.5 points`."""
+"""A difference of shares in percentage points, as a study file may write it: `0.5 points`."""
 
 MOST_POINTS = 100
 

@@ -52,7 +52,7 @@ class Modes:
         """Return whether members of this network shape train separately."""
         return name_shape(shape) in self.apart
 
-    def spell(self) -> str:
+    def dump(self) -> str:
         """Return the text that `parse` reads: just the mode's name if that is all."""
         if not self.by_block and not self.apart and self.num_lanes == 1:
             return self.common
@@ -66,7 +66,7 @@ class Modes:
 
     @classmethod
     def parse(cls, text: str) -> Modes:
-        """Read what `spell` wrote."""
+        """Read what `dump` wrote."""
         if not text.startswith("{"):
             return cls(common=_read(text))
         content = json.loads(text)

@@ -60,7 +60,7 @@ class ScheduleSettings(Record):
         Returns:
             A factor from 0 to 1.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # every schedule defines it
 
 
 class _WarmedUp(ScheduleSettings):

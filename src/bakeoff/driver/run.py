@@ -186,7 +186,7 @@ def _register(plan: Plan, known: Sequence[IdentifiedTrial], run: OpenRun, modes:
         name=plan.study.name,
         document=plan.study.model_dump(mode="json"),
         placements=[place_trial(each) for each in known],
-        numeric=modes.spell(),
+        numeric=modes.dump(),
         command=run.context.command,
         facts={block.label: run.datasets[block.data.source].record() for block in plan.blocks},
         asking=plan.study.search is not None,

@@ -66,7 +66,7 @@ class CandidateRow:
     same_as: str
     is_winner: bool
 
-    def spell(self) -> tuple[str | int, ...]:
+    def dump(self) -> tuple[str | int, ...]:
         """Return the columns of its row, without the study's id."""
         return (
             self.block,
@@ -87,7 +87,7 @@ class CandidateRow:
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> CandidateRow:
-        """Return what `spell` wrote."""
+        """Return what `dump` wrote."""
         row = check_row(row, "ttiiittttttttb")
         block, kind, number, group, generation, parents, changes, notes, ids, state, reason, scores, same, won = row
         return cls(

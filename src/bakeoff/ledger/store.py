@@ -151,7 +151,7 @@ class Ledger:
             self._place(study_id, start, placements)
             self.connection.executemany(
                 f"INSERT OR REPLACE INTO candidates VALUES ({', '.join('?' * 15)})",
-                [(study_id, *candidate.spell()) for candidate in candidates],
+                [(study_id, *candidate.dump()) for candidate in candidates],
             )
 
     def _place(self, study_id: str, start: int, placements: Sequence[Placement]) -> None:

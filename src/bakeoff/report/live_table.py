@@ -40,12 +40,12 @@ def tabulate_standing(
     table = Table(box=box.SIMPLE_HEAD if width >= _ROOMY else None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("arm", no_wrap=True)
     room = width - 2
-    for header, _, spell in columns:
-        widest = max(len(header), *(len(spell(standing)) for standing in shown))
+    for header, _, format_value in columns:
+        widest = max(len(header), *(len(format_value(standing)) for standing in shown))
         table.add_column(header, justify="right", min_width=widest, no_wrap=True)
         room -= widest + 2
     for position, standing in enumerate(shown):
-        cells = [Text(spell(standing)) for _, _, spell in columns]
+        cells = [Text(format_value(standing)) for _, _, format_value in columns]
         is_ahead = position == 0 and standing.lead is not None
         table.add_row(Text(_shorten(standing.arm, room)), *cells, style="bold" if is_ahead else "")
     title = Text(f"{measure.label} so far, best first", style="dim", overflow="ellipsis", no_wrap=True)
@@ -55,7 +55,7 @@ def tabulate_standing(
 
 
 def _list_columns(standings: Sequence[ArmStanding], measure: Measure) -> list[_Column]:
-    def spell(value: float | None) -> str:
+    def format_value(value: float | None) -> str:
         return "" if value is None else measure.value(value)
 
     def format_epoch(standing: ArmStanding) -> str:
@@ -66,14 +66,14 @@ def _list_columns(standings: Sequence[ArmStanding], measure: Measure) -> list[_C
         ("trials", 0, lambda standing: f"{standing.num_done} of {standing.num_planned}"),
         *([("failed", _ROOMY, lambda standing: str(standing.num_failed or ""))] if has_failed else []),
         ("epoch", _ROOMY, format_epoch),
-        ("mean", 0, lambda standing: spell(standing.mean)),
-        ("best", 100, lambda standing: spell(standing.best)),
+        ("mean", 0, lambda standing: format_value(standing.mean)),
+        ("best", 100, lambda standing: format_value(standing.best)),
         ("lead", 80, lambda standing: "" if standing.lead is None else measure.signed(standing.lead)),
     ]
 
 
 def describe_search_progress(progress: SearchProgress) -> str:
-    """Spell how far a search is in one line; its block's name is made safe to show."""
+    """Format how far a search is in one line; its block's name is made safe to show."""
     parts = [f"{progress.num_candidates:,} of {count(progress.num_most, 'candidate')}"]
     if progress.best is not None:
         parts.append(f"best {_format_objective(progress)} ({progress.best_label})")

@@ -278,7 +278,7 @@ class RunProgress:
 
 
 def _clock_time(seconds: float) -> str:
-    """Spell a time as on a clock: 0:42, 12:07, 3:20:00."""
+    """Format a time as on a clock: 0:42, 12:07, 3:20:00."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

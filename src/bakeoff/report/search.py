@@ -200,7 +200,7 @@ def is_rising(objective: str) -> bool:
 
 
 def format_value(objective: str, value: float | None) -> str:
-    """Spell a value of an objective: shares in percent, the rest as it is; a dash where there is none."""
+    """Format a value of an objective: shares in percent, the rest as it is; a dash where there is none."""
     if value is None:
         return "-"
     if objective in COSTS:
@@ -209,7 +209,7 @@ def format_value(objective: str, value: float | None) -> str:
 
 
 def format_candidate(row: CandidateRow, most_characters: int | None = None) -> str:
-    """Spell what a candidate changes of the default recipe: `optimizer.learning_rate=0.01, epochs=12`."""
+    """Format what a candidate changes of the default recipe: `optimizer.learning_rate=0.01, epochs=12`."""
     text = ", ".join(f"{path}={make_label(_name_parts(value))}" for path, value in row.changes.items()) or "nothing"
     if most_characters is None or len(text) <= most_characters:
         return text

@@ -59,7 +59,7 @@ def texts(key: str, cells: Iterable[str], *header: str, is_verdict: bool = False
 
 
 def numbers(key: str, cells: Iterable[str], *header: str) -> Column:
-    """Return a column of numbers, spelled out; its head is its key where none is given."""
+    """Return a column of formatted numbers; its head is its key where none is given."""
     return Column(key=key, header=header or (key,), cells=tuple(cells))
 
 
@@ -102,11 +102,11 @@ def tabulate_measure(measure: Measure, arms: Sequence[ArmSummary]) -> Column:
 
 
 def tabulate_means(
-    key: str, header: tuple[str, ...], values: Sequence[MeanSd | None], spell: Callable[[float], str]
+    key: str, header: tuple[str, ...], values: Sequence[MeanSd | None], format_value: Callable[[float], str]
 ) -> Column:
     """Tabulate means ± sd, a dash where there is none."""
-    short = tuple("-" if value is None else spell(value.mean) for value in values)
-    spreads = ["" if value is None or value.sd is None else f" ± {spell(value.sd)}" for value in values]
+    short = tuple("-" if value is None else format_value(value.mean) for value in values)
+    spreads = ["" if value is None or value.sd is None else f" ± {format_value(value.sd)}" for value in values]
     cells = tuple(mean + spread for mean, spread in zip(short, spreads, strict=True))
     return Column(key=key, header=header, cells=cells, short=short)
 

@@ -44,7 +44,7 @@ def fence(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Spell a time, such as "20 ms", "0.4 s", "48 s", "12 min", "3.2 h" or "9 days"."""
+    """Format a time, such as "20 ms", "0.4 s", "48 s", "12 min", "3.2 h" or "9 days"."""
     if 0 < seconds < 0.05:
         return f"{1000 * seconds:.2g} ms"
     if seconds < 9.95:
@@ -59,13 +59,13 @@ def duration(seconds: float) -> str:
 
 
 def duration_range(least: float, most: float) -> str:
-    """Spell a range of times with its unit once where it is one, such as "8 to 19 days" or "50 s to 4 min"."""
+    """Format a range of times with its unit once where it is one, such as "8 to 19 days" or "50 s to 4 min"."""
     (low, unit), high = duration(least).split(" "), duration(most)
     return f"{low if high.endswith(f' {unit}') else f'{low} {unit}'} to {high}"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """Spell a number of things, such as "1 trial" or "1,200 trials"."""
+    """Format a number of things, such as "1 trial" or "1,200 trials"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
@@ -76,12 +76,12 @@ def name_run(replicate: int | None, fold: int | None = None) -> str:
 
 
 def times(number: int) -> str:
-    """Spell how often something happened: "once", "twice", "3 times"."""
+    """Format how often something happened: "once", "twice", "3 times"."""
     return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
 
 
 def p_value(p: float | None) -> str:
-    """Spell a p value, such as "0.012" or "<0.001"; a dash where there is none."""
+    """Format a p value, such as "0.012" or "<0.001"; a dash where there is none."""
     if p is None:
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -27,7 +27,7 @@ class VoteRecord:
     """One way to vote.
 
     Attributes:
-        name: as a study file spells it.
+        name: as in a study file.
         label: as a person reads it.
         summary: one line.
         is_fitted: whether weights are chosen on the validation images.

@@ -1,4 +1,4 @@
-"""How a metric's values, differences and intervals are spelled: percentages and points for shares, plain otherwise."""
+"""How values, differences and intervals are formatted: percentages and points for shares, plain otherwise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test", "held-out")
 class Measure:
     """A metric on a split, with the figures a person reads.
 
-    Shares (0..1) are spelled as percentages and their differences as percentage points; other metrics as they are, with
+    Shares (0..1) are shown as percentages and their differences as percentage points; other metrics as they are, with
     two decimals more than asked for. All texts are ASCII.
     """
 
@@ -29,25 +29,25 @@ class Measure:
         return f"{self.split} {self.record.label}"
 
     def value(self, value: float, decimals: int = 2) -> str:
-        """Spell a value with its unit, such as "97.92%" or "0.0812"."""
+        """Format a value with its unit, such as "97.92%" or "0.0812"."""
         return f"{self.number(value, decimals)}{'%' if self.record.is_share else ''}"
 
     def number(self, value: float, decimals: int = 2) -> str:
-        """Spell a value, a spread or a signed difference without its unit, such as "97.92" or "0.0812"."""
+        """Format a value, a spread or a signed difference without its unit, such as "97.92" or "0.0812"."""
         text = f"{100 * value:.{decimals}f}" if self.record.is_share else f"{value:.{decimals + 2}f}"
         return text.removeprefix("-") if float(text) == 0 else text
 
     def distance(self, difference: float, decimals: int = 2) -> str:
-        """Spell the size of a difference with its unit, such as "0.12 points"."""
+        """Format the size of a difference with its unit, such as "0.12 points"."""
         return f"{self.number(abs(difference), decimals)}{self.unit_of_difference}"
 
     def signed(self, difference: float, decimals: int = 2) -> str:
-        """Spell a difference with its sign and without its unit, such as "+0.12"."""
+        """Format a difference with its sign and without its unit, such as "+0.12"."""
         text = self.number(difference, decimals)
         return text if text.startswith("-") or float(text) == 0 else f"+{text}"
 
     def interval(self, interval: tuple[float, float], decimals: int = 2) -> str:
-        """Spell an interval of a difference without its unit, such as "-0.30 to 0.50"."""
+        """Format an interval of a difference without its unit, such as "-0.30 to 0.50"."""
         return f"{self.number(interval[0], decimals)} to {self.number(interval[1], decimals)}"
 
     @property
@@ -57,12 +57,12 @@ class Measure:
 
 
 def percent(confidence: float) -> str:
-    """Spell a confidence, such as "95%"."""
+    """Format a confidence, such as "95%"."""
     return f"{100 * confidence:.6g}%"
 
 
 def whole_percent(share: float) -> str:
-    """Spell a share in whole percent, without the sign; what is neither 0 nor 1 is not rounded to it: "<1", ">99"."""
+    """Format a share in whole percent, without the sign; what is neither 0 nor 1 is not rounded to it: "<1", ">99"."""
     if 0 < share < 0.005:
         return "<1"
     return ">99" if 0.995 <= share < 1 else f"{100 * share:.0f}"

@@ -29,7 +29,7 @@ class MetricRecord:
     """One metric and how to read it.
 
     Attributes:
-        name: as a study file and the ledger spell it.
+        name: as in a study file and the ledger.
         label: as a person reads it.
         summary: one line.
         higher_is_better: False for losses.

@@ -264,7 +264,7 @@ def _range(standing: Standing, arms: Sequence[ArmSummary]) -> str:
 
 
 def format_score(standing: Standing, arm: ArmSummary) -> str:
-    """Spell an arm's mean, with as many decimals as tell the best two apart."""
+    """Format an arm's mean, with as many decimals as tell the best two apart."""
     leading = {_mean(standing, standing.best or arm), *(_mean(standing, other) for other in standing.others[:1])}
     decimals = 1 if len({standing.measure.value(mean, 1) for mean in leading}) == len(leading) else 2
     return standing.measure.value(_mean(standing, arm), decimals)

@@ -154,7 +154,7 @@ def _start(
     search: Mapping[str, Any] | None,
     winner: Mapping[str, Any] | None = None,
 ) -> Draft:
-    """Return the draft that all combinations begin with; default names are spelled out, to be told from others."""
+    """Return the draft that all combinations begin with; default names are expanded, to be told from others."""
     defaults = {
         "initializer": {"name": InitializerChoice().name},
         "optimizer": {"name": DEFAULT_OPTIMIZER},

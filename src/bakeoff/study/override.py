@@ -149,7 +149,7 @@ def _assign(fields: dict[str, Any], path: Path, value: Any) -> None:
     node: Any = fields
     for key in path[:-1]:
         if isinstance(node, dict) and not isinstance(node.get(key), dict | list):
-            # A bare name (`optimizer: adam`) is spelled out, to hold the new field beside it.
+            # A bare name (`optimizer: adam`) is expanded, to hold the new field beside it.
             node[key] = {"name": node[key]} if isinstance(node.get(key), str) else {}
         node = node[key]
     if path[-1] == "name" and len(path) > 1 and path[-2] in list_choices() and node.get("name") != value:

@@ -62,7 +62,7 @@ class SearchSettings(Record):
     @property
     def most_candidates(self) -> int:
         """Candidates that are tried at most, less the baseline's."""
-        raise NotImplementedError
+        raise NotImplementedError  # every search defines it
 
     @property
     def num_elite(self) -> int:

@@ -65,8 +65,8 @@ def test_a_near_name_is_suggested() -> None:
 def test_a_study_file_may_give_the_bare_name_or_settings() -> None:
     choice = TypeAdapter(NetworkChoice)
     assert choice.validate_python("torchvision:vgg16") == OutsideNetwork(name="torchvision:vgg16")
-    spelled = choice.validate_python({"name": "nets:Net", "units": [64], "dropout": 0.5})
-    assert spelled == OutsideNetwork(name="nets:Net", units=(64,), dropout=0.5)
+    formatted = choice.validate_python({"name": "nets:Net", "units": [64], "dropout": 0.5})
+    assert formatted == OutsideNetwork(name="nets:Net", units=(64,), dropout=0.5)
     with pytest.raises(ValidationError, match="unknown network 'torchvision:vgg13'"):
         choice.validate_python("torchvision:vgg13")
 

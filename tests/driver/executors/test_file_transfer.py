@@ -8,7 +8,7 @@ import pytest
 
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.source import DataSource
-from bakeoff.driver.executors.parcels import Outbox, pack_inputs, unpack
+from bakeoff.driver.executors.file_transfer import Outbox, pack_inputs, unpack
 from bakeoff.errors import WorkspaceError
 from bakeoff.messages import CohortTask, DataView, FinalTestTask, Member
 from bakeoff.workspace import Folders

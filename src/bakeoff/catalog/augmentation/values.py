@@ -22,12 +22,12 @@ def _bound(**limits: Any) -> Any:
 
 
 def _repeat(value: object) -> object:
-    """Spell one number out as a pair of it."""
+    """Expand one number to a pair of it."""
     return [value, value] if isinstance(value, int | float) else value
 
 
 def _add_zero(value: object) -> object:
-    """Spell one number out as a pair with 0."""
+    """Expand one number to a pair with 0."""
     return [value, 0] if isinstance(value, int | float) else value
 
 
@@ -110,7 +110,7 @@ def _tell_apart(value: object) -> str:
 
 
 def _list_numbers(value: object) -> object:
-    """Spell one number out as a list of it, and check the name of named statistics."""
+    """Expand one number to a list of it, and check the name of named statistics."""
     if isinstance(value, str):
         return check_name(value, kind="statistics", allowed=STATISTICS)
     return [value] if isinstance(value, int | float) else value

@@ -119,7 +119,7 @@ NetworkChoice: TypeAlias = Annotated[AnyNetwork, Lazily(_make_choice, _list_sett
 
 
 def expand(network: AnyNetwork, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
-    """Spell a network out for these images and classes.
+    """Expand a network for these images and classes.
 
     Args:
         network: a network's settings.

@@ -36,11 +36,11 @@ class NetworkSettings(Record):
         Raises:
             NetworkError: a layer does not fit its input.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # every network defines it
 
     def find_builder(self) -> Implementation:
         """Return the builder of the network's `modules.Body`, which takes these settings."""
-        raise NotImplementedError
+        raise NotImplementedError  # networks with `has_module` define it
 
     def name_module(self) -> str:
         """Return an identifier of a module body, independent of the head; empty if there is none."""
@@ -60,7 +60,7 @@ class LayerNetwork(NetworkSettings):
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return all layers except the last, which has one output per class."""
-        raise NotImplementedError
+        raise NotImplementedError  # every network of layers defines it
 
     def list_layers(self, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return all layers, ending in a linear dense layer of `num_classes` units, checked against the images."""

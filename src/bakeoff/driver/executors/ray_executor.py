@@ -19,8 +19,8 @@ from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener
 from bakeoff.data.source import DataSource
 from bakeoff.driver.executors.base import Report, Started, TaskLost
+from bakeoff.driver.executors.file_transfer import pack_inputs, unpack
 from bakeoff.driver.executors.local import WORKER_ENVIRONMENT
-from bakeoff.driver.executors.parcels import pack_inputs, unpack
 from bakeoff.driver.machine import describe_versions, format_machine
 from bakeoff.errors import BakeoffError
 from bakeoff.messages import ENGINE_VERSION, FinalTestTask, Task, TaskDone, task_id

@@ -18,7 +18,7 @@ import ray
 from bakeoff.data.cache import Images
 from bakeoff.data.source import DataSource
 from bakeoff.driver.executors.base import Report
-from bakeoff.driver.executors.parcels import Outbox, Parcel, unpack
+from bakeoff.driver.executors.file_transfer import Outbox, Parcel, unpack
 from bakeoff.driver.machine import describe_hardware, describe_versions
 from bakeoff.errors import DataError
 from bakeoff.messages import ENGINE_VERSION, Task

@@ -76,12 +76,12 @@ def _draw_points(
 
 
 def _describe(evidence: BlockEvidence, rows: Sequence[ClassRow], named: str) -> str:
-    def spell(row: ClassRow) -> str:
+    def format_value(row: ClassRow) -> str:
         return f"{show_text(row.name)} ({row.f1:.1%})"
 
-    ends = f"Lowest F1: {', '.join(map(spell, rows[:3]))}."
+    ends = f"Lowest F1: {', '.join(map(format_value, rows[:3]))}."
     if len(rows) > 3:
-        ends += f" Highest: {spell(rows[-1])}."
+        ends += f" Highest: {format_value(rows[-1])}."
     return (
         f"Dot plot of precision, recall and F1 of {named} for {show_text(evidence.arm)} in "
         f"{show_text(evidence.block)}, {evidence.split} split, means over {count(evidence.num_trials, 'trial')}. {ends}"

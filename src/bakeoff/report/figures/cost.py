@@ -86,15 +86,17 @@ def _list_priced(summary: Summary, block: str, costs: Mapping[str, float]) -> li
     ]
 
 
-def _draw_arms(summary: Summary, shown: Sequence[_Priced], spell: Callable[[float], str]) -> list[dict[str, Any]]:
+def _draw_arms(
+    summary: Summary, shown: Sequence[_Priced], format_value: Callable[[float], str]
+) -> list[dict[str, Any]]:
     is_named = len(shown) <= MAX_NAMED
     return [
-        _draw_arm(summary, each, style_of(position if is_named else 0), spell) | {"showlegend": is_named}
+        _draw_arm(summary, each, style_of(position if is_named else 0), format_value) | {"showlegend": is_named}
         for position, each in enumerate(shown)
     ]
 
 
-def _draw_arm(summary: Summary, each: _Priced, style: Style, spell: Callable[[float], str]) -> dict[str, Any]:
+def _draw_arm(summary: Summary, each: _Priced, style: Style, format_value: Callable[[float], str]) -> dict[str, Any]:
     record = summary.measure.record
     scores = list(each.arm.scores.values())
     interval = None if summary.num_folds else interval_of_mean(scores, summary.confidence)
@@ -103,7 +105,7 @@ def _draw_arm(summary: Summary, each: _Priced, style: Style, spell: Callable[[fl
         round_all([each.cost], 8),
         round_all([each.mean]),
         name=label_text(each.arm.arm),
-        text=[f"{label_text(each.arm.arm)}, {spell(each.cost)}"],
+        text=[f"{label_text(each.arm.arm)}, {format_value(each.cost)}"],
         hover=f"%{{text}}: %{{y:{metric_format(record)}}}",
         marker={"color": style.color, "symbol": style.symbol, "size": 12},
     )
@@ -130,12 +132,12 @@ def _describe(
     shown: Sequence[_Priced],
     what: str,
     ends: tuple[str, str],
-    spell: Callable[[float], str],
+    format_value: Callable[[float], str],
 ) -> str:
     measure = report.summary.measure
     least, most = (choose(shown, key=lambda each: each.cost) for choose in (min, max))
     first, last = (
-        f"{end}: {show_text(each.arm.arm)}, {spell(each.cost)}, {measure.value(each.mean)}"
+        f"{end}: {show_text(each.arm.arm)}, {format_value(each.cost)}, {measure.value(each.mean)}"
         for end, each in zip(ends, (least, most), strict=True)
     )
     return (

@@ -38,10 +38,10 @@ def write_classes(report: ReportInput, block: str) -> Iterator[Part]:
 
 def _describe(evidence: BlockEvidence) -> Iterator[str]:
     low, high = evidence.accuracy_interval
-    spelled = ", ".join(f"{_name_average(name)} {value:.4f}" for name, value in evidence.averages.items())
+    formatted = ", ".join(f"{_name_average(name)} {value:.4f}" for name, value in evidence.averages.items())
     yield (
         f"The arm with the highest mean, {evidence.arm}, on the {evidence.split} split, means over "
-        f"{evidence.num_trials} trials and all classes that occur: {spelled}."
+        f"{evidence.num_trials} trials and all classes that occur: {formatted}."
     )
     yield (
         f"Accuracy of these trained models on other images of this kind, by Wilson's 95% interval: {100 * low:.2f}% to "
@@ -64,15 +64,15 @@ def tabulate_evidence(evidence: BlockEvidence) -> list[Column]:
     """Tabulate how the best arm of a block recognises each class: a row per class, or per one of the hardest."""
     rows = pick_worst(evidence.classes, [row.f1 for row in evidence.classes])
 
-    def spell(value: float | None) -> str:
+    def format_value(value: float | None) -> str:
         return "-" if value is None else f"{value:.4f}"
 
     return [
         texts("class", (row.name for row in rows)),
         numbers("images", (f"{row.occurring:,}" for row in rows)),
-        *(numbers(name, (spell(getattr(row, name)) for row in rows)) for name in ("precision", "recall")),
-        numbers("F1", (spell(row.f1) for row in rows)),
-        numbers("AUC", (spell(row.auc) for row in rows)),
+        *(numbers(name, (format_value(getattr(row, name)) for row in rows)) for name in ("precision", "recall")),
+        numbers("F1", (format_value(row.f1) for row in rows)),
+        numbers("AUC", (format_value(row.auc) for row in rows)),
     ]
 
 

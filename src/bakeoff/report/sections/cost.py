@@ -53,14 +53,14 @@ def _tabulate_sizes(found: Sequence[ArmCost | None]) -> Iterator[Column]:
         ("images a second", lambda cost: cost.images_per_second, lambda value: f"{float(f'{value:.3g}'):,.0f}"),
         ("epochs a second", lambda cost: cost.epochs_per_second, _round),
     )
-    for name, read, spell in wanted:
+    for name, read, format_value in wanted:
         values = [None if cost is None else read(cost) for cost in found]
         if any(value is not None for value in values):
-            yield numbers(name, ("-" if value is None else spell(value) for value in values))
+            yield numbers(name, ("-" if value is None else format_value(value) for value in values))
 
 
 def _round(value: float) -> str:
-    """Spell a number to three significant digits, without an exponent."""
+    """Format a number to three significant digits, without an exponent."""
     return f"{float(f'{value:.3g}'):,}".removesuffix(".0") if value >= 0.001 else f"{value:.2g}"
 
 

@@ -85,7 +85,7 @@ def tabulate_ensembles(reports: Sequence[EnsembleReport]) -> list[Column]:
     record = rows[0][1].record
     label = record.label + (" %" if record.is_share else "")
 
-    def spell(report: EnsembleReport, measure: Measure) -> str:
+    def format_value(report: EnsembleReport, measure: Measure) -> str:
         return measure.number(report.score.mean) + (
             "" if report.score.sd is None else f" ± {measure.number(report.score.sd)}"
         )
@@ -98,7 +98,7 @@ def tabulate_ensembles(reports: Sequence[EnsembleReport]) -> list[Column]:
         texts("split", (report.split for report in reports)),
         numbers("votes", (str(report.num_votes) for report in reports)),
         numbers("before", (measure.number(report.before_score) for report, measure in rows), "before", label),
-        numbers("after", (spell(report, measure) for report, measure in rows), "after", label),
+        numbers("after", (format_value(report, measure) for report, measure in rows), "after", label),
         numbers("change", changes, "", "change"),
     ]
 

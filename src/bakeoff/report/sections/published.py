@@ -104,7 +104,7 @@ def _tabulate_figures(rows: list[dict[str, Any]], head: tuple[str, ...]) -> list
 
 
 def _spell(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Spell one row of `compare_published`: measure, published value, measured mean ± sd, difference."""
+    """Format one row of `compare_published`: measure, published value, measured mean ± sd, difference."""
     record = _find_record(row["metric"])
     if record is None:
         return f"{row['split']} {row['metric']}", f"{row['published']:g}", "-", "-"
@@ -138,9 +138,9 @@ def _tabulate_curves(report: ReportInput) -> list[Column]:
             for generation, value in curve.points:
                 group = groups.get(generation)
                 found = None if group is None else getattr(group, curve.of)
-                spelled = "not reached" if found is None else Measure(record, "validation").value(found)
+                formatted = "not reached" if found is None else Measure(record, "validation").value(found)
                 published = Measure(record, curve.split).value(value)
-                rows.append((search.block, name_curve(curve), str(generation), published, spelled))
+                rows.append((search.block, name_curve(curve), str(generation), published, formatted))
     if not rows:
         return []
     block, curves, generations, published_values, measured = zip(*rows, strict=True)
