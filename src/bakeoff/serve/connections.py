@@ -100,14 +100,16 @@ def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
 class QuietServer(Server):
     """uvicorn's server, which warns once, not for every connection, that the system is out of descriptors."""
 
-    def __init__(self, config: Config, say: Callable[[str], object]) -> None:
+    def __init__(self, config: Config, say: Callable[[str], object], address: str | None) -> None:
         super().__init__(config)
-        self._say, self._has_said = say, False
+        self._say, self._address, self._has_said = say, address, False
 
     async def startup(self, sockets: Any = None) -> None:
-        """Start listening."""
+        """Start listening, then say where: from then on a signal ends the server cleanly."""
         asyncio.get_running_loop().set_exception_handler(self.handle_error)
         await super().startup(sockets)
+        if self._address is not None:
+            self._say(self._address)
 
     def handle_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Handle otherwise unhandled errors, such as those of accepting connections."""
@@ -120,12 +122,13 @@ class QuietServer(Server):
                 self._say(f"warning: connections wait, for the system is out of resources ({error.strerror})")
 
 
-def make_server(app: ASGIApp, say: Callable[[str], object]) -> QuietServer:
+def make_server(app: ASGIApp, say: Callable[[str], object], address: str | None = None) -> QuietServer:
     """Return a server that logs nothing but errors inside the application.
 
     Args:
         app: the application.
         say: called with a one-line warning when the system is out of resources.
+        address: a line to say once the server listens and can be interrupted; None says nothing.
     """
     config = Config(
         app,
@@ -140,4 +143,4 @@ def make_server(app: ASGIApp, say: Callable[[str], object]) -> QuietServer:
         backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=END_SECONDS,
     )
-    return QuietServer(config, say)
+    return QuietServer(config, say, address)

@@ -33,8 +33,8 @@ def serve(workspace: Path, host: str, port: int, say: Callable[[str], object]) -
             say(
                 f"warning: anyone who can reach {host} can read these studies; 127.0.0.1 restricts them to this machine"
             )
-        say(f"{workspace} at {_format_address(host, listener.getsockname()[1])} (Ctrl-C to stop)")
-        make_server(make_app(workspace, host), say).run(sockets=[listener])
+        address = f"{workspace} at {_format_address(host, listener.getsockname()[1])} (Ctrl-C to stop)"
+        make_server(make_app(workspace, host), say, address).run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
