@@ -33,6 +33,7 @@ class Racing:
         confidence: 0..1; 1 - confidence is the probability of a false finding in a block over the whole race.
         baseline: the arm all others are compared with; None to compare all pairs.
         failed_scores: the score of a failed trial by block; in blocks that are missing here its pairs are dropped.
+        borrows: whether the arms of a block lend each other variances.
 
     Raises:
         ValueError: fewer replicates than `at_least`, folds, or a number out of range.
@@ -49,6 +50,7 @@ class Racing:
         confidence: float = 0.95,
         baseline: str | None = None,
         failed_scores: Mapping[str, float] | None = None,
+        borrows: bool = False,
     ) -> None:
         self._metric, self._started = metric, False
         self._lanes: dict[str, _Lane] = {}
@@ -66,6 +68,7 @@ class Racing:
                 higher_is_better=higher_is_better,
                 baseline=baseline,
                 failed_score=(failed_scores or {}).get(block),
+                borrows=borrows,
             )
             self._lanes[block] = _Lane(own, race, at_least)
 

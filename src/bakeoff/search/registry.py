@@ -47,6 +47,7 @@ def _make_race(plan: Plan, facts: Mapping[DataSource, Facts]) -> Strategy:
         confidence=study.decide.confidence,
         baseline=study.decide.against,
         failed_scores=_score_failed(plan, facts) if study.decide.failed == "worst" else {},
+        borrows=study.decide.method == "moderated",
     )
 
 

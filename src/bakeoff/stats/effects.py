@@ -87,7 +87,7 @@ def correct_winner(comparison: PairComparison, level: float, error: float | None
     if error is None:
         return comparison.difference * _correct_t(size / errors.mean, critical / errors.mean, errors.degrees)
     if comparison.spread is not None and comparison.scope != "folds":
-        critical = comparison.spread.half_width(level / 2, comparison.scope)
+        critical = comparison.spread.half_width(level / 2, comparison.scope, error=comparison.error)
     return math.copysign(_correct_normal(size, min(critical, size), error), comparison.difference)
 
 
@@ -165,13 +165,18 @@ def find_errors(comparison: PairComparison) -> Errors | None:
     spread, n = comparison.spread, comparison.n
     if n < 3 or comparison.sd is None:
         return None
+    share = comparison.test_share or 0.0
+    factor, degrees = 1 / n + share, float(count_degrees(n, share))
+    sd = comparison.sd
+    if comparison.error is not None:
+        sd, degrees = math.sqrt(comparison.error.variance / factor), comparison.error.degrees
     if spread is None:
-        share = comparison.test_share or 0.0
-        found = Errors(comparison.sd * math.sqrt(1 / n + share), comparison.sd, count_degrees(n, share))
+        found = Errors(sd * math.sqrt(factor), sd, degrees)
     else:
-        seeds = max(spread.by_seed, spread.rest) / spread.num_images
+        rest = spread.rest / spread.num_images
+        seeds = max(spread.by_seed / spread.num_images if comparison.error is None else sd**2, rest)
         images = spread.image_excess if comparison.scope == "images" else 0.0
         mean = seeds / n + images
-        parts = (seeds / n) ** 2 / (n - 1) + images**2 / (spread.num_images - 1)
+        parts = (seeds / n) ** 2 / degrees + images**2 / (spread.num_images - 1)
         found = Errors(math.sqrt(mean), math.sqrt(seeds + images), mean**2 / parts if parts else 1.0)
     return found if found.mean else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bakeoff.stats.bayes import decide_by_posterior, pool_blocks, standard_error
+from bakeoff.stats.borrowed import Lender, choose_slope, list_most_true
 from bakeoff.stats.effects import borrow_errors, correct_winner, measure_superiority
 from bakeoff.stats.family import Decision, LookComparisons, decide_family
 from bakeoff.stats.looks import LineLook, share_of_look
@@ -16,6 +17,9 @@ from bakeoff.stats.pairs import PairComparison, compare_pair
 from bakeoff.stats.results import ArmSummary, Rules, Verdict
 from bakeoff.stats.sequential import compare_by_looks
 from bakeoff.stats.variance import Spread, measure_spread
+
+ArmLender = Lender[str, tuple[int, int]]
+"""What arms, by label, lend each other; their runs are replicates and folds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,7 @@ def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
         pairs: all pairs of the family, of one block or of several.
         judging: what decides.
     """
-    comparisons = [compare_arms(a, b, judging) for a, b in pairs]
+    comparisons = _compare_all(pairs, judging)
     if judging.rules.method == "bayes":
         decisions = tuple(map(decide_by_posterior, comparisons))
     else:
@@ -51,9 +55,44 @@ def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
             comparisons,
             runs_per_replicate=judging.num_folds or 1,
             looks=_look_back(pairs, comparisons, judging),
+            most_true=_count_most_true(pairs) if judging.rules.method == "moderated" else None,
         )
     decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
     return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
+
+
+def _compare_all(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[PairComparison]:
+    lenders = _find_lenders(pairs, judging) if judging.rules.method == "moderated" else {}
+    return [compare_arms(a, b, judging, lenders.get(a.block)) for a, b in pairs]
+
+
+def _find_lenders(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> dict[str, ArmLender]:
+    by_block = _group_by_block(pairs)
+    found = {}
+    for block, (arms, num_pairs) in by_block.items():
+        found[block] = Lender(
+            {arm.arm: _list_scores(arm, judging) for arm in arms},
+            slope=choose_slope(len(arms), num_pairs, len(by_block)),
+            test_share=judging.test_shares.get(block, 0.0),
+        )
+    return found
+
+
+def _group_by_block(pairs: Sequence[tuple[ArmSummary, ArmSummary]]) -> dict[str, tuple[list[ArmSummary], int]]:
+    """Return every block's arms and number of pairs."""
+    arms: dict[str, dict[str, ArmSummary]] = {}
+    for a, b in pairs:
+        arms.setdefault(a.block, {}).update({a.arm: a, b.arm: b})
+    blocks = [a.block for a, _ in pairs]
+    return {block: (list(found.values()), blocks.count(block)) for block, found in arms.items()}
+
+
+def _count_most_true(pairs: Sequence[tuple[ArmSummary, ArmSummary]]) -> list[int] | None:
+    """Return by what the error rate is divided, step by step; None where a block's pairs are not all pairs."""
+    groups = [(len(arms), num_pairs) for arms, num_pairs in _group_by_block(pairs).values()]
+    if any(num_pairs != num_arms * (num_arms - 1) // 2 for num_arms, num_pairs in groups):
+        return None
+    return list_most_true([num_arms for num_arms, _ in groups])
 
 
 def _find_errors(
@@ -85,54 +124,66 @@ def _look_back(
                 num_pairs=sum(look.num_pairs.get(block, 0) for block in blocks),
                 comparisons=present
                 if is_present
-                else [compare_arms(a.as_seen_at(look), b.as_seen_at(look), judging) for a, b in pairs],
+                else _compare_all([(a.as_seen_at(look), b.as_seen_at(look)) for a, b in pairs], judging),
             )
         )
     return found
 
 
-def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
-    """Compare two arms of a block on the replicates, or folds, that both have; on none where both failed in all."""
+def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging, lender: ArmLender | None = None) -> PairComparison:
+    """Compare two arms of a block on the replicates, or folds, that both have; on none where both failed in all.
+
+    Args:
+        a: one arm.
+        b: the other.
+        judging: what decides.
+        lender: what the arms of the block lend each other; None to judge by the pair's own differences.
+    """
     values = _pair_scores(a, b, judging)
+    runs, a_values, b_values = list(values), [ours for ours, _ in values.values()], [his for _, his in values.values()]
     spread = measure_pair(a, b, judging) if values else None
     if judging.rules.race is not None and values:
         return compare_by_looks(
-            [value for value, _ in values],
-            [value for _, value in values],
+            a_values,
+            b_values,
             # The race decided on validation scores: on the locked images no look is special, so all are equally strict.
             design=judging.rules.race.flatten() if judging.measure.split != "validation" else judging.rules.race,
             margin=judging.rules.margin,
             higher_is_better=judging.measure.record.higher_is_better,
             spread=spread,
             scope=judging.rules.scope,
+            find_error=None if lender is None else lambda n: lender.find_error(a.arm, b.arm, runs[:n]),
         )
     return compare_pair(
-        [value for value, _ in values],
-        [value for _, value in values],
+        a_values,
+        b_values,
         margin=judging.rules.margin,
         confidence=judging.rules.confidence,
         higher_is_better=judging.measure.record.higher_is_better,
         test_share=judging.test_shares.get(a.block),
         spread=spread,
         scope=judging.rules.scope,
+        error=None if lender is None else lender.find_error(a.arm, b.arm, runs),
     )
 
 
-def _pair_scores(a: ArmSummary, b: ArmSummary, judging: Judging) -> list[tuple[float, float]]:
+def _list_scores(arm: ArmSummary, judging: Judging) -> Mapping[tuple[int, int], float]:
+    """Return an arm's scores by replicate and fold, 0 without folds."""
+    if judging.num_folds is not None:
+        return arm.fold_scores
+    return {(replicate, 0): score for replicate, score in arm.scores.items()}
+
+
+def _pair_scores(a: ArmSummary, b: ArmSummary, judging: Judging) -> dict[tuple[int, int], tuple[float, float]]:
     """Return both scores of every common replicate, or fold; none where both arms failed in all of them.
 
     Chance level against itself is no evidence that two arms are alike.
     """
-    ours, theirs = (
-        {(replicate, 0): score for replicate, score in arm.scores.items()}
-        if judging.num_folds is None
-        else arm.fold_scores
-        for arm in (a, b)
-    )
+    ours, theirs = _list_scores(a, judging), _list_scores(b, judging)
     common = [run for run in ours if run in theirs]
     if all(run in a.failed_runs and run in b.failed_runs for run in common):
-        return []
-    return [(ours[run], theirs[run]) for run in common]
+        return {}
+    return {run: (ours[run], theirs[run]) for run in common}
 
 
 def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from bakeoff.stats.pairs import MIN_REPLICATES, PairComparison
-from bakeoff.stats.power import POWER, find_shift, find_smallest, power_to_detect, power_to_equate
+from bakeoff.stats.power import POWER, count_degrees, find_shift, find_smallest, power_to_detect, power_to_equate
 from bakeoff.stats.variance import FLOOR
 
 MOST_NEEDED = 100
@@ -94,19 +94,29 @@ def count_needed(comparison: PairComparison, *, level: float, runs_per_replicate
 
 def _spread_of(comparison: PairComparison) -> float:
     """Return the standard deviation of a replicate's difference, not below what the images alone imply."""
+    sd = comparison.sd or 0.0
+    if comparison.error is not None:
+        sd = math.sqrt(comparison.error.variance / (1 / comparison.n + (comparison.test_share or 0.0)))
     if comparison.spread is None:
-        return comparison.sd or 0.0
-    floor = math.sqrt(FLOOR * comparison.spread.rest / comparison.spread.num_images)
-    return max(comparison.sd or 0.0, floor)
+        return sd
+    return max(sd, math.sqrt(FLOOR * comparison.spread.rest / comparison.spread.num_images))
+
+
+def _count_extra(comparison: PairComparison) -> float:
+    """Return the degrees of freedom that other arms lend the pair."""
+    if comparison.error is None:
+        return 0.0
+    return max(0.0, comparison.error.degrees - count_degrees(comparison.n, comparison.test_share or 0.0))
 
 
 def _bound_effect(comparison: PairComparison, effect_size: float) -> tuple[float, float]:
     """Return the interval of the true |difference| / sd at confidence LIKELY."""
     error = math.sqrt(1 / comparison.n + (comparison.test_share or 0.0))
     t, tail = effect_size / error, (1 - LIKELY) / 2
+    degrees = comparison.n - 1 + _count_extra(comparison)
 
     def find(chance: float) -> float:
-        return max(0.0, find_shift(t, comparison.n - 1, chance)) * error
+        return max(0.0, find_shift(t, degrees, chance)) * error
 
     return find(1 - tail), find(tail)
 
@@ -114,7 +124,7 @@ def _bound_effect(comparison: PairComparison, effect_size: float) -> tuple[float
 def _bound_parts(comparison: PairComparison, size: float, sd: float, fixed: float) -> tuple[_Truth, _Truth]:
     from scipy.special import chdtri, stdtrit
 
-    tail, degrees = (1 - LIKELY) / 2, comparison.n - 1
+    tail, degrees = (1 - LIKELY) / 2, comparison.n - 1 + _count_extra(comparison)
     reach = -float(stdtrit(degrees, tail)) * sd * math.sqrt(1 / comparison.n + (comparison.test_share or 0.0))
     small, large = (sd * math.sqrt(degrees / float(chdtri(degrees, chance))) for chance in (tail, 1 - tail))
     return _Truth(max(0.0, size - reach), small, fixed), _Truth(size + reach, large, fixed)
@@ -124,28 +134,28 @@ def _count_total(
     comparison: PairComparison, truth: _Truth, margin: float | None, level: float, runs_per_replicate: int
 ) -> int | None:
     """Return the runs that show a difference, or with `margin` equivalence; None where too many."""
-    share = comparison.test_share or 0.0
+    share, extra = comparison.test_share or 0.0, _count_extra(comparison)
     most = comparison.n + MOST_NEEDED * runs_per_replicate
     if margin is not None and truth.size >= margin:
         return None
 
     def power_at(n: int) -> float:
         if truth.fixed:
-            return _power_with_images(truth, margin, n, level)
+            return _power_with_images(truth, margin, n, level, extra)
         if margin is not None:
-            return power_to_equate(truth.size / truth.sd, margin / truth.sd, n, level, share)
-        return power_to_detect(truth.size / truth.sd, n, level, share)
+            return power_to_equate(truth.size / truth.sd, margin / truth.sd, n, level, share, extra)
+        return power_to_detect(truth.size / truth.sd, n, level, share, extra)
 
     return find_smallest(power_at, POWER, most)
 
 
-def _power_with_images(truth: _Truth, margin: float | None, n: int, level: float) -> float:
+def _power_with_images(truth: _Truth, margin: float | None, n: int, level: float, extra: float) -> float:
     """Return the chance of a verdict at `n` replicates on these images, by the normal approximation."""
     from scipy.special import ndtr, ndtri, stdtrit
 
     tail = level / 2 if margin is None else level
     seeds = truth.sd**2 / n
-    reach = math.sqrt(float(stdtrit(n - 1, tail)) ** 2 * seeds + float(ndtri(tail)) ** 2 * truth.fixed)
+    reach = math.sqrt(float(stdtrit(n - 1 + extra, tail)) ** 2 * seeds + float(ndtri(tail)) ** 2 * truth.fixed)
     error = math.sqrt(seeds + truth.fixed)
     if margin is None:
         return float(ndtr((truth.size - reach) / error))

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.stats.borrowed import MeanError
 from bakeoff.stats.power import count_degrees
 from bakeoff.stats.variance import Scope, Spread, find_tail
 
@@ -50,6 +51,8 @@ class PairComparison:
         test_share: images scored over images trained on in one fold; None for independent replicates.
         scope: what interval and p values speak of.
         spread: over replicates and images; None where the images' contributions are not known.
+        error: of the mean difference over seeds, where its variance is borrowed from other arms; None for the pair's
+            own t.
     """
 
     n: int
@@ -68,6 +71,7 @@ class PairComparison:
     test_share: float | None = None
     scope: Scope = "seeds"
     spread: Spread | None = None
+    error: MeanError | None = None
 
 
 def compare_pair(
@@ -80,6 +84,7 @@ def compare_pair(
     test_share: float | None = None,
     spread: Spread | None = None,
     scope: Scope = "images",
+    error: MeanError | None = None,
 ) -> PairComparison:
     """Compare two arms on their common replicates or folds, in the same order.
 
@@ -108,6 +113,8 @@ def compare_pair(
             replicates.
         spread: of the same replicates over the test images; None where it is not known.
         scope: what to speak of where `spread` is given; ignored else.
+        error: of the mean difference over seeds, by the variances of all arms; see `lend_variances`. None: what the
+            differences alone show.
 
     Raises:
         ValueError: different lengths, values not finite, or margin, confidence or test_share out of range.
@@ -133,6 +140,7 @@ def compare_pair(
         test_share=test_share,
         scope="folds" if test_share is not None else "seeds" if spread is None else scope,
         spread=spread,
+        error=error,
     )
     if n < 2 or mean is None:
         return comparison
@@ -141,7 +149,9 @@ def compare_pair(
     sd = 0.0 if np.ptp(differences) <= rounding else float(differences.std(ddof=1))
     comparison = replace(comparison, difference=mean, sd=sd, effect_size=_divide(mean, sd))
     if spread is not None:
-        return _compare_by_width(comparison, mean, partial(spread.half_width, scope=scope))
+        return _compare_by_width(comparison, mean, partial(spread.half_width, scope=scope, error=error))
+    if error is not None:
+        return _compare_by_error(comparison, mean, error)
     return _compare_by_t(comparison, mean, sd) if sd else _compare_identical(comparison, mean)
 
 
@@ -162,6 +172,17 @@ def _compare_by_t(comparison: PairComparison, mean: float, sd: float) -> PairCom
     # The larger of the two one-sided p values is the one on the side where the difference lies.
     t = (abs(mean) - comparison.margin) / error
     return replace(found, p_equivalence=float(stdtr(degrees, t)), p_margin=float(stdtr(degrees, -t)))
+
+
+def _compare_by_error(comparison: PairComparison, mean: float, error: MeanError) -> PairComparison:
+    half_width = error.reach((1 - comparison.confidence) / 2)
+    found = replace(comparison, interval=(mean - half_width, mean + half_width), p=2 * error.tail(abs(mean)))
+    if comparison.margin is None:
+        return found
+    beyond = abs(mean) - comparison.margin
+    tail = error.tail(abs(beyond))
+    p_equivalence, p_margin = (tail, 1 - tail) if beyond < 0 else (1 - tail, tail)
+    return replace(found, p_equivalence=p_equivalence, p_margin=p_margin)
 
 
 def _compare_by_width(comparison: PairComparison, mean: float, half_width: Callable[..., float]) -> PairComparison:

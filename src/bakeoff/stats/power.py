@@ -49,17 +49,24 @@ def count_degrees(n: int, test_share: float) -> int:
     return max(1, min(n - 1, math.ceil(1 / test_share - 1e-9)))
 
 
-def power_to_detect(effect_size: float, n: int, alpha: float, test_share: float = 0.0) -> float:
-    """Return the chance that n replicates show a difference; see `replicates_to_detect`."""
+def power_to_detect(
+    effect_size: float, n: int, alpha: float, test_share: float = 0.0, extra_degrees: float = 0.0
+) -> float:
+    """Return the chance that n replicates show a difference; see `replicates_to_detect`.
+
+    `extra_degrees` of freedom are those that other arms lend.
+    """
     from scipy.special import nctdtr, stdtrit
 
     # Clipped because the noncentral distribution is NaN far out; at 100 sd three replicates already suffice.
     effect_size = min(effect_size, 100.0)
-    degrees, error = count_degrees(n, test_share), (1 / n + test_share) ** 0.5
+    degrees, error = count_degrees(n, test_share) + extra_degrees, (1 / n + test_share) ** 0.5
     return 1 - float(nctdtr(degrees, effect_size / error, stdtrit(degrees, 1 - alpha / 2)))
 
 
-def power_to_equate(effect_size: float, margin_size: float, n: int, alpha: float, test_share: float = 0.0) -> float:
+def power_to_equate(
+    effect_size: float, margin_size: float, n: int, alpha: float, test_share: float = 0.0, extra_degrees: float = 0.0
+) -> float:
     """Return the power of two one-sided t tests: a lower bound, 1 minus the chances that either fails.
 
     Args:
@@ -68,11 +75,12 @@ def power_to_equate(effect_size: float, margin_size: float, n: int, alpha: float
         n: paired replicates, 2 or more.
         alpha: error rate of each one-sided test, 0..1.
         test_share: of folds; 0 for independent replicates.
+        extra_degrees: of freedom, that other arms lend.
     """
     from scipy.special import nctdtr, stdtrit
 
     effect_size, margin_size = min(effect_size, 100.0), min(margin_size, effect_size + 100.0)
-    degrees, error = count_degrees(n, test_share), (1 / n + test_share) ** 0.5
+    degrees, error = count_degrees(n, test_share) + extra_degrees, (1 / n + test_share) ** 0.5
     critical = stdtrit(degrees, 1 - alpha)
     near = float(nctdtr(degrees, (margin_size - effect_size) / error, critical))
     far = float(nctdtr(degrees, (margin_size + effect_size) / error, critical))

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bakeoff.stats.borrowed import Lender, choose_slope, list_most_true
 from bakeoff.stats.family import adjust_holm, list_family
 from bakeoff.stats.pairs import compare_pair
 from bakeoff.stats.sequential import PairLooks, SequentialDesign
@@ -67,6 +68,7 @@ class Race:
             arm, and the baseline races on while another does.
         failed_score: what a failed trial counts as; None drops its pairs. Arms that never succeeded are not compared
             with each other.
+        borrows: whether the arms still racing lend each other variances; see `bakeoff.stats.borrowed`.
     """
 
     def __init__(
@@ -78,8 +80,9 @@ class Race:
         higher_is_better: bool = True,
         baseline: str | None = None,
         failed_score: float | None = None,
+        borrows: bool = False,
     ) -> None:
-        self._failed_score = failed_score
+        self._failed_score, self._borrows = failed_score, borrows
         self._design, self._margin, self._higher_is_better = design, margin, higher_is_better
         self._baseline = baseline
         self._racing = list(arms)
@@ -123,6 +126,8 @@ class Race:
         return self.standing
 
     def _look(self) -> None:
+        slope = choose_slope(len(self._scores), len(self._pairs))
+        lender = Lender(self._scores, slope=slope) if self._borrows else None
         for (a, b), looks in self._pairs.items():
             # Of two arms that never succeeded, chance level against itself says nothing.
             if not self._is_racing((a, b)) or not {a, b} & self._succeeded:
@@ -136,6 +141,7 @@ class Race:
                 margin=self._margin,
                 confidence=self._design.confidence,
                 higher_is_better=self._higher_is_better,
+                error=None if lender is None else lender.find_error(a, b, common),
             )
             looks.add(comparison)
 
@@ -157,7 +163,8 @@ class Race:
     def _decide(self) -> tuple[set[Pair], set[Pair]]:
         """Return the pairs shown to differ and those shown to be equivalent, by Holm over the family."""
         error_rate = 1 - self._design.confidence
-        p_values = adjust_holm([looks.p for looks in self._pairs.values()])
+        most_true = list_most_true([len(self._scores)]) if self._borrows and self._baseline is None else None
+        p_values = adjust_holm([looks.p for looks in self._pairs.values()], most_true=most_true)
         p_equivalence = adjust_holm([looks.p_equivalence for looks in self._pairs.values()])
         return (
             {pair for pair, p in zip(self._pairs, p_values, strict=True) if p <= error_rate},

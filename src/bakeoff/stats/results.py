@@ -16,8 +16,9 @@ from bakeoff.stats.needed import Needed
 from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.stats.variance import Scope, Spread
 
-Method = Literal["paired", "bayes"]
-"""How pairs are decided: by tests and their error rates, or by posterior probabilities."""
+Method = Literal["moderated", "paired", "bayes"]
+"""How pairs are decided: by tests and their error rates, with variances that the arms of a block lend each other or by
+each pair's own, or by posterior probabilities."""
 
 FailedMode = Literal["worst", "exclude"]
 """What a failed trial counts as: chance level, or nothing, so that its pairs are dropped."""

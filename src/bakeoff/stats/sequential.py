@@ -17,12 +17,13 @@ confidence interval approach").
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bakeoff.stats.borrowed import MeanError
 from bakeoff.stats.boundary import Crossings, tabulate_crossings
 from bakeoff.stats.pairs import MIN_REPLICATES, PairComparison, compare_pair
 from bakeoff.stats.power import POWER
@@ -215,13 +216,14 @@ class _Reach:
     def __init__(
         self, design: SequentialDesign, looks: Sequence[PairComparison], spread: Spread | None, scope: Scope
     ) -> None:
-        found = [look for look in looks if look.sd and look.difference is not None]
+        found = [look for look in looks if (look.sd or look.error) and look.difference is not None]
         self._design, self._spread, self._scope = design, spread, scope
         self._latest = looks[-1]
         self._mean = float(looks[-1].difference or 0.0)
         self._n = np.array([look.n for look in found])
         self._means = np.array([look.difference for look in found], dtype=np.float64)
-        self._errors = np.array([look.sd for look in found], dtype=np.float64) / np.sqrt(self._n)
+        self._own_errors = np.array([look.sd for look in found], dtype=np.float64) / np.sqrt(self._n)
+        self._errors = [look.error for look in found]
 
     def below(self, tail: float, sides: int) -> float:
         """Return how far the interval reaches down where `tail` of it is left out on either side.
@@ -268,7 +270,10 @@ class _Reach:
         if not len(self._n):
             return self._mean, self._mean
         levels = self._design.level(self._n, sides * tail, sides=sides)
-        half_widths = -stdtrit(self._n - 1, levels / sides) * self._errors
+        half_widths = -stdtrit(self._n - 1, levels / sides) * self._own_errors
+        for place, (error, level) in enumerate(zip(self._errors, levels, strict=True)):
+            if error is not None:
+                half_widths[place] = error.reach(float(level) / sides)
         low, high = float((self._means - half_widths).max()), float((self._means + half_widths).min())
         if low > high:
             return float(self._means[-1] - half_widths[-1]), float(self._means[-1] + half_widths[-1])
@@ -284,6 +289,7 @@ def compare_by_looks(
     higher_is_better: bool = True,
     spread: Spread | None = None,
     scope: Scope = "images",
+    find_error: Callable[[int], MeanError | None] | None = None,
 ) -> PairComparison:
     """Compare two arms of a race on their common replicates, with p values and interval that hold wherever it stopped.
 
@@ -300,6 +306,7 @@ def compare_by_looks(
         higher_is_better: recorded for the verdict.
         spread: of the same replicates over the test images; None where it is not known.
         scope: what to speak of where `spread` is given.
+        find_error: of the mean difference over the first so many replicates, where arms lend each other variances.
 
     Returns:
         The comparison; without p values and interval under `design.at_least` replicates.
@@ -316,6 +323,7 @@ def compare_by_looks(
             margin=margin,
             confidence=design.confidence,
             higher_is_better=higher_is_better,
+            error=None if find_error is None else find_error(n),
         )
         if n >= design.at_least:
             looks.add(latest)

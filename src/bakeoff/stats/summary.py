@@ -129,7 +129,7 @@ def summarise(
     arms = tuple(arm for found in by_block.values() for arm in found)
     overall = _write_overall(answers, arms, judging)
     # A posterior needs no correction for looks, and one arm has no p value to correct.
-    told = describe_looks(judging.looks) if rules.method == "paired" and len(design.arms) > 1 else ""
+    told = describe_looks(judging.looks) if rules.method != "bayes" and len(design.arms) > 1 else ""
     if told and len(answers) == 1:
         answers = [replace(answers[0], sentence=f"{answers[0].sentence} {told}")]
     return Summary(

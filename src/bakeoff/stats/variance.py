@@ -21,6 +21,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.stats.borrowed import MeanError
+
 Scope = Literal["images", "seeds", "folds"]
 """What a verdict generalises to: new seeds and new images; new seeds, on these images alone; training sets and images
 drawn anew, which is what folds speak of."""
@@ -79,19 +81,22 @@ class Spread:
         cells = self.num_replicates * self.num_images
         return max(0.0, self.by_seed - self.rest) / cells, self.image_excess, self.rest / cells
 
-    def half_width(self, tail: float, scope: Scope, side: Side = 0) -> float:
+    def half_width(self, tail: float, scope: Scope, side: Side = 0, error: MeanError | None = None) -> float:
         """Return half the width of the interval of `difference` that leaves `tail` (0..0.5) out on either side.
 
         Squares of half widths add (method of variance estimates recovery; Zou and Donner 2008): a t interval for the
         seeds (with the rest, never below FLOOR of what the rest alone implies), a normal one for the images, and an
         allowance for images that were not met, by the rule of three (Hanley and Lippman-Hand 1983). With a `side`, how
-        far that end alone reaches; see `widen`.
+        far that end alone reaches; see `widen`. With an `error`, that of the seeds, the rest included, instead of t.
         """
         from scipy.special import ndtri, stdtrit
 
-        t = float(stdtrit(self.num_replicates - 1, tail))
-        seeds = max(t**2 * self.by_seed, FLOOR * float(ndtri(tail)) ** 2 * self.rest)
-        return self.widen(seeds / (self.num_replicates * self.num_images), tail, scope, side)
+        cells = self.num_replicates * self.num_images
+        if error is None:
+            seeds = float(stdtrit(self.num_replicates - 1, tail)) ** 2 * self.by_seed / cells
+        else:
+            seeds = error.reach(tail) ** 2
+        return self.widen(max(seeds, FLOOR * float(ndtri(tail)) ** 2 * self.rest / cells), tail, scope, side)
 
     def widen(self, seeds: float, tail: float, scope: Scope, side: Side = 0) -> float:
         """Return the half width where `seeds` is the square of the seeds' part: with the images', and what was not met.

@@ -215,9 +215,10 @@ class Decide(Record):
         description="study: the family-wise error rate is controlled over all blocks together; block: within each "
         "block.",
     )
-    method: Literal["paired", "bayes"] = Field(
+    method: Literal["moderated", "paired", "bayes"] = Field(
         default="paired",
-        description="paired: paired tests with a controlled family-wise error rate; bayes: posterior probabilities "
+        description="moderated: paired tests with a controlled family-wise error rate, by variances that the arms of "
+        "a block lend each other; paired: the same by each pair's own differences; bayes: posterior probabilities "
         "for each pair, with the margin as region of practical equivalence, and a hierarchical model "
         "over blocks.",
     )
