@@ -103,7 +103,7 @@ def _list_published(report: ReportInput, block: str, names: list[str]) -> list[t
         if figure.arm in names
         and figure.block in (None, block)
         and figure.metric == summary.metric
-        and (figure.split or summary.split) == summary.split
+        and figure.split == summary.split
     ]
 
 
