@@ -176,7 +176,7 @@ class Gallery(Part):
     @property
     def lines(self) -> tuple[str, ...]:
         """The groups in words."""
-        return tuple(f"{group.true} taken for {group.predicted}: {group.note}" for group in self.groups)
+        return tuple(f"{group.true} predicted as {group.predicted}: {group.note}" for group in self.groups)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ def _describe(names: Sequence[str], evidence: BlockEvidence) -> str:
     ]
     mistakes.sort(key=lambda each: -each[0])
     worst = "; ".join(
-        f"{show_text(names[row])} taken for {show_text(names[column])} ({count(number, 'image')})"
+        f"{show_text(names[row])} predicted as {show_text(names[column])} ({count(number, 'image')})"
         for number, row, column in mistakes[:3]
     )
     told = f"Most frequent mistakes: {worst}." if worst else "There are no mistakes."

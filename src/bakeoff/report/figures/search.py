@@ -163,7 +163,7 @@ def _draw_candidates(search: SearchReport, kind: KindReport, hover: str) -> list
     won = [n for n, row in enumerate(rows) if row.is_winner]
     looks = (
         (done, f"{name}: candidates", {"symbol": symbol, "size": 7, "opacity": 0.5}),
-        (pruned, f"{name}: given up early", {"symbol": f"{symbol}-open", "size": 6, "opacity": 0.5}),
+        (pruned, f"{name}: pruned", {"symbol": f"{symbol}-open", "size": 6, "opacity": 0.5}),
         (won, f"{name}: winner", {"symbol": "star", "size": 16}),
     )
     return [

@@ -84,7 +84,7 @@ def _draw(evidence: BlockEvidence, confusion: Confusion, mistake: Mistake, thumb
     probability = "> 99%" if mistake.probability > 0.995 else f"{mistake.probability:.0%}"
     return Picture(
         pixels_HWC=thumbnails.pixels[thumbnails.indices.index(mistake.index)],
-        alt=f"Image {mistake.index} of the {source} images: {true}, taken for {predicted}{models} with probability "
+        alt=f"Image {mistake.index} of the {source} images: {true}, predicted as {predicted}{models} with probability "
         f"{mistake.probability:.0%}.",
         notes=(probability,) if is_alone else (probability, f"{mistake.num_wrong} of {mistake.num_shown}"),
     )
