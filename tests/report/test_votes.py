@@ -323,7 +323,7 @@ def test_a_vote_is_set_beside_its_best_member() -> None:
     assert report.fitted[0] >= report.fitted[1]
     assert report.sentence.startswith("vote, the greedy selection of a, b and c, reaches ")
     assert "(mean of 3 votes), compared with " in report.sentence
-    assert "for its best member, c, alone. Voices: " in report.sentence
+    assert "for its best member, c, alone. Weights: " in report.sentence
 
 
 def test_members_stand_in_the_order_in_which_they_are_named() -> None:

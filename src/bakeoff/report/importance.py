@@ -137,15 +137,16 @@ def _order_fields(
 def describe_importance(found: SearchImportance) -> str:
     """Say which fields matter more than chance explains, and how that was computed."""
     shown = [f"{field.field} ({field.share:.0%})" for field in found.fields if field.is_shown]
-    result = f"Mattered more than chance would explain: {', '.join(shown)}." if shown else "No field stands out from chance."
+    fields = ", ".join(shown) or "no field"
     whose, caveat = "candidates of the random baseline, which are evenly distributed,", ""
     if found.kind != "random":
         whose = "candidates"
         caveat = " A search concentrates on good candidates, so this is about those it tried, not all possible ones."
     return (
-        f"{result} Importance is PED-ANOVA's: how far the values of the best {found.num_good} of "
-        f"{found.num_candidates} {whose} differ from those of all of them, as a fraction of the total over fields. The "
-        f"mark for chance is the maximum of {NUM_SHUFFLES} repetitions with shuffled scores.{caveat}"
+        f"Mattered more than chance would explain: {fields}. Importance is PED-ANOVA's: how far the values of the best "
+        f"{found.num_good} of {found.num_candidates} {whose} differ from those of all of them, as a fraction of the "
+        f"total over fields. The mark for chance is the maximum of {NUM_SHUFFLES} repetitions with shuffled scores."
+        f"{caveat}"
     )
 
 

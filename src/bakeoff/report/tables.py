@@ -107,6 +107,11 @@ def unit_of_differences(measure: Measure) -> str:
     return "points" if measure.record.is_share else measure.record.label
 
 
+def format_difference(measure: Measure, difference: float) -> str:
+    """Format a difference with its sign and unit, such as "+0.12 points"."""
+    return f"{measure.signed(difference)}{measure.unit_of_difference}"
+
+
 def format_mean(measure: Measure, score: MeanSd, *, unit: bool = True) -> str:
     """Format a mean and its standard deviation, such as "97.92% ± 0.31" or, without the unit, "97.92 ± 0.31"."""
     mean = measure.value(score.mean) if unit else measure.number(score.mean)

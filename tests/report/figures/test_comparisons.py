@@ -93,7 +93,7 @@ def test_ranks_against_a_baseline_have_no_bars_and_one_block_has_no_ranks(across
     class Mine(Plots):
         report = replace(across, across=None)
 
-    with pytest.raises(BakeoffError, match="two blocks or more"):
+    with pytest.raises(BakeoffError, match="two or more blocks"):
         Mine().plot_ranks()
 
 

@@ -3,129 +3,137 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from itertools import chain
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import chain, islice
+from operator import attrgetter
+from typing import Any, Literal, cast
 
 from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_trials
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
-from bakeoff.stats.measure import SPLITS
-from bakeoff.stats.results import ArmSummary, BlockAnswer, MeanSd, Verdict
+from bakeoff.stats.measure import SPLITS, Split
+from bakeoff.stats.results import ArmSummary, BlockAnswer, Summary, Verdict
 
 TableName = Literal["trials", "epochs", "arms", "verdicts", "classes", "confusion"]
-"""Tables of our own; sections of other packages may have more."""
+"""Our own tables; sections of other packages may add more."""
 
 LEDGER_TABLES: tuple[TableName, ...] = ("trials", "epochs")
-"""Those that the ledger alone has; the others need what a report works out."""
+"""Tables that need only the ledger, not a report."""
 
-_PLACE: dict[str, Kind] = {"block": "text", "arm": "text", "replicate": "integer", "fold": "integer"}
+_Column = tuple[str, Kind, Callable[[Any], Value]]
+"""Name, kind, and the function that reads a row's value."""
+
+
+def _make_frame(columns: Sequence[_Column], rows: Iterable[Any]) -> Frame:
+    return Frame(
+        tuple(FrameColumn(name, kind) for name, kind, _ in columns),
+        (tuple(read(row) for _, _, read in columns) for row in rows),
+    )
+
+
+def _read_fields(kind: Kind, *names: str) -> list[_Column]:
+    """Return columns with the attributes of these names."""
+    return [(name, kind, attrgetter(name)) for name in names]
+
+
+_PLACE: tuple[_Column, ...] = (
+    *_read_fields("text", "block", "arm"),
+    ("replicate", "integer", lambda row: row.replicate + 1),
+    ("fold", "integer", lambda row: None if row.fold is None else row.fold + 1),
+)
+"""The position of a trial; replicates and folds count from 1."""
 
 
 def tabulate_trials(connection: sqlite3.Connection, study_id: str) -> Frame:
-    """Tabulate a study's trials that have come to an end, a row each; metrics of those that are done."""
+    """Tabulate a study's ended trials, a row each; only done ones have metrics."""
     trials = list(read_trials(connection, study_id))
-    metrics = list_metrics(trial.metrics for trial in trials)
-    kinds: dict[str, Kind] = {
-        **_PLACE,
-        "state": "text",
-        "reason": "text",
-        "stop": "text",
-        "epochs": "integer",
-        "best_epoch": "integer",
-        "training_seconds": "number",
-        "parameters": "integer",
-        "seed": "integer",
-        **{name_metric(split, metric): "number" for split, metric in metrics},
-        "finished_at": "time",
-        "trial_id": "text",
-    }
-    rows = (
-        (
-            *_place(trial),
-            *(trial.state, trial.reason, trial.stop),
-            *(trial.epochs, trial.best_epoch, trial.seconds, trial.num_parameters, trial.seed),
-            *(trial.metrics.get(split, {}).get(metric) for split, metric in metrics),
-            *(trial.finished_at, trial.trial_id),
-        )
-        for trial in trials
-    )
-    return Frame(_columns(kinds), rows)
+    columns: list[_Column] = [
+        *_PLACE,
+        *_read_fields("text", "state", "reason", "stop"),
+        *_read_fields("integer", "epochs", "best_epoch"),
+        ("training_seconds", "number", lambda trial: trial.seconds),
+        ("parameters", "integer", lambda trial: trial.num_parameters),
+        *_read_fields("integer", "seed"),
+        *(
+            (name_metric(split, metric), "number", partial(_read_trial, split, metric))
+            for split, metric in list_metrics(trial.metrics for trial in trials)
+        ),
+        *_read_fields("time", "finished_at"),
+        *_read_fields("text", "trial_id"),
+    ]
+    return _make_frame(columns, trials)
+
+
+def _read_trial(split: str, metric: str, trial: TrialRow) -> float | None:
+    return trial.metrics.get(split, {}).get(metric)
 
 
 def tabulate_epochs(connection: sqlite3.Connection, study_id: str) -> Frame:
-    """Tabulate every epoch of a study's trials, those still training included, a row each, read as they are asked for.
+    """Tabulate all epochs of a study's trials, a row each, including trials in training. Rows are read on demand.
 
-    What metrics there are is read from the first epoch: all have the same.
+    The first epoch determines the metrics, because all have the same.
     """
     epochs = read_trial_epochs(connection, study_id)
-    first = next(epochs, None)
-    found = [] if first is None else [{"train": first.train, "validation": first.validation}]
-    metrics = list_metrics(found)
-    kinds: dict[str, Kind] = {
-        **_PLACE,
-        "epoch": "integer",
-        **{name_metric(split, metric): "number" for split, metric in metrics},
-        "training_seconds": "number",
-        "images_per_second": "number",
-        "trial_id": "text",
-    }
-    return Frame(_columns(kinds), _yield_epochs(first, epochs, metrics))
+    first = list(islice(epochs, 1))
+    columns: list[_Column] = [
+        *_PLACE,
+        *_read_fields("integer", "epoch"),
+        *(
+            (name_metric(split, metric), "number", partial(_read_epoch, split, metric))
+            for split, metric in list_metrics({"train": row.train, "validation": row.validation} for row in first)
+        ),
+        ("training_seconds", "number", lambda row: row.seconds),
+        *_read_fields("number", "images_per_second"),
+        *_read_fields("text", "trial_id"),
+    ]
+    return _make_frame(columns, chain(first, epochs))
 
 
-def _yield_epochs(
-    first: TrialEpoch | None, rest: Iterator[TrialEpoch], metrics: list[tuple[str, str]]
-) -> Iterator[tuple[Value, ...]]:
-    if first is None:
-        return
-    yield _epoch_row(first, metrics)
-    for row in rest:
-        yield _epoch_row(row, metrics)
-
-
-def _epoch_row(row: TrialEpoch, metrics: list[tuple[str, str]]) -> tuple[Value, ...]:
-    values = {"train": row.train, "validation": row.validation}
-    return (
-        *_place(row),
-        row.epoch,
-        *(values[split].get(metric) for split, metric in metrics),
-        *(row.seconds, row.images_per_second, row.trial_id),
-    )
-
-
-def _place(row: TrialRow | TrialEpoch) -> tuple[Value, ...]:
-    """Return where a trial stands, as people count: replicates and folds from 1."""
-    return row.block, row.arm, row.replicate + 1, None if row.fold is None else row.fold + 1
+def _read_epoch(split: str, metric: str, row: TrialEpoch) -> float | None:
+    values = row.train if split == "train" else row.validation
+    return values.get(metric)
 
 
 def tabulate_arms(report: ReportInput) -> Frame:
-    """Tabulate every arm in every block, ensembles included: means, standard deviations and where it stands.
+    """Tabulate every arm in every block, including ensembles: means, standard deviations and standing.
 
     `kind` is arm or ensemble. `standing` is best, equivalent, not_worse or worse; with a baseline: baseline, better,
-    equivalent, inconclusive or worse. Empty without a trial done.
+    equivalent, inconclusive or worse; empty if no trial is done.
     """
     arms = report.summary.arms
-    metrics = list_metrics(map(_list_scores, arms))
-    measured = {
-        name_metric(split, metric, statistic): "number" for split, metric in metrics for statistic in ("mean", "sd")
-    }
-    kinds: dict[str, Kind] = {"block": "text", "arm": "text", "kind": "text", "standing": "text"}
-    kinds |= {"trials_done": "integer", "trials_failed": "integer"}
-    kinds |= dict.fromkeys(
-        [*measured, "epochs_mean", "epochs_sd", "training_seconds_mean", "training_seconds_sd"], "number"
-    )
     answers = {answer.block: answer for answer in report.summary.answers}
-    rows = (
-        (
-            *(arm.block, arm.arm, "ensemble" if arm.arm in report.votes else "arm", _stand(arm, answers[arm.block])),
-            *(arm.replicates, arm.failed),
-            *(value for split, metric in metrics for value in _mean_sd(_list_scores(arm)[split].get(metric))),
-            *_mean_sd(arm.epochs),
-            *_mean_sd(arm.seconds),
-        )
-        for arm in arms
-    )
-    return Frame(_columns(kinds), rows)
+    metrics = list_metrics({split: arm.on(split) for split in SPLITS} for arm in arms)
+    columns: list[_Column] = [
+        *_read_fields("text", "block", "arm"),
+        ("kind", "text", lambda arm: "ensemble" if arm.arm in report.votes else "arm"),
+        ("standing", "text", lambda arm: _stand(arm, answers[arm.block])),
+        ("trials_done", "integer", lambda arm: arm.replicates),
+        ("trials_failed", "integer", lambda arm: arm.failed),
+    ]
+    for split, metric in metrics:
+        columns += [
+            (
+                name_metric(split, metric, statistic),
+                "number",
+                partial(_read_score, cast(Split, split), metric, statistic),
+            )
+            for statistic in ("mean", "sd")
+        ]
+    for name, field in (("epochs", "epochs"), ("training_seconds", "seconds")):
+        columns += [
+            (f"{name}_{statistic}", "number", partial(_read_statistic, field, statistic))
+            for statistic in ("mean", "sd")
+        ]
+    return _make_frame(columns, arms)
+
+
+def _read_score(split: Split, metric: str, statistic: str, arm: ArmSummary) -> float | None:
+    return getattr(arm.on(split).get(metric), statistic, None)
+
+
+def _read_statistic(field: str, statistic: str, arm: ArmSummary) -> float | None:
+    return getattr(getattr(arm, field), statistic, None)
 
 
 def _stand(arm: ArmSummary, answer: BlockAnswer) -> str | None:
@@ -142,44 +150,69 @@ def _stand(arm: ArmSummary, answer: BlockAnswer) -> str | None:
     return None
 
 
-def _list_scores(arm: ArmSummary) -> dict[str, Mapping[str, MeanSd]]:
-    return {split: arm.on(split) for split in SPLITS}
-
-
 def tabulate_verdicts(report: ReportInput) -> Frame:
-    """Tabulate what the evidence says of every pair, of `arm` relative to `other_arm`, a row each.
+    """Tabulate the verdicts on `arm` relative to `other_arm`, a row per pair.
 
-    `family` is study, or steps for the steps of an ablation chain, which are corrected among themselves; a pair can
-    stand in both.
+    `family` is study, or steps for the steps of an ablation chain, whose p values are adjusted among themselves. A pair
+    can be in both.
     """
-    summary = report.summary
+    steps = dict.fromkeys(each for step in report.steps for each in (step.adds, step.since_start) if each is not None)
+    frames = [
+        _make_frame(_list_verdict_columns(report.summary, family), verdicts)
+        for family, verdicts in (("study", report.summary.verdicts), ("steps", steps))
+    ]
+    return Frame(frames[0].columns, chain.from_iterable(frame.rows for frame in frames))
+
+
+def _list_verdict_columns(summary: Summary, family: str) -> list[_Column]:
     unit = unit_of(summary.metric)
-    sized = ("difference", "interval_low", "interval_high", "sd_of_differences", "margin")
-    kinds: dict[str, Kind] = dict.fromkeys(
-        ("block", "family", "arm", "verdict", "other_arm", "metric", "split"), "text"
-    )
-    kinds["replicates"] = "integer"
-    kinds |= {f"{name}_{unit}".rstrip("_"): "number" for name in sized}
-    kinds |= dict.fromkeys(
-        ("confidence", "p", "p_adjusted", "p_equivalence_adjusted", "effect_size_dz", "correlation"), "number"
-    )
-    kinds |= {"replicates_needed_least": "integer", "replicates_needed": "integer", "reason": "text"}
-    kinds |= {
-        "scope": "text",
-        "images": "integer",
-        "beyond_margin": "text",
-        f"difference_corrected_{unit}".rstrip("_"): "number",
-    }
-    kinds |= dict.fromkeys(("p_a_better", "p_a_better_low", "p_a_better_high"), "number")
-    steps = [each for step in report.steps for each in (step.adds, step.since_start) if each is not None]
-    listed = [*(("study", each) for each in summary.verdicts), *(("steps", each) for each in dict.fromkeys(steps))]
-    return Frame(_columns(kinds), (_verdict_row(family, each, summary.confidence) for family, each in listed))
+
+    def sized(name: str, read: Callable[[Verdict], Value]) -> _Column:
+        return f"{name}_{unit}".rstrip("_"), "number", read
+
+    return [
+        *_read_fields("text", "block"),
+        ("family", "text", lambda verdict: family),
+        ("arm", "text", lambda verdict: verdict.a),
+        *_read_fields("text", "verdict"),
+        ("other_arm", "text", lambda verdict: verdict.b),
+        *_read_fields("text", "metric", "split"),
+        *_read_fields("integer", "replicates"),
+        sized("difference", lambda verdict: verdict.difference),
+        sized("interval_low", lambda verdict: _pick(verdict.interval, 0)),
+        sized("interval_high", lambda verdict: _pick(verdict.interval, 1)),
+        sized("sd_of_differences", lambda verdict: verdict.sd),
+        sized("margin", lambda verdict: verdict.margin),
+        ("confidence", "number", lambda verdict: summary.confidence),
+        *_read_fields("number", "p", "p_adjusted", "p_equivalence_adjusted"),
+        ("effect_size_dz", "number", lambda verdict: verdict.effect_size),
+        *_read_fields("number", "correlation"),
+        ("replicates_needed_least", "integer", lambda verdict: verdict.needed and verdict.needed.least),
+        ("replicates_needed", "integer", lambda verdict: verdict.needed and verdict.needed.most),
+        *_read_fields("text", "reason", "scope"),
+        ("images", "integer", lambda verdict: verdict.num_images),
+        ("beyond_margin", "text", _say_beyond_margin),
+        sized("difference_corrected", lambda verdict: verdict.difference_corrected),
+        ("p_a_better", "number", lambda verdict: verdict.superiority),
+        ("p_a_better_low", "number", lambda verdict: _pick(verdict.superiority_interval, 0)),
+        ("p_a_better_high", "number", lambda verdict: _pick(verdict.superiority_interval, 1)),
+    ]
+
+
+def _pick(interval: tuple[float, float] | None, end: int) -> float | None:
+    return None if interval is None else interval[end]
+
+
+def _say_beyond_margin(verdict: Verdict) -> str | None:
+    if verdict.margin is None:
+        return None
+    return "yes" if verdict.beyond_margin else "no"
 
 
 def tabulate_all_classes(report: ReportInput) -> Frame:
     """Tabulate every class of each block's best arm, and of each ensemble after its vote, a row each.
 
-    Means over trials; empty where nothing defines a value. Of ensembles images and AUC are not kept.
+    Values are means over trials; empty if undefined. Images and AUC are not known for ensembles.
     """
     kinds: dict[str, Kind] = {**dict.fromkeys(("block", "arm", "split", "class"), "text"), "images": "integer"}
     kinds |= dict.fromkeys([f"{score}_share" for score in ("precision", "recall", "f1", "auc")], "number")
@@ -197,7 +230,7 @@ def tabulate_all_classes(report: ReportInput) -> Frame:
 
 
 def tabulate_confusion(report: ReportInput) -> Frame:
-    """Tabulate the confusion matrix of each block's best arm, summed over trials: a row per cell that is not zero."""
+    """Tabulate the confusion matrix of each block's best arm, summed over trials: a row per nonzero cell."""
     kinds: dict[str, Kind] = dict.fromkeys(("block", "arm", "split", "true_class", "predicted_class"), "text")
     kinds["images"] = "integer"
     rows = (
@@ -206,23 +239,6 @@ def tabulate_confusion(report: ReportInput) -> Frame:
         for true, predicted, number in each.cells.tolist()
     )
     return Frame(_columns(kinds), rows)
-
-
-def _verdict_row(family: str, verdict: Verdict, confidence: float) -> tuple[Value, ...]:
-    low, high = verdict.interval or (None, None)
-    return (
-        *(verdict.block, family, verdict.a, verdict.verdict, verdict.b, verdict.metric, verdict.split),
-        *(verdict.replicates, verdict.difference, low, high, verdict.sd, verdict.margin, confidence),
-        *(verdict.p, verdict.p_adjusted, verdict.p_equivalence_adjusted, verdict.effect_size, verdict.correlation),
-        *((None, None) if verdict.needed is None else (verdict.needed.least, verdict.needed.most)),
-        *(verdict.reason, verdict.scope),
-        *(verdict.num_images, None if verdict.margin is None else "yes" if verdict.beyond_margin else "no"),
-        *(verdict.difference_corrected, verdict.superiority, *(verdict.superiority_interval or (None, None))),
-    )
-
-
-def _mean_sd(value: MeanSd | None) -> tuple[float | None, float | None]:
-    return (None, None) if value is None else (value.mean, value.sd)
 
 
 def _columns(kinds: dict[str, Kind]) -> tuple[FrameColumn, ...]:

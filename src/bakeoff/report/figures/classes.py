@@ -1,4 +1,4 @@
-"""Which classes are hard: precision, recall and F1 of each, for a block's best arm."""
+"""The scores of each class: precision, recall and F1, for a block's best arm."""
 
 from __future__ import annotations
 
@@ -19,27 +19,25 @@ _SHOWN = (("f1", "F1", "circle", 10), ("precision", "precision", "triangle-up", 
 def draw_classes(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw precision, recall and F1 of every class of one block's best arm, the worst F1 on top.
 
-    Of more than MAX_CLASSES classes the worst are drawn. None where no predictions are stored.
+    Of more than MAX_CLASSES classes, the worst are drawn. None if no predictions are stored.
     """
     evidence = report.evidence_of(block)
     if evidence is None:
         return None
-    # A class that was never met has no F1 and nothing to show; one that was never found has 0.
-    met = [row for row in evidence.classes if row.f1 is not None]
-    if not met:
+    # A class without images has no F1; one that was never predicted correctly has 0.
+    rows = sorted((row for row in evidence.classes if row.f1 is not None), key=lambda row: row.f1 or 0.0)
+    if not rows:
         return None
-    rows = sorted(met, key=lambda row: row.f1 or 0.0)
     drawn = rows[:MAX_CLASSES]
-    places = list(range(len(drawn)))
-    traces = [_draw_reach(drawn), *(_draw_points(drawn, places, *kind) for kind in reversed(_SHOWN))]
-    # F1 is drawn last, on top of the others, and named first.
+    # F1 is drawn last, on top of the others, but first in the legend.
+    traces = [_draw_ranges(drawn), *(_draw_points(drawn, number) for number in reversed(range(len(_SHOWN))))]
     layout = make_layout(
         max(240, 120 + 24 * len(drawn)),
-        xaxis={"title": {"text": "share"}, "tickformat": ".2~%", "side": "top"},
+        xaxis={"title": {"text": "score"}, "tickformat": ".2~%", "side": "top"},
         yaxis=name_axis([row.name for row in drawn], range=[len(drawn) - 0.5, -0.5], showgrid=True),
     )
-    named = f"the {len(drawn)} hardest of {len(rows)} classes" if len(drawn) < len(rows) else "every class"
     layout["legend"] = {**layout["legend"], "traceorder": "reversed"}
+    named = f"the {len(drawn)} hardest of {len(rows)} classes" if len(drawn) < len(rows) else "every class"
     return FigureSpec(
         title=f"Precision, recall and F1 of {named}, hardest first: {show_text(evidence.arm)}, {evidence.split} split",
         alt=_describe(evidence, rows, named),
@@ -48,25 +46,23 @@ def draw_classes(report: ReportInput, block: str) -> FigureSpec | None:
     )
 
 
-def _draw_reach(rows: Sequence[ClassRow]) -> dict[str, Any]:
-    """Draw a line from the smaller of precision and recall to the larger."""
+def _draw_ranges(rows: Sequence[ClassRow]) -> dict[str, Any]:
+    """Draw a line between precision and recall of each class."""
     x: list[float | None] = []
     y: list[int | None] = []
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         if row.precision is not None and row.recall is not None:
             x += [row.precision, row.recall, None]
-            y += [place, place, None]
+            y += [position, position, None]
     return scatter("lines", round_all(x), y, line={"color": NEUTRAL, "width": 1.5})
 
 
-def _draw_points(
-    rows: Sequence[ClassRow], places: Sequence[int], field: str, title: str, symbol: str, size: int
-) -> dict[str, Any]:
-    number = [name for name, *_ in _SHOWN].index(field)
+def _draw_points(rows: Sequence[ClassRow], number: int) -> dict[str, Any]:
+    field, title, symbol, size = _SHOWN[number]
     return scatter(
         "markers",
         round_all([getattr(row, field) for row in rows]),
-        list(places),
+        list(range(len(rows))),
         name=title,
         text=[f"{label_text(row.name)}, {count(row.occurring, 'image')}" for row in rows],
         hover=f"%{{text}}<br>{title} %{{x:.2%}}",

@@ -1,4 +1,4 @@
-"""Every replicate's score, with each arm's mean and its interval."""
+"""Every replicate's score, with each arm's mean and interval."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
     interval_of_mean,
+    list_some,
     metric_axis,
     metric_format,
     round_all,
@@ -18,7 +19,7 @@ from bakeoff.report.figures.shared import (
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
 from bakeoff.report.tables import order_arms
-from bakeoff.report.text import count, name_run, show_text
+from bakeoff.report.text import name_run, show_text
 from bakeoff.stats.measure import percent
 from bakeoff.stats.results import ArmSummary, MeanSd
 
@@ -28,10 +29,10 @@ MAX_ARMS = 40
 def draw_scores(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw one block's scores: arms from top to bottom, best first; None without a score.
 
-    A point is a replicate, or with folds one fold of one. The interval is Student's t of an arm's own mean. There is
-    none with folds, whose scores are not independent, nor where arms were compared: own intervals may overlap where
-    paired differences are clear. Beyond MAX_ARMS, the best are shown. A vertical line is a
-    published value of the same metric on the same split.
+    A small point is a replicate or, with folds, a fold. The interval is Student's t for an arm's own mean. There is
+    none with folds, whose scores are not independent, nor if arms were compared, because such intervals may overlap
+    although paired differences are clear. A vertical line is a published value of the same metric on the same split. Of
+    more than MAX_ARMS, the best are shown.
     """
     summary = report.summary
     measure = summary.measure
@@ -95,7 +96,7 @@ def _means(shown: list[tuple[ArmSummary, MeanSd]], confidence: float, is_bare: b
 
 
 def _list_published(report: ReportInput, block: str, names: list[str]) -> list[tuple[int, float]]:
-    """Return (row, value) of the published values of the deciding measure."""
+    """Return (row, value) of the published values of the deciding metric on the deciding split."""
     summary = report.summary
     return [
         (names.index(figure.arm), figure.value)
@@ -126,12 +127,12 @@ def _mark_published(report: ReportInput, block: str, names: list[str], value: st
 
 def _describe(report: ReportInput, block: str, shown: list[tuple[ArmSummary, MeanSd]], num_scored: int) -> str:
     measure = report.summary.measure
-    means = "; ".join(f"{show_text(arm.arm)} {measure.value(score.mean)}" for arm, score in shown[:6])
-    rest = "" if len(shown) <= 6 else f"; and {count(num_scored - 6, 'further arm')}, which the table lists"
-    plot = f"Dot plot of the {measure.label} of every replicate in {show_text(block)}, best mean first."
+    means = [f"{show_text(arm.arm)} {measure.value(score.mean)}" for arm, score in shown]
     names = [arm.arm for arm, _ in shown]
-    told = "; ".join(
-        f"{show_text(names[row])} {measure.value(value)}" for row, value in _list_published(report, block, names)[:6]
+    values = _list_published(report, block, names)
+    listed = list_some([f"{show_text(names[row])} {measure.value(value)}" for row, value in values], "value", most=6)
+    published = f" Vertical lines are published values: {listed}." if values else ""
+    return (
+        f"Dot plot of the {measure.label} of every replicate in {show_text(block)}, best mean first. Means: "
+        f"{list_some(means, 'arm', most=6, total=num_scored)}.{published}"
     )
-    published = f" Vertical lines are published values: {told}." if told else ""
-    return f"{plot} Means: {means}{rest}.{published}"

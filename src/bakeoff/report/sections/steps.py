@@ -16,6 +16,7 @@ from bakeoff.report.tables import (
     Medium,
     decider_of,
     format_all,
+    format_difference,
     leave_out,
     numbers,
     tabulate_measure,
@@ -155,7 +156,7 @@ def _list_measures(summary: Summary) -> list[Measure]:
 
 def _format_size(step: ChainStep, measure: Measure) -> str:
     difference = None if step.adds is None else step.adds.difference
-    return ("-" if difference is None else measure.signed(difference)) + measure.unit_of_difference
+    return "-" if difference is None else format_difference(measure, difference)
 
 
 SECTION = Section(name="steps", title="Step by step", gather=_gather, write=by_block(write_steps), dump=_dump)
