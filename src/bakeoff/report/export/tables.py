@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
-from operator import attrgetter
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from bakeoff.ledger.tables import TrialEpoch, TrialRow, read_trial_epochs, read_trials
+from bakeoff.ledger.tables import read_trial_epochs, read_trials
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_metrics, name_metric, unit_of
-from bakeoff.stats.measure import SPLITS, Split
-from bakeoff.stats.results import ArmSummary, BlockAnswer, Summary, Verdict
+from bakeoff.stats.measure import SPLITS
+from bakeoff.stats.results import ArmSummary, BlockAnswer, Summary
 
 TableName = Literal["trials", "epochs", "arms", "verdicts", "classes", "confusion"]
 """Our own tables; sections of other packages may add more."""
@@ -32,13 +30,24 @@ def _make_frame(columns: Sequence[_Column], rows: Iterable[Any]) -> Frame:
     )
 
 
-def _read_fields(kind: Kind, *names: str) -> list[_Column]:
-    """Return columns with the attributes of these names."""
-    return [(name, kind, attrgetter(name)) for name in names]
+def _read(*path: str) -> Callable[[Any], Any]:
+    """Return a function that follows attributes and keys from a row; its value is None if one is missing."""
+
+    def read(row: Any) -> Any:
+        for name in path:
+            row = row.get(name) if isinstance(row, Mapping) else getattr(row, name, None)
+        return row
+
+    return read
 
 
-_PLACE: tuple[_Column, ...] = (
-    *_read_fields("text", "block", "arm"),
+def _fields(kind: Kind, *names: str, **renamed: str) -> list[_Column]:
+    """Return columns with the attributes of these names, or with other names for attributes."""
+    return [(name, kind, _read(field)) for name, field in {**dict(zip(names, names, strict=True)), **renamed}.items()]
+
+
+_POSITION: tuple[_Column, ...] = (
+    *_fields("text", "block", "arm"),
     ("replicate", "integer", lambda row: row.replicate + 1),
     ("fold", "integer", lambda row: None if row.fold is None else row.fold + 1),
 )
@@ -48,25 +57,18 @@ _PLACE: tuple[_Column, ...] = (
 def tabulate_trials(connection: sqlite3.Connection, study_id: str) -> Frame:
     """Tabulate a study's ended trials, a row each; only done ones have metrics."""
     trials = list(read_trials(connection, study_id))
-    columns: list[_Column] = [
-        *_PLACE,
-        *_read_fields("text", "state", "reason", "stop"),
-        *_read_fields("integer", "epochs", "best_epoch"),
-        ("training_seconds", "number", lambda trial: trial.seconds),
-        ("parameters", "integer", lambda trial: trial.num_parameters),
-        *_read_fields("integer", "seed"),
-        *(
-            (name_metric(split, metric), "number", partial(_read_trial, split, metric))
-            for split, metric in list_metrics(trial.metrics for trial in trials)
-        ),
-        *_read_fields("time", "finished_at"),
-        *_read_fields("text", "trial_id"),
+    metrics = list_metrics(trial.metrics for trial in trials)
+    columns = [
+        *_POSITION,
+        *_fields("text", "state", "reason", "stop"),
+        *_fields("integer", "epochs", "best_epoch"),
+        *_fields("number", training_seconds="seconds"),
+        *_fields("integer", parameters="num_parameters", seed="seed"),
+        *((name_metric(*metric), "number", _read("metrics", *metric)) for metric in metrics),
+        *_fields("time", "finished_at"),
+        *_fields("text", "trial_id"),
     ]
     return _make_frame(columns, trials)
-
-
-def _read_trial(split: str, metric: str, trial: TrialRow) -> float | None:
-    return trial.metrics.get(split, {}).get(metric)
 
 
 def tabulate_epochs(connection: sqlite3.Connection, study_id: str) -> Frame:
@@ -76,23 +78,15 @@ def tabulate_epochs(connection: sqlite3.Connection, study_id: str) -> Frame:
     """
     epochs = read_trial_epochs(connection, study_id)
     first = list(islice(epochs, 1))
-    columns: list[_Column] = [
-        *_PLACE,
-        *_read_fields("integer", "epoch"),
-        *(
-            (name_metric(split, metric), "number", partial(_read_epoch, split, metric))
-            for split, metric in list_metrics({"train": row.train, "validation": row.validation} for row in first)
-        ),
-        ("training_seconds", "number", lambda row: row.seconds),
-        *_read_fields("number", "images_per_second"),
-        *_read_fields("text", "trial_id"),
+    metrics = list_metrics({"train": row.train, "validation": row.validation} for row in first)
+    columns = [
+        *_POSITION,
+        *_fields("integer", "epoch"),
+        *((name_metric(*metric), "number", _read(*metric)) for metric in metrics),
+        *_fields("number", training_seconds="seconds", images_per_second="images_per_second"),
+        *_fields("text", "trial_id"),
     ]
     return _make_frame(columns, chain(first, epochs))
-
-
-def _read_epoch(split: str, metric: str, row: TrialEpoch) -> float | None:
-    values = row.train if split == "train" else row.validation
-    return values.get(metric)
 
 
 def tabulate_arms(report: ReportInput) -> Frame:
@@ -103,37 +97,22 @@ def tabulate_arms(report: ReportInput) -> Frame:
     """
     arms = report.summary.arms
     answers = {answer.block: answer for answer in report.summary.answers}
-    metrics = list_metrics({split: arm.on(split) for split in SPLITS} for arm in arms)
+    means = {
+        **{
+            name_metric(split, metric): (split.replace("-", "_"), metric)
+            for split, metric in list_metrics({split: arm.on(split) for split in SPLITS} for arm in arms)
+        },
+        "epochs": ("epochs",),
+        "training_seconds": ("seconds",),
+    }
     columns: list[_Column] = [
-        *_read_fields("text", "block", "arm"),
+        *_fields("text", "block", "arm"),
         ("kind", "text", lambda arm: "ensemble" if arm.arm in report.votes else "arm"),
         ("standing", "text", lambda arm: _stand(arm, answers[arm.block])),
-        ("trials_done", "integer", lambda arm: arm.replicates),
-        ("trials_failed", "integer", lambda arm: arm.failed),
+        *_fields("integer", trials_done="replicates", trials_failed="failed"),
+        *((f"{name}_{each}", "number", _read(*path, each)) for name, path in means.items() for each in ("mean", "sd")),
     ]
-    for split, metric in metrics:
-        columns += [
-            (
-                name_metric(split, metric, statistic),
-                "number",
-                partial(_read_score, cast(Split, split), metric, statistic),
-            )
-            for statistic in ("mean", "sd")
-        ]
-    for name, field in (("epochs", "epochs"), ("training_seconds", "seconds")):
-        columns += [
-            (f"{name}_{statistic}", "number", partial(_read_statistic, field, statistic))
-            for statistic in ("mean", "sd")
-        ]
     return _make_frame(columns, arms)
-
-
-def _read_score(split: Split, metric: str, statistic: str, arm: ArmSummary) -> float | None:
-    return getattr(arm.on(split).get(metric), statistic, None)
-
-
-def _read_statistic(field: str, statistic: str, arm: ArmSummary) -> float | None:
-    return getattr(getattr(arm, field), statistic, None)
 
 
 def _stand(arm: ArmSummary, answer: BlockAnswer) -> str | None:
@@ -166,47 +145,30 @@ def tabulate_verdicts(report: ReportInput) -> Frame:
 
 def _list_verdict_columns(summary: Summary, family: str) -> list[_Column]:
     unit = unit_of(summary.metric)
-
-    def sized(name: str, read: Callable[[Verdict], Value]) -> _Column:
-        return f"{name}_{unit}".rstrip("_"), "number", read
-
+    suffix = f"_{unit}" if unit else ""
     return [
-        *_read_fields("text", "block"),
+        *_fields("text", "block"),
         ("family", "text", lambda verdict: family),
-        ("arm", "text", lambda verdict: verdict.a),
-        *_read_fields("text", "verdict"),
-        ("other_arm", "text", lambda verdict: verdict.b),
-        *_read_fields("text", "metric", "split"),
-        *_read_fields("integer", "replicates"),
-        sized("difference", lambda verdict: verdict.difference),
-        sized("interval_low", lambda verdict: _pick(verdict.interval, 0)),
-        sized("interval_high", lambda verdict: _pick(verdict.interval, 1)),
-        sized("sd_of_differences", lambda verdict: verdict.sd),
-        sized("margin", lambda verdict: verdict.margin),
+        *_fields("text", arm="a", verdict="verdict", other_arm="b", metric="metric", split="split"),
+        *_fields("integer", "replicates"),
+        (f"difference{suffix}", "number", _read("difference")),
+        (f"interval_low{suffix}", "number", lambda verdict: verdict.interval and verdict.interval[0]),
+        (f"interval_high{suffix}", "number", lambda verdict: verdict.interval and verdict.interval[1]),
+        (f"sd_of_differences{suffix}", "number", _read("sd")),
+        (f"margin{suffix}", "number", _read("margin")),
         ("confidence", "number", lambda verdict: summary.confidence),
-        *_read_fields("number", "p", "p_adjusted", "p_equivalence_adjusted"),
-        ("effect_size_dz", "number", lambda verdict: verdict.effect_size),
-        *_read_fields("number", "correlation"),
-        ("replicates_needed_least", "integer", lambda verdict: verdict.needed and verdict.needed.least),
-        ("replicates_needed", "integer", lambda verdict: verdict.needed and verdict.needed.most),
-        *_read_fields("text", "reason", "scope"),
-        ("images", "integer", lambda verdict: verdict.num_images),
-        ("beyond_margin", "text", _say_beyond_margin),
-        sized("difference_corrected", lambda verdict: verdict.difference_corrected),
-        ("p_a_better", "number", lambda verdict: verdict.superiority),
-        ("p_a_better_low", "number", lambda verdict: _pick(verdict.superiority_interval, 0)),
-        ("p_a_better_high", "number", lambda verdict: _pick(verdict.superiority_interval, 1)),
+        *_fields("number", "p", "p_adjusted", "p_equivalence_adjusted", effect_size_dz="effect_size"),
+        *_fields("number", "correlation"),
+        ("replicates_needed_least", "integer", _read("needed", "least")),
+        ("replicates_needed", "integer", _read("needed", "most")),
+        *_fields("text", "reason", "scope"),
+        *_fields("integer", images="num_images"),
+        ("beyond_margin", "text", lambda v: None if v.margin is None else "yes" if v.beyond_margin else "no"),
+        (f"difference_corrected{suffix}", "number", _read("difference_corrected")),
+        *_fields("number", p_a_better="superiority"),
+        ("p_a_better_low", "number", lambda verdict: verdict.superiority_interval and verdict.superiority_interval[0]),
+        ("p_a_better_high", "number", lambda verdict: verdict.superiority_interval and verdict.superiority_interval[1]),
     ]
-
-
-def _pick(interval: tuple[float, float] | None, end: int) -> float | None:
-    return None if interval is None else interval[end]
-
-
-def _say_beyond_margin(verdict: Verdict) -> str | None:
-    if verdict.margin is None:
-        return None
-    return "yes" if verdict.beyond_margin else "no"
 
 
 def tabulate_all_classes(report: ReportInput) -> Frame:
@@ -214,32 +176,28 @@ def tabulate_all_classes(report: ReportInput) -> Frame:
 
     Values are means over trials; empty if undefined. Images and AUC are not known for ensembles.
     """
-    kinds: dict[str, Kind] = {**dict.fromkeys(("block", "arm", "split", "class"), "text"), "images": "integer"}
-    kinds |= dict.fromkeys([f"{score}_share" for score in ("precision", "recall", "f1", "auc")], "number")
-    own = (
-        (*(each.block, each.arm, each.split, row.name, row.occurring), *(row.precision, row.recall, row.f1, row.auc))
+    rows: list[tuple[Value, ...]] = [
+        (each.block, each.arm, each.split, row.name, row.occurring, row.precision, row.recall, row.f1, row.auc)
         for each in report.evidence
         for row in each.classes
-    )
-    votes = (
-        (*(each.block, each.label, each.split, row.name, None), *(row.precision[1], row.recall[1], row.f1[1], None))
+    ]
+    rows += [
+        (each.block, each.label, each.split, row.name, None, row.precision[1], row.recall[1], row.f1[1], None)
         for each in report.ensembles
         for row in each.classes
-    )
-    return Frame(_columns(kinds), chain(own, votes))
+    ]
+    texts, scores = ("block", "arm", "split", "class"), ("precision", "recall", "f1", "auc")
+    kinds: dict[str, Kind] = {**dict.fromkeys(texts, "text"), "images": "integer"}
+    kinds |= dict.fromkeys([f"{score}_share" for score in scores], "number")
+    return Frame(tuple(FrameColumn(name, kind) for name, kind in kinds.items()), rows)
 
 
 def tabulate_confusion(report: ReportInput) -> Frame:
     """Tabulate the confusion matrix of each block's best arm, summed over trials: a row per nonzero cell."""
-    kinds: dict[str, Kind] = dict.fromkeys(("block", "arm", "split", "true_class", "predicted_class"), "text")
-    kinds["images"] = "integer"
     rows = (
-        (*(each.block, each.arm, each.split), each.classes[true].name, each.classes[predicted].name, number)
+        (each.block, each.arm, each.split, each.classes[true].name, each.classes[predicted].name, number)
         for each in report.evidence
         for true, predicted, number in each.cells.tolist()
     )
-    return Frame(_columns(kinds), rows)
-
-
-def _columns(kinds: dict[str, Kind]) -> tuple[FrameColumn, ...]:
-    return tuple(FrameColumn(name, kind) for name, kind in kinds.items())
+    names = ("block", "arm", "split", "true_class", "predicted_class", "images")
+    return Frame(tuple(FrameColumn(name, "integer" if name == "images" else "text") for name in names), rows)
