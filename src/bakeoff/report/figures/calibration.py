@@ -8,7 +8,7 @@ from typing import Any
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence
-from bakeoff.report.figures.shared import round_all, scatter
+from bakeoff.report.figures.shared import draw_points, round_all, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
@@ -36,12 +36,15 @@ def draw_calibration(report: ReportInput, block: str) -> FigureSpec | None:
         scatter(
             "lines", [0, 1], [0, 1], name="as sure as right", line={"color": NEUTRAL, "width": 1.5, "dash": "dash"}
         ),
-        scatter("lines", *_place(sure), line={"color": PALETTE[0], "width": 2}),
+        scatter(
+            "lines",
+            round_all([each.confidence for each in sure]),
+            round_all([each.accuracy for each in sure]),
+            line={"color": PALETTE[0], "width": 2},
+        ),
+        *_draw_bins(sure, most, label_text(evidence.arm), "circle"),
+        *_draw_bins(few, most, f"fewer than {FEW_PREDICTIONS} predictions", "circle-open"),
     ]
-    if sure:
-        traces.append(_draw_points(sure, most, label_text(evidence.arm), "circle"))
-    if few:
-        traces.append(_draw_points(few, most, f"fewer than {FEW_PREDICTIONS} predictions", "circle-open"))
     axis = {"range": [-0.03, 1.03], "tickformat": ".0%"}
     return FigureSpec(
         title=f"Calibration of {show_text(evidence.arm)}, {evidence.split} split",
@@ -65,23 +68,17 @@ def _describe(evidence: BlockEvidence) -> str:
     )
 
 
-def _place(bins: Sequence[ReliabilityBin]) -> tuple[list[float | None], list[float | None]]:
-    return round_all([each.confidence for each in bins]), round_all([each.accuracy for each in bins])
-
-
-def _draw_points(bins: Sequence[ReliabilityBin], most: int, name: str, symbol: str) -> dict[str, Any]:
-    return scatter(
-        "markers",
-        *_place(bins),
-        name=name,
-        text=[count(each.num_images, "prediction") for each in bins],
-        hover="confidence %{x:.1%}, accuracy %{y:.1%}<br>%{text}",
-        cliponaxis=False,
-        marker={
+def _draw_bins(bins: Sequence[ReliabilityBin], most: int, name: str, symbol: str) -> list[dict[str, Any]]:
+    return draw_points(
+        name,
+        [(each.confidence, each.accuracy, count(each.num_images, "prediction")) for each in bins],
+        {
             "color": PALETTE[0],
             "symbol": symbol,
             "size": [round(max(_LEAST_SIZE, _MOST_SIZE * math.sqrt(each.num_images / most)), 1) for each in bins],
             "opacity": 1,
             "line": {"width": 1.5, "color": PALETTE[0]},
         },
+        hover="confidence %{x:.1%}, accuracy %{y:.1%}<br>%{text}",
+        cliponaxis=False,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence, ClassRow
-from bakeoff.report.figures.shared import name_axis, round_all, scatter
+from bakeoff.report.figures.shared import draw_points, name_axis, round_all, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
@@ -30,7 +30,9 @@ def draw_classes(report: ReportInput, block: str) -> FigureSpec | None:
         return None
     drawn = rows[:MAX_CLASSES]
     # F1 is drawn last, on top of the others, but first in the legend.
-    traces = [_draw_ranges(drawn), *(_draw_points(drawn, number) for number in reversed(range(len(_SHOWN))))]
+    traces = [_draw_ranges(drawn)]
+    for number in reversed(range(len(_SHOWN))):
+        traces += _draw_scores(drawn, number)
     layout = make_layout(
         max(240, 120 + 24 * len(drawn)),
         xaxis={"title": {"text": "score"}, "tickformat": ".2~%", "side": "top"},
@@ -57,17 +59,17 @@ def _draw_ranges(rows: Sequence[ClassRow]) -> dict[str, Any]:
     return scatter("lines", round_all(x), y, line={"color": NEUTRAL, "width": 1.5})
 
 
-def _draw_points(rows: Sequence[ClassRow], number: int) -> dict[str, Any]:
+def _draw_scores(rows: Sequence[ClassRow], number: int) -> list[dict[str, Any]]:
     field, title, symbol, size = _SHOWN[number]
-    return scatter(
-        "markers",
-        round_all([getattr(row, field) for row in rows]),
-        list(range(len(rows))),
-        name=title,
-        text=[f"{label_text(row.name)}, {count(row.occurring, 'image')}" for row in rows],
+    return draw_points(
+        title,
+        [
+            (getattr(row, field), position, f"{label_text(row.name)}, {count(row.occurring, 'image')}")
+            for position, row in enumerate(rows)
+        ],
+        {"color": PALETTE[number], "symbol": symbol, "size": size},
         hover=f"%{{text}}<br>{title} %{{x:.2%}}",
         cliponaxis=False,
-        marker={"color": PALETTE[number], "symbol": symbol, "size": size},
     )
 
 

@@ -8,11 +8,10 @@ from typing import Any
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
     difference_axis,
+    draw_points,
     draw_verdicts,
     list_some,
-    round_all,
     row_axis,
-    scatter,
     shade_margin,
     spread,
 )
@@ -63,7 +62,7 @@ def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
     scale = 100.0 if measure.record.is_share else 1.0
     unit = f"points of {measure.label}" if measure.record.is_share else measure.label
     names = [f"{label_text(verdict.a, 30)}<br><i>{verdict.verdict}</i>" for verdict in rows]
-    traces = [_draw_runs(rows, arms, scale, summary)]
+    traces = _draw_runs(rows, arms, scale, summary)
     for word, marker in _STYLES.items():
         mine = [(row, v, _describe_verdict(v, summary)) for row, v in enumerate(rows) if v.verdict == word]
         name = f"{word}: mean, {percent(summary.confidence)} interval"
@@ -92,27 +91,14 @@ def _pair(a: ArmSummary, b: ArmSummary) -> list[tuple[str, float]]:
 
 def _draw_runs(
     rows: Sequence[Verdict], arms: Mapping[str, ArmSummary], scale: float, summary: Summary
-) -> dict[str, Any]:
-    x: list[float | None] = []
-    y: list[float] = []
-    text = []
+) -> list[dict[str, Any]]:
+    points = []
     for row, verdict in enumerate(rows):
-        differences = _pair(arms[verdict.a], arms[verdict.b])
-        x += [scale * difference for _, difference in differences]
-        y += [row + offset for offset in spread(len(differences), 0.36)]
-        text += [
-            f"{label_text(verdict.a)}, {name}: {format_difference(summary.measure, difference)}"
-            for name, difference in differences
-        ]
-    return scatter(
-        "markers",
-        round_all(x),
-        round_all(y),
-        name=f"one {summary.runs[:-1]}",
-        text=text,
-        hover="%{text}",
-        marker={"color": PALETTE[5], "size": 7, "opacity": 0.55},
-    )
+        runs = _pair(arms[verdict.a], arms[verdict.b])
+        for (name, difference), offset in zip(runs, spread(len(runs), 0.36), strict=True):
+            text = f"{label_text(verdict.a)}, {name}: {format_difference(summary.measure, difference)}"
+            points.append((scale * difference, row + offset, text))
+    return draw_points(f"one {summary.runs[:-1]}", points, {"color": PALETTE[5], "size": 7, "opacity": 0.55})
 
 
 def _describe_verdict(verdict: Verdict, summary: Summary) -> str:

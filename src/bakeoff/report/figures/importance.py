@@ -7,12 +7,12 @@ from typing import Any
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
+    draw_points,
     list_some,
     objective_axis,
     objective_format,
     round_all,
     row_axis,
-    scatter,
     spread,
 )
 from bakeoff.report.figures.spec import FigureSpec
@@ -39,7 +39,7 @@ def draw_importance(report: ReportInput, block: str) -> FigureSpec | None:
     return FigureSpec(
         title=f"What mattered in the search: {search.objectives[0]}",
         alt=_describe(found, block),
-        data=[*_draw_bars(fields), _draw_chance(fields)],
+        data=[*_draw_bars(fields), *_draw_chance(fields)],
         layout=make_layout(
             150 + 30 * len(fields),
             xaxis={"title": {"text": "importance, fraction of the total"}, "tickformat": ".0%", "rangemode": "tozero"},
@@ -70,15 +70,12 @@ def _draw_bars(fields: Sequence[FieldImportance]) -> list[dict[str, Any]]:
     ]
 
 
-def _draw_chance(fields: Sequence[FieldImportance]) -> dict[str, Any]:
-    return scatter(
-        "markers",
-        round_all([field.chance for field in fields]),
-        list(range(len(fields))),
-        name="reached by chance",
-        text=[label_text(field.field) for field in fields],
+def _draw_chance(fields: Sequence[FieldImportance]) -> list[dict[str, Any]]:
+    return draw_points(
+        "reached by chance",
+        [(field.chance, row, label_text(field.field)) for row, field in enumerate(fields)],
+        {"symbol": "line-ns-open", "size": 20, "color": PALETTE[1], "line": {"width": 3}},
         hover="%{text}: up to %{x:.1%} with scores shuffled",
-        marker={"symbol": "line-ns-open", "size": 20, "color": PALETTE[1], "line": {"width": 3}},
     )
 
 
@@ -166,33 +163,28 @@ def _draw_slice(
 ) -> list[dict[str, Any]]:
     looks = {"candidate": ("search", PALETTE[0], "circle"), "random": ("random baseline", PALETTE[1], "x")}
     objective = search.objectives[0]
-    shown = objective_format(objective)
     traces = []
     for kind, (name, color, symbol) in looks.items():
-        points = [
+        candidates = [
             (number, value, score)
             for (own, number), value, score in zip(found.numbers, field.values, found.scores, strict=True)
             if own == kind and value is not None and score is not None
         ]
-        xs = _place(field, [value for _, value, _ in points])
-        kept = [(x, *point) for x, point in zip(xs, points, strict=True) if x is not None]
-        if kept:
-            texts = [f"{kind} {number}: {label_text(str(value))}" for _, number, value, _ in kept]
-            traces.append(
-                scatter(
-                    "markers",
-                    round_all([x for x, *_ in kept]),
-                    round_all([score for *_, score in kept]),
-                    name=name,
-                    legendgroup=kind,
-                    showlegend=plot == 0,
-                    xaxis=f"x{_suffix(plot)}",
-                    yaxis=f"y{_suffix(plot)}",
-                    text=texts,
-                    hover=f"%{{text}}<br>{objective} %{{y:{shown}}}",
-                    marker={"color": color, "symbol": symbol, "size": 6, "opacity": 0.75},
-                )
-            )
+        xs = _place(field, [value for _, value, _ in candidates])
+        traces += draw_points(
+            name,
+            [
+                (x, score, f"{kind} {number}: {label_text(str(value))}")
+                for x, (number, value, score) in zip(xs, candidates, strict=True)
+                if x is not None
+            ],
+            {"color": color, "symbol": symbol, "size": 6, "opacity": 0.75},
+            hover=f"%{{text}}<br>{objective} %{{y:{objective_format(objective)}}}",
+            legendgroup=kind,
+            showlegend=plot == 0,
+            xaxis=f"x{_suffix(plot)}",
+            yaxis=f"y{_suffix(plot)}",
+        )
     return traces
 
 

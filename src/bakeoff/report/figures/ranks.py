@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import list_some, round_all, scatter, spread
+from bakeoff.report.figures.shared import draw_points, list_some, round_all, scatter, spread
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
@@ -38,35 +38,24 @@ def draw_ranks(report: ReportInput, block: str = "") -> FigureSpec | None:
     return FigureSpec(
         title="Mean rank over all blocks",
         alt=_describe(across),
-        data=[_draw_blocks(across, arms), _draw_means(across, arms), *(trace for _, trace in below)],
+        data=[*_draw_arms(across, arms), *(trace for _, trace in below)],
         layout=layout,
     )
 
 
-def _draw_blocks(across: AcrossBlocks, arms: tuple[str, ...]) -> dict[str, Any]:
+def _draw_arms(across: AcrossBlocks, arms: tuple[str, ...]) -> list[dict[str, Any]]:
     blocks = across.blocks[:MAX_BLOCKS]
-    offsets = spread(len(blocks), 0.4)
-    return scatter(
-        "markers",
-        round_all([across.ranks[block][arm] for arm in arms for block in blocks]),
-        [round(row + offset, 3) for row in range(len(arms)) for offset in offsets],
-        name="one block",
-        text=[f"{label_text(arm)}, {label_text(block)}" for arm in arms for block in blocks],
-        hover="%{text}: rank %{x:.3~g}",
-        marker={"color": PALETTE[5], "size": 7, "opacity": 0.8},
-    )
-
-
-def _draw_means(across: AcrossBlocks, arms: tuple[str, ...]) -> dict[str, Any]:
-    return scatter(
-        "markers",
-        round_all([across.mean_ranks[arm] for arm in arms]),
-        list(range(len(arms))),
-        name="mean rank",
-        text=[label_text(arm) for arm in arms],
-        hover="%{text}: mean rank %{x:.2f}",
-        marker={"color": PALETTE[1], "size": 12, "symbol": "diamond"},
-    )
+    ranks = [
+        (across.ranks[block][arm], round(row + offset, 3), f"{label_text(arm)}, {label_text(block)}")
+        for row, arm in enumerate(arms)
+        for block, offset in zip(blocks, spread(len(blocks), 0.4), strict=True)
+    ]
+    means = [(across.mean_ranks[arm], row, label_text(arm)) for row, arm in enumerate(arms)]
+    small, large = ({"color": PALETTE[5], "size": 7, "opacity": 0.8}, {"color": PALETTE[1], "size": 12})
+    return [
+        *draw_points("one block", ranks, small, hover="%{text}: rank %{x:.3~g}"),
+        *draw_points("mean rank", means, large | {"symbol": "diamond"}, hover="%{text}: mean rank %{x:.2f}"),
+    ]
 
 
 def _draw_groups(across: AcrossBlocks, num_arms: int) -> list[tuple[str, dict[str, Any]]]:

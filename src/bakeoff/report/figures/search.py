@@ -8,6 +8,7 @@ from typing import Any
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
+    draw_points,
     metric_format,
     name_objective,
     objective_axis,
@@ -156,9 +157,10 @@ def _draw_kind(search: SearchReport, kind: KindReport) -> list[dict[str, Any]]:
 
 def _draw_candidates(search: SearchReport, kind: KindReport, hover: str) -> list[dict[str, Any]]:
     """Return the points of the finished candidates, the pruned ones, and the winner."""
-    rows = [row for row in search.candidates if row.kind == kind.kind and search.objectives[0] in row.scores]
+    objective = search.objectives[0]
+    rows = [row for row in search.candidates if row.kind == kind.kind and objective in row.scores]
     rows = rows[:: -(-len(rows) // MAX_POINTS)]
-    places = _place(rows) if search.has_generations else [row.number for row in rows]
+    xs = _place(rows) if search.has_generations else [row.number for row in rows]
     name, symbol = _NAMES[kind.kind], _SYMBOLS[kind.kind]
     done = [n for n, row in enumerate(rows) if row.state == "done" and not row.is_winner]
     pruned = [n for n, row in enumerate(rows) if row.state == "pruned"]
@@ -168,18 +170,16 @@ def _draw_candidates(search: SearchReport, kind: KindReport, hover: str) -> list
         (pruned, f"{name}: pruned", {"symbol": f"{symbol}-open", "size": 6, "opacity": 0.5}),
         (won, f"{name}: winner", {"symbol": "star", "size": 16}),
     )
+    points = [
+        (x, row.scores[objective], f"{kind.kind} {row.number}: {label_text(format_candidate(row), 90)}")
+        for x, row in zip(xs, rows, strict=True)
+    ]
     return [
-        scatter(
-            "markers",
-            [places[n] for n in chosen],
-            round_all([rows[n].scores[search.objectives[0]] for n in chosen]),
-            name=label,
-            text=[f"{kind.kind} {rows[n].number}: {label_text(format_candidate(rows[n]), 90)}" for n in chosen],
-            hover=hover,
-            marker={"color": _COLORS[kind.kind], **look},
+        trace
+        for numbers, label, look in looks
+        for trace in draw_points(
+            label, [points[n] for n in numbers], {"color": _COLORS[kind.kind], **look}, hover=hover
         )
-        for chosen, label, look in looks
-        if chosen
     ]
 
 

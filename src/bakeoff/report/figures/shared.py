@@ -33,6 +33,23 @@ def scatter(mode: str, x: Sequence[Any], y: Sequence[Any], *, hover: str = "", *
     return {"type": "scatter", "mode": mode, "x": x, "y": y, **tooltip, **legend, **fields}
 
 
+def draw_points(
+    name: str,
+    points: Sequence[tuple[float | None, float | None, str]],
+    marker: Mapping[str, Any],
+    *,
+    hover: str = "%{text}",
+    **fields: Any,
+) -> list[dict[str, Any]]:
+    """Return a trace of (x, y, text) points, if there are any; see `scatter`."""
+    if not points:
+        return []
+    x, y, text = zip(*points, strict=True)
+    return [
+        scatter("markers", round_all(x), round_all(y), name=name, text=list(text), hover=hover, marker=marker, **fields)
+    ]
+
+
 def list_some(texts: Sequence[str], noun: str, *, most: int = 8, total: int | None = None) -> str:
     """List the first few texts and count the rest (of `total`), such as "a 97%; b 95%; and 3 more arms"."""
     rest = (len(texts) if total is None else total) - most
@@ -111,7 +128,8 @@ def shade_margin(margin: float | None, scale: float) -> list[dict[str, Any]]:
 
 def round_all(values: Sequence[float | None], digits: int = 5) -> list[float | None]:
     """Round values to significant digits, so that the page stays small; None if not finite."""
-    return [None if value is None or not np.isfinite(value) else float(f"{value:.{digits}g}") for value in values]
+    known = [value if value is not None and np.isfinite(value) else None for value in values]
+    return [value if value is None or isinstance(value, int) else float(f"{value:.{digits}g}") for value in known]
 
 
 def whiskers(
@@ -148,25 +166,17 @@ def draw_verdicts(
         marker: plotly's marker.
         bars: fields of the error bars.
     """
-    if not rows:
-        return []
     mirrored = {"triangle-right": "triangle-left", "triangle-left": "triangle-right"}
     symbol = marker["symbol"] if measure.record.higher_is_better else mirrored.get(marker["symbol"], marker["symbol"])
     scale = 100.0 if measure.record.is_share else 1.0
     differences = [verdict.difference or 0.0 for _, verdict, _ in rows]
     intervals = [verdict.interval for _, verdict, _ in rows]
-    return [
-        scatter(
-            "markers",
-            round_all([scale * difference for difference in differences]),
-            [row for row, _, _ in rows],
-            name=name,
-            text=[text for _, _, text in rows],
-            hover="%{text}",
-            marker={"size": 13, **marker, "symbol": symbol},
-            error_x=whiskers(differences, intervals, marker["color"], scale=scale, **bars),
-        )
-    ]
+    return draw_points(
+        name,
+        [(scale * difference, row, text) for difference, (row, _, text) in zip(differences, rows, strict=True)],
+        {"size": 13, **marker, "symbol": symbol},
+        error_x=whiskers(differences, intervals, marker["color"], scale=scale, **bars),
+    )
 
 
 def difference_axis(title: str) -> dict[str, Any]:

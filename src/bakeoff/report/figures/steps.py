@@ -8,11 +8,10 @@ from typing import Any
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
     difference_axis,
+    draw_points,
     draw_verdicts,
     list_some,
-    round_all,
     row_axis,
-    scatter,
     shade_margin,
 )
 from bakeoff.report.figures.spec import FigureSpec
@@ -81,31 +80,20 @@ def _describe_step(step: ChainStep, adds: Verdict, summary: Summary) -> str:
 
 
 def _draw_since_start(known: Sequence[ChainStep], measure: Measure, scale: float) -> list[dict[str, Any]]:
-    found = [
-        (row, step, step.since_start.difference)
+    points = [
+        (
+            scale * step.since_start.difference,
+            row + 0.26,
+            f"{label_text(step.link.arm)} since {label_text(str(step.link.start))}: "
+            f"{format_difference(measure, step.since_start.difference)}",
+        )
         for row, step in enumerate(known)
         if step.since_start is not None
         and step.since_start.difference is not None
         and step.link.start != step.link.base
     ]
-    if not found:
-        return []
-    texts = [
-        f"{label_text(step.link.arm)} since {label_text(str(step.link.start))}: "
-        f"{format_difference(measure, difference)}"
-        for _, step, difference in found
-    ]
-    return [
-        scatter(
-            "markers",
-            round_all([scale * difference for _, _, difference in found]),
-            [row + 0.26 for row, _, _ in found],
-            name="all since the start of the chain",
-            text=texts,
-            hover="%{text}",
-            marker={"color": PALETTE[3], "size": 9, "symbol": "diamond-open", "line": {"width": 2}},
-        )
-    ]
+    marker = {"color": PALETTE[3], "size": 9, "symbol": "diamond-open", "line": {"width": 2}}
+    return draw_points("all since the start of the chain", points, marker)
 
 
 def _describe(known: Sequence[tuple[ChainStep, Verdict]], measure: Measure, block: str) -> str:
