@@ -222,8 +222,7 @@ def test_an_unopened_test_split_stays_closed() -> None:
     assert all(vote.metrics.keys() == {"validation"} for vote in votes_of(voted))
     assert voted.load(votes_of(voted)[0].trial_id, "test") is None
     assert voted.notes == (
-        "No vote seeds of a on pets: its models have different validation images, so it is computed in the "
-        "final test.",
+        "No vote seeds of a on pets: its models have different validation images, so it is computed in the final test.",
     )
 
 
