@@ -53,8 +53,17 @@ def measure_divergence(
     """
     rng = np.random.default_rng(0)
     with _quiet():
-        distributions = {name: _distribute(name, points, space) for name in names}
-        plain = [_index(point, names, points) for point in points]
+        columns = {name: [point[name] for point in points if name in point] for name in names}
+        choices = {name: sorted(map(str, set(values))) for name, values in columns.items()}
+        distributions = {name: _distribute(name, values, space) for name, values in columns.items()}
+        plain = [
+            {
+                name: v if isinstance(v, float) else choices[name].index(v)
+                for name, v in point.items()
+                if name in columns
+            }
+            for point in points
+        ]
         own = _evaluate(plain, distributions, losses, quantile)
         shuffled = [
             _evaluate(plain, distributions, [float(loss) for loss in rng.permutation(losses)], quantile)
@@ -63,29 +72,15 @@ def measure_divergence(
     return own, {name: max(each[name] for each in shuffled) for name in names}
 
 
-def _distribute(name: str, points: Sequence[Fields], space: Mapping[str, AnyDimension]) -> BaseDistribution:
+def _distribute(name: str, values: Sequence[Value], space: Mapping[str, AnyDimension]) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    values = [point[name] for point in points if name in point]
     numbers = [value for value in values if isinstance(value, float)]
     if len(numbers) < len(values):
-        return CategoricalDistribution(range(len(_list_choices(name, points))))
+        return CategoricalDistribution(range(len(set(values))))
     if all(number.is_integer() for number in numbers) and not isinstance(space.get(name), FloatRange):
         return IntDistribution(int(min(numbers)), int(max(numbers)), log=is_log(name, space))
     return FloatDistribution(min(numbers), max(numbers), log=is_log(name, space))
-
-
-def _list_choices(name: str, points: Sequence[Fields]) -> list[str]:
-    return sorted({str(point[name]) for point in points if name in point})
-
-
-def _index(point: Fields, names: Sequence[str], points: Sequence[Fields]) -> dict[str, float | int]:
-    """Return a point with choices replaced by their indices."""
-    return {
-        name: value if isinstance(value := point[name], float) else _list_choices(name, points).index(value)
-        for name in names
-        if name in point
-    }
 
 
 def _evaluate(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from bakeoff.report.averages import average, mean_defined
 from bakeoff.report.mistakes import Confusion, count_pictures, list_confusions
 from bakeoff.report.roc import RocLines, describe_roc
+from bakeoff.report.tables import verdicts_against
 from bakeoff.stats.calibration import ReliabilityBin, pool_bins
 from bakeoff.stats.classes import ClassReport, average_votes, class_report, list_cells
 from bakeoff.stats.contributions import contribute
@@ -160,14 +161,22 @@ def _gather_block(
         return None
     whole = _join_folds(own) if summary.split == "held-out" else own.values()
     reports = [class_report(each["probabilities"], each["labels"], names) for each in whole]
-    evidence = _describe_arm(block, summary.split, answer.best, reports) | {"num_trials": len(own)}
-    confusions = list_confusions(tuple(own.values()), count_pictures(len(summary.blocks)))
-    fields: dict[str, Any] = {"vote": _vote(block, answer.best, results, load) if summary.split == "held-out" else None}
     rival = _find_rival(answer)
-    if rival is not None:
-        found = [v.seen_from(answer.best) for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival}]
-        fields |= {"rival": rival, "error": describe_error(found[0], summary.measure, summary) if found else None}
-    return BlockEvidence(**evidence, confusions=confusions, **fields)
+    verdict = None if rival is None else verdicts_against(summary, block, rival).get(answer.best)
+    return BlockEvidence(
+        block=block,
+        split=summary.split,
+        arm=answer.best,
+        num_trials=len(own),
+        **_describe_classes(reports),
+        **_confuse(reports),
+        reliability=pool_bins([report.calibration for report in reports]),
+        roc=describe_roc(reports),
+        confusions=list_confusions(tuple(own.values()), count_pictures(len(summary.blocks))),
+        vote=_vote(block, answer.best, results, load) if summary.split == "held-out" else None,
+        rival=rival,
+        error=None if verdict is None else describe_error(verdict, summary.measure, summary),
+    )
 
 
 def _find_rival(answer: BlockAnswer) -> str | None:
@@ -198,7 +207,7 @@ def _join_folds(own: Mapping[tuple[int, int], Predictions]) -> list[Predictions]
     ]
 
 
-def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassReport]) -> dict[str, Any]:
+def _describe_classes(reports: Sequence[ClassReport]) -> dict[str, Any]:
     accuracy = float(np.mean([report.accuracy for report in reports]))
     num_images = reports[0].num_images
     averages = {
@@ -213,15 +222,9 @@ def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassRep
         **{f"top_{k}_accuracy": mean_defined([report.top_k[k] for report in reports]) for k in reports[0].top_k},
     }
     return {
-        "block": block,
-        "split": split,
-        "arm": arm,
         "classes": tuple(_average_class(reports, number) for number in range(len(reports[0].classes))),
         "averages": {name: value for name, value in averages.items() if value is not None},
         "accuracy_interval": wilson_interval(accuracy * num_images, num_images),
-        **_confuse(reports),
-        "reliability": pool_bins([report.calibration for report in reports]),
-        "roc": describe_roc(reports),
     }
 
 

@@ -89,6 +89,13 @@ def order_arms(summary: Summary, block: str) -> list[ArmSummary]:
     return ranked + [arm for arm in arms if not arm.scores]
 
 
+def verdicts_against(summary: Summary, block: str, reference: str) -> dict[str, Verdict]:
+    """Return the verdict on each arm of a block relative to one of them, by arm."""
+    found = [verdict for verdict in summary.verdicts_of(block) if reference in (verdict.a, verdict.b)]
+    seen = (verdict.seen_from(verdict.b if verdict.a == reference else verdict.a) for verdict in found)
+    return {verdict.a: verdict for verdict in seen}
+
+
 def order_verdicts(summary: Summary, block: str) -> list[Verdict]:
     """Return the verdicts of a block, the better mean on the left, in the order of the score table."""
     order = {arm.arm: position for position, arm in enumerate(order_arms(summary, block))}

@@ -17,7 +17,7 @@ from bakeoff.report.figures.shared import (
 )
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
-from bakeoff.report.tables import format_difference, order_arms, phrase
+from bakeoff.report.tables import format_difference, order_arms, phrase, verdicts_against
 from bakeoff.report.text import name_run, show_text
 from bakeoff.stats.measure import percent
 from bakeoff.stats.results import ArmSummary, Summary, Verdict
@@ -49,15 +49,10 @@ def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
     answer = next(each for each in summary.answers if each.block == block)
     reference = answer.baseline or answer.best
     arms = {arm.arm: arm for arm in order_arms(summary, block)}
-    seen = [
-        verdict.seen_from(verdict.b if verdict.a == reference else verdict.a)
-        for verdict in summary.verdicts_of(block)
-        if reference in (verdict.a, verdict.b) and verdict.difference is not None
-    ]
-    if reference is None or not seen:
+    against = {} if reference is None else verdicts_against(summary, block, reference)
+    rows = [against[arm] for arm in arms if arm in against and against[arm].difference is not None][:MAX_ARMS]
+    if reference is None or not rows:
         return None
-    order = list(arms)
-    rows = sorted(seen, key=lambda verdict: order.index(verdict.a))[:MAX_ARMS]
     measure = summary.measure
     scale = 100.0 if measure.record.is_share else 1.0
     unit = f"points of {measure.label}" if measure.record.is_share else measure.label

@@ -46,7 +46,13 @@ def draw_lineage(report: ReportInput, block: str) -> FigureSpec | None:
         alt=_describe(kind, shown, line, objective, block),
         data=[
             _draw_edges(by_number, objective),
-            _draw_line(line, objective),
+            scatter(
+                "lines",
+                [row.generation for row in line],
+                round_all([row.scores[objective] for row in line]),
+                name="the winner's line",
+                line={"color": PALETTE[1], "width": 3},
+            ),
             *_draw_candidates(search, shown, line),
         ],
         layout=make_layout(460, xaxis={"title": {"text": "generation"}, "tickformat": "d", "dtick": 1}, yaxis=axis),
@@ -80,16 +86,6 @@ def _draw_edges(by_number: Mapping[int, CandidateRow], objective: str) -> dict[s
         name="parent to child",
         line={"color": NEUTRAL, "width": 1},
         opacity=0.6,
-    )
-
-
-def _draw_line(line: Sequence[CandidateRow], objective: str) -> dict[str, Any]:
-    return scatter(
-        "lines",
-        [row.generation for row in line],
-        round_all([row.scores[objective] for row in line]),
-        name="the winner's line",
-        line={"color": PALETTE[1], "width": 3},
     )
 
 

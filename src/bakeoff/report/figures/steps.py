@@ -6,14 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import (
-    difference_axis,
-    draw_points,
-    draw_verdicts,
-    list_some,
-    row_axis,
-    shade_margin,
-)
+from bakeoff.report.figures.shared import difference_axis, draw_points, draw_verdicts, list_some, row_axis, shade_margin
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.tables import format_difference

@@ -34,44 +34,41 @@ _SPECIAL = {
     "*": "{*}",
 }
 
-_ACCENTS = {
-    "\u0300": "\\`",
-    "\u0301": r"\'",
-    "\u0302": r"\^",
-    "\u0303": r"\~",
-    "\u0304": r"\=",
-    "\u0306": r"\u",
-    "\u0307": r"\.",
-    "\u0308": r"\"",
-    "\u030a": r"\r",
-    "\u030b": r"\H",
-    "\u030c": r"\v",
-    "\u0327": r"\c",
-    "\u0323": r"\d",
-    "\u0331": r"\b",
-}
+_ACCENTS = dict(
+    zip(
+        "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327\u0323\u0331",
+        (rf"\{accent}" for accent in "`'^~=u.\"rHvcdb"),
+        strict=True,
+    )
+)
 _BELOW = {"\u0327", "\u0323", "\u0331"}
 
-_SIGNS = {
-    "\N{DEGREE SIGN}": r"$^{\circ}$",
-    "\N{PLUS-MINUS SIGN}": r"$\pm$",
-    "\N{MICRO SIGN}": r"$\mu$",
-    "\N{MIDDLE DOT}": r"$\cdot$",
-    "\N{MULTIPLICATION SIGN}": r"$\times$",
-    "\N{LATIN CAPITAL LETTER AE}": r"\AE{}",
-    "\N{LATIN SMALL LETTER AE}": r"\ae{}",
-    "\N{LATIN CAPITAL LETTER O WITH STROKE}": r"\O{}",
-    "\N{LATIN SMALL LETTER O WITH STROKE}": r"\o{}",
-    "\N{LATIN SMALL LETTER SHARP S}": r"\ss{}",
-    "\N{LATIN CAPITAL LETTER L WITH STROKE}": r"\L{}",
-    "\N{LATIN SMALL LETTER L WITH STROKE}": r"\l{}",
-    "\N{LATIN CAPITAL LIGATURE OE}": r"\OE{}",
-    "\N{LATIN SMALL LIGATURE OE}": r"\oe{}",
-    "\N{LATIN SMALL LETTER DOTLESS I}": r"\i{}",
-    "\N{DAGGER}": r"$^{\dagger}$",
-    "\N{SUPERSCRIPT PLUS SIGN}": "$^{+}$",
-    "\N{SUPERSCRIPT MINUS}": "$^{-}$",
-    "\N{SUPERSCRIPT EQUALS SIGN}": "$^{=}$",
+_LETTERS = dict(
+    zip(
+        "ÆæØøßŁłŒœ\N{LATIN SMALL LETTER DOTLESS I}",
+        ["AE", "ae", "O", "o", "ss", "L", "l", "OE", "oe", "i"],
+        strict=True,
+    )
+)
+_MATHEMATICS = {
+    "\N{DEGREE SIGN}": r"^{\circ}",
+    "\N{PLUS-MINUS SIGN}": r"\pm",
+    "\N{MICRO SIGN}": r"\mu",
+    "\N{MIDDLE DOT}": r"\cdot",
+    "\N{MULTIPLICATION SIGN}": r"\times",
+    "\N{DAGGER}": r"^{\dagger}",
+    "\N{SUPERSCRIPT PLUS SIGN}": "^{+}",
+    "\N{SUPERSCRIPT MINUS}": "^{-}",
+    "\N{SUPERSCRIPT EQUALS SIGN}": "^{=}",
+    "\N{RIGHTWARDS ARROW}": r"\rightarrow",
+    "\N{MINUS SIGN}": "-",
+    "\N{INFINITY}": r"\infty",
+    "\N{ALMOST EQUAL TO}": r"\approx",
+    "\N{NOT EQUAL TO}": r"\neq",
+    "\N{LESS-THAN OR EQUAL TO}": r"\leq",
+    "\N{GREATER-THAN OR EQUAL TO}": r"\geq",
+}
+_PUNCTUATION = {
     "\N{EN DASH}": "--",
     "\N{EM DASH}": "---",
     "\N{LEFT SINGLE QUOTATION MARK}": "`",
@@ -79,20 +76,20 @@ _SIGNS = {
     "\N{LEFT DOUBLE QUOTATION MARK}": "``",
     "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
     "\N{FRACTION SLASH}": "/",
-    "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
-    "\N{MINUS SIGN}": "$-$",
-    "\N{INFINITY}": r"$\infty$",
-    "\N{ALMOST EQUAL TO}": r"$\approx$",
-    "\N{NOT EQUAL TO}": r"$\neq$",
-    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
-    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
 }
 
 # HTML and LaTeX use the same names for these Greek letters; LaTeX lacks HTML's others, such as Alpha.
 _GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi"
 _GREEK += " omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 
-_WHOLE = {**_SPECIAL, **_SIGNS, **{chr(name2codepoint[name]): rf"$\{name}$" for name in _GREEK.split()}}
+_MATHEMATICS |= {chr(name2codepoint[name]): rf"\{name}" for name in _GREEK.split()}
+
+_WHOLE = {
+    **_SPECIAL,
+    **_PUNCTUATION,
+    **{letter: rf"\{name}{{}}" for letter, name in _LETTERS.items()},
+    **{sign: f"${text}$" for sign, text in _MATHEMATICS.items()},
+}
 
 
 def escape_latex(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table
-from bakeoff.report.tables import Medium, format_mean, numbers, order_arms, phrase, texts
+from bakeoff.report.tables import Medium, format_mean, numbers, order_arms, phrase, texts, verdicts_against
 from bakeoff.stats.measure import join_names, percent
 from bakeoff.stats.results import BlockAnswer, Summary
 from bakeoff.study.search import DEFAULT, RANDOM, WINNER
@@ -55,12 +55,7 @@ def _show_standings(report: ReportInput) -> Iterator[Part]:
 
 def _tabulate_standings(summary: Summary, answer: BlockAnswer, reference: str) -> Table:
     measure = summary.measure
-    against = {
-        seen.a: seen
-        for verdict in summary.verdicts_of(answer.block)
-        if reference in (verdict.a, verdict.b)
-        for seen in [verdict.seen_from(verdict.b if verdict.a == reference else verdict.a)]
-    }
+    against = verdicts_against(summary, answer.block, reference)
     arms = order_arms(summary, answer.block)
     role = "the baseline" if answer.baseline else "the best mean"
     words, differences = [], []

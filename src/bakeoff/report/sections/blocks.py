@@ -195,8 +195,10 @@ def _tabulate_block(summary: Summary, answer: BlockAnswer) -> Column:
     )
 
 
-def _dump(report: ReportInput) -> dict[str, Any]:
-    return {"across_blocks": None if report.across is None else asdict(report.across)}
-
-
-SECTION = Section(name="blocks", title="All blocks", gather=_gather, write=write_blocks, dump=_dump)
+SECTION = Section(
+    name="blocks",
+    title="All blocks",
+    gather=_gather,
+    write=write_blocks,
+    dump=lambda report: {"across_blocks": None if report.across is None else asdict(report.across)},
+)

@@ -85,10 +85,6 @@ def _tabulate_confusion(evidence: BlockEvidence) -> Table:
     )
 
 
-def _dump(report: ReportInput) -> dict[str, Any]:
-    return {"evidence": [_dump_evidence(evidence) for evidence in report.evidence]}
-
-
 def _dump_evidence(evidence: BlockEvidence) -> dict[str, Any]:
     """Return one block's evidence as plain values; of the ROC curves only the mean."""
     document = asdict(evidence)
@@ -102,6 +98,6 @@ SECTION = Section(
     name="classes",
     title="Class by class",
     write=by_block(write_classes),
-    dump=_dump,
+    dump=lambda report: {"evidence": [_dump_evidence(evidence) for evidence in report.evidence]},
     tables={"classes": tabulate_all_classes, "confusion": tabulate_confusion},
 )

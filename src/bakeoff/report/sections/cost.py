@@ -75,8 +75,10 @@ def _explain(report: ReportInput) -> str:
     )
 
 
-def _dump(report: ReportInput) -> dict[str, Any]:
-    return {"costs": [asdict(cost) for cost in report.costs]}
-
-
-SECTION = Section(name="cost", title="Cost", gather=_gather, write=by_block(write_cost), dump=_dump)
+SECTION = Section(
+    name="cost",
+    title="Cost",
+    gather=_gather,
+    write=by_block(write_cost),
+    dump=lambda report: {"costs": [asdict(cost) for cost in report.costs]},
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from bakeoff.report.class_tables import describe_rows, pick_worst
 from bakeoff.report.document import ReportInput
@@ -114,8 +113,9 @@ def tabulate_classes(report: EnsembleReport, scores: Sequence[str] = CLASS_SCORE
     return columns
 
 
-def _dump(report: ReportInput) -> dict[str, Any]:
-    return {"ensembles": [asdict(ensemble) for ensemble in report.ensembles]}
-
-
-SECTION = Section(name="ensembles", title="Ensembles", write=by_block(write_ensembles), dump=_dump)
+SECTION = Section(
+    name="ensembles",
+    title="Ensembles",
+    write=by_block(write_ensembles),
+    dump=lambda report: {"ensembles": [asdict(ensemble) for ensemble in report.ensembles]},
+)

@@ -138,12 +138,8 @@ def describe_steps(summary: Summary, steps: Sequence[ChainStep], block: str) -> 
     return [first, family]
 
 
-def _dump(report: ReportInput) -> dict[str, Any]:
-    """Return the steps; a verdict is on `arm` relative to the other."""
-    return {"steps": [_dump_step(step) for step in report.steps]}
-
-
 def _dump_step(step: ChainStep) -> dict[str, Any]:
+    """Return a step as plain values; a verdict is on `arm` relative to the other."""
     adds, since_start = (None if verdict is None else verdict.dump() for verdict in (step.adds, step.since_start))
     return {"block": step.block, **vars(step.link), "adds": adds, "since_start": since_start}
 
@@ -159,4 +155,10 @@ def _format_size(step: ChainStep, measure: Measure) -> str:
     return "-" if difference is None else format_difference(measure, difference)
 
 
-SECTION = Section(name="steps", title="Step by step", gather=_gather, write=by_block(write_steps), dump=_dump)
+SECTION = Section(
+    name="steps",
+    title="Step by step",
+    gather=_gather,
+    write=by_block(write_steps),
+    dump=lambda report: {"steps": [_dump_step(step) for step in report.steps]},
+)
