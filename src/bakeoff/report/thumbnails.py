@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,28 +42,6 @@ class Thumbnails:
     pixels: npt.NDArray[np.uint8] = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """The images of a block to show.
-
-    Attributes:
-        is_test: whether they are from the test split, which must be used only after the final test.
-        fingerprint: of the whole split, from the ledger; no other images are shown.
-        labels: number in the split -> true class, from the predictions.
-    """
-
-    source: DataSource
-    is_test: bool
-    fingerprint: str
-    labels: Mapping[int, int]
-
-    @property
-    def key(self) -> str:
-        """A hash of these facts."""
-        facts = [self.fingerprint, "test" if self.is_test else "train", sorted(self.labels), MOST_PIXELS]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-
-
 def gather_thumbnails(
     evidence: Iterable[BlockEvidence],
     sources: Mapping[str, DataSource],
@@ -70,7 +49,9 @@ def gather_thumbnails(
     folders: Folders,
     data_dir: Path | None = None,
 ) -> dict[str, Thumbnails]:
-    """Find the pictures of every block's worst mistakes, by block; blocks without pictures are left out.
+    """Return the pictures of every block's worst mistakes, by block; blocks without pictures are left out.
+
+    They are read from the workspace, or else from images decoded on this machine. Nothing is decoded or downloaded.
 
     Args:
         evidence: the mistakes, by block.
@@ -87,26 +68,16 @@ def gather_thumbnails(
         if not labels or len(known) != 1 or "" in known:
             continue
         (fingerprint,) = known
-        wanted = Wanted(
-            source=sources[each.block], is_test=each.split == "test", fingerprint=fingerprint, labels=labels
-        )
-        thumbnails = find_thumbnails(wanted, folders, data_dir)
-        if thumbnails is not None:
-            found[each.block] = thumbnails
+        split: Literal["train", "test"] = "test" if each.split == "test" else "train"
+        facts = [fingerprint, split, sorted(labels), MOST_PIXELS]
+        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+        pixels = _read_kept(folders.pictures(key), len(labels))
+        if pixels is None:
+            images = find_decoded(sources[each.block], split, data_dir)
+            pixels = None if images is None or images.fingerprint != fingerprint else _take(images, labels)
+        if pixels is not None:
+            found[each.block] = Thumbnails(key=key, indices=tuple(sorted(labels)), pixels=pixels)
     return found
-
-
-def find_thumbnails(wanted: Wanted, folders: Folders, data_dir: Path | None) -> Thumbnails | None:
-    """Read pictures stored in the workspace, or else from images decoded on this machine; None without either.
-
-    Decodes, downloads and writes nothing.
-    """
-    indices = tuple(sorted(wanted.labels))
-    pixels = _read_kept(folders.pictures(wanted.key), len(indices))
-    if pixels is None:
-        images = find_decoded(wanted.source, "test" if wanted.is_test else "train", data_dir)
-        pixels = None if images is None else _take(images, wanted, indices)
-    return None if pixels is None else Thumbnails(key=wanted.key, indices=indices, pixels=pixels)
 
 
 def keep_thumbnails(found: Iterable[Thumbnails], folders: Folders) -> None:
@@ -136,13 +107,14 @@ def _read_kept(path: Path, num_pictures: int) -> npt.NDArray[np.uint8] | None:
     return pixels if is_whole and len(pixels) == num_pictures else None
 
 
-def _take(images: Images, wanted: Wanted, indices: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
-    """Return the pixels of the wanted images if the fingerprint and labels match."""
-    if images.fingerprint != wanted.fingerprint or indices[-1] >= len(images.labels):
+def _take(images: Images, labels: Mapping[int, int]) -> npt.NDArray[np.uint8] | None:
+    """Return the pixels of the images with these numbers, if their classes match."""
+    indices = sorted(labels)
+    if indices[-1] >= len(images.labels):
         return None
-    if [int(label) for label in images.labels[list(indices)]] != [wanted.labels[index] for index in indices]:
+    if [int(label) for label in images.labels[indices]] != [labels[index] for index in indices]:
         return None
-    return _shrink(np.asarray(images.pixels[list(indices)]))
+    return _shrink(np.asarray(images.pixels[indices]))
 
 
 def _shrink(pixels_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -35,9 +35,8 @@ class _Priced:
 
 @dataclass(frozen=True)
 class _Cost:
-    """A kind of cost: its name in the title, in the text alternative and on the axis, and its format."""
+    """A kind of cost: its name, axis title, words for the least and most, tick format, and format of values."""
 
-    title: str
     name: str
     axis: str
     extremes: tuple[str, str]
@@ -45,22 +44,8 @@ class _Cost:
     format_value: Callable[[float], str]
 
 
-_TIME = _Cost(
-    "Training time",
-    "training time per trial",
-    "training time per trial, seconds",
-    ("Fastest", "slowest"),
-    "~g",
-    duration,
-)
-_SIZE = _Cost(
-    "Trained parameters",
-    "number of trained parameters",
-    "trained parameters",
-    ("Smallest", "largest"),
-    "~s",
-    "{:,.0f} parameters".format,
-)
+_TIME = _Cost("training time", "training time per trial, seconds", ("Fastest", "slowest"), "~g", duration)
+_SIZE = _Cost("trained parameters", "trained parameters", ("Smallest", "largest"), "~s", "{:,.0f} parameters".format)
 
 
 def draw_cost(report: ReportInput, block: str) -> FigureSpec | None:
@@ -91,7 +76,7 @@ def _draw(summary: Summary, block: str, shown: Sequence[_Priced], kind: _Cost) -
     is_wide = max(costs) > LOG_RATIO * min(costs)
     scale = {"type": "log", "dtick": "D2"} if is_wide else {"rangemode": "tozero"}
     return FigureSpec(
-        title=f"{kind.title} against {measure.label}",
+        title=f"{kind.name.capitalize()} against {measure.label}",
         alt=_describe(summary, block, shown, kind),
         data=[
             _draw_arm(summary, each, style_of(position if is_named else 0), kind) | {"showlegend": is_named}

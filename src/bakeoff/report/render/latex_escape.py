@@ -43,13 +43,8 @@ _ACCENTS = dict(
 )
 _BELOW = {"\u0327", "\u0323", "\u0331"}
 
-_LETTERS = dict(
-    zip(
-        "ÆæØøßŁłŒœ\N{LATIN SMALL LETTER DOTLESS I}",
-        ["AE", "ae", "O", "o", "ss", "L", "l", "OE", "oe", "i"],
-        strict=True,
-    )
-)
+_LETTERS = {"Æ": "AE", "æ": "ae", "Ø": "O", "ø": "o", "ß": "ss", "Ł": "L", "ł": "l", "Œ": "OE", "œ": "oe"}
+_LETTERS["\N{LATIN SMALL LETTER DOTLESS I}"] = "i"
 _MATHEMATICS = {
     "\N{DEGREE SIGN}": r"^{\circ}",
     "\N{PLUS-MINUS SIGN}": r"\pm",

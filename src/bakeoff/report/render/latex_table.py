@@ -45,7 +45,8 @@ def _set_cells(column: Column) -> list[str]:
     """Return a column's cells as LaTeX: text, or numbers with bold values and marks."""
     cells = []
     for row, cell in enumerate(column.cells):
-        text = _set_number(cell, row in column.bold) if column.is_number else _set_text(cell)
+        text = _set_number(cell, row in column.bold) if column.is_number else escape_latex(cell)
+        text = _DASH if cell.strip() == "-" else text
         mark = escape_latex(column.marks.get(row, ""))
         cells.append(rf"{text}\rlap{{{mark}}}" if mark else text)
     return cells
@@ -53,6 +54,8 @@ def _set_cells(column: Column) -> list[str]:
 
 def _write_part(columns: Sequence[Column], cells: Sequence[Sequence[str]], caption: str, label: str) -> str:
     size, are_broken = _lay_out(columns)
+    kinds = ["r" if column.is_number else "l" for column in columns]
+    widths = [f"p{{{_BROKEN_POINTS:g}pt}}" if broken else kind for kind, broken in zip(kinds, are_broken, strict=True)]
     rows = zip(
         *(map(_break_text, own) if is_broken else own for own, is_broken in zip(cells, are_broken, strict=True)),
         strict=True,
@@ -65,7 +68,7 @@ def _write_part(columns: Sequence[Column], cells: Sequence[Sequence[str]], capti
         rf"  \label{{tab:{label}}}",
         rf"  \{size}",
         r"  \setlength{\tabcolsep}{4pt}",
-        rf"  \begin{{tabular}}{{@{{}}{''.join(map(_specify, columns, are_broken))}@{{}}}}",
+        rf"  \begin{{tabular}}{{@{{}}{''.join(widths)}@{{}}}}",
         r"    \toprule",
         *map(_join, _align_headers(columns)),
         r"    \midrule",
@@ -88,30 +91,22 @@ def _join(cells: Sequence[str]) -> str:
     return f"    {' & '.join(cells)} \\tabularnewline"
 
 
-def _specify(column: Column, is_broken: bool) -> str:
-    if is_broken:
-        return f"p{{{_BROKEN_POINTS:g}pt}}"
-    return "r" if column.is_number else "l"
-
-
 def _lay_out(columns: Sequence[Column]) -> tuple[str, list[bool]]:
     """Return the largest font size at which the columns fit on a page of the article class, and which to break."""
     for size, most in _LAYOUTS:
-        are_broken = [most is not None and not each.is_number and _count_characters(each) > most for each in columns]
-        widths = [_estimate_width(column, size) for column in columns]
+        lengths = [max((len(text) for text in (*column.header, *column.cells)), default=0) for column in columns]
+        are_broken = [
+            most is not None and not column.is_number and length > most
+            for column, length in zip(columns, lengths, strict=True)
+        ]
+        widths = [
+            length * _DIGIT_POINTS[size] * (1.0 if column.is_number else _LETTER_FACTOR)
+            for column, length in zip(columns, lengths, strict=True)
+        ]
         taken = sum(_BROKEN_POINTS if broken else width for width, broken in zip(widths, are_broken, strict=True))
         if taken + _COLUMN_GAP_POINTS * (len(columns) - 1) <= _TEXT_POINTS:
             break
     return size, are_broken
-
-
-def _count_characters(column: Column) -> int:
-    return max((len(text) for text in (*column.header, *column.cells)), default=0)
-
-
-def _estimate_width(column: Column, size: str) -> float:
-    factor = 1.0 if column.is_number else _LETTER_FACTOR
-    return _count_characters(column) * _DIGIT_POINTS[size] * factor
 
 
 def _break_text(cell: str) -> str:
@@ -120,13 +115,7 @@ def _break_text(cell: str) -> str:
     return rf"\raggedright {breakable}"
 
 
-def _set_text(text: str) -> str:
-    return _DASH if text == "-" else escape_latex(text)
-
-
 def _set_number(text: str, is_bold: bool) -> str:
-    if text.strip() == "-":
-        return _DASH
     mean, separator, spread = text.partition(" ± ")
     number = _set_signs(mean)
     if is_bold:

@@ -113,7 +113,7 @@ def fit_columns(columns: Sequence[Column], width: int, sacrifices: Sequence[tupl
         elif action == "drop":
             fitted = [c for c in fitted if c is fitted[0] or not _is_named(c, name)]
         else:
-            fitted = [_shortened(c) if _is_named(c, name) else c for c in fitted]
+            fitted = [replace(c, cells=c.short or c.cells) if _is_named(c, name) else c for c in fitted]
     return fitted
 
 
@@ -163,14 +163,8 @@ def _is_named(column: Column, name: str) -> bool:
 
 
 def _width(columns: Sequence[Column], width: int, fraction: int = _NAME_FRACTION) -> int:
-    return sum(_GAP + _column_width(column, width, fraction) for column in columns) - _GAP
-
-
-def _column_width(column: Column, width: int, fraction: int) -> int:
-    """Return the width a column needs; names fold at the width divided by `fraction`, numbers never."""
-    natural = max(map(cell_len, (*column.header, *column.cells)))
-    return natural if column.is_number else min(natural, max(width // fraction, 8))
-
-
-def _shortened(column: Column) -> Column:
-    return replace(column, cells=column.short or column.cells)
+    """Return the width that columns need; names fold at the terminal's width divided by `fraction`, numbers never."""
+    widest = [max(map(cell_len, (*column.header, *column.cells))) for column in columns]
+    most = max(width // fraction, 8)
+    needed = [own if column.is_number else min(own, most) for column, own in zip(columns, widest, strict=True)]
+    return sum(needed) + _GAP * (len(columns) - 1)
