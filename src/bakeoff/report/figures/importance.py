@@ -106,7 +106,7 @@ def draw_slices(report: ReportInput, block: str) -> FigureSpec | None:
 
 
 def _place_axes(number: int, field: FieldImportance, num_rows: int, objective: str) -> dict[str, Any]:
-    """Return the two axes of one of the small plots, which stand two in a row and share their y axis."""
+    """Return the two axes of a small plot; plots are two in a row and share their y axis."""
     axis = objective_axis(objective, objective)
     row, column = divmod(number, 2)
     top, suffix = 1 - row / num_rows, _suffix(number)

@@ -42,7 +42,7 @@ def draw_lineage(report: ReportInput, block: str) -> FigureSpec | None:
     line = find_line(by_number, kind.winner, objective)
     axis = objective_axis(objective, name_objective(objective))
     return FigureSpec(
-        title=f"Where {kind.kind} {line[-1].number} comes from",
+        title=f"Lineage of {kind.kind} {line[-1].number}",
         alt=_describe(kind, shown, line, objective, block),
         data=[
             _draw_edges(by_number, objective),

@@ -204,10 +204,10 @@ def _describe(report: ReportInput, search: SearchReport, kinds: list[KindReport]
         first, last = format_value(objective, known[0]), format_value(objective, known[-1])
         ends.append(f"{_NAMES[kind.kind]} of {count(kind.num_candidates, 'candidate')}: from {first} to {last}")
     shown = "every candidate, the middle half of each generation" if search.has_generations else "every candidate"
-    beside = (
-        f" Beside it, published: {'; '.join(show_text(name_curve(curve)) for curve in published)}." if published else ""
+    curves = (
+        f" Published curves: {'; '.join(show_text(name_curve(curve)) for curve in published)}." if published else ""
     )
     return (
         f"Chart of {name} by {_step_of(search)} in {show_text(search.block)}: {shown}, and the best so far, "
-        f"{'; '.join(ends)}. A star marks the winner.{beside}"
+        f"{'; '.join(ends)}. A star marks the winner.{curves}"
     )

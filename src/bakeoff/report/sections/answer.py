@@ -112,9 +112,9 @@ def _explain_finalists(report: ReportInput) -> Iterator[Part]:
         RANDOM: "the best recipe of its baseline, which draws recipes at random",
         DEFAULT: "the study's own recipe, without a search",
     }
-    told = [f"{arm} is {role}" for arm, role in roles.items() if arm in report.summary.arm_labels]
-    if names and told:
-        text = f"Here {'; '.join(told)}. All were trained again on new seeds before they were compared."
+    finalists = [f"{arm} is {role}" for arm, role in roles.items() if arm in report.summary.arm_labels]
+    if names and finalists:
+        text = f"Here {'; '.join(finalists)}. All were trained again on new seeds before they were compared."
         yield Paragraph(text=text, names=tuple(roles), role="quiet")
 
 

@@ -14,6 +14,7 @@ from bakeoff.report.figures.classes import draw_classes
 from bakeoff.report.figures.confusion import draw_confusion
 from bakeoff.report.parts import Bullets, Details, Figure, Part, Section, Table, by_block
 from bakeoff.report.tables import Column, format_all, numbers, texts
+from bakeoff.report.text import count
 
 MOST_CLASSES_OPEN = 12
 """Tables of more classes are folded, and their confusion matrix is shown only as a figure."""
@@ -40,16 +41,16 @@ def _describe(evidence: BlockEvidence) -> Iterator[str]:
     low, high = evidence.accuracy_interval
     formatted = ", ".join(f"{_name_average(name)} {value:.4f}" for name, value in evidence.averages.items())
     yield (
-        f"The arm with the highest mean, {evidence.arm}, on the {evidence.split} split, means over "
-        f"{evidence.num_trials} trials and all classes that occur: {formatted}."
+        f"Scores of {evidence.arm}, the arm with the highest mean, on the {evidence.split} split (means over "
+        f"{count(evidence.num_trials, 'trial')} and all classes present): {formatted}."
     )
     yield (
-        f"Accuracy of these trained models on other images of this kind, by Wilson's 95% interval: {100 * low:.2f}% to "
-        f"{100 * high:.2f}%."
+        f"Accuracy of these trained models on new images of this kind: {100 * low:.2f}% to {100 * high:.2f}% (Wilson's "
+        "95% interval)."
     )
     if evidence.vote is not None:
         accuracy = f"{100 * evidence.vote.mean:.2f}%"
-        yield f"Majority vote of the folds' models on the common test split: accuracy {accuracy}."
+        yield f"Soft vote of the folds' models on the common test split: accuracy {accuracy}."
     if evidence.error is not None:
         yield f"Against {evidence.rival}: {evidence.error.sentence}"
 

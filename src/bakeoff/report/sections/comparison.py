@@ -250,7 +250,7 @@ def _tabulate_matrix(summary: Summary, block: str, arms: Sequence[str]) -> Table
         notes = ("" if v is None or v.difference is None else measure.signed(v.difference) for v in cells)
         columns.append(replace(texts(other, words, is_verdict=True), notes=tuple(notes)))
     unit = f"; differences in {measure.unit_of_difference.strip()}" if measure.unit_of_difference else ""
-    return Table(caption=f"Each row against each column{unit}", columns=columns)
+    return Table(caption=f"Verdict on each row relative to each column{unit}", columns=columns)
 
 
 def _mark_best(summary: Summary, answer: BlockAnswer, scores: Sequence[Column]) -> list[Column]:

@@ -44,10 +44,10 @@ def write_mistakes(report: ReportInput) -> Iterator[Part]:
 
 
 def _show(evidence: BlockEvidence, thumbnails: Thumbnails | None, is_explained: bool) -> Iterator[Part]:
-    told = (
+    text = (
         f"The most frequent confusions of {evidence.arm}, the arm with the highest mean, on the {evidence.split} split."
     )
-    yield Paragraph(text=told, names=(evidence.arm,))
+    yield Paragraph(text=text, names=(evidence.arm,))
     yield Gallery(groups=tuple(_group(evidence, each, thumbnails) for each in evidence.confusions))
     if thumbnails is None:
         text = "Without pictures, because the images are not on this machine."

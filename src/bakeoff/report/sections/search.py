@@ -58,7 +58,7 @@ def _show_on_page(search: SearchReport) -> Iterator[Part]:
 def _trace_winners(search: SearchReport) -> Iterator[Part]:
     for kind in search.kinds:
         if kind.winner is not None and len(kind.lineage) > 1:
-            caption = f"Where {kind.kind} {kind.winner.number} comes from, itself last"
+            caption = f"Lineage of {kind.kind} {kind.winner.number}, oldest first"
             columns = tabulate_lineage(kind.lineage, search.objectives[0])
             # Recipes of many layers would fill a screen, and a lineage is about how each was made.
             table = Table(caption=caption, columns=[column for column in columns if column.key != "changes"])
