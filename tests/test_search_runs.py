@@ -130,7 +130,7 @@ def test_the_reports_tell_the_search(searched: tuple[Path, Result]) -> None:
     assert "## Search: digits" in text
     assert "Search (optuna): 6 candidates, 4 pruned in 2 groups. Best: candidate" in text
     assert "Random baseline: 6 candidates" in text
-    assert "the verdict compares those on fresh replicates" in text
+    assert "the verdict compares winners on new replicates" in text
     assert "| 0 | 3 |" in text
 
 
