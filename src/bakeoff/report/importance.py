@@ -93,12 +93,17 @@ def measure_importance(
     kind = "random" if _are_enough(by_kind["random"], objective) else "candidate"
     measured = by_kind[kind]
     points = {id(row): _read_fields(row, space) for own in by_kind.values() for row in own}
-    names = _list_varying([points[id(row)] for row in measured])
+    own_points = [points[id(row)] for row in measured]
+    names = [
+        name
+        for name in dict.fromkeys(name for point in own_points for name in point)
+        if len({point.get(name) for point in own_points}) > 1
+    ]
     if not _are_enough(measured, objective) or not 2 <= len(names) <= _MOST_FIELDS:
         return None
     num_good = _count_good(measured)
     own, chance = measure_divergence(
-        [points[id(row)] for row in measured],
+        own_points,
         names,
         _rank_losses(measured, objective, is_rising),
         num_good / len(measured),
@@ -208,11 +213,6 @@ def _count_genes(changes: Mapping[str, Any]) -> Fields:
     fields["optimizer"] = optimizer if isinstance(optimizer, str) else make_label(optimizer)
     fields["epochs"] = float(changes["epochs"])
     return fields
-
-
-def _list_varying(points: Sequence[Fields]) -> list[str]:
-    names = dict.fromkeys(name for point in points for name in point)
-    return [name for name in names if len({point.get(name) for point in points}) > 1]
 
 
 def _rank_losses(rows: Sequence[CandidateRow], objective: str, is_rising: bool) -> list[float]:

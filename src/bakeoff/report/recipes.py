@@ -30,7 +30,8 @@ def write_recipes(plan: Plan, trained: Mapping[Position, Mapping[str, Any]]) -> 
     resolved = {position: recipe.model_dump(mode="json") for position, recipe in recipes.items()}
     if not resolved:
         return ""
-    common = _find_common(list(resolved.values()))
+    first, *others = resolved.values()
+    common = {name: value for name, value in first.items() if all(each[name] == value for each in others)}
     own = {position: {k: v for k, v in fields.items() if k not in common} for position, fields in resolved.items()}
     document: dict[str, Any] = {"recipe": common}
     if any(own.values()):
@@ -44,11 +45,6 @@ def _read(fields: Mapping[str, Any]) -> Recipe | None:
         return Recipe.model_validate(fields)
     except (BakeoffError, ValidationError):
         return None
-
-
-def _find_common(recipes: list[dict[str, Any]]) -> dict[str, Any]:
-    first, *others = recipes
-    return {name: value for name, value in first.items() if all(each[name] == value for each in others)}
 
 
 def _nest(plan: Plan, own: Mapping[Position, dict[str, Any]]) -> dict[str, Any]:

@@ -162,16 +162,9 @@ def _trace(rows: Sequence[CandidateRow], objective: str, num_kept: int) -> Itera
             best=values[0] if values else None,
             mean=math.fsum(values) / len(values) if values else None,
             best_so_far=best_so_far,
-            middle=_find_quartiles(values),
+            middle=(float(np.quantile(values, 0.25)), float(np.quantile(values, 0.75))) if values else None,
         )
         kept = values[:num_kept]
-
-
-def _find_quartiles(values: Sequence[float]) -> tuple[float, float] | None:
-    if not values:
-        return None
-    low, high = np.quantile(values, (0.25, 0.75))
-    return float(low), float(high)
 
 
 def _find_lineage(rows: Sequence[CandidateRow], winner: CandidateRow | None) -> tuple[CandidateRow, ...]:

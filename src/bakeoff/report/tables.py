@@ -13,6 +13,9 @@ from bakeoff.stats.results import ArmSummary, MeanSd, Summary, Verdict, rank_arm
 
 T = TypeVar("T")
 
+MOST_ROWS = 100
+"""Maximum rows of a table of classes; `--format csv --table classes` has all."""
+
 
 class Medium(Flag):
     """The outputs that show a part of a report or a column of a table."""
@@ -157,3 +160,18 @@ def _mark_absent(measure: Measure, arms: Sequence[ArmSummary]) -> str:
     """Return a mark for a macro average that leaves out classes without images; a note in the report names them."""
     absent = any(CLASSES_ABSENT in arm.on(measure.split) for arm in arms)
     return " (classes present)" if absent and measure.record.name.startswith("macro_") else ""
+
+
+def pick_worst(rows: Sequence[T], scores: Sequence[float | None]) -> list[T]:
+    """Return all rows or, if there are more than MOST_ROWS, those with the lowest scores, lowest first."""
+    if len(rows) <= MOST_ROWS:
+        return list(rows)
+    ranked = sorted((score, position) for position, score in enumerate(scores) if score is not None)
+    return [rows[position] for _, position in ranked[:MOST_ROWS]]
+
+
+def describe_rows(num_classes: int, num_shown: int) -> str:
+    """Return which classes a table shows, such as "all 26 classes"."""
+    if num_shown == num_classes:
+        return f"all {num_classes} classes"
+    return f"the {num_shown} hardest of {num_classes:,} classes, lowest F1 first; all: --format csv --table classes"

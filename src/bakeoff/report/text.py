@@ -16,7 +16,12 @@ def show_text(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_show_character(character) for character in text)
+    return "".join(
+        character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        if unicodedata.category(character) in _INVISIBLE or character in _DIRECTION
+        else character
+        for character in text
+    )
 
 
 def escape_markdown(text: str) -> str:
@@ -85,9 +90,3 @@ def p_value(p: float | None) -> str:
     if p is None:
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _show_character(character: str) -> str:
-    if unicodedata.category(character) in _INVISIBLE or character in _DIRECTION:
-        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
-    return character

@@ -54,8 +54,8 @@ def _set_cells(column: Column) -> list[str]:
 
 def _write_part(columns: Sequence[Column], cells: Sequence[Sequence[str]], caption: str, label: str) -> str:
     size, are_broken = _lay_out(columns)
-    kinds = ["r" if column.is_number else "l" for column in columns]
-    widths = [f"p{{{_BROKEN_POINTS:g}pt}}" if broken else kind for kind, broken in zip(kinds, are_broken, strict=True)]
+    sides = ["r" if column.is_number else "l" for column in columns]
+    widths = [f"p{{{_BROKEN_POINTS:g}pt}}" if broken else side for side, broken in zip(sides, are_broken, strict=True)]
     rows = zip(
         *(map(_break_text, own) if is_broken else own for own, is_broken in zip(cells, are_broken, strict=True)),
         strict=True,
@@ -93,8 +93,8 @@ def _join(cells: Sequence[str]) -> str:
 
 def _lay_out(columns: Sequence[Column]) -> tuple[str, list[bool]]:
     """Return the largest font size at which the columns fit on a page of the article class, and which to break."""
+    lengths = [max((len(text) for text in (*column.header, *column.cells)), default=0) for column in columns]
     for size, most in _LAYOUTS:
-        lengths = [max((len(text) for text in (*column.header, *column.cells)), default=0) for column in columns]
         are_broken = [
             most is not None and not column.is_number and length > most
             for column, length in zip(columns, lengths, strict=True)

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from bakeoff.report.class_tables import describe_rows, pick_worst
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence
 from bakeoff.report.export.tables import tabulate_all_classes, tabulate_confusion
 from bakeoff.report.figures.classes import draw_classes
 from bakeoff.report.figures.confusion import draw_confusion
 from bakeoff.report.parts import Bullets, Details, Figure, Part, Section, Table, by_block
-from bakeoff.report.tables import Column, format_all, numbers, texts
+from bakeoff.report.tables import Column, describe_rows, format_all, numbers, pick_worst, texts
 from bakeoff.report.text import count
 
 MOST_CLASSES_OPEN = 12

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from bakeoff.report.class_tables import describe_rows, pick_worst
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import CLASS_SCORES, EnsembleReport, name_members
 from bakeoff.report.figures.ensembles import draw_ensembles
@@ -21,7 +20,18 @@ from bakeoff.report.parts import (
     by_block,
     terminal_if_few,
 )
-from bakeoff.report.tables import PAGES, Column, Medium, format_all, format_mean, leave_out, numbers, texts
+from bakeoff.report.tables import (
+    PAGES,
+    Column,
+    Medium,
+    describe_rows,
+    format_all,
+    format_mean,
+    leave_out,
+    numbers,
+    pick_worst,
+    texts,
+)
 from bakeoff.stats.ensembles import find_vote
 from bakeoff.stats.measure import Measure, join_names
 from bakeoff.stats.metrics import find_metric
