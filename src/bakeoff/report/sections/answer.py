@@ -109,7 +109,7 @@ def _explain_finalists(report: ReportInput) -> Iterator[Part]:
     names = list(dict.fromkeys(search.name for search in report.searches))
     roles = {
         WINNER: f"the best recipe that the search ({join_names(names)}) found",
-        RANDOM: "the best recipe of its baseline, which draws recipes at random",
+        RANDOM: "the best recipe of its baseline, which draws recipes by chance",  # "random" would be highlighted
         DEFAULT: "the study's own recipe, without a search",
     }
     finalists = [f"{arm} is {role}" for arm, role in roles.items() if arm in report.summary.arm_labels]
