@@ -3,7 +3,8 @@
     python benchmarks/rigor.py --studies 2000
 
 Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_effects.py, rigor_looks.py, rigor_folds.py, rigor_failures.py,
-rigor_racing.py and rigor_moderated.py, each of which can also be run alone. Draws are seeded: the same figures come out on any machine.
+rigor_racing.py and rigor_moderated.py, each of which can also be run alone. Draws are seeded: the same figures come out
+on any machine.
 Tables go to benchmarks/results/rigor.json; those not run keep what is there.
 """
 

@@ -161,6 +161,29 @@ def measure_power(num_studies: int) -> list[Row]:
 WAYS = ("paired", "moderated")
 
 
+def measure_power_beside(num_studies: int) -> list[Row]:
+    """Count how often two of the arms are told apart, where the others are as noisy as they, or wilder."""
+    rows = []
+    for lead, n in ((LEAD, 3), (2.5, 5), (1.5, 10)):
+        for k in (4, 9):
+            for name, factors in (
+                ("one of 5 x sd", [5.0]),
+                ("one of 20 x sd", [20.0]),
+                ("half of 10 x sd", [10.0] * (k // 2)),
+            ):
+                pairs = list(combinations(range(k), 2))
+                rng, found = np.random.default_rng([k, n]), np.zeros(2, dtype=int)
+                for _ in range(num_studies):
+                    scores = _scale(*factors)(rng, k, n)
+                    scores[k - 1] += lead
+                    own, borrowed = judge(scores, pairs)
+                    adjusted = adjust_holm(own), adjust_holm(borrowed, most_true=list_most_true([k]))
+                    found += [each[-1] <= ERROR_RATE for each in adjusted]
+                shares = {way: percent(x / num_studies) for way, x in zip(WAYS, found, strict=True)}
+                rows.append({"lead, sd of one score": lead, "replicates": n, "arms": k, "others": name, **shares})
+    return rows
+
+
 def measure_families(num_studies: int) -> list[Row]:
     """Count false winners in families other than all pairs of one block: against a baseline, and of several blocks."""
     rows = []
@@ -216,6 +239,7 @@ def _judge_images(answers_KRN: NDArray[np.bool_], pairs: Sequence[tuple[int, int
 TABLES: dict[str, Callable[[int], list[Row]]] = {
     "borrowed variance, equal arms": measure_errors,
     "borrowed variance, power": measure_power,
+    "borrowed variance, power beside wild arms": measure_power_beside,
     "borrowed variance, other families": measure_families,
     "borrowed variance, new images": measure_images,
 }

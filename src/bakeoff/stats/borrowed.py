@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -35,10 +35,18 @@ MIN_ARMS = 3
 PRIOR_DEGREES = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0])
 """How many degrees of freedom the other arms' variances may add to an arm's own: from unlike to all alike."""
 
-SMALLEST = 0.2
-"""An arm's own variance counts as no less than this times the mean over arms: a few replicates may agree by chance."""
+SMALLEST = 0.8
+"""An arm's own variance counts as no less than this, over the square of its degrees of freedom, times the median arm's:
+a few replicates may agree by chance."""
 
-_NUM_ITERATIONS = 8
+EQUAL_WEIGHTS = 64.0
+"""How strongly, over the square of the degrees of freedom, arms count alike for the effect of a replicate."""
+
+PAIR_FACTOR = 0.8
+"""By how much a pair's own variance counts: the larger of two estimates would be too large."""
+
+_LARGEST_WEIGHT = 0.6
+_NUM_WEIGHINGS, _NUM_ITERATIONS = 12, 25
 _LOG_DISTANCES = np.linspace(-12.0, 12.0, 193)
 
 
@@ -114,11 +122,11 @@ class LentVariances:
     """What the arms of one block say together about each one's variance.
 
     Attributes:
-        weights_G: how likely each of PRIOR_DEGREES is.
+        weights_G: how likely each of PRIOR_DEGREES is; they sum to 1.
         centers_G: the common variance of an arm's score, given each of them.
         variances_GK: every arm's, moderated: between its own and the common one.
         scores_KR: as given.
-        own_degrees: of an arm's own variance.
+        own_degrees: of an arm's own variance; `most_degrees`: of all together.
         factor: variance of a mean over that of one score, 1 / R for independent replicates.
     """
 
@@ -127,27 +135,54 @@ class LentVariances:
     variances_GK: NDArray[np.float64]
     scores_KR: NDArray[np.float64]
     own_degrees: float
+    most_degrees: float
     factor: float
 
     def judge(self, a: int, b: int) -> MeanError:
         """Return the error of the mean difference of two arms, by their places.
 
         Its variance is the larger of two: the sum of both arms' moderated variances, which finds a wild arm by all its
-        differences, and the pair's own, moderated likewise, which finds a pair that does not vary as its arms do.
+        differences, and most of the pair's own, moderated likewise, which finds a pair that varies more than its arms.
         """
         nu, d = PRIOR_DEGREES, self.own_degrees
         own = float(np.var(self.scores_KR[a] - self.scores_KR[b], ddof=1))
         pair_G = (nu * 2 * self.centers_G + d * own) / (nu + d)
-        variance_G = np.maximum(self.variances_GK[:, a] + self.variances_GK[:, b], pair_G)
+        variance_G = np.maximum(self.variances_GK[:, a] + self.variances_GK[:, b], PAIR_FACTOR * pair_G)
         return MeanError(
             weights_G=self.weights_G,
             scales_G=np.sqrt(self.factor * variance_G),
-            degrees_G=np.minimum(nu + d, (len(self.scores_KR) - 1) * d),
+            degrees_G=np.minimum(nu + d, self.most_degrees),
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnVariances:
+    """What replicates alone say of arms' variances.
+
+    Attributes:
+        squares_K: estimates.
+        degrees_K: of freedom.
+        counts_K: as how many arms each counts: the two of a pair have one estimate between them.
+    """
+
+    squares_K: NDArray[np.float64]
+    degrees_K: NDArray[np.float64]
+    counts_K: NDArray[np.float64]
+
+    def raise_smallest(self) -> OwnVariances:
+        """Return them with none far below the median arm's; see SMALLEST."""
+        middle = float(np.sort(self.squares_K)[(len(self.squares_K) - 1) // 2])
+        least_K = np.maximum(SMALLEST / self.degrees_K**2 * middle, 1e-6 * self.squares_K.mean())
+        return replace(self, squares_K=np.maximum(self.squares_K, least_K))
+
+
 def lend_variances(
-    scores_KR: NDArray[np.float64], *, slope: float, own_degrees: float | None = None, factor: float | None = None
+    scores_KR: NDArray[np.float64],
+    *,
+    slope: float,
+    own_degrees: float | None = None,
+    factor: float | None = None,
+    others: Sequence[tuple[float, float]] = (),
 ) -> LentVariances | None:
     """Return what the arms of a block say together about their variances.
 
@@ -156,36 +191,54 @@ def lend_variances(
         slope: of the prior; see `choose_slope`.
         own_degrees: of an arm's own variance; None for R - 1. Folds have fewer; see `count_degrees`.
         factor: variance of a mean over that of one score; None for 1 / R. Folds have more.
+        others: variances of further arms, which have not all of these replicates, each with its degrees of freedom.
 
     Returns:
-        None under 3 arms or 2 replicates, and where no arm differs from the others by more or less in any of them.
+        None under 2 arms, 3 arms with the others, or 2 replicates, and where no arm differs from the others by more or
+        less in any of them.
     """
     k, r = scores_KR.shape
-    if k < MIN_ARMS or r < 2:
+    if k < 2 or k + len(others) < MIN_ARMS or r < 2:
         return None
     d = float(r - 1 if own_degrees is None else own_degrees)
-    own_K, mean = _estimate_arms(scores_KR)
-    if not mean > (1e-12 * float(np.abs(scores_KR).max())) ** 2:
+    own = _gather_variances(scores_KR, d, others)
+    if not own.squares_K[:k].mean() > (1e-12 * float(np.abs(scores_KR).max())) ** 2:
         return None
-    own_K = np.maximum(own_K, SMALLEST * mean)
+    own = own.raise_smallest()
     nu_G1 = PRIOR_DEGREES[:, None]
-    centers_G = _fit_centers(own_K, d, mean)
-    likelihoods_G = _log_likelihoods(own_K, d, centers_G) - slope * np.log(PRIOR_DEGREES)
+    centers_G = _fit_centers(own)
+    likelihoods_G = _log_likelihoods(own, centers_G) - slope * np.log(PRIOR_DEGREES)
     weights_G = np.exp(likelihoods_G - likelihoods_G.max())
     return LentVariances(
         weights_G=weights_G / weights_G.sum(),
         centers_G=centers_G,
-        variances_GK=(nu_G1 * centers_G[:, None] + d * own_K) / (nu_G1 + d),
+        variances_GK=(nu_G1 * centers_G[:, None] + d * own.squares_K[:k]) / (nu_G1 + d),
         scores_KR=scores_KR,
         own_degrees=d,
+        most_degrees=max(d, float(own.degrees_K.sum()) * (1 - 1 / len(own.degrees_K))),
         factor=1 / r if factor is None else factor,
+    )
+
+
+def _gather_variances(scores_KR: NDArray[np.float64], d: float, others: Sequence[tuple[float, float]]) -> OwnVariances:
+    k = len(scores_KR)
+    if k > 2:
+        squares_K = estimate_variances(scores_KR)
+    else:
+        squares_K = np.full(2, float(np.var(scores_KR[0] - scores_KR[1], ddof=1)) / 2)
+    other_squares, other_degrees = zip(*others, strict=True) if others else ((), ())
+    return OwnVariances(
+        squares_K=np.array([*squares_K, *other_squares]),
+        degrees_K=np.array([*[d] * k, *other_degrees]),
+        counts_K=np.array([*[1.0 if k > 2 else 0.5] * k, *[1.0] * len(others)]),
     )
 
 
 class Lender(Generic[Arm, Run]):
     """Says how far the mean difference of two arms of a block may err, by the variances of all its arms.
 
-    Only arms with a score in all the runs that are compared lend: in a race, those still in it.
+    Arms that have not all the runs that are compared, such as those that have left a race, lend their variance in those
+    that they have.
 
     Args:
         scores: of every arm, run by run: replicates, or folds.
@@ -198,7 +251,7 @@ class Lender(Generic[Arm, Run]):
         self._lent: dict[tuple[Run, ...], tuple[dict[Arm, int], LentVariances | None]] = {}
 
     def find_error(self, a: Arm, b: Arm, runs: Sequence[Run]) -> MeanError | None:
-        """Return it for two arms that have these runs; None under 2 runs, and where under 3 arms have them."""
+        """Return it for two arms that have these runs; None under 2 runs and under 3 arms."""
         if len(runs) < 2:
             return None
         if tuple(runs) not in self._lent:
@@ -208,18 +261,35 @@ class Lender(Generic[Arm, Run]):
 
     def _lend(self, runs: Sequence[Run]) -> tuple[dict[Arm, int], LentVariances | None]:
         """Return the rows of the arms that have these runs, equal scores sharing one, and what they lend."""
+        rows, table = self._tabulate(runs)
+        lent = lend_variances(
+            table,
+            slope=self._slope,
+            own_degrees=count_degrees(len(runs), self._test_share),
+            factor=1 / len(runs) + self._test_share,
+            others=self._list_others(runs),
+        )
+        return rows, lent
+
+    def _tabulate(self, runs: Sequence[Run]) -> tuple[dict[Arm, int], NDArray[np.float64]]:
         rows: dict[Arm, int] = {}
         table: dict[tuple[float, ...], int] = {}
         for arm, scores in self._scores.items():
             if all(run in scores for run in runs):
                 rows[arm] = table.setdefault(tuple(scores[run] for run in runs), len(table))
-        lent = lend_variances(
-            np.array(list(table), dtype=np.float64),
-            slope=self._slope,
-            own_degrees=count_degrees(len(runs), self._test_share),
-            factor=1 / len(runs) + self._test_share,
-        )
-        return rows, lent
+        return rows, np.array(list(table), dtype=np.float64).reshape(len(table), len(runs))
+
+    def _list_others(self, runs: Sequence[Run]) -> list[tuple[float, float]]:
+        """Return the variances of the arms that have not all of these runs, in those that they have."""
+        found = []
+        for arm, scores in self._scores.items():
+            own = [run for run in runs if run in scores]
+            if 2 <= len(own) < len(runs):
+                rows, table = self._tabulate(own)
+                if len(table) >= MIN_ARMS:
+                    square = float(estimate_variances(table)[rows[arm]])
+                    found.append((square, float(count_degrees(len(own), self._test_share))))
+        return found
 
 
 def choose_slope(num_arms: int, num_pairs: int, num_blocks: int = 1) -> float:
@@ -227,7 +297,7 @@ def choose_slope(num_arms: int, num_pairs: int, num_blocks: int = 1) -> float:
 
     A wild arm moves all its pairs at once, so a correction for many pairs corrects too much for it, and the prior may
     lean the less the more pairs there are. Not so where all arms are compared with one that may be the wild one, nor
-    for the correction over several blocks. The numbers are those at which, at 3 replicates, one arm of 3, 5, 10 or 20
+    for the correction over several blocks. The numbers are those at which, at 3 replicates, one arm of 3, 5 or 10
     times the spread of the others makes no more false findings than declared (`benchmarks/rigor_moderated.py`).
 
     Args:
@@ -235,42 +305,59 @@ def choose_slope(num_arms: int, num_pairs: int, num_blocks: int = 1) -> float:
         num_pairs: of the block, in the family.
         num_blocks: of the family.
     """
-    slope, step = 5.8 / max(1, num_arms - 1) ** 2 - 0.03, 0.33
+    small = max(1, num_arms - 1) ** -1.5  # a few arms tell little of how alike they are
+    slope, step = 5.8 * small - 0.04, 0.28 + 4 * small**2
     if num_pairs < num_arms * (num_arms - 1) // 2:
-        slope, step = slope + 0.8 + 0.08 * num_arms, 0.5
+        slope, step = slope + 0.7 + 0.09 * num_arms + 2.5 * small, step + 0.12
     return slope + step * math.log2(num_blocks)
 
 
-def _estimate_arms(scores_KR: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Return unbiased estimates of the arms' variances, of which some may be below 0, and their mean.
+def estimate_variances(scores_KR: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return every arm's variance over replicates, beside what a replicate does to all arms.
 
-    The residuals of arm and replicate have squares of expectation (1 - 2 / K) var(arm) + (sum of var) / K^2.
+    The effect of a replicate is the mean over arms of their deviations, weighted by the inverse of their variances, so
+    that a wild arm does not pass for noise of the others. Squares of an arm's residuals then have (1 - weight) times
+    its variance as expectation (restricted maximum likelihood). Weights and variances are found in turn; variances are
+    drawn towards their geometric mean for it, the more the fewer replicates there are.
+
+    Args:
+        scores_KR: 3 or more arms, 2 or more replicates.
     """
     k, r = scores_KR.shape
-    residuals_KR = scores_KR - scores_KR.mean(axis=1, keepdims=True) - scores_KR.mean(axis=0) + scores_KR.mean()
-    squares_K = (residuals_KR**2).sum(axis=1) / (r - 1)
-    total = float(squares_K.sum()) * k / (k - 1)
-    return (squares_K - total / k**2) / (1 - 2 / k), total / k
+    deviations_KR = scores_KR - scores_KR.mean(axis=1, keepdims=True)
+    weights_K, drawn = np.full(k, 1 / k), EQUAL_WEIGHTS / (r - 1) ** 2
+    smallest = max(1e-12 * float((deviations_KR**2).mean()), 1e-300)
+    own_K = np.zeros(k)
+    for _ in range(_NUM_WEIGHINGS):
+        residuals_KR = deviations_KR - weights_K @ deviations_KR
+        own_K = (residuals_KR**2).sum(axis=1) / ((r - 1) * (1 - weights_K))
+        common = float(np.exp(np.log(np.maximum(own_K, smallest)).mean()))
+        weights_K = 1 / (drawn * common + (r - 1) * own_K)
+        weights_K = np.minimum(weights_K / weights_K.sum(), _LARGEST_WEIGHT)
+        weights_K = weights_K / weights_K.sum()
+    return own_K
 
 
-def _fit_centers(own_K: NDArray[np.float64], d: float, start: float) -> NDArray[np.float64]:
+def _fit_centers(own: OwnVariances) -> NDArray[np.float64]:
     """Return the most likely common variance, given each of PRIOR_DEGREES, by expectation and maximisation."""
-    nu_G1 = PRIOR_DEGREES[:, None]
-    centers_G = np.full(len(PRIOR_DEGREES), start)
+    nu_G1, d_K = PRIOR_DEGREES[:, None], own.degrees_K
+    centers_G = np.full(len(PRIOR_DEGREES), np.exp(np.average(np.log(own.squares_K), weights=own.counts_K)))
     for _ in range(_NUM_ITERATIONS):
-        ratios_GK = d * own_K / (nu_G1 * centers_G[:, None])
-        centers_G = centers_G * ((d + nu_G1) * ratios_GK / (1 + ratios_GK)).mean(axis=1) / d
+        ratios_GK = d_K * own.squares_K / (nu_G1 * centers_G[:, None])
+        steps_G = ((d_K + nu_G1) * ratios_GK / (1 + ratios_GK)) @ own.counts_K
+        centers_G = centers_G * steps_G / (d_K @ own.counts_K)
     return centers_G
 
 
-def _log_likelihoods(own_K: NDArray[np.float64], d: float, centers_G: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_likelihoods(own: OwnVariances, centers_G: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the logarithms of the likelihoods of PRIOR_DEGREES: scaled F distributions of the arms' variances."""
     from scipy.special import gammaln
 
-    nu_G1 = PRIOR_DEGREES[:, None]
-    ratios_GK = d * own_K / (nu_G1 * centers_G[:, None])
-    norms_G1 = gammaln((d + nu_G1) / 2) - gammaln(nu_G1 / 2) - gammaln(d / 2)
-    return np.asarray((norms_G1 + d / 2 * np.log(ratios_GK) - (d + nu_G1) / 2 * np.log1p(ratios_GK)).sum(axis=1))
+    nu_G1, d_K = PRIOR_DEGREES[:, None], own.degrees_K
+    ratios_GK = d_K * own.squares_K / (nu_G1 * centers_G[:, None])
+    norms_GK = gammaln((d_K + nu_G1) / 2) - gammaln(nu_G1 / 2) - gammaln(d_K / 2)
+    logs_GK = norms_GK + d_K / 2 * np.log(ratios_GK) - (d_K + nu_G1) / 2 * np.log1p(ratios_GK)
+    return np.asarray(logs_GK @ own.counts_K)
 
 
 def list_most_true(arms_by_block: Sequence[int]) -> list[int]:
