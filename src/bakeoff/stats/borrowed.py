@@ -305,7 +305,7 @@ def choose_slope(num_arms: int, num_pairs: int, num_blocks: int = 1) -> float:
         num_pairs: of the block, in the family.
         num_blocks: of the family.
     """
-    small = max(1, num_arms - 1) ** -1.5  # a few arms tell little of how alike they are
+    small: float = max(1, num_arms - 1) ** -1.5  # a few arms tell little of how alike they are
     slope, step = 5.8 * small - 0.04, 0.28 + 4 * small**2
     if num_pairs < num_arms * (num_arms - 1) // 2:
         slope, step = slope + 0.7 + 0.09 * num_arms + 2.5 * small, step + 0.12

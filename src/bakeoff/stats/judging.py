@@ -259,6 +259,7 @@ def _verdict(
         superiority_interval=None if superiority is None else superiority.interval,
         spread=comparison.spread,
         needed=decision.needed,
+        borrowed=comparison.error is not None,
     )
 
 

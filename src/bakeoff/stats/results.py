@@ -155,6 +155,7 @@ class Verdict:
         difference_corrected: of a pair shown to differ, corrected for being a winner; see `correct_winner`.
         superiority: probability that a is better than b in one more run of `scope`; `superiority_interval`: of it.
         spread: over replicates and images; None where not known.
+        borrowed: its variance rests on those of other arms, too.
     """
 
     block: str
@@ -184,6 +185,7 @@ class Verdict:
     superiority: float | None = None
     superiority_interval: tuple[float, float] | None = None
     spread: Spread | None = field(default=None, repr=False)
+    borrowed: bool = False
 
     def dump(self) -> dict[str, Any]:
         """Return the verdict as plain values, for JSON."""

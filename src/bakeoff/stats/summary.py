@@ -342,6 +342,7 @@ def _answer(
         against=_against(reference, verdicts),
         caveats=tuple(filter(None, (losses, caveat))),
         runs="replicates" if design.num_folds is None else "folds",
+        elsewhere=[v for v in verdicts if reference and reference.arm not in (v.a, v.b)],
     )
     worse = tuple(arm.arm for arm in standing.those("better"))
     better = () if rules.baseline is None else tuple(arm.arm for arm in standing.those("worse"))

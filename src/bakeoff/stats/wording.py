@@ -35,6 +35,7 @@ class Standing:
         against: arm -> verdict of `best` relative to it, for every one of `others`.
         caveats: sentences that the answer ends with: how often arms failed, what selection has seen.
         runs: what is compared one by one: "replicates" or "folds".
+        elsewhere: verdicts on pairs of other arms.
     """
 
     block: str
@@ -46,6 +47,7 @@ class Standing:
     against: Mapping[str, Verdict]
     caveats: Sequence[str]
     runs: str = "replicates"
+    elsewhere: Sequence[Verdict] = ()
 
     @property
     def compared(self) -> list[Verdict]:
@@ -205,8 +207,39 @@ def _level(standing: Standing, best: ArmSummary) -> str:
     also = f" It is equivalent to {name_arms(standing, equivalent)}." if equivalent else ""
     return (
         f"no arm is shown to be best {standing.population}: {best.arm} ({format_score(standing, best)} "
-        f"{standing.measure.label}) {_lead(standing)}.{also}"
+        f"{standing.measure.label}) {_lead(standing)}.{also}{_say_known(standing, best)}"
     )
+
+
+def _say_known(standing: Standing, best: ArmSummary) -> str:
+    """Say what is known although the best is not: whom it led in every run, and which other pairs are settled."""
+    led = [arm for arm in standing.those("inconclusive") if _leads_everywhere(standing, best, arm)]
+    known = ""
+    if led:
+        runs = f"all {standing.against[led[0].arm].replicates} {standing.runs}"
+        known = f" It is ahead of {_name_led(standing, led)} in {runs}."
+    settled = [verdict for verdict in standing.elsewhere if verdict.verdict in ("better", "worse")]
+    if not settled:
+        return known
+    if len(settled) > _MOST_NAMED:
+        return f"{known} Of the pairs of other arms, {len(settled)} of {len(standing.elsewhere)} are settled."
+    named = [f"{v.a} is better than {v.b}" if v.verdict == "better" else f"{v.b} is better than {v.a}" for v in settled]
+    return f"{known} Of the other arms, {join_names(named)}."
+
+
+def _leads_everywhere(standing: Standing, best: ArmSummary, arm: ArmSummary) -> bool:
+    """Return whether the best has the better score in every run of both: in enough of them to be worth saying."""
+    ours, theirs = (each.fold_scores or each.scores for each in (best, arm))
+    common = [run for run in ours if run in theirs]
+    sign = 1 if standing.measure.record.higher_is_better else -1
+    enough = len(common) >= MIN_REPLICATES and len(common) == standing.against[arm.arm].replicates
+    return enough and all(sign * ours[run] > sign * theirs[run] for run in common)  # type: ignore[index]
+
+
+def _name_led(standing: Standing, led: Sequence[ArmSummary]) -> str:
+    if len(led) == len(standing.others) > 1:
+        return f"{'both' if len(led) == 2 else f'all {len(led)}'} other arms"
+    return f"{len(led)} arms" if len(led) > _MOST_NAMED else join_names([arm.arm for arm in led])
 
 
 def _not_better(standing: Standing) -> str:

@@ -216,7 +216,7 @@ class Decide(Record):
         "block.",
     )
     method: Literal["moderated", "paired", "bayes"] = Field(
-        default="paired",
+        default="moderated",
         description="moderated: paired tests with a controlled family-wise error rate, by variances that the arms of "
         "a block lend each other; paired: the same by each pair's own differences; bayes: posterior probabilities "
         "for each pair, with the margin as region of practical equivalence, and a hierarchical model "

@@ -126,6 +126,8 @@ def describe_statistics(report: ReportInput) -> str:
         runs, method = "fold by fold", f"corrected resampled t, {level} intervals"
     elif summary.race is not None:
         method = f"sequential t; p values and {level} intervals hold wherever the race stopped"
+    if any(verdict.borrowed for verdict in summary.verdicts):
+        method += ", by variances that the arms lend each other"
     margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
     if summary.method == "bayes":
         of = f"by posterior probabilities of {level}, each pair on its own"
@@ -152,12 +154,18 @@ def describe_family(summary: Summary) -> str:
         where += " ever looked at" if number > num_pairs * num_blocks else ""
         pairs = {1: "one pair", 2: "both pairs"}.get(number, f"all {number:,} pairs")
         verb = "adjusted for" if number > 1 else "of"
-        return f"p values are {verb} {pairs}{where}{against}{' (Holm)' if number > 1 else ''}{looks}"
+        name = f" ({_name_correction(summary, number == num_pairs * num_blocks)})" if number > 1 else ""
+        return f"p values are {verb} {pairs}{where}{against}{name}{looks}"
     most = 1 - summary.confidence**num_blocks
     return (
-        f"p values are adjusted for {count(num_pairs, 'pair')} of each block{against} (Holm){looks}, not for "
+        f"p values are adjusted for {count(num_pairs, 'pair')} of each block{against} "
+        f"({_name_correction(summary, True)}){looks}, not for "
         f"{num_blocks} blocks: were all arms equal, a study like this would hold a false verdict in up to {most:.0%}"
     )
+
+
+def _name_correction(summary: Summary, are_all_pairs: bool) -> str:
+    return "Shaffer" if summary.method == "moderated" and summary.baseline is None and are_all_pairs else "Holm"
 
 
 def _describe_folds(report: ReportInput) -> str:
