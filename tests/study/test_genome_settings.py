@@ -57,7 +57,7 @@ def test_optimizers_and_parents_may_be_bare_names() -> None:
     [
         ({"genome": {"filters": {"start": [17]}}}, "start 17 is not among 16..64 in steps of 16"),
         ({"genome": {"kernel": {"low": 5, "high": 3}}}, "low 5 is larger than high 3"),
-        ({"genome": {"epochs": {"move": [2, 4]}}}, "move is [down, up]"),
+        ({"genome": {"epochs": {"move": [2, 4]}}}, "move is [decrease, increase]"),
         ({"genome": {"kernel": {"low": 3, "high": 7, "step": 2}}}, "move is smaller than step 2"),
         ({"genome": {"dropout": {"low": 0.125}}}, "whole hundredths"),
         ({"genome": {"convolutions": 0, "dense": {"low": 0}}}, "a network needs a hidden layer"),

@@ -62,7 +62,7 @@ def check_difference(difference: float, fields: Mapping[str, Any], metric_field:
     metric = fields.get(metric_field)
     if metric is not None and find_metric(metric).is_share and difference >= 1:
         points = format(Decimal(repr(difference)) / 100, "f")
-        message = "given {given}, but {metric} is a share, from 0 to 1: for {given} points write {points}"
+        message = "given {given}, but {metric} goes from 0 to 1: for {given} points write {points}"
         context = {"given": f"{difference:g}", "metric": metric, "points": points}
         raise PydanticCustomError("share_difference", message, context)
     return difference
