@@ -186,6 +186,15 @@ def test_set_and_no_exam(study: Path, tmp_path: Path) -> None:
     assert document["arms"][0]["test"] == {}
 
 
+def test_the_old_name_of_the_final_test_works_but_is_not_shown(study: Path, tmp_path: Path) -> None:
+    arguments = ("--workspace", tmp_path, "--workers", 1, "--json")
+    assert one_document(bakeoff("run", study, "--no-exam", *arguments).stdout)["final_test"]["opened"] == 0
+    assert one_document(bakeoff("run", study, "--exam", *arguments).stdout)["final_test"]["opened"] == 1
+    shown = bakeoff("run", "--help").stdout
+    assert "--no-final-test" in shown
+    assert "exam" not in shown
+
+
 # --- looking ---------------------------------------------------------------------------------------------------------
 
 

@@ -121,7 +121,7 @@ class Status:
     num_planned: int
     num_done: int
     num_failed: int
-    num_begun: int
+    num_started: int
     num_final_tests: int
     num_candidates: int = 0
     is_searching: bool = False
@@ -314,7 +314,7 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
             num_planned=record.num_planned,
             num_done=sum(result.state == "done" for result in record.results),
             num_failed=sum(result.state == "failed" for result in record.results),
-            num_begun=record.num_begun,
+            num_started=record.num_started,
             num_final_tests=len(record.final_tests),
             num_candidates=len(record.candidates),
             is_searching=record.asking,

@@ -73,8 +73,9 @@ def run(
     ] = 0.0,
     final_test: Annotated[
         bool,
-        typer.Option("--final-test/--no-final-test", "--exam/--no-exam", help="Open the test split at the end, once."),
+        typer.Option("--final-test/--no-final-test", help="Open the test split at the end, once."),
     ] = True,
+    exam: Annotated[bool | None, typer.Option("--exam/--no-exam", hidden=True)] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Open the test split even if trials of an arm failed.")
     ] = False,
@@ -83,7 +84,9 @@ def run(
     ] = True,
     observers: Annotated[
         list[str] | None,
-        typer.Option("--observer", metavar="NAME", help="Who else sees the run: see bakeoff list observers."),
+        typer.Option(
+            "--observer", metavar="NAME", help="A registered observer of the run (bakeoff list observers); repeatable."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -104,7 +107,7 @@ def run(
                 executor=executor.value,
                 address=address,
                 gpus_per_worker=gpus_per_worker,
-                final_test=final_test,
+                final_test=final_test if exam is None else exam,
                 allow_missing=allow_missing,
                 wait=wait,
                 observer=[progress, *(observers or ())],
@@ -168,14 +171,14 @@ def status(
         return
     for each in found:
         failed = f", {each.num_failed} failed" if each.num_failed else ""
-        begun = f", {each.num_begun} begun" if each.num_begun else ""
+        started = f", {each.num_started} started" if each.num_started else ""
         final_tests = (
             f"test split opened {times(each.num_final_tests)}" if each.num_final_tests else "test split closed"
         )
         if each.num_candidates:
-            begun += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
+            started += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
         print_line(
-            f"{each.id}  {each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {final_tests}"
+            f"{each.id}  {each.name}: {each.num_done} of {each.num_planned} trials done{failed}{started}; {final_tests}"
         )
 
 

@@ -38,7 +38,7 @@ class StudyRecord:
         num_planned: number of its trials, without a search's candidates.
         candidates: what its search has proposed so far, block by block.
         asking: whether its search may ask for more trials.
-        num_begun: its unfinished trials that have finished an epoch.
+        num_started: its unfinished trials that have finished an epoch.
         in_final_test: whether its own final test has started and not yet finished.
         num_outdated: trials not in `results`: folds trained before folds had their own validation split.
         facts: facts about its images by block; empty in older ledgers that did not store them.
@@ -56,7 +56,7 @@ class StudyRecord:
     num_tested: int
     results: tuple[TrialResult, ...]
     num_planned: int
-    num_begun: int
+    num_started: int
     in_final_test: bool
     num_outdated: int
     facts: Mapping[str, Mapping[str, Any]]
@@ -160,7 +160,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
     results = tuple(_read_results(connection, study_id))
     is_final = final_only(connection)
     count = connection.execute(f"SELECT COUNT(*) FROM placements WHERE study_id = ?{is_final}", (study_id,))
-    begun = connection.execute(
+    started = connection.execute(
         "SELECT COUNT(DISTINCT trial_id) FROM epochs WHERE trial_id IN (SELECT trial_id FROM placements "
         "WHERE study_id = ?) AND trial_id NOT IN (SELECT id FROM trials)",
         (study_id,),
@@ -178,7 +178,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         num_tested=sum("test" in result.metrics for result in results),
         results=results,
         num_planned=count.fetchone()[0],
-        num_begun=begun.fetchone()[0],
+        num_started=started.fetchone()[0],
         in_final_test=_is_in_final_test(connection, study_id),
         num_outdated=count_outdated(connection, study_id),
         facts=_read_facts(connection, study_id),
