@@ -12,6 +12,7 @@ from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.final_tests import read_final_test_fingerprints
 from bakeoff.ledger.looks import read_line
+from bakeoff.ledger.missing import describe_missing
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
 from bakeoff.ledger.values import DamagedLedger, read_mapping
 from bakeoff.report.costs import describe_features
@@ -84,7 +85,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
 
 def _gather_sources(connection: sqlite3.Connection, study_id: str, folders: Folders, data_dir: Path | None) -> Sources:
     record = read_study(connection, study_id)
-    study, plan = _read_study(record)
+    study, plan = _read_study(record, connection)
     looks = read_line(connection, study_id)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
     voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
@@ -125,17 +126,20 @@ def _list_notes(sources: Sources) -> tuple[str, ...]:
     )
 
 
-def _read_study(record: StudyRecord) -> tuple[Study, Plan]:
+def _read_study(record: StudyRecord, connection: sqlite3.Connection) -> tuple[Study, Plan]:
     """Return the study that a ledger holds, and its plan.
 
     Raises:
         DamagedLedger: the ledger's results are not its own.
-        WorkspaceError: it is none that this version takes.
+        WorkspaceError: an installed package is missing, or the study is invalid for this version.
     """
     try:
         study = Study.model_validate(record.document, context={RECORDED: True})
         plan = expand(study)
     except BakeoffError as error:
+        missing = describe_missing(connection, record.study_id, record.document)
+        if missing:
+            raise WorkspaceError(missing) from error
         raise WorkspaceError(
             f"the ledger holds a study that this version does not take ({str(error).splitlines()[0][:200]}). Mend the "
             "study file and run it again: finished trials are kept. If nothing is wrong with it, the ledger is damaged."
