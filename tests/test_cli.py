@@ -257,6 +257,19 @@ def test_a_table_is_for_csv_only(workspace: Path) -> None:
     )
 
 
+def test_a_study_file_stands_for_the_name_in_it(study: Path, workspace: Path, tmp_path: Path) -> None:
+    named = bakeoff("report", "rates", "--json", "--workspace", workspace).stdout
+    assert bakeoff("report", study, "--json", "--workspace", workspace).stdout == named
+    assert bakeoff("report", study, "--format", "csv", "--workspace", workspace).stdout.count("\n") == 3
+    (listed,) = one_document(bakeoff("status", study, "--json", "--workspace", workspace).stdout)
+    assert listed["name"] == "rates"
+    assert one_document(bakeoff("show", study, "--json").stdout)["name"] == "rates"
+    other = tmp_path / "rates.yaml"
+    other.write_text(f"name: others\n{STUDY}")
+    assert "study 'others' is not in this workspace" in refuse("report", other, "--workspace", workspace)
+    assert "study 'others' is not in this workspace" in refuse("status", other, "--workspace", workspace)
+
+
 def test_report_as_a_page(workspace: Path) -> None:
     (page,) = workspace.glob("reports/rates-*/report.html")
     page.unlink()  # the run has written it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,7 @@ from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.stats.results import Summary
-from bakeoff.study.load import load_study
+from bakeoff.study.load import is_study_file, load_study, read_shipped
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.study.winner import find_winner
@@ -261,7 +262,7 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
     """Read a study's results from a workspace's ledger, finished or not. Trains nothing, needs no torch.
 
     Args:
-        name: the study's name, or the beginning of its id (six characters or more).
+        name: the study's name, the beginning of its id (six characters or more), or its file.
         workspace: the folder of the ledger.
 
     Raises:
@@ -269,7 +270,7 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
     """
     folder = check_workspace(workspace)
     with open_reading(Folders(folder)) as connection:
-        identity = find_study(connection, name)
+        identity = find_study(connection, _read_name(connection, name))
     return _load(identity, folder, num_reused=0)
 
 
@@ -285,8 +286,15 @@ def iterate_csv(name: str, table: str, workspace: str | Path = DEFAULT_WORKSPACE
         return
     folders = Folders(check_workspace(workspace))
     with open_reading(folders) as connection:
-        identity = find_study(connection, name)
+        identity = find_study(connection, _read_name(connection, name))
     yield from iterate_ledger_csv(folders, identity, table)
+
+
+def _read_name(connection: sqlite3.Connection, study: str) -> str:
+    """Return a study's name or id, given that or its file; a name that the ledger has comes before a file."""
+    if is_study_file(study) and all(listed.name != study for listed in list_studies(connection)):
+        return read_shipped(study).name
+    return study
 
 
 def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = None) -> tuple[Status, ...]:
@@ -294,14 +302,14 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
 
     Args:
         workspace: the folder of the ledger.
-        name: those of this name, or the one whose id begins so; None for all.
+        name: only studies with this name, id or study file; None for all.
 
     Raises:
         WorkspaceError: no ledger, or no such study in it.
     """
     with open_reading(Folders(check_workspace(workspace))) as connection:
         listed = list_studies(connection)
-        chosen = listed if name is None else match_studies(listed, name)
+        chosen = listed if name is None else match_studies(listed, _read_name(connection, name))
         records = [read_study(connection, study.study_id) for study in chosen]
     short = shorten_ids([study.study_id for study in listed])
     return tuple(

@@ -156,7 +156,7 @@ def plan(
 @app.command()
 def status(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="A study's name or id; by default all.")
+        str | None, typer.Argument(metavar="[STUDY]", help="A study's name, id or file; by default all.")
     ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
@@ -184,7 +184,9 @@ def status(
 
 @app.command()
 def report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or id, as printed by status.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's name or id, as printed by status, or its file.")
+    ],
     form: Annotated[
         Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
     ] = Format.terminal,

@@ -161,6 +161,11 @@ def find_study(study: str | Path) -> Path:
     raise StudyError([Problem(show_text(study)[:MAX_SHOWN], "", _explain_absence(path))])
 
 
+def is_study_file(study: str | Path) -> bool:
+    """Return whether a study is given by the path of a file."""
+    return _find_kind(Path(study)) == "file"
+
+
 def _find_kind(path: Path) -> Literal["file", "folder", "other", "nothing"]:
     """Return what a path leads to; `nothing` also if it is not a valid path: too long, or with a null character."""
     try:
