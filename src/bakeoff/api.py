@@ -34,7 +34,8 @@ from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.stats.results import Summary
-from bakeoff.study.load import is_study_file, load_study, read_shipped
+from bakeoff.study.load import FindMissing, is_study_file, load_study, read_shipped
+from bakeoff.study.missing_images import find_missing_images
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.study.winner import find_winner
@@ -169,8 +170,8 @@ def run(
             written.
     """
     folder = check_workspace(workspace)
-    checked = prepare_study(study, overrides, quick=quick, workspace=folder)
     data = Path(data_dir) if data_dir is not None else None
+    checked = _prepare(study, overrides, quick, folder, partial(find_missing_images, data_dir=data))
     planned = expand(checked)
     chosen = choose_device(device) if executor == "local" or gpus_per_worker else CPU_DEVICE
     pool = _Pool(name=executor, num_workers=workers, device=chosen, address=address, gpus_per_worker=gpus_per_worker)
@@ -223,8 +224,8 @@ def plan(
         BakeoffError: the study is wrong, images are missing or cannot be split, or a network or its weights cannot be
             had or do not fit.
     """
-    checked = prepare_study(study, overrides, quick=quick, workspace=workspace)
     data = Path(data_dir) if data_dir is not None else None
+    checked = _prepare(study, overrides, quick, workspace, partial(find_missing_images, data_dir=data))
     return estimate_plan(expand(checked), workers, data, choose_device(device), probe=probe, say=say)
 
 
@@ -235,7 +236,7 @@ def prepare_study(
     quick: bool = False,
     workspace: str | Path = DEFAULT_WORKSPACE,
 ) -> Study:
-    """Return the study as it is run: read, checked, and with the winners of earlier studies that it begins with.
+    """Return the study as it is run: read, validated, and with the winners of earlier studies that it starts from.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
@@ -244,15 +245,25 @@ def prepare_study(
         workspace: where earlier studies are looked up.
 
     Raises:
-        BakeoffError: the study is wrong, overrides beside a Study, or what it begins with is not in the workspace.
+        BakeoffError: the study is invalid, there are overrides for a Study, or a winner is not in the workspace.
     """
+    return _prepare(study, overrides, quick, workspace, None)
+
+
+def _prepare(
+    study: Study | str | Path,
+    overrides: Sequence[str],
+    quick: bool,
+    workspace: str | Path,
+    find_missing: FindMissing | None,
+) -> Study:
     if isinstance(study, Study) and (overrides or quick):
         raise BakeoffError(
             "overrides and quick change a study file. Make the Study with the values it is to have instead."
         )
     find = partial(read_winners, Path(workspace))
     if not isinstance(study, Study):
-        return load_study(study, overrides, quick=quick, find_winners=find)
+        return load_study(study, overrides, quick=quick, find_winners=find, find_missing=find_missing)
     fields = study.model_dump(exclude_unset=True)
     found = find_winner(fields, find)
     return study if found == fields else Study.model_validate(found)

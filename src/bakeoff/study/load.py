@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
 from bakeoff.data.source import show_text
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.study.about import About, Quick
+from bakeoff.study.axes import Fault
 from bakeoff.study.document import MAX_CHARACTERS, read_document
 from bakeoff.study.explain import explain, join_path
 from bakeoff.study.override import make_quick, override
@@ -96,8 +97,17 @@ def _describe(path: Path, text: str, shown: str) -> ShownStudy:
     )
 
 
+FindMissing: TypeAlias = Callable[[Mapping[str, Any], Path], Iterable[tuple[str, Fault]]]
+"""(fields, the study file's folder) -> the missing folders and manifests; see `find_missing_images`."""
+
+
 def load_study(
-    study: str | Path, overrides: Sequence[str] = (), *, quick: bool = False, find_winners: FindWinners | None = None
+    study: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    find_winners: FindWinners | None = None,
+    find_missing: FindMissing | None = None,
 ) -> Study:
     """Read and validate a study file or a shipped study.
 
@@ -106,6 +116,7 @@ def load_study(
         overrides: PATH=VALUE each, applied in this order before validation.
         quick: load the study's quick version, which has its own name.
         find_winners: looks up the winners of earlier studies that a recipe starts from; None: do not look them up.
+        find_missing: finds missing folders and manifests; None: do not check that they exist.
 
     Raises:
         StudyError: lists every problem of the file and the overrides.
@@ -125,10 +136,17 @@ def load_study(
     fields = {"name": _make_name(path.stem), **document.fields}
     if find_winners is not None:
         fields = find_winner(fields, find_winners)
+    used: set[str | None] | None = None  # by a valid study; others may name images that no block uses
     try:
         checked = Study.model_validate(fields, context={"locate": document.locate})
+        used = {found.data.source.path for found in checked.combine().combinations}
     except StudyError as error:
         problems += error.problems
+    for given, (at, message) in (
+        () if find_missing is None else find_missing(fields, Path(os.path.abspath(path)).parent)
+    ):
+        if used is None or given in used:
+            problems.append(Problem(document.locate(at), join_path(at), message))
     if problems:
         raise StudyError(_sort(problems))
     return checked if path in _list_shipped_files() else checked.with_folder(Path(os.path.abspath(path)).parent)
