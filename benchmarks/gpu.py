@@ -41,7 +41,7 @@ from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_training
 from bakeoff.driver.machine import describe_versions
 from bakeoff.engine.cohort import train_cohort
-from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture, find_place
+from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture, find_context
 from bakeoff.engine.fused.vision import import_torchvision
 from bakeoff.messages import CohortTask, DataView, EpochDone, Event, Member, Numeric, TrialDone
 from bakeoff.study.load import load_study
@@ -77,8 +77,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, save."""
     options = parse_arguments()
-    place = open_place(options.device)
-    gpu = place.describe()
+    context = open_context(options.device)
+    gpu = context.describe()
     result: dict[str, Any] = {"machine": describe_machine(), "device": gpu, "versions": describe_versions()}
     with tempfile.TemporaryDirectory() as folder:
         result["data"], job = prepare_images(options.data_dir, Path(folder))
@@ -86,9 +86,9 @@ def main() -> None:
         if options.quick:
             images = replace(images, pixels=images.pixels[:QUICK_IMAGES], labels=images.labels[:QUICK_IMAGES])
         result["networks"] = {
-            name: measure_network(name, images, place, options, Path(folder)) for name in options.networks
+            name: measure_network(name, images, context, options, Path(folder)) for name in options.networks
         }
-        result["speedrun"] = measure_speedrun(images, place, options, Path(folder))
+        result["speedrun"] = measure_speedrun(images, context, options, Path(folder))
     if options.airbench is not None:
         result["airbench"] = run_airbench(options.airbench)
     print_tables(result)
@@ -99,30 +99,30 @@ def main() -> None:
     say(f"saved to {path}")
 
 
-def open_place(device: str) -> DeviceContext:
-    """Return the place; a processor is made to go the way of a card."""
+def open_context(device: str) -> DeviceContext:
+    """Return the context; a processor is made to go the way of a card."""
     if device != "cpu":
-        return find_place(device)
+        return find_context(device)
     torch.set_num_threads(1)
     return replace(CPU, prepared=True, capture=PlainCapture(), resident_bytes=2**31)
 
 
 def measure_network(
-    name: str, images: Images, place: DeviceContext, options: argparse.Namespace, folder: Path
+    name: str, images: Images, context: DeviceContext, options: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
     """Return the rates of one network: by numeric mode and cohort size, of variants, and of the loop."""
-    found: dict[str, Any] = {"cohorts": {}, "variants": {}, "loop": measure_loop(name, images, place, options.quick)}
+    found: dict[str, Any] = {"cohorts": {}, "variants": {}, "loop": measure_loop(name, images, context, options.quick)}
     for numeric in options.numeric:
         for size in options.members:
             key = f"{numeric} {size}"
-            found["cohorts"][key] = try_cohort(name, size, numeric, images, place, options, folder)
+            found["cohorts"][key] = try_cohort(name, size, numeric, images, context, options, folder)
     size, numeric = max(options.members), options.numeric[0]
     found["variants"]["steps as they are"] = try_cohort(
-        name, size, numeric, images, replace(place, capture=None), options, folder
+        name, size, numeric, images, replace(context, capture=None), options, folder
     )
     with_any_kernel = {"torch": False, "cudnn": False}
     set_determinism(**with_any_kernel)
-    found["variants"]["kernels of any order"] = try_cohort(name, size, numeric, images, place, options, folder)
+    found["variants"]["kernels of any order"] = try_cohort(name, size, numeric, images, context, options, folder)
     set_determinism(torch=True, cudnn=True)
     return found
 
@@ -140,19 +140,19 @@ def try_cohort(
     size: int,
     numeric: Numeric,
     images: Images,
-    place: DeviceContext,
+    context: DeviceContext,
     options: argparse.Namespace,
     folder: Path,
 ) -> dict[str, Any]:
     """Return a cohort's rates, or why there are none."""
     try:
-        found = measure_cohort(name, size, numeric, images, place, options, folder)
+        found = measure_cohort(name, size, numeric, images, context, options, folder)
     except torch.OutOfMemoryError:
         found = {"failed": "too little memory"}
-    if place.device.type == "cuda":
-        found["gibibytes"] = round(torch.cuda.max_memory_allocated(place.device) / 2**30, 2)
+    if context.device.type == "cuda":
+        found["gibibytes"] = round(torch.cuda.max_memory_allocated(context.device) / 2**30, 2)
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(place.device)
+        torch.cuda.reset_peak_memory_stats(context.device)
     say(f"{name} {numeric}, {size} members: {found.get('images_per_second', 0):,.0f}")
     return found
 
@@ -162,7 +162,7 @@ def measure_cohort(
     size: int,
     numeric: Numeric,
     images: Images,
-    place: DeviceContext,
+    context: DeviceContext,
     options: argparse.Namespace,
     folder: Path,
 ) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def measure_cohort(
     )[:size]
     task = CohortTask(cohort_id=f"{name} {size}", label=name, members=members, data=views[0], numeric=numeric)
     with tempfile.TemporaryDirectory(dir=folder) as workspace:
-        epochs_done = [event for event in train(task, images, Path(workspace), place) if isinstance(event, EpochDone)]
+        epochs_done = [event for event in train(task, images, Path(workspace), context) if isinstance(event, EpochDone)]
     firsts = [event for event in epochs_done if event.trial_id == members[0].trial_id and event.epoch > 1]
     rates = [event.images_per_second for event in firsts]
     all_in = [size * num_train / event.seconds for event in firsts]
@@ -205,19 +205,19 @@ def make_recipe(name: str, arm: str, epochs: int) -> Recipe:
     return Recipe.model_validate({**fields, "batch_size": batch_size, "epochs": epochs})
 
 
-def train(task: CohortTask, images: Images, workspace: Path, place: DeviceContext) -> list[Event]:
+def train(task: CohortTask, images: Images, workspace: Path, context: DeviceContext) -> list[Event]:
     """Train a cohort; return what it reported."""
     events: list[Event] = []
-    train_cohort(task, images, workspace, events.append, place)
+    train_cohort(task, images, workspace, events.append, context)
     return events
 
 
-def measure_loop(name: str, images: Images, place: DeviceContext, quick: bool) -> dict[str, Any]:
+def measure_loop(name: str, images: Images, context: DeviceContext, quick: bool) -> dict[str, Any]:
     """Return the images per second of a DataLoader loop on the device: one network, float32, its best setting."""
     num_batches = 10 if quick else 400
     rates = {}
     for num_workers in LOADER_WORKERS[: 1 if quick else None]:
-        rates[num_workers] = time_loop(name, images, place.device, num_workers, num_batches)
+        rates[num_workers] = time_loop(name, images, context.device, num_workers, num_batches)
         say(f"{name} DataLoader loop, {num_workers} workers: {rates[num_workers]:,.0f}")
     return {"images_per_second": max(rates.values()), "by_workers": rates}
 
@@ -257,21 +257,23 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure_speedrun(images: Images, place: DeviceContext, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def measure_speedrun(
+    images: Images, context: DeviceContext, options: argparse.Namespace, folder: Path
+) -> dict[str, Any]:
     """Return the seconds and accuracies of the speed-run, one run after another; the first, which warms up, apart."""
     trial = next(trial for trial in expand(load_study("speedrun-cifar10")).trials if trial.arm == "full")
     recipe = trial.recipe.model_copy(update={"epochs": 1}) if options.quick else trial.recipe
-    if options.quick and place.device.type == "cpu":
+    if options.quick and context.device.type == "cpu":
         recipe = recipe.model_copy(update={"batch_size": 100, "network": make_recipe("lenet", ARMS[0], 1).network})
     share = 0.5 if options.quick else 0.02
     seeds = range(1 + (1 if options.quick else options.speedruns))
-    runs = [time_speedrun(recipe, make_view(images, share, seed), images, place, options, folder) for seed in seeds]
+    runs = [time_speedrun(recipe, make_view(images, share, seed), images, context, options, folder) for seed in seeds]
     sustained = [run["training_seconds"] for run in runs[1:]]
     return {"first": runs[0], "runs": runs[1:], "median_training_seconds": statistics.median(sustained)}
 
 
 def time_speedrun(
-    recipe: Recipe, view: DataView, images: Images, place: DeviceContext, options: argparse.Namespace, folder: Path
+    recipe: Recipe, view: DataView, images: Images, context: DeviceContext, options: argparse.Namespace, folder: Path
 ) -> dict[str, float]:
     """Return the wall seconds of one run with all its evaluations, those of its training steps, and the accuracy."""
     numeric: Numeric = options.numeric[0]
@@ -279,7 +281,7 @@ def time_speedrun(
     task = CohortTask(cohort_id="speedrun", label="speedrun", members=(member,), data=view, numeric=numeric)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=folder) as workspace:
-        events = train(task, images, Path(workspace), place)
+        events = train(task, images, Path(workspace), context)
     seconds = time.perf_counter() - started
     num_train = round(len(images.labels) * (1 - float(view.validation)))
     training = sum(num_train / event.images_per_second for event in events if isinstance(event, EpochDone))

@@ -53,7 +53,7 @@ class IdleWorker(RayWorker):
         cohort.train_cohort = partial(train_nothing, with_files=with_files)  # type: ignore[assignment]
 
 
-def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, place: Any, *, with_files: bool) -> None:
+def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, context: Any, *, with_files: bool) -> None:
     """Report every member of a cohort as trained for one epoch."""
     from safetensors.numpy import save_file
 
@@ -112,12 +112,12 @@ class TimedExecutor(RayExecutor):
 
     def warm_up(self) -> None:
         """Wait until as many actors run as the cluster has room for."""
-        while len(self._hands) < self.num_workers:
+        while len(self._workers) < self.num_workers:
             actor = self._actor_class.remote()
-            from bakeoff.driver.executors.ray_executor import _Hand
+            from bakeoff.driver.executors.ray_executor import _Worker
 
-            self._hands.append(_Hand(actor=actor, ready=actor.describe.remote()))
-        while any(hand.ready is not None for hand in self._hands):
+            self._workers.append(_Worker(actor=actor, ready=actor.describe.remote()))
+        while any(worker.ready is not None for worker in self._workers):
             super().poll(0.5)
 
     def poll(self, timeout_seconds: float) -> Any:

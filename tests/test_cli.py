@@ -369,7 +369,7 @@ def test_no_workspace(tmp_path: Path) -> None:
 
 
 def test_an_unknown_study_in_the_workspace(workspace: Path) -> None:
-    expected = "error: study 'rate' is not in this workspace. It holds: rates. Did you mean 'rates'?"
+    expected = "error: study 'rate' is not in this workspace. It contains: rates. Did you mean 'rates'?"
     assert refuse("status", "rate", "--workspace", workspace) == expected
     assert refuse("report", "rate", "--workspace", workspace) == expected
 
@@ -431,7 +431,7 @@ def verify(raw: Path) -> tuple[str, list[str]]:
 def test_a_truncated_idx_file(mnist: Path, study: Path, tmp_path: Path) -> None:
     images = mnist / "train-images-idx3-ubyte"
     write_idx(images, 60_000, 28, 28, missing=10)
-    truncated = f"{images} is truncated: it has 47,039,990 of the 47,040,000 values its header promises. "
+    truncated = f"{images} is truncated: it has 47,039,990 of the 47,040,000 values its header states. "
     line, right = verify(mnist)
     assert line.startswith("error: ")
     assert truncated in line

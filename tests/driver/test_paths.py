@@ -97,7 +97,7 @@ def test_what_only_the_current_folder_has_is_taken_from_there_and_said(study: Pa
     plan = resolve_paths(expand(load_study(study)))
     assert {block.data.folder for block in plan.blocks} == {"pets"}
     assert plan.notes[-1] == (
-        f"pets is not in the study file's folder: taken from the current one, {tmp_path / 'elsewhere/pets'}."
+        f"pets is not in the study file's folder: using the one in the current folder, {tmp_path / 'elsewhere/pets'}."
     )
 
 
@@ -117,7 +117,7 @@ def test_a_run_finds_them(study: Path, script: Any, folders: Folders) -> None:
             {"validation": "own"},
             [
                 "pets: it has no test part, so 4 of its training images are set aside as the test split; "
-                "its validation part (6) validates, the other 16 train."
+                "its validation part (6) is the validation split, the other 16 train."
             ],
         ),
         (
@@ -126,7 +126,7 @@ def test_a_run_finds_them(study: Path, script: Any, folders: Folders) -> None:
             [
                 "pets: it has no test part, so 4 of its training images are set aside as the test split; "
                 "its validation part (6) joins the 16 training images, of which 25% are drawn to validate; "
-                "data.validation: own validates on that part alone."
+                "with data.validation: own, only that part validates."
             ],
         ),
         (
@@ -134,7 +134,7 @@ def test_a_run_finds_them(study: Path, script: Any, folders: Folders) -> None:
             {"folds": 5},
             [
                 "pets: the test part (4) is the test split; its validation part (6) joins the 20 training images, of "
-                "which each of 5 folds validates once; data.validation: own validates on that part alone."
+                "which each of 5 folds validates once; with data.validation: own, only that part validates."
             ],
         ),
     ],

@@ -62,7 +62,7 @@ def test_optimizers_and_parents_may_be_bare_names() -> None:
         ({"genome": {"dropout": {"low": 0.125}}}, "whole hundredths"),
         ({"genome": {"convolutions": 0, "dense": {"low": 0}}}, "a network needs a hidden layer"),
         ({"genome": {"optimizers": ["adamm"]}}, "Did you mean 'adam'?"),
-        ({"genome": {"activations": []}}, "at least one is needed"),
+        ({"genome": {"activations": []}}, "at least one is required"),
         ({"genome": {"filters": True}}, "Input should be a valid dictionary"),
         ({"parents": "tornament"}, "Did you mean 'tournament'?"),
         ({"population": 2, "elite": 0.9}, "elite leaves no room"),

@@ -157,7 +157,7 @@ def test_layers_take_the_place_of_a_named_network() -> None:
         ({"epochs": 0}, "epochs: given 0, allowed 1 or more."),
         ({"network.filters.7": 3}, "no '7' in network.filters, allowed 0 to 1"),
         ({"network.units_": 3}, "network.units_: unknown field 'units_'"),
-        ({"epochs": 1, "schedule": {"name": "cosine", "warm_up": 5}}, "a warm_up of 5 epochs never ends"),
+        ({"epochs": 1, "schedule": {"name": "cosine", "warm_up": 5}}, "a warm_up of 5 epochs does not end"),
     ],
 )
 def test_a_candidate_that_is_no_recipe_says_why(changes: dict[str, Any], reason: str) -> None:

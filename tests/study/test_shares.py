@@ -50,7 +50,7 @@ def test_points_are_another_spelling_of_the_same_study(points: str, share: float
         ({"margin": "100points "}, "decide.margin: given 100points, allowed fewer than 100 points"),
         ({"margin": "0 points"}, "decide.margin: given 0.0, allowed a number above 0."),
         ({"margin": "some points"}, "decide.margin: given 'some points', allowed a number."),
-        ({"metric": "loss", "margin": "1 point"}, "decide.margin: points are differences of shares, and loss is none"),
+        ({"metric": "loss", "margin": "1 point"}, "decide.margin: loss does not go from 0 to 1"),
     ],
 )
 def test_what_is_no_margin_is_said(decide: dict[str, Any], message: str) -> None:

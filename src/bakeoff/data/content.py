@@ -62,7 +62,7 @@ def hash_contents(stamps: Iterable[Stamp], *, read: bool = True) -> str | None:
     listed = tuple(stamps)
     if not listed:
         return _hash_text([])
-    memo = cache_folder() / "contents" / f"{_hash_text([_spell(stamp) for stamp in listed])}.json"
+    memo = cache_folder() / "contents" / f"{_hash_text([_format_stamp(stamp) for stamp in listed])}.json"
     known = _recall(memo)
     if known is not None and _is_settled(listed, known[1]):
         return known[0]
@@ -105,7 +105,7 @@ def _is_settled(stamps: Iterable[Stamp], read_ns: int) -> bool:
     return os.name != "nt" and all(stamp.changed_ns + SETTLED_NS < read_ns for stamp in stamps)
 
 
-def _spell(stamp: Stamp) -> list[object]:
+def _format_stamp(stamp: Stamp) -> list[object]:
     return [stamp.path, stamp.num_bytes, stamp.modified_ns, stamp.changed_ns, *stamp.number]
 
 

@@ -118,7 +118,7 @@ def _transfer(file: PublishedFile, part: Path, target: Path, advance: Advance) -
     with _open_url(file, num_have, target) as response:
         start = _check_offer(response, file, target)
         if start not in (0, num_have):
-            raise DataError(f"{file.url}: the server resumed at byte {start:,} where {num_have:,} was asked for.")
+            raise DataError(f"{file.url}: the server resumed at byte {start:,}, but {num_have:,} was requested.")
         with part.open("ab" if start else "wb") as stream:
             advance(start - num_have)
             num_have = start
@@ -169,7 +169,7 @@ def _check_offer(response: http.client.HTTPResponse, file: PublishedFile, target
         start, total = int(found[1]), found[2]
     if total is not None and total.isdigit() and int(total) != file.num_bytes:
         raise DataError(
-            f"{file.url} offers {int(total):,} bytes where {file.num_bytes:,} are published: it is a different file, "
+            f"{file.url} offers {int(total):,} bytes, but {file.num_bytes:,} are published: it is a different file, "
             f"or a proxy's response. {_say_by_hand(file, target)}"
         )
     return start
@@ -178,7 +178,7 @@ def _check_offer(response: http.client.HTTPResponse, file: PublishedFile, target
 def _say_by_hand(file: PublishedFile, target: Path) -> str:
     name = target.name
     return (
-        f"Get {name} from {file.url} some other way and put it into {target.parent}, or point --data-dir or "
+        f"Get {name} from {file.url} in another way and put it into {target.parent}, or point --data-dir or "
         f"{DATA_VARIABLE} to a folder that has {file.path}."
     )
 

@@ -1,4 +1,4 @@
-"""Image folders and manifests: found, listed, and decoded once into the cache."""
+"""Finds and lists image folders and manifests, and decodes them once into the cache."""
 
 from __future__ import annotations
 

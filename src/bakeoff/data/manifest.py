@@ -92,7 +92,9 @@ def _read_csv(manifest: Path) -> Iterator[_Row]:
         with manifest.open(encoding="utf-8-sig", newline="") as stream:
             header = stream.readline(10 * MAX_TEXT)
             if len(header) >= 10 * MAX_TEXT:
-                raise DataError(f"{where}: its first line is longer than {10 * MAX_TEXT:,} characters: no table.")
+                raise DataError(
+                    f"{where}: its first line is longer than {10 * MAX_TEXT:,} characters, so it is not a table."
+                )
             delimiter = next((mark for mark in ",;\t" if mark in header), ",")
             names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
             numbers = _find_columns(where, names)
@@ -128,7 +130,7 @@ def _find_columns(where: str, names: Sequence[str]) -> tuple[int, int, int | Non
         if column not in known:
             shown = ", ".join(show_text(name.strip()) for name in names[:20]) or "none"
             raise DataError(
-                f"{where} has no column {column}.{nearest(column, known)} Its first line must name path and label; "
+                f"{where} has no column {column}.{nearest(column, known)} Its first line must name path and label, but "
                 f"it names: {shown}."
             )
     return known.index("path"), known.index("label"), known.index("split") if "split" in known else None
@@ -185,7 +187,7 @@ def _find_problem(row: _Row) -> str:
     if not row.path:
         return "no path"
     if "\0" in row.path:
-        return f"the path {show_text(row.path)} holds a null character"
+        return f"the path {show_text(row.path)} contains a null character"
     if not row.label:
         return f"no label for {show_text(row.path)}"
     if row.split and row.split.lower() not in PARTS:

@@ -39,7 +39,7 @@ _PLAIN_FORMATS = ("PNG", "BMP", "DIB", "GIF", "PPM")
 
 
 class PictureError(Exception):
-    """A file cannot be decoded; the message is the reason, for a list of such files."""
+    """A file cannot be decoded; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""A study's numeric modes on this machine: chosen by probes of its networks, recorded, and then kept.
+"""Chooses a study's numeric modes on this machine, by probes of its networks, and keeps them.
 
-A block keeps the mode in which its trials in the workspace were trained, also when arms are added or the study is
-edited: in another mode these trials could not be used.
+A block keeps the mode in which its trials in the workspace were trained, even if arms are added or the study is edited:
+in another mode these trials could not be reused.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class KeptMode:
 
 
 def decide_modes(plan: Plan, run: OpenRun) -> Modes:
-    """Return the modes in which the study was started; else the mode it names, with all fusing, or the probes' choice.
+    """Return the study's modes: those it was started in, the mode it names, fused, or the probes' choice.
 
     If a block's mode changes, this says in advance which finished trials will be retrained, and why.
     """

@@ -1,4 +1,4 @@
-"""Finds entries that a recorded study names but no installed package adds, such as after a package was uninstalled."""
+"""Finds entries that a recorded study names but no installed package adds, for example after an uninstall."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Watchdog:
         read_cpu_seconds: Callable[[int], float] | None = None,
     ) -> None:
         self.patience_seconds = patience_seconds
-        self._clock, self._read = clock, read_cpu_seconds or read_processor_time
+        self._clock, self._read = clock, read_cpu_seconds or measure_cpu_seconds
         self._watched: dict[int, _Watched] = {}
         self._looked_at = clock()
 
@@ -73,7 +73,7 @@ class Watchdog:
         return watched.idle_seconds
 
 
-def read_processor_time(process_id: int) -> float:
+def measure_cpu_seconds(process_id: int) -> float:
     """Return a process's CPU time in seconds; 0 if there is no such process."""
     try:
         times = psutil.Process(process_id).cpu_times()
