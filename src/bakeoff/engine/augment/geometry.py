@@ -83,7 +83,7 @@ def resize(choice: Resize, images_NHWC: Tensor) -> Tensor:
         images_NHWC = scale_to_unit(images_NHWC)  # other devices have no kernels for uint8
     images_NCHW = images_NHWC.permute(0, 3, 1, 2)
     if images_NCHW.is_floating_point() and (choice.antialias or choice.interpolation == "bicubic"):
-        images_NCHW = images_NCHW.contiguous()  # those float kernels take twice as long over interleaved channels
+        images_NCHW = images_NCHW.contiguous()  # these float kernels take twice as long on interleaved channels
     resized = F.interpolate(
         images_NCHW, size=choice.size, mode=choice.interpolation, align_corners=False, antialias=choice.antialias
     )
@@ -233,7 +233,7 @@ def warp(images_NHWC: Tensor, inverses: Draws, interpolation: str, fill: Fill) -
         float32 images in [0, 1] of the same shape.
     """
     height, width = images_NHWC.shape[1:3]
-    units = np.repeat([2 / width, 2 / height], 3)  # grid_sample counts from -1 to 1 across the image
+    units = np.repeat([2 / width, 2 / height], 3)  # grid_sample's coordinates go from -1 to 1 across the image
     maps = torch.from_numpy((inverses * units).astype(np.float32)).to(images_NHWC.device).view(-1, 2, 3, 1, 1)
     x = (torch.arange(width, device=maps.device) - (width - 1) / 2).view(1, 1, 1, width)
     y = (torch.arange(height, device=maps.device) - (height - 1) / 2).view(1, 1, height, 1)

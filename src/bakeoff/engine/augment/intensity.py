@@ -180,5 +180,5 @@ def _find_statistics(choice: Normalize, channels: int, data_statistics: Statisti
     else:
         found = (choice.mean, choice.sd)
     mean, sd = (torch.from_numpy(np.asarray(value, dtype=np.float32).reshape(-1)) for value in found)
-    # A channel that never changes has sd 0: it becomes 0, not infinite.
+    # A constant channel has sd 0: it becomes 0, not infinite.
     return mean, torch.where(sd > 0, sd, 1.0)
