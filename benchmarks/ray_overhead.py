@@ -1,13 +1,13 @@
-"""What Ray costs beside training: trials that do no work, on a real cluster of this machine.
+"""The overhead of Ray: trials without work, on a real cluster of this machine.
 
     python benchmarks/ray_overhead.py
     python benchmarks/ray_overhead.py --trials 1000 --members 8 --nodes 2
 
-Everything is bakeoff's own but the engine: plan, driver, ledger, cohorts, actors, the files that travel. In the actors'
+Everything except the engine is bakeoff's own: plan, driver, ledger, cohorts, actors, file transfer. In the actors'
 processes the function that trains a cohort is replaced by one that reports an epoch and an end for every member, after
-writing small weights and predictions for each as a trained one has, so that files are packed, sent, and written to the
-workspace (each flushed to the disk). With --no-files it only reports. The cluster is started, and its actors have
-loaded torch, before the clock starts. The bar is 30 ms a trial. The exit status is 0 where it is met, else 1.
+writing small weights and predictions for each, so that files are packed, sent, and written to the workspace (each
+flushed to disk). With --no-files it only reports. The cluster is running, and its actors have loaded torch, before the
+clock starts. The target is 30 ms per trial. The exit status is 0 if it is met, else 1.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NUM_PARAMETERS, NUM_VALIDATION, NUM_CLASSES = 10_000, 180, 10
 
 
 class IdleWorker(RayWorker):
-    """A worker whose engine does nothing."""
+    """A worker with an engine that does nothing."""
 
     def __init__(self, with_files: bool) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, context: A
 
 
 class TimedExecutor(RayExecutor):
-    """Ray's executor with idle workers; notes when each cohort begins."""
+    """Ray's executor with idle workers; records when each cohort starts."""
 
     with_files = True
 
@@ -121,7 +121,7 @@ class TimedExecutor(RayExecutor):
             super().poll(0.5)
 
     def poll(self, timeout_seconds: float) -> Any:
-        """Poll, noting the time."""
+        """Poll, and record the time."""
         reports = super().poll(timeout_seconds)
         self.begun += [time.perf_counter()] * sum(isinstance(each, Started) for each in reports)
         return reports
@@ -132,8 +132,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1_000, help="in all (default %(default)s)")
     parser.add_argument("--members", type=int, default=8, help="of a cohort (default %(default)s)")
-    parser.add_argument("--nodes", type=int, default=2, help="of one processor each (default %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs, after the first other (default %(default)s)")
+    parser.add_argument("--nodes", type=int, default=2, help="with one CPU each (default %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs, after a warm-up run (default %(default)s)")
     parser.add_argument("--no-files", action="store_true", help="report only, write nothing")
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/ray-overhead-MACHINE.json")
     return parser.parse_args()
@@ -177,7 +177,7 @@ def main() -> int:
 
 
 def make_plan(num_trials: int, num_members: int) -> Plan:
-    """Return a study of so many trials, the arms of a replicate being a cohort."""
+    """Return a study with this many trials; the arms of a replicate are a cohort."""
     rates = [round(0.001 * (number + 1), 3) for number in range(num_members)]
     return expand(
         Study.model_validate(
@@ -194,7 +194,7 @@ def make_plan(num_trials: int, num_members: int) -> Plan:
 
 
 def run_once(plan: Plan, with_files: bool) -> dict[str, Any]:
-    """Run a plan in a new workspace; the clock runs from the driver's start to its end, the final test left out."""
+    """Run a plan in a new workspace; time the driver from start to end, without the final test."""
     with tempfile.TemporaryDirectory() as folder:
         executor = TimedExecutor(Path(folder), with_files)
         try:
