@@ -101,7 +101,8 @@ def test_no_more_workers_than_memory_carries(make_plan: Callable[..., Plan], mon
     number, text = count_workers(None, CPU_DEVICE, plan, known)
     assert (number, text[:40]) == (carried, "there is memory for only 4 of 8 workers,")
     number, text = count_workers(6, CPU_DEVICE, plan, known)
-    assert (number, text[:62]) == (6, "there is memory for about 4 workers, but 6 were requested: s"), "a request wins"
+    assert number == 6, "a request wins"
+    assert "about 4 workers" in text
     assert count_workers(4, CPU_DEVICE, plan, known) == (4, "")
     assert count_fitting(plan, known, Device("cuda", (0,), "GPU", 80 * GIB)) == 1
 
