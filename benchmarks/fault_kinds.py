@@ -77,7 +77,7 @@ def start(study: Path, workspace: Path, kind: str, address: str | None) -> subpr
     elif address is not None:
         command += ["--executor", "ray", "--address", address]
     else:
-        # As many as there are cohorts: a cohort that has lost its worker goes on at once.
+        # One per cohort, so that a cohort that lost its worker resumes at once.
         command += ["--workers", "2" if kind == "driver" else "4"]
     workspace.mkdir(parents=True, exist_ok=True)
     with (workspace / "driver.log").open("ab") as log:

@@ -100,7 +100,7 @@ class TimedExecutor(RayExecutor):
 
     def __init__(self, workspace: Path, with_files: bool) -> None:
         self.with_files = with_files
-        self.begun: list[float] = []
+        self.start_times: list[float] = []
         super().__init__(workspace, None, address=None)
 
     def _make_class(self) -> Any:
@@ -123,7 +123,7 @@ class TimedExecutor(RayExecutor):
     def poll(self, timeout_seconds: float) -> Any:
         """Poll, and record the time."""
         reports = super().poll(timeout_seconds)
-        self.begun += [time.perf_counter()] * sum(isinstance(each, Started) for each in reports)
+        self.start_times += [time.perf_counter()] * sum(isinstance(each, Started) for each in reports)
         return reports
 
 
@@ -216,8 +216,8 @@ def run_once(plan: Plan, with_files: bool) -> dict[str, Any]:
             (done,) = connection.execute("SELECT COUNT(*) FROM trials WHERE state = 'done'").fetchone()
         if done != len(plan.trials):
             raise SystemExit(f"{done} of {len(plan.trials)} trials are done")
-    begun = [round(moment - started, 4) for moment in executor.begun]
-    return {"trials": done, "cohorts": len(begun), "seconds": round(seconds, 3), "cohorts_begun_at_seconds": begun}
+    starts = [round(moment - started, 4) for moment in executor.start_times]
+    return {"trials": done, "cohorts": len(starts), "seconds": round(seconds, 3), "cohorts_begun_at_seconds": starts}
 
 
 if __name__ == "__main__":

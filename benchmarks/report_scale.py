@@ -67,10 +67,10 @@ def main() -> int:
 
 def measure(workspace: Path) -> dict[str, Any]:
     """Make the report once, in its own process: seconds, peak memory, size of the page."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     arguments = ["--report", str(workspace)]
     done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     found = json.loads(done.stdout.splitlines()[-1])
     sample = {"seconds": seconds, **found, "load": os.getloadavg()[0]}
     print(", ".join(f"{name} {value:.1f}" for name, value in sample.items()), flush=True)

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from bakeoff.ledger.live import list_arms_in_training, one_moment, read_all_progress, read_block_epochs, read_progress
+from bakeoff.ledger.live import (
+    list_arms_in_training,
+    read_all_progress,
+    read_block_epochs,
+    read_progress,
+    read_snapshot,
+)
 from bakeoff.ledger.read import open_reading
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.store import Ledger, Placement
@@ -68,7 +74,7 @@ def test_epochs_of_unfinished_trials_are_read_too(running: Ledger) -> None:
 def test_one_moment_is_one_moment(running: Ledger, folders: Folders, epoch: Callable[..., Any]) -> None:
     """The writer is not held up, and what it writes meanwhile is not seen half."""
     with open_reading(folders) as connection:
-        with one_moment(connection):
+        with read_snapshot(connection):
             before = read_all_progress(connection)
             running.record_epoch(epoch("t3", 3))
             assert read_all_progress(connection) == before

@@ -121,7 +121,7 @@ class Cosine(_WarmedUp):
 
     def _share_after(self, progress_epochs: float, num_epochs: int) -> float:
         done = _proportion(progress_epochs - self.warm_up, num_epochs - self.warm_up)
-        return _swing(1.0, self.minimum, done)
+        return _interpolate_cosine(1.0, self.minimum, done)
 
 
 class OneCycle(ScheduleSettings):
@@ -141,8 +141,8 @@ class OneCycle(ScheduleSettings):
         last = num_epochs * progress.steps_per_epoch - 1
         peak = self.peak_at * (last + 1) - 1
         if progress.steps <= peak:
-            return _swing(self.start, 1.0, _proportion(progress.steps, peak))
-        return _swing(1.0, self.end, _proportion(progress.steps - peak, last - peak))
+            return _interpolate_cosine(self.start, 1.0, _proportion(progress.steps, peak))
+        return _interpolate_cosine(1.0, self.end, _proportion(progress.steps - peak, last - peak))
 
 
 class Triangle(ScheduleSettings):
@@ -225,7 +225,7 @@ def _proportion(part: float, whole: float) -> float:
     return min(max(part / whole, 0.0), 1.0) if whole > 0 else 1.0
 
 
-def _swing(first: float, last: float, done: float) -> float:
+def _interpolate_cosine(first: float, last: float, done: float) -> float:
     """Interpolate between `first` and `last` along half a cosine; `done` is the position, 0 to 1."""
     return last + (first - last) * (1 + math.cos(math.pi * done)) / 2
 

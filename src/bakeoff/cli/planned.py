@@ -12,7 +12,7 @@ from bakeoff.driver.reads import Read, list_reads
 from bakeoff.report.text import count, duration_range
 from bakeoff.study.about import About
 from bakeoff.study.axes import list_templates
-from bakeoff.study.plan import Plan, tell_about
+from bakeoff.study.plan import Plan, get_about
 from bakeoff.study.settings import Race
 
 
@@ -38,7 +38,7 @@ class Planned:
         study = estimate.plan.study
         return cls(
             estimate=estimate,
-            about=tell_about(study, is_changed=is_changed),
+            about=get_about(study, is_changed=is_changed),
             templates=list_templates((*study.blocks, *study.arms)),
             reads=list_reads(estimate.plan, data_dir),
         )

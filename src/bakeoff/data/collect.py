@@ -106,7 +106,7 @@ def _take(progress: _Progress, number: int, files: Sequence[ImageFile], wanted: 
     size_HW = picture.pixels_HWC.shape[:2]
     progress.size_HW = progress.size_HW or size_HW
     if size_HW != progress.size_HW:
-        raise DataError(_say_sizes(progress, number, files, wanted))
+        raise DataError(_list_sizes(progress, number, files, wanted))
     progress.original_sizes[picture.original_HW] += 1
     if picture.has_frames:
         progress.with_frames.append(file.shown)
@@ -127,7 +127,7 @@ def _append(progress: _Progress, picture: Picture) -> None:
     progress.stream.write(np.ascontiguousarray(pixels).data)
 
 
-def _say_sizes(progress: _Progress, number: int, files: Sequence[ImageFile], wanted: Wanted) -> str:
+def _list_sizes(progress: _Progress, number: int, files: Sequence[ImageFile], wanted: Wanted) -> str:
     """Count the original sizes of the first files, for a message that suggests the most common one."""
     sizes = Counter(progress.original_sizes)
     examples = dict.fromkeys(list(sizes)[:1], files[progress.kept[0]].shown)

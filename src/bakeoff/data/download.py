@@ -151,11 +151,13 @@ def _open_url(file: PublishedFile, num_have: int, target: Path) -> http.client.H
         response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        raise DataError(f"{file.url} was refused: {error.code} {error.reason}. {_say_by_hand(file, target)}") from error
+        raise DataError(
+            f"{file.url} was refused: {error.code} {error.reason}. {_explain_manual_download(file, target)}"
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         host = urllib.parse.urlsplit(file.url).netloc
         reason = getattr(error, "reason", None) or error
-        raise DataError(f"{host} cannot be reached ({reason}). {_say_by_hand(file, target)}") from error
+        raise DataError(f"{host} cannot be reached ({reason}). {_explain_manual_download(file, target)}") from error
     return response
 
 
@@ -170,12 +172,12 @@ def _check_offer(response: http.client.HTTPResponse, file: PublishedFile, target
     if total is not None and total.isdigit() and int(total) != file.num_bytes:
         raise DataError(
             f"{file.url} offers {int(total):,} bytes, but {file.num_bytes:,} are published: it is a different file, "
-            f"or a proxy's response. {_say_by_hand(file, target)}"
+            f"or a proxy's response. {_explain_manual_download(file, target)}"
         )
     return start
 
 
-def _say_by_hand(file: PublishedFile, target: Path) -> str:
+def _explain_manual_download(file: PublishedFile, target: Path) -> str:
     name = target.name
     return (
         f"Get {name} from {file.url} in another way and put it into {target.parent}, or point --data-dir or "

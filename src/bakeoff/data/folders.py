@@ -186,7 +186,7 @@ def _list_class(found: _Found, folder: os.DirEntry[str], part: Part) -> None:
         shown = os.path.relpath(entry.path, found.root)
         try:
             if not entry.is_file():
-                found.rejected.append(Rejected(shown, _say_why_no_file(entry), part))
+                found.rejected.append(Rejected(shown, _explain_no_file(entry), part))
                 continue
             status = entry.stat()
         except OSError as error:
@@ -199,7 +199,7 @@ def _list_class(found: _Found, folder: os.DirEntry[str], part: Part) -> None:
         )
 
 
-def _say_why_no_file(entry: os.DirEntry[str]) -> str:
+def _explain_no_file(entry: os.DirEntry[str]) -> str:
     return "broken link" if entry.is_symlink() else "not a file"
 
 

@@ -65,7 +65,7 @@ def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> List
         raise DataError(f"{where} has no rows.")
     _check_rows(where, rows)
     kept = _drop_repeated(where, rows)
-    files, rejected = _look_up(manifest.absolute().parent, kept)
+    files, rejected = _stat_files(manifest.absolute().parent, kept)
     if len(rejected) * 2 > len(kept):
         raise DataError(
             f"{where}: {len(rejected):,} of its {len(kept):,} files cannot be opened: {format_rejected(rejected)}. "
@@ -221,7 +221,7 @@ def _part_of(row: _Row) -> Part:
     return PARTS[row.split.lower()] if row.split else "train"
 
 
-def _look_up(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[Rejected]]:
+def _stat_files(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[Rejected]]:
     """Stat every file: does it exist, its size, its times."""
     files: list[ImageFile] = []
     rejected: list[Rejected] = []
@@ -231,7 +231,7 @@ def _look_up(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[
         try:
             status = os.stat(path)
         except (OSError, ValueError) as error:
-            rejected.append(Rejected(row.path, _say_why(error), part))
+            rejected.append(Rejected(row.path, _explain(error), part))
             continue
         if not stat.S_ISREG(status.st_mode):
             rejected.append(Rejected(row.path, "not a file", part))
@@ -241,7 +241,7 @@ def _look_up(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[
     return files, rejected
 
 
-def _say_why(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "missing"
     return (error.strerror if isinstance(error, OSError) else None) or "not a path"

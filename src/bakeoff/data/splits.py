@@ -46,7 +46,7 @@ def split_stratified(labels: npt.NDArray[np.integer], fraction: float, seed: int
     generator = np.random.default_rng(seed)
     classes, counts = np.unique(labels, return_counts=True)
     _check_every_class(classes, counts)
-    taken = _keep_both_sides(_share_out(counts, fraction, generator), counts, fraction)
+    taken = _keep_both_sides(_apportion(counts, fraction, generator), counts, fraction)
     drawn = [
         generator.permutation(np.flatnonzero(labels == label))[:count]
         for label, count in zip(classes, taken, strict=True)
@@ -110,7 +110,7 @@ def split_nested(
     return rest[train], rest[inner], held_out
 
 
-def _share_out(counts: npt.NDArray[np.int64], fraction: float, generator: np.random.Generator) -> Indices:
+def _apportion(counts: npt.NDArray[np.int64], fraction: float, generator: np.random.Generator) -> Indices:
     """Round every class's share down, then up for the largest remainders until the total is right."""
     exact = counts * fraction
     shares: Indices = np.floor(exact).astype(np.int64)

@@ -142,9 +142,9 @@ class CohortTracker:
         ended = {member.trial_id for member in task.members} - running.open_ids
         running.task = replace(task, members=members, finished=task.finished | ended)
         running.num_losses += 1
-        return self._try_again(running, members, lost)
+        return self._retry(running, members, lost)
 
-    def _try_again(self, running: Running, members: Sequence[Member], lost: TaskLost) -> TrialFailed | None:
+    def _retry(self, running: Running, members: Sequence[Member], lost: TaskLost) -> TrialFailed | None:
         label = running.task.label
         if not members:
             self._observer.cohort_done(label)

@@ -68,10 +68,10 @@ class _Finder:
 
     def _find(self, given: str) -> str:
         if given not in self._found:
-            self._found[given] = self._look(given)
+            self._found[given] = self._resolve(given)
         return self._found[given]
 
-    def _look(self, given: str) -> str:
+    def _resolve(self, given: str) -> str:
         try:
             path = Path(given).expanduser()
             if path.is_absolute():

@@ -19,11 +19,11 @@ def save_checkpoint(path: Path, epoch: int, runners: Sequence[MemberTrainer]) ->
     """Save all runners after `epoch`, including ended ones: their outcomes are reported again on resume."""
     tensors: list[Tensor] = []
     members = {runner.member.trial_id: _encode(runner.pack(), tensors) for runner in runners}
-    arrays = {str(number): tensor.numpy() for number, tensor in enumerate(bring_to_host(tensors))}
+    arrays = {str(number): tensor.numpy() for number, tensor in enumerate(copy_to_host(tensors))}
     write_file(path, {"format": _FORMAT, "epoch": epoch, "members": members}, arrays)
 
 
-def bring_to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
+def copy_to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return contiguous tensors in host memory; a device's tensors are copied in one transfer per dtype.
 
     Copying hundreds of small tensors one by one would synchronize with the device for each.

@@ -152,7 +152,7 @@ class PreparedInputs:
         size = self._size_piece(orders[0], batch_size)
         for whole in self._prepare(orders, size, None):
             for first in range(0, whole.shape[1], batch_size):
-                yield self._hand_out(whole[:, first : first + batch_size])
+                yield self._distribute(whole[:, first : first + batch_size])
 
     def _check(self, orders: Sequence[Indices]) -> None:
         if len({len(order) for order in orders}) != 1:
@@ -202,12 +202,12 @@ class PreparedInputs:
         single = len(labels_SN) == 1
         labels_N = labels_SN[0] if single else labels_SN.index_select(0, self._replicate_index_K)
         if not self._mixes:
-            return Batch(self._hand_out(images), labels_N)
+            return Batch(self._distribute(images), labels_N)
         made = [self._mix(copy, images[copy], labels_SN, numbers, epoch) for copy in range(len(self._steps))]
         inputs = torch.stack([each for each, _ in made])
         partners = torch.stack([mixed.partner_labels_N for _, mixed in made]).index_select(0, self._copy_index_K)
         shares = torch.stack([mixed.share_N for _, mixed in made]).index_select(0, self._copy_index_K)
-        return Batch(self._hand_out(inputs), labels_N, Mixed(partners[0] if single else partners, shares))
+        return Batch(self._distribute(inputs), labels_N, Mixed(partners[0] if single else partners, shares))
 
     def _mix(
         self, copy: int, images_NCHW: Tensor, labels_SN: Tensor, numbers: Sequence[Indices], epoch: int
@@ -220,7 +220,7 @@ class PreparedInputs:
         mixed_NCHW, mixed = mix(images_NCHW, labels_N, choice, self._seeds[number], epoch, numbers[number])
         return self._encode(mixed_NCHW), mixed
 
-    def _hand_out(self, images: Tensor) -> Tensor:
+    def _distribute(self, images: Tensor) -> Tensor:
         """Return the inputs shared by all members, or one copy per group of members, or one per member."""
         if len(images) == 1:
             return images[0]

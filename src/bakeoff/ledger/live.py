@@ -90,7 +90,7 @@ class StudyProgress:
 
 
 @contextmanager
-def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+def read_snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """Read a consistent snapshot inside the block while the writer continues. Keep it short."""
     connection.execute("BEGIN")
     try:

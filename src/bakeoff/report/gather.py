@@ -36,7 +36,7 @@ from bakeoff.stats.results import Summary
 from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.stats.summary import Rules, StudyDesign, summarise
 from bakeoff.study.fit import describe_registered
-from bakeoff.study.plan import Block, Plan, expand, tell_about
+from bakeoff.study.plan import Block, Plan, expand, get_about
 from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import RECORDED, Study
 from bakeoff.workspace import Folders
@@ -75,7 +75,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         ensembles=sources.ensembles,
         reduced=describe_reduction(sources.plan, record.facts),
         notes=_list_notes(sources),
-        about=tell_about(study).rows(),
+        about=get_about(study).rows(),
         earlier_looks=tuple(look for look in sources.looks if look.study_id != study_id),
         facts={name: facts for name, facts in gathered.items() if name not in known},
         **{name: facts for name, facts in gathered.items() if name in known},

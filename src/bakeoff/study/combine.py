@@ -35,7 +35,7 @@ DEFAULT_ARM: dict[str, Any] = {DEFAULT: {}}
 """The only axis of arms in a study with a search: the block's recipe, unchanged."""
 
 
-class _Searched(Record):
+class _SearchWrapper(Record):
     """A wrapper to validate a block's search, so that paths in errors begin with `search`."""
 
     search: SearchChoice = Field()
@@ -200,9 +200,9 @@ def _read_search(draft: Draft) -> tuple[AnySearch | None, list[Fault]]:
     if not given["search"]:
         return None, []
     try:
-        return _Searched.model_validate(given).search, []
+        return _SearchWrapper.model_validate(given).search, []
     except ValidationError as error:
-        found = explain(error, _Searched, given)
+        found = explain(error, _SearchWrapper, given)
         return None, [(_place(draft, path, kind == UNKNOWN_FIELD), message) for path, message, kind in found]
 
 

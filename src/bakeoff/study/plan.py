@@ -132,7 +132,7 @@ def expand(study: Study) -> Plan:
     return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=notes)
 
 
-def tell_about(study: Study, *, is_changed: bool = False) -> About:
+def get_about(study: Study, *, is_changed: bool = False) -> About:
     """Return a study's description, with the cost of the quick version if it is one.
 
     Args:

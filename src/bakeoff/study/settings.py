@@ -102,7 +102,7 @@ class DataSettings(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_the_default(cls, value: Any) -> Any:
+    def _fill_in_name(cls, value: Any) -> Any:
         if isinstance(value, Mapping) and all(value.get(field) is None for field in ORIGINS):
             return {**value, "name": DEFAULT_DATASET}
         return value

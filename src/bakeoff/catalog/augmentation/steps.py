@@ -233,7 +233,7 @@ class Normalize(AugmentationStep):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_both_from_one_name(cls, value: object) -> object:
+    def _expand_name(cls, value: object) -> object:
         if not isinstance(value, Mapping) or len(value.keys() & {"mean", "sd"}) != 1:
             return value
         given = value.get("mean", value.get("sd"))

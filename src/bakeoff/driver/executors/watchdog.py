@@ -58,9 +58,9 @@ class Watchdog:
         self._looked_at = now
         busy = set(process_ids)
         self._watched = {each: watched for each, watched in self._watched.items() if each in busy}
-        return [each for each in busy if self._look(each, now) >= self.patience_seconds]
+        return [each for each in busy if self._measure_idle(each, now) >= self.patience_seconds]
 
-    def _look(self, process_id: int, now: float) -> float:
+    def _measure_idle(self, process_id: int, now: float) -> float:
         """Return how long a worker has done nothing."""
         used = self._read(process_id)
         watched = self._watched.setdefault(process_id, _Watched(0.0, now, used))

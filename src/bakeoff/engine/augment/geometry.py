@@ -118,17 +118,17 @@ def _find_sources(size: int, amount: int, fill: Fill, device: torch.device) -> T
 
 def center_crop(choice: CenterCrop, images_NHWC: Tensor) -> Tensor:
     """Crop the middle; an odd remaining pixel is kept at the bottom and right."""
-    return _keep_middle(images_NHWC, choice.size)
+    return _crop_middle(images_NHWC, choice.size)
 
 
 def crop_without_drawing(choice: RandomCrop, images_NHWC: Tensor) -> Tensor:
     """Crop the middle of the unpadded images if they are large enough, else of the padded ones."""
     if choice.size[0] > images_NHWC.shape[1] or choice.size[1] > images_NHWC.shape[2]:
         images_NHWC = add_border(images_NHWC, choice.padding, choice.fill)
-    return _keep_middle(images_NHWC, choice.size)
+    return _crop_middle(images_NHWC, choice.size)
 
 
-def _keep_middle(images_NHWC: Tensor, size: tuple[int, int]) -> Tensor:
+def _crop_middle(images_NHWC: Tensor, size: tuple[int, int]) -> Tensor:
     top, left = ((images_NHWC.shape[axis + 1] - size[axis]) // 2 for axis in (0, 1))
     return images_NHWC[:, top : top + size[0], left : left + size[1]]
 
