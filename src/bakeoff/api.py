@@ -1,4 +1,4 @@
-"""What one can do with bakeoff, in Python: the command line calls these functions and prints, `bakeoff` offers them."""
+"""The Python API, which `bakeoff` re-exports. The command line calls these functions and prints their results."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ ExecutorName = Literal["local", "ray"]
 
 @dataclass(frozen=True)
 class Result(Plots, Tables):
-    """What a workspace's ledger says of one study.
+    """The results of one study in a workspace.
 
     Attributes:
-        state: done; failed (some trials failed, the rest are kept); unfinished (run it again to go on).
-        report: everything the reports are made from.
-        study_id: in the ledger; `workspace`: the folder of the ledger.
+        state: done; failed (some trials failed, the rest are kept); unfinished (run it again to resume).
+        report: the data of all reports.
+        study_id: its id in the ledger; `workspace`: the folder of the ledger.
     """
 
     state: State
@@ -90,12 +90,12 @@ class Result(Plots, Tables):
         return build_document(self.report)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows of it."""
+        """Return the HTML that a notebook shows."""
         return write_cell(self.report)
 
 
 class ReportError(WorkspaceError):
-    """The study's reports cannot be written; what was to stand in them is in `result`."""
+    """The study's reports cannot be written; their content is in `result`."""
 
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
@@ -104,15 +104,16 @@ class ReportError(WorkspaceError):
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """How far one study is.
+    """The progress of one study.
 
     Attributes:
-        id: the shortest beginning of `study_id` that no other study here shares, of eight characters or more; commands
-            take it in place of the name.
-        study_id: in the ledger.
-        question: what the study asks.
-        num_candidates: tried by its search so far; `is_searching`: whether it will try more. They are not among the
-            trials that are planned, done or failed.
+        id: the shortest unique prefix of `study_id`, with eight characters or more; commands accept it instead of the
+            name.
+        study_id: its id in the ledger.
+        question: its question.
+        num_started: unfinished trials that have finished an epoch.
+        num_candidates: candidates of its search so far; `is_searching`: whether there will be more. Their trials are
+            not included in the numbers of planned, done and failed trials.
     """
 
     id: str
@@ -146,28 +147,27 @@ def run(
     wait: bool = True,
     observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
 ) -> Result:
-    """Train whatever of a study the workspace does not hold yet, run the final test, and write the reports.
+    """Train the trials of a study that are not in the workspace yet, run the final test, and write the reports.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
         overrides: `path.to.field=VALUE`, for a file or a name only.
-        quick: run the small version that a study file declares, as a study of its own; for a file or a name only.
-        workspace: the folder of the ledger; made where it is missing.
+        quick: run the study's quick version, which is a separate study; for a file or a name only.
+        workspace: the folder of the ledger; created if it is missing.
         data_dir: searched first for images.
-        workers: processes; by default one per core, on GPUs one per GPU, or a few where trials do not fuse.
+        workers: processes; by default one per core, on GPUs one per GPU, or a few if trials cannot be fused.
         device: auto, cpu, cuda (all GPUs), cuda:N or mps; see `driver.devices.choose_device`.
         executor: local (processes of this machine) or ray (actors of a cluster; needs the extra `ray`).
-        address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
+        address: address of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
         gpus_per_worker: fraction of a GPU for each actor of a Ray cluster; 0 trains on CPUs.
         final_test: False leaves the test split closed: verdicts then rest on the validation split.
-        allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
-        wait: whether to wait for another run in this workspace to end; else it is an error.
-        observer: sees the run as it goes: one, or several, or the names of registered ones; by default a notebook's
-            cell shows its progress, and elsewhere nobody does.
+        allow_missing: open the test split even if trials of an arm failed; otherwise it stays closed.
+        wait: whether to wait for another run in this workspace to end; otherwise it is an error.
+        observer: one or several observers, or names of registered ones; by default progress is shown in notebooks only.
 
     Raises:
-        BakeoffError: the study is wrong, overrides beside a Study, images are missing, or the workspace cannot be
-            written.
+        BakeoffError: the study is invalid, there are overrides for a Study, images are missing, or the workspace cannot
+            be written.
     """
     folder = check_workspace(workspace)
     data = Path(data_dir) if data_dir is not None else None
@@ -206,23 +206,23 @@ def plan(
     probe: bool = False,
     say: Callable[[str], object] = lambda text: None,
 ) -> Estimate:
-    """Plan a study, check all that can be checked without training, and estimate what it takes. Trains nothing.
+    """Plan a study, check it as far as possible without training, and estimate its time. Trains nothing.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
         overrides: `path.to.field=VALUE`, for a file or a name only.
-        quick: take the small version that a study file declares.
+        quick: use the study's quick version.
         workspace: where the winners of earlier studies are looked up.
         data_dir: searched first for images.
         workers: processes; by default as many as `run` starts.
-        device: what computes. On a GPU no time is estimated.
-        probe: whether a worker process may build networks, look whether weights can be had and fit, and time a few
-            training steps of each network, in some ten seconds; what it measures is kept in the cache.
-        say: told what takes a while.
+        device: the device to train on. On a GPU no time is estimated.
+        probe: whether a worker process may build networks, check that their weights exist and fit, and time a few
+            training steps of each network, in some ten seconds; the times are cached.
+        say: called with progress messages.
 
     Raises:
-        BakeoffError: the study is wrong, images are missing or cannot be split, or a network or its weights cannot be
-            had or do not fit.
+        BakeoffError: the study is invalid, images are missing or cannot be split, or a network or its weights are
+            unavailable or do not fit.
     """
     data = Path(data_dir) if data_dir is not None else None
     checked = _prepare(study, overrides, quick, workspace, partial(find_missing_images, data_dir=data))
@@ -241,7 +241,7 @@ def prepare_study(
     Args:
         study: a Study, a study file's path, or a shipped study's name.
         overrides: `path.to.field=VALUE`, for a file or a name only.
-        quick: take the small version that a study file declares.
+        quick: use the study's quick version.
         workspace: where earlier studies are looked up.
 
     Raises:
@@ -258,9 +258,7 @@ def _prepare(
     find_missing: FindMissing | None,
 ) -> Study:
     if isinstance(study, Study) and (overrides or quick):
-        raise BakeoffError(
-            "overrides and quick change a study file. Make the Study with the values it is to have instead."
-        )
+        raise BakeoffError("overrides and quick change a study file. Make the Study with the desired values instead.")
     find = partial(read_winners, Path(workspace))
     if not isinstance(study, Study):
         return load_study(study, overrides, quick=quick, find_winners=find, find_missing=find_missing)
@@ -286,7 +284,7 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
 
 
 def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
-    """Write `verdict.md` and `report.html` once more; return the result with their paths."""
+    """Write `verdict.md` and `report.html` again; return the result with their paths."""
     return _write_reports(result, Folders(check_workspace(workspace)))
 
 
@@ -309,7 +307,7 @@ def _read_name(connection: sqlite3.Connection, study: str) -> str:
 
 
 def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = None) -> tuple[Status, ...]:
-    """Return how far the studies of a workspace are, newest first.
+    """Return the progress of the studies in a workspace, newest first.
 
     Args:
         workspace: the folder of the ledger.
@@ -344,7 +342,7 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
 
 @dataclass(frozen=True, kw_only=True)
 class _Pool:
-    """The workers that a run asks for; see `run`."""
+    """The requested workers; see `run`."""
 
     name: ExecutorName
     num_workers: int | None
