@@ -35,7 +35,7 @@ _TEXTS = ("trials", "cost", "known", "source")
 
 
 class Quick(Record):
-    """A small version of a study, for `--quick`: minutes instead of hours."""
+    """The quick version of a study, for `--quick`: minutes instead of hours."""
 
     changes: dict[str, JsonValue] = Field(
         min_length=1,
