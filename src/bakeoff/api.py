@@ -1,4 +1,4 @@
-"""The Python API, which `bakeoff` re-exports. The command line calls these functions and prints their results."""
+"""The Python API: the command line calls these functions and prints; the `bakeoff` package exports them."""
 
 from __future__ import annotations
 
@@ -69,9 +69,10 @@ class Result(Plots, Tables):
     """The results of one study in a workspace.
 
     Attributes:
-        state: done; failed (some trials failed, the rest are kept); unfinished (run it again to resume).
-        report: the data of all reports.
-        study_id: its id in the ledger; `workspace`: the folder of the ledger.
+        state: done; failed (some trials failed, the others are kept); unfinished (run it again to resume).
+        report: everything the reports are made from.
+        study_id: its id in the ledger.
+        workspace: the folder of the ledger.
     """
 
     state: State
@@ -90,12 +91,12 @@ class Result(Plots, Tables):
         return build_document(self.report)
 
     def _repr_html_(self) -> str:
-        """Return the HTML that a notebook shows."""
+        """Return what a notebook shows."""
         return write_cell(self.report)
 
 
 class ReportError(WorkspaceError):
-    """The study's reports cannot be written; their content is in `result`."""
+    """The study's reports could not be written; `result` has what they would contain."""
 
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
@@ -107,13 +108,10 @@ class Status:
     """The progress of one study.
 
     Attributes:
-        id: the shortest unique prefix of `study_id`, with eight characters or more; commands accept it instead of the
-            name.
-        study_id: its id in the ledger.
-        question: its question.
+        id: the shortest unique prefix of `study_id`, at least eight characters; commands accept it instead of the name.
         num_started: unfinished trials that have finished an epoch.
-        num_candidates: candidates of its search so far; `is_searching`: whether there will be more. Their trials are
-            not included in the numbers of planned, done and failed trials.
+        num_candidates: candidates its search has tried so far, which are not among the trials above.
+        is_searching: whether the search will try more.
     """
 
     id: str
@@ -147,26 +145,27 @@ def run(
     wait: bool = True,
     observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
 ) -> Result:
-    """Train the trials of a study that are not in the workspace yet, run the final test, and write the reports.
+    """Train what the workspace does not hold yet, run the final test, and write the reports.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
-        overrides: `path.to.field=VALUE`, for a file or a name only.
-        quick: run the study's quick version, which is a separate study; for a file or a name only.
-        workspace: the folder of the ledger; created if it is missing.
+        overrides: `path.to.field=VALUE`; only for a file or a name.
+        quick: run the study file's quick version, as a study of its own; only for a file or a name.
+        workspace: the folder of the ledger; created if missing.
         data_dir: searched first for images.
-        workers: processes; by default one per core, on GPUs one per GPU, or a few if trials cannot be fused.
+        workers: number of processes; by default one per core or per GPU, or a few per GPU if trials do not fuse.
         device: auto, cpu, cuda (all GPUs), cuda:N or mps; see `driver.devices.choose_device`.
-        executor: local (processes of this machine) or ray (actors of a cluster; needs the extra `ray`).
-        address: address of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
+        executor: local (processes on this machine) or ray (actors on a cluster; needs the extra `ray`).
+        address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
         gpus_per_worker: fraction of a GPU for each actor of a Ray cluster; 0 trains on CPUs.
-        final_test: False leaves the test split closed: verdicts then rest on the validation split.
-        allow_missing: open the test split even if trials of an arm failed; otherwise it stays closed.
-        wait: whether to wait for another run in this workspace to end; otherwise it is an error.
-        observer: one or several observers, or names of registered ones; by default progress is shown in notebooks only.
+        final_test: if False, the test split stays closed and verdicts rest on the validation split.
+        allow_missing: open the test split even if trials of an arm failed.
+        wait: wait for another run in this workspace to end; if False, that is an error.
+        observer: one or more observers of the run, or names of registered ones; by default, a progress display in
+            notebooks, and none elsewhere.
 
     Raises:
-        BakeoffError: the study is invalid, there are overrides for a Study, images are missing, or the workspace cannot
+        BakeoffError: the study is wrong, overrides were given with a Study, images are missing, or the workspace cannot
             be written.
     """
     folder = check_workspace(workspace)
@@ -206,23 +205,23 @@ def plan(
     probe: bool = False,
     say: Callable[[str], object] = lambda text: None,
 ) -> Estimate:
-    """Plan a study, check it as far as possible without training, and estimate its time. Trains nothing.
+    """Plan a study, check what can be checked without training, and estimate its cost. Trains nothing.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
-        overrides: `path.to.field=VALUE`, for a file or a name only.
-        quick: use the study's quick version.
-        workspace: where the winners of earlier studies are looked up.
+        overrides: `path.to.field=VALUE`; only for a file or a name.
+        quick: plan the study file's quick version.
+        workspace: searched for winners of earlier studies.
         data_dir: searched first for images.
-        workers: processes; by default as many as `run` starts.
-        device: the device to train on. On a GPU no time is estimated.
-        probe: whether a worker process may build networks, check that their weights exist and fit, and time a few
-            training steps of each network, in some ten seconds; the times are cached.
-        say: called with progress messages.
+        workers: number of processes; by default as many as `run` starts.
+        device: as for `run`. On a GPU, no time is estimated.
+        probe: let a worker process build networks, check that weights are available and fit, and time a few training
+            steps of each network. Takes about ten seconds; times are cached.
+        say: called with a message before something slow.
 
     Raises:
-        BakeoffError: the study is invalid, images are missing or cannot be split, or a network or its weights are
-            unavailable or do not fit.
+        BakeoffError: the study is wrong, images are missing or cannot be split, or a network or its weights are not
+            available or do not fit.
     """
     data = Path(data_dir) if data_dir is not None else None
     checked = _prepare(study, overrides, quick, workspace, partial(find_missing_images, data_dir=data))
@@ -236,16 +235,17 @@ def prepare_study(
     quick: bool = False,
     workspace: str | Path = DEFAULT_WORKSPACE,
 ) -> Study:
-    """Return the study as it is run: read, validated, and with the winners of earlier studies that it starts from.
+    """Return the study as it would run: loaded, checked, and with the winners of earlier studies that it starts from.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
-        overrides: `path.to.field=VALUE`, for a file or a name only.
-        quick: use the study's quick version.
-        workspace: where earlier studies are looked up.
+        overrides: `path.to.field=VALUE`; only for a file or a name.
+        quick: take the study file's quick version.
+        workspace: searched for earlier studies.
 
     Raises:
-        BakeoffError: the study is invalid, there are overrides for a Study, or a winner is not in the workspace.
+        BakeoffError: the study is wrong, overrides were given with a Study, or a winner it starts from is not in the
+            workspace.
     """
     return _prepare(study, overrides, quick, workspace, None)
 
@@ -258,7 +258,9 @@ def _prepare(
     find_missing: FindMissing | None,
 ) -> Study:
     if isinstance(study, Study) and (overrides or quick):
-        raise BakeoffError("overrides and quick change a study file. Make the Study with the desired values instead.")
+        raise BakeoffError(
+            "overrides and quick apply to study files. Create the Study with the intended values instead."
+        )
     find = partial(read_winners, Path(workspace))
     if not isinstance(study, Study):
         return load_study(study, overrides, quick=quick, find_winners=find, find_missing=find_missing)
@@ -268,14 +270,14 @@ def _prepare(
 
 
 def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
-    """Read a study's results from a workspace's ledger, finished or not. Trains nothing, needs no torch.
+    """Read a study's results from a workspace's ledger, finished or not. Trains nothing and does not need torch.
 
     Args:
-        name: the study's name, the beginning of its id (six characters or more), or its file.
+        name: the study's name, a prefix of its id (six characters or more), or its file.
         workspace: the folder of the ledger.
 
     Raises:
-        WorkspaceError: no ledger, no such study in it, or several: the message lists their ids.
+        WorkspaceError: there is no ledger, no such study, or several; the message then lists their ids.
     """
     folder = check_workspace(workspace)
     with open_reading(Folders(folder)) as connection:
@@ -289,7 +291,7 @@ def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> R
 
 
 def iterate_csv(name: str, table: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Iterator[str]:
-    """Yield a table of a study as CSV, line by line; trials and epochs come from the ledger without making a report."""
+    """Yield a study's table as CSV, line by line; trials and epochs come from the ledger without making a report."""
     if table not in LEDGER_TABLES:
         yield from load(name, workspace).iterate_csv(table)
         return
@@ -311,10 +313,10 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
 
     Args:
         workspace: the folder of the ledger.
-        name: only studies with this name, id or study file; None for all.
+        name: only studies of this name, or the one with this id prefix or study file.
 
     Raises:
-        WorkspaceError: no ledger, or no such study in it.
+        WorkspaceError: there is no ledger, or no such study.
     """
     with open_reading(Folders(check_workspace(workspace))) as connection:
         listed = list_studies(connection)
@@ -342,7 +344,7 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
 
 @dataclass(frozen=True, kw_only=True)
 class _Pool:
-    """The requested workers; see `run`."""
+    """The workers of a run; see `run`."""
 
     name: ExecutorName
     num_workers: int | None
@@ -399,7 +401,7 @@ def _write_reports(result: Result, folders: Folders) -> Result:
     except WorkspaceError as error:
         raise ReportError(str(error), result) from error
     except OSError as error:
-        message = f"{folders.root}: pictures cannot be kept ({error.strerror or error})."
+        message = f"{folders.root}: pictures cannot be written ({error.strerror or error})."
         raise ReportError(message, result) from error
     return replace(result, report=report)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +14,7 @@ from bakeoff.catalog.networks.outside import is_outside
 from bakeoff.catalog.optimizers import OPTIMIZERS
 from bakeoff.catalog.schedules import SCHEDULES
 from bakeoff.data.registry import DATASETS
+from bakeoff.ledger.tables import read_packages
 from bakeoff.registry import Registry
 from bakeoff.stats.metrics import METRICS
 from bakeoff.study.search import SEARCHES
@@ -75,13 +75,7 @@ def _list_named(key: str, value: object) -> Iterator[tuple[Registry[Any], str]]:
 
 def _list_changed_packages(connection: sqlite3.Connection, study_id: str) -> Iterator[str]:
     """Yield the packages that the study's trials used, with version, unless this version is installed."""
-    rows = connection.execute(
-        "SELECT DISTINCT json_extract(content, '$.packages') FROM trials JOIN placements ON trial_id = id "
-        "WHERE study_id = ?",
-        (study_id,),
-    )
-    packages = {name: used for (text,) in rows if text for name, used in json.loads(text).items()}
-    for name, used in sorted(packages.items()):
+    for name, used in read_packages(connection, study_id).items():
         try:
             if version(name) == used:
                 continue

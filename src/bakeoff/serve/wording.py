@@ -110,7 +110,7 @@ def list_rows(progress: StudyProgress, block: str) -> tuple[tuple[Row, ...], int
             arm=arm.arm,
             trials=f"{arm.num_done:,} of {arm.num_planned:,}"
             + (f", {arm.num_failed:,} failed" if arm.num_failed else ""),
-            now=_format_started(arm),
+            now=_format_training(arm),
             score="" if arm.score is None else measure.value(arm.score),
             is_best=arm.score is not None and arm.score == ranked[0].score,
         )
@@ -129,12 +129,10 @@ def format_time(moment: str) -> str:
     return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _format_started(arm: ArmProgress) -> str:
+def _format_training(arm: ArmProgress) -> str:
     if not arm.num_started:
         return ""
-    epochs = (
-        f"epoch {arm.last_epoch:,}"
-        if arm.first_epoch == arm.last_epoch
-        else (f"epochs {arm.first_epoch:,} to {arm.last_epoch:,}")
-    )
+    epochs = f"epochs {arm.first_epoch:,} to {arm.last_epoch:,}"
+    if arm.first_epoch == arm.last_epoch:
+        epochs = f"epoch {arm.last_epoch:,}"
     return f"{count(arm.num_started, 'trial')} after {epochs}"
