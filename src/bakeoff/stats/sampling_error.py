@@ -114,8 +114,8 @@ def _say_shares(
     low, high = map(whole_percent, likely)
     return (
         f"Of its variance, {whole_percent(images)}% comes from the test images ({low}% to {high}% at "
-        f"{percent(confidence)} confidence), {whole_percent(seeds)}% from the seeds, and the rest from single answers, "
-        "which more of either averages out."
+        f"{percent(confidence)} confidence), {whole_percent(seeds)}% from the seeds, and the rest from single "
+        "images in single runs, which more seeds and more images both reduce."
     )
 
 

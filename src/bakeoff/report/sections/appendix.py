@@ -59,7 +59,7 @@ def _describe_protocol(report: ReportInput) -> Iterator[str]:
     yield (
         f"Error bars: ± is the sample standard deviation over {unit}s. Intervals are for the mean difference between "
         f"two arms, paired {unit} by {unit}, or for an arm's own mean (Student's t) if it is not compared. They are "
-        "not adjusted for the number of pairs; the p values behind the verdicts are (Holm)."
+        "not adjusted for the number of pairs; the p values behind the verdicts are."
     )
     yield (
         "Seeds and splits: a replicate's seed determines its split, order, augmentation and initial weights. It is "
