@@ -26,6 +26,11 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 settings.register_profile("bakeoff", derandomize=True, deadline=None, max_examples=30, database=None)
 settings.load_profile("bakeoff")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="Write the texts of tests/golden anew.")
+
+
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
