@@ -1,6 +1,6 @@
 """The wording of what people read most, each as a text in `texts/`. Other tests assert facts, not sentences.
 
-`scripts/test tests/golden --update-golden` writes the texts anew; the difference is then reviewed as part of the change.
+`scripts/test tests/golden --update-golden` writes the texts anew; the difference is reviewed as part of the change.
 """
 
 from __future__ import annotations
