@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,10 +79,8 @@ def test_another_metric_spends_its_share_and_tells_nothing() -> None:
 
 def test_the_headline_counts() -> None:
     line = trace_line([look("a", arms("ab", 5)), look("bb", arms("ab", 9))], look("bb", arms("ab", 20)))
-    assert describe_looks(line) == (
-        "This is the third look at this question on these test images (the first was on 2026-01-01, in the study a): "
-        "it may spend 2.5% of the error rate, and its p values allow for that."
-    )
+    for fact in ("third look", "2026-01-01", "study a)", "2.5%"):
+        assert fact in describe_looks(line)
     assert describe_looks(line[:1]) == ""
 
 
@@ -138,7 +137,7 @@ def test_an_arm_that_was_dropped_still_counts() -> None:
     (alone,) = summarise_looks({"a": a, "b": b}, [8]).verdicts
     summary = summarise_looks({"a": a, "b": b}, [8, 8], seen="abcd")
     (kept,) = summary.verdicts
-    assert describe_family(summary).startswith("p values are adjusted for all 6 pairs ever looked at (Holm)")
+    assert re.search(r"6 pairs .*\(Holm\)", describe_family(summary))
     assert kept.p_adjusted == pytest.approx(6 * (alone.p_adjusted or 0))
 
 
