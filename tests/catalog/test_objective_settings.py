@@ -24,7 +24,7 @@ def test_wrong_weights_are_refused(given: object) -> None:
 
 
 def test_a_wrong_word_is_answered_with_the_right_one() -> None:
-    with pytest.raises(ValidationError, match=r"given 'balancd', allowed 'balanced' or a mapping .* mean 'balanced'"):
+    with pytest.raises(ValidationError, match=r"'balancd'.*'balanced'"):
         WEIGHTS.validate_python("balancd")
 
 

@@ -171,7 +171,7 @@ def test_many_images_cross_the_chunks(write_pictures, monkeypatch) -> None:
 def test_different_sizes_are_refused_or_resized(write_pictures) -> None:
     write_pictures({"cat": 10, "dog": 10})
     root = write_pictures({"owl": 10}, size=(9, 9))
-    with pytest.raises(DataError, match=r"different sizes .*6x5 \(cat/.*9x9 \(owl/.*image_size: \[5, 6\]\."):
+    with pytest.raises(DataError, match=r"6x5 \(cat/.*9x9 \(owl/.*image_size: \[5, 6\]"):
         open_training(DataSource(folder=str(root)))
     images = open_training(DataSource(folder=str(root), image_size=8))
     assert images.shape_HWC == (8, 8, 1)
@@ -227,7 +227,7 @@ def test_paths_are_looked_for_here_then_in_the_data_folders(write_pictures, tmp_
     root = write_pictures()
     source = DataSource(folder="pets")
     monkeypatch.chdir("/")
-    with pytest.raises(DataError, match=r"There is no folder pets\. Looked for: /pets, "):
+    with pytest.raises(DataError, match=r"pets.* /pets, "):
         files.locate_path(source)
     assert files.locate_path(source, tmp_path) == root
     monkeypatch.setenv("BAKEOFF_DATA", str(tmp_path))
@@ -235,7 +235,7 @@ def test_paths_are_looked_for_here_then_in_the_data_folders(write_pictures, tmp_
     monkeypatch.chdir(tmp_path)
     shutil.copytree(root, tmp_path / "elsewhere/pets")
     assert files.locate_path(source, tmp_path / "elsewhere") == root
-    with pytest.raises(DataError, match="is not a manifest; give it as folder"):
+    with pytest.raises(DataError, match="as folder"):
         files.locate_path(DataSource(manifest="pets"))
     with pytest.raises(DataError, match=r"folder a\\x00b"):
         files.locate_path(DataSource(folder="a\0b"))
@@ -253,10 +253,10 @@ def test_described_once_decoded(write_pictures) -> None:
 
 def test_unknown_classes_and_lone_images(write_pictures) -> None:
     root = write_pictures({"cat": 5, "dog": 1})
-    with pytest.raises(DataError, match=r"class 'dog' has one image only"):
+    with pytest.raises(DataError, match=r"'dog' .*one image"):
         open_training(DataSource(folder=str(root)))
     shutil.copy(root / "cat/000.png", root / "dog/more.png")
-    with pytest.raises(DataError, match=r"has no class 'dgo'. Did you mean 'dog'\? Its classes: cat, dog"):
+    with pytest.raises(DataError, match=r"'dgo'.*'dog'\?.* cat, dog"):
         open_training(DataSource(folder=str(root), classes=("cat", "dgo")))
 
 

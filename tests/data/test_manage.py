@@ -79,7 +79,7 @@ def test_verify_digits() -> None:
 
 
 def test_verify_what_is_nowhere(small, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"mnist was not found in any of .*Get it with: bakeoff data get mnist"):
+    with pytest.raises(DataError, match=r"mnist .*bakeoff data get mnist"):
         verify("mnist", tmp_path)
 
 
@@ -111,9 +111,7 @@ def test_a_word_is_a_dataset_a_folder_or_a_manifest(write_pictures, tmp_path: Pa
     assert find_source("all.csv") == DataSource(manifest="all.csv")
     monkeypatch.chdir("/")
     assert find_source("pets", tmp_path) == DataSource(folder="pets")
-    with pytest.raises(
-        DataError, match=r"Did you mean 'mnist'\?.*There is no folder or manifest with this name either"
-    ):
+    with pytest.raises(DataError, match=r"'mnist'\?.*manifest"):
         find_source("mnits")
     with pytest.raises(DataError, match="Unknown dataset"):
         find_source("a\0b")

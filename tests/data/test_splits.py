@@ -112,12 +112,12 @@ def test_a_class_too_small_to_be_split_is_named(counts, folds, message) -> None:
 def test_two_folds_leave_each_class_an_image_to_train_on_and_one_to_validate() -> None:
     check_classes([4], ("cat",), "pets", folds=2)
     split_nested(np.zeros(4, np.int64), 2, 0, 0.1, seed=0)
-    with pytest.raises(DataError, match=r"'cat' \(3\): 2 folds need 4 training images of every class"):
+    with pytest.raises(DataError, match=r"'cat' \(3\): 2 folds .*\b4\b"):
         check_classes([3], ("cat",), "pets", folds=2)
 
 
 def test_no_images_are_refused() -> None:
-    with pytest.raises(DataError, match="no images to split"):
+    with pytest.raises(DataError, match="no images"):
         split_stratified(np.array([], dtype=np.int64), 0.1, seed=0)
 
 
@@ -144,7 +144,7 @@ def test_the_seed_decides_the_folds() -> None:
 
 
 def test_more_folds_than_images_of_a_class_are_refused() -> None:
-    with pytest.raises(DataError, match="4 folds leave some without an image of class 1"):
+    with pytest.raises(DataError, match=r"4 folds .*class 1"):
         split_fold(np.array([0, 0, 0, 0, 1, 1, 1]), 4, 0, seed=0)
 
 

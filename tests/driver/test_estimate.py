@@ -61,7 +61,7 @@ def test_a_timed_step_makes_the_estimate_and_is_kept(ask: Any, make_plan: MakePl
     assert found.seconds == pytest.approx(steps * 1.0 + estimate.START_SECONDS)
     least, most = found.range_seconds
     assert least < found.seconds < most
-    assert [line.startswith("timing a few training steps of mlp") for line in said] == [True]
+    assert ["mlp" in line for line in said] == [True]
     again, tasks = ask(plan, seconds=99.0, say=said.append)
     assert (tasks, again.seconds, len(said)) == ([], found.seconds, 1)
 

@@ -96,7 +96,7 @@ def test_a_curve_grows_without_reloading(tmp_path: Path) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with serve(workspace) as origin, browse(origin) as page:
         page.goto(origin)
-        assert "no ledger here" in page.inner_text("main")
+        assert "no ledger" in page.inner_text("main")
         with command("run", study, "--workspace", workspace, "--workers", 1):
             page.get_by_role("link", name="Progress and curves").click(timeout=120_000)  # the page looks again itself
             page.evaluate("window.stayed = true")
