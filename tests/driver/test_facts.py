@@ -69,7 +69,7 @@ def test_own_validation_needs_images_for_it(make_plan: MakePlan, tmp_path: Path)
     plan = make_plan(data={"folder": folder, "validation": "own"})
     with pytest.raises(DataError, match=r"^bare .*validation") as caught:
         open_datasets(plan.blocks, None)
-    assert "set data.validation to a fraction, such as 0.1" in str(caught.value)
+    assert "data.validation" in str(caught.value)
 
 
 def test_own_validation_images_are_not_trained_on(make_plan: MakePlan, photos: str) -> None:

@@ -205,11 +205,10 @@ def test_a_second_driver_waits_and_finds_everything_done(undisturbed: list[Any],
             said, _ = second.communicate(timeout=PATIENCE_SECONDS)
         first.communicate(timeout=PATIENCE_SECONDS)
     assert (first.returncode, second.returncode, third.returncode) == (0, 0, 2)
-    assert refused == (
-        f"error: {workspace}: another bakeoff is running in this workspace. Wait for it, or use another "
-        "--workspace DIR.\n"
-    )
-    assert f"{workspace}: another bakeoff is running in this workspace; waiting for it to finish.\n" == waited
+    assert refused.startswith(f"error: {workspace}: another ")
+    assert "--workspace" in refused
+    assert waited.startswith(f"{workspace}: another ")
+    assert "waiting" in waited
     assert json.loads(said)["trials"] == {"planned": 4, "done": 4, "failed": 0, "reused": 4}
     assert read_numbers(workspace) == undisturbed
 

