@@ -32,7 +32,9 @@ class Entry:
 def test_an_unknown_name_is_answered_with_the_allowed_and_the_nearest() -> None:
     error = refuse_name("fruit", "aple", ALLOWED)
     assert error.type == UNKNOWN_NAME
-    assert error.message() == "unknown fruit 'aple'. Allowed: apple, pear. Did you mean 'apple'?"
+    assert "'aple'" in error.message()
+    assert "apple, pear" in error.message()
+    assert error.message().endswith("'apple'?")
     assert error.context is not None
     assert error.context["given"] == "aple"
     assert error.context["allowed"] == ["apple", "pear"]

@@ -161,10 +161,11 @@ def test_offline_says_where_to_put_which_file(publish, cache: Path) -> None:
         open_training("mnist")
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith(f"{host} cannot be reached (")
+    assert message.startswith(f"{host} ")
     assert f"http://{host}/train-labels-idx1-ubyte.gz" in message
-    assert f"put it into {cache / 'downloads/MNIST/raw'}" in message
-    assert "--data-dir or BAKEOFF_DATA" in message
+    assert str(cache / "downloads/MNIST/raw") in message
+    assert "--data-dir" in message
+    assert "BAKEOFF_DATA" in message
 
 
 def test_a_pickled_cifar_is_mentioned(small, tmp_path: Path, monkeypatch) -> None:

@@ -102,7 +102,7 @@ def test_weights_that_cannot_be_read_end_the_run(number: int, tmp_path: Path, mo
 
     save_file(STATE, tmp_path / "a.safetensors")
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(StorageError, match=f"a.safetensors: cannot be read: {os.strerror(number)}"):
+    with pytest.raises(StorageError, match=f"a.safetensors: .*{os.strerror(number)}"):
         read_weights_file(tmp_path / "a.safetensors")
 
 

@@ -86,19 +86,19 @@ def test_an_optimizer_that_looks_across_weights_is_not_elementwise(monkeypatch: 
     record = replace(SGD, make=Normed, fused="never", stack_rule="")
     for module in ("bakeoff.testing.tensors", "bakeoff.engine.optim.make_optimizer"):
         monkeypatch.setattr(f"{module}.OPTIMIZERS", registry.Registry("optimizer", [record]))
-    with pytest.raises(AssertionError, match="sgd: elementwise, but members move otherwise"):
+    with pytest.raises(AssertionError, match=r"^sgd: elementwise"):
         check_optimizer(record)
 
 
 def test_a_metric_that_reads_the_wrong_way_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     record = replace(METRICS.find("loss"), higher_is_better=True)
     monkeypatch.setattr("bakeoff.testing.records.METRICS", registry.Registry("metric", [record]))
-    with pytest.raises(AssertionError, match="loss: right predictions are not better, by higher_is_better"):
+    with pytest.raises(AssertionError, match=r"^loss: .*higher_is_better"):
         check_metric(record)
 
 
 def test_an_embedded_dataset_of_other_pixels_is_found() -> None:
     layout = EmbeddedLayout(package="numpy", read=lambda split: (np.zeros((4, 8, 8, 1)), np.arange(4) % 2))
     record = replace(DIGITS, layout=layout, class_names=("a", "b"), num_train=4, num_test=4)
-    with pytest.raises(AssertionError, match="digits: pixels are uint8"):
+    with pytest.raises(AssertionError, match=r"^digits: .*uint8"):
         check_dataset(record)

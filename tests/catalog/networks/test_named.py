@@ -205,10 +205,9 @@ def test_an_unknown_network_is_answered_with_the_nearest() -> None:
     with pytest.raises(ValidationError) as caught:
         CHOICE.validate_python("lenett")
     (error,) = caught.value.errors()
-    assert error["msg"] == (
-        "unknown network 'lenett'. Allowed: lenet, modnet1, modnet2, mlp, cnn, alexnet, vgg11, vgg16, resnet, layers, "
-        f"{', '.join(OUTSIDE_NAMES)}. Did you mean 'lenet'?"
-    )
+    assert "'lenett'" in error["msg"]
+    assert ", ".join((*NETWORKS.names, *OUTSIDE_NAMES)) in error["msg"]
+    assert error["msg"].endswith("'lenet'?")
     assert error["ctx"]["allowed"] == [*NETWORKS.names, *OUTSIDE_NAMES]
 
 
@@ -218,7 +217,7 @@ def test_outside_networks_are_told_by_their_colon(name: str) -> None:
     assert network == OutsideNetwork(name=name) == CHOICE.validate_python({"name": name})
     assert CHOICE.validate_python(network.model_dump(mode="json")) == network
     assert CHOICE.validate_python({"name": name, "units": [8]}).units == (8,)
-    with pytest.raises(NetworkError, match=r" is a module of another library and cannot be spelled out as layers$"):
+    with pytest.raises(NetworkError, match="another library"):
         expand(network, CIFAR, 10)
 
 
