@@ -61,10 +61,9 @@ def test_curves_hold_unfinished_trials_and_grow(study: Ledger, ask: Ask) -> None
     "query", ["block=7", "block=-1", "block=x", "block=%D9%A3", "metric=nonsense", "metric=')--", ""]
 )
 def test_a_choice_that_there_is_not_is_the_first(study: Ledger, ask: Ask, query: str) -> None:
-    assert ask(f"{STUDY}/live?{query}").document == {
-        **ask(f"{STUDY}/live").document,
-        "again_seconds": pytest.approx(1, 1),
-    }
+    found, first = ask(f"{STUDY}/live?{query}").document, ask(f"{STUDY}/live").document
+    assert found.keys() == first.keys()
+    assert [name for name in first if found[name] != first[name] and name != "again_seconds"] == []  # that takes time
 
 
 @pytest.mark.parametrize("path", ["/", STUDY, f"{STUDY}/live", "/live", f"{STUDY}/report"])
