@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -132,25 +132,10 @@ def test_a_block_where_an_arm_has_no_score_is_left_out() -> None:
     assert summarise_blocks(summarise_scores(draw(8)[:, :1], arms=["a"])) is None
 
 
-def test_level_arms_are_level_in_spite_of_rounding() -> None:
+def test_level_arms_are_level_in_spite_of_rounding(make_results: Callable[..., list[TrialResult]]) -> None:
     values = [0.1, 0.2, 0.3]
     assert np.mean(values) != np.mean(values[::-1])
-    results = [
-        TrialResult(
-            trial_id=f"{block}{arm}{replicate}",
-            block=block,
-            arm=arm,
-            replicate=replicate,
-            state="done",
-            metrics={"test": {"accuracy": value}},
-            epochs_trained=1,
-            best_epoch=1,
-            seconds=1.0,
-        )
-        for block in "123456"
-        for arm, ordered in (("a", values), ("b", values[::-1]), ("c", [0.2, 0.1, 0.3]))
-        for replicate, value in enumerate(ordered)
-    ]
+    results = make_results({"a": values, "b": values[::-1], "c": [0.2, 0.1, 0.3]}, blocks="123456")
     found = summarise_blocks(summarise(results, StudyDesign(blocks=list("123456"), arms=ARMS)))
     assert found is not None
     assert found.pair("a", "b") == (0, 6, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -196,25 +196,10 @@ def test_dropping_the_worst_seeds_makes_no_winner() -> None:
 
 
 @pytest.mark.parametrize("num_failing", [3, 4, 5])
-def test_one_arm_is_never_left_to_more_arms(num_failing: int) -> None:
-    results = [
-        TrialResult(
-            trial_id=f"{arm}{replicate}",
-            block="digits",
-            arm=f"arm {arm}",
-            replicate=replicate,
-            state="failed" if arm else "done",
-            metrics={} if arm else {"validation": {"accuracy": 0.9}, "test": {"accuracy": 0.9}},
-            epochs_trained=1,
-            best_epoch=None,
-            seconds=1.0,
-        )
-        for arm in range(num_failing + 1)
-        for replicate in range(3)
-    ]
-    arms = [f"arm {arm}" for arm in range(num_failing + 1)]
-    sentence = (
-        summarise(results, StudyDesign(blocks=["digits"], arms=arms, num_classes={"digits": 10})).answers[0].sentence
-    )
+def test_one_arm_is_never_left_to_more_arms(make_results: Callable[..., list[TrialResult]], num_failing: int) -> None:
+    scores: dict[str, list[float | None]] = {f"arm {arm}": [None] * 3 for arm in range(num_failing + 1)}
+    scores["arm 0"] = [0.9] * 3
+    design = StudyDesign(blocks=["digits"], arms=list(scores), num_classes={"digits": 10})
+    sentence = summarise(make_results(scores), design).answers[0].sentence
     named = sentence.count("of 3 (100%") + sentence.count("of 3 trials (100%")
     assert (named, "more arms" in sentence) == ((num_failing, False) if num_failing < 5 else (3, True))

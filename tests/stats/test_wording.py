@@ -16,6 +16,28 @@ NOISE = np.array([0.0010, -0.0012, 0.0004, -0.0002, 0.0])
 OTHER = np.array([-0.0006, 0.0011, 0.0007, -0.0012, 0.0])
 
 
+def result(
+    arm: str,
+    replicate: int,
+    value: float | None,
+    *,
+    block: str = "digits",
+    split: str = "test",
+    metric: str = "accuracy",
+) -> TrialResult:
+    return TrialResult(
+        trial_id=f"{arm}{replicate}",
+        block=block,
+        arm=arm,
+        replicate=replicate,
+        state="failed" if value is None else "done",
+        metrics={} if value is None else {split: {metric: float(value)}},
+        epochs_trained=1,
+        best_epoch=1,
+        seconds=1.0,
+    )
+
+
 def answer(scores: dict[str, Sequence[float]], **options: Any) -> str:
     return summarise_scores(scores, **options).answers[0].sentence
 
@@ -24,17 +46,7 @@ def summarise_scores(
     scores: dict[str, Sequence[float]], block: str = "digits", metric: str = "accuracy", margin: float | None = None
 ) -> Summary:
     results = [
-        TrialResult(
-            trial_id=f"{arm}{replicate}",
-            block=block,
-            arm=arm,
-            replicate=replicate,
-            state="done",
-            metrics={"test": {metric: float(value)}},
-            epochs_trained=1,
-            best_epoch=1,
-            seconds=1.0,
-        )
+        result(arm, replicate, value, block=block, metric=metric)
         for arm, values in scores.items()
         for replicate, value in enumerate(values)
     ]
@@ -152,17 +164,7 @@ def test_pairing_is_said_to_pay_only_where_it_does() -> None:
 
 def test_validation_is_no_final_test_and_says_so() -> None:
     results = [
-        TrialResult(
-            trial_id=f"{arm}{replicate}",
-            block="digits",
-            arm=arm,
-            replicate=replicate,
-            state="done",
-            metrics={"validation": {"accuracy": float(value)}},
-            epochs_trained=1,
-            best_epoch=1,
-            seconds=1.0,
-        )
+        result(arm, replicate, value, split="validation")
         for arm, values in {"X": 0.979 + NOISE, "Y": 0.940 + OTHER}.items()
         for replicate, value in enumerate(values)
     ]
@@ -185,20 +187,6 @@ def test_better_and_better_by_more_than_the_margin_are_told_apart() -> None:
     # Of the rival that is not shown to be worse, nothing is said.
     partly = {"X": 0.9790 + NOISE, "Y": 0.9788 + OTHER, "Z": 0.9400 - NOISE}
     assert "lead over Z" in answer(partly, margin=0.005)
-
-
-def result(arm: str, replicate: int, value: float | None) -> TrialResult:
-    return TrialResult(
-        trial_id=f"{arm}{replicate}",
-        block="digits",
-        arm=arm,
-        replicate=replicate,
-        state="failed" if value is None else "done",
-        metrics={} if value is None else {"test": {"accuracy": value}},
-        epochs_trained=1,
-        best_epoch=1,
-        seconds=1.0,
-    )
 
 
 def test_an_arm_that_failed_in_whole_narrows_no_verdict_on_the_others() -> None:
