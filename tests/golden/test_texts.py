@@ -75,6 +75,36 @@ def test_mistakes_in_a_study_file(command: Command, golden: Compare, monkeypatch
     golden("ten-mistakes", text)
 
 
+CHANGES = (
+    "recipe.epochs=0",
+    "recipe.epochs",
+    "recipe.epochs=[1",
+    "recipe.epoch=3",
+    "recipe.optimizer.name=adamm",
+    "recipe.network={name: cnn, padding: valid, kernel: 9}",
+    "data={name: mnist, folder: photos}",
+    "data.classes=[3, x]",
+    "arms=[]",
+    "arms=[{epochs: [1, 1]}]",
+    "arms=[{a: {from: b}, b: {from: a}}]",
+    "arms=[{data.name: [digits, mnist]}]",
+    "blocks=[{arms: [1]}]",
+    "search=optuna",
+    "decide={margin: 5}",
+    "decide={against: nobody}",
+    "ensembles={vote: {of: [nobody]}}",
+    "replicates=100000",
+)
+
+
+def test_changes_of_a_study_that_cannot_be(command: Command, golden: Compare) -> None:
+    lines = []
+    for change in CHANGES:
+        text = command("plan", "quickstart", "--no-probe", "--set", change, status=2)
+        lines += [f"$ bakeoff plan quickstart --set {change!r}", text]
+    golden("wrong-changes", "\n".join(lines))
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -95,7 +125,13 @@ def test_a_study_with_failed_trials(workspace: str, command: Command, golden: Co
 
 
 def test_an_interrupted_run_and_the_next(
-    made_up: Any, workspace: str, command: Command, golden: Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    made_up: Any,
+    workspace: str,
+    command: Command,
+    golden: Compare,
+    forget_machine: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     def run(*options: str, status: int = 0) -> str:
         text = command("run", "rates.yaml", "--workspace", str(tmp_path), *RUN, *options, status=status)
@@ -104,6 +140,8 @@ def test_an_interrupted_run_and_the_next(
     monkeypatch.setattr(made_up, "num_trials", 4)
     first = run(status=130)
     monkeypatch.undo()
+    forget_machine(tmp_path / "ledger.sqlite")
+    golden("report-unfinished", command("report", "rates", "--workspace", str(tmp_path)))
     status = command("status", "--workspace", str(tmp_path))
     doctor = command("doctor", "--workspace", str(tmp_path))
     parts = {"interrupted": first, "status": status, "doctor": doctor, "resumed": run(), "again": run()}
