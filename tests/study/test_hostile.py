@@ -87,7 +87,7 @@ def test_many_problems_of_the_text_are_cut_short() -> None:
 
 
 def test_cases_that_build_on_each_other_end() -> None:
-    cases = ", ".join(f"a{n}: {{from: a{n - 1}, batch_size: {n}}}" for n in range(1, 2000))
+    cases = ", ".join(f"a{n}: {{from: a{n - 1}, batch_size: {n}}}" for n in range(1, 500))
     lines = _answer(f"question: q\nrecipe: {{network: mlp}}\narms:\n- {{a0: {{epochs: 1}}, {cases}}}\n")
     assert re.match(r"s.yaml:4: arms\.0\.a\d+\.from: 31 .*'from'.* 30\b", lines[0])
     assert len(lines) == 51
