@@ -157,7 +157,7 @@ def test_a_search_where_every_candidate_is_unfit_ends_with_the_default(tmp_path:
     assert result.summary.answers[0].missing == ("winner",)
     (report,) = result.report.searches
     assert report.kinds[0].num_unfit == 2
-    assert "not fit" in write_markdown(result.report)
+    assert "2 not valid" in write_markdown(result.report)
 
 
 def test_an_observer_sees_how_far_a_search_is_also_when_all_of_it_is_in_the_ledger(
