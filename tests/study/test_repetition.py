@@ -102,7 +102,7 @@ def test_what_a_study_writes_out_can_be_read_back(fields: dict[str, Any]) -> Non
     [
         ({"data": {"folder": "x", "folds": 5, "validation": "own"}}, "folds"),
         ({"data": {"folds": 1}}, "data.folds: given 1, "),
-        ({"data": {"folds": 3}, "replicates": {"at_most": 5}}, "folds cannot race"),
+        ({"data": {"folds": 3}, "replicates": {"at_most": 5}}, "replicates: "),
         ({"blocks": [{"data.folds": [3, 4]}]}, "data.folds"),
     ],
 )

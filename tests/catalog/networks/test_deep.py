@@ -102,7 +102,7 @@ def test_filters_are_rounded_and_stay_in_range() -> None:
 
 
 def test_blocks_and_filters_of_a_residual_network_must_match() -> None:
-    with pytest.raises(NetworkError, match=r"^resnet on 28x28x1 .*blocks .*2 .*filters 3"):
+    with pytest.raises(NetworkError, match=r"^resnet on 28x28x1 .*blocks .*\b2 .*filters .*\b3\b"):
         expand(ResNet(blocks=(2, 2)), MNIST, 10)
     with pytest.raises(NetworkError, match=r"^resnet on 28x28x1 .*2,000 blocks.* 1,000"):
         expand(ResNet(blocks=(2_000,), filters=(4,)), MNIST, 10)
