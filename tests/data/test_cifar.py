@@ -101,7 +101,7 @@ def test_a_pickle_is_never_loaded(tmp_path: Path, archive, monkeypatch) -> None:
     buffer = io.BytesIO()
     pickle.dump({"data": [1]}, buffer)
     path.write_bytes(archive({"f/train.bin": buffer.getvalue()}))
-    with pytest.raises(DataError, match="bytes where 3,073"):
+    with pytest.raises(DataError, match="bytes, expected 3,073"):
         cifar.read_archive(path, ["f/train.bin"], 3073)
 
 

@@ -18,7 +18,7 @@ import pytest
 from bakeoff.api import run
 from bakeoff.workspace import Folders
 
-LAST_WORDS = "interrupted: all finished epochs are kept; run the same command again to resume"
+INTERRUPTED_MESSAGE = "interrupted: all finished epochs are kept; run the same command again to resume"
 PATIENCE_SECONDS = 120.0
 
 GRID = """\

@@ -131,10 +131,10 @@ def test_one_block_needs_no_name(resolve: Resolve, earlier: Callable[..., None])
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"study": "befor", "arm": "x"}, "study 'befor' is not in this workspace. It holds: before."),
-        ({"study": "before", "arm": "x"}, "study 'before' has several blocks: name one. It holds: a, b."),
-        ({"study": "before", "arm": "x", "block": "c"}, "no block 'c' in study 'before'. It holds: a, b."),
-        ({"study": "before", "arm": "z", "block": "a"}, "no arm 'z' in study 'before', block 'a'. It holds: x, y."),
+        ({"study": "befor", "arm": "x"}, "study 'befor' is not in this workspace. It contains: before."),
+        ({"study": "before", "arm": "x"}, "study 'before' has several blocks: name one. It has: a, b."),
+        ({"study": "before", "arm": "x", "block": "c"}, "no block 'c' in study 'before'. It has: a, b."),
+        ({"study": "before", "arm": "z", "block": "a"}, "no arm 'z' in study 'before', block 'a'. It has: x, y."),
         ({"trial": "abcdef"}, "no trial abcdef in the ledger of"),
     ],
 )

@@ -30,7 +30,7 @@ def filled(
     done: Callable[..., TrialDone],
     tested: Callable[..., FinalTestDone],
 ) -> Ledger:
-    """A study of four arms: one done and examined, one diverged, one failed, one begun."""
+    """A study of four arms: one done and tested, one diverged, one failed, one started."""
     register(STUDY, arms=("a", "b", "c", "d"))
     for number in (2, 1, 3):
         ledger.record_epoch(epoch("t1", number))
@@ -50,7 +50,7 @@ def test_a_study_reads_back_whole(filled: Ledger, folders: Folders) -> None:
         record = read_study(connection, STUDY)
     assert (record.study_id, record.name, record.document) == (STUDY, "tiny", {"question": "Which?"})
     assert (record.numeric, record.command, record.seconds) == ("float32", "bakeoff run tiny", 12.5)
-    assert (record.num_planned, record.num_begun, record.num_tested) == (4, 1, 1)
+    assert (record.num_planned, record.num_started, record.num_tested) == (4, 1, 1)
     assert record.machines == ('{"cores": "2"}',)
     assert len(record.final_tests) == 1
     first, second, third = record.results

@@ -296,12 +296,12 @@ def test_a_users_colour_network_gets_grey_images_repeated(make_user: MakeUser) -
             "class Net(nn.Module):\n    def __init__(self, size): super().__init__()",
             "calling it without arguments failed",
         ),
-        ("class Net(nn.Module):\n    def forward(self, x): return x @ x[0, 0, 0, :3]", "does not take 8x8x1 images"),
+        ("class Net(nn.Module):\n    def forward(self, x): return x @ x[0, 0, 0, :3]", "does not accept 8x8x1 images"),
         ("class Net(nn.Module):\n    def forward(self, x): return [x]", "returns list, not a tensor"),
         ("class Net(nn.Module):\n    def forward(self, x): return x.sum()", "for two images it returns one number"),
         (
             "class Net(nn.Module):\n    def forward(self, x): return x.sum((1, 2, 3))",
-            "for two images it returns 2, not a vector each",
+            "for two images it returns 2, not one vector per image",
         ),
     ],
 )
