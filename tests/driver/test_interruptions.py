@@ -126,7 +126,7 @@ def test_ended_again_and_again_nothing_is_lost_and_no_digit_changes(
         assert "Traceback" not in errors
         assert process.returncode == (-number if number == KILLED else 130)
         if moment is not started:
-            assert number == KILLED or errors.splitlines()[-1] == LAST_WORDS
+            assert number == KILLED or errors.splitlines()[-1] == INTERRUPTED_MESSAGE
             now = read_numbers(workspace)["epochs"]
             assert kept <= now, "an epoch on record before the end is gone"
             kept = now

@@ -89,7 +89,7 @@ def command() -> Command:
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
             patch.setattr("sys.argv", ["bakeoff", *arguments])
             patch.setattr(sys.modules["__main__"], "__package__", None, raising=False)  # else help names pytest
-            patch.setattr("bakeoff.cli.heed_interrupts", lambda: None)
+            patch.setattr("bakeoff.cli.handle_interrupts", lambda: None)
             patch.setenv("COLUMNS", "80")
             patch.setenv("TERMINAL_WIDTH", "80")
             found = cli.main()
