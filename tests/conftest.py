@@ -26,6 +26,11 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 settings.register_profile("bakeoff", derandomize=True, deadline=None, max_examples=30, database=None)
 settings.load_profile("bakeoff")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="Write the texts of tests/golden anew.")
+
+
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
@@ -49,6 +54,14 @@ def _leave_the_user_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyt
     monkeypatch.delenv("BAKEOFF_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _do_not_wait_for_the_disk() -> Iterator[None]:
+    """Leave files to the operating system: a killed process loses none that it wrote, and no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -146,13 +146,15 @@ def test_the_verdict_goes_to_standard_output_and_progress_to_standard_error(work
     assert "Which learning rate?" in output
     assert "Report: " in output
     first, *_, last = errors.splitlines()  # on a slow machine, lines of progress come between
-    assert (first, last) == ("2 trials to train", "final test: opening the test split for 2 trials")
+    assert first.startswith("2 trials")
+    assert last.startswith("final test: ")
 
 
 def test_a_second_run_trains_nothing_and_says_so(study: Path, workspace: Path) -> None:
     ended = bakeoff("run", study, "--workspace", workspace)
-    assert ended.stderr.splitlines() == ["0 trials to train, 2 more are in the ledger"]
-    assert "2 of 2 trials done, all found in the ledger: this run trained nothing" in " ".join(ended.stdout.split())
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("0 trials to train, 2 ")
+    assert "2 of 2 trials done, all found in the ledger" in " ".join(ended.stdout.split())
 
 
 def test_json_is_one_document_and_nothing_else(study: Path, workspace: Path) -> None:
@@ -250,11 +252,9 @@ def test_report_as_a_table(workspace: Path, options: list[str], column: str, num
 
 
 def test_a_table_is_for_csv_only(workspace: Path) -> None:
-    expected = "error: --table goes with --format csv."
-    assert refuse("report", "rates", "--workspace", workspace, "--table", "arms") == expected
-    assert (
-        refuse("report", "rates", "--workspace", workspace, "--table", "arms", "--format", "csv", "--json") == expected
-    )
+    line = refuse("report", "rates", "--workspace", workspace, "--table", "arms")
+    assert "--format csv" in line
+    assert refuse("report", "rates", "--workspace", workspace, "--table", "arms", "--format", "csv", "--json") == line
 
 
 def test_a_study_file_stands_for_the_name_in_it(study: Path, workspace: Path, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_schema_is_a_json_schema() -> None:
 
 
 def test_data_digits() -> None:
-    assert "nothing to download" in bakeoff("data", "get", "digits").stdout
+    assert bakeoff("data", "get", "digits").stdout.startswith("digits: ")
     assert all(line.startswith("ok  ") for line in bakeoff("data", "verify", "digits").stdout.splitlines())
     facts = one_document(bakeoff("data", "show", "digits", "--json").stdout)
     assert facts["image_shape_HWC"] == [8, 8, 1]
@@ -339,7 +339,7 @@ def test_wrong_usage(arguments: list[str]) -> None:
 
 def test_a_missing_study() -> None:
     assert refuse("run", "quickstrat").startswith("error: quickstrat: ")
-    assert "Did you mean 'quickstart'?" in refuse("plan", "quickstrat")
+    assert refuse("plan", "quickstrat").endswith("'quickstart'?")
     assert "missing.yaml" in refuse("run", "folder/missing.yaml")
 
 
@@ -357,46 +357,47 @@ def test_every_problem_of_a_study_has_its_line(study: Path, tmp_path: Path) -> N
 def test_an_unwritable_workspace(study: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     place = tmp_path / "file" / "runs"
-    assert refuse("run", study, "--workspace", place) == (
-        f"error: {place}: this workspace cannot be written (Not a directory). Choose another with --workspace DIR."
-    )
+    line = refuse("run", study, "--workspace", place)
+    assert line.startswith(f"error: {place}: ")
+    assert "Not a directory" in line
 
 
 def test_no_workspace(tmp_path: Path) -> None:
-    expected = f"error: {tmp_path}: no ledger here. Run a study first, or give its --workspace DIR."
-    assert refuse("status", "--workspace", tmp_path) == expected
-    assert refuse("report", "rates", "--workspace", tmp_path) == expected
+    line = refuse("status", "--workspace", tmp_path)
+    assert line.startswith(f"error: {tmp_path}: no ledger")
+    assert refuse("report", "rates", "--workspace", tmp_path) == line
 
 
 def test_an_unknown_study_in_the_workspace(workspace: Path) -> None:
-    expected = "error: study 'rate' is not in this workspace. It contains: rates. Did you mean 'rates'?"
-    assert refuse("status", "rate", "--workspace", workspace) == expected
-    assert refuse("report", "rate", "--workspace", workspace) == expected
+    line = refuse("status", "rate", "--workspace", workspace)
+    assert "'rate'" in line
+    assert line.endswith("'rates'?")
+    assert refuse("report", "rate", "--workspace", workspace) == line
 
 
 def test_a_ledger_from_a_newer_version(study: Path, workspace: Path, tmp_path: Path) -> None:
     newer = Path(shutil.copytree(workspace, tmp_path / "runs"))
     with closing(sqlite3.connect(newer / "ledger.sqlite")) as connection, connection:
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-    expected = (
-        f"error: {newer}/ledger.sqlite: this ledger was written by a newer bakeoff (its format is 99, this one reads "
-        f"up to {SCHEMA_VERSION}). Upgrade bakeoff, or choose another workspace with --workspace DIR."
-    )
-    assert refuse("run", study, "--workspace", newer) == expected
-    assert refuse("report", "rates", "--workspace", newer) == expected
-    assert refuse("status", "--workspace", newer) == expected
+    line = refuse("run", study, "--workspace", newer)
+    assert line.startswith(f"error: {newer}/ledger.sqlite: ")
+    assert "99" in line
+    assert f"{SCHEMA_VERSION})" in line
+    assert refuse("report", "rates", "--workspace", newer) == line
+    assert refuse("status", "--workspace", newer) == line
 
 
 def test_a_damaged_ledger(study: Path, tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_bytes(b"no database" * 1_000)
-    message = f"error: {tmp_path}/ledger.sqlite: this is not a readable ledger (file is not a database)."
-    assert refuse("run", study, "--workspace", tmp_path).startswith(message)
-    assert refuse("report", "rates", "--workspace", tmp_path).startswith(message)
+    for arguments in (("run", study), ("report", "rates")):
+        line = refuse(*arguments, "--workspace", tmp_path)
+        assert line.startswith(f"error: {tmp_path}/ledger.sqlite: ")
+        assert "not a database" in line
 
 
 def test_an_unknown_data_set() -> None:
-    assert "Did you mean 'mnist'?" in refuse("data", "show", "mnst")
-    assert "Did you mean 'digits'?" in refuse("data", "verify", "digit")
+    assert "'mnist'?" in refuse("data", "show", "mnst")
+    assert "'digits'?" in refuse("data", "verify", "digit")
 
 
 def write_idx(path: Path, *shape: int, missing: int = 0) -> None:
@@ -431,13 +432,13 @@ def verify(raw: Path) -> tuple[str, list[str]]:
 def test_a_truncated_idx_file(mnist: Path, study: Path, tmp_path: Path) -> None:
     images = mnist / "train-images-idx3-ubyte"
     write_idx(images, 60_000, 28, 28, missing=10)
-    truncated = f"{images} is truncated: it has 47,039,990 of the 47,040,000 values its header states. "
     line, right = verify(mnist)
     assert line.startswith("error: ")
-    assert truncated in line
     assert len(right) == 1
     refused = refuse("run", study, "--set", "data.name=mnist", "--data-dir", mnist.parents[1], "--workspace", tmp_path)
-    assert refused.startswith(f"error: {truncated}")
+    for text in (line, refused):
+        assert str(images) in text
+        assert "47,039,990 of the 47,040,000" in text
 
 
 def test_a_wrong_checksum(mnist: Path) -> None:
@@ -450,7 +451,7 @@ def test_a_wrong_checksum(mnist: Path) -> None:
     labels.unlink()
     line, right = verify(mnist)
     assert line.startswith(f"error: {packed}: ")
-    assert "wrong checksum: expected md5 ec29112dd5afa0611ce80d1b7f02629c, got " in line
+    assert "md5 ec29112dd5afa0611ce80d1b7f02629c" in line
     assert len(right) == 2
 
 
@@ -509,8 +510,10 @@ def test_a_folder_is_shown(photos: Path) -> None:
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:
-    assert "There is no folder or manifest with this name either." in refuse("data", "show", tmp_path / "nowhere")
-    assert "Did you mean 'mnist'?" in refuse("data", "show", "mnits")
+    line = refuse("data", "show", tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in line
+    assert "manifest" in line
+    assert "'mnist'?" in refuse("data", "show", "mnits")
 
 
 def test_a_study_of_a_folder(photos: Path, tmp_path: Path) -> None:
@@ -522,7 +525,7 @@ def test_a_study_of_a_folder(photos: Path, tmp_path: Path) -> None:
     assert 0 < least < most
     ran = one_document(bakeoff("run", study, "--workspace", tmp_path / "runs", "--workers", 1, "--json").stdout)
     assert ran["state"] == "done"
-    assert ran["reduced"].startswith("Reduced study, for a quick look: photos, 50% of the training images, ")
+    assert "photos, 50% of the training images" in ran["reduced"]
     assert any("torn" in note for note in ran["notes"])
     assert ran["data"]["photos"]["class_names"] == ["dark", "light"]
     assert one_document(bakeoff("plan", study, "--no-probe", "--json").stdout)["cohorts"] == 1

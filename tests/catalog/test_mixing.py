@@ -22,7 +22,7 @@ def test_defaults_are_the_published_ones() -> None:
 
 
 def test_unknown_name_lists_names_and_the_nearest() -> None:
-    with pytest.raises(ValidationError, match=r"unknown mix 'cutmixx'\. Allowed: mixup, cutmix\. .* 'cutmix'"):
+    with pytest.raises(ValidationError, match=r"'cutmixx'.* mixup, cutmix\..*'cutmix'"):
         CHOICE.validate_python({"name": "cutmixx"})
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,7 +26,7 @@ def test_wrong_weights_are_refused(given: object) -> None:
 
 
 def test_a_wrong_word_is_answered_with_the_right_one() -> None:
-    with pytest.raises(ValidationError, match=r"given 'balancd', allowed 'balanced' or a mapping .* mean 'balanced'"):
+    with pytest.raises(ValidationError, match=r"'balancd'.*'balanced'"):
         WEIGHTS.validate_python("balancd")
 
 
@@ -34,9 +36,7 @@ def test_an_unknown_class_is_named_with_the_nearest() -> None:
     check_class_weights({"cat": 1.0}, ["cat", "dog"])
     with pytest.raises(DataError) as caught:
         check_class_weights({"cat": 1.0, "dogg": 2.0}, ["cat", "dog"])
-    assert str(caught.value) == (
-        "class_weights: the images have no class 'dogg'. Their classes: 'cat', 'dog'. Did you mean 'dog'?"
-    )
+    assert re.match(r"class_weights: .*'dogg'.*'cat', 'dog'.*'dog'\?$", str(caught.value))
 
 
 def test_many_and_strange_classes_stay_one_line() -> None:

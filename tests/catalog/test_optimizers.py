@@ -60,7 +60,9 @@ def test_unknown_name_lists_names_and_the_nearest() -> None:
         CHOICE.validate_python({"name": "adamm"})
     error = caught.value.errors()[0]
     assert error["type"] == "unknown_name"
-    assert error["msg"] == (f"unknown optimizer 'adamm'. Allowed: {', '.join(OPTIMIZERS.names)}. Did you mean 'adam'?")
+    assert "'adamm'" in error["msg"]
+    assert ", ".join(OPTIMIZERS.names) in error["msg"]
+    assert error["msg"].endswith("'adam'?")
 
 
 @pytest.mark.parametrize(

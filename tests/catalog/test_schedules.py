@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 
 import numpy as np
@@ -253,12 +254,12 @@ def test_a_warm_up_that_never_ends_is_named() -> None:
     assert find_conflict(Cosine(warm_up=2.5), 3) is None
     assert find_conflict(OneCycle(), 1) is None
     message = find_conflict(Constant(warm_up=3.0), 3)
-    assert message == "a warm_up of 3 epochs does not end within 3 epochs: make it shorter, or train longer"
+    assert re.search(r"warm_up .*\b3 epochs.*\b3\b", message)
     assert Cosine(warm_up=3.0).share(_at(3.0), 3) == 0.0, "and yet divides by nothing"
 
 
 def test_unknown_name_lists_names_and_the_nearest() -> None:
-    with pytest.raises(ValidationError, match=r"unknown schedule 'cosin'\. Allowed: constant, .* mean 'cosine'"):
+    with pytest.raises(ValidationError, match=r"'cosin'.* constant, .*'cosine'"):
         CHOICE.validate_python("cosin")
 
 

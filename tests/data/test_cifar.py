@@ -31,7 +31,7 @@ def test_the_fine_label_is_the_second_byte() -> None:
 def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data_batch_1.bin"
     path.write_bytes(bytes(3072))
-    with pytest.raises(DataError, match=r"data_batch_1\.bin is truncated: it has 3,072 bytes, expected 3,073"):
+    with pytest.raises(DataError, match=r"data_batch_1\.bin .* 3,072 .* 3,073"):
         cifar.read_folder([path], 3073)
     path.write_bytes(bytes(3074))
     with pytest.raises(DataError, match="too long"):
@@ -55,14 +55,14 @@ def test_an_archive_gives_the_wanted_members_only(tmp_path: Path, archive, monke
 def test_a_missing_member_is_named(tmp_path: Path, archive) -> None:
     path = tmp_path / "a.tar.gz"
     path.write_bytes(archive({"f/other.bin": b"abc"}))
-    with pytest.raises(DataError, match=r"a\.tar\.gz has no member f/train\.bin"):
+    with pytest.raises(DataError, match=r"a\.tar\.gz .*f/train\.bin"):
         cifar.read_archive(path, ["f/train.bin"], 3)
 
 
 def test_a_member_of_another_size_is_refused_unread(tmp_path: Path, archive) -> None:
     path = tmp_path / "a.tar.gz"
     path.write_bytes(archive({"f/train.bin": bytes(100)}))
-    with pytest.raises(DataError, match=r"member f/train\.bin is too long: it has 100 bytes, expected 3"):
+    with pytest.raises(DataError, match=r"f/train\.bin .* 100 .* 3"):
         cifar.read_archive(path, ["f/train.bin"], 3)
 
 
@@ -72,7 +72,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
         info = tarfile.TarInfo("f/train.bin")
         info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
         target.addfile(info)
-    with pytest.raises(DataError, match="not a regular file"):
+    with pytest.raises(DataError, match="regular file"):
         cifar.read_archive(path, ["f/train.bin"], 3)
 
 

@@ -50,11 +50,11 @@ def test_a_label_out_of_range_is_named(small, write_mnist, idx) -> None:
     labels = np.zeros(20, dtype=np.uint8)
     labels[3] = 10
     (root / "MNIST/raw/train-labels-idx1-ubyte").write_bytes(idx(labels))
-    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte: image 3 has label 10.*classes 0 to 9"):
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte: .*\b3\b.*label 10\b"):
         decode("mnist", "train", root)
 
 
 def test_another_number_of_images_is_refused(write_mnist) -> None:
     root = write_mnist().root
-    with pytest.raises(DataError, match=r"has 20 x 28 x 28 values, expected 60,000 x 28 x 28"):
+    with pytest.raises(DataError, match=r"20 x 28 x 28 .* 60,000 x 28 x 28"):
         decode("mnist", "train", root)

@@ -57,7 +57,7 @@ def test_starts_again_where_the_server_has_no_ranges(server, tmp_path: Path) -> 
 
 def test_a_transfer_that_keeps_breaking_off_keeps_what_arrived(server, tmp_path: Path) -> None:
     server.cuts = [1000] * download.MAX_ATTEMPTS
-    with pytest.raises(DataError, match=r"broke off at 5,000 of 700,000 bytes.*file\.gz\.part; run again to resume"):
+    with pytest.raises(DataError, match=r"5,000 of 700,000 .*file\.gz\.part"):
         fetch_file(server.publish("file.gz", CONTENT), tmp_path / "file.gz")
     assert (tmp_path / "file.gz.part").read_bytes() == CONTENT[:5000]
     assert not (tmp_path / "file.gz").exists()
@@ -77,14 +77,14 @@ def test_a_wrong_checksum_says_all_and_deletes_nothing(server, tmp_path: Path) -
 
 def test_another_size_is_refused_before_the_transfer(server, tmp_path: Path) -> None:
     file = dataclasses.replace(server.publish("file.gz", b"<html>please log in</html>"), num_bytes=700_000)
-    with pytest.raises(DataError, match=r"offers 26 bytes, but 700,000 are published"):
+    with pytest.raises(DataError, match=r"26 bytes.*700,000"):
         fetch_file(file, tmp_path / "file.gz")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_refused_by_the_server(server, tmp_path: Path) -> None:
     file = dataclasses.replace(server.publish("file.gz", CONTENT), url=server.locate("gone.gz"))
-    with pytest.raises(DataError, match=r"gone\.gz was refused: 404 Not Found\. Get file\.gz from .* in another way"):
+    with pytest.raises(DataError, match=r"gone\.gz .*404 Not Found.*file\.gz"):
         fetch_file(file, tmp_path / "file.gz")
 
 
@@ -92,7 +92,7 @@ def test_only_http_is_followed(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(CONTENT)
     file = registry.PublishedFile(path="file.gz", url=secret.as_uri(), checksum="md5:" + "0" * 32, num_bytes=10)
-    with pytest.raises(DataError, match="not an http or https address"):
+    with pytest.raises(DataError, match="https address"):
         fetch_file(file, tmp_path / "file.gz")
 
 
@@ -161,24 +161,25 @@ def test_offline_says_where_to_put_which_file(publish, cache: Path) -> None:
         open_training("mnist")
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith(f"{host} cannot be reached (")
+    assert message.startswith(f"{host} ")
     assert f"http://{host}/train-labels-idx1-ubyte.gz" in message
-    assert f"put it into {cache / 'downloads/MNIST/raw'}" in message
-    assert "--data-dir or BAKEOFF_DATA" in message
+    assert str(cache / "downloads/MNIST/raw") in message
+    assert "--data-dir" in message
+    assert "BAKEOFF_DATA" in message
 
 
 def test_a_pickled_cifar_is_mentioned(small, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "cifar-10-batches-py").mkdir()
     file = registry.PublishedFile(path="a.tar.gz", url="file:///a.tar.gz", checksum="md5:0", num_bytes=1)
     record = dataclasses.replace(find_dataset("cifar10"), files=(file,))
-    with pytest.raises(DataError, match=r"cifar-10-batches-py is the pickled version, which is never read"):
+    with pytest.raises(DataError, match=r"cifar-10-batches-py .*pickled"):
         obtain_dataset(record, tmp_path)
 
 
 def test_an_unwritable_folder_is_named(publish, tmp_path: Path) -> None:
     publish()
     (tmp_path / "there").write_text("a file, not a folder")
-    with pytest.raises(DataError, match=r"cannot be written: .*there.*Choose another folder with --data-dir"):
+    with pytest.raises(DataError, match=r"there.*--data-dir"):
         obtain_dataset(find_dataset("mnist"), tmp_path / "there")
 
 

@@ -106,16 +106,16 @@ def test_the_36_characters_of_balanced(write_emnist) -> None:
 def test_damaged_archives_are_named(write_emnist) -> None:
     root, _ = write_emnist("digits")
     archive = root / "EMNIST/raw/gzip.zip"
-    with pytest.raises(DataError, match=r"no member gzip/emnist-letters-train-images-idx3-ubyte\.gz"):
+    with pytest.raises(DataError, match=r"gzip/emnist-letters-train-images-idx3-ubyte\.gz"):
         open_training("emnist-letters", root)
     whole = archive.read_bytes()
     archive.write_bytes(whole[:-2000])
-    with pytest.raises(DataError, match=r"gzip\.zip: member .* is truncated or damaged"):
+    with pytest.raises(DataError, match=r"gzip\.zip: .*(truncated|damaged)"):
         open_training("emnist-digits", root)
     archive.write_bytes(whole[:5000] + bytes(200) + whole[5200:])
-    with pytest.raises(DataError, match=r"gzip\.zip: member .* is truncated or damaged"):
+    with pytest.raises(DataError, match=r"gzip\.zip: .*(truncated|damaged)"):
         open_training("emnist-digits", root)
     with zipfile.ZipFile(archive, "w") as opened:
         opened.writestr("gzip/emnist-digits-train-images-idx3-ubyte.gz", gzip.compress(b"no IDX"))
-    with pytest.raises(DataError, match="is not an IDX file of 3 dimensions"):
+    with pytest.raises(DataError, match="3 dimensions"):
         open_training("emnist-digits", root)

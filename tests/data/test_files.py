@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -171,11 +172,13 @@ def test_many_images_cross_the_chunks(write_pictures, monkeypatch) -> None:
 def test_different_sizes_are_refused_or_resized(write_pictures) -> None:
     write_pictures({"cat": 10, "dog": 10})
     root = write_pictures({"owl": 10}, size=(9, 9))
-    with pytest.raises(DataError, match=r"different sizes .*6x5 \(cat/.*9x9 \(owl/.*image_size: \[5, 6\]\."):
+    with pytest.raises(DataError, match=r"6x5 \(cat/.*9x9 \(owl/.*image_size: \[5, 6\]"):
         open_training(DataSource(folder=str(root)))
     images = open_training(DataSource(folder=str(root), image_size=8))
     assert images.shape_HWC == (8, 8, 1)
-    assert images.notes == ("resized to 8x8 (bilinear) from 2 other sizes",)
+    (note,) = images.notes
+    assert note.startswith("resized to 8x8 (bilinear) ")
+    assert " 2 " in note
 
 
 def test_test_images_are_brought_to_what_training_images_are(write_pictures) -> None:
@@ -183,8 +186,8 @@ def test_test_images_are_brought_to_what_training_images_are(write_pictures) -> 
     root = write_pictures(folder="pets/test", size=(12, 10), mode="RGB").parent
     test = open_test(DataSource(folder=str(root)))
     assert test.shape_HWC == (5, 6, 1)
-    assert "10 test images converted to grey, like the training images: test/cat/000.png" in test.notes[0]
-    assert test.notes[1] == "resized to 6x5 (bilinear) from 1 other size"
+    assert re.match(r"10 test images .*grey.*: test/cat/000.png", test.notes[0])
+    assert test.notes[1].startswith("resized to 6x5 (bilinear) ")
 
 
 def test_a_class_without_test_images_is_taken(write_pictures) -> None:
@@ -192,7 +195,8 @@ def test_a_class_without_test_images_is_taken(write_pictures) -> None:
     root = write_pictures({"dog": 3}, folder="pets/test").parent
     test = open_test(DataSource(folder=str(root)))
     np.testing.assert_array_equal(test.labels, [1, 1, 1])
-    assert test.notes == ("the test split has no images of cat",)
+    (note,) = test.notes
+    assert note.endswith(" cat")
 
 
 def test_manifests(write_pictures, tmp_path: Path) -> None:
@@ -227,7 +231,7 @@ def test_paths_are_looked_for_here_then_in_the_data_folders(write_pictures, tmp_
     root = write_pictures()
     source = DataSource(folder="pets")
     monkeypatch.chdir("/")
-    with pytest.raises(DataError, match=r"There is no folder pets\. Looked for: /pets, "):
+    with pytest.raises(DataError, match=r"pets.* /pets, "):
         files.locate_path(source)
     assert files.locate_path(source, tmp_path) == root
     monkeypatch.setenv("BAKEOFF_DATA", str(tmp_path))
@@ -235,7 +239,7 @@ def test_paths_are_looked_for_here_then_in_the_data_folders(write_pictures, tmp_
     monkeypatch.chdir(tmp_path)
     shutil.copytree(root, tmp_path / "elsewhere/pets")
     assert files.locate_path(source, tmp_path / "elsewhere") == root
-    with pytest.raises(DataError, match="is not a manifest; give it as folder"):
+    with pytest.raises(DataError, match="as folder"):
         files.locate_path(DataSource(manifest="pets"))
     with pytest.raises(DataError, match=r"folder a\\x00b"):
         files.locate_path(DataSource(folder="a\0b"))
@@ -253,10 +257,10 @@ def test_described_once_decoded(write_pictures) -> None:
 
 def test_unknown_classes_and_lone_images(write_pictures) -> None:
     root = write_pictures({"cat": 5, "dog": 1})
-    with pytest.raises(DataError, match=r"class 'dog' has only one image"):
+    with pytest.raises(DataError, match=r"'dog' .*one image"):
         open_training(DataSource(folder=str(root)))
     shutil.copy(root / "cat/000.png", root / "dog/more.png")
-    with pytest.raises(DataError, match=r"has no class 'dgo'. Did you mean 'dog'\? Its classes: cat, dog"):
+    with pytest.raises(DataError, match=r"'dgo'.*'dog'\?.* cat, dog"):
         open_training(DataSource(folder=str(root), classes=("cat", "dgo")))
 
 

@@ -31,7 +31,9 @@ def test_class_folders_and_what_is_nested_in_them(tmp_path: Path) -> None:
     assert summarise(listing) == {"train": ["cat:cat/c.webp", "cat:cat/x/y/a.png", "dog:dog/a.jpeg", "dog:dog/b.JPG"]}
     assert listing.class_names == ("cat", "dog")
     assert not listing.has_test
-    assert listing.notes == ("2 files are not images and are left out: .txt 1, no suffix 1",)
+    (note,) = listing.notes
+    assert note.startswith("2 files ")
+    assert note.endswith(": .txt 1, no suffix 1")
 
 
 @pytest.mark.parametrize(
@@ -49,13 +51,13 @@ def test_a_test_folder_without_classes_is_not_used_and_said(tmp_path: Path) -> N
     touch(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/1.png", "test/2.png")
     listing = list_folder(tmp_path)
     assert not listing.has_test
-    assert "test has 2 images and no class folders: it is not used" in listing.notes[0]
+    assert "test has 2 images" in listing.notes[0]
 
 
 def test_images_beside_the_class_folders_and_folders_beside_the_parts_are_said(tmp_path: Path) -> None:
     touch(tmp_path, "train/cat/1.png", "train/dog/1.png", "train/loose.png", "extra/cat/1.png")
     notes = list_folder(tmp_path).notes
-    assert any("1 images beside the class folders are left out: loose.png" in note for note in notes)
+    assert any(note.startswith("1 images ") and note.endswith(": loose.png") for note in notes)
     assert any("beside the train folder" in note and "extra" in note for note in notes)
 
 
@@ -70,7 +72,7 @@ def test_links_back_up_broken_links_and_pipes_are_said(tmp_path: Path) -> None:
         ("cat/gone.png", "broken link"),
         ("dog/pipe.png", "not a file"),
     }
-    assert "links to folders listed elsewhere are not followed: cat/up" in listing.notes
+    assert any(note.startswith("links ") and note.endswith(": cat/up") for note in listing.notes)
 
 
 def test_names_are_cleaned(tmp_path: Path) -> None:
@@ -81,15 +83,15 @@ def test_names_are_cleaned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ((), "has no class folders: it contains no folders"),
-        (("1.png", "2.png"), "has no class folders: it contains 2 images directly"),
-        (("data/cat/1.png", "data/dog/1.png"), "only one class folder, data; .* name that folder"),
-        (("cat/1.png", "dog/notes.txt"), r"dog has no images, but counts as a class"),
-        (("cat/1.png", "Cat/1.png"), "'Cat' and 'cat' differ only in upper and lower case"),
-        (("test/cat/1.png", "cat/1.png"), "has test but no train folder"),
+        ((), "no class folders: .*no folders"),
+        (("1.png", "2.png"), "no class folders: .*2 images"),
+        (("data/cat/1.png", "data/dog/1.png"), "one class folder.*, data"),
+        (("cat/1.png", "dog/notes.txt"), "dog has no images"),
+        (("cat/1.png", "Cat/1.png"), "'Cat' and 'cat'"),
+        (("test/cat/1.png", "cat/1.png"), "no train folder"),
         (("train/cat/1.png", "training/cat/1.png"), "two train folders"),
-        (("train/cat/1.png", "train/dog/1.png", "test/dgo/1.png"), "'dgo' .* no training images. Did you mean 'dog'"),
-        (("train/cat/1.png", "test/cat/1.png"), "only one class, 'cat'"),
+        (("train/cat/1.png", "train/dog/1.png", "test/dgo/1.png"), "'dgo' .*'dog'"),
+        (("train/cat/1.png", "test/cat/1.png"), "one class.*, 'cat'"),
     ],
 )
 def test_refuses(tmp_path: Path, names, message) -> None:
@@ -108,7 +110,7 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.png", "dog/1.png")
     (tmp_path / "cat").chmod(0)
     try:
-        with pytest.raises(DataError, match=r"cat cannot be read: Permission denied"):
+        with pytest.raises(DataError, match=r"cat .*Permission denied"):
             list_folder(tmp_path)
     finally:
         (tmp_path / "cat").chmod(0o755)

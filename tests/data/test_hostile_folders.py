@@ -87,7 +87,7 @@ def test_a_link_up_to_the_classes_brings_no_other_class(root: Path) -> None:
 
 def test_one_folder_cannot_be_two_classes(root: Path) -> None:
     (root / "cat/more").symlink_to(root / "dog")
-    with pytest.raises(DataError, match=r"cat/more leads to images that are listed as class 'dog' of the train part"):
+    with pytest.raises(DataError, match=r"cat/more .*'dog'"):
         list_folder(root)
 
 
@@ -97,20 +97,20 @@ def test_one_folder_cannot_train_and_test(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"never opened")
     (tmp_path / "test").mkdir()
     (tmp_path / "test/cat").symlink_to(tmp_path / "train/cat")
-    with pytest.raises(DataError, match=r"test/cat leads to images that are listed as class 'cat' of the train part"):
+    with pytest.raises(DataError, match=r"test/cat .*'cat'"):
         list_folder(tmp_path)
 
 
 def test_a_folder_of_too_many_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "MAX_FILES", 1)
-    with pytest.raises(DataError, match="contains more than 1 files"):
+    with pytest.raises(DataError, match="1 files"):
         list_folder(root)
 
 
 def test_a_table_whose_line_does_not_end(root: Path) -> None:
     table = root / "t.csv"
     table.write_text("path,label\ncat/1.png,cat\n" + "x" * 100_000)
-    with pytest.raises(DataError, match=r"t.csv: line 3 is longer than 100,000 characters"):
+    with pytest.raises(DataError, match=r"t.csv: line 3 .*100,000"):
         list_manifest(table)
 
 

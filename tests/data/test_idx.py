@@ -58,7 +58,7 @@ def test_a_damaged_file_gets_one_clear_line(write, idx, change, message) -> None
 def test_a_truncated_gzip_stream_is_named(tmp_path: Path, idx) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(idx(VALUES))[:-20])
-    with pytest.raises(DataError, match="truncated: the gzip stream ends early"):
+    with pytest.raises(DataError, match="truncated"):
         read_idx(path, (5, 4, 3))
 
 
@@ -67,12 +67,12 @@ def test_a_changed_gzip_stream_is_caught(tmp_path: Path, idx) -> None:
     content[-8] ^= 1
     path = tmp_path / "images.gz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"cannot be read: CRC check failed"):
+    with pytest.raises(DataError, match="CRC check"):
         read_idx(path, (5, 4, 3))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere cannot be read"):
+    with pytest.raises(DataError, match="nowhere"):
         read_idx(tmp_path / "nowhere", (5,))
 
 
@@ -80,7 +80,7 @@ def test_a_gzip_bomb_costs_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", 2**32 - 1) + bytes(50_000_000)))
     tracemalloc.start()
-    with pytest.raises(DataError, match=r"has 4,294,967,295 values, expected 5"):
+    with pytest.raises(DataError, match=r"4,294,967,295 .*\b5\b"):
         read_idx(path, (5,))
     assert tracemalloc.get_traced_memory()[1] < 2_000_000
     tracemalloc.stop()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,13 @@ def test_verify_checks_an_archive_against_its_checksum_and_content(publish_archi
     checks = verify("cifar10", tmp_path)
     assert [(check.check, check.ok) for check in checks] == [("checksum", True), ("content", True), ("content", True)]
     assert hashlib.md5(path.read_bytes()).hexdigest() in checks[0].detail
-    assert checks[1].detail == "20 train images of 32x32x3, 10 classes of 2 to 2"
+    for fact in ("20 train images", "32x32x3", "10 classes"):
+        assert fact in checks[1].detail
     path.write_bytes(path.read_bytes()[:-3000])
     checks = verify("cifar10", tmp_path)
     assert not checks[0].ok
     assert "expected md5" in checks[0].detail
-    assert "truncated or damaged" in checks[2].detail
+    assert "truncated" in checks[2].detail
 
 
 def test_verify_checks_raw_files_by_content(small, write_mnist) -> None:
@@ -64,7 +66,7 @@ def test_verify_checks_raw_files_by_content(small, write_mnist) -> None:
     train, test = verify("mnist", root)
     assert train.ok
     assert not test.ok
-    assert "t10k-images-idx3-ubyte is truncated" in test.detail
+    assert re.search(r"t10k-images-idx3-ubyte .*truncated", test.detail)
     path.unlink()
     assert "not in" in verify("mnist", root)[1].detail
 
@@ -75,11 +77,13 @@ def test_verify_stores_nothing(small, write_mnist, cache: Path) -> None:
 
 
 def test_verify_digits() -> None:
-    assert [check.detail[:22] for check in verify("digits")] == ["1,438 train images of ", "359 test images of 8x8"]
+    train, test = (check.detail for check in verify("digits"))
+    assert train.startswith("1,438 train images of 8x8")
+    assert test.startswith("359 test images of 8x8")
 
 
 def test_verify_what_is_nowhere(small, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"mnist was not found in any of .*Get it with: bakeoff data get mnist"):
+    with pytest.raises(DataError, match=r"mnist .*bakeoff data get mnist"):
         verify("mnist", tmp_path)
 
 
@@ -111,9 +115,7 @@ def test_a_word_is_a_dataset_a_folder_or_a_manifest(write_pictures, tmp_path: Pa
     assert find_source("all.csv") == DataSource(manifest="all.csv")
     monkeypatch.chdir("/")
     assert find_source("pets", tmp_path) == DataSource(folder="pets")
-    with pytest.raises(
-        DataError, match=r"Did you mean 'mnist'\?.*There is no folder or manifest with this name either"
-    ):
+    with pytest.raises(DataError, match=r"'mnist'\?.*manifest"):
         find_source("mnits")
     with pytest.raises(DataError, match="Unknown dataset"):
         find_source("a\0b")
@@ -126,7 +128,9 @@ def test_show_a_folder(write_pictures) -> None:
     facts = show(str(root))
     assert json.loads(json.dumps(facts))["train_images_per_class"] == {"cat": 7, "dog": 4}
     assert (facts["name"], facts["num_train"], facts["num_test"], facts["num_own_validation"]) == ("pets", 11, 3, 0)
-    assert facts["notes"] == (f"1 of 12 files left out: {bad.shown} (empty)",)
+    (note,) = facts["notes"]
+    assert note.startswith("1 of 12 ")
+    assert note.endswith(f": {bad.shown} (empty)")
     assert facts["folder"] == str(root)
     assert get(str(root)).folder == root
 
@@ -140,10 +144,10 @@ def test_show_a_part_of_a_dataset() -> None:
 
 def test_verify_a_folder_reads_every_file_and_stores_nothing(write_pictures, cache: Path) -> None:
     root = write_pictures({"cat": 10, "dog": 5})
-    assert [(check.ok, check.detail) for check in verify(str(root))] == [
-        (True, "12 train images, 2 classes of 4 to 8"),
-        (True, "3 test images, 2 classes of 1 to 2"),
-    ]
+    checks = verify(str(root))
+    assert [check.ok for check in checks] == [True, True]
+    for check, facts in zip(checks, (("12 train", "4 to 8"), ("3 test", "1 to 2")), strict=True):
+        assert [fact in check.detail for fact in (*facts, "2 classes")] == [True] * 3
     for number in range(10):
         (root / f"cat/00{number}.png").write_bytes(b"" if number else b"x")
     checks = verify(str(root))

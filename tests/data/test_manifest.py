@@ -103,7 +103,7 @@ def test_refuses(images: Path, text, message) -> None:
 
 def test_many_wrong_rows_are_counted(images: Path) -> None:
     text = "path,label\n" + "a.png,\n" * 25
-    with pytest.raises(DataError, match=r"25 wrong rows: line 2: .*line 11: no label for a.png and 15 more"):
+    with pytest.raises(DataError, match=r"25 wrong .*: line 2: .*line 11: .*a.png and 15 more"):
         list_manifest(write(images, text))
 
 
@@ -111,7 +111,7 @@ def test_parquet_needs_pyarrow(images: Path) -> None:
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        with pytest.raises(DataError, match=r'pip install "bakeoff\[parquet\]"'):
+        with pytest.raises(DataError, match=r"bakeoff\[parquet\]"):
             list_manifest(write(images, b"PAR1", "all.parquet"))
 
 
@@ -129,11 +129,11 @@ def test_parquet(images: Path) -> None:
 def test_malformed_parquet(images: Path) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     for content in (b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1"):
-        with pytest.raises(DataError, match="not a readable Parquet file"):
+        with pytest.raises(DataError, match="Parquet file"):
             list_manifest(write(images, content, "all.parquet"))
     parquet.write_table(arrow.table({"path": ["a.png"], "lable": ["cat"]}), images / "all.parquet")
-    with pytest.raises(DataError, match="no column label"):
+    with pytest.raises(DataError, match="column label"):
         list_manifest(images / "all.parquet")
     parquet.write_table(arrow.table({"path": ["a.png", None], "label": [0.5, 1.0]}), images / "all.parquet")
-    with pytest.raises(DataError, match=r"2 wrong rows: row 1: no label for a\.png; row 2: no path"):
+    with pytest.raises(DataError, match=r"2 wrong .*: row 1: .*a\.png; row 2: .*path"):
         list_manifest(images / "all.parquet")

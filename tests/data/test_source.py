@@ -13,7 +13,7 @@ def test_a_bare_name_is_a_registered_dataset() -> None:
     assert as_source("mnist") == DataSource(name="mnist")
     source = DataSource(folder="pets")
     assert as_source(source) is source
-    with pytest.raises(DataError, match="name is empty"):
+    with pytest.raises(DataError, match="empty"):
         as_source("")
 
 

@@ -55,9 +55,9 @@ def test_every_image_of_a_class_is_equally_likely() -> None:
 @pytest.mark.parametrize(
     ("fraction", "message"),
     [
-        (0.0, "is 0; it must be between 0 and 1"),
-        (1.0, "is 1; it must be between 0 and 1"),
-        (float("nan"), "is nan; it must be between 0 and 1"),
+        (0.0, "is 0; .*between 0 and 1"),
+        (1.0, "is 1; .*between 0 and 1"),
+        (float("nan"), "is nan; .*between 0 and 1"),
     ],
 )
 def test_impossible_fractions_are_refused(fraction, message) -> None:
@@ -112,12 +112,12 @@ def test_a_class_too_small_to_be_split_is_named(counts, folds, message) -> None:
 def test_two_folds_leave_each_class_an_image_to_train_on_and_one_to_validate() -> None:
     check_classes([4], ("cat",), "pets", folds=2)
     split_nested(np.zeros(4, np.int64), 2, 0, 0.1, seed=0)
-    with pytest.raises(DataError, match=r"'cat' \(3\): 2 folds need 4 training images of every class"):
+    with pytest.raises(DataError, match=r"'cat' \(3\): 2 folds .*\b4\b"):
         check_classes([3], ("cat",), "pets", folds=2)
 
 
 def test_no_images_are_refused() -> None:
-    with pytest.raises(DataError, match="no images to split"):
+    with pytest.raises(DataError, match="no images"):
         split_stratified(np.array([], dtype=np.int64), 0.1, seed=0)
 
 
@@ -144,7 +144,7 @@ def test_the_seed_decides_the_folds() -> None:
 
 
 def test_more_folds_than_images_of_a_class_are_refused() -> None:
-    with pytest.raises(DataError, match=r"class 1 has too few images .3. for 4 folds"):
+    with pytest.raises(DataError, match=r"4 folds.*class 1\b|class 1\b.*4 folds"):
         split_fold(np.array([0, 0, 0, 0, 1, 1, 1]), 4, 0, seed=0)
 
 

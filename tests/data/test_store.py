@@ -199,9 +199,7 @@ def test_several_processes_open_at_once(cache: Path) -> None:
 def test_an_unwritable_cache_is_named(small, write_mnist, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "file"))
-    with pytest.raises(
-        DataError, match=r"decoded images of mnist cannot be written to .*Set BAKEOFF_CACHE to a folder"
-    ):
+    with pytest.raises(DataError, match=r"mnist .*BAKEOFF_CACHE"):
         open_training("mnist", write_mnist().root)
 
 
@@ -211,7 +209,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(small, write_mnist, monkeypatch
 
     root = write_mnist().root
     monkeypatch.setattr(os, "fsync", fill)
-    with pytest.raises(DataError, match="No space left on device"):
+    with pytest.raises(DataError, match="No space left"):
         open_training("mnist", root)
     assert [path for path in (cache / "decoded").iterdir() if path.is_dir()] == []
 
@@ -262,7 +260,7 @@ def test_described_by_the_registry(tmp_path: Path) -> None:
     assert (facts.shape_HWC, facts.num_classes, facts.class_names) == ((28, 28, 1), 2, ("7", "2"))
     assert facts.num_train == 1200
     assert describe("cifar100").num_train == 50_000
-    with pytest.raises(DataError, match=r"cifar10 has no class 'dogg'\. Did you mean 'dog'"):
+    with pytest.raises(DataError, match=r"cifar10 .*'dogg'.*'dog'"):
         describe(DataSource(name="cifar10", classes=("cat", "dogg")))
-    with pytest.raises(DataError, match="Did you mean 'mnist'"):
+    with pytest.raises(DataError, match=r"'mnist'\?"):
         describe("mnits")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,16 @@ from bakeoff.search.strategy import TrialOutcome
 from bakeoff.study.plan import Plan, PlannedTrial, expand
 from bakeoff.study.schema import Study
 from bakeoff.workspace import Folders
+
+NUMBERS = {
+    "trials": "id, state, reason, num_epochs, best_epoch, stop, num_parameters, metrics, content, cohort_id",
+    "epochs": "trial_id, epoch, train, validation, times_trained",
+    "exam_results": "trial_id, metrics, fingerprint",
+    "placements": "study_id, position, trial_id, block, arm, replicate, stage",
+    "candidates": "*",
+    "pauses": "*",
+}
+"""Everything in a ledger but when, where and how long, by table."""
 
 Behave = Callable[[Any, int], Sequence[Report]]
 """What a task reports, given how often it was submitted before."""
@@ -120,6 +132,23 @@ def probe_done(task: ProbeTask, *, fast: float = 0.5, agrees: bool = True, alone
         num_members=len(task.members),
         seconds_alone={"float32": alone, "bfloat16": alone * fast} if len(task.members) > 1 else {},
     )
+
+
+@pytest.fixture(scope="session")
+def read_numbers() -> Callable[..., dict[str, Any]]:
+    """Return a function that reads what a workspace's runs computed: by table, without some columns; and the files."""
+
+    def read(workspace: Path, *, without: Sequence[str] = ()) -> dict[str, Any]:
+        chosen = {
+            table: ", ".join(column for column in columns.split(", ") if column not in without)
+            for table, columns in NUMBERS.items()
+        }
+        with closing(sqlite3.connect(Folders(workspace).ledger)) as connection:
+            found = {name: set(connection.execute(f"SELECT {chosen[name]} FROM {name}")) for name in NUMBERS}
+        files = {path.relative_to(workspace): path.read_bytes() for path in (workspace / "trials").rglob("*.*")}
+        return {**found, "files": files}
+
+    return read
 
 
 class ScriptedExecutor:

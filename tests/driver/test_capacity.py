@@ -99,10 +99,12 @@ def test_no_more_workers_than_memory_carries(make_plan: Callable[..., Plan], mon
     carried = count_fitting(plan, known, CPU_DEVICE)
     assert carried == 4  # 0.9 x 2048 MiB in workers of 400 MiB and next to nothing
     number, text = count_workers(None, CPU_DEVICE, plan, known)
-    assert (number, text[:40]) == (carried, "there is memory for only 4 of 8 workers,")
+    assert number == carried
+    assert "4 of 8 workers" in text
     number, text = count_workers(6, CPU_DEVICE, plan, known)
     assert number == 6, "a request wins"
-    assert "about 4 workers" in text
+    assert " 4 workers" in text
+    assert " 6 " in text
     assert count_workers(4, CPU_DEVICE, plan, known) == (4, "")
     assert count_fitting(plan, known, Device("cuda", (0,), "GPU", 80 * GIB)) == 1
 

@@ -61,7 +61,7 @@ def test_a_timed_step_makes_the_estimate_and_is_kept(ask: Any, make_plan: MakePl
     assert found.seconds == pytest.approx(steps * 1.0 + estimate.START_SECONDS)
     least, most = found.range_seconds
     assert least < found.seconds < most
-    assert [line.startswith("timing a few training steps of mlp") for line in said] == [True]
+    assert ["mlp" in line for line in said] == [True]
     again, tasks = ask(plan, seconds=99.0, say=said.append)
     assert (tasks, again.seconds, len(said)) == ([], found.seconds, 1)
 
@@ -77,21 +77,21 @@ def test_what_nothing_else_tells_the_cost_of_is_timed_first(ask: Any, make_plan:
     found, tasks = ask(make_plan(1, blocks=[{"network": networks}]))
     timed = [task.members[0].recipe.network.name for task in tasks if isinstance(task, TimingTask)]
     assert timed == ["timm:resnet18", "torchvision:resnet18", "mlp"]
-    assert not any("not included in the time" in note for note in found.notes)
+    assert not any("not included" in note for note in found.notes)
 
 
 def test_a_plan_of_weeks_says_what_takes_them(ask: Any, make_plan: MakePlan) -> None:
     plan = make_plan(1, blocks=[{"short": {"epochs": 10}, "long": {"epochs": 2_000}}])
     found, _ = ask(plan, seconds=30.0)
-    (note,) = (note for note in found.notes if note.startswith("most of the time goes to"))
-    assert "'0.001' in 'long' 100%, '0.001' in 'short' 0%" in note
-    assert "fewer replicates or epochs" in note
-    assert not any(note.startswith("most of the time") for note in ask(make_plan(1))[0].notes)
+    (note,) = (note for note in found.notes if "100%" in note)
+    assert note.index("'long' 100%") < note.index("'short' 0%")
+    assert "replicates or epochs" in note
+    assert not any("%" in note for note in ask(make_plan(1))[0].notes)
 
 
 def test_what_cannot_be_built_is_an_error(ask: Any, make_plan: MakePlan) -> None:
-    with pytest.raises(NetworkError, match="timm cannot make it"):
-        ask(make_plan(1, blocks=[{"network": ["timm:resnet18x"]}]), problem="timm cannot make it.")
+    with pytest.raises(NetworkError, match="no network"):
+        ask(make_plan(1, blocks=[{"network": ["timm:resnet18x"]}]), problem="no network.")
 
 
 def test_images_are_looked_at(ask: Any, make_plan: MakePlan, tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_images_are_looked_at(ask: Any, make_plan: MakePlan, tmp_path: Path) -> 
     assert (found.num_cohorts, tasks[0].shape_HWC) == (1, (6, 6, 1))
     for number in range(1, 4):
         (tmp_path / "pets/dog" / f"{number}.png").unlink()
-    with pytest.raises(DataError, match="class 'dog' has only one image"):
+    with pytest.raises(DataError, match=r"'dog' .*one image"):
         ask(plan)
-    with pytest.raises(DataError, match="There is no folder"):
+    with pytest.raises(DataError, match="no folder"):
         ask(make_plan(1, data={"folder": str(tmp_path / "none")}))
 
 

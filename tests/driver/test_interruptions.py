@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,16 +48,6 @@ replicates: 2
 numeric: float32
 """
 
-NUMBERS = (
-    "SELECT id, state, reason, num_epochs, best_epoch, stop, num_parameters, metrics, content, cohort_id FROM trials",
-    "SELECT trial_id, epoch, train, validation, times_trained FROM epochs",
-    "SELECT trial_id, metrics, fingerprint FROM exam_results",
-    "SELECT study_id, position, trial_id, block, arm, replicate, stage FROM placements",
-    "SELECT * FROM candidates",
-    "SELECT * FROM pauses",
-)
-"""Everything in a ledger but when, where and how long."""
-
 Moment = Callable[[Path], bool]
 
 
@@ -68,11 +59,6 @@ def count(workspace: Path, query: str) -> int:
             return int(connection.execute(query).fetchone()[0])
     except sqlite3.OperationalError:
         return 0
-
-
-def read_numbers(workspace: Path) -> list[set[tuple[object, ...]]]:
-    with closing(sqlite3.connect(Folders(workspace).ledger)) as connection:
-        return [set(connection.execute(query)) for query in NUMBERS]
 
 
 def start(study: Path, workspace: Path) -> subprocess.Popen[str]:
@@ -126,7 +112,10 @@ KILLED, ASKED, TOLD = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
 )
 @pytest.mark.usefixtures("in_process")
 def test_ended_again_and_again_nothing_is_lost_and_no_digit_changes(
-    document: str, signals: Sequence[tuple[signal.Signals, Moment]], tmp_path: Path
+    document: str,
+    signals: Sequence[tuple[signal.Signals, Moment]],
+    read_numbers: Callable[..., dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
     study, workspace = tmp_path / "rates.yaml", tmp_path / "runs"
     study.write_text(document)
@@ -138,16 +127,16 @@ def test_ended_again_and_again_nothing_is_lost_and_no_digit_changes(
         assert process.returncode == (-number if number == KILLED else 130)
         if moment is not started:
             assert number == KILLED or errors.splitlines()[-1] == INTERRUPTED_MESSAGE
-            now = read_numbers(workspace)[1]
+            now = read_numbers(workspace)["epochs"]
             assert kept <= now, "an epoch on record before the end is gone"
             kept = now
     assert run(study, workspace=workspace).state == "done"
     assert run(study, workspace=tmp_path / "uninterrupted").state == "done"
-    trials, epochs, final_tests, placements, candidates, _ = read_numbers(workspace)
-    assert kept <= epochs
-    assert {row[-1] for row in epochs} == {1}, "an epoch was trained twice"
-    assert read_numbers(workspace) == read_numbers(tmp_path / "uninterrupted")
-    assert len(trials) == len(placements) == (8 if not candidates else 16 + 6)
-    assert len(final_tests) == (8 if not candidates else 6)
+    found = read_numbers(workspace)
+    assert kept <= found["epochs"]
+    assert {row[-1] for row in found["epochs"]} == {1}, "an epoch was trained twice"
+    assert found == read_numbers(tmp_path / "uninterrupted")
+    assert len(found["trials"]) == len(found["placements"]) == (16 + 6 if found["candidates"] else 8)
+    assert len(found["exam_results"]) == (6 if found["candidates"] else 8)
     assert list((workspace / "cohorts").iterdir()) == []
     assert list(workspace.rglob("*.part")) == []

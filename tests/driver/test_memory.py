@@ -65,4 +65,4 @@ def test_a_trial_that_takes_all_memory_fails_alone_and_says_why(tmp_path: Path) 
     assert names == tuple(sorted(networks))
     assert states == ("failed", "failed", "done")
     assert all("allocate" in reason or "memory" in reason for reason in reasons[:2])
-    assert reasons[1] == "the worker process died of SIGKILL (killed from outside, perhaps for lack of memory)"
+    assert "SIGKILL" in reasons[1]

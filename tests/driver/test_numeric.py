@@ -188,18 +188,18 @@ def test_a_mode_that_must_change_is_said_with_what_it_costs(asked: Asked, make_p
     plan = make_plan(3, numeric="auto")
     asked.end(plan, "bfloat16", 2)
     assert asked.decide(plan, agrees=False).common == "float32"
-    assert asked.said == [
-        "block 'digits': 2 of its trials were trained in bfloat16 and will be retrained in float32, because in "
-        "bfloat16 the gradients of 0.001, 0.002, 0.003 differ too much from those in float32."
-    ]
+    (said,) = asked.said
+    assert said.startswith("block 'digits': 2 ")
+    for fact in ("bfloat16", "float32", "gradients of 0.001, 0.002, 0.003"):
+        assert fact in said
 
 
 def test_so_is_a_mode_that_the_study_asks_for(asked: Asked, make_plan: Callable[..., Plan]) -> None:
     asked.end(make_plan(2), "bfloat16", 1)
     assert asked.decide(make_plan(2, numeric="float32")).common == "float32"
     (said,) = asked.said
-    assert said.startswith("block 'digits': 1 of its trials was trained in bfloat16 and will be retrained in float32")
-    assert said.endswith("because the study says numeric: float32.")
+    assert said.startswith("block 'digits': 1 ")
+    assert said.index("bfloat16") < said.index("float32,") < said.index("numeric: float32")
 
 
 def test_without_finished_trials_an_earlier_study_of_the_name_decides(

@@ -156,15 +156,15 @@ def test_a_disk_too_full_for_the_report_does_not_hide_the_verdict(
     command: Command, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, write: object) -> None:
-        raise StorageError(f"{path}: cannot be written: No space left on device.")
+        raise StorageError(f"{path}: no space.")
 
     monkeypatch.setattr(api, "write_whole", refuse)
     stream = (tmp_path / "out").open("w", encoding="utf-8")
     status, errors = command("run", trained / "rates.yaml", "--workspace", trained / "runs", stdout=stream)
     assert status == 1
-    assert errors.splitlines()[-1].endswith("verdict.md: cannot be written: No space left on device.")
+    assert errors.splitlines()[-1].endswith("verdict.md: no space.")
     shown = (tmp_path / "out").read_text("utf-8")
-    assert "2 of 2 trials done" in " ".join(shown.split())
+    assert "2 of 2 trials" in " ".join(shown.split())
     assert "Report: " not in shown
 
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from bakeoff.driver.context import RunContext
 from bakeoff.driver.devices import Device
-from bakeoff.driver.executors.base import Report
+from bakeoff.driver.executors.base import GOES_ON, Report
 from bakeoff.driver.run import RunCounts, run_plan
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
@@ -70,12 +70,10 @@ def test_arms_that_are_one_training_are_named_first_and_not_judged(
 ) -> None:
     plan = make_plan(arms=[{"initializer": ["he_normal", "orthogonal"]}, {"batch_size": [16, 32]}], replicates=3)
     counts, _, watcher = go(plan)
-    said = [text for text in watcher.messages if "are the same training" in text]
-    assert [text.partition(" are the")[0] for text in said] == [
-        "digits: arms 'he_normal / 16' and 'orthogonal / 16'",
-        "digits: arms 'he_normal / 32' and 'orthogonal / 32'",
-    ]
-    assert watcher.messages.index(said[-1]) < watcher.messages.index("final test: opening the test split for 12 trials")
+    *said, final_test = watcher.messages
+    for size, text in zip((16, 32), said, strict=True):
+        assert text.startswith(f"digits: arms 'he_normal / {size}' and 'orthogonal / {size}' ")
+    assert final_test.startswith("final test: ")
     report = gather_report(counts.study_id, folders)
     pairs = [(verdict.a, verdict.b) for verdict in report.summary.verdicts]
     assert len(pairs) == 6 - 2
@@ -89,7 +87,7 @@ def test_arms_of_one_recipe_share_their_trials_and_are_not_judged(
     counts, *_ = go(make_plan(arms=[{"a": {}, "b": {"batch_size": 32}}], replicates=3))
     report = gather_report(counts.study_id, folders)
     assert report.summary.verdicts == ()
-    assert any("arms 'a' and 'b' are the same training: they are one recipe" in note for note in report.notes)
+    assert any("'a' and 'b'" in note and "one recipe" in note for note in report.notes)
 
 
 def test_again_there_is_nothing_to_do(go: Any, make_plan: Callable[..., Plan]) -> None:
@@ -171,11 +169,9 @@ def test_all_trials_of_a_study_are_trained_in_its_mode(go: Any, make_plan: Calla
 
 def test_a_second_run_is_kept_out_of_the_workspace(go: Any, make_plan: Callable[..., Plan], folders: Folders) -> None:
     folders.root.mkdir()
-    with FileLock(folders.root / "driver.lock"), pytest.raises(WorkspaceError) as raised:
+    with FileLock(folders.root / "driver.lock"), pytest.raises(WorkspaceError, match="--workspace") as raised:
         go(make_plan(2), wait=False)
-    assert str(raised.value) == (
-        f"{folders.root}: another bakeoff is running in this workspace. Wait for it, or use another --workspace DIR."
-    )
+    assert str(raised.value).startswith(f"{folders.root}: another ")
     go(make_plan(2))
 
 
@@ -201,11 +197,10 @@ def test_a_workspace_that_cannot_be_made_is_one_clear_line(
     (tmp_path / "file").write_text("")
     place = tmp_path / "file" / below
     reason = "File exists" if below == "." else "Not a directory"
-    with pytest.raises(WorkspaceError) as raised:
+    with pytest.raises(WorkspaceError, match=rf"\({reason}\).*--workspace") as raised:
         go(make_plan(2), workspace=place)
-    assert str(raised.value) == (
-        f"{place}: this workspace cannot be written ({reason}). Choose another with --workspace DIR."
-    )
+    assert str(raised.value).startswith(f"{place}: ")
+    assert "\n" not in str(raised.value)
 
 
 def test_an_error_of_the_run_is_not_taken_for_one_of_the_workspace(
@@ -215,7 +210,7 @@ def test_an_error_of_the_run_is_not_taken_for_one_of_the_workspace(
         def start(self, **numbers: int) -> None:
             raise OSError("standard error is closed")
 
-    with pytest.raises(OSError, match="standard error is closed"):
+    with pytest.raises(OSError, match="is closed"):
         go(make_plan(2), watcher=Broken())
 
 
@@ -226,10 +221,10 @@ def test_a_full_disk_is_one_clear_line(go: Any, make_plan: Callable[..., Plan], 
 
     with pytest.raises(WorkspaceError) as raised:
         go(make_plan(2), watcher=Filling())
-    assert str(raised.value) == (
-        f"{folders.ledger}: the ledger cannot be written (database or disk is full). Finished work is kept; "
-        "once the cause is fixed, run the same command again to resume."
-    )
+    assert str(raised.value).startswith(f"{folders.ledger}: ")
+    assert "disk is full" in str(raised.value)
+    assert str(raised.value).endswith(GOES_ON)
+    assert "\n" not in str(raised.value)
 
 
 def test_half_written_files_of_killed_workers_are_removed(
@@ -286,7 +281,8 @@ def test_the_test_split_stays_closed_while_an_arm_is_missing(
     assert not counts.final_test_complete
     assert counts.missing in watcher.messages
     name = plan.arms[0]
-    assert f"arm '{name}' lacks 1 of 1 trials (CUDA error)" in counts.missing
+    assert f"'{name}' lacks 1 of 1 trials" in counts.missing
+    assert "CUDA error" in counts.missing
     assert "--allow-missing" in counts.missing
     assert read(folders, counts).num_tested == 0
     # Run again, it is tried afresh, and the test split is opened once for all.

@@ -9,8 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pytest
 from bakeoff import api
 from bakeoff.api import Study, list_status, load
 from bakeoff.driver.doctor import examine
+from bakeoff.driver.executors.base import GOES_ON
 from bakeoff.errors import BakeoffError
 from bakeoff.ledger.store import Ledger
 from bakeoff.workspace import Folders
@@ -36,36 +36,30 @@ STUDY = Study.model_validate(
     }
 )
 NO_SPACE = os.strerror(errno.ENOSPC)
-GOES_ON = r"Finished work is kept; once the cause is fixed, run the same command again to resume\."
-NUMBERS = (
-    "SELECT id, state, reason, num_epochs, best_epoch, stop, metrics, cohort_id FROM trials",
-    "SELECT trial_id, epoch, train, validation FROM epochs",
-    "SELECT trial_id, metrics, fingerprint FROM exam_results",
-)
+RESUME = re.escape(GOES_ON)
+
+Compare = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    workspace = tmp_path_factory.mktemp("undisturbed")
+def end_and_compare(
+    cache: Path, read_numbers: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Compare:
+    """Return a function that ends the study in a workspace, and finds there what an undisturbed run computed."""
+    undisturbed = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE", str(cache))
-        api.run(STUDY, workspace=workspace)
-    return read_numbers(workspace)
+        api.run(STUDY, workspace=undisturbed)
+    expected = read_numbers(undisturbed, without=["times_trained"])
 
+    def compare(workspace: Path) -> None:
+        assert list(workspace.rglob("*.part")) == []
+        assert api.run(STUDY, workspace=workspace).state == "done"
+        assert read_numbers(workspace, without=["times_trained"]) == expected
+        problems = [finding.text for finding in examine(workspace) if finding.level == "problem"]
+        assert [text for text in problems if "GiB free" not in text] == []
 
-def read_numbers(workspace: Path) -> list[Any]:
-    with closing(sqlite3.connect(Folders(workspace).ledger)) as connection:
-        numbers = [set(connection.execute(query)) for query in NUMBERS]
-    files = {path.relative_to(workspace): path.read_bytes() for path in (workspace / "trials").rglob("*.*")}
-    return [*numbers, files]
-
-
-def end_and_compare(workspace: Path, undisturbed: list[Any]) -> None:
-    assert list(workspace.rglob("*.part")) == []
-    assert api.run(STUDY, workspace=workspace).state == "done"
-    assert read_numbers(workspace) == undisturbed
-    problems = [finding.text for finding in examine(workspace) if finding.level == "problem"]
-    assert [text for text in problems if "GiB free" not in text] == []
+    return compare
 
 
 def fill_disk_at(monkeypatch: pytest.MonkeyPatch, name: str, number: int = errno.ENOSPC) -> list[str]:
@@ -97,40 +91,35 @@ def fill_disk_at(monkeypatch: pytest.MonkeyPatch, name: str, number: int = errno
     ids=["checkpoint", "weights", "predictions", "predictions of the final test", "verdict", "report"],
 )
 def test_a_full_disk_at_any_file_is_one_line_and_nothing_is_lost(
-    undisturbed: list[Any], tmp_path: Path, name: str, goes_on: bool
+    end_and_compare: Compare, tmp_path: Path, name: str, goes_on: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         refused = fill_disk_at(patch, name)
         with pytest.raises(BakeoffError) as raised:
             api.run(STUDY, workspace=tmp_path)
     assert 0 < len(refused) == len(set(refused)), "a full disk is not tried again"
-    ending = f" {GOES_ON}" if goes_on else ""
-    assert re.fullmatch(
-        rf"{re.escape(str(tmp_path))}/\S*{name}: cannot be written: {NO_SPACE}\.{ending}", str(raised.value)
-    )
-    end_and_compare(tmp_path, undisturbed)
+    ending = f" {RESUME}" if goes_on else ""
+    assert re.fullmatch(rf"{re.escape(str(tmp_path))}/\S*{name}: .*{NO_SPACE}\.{ending}", str(raised.value))
+    end_and_compare(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="which file is written is read from /proc")
 def test_a_full_disk_below_the_cache_names_the_cache(
-    undisturbed: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    end_and_compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
     with pytest.MonkeyPatch.context() as patch:
         fill_disk_at(patch, r"labels\.npy")
         with pytest.raises(BakeoffError) as raised:
             api.run(STUDY, workspace=tmp_path / "runs")
-    assert re.fullmatch(
-        rf"The decoded images of .* cannot be written to {re.escape(str(tmp_path))}/cache/.*{NO_SPACE}.*"
-        r"Set BAKEOFF_CACHE to a folder you can write\.",
-        str(raised.value),
-    )
-    end_and_compare(tmp_path / "runs", undisturbed)
+    place = rf"{re.escape(str(tmp_path))}/cache/"
+    assert re.fullmatch(rf".*{place}.*{NO_SPACE}.*BAKEOFF_CACHE.*", str(raised.value))
+    end_and_compare(tmp_path / "runs")
 
 
 @pytest.mark.parametrize("num_pages", [0, 1])
 def test_a_ledger_that_cannot_grow_is_one_line_and_nothing_is_lost(
-    undisturbed: list[Any], tmp_path: Path, num_pages: int
+    end_and_compare: Compare, tmp_path: Path, num_pages: int
 ) -> None:
     prepare = Ledger._prepare
 
@@ -144,13 +133,11 @@ def test_a_ledger_that_cannot_grow_is_one_line_and_nothing_is_lost(
         with pytest.raises(BakeoffError) as raised:
             api.run(STUDY, workspace=tmp_path)
     ledger = re.escape(str(Folders(tmp_path).ledger))
-    assert re.fullmatch(
-        rf"{ledger}: the ledger cannot be written \(database or disk is full\)\. {GOES_ON}", str(raised.value)
-    )
-    end_and_compare(tmp_path, undisturbed)
+    assert re.fullmatch(rf"{ledger}: .*disk is full.* {RESUME}", str(raised.value))
+    end_and_compare(tmp_path)
 
 
-def test_a_ledger_that_becomes_read_only_in_the_middle(undisturbed: list[Any], tmp_path: Path, script: Any) -> None:
+def test_a_ledger_that_becomes_read_only_in_the_middle(end_and_compare: Compare, tmp_path: Path, script: Any) -> None:
     connections: list[sqlite3.Connection] = []
 
     class Closing(script.Watcher):
@@ -168,21 +155,18 @@ def test_a_ledger_that_becomes_read_only_in_the_middle(undisturbed: list[Any], t
         with pytest.raises(BakeoffError) as raised:
             api.run(STUDY, workspace=tmp_path, observer=Closing())
     ledger = re.escape(str(Folders(tmp_path).ledger))
-    assert re.fullmatch(
-        rf"{ledger}: the ledger cannot be written \(attempt to write a readonly database\)\. {GOES_ON}",
-        str(raised.value),
-    )
-    end_and_compare(tmp_path, undisturbed)
+    assert re.fullmatch(rf"{ledger}: .*readonly.* {RESUME}", str(raised.value))
+    end_and_compare(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="which file is written is read from /proc")
-def test_a_disk_that_becomes_read_only_in_the_middle(undisturbed: list[Any], tmp_path: Path) -> None:
+def test_a_disk_that_becomes_read_only_in_the_middle(end_and_compare: Compare, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         fill_disk_at(patch, r"cohorts/.*\.safetensors", errno.EROFS)
         with pytest.raises(BakeoffError) as raised:
             api.run(STUDY, workspace=tmp_path)
-    assert re.fullmatch(rf"\S+: cannot be written: {os.strerror(errno.EROFS)}\. {GOES_ON}", str(raised.value))
-    end_and_compare(tmp_path, undisturbed)
+    assert re.fullmatch(rf"\S+: .*{os.strerror(errno.EROFS)}\. {RESUME}", str(raised.value))
+    end_and_compare(tmp_path)
 
 
 # --- real disks -----------------------------------------------------------------------------------------------------
@@ -219,7 +203,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         made.unmount()
 
 
-def test_a_small_disk_runs_full_somewhere_and_nothing_is_lost(undisturbed: list[Any], disk: Disk) -> None:
+def test_a_small_disk_runs_full_somewhere_and_nothing_is_lost(end_and_compare: Compare, disk: Disk) -> None:
     """Real refusals of a real file system, at whatever write they come."""
     causes = set()
     for number, pages in enumerate((4, 12, 24, 36, 48, 60, 72, 84, 96, 112, 128, 160)):
@@ -233,24 +217,21 @@ def test_a_small_disk_runs_full_somewhere_and_nothing_is_lost(undisturbed: list[
         disk.change("size=64m")
         assert "\n" not in str(raised.value)
         causes.add(re.sub(r"\(.*\)|: .*", "", str(raised.value).removeprefix(str(workspace))))
-        end_and_compare(workspace, undisturbed)
+        end_and_compare(workspace)
     assert len(causes) >= 2, causes
 
 
-def test_a_read_only_workspace_is_not_run_in_but_read(undisturbed: list[Any], disk: Disk) -> None:
+def test_a_read_only_workspace_is_not_run_in_but_read(disk: Disk) -> None:
     workspace = disk.folder / "runs"
     api.run(STUDY, workspace=workspace)
     disk.change("ro")
     try:
-        with pytest.raises(BakeoffError) as raised:
+        with pytest.raises(BakeoffError, match=rf"^{re.escape(str(workspace))}: .*Read-only.*--workspace"):
             api.run(STUDY, workspace=workspace)
-        assert str(raised.value) == (
-            f"{workspace}: this workspace cannot be written (Read-only file system). "
-            "Choose another with --workspace DIR."
-        )
         assert load("small", workspace).state == "done"
         assert [each.num_done for each in list_status(workspace)] == [4]
         problems = [finding.text for finding in examine(workspace) if finding.level == "problem"]
-        assert problems[0] == f"{workspace} cannot be written: no study can run here. Change its permissions."
+        assert problems[0].startswith(f"{workspace} ")
+        assert "permissions" in problems[0]
     finally:
         disk.change("rw")

@@ -94,15 +94,18 @@ def test_a_file_that_cannot_be_read_is_named(folders: Folders, damage: Callable[
 def test_a_failed_trial_and_an_incident_are_told(folders: Folders) -> None:
     execute(folders, f"UPDATE trials SET state = 'failed', reason = 'boom.' WHERE id = '{first_trial(folders)}'")
     execute(folders, "INSERT INTO incidents VALUES ('now', 'c', 'lost', 'gone')")
-    assert problems(folders) == ["1 failed trial: boom. The next run tries again."]
+    (problem,) = problems(folders)
+    assert problem.startswith("1 failed trial: boom. ")
     assert any("workers lost: 1" in finding.text for finding in examine(folders.root) if finding.level == "note")
 
 
 def test_a_gap_among_the_epochs_and_a_damaged_ledger_are_told(folders: Folders) -> None:
     execute(folders, f"UPDATE epochs SET epoch = 3 WHERE trial_id = '{first_trial(folders)}'")
-    assert problems(folders) == ["1 trial with missing epochs: their curves are incomplete."]
+    (problem,) = problems(folders)
+    assert problem.startswith("1 trial ")
+    assert "missing epochs" in problem
     folders.ledger.write_bytes(b"no database" * 100)
-    with pytest.raises(WorkspaceError, match="not a readable ledger"):
+    with pytest.raises(WorkspaceError, match="not a readable"):
         list(examine(folders.root))
 
 
@@ -146,13 +149,14 @@ def test_a_damaged_checkpoint_is_a_problem_and_left_to_the_run(folders: Folders)
     folders.checkpoints.mkdir(exist_ok=True)
     folders.checkpoint("a" * 24).write_bytes(b"no checkpoint")
     (problem,) = problems(folders)
-    assert problem.endswith("The next run sets it aside and trains its epochs again.")
+    assert problem.startswith(str(folders.checkpoint("a" * 24)))
+    assert "next run" in problem
     assert collect_workspace(folders.root, delete=True) == ()
 
 
 def test_nothing_is_freed_while_a_run_is_under_way(folders: Folders) -> None:
     with FileLock(folders.driver_lock):
-        with pytest.raises(WorkspaceError, match="a run is in progress"):
+        with pytest.raises(WorkspaceError, match="in progress"):
             collect_workspace(folders.root, delete=True)
         assert any("in progress" in finding.text for finding in examine(folders.root))
 
@@ -232,7 +236,7 @@ def test_a_workspace_says_what_it_is_and_an_older_one_is_known_by_its_ledger(fol
     run(Study.model_validate(STUDY), workspace=folders.root, workers=1)
     assert folders.marker.is_file()
     folders.ledger.unlink()
-    with pytest.raises(WorkspaceError, match="no ledger here"):
+    with pytest.raises(WorkspaceError, match="no ledger"):
         collect_workspace(folders.root, delete=True)
 
 

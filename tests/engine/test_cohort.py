@@ -267,12 +267,8 @@ def test_a_diverged_member_fails_alone(train: Train) -> None:
     sound = {name: LEAVERS[name] for name in ("long", "by loss")}
     wild = Recipe(network=CONVOLUTIONAL, optimizer=SGD(learning_rate=1e38), epochs=6)
     rows = train({"long": sound["long"], "wild": wild, "by loss": sound["by loss"]})
-    assert rows["wild"] == {
-        "trial_id": "wild",
-        "reason": "diverged: the loss became NaN or infinite in epoch 1",
-        "diverged": True,
-        "num_epochs": 1,
-    }
+    assert rows["wild"].pop("reason").startswith("diverged: ")
+    assert rows["wild"] == {"trial_id": "wild", "diverged": True, "num_epochs": 1}
     assert ("wild", 1) not in rows
     without = train(sound, folder="without")
     for name in sound:

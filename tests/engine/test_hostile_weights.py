@@ -45,7 +45,7 @@ def test_a_pickle_does_not_run(tmp_path: Path, modern: bool, around: bool) -> No
     content: object = {"weight": torch.zeros(3), "epoch": Harm(tmp_path / "mark")}
     content = {"state_dict": content} if around else content
     torch.save(content, tmp_path / "w.pt", _use_new_zipfile_serialization=modern)
-    assert "contains more than tensors" in _refuse(tmp_path / "w.pt")
+    assert "than tensors" in _refuse(tmp_path / "w.pt")
     assert not (tmp_path / "mark").exists()
 
 
@@ -73,35 +73,35 @@ def test_torch_is_asked_for_tensors_alone_and_only_once(tmp_path: Path, monkeypa
 def test_tensors_that_claim_more_than_the_file_holds(tmp_path: Path, modern: bool) -> None:
     wide = torch.as_strided(torch.zeros(1), (10**12,), (0,))
     torch.save({"a": wide}, tmp_path / "w.pt", _use_new_zipfile_serialization=modern)
-    assert "tensor 'a' claims more values than the file has" in _refuse(tmp_path / "w.pt")
+    assert "'a' claims" in _refuse(tmp_path / "w.pt")
 
 
 def test_sparse_tensors(tmp_path: Path) -> None:
     places = torch.tensor([[0], [0]])
     sparse = torch.sparse_coo_tensor(places, torch.ones(1), (10**6, 10**6), check_invariants=True)
     torch.save({"a": sparse}, tmp_path / "w.pt")
-    assert "tensor 'a' is sparse" in _refuse(tmp_path / "w.pt")
+    assert "'a' is sparse" in _refuse(tmp_path / "w.pt")
 
 
 def test_a_zip_that_unpacks_to_more(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "w.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}.")
         archive.writestr("archive/data/0", bytes(10_000_000))
-    assert "it is compressed" in _refuse(tmp_path / "w.pt")
+    assert "compressed" in _refuse(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("size", [2**62, 2**30, 100])
 def test_headers_of_safetensors_that_promise_too_much(tmp_path: Path, size: int) -> None:
     text = b'{"a": {"dtype": "F32", "shape": [1000000000000], "data_offsets": [0, 4000000000000]}}'
     (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", size) + text.ljust(100))
-    assert "is not a complete weights file" in _refuse(tmp_path / "w.safetensors")
+    assert "not a complete" in _refuse(tmp_path / "w.safetensors")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "w.pt")
-    assert "is not a regular file" in _refuse(tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match="is not a regular file"):
+    assert "regular file" in _refuse(tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="regular file"):
         hash_file(tmp_path / "w.pt")
 
 
@@ -113,23 +113,21 @@ def _save(path: Path, labels: list[int]) -> None:
 @pytest.mark.parametrize("labels", [[0, 2], [-1, 0]])
 def test_predictions_of_no_class(tmp_path: Path, labels: list[int]) -> None:
     _save(tmp_path / "test.npz", labels)
-    with pytest.raises(
-        WorkspaceError, match=r"test.npz: these predictions cannot be read .*labels outside the classes"
-    ):
+    with pytest.raises(WorkspaceError, match=r"test.npz: .*outside the classes"):
         load_predictions(tmp_path / "test.npz")
 
 
 def test_predictions_that_hold_objects(tmp_path: Path) -> None:
     objects = np.array([Harm(tmp_path / "mark")], dtype=object)
     np.savez(tmp_path / "test.npz", probabilities=objects, labels=objects, indices=objects)
-    with pytest.raises(WorkspaceError, match=r"cannot be read .*allow_pickle=False"):
+    with pytest.raises(WorkspaceError, match="allow_pickle=False"):
         load_predictions(tmp_path / "test.npz")
     assert not (tmp_path / "mark").exists()
 
 
 def test_predictions_that_unpack_to_more(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "test.npz", probabilities=np.zeros((1000, 1000), np.float32))
-    with pytest.raises(WorkspaceError, match="unpacks to more than was written"):
+    with pytest.raises(WorkspaceError, match="unpacks to more"):
         load_predictions(tmp_path / "test.npz")
 
 
@@ -145,5 +143,5 @@ def test_reports_go_without_damaged_predictions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trial_id", ["../../etc", "/etc", "", "a/b", "..", "a\0"])
 def test_a_trials_folder_stays_in_the_workspace(tmp_path: Path, trial_id: str) -> None:
-    with pytest.raises(WorkspaceError, match="is not a trial id: the ledger is damaged"):
+    with pytest.raises(WorkspaceError, match="trial id"):
         Folders(tmp_path).weights(trial_id)

@@ -32,7 +32,7 @@ def check(tmp_path: Path, network: Any, transfer: Any = None, may_fetch: bool = 
 
 @needs_timm
 def test_a_network_timm_does_not_have(tmp_path: Path) -> None:
-    with pytest.raises(BakeoffError, match=r"timm cannot make resnet18x.*Did you mean 'resnet18'"):
+    with pytest.raises(BakeoffError, match=r"resnet18x.*'resnet18'"):
         check(tmp_path, "timm:resnet18x")
     check(tmp_path, "timm:resnet18")
 
@@ -64,13 +64,13 @@ def test_the_users_own_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "    def __init__(self):\n        super().__init__(nn.Flatten(), nn.Linear(7, 4))\n"
     )
     check(tmp_path, "own_preflight:Good")
-    with pytest.raises(BakeoffError, match="calling it without arguments failed"):
+    with pytest.raises(BakeoffError, match="without arguments"):
         check(tmp_path, "own_preflight:Bad")
-    with pytest.raises(BakeoffError, match="does not accept 32x32x3 images"):
+    with pytest.raises(BakeoffError, match="32x32x3"):
         check(tmp_path, "own_preflight:Narrow")
-    with pytest.raises(BakeoffError, match="has no class Missing"):
+    with pytest.raises(BakeoffError, match="Missing"):
         check(tmp_path, "own_preflight:Missing")
-    with pytest.raises(BakeoffError, match="there is no module not_here_preflight"):
+    with pytest.raises(BakeoffError, match="not_here_preflight"):
         check(tmp_path, "not_here_preflight:Net")
 
 
@@ -82,9 +82,9 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     resnet["layer1.0.conv1.weight"] = torch.zeros(3, 3)
     del resnet["bn1.weight"]
     save_file(resnet, tmp_path / "bad.safetensors")
-    with pytest.raises(BakeoffError, match=r"missing bn1.weight; of another shape layer1.0.conv1.weight \(3x3, needed"):
+    with pytest.raises(BakeoffError, match=r"bn1.weight; .*layer1.0.conv1.weight \(3x3, "):
         check(tmp_path, "torchvision:resnet18", {"weights": {"file": str(tmp_path / "bad.safetensors")}})
-    with pytest.raises(BakeoffError, match=r"none\.pt cannot be read"):
+    with pytest.raises(BakeoffError, match=r"none\.pt "):
         check(tmp_path, "torchvision:resnet18", {"weights": {"file": str(tmp_path / "none.pt")}})
 
 
@@ -92,7 +92,7 @@ def test_weights_of_layers_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "mlp.safetensors"
     save_file({"0.weight": torch.zeros(5, 3_072), "0.bias": torch.zeros(5)}, path)
     check(tmp_path, {"name": "mlp", "units": [5]}, {"weights": {"file": str(path)}})
-    with pytest.raises(BakeoffError, match="do not fit mlp"):
+    with pytest.raises(BakeoffError, match="fit mlp"):
         check(tmp_path, {"name": "mlp", "units": [6]}, {"weights": {"file": str(path)}})
 
 
@@ -119,7 +119,7 @@ def test_published_weights_are_looked_for_not_fetched(tmp_path: Path, answer: di
     assert method == "HEAD"
     assert address.startswith("https://download.pytorch.org/models/resnet18")
     answer["error"] = URLError("Network is unreachable")
-    with pytest.raises(BakeoffError, match=r"torchvision:resnet18 cannot be reached at https.*unreachable.*Go online"):
+    with pytest.raises(BakeoffError, match=r"torchvision:resnet18 .*https.*unreachable"):
         check(tmp_path, "torchvision:resnet18", {"weights": "imagenet"})
     answer["error"] = HTTPError(address, 404, "", None, None)  # type: ignore[arg-type]
     with pytest.raises(BakeoffError, match="HTTP status 404"):

@@ -44,7 +44,7 @@ def test_nothing_but_tensors_is_unpickled(tmp_path: Path) -> None:
     (tmp_path / "b.pkl").write_bytes(pickle.dumps(Marker(marker)))
     torch.save(nn.Linear(1, 1), tmp_path / "c.pt")
     for name in ("a.pt", "b.pkl", "c.pt"):
-        with pytest.raises(WeightsError, match="contains more than tensors"):
+        with pytest.raises(WeightsError, match="than tensors"):
             read_weights_file(tmp_path / name)
     assert not marker.exists()
 
@@ -69,7 +69,7 @@ def test_a_file_must_have_the_promised_hash(tmp_path: Path, folders: Folders) ->
     torch.save(STATE, tmp_path / "a.pt")
     right = hashlib.sha256((tmp_path / "a.pt").read_bytes()).hexdigest()
     assert read_weights_file(tmp_path / "a.pt", right)
-    with pytest.raises(WeightsError, match=f"its SHA-256 is {right}, not {'0' * 64}"):
+    with pytest.raises(WeightsError, match=f"{right}.*{'0' * 64}"):
         read_weights_file(tmp_path / "a.pt", "0" * 64)
     promised = FileWeights(file="moved/away.pt", sha256=right)
     assert find_weights_file(promised, folders) == Path("moved/away.pt")
@@ -80,7 +80,7 @@ def test_a_file_must_have_the_promised_hash(tmp_path: Path, folders: Folders) ->
 
 
 def test_hashing_names_what_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="cannot be read: No such file"):
+    with pytest.raises(WeightsError, match="No such file"):
         weight_files.hash_file(tmp_path / "nowhere")
 
 
@@ -102,7 +102,7 @@ def test_weights_that_cannot_be_read_end_the_run(number: int, tmp_path: Path, mo
 
     save_file(STATE, tmp_path / "a.safetensors")
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(StorageError, match=f"a.safetensors: cannot be read: {os.strerror(number)}"):
+    with pytest.raises(StorageError, match=f"a.safetensors: .*{os.strerror(number)}"):
         read_weights_file(tmp_path / "a.safetensors")
 
 
@@ -111,5 +111,5 @@ def test_errors_name_the_file_that_the_study_names(tmp_path: Path, folders: Fold
     path = folders.copied_weights(sha256, ".pt")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no weights")
-    with pytest.raises(WeightsError, match=r"^mine/w\.pt \(kept as .*\) differs from the file in the study"):
+    with pytest.raises(WeightsError, match=r"^mine/w\.pt \(kept as .*\) differs"):
         read_source(FileWeights(file="mine/w.pt", sha256=sha256), folders)

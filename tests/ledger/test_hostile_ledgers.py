@@ -57,14 +57,14 @@ def test_the_sound_one_is_read(made: Folders) -> None:
     ("script", "says"),
     [
         ("ALTER TABLE trials RENAME TO x; CREATE VIEW trials AS SELECT * FROM x", "it has the table 'x'|view 'trials'"),
-        ("CREATE VIEW v AS SELECT 1", "not a bakeoff ledger: it has the view 'v'"),
+        ("CREATE VIEW v AS SELECT 1", "view 'v'"),
         (
             "CREATE TRIGGER t AFTER INSERT ON epochs BEGIN UPDATE trials SET metrics = '{}'; END",
-            "not a bakeoff ledger: it has the trigger 't'",
+            "trigger 't'",
         ),
-        ("CREATE TABLE moz_places (id INTEGER)", "not a bakeoff ledger: it has the table 'moz_places'"),
-        ("DROP TABLE placements", "is damaged: it lacks the table 'placements'"),
-        ("UPDATE meta SET value = 'new'", "not a readable ledger .its version is 'new'"),
+        ("CREATE TABLE moz_places (id INTEGER)", "table 'moz_places'"),
+        ("DROP TABLE placements", "lacks the table 'placements'"),
+        ("UPDATE meta SET value = 'new'", "version is 'new'"),
     ],
 )
 def test_what_pretends_is_refused_by_readers_and_writers(made: Folders, script: str, says: str) -> None:
@@ -79,7 +79,7 @@ def test_what_pretends_is_refused_by_readers_and_writers(made: Folders, script: 
 def test_another_programs_database_is_left_alone(folders: Folders) -> None:
     folders.root.mkdir()
     _run(folders, "CREATE TABLE places (id INTEGER)")
-    with pytest.raises(WorkspaceError, match="it has the table 'places'"):
+    with pytest.raises(WorkspaceError, match="table 'places'"):
         Ledger(folders)
     with closing(sqlite3.connect(folders.ledger)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("places",)]
@@ -104,7 +104,7 @@ def test_cells_are_checked(made: Folders, script: str) -> None:
     _run(made, script)
     with (
         open_reading(made) as opened,
-        pytest.raises(DamagedLedger, match=r"^the ledger is damaged: it contains") as caught,
+        pytest.raises(DamagedLedger, match="ledger is damaged") as caught,
     ):
         read_study(opened, STUDY)
     assert str(caught.value).isprintable()

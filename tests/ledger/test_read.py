@@ -143,7 +143,9 @@ def test_a_study_is_found_by_name_or_id(ledger: Ledger, register: Callable[..., 
         assert find_study(connection, "bbbbbb") == "b" * 64
         with pytest.raises(WorkspaceError) as raised:
             find_study(connection, "tinny")
-    assert str(raised.value) == "study 'tinny' is not in this workspace. It contains: other, tiny. Did you mean 'tiny'?"
+    assert "'tinny'" in str(raised.value)
+    assert "other, tiny" in str(raised.value)
+    assert str(raised.value).endswith("'tiny'?")
 
 
 def test_a_name_of_several_studies_lists_them(ledger: Ledger, register: Callable[..., None], folders: Folders) -> None:
@@ -157,10 +159,11 @@ def test_a_name_of_several_studies_lists_them(ledger: Ledger, register: Callable
         with pytest.raises(WorkspaceError) as raised:
             find_study(connection, "tiny")
         assert find_study(connection, "aaaaaaaaa") == "a" * 9 + "0" * 55
-        with pytest.raises(WorkspaceError, match="there are 2 studies named 'aaaaaa'"):
+        with pytest.raises(WorkspaceError, match=r"\b2 studies.*'aaaaaa'|'aaaaaa'.*\b2 studies"):
             find_study(connection, "aaaaaa")
-    assert str(raised.value).splitlines() == [
-        "there are 2 studies named 'tiny'; give the id of one instead:",
+    first, *listed = str(raised.value).splitlines()
+    assert "'tiny'" in first
+    assert listed == [
         "bbbbbbbbb  2001-02-03T04:05:06+00:00  Which?",
         "aaaaaaaaa  2001-02-03T04:05:06+00:00  Which?",
     ]
@@ -188,9 +191,9 @@ def test_a_moved_workspace_reads_the_same(filled: Ledger, folders: Folders, tmp_
 
 
 def test_no_ledger_is_said_so(folders: Folders) -> None:
-    with pytest.raises(WorkspaceError) as raised, open_reading(folders):
+    with pytest.raises(WorkspaceError, match="--workspace") as raised, open_reading(folders):
         pass
-    assert str(raised.value) == f"{folders.root}: no ledger here. Run a study first, or give its --workspace DIR."
+    assert str(raised.value).startswith(f"{folders.root}: no ledger")
     assert not folders.root.exists()
 
 

@@ -185,7 +185,7 @@ def test_a_cohort_taken_apart_is_remembered(ledger: Ledger) -> None:
 
 
 def test_a_number_that_is_none_is_refused(ledger: Ledger, epoch: Callable[..., EpochDone]) -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="JSON"):
         ledger.record_epoch(epoch(train={"loss": float("nan")}))
 
 
@@ -204,12 +204,9 @@ def test_a_newer_ledger_is_refused_and_left_alone(folders: Folders) -> None:
     Ledger(folders).close()
     with closing(sqlite3.connect(folders.ledger)) as connection, connection:
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-    with pytest.raises(WorkspaceError) as raised:
+    with pytest.raises(WorkspaceError, match=rf"\b99\b.*\b{SCHEMA_VERSION}\b.*Upgrade.*--workspace") as raised:
         Ledger(folders)
-    assert str(raised.value) == (
-        f"{folders.ledger}: this ledger was written by a newer bakeoff (its format is 99, this one reads up to "
-        f"{SCHEMA_VERSION}). Upgrade bakeoff, or choose another workspace with --workspace DIR."
-    )
+    assert str(raised.value).startswith(f"{folders.ledger}: ")
     with closing(sqlite3.connect(folders.ledger)) as connection:
         assert connection.execute("SELECT value FROM meta").fetchone() == ("99",)
 
@@ -217,35 +214,30 @@ def test_a_newer_ledger_is_refused_and_left_alone(folders: Folders) -> None:
 def test_a_damaged_ledger_is_named(folders: Folders) -> None:
     folders.root.mkdir(parents=True)
     folders.ledger.write_bytes(b"this is no database" * 500)
-    with pytest.raises(WorkspaceError) as raised:
+    with pytest.raises(WorkspaceError, match=r"not a database.*Restore.*--workspace") as raised:
         Ledger(folders)
-    assert str(raised.value) == (
-        f"{folders.ledger}: this is not a readable ledger (file is not a database). "
-        "Restore it from a copy, or choose another workspace with --workspace DIR."
-    )
+    assert str(raised.value).startswith(f"{folders.ledger}: ")
 
 
 def test_a_file_in_place_of_the_workspace_is_named(tmp_path: Path) -> None:
     place = tmp_path / "runs"
     place.write_text("mine")
-    with pytest.raises(WorkspaceError) as raised:
+    with pytest.raises(WorkspaceError, match=r"File exists.*--workspace") as raised:
         Ledger(Folders(place))
-    assert str(raised.value) == (
-        f"{place}: this workspace cannot be written (File exists). Choose another with --workspace DIR."
-    )
+    assert str(raised.value).startswith(f"{place}: ")
     assert place.read_text() == "mine"
 
 
 def test_a_workspace_below_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     place = tmp_path / "file" / "runs"
-    with pytest.raises(WorkspaceError, match=r"file/runs: this workspace cannot be written \(Not a directory\)"):
+    with pytest.raises(WorkspaceError, match=r"file/runs: .*Not a directory"):
         Ledger(Folders(place))
 
 
 def test_a_folder_in_place_of_the_ledger_is_named(folders: Folders) -> None:
     folders.ledger.mkdir(parents=True)
-    with pytest.raises(WorkspaceError, match=r"cannot be written \(Is a directory\)"):
+    with pytest.raises(WorkspaceError, match="Is a directory"):
         Ledger(folders)
 
 
@@ -258,6 +250,6 @@ def test_a_full_disk_leaves_nothing_half_written(ledger: Ledger, epoch: Callable
             for number in range(1, 2_000):
                 ledger.record_epoch(epoch("t1", number))
 
-    with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+    with pytest.raises(sqlite3.OperationalError, match="full"):
         write()
     assert rows(ledger, "SELECT COUNT(*) FROM epochs") == [(0,)]

@@ -85,44 +85,19 @@ class Normed(torch.optim.SGD):
 def register_sgd(monkeypatch: pytest.MonkeyPatch, record: OptimizerRecord) -> OptimizerRecord:
     for module in ("bakeoff.testing.tensors", "bakeoff.engine.optim.make_optimizer"):
         monkeypatch.setattr(f"{module}.OPTIMIZERS", registry.Registry("optimizer", [record]))
-    return record
-
-
-def test_a_make_that_does_not_take_the_arguments_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    record = register_sgd(monkeypatch, replace(SGD, make=lambda parameters: None, fused="never", stack_rule=""))
-    with pytest.raises(AssertionError, match=r"^sgd: make cannot be called: TypeError: .*'lr'"):
-        check_optimizer(record)
-
-
-@pytest.mark.parametrize(
-    ("score", "broken"),
-    [
-        (lambda s, p, y: p.mean() - p[:, 0], "focal: an image's loss must not depend on other images"),
-        (lambda log_probabilities: 0, "^focal: score cannot be called: TypeError: .*3 were given"),
-    ],
-)
-def test_a_broken_loss_is_named(monkeypatch: pytest.MonkeyPatch, score: Callable[..., Any], broken: str) -> None:
-    record = replace(FOCAL, score=score)
-    monkeypatch.setattr("bakeoff.testing.tensors.LOSSES", registry.Registry("loss", [record]))
-    with pytest.raises(AssertionError, match=broken):
-        check_loss(record)
-
-
-def test_an_optimizer_that_looks_across_weights_is_not_elementwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    record = register_sgd(monkeypatch, replace(SGD, make=Normed, fused="never", stack_rule=""))
-    with pytest.raises(AssertionError, match="sgd: elementwise, but a stack of members moves differently"):
+    with pytest.raises(AssertionError, match=r"^sgd: elementwise"):
         check_optimizer(record)
 
 
 def test_a_metric_that_reads_the_wrong_way_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     record = replace(METRICS.find("loss"), higher_is_better=True)
     monkeypatch.setattr("bakeoff.testing.records.METRICS", registry.Registry("metric", [record]))
-    with pytest.raises(AssertionError, match="loss: correct predictions have a worse score"):
+    with pytest.raises(AssertionError, match=r"^loss: .*higher_is_better"):
         check_metric(record)
 
 
 def test_an_embedded_dataset_of_other_pixels_is_found() -> None:
     layout = EmbeddedLayout(package="numpy", read=lambda split: (np.zeros((4, 8, 8, 1)), np.arange(4) % 2))
     record = replace(DIGITS, layout=layout, class_names=("a", "b"), num_train=4, num_test=4)
-    with pytest.raises(AssertionError, match="digits: pixels must be uint8"):
+    with pytest.raises(AssertionError, match=r"^digits: .*uint8"):
         check_dataset(record)

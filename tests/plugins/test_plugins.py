@@ -213,7 +213,7 @@ def test_what_cannot_be_used_names_its_package_in_one_line(
 
 
 def test_two_packages_may_not_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PluginError, match=r"a name that extra 0\.3 has already"):
+    with pytest.raises(PluginError, match=r" extra .* name .*extra 0\.3"):
         _ = add(monkeypatch, "mine", entry("mine"), count=2).names
 
 
@@ -222,12 +222,12 @@ def test_ours_come_first_and_have_no_origin(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.names == (*(record.name for record in OPTIMIZERS.own), "mine")
     assert found.find_origin("mine") == Origin("extra", "0.3")
     assert found.find_origin("adam") is None
-    with pytest.raises(BakeoffError, match=r"^unknown optimizer 'mina'\. Allowed: sgd, .*, mine\. Did you mean 'mine'"):
+    with pytest.raises(BakeoffError, match=r"^unknown optimizer 'mina'.*sgd, .*, mine\..*'mine'"):
         found.find("mina")
 
 
 def test_an_implementation_is_imported_or_called() -> None:
     assert bind("math:sqrt")(9) == 3
     assert bind(len) is len
-    with pytest.raises(PluginError, match=r"^math:sqroot cannot be imported: AttributeError"):
+    with pytest.raises(PluginError, match=r"^math:sqroot .*AttributeError"):
         bind("math:sqroot")

@@ -22,10 +22,9 @@ def test_what_results_were_made_with_says_each_thing_once(make_report: Callable[
 
 
 def test_where_nothing_ended_no_verdict_rests_on_anything(make_report: Callable[..., ReportInput]) -> None:
-    assert (
-        describe_final_test(make_report(num_replicates=0, final_test_opened=()))
-        == "The test split has not been opened."
-    )
+    text = describe_final_test(make_report(num_replicates=0, final_test_opened=()))
+    assert "not been opened" in text
+    assert "verdict" not in text
 
 
 @pytest.mark.parametrize(

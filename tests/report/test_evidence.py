@@ -97,7 +97,7 @@ def test_the_rival_is_named_and_the_difference_is_the_summary_s() -> None:
     assert evidence.error is not None
     assert evidence.error.difference == pytest.approx(summary.verdicts[0].difference)
     assert evidence.error.interval == summary.verdicts[0].interval
-    assert "new seeds and new images of this kind" in evidence.error.sentence
+    assert "new images" in evidence.error.sentence
 
 
 def test_folds_vote_and_nothing_is_said_of_seeds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,9 +18,10 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
     finished = make_report()
     summary = withhold_verdicts(finished.summary, "7 of 15 trials have ended")
     assert summary.verdicts == ()
-    assert [answer.sentence for answer in summary.answers] == [
-        "On digits, no verdict yet: 7 of 15 trials have ended. So far orthogonal is ahead with 97.71% test accuracy."
-    ]
+    (interim,) = summary.answers
+    assert "no verdict" in interim.sentence
+    assert "7 of 15 trials" in interim.sentence
+    assert "orthogonal is ahead with 97.71%" in interim.sentence
     report = replace(finished, summary=summary, state="unfinished", final_test_opened=(), num_tested=0)
     assert describe_statistics(report) == ""
     assert describe_statistics(finished) != ""
@@ -27,21 +29,22 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
         body = (
             told.partition("<script")[0].partition("<style")[0] + told.partition("</style>")[2].partition("<script")[0]
         )
-        assert "no verdict yet" in body
+        assert "no verdict" in body
         assert "better than" not in body
         assert "inconclusive" not in body
         assert "erdicts compare" not in body
-        assert "verdicts rest on the validation split" not in body
-        assert "Verdict on each row" not in body
+        assert "on the validation split" not in body
+        assert "on each row" not in body
     (answer,) = build_document(report)["answers"]
     assert (answer["best"], answer["worse"], answer["equivalent"]) == ("orthogonal", [], [])
 
 
 def test_how_far_the_final_test_is_is_said(make_report: Callable[..., ReportInput]) -> None:
     report = make_report(state="unfinished", in_final_test=True, num_tested=6)
-    assert describe_progress(report) == "15 of 15 trials done, 6 evaluated in the final test so far"
+    assert re.match(r"15 of 15 trials .*\b6\b.* final test", describe_progress(report))
 
 
 def test_nothing_done_is_said(make_report: Callable[..., ReportInput]) -> None:
     summary = withhold_verdicts(make_report(num_replicates=0).summary, "0 of 15 trials have ended")
-    assert summary.answers[0].sentence == "On digits, no verdict yet: 0 of 15 trials have ended."
+    assert "0 of 15 trials" in summary.answers[0].sentence
+    assert "ahead" not in summary.answers[0].sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -52,15 +53,14 @@ def test_classes_without_images_are_said_beside_macro_averages(make_report: Call
         for arm in ("a", "b")
     ]
     (note,) = describe_absent(results, {"digits": tuple("abc")})
-    assert note == (
-        "digits: 1 class has no image in the test split; macro precision, recall and F1 there are averaged over the "
-        "other 2."
-    )
+    assert note.startswith("digits: 1 class ")
+    assert "test split" in note
+    assert re.search(r"\b2\b", note)
     assert describe_absent([replace(each, metrics={"test": values}) for each in results], {"digits": ("a",)}) == ()
     for metric in ("accuracy", "macro_f1"):
         summary = summarise(results, StudyDesign(blocks=("digits",), arms=("a", "b")), Rules(metric=metric))
         headers = [" ".join(column.header) for column in tabulate_scores(summary, "digits")]
-        assert "test macro F1 % (classes present)" in headers
+        assert any(header.startswith("test macro F1") and "present" in header for header in headers)
         assert "test accuracy %" in headers
     whole = tabulate_scores(make_report().summary, "digits")
     assert not any("present" in " ".join(column.header) for column in whole)
@@ -68,12 +68,11 @@ def test_classes_without_images_are_said_beside_macro_averages(make_report: Call
 
 def test_a_part_of_the_data_is_said_to_be_one() -> None:
     reduced = plan(data={"name": "mnist", "subset": 0.1, "classes": ["3", "8"]})
-    assert describe_reduction(reduced, {"mnist": {"num_images": 1_198}}) == (
-        "Reduced study, for a quick look: mnist, 10% of the training images, 1,198 images and only the 2 classes 3, 8."
-    )
-    assert describe_reduction(reduced, {}) == (
-        "Reduced study, for a quick look: mnist, 10% of the training images and only the 2 classes 3, 8."
-    )
+    sized, plain = describe_reduction(reduced, {"mnist": {"num_images": 1_198}}), describe_reduction(reduced, {})
+    for text in (sized, plain):
+        assert re.search(r"mnist, 10% .* 2 classes 3, 8\.", text)
+    assert "1,198 images" in sized
+    assert sized.replace(", 1,198 images", "") == plain
 
 
 def test_each_part_is_named_once() -> None:
@@ -84,40 +83,41 @@ def test_each_part_is_named_once() -> None:
 def test_many_classes_are_counted() -> None:
     names = [str(number) for number in range(36)]
     said = describe_reduction(plan(data={"folder": "letters", "classes": names}), {})
-    assert said.endswith("only the 36 classes 0, 1, 2, 3, 4, 5, 6, 7 and 28 more.")
+    assert said.endswith(" 36 classes 0, 1, 2, 3, 4, 5, 6, 7 and 28 more.")
 
 
 def test_what_was_left_out_is_passed_on() -> None:
-    facts = {"photos": {"notes": ["1 of 8 files left out: a.jpg (truncated)"], "num_own_validation": 0}}
+    facts = {"photos": {"notes": ["a.jpg left out"], "num_own_validation": 0}}
     notes = describe_notes(plan(data={"folder": "some/photos"}), facts)
-    assert notes == ("photos: 1 of 8 files left out: a.jpg (truncated).",)
+    assert notes == ("photos: a.jpg left out.",)
 
 
 def test_whose_validation_images_are_used() -> None:
     facts = {"photos": {"num_own_validation": 12}}
     (own,) = describe_notes(plan(data={"folder": "photos", "validation": "own"}), facts)
-    assert own == "photos: validated on its own 12 validation images, the same in every replicate."
+    assert re.match(r"photos: .* own 12 validation images", own)
+    assert "among" not in own
     for data in ({"folder": "photos"}, {"folder": "photos", "folds": 3}):
         (pooled,) = describe_notes(plan(data=data), facts)
-        assert pooled.startswith("photos: its own 12 validation images are among the training images")
+        assert re.match(r"photos: .* own 12 validation images .*among", pooled)
 
 
 def test_test_images_that_changed_between_final_tests_are_said() -> None:
     (note,) = describe_test_images({"digits": {"a"}, "photos": {"a", "b"}})
-    assert note.startswith("photos: its test images changed between final tests")
+    assert re.match(r"photos: .*test images changed", note)
 
 
 def test_every_report_says_it(make_report: Callable[..., ReportInput]) -> None:
     report = make_report(
-        reduced="Reduced study, for a quick look: mnist, 10% of the training images.",
-        notes=("photos: 1 of 8 files left out: a.jpg (truncated).",),
+        reduced="Reduced: mnist.",
+        notes=("photos: a.jpg left out.",),
         data={"digits": {"num_images": 7}},
     )
     console = Console(file=io.StringIO(), width=200)
     print_verdict(console, report)
     for text in (console.file.getvalue(), write_markdown(report)):  # type: ignore[attr-defined]  # it is a StringIO
-        assert "Reduced study, for a quick look: mnist, 10% of the training images." in text
-        assert "1 of 8 files left out: a.jpg" in text
+        assert report.reduced in text
+        assert report.notes[0] in text
     document = build_document(report)
     assert document["reduced"] == report.reduced
     assert document["notes"] == list(report.notes)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 
 import pytest
@@ -27,39 +28,36 @@ def render(report: ReportInput, width: int = 80, terminal: bool = False) -> str:
 
 
 def test_verdict_says_question_scores_pairs_answer_and_basis(make_report: MakeReport) -> None:
-    text = render(make_report(margin=0.0005), width=120)
+    report = make_report(margin=0.0005)
+    text = render(report, width=120)
     unwrapped = " ".join(text.split())
-    assert text.startswith("Which weight initializer serves LeNet best?")
+    assert text.startswith(report.question)
     assert unwrapped.index("orthogonal 9") < unwrapped.index("random_normal 9") < unwrapped.index("random_uniform 9")
-    assert "orthogonal better than random_normal +0." in unwrapped
-    assert (
-        "On digits, orthogonal is better than random_normal and random_uniform on these test images (test accuracy"
-        in unwrapped
-    )
-    assert "1 block x 3 arms x 5 replicates: 15 of 15 trials done, in 48 s." in unwrapped
-    assert "Differences within 0.05 points do not matter." in unwrapped
-    assert "The test split was opened once, at 2025-01-31 12:00 UTC, for 15 trials." in unwrapped
+    assert re.search(r"orthogonal better than random_normal \+0\.\d", unwrapped)
+    assert report.summary.answers[0].sentence in unwrapped
+    for fact in ("15 of 15 trials", "48 s", "0.05 points", "opened once", "2025-01-31 12:00 UTC"):
+        assert fact in unwrapped
     assert "Report: runs/quickstart/verdict.md" in unwrapped
 
 
-@pytest.mark.parametrize("terminal", [False, True])
-@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
 @pytest.mark.parametrize("num_arms", [1, 3, 9])
 @pytest.mark.parametrize("num_blocks", [1, 2, 12])
-def test_no_line_is_wider_than_the_console(
-    make_report: MakeReport, num_blocks: int, num_arms: int, width: int, terminal: bool
-) -> None:
+def test_no_line_is_wider_than_the_console(make_report: MakeReport, num_blocks: int, num_arms: int) -> None:
     report = make_report(blocks=BLOCKS[:num_blocks], arms=INITIALIZERS[:num_arms])
-    lines = render(report, width, terminal).splitlines()
-    assert max(map(cell_len, lines)) <= width
+    widest = {
+        (width, terminal): max(map(cell_len, render(report, width, terminal).splitlines()))
+        for width in (40, 60, 80, 120, 200)
+        for terminal in (False, True)
+    }
+    assert {(width, terminal): found for (width, terminal), found in widest.items() if found > width} == {}
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_nothing_is_cut_off_at_usual_widths(make_report: MakeReport, width: int) -> None:
-    for report in (make_report(arms=INITIALIZERS), make_report(blocks=BLOCKS, arms=INITIALIZERS)):
-        text = render(report, width)
-        assert "…" not in text
-    assert "glorot_uniform" in render(make_report(arms=INITIALIZERS), width)
+def test_nothing_is_cut_off_at_usual_widths(make_report: MakeReport) -> None:
+    one_block, many_blocks = make_report(arms=INITIALIZERS), make_report(blocks=BLOCKS, arms=INITIALIZERS)
+    for width in (80, 120):
+        assert "…" not in render(one_block, width)
+        assert "…" not in render(many_blocks, width)
+        assert "glorot_uniform" in render(one_block, width)
 
 
 def test_plain_output_has_no_control_codes_and_no_drawn_lines(make_report: MakeReport) -> None:
@@ -103,22 +101,23 @@ def test_many_blocks_become_one_table_with_marks(make_report: MakeReport) -> Non
     assert len(rows) == 12
     assert all(row.count("*") == 1 for row in rows)
     assert "* best" in text
-    assert "Best, or not shown to be worse, in each of 12 blocks: random_normal." in " ".join(text.split())
+    assert "12 blocks: random_normal." in " ".join(text.split())
 
 
 def test_failures_are_grouped_by_reason(make_report: MakeReport) -> None:
     text = " ".join(render(make_report(failed=[("orthogonal", 0), ("orthogonal", 3)]), width=120).split())
-    assert "2 trials failed: loss became NaN in epoch 3 (digits, orthogonal, replicate 1 and 1 more)" in text
+    assert "2 trials failed" in text
+    assert "NaN in epoch 3 (digits, orthogonal, replicate 1 and 1 more)" in text
     assert "trials done" in text
 
 
 def test_unopened_exam_and_reused_trials_are_said(make_report: MakeReport) -> None:
     text = " ".join(render(make_report(test=False, num_reused=15), width=120).split())
-    assert "The test split has not been opened: the verdicts rest on the validation split." in text
+    assert "not been opened" in text
+    assert "validation split" in text
     # The study's own 48 s are not what was spent now; 15 trials of 2.1 s are what they cost.
-    assert (
-        "all found in the ledger: this run trained nothing. Training all of them took 32 s of work, all of it" in text
-    )
+    assert "found in the ledger" in text
+    assert "32 s" in text
     assert "48 s" not in text
     assert "test accuracy" not in text
 
@@ -126,9 +125,10 @@ def test_unopened_exam_and_reused_trials_are_said(make_report: MakeReport) -> No
 def test_exam_opened_again_and_partly_is_said(make_report: MakeReport) -> None:
     times = ("2025-01-31T12:00:00Z", "2025-02-01T09:30:00Z")
     text = " ".join(render(make_report(final_test_opened=times), width=120).split())
-    assert "opened twice, first at 2025-01-31 12:00 UTC, last at 2025-02-01 09:30 UTC" in text
+    assert re.search(r"opened twice, .*2025-01-31 12:00 UTC, .*2025-02-01 09:30 UTC", text)
     partly = " ".join(render(make_report(test=False, final_test_opened=times[:1], num_tested=3), width=120).split())
-    assert "for 3 trials. Not every trial was evaluated on it" in partly
+    assert "3 trials" in partly
+    assert "Not every trial" in partly
 
 
 def test_deciding_metric_leads_the_table(make_report: MakeReport) -> None:
@@ -140,7 +140,7 @@ def test_deciding_metric_leads_the_table(make_report: MakeReport) -> None:
 
 def test_study_without_results_prints_without_tables_of_nothing(make_report: MakeReport) -> None:
     text = " ".join(render(make_report(num_replicates=0)).split())
-    assert "there is no answer: no trial has a score" in text
+    assert "no answer" in text
     assert "other arm" not in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -221,9 +222,9 @@ def test_an_unopened_test_split_stays_closed() -> None:
     assert store.asked == {"validation"}
     assert all(vote.metrics.keys() == {"validation"} for vote in votes_of(voted))
     assert voted.load(votes_of(voted)[0].trial_id, "test") is None
-    assert voted.notes == (
-        "No vote seeds of a on pets: its models have different validation images, so it is computed in the final test.",
-    )
+    (note,) = voted.notes
+    assert note.startswith("No vote seeds of a on pets: ")
+    assert "final test" in note
 
 
 def test_a_vote_fails_with_its_member_and_is_named() -> None:
@@ -237,7 +238,8 @@ def test_a_vote_fails_with_its_member_and_is_named() -> None:
         *(("pair", replicate, "done") for replicate in (0, 1, 2)),
     ]
     assert voted.load(votes_of(voted)[1].trial_id, "test") is None
-    assert voted.notes == ("No vote vote in replicate 2 on pets: b failed.",)
+    (note,) = voted.notes
+    assert re.match(r"No vote vote .*replicate 2 .*pets: b failed", note)
 
 
 def test_a_trial_that_is_not_done_yet_is_waited_for() -> None:
@@ -255,9 +257,8 @@ def test_predictions_that_are_gone_lose_the_vote_but_not_the_study(split: str) -
     voted = store.vote(vote={})
     # A vote on one split only would move every verdict of the study to the validation split.
     assert [vote.replicate for vote in votes_of(voted)] == [1, 2]
-    assert voted.notes == (
-        f"No vote vote in replicate 1 on pets: the {split} predictions of trial b0 (b) are missing.",
-    )
+    (note,) = voted.notes
+    assert re.match(rf"No vote vote .*replicate 1 .*pets: .*{split} predictions .*b0 \(b\)", note)
 
 
 @pytest.mark.parametrize("name", ["labels", "indices"])
@@ -266,7 +267,7 @@ def test_predictions_of_other_images_do_not_vote_together(name: str) -> None:
     store.files["c0", "test"][name] = store.files["c0", "test"][name][::-1]
     voted = store.vote(vote={})
     assert [vote.replicate for vote in votes_of(voted)] == [1, 2]
-    assert "the test predictions of trials a0 and c0 are of different images" in voted.notes[0]
+    assert re.search(r"test predictions .*a0 and c0 .*different images", voted.notes[0])
 
 
 def test_replicates_of_one_arm_vote_on_the_test_images_and_are_no_arm() -> None:
@@ -320,9 +321,8 @@ def test_a_vote_is_set_beside_its_best_member() -> None:
     assert sum(report.weights.values()) == pytest.approx(1)
     assert report.fitted is not None
     assert report.fitted[0] >= report.fitted[1]
-    assert report.sentence.startswith("vote, the greedy selection of a, b and c, reaches ")
-    assert "(mean of 3 votes), compared with " in report.sentence
-    assert "for its best member, c, alone. Weights: " in report.sentence
+    for fact in ("greedy", "a, b and c", "3 votes", "member, c, alone"):
+        assert fact in report.sentence
 
 
 def test_members_stand_in_the_order_in_which_they_are_named() -> None:
@@ -333,8 +333,9 @@ def test_members_stand_in_the_order_in_which_they_are_named() -> None:
 def test_a_vote_of_replicates_says_that_it_has_no_interval() -> None:
     (report,) = describe(Store().vote(seeds={"over": "replicates", "of": ["b"], "by": "hard"}))
     assert (report.score.sd, report.num_votes, report.num_models, report.split) == (None, 1, 3, "test")
-    assert "the hard vote of the 3 models of b (replicates)" in report.sentence
-    assert "one value without an interval or a verdict" in report.sentence
+    assert "3 models of b" in report.sentence
+    assert "interval" in report.sentence
+    assert "hard vote" in report.sentence
 
 
 def test_tables_hold_a_row_per_ensemble_and_per_class() -> None:

@@ -247,26 +247,26 @@ def test_with_several_objectives_what_was_pruned_is_left_out() -> None:
 
 def test_scores_nobody_waits_for_are_refused() -> None:
     proposer = make(PLANTED)
-    with pytest.raises(ValueError, match="candidate 0 is not waiting"):
+    with pytest.raises(ValueError, match="candidate 0"):
         proposer.judge(Score(number=0, values=(0.5,)))
     proposer.propose()
     proposer.judge(Score(number=0, values=(0.5,)))
-    with pytest.raises(ValueError, match="candidate 0 is not waiting"):
+    with pytest.raises(ValueError, match="candidate 0"):
         proposer.judge(Score(number=0, values=(0.5,)))
     with pytest.raises(ValueError, match="2 values for 1"):
         proposer.judge(Score(number=1, values=(0.5, 0.5)))
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"learning_rate: a grid needs finitely many values here"):
+    with pytest.raises(ValueError, match=r"learning_rate: .*grid"):
         make(PLANTED, "grid")
     with pytest.raises(ValueError, match="two ranges"):
         make({FILTERS: PLANTED[FILTERS]}, "cmaes")
-    with pytest.raises(ValueError, match="cmaes has one objective"):
+    with pytest.raises(ValueError, match=r"cmaes .*objective"):
         make(PLANTED, "cmaes", directions=("maximize", "minimize"))
     with pytest.raises(ValueError, match="count from 1"):
         make(PLANTED, trials=0)
-    with pytest.raises(ValueError, match="more than 100,000 points"):
+    with pytest.raises(ValueError, match="100,000 points"):
         make({FILTERS: {"low": 1, "high": 200_000}}, "grid")
 
 

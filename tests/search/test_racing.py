@@ -145,7 +145,7 @@ def test_failed_trials_leave_their_replicate_out(trials: tuple[PlannedTrial, ...
     for (block, arm), number in counts.items():
         if arm.endswith("16"):
             assert number == 3
-            assert racing.standings[block].exits[arm].reason == "its last 3 trials failed"
+            assert racing.standings[block].exits[arm].reason.endswith("last 3 trials failed")
         else:
             assert number > 3
 
@@ -162,7 +162,7 @@ def test_a_metric_where_lower_is_better(trials: tuple[PlannedTrial, ...]) -> Non
 
 
 def test_too_few_replicates_are_refused(trials: tuple[PlannedTrial, ...]) -> None:
-    with pytest.raises(ValueError, match="at_least <= at_most"):
+    with pytest.raises(ValueError, match="at_least"):
         Racing(trials, at_least=AT_MOST + 1)
 
 

@@ -65,7 +65,7 @@ def test_one_group_at_a_time() -> None:
     assert list(proposer.propose()) == []
     proposer.judge(Score(number=second.number, values=(0.5,)))
     assert [proposal.number for proposal in proposer.propose()] == [2, 3]
-    with pytest.raises(ValueError, match="candidate 1 is not open"):
+    with pytest.raises(ValueError, match="candidate 1"):
         proposer.judge(Score(number=1, values=(0.5,)))
 
 
@@ -78,7 +78,7 @@ def test_a_space_that_is_used_up_ends_it() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     settings = EvolutionSearch.model_validate({"genome": {"padding": ["valid"]}})
-    with pytest.raises(NetworkError, match="no genome fits 2x2x1 images"):
+    with pytest.raises(NetworkError, match="2x2x1"):
         RandomGenomes(settings, (2, 2, 1), seed=0, budget=1, group=1)
     with pytest.raises(ValueError, match="budget 0"):
         RandomGenomes(settings, IMAGES, seed=0, budget=0, group=1)

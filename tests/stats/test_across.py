@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_replicates_are_never_counted_as_blocks() -> None:
 def test_no_wilcoxon_at_five_blocks_or_fewer(num_blocks: int) -> None:
     found = across(draw(num_blocks), confidence=0.8)
     assert all(pair.p is None and pair.verdict == "inconclusive" for pair in found.pairs)
-    assert "No pair is tested under 6 blocks" in found.sentence
+    assert " 6 blocks" in found.sentence
     assert found.pair("a", "c") == (num_blocks, 0, 0)
 
 
@@ -87,11 +87,9 @@ def test_clear_order_over_many_blocks() -> None:
     assert found.arms == ARMS
     assert [pair.verdict for pair in found.pairs] == ["better"] * 3
     assert not found.underpowered
-    assert found.sentence == (
-        "Over 30 blocks mean ranks run from 1.00 (a) to 3.00 (c). That the blocks agree on an order is more than "
-        f"chance (Friedman, p {6.0**-29:.2g}). Over blocks a is better than b, a is better than c and b is better than "
-        "c (Wilcoxon, adjusted for 3 pairs)."
-    )
+    for fact in ("30 blocks", "1.00 (a)", "3.00 (c)", f"Friedman, p {6.0**-29:.2g}", "Wilcoxon", "3 pairs"):
+        assert fact in found.sentence
+    assert [f"{a} is better than {b}" in found.sentence for a, b in ("ab", "ac", "bc")] == [True] * 3
 
 
 def test_direction_follows_the_metric() -> None:
@@ -108,7 +106,8 @@ def test_underpowered_is_said() -> None:
     assert needed == 15
     few, enough = across(draw(needed - 1)), across(draw(needed))
     assert few.underpowered
-    assert f"its standard deviation over blocks takes {needed} of them." in few.sentence
+    assert f" {needed} " in few.sentence
+    assert "Underpowered" in few.sentence
     assert not enough.underpowered
     assert "Underpowered" not in enough.sentence
 
@@ -126,32 +125,17 @@ def test_a_block_where_an_arm_has_no_score_is_left_out() -> None:
     found = across(scores)
     assert found.left_out == ("block3",)
     assert len(found.blocks) == 7
-    assert "Left out, because an arm has no score there: block3." in found.sentence
+    assert "block3" in found.sentence
     scores[1:, 1] = np.nan
     assert summarise_blocks(summarise_scores(scores)) is None
     assert summarise_blocks(summarise_scores(np.full((8, 3), np.nan))) is None
     assert summarise_blocks(summarise_scores(draw(8)[:, :1], arms=["a"])) is None
 
 
-def test_level_arms_are_level_in_spite_of_rounding() -> None:
+def test_level_arms_are_level_in_spite_of_rounding(make_results: Callable[..., list[TrialResult]]) -> None:
     values = [0.1, 0.2, 0.3]
     assert np.mean(values) != np.mean(values[::-1])
-    results = [
-        TrialResult(
-            trial_id=f"{block}{arm}{replicate}",
-            block=block,
-            arm=arm,
-            replicate=replicate,
-            state="done",
-            metrics={"test": {"accuracy": value}},
-            epochs_trained=1,
-            best_epoch=1,
-            seconds=1.0,
-        )
-        for block in "123456"
-        for arm, ordered in (("a", values), ("b", values[::-1]), ("c", [0.2, 0.1, 0.3]))
-        for replicate, value in enumerate(ordered)
-    ]
+    results = make_results({"a": values, "b": values[::-1], "c": [0.2, 0.1, 0.3]}, blocks="123456")
     found = summarise_blocks(summarise(results, StudyDesign(blocks=list("123456"), arms=ARMS)))
     assert found is not None
     assert found.pair("a", "b") == (0, 6, 0)
@@ -207,7 +191,7 @@ def test_networks_on_one_data_set_count_once() -> None:
     assert {pair.p for pair in found.pairs} == {None}  # three data sets, however many blocks
     assert found.friedman is not None
     assert found.friedman.num_blocks == 3
-    assert "No pair is tested under 6 data sets" in found.sentence
+    assert " 6 data sets" in found.sentence
 
 
 def test_blocks_of_one_data_set_are_described_and_not_tested() -> None:
@@ -215,7 +199,8 @@ def test_blocks_of_one_data_set_are_described_and_not_tested() -> None:
     assert found is not None
     assert found.is_descriptive
     assert (found.friedman, found.critical_difference, {pair.p for pair in found.pairs}) == (None, None, {None})
-    assert found.sentence.endswith("this describes these blocks and says nothing of other data sets.")
+    assert "one data set" in found.sentence
+    assert "Wilcoxon" not in found.sentence
 
 
 def test_equal_arms_on_a_data_set_shared_by_blocks_rarely_win() -> None:

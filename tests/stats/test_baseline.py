@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from bakeoff.stats.family import list_family
 from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise
+
+Make = Callable[..., Summary]
 
 BASE = [0.972, 0.974, 0.971, 0.973, 0.970]
 BETTER = [0.981, 0.985, 0.980, 0.984, 0.978]
@@ -14,38 +17,30 @@ LEVEL = [0.9722, 0.9739, 0.9711, 0.9728, 0.9701]
 NOISY = [0.960, 0.981, 0.976, 0.990, 0.965]
 
 
-def make(scores: Mapping[str, Sequence[float]], blocks: Sequence[str] = ("digits",), **options: object) -> Summary:
-    results = [
-        TrialResult(
-            trial_id=f"{block}{arm}{replicate}",
-            block=block,
-            arm=arm,
-            replicate=replicate,
-            state="done",
-            metrics={"test": {"accuracy": value}},
-            epochs_trained=1,
-            best_epoch=1,
-            seconds=1.0,
-        )
-        for block in blocks
-        for arm, values in scores.items()
-        for replicate, value in enumerate(values)
-    ]
-    arms = options.pop("arms", list(scores))
-    return summarise(results, StudyDesign(blocks=blocks, arms=arms), Rules(baseline="base", **options))  # type: ignore[arg-type]
+@pytest.fixture
+def make(make_results: Callable[..., list[TrialResult]]) -> Make:
+    """Return a function that summarises scores against the arm `base`."""
+
+    def summarise_scores(
+        scores: Mapping[str, Sequence[float]], blocks: Sequence[str] = ("digits",), **rules: Any
+    ) -> Summary:
+        design = StudyDesign(blocks=blocks, arms=rules.pop("arms", list(scores)))
+        return summarise(make_results(scores, blocks), design, Rules(baseline="base", **rules))
+
+    return summarise_scores
 
 
 ALL = {"better": BETTER, "base": BASE, "worse": WORSE, "level": LEVEL, "noisy": NOISY}
 
 
-def test_only_pairs_with_the_baseline_are_the_family() -> None:
+def test_only_pairs_with_the_baseline_are_the_family(make: Make) -> None:
     summary = make(ALL)
     assert [(v.a, v.b) for v in summary.verdicts] == [(a, "base") for a in ("better", "worse", "level", "noisy")]
     assert len(list_family(list(ALL))) == 10
     assert summary.baseline == summary.answers[0].baseline == "base"
 
 
-def test_p_values_are_adjusted_for_the_pairs_compared() -> None:
+def test_p_values_are_adjusted_for_the_pairs_compared(make: Make) -> None:
     alone, among = make({"base": BASE, "noisy": NOISY}), make(ALL)
     p = alone.verdicts[0].p
     assert p is not None
@@ -54,41 +49,39 @@ def test_p_values_are_adjusted_for_the_pairs_compared() -> None:
     assert min(v.p_adjusted or 1.0 for v in among.verdicts) == pytest.approx(4 * smallest)
 
 
-def test_answer_is_read_from_the_baseline() -> None:
+def test_answer_is_read_from_the_baseline(make: Make) -> None:
     answer = make(ALL, margin=0.001).answers[0]
     assert (answer.best, answer.better, answer.worse) == ("better", ("better",), ("worse",))
     assert (answer.equivalent, set(answer.not_worse)) == (("level",), {"noisy", "level"})
-    assert answer.sentence.startswith(
-        "On digits, against the baseline, base (97.2% test accuracy), on these test images: better (98.2%) is better; "
-        "level (97.2%) is equivalent; worse (93.1%) is worse; noisy (97.4%) is not shown to differ. "
-    )
+    scores = ("base (97.2%", "better (98.2%)", "level (97.2%)", "worse (93.1%)", "noisy (97.4%)")
+    places = [answer.sentence.index(score) for score in scores]
+    assert places == sorted(places)
 
 
-def test_many_arms_are_counted() -> None:
+def test_many_arms_are_counted(make: Make) -> None:
     scores = {"base": BASE, **{f"x{i}": [v + 0.001 * i for v in BETTER] for i in range(5)}}
-    assert make(scores).answers[0].sentence.count("5 arms (98.2% to 98.6%) are better. ") == 1
+    assert make(scores).answers[0].sentence.count("5 arms (98.2% to 98.6%)") == 1
 
 
-def test_baseline_that_failed_or_stands_alone_or_has_too_few() -> None:
+def test_baseline_that_failed_or_stands_alone_or_has_too_few(make: Make) -> None:
     lost = make({"x": BETTER}, arms=["base", "x"]).answers[0]
     assert (lost.best, lost.better, lost.worse, lost.not_worse, lost.missing) == ("x", (), (), (), ("base",))
-    assert "there is no answer: no trial of the baseline, base, has a score." in lost.sentence
-    assert "nothing to compare with it" in make({"base": BASE}).answers[0].sentence
+    assert "no answer" in lost.sentence
+    assert make({"base": BASE}).verdicts == ()
     few = make({"base": BASE[:2], "x": BETTER[:2]}).answers[0].sentence
-    assert few.startswith("On digits, there is no verdict under 3 replicates: the baseline, base, reaches 97.3%")
+    assert "under 3 replicates" in few
+    assert "97.3%" in few
 
 
-def test_blocks_are_counted_together() -> None:
+def test_blocks_are_counted_together(make: Make) -> None:
     summary = make(ALL, blocks=("one", "two"))
-    assert summary.overall == (
-        "Against the baseline, base, over 2 blocks, better in some: better (2); worse in some: worse (2)."
-    )
-    assert make({"base": BASE, "noisy": NOISY}, blocks=("one", "two")).overall == (
-        "Over 2 blocks no arm is shown to differ from the baseline, base."
-    )
+    assert "2 blocks" in summary.overall
+    assert "better (2); " in summary.overall
+    assert "worse (2)" in summary.overall
+    assert "no arm" in make({"base": BASE, "noisy": NOISY}, blocks=("one", "two")).overall
     assert make(ALL).overall == ""
 
 
-def test_unknown_baseline_is_refused() -> None:
-    with pytest.raises(ValueError, match="baseline 'base' must be one of the arms"):
+def test_unknown_baseline_is_refused(make: Make) -> None:
+    with pytest.raises(ValueError, match="'base'"):
         make({"x": BETTER})

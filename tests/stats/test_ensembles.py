@@ -111,11 +111,11 @@ def test_a_model_votes_as_itself_when_it_is_alone(by: str) -> None:
 
 def test_what_cannot_vote_is_refused() -> None:
     models = make_models()
-    with pytest.raises(MetricError, match=r"unknown vote 'sfot'.*Did you mean 'soft'"):
+    with pytest.raises(MetricError, match=r"'sfot'.*'soft'"):
         cast_vote(models, "sfot")
-    with pytest.raises(MetricError, match="needs its weights"):
+    with pytest.raises(MetricError, match=r"needs .*weights"):
         cast_vote(models, "greedy")
-    with pytest.raises(MetricError, match="has no weights"):
+    with pytest.raises(MetricError, match="no weights"):
         cast_vote(models, "soft", np.full(5, 0.2))
     models[2, 3, 1] = np.nan
     with pytest.raises(MetricError, match="diverged"):

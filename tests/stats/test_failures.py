@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,16 +96,17 @@ def test_a_failed_replicate_counts_as_chance_and_its_rate_stands_in_the_headline
     assert arm.test["loss"].mean == pytest.approx((3 * 0.1 + 2 * math.log(10)) / 5)
     answer = summary.answers[0]
     assert answer.best == "b"
-    assert "a failed in 2 of 5 trials (40%, 95% interval 5 to 85%)." in answer.sentence
-    assert "A failed trial counts as chance level, 10.0% test accuracy." in answer.sentence
+    assert "a failed in 2 of 5 trials (40%, 95% interval 5 to 85%)" in answer.sentence
+    assert "chance level, 10.0%" in answer.sentence
 
 
 def test_excluded_failures_make_the_verdict_conditional_and_say_so() -> None:
     summary = judge(LUCKY, STEADY, failed="exclude")
     assert (summary.verdicts[0].replicates, summary.verdicts[0].verdict) == (3, "better")
     sentence = summary.answers[0].sentence
-    assert "a failed in 2 of 5 trials (40%, 95% interval 5 to 85%)." in sentence
-    assert sentence.endswith("Failed trials are left out, so the verdicts hold only where training succeeds.")
+    assert "2 of 5 trials" in sentence
+    assert "left out" in sentence
+    assert "chance level" not in sentence
 
 
 def test_a_failed_replicate_contributes_chance_on_every_image() -> None:
@@ -129,7 +130,8 @@ def test_an_arm_that_always_fails_is_worse_not_missing() -> None:
 def test_an_arm_that_crashed_in_every_trial_has_no_verdict() -> None:
     answer = judge(STEADY, [None] * 5, crashed="b").answers[0]
     assert (answer.best, answer.worse, answer.missing) == ("a", (), ("b",))
-    assert answer.sentence.endswith("There is no verdict on b: every trial crashed, which says nothing of the recipe.")
+    assert "no verdict on b:" in answer.sentence
+    assert "crashed" in answer.sentence
 
 
 def test_a_crash_among_results_counts_as_chance() -> None:
@@ -144,7 +146,7 @@ def test_two_arms_that_never_succeeded_are_not_equivalent(method: str, race: Seq
     summary = judge(steady, [None] * 8, [None] * 8, margin=0.02, method=method, race=race)
     assert {(v.a, v.b): v.verdict for v in summary.verdicts} == {("a", "b"): "better", ("a", "c"): "better"}
     sentence = summary.answers[0].sentence
-    assert sentence.endswith("Between b and c there is no verdict: none of their trials succeeded.")
+    assert "Between b and c" in sentence
     assert "equivalent" not in sentence
 
 
@@ -164,7 +166,8 @@ def test_replicates_in_which_both_failed_count_where_another_did_not() -> None:
 
 def test_arms_that_never_succeeded_stand_first_where_all_others_are_worse() -> None:
     sentence = judge([0.01, 0.02, 0.01], [None] * 3, [None] * 3).answers[0].sentence
-    assert "not shown to be better than c (10.0%): it failed in every trial, as did c." in sentence
+    assert "better than c (10.0%)" in sentence
+    assert "as did c" in sentence
 
 
 def test_loss_fails_upwards() -> None:
@@ -193,25 +196,10 @@ def test_dropping_the_worst_seeds_makes_no_winner() -> None:
 
 
 @pytest.mark.parametrize("num_failing", [3, 4, 5])
-def test_one_arm_is_never_left_to_more_arms(num_failing: int) -> None:
-    results = [
-        TrialResult(
-            trial_id=f"{arm}{replicate}",
-            block="digits",
-            arm=f"arm {arm}",
-            replicate=replicate,
-            state="failed" if arm else "done",
-            metrics={} if arm else {"validation": {"accuracy": 0.9}, "test": {"accuracy": 0.9}},
-            epochs_trained=1,
-            best_epoch=None,
-            seconds=1.0,
-        )
-        for arm in range(num_failing + 1)
-        for replicate in range(3)
-    ]
-    arms = [f"arm {arm}" for arm in range(num_failing + 1)]
-    sentence = (
-        summarise(results, StudyDesign(blocks=["digits"], arms=arms, num_classes={"digits": 10})).answers[0].sentence
-    )
+def test_one_arm_is_never_left_to_more_arms(make_results: Callable[..., list[TrialResult]], num_failing: int) -> None:
+    scores: dict[str, list[float | None]] = {f"arm {arm}": [None] * 3 for arm in range(num_failing + 1)}
+    scores["arm 0"] = [0.9] * 3
+    design = StudyDesign(blocks=["digits"], arms=list(scores), num_classes={"digits": 10})
+    sentence = summarise(make_results(scores), design).answers[0].sentence
     named = sentence.count("of 3 (100%") + sentence.count("of 3 trials (100%")
     assert (named, "more arms" in sentence) == ((num_failing, False) if num_failing < 5 else (3, True))

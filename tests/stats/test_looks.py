@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,33 +79,22 @@ def test_another_metric_spends_its_share_and_tells_nothing() -> None:
 
 def test_the_headline_counts() -> None:
     line = trace_line([look("a", arms("ab", 5)), look("bb", arms("ab", 9))], look("bb", arms("ab", 20)))
-    assert describe_looks(line) == (
-        "This is the third look at this question on these test images (the first was on 2026-01-01, in the study a): "
-        "it may spend 2.5% of the error rate, and its p values allow for that."
-    )
+    for fact in ("third look", "2026-01-01", "study a)", "2.5%"):
+        assert fact in describe_looks(line)
     assert describe_looks(line[:1]) == ""
 
 
-def summarise_looks(scores: Mapping[str, Sequence[float]], sizes: Sequence[int], **options: Any) -> Summary:
-    results = [
-        TrialResult(
-            trial_id=f"digits {arm}-{replicate}",
-            block="digits",
-            arm=arm,
-            replicate=replicate,
-            state="done",
-            metrics={split: {"accuracy": float(score)} for split in ("train", "validation", "test")},
-            epochs_trained=1,
-            best_epoch=1,
-            seconds=1.0,
-        )
-        for arm, values in scores.items()
-        for replicate, score in enumerate(values)
-    ]
-    names = "".join(scores)
-    looks = [look("s", arms(options.get("seen", names), size)) for size in sizes]
-    line = trace_line(looks[:-1], look("s", arms(names, sizes[-1])))
-    return summarise(results, StudyDesign(blocks=["digits"], arms=list(scores)), Rules(scope="seeds"), looks=line)
+@pytest.fixture
+def summarise_looks(make_results: Callable[..., list[TrialResult]]) -> Callable[..., Summary]:
+    """Return a function that summarises scores after looks at so many replicates, each at the arms `seen`."""
+
+    def call(scores: Mapping[str, Sequence[float]], sizes: Sequence[int], seen: str = "") -> Summary:
+        looks = [look("s", arms(seen or "".join(scores), size)) for size in sizes]
+        line = trace_line(looks[:-1], look("s", arms("".join(scores), sizes[-1])))
+        results = make_results(scores, splits=("train", "validation", "test"))
+        return summarise(results, StudyDesign(blocks=["digits"], arms=list(scores)), Rules(scope="seeds"), looks=line)
+
+    return call
 
 
 def draw(num: int, gap: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -113,14 +103,16 @@ def draw(num: int, gap: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return a, a - gap - 0.01 * rng.normal(size=num)
 
 
-def test_a_single_look_pays_nine_tenths_of_the_error_rate() -> None:
+def test_a_single_look_pays_nine_tenths_of_the_error_rate(summarise_looks: Callable[..., Summary]) -> None:
     a, b = draw(6, 0.01)
     (verdict,) = summarise_looks({"a": a, "b": b}, [6]).verdicts
     assert verdict.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
     assert verdict.p_adjusted == pytest.approx(stats.ttest_rel(a, b).pvalue / 0.9)
 
 
-def test_a_later_look_is_held_to_its_own_share_and_what_was_found_stands() -> None:
+def test_a_later_look_is_held_to_its_own_share_and_what_was_found_stands(
+    summarise_looks: Callable[..., Summary],
+) -> None:
     a, b = draw(12, 0.012, seed=1)
     early, late = stats.ttest_rel(a[:6], b[:6]).pvalue, stats.ttest_rel(a, b).pvalue
     (verdict,) = summarise_looks({"a": a, "b": b}, [6, 12]).verdicts
@@ -133,12 +125,12 @@ def test_a_later_look_is_held_to_its_own_share_and_what_was_found_stands() -> No
         assert found.verdict == word
 
 
-def test_an_arm_that_was_dropped_still_counts() -> None:
+def test_an_arm_that_was_dropped_still_counts(summarise_looks: Callable[..., Summary]) -> None:
     a, b = draw(8, 0.02)
     (alone,) = summarise_looks({"a": a, "b": b}, [8]).verdicts
     summary = summarise_looks({"a": a, "b": b}, [8, 8], seen="abcd")
     (kept,) = summary.verdicts
-    assert describe_family(summary).startswith("p values are adjusted for all 6 pairs ever looked at (Holm)")
+    assert re.search(r"6 pairs .*\(Holm\)", describe_family(summary))
     assert kept.p_adjusted == pytest.approx(6 * (alone.p_adjusted or 0))
 
 

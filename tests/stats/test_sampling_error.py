@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -58,7 +59,8 @@ def test_one_interval_and_it_is_the_verdict_s() -> None:
     found, verdict = explain(summary), summary.verdicts[0]
     assert (found.interval, found.difference) == (verdict.interval, verdict.difference)
     assert found.sentence.count("interval ") == 1
-    assert "new seeds and new images of this kind" in found.sentence
+    assert verdict.scope == "images"
+    assert "new images" in found.sentence
     assert verdict.spread is not None
     assert found.standard_error == pytest.approx(sum(verdict.spread.parts) ** 0.5)
 
@@ -80,7 +82,7 @@ def test_few_images_that_agree_do_not_rule_out_the_images() -> None:
     assert found.image_share_interval is not None
     assert found.image_share_interval[0] == 0
     assert found.image_share_interval[1] > 0.5
-    assert "0% comes from the test images (0% to 9" in found.sentence
+    assert "(0% to 9" in found.sentence
 
 
 def test_what_changed_nothing_leaves_no_share_to_bound() -> None:
@@ -92,9 +94,7 @@ def test_what_changed_nothing_leaves_no_share_to_bound() -> None:
     ):
         found = explain(make_summary(right_RN, np.zeros((5, 200), dtype=bool)))
         assert (found.image_share, found.image_share_interval) == (share, None)
-        assert (
-            f"All of its variance that was seen comes from the {source}: the {other} changed nothing." in found.sentence
-        )
+        assert found.sentence.index(f"the {source}") < found.sentence.index(f"the {other} changed nothing")
 
 
 def test_no_share_is_rounded_to_all_or_nothing() -> None:
@@ -115,7 +115,7 @@ def test_the_interval_of_the_share_holds_the_truth() -> None:
 
 def test_more_images_are_asked_for_where_replicates_cannot_help() -> None:
     found = explain(make_summary(draw(0.0, 0.2, 0.02, lead=0.01), np.full((5, 1_000), 0.9)))
-    assert "No number of replicates up to 100 is likely to settle it on these images; with" in found.sentence
+    assert "up to 100 " in found.sentence
     assert found.images_needed is not None
     least, most = found.images_needed
     assert least is not None
@@ -128,18 +128,18 @@ def test_on_these_images_nothing_is_said_of_others() -> None:
     summary = make_summary(draw(0.02, 0.2, 0.02), np.full((5, 1_000), 0.9), scope="seeds")
     found = explain(summary)
     assert summary.verdicts[0].scope == "seeds"
-    assert "new seeds on these test images" in found.sentence
+    assert "new images" not in found.sentence
     assert (found.images, found.image_share_interval, found.images_needed) == (0, None, None)
 
 
 def test_few_images_that_tell_the_arms_apart_are_said_to_be_few() -> None:
     right = np.ones((5, 300), dtype=bool)
-    assert "No image tells the arms apart: 300 images bound" in explain(make_summary(right, right)).sentence
+    assert re.search(r"No image .* 300 images", explain(make_summary(right, right)).sentence)
     other = right.copy()
     other[:, 0] = False
-    assert "Only 1 image tells the arms apart, of 300" in explain(make_summary(right, other)).sentence
+    assert re.search(r"\b1 image .* of 300", explain(make_summary(right, other)).sentence)
     summary = make_summary(right, other)
-    assert "Few test images tell the arms apart (1)" in summary.answers[0].sentence
+    assert re.search(r"Few .*\(1\)", summary.answers[0].sentence)
 
 
 def test_without_contributions_there_is_nothing_to_say() -> None:
@@ -163,7 +163,8 @@ def test_images_needed_pay_for_the_next_look_as_replicates_do() -> None:
 
 def test_what_is_no_remedy_beside_replicates_is_not_called_one_more() -> None:
     found = explain(make_summary(draw(0.02, 0.02, 0.02, lead=0.006), np.full((5, 1_000), 0.9)))
-    assert "; 100 times as many test images would not suffice." in found.sentence
+    assert "100 times" in found.sentence
+    assert "not suffice" in found.sentence
 
 
 def test_images_needed_are_those_for_the_whole_family() -> None:
@@ -187,4 +188,4 @@ def test_the_number_of_images_at_hand_is_no_advice() -> None:
     found = explain(summary)
     assert found.images_needed == (1_100, None)
     assert "1,100" not in found.sentence
-    assert "more test images (1,000 now)" in found.sentence
+    assert "(1,000 now)" in found.sentence

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -24,29 +27,17 @@ LINKS = (
 )
 
 
-def make_summary(
-    blocks: tuple[str, ...] = ("digits",), metric: str = "accuracy", margin: float | None = None
-) -> Summary:
-    results = [
-        TrialResult(
-            trial_id=f"{block} {arm} {replicate}",
-            block=block,
-            arm=arm,
-            replicate=replicate,
-            state="done",
-            metrics={"test": {"accuracy": value, "loss": 1 - value}},
-            epochs_trained=1,
-            best_epoch=None,
-            seconds=1.0,
-        )
-        for block in blocks
-        for arm, values in SCORES.items()
-        for replicate, value in enumerate(values)
-    ]
-    return summarise(results, StudyDesign(blocks=blocks, arms=list(SCORES)), Rules(metric=metric, margin=margin))
+@pytest.fixture
+def make_summary(make_results: Callable[..., list[TrialResult]]) -> Callable[..., Summary]:
+    """Return a function that summarises SCORES, the same in every block."""
+
+    def call(blocks: Sequence[str] = ("digits",), **rules: Any) -> Summary:
+        return summarise(make_results(SCORES, blocks), StudyDesign(blocks=blocks, arms=list(SCORES)), Rules(**rules))
+
+    return call
 
 
-def test_steps_are_paired_t_tests_corrected_as_one_family() -> None:
+def test_steps_are_paired_t_tests_corrected_as_one_family(make_summary: Callable[..., Summary]) -> None:
     steps = {step.link.arm: step for step in compare_steps(make_summary(), LINKS)}
     family = [("1.1", "1.0"), ("1.2", "1.1"), ("1.2", "1.0"), ("2.0", "1.0")]
     p_values = [stats.ttest_rel(SCORES[a], SCORES[b]).pvalue for a, b in family]
@@ -60,28 +51,28 @@ def test_steps_are_paired_t_tests_corrected_as_one_family() -> None:
     assert [verdict.verdict for verdict in found if verdict] == ["better", "inconclusive", "better", "worse"]
 
 
-def test_the_first_step_is_what_it_adds_since_the_start() -> None:
+def test_the_first_step_is_what_it_adds_since_the_start(make_summary: Callable[..., Summary]) -> None:
     first = compare_steps(make_summary(), LINKS)[1]
     assert first.adds is first.since_start
 
 
-def test_a_start_has_nothing_to_be_compared_with() -> None:
+def test_a_start_has_nothing_to_be_compared_with(make_summary: Callable[..., Summary]) -> None:
     start = compare_steps(make_summary(), LINKS)[0]
     assert (start.link.arm, start.adds, start.since_start) == ("1.0", None, None)
 
 
-def test_no_links_no_steps() -> None:
+def test_no_links_no_steps(make_summary: Callable[..., Summary]) -> None:
     assert compare_steps(make_summary(), ()) == ()
 
 
-def test_every_block_is_a_family_of_its_own() -> None:
+def test_every_block_is_a_family_of_its_own(make_summary: Callable[..., Summary]) -> None:
     steps = compare_steps(make_summary(("a", "b")), LINKS)
     assert [(step.block, step.link.arm) for step in steps] == [(block, link.arm) for block in "ab" for link in LINKS]
     alone = compare_steps(make_summary(("a",)), LINKS)
     assert steps[1].adds == alone[1].adds
 
 
-def test_a_loss_that_falls_is_better_and_a_margin_counts() -> None:
+def test_a_loss_that_falls_is_better_and_a_margin_counts(make_summary: Callable[..., Summary]) -> None:
     falls = compare_steps(make_summary(metric="loss"), LINKS)[1].adds
     assert falls is not None
     assert falls.difference is not None
@@ -91,6 +82,6 @@ def test_a_loss_that_falls_is_better_and_a_margin_counts() -> None:
     assert same.verdict == "equivalent"
 
 
-def test_a_chain_of_other_arms_is_refused() -> None:
+def test_a_chain_of_other_arms_is_refused(make_summary: Callable[..., Summary]) -> None:
     with pytest.raises(ValueError, match=r"'3\.0', which is no arm"):
         compare_steps(make_summary(), (Link(arm="1.0", base="3.0"),))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +14,9 @@ from bakeoff.study.axes import FIXED_FIELDS, make_label
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 
+Facts = tuple[str, ...]
+Answer = Callable[..., list[Facts]]
+
 
 def _plan(*arms: dict[str, Any], blocks: Any = (), recipe: Any = None) -> Plan:
     recipe = {"network": "mlp"} if recipe is None else recipe
@@ -22,10 +27,9 @@ def _recipes(plan: Plan) -> dict[str, Recipe]:
     return {f"{trial.block}: {trial.arm}": trial.recipe for trial in plan.trials}
 
 
-def _answer(*arms: dict[str, Any], blocks: Any = (), recipe: Any = None) -> list[str]:
-    with pytest.raises(StudyError) as caught:
-        _plan(*arms, blocks=blocks, recipe=recipe)
-    return str(caught.value).splitlines()
+@pytest.fixture
+def answer(refuse: Callable[..., list[Facts]]) -> Callable[..., list[Facts]]:
+    return partial(refuse, _plan)
 
 
 def test_fixed_fields_are_the_studys() -> None:
@@ -104,14 +108,12 @@ def test_layers_replace_a_named_network() -> None:
     assert found.network == Layers.model_validate({"layers": layers})
 
 
-def test_a_field_of_one_layer_can_vary() -> None:
+def test_a_field_of_one_layer_can_vary(answer: Answer) -> None:
     recipe = {"network": {"layers": [{"type": "dense", "units": 7}, {"type": "dropout", "rate": 0.5}]}}
     plan = _plan({"network.layers.0.units": [3, 4]}, recipe=recipe)
     networks = [trial.recipe.network for trial in plan.trials]
     assert [network.layers[0].units for network in networks] == [3, 4]  # type: ignore[union-attr]
-    assert _answer({"network.layers.2.units": [3]}, recipe=recipe) == [
-        "arms.0.network.layers.2.units: no '2' in network.layers, allowed 0 to 1"
-    ]
+    assert answer({"network.layers.2.units": [3]}, recipe=recipe) == [("arms.0.network.layers.2.units", "2", "0", "1")]
 
 
 def test_null_takes_early_stopping_away_and_a_mapping_brings_it_back() -> None:
@@ -156,90 +158,67 @@ def test_a_template_is_no_entry() -> None:
 
 
 def test_a_circle_of_cases() -> None:
-    assert _answer({"a": {"from": "b"}, "b": {"from": "c"}, "c": {"from": "b"}, "d": {"from": "d"}}) == [
-        "arms.0.c.from: circular: b from c from b",
-        "arms.0.b.from: circular: c from b from c",
-        "arms.0.d.from: circular: d from d",
-    ]
+    arms = {"a": {"from": "b"}, "b": {"from": "c"}, "c": {"from": "b"}, "d": {"from": "d"}}
+    with pytest.raises(StudyError) as caught:
+        _plan(arms)
+    circles = {problem.field: problem.message for problem in caught.value.problems}
+    assert list(circles) == ["arms.0.c.from", "arms.0.b.from", "arms.0.d.from"]
+    assert circles["arms.0.c.from"].endswith("b from c from b")
+    assert circles["arms.0.d.from"].endswith("d from d")
 
 
-def test_an_unknown_base() -> None:
-    assert _answer({"first": {}, "second": {"from": "frist"}, "third": {"from": "second"}}) == [
-        "arms.0.second.from: no case 'frist' in this axis, allowed: first, third. Did you mean 'first'?"
-    ]
+def test_an_unknown_base(answer: Answer) -> None:
+    arms = {"first": {}, "second": {"from": "frist"}, "third": {"from": "second"}}
+    assert answer(arms) == [("arms.0.second.from", "frist", "first")]
 
 
 # What axes may not do.
 
 
 @pytest.mark.parametrize(
-    ("axis", "answer"),
+    ("axis", "facts"),
     [
-        ({}, "arms.0: an empty axis: give it a field with a list of values, or named cases"),
-        ({"epochs": []}, "arms.0.epochs: an empty list: name at least one value"),
-        (
-            {"initializer": "he_normal"},
-            "arms.0.initializer: given 'he_normal', allowed a list of values (['he_normal']), or a mapping of changes "
-            "for a case of this name",
-        ),
-        (
-            {"epochs": [1, 2], "batch_size": [3, 4]},
-            "arms.0.epochs: an axis lists values for one field only: start another axis with '- '",
-        ),
-        ({"_a": {}}, "arms.0: only templates (names that begin with _): name at least one case"),
-        (
-            {"data.name": ["mnist"]},
-            "arms.0.data.name: data is the same for all arms; arms may change the recipe only. Vary it in blocks.",
-        ),
-        ({"seed": [1, 2]}, "arms.0.seed: seed is the same for all arms; arms may change the recipe only."),
-        (
-            {"a": {"decide": {"metric": "loss"}}},
-            "arms.0.a.decide: decide is the same for all arms; arms may change the recipe only.",
-        ),
-        (
-            {"recipe.epochs": [1, 2]},
-            "arms.0.recipe.epochs: write 'epochs': leave out 'recipe' before fields of the recipe",
-        ),
-        ({"optimizer.learning_rate": [0.1, 0.1]}, "arms.0.optimizer.learning_rate.1: a second arm labelled '0.1'"),
+        ({}, ("arms.0",)),
+        ({"epochs": []}, ("arms.0.epochs",)),
+        ({"initializer": "he_normal"}, ("arms.0.initializer", "he_normal", "he_normal")),
+        ({"epochs": [1, 2], "batch_size": [3, 4]}, ("arms.0.epochs", "- ")),
+        ({"_a": {}}, ("arms.0",)),
+        ({"data.name": ["mnist"]}, ("arms.0.data.name",)),
+        ({"seed": [1, 2]}, ("arms.0.seed",)),
+        ({"a": {"decide": {"metric": "loss"}}}, ("arms.0.a.decide",)),
+        ({"recipe.epochs": [1, 2]}, ("arms.0.recipe.epochs", "epochs", "recipe")),
+        ({"optimizer.learning_rate": [0.1, 0.1]}, ("arms.0.optimizer.learning_rate.1", "0.1")),
         (
             {"initializer": ["he_normal", {"name": "he_normal", "where": "convolutions"}]},
-            "arms.0.initializer.1: arms 'he_normal' and 'he_normal(where=convolutions)' are the same recipe: "
-            "leave one out",
+            ("arms.0.initializer.1", "he_normal", "he_normal(where=convolutions)"),
         ),
-        (
-            {"optimizer": [{"name": "sgd", "nesterov": True}]},
-            "arms.0.optimizer.0: nesterov needs a momentum above 0",
-        ),
+        ({"optimizer": [{"name": "sgd", "nesterov": True}]}, ("arms.0.optimizer.0", "0")),
     ],
 )
-def test_what_an_axis_may_not_do(axis: dict[str, Any], answer: str) -> None:
-    (line,) = _answer(axis)
-    assert line.startswith(answer)
+def test_what_an_axis_may_not_do(axis: dict[str, Any], facts: Facts, answer: Answer) -> None:
+    assert answer(axis) == [facts]
 
 
-def test_blocks_may_not_change_the_fixed_side_either() -> None:
-    assert _answer({"epochs": [1]}, blocks=[{"replicates": [3, 5]}]) == [
-        "blocks.0.replicates: replicates is the same for all arms; blocks may change the recipe, data and search only."
-    ]
+@pytest.mark.parametrize("axis", [{"data.name": ["mnist"]}, {"data": [{"name": "mnist"}]}])
+def test_what_arms_may_not_change_belongs_in_blocks(axis: dict[str, Any]) -> None:
+    with pytest.raises(StudyError, match="blocks"):
+        _plan(axis)
 
 
-def test_an_arm_may_not_undo_its_block() -> None:
+def test_blocks_may_not_change_the_fixed_side_either(answer: Answer) -> None:
+    assert answer({"epochs": [1]}, blocks=[{"replicates": [3, 5]}]) == [("blocks.0.replicates",)]
+
+
+def test_an_arm_may_not_undo_its_block(answer: Answer) -> None:
     blocks = [{"a": {"network": "mlp", "optimizer": {"name": "sgd", "learning_rate": 0.5}}}]
-    assert _answer({"optimizer.learning_rate": [0.1, 0.2]}, blocks=blocks) == [
-        "arms.0.optimizer.learning_rate: changes optimizer.learning_rate, which blocks.0.a.optimizer.learning_rate "
-        "changes too: an arm must not change what its block sets"
-    ]
-    assert _answer({"b": {"optimizer": "adam"}}, blocks=blocks) == [
-        "arms.0.b.optimizer: changes optimizer.name, which blocks.0.a.optimizer.name changes too: "
-        "an arm must not change what its block sets"
-    ]
+    rates = {"optimizer.learning_rate": [0.1, 0.2]}
+    assert answer(rates, blocks=blocks) == [("arms.0.optimizer.learning_rate", "blocks.0.a.optimizer.learning_rate")]
+    assert answer({"b": {"optimizer": "adam"}}, blocks=blocks) == [("arms.0.b.optimizer", "blocks.0.a.optimizer.name")]
     assert _plan({"optimizer.momentum": [0.1, 0.2]}, blocks=blocks).arms == ("0.1", "0.2")
 
 
-def test_two_axes_may_not_change_one_field() -> None:
-    assert _answer({"epochs": [1, 2]}, {"a": {"epochs": 3}, "b": None}) == [
-        "arms.1.a.epochs: changes epochs, which arms.0.epochs changes too: two axes must not change the same field"
-    ]
+def test_two_axes_may_not_change_one_field(answer: Answer) -> None:
+    assert answer({"epochs": [1, 2]}, {"a": {"epochs": 3}, "b": None}) == [("arms.1.a.epochs", "arms.0.epochs")]
 
 
 def test_one_arm_alone_is_allowed() -> None:
@@ -249,15 +228,16 @@ def test_one_arm_alone_is_allowed() -> None:
 def test_named_cases_may_be_the_same_recipe_which_is_noted() -> None:
     plan = _plan({"a": None, "b": {}, "c": {"optimizer": "adam"}})
     assert plan.arms == ("a", "b", "c")
-    assert plan.notes == ("arms 'a' and 'b' are the same recipe.", "arms 'a' and 'c' are the same recipe.")
+    first, second = plan.notes
+    assert "'a' and 'b'" in first
+    assert "'a' and 'c'" in second
 
 
-def test_a_wrong_value_hidden_by_all_arms_is_found() -> None:
+def test_a_wrong_value_hidden_by_all_arms_is_found(answer: Answer) -> None:
     recipe = {"network": "mlp", "optimizer": "agadrad"}
-    assert _answer({"optimizer": ["sgd", "adam"]}, recipe=recipe) == [
-        "recipe.optimizer: unknown optimizer 'agadrad'. "
-        f"Allowed: {', '.join(OPTIMIZERS.names)}. Did you mean 'adagrad'?"
-    ]
+    assert answer({"optimizer": ["sgd", "adam"]}, recipe=recipe) == [("recipe.optimizer", "agadrad", "adagrad")]
+    with pytest.raises(StudyError, match=", ".join(OPTIMIZERS.names)):
+        _plan({"optimizer": ["sgd", "adam"]}, recipe=recipe)
 
 
 def test_the_studys_recipe_may_lack_what_arms_bring() -> None:
@@ -268,6 +248,6 @@ def test_the_studys_recipe_may_lack_what_arms_bring() -> None:
     assert found.early_stopping == EarlyStopping(monitor="loss", patience=3)
 
 
-def test_too_many_combinations() -> None:
+def test_too_many_combinations(answer: Answer) -> None:
     axes = [{f"optimizer.{name}": [0.001 * n for n in range(1, 101)]} for name in ("beta1", "beta2", "epsilon")]
-    assert _answer(*axes) == ["arms: 1,000,000 combinations of blocks and arms, allowed 20,000"]
+    assert answer(*axes) == [("arms", "1,000,000", "20,000")]

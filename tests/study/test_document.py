@@ -79,31 +79,30 @@ def test_places_are_those_of_keys_and_items() -> None:
 
 def test_a_key_given_twice_is_a_problem_and_the_rest_is_read() -> None:
     document = _read("seed: 1\nrecipe:\n  epochs: 1\n  epochs: 2\nseed: 3\nname: x\n")
-    assert [str(problem) for problem in document.problems] == [
-        "s.yaml:4: recipe.epochs: given twice, first on line 3: keep one",
-        "s.yaml:5: seed: given twice, first on line 1: keep one",
+    assert [(problem.place, problem.field) for problem in document.problems] == [
+        ("s.yaml:4", "recipe.epochs"),
+        ("s.yaml:5", "seed"),
     ]
+    assert ["line 3" in document.problems[0].message, "line 1" in document.problems[1].message] == [True, True]
     assert document.fields == {"seed": 1, "recipe": {"epochs": 1}, "name": "x"}
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
+    ("text", "field", "culprit"),
     [
-        ("a: !!python/object/apply:os.system ['true']", "s.yaml:1: a: the tag '...os.system' is not allowed"),
-        ("a: !!binary aGk=", "s.yaml:1: a: the tag 'tag:yaml.org,2002:binary' is not allowed: write a plain value"),
-        ("a: !!set {x}", "s.yaml:1: a: the tag 'tag:yaml.org,2002:set' is not allowed: write a plain value"),
-        ("a: !own 3", "s.yaml:1: a: the tag '!own' is not allowed: write a plain value"),
-        ("a: !!int x", "s.yaml:1: a: given 'x', allowed a number of a usual size"),
-        ("a: " + "9" * 5000, "s.yaml:1: a: given '9999"),
-        ("? [a, b]\n: 3", "s.yaml:1: a key must be a word or number, not a list or mapping"),
+        ("a: !!python/object/apply:os.system ['true']", "a", "python/object/apply:os.system"),
+        ("a: !!binary aGk=", "a", "'tag:yaml.org,2002:binary'"),
+        ("a: !!set {x}", "a", "'tag:yaml.org,2002:set'"),
+        ("a: !own 3", "a", "'!own'"),
+        ("a: !!int x", "a", "'x'"),
+        ("a: " + "9" * 5000, "a", "'9999"),
+        ("? [a, b]\n: 3", "", "key"),
     ],
 )
-def test_what_is_refused(text: str, answer: str) -> None:
+def test_what_is_refused(text: str, field: str, culprit: str) -> None:
     (problem,) = _read(text).problems
-    if "..." in answer:
-        assert "python/object/apply:os.system" in str(problem)
-    else:
-        assert str(problem).startswith(answer)
+    assert (problem.place, problem.field) == ("s.yaml:1", field)
+    assert culprit in problem.message
 
 
 def test_aliases_are_read() -> None:
@@ -113,15 +112,15 @@ def test_aliases_are_read() -> None:
 def test_aliases_do_not_explode() -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    with pytest.raises(StudyError, match=r"^s.yaml: more than 50,000 values, aliases repeated$"):
+    with pytest.raises(StudyError, match=r"^s.yaml: .*50,000.*aliases"):
         _read("\n".join(levels))
 
 
 def test_an_alias_inside_itself_ends() -> None:
-    with pytest.raises(StudyError, match=r"^s.yaml:1: nested deeper than 30 levels$"):
+    with pytest.raises(StudyError, match=r"^s.yaml:1: .*30 levels$"):
         _read("a: &a [*a]")
 
 
 def test_an_unknown_alias() -> None:
-    with pytest.raises(StudyError, match=r"^s.yaml:2: not YAML: found undefined alias 'x'"):
+    with pytest.raises(StudyError, match=r"^s.yaml:2: .*alias 'x'"):
         _read("a: 1\nb: *x\n")

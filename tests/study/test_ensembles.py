@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from bakeoff.errors import StudyError
 from bakeoff.study.ensembles import Ensemble, list_ensemble_arms
 from bakeoff.study.plan import expand, study_id
 from bakeoff.study.schema import Study
+
+Facts = tuple[str, ...]
+Answer = Callable[..., list[Facts]]
 
 
 def make_study(**fields: Any) -> Study:
@@ -21,10 +25,9 @@ def make_study(**fields: Any) -> Study:
     return Study(**{**values, **fields})
 
 
-def refuse(**fields: Any) -> list[str]:
-    with pytest.raises(StudyError) as refused:
-        make_study(**fields)
-    return str(refused.value).split("\n")
+@pytest.fixture
+def answer(refuse: Callable[..., list[Facts]]) -> Answer:
+    return partial(refuse, make_study)
 
 
 def test_an_ensemble_is_a_soft_vote_of_all_arms_by_default() -> None:
@@ -43,63 +46,38 @@ def test_an_ensemble_trains_nothing() -> None:
     assert expand(make_study(ensembles={"vote": {}})).trials == expand(make_study()).trials
 
 
-def test_a_vote_can_be_what_all_are_compared_with() -> None:
+def test_a_vote_can_be_what_all_are_compared_with(answer: Answer) -> None:
     assert make_study(ensembles={"vote": {}}, decide={"against": "vote"}).decide.against == "vote"
-    assert refuse(ensembles={"vote": {"over": "replicates"}}, decide={"against": "vote"}) == [
-        "decide.against: no arm 'vote', allowed: small, large, larger."
-    ]
+    votes = {"vote": {"over": "replicates"}}
+    assert answer(ensembles=votes, decide={"against": "vote"}) == [("decide.against", "vote")]
 
 
 @pytest.mark.parametrize(
-    ("ensemble", "problem"),
+    ("ensemble", "facts"),
     [
-        ({"of": "some"}, "ensembles.vote.of: given 'some', allowed all, or a list of arms such as [a, b]"),
-        ({"of": []}, "ensembles.vote.of: an empty list: name the arms that vote, or write all"),
-        ({"of": [1, "small"]}, "ensembles.vote.of.0: given 1, allowed text."),
-        (
-            {"of": ["small", "lage"]},
-            "ensembles.vote.of.1: no arm 'lage', allowed: small, large, larger. Did you mean 'large'?",
-        ),
-        (
-            {"of": ["small", "small"]},
-            "ensembles.vote.of.1: 'small' is named twice: every arm votes once (weighted and greedy fit weights)",
-        ),
-        (
-            {"of": ["small"]},
-            "ensembles.vote.of: one arm cannot vote: name two or more, or vote over replicates or folds",
-        ),
-        (
-            {"by": "sfot"},
-            "ensembles.vote.by: given 'sfot', allowed 'soft', 'logits', 'hard', 'weighted' or 'greedy'. "
-            "Did you mean 'soft'?",
-        ),
-        (
-            {"over": "folds"},
-            "ensembles.vote.over: the study has no folds: set data.folds, or vote over arms or replicates",
-        ),
-        (
-            {"over": "replicates", "by": "greedy"},
-            "ensembles.vote.by: a greedy selection needs validation images that all its models share, "
-            "but replicates have different ones: vote by soft, logits or hard",
-        ),
-        ({"off": 1}, "ensembles.vote.off: unknown field 'off', allowed: of, by, over. Did you mean 'of'?"),
+        ({"of": "some"}, ("of", "some")),
+        ({"of": []}, ("of",)),
+        ({"of": [1, "small"]}, ("of.0", "1")),
+        ({"of": ["small", "lage"]}, ("of.1", "lage", "large")),
+        ({"of": ["small", "small"]}, ("of.1", "small")),
+        ({"of": ["small"]}, ("of",)),
+        ({"by": "sfot"}, ("by", "sfot", "soft", "logits", "hard", "weighted", "greedy", "soft")),
+        ({"over": "folds"}, ("over",)),
+        ({"over": "replicates", "by": "greedy"}, ("by",)),
+        ({"off": 1}, ("off", "off", "of")),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(ensemble: dict[str, Any], problem: str) -> None:
-    assert refuse(ensembles={"vote": ensemble}) == [problem]
+def test_what_cannot_be_is_refused_once(ensemble: dict[str, Any], facts: Facts, answer: Answer) -> None:
+    field, *names = facts
+    assert answer(ensembles={"vote": ensemble}) == [(f"ensembles.vote.{field}", *names)]
 
 
-def test_what_only_the_study_shows_is_refused() -> None:
-    assert refuse(ensembles={"": {}}) == ["ensembles.: a name of 0 characters, allowed 1 to 100"]
-    assert refuse(ensembles={"small": {}}) == [
-        "ensembles.small: there is already an arm 'small': give the vote another name"
-    ]
-    assert refuse(ensembles={"vote": {}}, arms=[{"epochs": [1]}]) == [
-        "ensembles.vote: one arm cannot vote: '1' is the only one"
-    ]
-    assert refuse(ensembles={"vote": {"over": "replicates"}}, replicates=1) == [
-        "ensembles.vote.over: there is only one replicate: set replicates to 2 or more"
-    ]
+def test_what_only_the_study_shows_is_refused(answer: Answer) -> None:
+    assert answer(ensembles={"": {}}) == [("ensembles.", "0", "1", "100")]
+    assert answer(ensembles={"small": {}}) == [("ensembles.small", "small")]
+    assert answer(ensembles={"vote": {}}, arms=[{"epochs": [1]}]) == [("ensembles.vote", "1")]
+    votes = {"vote": {"over": "replicates"}}
+    assert answer(ensembles=votes, replicates=1) == [("ensembles.vote.over", "2")]
 
 
 @pytest.mark.parametrize("fields", [{"replicates": {"at_least": 3, "at_most": 5}}, {}])

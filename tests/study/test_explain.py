@@ -18,32 +18,32 @@ def _explain(given: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def test_the_member_of_a_union_is_no_part_of_a_path() -> None:
     layers = [{"type": "conv", "filters": "x", "kernel": 3}, {"type": "dense", "unit": 3}]
-    assert _explain({"network": {"name": "layers", "layers": layers, "filters": 3}}) == [
-        ("network.layers.0.filters", "given 'x', allowed a whole number.", "int_type"),
-        ("network.layers.1.units", "missing: it has no default, give it a value", "missing"),
-        (
-            "network.layers.1.unit",
-            "unknown field 'unit', allowed: type, units, activation, bias. Did you mean 'units'?",
-            UNKNOWN_FIELD,
-        ),
-        ("network.filters", "unknown field 'filters', allowed: name, layers. Did you mean 'layers'?", UNKNOWN_FIELD),
+    found = _explain({"network": {"name": "layers", "layers": layers, "filters": 3}})
+    assert [(path, kind) for path, _, kind in found] == [
+        ("network.layers.0.filters", "int_type"),
+        ("network.layers.1.units", "missing"),
+        ("network.layers.1.unit", UNKNOWN_FIELD),
+        ("network.filters", UNKNOWN_FIELD),
     ]
+    messages = [message for _, message, _ in found]
+    assert "'x'" in messages[0]
+    assert "type, units, activation, bias" in messages[2]
+    assert messages[2].endswith("'units'?")
+    assert "name, layers" in messages[3]
 
 
 def test_fields_of_an_optional_record_are_listed() -> None:
-    assert _explain({"network": "mlp", "early_stopping": {"patience": 1, "min-delta": 0.1}}) == [
-        (
-            "early_stopping.min-delta",
-            "unknown field 'min-delta', allowed: monitor, patience, min_delta. Did you mean 'min_delta'?",
-            UNKNOWN_FIELD,
-        )
-    ]
+    ((path, message, kind),) = _explain({"network": "mlp", "early_stopping": {"patience": 1, "min-delta": 0.1}})
+    assert (path, kind) == ("early_stopping.min-delta", UNKNOWN_FIELD)
+    assert "monitor, patience, min_delta" in message
+    assert message.endswith("'min_delta'?")
 
 
 def test_a_constraint_between_fields_stands_at_their_record() -> None:
-    assert _explain({"network": "mlp", "optimizer": {"name": "sgd", "nesterov": True}}) == [
-        ("optimizer", "nesterov needs a momentum above 0", "incompatible")
-    ]
+    ((path, message, kind),) = _explain({"network": "mlp", "optimizer": {"name": "sgd", "nesterov": True}})
+    assert (path, kind) == ("optimizer", "incompatible")
+    assert "nesterov" in message
+    assert "momentum" in message
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from bakeoff.catalog.networks.named import list_network_names
-from bakeoff.catalog.recipe import Recipe
+from bakeoff.catalog.optimizers import SGD
 from bakeoff.data.registry import DATASETS
 from bakeoff.errors import StudyError
+from bakeoff.stats.metrics import METRICS
 from bakeoff.study.load import find_study, list_shipped, load_study
 from bakeoff.study.plan import expand
-from bakeoff.study.schema import Study
-from bakeoff.study.settings import DataSettings
 
-NETWORKS = ", ".join(list_network_names())
-RECIPE = ", ".join(Recipe.model_fields)
+Facts = tuple[str, ...]
+Answer = Callable[..., list[Facts]]
 
 GOOD = """\
 question: Which initializer is best?
@@ -32,12 +32,15 @@ def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def _answer(text: str | bytes, *overrides: str) -> list[str]:
-    """Return what a study file is answered, line by line."""
-    Path("s.yaml").write_bytes(text if isinstance(text, bytes) else dedent(text).encode())
-    with pytest.raises(StudyError) as caught:
-        load_study("s.yaml", overrides)
-    return str(caught.value).splitlines()
+@pytest.fixture
+def answer(refuse: Callable[..., list[Facts]]) -> Answer:
+    """Return a function that writes a study file; it returns the facts of every problem in it."""
+
+    def load(text: str | bytes, *overrides: str) -> list[Facts]:
+        Path("s.yaml").write_bytes(text if isinstance(text, bytes) else dedent(text).encode())
+        return refuse(load_study, "s.yaml", overrides)
+
+    return load
 
 
 def test_a_good_file() -> None:
@@ -48,56 +51,53 @@ def test_a_good_file() -> None:
     assert expand(study).arms == ("glorot_uniform", "he_normal")
 
 
-# The wrong inputs that the study room answers, each with its whole message.
+# Wrong inputs: each problem is placed, and names the culprit first and the remedy last.
 
 
-def test_unknown_field() -> None:
-    assert _answer(GOOD + "replicate: 3\n") == [
-        "s.yaml:7: replicate: unknown field 'replicate', allowed: "
-        f"{', '.join(Study.model_fields)}. Did you mean 'replicates'?"
-    ]
+def test_unknown_field(answer: Answer) -> None:
+    assert answer(GOOD + "replicate: 3\n") == [("s.yaml:7: replicate", "replicate", "replicates")]
 
 
-def test_unknown_field_of_an_optimizer() -> None:
-    assert _answer(GOOD.replace("epochs: 3", "optimizer: {name: sgd, momemtum: 0.9}")) == [
-        "s.yaml:4: recipe.optimizer.momemtum: unknown field 'momemtum', allowed: name, learning_rate, momentum, "
-        "nesterov, weight_decay. Did you mean 'momentum'?"
-    ]
+def test_unknown_field_of_an_optimizer(answer: Answer) -> None:
+    text = GOOD.replace("epochs: 3", "optimizer: {name: sgd, momemtum: 0.9}")
+    assert answer(text) == [("s.yaml:4: recipe.optimizer.momemtum", "momemtum", "momentum")]
 
 
-def test_recipe_field_at_the_top() -> None:
-    assert _answer(GOOD + "epochs: 3\n") == [
-        "s.yaml:7: epochs: unknown field 'epochs' here: it belongs to recipe. Did you mean 'recipe.epochs'?"
-    ]
+def test_allowed_fields_are_listed() -> None:
+    Path("s.yaml").write_text(GOOD.replace("epochs: 3", "optimizer: {name: sgd, zzz: 0.9}"))
+    with pytest.raises(StudyError, match=", ".join(SGD.model_fields)):
+        load_study("s.yaml")
 
 
-def test_wrong_type() -> None:
-    assert _answer(GOOD.replace("epochs: 3", "epochs: ten")) == [
-        "s.yaml:4: recipe.epochs: given 'ten', allowed a whole number."
-    ]
+def test_recipe_field_at_the_top(answer: Answer) -> None:
+    assert answer(GOOD + "epochs: 3\n") == [("s.yaml:7: epochs", "epochs", "recipe.epochs")]
 
 
-def test_unknown_network() -> None:
-    assert _answer(GOOD.replace("network: mlp", "network: lenett")) == [
-        f"s.yaml:3: recipe.network: unknown network 'lenett'. Allowed: {NETWORKS}. Did you mean 'lenet'?"
-    ]
+def test_wrong_type(answer: Answer) -> None:
+    assert answer(GOOD.replace("epochs: 3", "epochs: ten")) == [("s.yaml:4: recipe.epochs", "ten")]
 
 
-def test_empty_arms() -> None:
+def test_unknown_network(answer: Answer) -> None:
+    (found,) = answer(GOOD.replace("network: mlp", "network: lenett"))
+    assert (found[:2], found[-1]) == (("s.yaml:3: recipe.network", "lenett"), "lenet")
+    with pytest.raises(StudyError, match=", ".join(list_network_names())):
+        load_study("s.yaml")
+
+
+def test_empty_arms(answer: Answer) -> None:
     text = GOOD[: GOOD.index("  - init")].replace("arms:", "arms: []")
-    assert _answer(text) == [
-        "s.yaml:5: arms: arms is empty: name at least one, for example '- initializer: [he_normal]'"
+    (found,) = answer(text)
+    assert (found[0], "initializer" in found[-1]) == ("s.yaml:5: arms", True)
+
+
+def test_impossible_kernel(answer: Answer) -> None:
+    """The layer, its kernel, its input and the largest kernel that fits, and which block and arm meet it."""
+    assert answer(GOOD.replace("network: mlp", "network: {name: cnn, padding: valid, kernel: 9}")) == [
+        ("s.yaml:3: recipe.network", "8x8x1", "1", "9", "8x8x1", "8", "digits", "glorot_uniform")
     ]
 
 
-def test_impossible_kernel() -> None:
-    assert _answer(GOOD.replace("network: mlp", "network: {name: cnn, padding: valid, kernel: 9}")) == [
-        "s.yaml:3: recipe.network: cnn on 8x8x1 images: layer 1 (conv, kernel 9, padding valid) does not fit its 8x8x1 "
-        "input: make its kernel at most 8, or set padding: same (block 'digits', arm 'glorot_uniform')"
-    ]
-
-
-def test_impossible_kernel_of_one_arm_in_one_block() -> None:
+def test_impossible_kernel_of_one_arm_in_one_block(answer: Answer) -> None:
     text = """\
         question: Which kernel?
         recipe: {network: lenet}
@@ -108,34 +108,29 @@ def test_impossible_kernel_of_one_arm_in_one_block() -> None:
             large:
               network.kernel: 7
     """
-    assert _answer(text) == [
-        "s.yaml:8: arms.0.large.network.kernel: lenet on 8x8x1 images: layer 3 (conv, kernel 7, padding valid) "
-        "does not fit its 1x1x6 input: make its kernel at most 1, or set padding: same (block 'digits', arm 'large')"
+    assert answer(text) == [
+        ("s.yaml:8: arms.0.large.network.kernel", "8x8x1", "3", "7", "1x1x6", "1", "digits", "large")
     ]
 
 
-def test_missing_fields() -> None:
-    assert _answer("data: {name: digits}\n") == [
-        "s.yaml: question: missing: it has no default, give it a value",
-        "s.yaml: arms: missing: list the recipes under comparison, or add a search instead",
+def test_missing_fields(answer: Answer) -> None:
+    assert answer("data: {name: digits}\n") == [("s.yaml: question",), ("s.yaml: arms",)]
+
+
+def test_unknown_dataset(answer: Answer) -> None:
+    (found,) = answer(GOOD + "data: {name: mnits}\n")
+    assert found[:3] == ("s.yaml:7: data.name", "mnits", "mnist")
+    with pytest.raises(StudyError, match=", ".join(record.name for record in DATASETS)):
+        load_study("s.yaml")
+
+
+def test_unknown_metric(answer: Answer) -> None:
+    assert answer(GOOD + "decide: {metric: macro-f1}\n") == [
+        ("s.yaml:7: decide.metric", "macro-f1", *METRICS.names, "macro_f1")
     ]
 
 
-def test_unknown_dataset() -> None:
-    assert _answer(GOOD + "data: {name: mnits}\n") == [
-        "s.yaml:7: data.name: Unknown dataset 'mnits'. Did you mean 'mnist'? "
-        f"Known: {', '.join(record.name for record in DATASETS)}."
-    ]
-
-
-def test_unknown_metric() -> None:
-    assert _answer(GOOD + "decide: {metric: macro-f1}\n") == [
-        "s.yaml:7: decide.metric: given 'macro-f1', allowed 'accuracy', 'loss', 'macro_precision', "
-        "'macro_recall' or 'macro_f1'. Did you mean 'macro_f1'?"
-    ]
-
-
-def test_wrong_value_in_an_axis_is_answered_once() -> None:
+def test_wrong_value_in_an_axis_is_answered_once(answer: Answer) -> None:
     text = """\
         question: Which rate?
         recipe: {network: mlp}
@@ -147,10 +142,10 @@ def test_wrong_value_in_an_axis_is_answered_once() -> None:
               - -1
           - epochs: [3, 4]
     """
-    assert _answer(text) == ["s.yaml:8: arms.0.optimizer.learning_rate.1: given -1, allowed a number above 0."]
+    assert answer(text) == [("s.yaml:8: arms.0.optimizer.learning_rate.1", "-1", "0")]
 
 
-def test_every_problem_of_a_file_at_once_and_each_once() -> None:
+def test_every_problem_of_a_file_at_once_and_each_once(answer: Answer) -> None:
     text = """\
         question: 3
         data: {name: mnist, validation: 2}
@@ -166,21 +161,18 @@ def test_every_problem_of_a_file_at_once_and_each_once() -> None:
         replicates: 0
         seeds: 1
     """
-    assert _answer(text) == [
-        "s.yaml:1: question: given 3, allowed text.",
-        "s.yaml:2: data.validation: given 2, allowed a number below 1 or 'own'.",
-        "s.yaml:3: recipe.epochs: given 0, allowed 1 or more.",
-        "s.yaml:3: recipe.early_stopping.monitor: given 'acuracy', allowed 'accuracy', 'loss', "
-        "'macro_precision', 'macro_recall' or 'macro_f1'. Did you mean 'accuracy'?",
-        f"s.yaml:5: blocks.0.data.nam: unknown field 'nam', allowed: {', '.join(DataSettings.model_fields)}. "
-        "Did you mean 'name'?",
-        "s.yaml:7: blocks.1.b.network.filters.2: missing: it has no default, give it a value",
-        f"s.yaml:9: arms.0.initialiser: unknown field 'initialiser', allowed: {RECIPE}. Did you mean 'initializer'?",
-        "s.yaml:10: arms.1.x.data.name: data is the same for all arms; arms may change the recipe only. "
-        "Vary it in blocks.",
-        "s.yaml:11: arms.1.y.batch_size: given 1.5, allowed a whole number.",
-        "s.yaml:12: replicates: given 0, allowed 1 or more.",
-        f"s.yaml:13: seeds: unknown field 'seeds', allowed: {', '.join(Study.model_fields)}. Did you mean 'seed'?",
+    assert answer(text) == [
+        ("s.yaml:1: question", "3"),
+        ("s.yaml:2: data.validation", "2", "1", "own"),
+        ("s.yaml:3: recipe.epochs", "0", "1"),
+        ("s.yaml:3: recipe.early_stopping.monitor", "acuracy", *METRICS.names, "accuracy"),
+        ("s.yaml:5: blocks.0.data.nam", "nam", "name"),
+        ("s.yaml:7: blocks.1.b.network.filters.2",),
+        ("s.yaml:9: arms.0.initialiser", "initialiser", "initializer"),
+        ("s.yaml:10: arms.1.x.data.name",),
+        ("s.yaml:11: arms.1.y.batch_size", "1.5"),
+        ("s.yaml:12: replicates", "0", "1"),
+        ("s.yaml:13: seeds", "seeds", "seed"),
     ]
 
 
@@ -190,46 +182,48 @@ def test_every_problem_of_a_file_at_once_and_each_once() -> None:
 def test_missing_file_names_the_nearest_shipped_study() -> None:
     with pytest.raises(StudyError) as caught:
         load_study("quikstart")
-    names = [shipped.name for shipped in list_shipped()]
-    assert str(caught.value) == (
-        f"quikstart: no such file, and no shipped study of this name ({', '.join(names)}). Did you mean 'quickstart'?"
-    )
+    assert str(caught.value).startswith("quikstart: ")
+    assert str(caught.value).endswith("'quickstart'?")
+    assert ", ".join(shipped.name for shipped in list_shipped()) in str(caught.value)
 
 
 def test_missing_file_names_the_nearest_file() -> None:
     Path("initializers.yaml").write_text(GOOD)
-    with pytest.raises(StudyError, match=r"Did you mean 'initializers.yaml'\?$"):
+    with pytest.raises(StudyError, match=r"^initialisers.yaml: .*'initializers.yaml'\?$"):
         load_study("initialisers.yaml")
 
 
 def test_a_folder_is_no_study() -> None:
     Path("here").mkdir()
     Path("here/one.yaml").write_text(GOOD)
-    with pytest.raises(StudyError) as caught:
+    with pytest.raises(StudyError, match=r"^here: .*folder.* one\.yaml"):
         load_study("here")
-    assert str(caught.value) == "here: a folder, not a study file. It contains one.yaml."
 
 
 @pytest.mark.parametrize(
-    ("content", "answer"),
+    ("content", "place", "word"),
     [
-        (b"", "s.yaml: the file is empty: start with 'question: ...'"),
-        (b"# a comment\n", "s.yaml: the file is empty: start with 'question: ...'"),
-        (b"- a\n- b\n", "s.yaml:1: given ['a', 'b'], allowed a mapping: lines such as 'question: ...'"),
-        (b"hello", "s.yaml:1: given 'hello', allowed a mapping: lines such as 'question: ...'"),
-        (b"\x89PNG\r\n\x1a\n\x00", "s.yaml: not UTF-8 text: a study file is YAML"),
-        (b"question: a\nname: \x07\n", "s.yaml:2: not a text file: it contains the character U+0007"),
-        (b"question: a\n\tname: b\n", "s.yaml:2: not YAML: indented with a tab, use spaces"),
-        (b"question: a\narms: [a, b\n", "s.yaml:3: not YAML: expected ',' or ']', but got '<stream end>'"),
-        (b"question: a\n---\nquestion: b\n", "s.yaml:2: not YAML: but found another document"),
-        (b"x" * 1_000_001, "s.yaml: too large: a study file has at most 1,000,000 bytes"),
-        (b"arms: " + b"[" * 100_000, "s.yaml:1: nested deeper than 30 levels"),
+        (b"", "s.yaml", "empty"),
+        (b"# a comment\n", "s.yaml", "empty"),
+        (b"- a\n- b\n", "s.yaml:1", "mapping"),
+        (b"hello", "s.yaml:1", "mapping"),
+        (b"\x89PNG\r\n\x1a\n\x00", "s.yaml", "UTF-8"),
+        (b"question: a\nname: \x07\n", "s.yaml:2", "U+0007"),
+        (b"question: a\n\tname: b\n", "s.yaml:2", "tab"),
+        (b"question: a\narms: [a, b\n", "s.yaml:3", "']'"),
+        (b"question: a\n---\nquestion: b\n", "s.yaml:2", "another document"),
+        (b"x" * 1_000_001, "s.yaml", "1,000,000 bytes"),
+        (b"arms: " + b"[" * 100_000, "s.yaml:1", "30 levels"),
     ],
     ids=["empty", "comment", "list", "text", "binary", "control", "tab", "open", "two", "large", "deep"],
 )
-def test_no_study(content: bytes, answer: str) -> None:
-    (line,) = _answer(content)
-    assert line.startswith(answer)
+def test_no_study(content: bytes, place: str, word: str) -> None:
+    Path("s.yaml").write_bytes(content)
+    with pytest.raises(StudyError) as caught:
+        load_study("s.yaml")
+    (problem,) = caught.value.problems
+    assert (problem.place, problem.field) == (place, "")
+    assert word in problem.message
 
 
 def test_unreadable_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,27 +232,25 @@ def test_unreadable_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Path("s.yaml").write_text(GOOD)
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(StudyError) as caught:
+    with pytest.raises(StudyError, match=r"^s.yaml: .*Permission denied"):
         load_study("s.yaml")
-    assert str(caught.value) == "s.yaml: cannot be read: Permission denied"
 
 
 # Overrides.
 
 
-def test_a_value_given_by_set_is_answered_as_such() -> None:
-    assert _answer(GOOD, "recipe.epochs=0", "recipe.epoch=3", "decide.margin=x") == [
-        "--set: decide.margin: given 'x', allowed a number.",
-        "--set: recipe.epochs: given 0, allowed 1 or more.",
-        f"--set: recipe.epoch: unknown field 'epoch', allowed: {RECIPE}. Did you mean 'epochs'?",
+def test_a_value_given_by_set_is_answered_as_such(answer: Answer) -> None:
+    assert answer(GOOD, "recipe.epochs=0", "recipe.epoch=3", "decide.margin=x") == [
+        ("--set: decide.margin", "x"),
+        ("--set: recipe.epochs", "0", "1"),
+        ("--set: recipe.epoch", "epoch", "epochs"),
     ]
 
 
-def test_set_and_file_problems_come_together() -> None:
-    assert _answer(GOOD.replace("mlp", "mpl"), "arms.3.x=1") == [
-        "--set: arms: no '3' here, allowed 0 to 0",
-        f"s.yaml:3: recipe.network: unknown network 'mpl'. Allowed: {NETWORKS}. Did you mean 'mlp'?",
-    ]
+def test_set_and_file_problems_come_together(answer: Answer) -> None:
+    first, second = answer(GOOD.replace("mlp", "mpl"), "arms.3.x=1")
+    assert first == ("--set: arms", "3", "0", "0")
+    assert (second[:2], second[-1]) == (("s.yaml:3: recipe.network", "mpl"), "mlp")
 
 
 # Shipped studies.

@@ -34,12 +34,6 @@ def _set(*texts: str) -> Document:
     return document
 
 
-def _refuse(text: str) -> str:
-    with pytest.raises(StudyError) as caught:
-        _set(text)
-    return str(caught.value)
-
-
 def _expand(*texts: str) -> Any:
     return expand(Study.model_validate(_set(*texts).fields))
 
@@ -112,39 +106,35 @@ def test_a_problem_in_a_renamed_base_keeps_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
+    ("text", "field", "names"),
     [
-        ("recipe.epochs", "--set: given 'recipe.epochs', allowed PATH=VALUE, for example recipe.epochs=3"),
-        ("=3", "--set: given '=3', allowed PATH=VALUE, for example recipe.epochs=3"),
-        ("arms.1.v1=3", "--set: arms: no '1' here, allowed 0 to 0"),
-        ("arms.x=3", "--set: arms: no 'x' here, allowed 0 to 0"),
-        ("question.x=3", "--set: question: no field 'x' here: 'Which?' has no fields"),
-        ("blocks.0.data.nam=[a]", "--set: blocks.0: no 'data.nam' here, allowed: data.name. Did you mean 'data.name'?"),
-        ("arms.0.v4.epochs=3", "--set: arms.0: no 'v4.epochs' here, allowed: v1, v2, v3. Did you mean 'v3'?"),
-        ("arms.0=[v9]", "--set: arms.0: no 'v9' here, allowed: v1, v2, v3. Did you mean 'v3'?"),
-        ("blocks.0=[minst]", "--set: blocks.0: no 'minst' here, allowed: mnist, digits. Did you mean 'mnist'?"),
-        ("arms.0=[]", "--set: arms.0: an empty list, allowed some of: v1, v2, v3"),
-        ("recipe.epochs=[1", "--set: recipe.epochs: not YAML: expected ',' or ']', but got '<stream end>'"),
-        ("recipe.epochs=!!set {a}", "--set: recipe.epochs: the tag 'tag:yaml.org,2002:set' is not allowed"),
+        ("recipe.epochs", "", ["recipe.epochs", "PATH=VALUE"]),
+        ("=3", "", ["=3", "PATH=VALUE"]),
+        ("arms.1.v1=3", "arms", ["'1'", "0 to 0"]),
+        ("arms.x=3", "arms", ["'x'", "0 to 0"]),
+        ("question.x=3", "question", ["'Which?'", "'x'"]),
+        ("blocks.0.data.nam=[a]", "blocks.0", ["'data.nam'", "'data.name'?"]),
+        ("arms.0.v4.epochs=3", "arms.0", ["'v4.epochs'", "v1, v2, v3", "'v3'?"]),
+        ("arms.0=[v9]", "arms.0", ["'v9'", "v1, v2, v3", "'v3'?"]),
+        ("blocks.0=[minst]", "blocks.0", ["'minst'", "mnist, digits", "'mnist'?"]),
+        ("arms.0=[]", "arms.0", ["v1, v2, v3"]),
+        ("recipe.epochs=[1", "recipe.epochs", ["YAML", "']'"]),
+        ("recipe.epochs=!!set {a}", "recipe.epochs", ["tag:yaml.org,2002:set"]),
+        # What is no new case:
+        ("arms.0.v9=3", "arms.0", ["'v9'", "v1, v2, v3", "'v3'?"]),
+        ("arms.0.v9.optimizer={name: adam}", "arms.0", ["'v9.optimizer'", "v1, v2, v3"]),
+        ("blocks.0.digits={}", "blocks.0", ["'digits'", "data.name"]),
     ],
 )
-def test_what_is_refused(text: str, answer: str) -> None:
-    assert _refuse(text).startswith(answer)
+def test_what_is_refused(text: str, field: str, names: list[str]) -> None:
+    with pytest.raises(StudyError) as caught:
+        _set(text)
+    (problem,) = caught.value.problems
+    assert (problem.place, problem.field) == ("--set", field)
+    assert [name for name in names if name not in problem.message] == []
 
 
 def test_a_mapping_adds_a_case() -> None:
     fields = _set("arms.0.v4={from: v2, batch_size: 7}", "arms.0.2.5={}").fields["arms"][0]
     assert (fields["v4"], fields["2.5"]) == ({"from": "v2", "batch_size": 7}, {})
     assert {"v4", "2.5"} <= set(_expand("arms.0.v4={from: v2, batch_size: 7}", "arms.0.2.5={}").arms)
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("arms.0.v9=3", "--set: arms.0: no 'v9' here, allowed: v1, v2, v3. Did you mean 'v3'?"),
-        ("arms.0.v9.optimizer={name: adam}", "--set: arms.0: no 'v9.optimizer' here, allowed: v1, v2, v3."),
-        ("blocks.0.digits={}", "--set: blocks.0: no 'digits' here, allowed: data.name."),
-    ],
-)
-def test_what_is_no_new_case(text: str, answer: str) -> None:
-    assert _refuse(text).startswith(answer)

@@ -91,7 +91,8 @@ def test_choices_that_do_not_go_together_name_the_arm_that_meets_them() -> None:
     found = find_problems({"epochs": [3, 20]}, recipe={"averaging": {"name": "swa", "from_epoch": 10}})
     assert len(found) == 1
     assert found[0].startswith("recipe: ")
-    assert found[0].endswith("(block 'digits', arm '3')")
+    assert "'digits'" in found[0]
+    assert found[0].endswith("'3')")
 
 
 def test_one_slip_is_said_once_however_many_arms_it_meets() -> None:
@@ -103,7 +104,9 @@ def test_one_slip_is_said_once_however_many_arms_it_meets() -> None:
 
 def test_fields_of_outside_networks_are_known() -> None:
     (found,) = find_problems({"a": {"network": {"name": "timm:resnet18", "unit": 3}}})
-    assert "unknown field 'unit', allowed: name, units, activation, dropout. Did you mean 'units'?" in found
+    assert "'unit', " in found
+    assert "name, units, activation, dropout" in found
+    assert found.endswith("'units'?")
 
 
 # Identities.

@@ -61,23 +61,25 @@ def test_the_source_holds_all_that_chooses_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("fields", "names"),
     [
-        ({"name": "mnist", "folder": "x"}, "give one of name, folder or manifest"),
-        ({"name": "mnits"}, "Unknown dataset 'mnits'. Did you mean 'mnist'?"),
-        ({"validation": "own"}, "digits has no validation images of its own"),
-        ({"name": "mnist", "image_size": 32}, "use the augmentation resize on mnist"),
-        ({"folder": "x", "validation": "one"}, "allowed a number or 'own'"),
-        ({"folder": "x", "folds": 3, "validation": "own"}, "with folds, validation must be a fraction"),
-        ({"folder": ""}, "folder is empty"),
+        ({"name": "mnist", "folder": "x"}, ["name, folder or manifest"]),
+        ({"name": "mnits"}, ["'mnits'", "'mnist'?"]),
+        ({"validation": "own"}, ["digits", "validation"]),
+        ({"name": "mnist", "image_size": 32}, ["resize", "mnist"]),
+        ({"folder": "x", "validation": "one"}, ["'one'", "'own'"]),
+        ({"folder": "x", "folds": 3, "validation": "own"}, ["folds", "validation"]),
+        ({"folder": ""}, ["folder", "empty"]),
     ],
 )
-def test_what_does_not_go_together_is_said(fields: dict[str, Any], message: str) -> None:
-    assert message in find_problem(data=fields)
+def test_what_does_not_go_together_is_said(fields: dict[str, Any], names: list[str]) -> None:
+    found = find_problem(data=fields)
+    assert found.startswith("data")
+    assert [name for name in names if name not in found] == []
 
 
 def test_settings_alone_raise_as_any_record_does() -> None:
-    with pytest.raises(ValidationError, match="give one of name, folder or manifest"):
+    with pytest.raises(ValidationError, match="name, folder or manifest"):
         DataSettings(name="mnist", manifest="x")
 
 
@@ -90,7 +92,7 @@ def test_an_axis_may_replace_where_images_come_from() -> None:
 
 def test_one_place_may_not_say_both() -> None:
     blocks = [{"both": {"data": {"name": "mnist", "folder": "photos"}}}]
-    assert "give one of name, folder or manifest" in find_problem(blocks=blocks)
+    assert find_problem(blocks=blocks).startswith("blocks.0.both.data")
 
 
 def test_a_folder_can_be_an_axis() -> None:
@@ -101,7 +103,9 @@ def test_a_folder_can_be_an_axis() -> None:
 
 def test_two_axes_may_not_both_say_where_images_come_from() -> None:
     blocks = [{"data.name": ["mnist"]}, {"data.folder": ["photos"]}]
-    assert "two axes must not change the same field" in find_problem(blocks=blocks)
+    found = find_problem(blocks=blocks)
+    assert found.startswith("blocks.1.data.folder: ")
+    assert "blocks.0.data.name" in found
 
 
 def test_a_block_without_axes_is_named_after_its_images() -> None:
@@ -110,7 +114,8 @@ def test_a_block_without_axes_is_named_after_its_images() -> None:
 
 def test_unknown_classes_are_found_before_anything_is_opened() -> None:
     found = find_problem(data={"name": "fashion-mnist", "classes": ["Bag", "cote"]})
-    assert found.startswith("data.classes: fashion-mnist has no class 'cote'. Did you mean 'Coat'?")
+    assert found.startswith("data.classes: ")
+    assert [name in found for name in ("fashion-mnist", "'cote'", "'Coat'?")] == [True] * 3
 
 
 def test_of_a_folder_nothing_is_known_before_it_is_opened() -> None:

@@ -13,19 +13,21 @@ from bakeoff.study.schema import Study
 FIELDS: dict[str, Any] = {"question": "?", "recipe": {"network": "mlp"}, "arms": [{"epochs": [1, 2]}]}
 
 
-def find_problem(**fields: Any) -> str:
+def find_problem(**fields: Any) -> tuple[str, str]:
     with pytest.raises(StudyError) as caught:
         Study(**{**FIELDS, **fields})
     (problem,) = caught.value.problems
-    return f"{problem.field}: {problem.message}"
+    return problem.field, problem.message
 
 
 @pytest.mark.parametrize("margin", [1, 1.0, 5, 0.5e3])
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "macro_precision", "macro_recall"])
 def test_a_margin_of_a_whole_share_is_refused_with_what_was_meant(metric: str, margin: float) -> None:
-    found = find_problem(decide={"metric": metric, "margin": margin})
-    assert found.startswith(f"decide.margin: given {margin:g}, but {metric} goes from 0 to 1")
-    assert f"write {margin / 100:g}" in found
+    field, message = find_problem(decide={"metric": metric, "margin": margin})
+    assert field == "decide.margin"
+    assert f"given {margin:g}, " in message
+    assert metric in message
+    assert f"write {margin / 100:g}" in message
 
 
 def test_a_margin_of_loss_may_be_any_size() -> None:
@@ -44,24 +46,28 @@ def test_points_are_another_spelling_of_the_same_study(points: str, share: float
 
 
 @pytest.mark.parametrize(
-    ("decide", "message"),
+    ("decide", "culprit", "remedy"),
     [
-        ({"margin": "150 points"}, "decide.margin: given 150 points, allowed fewer than 100 points"),
-        ({"margin": "100points "}, "decide.margin: given 100points, allowed fewer than 100 points"),
-        ({"margin": "0 points"}, "decide.margin: given 0.0, allowed a number above 0."),
-        ({"margin": "some points"}, "decide.margin: given 'some points', allowed a number."),
-        ({"metric": "loss", "margin": "1 point"}, "decide.margin: loss does not go from 0 to 1"),
+        ({"margin": "150 points"}, "150 points", "100 points"),
+        ({"margin": "100points "}, "100points", "100 points"),
+        ({"margin": "0 points"}, "0.0", "above 0"),
+        ({"margin": "some points"}, "'some points'", "number"),
+        ({"metric": "loss", "margin": "1 point"}, "points", "loss"),
     ],
 )
-def test_what_is_no_margin_is_said(decide: dict[str, Any], message: str) -> None:
-    assert find_problem(decide=decide).startswith(message)
+def test_what_is_no_margin_is_said(decide: dict[str, Any], culprit: str, remedy: str) -> None:
+    field, message = find_problem(decide=decide)
+    assert field == "decide.margin"
+    assert culprit in message
+    assert remedy in message
 
 
 def test_a_wide_margin_is_warned_of() -> None:
     def notes(**decide: Any) -> tuple[str, ...]:
         return expand(Study(**FIELDS, decide=decide)).notes
 
-    assert notes(margin=0.25) == ("decide.margin is 25 points: arms that differ by less are called equivalent.",)
+    (warning,) = notes(margin=0.25)
+    assert "decide.margin is 25 points" in warning
     assert notes(margin=0.2) == notes(margin=0.25, metric="loss") == notes() == ()
 
 
@@ -71,8 +77,9 @@ def test_an_improvement_is_a_share_too(field: str) -> None:
         named = {"name": "plateau"} if field == "schedule" else {}
         return {"network": "mlp", field: {**named, "patience": 2, "min_delta": 1.0, **settings}}
 
-    found = find_problem(recipe=recipe(monitor="accuracy"))
-    assert found.startswith(f"recipe.{field}.min_delta: given 1, but accuracy goes from 0 to 1")
+    place, message = find_problem(recipe=recipe(monitor="accuracy"))
+    assert place == f"recipe.{field}.min_delta"
+    assert "accuracy" in message
     assert Study(**{**FIELDS, "recipe": recipe(monitor="loss")})
 
 
@@ -81,6 +88,8 @@ def test_a_published_share_is_one(value: float) -> None:
     def published(metric: str) -> dict[str, Any]:
         return {"source": "me", "figures": [{"arm": "1", "metric": metric, "value": value}]}
 
-    found = find_problem(published=published("accuracy"))
-    assert found.startswith(f"published.figures.0.value: given {value:g}, but accuracy goes from 0 to 1")
+    place, message = find_problem(published=published("accuracy"))
+    assert place == "published.figures.0.value"
+    assert f"given {value:g}, " in message
+    assert "accuracy" in message
     assert Study(**FIELDS, published=published("loss"))

@@ -51,10 +51,10 @@ def test_overrides_come_after_the_cut() -> None:
 def test_a_study_without_a_small_version_says_so(tmp_path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("question: Which?\nrecipe: {network: mlp}\narms: [{epochs: [1, 2]}]\n")
-    with pytest.raises(StudyError, match="--quick: this study has no quick version"):
+    with pytest.raises(StudyError, match=r"^--quick: .*quick:"):
         load_study(path, quick=True)
     path.write_text(path.read_text() + "quick:\n  changes:\n    recipe.epochs: 1\n    arms.3: [a]\n")
-    with pytest.raises(StudyError, match=r"s\.yaml:7: arms: no '3' here"):
+    with pytest.raises(StudyError, match=r"s\.yaml:7: arms: .*'3'"):
         load_study(path, quick=True)
 
 
@@ -63,7 +63,7 @@ def test_any_file_shows_what_it_says_of_itself(tmp_path) -> None:
     path.write_text("question: Which?\nabout: {known: much}\n")
     assert (read_shipped(path).name, read_shipped(path).about.rows()) == ("mine", (("known", "much"),))
     path.write_text("question: Which?\nabout: {knwon: much}\n")
-    with pytest.raises(StudyError, match=r"mine\.yaml:2: about\.knwon: unknown field 'knwon'.*Did you mean 'known'"):
+    with pytest.raises(StudyError, match=r"mine\.yaml:2: about\.knwon: .*'known'"):
         read_shipped(path)
 
 

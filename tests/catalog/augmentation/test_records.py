@@ -90,8 +90,9 @@ def test_steps_survive_json() -> None:
 
 def test_a_wrong_name_is_answered_with_the_names_and_the_nearest() -> None:
     (message,) = refuse("horizontal_flop")
-    assert message.startswith("unknown augmentation 'horizontal_flop'. Allowed: resize, pad,")
-    assert message.endswith("Did you mean 'horizontal_flip'?")
+    assert "'horizontal_flop'" in message
+    assert " resize, pad," in message
+    assert message.endswith("'horizontal_flip'?")
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,6 @@ def test_a_worker_refuses_code_that_is_not_what_the_study_began_with(
     check_loaded("usr_late:Net", began)  # this process still runs what it has loaded
     assert hash_loaded("usr_late:Net") == began
     monkeypatch.delitem(sys.modules, "usr_late")
-    with pytest.raises(
-        NetworkError, match="usr_late:Net: the code differs from that at the start of the run"
-    ) as caught:
+    with pytest.raises(NetworkError, match=r"^usr_late:Net: .*differs") as caught:
         check_loaded("usr_late:Net", began)
     assert "\n" not in str(caught.value)

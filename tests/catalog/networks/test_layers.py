@@ -99,7 +99,7 @@ def test_a_wrong_layer_gives_one_error_at_its_place(given: object, kind: str, pl
 
 
 def test_an_unknown_activation_lists_the_activations() -> None:
-    with pytest.raises(ValidationError, match=r"unknown activation 'rlu'\. Allowed: linear, relu, .*mean 'relu'\?"):
+    with pytest.raises(ValidationError, match=r"'rlu'.* linear, relu, .*'relu'\?"):
         Dense(units=1, activation="rlu")  # type: ignore[arg-type]
 
 

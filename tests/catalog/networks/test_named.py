@@ -106,7 +106,7 @@ def test_mlp_and_cnn() -> None:
 
 
 def test_lenet_takes_a_size_for_small_images() -> None:
-    with pytest.raises(NetworkError, match=r"^lenet on 8x8x1 images: layer 3 .* does not fit its 2x2x6 input"):
+    with pytest.raises(NetworkError, match=r"^lenet on 8x8x1 .*layer 3 .* 2x2x6"):
         expand(LeNet(), (8, 8, 1), 10)
     layers = expand(CHOICE.validate_python({"name": "lenet", "kernel": 3, "padding": "same"}), (8, 8, 1), 10)
     assert layers[0] == conv(6, 3, "same", "tanh")
@@ -141,7 +141,7 @@ def test_every_named_network_takes_activation_and_dropout(record: Any) -> None:
 def test_the_registry_agrees_with_the_union() -> None:
     assert tuple(record.settings.model_fields["name"].default for record in NETWORKS) == NETWORKS.names
     assert NETWORKS.find("modnet2").settings is ModNet2
-    with pytest.raises(NetworkError, match=r"^unknown network 'modnet3'\. Allowed: lenet, .* Did you mean 'modnet"):
+    with pytest.raises(NetworkError, match=r"'modnet3'.* lenet, .* 'modnet"):
         NETWORKS.find("modnet3", NetworkError)
 
 
@@ -170,7 +170,7 @@ class TestLayersSpelledOut:
         ]
 
     def test_an_impossible_layer_is_named_with_its_network(self) -> None:
-        with pytest.raises(NetworkError, match=r"^layers on 28x28x1 images: layer 1 \(conv, kernel 40"):
+        with pytest.raises(NetworkError, match=r"^layers on 28x28x1 .*layer 1 \(conv, kernel 40"):
             expand(Layers(layers=(Conv(filters=1, kernel=40),)), MNIST, 10)
 
 
@@ -205,10 +205,9 @@ def test_an_unknown_network_is_answered_with_the_nearest() -> None:
     with pytest.raises(ValidationError) as caught:
         CHOICE.validate_python("lenett")
     (error,) = caught.value.errors()
-    assert error["msg"] == (
-        "unknown network 'lenett'. Allowed: lenet, modnet1, modnet2, mlp, cnn, alexnet, vgg11, vgg16, resnet, layers, "
-        f"{', '.join(OUTSIDE_NAMES)}. Did you mean 'lenet'?"
-    )
+    assert "'lenett'" in error["msg"]
+    assert ", ".join((*NETWORKS.names, *OUTSIDE_NAMES)) in error["msg"]
+    assert error["msg"].endswith("'lenet'?")
     assert error["ctx"]["allowed"] == [*NETWORKS.names, *OUTSIDE_NAMES]
 
 
@@ -218,7 +217,7 @@ def test_outside_networks_are_told_by_their_colon(name: str) -> None:
     assert network == OutsideNetwork(name=name) == CHOICE.validate_python({"name": name})
     assert CHOICE.validate_python(network.model_dump(mode="json")) == network
     assert CHOICE.validate_python({"name": name, "units": [8]}).units == (8,)
-    with pytest.raises(NetworkError, match=r" is a module of another library and cannot be expanded to layers$"):
+    with pytest.raises(NetworkError, match="another library"):
         expand(network, CIFAR, 10)
 
 

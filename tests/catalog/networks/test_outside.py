@@ -58,7 +58,7 @@ def test_wrong_names_are_answered_with_the_list(name: str) -> None:
 
 
 def test_a_near_name_is_suggested() -> None:
-    with pytest.raises(ValidationError, match="Did you mean 'torchvision:resnet18'"):
+    with pytest.raises(ValidationError, match=r"'torchvision:resnet18'\?"):
         OutsideNetwork(name="torchvision:resnet81")
 
 
@@ -67,7 +67,7 @@ def test_a_study_file_may_give_the_bare_name_or_settings() -> None:
     assert choice.validate_python("torchvision:vgg16") == OutsideNetwork(name="torchvision:vgg16")
     formatted = choice.validate_python({"name": "nets:Net", "units": [64], "dropout": 0.5})
     assert formatted == OutsideNetwork(name="nets:Net", units=(64,), dropout=0.5)
-    with pytest.raises(ValidationError, match="unknown network 'torchvision:vgg13'"):
+    with pytest.raises(ValidationError, match="'torchvision:vgg13'"):
         choice.validate_python("torchvision:vgg13")
 
 

@@ -145,9 +145,11 @@ def test_tasks_start_in_order_and_an_exception_is_a_loss_that_the_worker_survive
         ("a", False),
         ("c", False),
     ]
-    assert first.reason == "digits: the images changed while the study was running. Run the study again."
+    assert first.reason.startswith("digits: ")
+    assert "images changed" in first.reason
     assert first.detail == ""  # an expected mistake needs no traceback
-    assert second.reason.endswith("a.safetensors: cannot be read: Not a directory.")
+    assert "a.safetensors: " in second.reason
+    assert "Not a directory" in second.reason
     assert "\n" not in second.reason
     assert second.detail == ""
     assert len(pids(executor)) == 1
@@ -165,7 +167,8 @@ def test_a_killed_worker_is_a_loss_and_its_replacement_reads_the_epochs_back(
     reports += poll_until(executor, ended(2))
     lost = next(report for report in reports if isinstance(report, TaskLost))
     assert (lost.task_id, lost.died) == ("c", True)
-    assert lost.reason == "the worker process died of SIGKILL (killed from outside, perhaps for lack of memory)"
+    assert "SIGKILL" in lost.reason
+    assert "memory" in lost.reason
     assert reports[-1] == TaskDone(task_id="next")
     assert pids(executor) != [pid]
     assert not is_alive(pid)
@@ -247,7 +250,7 @@ def test_a_suspended_worker_is_ended_and_its_task_lost(
         worker.process.send_signal(signal.SIGSTOP)
         lost = wait_for(executor, TaskLost)
         assert lost.died
-        assert lost.reason == "the worker did nothing for 1 s (suspended or stuck) and was killed"
+        assert " 1 s " in lost.reason
         assert worker.process.poll() == -signal.SIGKILL
     finally:
         executor.close()

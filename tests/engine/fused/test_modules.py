@@ -130,7 +130,7 @@ def test_grey_and_small_images_are_adapted() -> None:
         torch.testing.assert_close(body(grey), body.network(enlarged))
         assert modules_room._enlarge(28, 56, 63) == (63, 126)
         assert modules_room._enlarge(70, 64, 63) == (70, 64)
-    with pytest.raises(NetworkError, match="accepts grey or colour images, not 4 channels"):
+    with pytest.raises(NetworkError, match="4 channels"):
         build_body(SMALL, (28, 28, 4))
 
 
@@ -237,7 +237,7 @@ def test_timm(name: str, size: int) -> None:
 
 @pytest.mark.parametrize("name", ["timm:test_resent", "timm:test_resnet.not_a_tag"])
 def test_unknown_timm_networks(name: str) -> None:
-    with pytest.raises(NetworkError, match=f"timm cannot make {name[5:]}.*Did you mean 'test_resnet'"):
+    with pytest.raises(NetworkError, match=f"{name[5:]}.*'test_resnet'"):
         build_body(OutsideNetwork(name=name), (32, 32, 3))
 
 
@@ -312,7 +312,7 @@ def test_users_mistakes_are_one_line(make_user: MakeUser, source: str, message: 
 
 
 def test_a_module_that_is_nowhere() -> None:
-    with pytest.raises(NetworkError, match="there is no module nowhere_at_all: start bakeoff in its folder"):
+    with pytest.raises(NetworkError, match="nowhere_at_all"):
         build_body(OutsideNetwork(name="nowhere_at_all:Net"), (8, 8, 1))
 
 

@@ -57,14 +57,14 @@ def test_a_missing_package_is_named_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, import_it: Callable[[], ModuleType]
 ) -> None:
     fail_with(monkeypatch, ModuleNotFoundError("No module named 'torchvision'", name="torchvision"))
-    with pytest.raises(BakeoffError, match="torchvision is not installed: pip install torchvision"):
+    with pytest.raises(BakeoffError, match="pip install torchvision"):
         import_it()
 
 
 def test_missing_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vision, "import_torchvision", lambda: None)
     fail_with(monkeypatch, ModuleNotFoundError("No module named 'timm'", name="timm"))
-    with pytest.raises(BakeoffError, match=r'timm is not installed: pip install "bakeoff\[timm\]"'):
+    with pytest.raises(BakeoffError, match=r"bakeoff\[timm\]"):
         vision.import_timm()
 
 
@@ -78,7 +78,7 @@ def test_missing_timm(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_any_other_failure_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     fail_with(monkeypatch, error)
-    with pytest.raises(BakeoffError, match="torchvision is installed but cannot be imported") as caught:
+    with pytest.raises(BakeoffError, match="imported") as caught:
         vision.import_torchvision()
     assert "\n" not in str(caught.value)
 
@@ -86,5 +86,5 @@ def test_any_other_failure_is_one_line(monkeypatch: pytest.MonkeyPatch, error: E
 def test_endless_failure_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vision, "_declare", lambda operator: None)
     fail_with(monkeypatch, *[RuntimeError("operator torchvision::again does not exist")] * 100)
-    with pytest.raises(BakeoffError, match="more than 32 operators"):
+    with pytest.raises(BakeoffError, match="32 operators"):
         vision.import_torchvision()

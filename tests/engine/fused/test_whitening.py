@@ -120,9 +120,9 @@ def test_shapes_parameters_and_places() -> None:
     assert [shape.output_shape for shape in shapes] == [(8, 7, 24), (6, 5, 5), (6, 5, 5), (5,), (5,), (4,)]
     assert sum(shape.num_parameters for shape in shapes) == 24 + 5 * 24 * 9 + 5 + 4 * 5 + 4
     assert shapes[0].num_multiply_adds == 24 * 12 * 8 * 7
-    with pytest.raises(NetworkError, match=r"layer 2 \(whiten, kernel 2\) whitens the input images: make it the"):
+    with pytest.raises(NetworkError, match=r"layer 2 \(whiten, kernel 2\)"):
         trace((Conv(filters=2, kernel=3), Whiten()), SHAPE)
-    with pytest.raises(NetworkError, match=r"make its kernel at most 8"):
+    with pytest.raises(NetworkError, match="at most 8"):
         trace((Whiten(kernel=9),), SHAPE)
 
 
