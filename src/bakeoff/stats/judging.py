@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,21 +36,29 @@ class Judging:
     test_shares: Mapping[str, float] = field(default_factory=dict)
 
 
-def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:
+Compare = Callable[[ArmSummary, ArmSummary, Judging], PairComparison]
+"""Compares two arms of a block."""
+
+
+def judge_pairs(
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging, compare: Compare | None = None
+) -> list[Verdict]:
     """Give every pair of a family its verdict, of the first arm relative to the second, Holm-corrected over the family.
 
     Args:
         pairs: all pairs of the family, of one block or of several.
         judging: what decides.
+        compare: compares two arms at a look; None for `compare_arms`.
     """
-    comparisons = [compare_arms(a, b, judging) for a, b in pairs]
+    compare = compare or compare_arms
+    comparisons = [compare(a, b, judging) for a, b in pairs]
     if judging.rules.method == "bayes":
         decisions = tuple(map(decide_by_posterior, comparisons))
     else:
         decisions = decide_family(
             comparisons,
             runs_per_replicate=judging.num_folds or 1,
-            looks=_look_back(pairs, comparisons, judging),
+            looks=_look_back(pairs, comparisons, judging, compare),
         )
     decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
     return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
@@ -71,7 +79,10 @@ def _find_errors(
 
 
 def _look_back(
-    pairs: Sequence[tuple[ArmSummary, ArmSummary]], present: Sequence[PairComparison], judging: Judging
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]],
+    present: Sequence[PairComparison],
+    judging: Judging,
+    compare: Compare,
 ) -> list[LookComparisons]:
     """Return what every look at these pairs showed, from what of their trials it saw."""
     blocks = dict.fromkeys(a.block for a, _ in pairs)
@@ -85,7 +96,7 @@ def _look_back(
                 num_pairs=sum(look.num_pairs.get(block, 0) for block in blocks),
                 comparisons=present
                 if is_present
-                else [compare_arms(a.as_seen_at(look), b.as_seen_at(look), judging) for a, b in pairs],
+                else [compare(a.as_seen_at(look), b.as_seen_at(look), judging) for a, b in pairs],
             )
         )
     return found
