@@ -27,6 +27,7 @@ FIXED_FIELDS = (
     "recipe",
     "blocks",
     "arms",
+    "design",
     "search",
     "ensembles",
     "replicates",

@@ -15,6 +15,7 @@ from bakeoff.report.sections import (
     cost,
     curves,
     ensembles,
+    factors,
     failures,
     mistakes,
     published,
@@ -24,7 +25,7 @@ from bakeoff.report.sections import (
 )
 
 _IN_ORDER = (
-    *(answer, basis, blocks, comparison, steps, curves, classes, mistakes, roc, calibration),
+    *(answer, basis, blocks, comparison, factors, steps, curves, classes, mistakes, roc, calibration),
     *(search, ensembles, published, cost, failures, appendix),
 )
 """As a reader asks; those of installed packages follow."""
