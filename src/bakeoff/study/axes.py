@@ -28,6 +28,7 @@ FIXED_FIELDS = (
     "blocks",
     "arms",
     "design",
+    "groups",
     "search",
     "ensembles",
     "replicates",

@@ -289,6 +289,8 @@ def study_id(study: Study) -> str:
         ]
     if not study.design.is_full:
         content["design"] = study.design.model_dump(mode="json", exclude_defaults=True)
+    if study.groups:
+        content["groups"] = {name: list(arms) for name, arms in study.groups.items()}
     if study.quick_of is not None:
         content["quick_of"] = study.quick_of
     if study.ensembles:

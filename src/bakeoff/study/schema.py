@@ -31,6 +31,7 @@ from bakeoff.study.combine import Combination, Combined, combine
 from bakeoff.study.design import Design, read_design
 from bakeoff.study.ensembles import Ensembles, check_ensembles, name_ensemble_arms
 from bakeoff.study.explain import Path, explain, join_path, shorten
+from bakeoff.study.groups import Groups, check_groups
 from bakeoff.study.labels import check_names
 from bakeoff.study.published import Published
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
@@ -51,7 +52,7 @@ TEMPLATES = "A case whose name begins with _ is a template for others (from: _NA
 _COMBINED = ("data", "recipe", "blocks", "arms", "search")
 """Fields that only their combinations show to be right."""
 
-_LATER = ("design",)
+_LATER = ("design", "groups")
 """Fields that are written out only where they say something."""
 
 Locate: TypeAlias = Callable[[Path], str]
@@ -173,6 +174,10 @@ class Study(Record):
     ensembles: Given[Ensembles] = Field(
         default=_hold({}),
         description="Votes of trained arms, by label; they need no training and are compared like arms.",
+    )
+    groups: Given[Groups] = Field(
+        default=_hold({}),
+        description="Groups of arms, by name, that are compared as wholes; no arm is in two.",
     )
     replicates: Given[Replicates] = Field(
         default=_hold(5),
@@ -307,6 +312,7 @@ def _find_faults(value: object, broken: set[str | int]) -> tuple[list[Fault], _M
         *_check_search(fields, combined),
         *_check_baseline(fields, combined),
         *_check_votes(fields, combined, broken),
+        *_check_groups(fields, combined),
     ]
     return faults, _Memo(given, combined)
 
@@ -372,6 +378,13 @@ def _check_baseline(fields: Mapping[str, Any], combined: Combined) -> list[Fault
     if not isinstance(against, str) or combined.faults or not combined.combinations or against in arms:
         return []
     return [(("decide", "against"), f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}")]
+
+
+def _check_groups(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
+    if combined.faults or not combined.combinations:
+        return []
+    arms = list(dict.fromkeys(label for found in combined.combinations for label in _list_arms(found)))
+    return check_groups(fields.get("groups"), [*arms, *name_ensemble_arms(fields.get("ensembles"))])
 
 
 def _list_arms(found: Combination) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from bakeoff.report.sections import (
     ensembles,
     factors,
     failures,
+    groups,
     mistakes,
     published,
     roc,
@@ -25,7 +26,7 @@ from bakeoff.report.sections import (
 )
 
 _IN_ORDER = (
-    *(answer, basis, blocks, comparison, factors, steps, curves, classes, mistakes, roc, calibration),
+    *(answer, basis, blocks, comparison, factors, groups, steps, curves, classes, mistakes, roc, calibration),
     *(search, ensembles, published, cost, failures, appendix),
 )
 """As a reader asks; those of installed packages follow."""

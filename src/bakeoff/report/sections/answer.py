@@ -8,6 +8,7 @@ from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table
 from bakeoff.report.sections.factors import tell_choices
+from bakeoff.report.sections.groups import tell_groups
 from bakeoff.report.tables import PAGES, Medium, numbers, order_arms, phrase, texts
 from bakeoff.stats.measure import Measure, join_names, percent
 from bakeoff.stats.results import BlockAnswer, MeanSd, Summary
@@ -30,7 +31,7 @@ def write_answer(report: ReportInput) -> Iterator[Part]:
         yield Paragraph(text=sentences[0], role="lead", names=names)
     else:
         yield Bullets(lines=sentences, names=names)
-    for sentence in tell_choices(report):
+    for sentence in (*tell_choices(report), *tell_groups(report)):
         yield Paragraph(text=sentence, role="lead", names=names, media=PAGES | Medium.TERMINAL)
     if report.reduced:  # a page says it above everything
         yield Paragraph(text=report.reduced, role="notice", media=Medium.TERMINAL | Medium.MARKDOWN)
