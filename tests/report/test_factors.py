@@ -19,11 +19,15 @@ from bakeoff.report.render.latex import write_latex
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.terminal import print_verdict
 from bakeoff.report.sections.factors import SECTION, describe_factors, tell_choices
+from bakeoff.stats.designs import make_screening
 from bakeoff.stats.factor_wording import write_choices, write_gaps
 from bakeoff.stats.factors import Factor, FactorEffects, FactorialDesign, judge_factors
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise
 
 Make = Callable[..., ReportInput]
+MEASURE = Measure(find_metric("accuracy"), "test")
 FACTORS = (
     Factor(name="optimizer", levels=("adam", "sgd")),
     Factor(name="initializer", levels=("he", "glorot", "zeros")),
@@ -82,8 +86,8 @@ def say(summary: Summary) -> str:
 
 
 def test_a_lead_with_one_sign_and_no_interaction_holds_whatever_the_other_choice() -> None:
-    assert say(make_summary()).startswith("optimizer: adam over sgd by 4.98")
-    assert "points whatever the initializer; initializer: " in say(make_summary())
+    assert say(make_summary()).startswith("optimizer, adam over sgd by 4.98")
+    assert "points whatever the initializer; initializer, " in say(make_summary())
     assert "over zeros by" in say(make_summary())
 
 
@@ -100,7 +104,7 @@ def test_what_is_not_settled_and_what_is_too_small_is_said() -> None:
 def test_less_loss_is_the_better_level() -> None:
     found = judge(make_summary(rules=Rules(metric="loss")))
     assert (found.effects[0].verdict.difference or 0) < 0
-    assert say(make_summary(rules=Rules(metric="loss"))).startswith("optimizer: adam over sgd by 0.0498 whatever")
+    assert say(make_summary(rules=Rules(metric="loss"))).startswith("optimizer, adam over sgd by 0.0498 whatever")
 
 
 def test_interactions_are_named_or_the_largest_is() -> None:
@@ -134,11 +138,11 @@ def test_missing_arms_are_said_and_what_is_left_out_for_them() -> None:
 def test_every_report_tells_the_choices(report: ReportInput) -> None:
     text = write_markdown(report)
     assert "## Which choices matter" in text
-    assert "Choice by choice: optimizer: adam over sgd" in text
+    assert "Choice by choice, the largest first: optimizer, adam over sgd" in text
     assert "Main effects" in text
     stream = io.StringIO()
     print_verdict(Console(file=stream, width=160, force_terminal=False), report)
-    assert "Choice by choice: optimizer: adam over sgd" in stream.getvalue()
+    assert "Choice by choice, the largest first: optimizer, adam over sgd" in stream.getvalue()
     assert "No interaction is shown" in stream.getvalue()
     assert "effects" in write_latex(report)
     document = json.loads(json.dumps(build_document(report), allow_nan=False))
@@ -167,3 +171,52 @@ def test_a_study_without_crossed_axes_says_nothing_of_choices(make_report: Make)
     assert tell_choices(plain) == ()
     assert "factors" not in build_document(plain)
     assert "choices" not in write_markdown(plain)
+
+
+def make_fraction(num_replicates: int) -> FactorEffects:
+    """Screen seven choices by eight arms; the first has an effect of 10 points."""
+    fraction = make_screening(7)
+    rng = np.random.default_rng(2)
+    rows = {str(run): tuple(map(int, row)) for run, row in enumerate(fraction.levels_NK)}
+    design = FactorialDesign(
+        factors=tuple(Factor(name=f"choice{n}", levels=("off", "on")) for n in range(7)),
+        cells=rows,
+        kind="screening",
+        resolution=fraction.resolution,
+        aliases=("choice0 is aliased with choice1 x choice3.",),
+        title=fraction.title,
+    )
+    results = [
+        TrialResult(
+            trial_id=f"{arm} {replicate}",
+            block="digits",
+            arm=arm,
+            replicate=replicate,
+            state="done",
+            metrics={"test": {"accuracy": 0.7 + 0.1 * cell[0] + float(rng.normal(0, 0.004))}},
+            epochs_trained=1,
+            best_epoch=None,
+            seconds=1.0,
+        )
+        for arm, cell in rows.items()
+        for replicate in range(num_replicates)
+    ]
+    return judge_factors(summarise(results, StudyDesign(blocks=("digits",), arms=list(rows))), design)[0]
+
+
+def test_a_fraction_says_what_its_findings_may_be_instead() -> None:
+    text = write_choices(make_fraction(3), MEASURE)
+    assert text.startswith("choice0, on over off by 9.99")
+    assert "points on average over the other choices; not settled: 6 of 7 choices." in text
+    assert text.endswith("may be that of an interaction it is aliased with.")
+    lines = describe_factors(make_summary(), make_fraction(3))
+    assert "8 of 128 combinations were run (2^(7-4) fraction of resolution III)." in lines
+    assert "choice0 is aliased with choice1 x choice3." in lines
+
+
+def test_a_single_replicate_is_screened_by_lenth_without_a_verdict() -> None:
+    text = write_choices(make_fraction(1), MEASURE)
+    assert text.startswith(
+        "with one replicate there is no verdict; by Lenth's pseudo standard error choice0 (on minus off"
+    )
+    assert "stands out (limit " in text

@@ -7,8 +7,14 @@ from dataclasses import replace
 
 from bakeoff.stats.factors import FactorEffects, FactorRange, Interaction, MainEffect
 from bakeoff.stats.measure import Measure, join_names, percent
-from bakeoff.stats.results import Verdict
+from bakeoff.stats.results import Rules, Verdict
 from bakeoff.stats.wording import POPULATIONS
+
+ALIASED = (
+    "Only a part of all combinations was run: any of these differences may be that of an interaction it is aliased "
+    "with."
+)
+"""What a finding of a design of resolution III, or of Plackett and Burman, has to be read with."""
 
 _MOST_NAMED = 5
 
@@ -30,12 +36,10 @@ def write_choices(found: FactorEffects, measure: Measure) -> str:
     if open_:
         names = join_names(open_) if len(open_) <= _MOST_NAMED else f"{len(open_)} of {len(found.ranges)} choices"
         parts.append(f"not settled: {names}")
-    return f"{_capitalise('; '.join(parts))}." if parts else ""
-
-
-def _capitalise(text: str) -> str:
-    """Begin a sentence that would begin with its own words; names stay as they are."""
-    return f"N{text[1:]}" if text.startswith("not settled: ") else text
+    if not parts:
+        return ""
+    aliased = f" {ALIASED}" if settled and not found.design.has_clear_choices else ""
+    return f"{'; '.join(parts)}.{aliased}"
 
 
 def _is_equivalent(found: FactorEffects, choice: FactorRange) -> bool:
@@ -50,7 +54,7 @@ def _write_factor(found: FactorEffects, choice: FactorRange, measure: Measure) -
     leads = sorted((e for e in settled if e.verdict.a == best), key=lambda e: abs(e.verdict.difference or 0.0))
     over = join_names([f"over {e.verdict.b} by {measure.distance(e.verdict.difference or 0.0)}" for e in leads])
     where = _average_over(leads[0], all(effect.is_even for effect in leads))
-    return f"{choice.factor}: {best} {over} {where}"
+    return f"{choice.factor}, {best} {over} {where}"
 
 
 def _is_settled(verdict: Verdict) -> bool:
@@ -85,7 +89,7 @@ def _write_screen(found: FactorEffects, measure: Measure) -> str:
     first = f"{join_names(told)} {verb}" if told else "no choice stands out"
     runs = "one replicate" if found.replicates == 1 else f"{found.replicates} replicates"
     return (
-        f"With {runs} there is no verdict; by Lenth's pseudo standard error {first} (limit "
+        f"with {runs} there is no verdict; by Lenth's pseudo standard error {first} (limit "
         f"{measure.distance(screen.limit)})."
     )
 
@@ -120,19 +124,21 @@ def name_pair(each: Interaction) -> str:
     return " x ".join(each.factors)
 
 
-def write_assumptions(found: FactorEffects, confidence: float) -> str:
+def write_assumptions(found: FactorEffects, rules: Rules) -> str:
     """Say what levels are averaged over, what the verdicts speak of, and what they are corrected for."""
     scopes = {effect.verdict.scope for effect in found.effects if effect.verdict.replicates}
     where = POPULATIONS["images"] if scopes == {"images"} else "on these test images"
     where = POPULATIONS["folds"] if scopes == {"folds"} else where
+    averaged = (
+        "Each level is averaged over the levels of the other choices in this study, not over levels it does not have; "
+        f"verdicts speak of new seeds {where}."
+    )
+    if rules.method == "bayes":
+        return averaged
     families = f"the {len(found.effects)} differences of levels are one family"
     if found.interactions:
         families += f" and the {len(found.interactions)} interactions another, each"
-    return (
-        "Each level is averaged over the levels of the other choices in this study, not over levels it does not have; "
-        f"verdicts speak of new seeds {where}. In a block {families} with {percent(1 - confidence)} for any false "
-        "verdict (Holm)."
-    )
+    return f"{averaged} In a block {families} with {percent(1 - rules.confidence)} for any false verdict (Holm)."
 
 
 def write_gaps(found: FactorEffects) -> str:

@@ -34,6 +34,9 @@ DesignKind = Literal["full", "fractional", "screening"]
 MIN_CONTRASTS = 7
 """Effects, at least, for Lenth's method: with fewer no median tells noise from effects."""
 
+MIN_RESOLUTION_OF_CHOICES = 4
+"""Resolution from which main effects are mixed with no two-factor interaction."""
+
 MIN_RESOLUTION_OF_INTERACTIONS = 5
 """Resolution from which two-factor interactions are mixed neither with main effects nor with each other."""
 
@@ -79,6 +82,11 @@ class FactorialDesign:
     def has_interactions(self) -> bool:
         """Whether two-factor interactions can be estimated, free of main effects and of each other."""
         return self.kind == "full" or (self.resolution or 0) >= MIN_RESOLUTION_OF_INTERACTIONS
+
+    @property
+    def has_clear_choices(self) -> bool:
+        """Whether no main effect is mixed with a two-factor interaction."""
+        return self.kind == "full" or (self.resolution or 0) >= MIN_RESOLUTION_OF_CHOICES
 
     def list_others(self, *positions: int) -> list[str]:
         """Return the names of all factors but those at some positions."""

@@ -40,7 +40,7 @@ def tell_choices(report: ReportInput) -> tuple[str, ...]:
         sentence = "" if found is None else write_choices(found, measure)
         if sentence:
             where = f" on {block}" if len(report.summary.blocks) > 1 else ""
-            told.append(f"Choice by choice{where}: {sentence}")
+            told.append(f"Choice by choice{where}, the largest first: {sentence}")
     return tuple(told)
 
 
@@ -89,7 +89,7 @@ def describe_factors(summary: Summary, found: FactorEffects) -> tuple[str, ...]:
         f"{len(found.design.cells)} of {found.design.num_cells:,} combinations were run ({title})." if title else ""
     )
     lines = (write_choices(found, measure), write_interactions(found, measure), write_gaps(found), fraction)
-    assumed = write_assumptions(found, summary.confidence) if found.effects else ""
+    assumed = write_assumptions(found, summary) if found.effects else ""
     return tuple(filter(None, [*lines, *list_aliases(found), assumed]))
 
 
