@@ -2,9 +2,12 @@
 
     python benchmarks/rigor_screening.py --studies 2000
 
-Scores are drawn from known distributions, and judged by the code that judges a real study. Draws are seeded. Sizes are
-differences of level means in standard deviations of a single run, replicates share a part that pairing takes out, and
-"up to" is the upper end of Wilson's 95% interval of a rate.
+Scores are drawn from known distributions and judged in batches; `tests/stats/test_rigor_screening.py` checks that a
+batch comes to what the code that judges a real study says. Draws are seeded. Sizes are differences of level means in
+standard deviations of a single run, replicates share a part that pairing takes out, and "up to" is the upper end of
+Wilson's 95% interval of a rate.
+
+Shape suffixes: S studies, A arms, R replicates, C contrasts.
 """
 
 from __future__ import annotations
@@ -14,18 +17,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rigor_pairs import Row, percent, run_tables
+from rigor_pairs import ERROR_RATE, Row, percent, run_tables
+from scipy import special
 
 from bakeoff.stats.designs import Fraction, make_screening
-from bakeoff.stats.factors import Factor, FactorEffects, FactorialDesign, judge_factors
-from bakeoff.stats.measure import Measure
-from bakeoff.stats.metrics import find_metric
-from bakeoff.stats.results import ArmSummary, Summary
+from bakeoff.stats.factors import Factor, FactorialDesign
+from bakeoff.stats.family import adjust_holm
+from bakeoff.stats.pairs import MIN_REPLICATES
+from bakeoff.stats.screening import screen_by_lenth
 from bakeoff.stats.wilson import wilson_interval
 
 Scores = NDArray[np.float64]
-Noise = Callable[[np.random.Generator, FactorialDesign, int], Scores]
-"""Draws the errors [arms, replicates] of a study, of standard deviation 1."""
+Noise = Callable[[np.random.Generator, FactorialDesign, tuple[int, int]], Scores]
+"""Draws the errors [S, A, R] of so many studies and replicates, of standard deviation 1."""
 
 NUM_FACTORS = 10
 PLANTED = 3
@@ -36,26 +40,33 @@ def main() -> dict[str, list[Row]]:
     return run_tables(__doc__ or "", TABLES)
 
 
-def draw_normal(rng: np.random.Generator, design: FactorialDesign, n: int) -> Scores:
-    return np.asarray(rng.standard_normal((len(design.cells), n)))
+def draw_normal(rng: np.random.Generator, design: FactorialDesign, shape: tuple[int, int]) -> Scores:
+    return np.asarray(rng.standard_normal((shape[0], len(design.cells), shape[1])))
 
 
-def draw_one_noisy(rng: np.random.Generator, design: FactorialDesign, n: int) -> Scores:
+def draw_one_noisy(rng: np.random.Generator, design: FactorialDesign, shape: tuple[int, int]) -> Scores:
     """Draw one arm with five times the spread of the others."""
-    noise_AR = draw_normal(rng, design, n)
-    noise_AR[4] *= 5
-    return noise_AR
+    noise_SAR = draw_normal(rng, design, shape)
+    noise_SAR[:, 4] *= 5
+    return noise_SAR
 
 
-def draw_heavy_tails(rng: np.random.Generator, design: FactorialDesign, n: int) -> Scores:
+def draw_heavy_tails(rng: np.random.Generator, design: FactorialDesign, shape: tuple[int, int]) -> Scores:
     """Draw t with 3 degrees of freedom, scaled to a standard deviation of 1."""
-    return np.asarray(rng.standard_t(3, (len(design.cells), n)) / np.sqrt(3))
+    return np.asarray(rng.standard_t(3, (shape[0], len(design.cells), shape[1])) / np.sqrt(3))
 
 
-def draw_seed_by_factor(rng: np.random.Generator, design: FactorialDesign, n: int) -> Scores:
+def draw_seed_by_factor(rng: np.random.Generator, design: FactorialDesign, shape: tuple[int, int]) -> Scores:
     """Draw a last factor whose effect differs by seed, with a standard deviation of half a run's."""
     sign_A = np.array([cell[-1] - 0.5 for cell in design.cells.values()])
-    return np.asarray(draw_normal(rng, design, n) + 0.5 * np.outer(sign_A, rng.standard_normal(n)))
+    by_seed_SAR = sign_A[:, None] * rng.standard_normal((shape[0], 1, shape[1]))
+    return np.asarray(draw_normal(rng, design, shape) + 0.5 * by_seed_SAR)
+
+
+def draw_interaction(rng: np.random.Generator, design: FactorialDesign, shape: tuple[int, int]) -> Scores:
+    """Draw an interaction of the first two factors: what one does differs by 2 between the levels of the other."""
+    crossed_A = np.array([2.0 * (cell[0] - 0.5) * (cell[1] - 0.5) for cell in design.cells.values()])
+    return np.asarray(draw_normal(rng, design, shape) + crossed_A[:, None])
 
 
 NOISES: dict[str, Noise] = {
@@ -63,6 +74,7 @@ NOISES: dict[str, Noise] = {
     "one arm 5x noisier": draw_one_noisy,
     "t with 3 degrees of freedom": draw_heavy_tails,
     "one effect differs by seed": draw_seed_by_factor,
+    "an interaction of the first two": draw_interaction,
 }
 
 
@@ -93,137 +105,162 @@ def cross(*num_levels: int) -> FactorialDesign:
     )
 
 
-def judge(design: FactorialDesign, scores_AR: Scores) -> FactorEffects:
-    """Judge a study with these scores, in scope seeds: no image is known."""
-    arms = tuple(_make_arm(arm, row_R) for arm, row_R in zip(design.cells, scores_AR, strict=True))
-    measure = Measure(find_metric("accuracy"), "test")
-    summary = Summary(
-        metric=measure.record.name,
-        split=measure.split,
-        blocks=("simulated",),
-        arm_labels=tuple(design.cells),
-        arms=arms,
-        verdicts=(),
-        answers=(),
-        overall="",
-    )
-    return judge_factors(summary, design)[0]
-
-
-def _make_arm(arm: str, scores_R: Scores) -> ArmSummary:
-    return ArmSummary(
-        block="simulated",
-        arm=arm,
-        replicates=len(scores_R),
-        failed=0,
-        train={},
-        validation={},
-        test={},
-        scores=dict(enumerate(scores_R.tolist())),
-        epochs=None,
-        seconds=None,
-    )
-
-
-def draw_study(
-    rng: np.random.Generator, design: FactorialDesign, noise: Noise, n: int, effects: Sequence[float]
+def draw_studies(
+    rng: np.random.Generator, design: FactorialDesign, noise: Noise, shape: tuple[int, int], effects: Sequence[float]
 ) -> Scores:
-    """Draw scores [arms, replicates]: effects of the first factors' levels (last less first), errors, shared seeds."""
+    """Draw scores [S, A, R]: effects of the first factors' levels (last less others), errors, shared seeds."""
     lasts = [len(factor.levels) - 1 for factor in design.factors]
     level_AK = np.array(list(design.cells.values())) == np.array(lasts)
     mean_A = level_AK[:, : len(effects)] @ np.array(effects)
-    return np.asarray(mean_A[:, None] + noise(rng, design, n) + 2 * rng.standard_normal(n))
+    seeds_SR = rng.standard_normal((shape[0], 1, shape[1]))
+    return np.asarray(mean_A[:, None] + noise(rng, design, shape) + 2 * seeds_SR)
 
 
-def name_factors(found: FactorEffects) -> set[str]:
-    """Return the factors that a study names: of which levels are shown to differ, or stand out by Lenth's method."""
-    if found.screen is not None:
-        return set(found.screen.standing_out)
-    return {each.factor for each in found.ranges if each.is_shown}
+# --- Judging in batches -------------------------------------------------------------------------------------------
 
 
-def count_named(
-    design: FactorialDesign, noise: Noise, n: int, effects: Sequence[float], num_studies: int
-) -> tuple[int, int]:
-    """Return the studies that name every planted factor, and those that name another."""
-    rng = np.random.default_rng([len(design.cells), n, len(effects)])
-    planted = {factor.name for factor in design.factors[: len(effects)]}
-    found_all = found_false = 0
-    for _ in range(num_studies):
-        named = name_factors(judge(design, draw_study(rng, design, noise, n, effects)))
-        found_all += named >= planted
-        found_false += bool(named - planted)
-    return found_all, found_false
+def weigh_effects(design: FactorialDesign) -> tuple[list[tuple[int, int, int]], NDArray[np.float64]]:
+    """Return (factor, level a, level b) of every main effect, and its weights of the arms' scores [C, A]."""
+    cells_AK = np.array(list(design.cells.values()))
+    names, weights = [], []
+    for place, factor in enumerate(design.factors):
+        for a, b in itertools.combinations(range(len(factor.levels)), 2):
+            names.append((place, a, b))
+            weights.append(_average(cells_AK[:, place] == a) - _average(cells_AK[:, place] == b))
+    return names, np.array(weights)
 
 
-def format_rate(number: int, total: int) -> str:
+def weigh_interactions(design: FactorialDesign) -> NDArray[np.float64]:
+    """Return the weights of the arms' scores in every difference of differences, [C, A]."""
+    cells_AK = np.array(list(design.cells.values()))
+    weights = []
+    for one, other in itertools.combinations(range(len(design.factors)), 2):
+        levels = (range(len(design.factors[place].levels)) for place in (one, other))
+        for (a, b), (c, d) in itertools.product(*(list(itertools.combinations(each, 2)) for each in levels)):
+            cells = [
+                _average((cells_AK[:, one] == x) & (cells_AK[:, other] == y))
+                for x, y in ((a, c), (b, c), (a, d), (b, d))
+            ]
+            weights.append(cells[0] - cells[1] - cells[2] + cells[3])
+    return np.array(weights)
+
+
+def _average(chosen_A: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray(chosen_A / chosen_A.sum())
+
+
+def judge_alone(scores_SAR: Scores, weights_CA: NDArray[np.float64]) -> Scores:
+    """Return p values [S, C] of contrasts by the paired t test, adjusted by Holm within each study."""
+    effects_SCR = np.einsum("sar,ca->scr", scores_SAR, weights_CA)
+    n = effects_SCR.shape[2]
+    t_SC = np.abs(effects_SCR.mean(axis=2)) / (effects_SCR.std(axis=2, ddof=1) / np.sqrt(n))
+    return adjust_all(2 * special.stdtr(n - 1, -t_SC))
+
+
+def judge_pooled(scores_SAR: Scores, weights_CA: NDArray[np.float64]) -> Scores:
+    """Return p values [S, C] of two-level contrasts with the pooled error, adjusted by Holm; see `pool_error`."""
+    _, num_arms, n = scores_SAR.shape
+    effects_SCR = np.einsum("sar,ca->scr", scores_SAR, weights_CA)
+    rest_SAR = scores_SAR - scores_SAR.mean(axis=2, keepdims=True) - scores_SAR.mean(axis=1, keepdims=True)
+    rest_SAR += scores_SAR.mean(axis=(1, 2), keepdims=True)
+    variances_SA = (rest_SAR**2).sum(axis=2) / (n - 1) * num_arms / (num_arms - 1)
+    total_S = variances_SA.sum(axis=1)
+    share_S = np.clip(total_S**2 / (variances_SA**2).sum(axis=1), 1, num_arms - 1)
+    pooled_S1 = (4 / num_arms**2 * total_S)[:, None]
+    variance_SC = np.maximum(pooled_S1, (pooled_S1 + effects_SCR.var(axis=2, ddof=1)) / 2)
+    t_SC = np.abs(effects_SCR.mean(axis=2)) / np.sqrt(variance_SC / n)
+    return adjust_all(2 * special.stdtr(((n - 1) * share_S)[:, None], -t_SC))
+
+
+def stand_out(design: FactorialDesign, scores_SAR: Scores) -> NDArray[np.bool_]:
+    """Return which effects stand out by Lenth's method, [S, C]."""
+    _, weights_CA = weigh_effects(design)
+    others_JA = np.array([list(other.values()) for other in design.others]).reshape(-1, len(design.cells))
+    sides = [_average(other_A == 1) - _average(other_A == 0) for other_A in others_JA]
+    sizes_SC = np.abs(scores_SAR.mean(axis=2) @ np.array([*weights_CA, *sides]).T)
+    effects = [str(place) for place in range(sizes_SC.shape[1])]
+    limits_S = [screen_by_lenth(dict(zip(effects, row, strict=True))).limit for row in sizes_SC.tolist()]
+    return np.asarray(sizes_SC[:, : len(weights_CA)] > np.array(limits_S)[:, None])
+
+
+def adjust_all(p_SC: Scores) -> Scores:
+    """Return p values adjusted by Holm within each study."""
+    return np.array([adjust_holm(row) for row in p_SC.tolist()])
+
+
+# --- Tables -------------------------------------------------------------------------------------------------------
+
+
+def format_rate(found_S: NDArray[np.bool_]) -> str:
+    number, total = int(found_S.sum()), len(found_S)
     return f"{percent(number / total)} (up to {percent(wilson_interval(number, total)[1])})"
 
 
-def format_power(number: int, total: int) -> str:
+def format_power(found_S: NDArray[np.bool_]) -> str:
+    number, total = int(found_S.sum()), len(found_S)
     low, high = wilson_interval(number, total)
     return f"{percent(number / total)} ({percent(low)} to {percent(high)})"
 
 
 def measure_screening(num_studies: int) -> list[Row]:
-    """Screen ten factors by 12 and 16 runs: three planted effects, other errors, none planted, and one replicate."""
+    """Screen ten factors by 12 and 16 runs: planted effects of several sizes, other errors, a single replicate."""
     cases: list[tuple[str, int, float]] = [("normal", 3, size) for size in (0.0, 1.0, 1.5, 2.0, 3.0)]
-    cases += [("normal", 5, 2.0), ("normal", 1, 2.0), ("normal", 1, 0.0), ("normal", 1, 4.0)]
+    cases += [("normal", 5, size) for size in (0.0, 1.0, 2.0)]
+    cases += [("normal", 1, size) for size in (0.0, 2.0, 4.0)]
     cases += [(name, 3, size) for name in list(NOISES)[1:] for size in (0.0, 2.0)]
     rows = []
     for num_runs in (12, 16):
-        fraction = make_screening(NUM_FACTORS, num_runs)
+        design = make_design(make_screening(NUM_FACTORS, num_runs))
         for name, n, size in cases:
-            effects = [size] * PLANTED if size else []
-            found_all, found_false = count_named(make_design(fraction), NOISES[name], n, effects, num_studies)
+            rng, planted = np.random.default_rng([num_runs, n]), PLANTED if size else 0
+            scores_SAR = draw_studies(rng, design, NOISES[name], (num_studies, n), [size] * planted)
+            named_SC = name_choices(design, scores_SAR)
             rows.append(
                 {
                     "arms": num_runs,
                     "errors": name,
                     "replicates": n,
                     "planted": f"{PLANTED} of {size:g} sd" if size else "none",
-                    "all planted named": format_power(found_all, num_studies) if size else "-",
-                    "another named": format_rate(found_false, num_studies),
+                    "all planted named": format_power(named_SC[:, :planted].all(axis=1)) if size else "-",
+                    "another named": format_rate(named_SC[:, planted:].any(axis=1)),
                 }
             )
     return rows
 
 
+def name_choices(design: FactorialDesign, scores_SAR: Scores) -> NDArray[np.bool_]:
+    """Return which factors a screening names, [S, C]."""
+    if scores_SAR.shape[2] < MIN_REPLICATES:
+        return stand_out(design, scores_SAR)
+    return np.asarray(judge_pooled(scores_SAR, weigh_effects(design)[1]) <= ERROR_RATE)
+
+
 def measure_factorial(num_studies: int) -> list[Row]:
     """Judge full designs with no effect and with one: main effects, and interactions, none of which is there."""
     rows = []
-    for shape in ((2, 2, 2), (3, 4)):
-        design = cross(*shape)
+    for levels in ((2, 2, 2), (3, 4)):
+        design = cross(*levels)
+        names, weights_CA = weigh_effects(design)
         for name in ("normal", "one arm 5x noisier", "t with 3 degrees of freedom"):
             for n, size in ((3, 0.0), (5, 0.0), (5, 2.0)):
-                rng = np.random.default_rng([*shape, n])
-                counts = np.zeros(3, dtype=int)
-                for _ in range(num_studies):
-                    found = judge(design, draw_study(rng, design, NOISES[name], n, [size] if size else []))
-                    counts += judge_truth(found, has_effect=bool(size))
+                rng = np.random.default_rng([*levels, n])
+                scores_SAR = draw_studies(rng, design, NOISES[name], (num_studies, n), [size] if size else [])
+                shown_SC = judge_alone(scores_SAR, weights_CA) <= ERROR_RATE
+                crossed_SC = judge_alone(scores_SAR, weigh_interactions(design)) <= ERROR_RATE
+                # The last level of the first factor has the effect: its pairs are true, all others are not.
+                true_C = np.array([bool(size) and place == 0 and b == levels[0] - 1 for place, _, b in names])
                 rows.append(
                     {
-                        "design": " x ".join(map(str, shape)),
+                        "design": " x ".join(map(str, levels)),
                         "errors": name,
                         "replicates": n,
                         "planted": f"1 of {size:g} sd" if size else "none",
-                        "effect found": format_power(int(counts[0]), num_studies) if size else "-",
-                        "false main effect": format_rate(int(counts[1]), num_studies),
-                        "false interaction": format_rate(int(counts[2]), num_studies),
+                        "effect found": format_power(shown_SC[:, true_C].any(axis=1)) if size else "-",
+                        "false main effect": format_rate(shown_SC[:, ~true_C].any(axis=1)),
+                        "false interaction": format_rate(crossed_SC.any(axis=1)),
                     }
                 )
     return rows
-
-
-def judge_truth(found: FactorEffects, *, has_effect: bool) -> tuple[bool, bool, bool]:
-    """Return whether the planted effect was found, and whether any other main effect, and any interaction, was.
-
-    The last level of the first factor has the effect: its pairs are true, those of the other levels are not.
-    """
-    planted = found.design.factors[0].levels[-1] if has_effect else ""
-    shown = [effect.verdict for effect in found.effects if effect.verdict.verdict in ("better", "worse")]
-    true = [verdict for verdict in shown if verdict.b == planted and verdict.verdict == "worse"]
-    return bool(true), len(true) < len(shown), any(each.is_shown for each in found.interactions)
 
 
 TABLES: dict[str, Callable[[int], list[Row]]] = {
