@@ -20,6 +20,8 @@ from bakeoff.stats.factors import (
 )
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.looks import LineLook
+from bakeoff.stats.pairs import compare_pair
+from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise
 
 OPTIMIZER = Factor(name="optimizer", levels=("adam", "sgd"))
@@ -322,3 +324,82 @@ def test_posteriors_decide_where_the_study_says_so() -> None:
     design = cross(OPTIMIZER, WIDTH)
     found = judge(design, draw_scores(design), Rules(method="bayes"))
     assert found.effects_of("optimizer")[0].verdict.p_adjusted is None
+
+
+def test_a_race_judges_levels_by_its_sequential_p_values() -> None:
+    design = cross(OPTIMIZER, INITIALIZER)
+    rules = Rules(race=SequentialDesign(at_least=3, at_most=20))
+    scores = draw_scores(design)
+    raced, fixed = judge(design, scores, rules), judge(design, scores)
+    effect, plain = raced.effects_of("optimizer")[0].verdict, fixed.effects_of("optimizer")[0].verdict
+    assert effect.difference == pytest.approx(plain.difference)
+    assert effect.p is not None
+    assert plain.p is not None
+    assert effect.p >= plain.p
+    for one, other in zip(raced.ranges, fixed.ranges, strict=True):
+        assert one.interval is not None
+        assert other.interval is not None
+        assert one.interval[1] >= other.interval[1]
+
+
+def test_folds_are_averaged_fold_by_fold_and_compared_by_the_corrected_t() -> None:
+    design = cross(OPTIMIZER, WIDTH)
+    rng = np.random.default_rng(0)
+    scores = {arm: 0.8 - 0.05 * cell[0] + rng.normal(0, 0.01, (2, 5)) for arm, cell in design.cells.items()}
+    results = [
+        TrialResult(
+            trial_id=f"{arm} {replicate} {fold}",
+            block="digits",
+            arm=arm,
+            replicate=replicate,
+            fold=fold,
+            state="done",
+            metrics={"held-out": {"accuracy": float(value)}},
+            epochs_trained=1,
+            best_epoch=None,
+            seconds=1.0,
+        )
+        for arm, values in scores.items()
+        for replicate, row in enumerate(values)
+        for fold, value in enumerate(row)
+    ]
+    summary = summarise(results, StudyDesign(blocks=("digits",), arms=list(scores), num_folds=5))
+    effect = judge_factors(summary, design)[0].effects_of("optimizer")[0].verdict
+    flat = {arm: [float(v) for v in values.ravel()] for arm, values in scores.items()}
+    pair = compare_pair(average(design, flat, 0, 0), average(design, flat, 0, 1), test_share=0.25)  # type: ignore[arg-type]
+    assert (effect.scope, effect.replicates) == ("folds", 10)
+    assert effect.p == pytest.approx(pair.p)
+    assert effect.interval == pytest.approx(pair.interval)
+
+
+@pytest.mark.parametrize(("mode", "replicates"), [("worst", 5), ("exclude", 4)])
+def test_a_failed_trial_counts_as_the_study_says(mode: str, replicates: int) -> None:
+    design = cross(OPTIMIZER, WIDTH)
+    scores = draw_scores(design)
+    results = [
+        TrialResult(
+            trial_id=f"{arm} {replicate}",
+            block="digits",
+            arm=arm,
+            replicate=replicate,
+            state="failed" if (arm, replicate) == ("sgd / wide", 2) else "done",
+            metrics={"test": {"accuracy": value}},
+            epochs_trained=1,
+            best_epoch=None,
+            seconds=1.0,
+        )
+        for arm, values in scores.items()
+        for replicate, value in enumerate(values)
+    ]
+    summary = summarise(
+        results,
+        StudyDesign(blocks=("digits",), arms=list(scores), num_classes={"digits": 10}),
+        Rules(failed=mode),  # type: ignore[arg-type]
+    )
+    found = judge_factors(summary, design)[0]
+    assert found.replicates == replicates
+    lower = average(design, scores, 0, 1).copy()
+    lower[2] = (scores["sgd / narrow"][2] + 0.1) / 2
+    kept = [0, 1, 2, 3, 4] if mode == "worst" else [0, 1, 3, 4]
+    wanted = average(design, scores, 0, 0)[kept].mean() - lower[kept].mean()
+    assert found.effects_of("optimizer")[0].verdict.difference == pytest.approx(wanted)

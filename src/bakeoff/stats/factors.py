@@ -343,7 +343,7 @@ def _judge_effects(
         cells = _differ_by_cell(design, arms, place, a, b) if design.kind == "full" else ()
         yield MainEffect(
             factor=factor.name,
-            verdict=_strip(verdict),
+            verdict=strip_verdict(verdict),
             cells=cells,
             is_even=_have_one_sign(cells)
             and not any(_involves(each, factor.name, verdict.a, verdict.b) for each in interactions if each.is_shown),
@@ -351,9 +351,11 @@ def _judge_effects(
         )
 
 
-def _strip(verdict: Verdict) -> Verdict:
-    """Leave out what is meant of single arms: the chance that one more run wins, and corrections for winners."""
-    return replace(verdict, superiority=None, superiority_interval=None, difference_corrected=None, spread=None)
+def strip_verdict(verdict: Verdict) -> Verdict:
+    """Leave out what is meant of single arms: whether one more run wins, replicates needed, the winner's correction."""
+    return replace(
+        verdict, superiority=None, superiority_interval=None, difference_corrected=None, needed=None, spread=None
+    )
 
 
 def _differ_by_cell(design: FactorialDesign, arms: Arms, place: int, a: int, b: int) -> tuple[float, ...]:
@@ -400,7 +402,7 @@ def _judge_interactions(design: FactorialDesign, arms: Arms, judging: Judging) -
         yield Interaction(
             factors=(factors[0].name, factors[1].name),
             levels=((levels[0][0], levels[0][1]), (levels[1][0], levels[1][1])),
-            verdict=_double(_strip(verdict), rules.margin),
+            verdict=_double(strip_verdict(verdict), rules.margin),
         )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bakeoff.stats.averaged import average_arms
-from bakeoff.stats.factors import make_judging
+from bakeoff.stats.factors import make_judging, strip_verdict
 from bakeoff.stats.judging import judge_pairs
 from bakeoff.stats.measure import Measure, join_names, percent
 from bakeoff.stats.results import Summary, Verdict
@@ -68,23 +68,16 @@ def _judge_block(summary: Summary, block: str, groups: Groups) -> list[GroupLead
     averages = {name: average_arms([arms[arm] for arm in groups[name]], name) for name in whole}
     pairs = list(itertools.combinations(whole, 2))
     judged = judge_pairs([(averages[a], averages[b]) for a, b in pairs], make_judging(summary, block))
-    verdicts = dict(zip(pairs, judged, strict=True))
+    verdicts = dict(zip(pairs, map(strip_verdict, judged), strict=True))
     crossed = _judge_crossed(summary, block, groups)
     return [
         _find_lead(
-            GroupLead(block=block, a=a, b=b, verdict=_strip(verdicts.get((a, b))), missing=(*empty[a], *empty[b])),
+            GroupLead(block=block, a=a, b=b, verdict=verdicts.get((a, b)), missing=(*empty[a], *empty[b])),
             [crossed.get((one, other)) for one in groups[a] for other in groups[b]],
             summary.measure,
         )
         for a, b in itertools.combinations(groups, 2)
     ]
-
-
-def _strip(verdict: Verdict | None) -> Verdict | None:
-    """Leave out what is meant of single arms."""
-    if verdict is None:
-        return None
-    return replace(verdict, superiority=None, superiority_interval=None, difference_corrected=None, spread=None)
 
 
 def _judge_crossed(summary: Summary, block: str, groups: Groups) -> dict[tuple[str, str], Verdict]:
