@@ -18,13 +18,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from rigor_pairs import ERROR_RATE, Row, percent, run_tables
+from rigor_scope import POPULATIONS
 from scipy import special
 
 from bakeoff.stats.designs import Fraction, make_screening
 from bakeoff.stats.factors import Factor, FactorialDesign
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.pairs import MIN_REPLICATES
-from bakeoff.stats.screening import screen_by_lenth
+from bakeoff.stats.screening import pool_error, pool_spread, screen_by_lenth
+from bakeoff.stats.variance import measure_spread
 from bakeoff.stats.wilson import wilson_interval
 
 Scores = NDArray[np.float64]
@@ -33,6 +35,7 @@ Noise = Callable[[np.random.Generator, FactorialDesign, tuple[int, int]], Scores
 
 NUM_FACTORS = 10
 PLANTED = 3
+NUM_IMAGES = 359
 
 
 def main() -> dict[str, list[Row]]:
@@ -263,9 +266,49 @@ def measure_factorial(num_studies: int) -> list[Row]:
     return rows
 
 
+def measure_images(num_studies: int) -> list[Row]:
+    """Judge choices on new images where all arms are equal over all images: whether any main effect is named."""
+    rows = []
+    for design in (make_design(make_screening(NUM_FACTORS, 12)), cross(2, 2, 2)):
+        for population in POPULATIONS:
+            for n in (3, 5):
+                rng = np.random.default_rng([len(design.cells), n])
+                found = []
+                for size in [min(20, num_studies - start) for start in range(0, num_studies, 20)]:
+                    answers_SARN = population.draw(rng, (size, len(design.cells), n, NUM_IMAGES))
+                    found += [names_any(design, answers_ARN) for answers_ARN in answers_SARN]
+                rows.append(
+                    {
+                        "design": "10 factors, 12 runs" if design.kind == "screening" else "2 x 2 x 2",
+                        "population": population.name,
+                        "replicates": n,
+                        "images": NUM_IMAGES,
+                        "false main effect": format_rate(np.array(found)),
+                    }
+                )
+    return rows
+
+
+def names_any(design: FactorialDesign, answers_ARN: NDArray[np.bool_]) -> bool:
+    """Return whether any main effect passes the strictest step of Holm, in scope images."""
+    tail = ERROR_RATE / len(design.factors) / 2
+    cells_AK = np.array(list(design.cells.values()))
+    for level_A in cells_AK.T:
+        sides = [answers_ARN[level_A == level] for level in (0, 1)]
+        a_RN, b_RN = (side_ARN.mean(axis=0) for side_ARN in sides)
+        spread = measure_spread(a_RN, b_RN, unit=1.0, scope="images")
+        assert spread is not None
+        if design.kind == "screening":
+            spread = pool_spread(spread, pool_error(*(side_ARN.mean(axis=2) for side_ARN in sides)))
+        if abs(spread.difference) > spread.half_width(tail, "images"):
+            return True
+    return False
+
+
 TABLES: dict[str, Callable[[int], list[Row]]] = {
     "screening": measure_screening,
     "full factorials": measure_factorial,
+    "choices on new images": measure_images,
 }
 
 if __name__ == "__main__":

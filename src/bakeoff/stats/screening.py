@@ -88,6 +88,11 @@ def pool_error(high_AR: NDArray[np.float64], low_AR: NDArray[np.float64]) -> Poo
     return PooledError(variance=max(pooled, (pooled + own) / 2), degrees=degrees)
 
 
+def pool_spread(spread: Spread, error: PooledError) -> PooledSpread:
+    """Return a difference's spread with the seeds' part from the pooled error; the images' part stays its own."""
+    return PooledSpread(**{**vars(spread), "by_seed": error.variance * spread.num_images}, degrees=error.degrees)
+
+
 def compare_pooled(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairComparison:
     """Compare the two levels of a factor with the error pooled over the whole design.
 
@@ -103,16 +108,13 @@ def compare_pooled(a: ArmSummary, b: ArmSummary, judging: Judging) -> PairCompar
         return plain
     if plain.spread is None:
         return _compare_by_t(plain, error)
-    spread = PooledSpread(
-        **{**vars(plain.spread), "by_seed": error.variance * plain.spread.num_images}, degrees=error.degrees
-    )
     return compare_pair(
         [a.scores[replicate] for replicate in common],
         [b.scores[replicate] for replicate in common],
         margin=plain.margin,
         confidence=plain.confidence,
         higher_is_better=plain.higher_is_better,
-        spread=spread,
+        spread=pool_spread(plain.spread, error),
         scope=judging.rules.scope,
     )
 

@@ -52,8 +52,9 @@ def write_factors(report: ReportInput, block: str) -> Iterator[Part]:
     summary = report.summary
     lines = describe_factors(summary, found)
     yield Bullets(lines=lines)
+    if gaps := write_gaps(found):
+        yield Paragraph(text=gaps, media=Medium.TERMINAL)
     if not found.effects:
-        yield Paragraph(text=write_gaps(found), media=Medium.TERMINAL)
         return
     yield Figure(draw=draw_choices)
     yield _table_choices(summary, found)
