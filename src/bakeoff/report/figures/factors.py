@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import round_all, row_axis, scatter, shade_margin, whiskers
+from bakeoff.report.figures.shared import list_some, round_all, row_axis, scatter, shade_margin, whiskers
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
@@ -77,12 +77,11 @@ def _tell(each: FactorRange, measure: Measure, confidence: float) -> str:
 
 
 def _describe(ranges: Sequence[FactorRange], measure: Measure, block: str) -> str:
-    told = [
+    sizes = [
         f"{show_text(each.factor)} {measure.distance(each.range)}{'' if each.is_shown else ', not shown'}"
-        for each in ranges[:8]
+        for each in ranges
     ]
-    rest = "" if len(ranges) <= 8 else f"; and {count(len(ranges) - 8, 'further choice')}, which the table lists"
     return (
         f"Chart of how much each of {count(len(ranges), 'choice')} matters to {measure.label} in {show_text(block)}, "
-        f"as the range of its level means with an interval: {'; '.join(told)}{rest}."
+        f"as the range of its level means with an interval: {list_some(sizes, 'choice')}."
     )

@@ -9,7 +9,18 @@ from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, unit_of
 from bakeoff.report.figures.factors import draw_choices, find_factors
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table, by_block
-from bakeoff.report.tables import EVERYWHERE, NOWHERE, PAGES, Column, Medium, numbers, phrase, texts
+from bakeoff.report.tables import (
+    EVERYWHERE,
+    NOWHERE,
+    PAGES,
+    Column,
+    Medium,
+    format_all,
+    numbers,
+    phrase,
+    texts,
+    unit_of_differences,
+)
 from bakeoff.report.text import p_value
 from bakeoff.stats.factor_wording import (
     list_aliases,
@@ -97,7 +108,7 @@ def describe_factors(summary: Summary, found: FactorEffects) -> tuple[str, ...]:
 def _table_choices(summary: Summary, found: FactorEffects) -> Table:
     """Tabulate the choices by how much they matter: range, interval, best and worst level."""
     measure, ranges = summary.measure, found.ranges
-    unit = "points" if measure.record.is_share else measure.record.label
+    unit = unit_of_differences(measure)
     sign = 1 if measure.record.higher_is_better else -1
     ordered = [sorted(each.means, key=lambda level, each=each: -sign * each.means[level]) for each in ranges]  # type: ignore[misc]
     columns = [
@@ -105,7 +116,7 @@ def _table_choices(summary: Summary, found: FactorEffects) -> Table:
         numbers("matters by", (measure.number(each.range) for each in ranges), "matters by", unit),
         numbers(
             "interval",
-            ("-" if each.interval is None else measure.interval(each.interval) for each in ranges),
+            format_all([each.interval for each in ranges], measure.interval),
             percent(summary.confidence),
             "interval",
         ),
@@ -161,17 +172,17 @@ def _turn(verdict: Verdict, summary: Summary) -> Verdict:
 
 def _tabulate_sizes(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
     measure = summary.measure
-    unit = "points" if measure.record.is_share else measure.record.label
+    unit = unit_of_differences(measure)
     return [
         numbers(
             "difference",
-            ("-" if v.difference is None else measure.signed(v.difference) for v in verdicts),
+            format_all([v.difference for v in verdicts], measure.signed),
             "difference",
             unit,
         ),
         numbers(
             "interval",
-            ("-" if v.interval is None else measure.interval(v.interval) for v in verdicts),
+            format_all([v.interval for v in verdicts], measure.interval),
             percent(summary.confidence),
             "interval",
         ),

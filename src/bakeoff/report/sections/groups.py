@@ -7,7 +7,7 @@ from typing import Any
 
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Bullets, Part, Section, Table, by_block
-from bakeoff.report.tables import PAGES, Column, Medium, numbers, phrase, texts
+from bakeoff.report.tables import PAGES, Column, Medium, format_all, numbers, phrase, texts, unit_of_differences
 from bakeoff.report.text import p_value
 from bakeoff.stats.groups import GroupLead, dump_lead, judge_groups, write_lead
 from bakeoff.stats.measure import percent
@@ -60,14 +60,13 @@ def tabulate_groups(summary: Summary, leads: Sequence[GroupLead]) -> list[Column
     """Tabulate the averages of groups, a row per pair of groups that could be compared."""
     measure = summary.measure
     verdicts = [lead.verdict for lead in leads if lead.verdict is not None]
-    unit = "points" if measure.record.is_share else measure.record.label
-    differences = ("-" if v.difference is None else measure.signed(v.difference) for v in verdicts)
-    intervals = ("-" if v.interval is None else measure.interval(v.interval) for v in verdicts)
+    differences = format_all([v.difference for v in verdicts], measure.signed)
+    intervals = format_all([v.interval for v in verdicts], measure.interval)
     return [
         texts("group", (v.a for v in verdicts)),
         texts("verdict", map(phrase, verdicts), is_verdict=True),
         texts("other group", (v.b for v in verdicts)),
-        numbers("difference", differences, "difference", unit),
+        numbers("difference", differences, "difference", unit_of_differences(measure)),
         numbers("interval", intervals, percent(summary.confidence), "interval"),
         numbers("p", (p_value(v.p_adjusted) for v in verdicts), "p", "adjusted"),
     ]
