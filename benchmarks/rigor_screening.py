@@ -21,11 +21,11 @@ from rigor_pairs import ERROR_RATE, Row, percent, run_tables
 from rigor_scope import POPULATIONS
 from scipy import special
 
-from bakeoff.stats.designs import Fraction, make_screening
+from bakeoff.stats.designs import Fraction, make_fraction, make_screening
 from bakeoff.stats.factors import Factor, FactorialDesign
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.pairs import MIN_REPLICATES
-from bakeoff.stats.screening import pool_error, pool_spread, screen_by_lenth
+from bakeoff.stats.screening import MAX_POOLED_ARMS, pool_error, pool_spread, screen_by_lenth
 from bakeoff.stats.variance import measure_spread
 from bakeoff.stats.wilson import wilson_interval
 
@@ -211,31 +211,41 @@ def measure_screening(num_studies: int) -> list[Row]:
     cases += [("normal", 5, size) for size in (0.0, 1.0, 2.0)]
     cases += [("normal", 1, size) for size in (0.0, 2.0, 4.0)]
     cases += [(name, 3, size) for name in list(NOISES)[1:] for size in (0.0, 2.0)]
-    rows = []
-    for num_runs in (12, 16):
-        design = make_design(make_screening(NUM_FACTORS, num_runs))
-        for name, n, size in cases:
-            rng, planted = np.random.default_rng([num_runs, n]), PLANTED if size else 0
-            scores_SAR = draw_studies(rng, design, NOISES[name], (num_studies, n), [size] * planted)
-            named_SC = name_choices(design, scores_SAR)
-            rows.append(
-                {
-                    "arms": num_runs,
-                    "errors": name,
-                    "replicates": n,
-                    "planted": f"{PLANTED} of {size:g} sd" if size else "none",
-                    "all planted named": format_power(named_SC[:, :planted].all(axis=1)) if size else "-",
-                    "another named": format_rate(named_SC[:, planted:].any(axis=1)),
-                }
-            )
-    return rows
+    designs = [make_design(make_screening(NUM_FACTORS, num_runs)) for num_runs in (12, 16)]
+    return [screen(design, case, num_studies) for design in designs for case in cases]
+
+
+def measure_larger(num_studies: int) -> list[Row]:
+    """Screen by more runs: up to 24 the error is pooled, beyond it is the effect's own."""
+    names = ("normal", "one arm 5x noisier", "one effect differs by seed")
+    cases = [(name, n, size) for name in names for n, size in ((3, 0.0), (5, 0.0), (5, 1.0))]
+    designs = [make_design(make_screening(20, 24)), make_design(make_fraction(8, num_runs=32))]
+    return [screen(design, case, num_studies) for design in designs for case in cases]
+
+
+def screen(design: FactorialDesign, case: tuple[str, int, float], num_studies: int) -> Row:
+    """Return a row of studies with errors of a name, so many replicates, and planted effects of a size."""
+    name, n, size = case
+    rng, planted = np.random.default_rng([len(design.cells), n]), PLANTED if size else 0
+    scores_SAR = draw_studies(rng, design, NOISES[name], (num_studies, n), [size] * planted)
+    named_SC = name_choices(design, scores_SAR)
+    return {
+        "factors": len(design.factors),
+        "arms": len(design.cells),
+        "errors": name,
+        "replicates": n,
+        "planted": f"{PLANTED} of {size:g} sd" if size else "none",
+        "all planted named": format_power(named_SC[:, :planted].all(axis=1)) if size else "-",
+        "another named": format_rate(named_SC[:, planted:].any(axis=1)),
+    }
 
 
 def name_choices(design: FactorialDesign, scores_SAR: Scores) -> NDArray[np.bool_]:
     """Return which factors a screening names, [S, C]."""
     if scores_SAR.shape[2] < MIN_REPLICATES:
         return stand_out(design, scores_SAR)
-    return np.asarray(judge_pooled(scores_SAR, weigh_effects(design)[1]) <= ERROR_RATE)
+    judge = judge_pooled if len(design.cells) <= MAX_POOLED_ARMS else judge_alone
+    return np.asarray(judge(scores_SAR, weigh_effects(design)[1]) <= ERROR_RATE)
 
 
 def measure_factorial(num_studies: int) -> list[Row]:
@@ -307,6 +317,7 @@ def names_any(design: FactorialDesign, answers_ARN: NDArray[np.bool_]) -> bool:
 
 TABLES: dict[str, Callable[[int], list[Row]]] = {
     "screening": measure_screening,
+    "screening by more runs": measure_larger,
     "full factorials": measure_factorial,
     "choices on new images": measure_images,
 }

@@ -167,3 +167,13 @@ def test_a_single_replicate_is_screened_with_all_columns() -> None:
         np.mean([v for arm, v in scores.items() if design.cells[arm][0]])
         - np.mean([v for arm, v in scores.items() if not design.cells[arm][0]])
     )
+
+
+def test_beyond_24_runs_every_effect_has_its_own_error() -> None:
+    design = make_design(5, 32)
+    scores = draw_scores(design)
+    first = judge(design, scores).effects[0].verdict
+    low, high = (
+        np.mean([scores[arm] for arm, cell in design.cells.items() if cell[0] == level], axis=0) for level in (0, 1)
+    )
+    assert first.p == pytest.approx(stats.ttest_rel(low, high).pvalue)

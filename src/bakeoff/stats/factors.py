@@ -22,11 +22,11 @@ import numpy as np
 
 from bakeoff.stats.averaged import AveragedArm, average_arms, find_common, keep_replicates
 from bakeoff.stats.family import VerdictWord
-from bakeoff.stats.judging import Judging, compare_arms, judge_pairs
+from bakeoff.stats.judging import Compare, Judging, compare_arms, judge_pairs
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.pairs import MIN_REPLICATES
 from bakeoff.stats.results import ArmSummary, Rules, Summary, Verdict
-from bakeoff.stats.screening import LenthScreen, compare_pooled, screen_by_lenth
+from bakeoff.stats.screening import MAX_POOLED_ARMS, LenthScreen, compare_pooled, screen_by_lenth
 
 DesignKind = Literal["full", "fractional", "screening"]
 """All combinations of levels; a regular fraction of them; the smallest one that keeps main effects apart."""
@@ -200,8 +200,8 @@ def judge_factors(summary: Summary, design: FactorialDesign) -> tuple[FactorEffe
     """Judge main effects and interactions of crossed axes, block by block.
 
     Levels are compared as the study's arms are: by the same metric, split, margin, confidence and scope, fold by fold
-    or by a race's sequential p values where it has these. The main effects of a two-level fraction use the error pooled
-    over its runs. All are two-sided.
+    or by a race's sequential p values where it has these. The main effects of a two-level fraction of up to 24 runs use
+    the error pooled over its runs. All are two-sided.
 
     Args:
         summary: what the study's results say.
@@ -337,7 +337,7 @@ def _judge_effects(
         for a, b in itertools.combinations(range(len(levels)), 2):
             places.append((place, a, b))
             pairs.append((levels[a], levels[b]))
-    compare = compare_arms if design.kind == "full" else compare_pooled
+    compare = _choose_comparison(design)
     for (place, a, b), verdict in zip(places, judge_pairs(pairs, judging, compare), strict=True):
         factor = design.factors[place]
         cells = _differ_by_cell(design, arms, place, a, b) if design.kind == "full" else ()
@@ -349,6 +349,11 @@ def _judge_effects(
             and not any(_involves(each, factor.name, verdict.a, verdict.b) for each in interactions if each.is_shown),
             others=tuple(design.list_others(place)),
         )
+
+
+def _choose_comparison(design: FactorialDesign) -> Compare:
+    """Return how levels are compared: with the error pooled over the runs of a small two-level fraction, or alone."""
+    return compare_arms if design.kind == "full" or len(design.cells) > MAX_POOLED_ARMS else compare_pooled
 
 
 def strip_verdict(verdict: Verdict) -> Verdict:
@@ -462,7 +467,7 @@ def _bound_range(
     intervals = [verdict.interval for verdict in own]
     if len(own) > 1:
         stricter = _sharpen(judging, len(own))
-        compare = compare_arms if design.kind == "full" else compare_pooled
+        compare = _choose_comparison(design)
         intervals = [compare(a, b, stricter).interval for a, b in itertools.combinations(levels, 2)]
     known = [ends for ends in intervals if ends is not None]
     if len(known) < len(intervals):

@@ -23,6 +23,14 @@ from bakeoff.stats.pairs import PairComparison, compare_pair
 from bakeoff.stats.results import ArmSummary
 from bakeoff.stats.variance import FLOOR, Scope, Side, Spread
 
+MAX_POOLED_ARMS = 24
+"""Runs over which the error of a main effect is pooled at most.
+
+An effect that depends on the seed has an error that more runs do not lower, while that of the others falls. If it
+varies over seeds by half of a run's standard deviation, 24 pooled runs name a factor falsely in 4% of null studies, 32
+in 7%, 128 in 13%.
+"""
+
 LENTH_CUT = 2.5
 """Effects beyond this many trial standard errors are left out of Lenth's pseudo standard error."""
 
