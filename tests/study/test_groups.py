@@ -35,7 +35,7 @@ def test_groups_are_held_as_given_and_known_by_the_study() -> None:
         ({"a": ["adam"], "b": ["adam"]}, "groups.b: 'adam' is in 'a' already: name it once"),
         ({"a": ["adam", "sgd"]}, "groups: one group has nothing to be compared with"),
         ({"a": ["adam"], "b": []}, "groups.b: an empty group"),
-        ({"a": ["adam"], "b ": ["sgd"]}, "blanks that nobody sees"),
+        ({"a": ["adam"], "b ": ["sgd"]}, "invisible blanks"),
         ({"a": "adam", "b": ["sgd"]}, "groups.a"),
         (["adam"], "groups"),
     ],

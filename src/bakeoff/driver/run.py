@@ -151,13 +151,13 @@ def _make_driver(plan: Plan, run: OpenRun, modes: Modes, resolver: Resolver) -> 
 
 
 def _end_asking(driver: Driver, run: OpenRun) -> None:
-    """Record that the strategy asks for nothing more; trials that it never asked for leave the study."""
+    """Record that the strategy asks for nothing more; remove trials that it never asked for from the study."""
     run.ledger.end_asking(run.study_id)
     run.ledger.keep_placements(run.study_id, driver.asked_ids)
 
 
 def _find_missing(driver: Driver, run: OpenRun) -> str:
-    """Return why the test split, if requested, stays closed, and say it; empty if no arm is missing."""
+    """Return and report why the test split, if requested, stays closed; empty if no arm is missing."""
     if run.context.allow_missing or not run.context.final_test:
         return ""
     missing = describe_missing(driver.finals, run.ledger)
@@ -171,7 +171,7 @@ def describe_retraining(num_outdated: int, num_older: int) -> Iterator[str]:
     if num_older:
         yield (
             f"{num_older:,} trials of this study in the ledger were trained by another version of bakeoff, whose "
-            "rounding differs; they are trained anew."
+            "rounding differs; they will be retrained."
         )
     if num_outdated:
         yield (
