@@ -21,6 +21,7 @@ import rigor_moderated
 import rigor_pairs
 import rigor_racing
 import rigor_scope
+import rigor_screening
 import scipy
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rigor.json"
@@ -35,6 +36,7 @@ MODULES = (
     rigor_failures,
     rigor_racing,
     rigor_moderated,
+    rigor_screening,
 )
 TABLES = {name: measure for module in MODULES for name, measure in module.TABLES.items()}
 

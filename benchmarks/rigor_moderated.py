@@ -108,7 +108,7 @@ def judge(scores_KR: Scores, pairs: Sequence[tuple[int, int]], num_blocks: int =
     own, borrowed = [], []
     for a, b in pairs:
         pair = compare_pair(scores_KR[a], scores_KR[b])
-        error = lender.find_error(a, b, list(runs))
+        error = lender.find_error([a], [b], list(runs))
         own.append(1.0 if pair.p is None else pair.p)
         borrowed.append(own[-1] if error is None or pair.difference is None else 2 * error.tail(abs(pair.difference)))
     return own, borrowed
@@ -230,7 +230,7 @@ def _judge_images(answers_KRN: NDArray[np.bool_], pairs: Sequence[tuple[int, int
     own, borrowed = [], []
     for a, b in pairs:
         spread = measure_spread(answers_KRN[a], answers_KRN[b], unit=1.0, scope="images")
-        for error, found in ((None, own), (lender.find_error(a, b, range(scores_KR.shape[1])), borrowed)):
+        for error, found in ((None, own), (lender.find_error([a], [b], range(scores_KR.shape[1])), borrowed)):
             pair = compare_pair(scores_KR[a], scores_KR[b], spread=spread, error=error)
             found.append(1.0 if pair.p is None else pair.p)
     return own, borrowed

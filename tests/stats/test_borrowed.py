@@ -99,7 +99,7 @@ def test_what_a_replicate_does_to_all_arms_cancels() -> None:
     one, other = (lend_variances(each, slope=0.2) for each in (scores, shifted))
     assert one is not None
     assert other is not None
-    assert one.judge(0, 4).tail(1.0) == pytest.approx(other.judge(0, 4).tail(1.0), rel=1e-9)
+    assert one.judge([0], [4]).tail(1.0) == pytest.approx(other.judge([0], [4]).tail(1.0), rel=1e-9)
 
 
 def test_the_unit_cancels_and_so_does_the_sign() -> None:
@@ -107,7 +107,7 @@ def test_the_unit_cancels_and_so_does_the_sign() -> None:
     one, other = lend_variances(scores, slope=0.2), lend_variances(-0.001 * scores, slope=0.2)
     assert one is not None
     assert other is not None
-    assert one.judge(1, 2).reach(0.01) == pytest.approx(1_000 * other.judge(2, 1).reach(0.01), rel=1e-9)
+    assert one.judge([1], [2]).reach(0.01) == pytest.approx(1_000 * other.judge([2], [1]).reach(0.01), rel=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (MIN_ARMS - 1, 5), (4, 1)])
@@ -128,7 +128,7 @@ def test_three_replicates_with_others_tell_what_a_pair_alone_cannot() -> None:
     alone = compare_pair(scores[0], scores[1])
     assert alone.p is not None
     assert 36 * alone.p > 0.05
-    assert 36 * 2 * lent.judge(0, 1).tail(lead) < 0.01
+    assert 36 * 2 * lent.judge([0], [1]).tail(lead) < 0.01
 
 
 def test_a_wild_arm_keeps_its_own_spread() -> None:
@@ -136,8 +136,8 @@ def test_a_wild_arm_keeps_its_own_spread() -> None:
     scores[3] *= 50
     lent = lend_variances(scores, slope=choose_slope(8, 28))
     assert lent is not None
-    assert lent.judge(3, 0).reach(0.005) > compare_pair(scores[3], scores[0]).sd / 5**0.5  # type: ignore[operator]
-    assert lent.judge(1, 2).reach(0.025) < 5
+    assert lent.judge([3], [0]).reach(0.005) > compare_pair(scores[3], scores[0]).sd / 5**0.5  # type: ignore[operator]
+    assert lent.judge([1], [2]).reach(0.025) < 5
 
 
 def test_the_prior_leans_to_unlike_arms_in_small_and_in_special_families() -> None:
@@ -157,19 +157,19 @@ def test_an_arm_that_has_left_lends_what_it_showed() -> None:
     five = lend_variances(scores[:, :3], slope=0.3)
     assert four is not None
     assert five is not None
-    found = lender.find_error("a", "b", [0, 1, 2, 3])
+    found = lender.find_error(["a"], ["b"], [0, 1, 2, 3])
     assert found is not None
-    assert found.tail(1.0) == four.judge(0, 1).tail(1.0)
-    found = lender.find_error("a", "e", [0, 1, 2])
+    assert found.tail(1.0) == four.judge([0], [1]).tail(1.0)
+    found = lender.find_error(["a"], ["e"], [0, 1, 2])
     assert found is not None
-    assert found.tail(1.0) == five.judge(0, 4).tail(1.0)
-    assert lender.find_error("a", "b", [0]) is None
+    assert found.tail(1.0) == five.judge([0], [4]).tail(1.0)
+    assert lender.find_error(["a"], ["b"], [0]) is None
 
 
 def test_the_last_two_of_a_race_still_borrow() -> None:
     scores = draw(13, 6, 4)
     table = {arm: dict(enumerate(row if arm < 2 else row[:3])) for arm, row in enumerate(scores)}
-    found = Lender(table, slope=0.3).find_error(0, 1, range(4))
+    found = Lender(table, slope=0.3).find_error([0], [1], range(4))
     assert found is not None
     assert found.degrees > 3
 
@@ -177,18 +177,18 @@ def test_the_last_two_of_a_race_still_borrow() -> None:
 def test_arms_of_equal_scores_count_once() -> None:
     scores = draw(11, 4, 3)
     table = {arm: dict(enumerate(scores[row])) for arm, row in (("a", 0), ("b", 1), ("twin", 1), ("c", 2), ("d", 3))}
-    found = Lender(table, slope=0.3).find_error("a", "twin", [0, 1, 2])
+    found = Lender(table, slope=0.3).find_error(["a"], ["twin"], [0, 1, 2])
     lent = lend_variances(scores, slope=0.3)
     assert found is not None
     assert lent is not None
-    assert found.tail(0.5) == lent.judge(0, 1).tail(0.5)
+    assert found.tail(0.5) == lent.judge([0], [1]).tail(0.5)
 
 
 def test_folds_have_fewer_degrees_and_a_larger_factor() -> None:
     scores = draw(12, 4, 5)
     table = {arm: dict(enumerate(row)) for arm, row in enumerate(scores)}
-    apart = Lender(table, slope=0.3).find_error(0, 1, range(5))
-    folds = Lender(table, slope=0.3, test_share=0.25).find_error(0, 1, range(5))
+    apart = Lender(table, slope=0.3).find_error([0], [1], range(5))
+    folds = Lender(table, slope=0.3, test_share=0.25).find_error([0], [1], range(5))
     assert apart is not None
     assert folds is not None
     assert folds.variance == pytest.approx(apart.variance * (1 / 5 + 0.25) * 5)
@@ -245,6 +245,6 @@ def test_equal_arms_are_rarely_told_apart_even_if_one_is_wild(factor: float, num
         lent = lend_variances(scores, slope=choose_slope(num_arms, len(pairs)))
         assert lent is not None
         means = scores.mean(axis=1)
-        p_values = [2 * lent.judge(a, b).tail(abs(means[a] - means[b])) for a, b in pairs]
+        p_values = [2 * lent.judge([a], [b]).tail(abs(means[a] - means[b])) for a, b in pairs]
         false += min(adjust_holm(p_values, most_true=list_most_true([num_arms]))) <= 0.05
     assert false <= stats.binom.ppf(0.999, 300, 0.05)

@@ -117,6 +117,11 @@ class MeanError:
         return 0.0 if not density or not found else (math.log(found) - math.log(tail)) * found / density
 
 
+def make_error(variance: float, degrees: float) -> MeanError:
+    """Return the error of a mean by one t distribution, given the squared standard error and degrees of freedom."""
+    return MeanError(weights_G=np.ones(1), scales_G=np.array([math.sqrt(variance)]), degrees_G=np.array([degrees]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class LentVariances:
     """What the arms of one block say together about each one's variance.
@@ -138,16 +143,19 @@ class LentVariances:
     most_degrees: float
     factor: float
 
-    def judge(self, a: int, b: int) -> MeanError:
-        """Return the error of the mean difference of two arms, by their places.
+    def judge(self, a: Sequence[int], b: Sequence[int]) -> MeanError:
+        """Return the error of the mean difference of two arms, or of two averages of arms, by their places.
 
-        Its variance is the larger of two: the sum of both arms' moderated variances, which finds a wild arm by all its
+        Its variance is the larger of two: the sum of the arms' moderated variances, which finds a wild arm by all its
         differences, and most of the pair's own, moderated likewise, which finds a pair that varies more than its arms.
         """
         nu, d = PRIOR_DEGREES, self.own_degrees
-        own = float(np.var(self.scores_KR[a] - self.scores_KR[b], ddof=1))
-        pair_G = (nu * 2 * self.centers_G + d * own) / (nu + d)
-        variance_G = np.maximum(self.variances_GK[:, a] + self.variances_GK[:, b], PAIR_FACTOR * pair_G)
+        shares_K = np.zeros(len(self.scores_KR))
+        np.add.at(shares_K, np.asarray(a), 1 / len(a))
+        np.add.at(shares_K, np.asarray(b), -1 / len(b))
+        own = float(np.var(shares_K @ self.scores_KR, ddof=1))
+        pair_G = (nu * (shares_K @ shares_K) * self.centers_G + d * own) / (nu + d)
+        variance_G = np.maximum(self.variances_GK[:, : len(shares_K)] @ shares_K**2, PAIR_FACTOR * pair_G)
         return MeanError(
             weights_G=self.weights_G,
             scales_G=np.sqrt(self.factor * variance_G),
@@ -250,14 +258,14 @@ class Lender(Generic[Arm, Run]):
         self._scores, self._slope, self._test_share = scores, slope, test_share
         self._lent: dict[tuple[Run, ...], tuple[dict[Arm, int], LentVariances | None]] = {}
 
-    def find_error(self, a: Arm, b: Arm, runs: Sequence[Run]) -> MeanError | None:
-        """Return it for two arms that have these runs; None under 2 runs and under 3 arms."""
+    def find_error(self, a: Sequence[Arm], b: Sequence[Arm], runs: Sequence[Run]) -> MeanError | None:
+        """Return it for two arms, or averages of arms, that have these runs; None under 2 runs and under 3 arms."""
         if len(runs) < 2:
             return None
         if tuple(runs) not in self._lent:
             self._lent[tuple(runs)] = self._lend(runs)
         rows, lent = self._lent[tuple(runs)]
-        return None if lent is None else lent.judge(rows[a], rows[b])
+        return None if lent is None else lent.judge([rows[arm] for arm in a], [rows[arm] for arm in b])
 
     def _lend(self, runs: Sequence[Run]) -> tuple[dict[Arm, int], LentVariances | None]:
         """Return the rows of the arms that have these runs, equal scores sharing one, and what they lend."""

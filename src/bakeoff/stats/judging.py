@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from bakeoff.stats.bayes import decide_by_posterior, pool_blocks, standard_error
-from bakeoff.stats.borrowed import Lender, choose_slope, list_most_true
+from bakeoff.stats.borrowed import Lender, MeanError, choose_slope, list_most_true
 from bakeoff.stats.effects import borrow_errors, correct_winner, measure_superiority
 from bakeoff.stats.family import Decision, LookComparisons, decide_family
 from bakeoff.stats.looks import LineLook, share_of_look
@@ -40,39 +40,52 @@ class Judging:
     test_shares: Mapping[str, float] = field(default_factory=dict)
 
 
-def judge_pairs(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[Verdict]:
+Compare = Callable[[ArmSummary, ArmSummary, Judging], PairComparison]
+"""Compares two arms of a block."""
+
+
+def judge_pairs(
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging, compare: Compare | None = None
+) -> list[Verdict]:
     """Give every pair of a family its verdict, of the first arm relative to the second, Holm-corrected over the family.
 
     Args:
         pairs: all pairs of the family, of one block or of several.
         judging: what decides.
+        compare: compares two arms at a look; None for `compare_arms`.
     """
-    comparisons = _compare_all(pairs, judging)
+    comparisons = _compare_all(pairs, judging, compare)
     if judging.rules.method == "bayes":
         decisions = tuple(map(decide_by_posterior, comparisons))
     else:
         decisions = decide_family(
             comparisons,
             runs_per_replicate=judging.num_folds or 1,
-            looks=_look_back(pairs, comparisons, judging),
+            looks=_look_back(pairs, comparisons, judging, compare),
             most_true=_count_most_true(pairs) if judging.rules.method == "moderated" else None,
         )
     decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
     return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
 
 
-def _compare_all(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> list[PairComparison]:
+def _compare_all(
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging, compare: Compare | None
+) -> list[PairComparison]:
+    if compare is not None:
+        return [compare(a, b, judging) for a, b in pairs]
     lenders = _find_lenders(pairs, judging) if judging.rules.method == "moderated" else {}
     return [compare_arms(a, b, judging, lenders.get(a.block)) for a, b in pairs]
 
 
 def _find_lenders(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> dict[str, ArmLender]:
+    """Return who lends in every block: the arms themselves, where averages of arms are compared."""
     by_block = _group_by_block(pairs)
     found = {}
     for block, (arms, num_pairs) in by_block.items():
+        members = {member.arm: member for arm in arms for member in arm.members}
         found[block] = Lender(
-            {arm.arm: _list_scores(arm, judging) for arm in arms},
-            slope=choose_slope(len(arms), num_pairs, len(by_block)),
+            {label: _list_scores(member, judging) for label, member in members.items()},
+            slope=choose_slope(len(members), num_pairs, len(by_block)),
             test_share=judging.test_shares.get(block, 0.0),
         )
     return found
@@ -110,7 +123,10 @@ def _find_errors(
 
 
 def _look_back(
-    pairs: Sequence[tuple[ArmSummary, ArmSummary]], present: Sequence[PairComparison], judging: Judging
+    pairs: Sequence[tuple[ArmSummary, ArmSummary]],
+    present: Sequence[PairComparison],
+    judging: Judging,
+    compare: Compare | None,
 ) -> list[LookComparisons]:
     """Return what every look at these pairs showed, from what of their trials it saw."""
     blocks = dict.fromkeys(a.block for a, _ in pairs)
@@ -124,7 +140,7 @@ def _look_back(
                 num_pairs=sum(look.num_pairs.get(block, 0) for block in blocks),
                 comparisons=present
                 if is_present
-                else _compare_all([(a.as_seen_at(look), b.as_seen_at(look)) for a, b in pairs], judging),
+                else _compare_all([(a.as_seen_at(look), b.as_seen_at(look)) for a, b in pairs], judging, compare),
             )
         )
     return found
@@ -152,7 +168,7 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging, lender: ArmLend
             higher_is_better=judging.measure.record.higher_is_better,
             spread=spread,
             scope=judging.rules.scope,
-            find_error=None if lender is None else lambda n: lender.find_error(a.arm, b.arm, runs[:n]),
+            find_error=None if lender is None else lambda n: _find_error(lender, a, b, runs[:n]),
         )
     return compare_pair(
         a_values,
@@ -163,8 +179,12 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging, lender: ArmLend
         test_share=judging.test_shares.get(a.block),
         spread=spread,
         scope=judging.rules.scope,
-        error=None if lender is None else lender.find_error(a.arm, b.arm, runs),
+        error=None if lender is None else _find_error(lender, a, b, runs),
     )
+
+
+def _find_error(lender: ArmLender, a: ArmSummary, b: ArmSummary, runs: Sequence[tuple[int, int]]) -> MeanError | None:
+    return lender.find_error([member.arm for member in a.members], [member.arm for member in b.members], runs)
 
 
 def _list_scores(arm: ArmSummary, judging: Judging) -> Mapping[tuple[int, int], float]:

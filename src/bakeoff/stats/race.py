@@ -141,7 +141,7 @@ class Race:
                 margin=self._margin,
                 confidence=self._design.confidence,
                 higher_is_better=self._higher_is_better,
-                error=None if lender is None else lender.find_error(a, b, common),
+                error=None if lender is None else lender.find_error([a], [b], common),
             )
             looks.add(comparison)
 

@@ -117,6 +117,11 @@ class ArmSummary:
             fold_scores={run: score for run, score in self.fold_scores.items() if run in seen},
         )
 
+    @property
+    def members(self) -> tuple[ArmSummary, ...]:
+        """The arms that it is the average of: itself."""
+        return (self,)
+
     def on(self, split: Split) -> Mapping[str, MeanSd]:
         """Return the metrics on one split."""
         found = {"train": self.train, "validation": self.validation, "test": self.test, "held-out": self.held_out}

@@ -27,6 +27,8 @@ FIXED_FIELDS = (
     "recipe",
     "blocks",
     "arms",
+    "design",
+    "groups",
     "search",
     "ensembles",
     "replicates",

@@ -80,6 +80,14 @@ def check_steps(decide: object, axes: Sequence[Axis]) -> list[Fault]:
     ]
 
 
+def check_no_steps(decide: object) -> list[Fault]:
+    """Return the fault of asking for steps in a fraction of all arms, which lacks most of the arms they lead from."""
+    wanted = decide.get("steps") if isinstance(decide, Mapping) else getattr(decide, "steps", None)
+    if wanted is not True:
+        return []
+    return [(("decide", "steps"), "steps need all arms: write design: full, or leave steps out")]
+
+
 def _read_axis(axis: Axis) -> Iterator[_Case]:
     if is_field_axis(axis):
         yield from (_Case(make_label(value)) for value in next(iter(axis.values())))

@@ -18,6 +18,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.schedules import Constant
 from bakeoff.errors import BakeoffError
 from bakeoff.study.axes import Entry, Fault, read_axes
+from bakeoff.study.design import Design, choose_arms, count_arms, read_design
 from bakeoff.study.explain import MISSING, MISSING_FIELD, UNKNOWN_FIELD, Path, explain
 from bakeoff.study.fit import PARTS, check_fit, describe_registered
 from bakeoff.study.merge import Draft, Source
@@ -74,6 +75,7 @@ def combine(
     arms: Sequence[Mapping[str, Any]],
     partial: bool = False,
     search: Mapping[str, Any] | None = None,
+    design: Mapping[str, Any] | None = None,
 ) -> Combined:
     """Combine every block with every arm, or with the study's own recipe if it has a search instead of arms.
 
@@ -84,6 +86,7 @@ def combine(
         arms: axes, plain.
         partial: whether some of these were left out because they are invalid: then missing values are not errors.
         search: the study's search, plain; None if it has arms.
+        design: which combinations of arms are run, plain; None or empty for all.
     """
     from_winner, from_faults = read_from(recipe)
     base = _start(data, recipe, search)
@@ -94,12 +97,20 @@ def combine(
     result = Combined(faults=[*from_faults, *_check_recipe_alone(base), *axis_faults])
     if not arms:
         result.faults.append((("arms",), "arms is empty: name at least one, for example '- initializer: [he_normal]'"))
-    size = _measure(block_axes) * _measure(arm_axes)
+    chosen = read_design(design or {})
+    if axis_faults or not arms:
+        chosen = Design()
+    try:
+        size = math.prod(len(axis) or 1 for axis in block_axes) * count_arms(arm_axes, chosen)
+    except ValueError as error:
+        result.faults.append((("design",), str(error)))
+        return result
     if size > MAX_COMBINATIONS:
         result.faults.append((("arms",), f"{size:,} combinations of blocks and arms, allowed {MAX_COMBINATIONS:,}"))
         return result
     # An invalid axis is replaced by one entry without changes, so that the others are checked too.
-    choices = [list(itertools.product(*(axis or [NOTHING] for axis in axes))) for axes in (block_axes, arm_axes)]
+    filled = [[axis or [NOTHING] for axis in axes] for axes in (block_axes, arm_axes)]
+    choices = [list(itertools.product(*filled[0])), choose_arms(filled[1], chosen)]
     incomplete = partial or bool(axis_faults) or bool(from_faults)
     starts = _Starts(base, from_winner, lambda winner: _start(data, recipe, search, winner))
     if starts.is_open:
@@ -109,10 +120,6 @@ def combine(
         result.faults = [fault for fault in result.faults if fault != MISSING_NETWORK]
     result.faults = list(dict.fromkeys(result.faults))
     return result
-
-
-def _measure(axes: Sequence[Sequence[Entry]]) -> int:
-    return math.prod(len(axis) or 1 for axis in axes)
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,10 @@ def check_names(study: Mapping[str, Any]) -> Iterator[Fault]:
         for number, axis in enumerate(axes if isinstance(axes, Sequence) and not isinstance(axes, str) else ()):
             if isinstance(axis, Mapping):
                 yield from _check_axis((section, number), axis)
-    ensembles = study.get("ensembles")
-    for name in ensembles if isinstance(ensembles, Mapping) else ():
-        yield from _check_name(("ensembles", name), name)
+    for section in ("ensembles", "groups"):
+        named = study.get(section)
+        for name in named if isinstance(named, Mapping) else ():
+            yield from _check_name((section, name), name)
 
 
 def _check_axis(place: Path, axis: Mapping[str, Any]) -> Iterator[Fault]:

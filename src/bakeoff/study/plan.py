@@ -14,6 +14,8 @@ from bakeoff.errors import Problem, StudyError
 from bakeoff.stats.metrics import METRICS
 from bakeoff.study.about import About
 from bakeoff.study.combine import Combined
+from bakeoff.study.design import describe_design
+from bakeoff.study.factors import name_axes
 from bakeoff.study.fit import advise
 from bakeoff.study.schema import Study
 from bakeoff.study.search import AnySearch, count_candidates, list_finals
@@ -128,7 +130,8 @@ def expand(study: Study) -> Plan:
         for fold in (range(block.data.folds) if block.data.folds else (None,))
         for combination in by_block[label]
     )
-    notes = (*combined.notes, *_advise(combined), *warn(study))
+    fraction = () if study.design.is_full else describe_design(study.arms, study.design, name_axes(study.arms))
+    notes = (*fraction, *combined.notes, *_advise(combined), *warn(study))
     return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=notes)
 
 
@@ -284,6 +287,10 @@ def study_id(study: Study) -> str:
         content["searches"] = [
             None if found.search is None else found.search.model_dump(mode="json") for found in combined.combinations
         ]
+    if not study.design.is_full:
+        content["design"] = study.design.model_dump(mode="json", exclude_defaults=True)
+    if study.groups:
+        content["groups"] = {name: list(arms) for name, arms in study.groups.items()}
     if study.quick_of is not None:
         content["quick_of"] = study.quick_of
     if study.ensembles:

@@ -13,8 +13,10 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -24,10 +26,12 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
-from bakeoff.study.chain import check_steps
+from bakeoff.study.chain import check_no_steps, check_steps
 from bakeoff.study.combine import Combination, Combined, combine
+from bakeoff.study.design import Design, read_design
 from bakeoff.study.ensembles import Ensembles, check_ensembles, name_ensemble_arms
 from bakeoff.study.explain import Path, explain, join_path, shorten
+from bakeoff.study.groups import Groups, check_groups
 from bakeoff.study.labels import check_names
 from bakeoff.study.published import Published
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
@@ -47,6 +51,9 @@ TEMPLATES = "A case whose name begins with _ is a template for others (from: _NA
 
 _COMBINED = ("data", "recipe", "blocks", "arms", "search")
 """Fields that must be validated together."""
+
+_LATER = ("design", "groups")
+"""Fields that are written out only where they say something."""
 
 Locate: TypeAlias = Callable[[Path], str]
 """Returns the place (`file:line`) of a path in a study."""
@@ -155,6 +162,11 @@ class Study(Record):
     arms: Axes = Field(
         default=(), description=f"Axes whose combinations are the arms: recipes under comparison. {TEMPLATES}"
     )
+    design: Given[Design] = Field(
+        default=_default(Design()),
+        description="Which combinations of the axes of arms are run: full, fractional or screening; or a mapping with "
+        "runs and resolution.",
+    )
     search: Given[SearchChoice | None] = Field(
         default=_default(None),
         description="A search that proposes recipes, in place of arms; its winner is then compared with the default.",
@@ -162,6 +174,10 @@ class Study(Record):
     ensembles: Given[Ensembles] = Field(
         default=_default({}),
         description="Votes of trained arms, by label; they need no training and are compared like arms.",
+    )
+    groups: Given[Groups] = Field(
+        default=_default({}),
+        description="Groups of arms, by name, that are compared as wholes; no arm is in two.",
     )
     replicates: Given[Replicates] = Field(
         default=_default(5),
@@ -215,6 +231,7 @@ class Study(Record):
             "blocks": list(self.blocks),
             "arms": list(self.arms),
             "search": self.plain_search,
+            "design": self.design.model_dump(exclude_defaults=True),
         }
         if self._memo.given != given:
             self._memo = _Memo(given, combine(**given))
@@ -224,6 +241,15 @@ class Study(Record):
     def most_replicates(self) -> int:
         """Maximum number of replicates: the fixed number, or a race's `at_most`."""
         return self.replicates.at_most if isinstance(self.replicates, Race) else self.replicates
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later fields at their defaults, so that studies from before they existed are written as before."""
+        fields: dict[str, Any] = handler(self)
+        for name in _LATER:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                fields.pop(name, None)
+        return fields
 
     @model_validator(mode="wrap")
     @classmethod
@@ -265,7 +291,7 @@ def _find_faults(value: object, broken: set[str | int]) -> tuple[list[Fault], _M
     """
     fields = value if isinstance(value, Mapping) else {}
     parts = {name: fields[name] for name in _COMBINED if fields.get(name) is not None}
-    faults = _check_choice(parts)
+    faults = _check_choice(parts, read_design(fields.get("design", {})))
     usable = {name: make_plain(part) for name, part in parts.items() if name == "data" or name not in broken}
     if faults or not usable.keys() & {"arms", "search"}:
         return faults, _Memo()
@@ -276,6 +302,7 @@ def _find_faults(value: object, broken: set[str | int]) -> tuple[list[Fault], _M
         "blocks": usable.get("blocks", []),
         "arms": usable.get("arms", []),
         "search": {"name": search} if isinstance(search, str) else search,
+        "design": read_design(fields.get("design", {})).model_dump(exclude_defaults=True),
     }
     combined = combine(**given, partial=usable.keys() != parts.keys())
     faults = [
@@ -285,6 +312,7 @@ def _find_faults(value: object, broken: set[str | int]) -> tuple[list[Fault], _M
         *_check_search(fields, combined),
         *_check_baseline(fields, combined),
         *_check_votes(fields, combined, broken),
+        *_check_groups(fields, combined),
     ]
     return faults, _Memo(given, combined)
 
@@ -308,7 +336,9 @@ def _count_repeats(found: Combination, replicates: int) -> int:
     return candidates + len(list_finals(found.search)) * replicates
 
 
-def _check_choice(parts: Mapping[str, Any]) -> list[Fault]:
+def _check_choice(parts: Mapping[str, Any], design: Design) -> list[Fault]:
+    if "search" in parts and not design.is_full:
+        return [(("design",), "a search proposes the arms: a design is of crossed axes, leave it out")]
     if "search" in parts and parts.get("arms"):
         return [(("search",), "arms and search are both given: a search proposes the arms, leave one out")]
     if "search" not in parts and "arms" not in parts:
@@ -350,6 +380,13 @@ def _check_baseline(fields: Mapping[str, Any], combined: Combined) -> list[Fault
     return [(("decide", "against"), f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}")]
 
 
+def _check_groups(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
+    if combined.faults or not combined.combinations:
+        return []
+    arms = list(dict.fromkeys(label for found in combined.combinations for label in _list_arms(found)))
+    return check_groups(fields.get("groups"), [*arms, *name_ensemble_arms(fields.get("ensembles"))])
+
+
 def _list_arms(found: Combination) -> tuple[str, ...]:
     return (found.arm,) if found.search is None else list_finals(found.search)
 
@@ -366,6 +403,8 @@ def _check_votes(fields: Mapping[str, Any], combined: Combined, broken: set[str 
         replicates=replicates if isinstance(replicates, int) else None,
         folds=combined.combinations[0].data.folds,
     )
+    if not read_design(fields.get("design", {})).is_full:
+        return [*votes, *check_no_steps(fields.get("decide"))]
     return [*votes, *check_steps(fields.get("decide"), make_plain(fields.get("arms") or []))]
 
 

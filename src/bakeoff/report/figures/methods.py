@@ -14,6 +14,7 @@ from bakeoff.report.figures.cost import draw_cost, draw_size
 from bakeoff.report.figures.curves import draw_curves
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.figures.ensembles import draw_ensembles
+from bakeoff.report.figures.factors import draw_choices
 from bakeoff.report.figures.importance import draw_importance, draw_slices
 from bakeoff.report.figures.lineage import draw_lineage
 from bakeoff.report.figures.ranks import draw_ranks
@@ -82,6 +83,10 @@ class Plots:
     def plot_steps(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot what each step of an ablation chain adds, with its interval."""
         return self._plot("steps", draw_steps, block, mode)
+
+    def plot_choices(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
+        """Plot which choices matter, where axes of arms are crossed: the range of every axis's level means."""
+        return self._plot("crossed axes", draw_choices, block, mode)
 
     def plot_ensembles(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot every ensemble before and after the vote."""

@@ -15,7 +15,9 @@ from bakeoff.report.sections import (
     cost,
     curves,
     ensembles,
+    factors,
     failures,
+    groups,
     mistakes,
     published,
     roc,
@@ -24,7 +26,7 @@ from bakeoff.report.sections import (
 )
 
 _IN_ORDER = (
-    *(answer, basis, blocks, comparison, steps, curves, classes, mistakes, roc, calibration),
+    *(answer, basis, blocks, comparison, factors, groups, steps, curves, classes, mistakes, roc, calibration),
     *(search, ensembles, published, cost, failures, appendix),
 )
 """In the order of a reader's questions; sections of installed packages follow."""

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table
-from bakeoff.report.tables import Medium, format_mean, numbers, order_arms, phrase, texts, verdicts_against
+from bakeoff.report.sections.factors import tell_choices
+from bakeoff.report.sections.groups import tell_groups
+from bakeoff.report.tables import PAGES, Medium, format_mean, numbers, order_arms, phrase, texts, verdicts_against
 from bakeoff.stats.measure import join_names, percent
 from bakeoff.stats.results import BlockAnswer, Summary
 from bakeoff.study.search import DEFAULT, RANDOM, WINNER
@@ -29,6 +31,8 @@ def write_answer(report: ReportInput) -> Iterator[Part]:
         yield Paragraph(text=sentences[0], role="lead", names=names)
     else:
         yield Bullets(lines=sentences, names=names)
+    for sentence in (*tell_choices(report), *tell_groups(report)):
+        yield Paragraph(text=sentence, role="lead", names=names, media=PAGES | Medium.TERMINAL)
     if report.reduced:  # an HTML page shows it in its header
         yield Paragraph(text=report.reduced, role="notice", media=Medium.TERMINAL | Medium.MARKDOWN)
     yield from _show_standings(report)

@@ -42,7 +42,8 @@ def _gather(sources: Sources) -> dict[str, Any]:
     if not sources.summary.verdicts:
         return {}
     study = sources.study
-    return {"steps": compare_steps(sources.summary, list_steps(study.arms, study.ensembles, study.decide.steps))}
+    wanted = study.decide.steps if study.design.is_full else False
+    return {"steps": compare_steps(sources.summary, list_steps(study.arms, study.ensembles, wanted))}
 
 
 def write_steps(report: ReportInput, block: str) -> Iterator[Part]:
