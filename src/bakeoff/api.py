@@ -210,7 +210,7 @@ def plan(
         study: a Study, a study file's path, or a shipped study's name.
         overrides: `path.to.field=VALUE`, for a file or a name only.
         quick: take the small version that a study file declares.
-        workspace: where the winners of earlier studies are looked up.
+        workspace: where the winners of earlier studies, and trials that tell what this one can show, are looked up.
         data_dir: searched first for images.
         workers: processes; by default as many as `run` starts.
         device: what computes. On a GPU no time is estimated.
@@ -224,7 +224,9 @@ def plan(
     """
     checked = prepare_study(study, overrides, quick=quick, workspace=workspace)
     data = Path(data_dir) if data_dir is not None else None
-    return estimate_plan(expand(checked), workers, data, choose_device(device), probe=probe, say=say)
+    chosen = choose_device(device)
+    folder = Path(workspace)
+    return estimate_plan(expand(checked), workers, data, chosen, probe=probe, say=say, workspace=folder)
 
 
 def prepare_study(

@@ -10,6 +10,7 @@ from typing import Any
 from bakeoff.driver.estimate import Estimate
 from bakeoff.driver.reads import Read, list_reads
 from bakeoff.report.text import count, duration_range
+from bakeoff.stats.prospects import Prospects, describe_prospect, list_detectable, pick_blocks, warn_of_margin
 from bakeoff.study.about import About
 from bakeoff.study.axes import list_templates
 from bakeoff.study.plan import Plan, tell_about
@@ -72,13 +73,14 @@ class Planned:
             "workers": estimate.num_workers,
             "seconds": list(estimate.range_seconds) if estimate.seconds else None,
             "measured": estimate.is_measured,
+            "power": self._dump_power(),
             "reads": [vars(read) for read in self.reads],
             "notes": self._notes,
         }
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield a name and a text for every line in the terminal."""
-        study, blocks, arms = self._plan.study, self._blocks, self._plan.arms
+        study, estimate, blocks, arms = self._plan.study, self.estimate, self._blocks, self._plan.arms
         yield "question", study.question
         yield "blocks", f"{len(blocks)}: {', '.join(blocks)}"
         yield "arms", f"{len(arms)}: {', '.join(arms)}"
@@ -86,13 +88,29 @@ class Planned:
             yield "templates", f"{', '.join(self.templates)}: no arms or blocks themselves"
         yield "replicates", _format_replicates(study.replicates)
         yield "trials", self._format_trials()
-        if self.estimate.seconds:
+        if estimate.seconds:
             yield "time", self._format_time()
+        yield from list_power_rows(estimate.prospects)
         for read in self.reads:
             yield "reads", read.text
         yield from (row for row in self.about.rows() if row[0] in ("cost", "known", "source"))
+        warning = self._warn()
+        if warning:
+            yield "warning", warning
         for note in self._notes:
             yield "note", note
+
+    def _warn(self) -> str:
+        """Return the line on a margin that cannot be settled; small versions of a study are not conclusive anyway."""
+        return "" if self._plan.study.quick_of is not None else warn_of_margin(self.estimate.prospects.blocks)
+
+    def _dump_power(self) -> dict[str, Any]:
+        prospects = self.estimate.prospects
+        return {
+            "blocks": [each.dump() for each in prospects.blocks],
+            "reason": prospects.reason or None,
+            "warning": self._warn() or None,
+        }
 
     def _format_trials(self) -> str:
         num_trials = f"{self._plan.most_trials:,}"
@@ -110,3 +128,19 @@ def _format_replicates(replicates: int | Race) -> str:
     if isinstance(replicates, int):
         return str(replicates)
     return f"{replicates.at_least} to {replicates.at_most}, until the question is settled"
+
+
+def list_power_rows(prospects: Prospects) -> Iterator[tuple[str, str]]:
+    """Yield what a study can show: of many blocks that of the least and the most, in two columns."""
+    if prospects.reason:
+        yield "power", f"{prospects.reason}."
+    shown, is_shortened = pick_blocks(prospects.blocks)
+    for prospect in shown:
+        where = f"{prospect.block}: " if len(prospects.blocks) > 1 else ""
+        for text in describe_prospect(prospect):
+            yield "power", f"{where}{text}."
+        detectable = list_detectable(prospect)
+        if detectable:
+            yield "detectable", f"{where}by replicates, {detectable}"
+    if is_shortened:
+        yield "power", f"of {len(prospects.blocks)} blocks, those that show the least and the most; all with --json."

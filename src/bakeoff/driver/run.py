@@ -23,6 +23,7 @@ from bakeoff.driver.missing import describe_missing
 from bakeoff.driver.numeric import decide_modes
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.preflight import check_networks
+from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.searches import SearchRecorder, place_trial
 from bakeoff.driver.transfer import Resolver
 from bakeoff.errors import NetworkError, WorkspaceError
@@ -32,6 +33,7 @@ from bakeoff.messages import ENGINE_VERSION
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
+from bakeoff.stats.prospects import warn_of_margin
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
@@ -130,8 +132,23 @@ def _start(plan: Plan, run: OpenRun) -> tuple[Modes, int]:
     fresh = list({each.trial_id: each.planned for each in known if each.trial_id not in reused}.values())
     if is_resumed:
         _check_networks(fresh, run)
+    if fresh:
+        _warn_of_power(plan, run)
     _announce(plan, fresh, run, len(reused))
     return modes, len(reused)
+
+
+def _warn_of_power(plan: Plan, run: OpenRun) -> None:
+    """Say before training that the margin cannot be settled as planned; a small version is not conclusive anyway."""
+    if plan.study.quick_of is not None or plan.study.decide.margin is None:
+        return
+    context = run.context
+    prospects = find_prospects(
+        plan, workspace=context.workspace, data_dir=context.data_dir, connection=run.ledger.connection
+    )
+    warning = warn_of_margin(prospects.blocks)
+    if warning:
+        context.observer.message(warning)
 
 
 def _check_networks(trials: Sequence[PlannedTrial], run: OpenRun) -> None:

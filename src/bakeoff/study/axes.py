@@ -34,6 +34,7 @@ FIXED_FIELDS = (
     "numeric",
     "decide",
     "published",
+    "expect",
 )
 """Fields of a study that are the same for all arms, and so can be no arm's change."""
 

@@ -14,6 +14,7 @@ from bakeoff.errors import Problem, StudyError
 from bakeoff.stats.metrics import METRICS
 from bakeoff.study.about import About
 from bakeoff.study.combine import Combined
+from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.fit import advise
 from bakeoff.study.schema import Study
 from bakeoff.study.search import AnySearch, count_candidates, list_finals
@@ -146,7 +147,15 @@ def tell_about(study: Study, *, is_changed: bool = False) -> About:
 
 def warn(study: Study) -> tuple[str, ...]:
     """Return what must be known of a study before it runs, a sentence each."""
-    return (*filter(None, [study.decide.warning]), *name_code(study))
+    return (*filter(None, [study.decide.warning, _warn_of_one_arm(study)]), *name_code(study))
+
+
+def _warn_of_one_arm(study: Study) -> str:
+    """Say that a study has nothing to compare; empty if it has two arms or more."""
+    arms = {found.arm for found in study.combine().combinations} | set(list_ensemble_arms(study.ensembles))
+    if study.search is not None or len(arms) != 1:
+        return ""
+    return f"there is one arm, {next(iter(arms))}, and nothing to compare it with: add another to arms."
 
 
 def name_code(study: Study) -> tuple[str, ...]:

@@ -13,8 +13,10 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -22,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import Problem, StudyError, nearest
+from bakeoff.stats.metrics import find_metric
 from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
 from bakeoff.study.chain import check_steps
@@ -31,7 +34,7 @@ from bakeoff.study.explain import Path, explain, join_path, shorten
 from bakeoff.study.labels import check_names
 from bakeoff.study.published import Published
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
-from bakeoff.study.settings import DataSettings, Decide, NumericMode, Race, Replicates
+from bakeoff.study.settings import DataSettings, Decide, Expect, NumericMode, Race, Replicates
 
 MAX_TRIALS = 100_000
 MAX_PROBLEMS = 50
@@ -44,6 +47,9 @@ MAX_DEPTH = 40
 """Levels of mappings and lists inside each other."""
 
 TEMPLATES = "A case whose name begins with _ is a template for others (from: _NAME) and is not used itself."
+
+MAX_SD_OF_SHARE = 0.5
+"""No share, which lies between 0 and 1, has a larger standard deviation."""
 
 _COMBINED = ("data", "recipe", "blocks", "arms", "search")
 """Fields that only their combinations show to be right."""
@@ -180,6 +186,11 @@ class Study(Record):
     )
     decide: Given[Decide] = Field(default=_hold(Decide()), description="How arms are compared.")
     published: Given[Published | None] = Field(default=_hold(None), description="Published results to compare with.")
+    expect: Given[Expect | None] = Field(
+        default=_hold(None),
+        description="What is expected of scores, from which `bakeoff plan` tells what the study can show; changes no "
+        "result.",
+    )
     _folder: pathlib.Path | None = PrivateAttr(default=None)
     _memo: _Memo = PrivateAttr(default_factory=_Memo)
 
@@ -225,6 +236,14 @@ class Study(Record):
         """Replicates at most: all of a fixed number, or where a race ends."""
         return self.replicates.at_most if isinstance(self.replicates, Race) else self.replicates
 
+    @model_serializer(mode="wrap")
+    def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not given, so that studies are written as they were before it existed."""
+        fields: dict[str, Any] = handler(self)
+        if self.expect is None:
+            fields.pop("expect", None)
+        return fields
+
     @model_validator(mode="wrap")
     @classmethod
     def _check(cls, value: Any, handler: ModelWrapValidatorHandler[Study], info: ValidationInfo) -> Study:
@@ -237,7 +256,7 @@ class Study(Record):
         except ValidationError as error:
             faults = [(path, _redirect(path, message)) for path, message, _ in explain(error, cls, value)]
         found, memo = _find_faults(value, {path[0] for path, _ in faults if path})
-        faults += found
+        faults += [*found, *([] if study is None else _check_expected(study, value))]
         if isinstance(value, Mapping) and not (info.context and info.context.get(RECORDED)):
             faults += check_names(value)
         if faults or study is None:
@@ -348,6 +367,26 @@ def _check_baseline(fields: Mapping[str, Any], combined: Combined) -> list[Fault
     if not isinstance(against, str) or combined.faults or not combined.combinations or against in arms:
         return []
     return [(("decide", "against"), f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}")]
+
+
+def _check_expected(study: Study, value: object) -> list[Fault]:
+    """Check what is expected against the deciding metric; `value`: the study as given."""
+    expect, record = study.expect, find_metric(study.decide.metric)
+    if expect is None:
+        return []
+    faults: list[Fault] = []
+    given = value.get("expect") if isinstance(value, Mapping) else None
+    if isinstance(given, Mapping) and isinstance(given.get("sd"), str) and not record.is_share:
+        message = f"points are differences of shares, and {record.name} is none: give a number in its own unit"
+        faults.append((("expect", "sd"), message))
+    if record.is_share and expect.sd >= MAX_SD_OF_SHARE:
+        message = f"given {expect.sd:g}, but {record.name} is a share, from 0 to 1: for {expect.sd:g} points write "
+        faults.append((("expect", "sd"), f"{message}{expect.sd / 100:g}, or '{expect.sd:g} points'"))
+    for name in ("accuracy", "disagreement"):
+        if getattr(expect, name) is not None and not record.counts_images:
+            message = f"says nothing of {record.name}, by which arms are compared: leave it out"
+            faults.append((("expect", name), message))
+    return faults
 
 
 def _list_arms(found: Combination) -> tuple[str, ...]:
