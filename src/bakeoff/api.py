@@ -17,6 +17,7 @@ from bakeoff.driver.executors.base import Executor
 from bakeoff.driver.executors.local import LocalExecutor
 from bakeoff.driver.facts import describe_datasets
 from bakeoff.driver.observer import RunObserver, watch
+from bakeoff.driver.pilot import check_pilot
 from bakeoff.driver.run import run_plan
 from bakeoff.driver.winners import read_winners
 from bakeoff.errors import BakeoffError, WorkspaceError
@@ -32,6 +33,7 @@ from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.thumbnails import keep_thumbnails
+from bakeoff.stats.prospects import Prospects
 from bakeoff.stats.results import Summary
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand
@@ -81,6 +83,12 @@ class Result(Plots, Tables):
     def summary(self) -> Summary:
         """Means, verdicts and answers."""
         return self.report.summary
+
+    @property
+    def prospects(self) -> Prospects:
+        """What more replicates would show, from the spread of the study's own trials."""
+        found = self.report.facts.get("power")
+        return found if isinstance(found, Prospects) else Prospects()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -141,6 +149,7 @@ def run(
     gpus_per_worker: float = 0.0,
     final_test: bool = True,
     allow_missing: bool = False,
+    pilot: int | None = None,
     wait: bool = True,
     observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
 ) -> Result:
@@ -159,6 +168,8 @@ def run(
         gpus_per_worker: fraction of a GPU for each actor of a Ray cluster; 0 trains on CPUs.
         final_test: False leaves the test split closed: verdicts then rest on the validation split.
         allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
+        pilot: train only the first so many replicates, 2 or more, and leave the test split closed; what the study can
+            show is then in the result's `prospects`. The same call without it continues, and reuses all trials.
         wait: whether to wait for another run in this workspace to end; else it is an error.
         observer: sees the run as it goes: one, or several, or the names of registered ones; by default a notebook's
             cell shows its progress, and elsewhere nobody does.
@@ -171,6 +182,8 @@ def run(
     checked = prepare_study(study, overrides, quick=quick, workspace=folder)
     data = Path(data_dir) if data_dir is not None else None
     planned = expand(checked)
+    if pilot is not None:
+        check_pilot(planned, pilot)
     chosen = choose_device(device) if executor == "local" or gpus_per_worker else CPU_DEVICE
     pool = _Pool(name=executor, num_workers=workers, device=chosen, address=address, gpus_per_worker=gpus_per_worker)
     given = make_progress() if observer is None else observer
@@ -185,6 +198,7 @@ def run(
             command=_format_command(study, overrides, quick),
             final_test=final_test,
             allow_missing=allow_missing,
+            pilot=pilot,
             wait=wait,
         )
         counts = run_plan(planned, context)

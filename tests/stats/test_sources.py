@@ -10,13 +10,14 @@ from scipy import stats
 
 from bakeoff.stats.sources import (
     ValidationPair,
-    VarianceSource,
     count_pooled_degrees,
     expect_declared,
     guess_disagreement,
+    list_factors,
+    measure_validation,
     pool_scores,
     pool_spreads,
-    pool_validation,
+    scale_variance,
 )
 from bakeoff.stats.variance import measure_spread
 
@@ -63,9 +64,9 @@ def test_equal_images_add_nothing() -> None:
     assert pool_spreads([spread], is_counted=False).images == 0.0
 
 
-@pytest.mark.parametrize("num_pool", [1_000, 4_000])
+@pytest.mark.parametrize("num_pool", [400, 1_000, 4_000])
 def test_validation_scores_stand_for_test_images(num_pool: int) -> None:
-    """Validation images are drawn anew in every replicate; the test split is four times as large."""
+    """Validation images are drawn anew in every replicate, or are all the same; the test split is four times larger."""
     rng, r, validated, num_test = np.random.default_rng(4), 3, 400, 1_600
     seed, image, rest = 0.02, 0.2, 0.3
     pairs = []
@@ -73,20 +74,23 @@ def test_validation_scores_stand_for_test_images(num_pool: int) -> None:
         image_N = image * rng.standard_normal(num_pool)
         rows = [rng.choice(num_pool, validated, replace=False) for _ in range(r)]
         d_RN = [seed * rng.standard_normal() + image_N[row] + rest * rng.standard_normal(validated) for row in rows]
-        by_image = [dict(zip(row.tolist(), d_N.tolist(), strict=True)) for row, d_N in zip(rows, d_RN, strict=True)]
-        pairs.append(ValidationPair(differences=np.array([d_N.mean() for d_N in d_RN]), by_image=by_image))
-    found = pool_validation(pairs, num_test, is_counted=True)
+        pairs.append(ValidationPair(differences=d_RN, indices=rows))
+    measured = measure_validation(pairs)
+    assert measured.overlap == pytest.approx(validated / num_pool, abs=0.01)
+    found = measured.expect(num_test, is_counted=True)
     assert found.images == pytest.approx(image**2 / num_test, rel=0.1)
     assert found.sd == pytest.approx((seed**2 + rest**2 / num_test) ** 0.5, rel=0.1)
-    assert pool_validation(pairs, None, is_counted=True).num_images == validated
+    assert measured.expect(None, is_counted=True).num_images == validated
+    assert measured.expect(num_test, is_counted=True, factor=2.0).sd > 1.4 * found.sd
 
 
-def test_with_few_shared_images_all_counts_as_the_images() -> None:
-    rows = [{n: float(n % 2) for n in range(start, start + 50)} for start in (0, 50)]
-    pair = ValidationPair(differences=np.array([0.5, 0.5]), by_image=rows)
-    found = pool_validation([pair], 100, is_counted=True)
-    assert found.images == pytest.approx(np.var([0, 1] * 25, ddof=1) / 100)
-    assert found.sd == 0.0
+def test_with_few_shared_images_all_counts_as_the_images_and_agreement_is_not_proof() -> None:
+    values = np.array([0.0, 1.0] * 25)
+    pair = ValidationPair(differences=[values, values + 0.02], indices=[np.arange(50), np.arange(50, 100)])
+    found = measure_validation([pair]).expect(100, is_counted=True)
+    assert found.images == pytest.approx(np.var(values, ddof=1) / 100)
+    # The two replicates differ by less than their images alone would make them: a quarter of that is kept.
+    assert found.sd == pytest.approx((0.25 * 0.02**2 / 2) ** 0.5)
 
 
 def test_scores_alone_and_declarations() -> None:
@@ -99,10 +103,8 @@ def test_scores_alone_and_declarations() -> None:
     assert declared.images == 0.0
 
 
-def test_the_interval_of_a_measured_sd_is_chi_squared() -> None:
+def test_the_interval_of_a_measured_variance_is_chi_squared() -> None:
+    low, high = list_factors(4.0)
+    assert (low, high) == pytest.approx((4 / stats.chi2.ppf(0.9, 4), 4 / stats.chi2.ppf(0.1, 4)))
     spread = expect_declared(0.01, disagreement=None, num_images=None, is_counted=True)
-    low, high = VarianceSource(kind="trials", spread=spread, degrees=4.0).ends or (spread, spread)
-    assert low.sd == pytest.approx(spread.sd * (4 / stats.chi2.ppf(0.9, 4)) ** 0.5)
-    assert high.sd == pytest.approx(spread.sd * (4 / stats.chi2.ppf(0.1, 4)) ** 0.5)
-    assert VarianceSource(kind="declared", spread=spread).ends is None
-    assert VarianceSource(kind="none").ends is None
+    assert scale_variance(spread, 4.0).sd == pytest.approx(2 * spread.sd)

@@ -10,7 +10,7 @@ from typing import Any
 from bakeoff.driver.estimate import Estimate
 from bakeoff.driver.reads import Read, list_reads
 from bakeoff.report.text import count, duration_range
-from bakeoff.stats.prospects import Prospects, describe_prospect, list_detectable, pick_blocks, warn_of_margin
+from bakeoff.stats.prospects import Prospects, describe_prospect, list_detectable, pick_blocks
 from bakeoff.study.about import About
 from bakeoff.study.axes import list_templates
 from bakeoff.study.plan import Plan, tell_about
@@ -73,7 +73,7 @@ class Planned:
             "workers": estimate.num_workers,
             "seconds": list(estimate.range_seconds) if estimate.seconds else None,
             "measured": estimate.is_measured,
-            "power": self._dump_power(),
+            "power": self.estimate.prospects.dump(),
             "reads": [vars(read) for read in self.reads],
             "notes": self._notes,
         }
@@ -94,23 +94,8 @@ class Planned:
         for read in self.reads:
             yield "reads", read.text
         yield from (row for row in self.about.rows() if row[0] in ("cost", "known", "source"))
-        warning = self._warn()
-        if warning:
-            yield "warning", warning
         for note in self._notes:
             yield "note", note
-
-    def _warn(self) -> str:
-        """Return the line on a margin that cannot be settled; small versions of a study are not conclusive anyway."""
-        return "" if self._plan.study.quick_of is not None else warn_of_margin(self.estimate.prospects.blocks)
-
-    def _dump_power(self) -> dict[str, Any]:
-        prospects = self.estimate.prospects
-        return {
-            "blocks": [each.dump() for each in prospects.blocks],
-            "reason": prospects.reason or None,
-            "warning": self._warn() or None,
-        }
 
     def _format_trials(self) -> str:
         num_trials = f"{self._plan.most_trials:,}"
@@ -144,3 +129,5 @@ def list_power_rows(prospects: Prospects) -> Iterator[tuple[str, str]]:
             yield "detectable", f"{where}by replicates, {detectable}"
     if is_shortened:
         yield "power", f"of {len(prospects.blocks)} blocks, those that show the least and the most; all with --json."
+    if prospects.warning:
+        yield "warning", prospects.warning

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,12 @@ from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.values import read_mapping
 from bakeoff.stats.contributions import contribute
+from bakeoff.stats.expected import ExpectedSpread
 from bakeoff.stats.family import list_family
 from bakeoff.stats.looks import share_of_look
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import MetricRecord, find_metric
-from bakeoff.stats.prospects import Aim, Prospects, look_ahead
+from bakeoff.stats.prospects import Aim, Prospect, Prospects, look_ahead
 from bakeoff.stats.results import TrialResult
 from bakeoff.stats.sources import (
     ValidationPair,
@@ -34,11 +35,13 @@ from bakeoff.stats.sources import (
     count_pooled_degrees,
     expect_declared,
     guess_disagreement,
+    list_factors,
+    measure_validation,
     pool_scores,
     pool_spreads,
-    pool_validation,
+    scale_variance,
 )
-from bakeoff.stats.variance import measure_spread
+from bakeoff.stats.variance import Spread, measure_spread
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.plan import Block, Plan, recipe_content, study_id
 from bakeoff.study.schema import RECORDED, Study
@@ -55,6 +58,9 @@ Predictions = Mapping[str, npt.NDArray[Any]]
 Load = Callable[[str, str], Predictions | None]
 """(trial id, split) -> probabilities, labels, indices; None if they are not on disk."""
 
+ScoredSplit: TypeAlias = Literal["test", "validation"]
+"""Where trials were scored."""
+
 Scores = Mapping[str, Mapping[int, TrialResult]]
 """Arm -> replicate -> trial done."""
 
@@ -65,6 +71,7 @@ def find_prospects(
     workspace: Path | None = None,
     data_dir: Path | None = None,
     connection: sqlite3.Connection | None = None,
+    is_run: bool = False,
 ) -> Prospects:
     """Return what a study can show, block by block. Never an error: what cannot be read is as if it were not there.
 
@@ -73,8 +80,10 @@ def find_prospects(
         workspace: where trials are looked up; it need not exist.
         data_dir: searched first for images.
         connection: to the workspace's ledger, if it is open already.
+        is_run: whether the study has been run, and it is asked what more replicates would show: by the spread of its
+            own trials, at the next look.
     """
-    reason = _find_obstacle(plan)
+    reason = find_obstacle(plan)
     if reason:
         return Prospects(reason=reason)
     with ExitStack() as opened:
@@ -82,15 +91,15 @@ def find_prospects(
         try:
             if connection is None and folders is not None and folders.ledger.is_file():
                 connection = opened.enter_context(open_reading(folders))
-            past = _Past(plan, connection, folders)
+            past = _Past(plan, connection, folders, is_run)
             blocks = tuple(_look_at(block, plan, past, data_dir) for block in plan.blocks)
         except (BakeoffError, sqlite3.Error, OSError, ValueError, KeyError, TypeError):
-            past = _Past(plan, None, None)
+            past = _Past(plan, None, None, is_run)
             blocks = tuple(_look_at(block, plan, past, None) for block in plan.blocks)
-    return Prospects(blocks=blocks)
+    return Prospects(blocks=blocks, is_quick=plan.study.quick_of is not None)
 
 
-def _find_obstacle(plan: Plan) -> str:
+def find_obstacle(plan: Plan) -> str:
     """Return why nothing can be said; empty if it can."""
     if len(_list_arms(plan)) < 2:
         return "there is nothing to compare"
@@ -105,22 +114,22 @@ def _list_arms(plan: Plan) -> tuple[str, ...]:
     return (*plan.arms, *list_ensemble_arms(plan.study.ensembles))
 
 
-def _look_at(block: Block, plan: Plan, past: _Past, data_dir: Path | None) -> Any:
+def _look_at(block: Block, plan: Plan, past: _Past, data_dir: Path | None) -> Prospect:
     num_images = count_test_images(block.data.source, data_dir)
     source = past.find_source(block, num_images) or _read_declared(plan.study, num_images)
     spread = source.spread
     if spread is not None and spread.num_images is not None:
         num_images = spread.num_images
-    return look_ahead(block.label, _make_aim(plan, past.num_looks, num_images), source)
+    return look_ahead(block.label, _make_aim(plan, block, past, num_images), source)
 
 
-def _make_aim(plan: Plan, num_looks: int, num_images: int | None) -> Aim:
+def _make_aim(plan: Plan, block: Block, past: _Past, num_images: int | None) -> Aim:
     study, num_arms = plan.study, len(_list_arms(plan))
     decide = study.decide
     families = 1 if decide.family == "block" else len(plan.blocks)
     all_pairs, against_one = num_arms * (num_arms - 1) // 2, num_arms - 1
     num_pairs = families * (all_pairs if decide.against is None else against_one)
-    rate = (1 - decide.confidence) * share_of_look(num_looks + 1)
+    rate = (1 - decide.confidence) * share_of_look(past.num_looks + 1)
     return Aim(
         measure=Measure(find_metric(decide.metric), "test"),
         replicates=study.most_replicates,
@@ -130,7 +139,8 @@ def _make_aim(plan: Plan, num_looks: int, num_images: int | None) -> Aim:
         scope=decide.scope,
         num_images=num_images,
         baseline_level=rate / (families * against_one) if decide.against is None and num_arms > 2 else None,
-        look=num_looks + 1,
+        num_tested=past.count_tested(block) if past.is_run else 0,
+        look=past.num_looks + 1,
         is_race=isinstance(study.replicates, Race),
     )
 
@@ -166,6 +176,10 @@ def _read_declared(study: Study, num_images: int | None) -> VarianceSource:
     )
 
 
+SPLITS: tuple[ScoredSplit, ...] = ("test", "validation")
+"""Test scores first: they are what verdicts rest on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Recorded:
     """A study of the ledger with the planned study's metric."""
@@ -199,11 +213,13 @@ class _Past:
     Attributes:
         plan: the study's.
         connection: to the ledger; None if there is none. `folders`: of the workspace.
+        is_run: whether the study has been run.
     """
 
     plan: Plan
     connection: sqlite3.Connection | None
     folders: Folders | None
+    is_run: bool = False
     _results: dict[str, tuple[TrialResult, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -228,16 +244,16 @@ class _Past:
         for each in self.recorded:
             if each.study_id == self.own_id or len(each.recipes & planned) >= 2:
                 line = read_line(self.connection, each.study_id)
-                is_own = each.study_id == self.own_id and line and self._is_complete(each)
+                is_own = not self.is_run and each.study_id == self.own_id and line and self._is_complete(each)
                 most = max(most, len(line) - (1 if is_own else 0))
         return most
 
     def find_source(self, block: Block, num_images: int | None) -> VarianceSource | None:
         """Return the best source for a block: its own trials, tested or else validated, then those of others."""
         own = [each for each in self.recorded if each.study_id == self.own_id]
-        others = [each for each in self.recorded if each.study_id != self.own_id]
+        others = [each for each in self.recorded if each.study_id != self.own_id and not self.is_run]
         for studies in (own, others):
-            for split in ("test", "validation"):
+            for split in SPLITS:
                 for each in studies:
                     for label in each.places.get(block.data.source, ()) if studies is others else [block.label]:
                         found = self._measure(each, label, split, num_images)
@@ -264,6 +280,11 @@ class _Past:
             num_found += 1
             yield _Recorded(study_id=str(each_id), study=study)
 
+    def count_tested(self, block: Block) -> int:
+        """Return the replicates of a block that were tested for this study."""
+        results = () if self.connection is None else self._read_results(self.own_id)
+        return len({each.replicate for each in results if each.block == block.label and "test" in each.metrics})
+
     def _is_complete(self, recorded: _Recorded) -> bool:
         results = self._read_results(recorded.study_id)
         return bool(results) and all("test" in each.metrics for each in results if each.state == "done")
@@ -274,7 +295,9 @@ class _Past:
             self._results[each_id] = read_study(self.connection, each_id).results
         return self._results[each_id]
 
-    def _measure(self, recorded: _Recorded, label: str, split: str, num_images: int | None) -> VarianceSource | None:
+    def _measure(
+        self, recorded: _Recorded, label: str, split: ScoredSplit, num_images: int | None
+    ) -> VarianceSource | None:
         load = (lambda trial_id, split: None) if self.folders is None else self.folders.load_predictions
         results = [each for each in self._read_results(recorded.study_id) if each.block == label]
         kind = "earlier" if recorded.study_id != self.own_id else "trials" if split == "test" else "pilot"
@@ -292,7 +315,7 @@ class _Past:
 def measure_trials(
     results: Sequence[TrialResult],
     record: MetricRecord,
-    split: Any,
+    split: ScoredSplit,
     *,
     baseline: str | None,
     num_images: int | None,
@@ -318,17 +341,28 @@ def measure_trials(
         return None
     known = {arm for pair in pairs for arm in pair}
     scores = {arm: of_arm for arm, of_arm in scores.items() if arm in known}
-    spread, images_from = _pool(scores, pairs, record, split, num_images, load)
     fewest = min(len(scores[a].keys() & scores[b].keys()) for a, b in pairs)
+    degrees = count_pooled_degrees(len(scores), fewest, against_baseline=len(pairs) < len(scores))
+    measured = _pool(scores, pairs, record, split, num_images, load)
+    low, high = list_factors(degrees)
     return VarianceSource(
-        spread=spread,
+        spread=measured.expect(1.0),
+        ends=(measured.expect(low), measured.expect(high)),
         num_trials=sum(map(len, scores.values())),
         num_replicates=fewest,
         split=split,
-        degrees=count_pooled_degrees(len(scores), fewest, against_baseline=len(pairs) < len(scores)),
-        images_from=images_from,
+        degrees=degrees,
+        images_from=measured.images_from,
         **about,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """A measured spread, by how much its variance over seeds may be larger, and what its images' part rests on."""
+
+    expect: Callable[[float], ExpectedSpread]
+    images_from: Literal["predictions", "accuracy", "nothing"]
 
 
 def _count_distinct(scores: Scores, a: str, b: str) -> int:
@@ -350,23 +384,22 @@ def _pool(
     scores: Scores,
     pairs: Sequence[tuple[str, str]],
     record: MetricRecord,
-    split: str,
+    split: ScoredSplit,
     num_images: int | None,
     load: Load,
-) -> tuple[Any, Any]:
-    """Return the mean spread of the pairs, and what the images' part rests on."""
-    reader = _Reader(record.name, split, load)
-    kept = _keep_few(scores, pairs)
-    found = reader.read_pairs(scores, kept)
-    if found is not None and split == "test":
-        unit = 1.0 if record.is_share else None
-        spreads = [measure_spread(a, b, unit=unit) for a, b, _ in found]
-        whole = [spread for spread in spreads if spread is not None]
-        if whole:
-            return pool_spreads(whole, is_counted=record.counts_images), "predictions"
+) -> _Measured:
+    """Return the mean spread of the pairs: image by image if predictions are stored, else from scores."""
+    found = _Reader(record.name, split, load).read_pairs(scores, _keep_few(scores, pairs))
+    is_counted = record.counts_images
     if found is not None and split == "validation":
-        validated = [_make_validation_pair(*each) for each in found]
-        return pool_validation(validated, num_images, is_counted=record.counts_images), "predictions"
+        validated = measure_validation([each.compare_validation() for each in found])
+        expect = partial(validated.expect, num_images, is_counted=is_counted)
+        return _Measured(expect=lambda factor: expect(factor=factor), images_from="predictions")
+    spreads = [] if found is None else [each.measure(1.0 if record.is_share else None) for each in found]
+    whole = [spread for spread in spreads if spread is not None]
+    if whole:
+        pooled = pool_spreads(whole, is_counted=is_counted)
+        return _Measured(expect=partial(scale_variance, pooled), images_from="predictions")
     return _pool_scores(scores, pairs, record, split, num_images)
 
 
@@ -383,8 +416,8 @@ def _keep_few(scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[tuple[st
 
 
 def _pool_scores(
-    scores: Scores, pairs: Sequence[tuple[str, str]], record: MetricRecord, split: str, num_images: int | None
-) -> tuple[Any, Any]:
+    scores: Scores, pairs: Sequence[tuple[str, str]], record: MetricRecord, split: ScoredSplit, num_images: int | None
+) -> _Measured:
     def read(arm: str, replicate: int) -> float:
         return scores[arm][replicate].metrics[split][record.name]
 
@@ -395,7 +428,33 @@ def _pool_scores(
     if record.counts_images:
         accuracy = float(np.mean([read(arm, r) for arm, of_arm in scores.items() for r in of_arm]))
     spread = pool_scores(differences, accuracy=accuracy, num_images=num_images, is_counted=record.counts_images)
-    return spread, "nothing" if accuracy is None or num_images is None else "accuracy"
+    return _Measured(
+        expect=partial(scale_variance, spread),
+        images_from="nothing" if accuracy is None or num_images is None else "accuracy",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PairScores:
+    """What images contribute to the scores of two arms.
+
+    Attributes:
+        a_RN, b_RN: by replicate and image.
+        indices: by replicate, of the images in their source.
+    """
+
+    a_RN: npt.NDArray[Any]
+    b_RN: npt.NDArray[Any]
+    indices: list[npt.NDArray[np.integer]]
+
+    def measure(self, unit: float | None) -> Spread | None:
+        """Measure the spread over replicates and images, which must be the same in all replicates."""
+        return measure_spread(self.a_RN, self.b_RN, unit=unit)
+
+    def compare_validation(self) -> ValidationPair:
+        """Return the differences on images of every replicate's own."""
+        d_RN = self.a_RN.astype(np.float64) - self.b_RN.astype(np.float64)
+        return ValidationPair(differences=list(d_RN), indices=self.indices)
 
 
 @dataclass(frozen=True)
@@ -407,22 +466,22 @@ class _Reader:
     load: Load
     _known: dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]] | None] = field(default_factory=dict)
 
-    def read_pairs(self, scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any, Any]] | None:
-        """Return both arms' contributions by replicate, and the images' indices; None if any are missing."""
+    def read_pairs(self, scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[_PairScores] | None:
+        """Return what images contribute to the scores of the pairs; None if any are missing, or of other images."""
         found = []
         for a, b in pairs:
             common = sorted(scores[a].keys() & scores[b].keys())
             rows = [(self._read(scores[a][r].trial_id), self._read(scores[b][r].trial_id)) for r in common]
-            if any(ours is None or theirs is None for ours, theirs in rows):
-                return None
             known = [(ours, theirs) for ours, theirs in rows if ours is not None and theirs is not None]
-            if any(not np.array_equal(ours[1], theirs[1]) for ours, theirs in known):
-                return None
-            indices = [ours[1] for ours, _ in known]
-            if len({len(each) for each in indices}) != 1:
+            is_alike = all(np.array_equal(ours[1], theirs[1]) for ours, theirs in known)
+            if len(known) < len(rows) or not is_alike or len({len(ours[1]) for ours, _ in known}) != 1:
                 return None
             found.append(
-                (np.stack([ours[0] for ours, _ in known]), np.stack([theirs[0] for _, theirs in known]), indices)
+                _PairScores(
+                    a_RN=np.stack([ours[0] for ours, _ in known]),
+                    b_RN=np.stack([theirs[0] for _, theirs in known]),
+                    indices=[ours[1] for ours, _ in known],
+                )
             )
         return found
 
@@ -434,11 +493,3 @@ class _Reader:
                 values = contribute(self.metric, predictions["probabilities"], predictions["labels"])
             self._known[trial_id] = None if values is None or predictions is None else (values, predictions["indices"])
         return self._known[trial_id]
-
-
-def _make_validation_pair(
-    a_RN: npt.NDArray[Any], b_RN: npt.NDArray[Any], indices: Sequence[npt.NDArray[Any]]
-) -> ValidationPair:
-    d_RN = a_RN.astype(np.float64) - b_RN.astype(np.float64)
-    by_image = [dict(zip(row.tolist(), d_N.tolist(), strict=True)) for row, d_N in zip(indices, d_RN, strict=True)]
-    return ValidationPair(differences=d_RN.mean(axis=1), by_image=by_image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bakeoff.stats.expected import ExpectedSpread, find_least_difference
@@ -16,6 +16,9 @@ from bakeoff.stats.sources import VarianceSource
 
 SHOWN = (3, 5, 10, 20)
 """Replicates at which detectable differences are listed."""
+
+DRAWN = (3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)
+"""Replicates at which a figure draws them."""
 
 MAX_BLOCKS_IN_FULL = 3
 """Of more blocks only the extremes are told in words."""
@@ -36,6 +39,7 @@ class Aim:
         scope: of the verdicts.
         num_images: test images; None if unknown.
         baseline_level: level with one baseline instead of all pairs; None if there is one, or only two arms.
+        num_tested: replicates that were tested already; 0 before the final test.
         look: at the question, counted from 1; later ones may spend less of the error rate.
         is_race: whether the number of replicates is left to a race, whose test is stricter than the one assumed here.
     """
@@ -48,6 +52,7 @@ class Aim:
     scope: Scope = "images"
     num_images: int | None = None
     baseline_level: float | None = None
+    num_tested: int = 0
     look: int = 1
     is_race: bool = False
 
@@ -142,13 +147,26 @@ class Prospects:
 
     Attributes:
         blocks: empty if nothing can be said, for the `reason`.
-        reason: one sentence; empty if all can be said.
-        remedy: how to learn more, if nothing is known.
+        reason: a clause; empty if all can be said.
+        is_quick: whether the study is the small version of another, of which nobody expects an answer.
     """
 
     blocks: tuple[Prospect, ...] = ()
     reason: str = ""
-    remedy: str = field(default="", compare=False)
+    is_quick: bool = False
+
+    @property
+    def warning(self) -> str:
+        """One line on a margin that cannot be settled as planned, with remedies; empty if it can."""
+        return "" if self.is_quick else warn_of_margin(self.blocks)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the figures as plain values, for JSON."""
+        return {
+            "blocks": [each.dump() for each in self.blocks],
+            "reason": self.reason or None,
+            "warning": self.warning or None,
+        }
 
 
 def look_ahead(block: str, aim: Aim, source: VarianceSource) -> Prospect:
@@ -157,6 +175,8 @@ def look_ahead(block: str, aim: Aim, source: VarianceSource) -> Prospect:
         return Prospect(block=block, aim=aim, source=source, limit=_bound_by_images(aim))
     spread = _restrict(source.spread, aim)
     numbers = sorted({*SHOWN, max(MIN_REPLICATES, aim.replicates)})
+    if aim.num_tested:
+        numbers = [n for n in sorted({*SHOWN, 2 * aim.num_tested, 4 * aim.num_tested}) if n > aim.num_tested]
     has_verdicts = aim.replicates >= MIN_REPLICATES
     found = Prospect(
         block=block,
@@ -168,6 +188,13 @@ def look_ahead(block: str, aim: Aim, source: VarianceSource) -> Prospect:
         curve=tuple((n, spread.find_detectable(n, aim.level)) for n in numbers),
     )
     return found if aim.margin is None else _judge_margin(found, spread, aim, aim.margin)
+
+
+def draw_curve(prospect: Prospect) -> tuple[tuple[int, float], ...]:
+    """Return (replicates, detectable difference) at more points than are listed, for a figure."""
+    assert prospect.source.spread is not None, "without a spread there is no curve"
+    spread = _restrict(prospect.source.spread, prospect.aim)
+    return tuple((n, spread.find_detectable(n, prospect.aim.level)) for n in DRAWN)
 
 
 def _restrict(spread: ExpectedSpread, aim: Aim) -> ExpectedSpread:
@@ -266,6 +293,20 @@ def describe_prospect(prospect: Prospect) -> Iterator[str]:
         yield _say_source(prospect.source, prospect.source.spread, prospect.aim)
 
 
+def describe_more(prospect: Prospect) -> Iterator[str]:
+    """Yield what more replicates than those tested can show, a sentence each; before a test, what all can."""
+    if not prospect.aim.num_tested:
+        yield from describe_prospect(prospect)
+        return
+    yield (
+        f"another look with more replicates can show differences, by replicates in all, of {list_detectable(prospect)} "
+        f"({POWER:.0%} power{_say_correction(prospect.aim)}; {_say_scope(prospect)})"
+    )
+    yield from _say_margin(prospect)
+    if prospect.source.spread is not None:
+        yield _say_source(prospect.source, prospect.source.spread, prospect.aim)
+
+
 def _say_detectable(prospect: Prospect) -> str:
     aim, measure = prospect.aim, prospect.aim.measure
     if prospect.source.spread is None:
@@ -351,11 +392,11 @@ def _say_limit(prospect: Prospect) -> str:
 
 
 def _say_source(source: VarianceSource, spread: ExpectedSpread, aim: Aim) -> str:
-    sd = f"sd of a difference over seeds {format_difference(spread.sd, aim.measure)}"
+    sd = f"the standard deviation of a difference over seeds is {format_difference(spread.sd, aim.measure)}"
     images = {
-        "predictions": "images' part from stored predictions",
-        "accuracy": "images' part from the accuracy",
-        "nothing": "images' part unknown",
+        "predictions": "the images' part is from stored predictions",
+        "accuracy": "the images' part is from the accuracy",
+        "nothing": "the images' part is unknown",
     }[source.images_from]
     basis = {
         "trials": f"from {source.num_trials:,} trials of this study",

@@ -6,7 +6,7 @@ of all pairs are averaged: single pairs of a few replicates say little. Suffixes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bakeoff.stats.expected import ExpectedSpread
 from bakeoff.stats.needed import LIKELY
-from bakeoff.stats.variance import Spread
+from bakeoff.stats.variance import FLOOR, Spread
 
 SourceKind = Literal["trials", "earlier", "pilot", "declared", "none"]
 """This study's tested trials, an earlier study's trials, this study's validation scores, its declaration, nothing."""
@@ -33,7 +33,8 @@ class VarianceSource:
         spread: as expected on the study's test images, new images included; None if nothing is known of seeds.
         study: whose trials it was measured on; empty for none. `num_trials`: how many; `num_replicates`: of each arm.
         split: of the scores.
-        degrees: of freedom of the measured variance; None if it was declared.
+        degrees: of freedom of the measured variance; None if it was declared. `ends`: the spread at the ends of the
+            interval of that variance, at confidence LIKELY.
         images_from: what the images' part rests on.
     """
 
@@ -44,21 +45,25 @@ class VarianceSource:
     num_replicates: int = 0
     split: Literal["test", "validation"] = "test"
     degrees: float | None = None
+    ends: tuple[ExpectedSpread, ExpectedSpread] | None = None
     images_from: Literal["predictions", "accuracy", "nothing"] = "nothing"
 
-    @property
-    def ends(self) -> tuple[ExpectedSpread, ExpectedSpread] | None:
-        """The spread with the ends of the interval of its sd, at confidence LIKELY (chi-squared); None if declared."""
-        if self.spread is None or self.degrees is None or self.degrees <= 0 or not self.spread.sd:
-            return None
-        from scipy.special import chdtri
 
-        tail = (1 - LIKELY) / 2
-        small, large = (
-            replace(self.spread, sd=self.spread.sd * float(self.degrees / chdtri(self.degrees, chance)) ** 0.5)
-            for chance in (tail, 1 - tail)
-        )
-        return small, large
+def list_factors(degrees: float) -> tuple[float, float]:
+    """Return by how much a true variance may be smaller and larger than it was seen to be, at confidence LIKELY.
+
+    Args:
+        degrees: of freedom of the chi-squared estimate, above 0.
+    """
+    from scipy.special import chdtri
+
+    tail = (1 - LIKELY) / 2
+    return float(degrees / chdtri(degrees, tail)), float(degrees / chdtri(degrees, 1 - tail))
+
+
+def scale_variance(spread: ExpectedSpread, factor: float) -> ExpectedSpread:
+    """Return the spread with another variance over seeds."""
+    return replace(spread, sd=spread.sd * factor**0.5)
 
 
 def guess_disagreement(accuracy: float) -> float:
@@ -109,39 +114,73 @@ class ValidationPair:
     """What two arms score on the validation images, which are drawn anew in every replicate.
 
     Attributes:
-        differences: mean difference of each replicate.
-        by_image: for each replicate, index of an image in its source -> difference there.
+        differences: of each replicate, image by image, [N] each.
+        indices: of these images in their source, [N] each.
     """
 
-    differences: NDArray[np.float64]
-    by_image: Sequence[Mapping[int, float]]
+    differences: Sequence[NDArray[np.float64]]
+    indices: Sequence[NDArray[np.integer]]
 
 
-def pool_validation(pairs: Sequence[ValidationPair], num_test: int | None, *, is_counted: bool) -> ExpectedSpread:
-    """Return the spread expected on the test images from differences on validation images.
+@dataclass(frozen=True, kw_only=True)
+class ValidationSpread:
+    """How differences spread on validation images, whose part is to be replaced by that of test images.
 
-    A replicate's difference varies by its seed and by its own validation images. The latter's part is measured inside
-    replicates and taken off, then that of the test images is put in its place. What arms make of an image is told from
-    what a seed makes of it by the images that two replicates share; where they share too few, all counts as the
-    images', which no replicates average out: an upper bound.
+    Attributes:
+        between: variance of a replicate's mean difference. `per_image`: of an image's, inside a replicate.
+        lasting: the part of `per_image` that is the same in every replicate.
+        overlap: share of images that two replicates have in common.
+        num_images: validated in a replicate.
+    """
+
+    between: float
+    per_image: float
+    lasting: float
+    overlap: float
+    num_images: float
+
+    def expect(self, num_test: int | None, *, is_counted: bool, factor: float = 1.0) -> ExpectedSpread:
+        """Return the spread expected on the test images.
+
+        The part of a replicate's own validation images is taken off the variance between replicates, of which a
+        quarter (FLOOR) is kept at least: two or three replicates may agree by chance.
+
+        Args:
+            num_test: test images; None if unknown: then as many as validated.
+            is_counted: whether an image moves the score by 1 / N at most.
+            factor: by which the variance between replicates may be larger than it was seen to be.
+        """
+        num_images = num_test or round(self.num_images)
+        sampling = (self.per_image - self.overlap * self.lasting) / self.num_images
+        between = factor * self.between
+        seeds = max(FLOOR * between, between - sampling)
+        return ExpectedSpread(
+            sd=(seeds + (self.per_image - self.lasting) / num_images) ** 0.5,
+            images=self.lasting / num_images,
+            num_images=num_images,
+            is_counted=is_counted,
+        )
+
+
+def measure_validation(pairs: Sequence[ValidationPair]) -> ValidationSpread:
+    """Measure how differences spread on validation images, averaged over pairs.
+
+    What arms make of an image is told from what a seed makes of it by the images that two replicates share. Where they
+    share too few, all counts as the images', which no replicates average out: an upper bound.
 
     Args:
         pairs: of one family, with 2 replicates at least.
-        num_test: test images; None if unknown: then as many as validated.
-        is_counted: whether an image moves the score by 1 / N at most.
     """
-    between = float(np.mean([np.var(pair.differences, ddof=1) for pair in pairs]))
-    inside = [np.fromiter(values.values(), np.float64) for pair in pairs for values in pair.by_image]
-    per_image = float(np.mean([np.var(values, ddof=1) for values in inside]))
-    validated = float(np.mean([len(values) for values in inside]))
+    between = [np.var([d_N.mean() for d_N in pair.differences], ddof=1) for pair in pairs]
+    inside = [d_N for pair in pairs for d_N in pair.differences]
+    per_image = float(np.mean([np.var(d_N, ddof=1) for d_N in inside]))
     lasting, overlap = _measure_lasting(pairs, per_image)
-    seeds = max(0.0, between - (per_image - overlap * lasting) / validated)
-    num_images = num_test or round(validated)
-    return ExpectedSpread(
-        sd=(seeds + (per_image - lasting) / num_images) ** 0.5,
-        images=lasting / num_images,
-        num_images=num_images,
-        is_counted=is_counted,
+    return ValidationSpread(
+        between=float(np.mean(between)),
+        per_image=per_image,
+        lasting=lasting,
+        overlap=overlap,
+        num_images=float(np.mean([len(d_N) for d_N in inside])),
     )
 
 
@@ -150,17 +189,17 @@ def _measure_lasting(pairs: Sequence[ValidationPair], per_image: float) -> tuple
 
     The part is the covariance of differences on shared images.
     """
-    products: list[float] = []
-    shares: list[float] = []
+    products, shares, number = 0.0, [], 0
     for pair in pairs:
-        for first, second in combinations(range(len(pair.by_image)), 2):
-            ours, theirs = pair.by_image[first], pair.by_image[second]
-            common = sorted(ours.keys() & theirs.keys())
-            shares.append(len(common) / len(ours))
-            products += [(ours[n] - pair.differences[first]) * (theirs[n] - pair.differences[second]) for n in common]
-    if len(products) < MIN_SHARED:
+        for first, second in combinations(range(len(pair.differences)), 2):
+            ours_N, theirs_N = pair.differences[first], pair.differences[second]
+            common, own, other = np.intersect1d(pair.indices[first], pair.indices[second], return_indices=True)
+            shares.append(len(common) / len(ours_N))
+            number += len(common)
+            products += float(np.sum((ours_N[own] - ours_N.mean()) * (theirs_N[other] - theirs_N.mean())))
+    if number < MIN_SHARED:
         return per_image, 0.0
-    return float(np.clip(np.mean(products), 0.0, per_image)), float(np.mean(shares))
+    return float(np.clip(products / number, 0.0, per_image)), float(np.mean(shares))
 
 
 def pool_scores(

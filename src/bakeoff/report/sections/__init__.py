@@ -17,6 +17,7 @@ from bakeoff.report.sections import (
     ensembles,
     failures,
     mistakes,
+    power,
     published,
     roc,
     search,
@@ -24,7 +25,7 @@ from bakeoff.report.sections import (
 )
 
 _IN_ORDER = (
-    *(answer, basis, blocks, comparison, steps, curves, classes, mistakes, roc, calibration),
+    *(answer, basis, blocks, comparison, steps, power, curves, classes, mistakes, roc, calibration),
     *(search, ensembles, published, cost, failures, appendix),
 )
 """As a reader asks; those of installed packages follow."""
