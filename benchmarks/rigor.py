@@ -2,9 +2,9 @@
 
     python benchmarks/rigor.py --studies 2000
 
-Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_effects.py, rigor_looks.py, rigor_folds.py, rigor_failures.py
-and rigor_racing.py, each of which can also be run alone. Draws are seeded: the same figures come out on any machine.
-Tables go to benchmarks/results/rigor.json; those not run keep what is there.
+Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_effects.py, rigor_looks.py, rigor_folds.py, rigor_failures.py,
+rigor_racing.py and rigor_power.py, each of which can also be run alone. Draws are seeded: the same figures come out on
+any machine. Tables go to benchmarks/results/rigor.json; those not run keep what is there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import rigor_failures
 import rigor_folds
 import rigor_looks
 import rigor_pairs
+import rigor_power
 import rigor_racing
 import rigor_scope
 import scipy
@@ -26,7 +27,7 @@ import scipy
 RESULTS = Path(__file__).resolve().parent / "results" / "rigor.json"
 
 
-MODULES = (rigor_pairs, rigor_scope, rigor_effects, rigor_looks, rigor_folds, rigor_failures, rigor_racing)
+MODULES = (rigor_pairs, rigor_scope, rigor_effects, rigor_looks, rigor_folds, rigor_failures, rigor_racing, rigor_power)
 TABLES = {name: measure for module in MODULES for name, measure in module.TABLES.items()}
 
 

@@ -217,8 +217,9 @@ def test_a_pilot_leaves_the_test_split_closed_and_is_reused(
     source = prospect.source
     assert (source.kind, source.num_trials, source.split, source.degrees) == ("pilot", 6, "validation", 2)
     assert source.spread is not None
-    assert source.ends is not None
-    assert source.ends[0].sd < source.spread.sd < source.ends[1].sd
+    assert prospect.detectable_range is not None
+    assert prospect.detectable is not None
+    assert prospect.detectable_range[0] < prospect.detectable < prospect.detectable_range[1]
     report = gather_report(counts.study_id, folders)
     assert report.state == "unfinished"
     assert report.summary.verdicts == ()

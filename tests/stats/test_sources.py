@@ -89,6 +89,7 @@ def test_with_few_shared_images_all_counts_as_the_images_and_agreement_is_not_pr
     pair = ValidationPair(differences=[values, values + 0.02], indices=[np.arange(50), np.arange(50, 100)])
     found = measure_validation([pair]).expect(100, is_counted=True)
     assert found.images == pytest.approx(np.var(values, ddof=1) / 100)
+    assert measure_validation([pair]).lasting_ends == (0.0, pytest.approx(np.var(values, ddof=1)))
     # The two replicates differ by less than their images alone would make them: a quarter of that is kept.
     assert found.sd == pytest.approx((0.25 * 0.02**2 / 2) ** 0.5)
 

@@ -344,10 +344,10 @@ def measure_trials(
     fewest = min(len(scores[a].keys() & scores[b].keys()) for a, b in pairs)
     degrees = count_pooled_degrees(len(scores), fewest, against_baseline=len(pairs) < len(scores))
     measured = _pool(scores, pairs, record, split, num_images, load)
-    low, high = list_factors(degrees)
+    ends = (measured.expect(factor, end) for factor in list_factors(degrees) for end in (0, 1))
     return VarianceSource(
-        spread=measured.expect(1.0),
-        ends=(measured.expect(low), measured.expect(high)),
+        spread=measured.expect(1.0, None),
+        ends=tuple(dict.fromkeys(ends)),
         num_trials=sum(map(len, scores.values())),
         num_replicates=fewest,
         split=split,
@@ -359,9 +359,15 @@ def measure_trials(
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
-    """A measured spread, by how much its variance over seeds may be larger, and what its images' part rests on."""
+    """A measured spread.
 
-    expect: Callable[[float], ExpectedSpread]
+    Attributes:
+        expect: called with the factor by which the variance over seeds may be larger than it was seen to be, and the
+            end (0, 1; None for neither) of the interval of the images' part, where it has one.
+        images_from: what the images' part rests on.
+    """
+
+    expect: Callable[[float, int | None], ExpectedSpread]
     images_from: Literal["predictions", "accuracy", "nothing"]
 
 
@@ -394,12 +400,17 @@ def _pool(
     if found is not None and split == "validation":
         validated = measure_validation([each.compare_validation() for each in found])
         expect = partial(validated.expect, num_images, is_counted=is_counted)
-        return _Measured(expect=lambda factor: expect(factor=factor), images_from="predictions")
+        return _Measured(
+            expect=lambda factor, end: expect(
+                factor=factor, lasting=None if end is None else validated.lasting_ends[end]
+            ),
+            images_from="predictions",
+        )
     spreads = [] if found is None else [each.measure(1.0 if record.is_share else None) for each in found]
     whole = [spread for spread in spreads if spread is not None]
     if whole:
         pooled = pool_spreads(whole, is_counted=is_counted)
-        return _Measured(expect=partial(scale_variance, pooled), images_from="predictions")
+        return _Measured(expect=lambda factor, _: scale_variance(pooled, factor), images_from="predictions")
     return _pool_scores(scores, pairs, record, split, num_images)
 
 
@@ -429,7 +440,7 @@ def _pool_scores(
         accuracy = float(np.mean([read(arm, r) for arm, of_arm in scores.items() for r in of_arm]))
     spread = pool_scores(differences, accuracy=accuracy, num_images=num_images, is_counted=record.counts_images)
     return _Measured(
-        expect=partial(scale_variance, spread),
+        expect=lambda factor, _: scale_variance(spread, factor),
         images_from="nothing" if accuracy is None or num_images is None else "accuracy",
     )
 

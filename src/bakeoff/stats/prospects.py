@@ -209,10 +209,8 @@ def _bound_by_images(aim: Aim) -> float:
 
 
 def _find_range(aim: Aim, source: VarianceSource) -> tuple[float, float] | None:
-    if source.ends is None:
-        return None
-    low, high = (_restrict(end, aim).find_detectable(aim.replicates, aim.level) for end in source.ends)
-    return low, high
+    found = [_restrict(end, aim).find_detectable(aim.replicates, aim.level) for end in source.ends]
+    return (min(found), max(found)) if found else None
 
 
 def _judge_margin(found: Prospect, spread: ExpectedSpread, aim: Aim, margin: float) -> Prospect:

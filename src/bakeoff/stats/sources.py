@@ -21,8 +21,8 @@ from bakeoff.stats.variance import FLOOR, Spread
 SourceKind = Literal["trials", "earlier", "pilot", "declared", "none"]
 """This study's tested trials, an earlier study's trials, this study's validation scores, its declaration, nothing."""
 
-MIN_SHARED = 200
-"""Fewer image-by-pair products than this do not tell what arms make of an image from what a seed makes of it."""
+MIN_SHARED = 100
+"""Fewer images that two replicates share do not tell what arms make of an image from what a seed makes of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class VarianceSource:
         study: whose trials it was measured on; empty for none. `num_trials`: how many; `num_replicates`: of each arm.
         split: of the scores.
         degrees: of freedom of the measured variance; None if it was declared. `ends`: the spread at the ends of the
-            interval of that variance, at confidence LIKELY.
+            intervals of that variance and of the images' part, at confidence LIKELY.
         images_from: what the images' part rests on.
     """
 
@@ -45,7 +45,7 @@ class VarianceSource:
     num_replicates: int = 0
     split: Literal["test", "validation"] = "test"
     degrees: float | None = None
-    ends: tuple[ExpectedSpread, ExpectedSpread] | None = None
+    ends: tuple[ExpectedSpread, ...] = ()
     images_from: Literal["predictions", "accuracy", "nothing"] = "nothing"
 
 
@@ -128,7 +128,7 @@ class ValidationSpread:
 
     Attributes:
         between: variance of a replicate's mean difference. `per_image`: of an image's, inside a replicate.
-        lasting: the part of `per_image` that is the same in every replicate.
+        lasting: the part of `per_image` that is the same in every replicate. `lasting_ends`: of its interval.
         overlap: share of images that two replicates have in common.
         num_images: validated in a replicate.
     """
@@ -136,10 +136,13 @@ class ValidationSpread:
     between: float
     per_image: float
     lasting: float
+    lasting_ends: tuple[float, float]
     overlap: float
     num_images: float
 
-    def expect(self, num_test: int | None, *, is_counted: bool, factor: float = 1.0) -> ExpectedSpread:
+    def expect(
+        self, num_test: int | None, *, is_counted: bool, factor: float = 1.0, lasting: float | None = None
+    ) -> ExpectedSpread:
         """Return the spread expected on the test images.
 
         The part of a replicate's own validation images is taken off the variance between replicates, of which a
@@ -148,15 +151,18 @@ class ValidationSpread:
         Args:
             num_test: test images; None if unknown: then as many as validated.
             is_counted: whether an image moves the score by 1 / N at most.
-            factor: by which the variance between replicates may be larger than it was seen to be.
+            factor: by which the variance between replicates may be larger than it was seen to be; below 1, for the
+                lower end of a range, nothing of it is kept for sure.
+            lasting: in place of the measured one, such as an end of its interval.
         """
         num_images = num_test or round(self.num_images)
-        sampling = (self.per_image - self.overlap * self.lasting) / self.num_images
+        lasting = self.lasting if lasting is None else lasting
+        sampling = (self.per_image - self.overlap * lasting) / self.num_images
         between = factor * self.between
-        seeds = max(FLOOR * between, between - sampling)
+        seeds = max(FLOOR * between if factor >= 1 else 0.0, between - sampling)
         return ExpectedSpread(
-            sd=(seeds + (self.per_image - self.lasting) / num_images) ** 0.5,
-            images=self.lasting / num_images,
+            sd=(seeds + (self.per_image - lasting) / num_images) ** 0.5,
+            images=lasting / num_images,
             num_images=num_images,
             is_counted=is_counted,
         )
@@ -174,32 +180,43 @@ def measure_validation(pairs: Sequence[ValidationPair]) -> ValidationSpread:
     between = [np.var([d_N.mean() for d_N in pair.differences], ddof=1) for pair in pairs]
     inside = [d_N for pair in pairs for d_N in pair.differences]
     per_image = float(np.mean([np.var(d_N, ddof=1) for d_N in inside]))
-    lasting, overlap = _measure_lasting(pairs, per_image)
+    covariance, shared = _measure_covariance(pairs)
+    lasting, ends = per_image, (0.0, per_image)
+    num_images = float(np.mean([len(d_N) for d_N in inside]))
+    if shared >= MIN_SHARED:
+        lasting = min(max(covariance, 0.0), per_image)
+        reach = _Z_LIKELY * per_image / shared**0.5
+        ends = max(0.0, lasting - reach), min(per_image, lasting + reach)
     return ValidationSpread(
         between=float(np.mean(between)),
         per_image=per_image,
         lasting=lasting,
-        overlap=overlap,
-        num_images=float(np.mean([len(d_N) for d_N in inside])),
+        lasting_ends=ends,
+        overlap=_measure_overlap(pairs[0]),
+        num_images=num_images,
     )
 
 
-def _measure_lasting(pairs: Sequence[ValidationPair], per_image: float) -> tuple[float, float]:
-    """Return the part of an image's variance that lasts over replicates, and the share of images two have in common.
+_Z_LIKELY = 1.2816
+"""Normal quantile of an interval at confidence LIKELY."""
 
-    The part is the covariance of differences on shared images.
-    """
-    products, shares, number = 0.0, [], 0
+
+def _measure_covariance(pairs: Sequence[ValidationPair]) -> tuple[float, float]:
+    """Return the covariance, on the images that two replicates share, of what they add; and the images per pair."""
+    products, number = 0.0, 0
     for pair in pairs:
         for first, second in combinations(range(len(pair.differences)), 2):
             ours_N, theirs_N = pair.differences[first], pair.differences[second]
             common, own, other = np.intersect1d(pair.indices[first], pair.indices[second], return_indices=True)
-            shares.append(len(common) / len(ours_N))
             number += len(common)
             products += float(np.sum((ours_N[own] - ours_N.mean()) * (theirs_N[other] - theirs_N.mean())))
-    if number < MIN_SHARED:
-        return per_image, 0.0
-    return float(np.clip(products / number, 0.0, per_image)), float(np.mean(shares))
+    return products / max(1, number), number / len(pairs)
+
+
+def _measure_overlap(pair: ValidationPair) -> float:
+    """Return the share of images that two replicates have in common, on average."""
+    shares = [len(np.intersect1d(ours, theirs)) / len(ours) for ours, theirs in combinations(pair.indices, 2)]
+    return float(np.mean(shares))
 
 
 def pool_scores(
