@@ -10,7 +10,7 @@ from typing import Any
 from bakeoff.driver.estimate import Estimate
 from bakeoff.driver.reads import Read, list_reads
 from bakeoff.report.text import count, duration_range
-from bakeoff.stats.prospects import Prospects, describe_prospect, list_detectable, pick_blocks
+from bakeoff.stats.prospects import MAX_BLOCKS_IN_FULL, Prospects, describe_prospect, group_blocks, list_detectable
 from bakeoff.study.about import About
 from bakeoff.study.axes import list_templates
 from bakeoff.study.plan import Plan, tell_about
@@ -119,15 +119,14 @@ def list_power_rows(prospects: Prospects) -> Iterator[tuple[str, str]]:
     """Yield what a study can show: of many blocks that of the least and the most, in two columns."""
     if prospects.reason:
         yield "power", f"{prospects.reason}."
-    shown, is_shortened = pick_blocks(prospects.blocks)
-    for prospect in shown:
-        where = f"{prospect.block}: " if len(prospects.blocks) > 1 else ""
+    shown = group_blocks(prospects.blocks)
+    for label, prospect in shown:
         for text in describe_prospect(prospect):
-            yield "power", f"{where}{text}."
+            yield "power", f"{label}{text}."
         detectable = list_detectable(prospect)
         if detectable:
-            yield "detectable", f"{where}by replicates, {detectable}"
-    if is_shortened:
-        yield "power", f"of {len(prospects.blocks)} blocks, those that show the least and the most; all with --json."
+            yield "detectable", f"{label}by replicates, {detectable}"
+    if len(shown) > 1 and len(prospects.blocks) > MAX_BLOCKS_IN_FULL:
+        yield "power", f"{len(prospects.blocks)} blocks differ in this: all are in the document of --json."
     if prospects.warning:
         yield "warning", prospects.warning

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bakeoff.driver.prospects import find_obstacle
+from bakeoff.driver.prospects import MIN_PILOT, find_obstacle
 from bakeoff.errors import BakeoffError
 from bakeoff.study.plan import Plan
 from bakeoff.study.settings import Race
-
-MIN_PILOT = 2
-"""Fewer replicates say nothing of their spread."""
 
 
 def check_pilot(plan: Plan, num_replicates: int) -> None:

@@ -4,44 +4,26 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
 
 from bakeoff.data.files import list_source
 from bakeoff.data.registry import find_dataset
 from bakeoff.data.source import DataSource
+from bakeoff.driver.trial_spread import ScoredSplit, measure_trials
 from bakeoff.errors import BakeoffError
 from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.values import read_mapping
-from bakeoff.stats.contributions import contribute
-from bakeoff.stats.expected import ExpectedSpread
-from bakeoff.stats.family import list_family
 from bakeoff.stats.looks import share_of_look
 from bakeoff.stats.measure import Measure
-from bakeoff.stats.metrics import MetricRecord, find_metric
+from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.prospects import Aim, Prospect, Prospects, look_ahead
 from bakeoff.stats.results import TrialResult
-from bakeoff.stats.sources import (
-    ValidationPair,
-    VarianceSource,
-    count_pooled_degrees,
-    expect_declared,
-    guess_disagreement,
-    list_factors,
-    measure_validation,
-    pool_scores,
-    pool_spreads,
-    scale_variance,
-)
-from bakeoff.stats.variance import Spread, measure_spread
+from bakeoff.stats.sources import SourceKind, VarianceSource, expect_declared, guess_disagreement
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.plan import Block, Plan, recipe_content, study_id
 from bakeoff.study.schema import RECORDED, Study
@@ -51,18 +33,8 @@ from bakeoff.workspace import Folders
 MAX_STUDIES = 30
 """Earlier studies that are looked at, newest first."""
 
-MAX_TRIALS = 60
-"""Trials whose predictions are read: planning takes a moment, and more would not change the figures."""
-
-Predictions = Mapping[str, npt.NDArray[Any]]
-Load = Callable[[str, str], Predictions | None]
-"""(trial id, split) -> probabilities, labels, indices; None if they are not on disk."""
-
-ScoredSplit: TypeAlias = Literal["test", "validation"]
-"""Where trials were scored."""
-
-Scores = Mapping[str, Mapping[int, TrialResult]]
-"""Arm -> replicate -> trial done."""
+MIN_PILOT = 2
+"""Replicates of a pilot, at least: one says nothing of their spread."""
 
 
 def find_prospects(
@@ -104,9 +76,9 @@ def find_obstacle(plan: Plan) -> str:
     if len(_list_arms(plan)) < 2:
         return "there is nothing to compare"
     if plan.blocks[0].data.folds is not None:
-        return "with folds it cannot be told: they share training images, which sets a limit that seeds do not show"
+        return "with folds nothing can be said of power: they share training images, which sets a limit of its own"
     if plan.study.decide.method == "bayes":
-        return "posterior probabilities have no error rate that power could be counted at"
+        return "posterior probabilities have no error rate at which power could be computed"
     return ""
 
 
@@ -141,6 +113,7 @@ def _make_aim(plan: Plan, block: Block, past: _Past, num_images: int | None) -> 
         baseline_level=rate / (families * against_one) if decide.against is None and num_arms > 2 else None,
         num_tested=past.count_tested(block) if past.is_run else 0,
         look=past.num_looks + 1,
+        allows_pilot=study.search is None and isinstance(study.replicates, int) and study.replicates > MIN_PILOT,
         is_race=isinstance(study.replicates, Race),
     )
 
@@ -300,7 +273,7 @@ class _Past:
     ) -> VarianceSource | None:
         load = (lambda trial_id, split: None) if self.folders is None else self.folders.load_predictions
         results = [each for each in self._read_results(recorded.study_id) if each.block == label]
-        kind = "earlier" if recorded.study_id != self.own_id else "trials" if split == "test" else "pilot"
+        kind: SourceKind = "earlier" if recorded.study_id != self.own_id else "trials" if split == "test" else "pilot"
         return measure_trials(
             results,
             find_metric(self.plan.study.decide.metric),
@@ -308,199 +281,6 @@ class _Past:
             baseline=recorded.study.decide.against,
             num_images=num_images,
             load=load,
-            about={"kind": kind, "study": recorded.study.name},
+            kind=kind,
+            study=recorded.study.name,
         )
-
-
-def measure_trials(
-    results: Sequence[TrialResult],
-    record: MetricRecord,
-    split: ScoredSplit,
-    *,
-    baseline: str | None,
-    num_images: int | None,
-    load: Load,
-    about: Mapping[str, Any],
-) -> VarianceSource | None:
-    """Return the spread that the trials of one block show; None without two arms with two replicates in common.
-
-    Args:
-        results: of one block, in any order.
-        record: the deciding metric.
-        split: of the scores: test, or validation.
-        baseline: the arm that all others are compared with.
-        num_images: test images of the planned study; of tested trials their predictions tell.
-        load: reads one trial's predictions.
-        about: kind and study of the source.
-    """
-    scores = _group(results, record.name, split)
-    arms = list(scores)
-    pairs = list_family(arms, baseline if baseline in arms else None)
-    pairs = [(a, b) for a, b in pairs if _count_distinct(scores, a, b) >= 2]
-    if not pairs:
-        return None
-    known = {arm for pair in pairs for arm in pair}
-    scores = {arm: of_arm for arm, of_arm in scores.items() if arm in known}
-    fewest = min(len(scores[a].keys() & scores[b].keys()) for a, b in pairs)
-    degrees = count_pooled_degrees(len(scores), fewest, against_baseline=len(pairs) < len(scores))
-    measured = _pool(scores, pairs, record, split, num_images, load)
-    ends = (measured.expect(factor, end) for factor in list_factors(degrees) for end in (0, 1))
-    return VarianceSource(
-        spread=measured.expect(1.0, None),
-        ends=tuple(dict.fromkeys(ends)),
-        num_trials=sum(map(len, scores.values())),
-        num_replicates=fewest,
-        split=split,
-        degrees=degrees,
-        images_from=measured.images_from,
-        **about,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Measured:
-    """A measured spread.
-
-    Attributes:
-        expect: called with the factor by which the variance over seeds may be larger than it was seen to be, and the
-            end (0, 1; None for neither) of the interval of the images' part, where it has one.
-        images_from: what the images' part rests on.
-    """
-
-    expect: Callable[[float, int | None], ExpectedSpread]
-    images_from: Literal["predictions", "accuracy", "nothing"]
-
-
-def _count_distinct(scores: Scores, a: str, b: str) -> int:
-    """Return the replicates that both arms have; 0 for arms that are the same trials."""
-    common = scores[a].keys() & scores[b].keys()
-    is_same = all(scores[a][replicate].trial_id == scores[b][replicate].trial_id for replicate in common)
-    return 0 if is_same else len(common)
-
-
-def _group(results: Sequence[TrialResult], metric: str, split: str) -> Scores:
-    scores: dict[str, dict[int, TrialResult]] = {}
-    for each in results:
-        if each.state == "done" and metric in each.metrics.get(split, {}) and each.fold is None:
-            scores.setdefault(each.arm, {})[each.replicate] = each
-    return scores
-
-
-def _pool(
-    scores: Scores,
-    pairs: Sequence[tuple[str, str]],
-    record: MetricRecord,
-    split: ScoredSplit,
-    num_images: int | None,
-    load: Load,
-) -> _Measured:
-    """Return the mean spread of the pairs: image by image if predictions are stored, else from scores."""
-    found = _Reader(record.name, split, load).read_pairs(scores, _keep_few(scores, pairs))
-    is_counted = record.counts_images
-    if found is not None and split == "validation":
-        validated = measure_validation([each.compare_validation() for each in found])
-        expect = partial(validated.expect, num_images, is_counted=is_counted)
-        return _Measured(
-            expect=lambda factor, end: expect(
-                factor=factor, lasting=None if end is None else validated.lasting_ends[end]
-            ),
-            images_from="predictions",
-        )
-    spreads = [] if found is None else [each.measure(1.0 if record.is_share else None) for each in found]
-    whole = [spread for spread in spreads if spread is not None]
-    if whole:
-        pooled = pool_spreads(whole, is_counted=is_counted)
-        return _Measured(expect=lambda factor, _: scale_variance(pooled, factor), images_from="predictions")
-    return _pool_scores(scores, pairs, record, split, num_images)
-
-
-def _keep_few(scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the first pairs, as many as their trials may be read."""
-    kept: list[tuple[str, str]] = []
-    arms: set[str] = set()
-    for pair in pairs:
-        wanted = arms | set(pair)
-        if kept and sum(len(scores[arm]) for arm in wanted) > MAX_TRIALS:
-            continue
-        arms, kept = wanted, [*kept, pair]
-    return kept
-
-
-def _pool_scores(
-    scores: Scores, pairs: Sequence[tuple[str, str]], record: MetricRecord, split: ScoredSplit, num_images: int | None
-) -> _Measured:
-    def read(arm: str, replicate: int) -> float:
-        return scores[arm][replicate].metrics[split][record.name]
-
-    differences = [
-        np.array([read(a, r) - read(b, r) for r in sorted(scores[a].keys() & scores[b].keys())]) for a, b in pairs
-    ]
-    accuracy = None
-    if record.counts_images:
-        accuracy = float(np.mean([read(arm, r) for arm, of_arm in scores.items() for r in of_arm]))
-    spread = pool_scores(differences, accuracy=accuracy, num_images=num_images, is_counted=record.counts_images)
-    return _Measured(
-        expect=lambda factor, _: scale_variance(spread, factor),
-        images_from="nothing" if accuracy is None or num_images is None else "accuracy",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _PairScores:
-    """What images contribute to the scores of two arms.
-
-    Attributes:
-        a_RN, b_RN: by replicate and image.
-        indices: by replicate, of the images in their source.
-    """
-
-    a_RN: npt.NDArray[Any]
-    b_RN: npt.NDArray[Any]
-    indices: list[npt.NDArray[np.integer]]
-
-    def measure(self, unit: float | None) -> Spread | None:
-        """Measure the spread over replicates and images, which must be the same in all replicates."""
-        return measure_spread(self.a_RN, self.b_RN, unit=unit)
-
-    def compare_validation(self) -> ValidationPair:
-        """Return the differences on images of every replicate's own."""
-        d_RN = self.a_RN.astype(np.float64) - self.b_RN.astype(np.float64)
-        return ValidationPair(differences=list(d_RN), indices=self.indices)
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Reads what images contribute to scores, each trial once."""
-
-    metric: str
-    split: str
-    load: Load
-    _known: dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]] | None] = field(default_factory=dict)
-
-    def read_pairs(self, scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[_PairScores] | None:
-        """Return what images contribute to the scores of the pairs; None if any are missing, or of other images."""
-        found = []
-        for a, b in pairs:
-            common = sorted(scores[a].keys() & scores[b].keys())
-            rows = [(self._read(scores[a][r].trial_id), self._read(scores[b][r].trial_id)) for r in common]
-            known = [(ours, theirs) for ours, theirs in rows if ours is not None and theirs is not None]
-            is_alike = all(np.array_equal(ours[1], theirs[1]) for ours, theirs in known)
-            if len(known) < len(rows) or not is_alike or len({len(ours[1]) for ours, _ in known}) != 1:
-                return None
-            found.append(
-                _PairScores(
-                    a_RN=np.stack([ours[0] for ours, _ in known]),
-                    b_RN=np.stack([theirs[0] for _, theirs in known]),
-                    indices=[ours[1] for ours, _ in known],
-                )
-            )
-        return found
-
-    def _read(self, trial_id: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-        if trial_id not in self._known:
-            predictions = self.load(trial_id, self.split)
-            values = None
-            if predictions is not None:
-                values = contribute(self.metric, predictions["probabilities"], predictions["labels"])
-            self._known[trial_id] = None if values is None or predictions is None else (values, predictions["indices"])
-        return self._known[trial_id]

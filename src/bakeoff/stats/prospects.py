@@ -41,6 +41,7 @@ class Aim:
         baseline_level: level with one baseline instead of all pairs; None if there is one, or only two arms.
         num_tested: replicates that were tested already; 0 before the final test.
         look: at the question, counted from 1; later ones may spend less of the error rate.
+        allows_pilot: whether the study can begin with a pilot.
         is_race: whether the number of replicates is left to a race, whose test is stricter than the one assumed here.
     """
 
@@ -54,6 +55,7 @@ class Aim:
     baseline_level: float | None = None
     num_tested: int = 0
     look: int = 1
+    allows_pilot: bool = True
     is_race: bool = False
 
 
@@ -338,9 +340,12 @@ def _say_bound(prospect: Prospect) -> str:
             f"; {aim.num_images:,} test images alone cannot show differences under "
             f"{format_difference(prospect.limit, aim.measure)}, even if all images that differ favour the same arm"
         )
+    example = "0.5 points" if aim.measure.record.is_share else "0.05"
+    accuracy = ", accuracy: 0.9" if aim.measure.record.counts_images else ""
+    pilot = " or find out with bakeoff run --pilot 2" if aim.allows_pilot else ""
     return (
-        "nothing is known yet of how scores vary over seeds: declare it (expect: {sd: 0.5 points, accuracy: 0.9}) or "
-        f"find out with bakeoff run --pilot 2{bound}"
+        f"nothing is known yet of how scores vary over seeds: declare it (expect: {{sd: {example}{accuracy}}})"
+        f"{pilot}{bound}"
     )
 
 
@@ -406,17 +411,21 @@ def _say_source(source: VarianceSource, spread: ExpectedSpread, aim: Aim) -> str
     return f"{sd}, {basis}{f'; {images}' if aim.scope == 'images' else ''}"
 
 
-def pick_blocks(prospects: Sequence[Prospect]) -> tuple[tuple[Prospect, ...], bool]:
-    """Return the blocks to be told in full, all of a few or else the extremes, and whether some are left out.
+def group_blocks(prospects: Sequence[Prospect]) -> list[tuple[str, Prospect]]:
+    """Return the blocks to be told in words, each with its label: those alike together, of many the two extremes."""
+    alike: dict[tuple[str, ...], list[Prospect]] = {}
+    for each in prospects:
+        alike.setdefault((*describe_prospect(each), list_detectable(each)), []).append(each)
+    groups = list(alike.values())
+    if len(groups) > MAX_BLOCKS_IN_FULL:
+        groups.sort(key=lambda group: group[0].curve[0][1] if group[0].curve else math.inf)
+        groups = [groups[0], groups[-1]]
+    return [("" if len(group) == len(prospects) else _label_blocks(group), group[0]) for group in groups]
 
-    Blocks of which the same is said are told once.
-    """
-    if all(each.source.spread is None for each in prospects):
-        return tuple(prospects[:1]), False
-    if len(prospects) <= MAX_BLOCKS_IN_FULL:
-        return tuple(prospects), False
-    ranked = sorted(prospects, key=lambda each: each.curve[0][1] if each.curve else float("inf"))
-    return (ranked[-1], ranked[0]), True
+
+def _label_blocks(group: Sequence[Prospect]) -> str:
+    rest = "" if len(group) == 1 else f" and {len(group) - 1} more"
+    return f"{group[0].block}{rest}: "
 
 
 def list_detectable(prospect: Prospect) -> str:
