@@ -60,15 +60,64 @@ class Effects:
 
     def draw(
         self, rng: np.random.Generator, shape: tuple[int, int, int], scope: Scope, lead_A: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """Draw [S, A, R, N] scores; in scope seeds leads are on these images."""
+    ) -> dict[tuple[int, int], list[Spread]]:
+        """Draw, of [S, A, R] trials, what is measured of every pair of arms, study by study; leads are of the scope.
+
+        Normal effects have sums of squares that are independent of the means, so these are drawn and no images:
+        Wishart of N - 1 and (R - 1) (N - 1) degrees of freedom over arms.
+        """
         s, arms, r = shape
-        image_SAN = self.image * rng.standard_normal((s, arms, 1, NUM_IMAGES), dtype=np.float32)
-        if scope == "seeds":
-            image_SAN -= image_SAN.mean(axis=3, keepdims=True)
-        seed_SAR = self.seed * rng.standard_normal((s, arms, r, 1), dtype=np.float32)
-        rest_SARN = self.rest * rng.standard_normal((s, arms, r, NUM_IMAGES), dtype=np.float32)
-        return np.asarray(rest_SARN + image_SAN + seed_SAR + lead_A[:, None, None].astype(np.float32))
+        n = NUM_IMAGES
+        seed_SAR = (self.seed**2 + self.rest**2 / n) ** 0.5 * rng.standard_normal((s, arms, r)) + lead_A[:, None]
+        if scope == "images":
+            seed_SAR += self.image / n**0.5 * rng.standard_normal((s, arms, 1))
+        image_SAA = (r * self.image**2 + self.rest**2) * draw_wishart(rng, s, arms, n - 1)
+        rest_SAA = self.rest**2 * draw_wishart(rng, s, arms, (r - 1) * (n - 1))
+        return {
+            (a, b): [
+                Spread(
+                    num_replicates=r, num_images=n, difference=mean, by_seed=by_seed, by_image=image, rest=rest, **_FEW
+                )
+                for mean, by_seed, image, rest in zip(
+                    (seed_SAR[:, a] - seed_SAR[:, b]).mean(axis=1).tolist(),
+                    (n * (seed_SAR[:, a] - seed_SAR[:, b]).var(axis=1, ddof=1)).tolist(),
+                    subtract_squares(image_SAA, a, b).tolist(),
+                    subtract_squares(rest_SAA, a, b).tolist(),
+                    strict=True,
+                )
+            ]
+            for a, b in combinations(range(arms), 2)
+        }
+
+    def draw_images(self, rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Draw [A, R, N] scores of equal arms."""
+        arms, r = shape
+        image_ARN = self.image * rng.standard_normal((arms, 1, NUM_IMAGES))
+        seed_ARN = self.seed * rng.standard_normal((arms, r, 1))
+        return np.asarray(image_ARN + seed_ARN + self.rest * rng.standard_normal((arms, r, NUM_IMAGES)))
+
+
+_FEW: dict[str, Any] = {
+    "image_weight": 0.0,
+    "cell_weight": 0.0,
+    "image_skew": 0.0,
+    "cell_skew": 0.0,
+    "num_telling": NUM_IMAGES,
+}
+"""Where all images differ, either way, nothing is allowed for those not met."""
+
+
+def draw_wishart(rng: np.random.Generator, num_studies: int, num_arms: int, degrees: int) -> NDArray[np.float64]:
+    """Draw mean squares and products [S, A, A] of independent standard normal effects (Bartlett's decomposition)."""
+    lower_SAA = np.tril(rng.standard_normal((num_studies, num_arms, num_arms)), -1)
+    for arm in range(num_arms):
+        lower_SAA[:, arm, arm] = rng.chisquare(degrees - arm, num_studies) ** 0.5
+    return np.asarray(lower_SAA @ lower_SAA.transpose(0, 2, 1) / degrees)
+
+
+def subtract_squares(squares_SAA: NDArray[np.float64], a: int, b: int) -> NDArray[np.float64]:
+    """Return the mean squares of the difference of two arms."""
+    return np.asarray(squares_SAA[:, a, a] + squares_SAA[:, b, b] - 2 * squares_SAA[:, a, b])
 
 
 EFFECTS = (Effects("seeds matter more", 0.008, 0.08, 0.2), Effects("images matter more", 0.003, 0.2, 0.2))
@@ -81,13 +130,12 @@ def place_arms(num_arms: int, difference: float) -> NDArray[np.float64]:
     return lead_A
 
 
-def find_pair(scores_SARN: NDArray[np.float32], scope: Scope) -> int:
+def find_pair(spreads: dict[tuple[int, int], list[Spread]], scope: Scope) -> int:
     """Return in how many studies the first arm is shown to be better than the second, among all pairs."""
-    pairs = list(combinations(range(scores_SARN.shape[1]), 2))
-    p_PS = np.array([_find_p_values(measure_batch(scores_SARN[:, a] - scores_SARN[:, b]), scope) for a, b in pairs])
-    adjusted_SP = np.array([adjust_holm(p_P) for p_P in p_PS.T.tolist()])
-    ahead_S = scores_SARN[:, 0].mean(axis=(1, 2)) > scores_SARN[:, 1].mean(axis=(1, 2))
-    return int(np.count_nonzero((adjusted_SP[:, 0] <= LEVEL) & ahead_S))
+    p_PS = np.array([_find_p_values(of_pair, scope) for of_pair in spreads.values()])
+    adjusted_S = np.array([adjust_holm(p_P)[0] for p_P in p_PS.T.tolist()])
+    ahead_S = np.array([each.difference > 0 for each in spreads[0, 1]])
+    return int(np.count_nonzero((adjusted_S <= LEVEL) & ahead_S))
 
 
 def _find_p_values(spreads: list[Spread], scope: Scope) -> list[float]:
@@ -121,8 +169,7 @@ def _detect_normal(effects: Effects, scope: Scope, num_arms: int, r: int, num_st
     rng, found = np.random.default_rng([num_arms, r]), 0
     difference = effects.expect(scope).find_detectable(r, LEVEL / (num_arms * (num_arms - 1) / 2))
     for size in list_batches(num_studies):
-        scores = effects.draw(rng, (size, num_arms, r), scope, place_arms(num_arms, difference))
-        found += find_pair(scores, scope)
+        found += find_pair(effects.draw(rng, (size, num_arms, r), scope, place_arms(num_arms, difference)), scope)
     about = {"effects": effects.name, "scope": scope, "arms": num_arms, "replicates": r}
     return {**about, "said to be detectable": f"{100 * difference:.2f}", **tell_rate(found, num_studies)}
 
@@ -140,7 +187,8 @@ def measure_answers(num_studies: int) -> list[Row]:
             lead = find_lead(population, difference)
             rng, found = np.random.default_rng(r), 0
             for size in list_batches(num_studies) if lead is not None else ():
-                found += find_pair(population.draw(rng, (size, 2, r, 2_000), lead).astype(np.float32), "images")
+                a_SRN, b_SRN = population.draw(rng, (size, 2, r, 2_000), lead).astype(np.float32).swapaxes(0, 1)
+                found += find_pair({(0, 1): measure_batch(a_SRN - b_SRN)}, "images")
             rate = {"detected": "out of reach", "+-": "-"} if lead is None else tell_rate(found, num_studies)
             about = {"population": population.name, "arms": 2, "images": 2_000, "replicates": r}
             rows.append({**about, "said to be detectable": f"{100 * difference:.2f}", **rate})
@@ -214,7 +262,7 @@ Factors = tuple[float, float]
 def _measure_tested(
     effects: Effects, rng: np.random.Generator, num_arms: int, r: int, factors: Factors
 ) -> list[ExpectedSpread]:
-    scores_ARN = effects.draw(rng, (1, num_arms, r), "images", np.zeros(num_arms))[0]
+    scores_ARN = effects.draw_images(rng, (num_arms, r))
     measured = [measure_spread(scores_ARN[a], scores_ARN[b], unit=1.0) for a, b in combinations(range(num_arms), 2)]
     spread = pool_spreads([each for each in measured if each is not None], is_counted=False)
     return [spread, *(scale_variance(spread, factor) for factor in factors)]
