@@ -5,9 +5,9 @@
 Two arms of a family differ by what `bakeoff plan` would say is detectable, from known variances; the other arms lie
 between them. All pairs are judged as in a real study: by the interval over seeds and images, Holm's correction and the
 first look's share of the error rate. In the first table effects are normal, in the second models answer images by a
-threshold as in rigor_scope.py. The third asks how well pilots and earlier trials tell the detectable difference. Draws
-are seeded; "+-" is twice the standard error of the simulation. Shape suffixes: S studies, A arms, R replicates,
-N images.
+threshold as in rigor_scope.py. The third asks how well pilots and earlier trials tell the detectable difference, the
+fourth whether verdicts keep their error rate where a pilot chose the number of replicates. Draws are seeded; "+-" is
+twice the standard error of the simulation. Shape suffixes: S studies, A arms, R replicates, N images.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rigor_scope import POPULATIONS, Population, find_truth, list_batches
 from bakeoff.stats.expected import ExpectedSpread
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.looks import FIRST_SHARE
+from bakeoff.stats.pairs import compare_pair
 from bakeoff.stats.sources import (
     ValidationPair,
     count_pooled_degrees,
@@ -294,6 +295,55 @@ def _measure_pilot(
     return [measured.expect(NUM_IMAGES, is_counted=False), *ends]
 
 
+# --- Replicates chosen by a pilot ------------------------------------------------------------------------------------
+
+
+def measure_choice(num_studies: int) -> list[Row]:
+    """Count false winners among equal arms where the spread of 2 or 3 pilot replicates chose the number of replicates.
+
+    Scores are normal with sd 1. On the test split they are those of validation (the worst case), share half of their
+    variance with them (the seeds), or have nothing to do with them. The margin to be shown is 2.
+    """
+    rows = []
+    for num_arms in (2, 4):
+        for pilot in (2, 3):
+            for shared in (1.0, 0.5, 0.0):
+                rng = np.random.default_rng([num_arms, pilot, round(10 * shared)])
+                chosen = [_run_chosen(rng, num_arms, pilot, shared) for _ in range(num_studies)]
+                false = np.mean([is_false for _, is_false in chosen])
+                rows.append(
+                    {
+                        "arms": num_arms,
+                        "pilot replicates": pilot,
+                        "variance shared with validation": percent(shared),
+                        "replicates chosen, 10% to 90%": " to ".join(
+                            f"{np.quantile([n for n, _ in chosen], each):.0f}" for each in (0.1, 0.9)
+                        ),
+                        "false winner": percent(false),
+                        "+-": percent(2 * (false * (1 - false) / num_studies) ** 0.5),
+                    }
+                )
+    return rows
+
+
+def _run_chosen(rng: np.random.Generator, num_arms: int, pilot: int, shared: float) -> tuple[int, bool]:
+    """Return how many replicates a pilot chose, and whether there was a winner after Holm, at a first look."""
+    pairs = list(combinations(range(num_arms), 2))
+    seed_AR = rng.standard_normal((num_arms, MOST_CHOSEN))
+    validation_AR, test_AR = (
+        shared**0.5 * seed_AR + (1 - shared) ** 0.5 * rng.standard_normal(seed_AR.shape) for _ in range(2)
+    )
+    sd = np.mean([np.var(validation_AR[a, :pilot] - validation_AR[b, :pilot], ddof=1) for a, b in pairs]) ** 0.5
+    n = ExpectedSpread(sd=float(sd)).count_to_show(2.0, LEVEL / len(pairs)) or MOST_CHOSEN
+    n = min(max(n, 3), MOST_CHOSEN)
+    compared = [compare_pair(test_AR[a, :n].tolist(), test_AR[b, :n].tolist()) for a, b in pairs]
+    return n, min(adjust_holm([1.0 if each.p is None else each.p for each in compared])) <= LEVEL
+
+
+MOST_CHOSEN = 30
+"""Replicates that a pilot may choose, at most."""
+
+
 def main() -> dict[str, list[Row]]:
     """Measure, print, and return the tables as JSON values."""
     return run_tables(__doc__ or "", TABLES)
@@ -303,6 +353,7 @@ TABLES: dict[str, Callable[[int], list[Row]]] = {
     "power, normal effects": measure_detection,
     "power, answers right or wrong": measure_answers,
     "power, known from few trials": measure_sources,
+    "power, replicates chosen by a pilot": measure_choice,
 }
 
 if __name__ == "__main__":
