@@ -204,7 +204,7 @@ def expect_population(population: Population) -> ExpectedSpread:
         spread = measure_spread(a_RN, b_RN, unit=1.0)
         assert spread is not None, "there are 30 replicates"
         spreads.append(spread)
-    return pool_spreads(spreads, is_counted=True)
+    return pool_spreads(spreads)
 
 
 def find_lead(population: Population, difference: float) -> float | None:
@@ -265,7 +265,7 @@ def _measure_tested(
 ) -> list[ExpectedSpread]:
     scores_ARN = effects.draw_images(rng, (num_arms, r))
     measured = [measure_spread(scores_ARN[a], scores_ARN[b], unit=1.0) for a, b in combinations(range(num_arms), 2)]
-    spread = pool_spreads([each for each in measured if each is not None], is_counted=False)
+    spread = pool_spreads([each for each in measured if each is not None])
     return [spread, *(scale_variance(spread, factor) for factor in factors)]
 
 
@@ -288,11 +288,11 @@ def _measure_pilot(
     ]
     measured = measure_validation(pairs)
     ends = [
-        measured.expect(NUM_IMAGES, is_counted=False, factor=factor, lasting=lasting)
+        measured.expect(NUM_IMAGES, factor=factor, lasting=lasting)
         for factor in factors
         for lasting in measured.lasting_ends
     ]
-    return [measured.expect(NUM_IMAGES, is_counted=False), *ends]
+    return [measured.expect(NUM_IMAGES), *ends]
 
 
 # --- Replicates chosen by a pilot ------------------------------------------------------------------------------------

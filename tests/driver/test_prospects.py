@@ -107,7 +107,7 @@ def test_what_is_declared_changes_no_identity(make_plan: Callable[..., Plan]) ->
     assert "expect" not in plain.study.model_dump()
     assert plain.trials == told.trials
     (prospect,) = look(told).blocks
-    expected = ExpectedSpread(sd=0.005 * 2**0.5, images=0.09 / TESTED, num_images=TESTED, is_counted=True)
+    expected = ExpectedSpread(sd=0.005 * 2**0.5, images=0.09 / TESTED, num_images=TESTED, disagreement=0.09)
     assert (prospect.source.kind, prospect.source.images_from) == ("declared", "accuracy")
     assert prospect.source.spread is not None
     assert prospect.source.spread.images == pytest.approx(expected.images)

@@ -52,7 +52,7 @@ def test_detectable_and_power_are_inverse() -> None:
 def test_more_replicates_do_not_get_below_the_limit_of_the_images() -> None:
     spread = ExpectedSpread(sd=0.01, images=0.003**2)
     limit = spread.find_limit(0.05)
-    assert limit == pytest.approx(0.003 * (stats.norm.isf(0.025) + stats.norm.ppf(0.8)))
+    assert limit == pytest.approx(0.003 * (stats.norm.isf(0.025) + stats.norm.ppf(0.8)), rel=1e-4)
     found = [spread.find_detectable(n, 0.05) for n in (3, 5, 10, 100, 10_000)]
     assert found == sorted(found, reverse=True)
     assert found[-1] == pytest.approx(limit, rel=0.01)
@@ -103,9 +103,20 @@ def test_few_images_bound_what_can_be_shown() -> None:
     fewest = next(k for k in range(1, 50) if shows(k))
     least = find_least_difference(n, level)
     assert stats.poisson.sf(fewest - 1, least * n) == pytest.approx(0.8)
-    counted = ExpectedSpread(sd=1e-5, images=1e-9, num_images=n, is_counted=True)
-    assert counted.find_detectable(5, level) == least
-    assert counted.count_to_show(0.9 * least, level) is None
+
+
+def test_what_was_not_met_is_allowed_for_as_in_a_real_study() -> None:
+    """Images on which one arm is right, for every seed: `measure_spread` of answers so drawn gives the same width."""
+    n, level, q = 2_000, 0.02, 0.02
+    expected = ExpectedSpread(sd=0.0, images=q / n, num_images=n, disagreement=q)
+    for difference in (0.0, 0.01, 0.02):
+        favour, against = round(n * (q + difference) / 2), round(n * (q - difference) / 2)
+        d_RN = np.zeros((4, n))
+        d_RN[:, :favour], d_RN[:, favour : favour + against] = 1.0, -1.0
+        spread = measure_spread(d_RN, np.zeros_like(d_RN), unit=1.0, scope="images")
+        assert spread is not None
+        reach_Q, _, _ = expected._measure_reach(4, level / 2, difference)
+        assert reach_Q == pytest.approx(spread.half_width(level / 2, "images"), rel=0.02)
 
 
 def test_images_needed() -> None:

@@ -51,17 +51,17 @@ def test_spreads_of_pairs_give_their_parts_back() -> None:
         spread = measure_spread(d_RN, np.zeros_like(d_RN), unit=1.0)
         assert spread is not None
         spreads.append(spread)
-    found = pool_spreads(spreads, is_counted=True)
+    found = pool_spreads(spreads)
     assert found.sd == pytest.approx((0.01**2 + 0.1**2 / n) ** 0.5, rel=0.05)
     assert found.images == pytest.approx(0.2**2 / n, rel=0.03)
-    assert (found.num_images, found.is_counted) == (n, True)
+    assert found.num_images == n
 
 
 def test_equal_images_add_nothing() -> None:
     d_RN = np.tile([[0.1], [0.2], [0.4]], (1, 50))
     spread = measure_spread(d_RN, np.zeros_like(d_RN), unit=1.0)
     assert spread is not None
-    assert pool_spreads([spread], is_counted=False).images == 0.0
+    assert pool_spreads([spread]).images == 0.0
 
 
 @pytest.mark.parametrize("num_pool", [400, 1_000, 4_000])
@@ -77,17 +77,17 @@ def test_validation_scores_stand_for_test_images(num_pool: int) -> None:
         pairs.append(ValidationPair(differences=d_RN, indices=rows))
     measured = measure_validation(pairs)
     assert measured.overlap == pytest.approx(validated / num_pool, abs=0.01)
-    found = measured.expect(num_test, is_counted=True)
+    found = measured.expect(num_test)
     assert found.images == pytest.approx(image**2 / num_test, rel=0.1)
     assert found.sd == pytest.approx((seed**2 + rest**2 / num_test) ** 0.5, rel=0.1)
-    assert measured.expect(None, is_counted=True).num_images == validated
-    assert measured.expect(num_test, is_counted=True, factor=2.0).sd > 1.4 * found.sd
+    assert measured.expect(None).num_images == validated
+    assert measured.expect(num_test, factor=2.0).sd > 1.4 * found.sd
 
 
 def test_with_few_shared_images_all_counts_as_the_images_and_agreement_is_not_proof() -> None:
     values = np.array([0.0, 1.0] * 25)
     pair = ValidationPair(differences=[values, values + 0.02], indices=[np.arange(50), np.arange(50, 100)])
-    found = measure_validation([pair]).expect(100, is_counted=True)
+    found = measure_validation([pair]).expect(100)
     assert found.images == pytest.approx(np.var(values, ddof=1) / 100)
     assert measure_validation([pair]).lasting_ends == (0.0, pytest.approx(np.var(values, ddof=1)))
     # The two replicates differ by less than their images alone would make them: a quarter of that is kept.
@@ -95,11 +95,11 @@ def test_with_few_shared_images_all_counts_as_the_images_and_agreement_is_not_pr
 
 
 def test_scores_alone_and_declarations() -> None:
-    found = pool_scores([np.array([0.01, 0.03, 0.02])], accuracy=0.8, num_images=100, is_counted=True)
+    found = pool_scores([np.array([0.01, 0.03, 0.02])], accuracy=0.8, num_images=100)
     assert found.sd == pytest.approx(0.01)
     assert found.images == pytest.approx(0.16 / 100)
-    assert pool_scores([np.array([0.01, 0.03])], accuracy=None, num_images=100, is_counted=False).images == 0.0
-    declared = expect_declared(0.005, disagreement=0.09, num_images=None, is_counted=True)
+    assert pool_scores([np.array([0.01, 0.03])], accuracy=None, num_images=100).images == 0.0
+    declared = expect_declared(0.005, disagreement=0.09, num_images=None)
     assert declared.sd == pytest.approx(0.005 * 2**0.5)
     assert declared.images == 0.0
 
@@ -107,5 +107,5 @@ def test_scores_alone_and_declarations() -> None:
 def test_the_interval_of_a_measured_variance_is_chi_squared() -> None:
     low, high = list_factors(4.0)
     assert (low, high) == pytest.approx((4 / stats.chi2.ppf(0.9, 4), 4 / stats.chi2.ppf(0.1, 4)))
-    spread = expect_declared(0.01, disagreement=None, num_images=None, is_counted=True)
+    spread = expect_declared(0.01, disagreement=None, num_images=None)
     assert scale_variance(spread, 4.0).sd == pytest.approx(2 * spread.sd)

@@ -134,7 +134,7 @@ def count_test_images(source: DataSource, data_dir: Path | None) -> int | None:
 
 
 def _read_declared(study: Study, num_images: int | None) -> VarianceSource:
-    expect, record = study.expect, find_metric(study.decide.metric)
+    expect = study.expect
     if expect is None:
         return VarianceSource(kind="none")
     disagreement = expect.disagreement
@@ -142,9 +142,7 @@ def _read_declared(study: Study, num_images: int | None) -> VarianceSource:
         disagreement = guess_disagreement(expect.accuracy)
     return VarianceSource(
         kind="declared",
-        spread=expect_declared(
-            expect.sd, disagreement=disagreement, num_images=num_images, is_counted=record.counts_images
-        ),
+        spread=expect_declared(expect.sd, disagreement=disagreement, num_images=num_images),
         images_from="nothing" if disagreement is None or num_images is None else "accuracy",
     )
 

@@ -135,7 +135,7 @@ def _pool(
     sd = by_scores.expect(1.0, None).sd
     if split == "validation":
         validated = replace(measure_validation([each.compare_validation() for each in found]), between=sd**2)
-        expect = partial(validated.expect, num_images, is_counted=record.counts_images)
+        expect = partial(validated.expect, num_images)
         return _Measured(
             expect=lambda factor, end: expect(
                 factor=factor, lasting=None if end is None else validated.lasting_ends[end]
@@ -145,7 +145,7 @@ def _pool(
     spreads = [spread for each in found if (spread := each.measure(1.0 if record.is_share else None)) is not None]
     if not spreads:
         return by_scores
-    pooled = replace(pool_spreads(spreads, is_counted=record.counts_images), sd=sd)
+    pooled = replace(pool_spreads(spreads), sd=sd)
     return _Measured(expect=lambda factor, _: scale_variance(pooled, factor), images_from="predictions")
 
 
@@ -173,7 +173,7 @@ def _pool_scores(
     accuracy = None
     if record.counts_images:
         accuracy = float(np.mean([read(arm, r) for arm, of_arm in scores.items() for r in of_arm]))
-    spread = pool_scores(differences, accuracy=accuracy, num_images=num_images, is_counted=record.counts_images)
+    spread = pool_scores(differences, accuracy=accuracy, num_images=num_images)
     return _Measured(
         expect=lambda factor, _: scale_variance(spread, factor),
         images_from="nothing" if accuracy is None or num_images is None else "accuracy",

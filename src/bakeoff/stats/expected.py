@@ -44,29 +44,31 @@ class ExpectedSpread:
         sd: standard deviation of one replicate's difference, on the same test images, in the metric's unit.
         images: variance of the difference due to the choice of test images; 0 where verdicts are of these images alone.
         num_images: test images; None if unknown.
-        is_counted: whether an image moves the score by 1 / num_images at most, as in accuracy. Then few images that
-            differ limit what can be shown, by the allowance for images that were not met.
+        disagreement: share of images that exactly one arm answers rightly, for every seed, where that is what is
+            assumed of the images; None where it was measured what lasts.
+        unmet: measured weight, squared, of images that were not met (`Spread.image_weight`).
         degrees: of freedom of the estimate of `sd` by which a pair is judged.
     """
 
     sd: float
     images: float = 0.0
     num_images: int | None = None
-    is_counted: bool = False
+    disagreement: float | None = None
+    unmet: float = 0.0
     degrees: Degrees = count_own_degrees
 
-    def find_power(self, difference: float, n: int, level: float) -> float:
+    def find_power(self, difference: float, n: float, level: float) -> float:
         """Return the chance that n replicates show a true difference, in its direction.
 
         Args:
             difference: in the metric's unit, 0 or more.
-            n: replicates, 2 or more.
+            n: replicates, 2 or more; infinity for what the images alone can show.
             level: two-sided error rate that the pair has to pass, 0..1.
         """
-        reach_Q, weight_Q, error = self._measure_reach(n, level / 2)
+        reach_Q, weight_Q, error = self._measure_reach(n, level / 2, difference)
         return _mean_chance((difference - reach_Q) / error, weight_Q)
 
-    def find_equivalence_power(self, margin: float, n: int, level: float) -> float:
+    def find_equivalence_power(self, margin: float, n: float, level: float) -> float:
         """Return the chance that n replicates show equal arms to be equivalent: two one-sided tests.
 
         Args:
@@ -77,30 +79,19 @@ class ExpectedSpread:
         reach_Q, weight_Q, error = self._measure_reach(n, level)
         return max(0.0, 2 * _mean_chance(np.maximum(margin - reach_Q, 0.0) / error, weight_Q) - 1)
 
-    def find_detectable(self, n: int, level: float, power: float = POWER) -> float:
+    def find_detectable(self, n: float, level: float, power: float = POWER) -> float:
         """Return the smallest true difference that n replicates show with this power; see `find_power`."""
         _, _, error = self._measure_reach(n, level / 2)
-        found = _invert(lambda difference: self.find_power(difference, n, level), power, error)
-        return max(found, self.find_least(level, power))
+        return _invert(lambda difference: self.find_power(difference, n, level), power, error)
 
-    def find_margin(self, n: int, level: float, power: float = POWER) -> float:
+    def find_margin(self, n: float, level: float, power: float = POWER) -> float:
         """Return the smallest margin inside which n replicates show equal arms to be, with this power."""
         _, _, error = self._measure_reach(n, level)
-        found = _invert(lambda margin: self.find_equivalence_power(margin, n, level), power, error)
-        return max(found, self.find_least(2 * level, power))
+        return _invert(lambda margin: self.find_equivalence_power(margin, n, level), power, error)
 
     def find_limit(self, level: float, power: float = POWER) -> float:
         """Return the difference below which no number of replicates gets: what the test images alone can show."""
-        from scipy.special import ndtri
-
-        z = float(ndtri(power) - ndtri(level / 2))
-        return max(z * math.sqrt(self.images), self.find_least(level, power))
-
-    def find_least(self, level: float, power: float = POWER) -> float:
-        """Return the difference that the images can show at best: all that differ favour the same arm; 0 if unknown."""
-        if not self.is_counted or not self.num_images:
-            return 0.0
-        return find_least_difference(self.num_images, level, power)
+        return self.find_detectable(math.inf, level, power) if self.images else 0.0
 
     def count_to_show(self, difference: float, level: float, power: float = POWER) -> int | None:
         """Return the replicates, 3 at least, that show a difference with this power; None beyond 1,000."""
@@ -110,8 +101,6 @@ class ExpectedSpread:
 
     def count_to_equate(self, margin: float, level: float, power: float = POWER) -> int | None:
         """Return the replicates, 3 at least, that show equal arms to be equivalent; None beyond 1,000."""
-        if margin < self.find_least(2 * level, power):
-            return None
         return find_smallest(lambda n: self.find_equivalence_power(margin, n, level), power)
 
     def with_images(self, num_images: int) -> ExpectedSpread:
@@ -132,21 +121,47 @@ class ExpectedSpread:
         digit = 10 ** max(0, math.floor(math.log10(needed)) - 1)
         return int(math.ceil(needed / digit) * digit)
 
-    def _measure_reach(self, n: int, tail: float) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    def _measure_reach(
+        self, n: float, tail: float, difference: float = 0.0
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         """Return the half widths at quantiles of the estimated sd, the weights of these, and the standard error."""
-        from scipy.special import ndtri, stdtrit
+        from scipy.special import ndtri
 
-        degrees, seeds = self.degrees(n), self.sd**2 / n
+        images, z2 = self._count_images_part(difference), float(ndtri(tail)) ** 2
+        seeds_Q, weight_Q, seeds = self._measure_seeds(n, tail)
+        reach_Q = np.sqrt(seeds_Q + z2 * images + math.log(tail) ** 2 * self._weigh_unmet(difference))
+        return reach_Q, weight_Q, math.sqrt(seeds + images) or 1e-12
+
+    def _measure_seeds(self, n: float, tail: float) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Return the squares of the seeds' half widths at quantiles, the weights of these, and the seeds' variance."""
+        from scipy.special import stdtrit
+
+        if math.isinf(n):
+            return np.zeros(1), np.ones(1), 0.0
+        degrees, seeds = self.degrees(int(n)), self.sd**2 / n
         ratio_Q, weight_Q = _list_quantiles(degrees)
-        t2, z2 = float(stdtrit(degrees, tail)) ** 2, float(ndtri(tail)) ** 2
-        reach_Q = np.sqrt(t2 * seeds * ratio_Q + z2 * self.images)
-        return reach_Q, weight_Q, math.sqrt(seeds + self.images) or 1e-12
+        return float(stdtrit(degrees, tail)) ** 2 * seeds * ratio_Q, weight_Q, seeds
+
+    def _count_images_part(self, difference: float) -> float:
+        """Return the images' variance; arms that differ by more than they disagree disagree by as much."""
+        if self.disagreement is None or not self.num_images or not self.images:
+            return self.images
+        return max(self.images, difference / self.num_images)
+
+    def _weigh_unmet(self, difference: float) -> float:
+        """Return the square of what images that were not met may change, as `measure_spread` weighs it."""
+        if not self.num_images or not self.images:
+            return 0.0
+        weight = self.unmet
+        if self.disagreement is not None:
+            weight = min(1.0, (difference / self.disagreement) ** 2 + 1 / (self.disagreement * self.num_images))
+        return weight / self.num_images**2
 
 
 def find_least_difference(num_images: int, level: float, power: float = POWER) -> float:
-    """Return the smallest true difference, as a share, that so many test images can show at all, with this power.
+    """Return the difference, as a share, that so many test images show where all that differ favour the same arm.
 
-    At best every image that differs favours the same arm, in every replicate. Then k of them must be met for
+    They do so for every seed. Then k of them must be met for
     k^2 > z^2 k + log(level / 2)^2: the normal half width of the images, and the allowance for those not met
     (`Spread.half_width`). The number met is Poisson.
 

@@ -201,7 +201,7 @@ def draw_curve(prospect: Prospect) -> tuple[tuple[int, float], ...]:
 
 def _restrict(spread: ExpectedSpread, aim: Aim) -> ExpectedSpread:
     """Return the spread in the scope of the verdicts: on these images alone they cause no variance."""
-    return spread if aim.scope == "images" else replace(spread, images=0.0, is_counted=False)
+    return spread if aim.scope == "images" else replace(spread, images=0.0)
 
 
 def _bound_by_images(aim: Aim) -> float:
@@ -226,8 +226,8 @@ def _judge_margin(found: Prospect, spread: ExpectedSpread, aim: Aim, margin: flo
     n = aim.replicates
     found = replace(
         found,
-        power_to_show=_find_power(spread, margin, n, aim.level),
-        power_to_equate=_find_equivalence_power(spread, margin, n, aim.level),
+        power_to_show=spread.find_power(margin, n, aim.level),
+        power_to_equate=spread.find_equivalence_power(margin, n, aim.level),
         margin_shown=max(spread.find_detectable(n, aim.level), spread.find_margin(n, aim.level)),
     )
     if found.settles:
@@ -253,17 +253,6 @@ def _count_images(spread: ExpectedSpread, aim: Aim, margin: float, n: int) -> in
     if aim.scope != "images":
         return None
     return spread.count_images(lambda other: _settles(other, margin, n, aim.level))
-
-
-def _find_power(spread: ExpectedSpread, margin: float, n: int, level: float) -> float:
-    """Return the power at the margin, below 80% where too few images can differ by it."""
-    power = spread.find_power(margin, n, level)
-    return power if margin >= spread.find_least(level) else min(power, POWER / 2)
-
-
-def _find_equivalence_power(spread: ExpectedSpread, margin: float, n: int, level: float) -> float:
-    power = spread.find_equivalence_power(margin, n, level)
-    return power if margin >= spread.find_least(2 * level) else min(power, POWER / 2)
 
 
 # --- In words --------------------------------------------------------------------------------------------------------
@@ -337,8 +326,8 @@ def _say_bound(prospect: Prospect) -> str:
     bound = ""
     if prospect.limit:
         bound = (
-            f"; {aim.num_images:,} test images alone cannot show differences under "
-            f"{format_difference(prospect.limit, aim.measure)}, even if all images that differ favour the same arm"
+            f"; of differences that are the same for every seed, {aim.num_images:,} test images show none under "
+            f"{format_difference(prospect.limit, aim.measure)}"
         )
     example = "0.5 points" if aim.measure.record.is_share else "0.05"
     accuracy = ", accuracy: 0.9" if aim.measure.record.counts_images else ""

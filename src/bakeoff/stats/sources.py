@@ -93,7 +93,7 @@ def count_pooled_degrees(num_arms: int, num_replicates: int, *, against_baseline
     return (4 * others / (others + 3) if against_baseline else others) * (num_replicates - 1)
 
 
-def pool_spreads(spreads: Sequence[Spread], *, is_counted: bool) -> ExpectedSpread:
+def pool_spreads(spreads: Sequence[Spread]) -> ExpectedSpread:
     """Return the mean spread of pairs that were measured on the study's own test images.
 
     A mean square below the rest's is chance, and counts as such in single pairs; the mean over pairs is cut at 0.
@@ -105,7 +105,7 @@ def pool_spreads(spreads: Sequence[Spread], *, is_counted: bool) -> ExpectedSpre
         sd=(by_seed / num_images) ** 0.5,
         images=max(0.0, float(np.mean(excess))),
         num_images=num_images,
-        is_counted=is_counted,
+        unmet=float(np.mean([each.image_weight for each in spreads])),
     )
 
 
@@ -140,9 +140,7 @@ class ValidationSpread:
     overlap: float
     num_images: float
 
-    def expect(
-        self, num_test: int | None, *, is_counted: bool, factor: float = 1.0, lasting: float | None = None
-    ) -> ExpectedSpread:
+    def expect(self, num_test: int | None, *, factor: float = 1.0, lasting: float | None = None) -> ExpectedSpread:
         """Return the spread expected on the test images.
 
         The part of a replicate's own validation images is taken off the variance between replicates, of which a
@@ -150,7 +148,6 @@ class ValidationSpread:
 
         Args:
             num_test: test images; None if unknown: then as many as validated.
-            is_counted: whether an image moves the score by 1 / N at most.
             factor: by which the variance between replicates may be larger than it was seen to be; below 1, for the
                 lower end of a range, nothing of it is kept for sure.
             lasting: in place of the measured one, such as an end of its interval.
@@ -164,7 +161,6 @@ class ValidationSpread:
             sd=(seeds + (self.per_image - lasting) / num_images) ** 0.5,
             images=lasting / num_images,
             num_images=num_images,
-            is_counted=is_counted,
         )
 
 
@@ -220,7 +216,7 @@ def _measure_overlap(pair: ValidationPair) -> float:
 
 
 def pool_scores(
-    differences: Sequence[NDArray[np.float64]], *, accuracy: float | None, num_images: int | None, is_counted: bool
+    differences: Sequence[NDArray[np.float64]], *, accuracy: float | None, num_images: int | None
 ) -> ExpectedSpread:
     """Return the spread expected from scores alone: sd over replicates, and the images' part from the accuracy.
 
@@ -228,15 +224,12 @@ def pool_scores(
         differences: of each pair, by replicate, 2 at least.
         accuracy: mean of the arms; None if another metric decides: then nothing is known of the images' part.
         num_images: test images.
-        is_counted: whether an image moves the score by 1 / N at most.
     """
     sd = float(np.mean([np.var(each, ddof=1) for each in differences])) ** 0.5
-    return _expect(sd, None if accuracy is None else guess_disagreement(accuracy), num_images, is_counted)
+    return _expect(sd, None if accuracy is None else guess_disagreement(accuracy), num_images)
 
 
-def expect_declared(
-    sd: float, *, disagreement: float | None, num_images: int | None, is_counted: bool
-) -> ExpectedSpread:
+def expect_declared(sd: float, *, disagreement: float | None, num_images: int | None) -> ExpectedSpread:
     """Return the spread that a study declares: arms that are independent over seeds, so sqrt(2) times the sd of one.
 
     Args:
@@ -244,11 +237,10 @@ def expect_declared(
         disagreement: share of images that exactly one of two arms answers rightly, all of it counted as the images'
             part; None if unknown.
         num_images: test images.
-        is_counted: whether an image moves the score by 1 / N at most.
     """
-    return _expect(2**0.5 * sd, disagreement, num_images, is_counted)
+    return _expect(2**0.5 * sd, disagreement, num_images)
 
 
-def _expect(sd: float, disagreement: float | None, num_images: int | None, is_counted: bool) -> ExpectedSpread:
+def _expect(sd: float, disagreement: float | None, num_images: int | None) -> ExpectedSpread:
     images = disagreement / num_images if disagreement is not None and num_images else 0.0
-    return ExpectedSpread(sd=sd, images=images, num_images=num_images, is_counted=is_counted)
+    return ExpectedSpread(sd=sd, images=images, num_images=num_images, disagreement=disagreement)
