@@ -179,28 +179,41 @@ def _detect_normal(effects: Effects, scope: Scope, num_arms: int, r: int, num_st
 
 
 def measure_answers(num_studies: int) -> list[Row]:
-    """Detect what is said to be detectable: two arms, answers right or wrong, variances of a large draw."""
+    """Detect what is said to be detectable: two arms, answers right or wrong, variances of a large draw.
+
+    Variances are those of equal arms, or of arms that differ so: where one arm is far better they are smaller.
+    """
     rows = []
     for population in POPULATIONS[1:]:
-        expected = expect_population(population)
         for r in (3, 5, 10):
-            difference = expected.find_detectable(r, LEVEL)
-            lead = find_lead(population, difference)
-            rng, found = np.random.default_rng(r), 0
-            for size in list_batches(num_studies) if lead is not None else ():
-                a_SRN, b_SRN = population.draw(rng, (size, 2, r, 2_000), lead).astype(np.float32).swapaxes(0, 1)
-                found += find_pair({(0, 1): measure_batch(a_SRN - b_SRN)}, "images")
-            rate = {"detected": "out of reach", "+-": "-"} if lead is None else tell_rate(found, num_studies)
-            about = {"population": population.name, "arms": 2, "images": 2_000, "replicates": r}
-            rows.append({**about, "said to be detectable": f"{100 * difference:.2f}", **rate})
+            lead: float | None = 0.0
+            for of in ("equal arms", "these arms"):
+                difference = expect_population(population, lead or 0.0).find_detectable(r, LEVEL)
+                lead = find_lead(population, difference)
+                rate = {"detected": "out of reach", "+-": "-"}
+                if lead is not None:
+                    rate = tell_rate(_count_detected(population, r, lead, num_studies), num_studies)
+                about = {"population": population.name, "images": NUM_ANSWERED, "replicates": r, "variances of": of}
+                rows.append({**about, "said to be detectable": f"{100 * difference:.2f}", **rate})
     return rows
 
 
-def expect_population(population: Population) -> ExpectedSpread:
-    """Return the spread of equal arms of a population on 2,000 images, from 100 pairs of 30 seeds on 2,000 images."""
+NUM_ANSWERED = 2_000
+
+
+def _count_detected(population: Population, r: int, lead: float, num_studies: int) -> int:
+    rng, found = np.random.default_rng(r), 0
+    for size in list_batches(num_studies):
+        a_SRN, b_SRN = population.draw(rng, (size, 2, r, NUM_ANSWERED), lead).astype(np.float32).swapaxes(0, 1)
+        found += find_pair({(0, 1): measure_batch(a_SRN - b_SRN)}, "images")
+    return found
+
+
+def expect_population(population: Population, lead: float) -> ExpectedSpread:
+    """Return the spread of two arms of a population on 2,000 images, from 60 pairs of 30 seeds on 2,000 images."""
     rng, spreads = np.random.default_rng(0), []
-    for _ in range(100):
-        a_RN, b_RN = population.draw(rng, (1, 2, 30, 2_000))[0]
+    for _ in range(60):
+        a_RN, b_RN = population.draw(rng, (1, 2, 30, NUM_ANSWERED), lead)[0]
         spread = measure_spread(a_RN, b_RN, unit=1.0)
         assert spread is not None, "there are 30 replicates"
         spreads.append(spread)
