@@ -27,6 +27,7 @@ from bakeoff.stats.expected import ExpectedSpread
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.looks import FIRST_SHARE
 from bakeoff.stats.pairs import compare_pair
+from bakeoff.stats.prospects import MORE_THAN_PILOT
 from bakeoff.stats.sources import (
     ValidationPair,
     count_pooled_degrees,
@@ -348,7 +349,7 @@ def _run_chosen(rng: np.random.Generator, num_arms: int, pilot: int, shared: flo
     )
     sd = np.mean([np.var(validation_AR[a, :pilot] - validation_AR[b, :pilot], ddof=1) for a, b in pairs]) ** 0.5
     n = ExpectedSpread(sd=float(sd)).count_to_show(2.0, LEVEL / len(pairs)) or MOST_CHOSEN
-    n = min(max(n, 3), MOST_CHOSEN)
+    n = min(max(n, pilot + MORE_THAN_PILOT), MOST_CHOSEN)
     compared = [compare_pair(test_AR[a, :n].tolist(), test_AR[b, :n].tolist()) for a, b in pairs]
     return n, min(adjust_holm([1.0 if each.p is None else each.p for each in compared])) <= LEVEL
 

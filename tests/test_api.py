@@ -368,7 +368,7 @@ def test_a_file_and_overrides(tmp_path: Path) -> None:
 
 
 def test_overrides_beside_a_study_are_not_ignored(tmp_path: Path) -> None:
-    with pytest.raises(BakeoffError, match="overrides and quick change a study file"):
+    with pytest.raises(BakeoffError, match="overrides and quick apply to study files"):
         run(make_study(), overrides=["replicates=1"], workspace=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

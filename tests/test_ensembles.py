@@ -121,5 +121,5 @@ def test_without_the_exam_votes_are_judged_on_validation(trained: tuple[Path, Re
     result = run(make_study(replicates=2), workspace=workspace, workers=1, final_test=False)
     assert result.summary.split == "validation"
     assert [ensemble.label for ensemble in result.report.ensembles] == ["soft", "greedy"]
-    assert any("counted in the final test" in note for note in result.report.notes)
+    assert any("computed in the final test" in note for note in result.report.notes)
     assert not list(workspace.rglob("test.npz"))

@@ -48,7 +48,7 @@ def test_the_small_version_is_kept_and_named_apart(folder: Path) -> None:
     result = load("tune-quick", folder / "runs")
     assert (result.report.num_done, result.state) == (4, "done")
     assert "--quick" in result.report.command
-    assert result.report.reduced.startswith("A quick version (--quick) of tune, no answer to the study itself")
+    assert result.report.reduced.startswith("A quick version (--quick) of tune; it does not answer the study itself")
     assert ("cost", "3 s") in result.report.about
     text = write_markdown(result.report)
     assert "search.trials: 2" in text

@@ -128,9 +128,9 @@ def test_the_document_holds_the_search(searched: tuple[Path, Result]) -> None:
 def test_the_reports_tell_the_search(searched: tuple[Path, Result]) -> None:
     text = write_markdown(searched[1].report)
     assert "## Search: digits" in text
-    assert "Search (optuna): 6 candidates, 4 given up early in 2 groups. Best: candidate" in text
+    assert "Search (optuna): 6 candidates, 4 pruned in 2 groups. Best: candidate" in text
     assert "Random baseline: 6 candidates" in text
-    assert "the verdict compares those on fresh replicates" in text
+    assert "the verdict compares winners on new replicates" in text
     assert "| 0 | 3 |" in text
 
 
@@ -156,7 +156,7 @@ def test_a_search_where_every_candidate_is_unfit_ends_with_the_default(tmp_path:
     assert result.summary.answers[0].missing == ("winner",)
     (report,) = result.report.searches
     assert report.kinds[0].num_unfit == 2
-    assert "2 that did not fit" in write_markdown(result.report)
+    assert "2 not valid for these images" in write_markdown(result.report)
 
 
 def test_an_observer_sees_how_far_a_search_is_also_when_all_of_it_is_in_the_ledger(

@@ -1,4 +1,4 @@
-"""What one can do with bakeoff, in Python: the command line calls these functions and prints, `bakeoff` offers them."""
+"""The Python API: the command line calls these functions and prints; the `bakeoff` package exports them."""
 
 from __future__ import annotations
 
@@ -69,9 +69,10 @@ class Result(Plots, Tables):
     """What a workspace's ledger says of one study.
 
     Attributes:
-        state: done; failed (some trials failed, the rest are kept); unfinished (run it again to go on).
+        state: done; failed (some trials failed, the others are kept); unfinished (run it again to resume).
         report: everything the reports are made from.
-        study_id: in the ledger; `workspace`: the folder of the ledger.
+        study_id: its id in the ledger.
+        workspace: the folder of the ledger.
     """
 
     state: State
@@ -96,12 +97,12 @@ class Result(Plots, Tables):
         return build_document(self.report)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows of it."""
+        """Return what a notebook shows."""
         return write_cell(self.report)
 
 
 class ReportError(WorkspaceError):
-    """The study's reports cannot be written; what was to stand in them is in `result`."""
+    """The study's reports could not be written; `result` has what they would contain."""
 
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
@@ -110,15 +111,13 @@ class ReportError(WorkspaceError):
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """How far one study is.
+    """The progress of one study.
 
     Attributes:
-        id: the shortest beginning of `study_id` that no other study here shares, of eight characters or more; commands
-            take it in place of the name.
-        study_id: in the ledger.
-        question: what the study asks.
-        num_candidates: tried by its search so far; `is_searching`: whether it will try more. They are not among the
-            trials that are planned, done or failed.
+        id: the shortest unique prefix of `study_id`, at least eight characters; commands accept it instead of the name.
+        num_begun: trials that have started but not ended.
+        num_candidates: candidates its search has tried so far, which are not among the trials above.
+        is_searching: whether the search will try more.
     """
 
     id: str
@@ -153,30 +152,30 @@ def run(
     wait: bool = True,
     observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
 ) -> Result:
-    """Train whatever of a study the workspace does not hold yet, run the final test, and write the reports.
+    """Train what the workspace does not hold yet, run the final test, and write the reports.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
-        overrides: `path.to.field=VALUE`, for a file or a name only.
-        quick: run the small version that a study file declares, as a study of its own; for a file or a name only.
-        workspace: the folder of the ledger; made where it is missing.
+        overrides: `path.to.field=VALUE`; only for a file or a name.
+        quick: run the study file's quick version, as a study of its own; only for a file or a name.
+        workspace: the folder of the ledger; created if missing.
         data_dir: searched first for images.
-        workers: processes; by default one per core, on GPUs one per GPU, or a few where trials do not fuse.
+        workers: number of processes; by default one per core or per GPU, or a few per GPU if trials do not fuse.
         device: auto, cpu, cuda (all GPUs), cuda:N or mps; see `driver.devices.choose_device`.
-        executor: local (processes of this machine) or ray (actors of a cluster; needs the extra `ray`).
+        executor: local (processes on this machine) or ray (actors on a cluster; needs the extra `ray`).
         address: of the Ray cluster, `auto` or `HOST:6379`; None starts one on this machine.
         gpus_per_worker: fraction of a GPU for each actor of a Ray cluster; 0 trains on CPUs.
-        final_test: False leaves the test split closed: verdicts then rest on the validation split.
-        allow_missing: open the test split although an arm failed, in whole or in part; else it stays closed.
+        final_test: if False, the test split stays closed and verdicts rest on the validation split.
+        allow_missing: open the test split even if trials of an arm failed.
         pilot: train only the first so many replicates, 2 or more, and leave the test split closed; what the study can
             show is then in the result's `prospects`. The same call without it continues, and reuses all trials.
-        wait: whether to wait for another run in this workspace to end; else it is an error.
-        observer: sees the run as it goes: one, or several, or the names of registered ones; by default a notebook's
-            cell shows its progress, and elsewhere nobody does.
+        wait: wait for another run in this workspace to end; if False, that is an error.
+        observer: one or more observers of the run, or names of registered ones; by default, a progress display in
+            notebooks, and none elsewhere.
 
     Raises:
-        BakeoffError: the study is wrong, overrides beside a Study, images are missing, or the workspace cannot be
-            written.
+        BakeoffError: the study is wrong, overrides were given with a Study, images are missing, or the workspace cannot
+            be written.
     """
     folder = check_workspace(workspace)
     checked = prepare_study(study, overrides, quick=quick, workspace=folder)
@@ -218,23 +217,23 @@ def plan(
     probe: bool = False,
     say: Callable[[str], object] = lambda text: None,
 ) -> Estimate:
-    """Plan a study, check all that can be checked without training, and estimate what it takes. Trains nothing.
+    """Plan a study, check what can be checked without training, and estimate its cost. Trains nothing.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
-        overrides: `path.to.field=VALUE`, for a file or a name only.
-        quick: take the small version that a study file declares.
-        workspace: where the winners of earlier studies, and trials that tell what this one can show, are looked up.
+        overrides: `path.to.field=VALUE`; only for a file or a name.
+        quick: plan the study file's quick version.
+        workspace: searched for winners of earlier studies, and for trials that tell what this one can show.
         data_dir: searched first for images.
-        workers: processes; by default as many as `run` starts.
-        device: what computes. On a GPU no time is estimated.
-        probe: whether a worker process may build networks, look whether weights can be had and fit, and time a few
-            training steps of each network, in some ten seconds; what it measures is kept in the cache.
-        say: told what takes a while.
+        workers: number of processes; by default as many as `run` starts.
+        device: as for `run`. On a GPU, no time is estimated.
+        probe: let a worker process build networks, check that weights are available and fit, and time a few training
+            steps of each network. Takes about ten seconds; times are cached.
+        say: called with a message before something slow.
 
     Raises:
-        BakeoffError: the study is wrong, images are missing or cannot be split, or a network or its weights cannot be
-            had or do not fit.
+        BakeoffError: the study is wrong, images are missing or cannot be split, or a network or its weights are not
+            available or do not fit.
     """
     checked = prepare_study(study, overrides, quick=quick, workspace=workspace)
     data = Path(data_dir) if data_dir is not None else None
@@ -250,20 +249,21 @@ def prepare_study(
     quick: bool = False,
     workspace: str | Path = DEFAULT_WORKSPACE,
 ) -> Study:
-    """Return the study as it is run: read, checked, and with the winners of earlier studies that it begins with.
+    """Return the study as it would run: loaded, checked, and with the winners of earlier studies that it starts from.
 
     Args:
         study: a Study, a study file's path, or a shipped study's name.
-        overrides: `path.to.field=VALUE`, for a file or a name only.
-        quick: take the small version that a study file declares.
-        workspace: where earlier studies are looked up.
+        overrides: `path.to.field=VALUE`; only for a file or a name.
+        quick: take the study file's quick version.
+        workspace: searched for earlier studies.
 
     Raises:
-        BakeoffError: the study is wrong, overrides beside a Study, or what it begins with is not in the workspace.
+        BakeoffError: the study is wrong, overrides were given with a Study, or a winner it starts from is not in the
+            workspace.
     """
     if isinstance(study, Study) and (overrides or quick):
         raise BakeoffError(
-            "overrides and quick change a study file. Make the Study with the values it is to have instead."
+            "overrides and quick apply to study files. Create the Study with the intended values instead."
         )
     find = partial(read_winners, Path(workspace))
     if not isinstance(study, Study):
@@ -274,14 +274,14 @@ def prepare_study(
 
 
 def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
-    """Read a study's results from a workspace's ledger, finished or not. Trains nothing, needs no torch.
+    """Read a study's results from a workspace's ledger, finished or not. Trains nothing and does not need torch.
 
     Args:
-        name: the study's name, or the beginning of its id (six characters or more).
+        name: the study's name, or a prefix of its id (six characters or more).
         workspace: the folder of the ledger.
 
     Raises:
-        WorkspaceError: no ledger, no such study in it, or several: the message lists their ids.
+        WorkspaceError: there is no ledger, no such study, or several; the message then lists their ids.
     """
     folder = check_workspace(workspace)
     with open_reading(Folders(folder)) as connection:
@@ -290,12 +290,12 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
 
 
 def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
-    """Write `verdict.md` and `report.html` once more; return the result with their paths."""
+    """Write `verdict.md` and `report.html` again; return the result with their paths."""
     return _write_reports(result, Folders(check_workspace(workspace)))
 
 
 def iterate_csv(name: str, table: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Iterator[str]:
-    """Yield a table of a study as CSV, line by line; trials and epochs come from the ledger without making a report."""
+    """Yield a study's table as CSV, line by line; trials and epochs come from the ledger without making a report."""
     if table not in LEDGER_TABLES:
         yield from load(name, workspace).iterate_csv(table)
         return
@@ -306,14 +306,14 @@ def iterate_csv(name: str, table: str, workspace: str | Path = DEFAULT_WORKSPACE
 
 
 def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = None) -> tuple[Status, ...]:
-    """Return how far the studies of a workspace are, newest first.
+    """Return the progress of the studies in a workspace, newest first.
 
     Args:
         workspace: the folder of the ledger.
-        name: those of this name, or the one whose id begins so; None for all.
+        name: only studies of this name, or the one with this id prefix.
 
     Raises:
-        WorkspaceError: no ledger, or no such study in it.
+        WorkspaceError: there is no ledger, or no such study.
     """
     with open_reading(Folders(check_workspace(workspace))) as connection:
         listed = list_studies(connection)
@@ -341,7 +341,7 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
 
 @dataclass(frozen=True, kw_only=True)
 class _Pool:
-    """The workers that a run asks for; see `run`."""
+    """The workers of a run; see `run`."""
 
     name: ExecutorName
     num_workers: int | None
@@ -398,7 +398,7 @@ def _write_reports(result: Result, folders: Folders) -> Result:
     except WorkspaceError as error:
         raise ReportError(str(error), result) from error
     except OSError as error:
-        message = f"{folders.root}: pictures cannot be kept ({error.strerror or error})."
+        message = f"{folders.root}: pictures cannot be written ({error.strerror or error})."
         raise ReportError(message, result) from error
     return replace(result, report=report)
 

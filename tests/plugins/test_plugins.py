@@ -70,6 +70,7 @@ if __name__ == "__main__":
         "state": result.state,
         "arms": result.summary.arm_labels,
         "metric": result.summary.metric,
+        "versions": dict(result.report.versions),
         "packages": [json.loads(content).get("packages") for content, _, _ in rows],
         "scores": [sorted(json.loads(metrics)["validation"]) for _, metrics, _ in rows],
         "winner": json.loads(best), "candidates": scores,
@@ -130,6 +131,11 @@ def test_all_kinds_train_to_a_verdict(found: dict[str, Any]) -> None:
 
 def test_trials_are_of_the_packages_version(found: dict[str, Any]) -> None:
     assert found["packages"] == [{"extra-choices": "1.2"}] * len(found["packages"])
+
+
+def test_reports_list_the_packages_version(found: dict[str, Any]) -> None:
+    assert found["versions"]["extra-choices"] == "1.2"
+    assert "torch" in found["versions"]
 
 
 def test_a_metric_that_should_fall_is_let_fall(found: dict[str, Any]) -> None:

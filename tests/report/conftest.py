@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.report.document import ReportInput, TrialFailure
-from bakeoff.report.published import PublishedFigure
+from bakeoff.report.document import ReportInput
 from bakeoff.stats.summary import Rules, StudyDesign, TrialResult, summarise
+from bakeoff.study.published import Figure
 
 INITIALIZERS = (
     "orthogonal",
@@ -70,11 +70,7 @@ def make_report() -> Callable[..., ReportInput]:
     ) -> ReportInput:
         results = _make_results(blocks, arms, num_replicates, failed, test)
         summary = summarise(results, StudyDesign(blocks=blocks, arms=arms), Rules(metric=metric, margin=margin))
-        failures = tuple(
-            TrialFailure(trial=r.trial_id, block=r.block, arm=r.arm, replicate=r.replicate + 1, reason=r.reason)
-            for r in results
-            if r.state == "failed"
-        )
+        failures = tuple(result for result in results if result.state == "failed")
         given: dict[str, Any] = {
             "name": "quickstart",
             "question": "Which weight initializer serves LeNet best?",
@@ -94,7 +90,7 @@ def make_report() -> Callable[..., ReportInput]:
             "seconds": 48.2,
             "report_path": "runs/quickstart/verdict.md",
             "published_source": "A paper",
-            "published": (PublishedFigure(arm=arms[0], metric="accuracy", value=0.97),),
+            "published": (Figure(arm=arms[0], metric="accuracy", value=0.97),),
             "study_text": "question: Which?\n",
         }
         return ReportInput(**{**given, **fields})

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.published import PublishedFigure
 from bakeoff.report.render.json import build_document
+from bakeoff.study.published import Figure
 
 MakeReport = Callable[..., ReportInput]
 
@@ -77,8 +77,8 @@ def test_failures_are_listed(make_report: MakeReport) -> None:
 
 def test_published_figures_stand_beside_the_measured(make_report: MakeReport) -> None:
     figures = (
-        PublishedFigure(arm="orthogonal", metric="accuracy", value=0.97),
-        PublishedFigure(arm="unknown", metric="loss", value=1.0, block="x", split="train"),
+        Figure(arm="orthogonal", metric="accuracy", value=0.97),
+        Figure(arm="unknown", metric="loss", value=1.0, block="x", split="train"),
     )
     report = make_report(blocks=("x", "y"), published=figures)
     rows = round_trip(report)["published"]["figures"]

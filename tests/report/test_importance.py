@@ -70,7 +70,7 @@ def test_what_decides_is_found_and_what_does_not_is_chance(sign: float, is_risin
     assert (found.num_candidates, found.num_good, found.kind) == (60, 15, "candidate")
     assert set(others[0].values) | set(others[1].values) >= {"adam", "sgd(momentum=0.9)", 1.0, 9.0}
     sentence = describe_importance(found)
-    assert sentence.startswith("Above what chance alone shows: optimizer.learning_rate (")
+    assert sentence.startswith("Mattered more than chance would explain: optimizer.learning_rate (")
     assert "the best 15 of 60 candidates" in sentence
 
 
@@ -111,7 +111,7 @@ def test_the_random_baseline_is_measured_where_it_is_large_enough() -> None:
     rows = [*draw_rows(30), *draw_rows(25, "random")]
     found = need(measure_importance(rows, "accuracy", is_rising=True, space=SPACE))
     assert (found.kind, found.num_candidates, len(found.numbers)) == ("random", 25, 55)
-    assert "random baseline, which are drawn evenly" in describe_importance(found)
+    assert "random baseline, which are evenly distributed" in describe_importance(found)
     assert need(measure_importance(rows[:40], "accuracy", is_rising=True, space=SPACE)).kind == "candidate"
 
 

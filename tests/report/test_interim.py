@@ -32,7 +32,7 @@ def test_an_interim_report_carries_no_verdict_words(make_report: Callable[..., R
         assert "inconclusive" not in body
         assert "erdicts compare" not in body
         assert "verdicts rest on the validation split" not in body
-        assert "Each row against each column" not in body
+        assert "Verdict on each row" not in body
     (answer,) = build_document(report)["answers"]
     assert (answer["best"], answer["worse"], answer["equivalent"]) == ("orthogonal", [], [])
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.report.class_tables import MOST_ROWS
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import MOST_CONFUSED, gather_evidence
 from bakeoff.report.export.tables import tabulate_all_classes, tabulate_confusion
@@ -17,6 +16,7 @@ from bakeoff.report.render.html import write_html
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.roc import MOST_CURVES
+from bakeoff.report.tables import MOST_ROWS
 from bakeoff.stats.metrics import classification_metrics
 from bakeoff.stats.results import TrialResult
 from bakeoff.stats.summary import StudyDesign, summarise

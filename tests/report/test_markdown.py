@@ -7,8 +7,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.published import PublishedFigure
 from bakeoff.report.render.markdown import write_markdown
+from bakeoff.study.published import Figure
 
 MakeReport = Callable[..., ReportInput]
 
@@ -58,9 +58,9 @@ def test_all_pairs_and_their_matrix_are_there(make_report: MakeReport) -> None:
 
 def test_published_is_set_beside_measured(make_report: MakeReport) -> None:
     figures = (
-        PublishedFigure(arm="orthogonal", metric="accuracy", value=0.97),
-        PublishedFigure(arm="nobody", metric="accuracy", value=0.5),
-        PublishedFigure(arm="orthogonal", metric="auc", value=0.9),
+        Figure(arm="orthogonal", metric="accuracy", value=0.97),
+        Figure(arm="nobody", metric="accuracy", value=0.5),
+        Figure(arm="orthogonal", metric="loss", value=1),
     )
     report = make_report(published=figures)
     mean = report.summary.arms[0].test["accuracy"].mean
@@ -70,7 +70,7 @@ def test_published_is_set_beside_measured(make_report: MakeReport) -> None:
     assert measured[4].startswith(f"{100 * mean:.2f}% ± ")
     assert measured[5] == f"{100 * (mean - 0.97):+.2f}"
     assert ["digits", "nobody", "test accuracy", "50.00%", "not measured", "-"] in rows
-    assert ["digits", "orthogonal", "test auc", "0.9", "-", "-"] in rows
+    assert ["digits", "orthogonal", "test loss", "1.0000"] in [row[:4] for row in rows]
 
 
 def test_many_blocks_get_an_overview_and_an_answer_each(make_report: MakeReport) -> None:

@@ -53,8 +53,8 @@ def test_classes_without_images_are_said_beside_macro_averages(make_report: Call
     ]
     (note,) = describe_absent(results, {"digits": tuple("abc")})
     assert note == (
-        "digits: 1 class has no image in the test split; macro precision, recall and F1 there are averaged over the 2 "
-        "that have."
+        "digits: 1 class has no image in the test split; macro precision, recall and F1 there are averaged over the "
+        "other 2."
     )
     assert describe_absent([replace(each, metrics={"test": values}) for each in results], {"digits": ("a",)}) == ()
     for metric in ("accuracy", "macro_f1"):

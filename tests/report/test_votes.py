@@ -222,8 +222,7 @@ def test_an_unopened_test_split_stays_closed() -> None:
     assert all(vote.metrics.keys() == {"validation"} for vote in votes_of(voted))
     assert voted.load(votes_of(voted)[0].trial_id, "test") is None
     assert voted.notes == (
-        "No vote seeds of a on pets: its models have validation images of their own, so it is counted in the "
-        "final test.",
+        "No vote seeds of a on pets: its models have different validation images, so it is computed in the final test.",
     )
 
 
@@ -257,7 +256,7 @@ def test_predictions_that_are_gone_lose_the_vote_but_not_the_study(split: str) -
     # A vote on one split only would move every verdict of the study to the validation split.
     assert [vote.replicate for vote in votes_of(voted)] == [1, 2]
     assert voted.notes == (
-        f"No vote vote in replicate 1 on pets: the {split} predictions of trial b0 (b) are not on disk.",
+        f"No vote vote in replicate 1 on pets: the {split} predictions of trial b0 (b) are missing.",
     )
 
 
@@ -322,8 +321,8 @@ def test_a_vote_is_set_beside_its_best_member() -> None:
     assert report.fitted is not None
     assert report.fitted[0] >= report.fitted[1]
     assert report.sentence.startswith("vote, the greedy selection of a, b and c, reaches ")
-    assert "(mean of 3 votes), against " in report.sentence
-    assert "for its best member, c, alone. Voices: " in report.sentence
+    assert "(mean of 3 votes), compared with " in report.sentence
+    assert "for its best member, c, alone. Weights: " in report.sentence
 
 
 def test_members_stand_in_the_order_in_which_they_are_named() -> None:

@@ -32,7 +32,7 @@ def longest_curve(reply: Any) -> int:
 
 def test_the_index_lists_studies_with_state_and_best(study: Ledger, ask: Ask) -> None:
     text = ask("/").text
-    assert "2 of 8 trials done, 2 begun, 12 epochs trained" in text
+    assert "2 of 8 trials done, 2 started, 12 epochs trained" in text
     assert "training" in text
     assert "90.00%" in text
     assert f'href="{STUDY}"' in text

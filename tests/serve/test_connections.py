@@ -153,4 +153,4 @@ def test_no_descriptors_left_is_said_once() -> None:
     for _ in range(1_000):
         server.handle_error(loop, {"message": "accept", "exception": OSError(errno.EMFILE, "Too many open files")})
     loop.close()
-    assert said == ["warning: connections wait, for the system is out of resources (Too many open files)"]
+    assert said == ["warning: connections are waiting because the system is out of resources (Too many open files)"]

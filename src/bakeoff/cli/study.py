@@ -179,14 +179,14 @@ def status(
         return
     for each in found:
         failed = f", {each.num_failed} failed" if each.num_failed else ""
-        begun = f", {each.num_begun} begun" if each.num_begun else ""
+        more = f", {each.num_begun} started" if each.num_begun else ""
         final_tests = (
             f"test split opened {times(each.num_final_tests)}" if each.num_final_tests else "test split closed"
         )
         if each.num_candidates:
-            begun += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
+            more += f", {each.num_candidates} candidates {'so far' if each.is_searching else 'searched'}"
         print_line(
-            f"{each.id}  {each.name}: {each.num_done} of {each.num_planned} trials done{failed}{begun}; {final_tests}"
+            f"{each.id}  {each.name}: {each.num_done} of {each.num_planned} trials done{failed}{more}; {final_tests}"
         )
 
 

@@ -130,6 +130,19 @@ def read_recipes(connection: sqlite3.Connection, study_id: str) -> Iterator[tupl
         yield (block, arm), read_mapping(content).get("recipe") or {}
 
 
+def read_packages(connection: sqlite3.Connection, study_id: str) -> dict[str, str]:
+    """Return the versions of other installed packages that a study's trials were trained with, by distribution."""
+    rows = connection.execute(
+        "SELECT content FROM placements p JOIN trials t ON t.id = p.trial_id WHERE study_id = ?", (study_id,)
+    )
+    versions: dict[str, set[str]] = {}
+    for (content,) in rows:
+        packages = read_mapping(content).get("packages")
+        for name, version in packages.items() if isinstance(packages, dict) else ():
+            versions.setdefault(name, set()).add(str(version))
+    return {name: " and ".join(sorted(found)) for name, found in sorted(versions.items())}
+
+
 def _join_splits(metrics: str, test: str | None, held_out: str | None) -> dict[str, Any]:
     found = {"test": test, "held-out": held_out}
     splits: dict[str, Any] = json.loads(metrics)

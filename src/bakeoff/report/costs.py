@@ -1,4 +1,4 @@
-"""What each arm costs beside its score: parameters, the size of its model, how fast it trains."""
+"""The costs of each arm: parameters, model size, and training rates."""
 
 from __future__ import annotations
 
@@ -14,22 +14,19 @@ from bakeoff.report.ensembles import EnsembleReport
 from bakeoff.report.notes import list_names
 from bakeoff.report.text import count, duration
 
-_MOST_HEADER_BYTES = 100_000_000  # as the format has it
+_MOST_HEADER_BYTES = 100_000_000  # the limit of the safetensors format
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmCost:
-    """The costs of one arm in one block, means over its trials; of an ensemble of arms, of all its models together.
+    """The costs of one arm in one block, averaged over trials; for an ensemble of arms, the sum over its models.
 
     Attributes:
-        num_parameters: trained; None where it was not recorded, and of an ensemble with such a member.
-        model_bytes: of the tensors in the file of kept weights; None where that is gone. A body that stays frozen is
-            in neither.
-        images_per_second: model-images trained a second in the steps of its cohorts, which is also what a trial gets
-            for its share of the time. None for ensembles.
-        epochs_per_second: trained epochs, evaluation included, by a trial's share of the time. None for ensembles.
-        feature_seconds: a trial's share of computing a frozen body's features once; not in the rates. None where there
-            are none.
+        num_parameters: trained parameters; None if not recorded for all models. Does not include a frozen body.
+        model_bytes: size of the kept weights; None if they are gone. Does not include a frozen body.
+        images_per_second: images trained per second, summed over its cohort; None for ensembles.
+        epochs_per_second: epochs per second of a trial's training time, including evaluation; None for ensembles.
+        feature_seconds: a trial's part of the time to compute a frozen body's features once; not included in the rates.
     """
 
     block: str
@@ -44,12 +41,12 @@ class ArmCost:
 def describe_costs(
     rows: Iterable[CostRow], ensembles: Sequence[EnsembleReport], find_weights: Callable[[str], Path]
 ) -> tuple[ArmCost, ...]:
-    """Average the costs of a study's trials by block and arm; one file of weights stands for all of an arm's.
+    """Average the costs of a study's trials by block and arm.
 
     Args:
-        rows: of the trials.
+        rows: the trials.
         ensembles: those over arms get the sum of their members.
-        find_weights: trial id -> where its kept weights would be.
+        find_weights: trial id -> path of its kept weights.
     """
     grouped: dict[tuple[str, str], list[CostRow]] = {}
     for row in rows:
@@ -79,7 +76,7 @@ def _describe_arm(block: str, arm: str, rows: Sequence[CostRow], find_weights: C
         arm=arm,
         num_parameters=fmean(parameters) if parameters else None,
         model_bytes=next((size for size in sizes if size is not None), None),
-        # Times add up and rates do not: the mean of the times is turned over, not averaged rates.
+        # Rates are averaged through times: only times add up.
         images_per_second=1 / fmean(per_image) if per_image else None,
         epochs_per_second=sum(row.num_epochs for row in rows) / seconds if seconds else None,
         feature_seconds=fmean(features) if features else None,
@@ -87,27 +84,23 @@ def _describe_arm(block: str, arm: str, rows: Sequence[CostRow], find_weights: C
 
 
 def describe_features(rows: Iterable[CostRow]) -> Iterator[str]:
-    """Say what the features of every frozen body took, and who bears it, a sentence each.
-
-    Args:
-        rows: of the trials done.
-    """
+    """Yield a sentence for each frozen body: how long computing its features took, and which trials share that time."""
     users: dict[str, list[CostRow]] = {}
     for row in rows:
         if row.features.key:
             users.setdefault(row.features.key, []).append(row)
     for found in users.values():
-        share = found[0].features
+        part = found[0].features
         arms = list_names(tuple(dict.fromkeys(row.arm for row in found)))
+        num_trials = round(part.total / part.seconds) if part.seconds else len(found)
         yield (
-            f"A frozen body's features were computed once, in {duration(share.total)}; each of the "
-            f"{count(round(share.total / share.seconds) if share.seconds else len(found), 'trial')} whose heads were "
-            f"trained on them bears an equal share of it, {duration(share.seconds)}, in its time: {arms}."
+            f"A frozen body's features were computed once, in {duration(part.total)}; this time is divided evenly "
+            f"among the {count(num_trials, 'trial')} that use them, {duration(part.seconds)} each: {arms}."
         )
 
 
 def measure_weights(path: Path) -> int | None:
-    """Return the bytes of all tensors in a safetensors file, from its header alone; None where there is none."""
+    """Return the total size of the tensors in a safetensors file, from its header; None if it cannot be read."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

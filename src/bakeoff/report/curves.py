@@ -1,4 +1,4 @@
-"""Learning curves over the trials of each arm: their mean, and some of the trials themselves."""
+"""Learning curves of each arm: the mean over trials, and some single trials."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from bakeoff.ledger.curves import EpochRow
 
 MAX_TRIALS = 10
 MAX_EPOCHS = 60
-"""Trials kept of an arm, and epochs kept of a curve: more than a screen shows."""
+"""Limits on the trials kept per arm and the epochs kept per curve: more than a screen shows."""
 
 Values = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmCurve:
-    """How one metric of one arm went on one split, epoch by epoch.
+    """One metric of one arm on one split, epoch by epoch.
 
     Attributes:
-        split: train (while the weights still move) or validation (after the epoch).
-        epochs: 1-based, rising; at most MAX_EPOCHS, first and last among them.
-        mean: over the trials that trained that far; None once fewer than half of the arm's trials do, as those left
-            are no longer typical of it.
-        num_training: trials that trained that far.
-        trials: values of MAX_TRIALS trials at most; None where one had stopped or was not finite.
+        split: train (measured during the epoch) or validation (after the epoch).
+        epochs: 1-based, ascending; at most MAX_EPOCHS, including the first and last.
+        mean: over the trials that reached the epoch; None if those are fewer than half and thus not typical.
+        num_training: number of trials that reached the epoch.
+        trials: values of at most MAX_TRIALS trials; None after a trial has stopped, and for values that are not finite.
     """
 
     block: str
@@ -41,12 +40,7 @@ class ArmCurve:
 
 
 def describe_curves(rows: Iterable[EpochRow], metrics: Sequence[str]) -> tuple[ArmCurve, ...]:
-    """Average the epochs of a study's trials by block, arm, metric and split; what was not recorded is left out.
-
-    Args:
-        rows: the epochs of each trial rising.
-        metrics: names of those that curves are wanted of.
-    """
+    """Average the epochs of a study's trials by block, arm, metric and split. Each trial's epochs must be ascending."""
     gathered: dict[tuple[str, str, str, str], dict[int, dict[int, float]]] = {}
     for row in rows:
         for split, values in (("train", row.train), ("validation", row.validation)):

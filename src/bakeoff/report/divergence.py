@@ -1,7 +1,7 @@
-"""How far the values of the best candidates lie from those of all: PED-ANOVA, by Optuna.
+"""How far the values of the best candidates differ from those of all: PED-ANOVA, computed by Optuna.
 
 Watanabe, Bansal and Hutter (2023), "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary
-subspaces". Optuna is imported when there is something to measure, and not before: it takes a second.
+subspaces". Optuna takes a second to import, so it is imported only when needed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 NUM_SHUFFLES = 19
-"""With nineteen shuffles of the scores, chance beats all of them one time in twenty."""
+"""With nineteen shuffles of the scores, a field without influence exceeds all of them one time in twenty."""
 
 Value = float | str
 Fields = dict[str, Value]
-"""Field -> its value: a number, or the name of a choice."""
+"""Field -> value: a number, or the name of a choice."""
 
 
 def is_log(name: str, space: Mapping[str, AnyDimension]) -> bool:
-    """Tell whether a field is searched on a logarithmic scale."""
+    """Return whether a field is searched on a logarithmic scale."""
     dimension = space.get(name)
     return isinstance(dimension, IntRange | FloatRange) and dimension.log
 
@@ -39,22 +39,31 @@ def measure_divergence(
     quantile: float,
     space: Mapping[str, AnyDimension],
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Measure PED-ANOVA's divergence of each field, between the best candidates and all of them.
+    """Measure, by PED-ANOVA, how far each field's values among the best candidates diverge from those among all.
 
     Args:
         points: the fields of every candidate.
-        names: of the fields that are wanted; they vary.
-        losses: of every candidate, lower is better.
-        quantile: share of the candidates that are the best, 0..1.
-        space: dimensions of those fields that have one.
+        names: the fields to measure; each must vary.
+        losses: of every candidate; lower is better.
+        quantile: fraction of the candidates that counts as the best.
+        space: the search dimensions of fields, if known.
 
     Returns:
-        Each field's divergence, 0 or more, and the largest of it in NUM_SHUFFLES tries with the losses shuffled.
+        Each field's divergence, and its maximum over NUM_SHUFFLES repetitions with shuffled losses.
     """
     rng = np.random.default_rng(0)
     with _quiet():
-        distributions = {name: _distribute(name, points, space) for name in names}
-        plain = [_index(point, names, points) for point in points]
+        columns = {name: [point[name] for point in points if name in point] for name in names}
+        choices = {name: sorted(map(str, set(values))) for name, values in columns.items()}
+        distributions = {name: _distribute(name, values, space) for name, values in columns.items()}
+        plain = [
+            {
+                name: v if isinstance(v, float) else choices[name].index(v)
+                for name, v in point.items()
+                if name in columns
+            }
+            for point in points
+        ]
         own = _evaluate(plain, distributions, losses, quantile)
         shuffled = [
             _evaluate(plain, distributions, [float(loss) for loss in rng.permutation(losses)], quantile)
@@ -63,29 +72,15 @@ def measure_divergence(
     return own, {name: max(each[name] for each in shuffled) for name in names}
 
 
-def _distribute(name: str, points: Sequence[Fields], space: Mapping[str, AnyDimension]) -> BaseDistribution:
+def _distribute(name: str, values: Sequence[Value], space: Mapping[str, AnyDimension]) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    values = [point[name] for point in points if name in point]
     numbers = [value for value in values if isinstance(value, float)]
     if len(numbers) < len(values):
-        return CategoricalDistribution(range(len(_list_choices(name, points))))
+        return CategoricalDistribution(range(len(set(values))))
     if all(number.is_integer() for number in numbers) and not isinstance(space.get(name), FloatRange):
         return IntDistribution(int(min(numbers)), int(max(numbers)), log=is_log(name, space))
     return FloatDistribution(min(numbers), max(numbers), log=is_log(name, space))
-
-
-def _list_choices(name: str, points: Sequence[Fields]) -> list[str]:
-    return sorted({str(point[name]) for point in points if name in point})
-
-
-def _index(point: Fields, names: Sequence[str], points: Sequence[Fields]) -> dict[str, float | int]:
-    """Return a point with choices as numbers."""
-    return {
-        name: value if isinstance(value := point[name], float) else _list_choices(name, points).index(value)
-        for name in names
-        if name in point
-    }
 
 
 def _evaluate(
@@ -112,7 +107,7 @@ def _evaluate(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Optuna from printing: this is no search."""
+    """Silence Optuna, which would log each call as a search."""
     from optuna import logging
 
     verbosity = logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""What votes changed: each ensemble beside its members, score by score and class by class."""
+"""What voting changed: each ensemble beside its members, by score and by class."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from bakeoff.report.averages import average, mean_defined
 from bakeoff.report.evidence import Load
 from bakeoff.report.text import count
 from bakeoff.report.votes import Ballot, Voted, shared_splits
@@ -24,7 +25,7 @@ _MOST_NAMED = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ClassChange:
-    """One class before and after the vote: (before, after) each, means over votes; None where nothing defines it."""
+    """One class before and after the vote, (before, after): means over votes, None if undefined."""
 
     name: str
     precision: tuple[float | None, float | None]
@@ -34,22 +35,23 @@ class ClassChange:
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleReport:
-    """One ensemble in one block; for a vote over replicates or folds, of one arm's models.
+    """One ensemble in one block; a vote over replicates or folds combines the models of one arm.
 
     Attributes:
-        label: the ensemble's; `by`: how it votes; `over`: arms, replicates or folds.
+        by: the kind of vote.
+        over: arms, replicates or folds.
         members: the arms whose models vote.
-        split: the one that all figures are of, but `fitted`.
-        metric: the deciding metric, which all scores are of.
-        num_votes: votes counted: the replicates and folds; `num_models`: voices in each, at most.
-        score: of the votes, mean and sd over them. Of a single vote there is no sd, and so no interval.
+        split: the split of all scores except `fitted`.
+        metric: the deciding metric.
+        num_votes: number of votes, one per replicate and fold.
+        num_models: maximum number of models in a vote.
+        score: mean and sd over votes; a single vote has no sd, and so no interval.
         before: what the classes are compared with: the member with the best mean score, or the arm whose models vote.
-        before_score: its mean score when its models stand alone.
-        mean_score: of all models alone.
-        weights: member -> mean share of the voices; empty where nothing is fitted.
-        fitted: means of the score on the validation images that the weights were fitted on, of the votes and of each
-            one's best model there; None where nothing is fitted.
-        classes: before and after, class by class.
+        before_score: its mean score without voting.
+        mean_score: mean score of all models without voting.
+        weights: member -> mean weight; empty if no weights are fitted.
+        fitted: mean score on the validation images used to fit the weights: of the votes, and of each vote's best model
+            there; None if no weights are fitted.
         sentence: the same in words.
     """
 
@@ -75,13 +77,7 @@ class EnsembleReport:
 def describe_ensembles(
     voted: Voted, summary: Summary, class_names: Mapping[str, Sequence[str]]
 ) -> tuple[EnsembleReport, ...]:
-    """Set every ensemble beside its members, on the split the verdicts rest on where its votes have that.
-
-    Args:
-        voted: the votes.
-        summary: what the results say, votes included.
-        class_names: block -> names of its classes.
-    """
+    """Compare every ensemble with its members, on the deciding split if the votes have scores on it."""
     groups: dict[tuple[str, str, str], list[Ballot]] = {}
     for ballot in voted.ballots.values():
         groups.setdefault((ballot.block, ballot.label, ballot.arm), []).append(ballot)
@@ -91,7 +87,7 @@ def describe_ensembles(
 
 
 def name_members(report: EnsembleReport) -> str:
-    """Name whose models vote."""
+    """Return the members of an ensemble in words."""
     if report.over == "arms":
         return _list_members(report)
     return f"{report.members[0]}, {report.num_models} {report.over}"
@@ -99,7 +95,7 @@ def name_members(report: EnsembleReport) -> str:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Predictions of one split, scored: the deciding metric, and every class."""
+    """Scores of one trial's predictions: the deciding metric, and precision, recall and F1 by class."""
 
     value: float
     classes_C3: Scores
@@ -110,11 +106,11 @@ def _describe(ballots: Sequence[Ballot], load: Load, wanted: Measure, names: Seq
     measure = Measure(wanted.record, _choose_split(ballots, wanted.split))
     members = tuple(dict.fromkeys(model.arm for ballot in ballots for model in ballot.models))
     alone = {arm: [m for ballot in ballots for m in ballot.models if m.arm == arm] for arm in members}
-    means = {arm: _mean([m.metrics[measure.split][measure.record.name] for m in alone[arm]]) for arm in members}
+    scores = {arm: [m.metrics[measure.split][measure.record.name] for m in alone[arm]] for arm in members}
+    means = {arm: _mean(own) for arm, own in scores.items()}
     best = (max if measure.record.higher_is_better else min)(means, key=means.__getitem__)
     votes = _read([ballot.trial_id for ballot in ballots], measure, load)
     before = _read([model.trial_id for model in alone[best]], measure, load)
-    values = [vote.value for vote in votes]
     report = EnsembleReport(
         block=first.block,
         label=first.label,
@@ -125,10 +121,10 @@ def _describe(ballots: Sequence[Ballot], load: Load, wanted: Measure, names: Seq
         metric=measure.record.name,
         num_votes=len(ballots),
         num_models=max(len(ballot.models) for ballot in ballots),
-        score=MeanSd(_mean(values), float(np.std(values, ddof=1)) if len(values) > 1 else None),
+        score=average([vote.value for vote in votes]),
         before=best,
         before_score=means[best],
-        mean_score=_mean([m.metrics[measure.split][measure.record.name] for arm in members for m in alone[arm]]),
+        mean_score=_mean([score for own in scores.values() for score in own]),
         weights=_average_weights(ballots, members),
         fitted=_average_fits(ballots),
         classes=_compare_classes(names, before, votes),
@@ -138,7 +134,7 @@ def _describe(ballots: Sequence[Ballot], load: Load, wanted: Measure, names: Seq
 
 
 def _choose_split(ballots: Sequence[Ballot], wanted: Split) -> Split:
-    """Return the split the verdicts rest on; of models that share the test images only, the test split."""
+    """Return the deciding split if all votes have it, else validation. Models of one arm share only the test split."""
     shared = [shared_splits(ballot.models) for ballot in ballots]
     if ballots[0].arm:
         wanted = "test"
@@ -174,17 +170,14 @@ def _average_fits(ballots: Sequence[Ballot]) -> tuple[float, float] | None:
 def _compare_classes(
     names: Sequence[str], before: Sequence[_Reading], after: Sequence[_Reading]
 ) -> tuple[ClassChange, ...]:
-    changes = []
-    for number, name in enumerate(names):
-        fields = {
-            score: (
-                _mean_defined([reading.classes_C3[number, column] for reading in before]),
-                _mean_defined([reading.classes_C3[number, column] for reading in after]),
-            )
-            for column, score in enumerate(CLASS_SCORES)
-        }
-        changes.append(ClassChange(name=name, **fields))
-    return tuple(changes)
+    def compare(number: int, column: int) -> tuple[float | None, float | None]:
+        old, new = (mean_defined([each.classes_C3[number, column] for each in side]) for side in (before, after))
+        return old, new
+
+    return tuple(
+        ClassChange(name=name, **{score: compare(number, column) for column, score in enumerate(CLASS_SCORES)})
+        for number, name in enumerate(names)
+    )
 
 
 def _write_sentence(report: EnsembleReport, measure: Measure) -> str:
@@ -194,22 +187,22 @@ def _write_sentence(report: EnsembleReport, measure: Measure) -> str:
         models = f"the {report.num_models} models of {report.before} ({report.over})"
         number = "one value" if report.num_votes == 1 else f"{report.num_votes} values"
         return (
-            f"{report.label}, the {how} of {models}, {reached}, against {measure.value(report.before_score)} for one "
-            f"of them on average. This is {number} without an interval or a verdict: no other vote is left to pair it "
-            "with."
+            f"{report.label}, the {how} of {models}, {reached}, compared with {measure.value(report.before_score)} for "
+            f"one of them on average. This is {number} without an interval or a verdict, because there is no other "
+            "vote to pair it with."
         )
     text = (
         f"{report.label}, the {how} of {_list_members(report)}, {reached} (mean of {count(report.num_votes, 'vote')}), "
-        f"against {measure.value(report.before_score)} for its best member, {report.before}, alone."
+        f"compared with {measure.value(report.before_score)} for its best member, {report.before}, alone."
     )
     if report.weights:
-        shares = join_names([f"{arm} {100 * share:.0f}%" for arm, share in report.weights.items() if share >= 0.005])
-        text += f" Voices: {shares}."
+        listed = [f"{arm} {100 * weight:.0f}%" for arm, weight in report.weights.items() if weight >= 0.005]
+        text += f" Weights: {join_names(listed)}."
     if report.fitted is not None:
         vote, best = (Measure(measure.record, "validation").value(value) for value in report.fitted)
         text += (
-            f" On the validation images that chose the weights it scores {vote}, its best member there {best}; "
-            "validation scores of it elsewhere are cross-fitted."
+            f" On the validation images used to fit the weights it scores {vote}, and its best member there {best}; "
+            "elsewhere its validation scores are cross-fitted."
         )
     return text
 
@@ -220,8 +213,3 @@ def _list_members(report: EnsembleReport) -> str:
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
-
-
-def _mean_defined(values: Sequence[float]) -> float | None:
-    defined = [value for value in values if not np.isnan(value)]
-    return _mean(defined) if defined else None

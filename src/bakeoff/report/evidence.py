@@ -1,4 +1,4 @@
-"""What stored predictions add to a study's scores: class by class, and how far a difference is to be trusted."""
+"""What stored predictions add to a study's scores: results by class, and the sampling error of differences."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bakeoff.report.averages import average, mean_defined
 from bakeoff.report.mistakes import Confusion, count_pictures, list_confusions
 from bakeoff.report.roc import RocLines, describe_roc
+from bakeoff.report.tables import verdicts_against
 from bakeoff.stats.calibration import ReliabilityBin, pool_bins
 from bakeoff.stats.classes import ClassReport, average_votes, class_report, list_cells
 from bakeoff.stats.contributions import contribute
@@ -21,16 +23,16 @@ from bakeoff.stats.sampling_error import SamplingError, describe_error
 from bakeoff.stats.wilson import wilson_interval
 
 MOST_CONFUSED = 60
-"""Classes that a confusion matrix shows; of more, those that are confused most."""
+"""A confusion matrix shows at most this many classes, those confused most."""
 
 Predictions = Mapping[str, npt.NDArray[Any]]
 Load = Callable[[str, str], Predictions | None]
-"""(trial id, split) -> probabilities, labels, indices; None where they are not on disk."""
+"""(trial id, split) -> probabilities, labels, indices; None if not stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRow:
-    """One class, averaged over the trials of an arm in which the value is defined; None where it never is."""
+    """Scores of one class, averaged over the trials of an arm for which they are defined; None if they never are."""
 
     name: str
     occurring: int
@@ -42,25 +44,25 @@ class ClassRow:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockEvidence:
-    """What the predictions of one block's best arm, and of the arm nearest to it, say.
+    """What the predictions of one block's best arm show, and of its closest rival.
 
     Attributes:
-        arm: the best arm; all figures but the last two are its own, means over its trials.
-        num_trials: its trials whose predictions were read.
+        arm: the best arm; all figures except the last two are about it, averaged over its trials.
+        num_trials: its trials with stored predictions.
         averages: macro and weighted precision, recall and F1, macro AUC, log loss, top-k accuracy and expected
             calibration error, by name.
-        accuracy_interval: Wilson's, of the mean accuracy: the sampling error of the images alone.
-        confusion: images by true class (rows) and predicted class, summed over trials; of many classes, of those that
-            are confused most.
-        confused: the numbers of these classes; None: the matrix shows all.
-        cells: the whole of it where it is not zero, by rows: int64 [n, 3] of true class, predicted class, images.
-        reliability: whether the probability of the predicted class is to be believed, over all trials' predictions.
-        roc: ROC curves, averaged over trials; None where nothing defines one.
-        confusions: the most frequent confusions and the worst mistakes in each; no pictures.
+        accuracy_interval: Wilson's interval of the mean accuracy: the sampling error of the images only.
+        confusion: images by true class (rows) and predicted class, summed over trials; with many classes, only those
+            confused most.
+        confused: indices of the classes in `confusion`; None if it has all.
+        cells: the nonzero cells of the whole matrix: int64 [n, 3] of true class, predicted class, images.
+        reliability: accuracy by confidence, pooled over trials.
+        roc: ROC curves, averaged over trials; None if undefined.
+        confusions: the most frequent confusions with the worst mistakes of each, without pictures.
         vote: accuracy of the folds' models voting together on the common test split, mean and sd over replicates; None
-            without folds, and where the test split is closed.
-        rival: the nearest other arm that it is compared with; None when there is none.
-        error: what the difference to it owes to seeds and images; None where nothing is known of the images.
+            without folds or before the final test.
+        rival: the closest arm it is compared with; None if there is none.
+        error: how much of the difference to the rival is due to seeds and to images; None if not known.
     """
 
     block: str
@@ -82,13 +84,13 @@ class BlockEvidence:
 
     @property
     def confusion_names(self) -> tuple[str, ...]:
-        """Names of the classes that the matrix shows."""
+        """Names of the classes in the matrix."""
         shown = range(len(self.classes)) if self.confused is None else self.confused
         return tuple(self.classes[number].name for number in shown)
 
     @property
     def confusion_images(self) -> tuple[int, ...]:
-        """Images of each of these classes, over all trials, whatever they were taken for."""
+        """Number of images of each of these classes, over all trials and predictions."""
         if self.confused is None:
             return tuple(map(sum, self.confusion))
         images_C = np.bincount(self.cells[:, 0], weights=self.cells[:, 2], minlength=len(self.classes))
@@ -98,23 +100,16 @@ class BlockEvidence:
 def gather_evidence(
     results: Sequence[TrialResult], summary: Summary, class_names: Mapping[str, Sequence[str]], load: Load
 ) -> tuple[BlockEvidence, ...]:
-    """Read the predictions of every block's best arm and its rival, and say what they show.
-
-    Args:
-        results: the study's trials.
-        summary: what they say.
-        class_names: block -> names of its classes.
-        load: reads one trial's predictions.
-    """
+    """Gather the evidence from the predictions of every block's best arm and its rival."""
     found = (_gather_block(block, results, summary, class_names[block], load) for block in summary.blocks)
     return tuple(evidence for evidence in found if evidence is not None)
 
 
 def keep_leaders(results: Sequence[TrialResult], metric: str, load: Load) -> Load:
-    """Return a reader that keeps what it has read of the arm with the best mean test score in each block.
+    """Return a reader that caches the predictions of the arm with the best mean test score in each block.
 
-    Contributions are wanted of all trials, evidence of the best arm's: as a rule each is read once for both. A vote,
-    which is counted anew from all its members at each reading, gains the most.
+    These are read twice: for contributions, as of all trials, and for evidence. It saves most for ensembles, whose
+    votes are computed from all their members at each reading.
     """
     scores: dict[str, dict[str, list[float]]] = {}
     for result in results:
@@ -136,10 +131,9 @@ def keep_leaders(results: Sequence[TrialResult], metric: str, load: Load) -> Loa
 
 
 def gather_contributions(results: Sequence[TrialResult], metric: str, load: Load) -> dict[str, npt.NDArray[Any]]:
-    """Return what each test image contributes to each trial's score, by trial id; see `contribute`.
+    """Return each test image's contribution to each trial's score, by trial id; see `contribute`.
 
-    Trials without stored predictions of the test split are left out, and so are those of a block whose images are not
-    the same as those of the block's first.
+    Trials without stored test predictions are left out, as are those with other images than the block's first trial.
     """
     found: dict[str, npt.NDArray[Any]] = {}
     images: dict[str, npt.NDArray[Any]] = {}
@@ -167,18 +161,26 @@ def _gather_block(
         return None
     whole = _join_folds(own) if summary.split == "held-out" else own.values()
     reports = [class_report(each["probabilities"], each["labels"], names) for each in whole]
-    evidence = _describe_arm(block, summary.split, answer.best, reports) | {"num_trials": len(own)}
-    confusions = list_confusions(tuple(own.values()), count_pictures(len(summary.blocks)))
-    fields: dict[str, Any] = {"vote": _vote(block, answer.best, results, load) if summary.split == "held-out" else None}
     rival = _find_rival(answer)
-    if rival is not None:
-        found = [v.seen_from(answer.best) for v in summary.verdicts_of(block) if {v.a, v.b} == {answer.best, rival}]
-        fields |= {"rival": rival, "error": describe_error(found[0], summary.measure, summary) if found else None}
-    return BlockEvidence(**evidence, confusions=confusions, **fields)
+    verdict = None if rival is None else verdicts_against(summary, block, rival).get(answer.best)
+    return BlockEvidence(
+        block=block,
+        split=summary.split,
+        arm=answer.best,
+        num_trials=len(own),
+        **_describe_classes(reports),
+        **_confuse(reports),
+        reliability=pool_bins([report.calibration for report in reports]),
+        roc=describe_roc(reports),
+        confusions=list_confusions(tuple(own.values()), count_pictures(len(summary.blocks))),
+        vote=_vote(block, answer.best, results, load) if summary.split == "held-out" else None,
+        rival=rival,
+        error=None if verdict is None else describe_error(verdict, summary.measure, summary),
+    )
 
 
 def _find_rival(answer: BlockAnswer) -> str | None:
-    """Return the arm nearest to the best one that the study compares it with; with a baseline that alone."""
+    """Return the closest arm that the best one is compared with; with a baseline, only that one."""
     others = [arm for arm in (*answer.better, *answer.not_worse, *answer.worse) if arm != answer.best]
     if answer.baseline is None or answer.best == answer.baseline:
         return next(iter(others), None)
@@ -195,7 +197,7 @@ def _read(
 
 
 def _join_folds(own: Mapping[tuple[int, int], Predictions]) -> list[Predictions]:
-    """Put the folds of each replicate together: every image once, scored by a model that has not seen it."""
+    """Join the folds of each replicate: every image once, scored by a model that has not seen it."""
     by_replicate: dict[int, list[Predictions]] = {}
     for (replicate, _), predictions in own.items():
         by_replicate.setdefault(replicate, []).append(predictions)
@@ -205,36 +207,29 @@ def _join_folds(own: Mapping[tuple[int, int], Predictions]) -> list[Predictions]
     ]
 
 
-def _describe_arm(block: str, split: Split, arm: str, reports: Sequence[ClassReport]) -> dict[str, Any]:
+def _describe_classes(reports: Sequence[ClassReport]) -> dict[str, Any]:
     accuracy = float(np.mean([report.accuracy for report in reports]))
     num_images = reports[0].num_images
     averages = {
-        "macro_precision": _mean([r.macro.precision for r in reports]),
-        "macro_recall": _mean([r.macro.recall for r in reports]),
-        "macro_f1": _mean([r.macro.f1 for r in reports]),
-        "weighted_precision": _mean([r.weighted.precision for r in reports]),
-        "weighted_recall": _mean([r.weighted.recall for r in reports]),
-        "weighted_f1": _mean([r.weighted.f1 for r in reports]),
-        "macro_auc": _mean([r.macro_auc for r in reports]),
-        "loss": _mean([r.loss for r in reports]),
-        "expected_calibration_error": _mean([r.calibration.error for r in reports]),
-        **{f"top_{k}_accuracy": _mean([r.top_k[k] for r in reports]) for k in reports[0].top_k},
+        **{
+            f"{kind}_{score}": mean_defined([getattr(getattr(report, kind), score) for report in reports])
+            for kind in ("macro", "weighted")
+            for score in ("precision", "recall", "f1")
+        },
+        "macro_auc": mean_defined([report.macro_auc for report in reports]),
+        "loss": mean_defined([report.loss for report in reports]),
+        "expected_calibration_error": mean_defined([report.calibration.error for report in reports]),
+        **{f"top_{k}_accuracy": mean_defined([report.top_k[k] for report in reports]) for k in reports[0].top_k},
     }
     return {
-        "block": block,
-        "split": split,
-        "arm": arm,
         "classes": tuple(_average_class(reports, number) for number in range(len(reports[0].classes))),
         "averages": {name: value for name, value in averages.items() if value is not None},
         "accuracy_interval": wilson_interval(accuracy * num_images, num_images),
-        **_confuse(reports),
-        "reliability": pool_bins([r.calibration for r in reports]),
-        "roc": describe_roc(reports),
     }
 
 
 def _confuse(reports: Sequence[ClassReport]) -> dict[str, Any]:
-    """Add the trials' confusion matrices up; show the classes that are confused most, where there are many."""
+    """Sum the trials' confusion matrices; of many classes, select those confused most."""
     num_classes = len(reports[0].classes)
     total_CC = np.zeros((num_classes, num_classes), dtype=np.int64)
     for report in reports:
@@ -258,20 +253,15 @@ def _average_class(reports: Sequence[ClassReport], number: int) -> ClassRow:
     return ClassRow(
         name=scores[0].name,
         occurring=scores[0].occurring,
-        precision=_mean([each.precision for each in scores]),
-        recall=_mean([each.recall for each in scores]),
-        f1=_mean([each.f1 for each in scores]),
-        auc=_mean([each.auc for each in scores]),
+        **{
+            score: mean_defined([getattr(each, score) for each in scores])
+            for score in ("precision", "recall", "f1", "auc")
+        },
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else None
-
-
 def _vote(block: str, arm: str, results: Sequence[TrialResult], load: Load) -> MeanSd | None:
-    """Return the accuracy of each replicate's fold models voting together, on the one split all of them were shown."""
+    """Return the accuracy of each replicate's fold models voting together on the test split, which they share."""
     tested = [result for result in results if "test" in result.metrics]
     own = _read(block, arm, tested, "test", load)
     if not own:
@@ -281,5 +271,4 @@ def _vote(block: str, arm: str, results: Sequence[TrialResult], load: Load) -> M
         folds = [predictions for run, predictions in own.items() if run[0] == replicate]
         votes = average_votes(np.stack([fold["probabilities"] for fold in folds]))
         accuracies.append(classification_metrics(votes, folds[0]["labels"])["accuracy"])
-    sd = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
-    return MeanSd(float(np.mean(accuracies)), sd)
+    return average(accuracies)

@@ -1,4 +1,4 @@
-"""Gathers what a study's reports are made from: its ledger, and the predictions its trials stored."""
+"""Gathers what a study's reports are made from: its ledger and its trials' stored predictions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from bakeoff.data.registry import DATASETS
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.final_tests import read_final_test_fingerprints
 from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
+from bakeoff.ledger.tables import read_packages
 from bakeoff.ledger.values import DamagedLedger, read_mapping
+from bakeoff.registry import Registry
 from bakeoff.report.costs import describe_features
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.ensembles import describe_ensembles
@@ -38,30 +41,30 @@ from bakeoff.study.fit import describe_registered
 from bakeoff.study.plan import Block, Plan, expand, tell_about
 from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import RECORDED, Study
+from bakeoff.study.search import SEARCHES
 from bakeoff.workspace import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
 
-_SEARCHED_FOLDS = (
-    "The search saw validation images of all folds, so what it found has an advantage on the folds held out here."
-)
+_SEARCHED_FOLDS = "The search saw validation images of all folds, so its winners have an advantage on held-out folds."
 
 
 def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir: Path | None = None) -> ReportInput:
-    """Read everything that reports say of one study, finished or not. Trains nothing, needs no torch.
+    """Read everything a report says about a study, finished or not. Trains nothing and does not need torch.
 
     Args:
         study_id: its id in the ledger.
-        folders: of the workspace.
-        num_reused: trials that the run just ended found in the ledger.
-        data_dir: searched first for pictures of mistakes that the workspace does not keep yet.
+        folders: the workspace.
+        num_reused: trials that the run that just ended found in the ledger.
+        data_dir: searched first for pictures of mistakes that the workspace does not store yet.
 
     Raises:
-        WorkspaceError: no ledger, or no such study in it.
+        WorkspaceError: there is no ledger, or no such study in it.
     """
     with open_reading(folders) as connection:
         sources = _gather_sources(connection, study_id, folders, data_dir)
         gathered = {name: facts for section in SECTIONS for name, facts in section.gather(sources).items()}
+        versions = _list_versions(sources)
     study, record = sources.study, sources.record
     known = {field.name for field in fields(ReportInput)}
     return ReportInput(
@@ -76,6 +79,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         notes=_list_notes(sources),
         about=tell_about(study).rows(),
         earlier_looks=tuple(look for look in sources.looks if look.study_id != study_id),
+        versions=versions,
         facts={name: facts for name, facts in gathered.items() if name not in known},
         **{name: facts for name, facts in gathered.items() if name in known},
         **_describe_run(record, num_reused),
@@ -125,20 +129,38 @@ def _list_notes(sources: Sources) -> tuple[str, ...]:
     )
 
 
+def _list_versions(sources: Sources) -> dict[str, str]:
+    """Return the versions of the software that trained the trials, and of packages whose entries the study uses."""
+    study, plan = sources.study, sources.plan
+    used: list[tuple[Registry[Any], str | None]] = [(DATASETS, block.data.source.name) for block in plan.blocks]
+    used += [(SEARCHES, None if study.search is None else study.search.name)]
+    origins = [origin for kind, name in used if (origin := kind.find_origin(name)) is not None]
+    return {
+        **{name: text for name, text in _read_machine(sources.record).items() if name not in _HARDWARE},
+        **{origin.distribution: origin.version for origin in origins},
+        **read_packages(sources.connection, sources.study_id),
+    }
+
+
+def _read_machine(record: StudyRecord) -> Mapping[str, str]:
+    return read_mapping(record.machines[0]) if record.machines else {}
+
+
 def _read_study(record: StudyRecord) -> tuple[Study, Plan]:
-    """Return the study that a ledger holds, and its plan.
+    """Return the study in the ledger, and its plan.
 
     Raises:
-        DamagedLedger: the ledger's results are not its own.
-        WorkspaceError: it is none that this version takes.
+        DamagedLedger: the ledger's results do not belong to the study.
+        WorkspaceError: this version does not accept the study.
     """
     try:
         study = Study.model_validate(record.document, context={RECORDED: True})
         plan = expand(study)
     except BakeoffError as error:
         raise WorkspaceError(
-            f"the ledger holds a study that this version does not take ({str(error).splitlines()[0][:200]}). Mend the "
-            "study file and run it again: finished trials are kept. If nothing is wrong with it, the ledger is damaged."
+            "this version of bakeoff does not accept the study in the ledger "
+            f"({str(error).splitlines()[0][:200]}). Correct the study file and run it again: finished trials are kept. "
+            "If nothing is wrong with the file, the ledger is damaged."
         ) from error
     blocks, arms, metric = {block.label for block in plan.blocks}, set(plan.arms), study.decide.metric
     for result in record.results:
@@ -185,7 +207,7 @@ def _summarise(
         voted.results,
         design,
         rules,
-        # With folds verdicts rest on images that each model alone held out.
+        # With folds, verdicts rest on held-out images, which differ between models.
         by_image=None if num_folds else gather_contributions(voted.results, decide.metric, voted.load),
         looks=looks,
         caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
@@ -201,8 +223,8 @@ def _design_race(study: Study) -> SequentialDesign | None:
 
 
 def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
-    """Return the fields of a report that say what was run, when and on what."""
-    machine = read_mapping(record.machines[0]) if record.machines else {}
+    """Return the report's fields about the run: what was run, when, and on which hardware."""
+    machine = _read_machine(record)
     return {
         "num_done": sum(result.state == "done" for result in record.results),
         "num_failed": sum(result.state == "failed" for result in record.results),
@@ -214,7 +236,6 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
         "data": record.facts,
         "numeric": record.numeric,
         "hardware": {key: machine[key] for key in _HARDWARE if key in machine},
-        "versions": {key: text for key, text in machine.items() if key not in _HARDWARE},
         "command": record.command,
         "seconds": record.seconds,
     }
@@ -231,7 +252,7 @@ def _is_training(record: StudyRecord) -> bool:
 
 
 def _describe_progress(record: StudyRecord) -> str:
-    """Say how far an unfinished study is, as a clause."""
+    """Return a clause that says how much of an unfinished study is done."""
     if _is_training(record):
         return f"{len(record.results):,} of {count(record.num_planned, 'trial')} have ended"
     num_done = sum(result.state == "done" for result in record.results)
@@ -239,7 +260,7 @@ def _describe_progress(record: StudyRecord) -> str:
 
 
 def _find_class_names(record: StudyRecord, block: Block) -> tuple[str, ...]:
-    """Return a block's class names as the ledger has them; older ledgers leave them to the registry."""
+    """Return a block's class names from the ledger, or from the registry for older ledgers."""
     if block.label in record.facts:
         return tuple(record.facts[block.label]["class_names"])
     known = describe_registered(block.data.source)

@@ -1,4 +1,4 @@
-"""Which fields of a recipe decided how well a search's candidates did, and how much of that chance alone would show."""
+"""Which fields of a recipe determined the scores of a search's candidates, compared with chance."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bakeoff.study.axes import make_label
 from bakeoff.study.dimensions import AnyDimension, FloatRange, IntRange
 
 LEAST_CANDIDATES = 20
-"""Fewer than these have no best quarter to speak of: five good candidates are the least that a density is drawn of."""
+"""With fewer candidates, the best quarter is fewer than five: too few to estimate a density."""
 
 MOST_CANDIDATES = 500
-"""Of more, evenly chosen ones are looked at."""
+"""Of more candidates, an evenly spaced selection is measured."""
 
 _MOST_FIELDS = 30
 
@@ -27,10 +27,10 @@ class FieldImportance:
     """How much one field mattered.
 
     Attributes:
-        field: its dotted path; for a genome, what is counted or averaged over its layers.
-        share: of all fields' importance, 0..1.
-        chance: the largest share in NUM_SHUFFLES shuffles of the scores, in the same unit; may exceed 1.
-        values: its value in every point, in their order: a number, or the name of a choice; None where not chosen.
+        field: its dotted path; for a genome, a count or average over its layers.
+        share: its fraction of all fields' importance.
+        chance: the largest fraction in NUM_SHUFFLES repetitions with shuffled scores; may exceed 1.
+        values: its value in every point: a number, or the name of a choice; None if not set.
         is_log: whether it is searched on a logarithmic scale.
     """
 
@@ -42,19 +42,20 @@ class FieldImportance:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it mattered more than chance alone would show, at about 95% confidence for this field alone."""
+        """Whether it mattered more than chance explains, at about 95% confidence for this field alone."""
         return self.share > self.chance
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchImportance:
-    """What a search's candidates say of their fields.
+    """The importance of a search's fields.
 
     Attributes:
-        kind: whose candidates were measured: random, where the random baseline has enough, else candidate.
-        num_candidates: those that were measured; `num_good`: the best of them, which all are held against.
-        numbers: of the points, which are candidates of both kinds: (kind, number). `scores`: their values; None for
-            those given up early.
+        kind: which candidates were measured: random, if the random baseline has enough, else candidate.
+        num_candidates: number of candidates measured.
+        num_good: number of the best of them, which are compared with all.
+        numbers: (kind, number) of every point; points are candidates of both kinds.
+        scores: the points' values; None for pruned ones.
         fields: most important first.
     """
 
@@ -71,33 +72,38 @@ def measure_importance(
 ) -> SearchImportance | None:
     """Measure which fields set the best candidates apart: PED-ANOVA (Watanabe, Bansal and Hutter 2023).
 
-    It draws each field's density among the best quarter of the candidates and among all of them, and
-    measures how far the two are apart. Candidates given up early count as worse than all that were trained to the end.
+    It estimates each field's density among the best quarter of the candidates and among all, and measures how far the
+    two differ. Pruned candidates count as worse than all others.
 
-    Where the random baseline has enough candidates it alone is measured: they are drawn evenly and know nothing of each
-    other. Those of a search crowd where it found good ones, and children resemble their parents; measured on them,
-    importance is of these candidates, not of the space, and chance reaches higher than shuffling shows.
+    If the random baseline has enough candidates, only these are measured, because they are independent and evenly
+    distributed. A search's candidates concentrate where it found good ones and resemble their parents; their importance
+    is about these candidates, not about the space, and chance reaches higher than shuffling shows.
 
     Args:
         rows: candidates of one block.
-        objective: whose values count.
-        is_rising: whether more of it is better.
-        space: of a search over fields; None for genomes, whose layers are counted and averaged.
+        objective: the measured objective.
+        is_rising: whether higher is better.
+        space: the searched dimensions; None for genomes, whose layers are counted and averaged.
 
     Returns:
-        None under LEAST_CANDIDATES candidates, where less than a quarter of them were trained to the end, under 2
-        fields that vary, or where all values are equal.
+        None if there are fewer than LEAST_CANDIDATES candidates, less than a quarter were trained to the end, fewer
+        than 2 fields vary, or all values are equal.
     """
     by_kind = {kind: _choose(rows, kind, objective) for kind in ("random", "candidate")}
     kind = "random" if _are_enough(by_kind["random"], objective) else "candidate"
     measured = by_kind[kind]
     points = {id(row): _read_fields(row, space) for own in by_kind.values() for row in own}
-    names = _list_varying([points[id(row)] for row in measured])
+    own_points = [points[id(row)] for row in measured]
+    names = [
+        name
+        for name in dict.fromkeys(name for point in own_points for name in point)
+        if len({point.get(name) for point in own_points}) > 1
+    ]
     if not _are_enough(measured, objective) or not 2 <= len(names) <= _MOST_FIELDS:
         return None
     num_good = _count_good(measured)
     own, chance = measure_divergence(
-        [points[id(row)] for row in measured],
+        own_points,
         names,
         _rank_losses(measured, objective, is_rising),
         num_good / len(measured),
@@ -119,7 +125,7 @@ def measure_importance(
 def _order_fields(
     own: Mapping[str, float], chance: Mapping[str, float], points: Sequence[Fields], space: Mapping[str, AnyDimension]
 ) -> tuple[FieldImportance, ...]:
-    """Return the fields, most important first, as shares of all."""
+    """Return the fields, most important first, as fractions of the total."""
     total = math.fsum(own.values())
     return tuple(
         FieldImportance(
@@ -134,35 +140,30 @@ def _order_fields(
 
 
 def describe_importance(found: SearchImportance) -> str:
-    """Say how the importance was computed and what of it is more than chance."""
+    """Say which fields matter more than chance explains, and how that was computed."""
     shown = [f"{field.field} ({field.share:.0%})" for field in found.fields if field.is_shown]
-    first = (
-        f"Above what chance alone shows: {', '.join(shown)}."
-        if shown
-        else "No field stands out from what chance alone shows."
-    )
-    whose = "candidates of the random baseline, which are drawn evenly," if found.kind == "random" else "candidates"
-    caveat = (
-        ""
-        if found.kind == "random"
-        else " A search crowds where it found good candidates: this is of those it tried, not of all it might have."
-    )
+    fields = ", ".join(shown) or "no field"
+    whose, caveat = "candidates of the random baseline, which are evenly distributed,", ""
+    if found.kind != "random":
+        whose = "candidates"
+        caveat = " A search concentrates on good candidates, so this is about those it tried, not all possible ones."
     return (
-        f"{first} Importance is PED-ANOVA's: how far the values of the best {found.num_good} of {found.num_candidates} "
-        f"{whose} lie from those of all of them, as a share of all fields. The mark for chance is the largest of "
-        f"{NUM_SHUFFLES} tries with the scores shuffled.{caveat}"
+        f"Mattered more than chance would explain: {fields}. Importance is PED-ANOVA's: how far the values of the best "
+        f"{found.num_good} of {found.num_candidates} {whose} differ from those of all of them, as a fraction of the "
+        f"total over fields. The mark for chance is the maximum of {NUM_SHUFFLES} repetitions with shuffled scores."
+        f"{caveat}"
     )
 
 
 def _choose(rows: Sequence[CandidateRow], kind: str, objective: str) -> list[CandidateRow]:
-    """Return the candidates of a kind that have a value, each recipe once, at most MOST_CANDIDATES."""
+    """Return the scored candidates of a kind, each recipe once, at most MOST_CANDIDATES."""
     known = [row for row in rows if row.kind == kind and _is_scored(row, objective)]
     return known[:: -(-len(known) // MOST_CANDIDATES) or 1]
 
 
 def _are_enough(rows: Sequence[CandidateRow], objective: str) -> bool:
     finished = [row.scores[objective] for row in rows if row.state == "done"]
-    # The best quarter is of those that were trained to the end: of the others it is not known how good they are.
+    # The best quarter must have been trained to the end; how good the others would have been is not known.
     return len(rows) >= LEAST_CANDIDATES and len(finished) >= _count_good(rows) and min(finished) < max(finished)
 
 
@@ -192,7 +193,7 @@ def _is_number(path: str, value: object, space: Mapping[str, AnyDimension] | Non
 
 
 def _count_genes(changes: Mapping[str, Any]) -> Fields:
-    """Return what tells genomes apart, whatever their number of layers."""
+    """Return features that genomes can be compared by, whatever their number of layers."""
     layers = changes["network"]["layers"]
     of = {kind: [layer for layer in layers if layer["type"] == kind] for kind in ("conv", "dense", "dropout")}
     fields: Fields = {"convolutions": float(len(of["conv"])), "hidden dense layers": float(len(of["dense"]))}
@@ -214,13 +215,8 @@ def _count_genes(changes: Mapping[str, Any]) -> Fields:
     return fields
 
 
-def _list_varying(points: Sequence[Fields]) -> list[str]:
-    names = dict.fromkeys(name for point in points for name in point)
-    return [name for name in names if len({point.get(name) for point in points}) > 1]
-
-
 def _rank_losses(rows: Sequence[CandidateRow], objective: str, is_rising: bool) -> list[float]:
-    """Return values that are lower where a candidate is better; those given up early come last."""
+    """Return losses, lower is better; pruned candidates come last."""
     sign = -1.0 if is_rising else 1.0
     finished = [sign * row.scores[objective] for row in rows if row.state == "done"]
     worst = max(finished) + 1.0

@@ -1,7 +1,7 @@
-"""A report of a study that is not finished: who is ahead, and no word of who is better.
+"""Reports of unfinished studies: scores, but no verdicts.
 
-A verdict holds its error rate at the number of trials that was planned. Who reads one after every trial, and stops at
-the first that pleases, reads many.
+A verdict's error rate holds for the planned number of trials. Checking verdicts after every trial and stopping at a
+pleasing one would exceed it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,7 @@ from bakeoff.stats.results import BlockAnswer, Summary, rank_arms
 
 
 def withhold_verdicts(summary: Summary, progress: str) -> Summary:
-    """Return a summary with scores and without verdicts.
-
-    Args:
-        summary: of the trials so far.
-        progress: how far the study is, as a clause.
-    """
+    """Return a summary without its verdicts; `progress` is a clause that says how much of the study is done."""
     measure = summary.measure
     answers = tuple(_withhold(summary, answer, measure, progress) for answer in summary.answers)
     return replace(summary, verdicts=(), answers=answers, overall="")

@@ -1,4 +1,4 @@
-"""The live display's table of arms and its lines on searches, as wide and as long as the terminal allows."""
+"""The live display's table of arms and lines about searches, fitted to the terminal."""
 
 from __future__ import annotations
 
@@ -17,23 +17,21 @@ from bakeoff.stats.metrics import METRICS
 
 _MOST_ARM_CHARACTERS, _FEWEST_ARM_CHARACTERS = 40, 9
 _ROOMY = 60
-"""Width of a terminal, in characters, from which there is room for more than the bare standing."""
+"""A terminal of at least this width, in characters, has room for more than the essential columns."""
 _Column = tuple[str, int, Callable[[ArmStanding], str]]
-"""Header, least width of the terminal, text."""
+"""Header, minimum width of the terminal, and the function that formats a cell."""
 
 
 def tabulate_standing(
     standings: Sequence[ArmStanding], measure: Measure, *, width: int, most_rows: int
 ) -> list[RenderableType]:
-    """Return the table of arms, the furthest ahead first, and a line that counts those left out.
-
-    `lead` is what an arm is ahead of the mean of all arms on the same seeds and images: what the order goes by.
+    """Return the table of arms, best first, and a line that counts those left out.
 
     Args:
         standings: in order.
-        measure: of their scores.
+        measure: the measure of their scores.
         width: of the terminal, in characters; columns that do not fit are left out.
-        most_rows: arms to show, at least one.
+        most_rows: maximum number of arms; at least one is shown.
     """
     shown = standings[: max(1, most_rows)]
     columns = [column for column in _list_columns(standings, measure) if width >= column[1]]
@@ -73,7 +71,7 @@ def _list_columns(standings: Sequence[ArmStanding], measure: Measure) -> list[_C
 
 
 def describe_search_progress(progress: SearchProgress) -> str:
-    """Format how far a search is in one line; its block's name is made safe to show."""
+    """Format the progress of a search in one line; its block's name is made safe to show."""
     parts = [f"{progress.num_candidates:,} of {count(progress.num_most, 'candidate')}"]
     if progress.best is not None:
         parts.append(f"best {_format_objective(progress)} ({progress.best_label})")
@@ -93,7 +91,7 @@ def _format_objective(progress: SearchProgress) -> str:
 
 
 def _shorten(arm: str, room: int) -> str:
-    """Return an arm's name safe to show, cut in its middle so that both ends stay readable."""
+    """Return an arm's name, made safe to show and cut in the middle, so that both ends stay readable."""
     shown, most = show_text(arm), max(_FEWEST_ARM_CHARACTERS, min(room, _MOST_ARM_CHARACTERS))
     if len(shown) <= most:
         return shown

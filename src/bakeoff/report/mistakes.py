@@ -1,4 +1,4 @@
-"""The worst mistakes of an arm: its most frequent confusions, and in each the images it was surest of."""
+"""The worst mistakes of an arm: its most frequent confusions, and the most confident mistakes in each."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import numpy.typing as npt
 
 MOST_CONFUSIONS = 6
 MOST_PICTURES = 24
-_MOST_OF_ONE = 8
-_MOST_ON_A_PAGE = 96
+_MOST_PER_CONFUSION = 8
+_MOST_PER_PAGE = 96
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """One image that was taken for another class.
+    """One image that was predicted as another class.
 
     Attributes:
         index: its number in its source split.
-        probability: that the trials that chose the wrong class gave to it, their mean, 0..1.
-        num_wrong: trials that chose it; `num_shown`: trials that were evaluated on the image.
+        probability: of the wrong class, averaged over the trials that predicted it.
+        num_wrong: trials that predicted the wrong class.
+        num_shown: trials that evaluated the image.
     """
 
     index: int
@@ -33,12 +34,13 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """A class that was taken for another.
+    """A class that was predicted as another.
 
     Attributes:
-        true, predicted: numbers of the classes.
-        times: how often it happened, over all trials; `num_images`: how many images it happened to.
-        mistakes: the worst of them, worst first.
+        true, predicted: indices of the classes.
+        times: how often it happened, over all trials.
+        num_images: number of images it happened to.
+        mistakes: the worst ones, worst first.
     """
 
     true: int
@@ -49,8 +51,8 @@ class Confusion:
 
 
 def count_pictures(num_blocks: int) -> int:
-    """Return how many pictures a block may show, so that a page of many blocks stays small."""
-    return max(MOST_CONFUSIONS, min(MOST_PICTURES, _MOST_ON_A_PAGE // max(1, num_blocks)))
+    """Return how many pictures a block may show; fewer if there are many blocks, so that the page stays small."""
+    return max(MOST_CONFUSIONS, min(MOST_PICTURES, _MOST_PER_PAGE // max(1, num_blocks)))
 
 
 def list_confusions(
@@ -58,12 +60,12 @@ def list_confusions(
 ) -> tuple[Confusion, ...]:
     """Return the most frequent confusions of an arm, most frequent first, with the worst mistakes in each.
 
-    A mistake is the worse, the more probability the trials that were shown the image gave to the wrong class, where
-    they chose it: sure and shared errors come first.
+    A mistake is worse the higher the probability of the wrong class, averaged over all trials that evaluated the image,
+    counting zero if they did not predict it. So confident mistakes that several trials share come first.
 
     Args:
         runs: the predictions of its trials: `probabilities` [N, C], `labels` [N], `indices` [N].
-        most_pictures: mistakes listed, over all confusions.
+        most_pictures: maximum number of mistakes, over all confusions.
     """
     parts = [_find_mistakes(predictions) for predictions in runs]
     images_M, true_M, predicted_M, sure_M = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -72,7 +74,7 @@ def list_confusions(
     if not len(chosen):
         return ()
     shown = dict(zip(*np.unique(np.concatenate([each["indices"] for each in runs]), return_counts=True), strict=True))
-    most = min(_MOST_OF_ONE, most_pictures // len(chosen))
+    most = min(_MOST_PER_CONFUSION, most_pictures // len(chosen))
     found = []
     for true, predicted in pairs.T[chosen]:
         mine = (true_M == true) & (predicted_M == predicted)
@@ -90,7 +92,7 @@ def list_confusions(
 
 
 def _find_mistakes(predictions: Mapping[str, npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], ...]:
-    """Return what one trial has wrong: numbers of images, true and predicted classes, the latter's probabilities."""
+    """Return one trial's mistakes: image numbers, true and predicted classes, probabilities of the latter."""
     probabilities_NC, labels_N = predictions["probabilities"], predictions["labels"]
     predicted_N = probabilities_NC.argmax(axis=1)
     wrong = np.flatnonzero(predicted_N != labels_N)

@@ -1,4 +1,4 @@
-"""The progress of a run in a notebook: one line that changes in place."""
+"""Progress of a run in a notebook: one line, updated in place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bakeoff.report.render.notebook import escape_html, write_lines
 _EVERY_SECONDS = 1.0
 
 Show = Callable[[str], object]
-"""Shows HTML, replacing what it showed before."""
+"""Shows HTML in place of what it showed before."""
 
 
 class NotebookProgress(RunProgress):
@@ -48,14 +48,14 @@ class NotebookProgress(RunProgress):
 
 
 def make_progress() -> RunProgress:
-    """Return the default progress display: one line in a notebook, nothing elsewhere."""
+    """Return the default progress display: one line in a notebook, and nothing elsewhere."""
     show = _find_cell()
     return RunProgress(quiet=True) if show is None else NotebookProgress(show)
 
 
 def _find_cell() -> Show | None:
     """Return a function that shows HTML in the running notebook cell; None outside notebooks."""
-    # In a notebook IPython is loaded and its shell has a kernel; a terminal's shell has none.
+    # In a notebook, IPython is loaded and its shell has a kernel; a terminal's shell has none.
     find_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
     if not hasattr(find_shell(), "kernel"):
         return None

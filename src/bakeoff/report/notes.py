@@ -1,4 +1,4 @@
-"""What must be known of a study's images, in sentences: reduced data, left out files, validation images."""
+"""Sentences about a study's images: reduced data, skipped files, validation images."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from bakeoff.study.schema import Study
 from bakeoff.study.settings import DataSettings
 
 _MOST_NAMED = 8
-"""Classes or arms that a sentence names; of more it gives the number."""
+"""Number of classes or arms that a sentence lists by name."""
 
 Facts = Mapping[str, Mapping[str, Any]]
-"""Facts of the images, by block, as the ledger holds them; empty where it holds none."""
+"""Facts about the images, by block, as the ledger holds them."""
 
 
 def describe_reduction(plan: Plan, facts: Facts) -> str:
-    """Say that a study uses a part of its data only, and which part; empty where it uses all."""
+    """Return a sentence that says which part of its data a study uses; empty if it uses all."""
     parts = list(dict.fromkeys(filter(None, (_describe_part(block, facts) for block in plan.blocks))))
     reduced = f"Reduced study, for a quick look: {'; '.join(parts)}." if parts else ""
     return " ".join(filter(None, (_describe_quick(plan.study), reduced)))
 
 
 def describe_notes(plan: Plan, facts: Facts) -> tuple[str, ...]:
-    """Return what else must be known: how images were read, and whose validation images."""
+    """Return notes on how images were read, and on validation images."""
     notes: list[str] = []
     for block in plan.blocks:
         found = facts.get(block.label, {})
@@ -38,12 +38,7 @@ def describe_notes(plan: Plan, facts: Facts) -> tuple[str, ...]:
 
 
 def describe_absent(results: Iterable[TrialResult], class_names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Say of every block's splits where macro averages leave classes out that have no images there.
-
-    Args:
-        results: the study's trials.
-        class_names: by block.
-    """
+    """Return a sentence for every split where macro averages leave out classes because it has no images of them."""
     most: dict[tuple[str, str], int] = {}
     for result in results:
         for split, metrics in result.metrics.items():
@@ -52,42 +47,41 @@ def describe_absent(results: Iterable[TrialResult], class_names: Mapping[str, Se
                 most[key] = max(most.get(key, 0), int(metrics[CLASSES_ABSENT]))
     return tuple(
         f"{block}: {count(absent, 'class has', 'classes have')} no image in the {split} split; macro precision, recall "
-        f"and F1 there are averaged over the {len(class_names[block]) - absent} that have."
+        f"and F1 there are averaged over the other {len(class_names[block]) - absent}."
         for (block, split), absent in most.items()
     )
 
 
 def describe_test_images(tested: Mapping[str, Set[str]]) -> Iterator[str]:
-    """Warn where a block's trials were tested on different images, a sentence each.
+    """Yield a warning for every block whose trials were tested on different images.
 
-    Args:
-        tested: block -> fingerprints of the test images of its trials.
+    `tested` has the fingerprints of the test images, by block.
     """
     for block, fingerprints in tested.items():
         if len(fingerprints) > 1:
             yield (
                 f"{block}: its test images changed between final tests, and its trials were tested on "
-                f"{len(fingerprints)} different sets: differences between arms may be the images'. Start anew with "
-                "another --workspace DIR."
+                f"{len(fingerprints)} different sets: differences between arms may come from the images. Start again "
+                "with another --workspace DIR."
             )
 
 
 def describe_outdated(num_trials: int) -> Iterator[str]:
-    """Say that trials of a study are left out because they were trained before folds were nested."""
+    """Yield a sentence if trials are left out because they were trained before folds were nested."""
     if num_trials:
         yield (
-            f"{count(num_trials, 'trial')} of an earlier bakeoff left out: early stopping and selection saw the fold "
-            "that was to judge them. Run the study again to train its folds anew."
+            f"{count(num_trials, 'trial')} of an earlier version of bakeoff left out: early stopping and selection saw "
+            "the fold that was to judge them. Run the study again to train its folds again."
         )
 
 
 def _describe_quick(study: Study) -> str:
-    """Say that this is the small version of another study, and what makes it small."""
+    """Return a sentence if this is the quick version of another study, with its changes."""
     if study.quick_of is None:
         return ""
     changes = {} if study.quick is None else study.quick.changes
     made = "; ".join(f"{path}: {make_label(value)}" for path, value in changes.items())
-    return f"A quick version (--quick) of {study.quick_of}, no answer to the study itself: {made}."
+    return f"A quick version (--quick) of {study.quick_of}; it does not answer the study itself. Changes: {made}."
 
 
 def _describe_part(block: Block, facts: Facts) -> str:
@@ -117,7 +111,7 @@ def _describe_validation(data: DataSettings, found: Mapping[str, Any]) -> Iterat
 
 
 def list_names(names: tuple[str, ...]) -> str:
-    """Name the first few and count the rest."""
+    """List the first few names, and count the rest."""
     shown = ", ".join(names[:_MOST_NAMED])
     return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
 

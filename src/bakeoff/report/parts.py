@@ -1,4 +1,4 @@
-"""What a report is made of: sections, and the typed parts that stand in them. Renderers walk them; see `render/`."""
+"""The parts a report is made of: sections, and the typed parts in them, which the renderers in `render/` write."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import numpy.typing as npt
 
 from bakeoff.report.export.frame import Frame
 from bakeoff.report.figures.spec import FigureSpec
-from bakeoff.report.tables import EVERYWHERE, PAGES, Column, Medium
+from bakeoff.report.tables import EVERYWHERE, NOWHERE, PAGES, Column, Medium
+from bakeoff.stats.results import Summary
 
 if TYPE_CHECKING:
     from bakeoff.report.document import ReportInput, Sources
 
 SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
-"""Verdicts as signs: read without colour."""
+"""A sign for each verdict, readable without colour."""
 
 Role = Literal["plain", "lead", "quiet", "notice", "alarm"]
-"""What a paragraph is for: lead is the answer, quiet explains, notice and alarm are to be seen."""
-
+"""The purpose of a paragraph: lead is the answer, quiet explains, notice and alarm need attention."""
 
 MOST_BLOCKS_IN_FULL = 3
-"""Blocks told one under the other; of more, a terminal shows an overview and a page folds all but the first."""
+"""With more blocks, a terminal shows an overview only, and a page folds all but the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What all parts have: `media` are those that show it, by default the two pages; LaTeX shows tables alone."""
+    """Base of all parts. `media` are the outputs that show it, by default the two pages; LaTeX shows only tables."""
 
     kind: ClassVar[str]
     media: Medium = PAGES
@@ -38,7 +38,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Paragraph(Part):
-    """Sentences in a row; `names` in them are set apart."""
+    """Sentences in a row; `names` in them are highlighted."""
 
     kind: ClassVar[str] = "paragraph"
     text: str
@@ -47,13 +47,13 @@ class Paragraph(Part):
 
     @property
     def pieces(self) -> tuple[tuple[str, bool], ...]:
-        """The text in pieces, each with whether it is one of the names."""
+        """The text in pieces, each with whether it is a name."""
         return split_names(self.text, self.names)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bullets(Part):
-    """Sentences one under the other; `names` in them are set apart."""
+    """A list of sentences; `names` in them are highlighted."""
 
     kind: ClassVar[str] = "bullets"
     lines: tuple[str, ...]
@@ -62,7 +62,7 @@ class Bullets(Part):
 
     @property
     def pieces(self) -> tuple[tuple[tuple[str, bool], ...], ...]:
-        """The lines in pieces, each with whether it is one of the names."""
+        """The pieces of each line."""
         return tuple(split_names(line, self.names) for line in self.lines)
 
 
@@ -76,7 +76,7 @@ class Heading(Part):
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: its text, the word of a verdict that it begins with, and a second, quieter line."""
+    """One cell of a table: its text, the verdict it starts with if any, and a quieter second line."""
 
     text: str
     verdict: str = ""
@@ -84,7 +84,7 @@ class Cell:
 
     @property
     def sign(self) -> str:
-        """The verdict's sign; empty without one."""
+        """The verdict's sign, or empty text."""
         return SIGNS.get(self.verdict, "")
 
 
@@ -93,11 +93,12 @@ class Table(Part):
     """A table whose first column names its rows.
 
     Attributes:
-        caption: what it shows; a terminal leaves it out.
-        label: in LaTeX, joined to the names of study and block; `paper`: its caption there, if it is another.
-        sacrifices: what goes first where a terminal is too narrow; see `render.terminal.fit_columns`.
-        is_split: whether a terminal that is too narrow cuts it into several tables.
-        reference: the row that others are compared with, in a table that stands out; None in an ordinary one.
+        caption: not shown in a terminal.
+        label: its LaTeX label, prefixed with the study and block.
+        paper: its caption in LaTeX, if different.
+        sacrifices: what to shorten or drop first in a narrow terminal; see `render.terminal.fit_columns`.
+        is_split: whether a narrow terminal splits it into several tables.
+        reference: the row the others are compared with, in a highlighted table; None in an ordinary one.
     """
 
     kind: ClassVar[str] = "table"
@@ -117,11 +118,12 @@ class Table(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(Part):
-    """A figure of a block; the part is absent where there is nothing to draw.
+    """A figure of one block; left out if there is nothing to draw.
 
     Attributes:
-        draw: returns the figure of one block, or None. It is called for a page alone; `spec` is what it drew.
-        block: its block; inside an `InBlock` it is that one.
+        draw: returns the figure of a block, or None; called only for pages.
+        block: set automatically inside an `InBlock`.
+        spec: what `draw` returned.
     """
 
     kind: ClassVar[str] = "figure"
@@ -133,7 +135,7 @@ class Figure(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Code(Part):
-    """Text set as it is, line by line; `label` says what it is."""
+    """Preformatted text with a label."""
 
     kind: ClassVar[str] = "code"
     label: str
@@ -147,7 +149,7 @@ class Code(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One picture: uint8 pixels [H, W, 1 or 3], what it shows in words, and short lines under it."""
+    """One picture: uint8 pixels [H, W, 1 or 3], alternative text, and short lines below it."""
 
     pixels_HWC: npt.NDArray[np.uint8] = field(compare=False, repr=False)
     alt: str
@@ -156,7 +158,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class PictureGroup:
-    """Pictures of one class that were taken for another; `note` says how often that happened."""
+    """Pictures of one class that were predicted as another; `note` says how often that happened."""
 
     true: str
     predicted: str
@@ -166,7 +168,7 @@ class PictureGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery(Part):
-    """Groups of pictures; groups without pictures are told in words."""
+    """Groups of pictures; without pictures, its lines are shown."""
 
     kind: ClassVar[str] = "gallery"
     groups: tuple[PictureGroup, ...]
@@ -174,12 +176,12 @@ class Gallery(Part):
     @property
     def lines(self) -> tuple[str, ...]:
         """The groups in words."""
-        return tuple(f"{group.true} taken for {group.predicted}: {group.note}" for group in self.groups)
+        return tuple(f"{group.true} predicted as {group.predicted}: {group.note}" for group in self.groups)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Details(Part):
-    """Parts that a page folds away until they are asked for."""
+    """Parts that a page shows folded."""
 
     kind: ClassVar[str] = "details"
     summary: str
@@ -188,7 +190,7 @@ class Details(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class InBlock(Part):
-    """What a section tells of one block of the study."""
+    """The parts of a section that are about one block."""
 
     kind: ClassVar[str] = "block"
     media: Medium = EVERYWHERE
@@ -205,10 +207,11 @@ class Section:
     """One section of a report, in every output.
 
     Attributes:
-        name: of letters and hyphens; `title`: its heading.
-        gather: returns its facts, name -> value; the report holds them in its field of that name, else in `facts`.
-        write: yields its parts; a section without any is absent.
-        dump: returns what it adds to the JSON document: key -> plain values.
+        name: letters and hyphens.
+        title: its heading.
+        gather: returns its facts by name; the report stores them in its field of that name, or else in `facts`.
+        write: yields its parts; a section without parts is left out.
+        dump: returns what it adds to the JSON document, as plain values.
         tables: its tidy tables for CSV and pandas, by name.
     """
 
@@ -222,7 +225,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """A section as one medium shows it."""
+    """A section with the parts that one medium shows."""
 
     name: str
     title: str
@@ -230,7 +233,7 @@ class Written:
 
 
 def by_block(write: Callable[[ReportInput, str], Iterable[Part]]) -> Callable[[ReportInput], Iterator[Part]]:
-    """Return what yields the parts of every block, one after the other, from what yields those of one."""
+    """Turn a function that writes one block into one that writes all of them."""
 
     def write_all(report: ReportInput) -> Iterator[Part]:
         for block in report.summary.blocks:
@@ -239,8 +242,13 @@ def by_block(write: Callable[[ReportInput, str], Iterable[Part]]) -> Callable[[R
     return write_all
 
 
+def terminal_if_few(summary: Summary) -> Medium:
+    """Return the terminal if the study has few enough blocks to show each in full there, else no medium."""
+    return Medium.TERMINAL if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else NOWHERE
+
+
 def compose(sections: Iterable[Section], report: ReportInput, medium: Medium) -> tuple[Written, ...]:
-    """Return the sections that have something to say in a medium."""
+    """Return the sections that have parts for a medium."""
     written = (
         Written(name=section.name, title=section.title, parts=tuple(_select(section.write(report), report, medium)))
         for section in sections
@@ -249,7 +257,7 @@ def compose(sections: Iterable[Section], report: ReportInput, medium: Medium) ->
 
 
 def _select(parts: Iterable[Part], report: ReportInput, medium: Medium, block: str = "") -> Iterator[Part]:
-    """Yield the parts that a medium shows; groups of which nothing is left, and empty figures, are left out."""
+    """Yield the parts that a medium shows, without empty groups and figures."""
     for part in parts:
         if not part.media & medium:
             continue
@@ -267,9 +275,9 @@ def _select(parts: Iterable[Part], report: ReportInput, medium: Medium, block: s
 
 
 def split_names(text: str, names: Sequence[str]) -> tuple[tuple[str, bool], ...]:
-    """Return a text in pieces, each with whether it is one of the names; the longest name that fits counts.
+    """Split a text into pieces, each with whether it is one of the names; longer names take precedence.
 
-    Names of one or two characters are left alone: they would be found where nobody meant them.
+    Names of one or two characters are ignored, because they would also match ordinary text.
     """
     known = sorted((name for name in names if len(name) > 2), key=len, reverse=True)
     if not known:

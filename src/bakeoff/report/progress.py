@@ -1,4 +1,4 @@
-"""What runs, how fast, and when it ends: a live display, or plain lines where there is no terminal."""
+"""Progress of a run: a live display in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,21 +29,20 @@ _MOST_COHORTS_BELOW_ARMS = 4
 _MOST_ARMS_SHOWN = 12
 _MOST_SEARCHES_SHOWN = 6
 _OTHER_LINES = 10
-"""What the display takes beside arms and cohorts: bar, counts, table head, what is left out, searches, the prompt."""
+"""Lines the display needs besides arms and cohorts: bar, counts, table header, hidden rows, searches, the prompt."""
 _TABLE_EVERY_SECONDS = 1.0
 
 
 class RunProgress:
-    """Progress of a run on standard error, as a context manager.
+    """Progress of a run on standard error, as a context manager. Call it from one thread only.
 
-    On a terminal a live display; elsewhere a plain line at most every ten seconds; with `quiet` nothing at all. What
-    cannot be written, because the reader has gone or a disk is full, is dropped: the run goes on. Feed it from one
-    thread only.
+    In a terminal, this is a live display; elsewhere, a plain line at most every ten seconds; if `quiet`, nothing. What
+    cannot be written, because the reader is gone or the disk is full, is dropped, and the run continues.
 
     Args:
         console: where to print; standard error if None.
         quiet: print nothing.
-        clock: seconds, never going back.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class RunProgress:
         self._standing: RunStanding | None = None
         self._searches: tuple[SearchProgress, ...] = ()
         self._table: tuple[float, list[RenderableType]] | None = None
-        self._lock = Lock()  # the live display reads from a thread of its own
+        self._lock = Lock()  # the live display reads from its own thread
         self._cohorts: dict[str, str] = {}
         self._recent: deque[tuple[float, int]] = deque()
         self._started = self._last_line = clock()
@@ -81,9 +80,9 @@ class RunProgress:
 
         Args:
             num_trials: trials to train now.
-            num_model_images: images they will see at most, summed over trials and epochs: the unit of work.
+            num_model_images: the most images they will see, summed over trials and epochs: the unit of work.
             num_reused: trials already in the ledger.
-            plan: whose arms are shown; without one, none are.
+            plan: shows the standing of its arms.
         """
         self._num_trials = num_trials
         self._standing = None if plan is None else RunStanding(plan)
@@ -93,7 +92,7 @@ class RunProgress:
         self._print_line(f"{count(num_trials, 'trial')} to train{reused}")
 
     def cohort_started(self, label: str, num_members: int) -> None:
-        """Show a cohort as running. `label` names it in the calls that follow."""
+        """Show a cohort as running; `label` identifies it in later calls."""
         with self._lock:
             self._cohorts[label] = count(num_members, "arm")
 
@@ -107,15 +106,15 @@ class RunProgress:
         num_model_images: int,
         replayed: bool = False,
     ) -> None:
-        """Count one finished epoch of a cohort's member.
+        """Count a finished epoch of a cohort's member.
 
         Args:
-            label: of the cohort.
+            label: the cohort.
             epoch: 1-based.
-            num_epochs: the most it can train.
-            num_members: still training.
+            num_epochs: its maximum.
+            num_members: members still training.
             num_model_images: images seen in this epoch.
-            replayed: trained in an earlier run: done, but it says nothing of how fast this one is.
+            replayed: whether an earlier run trained it, so that it does not count towards the rate.
         """
         with self._lock:
             self._cohorts[label] = f"{count(num_members, 'arm')}, epoch {epoch} of {num_epochs}"
@@ -127,12 +126,7 @@ class RunProgress:
         self._print_standing()
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
-        """Count one finished trial.
-
-        Args:
-            failed: whether it failed.
-            num_images_spared: images it no longer has to see, having stopped early or failed.
-        """
+        """Count a finished trial; `num_images_spared` are those it will not see because it stopped early or failed."""
         with self._lock:
             self._num_failed += failed
             self._num_done += not failed
@@ -140,41 +134,41 @@ class RunProgress:
         self._print_standing()
 
     def trial_seen(self, trial: PlannedTrial, *, state: State, epoch: int, validation: Mapping[str, float]) -> None:
-        """Take in where a trial stands now, for the standing of the arms."""
+        """Record the present state of a trial, for the standing of the arms."""
         with self._lock:
             if self._standing is not None:
                 self._standing.see(trial, state=state, epoch=epoch, validation=validation)
 
     def search_seen(self, searches: Sequence[SearchProgress]) -> None:
-        """Take in how far the searches are."""
+        """Record the progress of the searches."""
         with self._lock:
             self._searches = tuple(searches)
 
     def cohort_done(self, label: str) -> None:
-        """Take a cohort off the display."""
+        """Remove a cohort from the display."""
         with self._lock:
             self._cohorts.pop(label, None)
 
     def message(self, text: str) -> None:
-        """Print one line above the display, such as a warning. Not printed when quiet."""
+        """Print a line above the display, such as a warning, unless quiet."""
         if not self._quiet:
             self._console.print(Text(show_text(text)), soft_wrap=True)
 
     def model_images_per_second(self) -> float:
-        """Return the present rate: images trained per second, summed over models, over the last 15 seconds or so."""
+        """Return the current rate: images trained per second, summed over models, in the last 15 seconds or so."""
         now = self._clock()
         while len(self._recent) > 1 and self._recent[0][0] < now - _RATE_WINDOW_SECONDS:
             self._recent.popleft()
-        begin = max(self._started, now - _RATE_WINDOW_SECONDS)
+        start = max(self._started, now - _RATE_WINDOW_SECONDS)
         if self._recent:
-            begin = min(begin, self._recent[0][0])
-        elapsed = now - begin
+            start = min(start, self._recent[0][0])
+        elapsed = now - start
         return sum(images for _, images in self._recent) / elapsed if elapsed > 0 else 0.0
 
     def seconds_left(self) -> float | None:
-        """Return the time left at the average rate so far; None before the first epoch is done.
+        """Return the remaining time at the average rate so far; None before the first epoch is done.
 
-        An upper estimate where early stopping is on: it counts every epoch that may still run.
+        With early stopping this is an upper bound, because it counts every epoch that may still run.
         """
         elapsed, trained = self._clock() - self._started, self._done_images - self._replayed_images
         if not trained or elapsed <= 0:
@@ -182,7 +176,7 @@ class RunProgress:
         return (self._total_images - self._done_images) * elapsed / trained
 
     def _counts(self) -> list[str]:
-        """Return what is done and how fast it goes, in words."""
+        """Return what is done and how fast."""
         parts = [f"{self._num_done + self._num_failed:,} of {count(self._num_trials, 'trial')}"]
         if self._num_failed:
             parts.append(f"{self._num_failed:,} failed")
@@ -193,16 +187,16 @@ class RunProgress:
 
     @property
     def done_share(self) -> float:
-        """How much of the work is done, from 0 to 1."""
+        """Fraction of the work that is done, from 0 to 1."""
         return self._done_images / self._total_images if self._total_images else 0.0
 
     @property
     def has_ended(self) -> bool:
-        """Whether every trial planned so far has come to its end."""
+        """Whether every trial planned so far has ended."""
         return self._num_done + self._num_failed >= self._num_trials
 
     def describe(self) -> str:
-        """Return what is done, how fast it goes, what is left and who is ahead, on one line."""
+        """Return one line with what is done, how fast, the remaining time and the leading arm."""
         left = self.seconds_left()
         ending = [] if left is None or self.has_ended else [f"{_clock_time(left)} left"]
         return ", ".join([f"{self.done_share:.0%}", *self._counts(), *ending, *self._leader()])
@@ -215,7 +209,7 @@ class RunProgress:
             self._print_line(f"  {describe_search_progress(search)}")
 
     def _leader(self) -> list[str]:
-        """Return who is ahead, in words; nothing while nobody is."""
+        """Return the leading arm in words; empty if there is none yet."""
         if self._standing is None:
             return []
         first = self._standing.rank()[0]
@@ -225,7 +219,7 @@ class RunProgress:
         return [f"ahead so far: {show_text(first.arm)} ({measure.label} {measure.value(first.mean)})"]
 
     def _print_line(self, text: str) -> None:
-        """Print a plain line where there is no live display."""
+        """Print a plain line, unless there is a live display."""
         if self._quiet or self._console.is_terminal:
             return
         self._last_line = self._clock()
@@ -248,11 +242,11 @@ class RunProgress:
             searches.append(f"and {count(hidden, 'more search', 'more searches')}")
         return [
             line,
-            *(Text(text, overflow="ellipsis", no_wrap=True) for text in (", ".join(self._counts()), *searches)),
+            *(Text(line, overflow="ellipsis", no_wrap=True) for line in (", ".join(self._counts()), *searches)),
         ]
 
     def _render_arms(self) -> list[RenderableType]:
-        """Return the table of arms; made again once a second, for a thousand trials are many to rank."""
+        """Return the table of arms, updated once a second, because ranking a thousand trials takes a while."""
         if self._standing is None:
             return []
         now = self._clock()

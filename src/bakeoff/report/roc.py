@@ -1,4 +1,4 @@
-"""ROC curves of an arm: every class against the rest, and their mean, averaged over the arm's trials."""
+"""ROC curves of an arm: every class against the rest, and their mean, averaged over trials."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from bakeoff.stats.curves import RocCurve, average_roc_curves, thin_roc_curve
 
 MAX_POINTS = 100
 MOST_CURVES = 100
-"""Classes whose curves are kept, those of the smallest areas: nobody tells more apart, and a page must be read."""
+"""Maximum number of classes whose curves are kept, those with the smallest areas, so that the page stays readable."""
 
 _DIGITS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class RocLine:
-    """One curve as it is drawn, from (0, 0) to (1, 1), by MAX_POINTS points at most.
+    """One curve as it is drawn, from (0, 0) to (1, 1), with at most MAX_POINTS points.
 
     Attributes:
-        rates: shares of the other classes' images called this class, rising; `heights`: of its own images.
-        auc: area under the whole curve, the mean over trials.
+        rates: false positive rates, ascending.
+        heights: true positive rates.
+        auc: area under the whole curve, averaged over trials.
     """
 
     rates: tuple[float, ...]
@@ -34,10 +35,10 @@ class RocLines:
     """All curves of an arm.
 
     Attributes:
-        macro: the mean of the classes' curves, each class alike.
-        classes: one per class, in their order; None where no image, or every image, is of it, and beyond MOST_CURVES.
-        left_out: classes that have a curve which is not kept.
-        error: how far any whole curve leaves its drawn one at most, in the unit of the axes (shares).
+        macro: the mean of the classes' curves, each with equal weight.
+        classes: one per class; None if no image or every image belongs to it, and for those beyond MOST_CURVES.
+        error: the largest distance between a curve and its drawn version, in the unit of the axes.
+        left_out: number of curves that are not kept.
     """
 
     macro: RocLine
@@ -47,12 +48,12 @@ class RocLines:
 
     @property
     def num_classes(self) -> int:
-        """Classes that have a curve, kept or not."""
+        """Number of classes that have a curve, kept or not."""
         return self.left_out + sum(line is not None for line in self.classes)
 
 
 def describe_roc(reports: Sequence[ClassReport]) -> RocLines | None:
-    """Average the curves of an arm's trials, class by class and over classes; None where no class has any."""
+    """Average the curves of an arm's trials, by class and over classes; None if no class has any."""
     means = [_average([report.curves[number] for report in reports]) for number in range(len(reports[0].classes))]
     defined = [mean for mean in means if mean is not None]
     if not defined:

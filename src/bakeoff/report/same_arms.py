@@ -1,4 +1,4 @@
-"""Which arms of a finished study are the same training: by what their recipes come to, or by their trials."""
+"""Finds arms of a finished study that are the same training, by their recipes or by their trials."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bakeoff.study.sameness import SameArms, find_same_arms
 
 
 def gather_same_arms(plan: Plan, record: StudyRecord) -> tuple[SameArms, ...]:
-    """Return the arms that get no verdict on each other, block by block.
+    """Return the arms that get no verdict against each other, by block.
 
-    Those that share every trial are told by the ledger: arms that name one recipe, a search's winner that is the
-    default, two copies of one file of weights.
+    Arms with the same recipe, a search's winner that is the default, and two copies of one file of weights are found
+    because they share every trial in the ledger.
     """
     found = _find_by_recipe(plan, record)
     trials: dict[tuple[str, str], list[str]] = {}
@@ -34,7 +34,7 @@ def gather_same_arms(plan: Plan, record: StudyRecord) -> tuple[SameArms, ...]:
 
 
 def _find_by_recipe(plan: Plan, record: StudyRecord) -> tuple[SameArms, ...]:
-    """Resolve recipes on the images as the ledger has them; nothing is found where it does not have enough of them."""
+    """Find same arms by their recipes, resolved on the images in the ledger; empty if these are not known."""
     try:
         facts: dict[DataSource, ImageFacts] = {
             block.data.source: ImageFacts.of_record(record.facts[block.label])

@@ -1,4 +1,4 @@
-"""What a search tried and found: values by generation, the winner and where it came from, and what failed."""
+"""What a search tried and found: values by generation, the winner and its lineage, and failures."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _MAX_CHARACTERS = 400
 
 @dataclass(frozen=True, kw_only=True)
 class GroupReport:
-    """Candidates that were proposed together, and what had been reached by then.
+    """Candidates that were proposed together.
 
     Attributes:
-        number: from 0; the generation, where a search has generations.
-        num_new: proposed in it.
-        best: the best value in it; with generations, those kept from before take part. None where nobody has one.
-        mean: over all that have one. Those given up before their last epoch are left out of both.
-        best_so_far: up to this group.
-        middle: the quartiles between which the middle half of them lies; None where nobody has a value.
+        number: from 0; the generation, if the search has generations.
+        num_new: number of candidates proposed in it.
+        best: its best value, including candidates kept from the previous generation; None if there is none.
+        mean: over the same candidates. Both leave out pruned ones.
+        best_so_far: the best value up to this group.
+        middle: the quartiles; None if there are no values.
     """
 
     number: int
@@ -52,13 +52,14 @@ class KindReport:
 
     Attributes:
         kind: candidate or random, as in the candidates' labels.
-        num_candidates: proposed; `num_repeated`: of these the same recipe as an earlier one, not trained again;
-            `num_pruned`: given up before their last epoch; `num_failed`: failed or diverged; `num_unfit`: no valid
-            recipe for these images.
-        groups: in order.
-        winner: the best candidate; None where there is none.
-        lineage: the winner and all it descends from, the winner last.
-        reasons: why candidates failed or did not fit, with how often.
+        num_candidates: number of candidates proposed.
+        num_repeated: those with the same recipe as an earlier one, which are not trained again.
+        num_pruned: those stopped before their last epoch.
+        num_failed: those that failed or diverged.
+        num_unfit: those without a valid recipe for these images.
+        winner: the best candidate, if there is one.
+        lineage: the winner's ancestors, then the winner.
+        reasons: why candidates failed or did not fit: reason -> count.
     """
 
     kind: str
@@ -78,12 +79,11 @@ class SearchReport:
     """The search of one block.
 
     Attributes:
-        name: of the search.
         objectives: what candidates were judged by on the validation split, most important first.
         has_generations: whether groups are generations.
-        kinds: the search, then its baseline where it has one.
-        candidates: all of both.
-        importance: which fields told good candidates from bad; None where there are too few candidates to say.
+        kinds: the search, then its baseline, if any.
+        candidates: those of both.
+        importance: which fields set good candidates apart; None if there are too few candidates.
     """
 
     block: str
@@ -96,17 +96,12 @@ class SearchReport:
 
     @property
     def group_noun(self) -> str:
-        """What a group is called."""
+        """The name of a group: "generation" or "group"."""
         return "generation" if self.has_generations else "group"
 
 
 def describe_searches(plan: Plan, candidates: Sequence[CandidateRow]) -> tuple[SearchReport, ...]:
-    """Describe the searches of a study, a block each; none where nothing was proposed.
-
-    Args:
-        plan: of the study.
-        candidates: as the ledger holds them.
-    """
+    """Describe the searches of a study, one per block that has candidates."""
     found = []
     for block in plan.blocks:
         own = tuple(row for row in candidates if row.block == block.label)
@@ -125,10 +120,7 @@ def describe_searches(plan: Plan, candidates: Sequence[CandidateRow]) -> tuple[S
                 ),
                 candidates=own,
                 importance=measure_importance(
-                    own,
-                    objectives[0],
-                    is_rising=is_rising(objectives[0]),
-                    space=block.search.find_space(),
+                    own, objectives[0], is_rising=is_rising(objectives[0]), space=block.search.find_space()
                 ),
             )
         )
@@ -154,7 +146,7 @@ def _describe_kind(kind: str, rows: Sequence[CandidateRow], objective: str, sear
 
 
 def _trace(rows: Sequence[CandidateRow], objective: str, num_kept: int) -> Iterator[GroupReport]:
-    """Yield the groups; `num_kept` of the best of a generation are kept in the next with their values."""
+    """Yield the groups; the best `num_kept` of a generation are also in the next."""
     highest_first = is_rising(objective)
     kept: list[float] = []
     best_so_far: float | None = None
@@ -170,16 +162,9 @@ def _trace(rows: Sequence[CandidateRow], objective: str, num_kept: int) -> Itera
             best=values[0] if values else None,
             mean=math.fsum(values) / len(values) if values else None,
             best_so_far=best_so_far,
-            middle=_find_quartiles(values),
+            middle=(float(np.quantile(values, 0.25)), float(np.quantile(values, 0.75))) if values else None,
         )
         kept = values[:num_kept]
-
-
-def _find_quartiles(values: Sequence[float]) -> tuple[float, float] | None:
-    if not values:
-        return None
-    low, high = np.quantile(values, (0.25, 0.75))
-    return float(low), float(high)
 
 
 def _find_lineage(rows: Sequence[CandidateRow], winner: CandidateRow | None) -> tuple[CandidateRow, ...]:
@@ -195,12 +180,12 @@ def _find_lineage(rows: Sequence[CandidateRow], winner: CandidateRow | None) -> 
 
 
 def is_rising(objective: str) -> bool:
-    """Return whether more of an objective is better."""
+    """Return whether a higher objective is better."""
     return objective not in COSTS and find_metric(objective).higher_is_better
 
 
 def format_value(objective: str, value: float | None) -> str:
-    """Format a value of an objective: shares in percent, the rest as it is; a dash where there is none."""
+    """Format an objective's value: shares in percent, others as they are; None is a dash."""
     if value is None:
         return "-"
     if objective in COSTS:
@@ -209,7 +194,7 @@ def format_value(objective: str, value: float | None) -> str:
 
 
 def format_candidate(row: CandidateRow, most_characters: int | None = None) -> str:
-    """Format what a candidate changes of the default recipe: `optimizer.learning_rate=0.01, epochs=12`."""
+    """Format what a candidate changes in the default recipe: `optimizer.learning_rate=0.01, epochs=12`."""
     text = ", ".join(f"{path}={make_label(_name_parts(value))}" for path, value in row.changes.items()) or "nothing"
     if most_characters is None or len(text) <= most_characters:
         return text
@@ -217,7 +202,7 @@ def format_candidate(row: CandidateRow, most_characters: int | None = None) -> s
 
 
 def _name_parts(value: Any) -> Any:
-    """Return a value with layers called by their type, and a network of layers as the list of them."""
+    """Return a value with layers named by their type, and a network of layers as their list."""
     if isinstance(value, Mapping) and value.keys() == {"layers"}:
         return _name_parts(value["layers"])
     if isinstance(value, Mapping):
@@ -226,7 +211,7 @@ def _name_parts(value: Any) -> Any:
 
 
 def describe_search(report: SearchReport) -> list[str]:
-    """Return what a search came to, in sentences: counts, its winner, failures; the same of its baseline."""
+    """Return the outcome of a search in sentences: counts, winner and failures, for the search and its baseline."""
     lines = []
     for kind in report.kinds:
         lines.append(_count_candidates(report, kind))
@@ -234,7 +219,7 @@ def describe_search(report: SearchReport) -> list[str]:
         lines += [f"Not trained: {reason} ({times(number)})." for reason, number in most]
     if any(kind.winner is not None for kind in report.kinds):
         lines.append(
-            "These scores chose the winners, so they are too high; the verdict compares those on fresh replicates."
+            "These scores chose the winners, so they are too high; the verdict compares winners on new replicates."
         )
     return lines
 
@@ -246,15 +231,15 @@ def _count_candidates(report: SearchReport, kind: KindReport) -> str:
         f"{number} {what}"
         for number, what in (
             (kind.num_repeated, "repeated, not trained again"),
-            (kind.num_pruned, "given up early"),
+            (kind.num_pruned, "pruned"),
             (kind.num_failed, "failed"),
-            (kind.num_unfit, "that did not fit"),
+            (kind.num_unfit, "not valid for these images"),
         )
         if number
     ]
     counted = f"{who}: {', '.join(parts)} in {count(len(kind.groups), report.group_noun)}."
     if kind.winner is None:
-        return f"{counted} None has won."
+        return f"{counted} There is no winner."
     scores = ", ".join(f"{name} {format_value(name, value)}" for name, value in kind.winner.scores.items())
     label = f"{kind.kind} {kind.winner.number}"
     return f"{counted} Best: {label}, validation {scores}: {format_candidate(kind.winner, _MAX_CHARACTERS)}."

@@ -1,10 +1,10 @@
-"""How the arms of a run stand while it goes on: what the live display shows, before there is any verdict."""
+"""The standing of the arms during a run, as the live display shows it before there is a verdict."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -14,19 +14,20 @@ from bakeoff.study.plan import Plan, PlannedTrial
 
 State: TypeAlias = Literal["training", "paused", "done", "diverged", "failed"]
 Position: TypeAlias = tuple[str, int, int | None]
-"""Block, replicate and fold: the arms there were given the same images and seed."""
+"""Block, replicate and fold: all arms in one position are given the same images and seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmStanding:
-    """How one arm stands.
+    """The standing of one arm.
 
     Attributes:
-        num_planned: its trials, at most; `num_done`, `num_failed`: those that have ended, the ledger's included.
-        epoch, num_epochs: the newest epoch of a trial that is training, and the last it can come to; None without one.
-        mean, best: of its scores on the validation split: those of its done trials, else those after the newest epochs.
-        lead: how far it is ahead of the mean of the arms in the same places (block, replicate, fold), averaged over
-            places, in the metric's unit and turned so that more is better; None where it stands alone.
+        num_planned: its trials, at most.
+        num_done, num_failed: ended trials, including those already in the ledger.
+        epoch, num_epochs: the latest epoch of a trial in training, and its last possible one; None if none is training.
+        mean, best: of the validation scores of its done trials or, before there are any, of the latest epochs.
+        lead: how far it is ahead of the mean of all arms in the same positions, averaged over positions, in the
+            metric's unit and positive if better; None if it is alone everywhere.
     """
 
     arm: str
@@ -41,7 +42,7 @@ class ArmStanding:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Snapshot:
     state: State
     epoch: int
     num_epochs: int
@@ -49,31 +50,31 @@ class _Seen:
 
 
 class RunStanding:
-    """Keeps the newest of every trial of a plan, a search's candidates left out.
+    """Tracks the latest state of every trial of a plan, without a search's candidates.
 
     Args:
-        plan: the run's. Of a search, every finalist has as many trials as the default arm.
+        plan: the plan; with a search, every finalist has as many trials as the default arm.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.measure = Measure(find_metric(plan.study.decide.metric), "validation")
-        share = 1 if plan.study.search is None else len(plan.arms)
-        self._num_planned = {arm: len(plan.trials) * share // len(plan.arms) for arm in plan.arms}
+        arms_per_planned = 1 if plan.study.search is None else len(plan.arms)
+        self._num_planned = {arm: len(plan.trials) * arms_per_planned // len(plan.arms) for arm in plan.arms}
         if plan.study.search is None:
             self._num_planned.update(Counter(trial.arm for trial in plan.trials))
-        self._seen: dict[str, dict[Position, _Seen]] = {arm: {} for arm in plan.arms}
+        self._seen: dict[str, dict[Position, _Snapshot]] = {arm: {} for arm in plan.arms}
 
     def see(self, trial: PlannedTrial, *, state: State, epoch: int, validation: Mapping[str, float]) -> None:
-        """Take in where a trial stands now."""
+        """Record the present state of a trial."""
         if trial.stage != "final" or trial.arm not in self._seen:
             return
         score = validation.get(self.measure.record.name)
         known = score if score is not None and math.isfinite(score) else None
-        place = (trial.block, trial.replicate, trial.fold)
-        self._seen[trial.arm][place] = _Seen(state, epoch, trial.recipe.epochs, known)
+        position = (trial.block, trial.replicate, trial.fold)
+        self._seen[trial.arm][position] = _Snapshot(state, epoch, trial.recipe.epochs, known)
 
     def rank(self) -> tuple[ArmStanding, ...]:
-        """Return the arms, the furthest ahead first; those of which nothing is known last, in the study's order."""
+        """Return the arms, best first; arms without a score come last, in the study's order."""
         leads = self._lead()
         standings = [self._describe(arm, seen, leads.get(arm)) for arm, seen in self._seen.items()]
         sign = 1 if self.measure.record.higher_is_better else -1
@@ -84,7 +85,7 @@ class RunStanding:
 
         return tuple(sorted(standings, key=order))
 
-    def _describe(self, arm: str, seen: Mapping[Position, _Seen], lead: float | None) -> ArmStanding:
+    def _describe(self, arm: str, seen: Mapping[Position, _Snapshot], lead: float | None) -> ArmStanding:
         training = [each for each in seen.values() if each.state == "training"]
         done = [each.score for each in seen.values() if each.state == "done" and each.score is not None]
         scores = done or [each.score for each in training if each.score is not None]
@@ -102,25 +103,24 @@ class RunStanding:
         )
 
     def _lead(self) -> dict[str, float]:
-        """Return how far each arm is ahead where two arms or more are done; before that, where they train."""
-        places = self._compare(("done",)) or self._compare(("training",))
+        """Return each arm's lead, over positions with two or more done arms or, if there are none, training arms."""
+        positions = self._compare("done") or self._compare("training")
         gathered: dict[str, list[float]] = {}
-        for scores in places:
+        for scores in positions:
             mean = _mean(list(scores.values()))
             for arm, score in scores.items():
                 gathered.setdefault(arm, []).append(score - mean)
         sign = 1 if self.measure.record.higher_is_better else -1
         return {arm: sign * _mean(values) for arm, values in gathered.items()}
 
-    def _compare(self, states: Iterable[State]) -> list[dict[str, float]]:
-        """Return the scores of the arms in one of these states, place by place, where there are two or more."""
-        wanted = frozenset(states)
-        places: dict[Position, dict[str, float]] = {}
+    def _compare(self, state: State) -> list[dict[str, float]]:
+        """Return the scores of the arms in a state, by position, where there are two or more."""
+        positions: dict[Position, dict[str, float]] = {}
         for arm, seen in self._seen.items():
-            for place, each in seen.items():
-                if each.state in wanted and each.score is not None:
-                    places.setdefault(place, {})[arm] = each.score
-        return [scores for scores in places.values() if len(scores) > 1]
+            for position, snapshot in seen.items():
+                if snapshot.state == state and snapshot.score is not None:
+                    positions.setdefault(position, {})[arm] = snapshot.score
+        return [scores for scores in positions.values() if len(scores) > 1]
 
 
 def _mean(values: Sequence[float]) -> float:

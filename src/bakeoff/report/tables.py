@@ -1,18 +1,24 @@
-"""The columns that tables are made of, and what every section needs to make them: measures, orders, means."""
+"""Columns of tables, and helpers to make them: measures, orders, means."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
+from typing import TypeVar
 
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import CLASSES_ABSENT
 from bakeoff.stats.results import ArmSummary, MeanSd, Summary, Verdict, rank_arms
 
+T = TypeVar("T")
+
+MOST_ROWS = 100
+"""Maximum rows of a table of classes; `--format csv --table classes` has all."""
+
 
 class Medium(Flag):
-    """Where a part of a report, or a column of a table, is shown."""
+    """The outputs that show a part of a report or a column of a table."""
 
     TERMINAL = auto()
     MARKDOWN = auto()
@@ -31,14 +37,15 @@ class Column:
 
     Attributes:
         key: its stable name.
-        header: lines of its head, top to bottom.
+        header: lines of its header.
         cells: one text per row.
-        short: the same without spreads, where space is tight; None when there is nothing to leave out.
-        is_number: set flush right.
-        is_verdict: whether its cells begin with the word of a verdict, which may be shown as a sign and a colour.
-        notes: a second, quieter line of each cell, where there is room for one.
-        bold: rows whose value is set bold in print; `marks`: row -> sign behind its value in print.
-        media: those whose tables have it.
+        short: the cells without spreads, for when space is tight.
+        is_number: right-aligned.
+        is_verdict: cells start with a verdict, which may be shown as a sign and a colour.
+        notes: a quieter second line of each cell.
+        bold: rows in bold in print.
+        marks: row -> sign after its value in print.
+        media: the outputs that show it.
     """
 
     key: str
@@ -54,47 +61,75 @@ class Column:
 
 
 def texts(key: str, cells: Iterable[str], *header: str, is_verdict: bool = False) -> Column:
-    """Return a column of texts; its head is its key where none is given."""
+    """Return a column of texts; the header defaults to the key."""
     return Column(key=key, header=header or (key,), cells=tuple(cells), is_number=False, is_verdict=is_verdict)
 
 
 def numbers(key: str, cells: Iterable[str], *header: str) -> Column:
-    """Return a column of formatted numbers; its head is its key where none is given."""
+    """Return a column of formatted numbers; the header defaults to the key."""
     return Column(key=key, header=header or (key,), cells=tuple(cells))
 
 
+def format_all(values: Iterable[T | None], format_value: Callable[[T], str] = str) -> Iterator[str]:
+    """Format values, None as a dash."""
+    return ("-" if value is None else format_value(value) for value in values)
+
+
 def leave_out(columns: Iterable[Column], media: Medium, keep: Callable[[Column], bool]) -> list[Column]:
-    """Return columns of which some media show only those to keep."""
+    """Return columns with all but those to keep hidden in some media."""
     return [column if keep(column) else replace(column, media=column.media & ~media) for column in columns]
 
 
 def decider_of(summary: Summary) -> str:
-    """Return the key of the column of the deciding metric."""
+    """Return the key of the deciding metric's column."""
     return f"{summary.split} {summary.metric}"
 
 
 def order_arms(summary: Summary, block: str) -> list[ArmSummary]:
-    """Return the arms of a block, best mean first, those without a score last."""
+    """Return the arms of a block, best mean first, arms without a score last."""
     arms = summary.arms_of(block)
     ranked = rank_arms(arms, summary.measure)
     return ranked + [arm for arm in arms if not arm.scores]
 
 
+def verdicts_against(summary: Summary, block: str, reference: str) -> dict[str, Verdict]:
+    """Return the verdict on each arm of a block relative to one of them, by arm."""
+    found = [verdict for verdict in summary.verdicts_of(block) if reference in (verdict.a, verdict.b)]
+    seen = (verdict.seen_from(verdict.b if verdict.a == reference else verdict.a) for verdict in found)
+    return {verdict.a: verdict for verdict in seen}
+
+
 def order_verdicts(summary: Summary, block: str) -> list[Verdict]:
-    """Return every verdict of a block, the better mean on the left, in the order of the score table."""
+    """Return the verdicts of a block, the better mean on the left, in the order of the score table."""
     order = {arm.arm: position for position, arm in enumerate(order_arms(summary, block))}
     seen = [v.seen_from(min(v.a, v.b, key=order.__getitem__)) for v in summary.verdicts_of(block)]
     return sorted(seen, key=lambda v: (order[v.a], order[v.b]))
 
 
 def phrase(verdict: Verdict) -> str:
-    """Return the verdict as it stands between two names: "better than", "equivalent to", ..."""
+    """Return the verdict as it reads between two names: "better than", "equivalent to", ..."""
     link = {"better": " than", "worse": " than", "equivalent": " to", "inconclusive": " against"}
     return verdict.verdict + link[verdict.verdict]
 
 
+def unit_of_differences(measure: Measure) -> str:
+    """Return the unit in the header of a column of differences."""
+    return "points" if measure.record.is_share else measure.record.label
+
+
+def format_difference(measure: Measure, difference: float) -> str:
+    """Format a difference with its sign and unit, such as "+0.12 points"."""
+    return f"{measure.signed(difference)}{measure.unit_of_difference}"
+
+
+def format_mean(measure: Measure, score: MeanSd, *, unit: bool = True) -> str:
+    """Format a mean and its standard deviation, such as "97.92% ± 0.31" or, without the unit, "97.92 ± 0.31"."""
+    mean = measure.value(score.mean) if unit else measure.number(score.mean)
+    return mean if score.sd is None else f"{mean} ± {measure.number(score.sd)}"
+
+
 def tabulate_measure(measure: Measure, arms: Sequence[ArmSummary]) -> Column:
-    """Tabulate one measure, a row per arm: mean ± sd, a dash where it was not measured."""
+    """Tabulate mean ± sd of one measure, a row per arm."""
     unit = " %" if measure.record.is_share else ""
     header = (measure.split, measure.record.label + unit + _mark_absent(measure, arms))
     values = [arm.score(measure) for arm in arms]
@@ -104,15 +139,15 @@ def tabulate_measure(measure: Measure, arms: Sequence[ArmSummary]) -> Column:
 def tabulate_means(
     key: str, header: tuple[str, ...], values: Sequence[MeanSd | None], format_value: Callable[[float], str]
 ) -> Column:
-    """Tabulate means ± sd, a dash where there is none."""
-    short = tuple("-" if value is None else format_value(value.mean) for value in values)
+    """Tabulate mean ± sd; None is a dash."""
+    short = tuple(format_all([None if value is None else value.mean for value in values], format_value))
     spreads = ["" if value is None or value.sd is None else f" ± {format_value(value.sd)}" for value in values]
     cells = tuple(mean + spread for mean, spread in zip(short, spreads, strict=True))
     return Column(key=key, header=header, cells=cells, short=short)
 
 
 def break_name(name: str) -> tuple[str, ...]:
-    """Break a long name after its separators, so that a narrow column can carry it."""
+    """Break a long name after its separators, for a narrow column."""
     lines = [""]
     for character in name:
         lines[-1] += character
@@ -122,6 +157,21 @@ def break_name(name: str) -> tuple[str, ...]:
 
 
 def _mark_absent(measure: Measure, arms: Sequence[ArmSummary]) -> str:
-    """Return a mark for a macro average that leaves out classes without images; a note of the report says which."""
+    """Return a mark for a macro average that leaves out classes without images; a note in the report names them."""
     absent = any(CLASSES_ABSENT in arm.on(measure.split) for arm in arms)
     return " (classes present)" if absent and measure.record.name.startswith("macro_") else ""
+
+
+def pick_worst(rows: Sequence[T], scores: Sequence[float | None]) -> list[T]:
+    """Return all rows or, if there are more than MOST_ROWS, those with the lowest scores, lowest first."""
+    if len(rows) <= MOST_ROWS:
+        return list(rows)
+    ranked = sorted((score, position) for position, score in enumerate(scores) if score is not None)
+    return [rows[position] for _, position in ranked[:MOST_ROWS]]
+
+
+def describe_rows(num_classes: int, num_shown: int) -> str:
+    """Return which classes a table shows, such as "all 26 classes"."""
+    if num_shown == num_classes:
+        return f"all {num_classes} classes"
+    return f"the {num_shown} hardest of {num_classes:,} classes, lowest F1 first; all: --format csv --table classes"

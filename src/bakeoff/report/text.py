@@ -1,4 +1,4 @@
-"""User text made safe to show: names of arms, classes and files stay text, whatever they hold."""
+"""Formats text, counts and times, and makes user text (names of arms, classes and files) safe to show."""
 
 from __future__ import annotations
 
@@ -10,33 +10,38 @@ _DIRECTION = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u
 
 
 def show_text(text: str) -> str:
-    r"""Return text on one line without control characters: they appear as escapes such as \x1b or \n.
+    r"""Return text on one line; control characters appear as escapes such as \x1b or \n.
 
-    Characters that reverse the reading direction or cannot be encoded are escaped as well.
+    So do characters that reverse the reading direction or cannot be encoded.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_show_character(character) for character in text)
+    return "".join(
+        character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        if unicodedata.category(character) in _INVISIBLE or character in _DIRECTION
+        else character
+        for character in text
+    )
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that Markdown (GitHub's flavour, tables included) shows as it is, inside a line."""
+    """Escape text inside a line of Markdown (GitHub's flavour, tables included)."""
     text = show_text(text).strip()
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|~#!$@])", r"\\\1", text)
-    # An underscore inside a word is no markup and stays readable as it is.
+    # An underscore inside a word is not markup.
     text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
     return text.replace("://", "\\://").replace("www.", "www\\.")
 
 
 def escape_line(text: str) -> str:
-    """Return text that Markdown shows as it is at the start of a line: no list, rule or heading begins with it."""
+    """Escape text at the start of a line of Markdown, where it could begin a list, rule or heading."""
     text = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", escape_markdown(text))
     return re.sub(r"^(?=[-+=])", r"\\", text)
 
 
 def fence(text: str) -> str:
-    """Return text as a fenced code block of Markdown that the text itself cannot close."""
+    """Return text as a fenced code block that the text itself cannot close."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     marks = "`" * max(3, longest + 1)
     body = "\n".join(show_text(line) for line in text.strip("\n").split("\n"))
@@ -59,7 +64,7 @@ def duration(seconds: float) -> str:
 
 
 def duration_range(least: float, most: float) -> str:
-    """Format a range of times with its unit once where it is one, such as "8 to 19 days" or "50 s to 4 min"."""
+    """Format a range of times, with the unit once if both share it: "8 to 19 days", "50 s to 4 min"."""
     (low, unit), high = duration(least).split(" "), duration(most)
     return f"{low if high.endswith(f' {unit}') else f'{low} {unit}'} to {high}"
 
@@ -70,7 +75,7 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def name_run(replicate: int | None, fold: int | None = None) -> str:
-    """Name a run as people count, from 1, such as "replicate 3" or "replicate 1, fold 5"; both are given from 0."""
+    """Name a run, counting from 1: "replicate 3" or "replicate 1, fold 5". Both arguments count from 0."""
     numbers = {"replicate": replicate, "fold": fold}
     return ", ".join(f"{what} {number + 1}" for what, number in numbers.items() if number is not None)
 
@@ -81,13 +86,7 @@ def times(number: int) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Format a p value, such as "0.012" or "<0.001"; a dash where there is none."""
+    """Format a p value, such as "0.012" or "<0.001"; None is a dash."""
     if p is None:
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _show_character(character: str) -> str:
-    if unicodedata.category(character) in _INVISIBLE or character in _DIRECTION:
-        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
-    return character

@@ -1,7 +1,7 @@
-"""The pictures a report shows: taken from the decoded images once, then kept in the workspace.
+"""The pictures in a report: read once from the decoded images, then stored in the workspace.
 
-A report must stay makeable where the images are not. So what was chosen is stored under a hash of which images they
-are; another choice has another file.
+A report can thus be made where the images are missing. Pictures are stored under a hash of which images they show, so
+another selection has another file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from bakeoff.stats.measure import Split
 from bakeoff.workspace import Folders, write_whole
 
 MOST_PIXELS = 96
-"""Longest side of a kept picture, in pixels."""
+"""Longest side of a stored picture, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,36 +32,14 @@ class Thumbnails:
     """Pictures of one block.
 
     Attributes:
-        key: of what was chosen: which images of which split, and how they are kept.
-        indices: their numbers in the source split, rising.
-        pixels: uint8 [n, H, W, 1 or 3], 0..255, no side longer than MOST_PIXELS.
+        key: a hash of which images these are, and how they are stored.
+        indices: their numbers in the source split, ascending.
+        pixels: uint8 [n, H, W, 1 or 3], no side longer than MOST_PIXELS.
     """
 
     key: str
     indices: tuple[int, ...]
     pixels: npt.NDArray[np.uint8] = field(compare=False, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Which images of a block are to be shown.
-
-    Attributes:
-        source: where they are from; `is_test`: of its test split, which may only be asked for after the final test.
-        fingerprint: of the whole split, as the ledger has it; no other images are shown.
-        labels: number in the split -> true class, as the predictions have it.
-    """
-
-    source: DataSource
-    is_test: bool
-    fingerprint: str
-    labels: Mapping[int, int]
-
-    @property
-    def key(self) -> str:
-        """A hash of what is wanted."""
-        facts = [self.fingerprint, "test" if self.is_test else "train", sorted(self.labels), MOST_PIXELS]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
 def gather_thumbnails(
@@ -70,14 +49,16 @@ def gather_thumbnails(
     folders: Folders,
     data_dir: Path | None = None,
 ) -> dict[str, Thumbnails]:
-    """Find the pictures of every block's worst mistakes, kept or decoded; blocks without any are absent.
+    """Return the pictures of every block's worst mistakes, by block; blocks without pictures are left out.
+
+    They are read from the workspace, or else from images decoded on this machine. Nothing is decoded or downloaded.
 
     Args:
-        evidence: what was chosen, block by block.
-        sources: block -> where its images are from.
-        fingerprints: (block, split of the predictions) -> the images they were made on, as the ledger has them. A
-            block's test split is looked at only if it is here, that is, if its final test was run.
-        folders: of the workspace.
+        evidence: the mistakes, by block.
+        sources: block -> its images.
+        fingerprints: (block, split of the predictions) -> fingerprints of the images, from the ledger. A test split is
+            used only if it is in here, that is, if its final test was run.
+        folders: the workspace.
         data_dir: searched first for images.
     """
     found = {}
@@ -87,30 +68,20 @@ def gather_thumbnails(
         if not labels or len(known) != 1 or "" in known:
             continue
         (fingerprint,) = known
-        wanted = Wanted(
-            source=sources[each.block], is_test=each.split == "test", fingerprint=fingerprint, labels=labels
-        )
-        thumbnails = find_thumbnails(wanted, folders, data_dir)
-        if thumbnails is not None:
-            found[each.block] = thumbnails
+        split: Literal["train", "test"] = "test" if each.split == "test" else "train"
+        facts = [fingerprint, split, sorted(labels), MOST_PIXELS]
+        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+        pixels = _read_kept(folders.pictures(key), len(labels))
+        if pixels is None:
+            images = find_decoded(sources[each.block], split, data_dir)
+            pixels = None if images is None or images.fingerprint != fingerprint else _take(images, labels)
+        if pixels is not None:
+            found[each.block] = Thumbnails(key=key, indices=tuple(sorted(labels)), pixels=pixels)
     return found
 
 
-def find_thumbnails(wanted: Wanted, folders: Folders, data_dir: Path | None) -> Thumbnails | None:
-    """Read pictures kept in the workspace, else take them from images this machine has decoded; None without either.
-
-    Nothing is decoded or downloaded, and nothing written.
-    """
-    indices = tuple(sorted(wanted.labels))
-    pixels = _read_kept(folders.pictures(wanted.key), len(indices))
-    if pixels is None:
-        images = find_decoded(wanted.source, "test" if wanted.is_test else "train", data_dir)
-        pixels = None if images is None else _take(images, wanted, indices)
-    return None if pixels is None else Thumbnails(key=wanted.key, indices=indices, pixels=pixels)
-
-
 def keep_thumbnails(found: Iterable[Thumbnails], folders: Folders) -> None:
-    """Write to the workspace those pictures that it does not keep yet.
+    """Write pictures to the workspace that it does not store yet.
 
     Raises:
         OSError: it cannot be written.
@@ -136,13 +107,14 @@ def _read_kept(path: Path, num_pictures: int) -> npt.NDArray[np.uint8] | None:
     return pixels if is_whole and len(pixels) == num_pictures else None
 
 
-def _take(images: Images, wanted: Wanted, indices: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
-    """Return the pixels of the images asked for, if these are the images that were trained on."""
-    if images.fingerprint != wanted.fingerprint or indices[-1] >= len(images.labels):
+def _take(images: Images, labels: Mapping[int, int]) -> npt.NDArray[np.uint8] | None:
+    """Return the pixels of the images with these numbers, if their classes match."""
+    indices = sorted(labels)
+    if indices[-1] >= len(images.labels):
         return None
-    if [int(label) for label in images.labels[list(indices)]] != [wanted.labels[index] for index in indices]:
+    if [int(label) for label in images.labels[indices]] != [labels[index] for index in indices]:
         return None
-    return _shrink(np.asarray(images.pixels[list(indices)]))
+    return _shrink(np.asarray(images.pixels[indices]))
 
 
 def _shrink(pixels_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -150,7 +122,7 @@ def _shrink(pixels_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     longest = max(height, width)
     if longest <= MOST_PIXELS:
         return pixels_NHWC
-    from PIL import Image  # only where pictures are made
+    from PIL import Image  # imported only when needed
 
     size = (max(1, width * MOST_PIXELS // longest), max(1, height * MOST_PIXELS // longest))
     small = [

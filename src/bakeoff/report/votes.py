@@ -1,4 +1,4 @@
-"""Ensembles counted from stored predictions: every vote becomes a result beside those of the trained arms."""
+"""Computes ensembles from stored predictions: every vote becomes a result beside those of the trained arms."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ _SPLITS: tuple[Split, ...] = ("validation", "test", "held-out")
 
 @dataclass(frozen=True, kw_only=True)
 class Ballot:
-    """One vote: who votes, where, and with what weights.
+    """One vote: its models and their weights.
 
     Attributes:
-        trial_id: of the vote's own, made-up result; no trial of the ledger has it.
-        label: the ensemble's; `by`: a name of VOTES.
+        trial_id: of the vote's result; not in the ledger.
+        label: the ensemble.
+        by: the kind of vote.
         over: arms, replicates or folds.
-        arm: whose models they are, where these are of one arm; empty for a vote over arms.
-        replicate, fold: where all models share them; None where they do not.
+        arm: the arm whose models vote; empty for a vote over arms.
+        replicate, fold: those that all models share; None if they differ.
         models: the trials whose models vote.
-        weights: one per model; None where nothing is fitted.
-        fitted: the deciding metric on the validation images that the weights were fitted on, for the vote and for the
-            best of its models there; None where nothing is fitted. Too good to be compared with other scores.
+        weights: one per model; None if not fitted.
+        fitted: the deciding metric on the validation images used to fit the weights, for the vote and for its best
+            model there; None if not fitted. Too high to compare with other scores.
     """
 
     trial_id: str
@@ -57,12 +58,11 @@ class Voted:
     """A study's results with its votes.
 
     Attributes:
-        results: the trials, then a result for each vote of an ensemble that is an arm.
+        results: the trials, then the votes of ensembles that are arms.
         arms: labels of the trained arms, then of these ensembles.
-        ballots: every vote that could be counted, by the id of its result; those over replicates or folds included,
-            which have no result.
-        notes: which votes could not be counted and why, a sentence each.
-        load: reads predictions, of trials and of votes alike.
+        ballots: all votes by the id of their result; those over replicates or folds have no result.
+        notes: a sentence for each vote that could not be computed, and why.
+        load: reads predictions of trials and votes.
     """
 
     results: tuple[TrialResult, ...]
@@ -73,16 +73,16 @@ class Voted:
 
 
 def add_ensembles(results: Sequence[TrialResult], study: Study, arms: Sequence[str], load: Load) -> Voted:
-    """Count the votes of a study's ensembles.
+    """Compute the votes of a study's ensembles.
 
-    A vote is counted where all its members are done and their stored predictions are of the same images. Where a member
-    failed the vote has failed, too: left out, it would be judged on the replicates that went well. Its results are
-    those of its predictions; its epochs and seconds are the sums of its members'. Fitted weights come from the
-    validation images; the vote's own validation result is cross-fitted, so that nobody is judged by what he chose.
+    A vote needs all its members to be done, with stored predictions of the same images. If a member failed, so has the
+    vote: leaving it out would judge it only on replicates that went well. Epochs and seconds are the sums over members.
+    Fitted weights come from the validation images; the vote's own validation result is cross-fitted, so that no image
+    is scored with weights it helped to choose.
 
     Args:
-        results: the trials whose arms are compared.
-        study: what was asked.
+        results: the trials of the compared arms.
+        study: the study.
         arms: labels of the trained arms.
         load: reads one trial's predictions.
     """
@@ -103,17 +103,17 @@ def add_ensembles(results: Sequence[TrialResult], study: Study, arms: Sequence[s
 
 
 def read_models(models: Sequence[TrialResult], split: str, load: Load) -> tuple[npt.NDArray[Any], Predictions]:
-    """Return the probabilities [M, N, C] of several models, and the predictions of the first for labels and indices.
+    """Return the probabilities [M, N, C] of several models, and the first one's predictions for labels and indices.
 
     Raises:
-        WorkspaceError: predictions are not on disk, or not of the same images.
+        WorkspaceError: predictions are missing, or of different images.
     """
     found = [load(model.trial_id, split) for model in models]
     first = found[0]
     for model, predictions in zip(models, found, strict=True):
         if predictions is None or first is None:
             lost = model if predictions is None else models[0]
-            raise WorkspaceError(f"the {split} predictions of trial {lost.trial_id} ({lost.arm}) are not on disk")
+            raise WorkspaceError(f"the {split} predictions of trial {lost.trial_id} ({lost.arm}) are missing")
         if any(not np.array_equal(predictions[name], first[name]) for name in ("labels", "indices")):
             names = f"{models[0].trial_id} and {model.trial_id}"
             raise WorkspaceError(f"the {split} predictions of trials {names} are of different images")
@@ -123,17 +123,17 @@ def read_models(models: Sequence[TrialResult], split: str, load: Load) -> tuple[
 
 
 def shared_splits(models: Iterable[TrialResult]) -> list[Split]:
-    """Return the splits, other than the training split, on which all of some trials were evaluated."""
+    """Return the splits, other than train, on which all of some trials were evaluated."""
     listed = list(models)
     return [split for split in _SPLITS if all(split in model.metrics for model in listed)]
 
 
 @dataclass
 class _Counter:
-    """Counts votes, and remembers what takes long to count again.
+    """Computes votes and caches what is slow to compute again.
 
     Attributes:
-        metric: what greedy selection raises.
+        metric: what greedy selection improves.
         source: reads trials' predictions.
     """
 
@@ -144,7 +144,7 @@ class _Counter:
     _cross_votes: dict[str, Predictions] = field(default_factory=dict)
 
     def load(self, trial_id: str, split: str) -> Predictions | None:
-        """Read a trial's predictions on one split, or count a vote's."""
+        """Read a trial's predictions on one split, or compute a vote's."""
         ballot = self.ballots.get(trial_id)
         if ballot is None:
             return self.source(trial_id, split)
@@ -155,17 +155,17 @@ class _Counter:
         return self._cast(ballot, split)
 
     def count(self, ballot: Ballot) -> TrialResult | None:
-        """Count one vote on every split its models share, or note why that cannot be; keep its ballot."""
+        """Compute a vote on every split its models share and keep its ballot, or note why that is not possible."""
         splits = shared_splits(ballot.models)
         if ballot.arm and "test" in splits:
-            splits = ["test"]  # most often replicates and folds have validation images of their own
+            splits = ["test"]  # replicates and folds mostly have different validation images
         try:
             fitted = self._fit(ballot)
             found = {split: self._cast(fitted, split) for split in splits}
         except BakeoffError as error:
             reason = str(error).rstrip(".")
             if ballot.arm and splits == ["validation"]:
-                reason = "its models have validation images of their own, so it is counted in the final test"
+                reason = "its models have different validation images, so it is computed in the final test"
             self._note(ballot, reason)
             return None
         if not found:
@@ -174,20 +174,20 @@ class _Counter:
         return _make_result(fitted, self._add_train(fitted, found))
 
     def _add_train(self, ballot: Ballot, found: dict[Split, Predictions]) -> dict[Split, Predictions]:
-        """Add a vote's predictions on the training images, where all its members kept theirs."""
+        """Add a vote's predictions on the training images, if all its members stored theirs."""
         if ballot.arm or any("train" not in model.metrics for model in ballot.models):
-            return found  # of replicates and folds each model has training images of its own
+            return found  # models of different replicates and folds have different training images
         try:
             return {"train": self._cast(ballot, "train"), **found}
         except WorkspaceError:
             self.notes.append(
-                f"Vote {ballot.label} has no train scores: its members were trained without keeping predictions on "
-                "training images, before the study had votes."
+                f"Vote {ballot.label} has no train scores: its members were trained before the study had votes, so "
+                "their predictions on training images were not stored."
             )
             return found
 
     def fail(self, ballot: Ballot, failed: Sequence[TrialResult]) -> TrialResult:
-        """Return the result of a vote of which some members failed, and note it."""
+        """Return the failed result of a vote with failed members, and note it."""
         reason = f"{join_names([model.arm for model in failed])} failed"
         self._note(ballot, reason)
         return replace(_make_result(ballot, {}), state="failed", reason=reason)
@@ -241,13 +241,13 @@ def _make_result(ballot: Ballot, found: Mapping[Split, Predictions]) -> TrialRes
 def _list_ballots(
     label: str, ensemble: Ensemble, results: Sequence[TrialResult], arms: Sequence[str]
 ) -> Iterator[Ballot]:
-    """Yield the votes of one ensemble, in the order of the results; of one arm's models those that did not fail."""
+    """Yield the votes of one ensemble, in the order of the results; models of one arm that failed are left out."""
     members = ensemble.members(arms)
     mine = [result for result in results if result.arm in members]
-    by_place: dict[tuple[str, str, int | None, int | None], list[TrialResult]] = {}
+    groups: dict[tuple[str, str, int | None, int | None], list[TrialResult]] = {}
     for result in mine:
-        by_place.setdefault(_place(result, ensemble), []).append(result)
-    for (block, arm, replicate, fold), found in by_place.items():
+        groups.setdefault(_position(result, ensemble), []).append(result)
+    for (block, arm, replicate, fold), found in groups.items():
         if ensemble.is_arm:
             models = sorted(found, key=lambda result: members.index(result.arm))
         else:
@@ -267,8 +267,8 @@ def _list_ballots(
         )
 
 
-def _place(result: TrialResult, ensemble: Ensemble) -> tuple[str, str, int | None, int | None]:
-    """Return what all models of one vote have in common: block, arm, replicate and fold."""
+def _position(result: TrialResult, ensemble: Ensemble) -> tuple[str, str, int | None, int | None]:
+    """Return what the models of one vote share: block, arm, replicate and fold."""
     if ensemble.over == "arms":
         return result.block, "", result.replicate, result.fold
     return result.block, result.arm, (result.replicate if ensemble.over == "folds" else None), None

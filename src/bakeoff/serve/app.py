@@ -30,7 +30,7 @@ ASSETS: Mapping[str, tuple[str, Callable[[], str]]] = {
 _FASTEST_SECONDS = 1.0
 _IDLE_SECONDS = 5.0
 _REST_FACTOR = 10.0
-"""How often a page polls: rarely enough that responses take at most a tenth of one core."""
+"""A page polls at an interval of at least this times the response time, so that it uses at most a tenth of a core."""
 
 
 def make_app(workspace: Path, host: str) -> ASGIApp:
@@ -40,20 +40,20 @@ def make_app(workspace: Path, host: str) -> ASGIApp:
         workspace: folder; it need not exist yet.
         host: where it will listen.
     """
-    face = _Face(Workspace(workspace))
+    site = _Pages(Workspace(workspace))
     routes = [
-        Route("/", face.show_index),
-        Route("/live", face.renew_index),
-        Route("/study/{study_id}", face.show_study),
-        Route("/study/{study_id}/live", face.renew_study),
-        Route("/study/{study_id}/report", face.show_report),
+        Route("/", site.show_index),
+        Route("/live", site.refresh_index),
+        Route("/study/{study_id}", site.show_study),
+        Route("/study/{study_id}/live", site.refresh_study),
+        Route("/study/{study_id}/report", site.show_report),
         Route("/assets/{name}", _send_asset),
     ]
     application = Starlette(routes=routes, exception_handlers={BakeoffError: _explain, 404: _say_missing})
     return Guard(application, host)
 
 
-class _Face:
+class _Pages:
     """The response of each route."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -63,17 +63,17 @@ class _Face:
         folder = self._workspace.root.absolute().name
         return HTMLResponse(pages.write_index(folder, self._workspace.list_studies()))
 
-    def renew_index(self, request: Request) -> Response:
+    def refresh_index(self, request: Request) -> Response:
         started = time.perf_counter()
         found = self._workspace.list_studies()
-        going = any(_is_going(seen) for seen in found)
-        return _answer(pages.show_studies(found), [], started, going)
+        is_running = any(map(_is_running, found))
+        return _answer(pages.show_studies(found), [], started, is_running)
 
     def show_study(self, request: Request) -> Response:
         seen = self._find(request)
         return _say_missing() if seen is None else HTMLResponse(pages.write_study(seen))
 
-    def renew_study(self, request: Request) -> Response:
+    def refresh_study(self, request: Request) -> Response:
         started = time.perf_counter()
         seen = self._find(request)
         if seen is None:
@@ -87,7 +87,7 @@ class _Face:
             {"title": show_text(each.title), "alt": each.alt, "data": each.data, "layout": each.layout}
             for each in figures
         ]
-        return _answer(pages.show_progress(seen, block), drawn, started, _is_going(seen))
+        return _answer(pages.show_progress(seen, block), drawn, started, _is_running(seen))
 
     def show_report(self, request: Request) -> Response:
         seen = self._find(request)
@@ -101,7 +101,7 @@ class _Face:
         return self._workspace.find_study(request.path_params["study_id"])
 
 
-def _is_going(seen: Seen) -> bool:
+def _is_running(seen: Seen) -> bool:
     return seen.pace.is_growing and not seen.progress.is_ended
 
 
@@ -111,9 +111,9 @@ def _choose_block(blocks: tuple[str, ...], asked: str) -> str:
     return blocks[number] if number < len(blocks) else (blocks or ("",))[0]
 
 
-def _answer(part: str, figures: list[dict[str, object]], started: float, going: bool) -> Response:
-    rest = _REST_FACTOR * (time.perf_counter() - started)
-    again = max(_FASTEST_SECONDS if going else _IDLE_SECONDS, rest)
+def _answer(part: str, figures: list[dict[str, object]], started: float, is_running: bool) -> Response:
+    pause = _REST_FACTOR * (time.perf_counter() - started)
+    again = max(_FASTEST_SECONDS if is_running else _IDLE_SECONDS, pause)
     templates = {mode: make_template(mode) for mode in MODES} if figures else {}
     return JSONResponse({"part": part, "figures": figures, "templates": templates, "again_seconds": round(again, 2)})
 

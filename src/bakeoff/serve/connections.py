@@ -119,7 +119,7 @@ class QuietServer(Server):
         elif not self._has_said:
             self._has_said = True
             with suppress(OSError):
-                self._say(f"warning: connections wait, for the system is out of resources ({error.strerror})")
+                self._say(f"warning: connections are waiting because the system is out of resources ({error.strerror})")
 
 
 def make_server(app: ASGIApp, say: Callable[[str], object], address: str | None = None) -> QuietServer:

@@ -63,7 +63,7 @@ def describe_state(progress: StudyProgress, pace: Pace) -> StudyState:
     if progress.num_failed:
         parts.append(f"{progress.num_failed:,} failed")
     if progress.num_begun:
-        parts.append(f"{progress.num_begun:,} begun")
+        parts.append(f"{progress.num_begun:,} started")
     if progress.num_candidates:
         judged = f", {progress.num_judged:,} judged" if progress.asking else ""
         parts.append(
@@ -87,7 +87,7 @@ def _name_state(progress: StudyProgress, pace: Pace) -> tuple[str, str]:
         return "done", "done"
     if pace.is_growing and progress.num_epochs:
         return "searching" if progress.asking else "training", "growing"
-    return ("unfinished" if progress.num_epochs else "not begun"), "open"
+    return ("unfinished" if progress.num_epochs else "not started"), "open"
 
 
 def list_leaders(progress: StudyProgress) -> tuple[tuple[Leader, ...], int]:
@@ -110,7 +110,7 @@ def list_rows(progress: StudyProgress, block: str) -> tuple[tuple[Row, ...], int
             arm=arm.arm,
             trials=f"{arm.num_done:,} of {arm.num_planned:,}"
             + (f", {arm.num_failed:,} failed" if arm.num_failed else ""),
-            now=_format_begun(arm),
+            now=_format_training(arm),
             score="" if arm.score is None else measure.value(arm.score),
             is_best=arm.score is not None and arm.score == ranked[0].score,
         )
@@ -129,12 +129,10 @@ def format_time(moment: str) -> str:
     return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _format_begun(arm: ArmProgress) -> str:
+def _format_training(arm: ArmProgress) -> str:
     if not arm.num_begun:
         return ""
-    epochs = (
-        f"epoch {arm.last_epoch:,}"
-        if arm.first_epoch == arm.last_epoch
-        else (f"epochs {arm.first_epoch:,} to {arm.last_epoch:,}")
-    )
+    epochs = f"epochs {arm.first_epoch:,} to {arm.last_epoch:,}"
+    if arm.first_epoch == arm.last_epoch:
+        epochs = f"epoch {arm.last_epoch:,}"
     return f"{count(arm.num_begun, 'trial')} after {epochs}"

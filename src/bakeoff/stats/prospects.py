@@ -20,6 +20,9 @@ SHOWN = (3, 5, 10, 20)
 DRAWN = (3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 """Replicates at which a figure draws them."""
 
+MORE_THAN_PILOT = 3
+"""Replicates that are advised beyond those of a pilot, at least; see `benchmarks/rigor_power.py`."""
+
 MAX_BLOCKS_IN_FULL = 3
 """Of more blocks only the extremes are told in words."""
 
@@ -218,8 +221,8 @@ def _find_range(aim: Aim, source: VarianceSource) -> tuple[float, float] | None:
 def _judge_margin(found: Prospect, spread: ExpectedSpread, aim: Aim, margin: float) -> Prospect:
     found = replace(
         found,
-        to_show=spread.count_to_show(margin, aim.level),
-        to_equate=spread.count_to_equate(margin, aim.level),
+        to_show=_count_beyond_pilot(found.source, spread.count_to_show(margin, aim.level)),
+        to_equate=_count_beyond_pilot(found.source, spread.count_to_equate(margin, aim.level)),
     )
     if aim.replicates < MIN_REPLICATES:
         return found
@@ -242,6 +245,17 @@ def _judge_margin(found: Prospect, spread: ExpectedSpread, aim: Aim, margin: flo
         both_needed=next(((m, number) for m, number in more if number is not None), None),
         suffices_with_baseline=aim.baseline_level is not None and _settles(spread, margin, n, aim.baseline_level),
     )
+
+
+def _count_beyond_pilot(source: VarianceSource, number: int | None) -> int | None:
+    """Return a number of replicates that is enough more than a pilot's, whose spread may be small by chance.
+
+    If the pilot alone were taken for enough, it would be so where its variance is too small, and tests would be false
+    too often.
+    """
+    if number is None or source.kind != "pilot":
+        return number
+    return max(number, source.num_replicates + MORE_THAN_PILOT)
 
 
 def _settles(spread: ExpectedSpread, margin: float, n: int, level: float) -> bool:

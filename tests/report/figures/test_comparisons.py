@@ -19,10 +19,10 @@ from bakeoff.report.figures.ranks import draw_ranks
 from bakeoff.report.figures.scores import draw_scores
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.steps import draw_steps
-from bakeoff.report.published import PublishedFigure
 from bakeoff.stats.across import summarise_blocks
 from bakeoff.stats.results import MeanSd
 from bakeoff.stats.steps import Link, compare_steps
+from bakeoff.study.published import Figure
 
 Make = Callable[..., ReportInput]
 NASTY = "<script>alert(1)</script>"
@@ -93,7 +93,7 @@ def test_ranks_against_a_baseline_have_no_bars_and_one_block_has_no_ranks(across
     class Mine(Plots):
         report = replace(across, across=None)
 
-    with pytest.raises(BakeoffError, match="two blocks or more"):
+    with pytest.raises(BakeoffError, match="two or more blocks"):
         Mine().plot_ranks()
 
 
@@ -162,12 +162,12 @@ def test_ensembles_judged_on_several_splits_say_which(make_report: Make) -> None
 
 def test_published_values_of_the_same_measure_are_marked(make_report: Make) -> None:
     given = (
-        PublishedFigure(arm="he", metric="accuracy", value=0.95),
-        PublishedFigure(arm="glorot", metric="accuracy", value=0.9, block="digits", split="test"),
-        PublishedFigure(arm="he", metric="accuracy", value=0.1, split="train"),
-        PublishedFigure(arm="he", metric="loss", value=0.2),
-        PublishedFigure(arm="he", metric="accuracy", value=0.3, block="elsewhere"),
-        PublishedFigure(arm="gone", metric="accuracy", value=0.4),
+        Figure(arm="he", metric="accuracy", value=0.95),
+        Figure(arm="glorot", metric="accuracy", value=0.9, block="digits", split="test"),
+        Figure(arm="he", metric="accuracy", value=0.1, split="train"),
+        Figure(arm="he", metric="loss", value=0.2),
+        Figure(arm="he", metric="accuracy", value=0.3, block="elsewhere"),
+        Figure(arm="gone", metric="accuracy", value=0.4),
     )
     report = make_report(arms=ARMS, published=given)
     spec = need(draw_scores(report, "digits"))

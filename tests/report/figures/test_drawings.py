@@ -141,7 +141,7 @@ def test_confusion_shows_shares_of_the_true_class(full_report: ReportInput) -> N
     assert trace["text"] == [["8", "2", ""], ["", "10", ""], ["4", "1", "5"]]
     assert trace["hovertext"][2][0].endswith("4 images, 40.00%")
     assert spec.layout["xaxis"]["tickvals"] == [0, 1, 2]  # classes of one name keep places of their own
-    assert "1 taken for <script>a</script> (4 images)" in spec.alt
+    assert "1 predicted as <script>a</script> (4 images)" in spec.alt
 
 
 def test_calibration_shows_every_bin_that_holds_images(full_report: ReportInput) -> None:
@@ -162,7 +162,7 @@ def test_search_shows_the_best_so_far_by_generation(full_report: ReportInput) ->
     assert (best["x"], best["y"]) == ([0, 1], [0.8, 0.9])
     assert find(spec, "search: mean")["y"] == [0.65, 0.8]
     assert find(spec, "search: winner")["y"] == [0.9]
-    assert find(spec, "search: given up early")["y"] == [0.2]
+    assert find(spec, "search: pruned")["y"] == [0.2]
     assert "from 80.00% to 90.00%" in spec.alt
 
 

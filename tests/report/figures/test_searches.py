@@ -138,4 +138,4 @@ def test_a_long_lineage_keeps_its_latest(report: ReportInput) -> None:
     spec = need(draw_lineage(replace(report, searches=(replace(search, kinds=(kind,)),)), "digits"))
     points = [trace for trace in spec.data if trace["mode"] == "markers+text"]
     assert sum(len(trace["x"]) for trace in points) == MAX_ANCESTORS
-    assert "Of 150 the latest are drawn." in spec.alt
+    assert "Only the latest of 150 are drawn." in spec.alt

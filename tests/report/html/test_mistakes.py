@@ -72,14 +72,14 @@ def test_each_mistake_has_its_own_picture_in_words_too(report: ReportInput) -> N
     assert np.array_equal(first.pixels_HWC, PIXELS[1])  # 17 stands second among the kept
     assert first.notes == ("> 99%", "2 of 5")
     assert second.notes == ("87%", "1 of 5")
-    assert second.alt.startswith("Image 3 of the test images: one, taken for two")
+    assert second.alt.startswith("Image 3 of the test images: one, predicted as two")
     assert "by 1 of 5 trials with probability 87%" in second.alt
 
 
 def test_without_pictures_the_confusions_are_told_in_words(report: ReportInput) -> None:
     _, told, _ = show(replace(report, thumbnails={}))
     assert isinstance(told, Gallery)
-    assert told.lines == (f"one taken for two {ATTACK}: 3 times in 5 trials, 2 images",)
+    assert told.lines == (f"one predicted as two {ATTACK}: 3 times in 5 trials, 2 images",)
     assert "<img" not in write_html(replace(report, thumbnails={}))
 
 

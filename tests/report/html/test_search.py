@@ -58,7 +58,7 @@ def test_costs_tell_size_and_rates_in_their_units(make_report: MakeReport) -> No
     table, told = tell(COST, make_report(costs=(cost,)))
     assert isinstance(table, Table)
     assert isinstance(told, Paragraph)
-    headers = ("parameters", "model size, MB", "images a second", "epochs a second")
+    headers = ("parameters", "model size, MB", "images per second", "epochs per second")
     assert tuple(column.header[0] for column in table.columns[-4:]) == headers
     row = next(row for row in table.rows if row[0].text == "orthogonal")
     assert [cell.text for cell in row[-4:]] == ["44,426", "0.178", "24,000", "0.0406"]

@@ -9,10 +9,10 @@ import pytest
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import EnsembleReport
-from bakeoff.report.published import PublishedFigure
 from bakeoff.stats.across import summarise_blocks
 from bakeoff.stats.results import MeanSd
 from bakeoff.stats.steps import Link, compare_steps
+from bakeoff.study.published import Figure
 
 ARMS = (r"\input{x} 50% & $y$ #1", "he_normal^~", "[x] * \u00e4\u00df \u03b1 \u4e2d \x1b[31m\nnew", '\u0416 -- "q" `z`')
 BLOCKS = ("a_b", "a b", "{c} \\")
@@ -47,7 +47,7 @@ def full_report(make_report: Callable[..., ReportInput]) -> ReportInput:
         arms=ARMS,
         name="na_me\n\\end{document}",
         failed=tuple((ARMS[3], replicate) for replicate in range(5)),
-        published=(PublishedFigure(arm=ARMS[1], metric="accuracy", value=0.99),),
+        published=(Figure(arm=ARMS[1], metric="accuracy", value=0.99),),
         published_source="A paper_with 100% \\ more.",
         reduced="Reduced_to 10%.",
     )

@@ -1,1 +1,1 @@
-"""A study's numbers as tidy tables with units in their column names: for spreadsheets, pandas and other programs."""
+"""A study's numbers as tidy tables, with units in the column names, for spreadsheets, pandas and other programs."""

@@ -1,4 +1,4 @@
-"""What a tidy table is: named columns, each of one kind, and rows of plain values. Knows neither CSV nor pandas."""
+"""Tidy tables: named columns, each of one kind, and rows of plain values. Independent of CSV and pandas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Value = str | int | float | None
 
 @dataclass(frozen=True)
 class FrameColumn:
-    """One column: its name, which says its unit, and what its values are; `time` is an ISO time as text."""
+    """One column; its name includes the unit. `time` is an ISO time as text."""
 
     name: str
     kind: Kind
@@ -26,22 +26,21 @@ class Frame:
     """One table.
 
     Attributes:
-        columns: in order.
-        rows: as many values as columns each, None where there is nothing. May be a generator: read it once.
+        rows: one value per column, None if missing. May be a generator that can be read only once.
     """
 
     columns: tuple[FrameColumn, ...]
     rows: Iterable[tuple[Value, ...]]
 
     def records(self) -> Iterator[dict[str, Value]]:
-        """Yield every row as a dictionary, column -> value."""
+        """Yield each row as a dictionary, column -> value."""
         names = [column.name for column in self.columns]
         for row in self.rows:
             yield dict(zip(names, row, strict=True))
 
 
 def unit_of(metric: str) -> str:
-    """Return the unit of a metric as the end of a column's name: "share" (0..1) or "nats"; "" for an unknown metric."""
+    """Return the unit of a metric for a column name: "share" (0..1) or "nats"; empty for an unknown metric."""
     record = next((record for record in METRICS if record.name == metric), None)
     if record is None:
         return ""
@@ -54,7 +53,7 @@ def name_metric(split: str, metric: str, statistic: str = "") -> str:
 
 
 def list_metrics(found: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[tuple[str, str]]:
-    """Return every (split, metric) that occurs in some split -> metric -> value, in a fixed order."""
+    """Return every (split, metric) that occurs, in a fixed order, from split -> metric -> value."""
     pairs = {(split, metric) for splits in found for split, values in splits.items() for metric in values}
     known = [record.name for record in METRICS]
     splits: Sequence[str] = SPLITS

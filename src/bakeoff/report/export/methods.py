@@ -1,4 +1,4 @@
-"""The tables as methods of a result: records, pandas frames, CSV and LaTeX."""
+"""A result's methods that export tables: records, pandas frames, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def list_tables() -> dict[str, Callable[[ReportInput], Frame]]:
-    """Return the tables that are made from a report, by name: those of its sections."""
+    """Return the tables that sections make from a report, by name."""
     return {name: tabulate for section in SECTIONS for name, tabulate in section.tables.items()}
 
 
 class Tables:
-    """Tables of one study, made from the report; trials and epochs are read from the ledger.
+    """Tables of one study.
 
-    `table` is trials (a row per trial), arms, verdicts (a row per pair), epochs, classes or confusion. Units stand in
-    the column names: shares are 0..1, times are seconds. All raise BakeoffError for a table there is not.
+    `table` is trials (a row per trial), arms, verdicts (a row per pair), epochs, classes or confusion. Column names
+    include units: shares are 0..1, times are seconds. An unknown table raises BakeoffError.
     """
 
     report: ReportInput
@@ -38,26 +38,26 @@ class Tables:
     workspace: Path
 
     def to_records(self, table: TableName = "trials") -> list[dict[str, Value]]:
-        """Return a table as a list of dictionaries, column -> value, None where there is nothing."""
+        """Return a table as a list of dictionaries, column -> value, None if missing."""
         with self._open(table) as frame:
             return list(frame.records())
 
     def to_frame(self, table: TableName = "trials") -> DataFrame:
-        """Return a table as a pandas DataFrame; pandas must be installed."""
+        """Return a table as a pandas DataFrame; needs pandas."""
         with self._open(table) as frame:
             return make_pandas(frame)
 
     def to_csv(self, table: TableName = "trials") -> str:
-        """Return a table as CSV text; text that spreadsheets would take for a formula has an apostrophe before it."""
+        """Return a table as CSV text; an apostrophe precedes text that a spreadsheet would read as a formula."""
         return "".join(self.iterate_csv(table))
 
     def iterate_csv(self, table: str = "trials") -> Iterator[str]:
-        """Yield a table as CSV line by line, so that one of any length can be written."""
+        """Yield a table as CSV, line by line, so that its length does not matter."""
         with self._open(table) as frame:
             yield from write_csv(frame)
 
     def to_latex(self) -> str:
-        """Return the tables for a paper as LaTeX that needs the booktabs package and nothing else."""
+        """Return the tables for a paper as LaTeX, which needs only the booktabs package."""
         return write_latex(self.report)
 
     @contextmanager
@@ -74,7 +74,7 @@ class Tables:
 
 
 def iterate_ledger_csv(folders: Folders, study_id: str, table: str) -> Iterator[str]:
-    """Yield trials or epochs as CSV line by line, from the ledger alone."""
+    """Yield trials or epochs as CSV, line by line, directly from the ledger."""
     with _open_ledger(folders, study_id, table) as frame:
         yield from write_csv(frame)
 

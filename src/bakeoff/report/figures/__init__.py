@@ -1,1 +1,1 @@
-"""The figures of a report, as plain data that plotly draws: one file each."""
+"""The figures of a report, one file each, as plain data for plotly."""

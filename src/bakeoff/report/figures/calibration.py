@@ -1,4 +1,4 @@
-"""Whether a probability of 0.9 is right nine times in ten: the reliability curve of a block's best arm."""
+"""Calibration of a block's best arm: accuracy by confidence (reliability curve)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import round_all, scatter
+from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.figures.shared import draw_points, round_all, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
@@ -19,64 +20,65 @@ _MOST_SIZE = 18.0
 
 
 def draw_calibration(report: ReportInput, block: str) -> FigureSpec | None:
-    """Draw accuracy against confidence, bin by bin, for one block's best arm; None where no predictions are stored.
+    """Draw accuracy against confidence, by bin, for one block's best arm; None if no predictions are stored.
 
-    The area of a point grows with the number of predictions in its bin, all trials' together. Bins of fewer than
-    FEW_PREDICTIONS are hollow and left out of the line: they are mostly noise.
+    The area of a point grows with the number of predictions in its bin, over all trials. Bins of fewer than
+    FEW_PREDICTIONS are mostly noise: they are hollow, and the line skips them.
     """
     evidence = report.evidence_of(block)
     bins = [each for each in evidence.reliability if each.num_images] if evidence is not None else []
     if evidence is None or not bins:
         return None
     most = max(each.num_images for each in bins)
-    ideal = scatter(
-        "lines", [0, 1], [0, 1], name="as sure as right", line={"color": NEUTRAL, "width": 1.5, "dash": "dash"}
-    )
     sure = [each for each in bins if each.num_images >= FEW_PREDICTIONS]
-    line = scatter(
-        "lines",
-        round_all([each.confidence for each in sure]),
-        round_all([each.accuracy for each in sure]),
-        line={"color": PALETTE[0], "width": 2},
-    )
-    points = [_draw_points(sure, most, label_text(evidence.arm), "circle")] if sure else []
-    if len(sure) < len(bins):
-        few = [each for each in bins if each.num_images < FEW_PREDICTIONS]
-        points.append(_draw_points(few, most, f"fewer than {FEW_PREDICTIONS} predictions", "circle-open"))
-    share = {"range": [-0.03, 1.03], "tickformat": ".0%"}
-    layout = make_layout(
-        420,
-        xaxis={"title": {"text": "probability of the predicted class"}, **share},
-        yaxis={"title": {"text": "share that is right"}, **share},
-    )
-    error = evidence.averages.get("expected_calibration_error")
-    told = "" if error is None else f" Expected calibration error {error:.2%}, mean over trials."
+    few = [each for each in bins if each.num_images < FEW_PREDICTIONS]
+    traces = [
+        scatter(
+            "lines", [0, 1], [0, 1], name="as sure as right", line={"color": NEUTRAL, "width": 1.5, "dash": "dash"}
+        ),
+        scatter(
+            "lines",
+            round_all([each.confidence for each in sure]),
+            round_all([each.accuracy for each in sure]),
+            line={"color": PALETTE[0], "width": 2},
+        ),
+        *_draw_bins(sure, most, label_text(evidence.arm), "circle"),
+        *_draw_bins(few, most, f"fewer than {FEW_PREDICTIONS} predictions", "circle-open"),
+    ]
+    axis = {"range": [-0.03, 1.03], "tickformat": ".0%"}
     return FigureSpec(
         title=f"Calibration of {show_text(evidence.arm)}, {evidence.split} split",
-        alt=(
-            f"Line chart of accuracy against the probability of the predicted class for {show_text(evidence.arm)} in "
-            f"{show_text(block)}, {evidence.split} split, {count(evidence.num_trials, 'trial')} together; points below "
-            f"the diagonal are too sure of themselves.{told}"
+        alt=_describe(evidence),
+        data=traces,
+        layout=make_layout(
+            420,
+            xaxis={"title": {"text": "probability of the predicted class"}, **axis},
+            yaxis={"title": {"text": "fraction correct"}, **axis},
         ),
-        data=[ideal, line, *points],
-        layout=layout,
     )
 
 
-def _draw_points(bins: Sequence[ReliabilityBin], most: int, name: str, symbol: str) -> dict[str, Any]:
-    return scatter(
-        "markers",
-        round_all([each.confidence for each in bins]),
-        round_all([each.accuracy for each in bins]),
-        name=name,
-        text=[count(each.num_images, "prediction") for each in bins],
-        hover="sure by %{x:.1%}, right in %{y:.1%}<br>%{text}",
-        cliponaxis=False,
-        marker={
+def _describe(evidence: BlockEvidence) -> str:
+    error = evidence.averages.get("expected_calibration_error")
+    formatted = "" if error is None else f" Expected calibration error {error:.2%}, mean over trials."
+    return (
+        f"Line chart of accuracy against the probability of the predicted class for {show_text(evidence.arm)} in "
+        f"{show_text(evidence.block)}, {evidence.split} split, {count(evidence.num_trials, 'trial')} together; points "
+        f"below the diagonal are overconfident.{formatted}"
+    )
+
+
+def _draw_bins(bins: Sequence[ReliabilityBin], most: int, name: str, symbol: str) -> list[dict[str, Any]]:
+    return draw_points(
+        name,
+        [(each.confidence, each.accuracy, count(each.num_images, "prediction")) for each in bins],
+        {
             "color": PALETTE[0],
             "symbol": symbol,
             "size": [round(max(_LEAST_SIZE, _MOST_SIZE * math.sqrt(each.num_images / most)), 1) for each in bins],
             "opacity": 1,
             "line": {"width": 1.5, "color": PALETTE[0]},
         },
+        hover="confidence %{x:.1%}, accuracy %{y:.1%}<br>%{text}",
+        cliponaxis=False,
     )

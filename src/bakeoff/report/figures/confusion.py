@@ -1,9 +1,10 @@
-"""Which classes are taken for which: the confusion matrix of a block's best arm."""
+"""The confusion matrix of a block's best arm."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.evidence import BlockEvidence
@@ -17,21 +18,33 @@ _TICKS = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
 
 
 def draw_confusion(report: ReportInput, block: str) -> FigureSpec | None:
-    """Draw the confusion matrix of one block's best arm; None where no predictions are stored.
-
-    A cell is the share of its row, the true class, by the square root of it: mistakes of one per cent stay visible
-    beside a diagonal near one. Up to MAX_LABELLED classes the cells carry their counts.
-    """
+    """Draw the confusion matrix of one block's best arm; None if no predictions are stored."""
     evidence = report.evidence_of(block)
     if evidence is None:
         return None
     names = evidence.confusion_names
+    axis = {"showgrid": False, "constrain": "domain"}
+    layout = make_layout(
+        max(360, min(900, 150 + 34 * len(names))),
+        xaxis=name_axis(names, title={"text": "predicted class"}, **axis),
+        yaxis=name_axis(names, title={"text": "true class"}, autorange="reversed", **axis),
+    )
+    some = ""
+    if len(names) < len(evidence.classes):
+        some = f", the {len(names)} classes confused most of {len(evidence.classes):,}"
+    title = f"Confusion matrix of {show_text(evidence.arm)}, {evidence.split} split{some}"
+    return FigureSpec(title=title, alt=_describe(names, evidence), data=[_draw_cells(names, evidence)], layout=layout)
+
+
+def _draw_cells(names: Sequence[str], evidence: BlockEvidence) -> dict[str, Any]:
+    """Draw each cell by the square root of its fraction of the true class, so that rare mistakes stay visible.
+
+    Up to MAX_LABELLED classes, the cells show their counts.
+    """
     shares = [
         [number / max(1, images) for number in row]
         for row, images in zip(evidence.confusion, evidence.confusion_images, strict=True)
     ]
-    num_classes = len(names)
-    size = max(360, min(900, 150 + 34 * num_classes))
     trace = {
         "type": "heatmap",
         "z": [[round(math.sqrt(share), 4) for share in row] for row in shares],
@@ -43,26 +56,16 @@ def draw_confusion(report: ReportInput, block: str) -> FigureSpec | None:
         "hovertext": _hover(names, evidence, shares),
         "hoverinfo": "text",
         "colorbar": {
-            "title": {"text": "share of the true class", "side": "right"},
+            "title": {"text": "fraction of the true class", "side": "right"},
             "tickvals": [math.sqrt(tick) for tick in _TICKS],
             "ticktext": [f"{tick:.0%}" for tick in _TICKS],
             "thickness": 12,
             "outlinewidth": 0,
         },
     }
-    if num_classes <= MAX_LABELLED:
+    if len(names) <= MAX_LABELLED:
         trace |= {"text": [[str(n) if n else "" for n in row] for row in evidence.confusion], "texttemplate": "%{text}"}
-    every = {"showgrid": False, "constrain": "domain"}
-    layout = make_layout(
-        size,
-        xaxis=name_axis(names, title={"text": "predicted class"}, **every),
-        yaxis=name_axis(names, title={"text": "true class"}, autorange="reversed", **every),
-    )
-    some = ""
-    if num_classes < len(evidence.classes):
-        some = f", the {num_classes} classes confused most of {len(evidence.classes):,}"
-    title = f"Confusion matrix of {show_text(evidence.arm)}, {evidence.split} split{some}"
-    return FigureSpec(title=title, alt=_describe(names, evidence), data=[trace], layout=layout)
+    return trace
 
 
 def _hover(names: Sequence[str], evidence: BlockEvidence, shares: Sequence[Sequence[float]]) -> list[list[str]]:
@@ -77,19 +80,15 @@ def _hover(names: Sequence[str], evidence: BlockEvidence, shares: Sequence[Seque
 
 
 def _describe(names: Sequence[str], evidence: BlockEvidence) -> str:
-    mistakes = [
-        (number, row, column)
+    cells = [
+        (number, f"{show_text(names[row])} predicted as {show_text(names[column])} ({count(number, 'image')})")
         for row, numbers in enumerate(evidence.confusion)
         for column, number in enumerate(numbers)
         if row != column and number
     ]
-    mistakes.sort(key=lambda each: -each[0])
-    worst = "; ".join(
-        f"{show_text(names[row])} taken for {show_text(names[column])} ({count(number, 'image')})"
-        for number, row, column in mistakes[:3]
-    )
-    told = f"Most frequent mistakes: {worst}." if worst else "There are no mistakes."
+    worst = [text for _, text in sorted(cells, key=lambda cell: -cell[0])[:3]]
+    mistakes = f"Most frequent mistakes: {'; '.join(worst)}." if worst else "There are no mistakes."
     return (
         f"Heat map of true against predicted class for {show_text(evidence.arm)} in {show_text(evidence.block)}, "
-        f"{evidence.split} split, summed over {count(evidence.num_trials, 'trial')}. {told}"
+        f"{evidence.split} split, summed over {count(evidence.num_trials, 'trial')}. {mistakes}"
     )

@@ -1,4 +1,4 @@
-"""What a score costs: training time, or the network's size, against the deciding metric."""
+"""Training time, or the network's size, against the deciding metric."""
 
 from __future__ import annotations
 
@@ -26,55 +26,68 @@ MAX_NAMED = 10
 
 @dataclass(frozen=True)
 class _Priced:
-    """One arm that has both: its mean score, and what it costs."""
+    """An arm's mean score and cost."""
 
     arm: ArmSummary
     mean: float
     cost: float
 
 
+@dataclass(frozen=True)
+class _Cost:
+    """A kind of cost: its name, axis title, words for the least and most, tick format, and format of values."""
+
+    name: str
+    axis: str
+    extremes: tuple[str, str]
+    ticks: str
+    format_value: Callable[[float], str]
+
+
+_TIME = _Cost("training time", "training time per trial, seconds", ("Fastest", "slowest"), "~g", duration)
+_SIZE = _Cost("trained parameters", "trained parameters", ("Smallest", "largest"), "~s", "{:,.0f} parameters".format)
+
+
 def draw_cost(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw each arm's mean score against its mean training time per trial; None for fewer than two arms.
 
-    A trial's time is its share of its cohort's, and of computing a frozen body's features once. Vertical bars are
-    Student's t intervals of the means; there are none with folds. Up to MAX_NAMED arms have a symbol and legend entry
-    of their own, more share one.
+    Vertical bars are Student's t intervals of the means; with folds there are none. Up to MAX_NAMED arms have their own
+    symbol and legend entry.
     """
     seconds = {arm.arm: arm.seconds.mean for arm in report.summary.arms_of(block) if arm.seconds is not None}
     shown = _list_priced(report.summary, block, seconds)
-    if len(shown) < 2:
-        return None
-    label = report.summary.measure.label
-    return FigureSpec(
-        title=f"Training time against {label}",
-        alt=_describe(report, block, shown, "training time per trial", ("Fastest", "slowest"), duration),
-        data=_draw_arms(report.summary, shown, duration),
-        layout=_lay_out(report.summary, shown, "training time per trial, seconds", "~g"),
-    )
+    return _draw(report.summary, block, shown, _TIME) if len(shown) >= 2 else None
 
 
 def draw_size(report: ReportInput, block: str) -> FigureSpec | None:
-    """Draw each arm's mean score against its trained parameters; None where fewer than two sizes differ.
+    """Draw each arm's mean score against its trained parameters, like `draw_cost`; None unless two sizes differ.
 
-    An ensemble has those of all its models. Drawn as `draw_cost` draws times.
+    An ensemble has the parameters of all its models.
     """
     sizes = {cost.arm: cost.num_parameters or 0.0 for cost in report.costs if cost.block == block}
     shown = _list_priced(report.summary, block, sizes)
-    if len({each.cost for each in shown}) < 2:
-        return None
-    label = report.summary.measure.label
+    return _draw(report.summary, block, shown, _SIZE) if len({each.cost for each in shown}) >= 2 else None
+
+
+def _draw(summary: Summary, block: str, shown: Sequence[_Priced], kind: _Cost) -> FigureSpec:
+    measure = summary.measure
+    costs = [each.cost for each in shown]
+    is_named = len(shown) <= MAX_NAMED
+    is_wide = max(costs) > LOG_RATIO * min(costs)
+    scale = {"type": "log", "dtick": "D2"} if is_wide else {"rangemode": "tozero"}
     return FigureSpec(
-        title=f"Trained parameters against {label}",
-        alt=_describe(
-            report, block, shown, "number of trained parameters", ("Smallest", "largest"), _format_parameters
+        title=f"{kind.name.capitalize()} against {measure.label}",
+        alt=_describe(summary, block, shown, kind),
+        data=[
+            _draw_arm(summary, each, style_of(position if is_named else 0), kind) | {"showlegend": is_named}
+            for position, each in enumerate(shown)
+        ],
+        layout=make_layout(
+            420,
+            xaxis={"title": {"text": kind.axis}, "tickformat": kind.ticks, **scale},
+            yaxis=metric_axis(measure.record, measure.label),
         ),
-        data=_draw_arms(report.summary, shown, _format_parameters),
-        layout=_lay_out(report.summary, shown, "trained parameters", "~s"),
     )
-
-
-def _format_parameters(number: float) -> str:
-    return f"{number:,.0f} parameters"
 
 
 def _list_priced(summary: Summary, block: str, costs: Mapping[str, float]) -> list[_Priced]:
@@ -86,17 +99,7 @@ def _list_priced(summary: Summary, block: str, costs: Mapping[str, float]) -> li
     ]
 
 
-def _draw_arms(
-    summary: Summary, shown: Sequence[_Priced], format_value: Callable[[float], str]
-) -> list[dict[str, Any]]:
-    is_named = len(shown) <= MAX_NAMED
-    return [
-        _draw_arm(summary, each, style_of(position if is_named else 0), format_value) | {"showlegend": is_named}
-        for position, each in enumerate(shown)
-    ]
-
-
-def _draw_arm(summary: Summary, each: _Priced, style: Style, format_value: Callable[[float], str]) -> dict[str, Any]:
+def _draw_arm(summary: Summary, each: _Priced, style: Style, kind: _Cost) -> dict[str, Any]:
     record = summary.measure.record
     scores = list(each.arm.scores.values())
     interval = None if summary.num_folds else interval_of_mean(scores, summary.confidence)
@@ -105,7 +108,7 @@ def _draw_arm(summary: Summary, each: _Priced, style: Style, format_value: Calla
         round_all([each.cost], 8),
         round_all([each.mean]),
         name=label_text(each.arm.arm),
-        text=[f"{label_text(each.arm.arm)}, {format_value(each.cost)}"],
+        text=[f"{label_text(each.arm.arm)}, {kind.format_value(each.cost)}"],
         hover=f"%{{text}}: %{{y:{metric_format(record)}}}",
         marker={"color": style.color, "symbol": style.symbol, "size": 12},
     )
@@ -114,33 +117,14 @@ def _draw_arm(summary: Summary, each: _Priced, style: Style, format_value: Calla
     return trace
 
 
-def _lay_out(summary: Summary, shown: Sequence[_Priced], title: str, ticks: str) -> dict[str, Any]:
+def _describe(summary: Summary, block: str, shown: Sequence[_Priced], kind: _Cost) -> str:
     measure = summary.measure
-    costs = [each.cost for each in shown]
-    is_wide = max(costs) > LOG_RATIO * min(costs)
-    scale = {"type": "log", "dtick": "D2"} if is_wide else {"rangemode": "tozero"}
-    return make_layout(
-        420,
-        xaxis={"title": {"text": title}, "tickformat": ticks, **scale},
-        yaxis=metric_axis(measure.record, measure.label),
-    )
-
-
-def _describe(
-    report: ReportInput,
-    block: str,
-    shown: Sequence[_Priced],
-    what: str,
-    ends: tuple[str, str],
-    format_value: Callable[[float], str],
-) -> str:
-    measure = report.summary.measure
     least, most = (choose(shown, key=lambda each: each.cost) for choose in (min, max))
     first, last = (
-        f"{end}: {show_text(each.arm.arm)}, {format_value(each.cost)}, {measure.value(each.mean)}"
-        for end, each in zip(ends, (least, most), strict=True)
+        f"{word}: {show_text(each.arm.arm)}, {kind.format_value(each.cost)}, {measure.value(each.mean)}"
+        for word, each in zip(kind.extremes, (least, most), strict=True)
     )
     return (
-        f"Scatter plot of the {measure.label} against the {what} of {count(len(shown), 'arm')} in "
+        f"Scatter plot of the {measure.label} against the {kind.name} of {count(len(shown), 'arm')} in "
         f"{show_text(block)}. {first}; {last}."
     )

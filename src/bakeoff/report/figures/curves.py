@@ -1,4 +1,4 @@
-"""Learning curves: training above, validation below, every arm's mean strong and its replicates faint."""
+"""Learning curves, training above validation: every arm's mean, and its replicates as faint lines."""
 
 from __future__ import annotations
 
@@ -16,20 +16,15 @@ from bakeoff.stats.metrics import MetricRecord, find_metric
 
 MAX_ARMS = 10
 MAX_LINES, MIN_TRIALS = 50, 3
-"""Faint lines of a panel: more are a smear. Each arm has its share, or MIN_TRIALS."""
+"""Maximum number of faint lines in a panel; they are divided among the arms, but each has at least MIN_TRIALS."""
 MAX_SINGLE_TICKS = 8
 
 
 def draw_curves(report: ReportInput, block: str, metric: str = "loss") -> FigureSpec | None:
-    """Draw one metric's learning curves in one block; None where no epoch of it is recorded.
+    """Draw one metric's learning curves in one block; None if no epoch of it is recorded.
 
-    Beyond MAX_ARMS, those with the best scores are shown. Both panels have one scale, so that the distance between
-    training and validation is seen; it is logarithmic for a metric that is no share and spans more than a decade.
-
-    Args:
-        report: with `curves`.
-        block: label.
-        metric: accuracy, loss, or the study's deciding metric.
+    Of more than MAX_ARMS, those with the best scores are shown. Both panels have the same scale, so that training and
+    validation can be compared; it is logarithmic for a metric that is not a share and spans more than a decade.
     """
     record = find_metric(metric)
     curves = [curve for curve in report.curves if (curve.block, curve.metric) == (block, metric)]
@@ -64,7 +59,7 @@ def _draw_curve(
         "yaxis": "y2" if lower else "y",
     }
     shown = curve.trials[:most_trials] if max(curve.num_training) > 1 else ()
-    # One trace for all trials, with gaps between them: a browser draws it many times faster than a trace for each.
+    # One trace with gaps for all trials, because browsers draw it much faster than a trace for each.
     faint = {
         **common,
         "x": [epoch for _ in shown for epoch in (*curve.epochs, None)],
@@ -96,32 +91,19 @@ def _lay_out(drawn: Sequence[ArmCurve], record: MetricRecord, is_split: bool) ->
     scale = {"type": "log", "dtick": "D2"} if is_log else {}
     axis: dict[str, Any] = {"title": {"text": "epoch"}, "tickformat": "d"}
     if max(curve.epochs[-1] for curve in drawn) <= MAX_SINGLE_TICKS:
-        axis["dtick"] = 1  # or there would be ticks between epochs, labelled as if they were epochs
+        axis["dtick"] = 1  # prevents ticks between epochs
     if not is_split:
         only = drawn[0].split
         return make_layout(360, xaxis=axis, yaxis={**metric_axis(record, f"{only} {record.label}"), **scale})
+    rule = {"type": "line", "xref": "paper", "yref": "paper", "line": {"color": NEUTRAL, "width": 1}}
     return make_layout(
         620,
         xaxis={"anchor": "y", "matches": "x2", "showticklabels": False},
         xaxis2={**axis, "anchor": "y2"},
         yaxis={**metric_axis(record, f"training {record.label}"), **scale, "domain": [0.53, 1]},
         yaxis2={**metric_axis(record, f"validation {record.label}"), **scale, "domain": [0, 0.47], "matches": "y"},
-        shapes=[_rule(0.5)],
+        shapes=[{**rule, "x0": 0, "x1": 1, "y0": 0.5, "y1": 0.5}],
     )
-
-
-def _rule(height: float) -> dict[str, Any]:
-    line = {"color": NEUTRAL, "width": 1}
-    return {
-        "type": "line",
-        "xref": "paper",
-        "yref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "y0": height,
-        "y1": height,
-        "line": line,
-    }
 
 
 def _describe(drawn: Sequence[ArmCurve], shown: Sequence[str], num_arms: int, record: MetricRecord, block: str) -> str:

@@ -1,4 +1,4 @@
-"""What verdicts rest on: how far each arm is from the best, or from the baseline, replicate by replicate."""
+"""The paired differences that verdicts rest on: each arm from the best one or the baseline, by replicate."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from typing import Any
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.shared import (
     difference_axis,
-    round_all,
+    draw_points,
+    draw_verdicts,
+    list_some,
     row_axis,
-    scatter,
     shade_margin,
     spread,
-    turn_triangle,
-    whiskers,
 )
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import PALETTE, label_text, make_layout
-from bakeoff.report.tables import order_arms, phrase
-from bakeoff.report.text import count, name_run, show_text
-from bakeoff.stats.measure import Measure, percent
+from bakeoff.report.tables import format_difference, order_arms, phrase, verdicts_against
+from bakeoff.report.text import name_run, show_text
+from bakeoff.stats.measure import percent
 from bakeoff.stats.results import ArmSummary, Summary, Verdict
 
 MAX_ARMS = 20
 
 _STYLES = {
-    "better": (PALETTE[2], "triangle-right"),
-    "worse": (PALETTE[1], "triangle-left"),
-    "equivalent": (PALETTE[0], "square"),
-    "inconclusive": (PALETTE[6], "circle"),
+    "better": {"color": PALETTE[2], "symbol": "triangle-right"},
+    "worse": {"color": PALETTE[1], "symbol": "triangle-left"},
+    "equivalent": {"color": PALETTE[0], "symbol": "square"},
+    "inconclusive": {"color": PALETTE[6], "symbol": "circle"},
 }
-"""Verdict -> colour and symbol of its mean. A metric of which less is better turns the triangles round."""
+"""Verdict -> marker of its mean; triangles point towards better."""
 
 _SCOPES: Mapping[str, str] = {
     "images": "for new seeds and new images",
@@ -41,36 +40,32 @@ _SCOPES: Mapping[str, str] = {
 
 
 def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
-    """Draw one block's paired differences: arms from top to bottom, best first; None where nothing was compared.
+    """Draw one block's paired differences: arms from top to bottom, best first; None if nothing was compared.
 
-    A point is one replicate's difference, or one fold's; the mean carries the interval that the verdict speaks of, and
-    its symbol is the verdict's. The band is the margin. Beyond MAX_ARMS, the best are shown.
+    A small point is one replicate's or fold's difference. The mean has the verdict's interval, and the symbol of the
+    verdict. The band is the margin. Of more than MAX_ARMS, the best are shown.
     """
     summary = report.summary
     answer = next(each for each in summary.answers if each.block == block)
     reference = answer.baseline or answer.best
     arms = {arm.arm: arm for arm in order_arms(summary, block)}
-    seen = [
-        verdict.seen_from(verdict.b if verdict.a == reference else verdict.a)
-        for verdict in summary.verdicts_of(block)
-        if reference in (verdict.a, verdict.b) and verdict.difference is not None
-    ]
-    if reference is None or not seen:
+    against = {} if reference is None else verdicts_against(summary, block, reference)
+    rows = [against[arm] for arm in arms if arm in against and against[arm].difference is not None][:MAX_ARMS]
+    if reference is None or not rows:
         return None
-    order = list(arms)
-    rows = sorted(seen, key=lambda verdict: order.index(verdict.a))[:MAX_ARMS]
     measure = summary.measure
     scale = 100.0 if measure.record.is_share else 1.0
     unit = f"points of {measure.label}" if measure.record.is_share else measure.label
-    words = [word for word in _STYLES if any(verdict.verdict == word for verdict in rows)]
     names = [f"{label_text(verdict.a, 30)}<br><i>{verdict.verdict}</i>" for verdict in rows]
+    traces = _draw_runs(rows, arms, scale, summary)
+    for word, marker in _STYLES.items():
+        mine = [(row, v, _describe_verdict(v, summary)) for row, v in enumerate(rows) if v.verdict == word]
+        name = f"{word}: mean, {percent(summary.confidence)} interval"
+        traces += draw_verdicts(name, mine, measure, marker, thickness=2.5, width=7)
     return FigureSpec(
         title=f"Difference from {show_text(reference)}, {summary.runs[:-1]} by {summary.runs[:-1]}",
-        alt=_describe(rows, reference, measure, block, summary),
-        data=[
-            _draw_runs(rows, arms, scale, measure, summary),
-            *(_draw_means(rows, word, scale, measure, summary) for word in words),
-        ],
+        alt=_describe(rows, reference, block, summary),
+        data=traces,
         layout=make_layout(
             150 + 46 * len(rows),
             xaxis=difference_axis(f"difference from {label_text(reference, 30)}, {unit}"),
@@ -81,7 +76,7 @@ def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
 
 
 def _pair(a: ArmSummary, b: ArmSummary) -> list[tuple[str, float]]:
-    """Return the difference of every run that both arms have, by its name."""
+    """Return the name and difference of every run that both arms have."""
     if a.fold_scores:
         return [
             (name_run(*run), a.fold_scores[run] - b.fold_scores[run]) for run in a.fold_scores if run in b.fold_scores
@@ -90,65 +85,36 @@ def _pair(a: ArmSummary, b: ArmSummary) -> list[tuple[str, float]]:
 
 
 def _draw_runs(
-    rows: Sequence[Verdict], arms: Mapping[str, ArmSummary], scale: float, measure: Measure, summary: Summary
-) -> dict[str, Any]:
-    x: list[float | None] = []
-    y: list[float] = []
-    text = []
+    rows: Sequence[Verdict], arms: Mapping[str, ArmSummary], scale: float, summary: Summary
+) -> list[dict[str, Any]]:
+    points = []
     for row, verdict in enumerate(rows):
-        differences = _pair(arms[verdict.a], arms[verdict.b])
-        x += [scale * difference for _, difference in differences]
-        y += [row + offset for offset in spread(len(differences), 0.36)]
-        unit = measure.unit_of_difference
-        text += [f"{label_text(verdict.a)}, {name}: {measure.signed(d)}{unit}" for name, d in differences]
-    return scatter(
-        "markers",
-        round_all(x),
-        round_all(y),
-        name=f"one {summary.runs[:-1]}",
-        text=text,
-        hover="%{text}",
-        marker={"color": PALETTE[5], "size": 7, "opacity": 0.55},
-    )
+        runs = _pair(arms[verdict.a], arms[verdict.b])
+        for (name, difference), offset in zip(runs, spread(len(runs), 0.36), strict=True):
+            text = f"{label_text(verdict.a)}, {name}: {format_difference(summary.measure, difference)}"
+            points.append((scale * difference, row + offset, text))
+    return draw_points(f"one {summary.runs[:-1]}", points, {"color": PALETTE[5], "size": 7, "opacity": 0.55})
 
 
-def _draw_means(rows: Sequence[Verdict], word: str, scale: float, measure: Measure, summary: Summary) -> dict[str, Any]:
-    mine = [(row, verdict) for row, verdict in enumerate(rows) if verdict.verdict == word]
-    color, symbol = _STYLES[word]
-    symbol = turn_triangle(symbol, higher_is_better=measure.record.higher_is_better)
-    differences = [verdict.difference or 0.0 for _, verdict in mine]
-    intervals = [verdict.interval for _, verdict in mine]
-    return scatter(
-        "markers",
-        round_all([scale * difference for difference in differences]),
-        [row for row, _ in mine],
-        name=f"{word}: mean, {percent(summary.confidence)} interval",
-        text=[_tell(verdict, measure, summary) for _, verdict in mine],
-        hover="%{text}",
-        marker={"color": color, "size": 13, "symbol": symbol},
-        error_x=whiskers(differences, intervals, color, scale=scale, thickness=2.5, width=7),
-    )
-
-
-def _tell(verdict: Verdict, measure: Measure, summary: Summary) -> str:
-    interval = ""
+def _describe_verdict(verdict: Verdict, summary: Summary) -> str:
+    measure, interval = summary.measure, ""
     if verdict.interval is not None:
         scope = _SCOPES.get(verdict.scope, "")
         interval = f"<br>{percent(summary.confidence)} interval {measure.interval(verdict.interval)}, {scope}"
-    difference = f"{measure.signed(verdict.difference or 0.0)}{measure.unit_of_difference}"
+    difference = format_difference(measure, verdict.difference or 0.0)
     return f"{label_text(verdict.a)} {phrase(verdict)} {label_text(verdict.b)}: {difference}{interval}"
 
 
-def _describe(rows: Sequence[Verdict], reference: str, measure: Measure, block: str, summary: Summary) -> str:
-    told = []
-    for verdict in rows[:6]:
+def _describe(rows: Sequence[Verdict], reference: str, block: str, summary: Summary) -> str:
+    measure = summary.measure
+    differences = []
+    for verdict in rows:
         interval = "" if verdict.interval is None else f" ({measure.interval(verdict.interval)})"
-        difference = f"{measure.signed(verdict.difference or 0.0)}{measure.unit_of_difference}"
-        told.append(f"{show_text(verdict.a)} {difference}{interval}, {verdict.verdict}")
-    rest = "" if len(rows) <= 6 else f"; and {count(len(rows) - 6, 'further arm')}, which the table lists"
+        difference = format_difference(measure, verdict.difference or 0.0)
+        differences.append(f"{show_text(verdict.a)} {difference}{interval}, {verdict.verdict}")
     where = f" in {show_text(block)}" if block else ""
     return (
         f"Dot plot of the paired differences in {measure.label} from {show_text(reference)}{where}, every "
         f"{summary.runs[:-1]} and their mean with its {percent(summary.confidence)} interval: "
-        f"{'; '.join(told)}{rest}."
+        f"{list_some(differences, 'arm', most=6)}."
     )

@@ -1,4 +1,4 @@
-"""What made a search's candidates good: the importance of every field, and the values of each beside the scores."""
+"""The importance of every field in a search, and the candidates' scores by its values."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import metric_axis, metric_format, round_all, row_axis, scatter, spread
+from bakeoff.report.figures.shared import (
+    draw_points,
+    list_some,
+    objective_axis,
+    objective_format,
+    round_all,
+    row_axis,
+    spread,
+)
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.importance import FieldImportance, SearchImportance
 from bakeoff.report.search import SearchReport
 from bakeoff.report.text import count, show_text
-from bakeoff.stats.metrics import find_metric
-from bakeoff.study.search_settings import COSTS
 
 MAX_FIELDS = 20
 MAX_SLICES = 6
@@ -22,9 +28,9 @@ _DECADES = 100
 
 
 def draw_importance(report: ReportInput, block: str) -> FigureSpec | None:
-    """Draw how much each field of one block's search mattered, most first, with what chance alone would show.
+    """Draw the importance of the fields in one block's search, most important first, with the level of chance.
 
-    None where there are too few candidates to say, or no search. Beyond MAX_FIELDS, the most important are shown.
+    None without a search, or if there are too few candidates. Of more than MAX_FIELDS, the most important are shown.
     """
     search, found = _find(report, block)
     if search is None or found is None:
@@ -33,10 +39,10 @@ def draw_importance(report: ReportInput, block: str) -> FigureSpec | None:
     return FigureSpec(
         title=f"What mattered in the search: {search.objectives[0]}",
         alt=_describe(found, block),
-        data=[*_draw_bars(fields), _draw_chance(fields)],
+        data=[*_draw_bars(fields), *_draw_chance(fields)],
         layout=make_layout(
             150 + 30 * len(fields),
-            xaxis={"title": {"text": "importance, share of all fields"}, "tickformat": ".0%", "rangemode": "tozero"},
+            xaxis={"title": {"text": "importance, fraction of the total"}, "tickformat": ".0%", "rangemode": "tozero"},
             yaxis=row_axis([label_text(field.field) for field in fields]),
             barmode="overlay",
         ),
@@ -45,12 +51,12 @@ def draw_importance(report: ReportInput, block: str) -> FigureSpec | None:
 
 def _draw_bars(fields: Sequence[FieldImportance]) -> list[dict[str, Any]]:
     rows = list(range(len(fields)))
-    shown = {True: "more than chance", False: "not told from chance"}
+    names = {True: "more than chance", False: "not distinguishable from chance"}
     return [
         {
             "type": "bar",
             "orientation": "h",
-            "name": shown[is_shown],
+            "name": names[is_shown],
             "x": round_all([field.share for field in fields if field.is_shown == is_shown]),
             "y": [row for row in rows if fields[row].is_shown == is_shown],
             "text": [label_text(field.field) for field in fields if field.is_shown == is_shown],
@@ -64,23 +70,20 @@ def _draw_bars(fields: Sequence[FieldImportance]) -> list[dict[str, Any]]:
     ]
 
 
-def _draw_chance(fields: Sequence[FieldImportance]) -> dict[str, Any]:
-    return scatter(
-        "markers",
-        round_all([field.chance for field in fields]),
-        list(range(len(fields))),
-        name="reached by chance",
-        text=[label_text(field.field) for field in fields],
+def _draw_chance(fields: Sequence[FieldImportance]) -> list[dict[str, Any]]:
+    return draw_points(
+        "reached by chance",
+        [(field.chance, row, label_text(field.field)) for row, field in enumerate(fields)],
+        {"symbol": "line-ns-open", "size": 20, "color": PALETTE[1], "line": {"width": 3}},
         hover="%{text}: up to %{x:.1%} with scores shuffled",
-        marker={"symbol": "line-ns-open", "size": 20, "color": PALETTE[1], "line": {"width": 3}},
     )
 
 
 def draw_slices(report: ReportInput, block: str) -> FigureSpec | None:
     """Draw the scores of one block's candidates against each of the MAX_SLICES most important fields.
 
-    None as for the importance. Candidates given up early are left out, for they have no final score; so are choices
-    beyond MAX_CHOICES of a field. The search's candidates are circles, those of its random baseline crosses.
+    None as for the importance. Pruned candidates have no final score and are left out, as are choices beyond
+    MAX_CHOICES. The search's candidates are circles, those of its random baseline crosses.
     """
     search, found = _find(report, block)
     if search is None or found is None:
@@ -103,8 +106,8 @@ def draw_slices(report: ReportInput, block: str) -> FigureSpec | None:
 
 
 def _place_axes(number: int, field: FieldImportance, num_rows: int, objective: str) -> dict[str, Any]:
-    """Return the two axes of one of the small plots, which stand two in a row and share their scale of scores."""
-    axis = {"title": {"text": objective}} if objective in COSTS else metric_axis(find_metric(objective), objective)
+    """Return the two axes of a small plot; plots are two in a row and share their y axis."""
+    axis = objective_axis(objective, objective)
     row, column = divmod(number, 2)
     top, suffix = 1 - row / num_rows, _suffix(number)
     return {
@@ -134,7 +137,7 @@ def _find(report: ReportInput, block: str) -> tuple[SearchReport | None, SearchI
 
 
 def _list_choices(field: FieldImportance) -> list[str]:
-    """Return the names of a field's choices, at most MAX_CHOICES; nothing where its values are numbers."""
+    """Return the names of a field's choices, at most MAX_CHOICES; empty if its values are numbers."""
     return sorted({value for value in field.values if isinstance(value, str)})[:MAX_CHOICES]
 
 
@@ -151,7 +154,7 @@ def _scale(field: FieldImportance) -> dict[str, Any]:
     if not field.is_log:
         return {"nticks": 6}
     numbers = [value for value in field.values if isinstance(value, float)]
-    # Where there are two decades or more, they alone are named: the plots are narrow.
+    # If there are two decades or more, only they are labelled, because the plots are narrow.
     return {"type": "log", "tickformat": "~g", "dtick": 1 if max(numbers) > _DECADES * min(numbers) else "D2"}
 
 
@@ -160,38 +163,33 @@ def _draw_slice(
 ) -> list[dict[str, Any]]:
     looks = {"candidate": ("search", PALETTE[0], "circle"), "random": ("random baseline", PALETTE[1], "x")}
     objective = search.objectives[0]
-    shown = ",.4~g" if objective in COSTS else metric_format(find_metric(objective))
     traces = []
     for kind, (name, color, symbol) in looks.items():
-        points = [
+        candidates = [
             (number, value, score)
             for (own, number), value, score in zip(found.numbers, field.values, found.scores, strict=True)
             if own == kind and value is not None and score is not None
         ]
-        places = _place(field, [value for _, value, _ in points])
-        kept = [(x, *point) for x, point in zip(places, points, strict=True) if x is not None]
-        if kept:
-            told = [f"{kind} {number}: {label_text(str(value))}" for _, number, value, _ in kept]
-            traces.append(
-                scatter(
-                    "markers",
-                    round_all([x for x, *_ in kept]),
-                    round_all([score for *_, score in kept]),
-                    name=name,
-                    legendgroup=kind,
-                    showlegend=plot == 0,
-                    xaxis=f"x{_suffix(plot)}",
-                    yaxis=f"y{_suffix(plot)}",
-                    text=told,
-                    hover=f"%{{text}}<br>{objective} %{{y:{shown}}}",
-                    marker={"color": color, "symbol": symbol, "size": 6, "opacity": 0.75},
-                )
-            )
+        xs = _place(field, [value for _, value, _ in candidates])
+        traces += draw_points(
+            name,
+            [
+                (x, score, f"{kind} {number}: {label_text(str(value))}")
+                for x, (number, value, score) in zip(xs, candidates, strict=True)
+                if x is not None
+            ],
+            {"color": color, "symbol": symbol, "size": 6, "opacity": 0.75},
+            hover=f"%{{text}}<br>{objective} %{{y:{objective_format(objective)}}}",
+            legendgroup=kind,
+            showlegend=plot == 0,
+            xaxis=f"x{_suffix(plot)}",
+            yaxis=f"y{_suffix(plot)}",
+        )
     return traces
 
 
 def _place(field: FieldImportance, values: Sequence[float | str]) -> list[float | None]:
-    """Return where values stand on their axis; those of one choice beside each other, None for a choice left out."""
+    """Return the positions of values on their axis, those of one choice side by side; None for a choice left out."""
     choices = _list_choices(field)
     if not choices:
         return [value if isinstance(value, float) else None for value in values]
@@ -203,13 +201,12 @@ def _place(field: FieldImportance, values: Sequence[float | str]) -> list[float 
 
 
 def _describe(found: SearchImportance, block: str) -> str:
-    told = "; ".join(
-        f"{show_text(field.field)} {field.share:.0%}, {'more than' if field.is_shown else 'not told from'} chance"
-        for field in found.fields[:8]
-    )
-    rest = "" if len(found.fields) <= 8 else f"; and {count(len(found.fields) - 8, 'further field')}"
+    fields = [
+        f"{show_text(field.field)} {field.share:.0%}, {'more than' if field.is_shown else 'no more than'} chance"
+        for field in found.fields
+    ]
     of = " of the random baseline" if found.kind == "random" else ""
     return (
         f"Bar chart of how much each field mattered in the search in {show_text(block)}, over "
-        f"{count(found.num_candidates, 'candidate')}{of}, by PED-ANOVA: {told}{rest}."
+        f"{count(found.num_candidates, 'candidate')}{of}, by PED-ANOVA: {list_some(fields, 'field')}."
     )

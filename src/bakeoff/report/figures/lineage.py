@@ -1,4 +1,4 @@
-"""Where an evolved winner comes from: its ancestors, from left to right by generation."""
+"""The lineage of an evolved winner: its ancestors by generation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any
 
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.report.document import ReportInput
-from bakeoff.report.figures.shared import metric_axis, round_all, scatter
+from bakeoff.report.figures.shared import name_objective, objective_axis, round_all, scatter
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.search import KindReport, SearchReport, format_value, is_rising
 from bakeoff.report.text import count, show_text
-from bakeoff.stats.metrics import find_metric
-from bakeoff.study.search_settings import COSTS
 
 MAX_ANCESTORS = 80
 MAX_NUMBERED = 40
@@ -27,11 +25,10 @@ _LOOKS = {
 
 
 def draw_lineage(report: ReportInput, block: str) -> FigureSpec | None:
-    """Draw the ancestors of the winner of one block's search, each at its generation and its value.
+    """Draw the ancestors of the winner of one block's search, by generation and value.
 
-    None where there is no winner, or it has no ancestors. A thin line goes from a parent to its child; the strong one
-    is the winner's line: from child to better parent, back to the start. Of more than MAX_ANCESTORS, the latest are
-    drawn.
+    None if there is no winner, or it has no ancestors. A thin line goes from a parent to its child; the thick one is
+    the winner's line: from child to better parent, back to the start. Of more than MAX_ANCESTORS, the latest are drawn.
     """
     search = report.search_of(block)
     kinds = [] if search is None else [kind for kind in search.kinds if kind.winner and len(kind.lineage) > 1]
@@ -43,14 +40,19 @@ def draw_lineage(report: ReportInput, block: str) -> FigureSpec | None:
         return None
     by_number = {row.number: row for row in shown}
     line = find_line(by_number, kind.winner, objective)
-    name = objective if objective in COSTS else f"validation {find_metric(objective).label}"
-    axis = {"title": {"text": name}} if objective in COSTS else metric_axis(find_metric(objective), name)
+    axis = objective_axis(objective, name_objective(objective))
     return FigureSpec(
-        title=f"Where {kind.kind} {line[-1].number} comes from",
+        title=f"Lineage of {kind.kind} {line[-1].number}",
         alt=_describe(kind, shown, line, objective, block),
         data=[
             _draw_edges(by_number, objective),
-            _draw_line(line, objective),
+            scatter(
+                "lines",
+                [row.generation for row in line],
+                round_all([row.scores[objective] for row in line]),
+                name="the winner's line",
+                line={"color": PALETTE[1], "width": 3},
+            ),
             *_draw_candidates(search, shown, line),
         ],
         layout=make_layout(460, xaxis={"title": {"text": "generation"}, "tickformat": "d", "dtick": 1}, yaxis=axis),
@@ -58,7 +60,7 @@ def draw_lineage(report: ReportInput, block: str) -> FigureSpec | None:
 
 
 def find_line(by_number: Mapping[int, CandidateRow], winner: CandidateRow | None, objective: str) -> list[CandidateRow]:
-    """Return the winner's line, oldest first: from child to better parent, as far back as it is known."""
+    """Return the winner's line, oldest first: from child to better parent, as far back as known."""
     better = max if is_rising(objective) else min
     line = [winner] if winner is not None and winner.number in by_number else []
     while line:
@@ -87,16 +89,6 @@ def _draw_edges(by_number: Mapping[int, CandidateRow], objective: str) -> dict[s
     )
 
 
-def _draw_line(line: Sequence[CandidateRow], objective: str) -> dict[str, Any]:
-    return scatter(
-        "lines",
-        [row.generation for row in line],
-        round_all([row.scores[objective] for row in line]),
-        name="the winner's line",
-        line={"color": PALETTE[1], "width": 3},
-    )
-
-
 def _draw_candidates(
     search: SearchReport, shown: Sequence[CandidateRow], line: Sequence[CandidateRow]
 ) -> list[dict[str, Any]]:
@@ -116,7 +108,7 @@ def _draw_candidates(
             text=[str(row.number) if is_numbered or row.number in on_line else "" for row in rows],
             textposition=[sides[row.number] for row in rows],
             textfont={"size": 10},
-            hovertext=[_tell(row, objective) for row in rows],
+            hovertext=[_describe_candidate(row, objective) for row in rows],
             hoverinfo="text",
             cliponaxis=False,
             marker=_LOOKS[kind][1],
@@ -127,7 +119,7 @@ def _draw_candidates(
 
 
 def _choose_sides(shown: Sequence[CandidateRow], objective: str) -> dict[int, str]:
-    """Return on which side of its mark each candidate's number stands: neighbours of a generation take turns."""
+    """Return where to put each candidate's number: neighbours in a generation alternate between top and bottom."""
     sides: dict[int, str] = {}
     for generation in {row.generation for row in shown}:
         own = sorted(
@@ -138,7 +130,7 @@ def _choose_sides(shown: Sequence[CandidateRow], objective: str) -> dict[int, st
     return sides
 
 
-def _tell(row: CandidateRow, objective: str) -> str:
+def _describe_candidate(row: CandidateRow, objective: str) -> str:
     notes = [label_text(note, 70) for note in row.notes[:_MAX_NOTES]]
     more = [f"and {len(row.notes) - _MAX_NOTES} more"] if len(row.notes) > _MAX_NOTES else []
     first = f"{row.kind} {row.number}, {format_value(objective, row.scores[objective])}"
@@ -149,9 +141,9 @@ def _describe(
     kind: KindReport, shown: Sequence[CandidateRow], line: Sequence[CandidateRow], objective: str, block: str
 ) -> str:
     steps = ", then ".join(f"{row.number} ({format_value(objective, row.scores[objective])})" for row in line[-8:])
-    rest = "" if len(shown) == len(kind.lineage) else f" Of {len(kind.lineage):,} the latest are drawn."
+    rest = "" if len(shown) == len(kind.lineage) else f" Only the latest of {len(kind.lineage):,} are drawn."
     return (
         f"Tree of {kind.kind} {line[-1].number} of the search in {show_text(block)} and the "
-        f"{count(len(shown) - 1, 'ancestor')} it comes from, by generation and value. From better parent to child: "
-        f"{steps}.{rest} The table tells how each was made."
+        f"{count(len(shown) - 1, 'ancestor')} it descends from, by generation and value. From better parent to child: "
+        f"{steps}.{rest} The table shows how each was made."
     )

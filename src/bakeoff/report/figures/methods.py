@@ -1,4 +1,4 @@
-"""The figures as methods of a result, for notebooks: plotly is imported when one is drawn, and not before."""
+"""The figures as methods of a result, for notebooks. Plotly is imported only when one is drawn."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Draw = Callable[[ReportInput, str], FigureSpec | None]
 class Plots:
     """Figures of one report, each a plotly `Figure`.
 
-    Every method takes a block's label, by default the first's, and a mode, light or dark. It raises BakeoffError for a
-    block the study does not have, and where the ledger holds nothing to draw.
+    Every method takes a block's label (by default the first) and a mode, light or dark. It raises BakeoffError if the
+    study does not have the block, or if the ledger holds nothing to draw.
     """
 
     report: ReportInput
 
     def plot_differences(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
-        """Plot how far each arm is from the best one, or from the baseline: every replicate, and what is shown."""
+        """Plot each arm's difference from the best one or the baseline: every replicate, mean and verdict."""
         return self._plot("verdicts", draw_differences, block, mode)
 
     def plot_scores(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
-        """Plot every replicate's score, with means, and their intervals where no verdict is claimed."""
+        """Plot every replicate's score, with means and, if no verdicts are given, their intervals."""
         return self._plot("scores", draw_scores, block, mode)
 
     def plot_curves(self, block: str | None = None, metric: str = "loss", *, mode: Mode = "light") -> Figure:
@@ -60,7 +60,7 @@ class Plots:
         return self._plot("predictions", draw_classes, block, mode)
 
     def plot_roc(self, block: str | None = None, *, whole: bool = False, mode: Mode = "light") -> Figure:
-        """Plot the ROC curves of the best arm, cut to where they bend; `whole` shows all of the square."""
+        """Plot the ROC curves of the best arm, zoomed in to where they bend; `whole` shows both axes in full."""
         return self._plot("ROC curves", lambda report, at: draw_roc(report, at, whole=whole), block, mode)
 
     def plot_calibration(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
@@ -72,11 +72,11 @@ class Plots:
         return self._plot("search", draw_search, block, mode)
 
     def plot_cost(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
-        """Plot training time against score, for two arms or more."""
+        """Plot training time against score, if there are two arms or more."""
         return self._plot("costs of two arms", draw_cost, block, mode)
 
     def plot_size(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
-        """Plot trained parameters against score, where arms differ in them."""
+        """Plot trained parameters against score, if arms differ in size."""
         return self._plot("arms of two sizes", draw_size, block, mode)
 
     def plot_steps(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
@@ -88,22 +88,22 @@ class Plots:
         return self._plot("ensembles", draw_ensembles, block, mode)
 
     def plot_importance(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
-        """Plot which fields mattered in a search, beside what chance would show; for twenty candidates or more."""
-        return self._plot("candidates enough", draw_importance, block, mode)
+        """Plot which fields mattered in a search, compared with chance, if there are twenty candidates or more."""
+        return self._plot("search with enough candidates", draw_importance, block, mode)
 
     def plot_slices(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot the candidates' scores against the fields that mattered most."""
-        return self._plot("candidates enough", draw_slices, block, mode)
+        return self._plot("search with enough candidates", draw_slices, block, mode)
 
     def plot_lineage(self, block: str | None = None, *, mode: Mode = "light") -> Figure:
         """Plot the ancestors of an evolved winner."""
         return self._plot("ancestors of a winner", draw_lineage, block, mode)
 
     def plot_ranks(self, *, mode: Mode = "light") -> Figure:
-        """Plot the mean ranks over all blocks, two or more, with the critical difference."""
+        """Plot the mean ranks over all blocks with the critical difference, if there are two blocks or more."""
         spec = draw_ranks(self.report)
         if spec is None:
-            raise BakeoffError("ranks over blocks take two blocks or more in which every arm has a score.")
+            raise BakeoffError("ranks need two or more blocks in which every arm has a score.")
         return to_plotly(spec, mode)
 
     def _plot(self, what: str, draw: Draw, block: str | None, mode: Mode) -> Figure:
@@ -118,12 +118,12 @@ class Plots:
 
 
 def to_plotly(spec: FigureSpec, mode: Mode = "light") -> Figure:
-    """Return a plotly `Figure` with its title and the template of a ground; its text alternative is `layout.meta.alt`.
+    """Return a plotly `Figure` with its title and template; its text alternative is `layout.meta.alt`.
 
     Raises:
-        BakeoffError: a mode that is neither light nor dark.
+        BakeoffError: the mode is neither light nor dark.
     """
-    import plotly.graph_objects as go  # only where a figure is drawn: the command line stays light
+    import plotly.graph_objects as go  # slow to import
 
     if mode not in MODES:
         raise BakeoffError(f"mode must be light or dark, not '{mode}'.")

@@ -1,4 +1,4 @@
-"""How well classes are told from the rest, whatever the threshold: ROC curves of a block's best arm."""
+"""ROC curves of a block's best arm: how well each class is separated from the rest, at any threshold."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from bakeoff.report.roc import RocLine, RocLines
 from bakeoff.report.text import count, show_text
 
 MOST_NAMED = 4
-"""Classes whose curves have a colour and a line in the legend of their own: those of the smallest areas."""
+"""Number of classes with their own colour and legend entry: those with the smallest areas."""
 
 _CLOSE_AUC = 0.9
 _FRAMES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+
+_NamedLine = tuple[RocLine, str]
+"""A class's curve and name."""
 
 
 def draw_roc(report: ReportInput, block: str, *, whole: bool = False) -> FigureSpec | None:
     """Draw the ROC curves of one block's best arm: every class against the rest, and their mean.
 
-    Curves of a good model all hug one corner, so the axes are cut to it; None where nothing defines a curve.
-
-    Args:
-        report: what is told.
-        block: its label.
-        whole: show both axes from 0 to 1.
+    The curves of a good model are all close to one corner, so the figure zooms in on it, unless `whole`. None if no
+    curve is defined.
     """
     evidence = report.evidence_of(block)
     if evidence is None or evidence.roc is None:
@@ -43,30 +42,37 @@ def draw_roc(report: ReportInput, block: str, *, whole: bool = False) -> FigureS
     reach, foot = (1.0, 0.0) if frame is None else frame
     layout = make_layout(
         480,
-        xaxis={"title": {"text": "false positive rate: others taken for the class"}, **_axis(0.0, reach)},
+        xaxis={"title": {"text": "false positive rate: others predicted as the class"}, **_axis(0.0, reach)},
         yaxis={"title": {"text": "true positive rate: the class found"}, **_axis(foot, 1.0)},
     )
-    cut = "" if frame is None else ", close up"
-    lines = [*_draw_classes(evidence, evidence.roc), macro]
+    lines = sorted(
+        (
+            (line, row.name)
+            for line, row in zip(evidence.roc.classes, evidence.classes, strict=True)
+            if line is not None
+        ),
+        key=lambda pair: -pair[0].auc,
+    )
+    traces = [*_draw_classes(lines, evidence.roc), macro]
     return FigureSpec(
-        title=f"ROC curves of {show_text(evidence.arm)}, {evidence.split} split{cut}",
-        alt=_describe(evidence, evidence.roc, frame),
-        data=[*lines, chance] if frame is None else lines,
+        title=f"ROC curves of {show_text(evidence.arm)}, {evidence.split} split{'' if frame is None else ', close up'}",
+        alt=_describe(evidence, lines, evidence.roc, frame),
+        data=[*traces, chance] if frame is None else traces,
         layout=layout,
     )
 
 
 def draw_whole_roc(report: ReportInput, block: str) -> FigureSpec | None:
-    """Draw the same with both axes from 0 to 1; None where `draw_roc` does."""
+    """Draw the same with both axes from 0 to 1; None unless `draw_roc` zooms in."""
     evidence = report.evidence_of(block)
     is_cut = evidence is not None and evidence.roc is not None and find_frame(evidence.roc) is not None
     return draw_roc(report, block, whole=True) if is_cut else None
 
 
 def find_frame(roc: RocLines) -> tuple[float, float] | None:
-    """Return what part of the square is worth a closer look: the end of its x axis and the start of its y axis.
+    """Return the part of the square to zoom in to: the end of its x axis and the start of its y axis.
 
-    Every class's curve bends inside it. None where the curves need the whole square.
+    Every class's curve bends inside it. None if the curves need the whole square.
     """
     lines = [line for line in roc.classes if line is not None]
     if min(line.auc for line in lines) < _CLOSE_AUC:
@@ -83,72 +89,48 @@ def _axis(low: float, high: float) -> dict[str, Any]:
     return {"range": [round(low - room, 4), round(high + room, 4)], "tickformat": ".2~%"}
 
 
-def _draw_classes(evidence: BlockEvidence, roc: RocLines) -> Iterator[dict[str, Any]]:
-    """Yield the curves of the classes, the worst last and so on top; all others share one entry of the legend."""
-    order = sorted(_defined(roc), key=lambda number: -_line(roc, number).auc)
-    named = order[-MOST_NAMED:]
-    others = order[: len(order) - len(named)]
-    for number in others:
-        trace = _draw_line(_line(roc, number), _label(evidence, roc, number))
+def _draw_classes(lines: Sequence[_NamedLine], roc: RocLines) -> Iterator[dict[str, Any]]:
+    """Yield the curves of the classes, the worst last and so on top; all but the worst share a legend entry."""
+    others = lines[:-MOST_NAMED]
+    for number, (line, name) in enumerate(others):
+        trace = _draw_line(line, _label(line, name))
         trace |= {"line": {"color": NEUTRAL, "width": 1}, "legendgroup": "others", "showlegend": False}
-        if number == others[0]:
-            trace |= {"showlegend": True, "legendrank": 3}
-            beside = "the other" if len(order) == roc.num_classes else "the next worst"
-            trace["name"] = f"{beside} {count(len(others), 'class', 'classes')}"
+        if number == 0:
+            which = "the other" if len(lines) == roc.num_classes else "the next worst"
+            trace |= {
+                "showlegend": True,
+                "legendrank": 3,
+                "name": f"{which} {count(len(others), 'class', 'classes')}",
+            }
         yield trace
-    for place, number in enumerate(named):
-        trace = _draw_line(_line(roc, number), _label(evidence, roc, number))
-        yield trace | {
-            "line": {"color": PALETTE[1 + place], "width": 2, "dash": DASHES[place % len(DASHES)]},
-            "legendrank": 2,
-        }
+    for number, (line, name) in enumerate(lines[-MOST_NAMED:]):
+        style = {"color": PALETTE[1 + number], "width": 2, "dash": DASHES[number % len(DASHES)]}
+        yield _draw_line(line, _label(line, name)) | {"line": style, "legendrank": 2}
 
 
 def _draw_line(line: RocLine, name: str) -> dict[str, Any]:
-    return scatter(
-        "lines",
-        list(line.rates),
-        list(line.heights),
-        name=name,
-        text=name,
-        hover="%{text}<br>finds %{y:.2%} of its images, with %{x:.2%} of the others",
-    )
+    hover = "%{text}<br>finds %{y:.2%} of its images, with %{x:.2%} of the others"
+    return scatter("lines", list(line.rates), list(line.heights), name=name, text=name, hover=hover)
 
 
-def _label(evidence: BlockEvidence, roc: RocLines, number: int) -> str:
-    return f"{label_text(evidence.classes[number].name)}, AUC {_line(roc, number).auc:.4f}"
+def _label(line: RocLine, name: str) -> str:
+    return f"{label_text(name)}, AUC {line.auc:.4f}"
 
 
-def _defined(roc: RocLines) -> Sequence[int]:
-    return [number for number, line in enumerate(roc.classes) if line is not None]
-
-
-def _count_drawn(order: Sequence[int], roc: RocLines) -> str:
-    if len(order) == roc.num_classes:
-        return count(len(order), "class", "classes")
-    return f"the {len(order)} classes told apart worst, of {roc.num_classes:,},"
-
-
-def _line(roc: RocLines, number: int) -> RocLine:
-    line = roc.classes[number]
-    assert line is not None
-    return line
-
-
-def _describe(evidence: BlockEvidence, roc: RocLines, frame: tuple[float, float] | None) -> str:
-    order = sorted(_defined(roc), key=lambda number: _line(roc, number).auc)
-    worst, best = order[0], order[-1]
-    names = [show_text(evidence.classes[number].name) for number in (worst, best)]
-    largest = f", largest for {names[1]}, {_line(roc, best).auc:.4f}" if len(order) == roc.num_classes else ""
+def _describe(
+    evidence: BlockEvidence, lines: Sequence[_NamedLine], roc: RocLines, frame: tuple[float, float] | None
+) -> str:
+    which, largest = f"the {len(lines)} hardest classes of {roc.num_classes:,}", ""
+    if len(lines) == roc.num_classes:
+        which = count(len(lines), "class", "classes")
+        largest = f", largest for {show_text(lines[0][1])}, {lines[0][0].auc:.4f}"
     cut = ""
     if frame is not None:
         cut = f" The axes are cut to 0 to {frame[0]:.0%} and {frame[1]:.0%} to 100%."
-    # Rounded up, as a bound is.
     bound = math.ceil(roc.error * 1e4) / 1e4
     return (
         f"Line chart of ROC curves for {show_text(evidence.arm)} in {show_text(evidence.block)}, {evidence.split} "
-        f"split, each of {_count_drawn(order, roc)} against the rest, means over "
-        f"{count(evidence.num_trials, 'trial')}. Area under the mean curve {roc.macro.auc:.4f}; smallest for "
-        f"{names[0]}, {_line(roc, worst).auc:.4f}{largest}.{cut} Drawn to "
-        f"within {bound:.2%}."
+        f"split, each of {which} against the rest, means over {count(evidence.num_trials, 'trial')}. Area under the "
+        f"mean curve {roc.macro.auc:.4f}; smallest for {show_text(lines[-1][1])}, "
+        f"{lines[-1][0].auc:.4f}{largest}.{cut} Drawn to within {bound:.2%}."
     )

@@ -1,52 +1,94 @@
-"""What several figures need: axes in a metric's unit, intervals of means, places on a categorical axis."""
+"""Axes, traces and formats that several figures share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bakeoff.report.figures.theme import NEUTRAL, label_text
-from bakeoff.stats.metrics import MetricRecord
+from bakeoff.report.text import count
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import MetricRecord, find_metric
+from bakeoff.stats.results import Verdict
+from bakeoff.study.search_settings import COSTS
 
 LOG_RATIO = 10.0
-"""Above this ratio of the largest to the smallest value, an axis is logarithmic."""
+"""If the largest value exceeds the smallest by this factor, an axis is logarithmic."""
 
 
 def scatter(mode: str, x: Sequence[Any], y: Sequence[Any], *, hover: str = "", **fields: Any) -> dict[str, Any]:
-    """Return a trace of points, lines or both; one without a name stays out of the legend.
+    """Return a trace of points, lines or both; without a name, it has no legend entry.
 
     Args:
-        mode: markers, lines, ... as plotly has it.
-        x: where; None leaves a gap.
+        mode: plotly's mode: markers, lines, ...
+        x: positions; None leaves a gap.
         y: likewise.
-        hover: what it says where it is pointed at, with %{x}, %{y} and %{text} filled in; without it, nothing.
-        fields: others of plotly's.
+        hover: the tooltip, which can use %{x}, %{y} and %{text}; empty for none.
+        fields: other fields of the trace.
     """
-    told = {"hovertemplate": f"{hover}<extra></extra>"} if hover else {"hoverinfo": "skip"}
-    listed = {} if "name" in fields else {"showlegend": False}
-    return {"type": "scatter", "mode": mode, "x": x, "y": y, **told, **listed, **fields}
+    tooltip = {"hovertemplate": f"{hover}<extra></extra>"} if hover else {"hoverinfo": "skip"}
+    legend = {} if "name" in fields else {"showlegend": False}
+    return {"type": "scatter", "mode": mode, "x": x, "y": y, **tooltip, **legend, **fields}
+
+
+def draw_points(
+    name: str,
+    points: Sequence[tuple[float | None, float | None, str]],
+    marker: Mapping[str, Any],
+    *,
+    hover: str = "%{text}",
+    **fields: Any,
+) -> list[dict[str, Any]]:
+    """Return a trace of (x, y, text) points, if there are any; see `scatter`."""
+    if not points:
+        return []
+    x, y, text = zip(*points, strict=True)
+    return [
+        scatter("markers", round_all(x), round_all(y), name=name, text=list(text), hover=hover, marker=marker, **fields)
+    ]
+
+
+def list_some(texts: Sequence[str], noun: str, *, most: int = 8, total: int | None = None) -> str:
+    """List the first few texts and count the rest (of `total`), such as "a 97%; b 95%; and 3 more arms"."""
+    rest = (len(texts) if total is None else total) - most
+    return "; ".join(texts[:most]) + (f"; and {count(rest, f'more {noun}')}" if rest > 0 else "")
 
 
 def metric_axis(record: MetricRecord, title: str) -> dict[str, Any]:
-    """Return an axis of a metric: shares read as percentages."""
+    """Return an axis of a metric; shares are percentages."""
     return {"title": {"text": title}, "tickformat": ".2~%" if record.is_share else ".4~g"}
 
 
 def metric_format(record: MetricRecord) -> str:
-    """Return the d3 format of a metric's value, such as %{x:.2%} without its braces."""
+    """Return the d3 format of a metric's values, such as ".2%"."""
     return ".2%" if record.is_share else ".4f"
 
 
+def name_objective(objective: str) -> str:
+    """Return the name of a search's objective on an axis."""
+    return objective if objective in COSTS else f"validation {find_metric(objective).label}"
+
+
+def objective_axis(objective: str, title: str) -> dict[str, Any]:
+    """Return an axis of a search's objective: a cost or a metric."""
+    return {"title": {"text": title}} if objective in COSTS else metric_axis(find_metric(objective), title)
+
+
+def objective_format(objective: str) -> str:
+    """Return the d3 format of an objective's values."""
+    return ",.4~g" if objective in COSTS else metric_format(find_metric(objective))
+
+
 def name_axis(names: Sequence[str], **parts: Any) -> dict[str, Any]:
-    """Return an axis whose whole numbers are names: names alike, or like numbers, keep places of their own."""
+    """Return an axis with a name at each whole number, so that equal or number-like names stay separate."""
     return {"tickvals": list(range(len(names))), "ticktext": [label_text(name) for name in names], **parts}
 
 
 def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
-    """Return Student's t interval of the mean of independent values, two-sided; None for fewer than two."""
-    from scipy import stats  # takes long to import
+    """Return Student's t interval for the mean of independent values; None for fewer than two."""
+    from scipy import stats  # slow to import
 
     if len(values) < 2:
         return None
@@ -56,15 +98,15 @@ def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float,
 
 
 def spread(num_values: int, width: float) -> list[float]:
-    """Return offsets from -width/2 to width/2 that keep values apart, in a fixed order that shows no trend."""
+    """Return offsets from -width/2 to width/2 that separate values, in a fixed order without a trend."""
     offsets = np.linspace(-width / 2, width / 2, num_values) if num_values > 1 else np.zeros(num_values)
-    # Multiples of a number without common divisor visit every offset once.
+    # Steps of a size that is coprime to the number of values visit every offset once.
     step = next(k for k in range(max(1, round(0.382 * num_values)), num_values + 2) if np.gcd(k, num_values) == 1)
     return [float(offsets[number * step % num_values]) for number in range(num_values)]
 
 
 def shade_margin(margin: float | None, scale: float) -> list[dict[str, Any]]:
-    """Return the band of differences too small to matter, on the x axis; nothing where the study names no margin."""
+    """Return the band of differences too small to matter, on the x axis; empty without a margin."""
     if margin is None:
         return []
     return [
@@ -85,8 +127,9 @@ def shade_margin(margin: float | None, scale: float) -> list[dict[str, Any]]:
 
 
 def round_all(values: Sequence[float | None], digits: int = 5) -> list[float | None]:
-    """Return values to so many significant digits: a screen shows no more, and the page stays small."""
-    return [None if value is None or not np.isfinite(value) else float(f"{value:.{digits}g}") for value in values]
+    """Round values to significant digits, so that the page stays small; None if not finite."""
+    known = [value if value is not None and np.isfinite(value) else None for value in values]
+    return [value if value is None or isinstance(value, int) else float(f"{value:.{digits}g}") for value in known]
 
 
 def whiskers(
@@ -98,7 +141,7 @@ def whiskers(
     thickness: float = 2,
     **fields: Any,
 ) -> dict[str, Any]:
-    """Return error bars from each mean to the ends of its interval; none where there is no interval."""
+    """Return error bars from each mean to the ends of its interval, if it has one."""
     ends = [(mean, mean) if ends is None else ends for mean, ends in zip(means, intervals, strict=True)]
     return {
         "type": "data",
@@ -111,6 +154,31 @@ def whiskers(
     }
 
 
+def draw_verdicts(
+    name: str, rows: Sequence[tuple[int, Verdict, str]], measure: Measure, marker: Mapping[str, Any], **bars: Any
+) -> list[dict[str, Any]]:
+    """Return a trace with the mean differences and intervals of verdicts that share a marker, if there are any.
+
+    Args:
+        name: legend entry.
+        rows: (row, verdict, tooltip).
+        measure: the deciding measure; triangles are mirrored if lower is better.
+        marker: plotly's marker.
+        bars: fields of the error bars.
+    """
+    mirrored = {"triangle-right": "triangle-left", "triangle-left": "triangle-right"}
+    symbol = marker["symbol"] if measure.record.higher_is_better else mirrored.get(marker["symbol"], marker["symbol"])
+    scale = 100.0 if measure.record.is_share else 1.0
+    differences = [verdict.difference or 0.0 for _, verdict, _ in rows]
+    intervals = [verdict.interval for _, verdict, _ in rows]
+    return draw_points(
+        name,
+        [(scale * difference, row, text) for difference, (row, _, text) in zip(differences, rows, strict=True)],
+        {"size": 13, **marker, "symbol": symbol},
+        error_x=whiskers(differences, intervals, marker["color"], scale=scale, **bars),
+    )
+
+
 def difference_axis(title: str) -> dict[str, Any]:
     """Return an axis of differences, with a line at zero."""
     zero = {"zeroline": True, "zerolinecolor": NEUTRAL, "zerolinewidth": 1.5}
@@ -118,12 +186,6 @@ def difference_axis(title: str) -> dict[str, Any]:
 
 
 def row_axis(labels: Sequence[str]) -> dict[str, Any]:
-    """Return an axis of rows, the first on top, each with a label that plotly shows as it is."""
+    """Return an axis of rows, the first on top, with labels that plotly shows verbatim."""
     rows = {"tickvals": list(range(len(labels))), "ticktext": list(labels), "range": [len(labels) - 0.5, -0.5]}
     return {**rows, "showgrid": False}
-
-
-def turn_triangle(symbol: str, *, higher_is_better: bool) -> str:
-    """Return a symbol that points to where better is: of a metric of which less is better, triangles are turned."""
-    other = {"triangle-right": "triangle-left", "triangle-left": "triangle-right"}
-    return symbol if higher_is_better else other.get(symbol, symbol)

@@ -1,4 +1,4 @@
-"""What a figure of the report is: plain data that a page or a notebook can draw."""
+"""The record of one figure: plain data that a page or a notebook can draw."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ __all__ = ["FigureSpec"]
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """One figure: its traces and layout as plotly's JSON has them, and its words.
+    """One figure: traces and layout in plotly's JSON format, and its texts.
 
-    ``data`` and ``layout`` hold nothing but dicts, lists, strings, finite numbers, booleans
-    and None, so that ``json.dumps`` writes them as they are. User text in them is escaped as plotly
-    reads it; in ``title`` and ``alt`` it is plain text, to be escaped by whoever writes it.
-    ``layout`` has neither a title nor a template: the page has its own heading and ground.
+    ``data`` and ``layout`` contain only values that ``json.dumps`` writes as they are; user text in them is escaped for
+    plotly. ``title`` and ``alt`` are plain text, to be escaped by the writer. ``layout`` has neither title nor
+    template, because a page has its own heading and colours.
     """
 
     title: str

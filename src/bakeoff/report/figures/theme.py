@@ -1,9 +1,8 @@
-"""How figures look on light and dark grounds, and how arms are told apart by more than colour.
+"""The look of figures in light and dark mode; arms differ by more than colour.
 
-Colours: after Okabe and Ito (2008), "Color universal design", without their yellow and with a grey for their black,
-which are lost on one of the grounds. Lightness is shifted so that every colour has a contrast of 3 or more on both
-(WCAG 2.1, graphics), and so that reds and oranges, and greens and greys, that colour-blind people see as one hue differ
-in it.
+Colours follow Okabe and Ito (2008), "Color universal design", without their yellow and with grey instead of black,
+which would be invisible in one of the modes. Lightness is adjusted so that every colour has a contrast of at least 3 in
+both (WCAG 2.1, graphics), and so that hues that colour-blind people confuse differ in lightness.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ PALETTE = ("#0072B2", "#BB4A00", "#009E73", "#CC79A7", "#C08A00", "#4896E0", "#6
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
 DASHES = ("solid", "dash", "dot", "dashdot")
 NEUTRAL = "#808080"
-"""For reference lines: visible on both grounds."""
+"""For reference lines: visible in both modes."""
 
 _GROUNDS: dict[Mode, dict[str, str]] = {
     "light": {"paper": "#ffffff", "text": "#1f2328", "grid": "#d8dee4", "low": "#f7fafc", "high": "#0b4f8a"},
@@ -31,7 +30,7 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-s
 
 @dataclass(frozen=True)
 class Style:
-    """How one arm is drawn: no two of the first ten share symbol, nor colour and dash."""
+    """The style of one arm: the first ten all differ in symbol, and in colour or dash."""
 
     color: str
     symbol: str
@@ -39,7 +38,7 @@ class Style:
 
 
 def style_of(position: int) -> Style:
-    """Return the style of the arm at a position, from 0, among those a figure shows."""
+    """Return the style of the arm at a position, from 0, in a figure."""
     return Style(
         PALETTE[position % len(PALETTE)],
         SYMBOLS[position % len(SYMBOLS)],
@@ -48,9 +47,9 @@ def style_of(position: int) -> Style:
 
 
 def label_text(text: str, most_characters: int = 40) -> str:
-    """Return user text that plotly shows as it is: no markup, entity or TeX of it takes effect.
+    """Return user text as plotly shows it verbatim, without markup, entities or TeX.
 
-    Longer text is cut in its middle, so that both ends of a recipe's name stay readable.
+    Longer text is cut in the middle, so that both ends of a recipe's name stay readable.
     """
     shown = show_text(text)
     if len(shown) > most_characters:
@@ -61,7 +60,7 @@ def label_text(text: str, most_characters: int = 40) -> str:
 
 
 def make_template(mode: Mode) -> dict[str, Any]:
-    """Return the plotly template for a ground: `layout.template` of a figure."""
+    """Return the plotly template for a mode: `layout.template` of a figure."""
     ground = _GROUNDS[mode]
     axis = {
         "gridcolor": ground["grid"],
@@ -89,12 +88,12 @@ def make_template(mode: Mode) -> dict[str, Any]:
 
 
 def make_layout(height: int, **parts: Any) -> dict[str, Any]:
-    """Return the layout that all figures share, with parts of their own: a legend below, as wide as its page."""
+    """Return the layout that all figures share, with further parts: as wide as its page, the legend below."""
     return {
         "autosize": True,
         "height": height,
         "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
-        # Placed by the container, a legend of any number of lines gets room of its own below the axis title.
+        # Positioned in the container, a legend of any number of lines gets its own space below the axis title.
         "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
         **parts,
     }

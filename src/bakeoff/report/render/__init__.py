@@ -1,1 +1,1 @@
-"""Renderers: each walks the parts of a report's sections and writes them for one medium."""
+"""Renderers: each writes the parts of a report's sections for one medium."""

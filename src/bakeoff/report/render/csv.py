@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _FORMULA = re.compile("[\\s']*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
-"""How a text begins that a spreadsheet would take for a formula, its quoted form included; the last four are wide."""
+"""The start of a text that a spreadsheet would read as a formula, also if quoted; the last four are full-width."""
 
 _DTYPES = {"text": "string", "integer": "int64", "number": "float64"}
 
 
 def write_csv(frame: Frame) -> Iterator[str]:
-    """Yield a table as CSV, line by line: a header, commas, quotes where needed, an empty cell where there is nothing.
+    """Yield a table as CSV, line by line: a header, commas, quotes where needed, empty cells for missing values.
 
-    Numbers have every digit. Text stays on one line (control characters appear as escapes), and text that a spreadsheet
-    would take for a formula has an apostrophe before it.
+    Numbers have full precision. Text stays on one line (control characters appear as escapes), and an apostrophe
+    precedes text that a spreadsheet would read as a formula.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -38,17 +38,17 @@ def write_csv(frame: Frame) -> Iterator[str]:
 
 
 def guard_text(text: str) -> str:
-    """Return a text as a cell that no spreadsheet computes.
+    """Return text as a cell that no spreadsheet evaluates.
 
-    One that begins like a formula gets an apostrophe before it; so does one that begins like such a cell, so that
-    taking one apostrophe away always gives the text back.
+    Text that starts like a formula, or like such an escaped cell, gets a leading apostrophe, so that removing one
+    apostrophe always restores it.
     """
     shown = show_text(text)
     return f"'{shown}" if _FORMULA.match(shown) else shown
 
 
 def make_pandas(frame: Frame) -> DataFrame:
-    """Return a table as a pandas DataFrame, each column of its kind; text as it is, times in UTC.
+    """Return a table as a pandas DataFrame with typed columns; times are in UTC.
 
     Raises:
         BakeoffError: pandas is not installed.

@@ -1,4 +1,4 @@
-"""Writes the page: one HTML file without a single request, for any browser, offline."""
+"""Writes the report page: one HTML file that makes no requests and opens offline."""
 
 from __future__ import annotations
 
@@ -30,20 +30,19 @@ if TYPE_CHECKING:
 
 
 STATES = {
-    "failed": "Some trials failed: the answer says how often, and what that counts as.",
-    "unfinished": "This study is not finished: what follows is what is known so far.",
-    "interrupted": "This study was interrupted: what follows is what is known so far.",
+    "failed": "Some trials failed: the answer says how many, and what they count as.",
+    "unfinished": "This study is not finished: this is what is known so far.",
+    "interrupted": "This study was interrupted: this is what is known so far.",
 }
 
 _SIDE = 96
-"""Pixels of the page that the longer side of a picture takes at most."""
+"""Maximum size of a picture's longer side on the page, in pixels."""
 
 
 def write_html(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> str:
     """Write the report as one self-contained HTML page.
 
-    In order: question, answer, what it rests on, comparison, then every section that has something to say, and how to
-    repeat it. User text stays text; scripts run only by their hash, and the page can reach nothing.
+    User text stays text; scripts run only if their hash is in the page's policy, which also forbids any request.
 
     Raises:
         BakeoffError: plotly, whose script draws the figures, is not installed.
@@ -57,7 +56,7 @@ def write_html(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> s
         "templates": {mode: make_template(mode) for mode in MODES},
         "figures": [{"data": spec.data, "layout": spec.layout} for spec in figures],
     }
-    # Python's own text is data to jinja; these three are the page's own code, and the data holds no "<".
+    # jinja escapes every str; these three are the page's own code, and the data contains no "<".
     return (
         make_environment(_read)
         .get_template("page.html")
@@ -81,7 +80,7 @@ def write_html(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> s
 
 
 def _list_figures(parts: Iterable[Part]) -> Iterator[FigureSpec]:
-    """Yield every figure of a page, in order."""
+    """Yield the figures of a page, in order."""
     for part in parts:
         if isinstance(part, Figure) and part.spec is not None:
             yield part.spec
@@ -90,9 +89,9 @@ def _list_figures(parts: Iterable[Part]) -> Iterator[FigureSpec]:
 
 
 def _show_picture(pixels_HWC: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    """Return a picture's address, which holds all of it, and its size on the page."""
+    """Return a picture's data URL and its size on the page."""
     height, width, _ = pixels_HWC.shape
-    # Whole multiples keep every pixel of a small image a square of one size.
+    # Integer scaling keeps the pixels of small images square and equal.
     scale = max(1, _SIDE // max(height, width))
     source = f"data:image/png;base64,{b64encode(encode_png(pixels_HWC)).decode()}"
     return {"source": source, "width": width * scale, "height": height * scale}
@@ -100,7 +99,7 @@ def _show_picture(pixels_HWC: npt.NDArray[np.uint8]) -> dict[str, Any]:
 
 def encode_png(pixels_HWC: npt.NDArray[np.uint8]) -> bytes:
     """Return uint8 pixels [H, W, 1 or 3] as a PNG file."""
-    from PIL import Image  # only where pictures are shown
+    from PIL import Image  # imported only when needed
 
     file = BytesIO()
     Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC).save(file, "PNG", optimize=True)
@@ -108,11 +107,7 @@ def encode_png(pixels_HWC: npt.NDArray[np.uint8]) -> bytes:
 
 
 def make_environment(read: Callable[[str], str]) -> Environment:
-    """Return an environment for HTML whose values are made safe to show.
-
-    Args:
-        read: of a template's name, its text.
-    """
+    """Return a jinja environment for HTML that makes all values safe to show; `read` returns a template's text."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     def show(value: object) -> object:
@@ -129,13 +124,13 @@ def make_environment(read: Callable[[str], str]) -> Environment:
 
 
 def _dump(value: dict[str, Any]) -> str:
-    r"""Return JSON that no HTML parser can end: <, > and & stand as \u escapes."""
+    r"""Return JSON in which <, > and & are \u escapes, so that it cannot end its HTML element."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _write_policy(scripts: list[str]) -> str:
-    """Return the page's Content Security Policy: only these scripts run, and nothing is ever fetched."""
+    """Return the page's Content Security Policy: only these scripts run, and nothing is fetched."""
     hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
     return (
         f"default-src 'none'; script-src {hashes or chr(39) + 'none' + chr(39)}; style-src 'unsafe-inline'; "
@@ -149,10 +144,10 @@ def _read(name: str) -> str:
 
 @cache
 def read_plotly() -> str:
-    """Return plotly's script, as its Python package carries it."""
+    """Return plotly's script from its Python package."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
         raise BakeoffError("report.html needs plotly for its figures. Install it: pip install plotly")
     path = Path(spec.origin).parent / "package_data" / "plotly.min.js"
-    # HTML reads line ends in its own way, and the policy's hash is of what HTML has read.
+    # HTML normalizes line ends, and the policy hashes the normalized script.
     return path.read_text("utf-8").replace("\r\n", "\n").replace("\r", "\n").strip()

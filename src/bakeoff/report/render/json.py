@@ -13,10 +13,10 @@ from bakeoff.stats.results import ArmSummary, BlockAnswer, MeanSd
 
 
 def build_document(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> dict[str, Any]:
-    """Build the document that `--json` prints: what was asked, answered and measured, then what each section adds.
+    """Build the document that `--json` prints: the question, answers and results, then what each section adds.
 
-    Holds only what strict JSON knows: an unknown or undefined value is null, never NaN. Shares are 0..1, times are
-    seconds, replicates count from 1, verdicts say what `a` is relative to `b`. Keys are only ever added, not renamed.
+    It is strict JSON: unknown or undefined values are null, never NaN. Shares are 0..1, times are seconds, replicates
+    count from 1, verdicts are on `a` relative to `b`. Keys are only added, never renamed.
     """
     summary = report.summary
     document: dict[str, Any] = {

@@ -1,7 +1,7 @@
-r"""User text as LaTeX that pdflatex sets in any input and font encoding: pure ASCII, no command of the user's own.
+r"""Escapes user text for LaTeX: pure ASCII that pdflatex accepts in any encoding, without commands of the user's own.
 
-Letters with accents become LaTeX's accents, Greek and common signs become mathematics; what is left is written by its
-number, such as [U+4E2D].
+Accented letters become LaTeX's accents, Greek letters and common signs become mathematics; other characters are written
+as code points, such as [U+4E2D].
 """
 
 from __future__ import annotations
@@ -28,50 +28,42 @@ _SPECIAL = {
     "|": r"\textbar{}",
     "`": r"\`{}",
     '"': "''",
-    # At the start of a row these would be read as belonging to the end of the row before.
+    # At the start of a row, these would be read as arguments of the row break before it.
     "[": "{[}",
     "]": "{]}",
     "*": "{*}",
 }
 
-_ACCENTS = {
-    "\u0300": "\\`",
-    "\u0301": r"\'",
-    "\u0302": r"\^",
-    "\u0303": r"\~",
-    "\u0304": r"\=",
-    "\u0306": r"\u",
-    "\u0307": r"\.",
-    "\u0308": r"\"",
-    "\u030a": r"\r",
-    "\u030b": r"\H",
-    "\u030c": r"\v",
-    "\u0327": r"\c",
-    "\u0323": r"\d",
-    "\u0331": r"\b",
-}
+_ACCENTS = dict(
+    zip(
+        "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327\u0323\u0331",
+        (rf"\{accent}" for accent in "`'^~=u.\"rHvcdb"),
+        strict=True,
+    )
+)
 _BELOW = {"\u0327", "\u0323", "\u0331"}
 
-_SIGNS = {
-    "\N{DEGREE SIGN}": r"$^{\circ}$",
-    "\N{PLUS-MINUS SIGN}": r"$\pm$",
-    "\N{MICRO SIGN}": r"$\mu$",
-    "\N{MIDDLE DOT}": r"$\cdot$",
-    "\N{MULTIPLICATION SIGN}": r"$\times$",
-    "\N{LATIN CAPITAL LETTER AE}": r"\AE{}",
-    "\N{LATIN SMALL LETTER AE}": r"\ae{}",
-    "\N{LATIN CAPITAL LETTER O WITH STROKE}": r"\O{}",
-    "\N{LATIN SMALL LETTER O WITH STROKE}": r"\o{}",
-    "\N{LATIN SMALL LETTER SHARP S}": r"\ss{}",
-    "\N{LATIN CAPITAL LETTER L WITH STROKE}": r"\L{}",
-    "\N{LATIN SMALL LETTER L WITH STROKE}": r"\l{}",
-    "\N{LATIN CAPITAL LIGATURE OE}": r"\OE{}",
-    "\N{LATIN SMALL LIGATURE OE}": r"\oe{}",
-    "\N{LATIN SMALL LETTER DOTLESS I}": r"\i{}",
-    "\N{DAGGER}": r"$^{\dagger}$",
-    "\N{SUPERSCRIPT PLUS SIGN}": "$^{+}$",
-    "\N{SUPERSCRIPT MINUS}": "$^{-}$",
-    "\N{SUPERSCRIPT EQUALS SIGN}": "$^{=}$",
+_LETTERS = {"Æ": "AE", "æ": "ae", "Ø": "O", "ø": "o", "ß": "ss", "Ł": "L", "ł": "l", "Œ": "OE", "œ": "oe"}
+_LETTERS["\N{LATIN SMALL LETTER DOTLESS I}"] = "i"
+_MATHEMATICS = {
+    "\N{DEGREE SIGN}": r"^{\circ}",
+    "\N{PLUS-MINUS SIGN}": r"\pm",
+    "\N{MICRO SIGN}": r"\mu",
+    "\N{MIDDLE DOT}": r"\cdot",
+    "\N{MULTIPLICATION SIGN}": r"\times",
+    "\N{DAGGER}": r"^{\dagger}",
+    "\N{SUPERSCRIPT PLUS SIGN}": "^{+}",
+    "\N{SUPERSCRIPT MINUS}": "^{-}",
+    "\N{SUPERSCRIPT EQUALS SIGN}": "^{=}",
+    "\N{RIGHTWARDS ARROW}": r"\rightarrow",
+    "\N{MINUS SIGN}": "-",
+    "\N{INFINITY}": r"\infty",
+    "\N{ALMOST EQUAL TO}": r"\approx",
+    "\N{NOT EQUAL TO}": r"\neq",
+    "\N{LESS-THAN OR EQUAL TO}": r"\leq",
+    "\N{GREATER-THAN OR EQUAL TO}": r"\geq",
+}
+_PUNCTUATION = {
     "\N{EN DASH}": "--",
     "\N{EM DASH}": "---",
     "\N{LEFT SINGLE QUOTATION MARK}": "`",
@@ -79,30 +71,30 @@ _SIGNS = {
     "\N{LEFT DOUBLE QUOTATION MARK}": "``",
     "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
     "\N{FRACTION SLASH}": "/",
-    "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
-    "\N{MINUS SIGN}": "$-$",
-    "\N{INFINITY}": r"$\infty$",
-    "\N{ALMOST EQUAL TO}": r"$\approx$",
-    "\N{NOT EQUAL TO}": r"$\neq$",
-    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
-    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
 }
 
-# HTML and LaTeX call Greek letters by the same names; the rest of HTML's, such as Alpha, LaTeX does not have.
+# HTML and LaTeX use the same names for these Greek letters; LaTeX lacks HTML's others, such as Alpha.
 _GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi"
 _GREEK += " omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 
-_WHOLE = {**_SPECIAL, **_SIGNS, **{chr(name2codepoint[name]): rf"$\{name}$" for name in _GREEK.split()}}
+_MATHEMATICS |= {chr(name2codepoint[name]): rf"\{name}" for name in _GREEK.split()}
+
+_WHOLE = {
+    **_SPECIAL,
+    **_PUNCTUATION,
+    **{letter: rf"\{name}{{}}" for letter, name in _LETTERS.items()},
+    **{sign: f"${text}$" for sign, text in _MATHEMATICS.items()},
+}
 
 
 def escape_latex(text: str) -> str:
-    """Return text on one line as LaTeX that shows it as it is, or as near as pdflatex comes."""
+    """Return text on one line as LaTeX that shows it as closely as pdflatex can."""
     clusters = re.findall(r".[\u0300-\u036f]*", unicodedata.normalize("NFC", show_text(text)).strip())
-    return _part_ligatures([_set_cluster(cluster) for cluster in clusters])
+    return _join_without_ligatures([_set_cluster(cluster) for cluster in clusters])
 
 
-def _part_ligatures(parts: list[str]) -> str:
-    """Join what was set for each character so that no two become a dash, a quotation mark or a Spanish sign."""
+def _join_without_ligatures(parts: list[str]) -> str:
+    """Join LaTeX for single characters so that no two become a dash, a quotation mark or a Spanish sign."""
     joined = ""
     for part in parts:
         if joined and part and part[0] in "-'`," and joined[-1] in "-'`,!?":
@@ -112,7 +104,7 @@ def _part_ligatures(parts: list[str]) -> str:
 
 
 def _set_cluster(cluster: str) -> str:
-    """Set a character with whatever combines with it."""
+    """Return LaTeX for a character and the marks that combine with it."""
     character = cluster[0]
     if len(cluster) == 1 and character in _WHOLE:
         return _WHOLE[character]
@@ -126,7 +118,7 @@ def _set_cluster(cluster: str) -> str:
 
 
 def _add_accents(base: str, marks: str) -> str:
-    """Put LaTeX's accents on a letter; those it lacks are left away."""
+    """Add LaTeX's accents to a letter, without those that LaTeX lacks."""
     known = [mark for mark in marks if mark in _ACCENTS]
     has_dot = base in "ij" and any(mark not in _BELOW for mark in known)
     is_letter = base.isascii() and base.isalpha()
@@ -137,9 +129,9 @@ def _add_accents(base: str, marks: str) -> str:
 
 
 def _replace(character: str) -> str:
-    """Replace a character that has no equivalent of its own."""
+    """Return LaTeX for a character without an equivalent."""
     kind = unicodedata.decomposition(character)
-    if kind.startswith("<"):  # only compatible: a superscript, a ligature, a wide or a small letter
+    if kind.startswith("<"):  # compatibility characters: superscripts, ligatures, wide or small letters
         text = "".join(_set_cluster(each) for each in unicodedata.normalize("NFKD", character))
         return f"$^{{{text}}}$" if kind.startswith("<super>") and text.isdigit() else text
     if unicodedata.category(character) == "Zs":

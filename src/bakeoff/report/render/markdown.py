@@ -1,4 +1,4 @@
-"""The written report, verdict.md: the answer first, then all the evidence, then how to repeat it."""
+"""Writes the report as Markdown, verdict.md."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_markdown(report: ReportInput, sections: Sequence[Section] = SECTIONS) 
 
 
 def _write_section(section: Written) -> Iterator[str]:
-    """Yield a section with its heading; what it tells of a block has a heading of its own."""
+    """Yield a section with its heading, or a heading for each block."""
     is_open = False
     for part in section.parts:
         if isinstance(part, InBlock):
@@ -62,7 +62,7 @@ def _write_parts(parts: Iterable[Part]) -> Iterator[str]:
                 yield f"{escape_line(part.label)}:"
                 yield fence(part.text)
             case Details():
-                # What is folded on a page stands open here, and its table says what it is.
+                # Folded parts are shown in full here, and a table or code has its own caption.
                 yield from [] if isinstance(part.parts[0], Table | Code) else [f"{escape_line(part.summary)}:"]
                 yield from _write_parts(part.parts)
             case InBlock():

@@ -1,4 +1,4 @@
-"""A result in a notebook's cell: what a terminal shows, as HTML without a script."""
+"""Shows a result in a notebook: what a terminal shows, as HTML without scripts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bakeoff.report.text import show_text
 
 
 def write_cell(report: ReportInput, sections: Sequence[Section] = SECTIONS) -> str:
-    """Return a result as HTML for a notebook's cell: question, scores, answers, and where the whole report is."""
-    told = [f"<p><b>{escape_html(report.question or report.name)}</b></p>"]
+    """Return a result as HTML for a notebook cell: question, scores, answers, and the path of the report."""
+    written = [f"<p><b>{escape_html(report.question or report.name)}</b></p>"]
     for heading, parts in arrange(report, sections):
-        told += [write_lines([heading]), *_write_parts(parts)]
+        written += [write_lines([heading]), *_write_parts(parts)]
     path = f"Report: {report.html_path or report.report_path}" if report.report_path else ""
-    return "".join([*told, write_lines([path])])
+    return "".join([*written, write_lines([path])])
 
 
 def _write_parts(parts: Iterable[Part]) -> Iterator[str]:
@@ -43,10 +43,10 @@ def _write_table(table: Table) -> str:
 
 
 def write_lines(lines: Iterable[str]) -> str:
-    """Return a paragraph of HTML for each line that is not empty."""
+    """Return a paragraph of HTML for each line, without empty ones."""
     return "".join(f"<p>{escape_html(line)}</p>" for line in lines if line)
 
 
 def escape_html(text: str) -> str:
-    """Return a user's text as HTML that shows it."""
+    """Return user text as HTML that shows it verbatim."""
     return escape(show_text(text))

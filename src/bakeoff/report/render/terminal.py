@@ -1,4 +1,4 @@
-"""The verdict in a terminal, or as plain text where there is none."""
+"""Prints the verdict in a terminal, or as plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bakeoff.report.tables import Column, Medium, break_name
 from bakeoff.report.text import show_text
 
 _LAST = ("answer", "failures", "basis")
-"""What a reader wants first ends the output, where the next prompt is; a search, which came first, begins it."""
+"""These sections end the output, next to the prompt; a search, which ran first, begins it."""
 
 _STYLES: dict[Role, str] = {
     "plain": "",
@@ -27,53 +27,54 @@ _STYLES: dict[Role, str] = {
     "notice": "bold yellow",
     "alarm": "bold red",
 }
-_NAME_SHARE, _FOLDED_SHARE = 3, 6
+_NAME_FRACTION, _FOLDED_FRACTION = 3, 6
+"""Names fold at a third of the width, or at a sixth to save space."""
 _GAP = 2
 
 
 def print_verdict(console: Console, report: ReportInput, sections: Sequence[Section] = SECTIONS) -> None:
-    """Print a study's scores, verdicts, answer and what it rests on, fitted to the console's width.
+    """Print a study's scores, verdicts, answer and basis, fitted to the console's width.
 
-    Up to three blocks are shown in full, more as one table of blocks x arms. Without a terminal the output has no
-    colour and no drawn lines. Nothing is said by colour alone.
+    Up to three blocks are shown in full, more as one table of blocks x arms. Outside a terminal the output has neither
+    colour nor lines; colour is never the only carrier of information.
     """
     _print_line(console, report.question or report.name, "bold")
     for heading, parts in arrange(report, sections):
-        is_begun = bool(heading) or not isinstance(parts[0], Table)
-        if is_begun:
+        has_text = bool(heading) or not isinstance(parts[0], Table)
+        if has_text:
             console.print()
         if heading:
             _print_line(console, heading, "bold cyan")
-        _print_parts(console, parts, is_begun=is_begun)
+        _print_parts(console, parts, after_blank=has_text)
     for name, path in (("Report", report.report_path), ("Page", report.html_path)):
         if path:
-            # Never folded: a path must stay in one piece to be copied.
+            # Not wrapped, so that the path can be copied in one piece.
             console.print(Text(f"{name}: {show_text(path)}"), soft_wrap=True)
 
 
 def arrange(report: ReportInput, sections: Sequence[Section]) -> Iterator[tuple[str, list[Part]]]:
-    """Yield what a terminal shows, in its order: heading, empty for none, and parts; a block's stand together."""
+    """Yield what a terminal shows, in order: a heading (may be empty) and parts; those of a block are grouped."""
     written = {each.name: each.parts for each in compose(sections, report, Medium.TERMINAL)}
     if "search" in written:
         yield "", list(written.pop("search"))
     last = [written.pop(name) for name in _LAST if name in written]
     for block in report.summary.blocks:
-        told = [part for parts in written.values() for part in parts if isinstance(part, InBlock)]
-        mine = [inner for part in told if part.block == block for inner in part.parts]
+        own = [part for parts in written.values() for part in parts if isinstance(part, InBlock)]
+        mine = [inner for part in own if part.block == block for inner in part.parts]
         if mine:
             yield block, mine
     for parts in (*written.values(), *last):
-        loose = [part for part in parts if not isinstance(part, InBlock)]
-        if loose:
-            yield "", loose
+        others = [part for part in parts if not isinstance(part, InBlock)]
+        if others:
+            yield "", others
 
 
-def _print_parts(console: Console, parts: Iterable[Part], *, is_begun: bool = False) -> None:
-    """Print parts, an empty line before every table; not before the first where something has just begun."""
+def _print_parts(console: Console, parts: Iterable[Part], *, after_blank: bool = False) -> None:
+    """Print parts, with an empty line before every table unless there is one already."""
     for part in parts:
-        if isinstance(part, Table | Details) and not is_begun:
+        if isinstance(part, Table | Details) and not after_blank:
             console.print()
-        is_begun = False
+        after_blank = False
         match part:
             case Paragraph():
                 _print_line(console, part.text, _STYLES[part.role])
@@ -87,7 +88,7 @@ def _print_parts(console: Console, parts: Iterable[Part], *, is_begun: bool = Fa
                 _print_table(console, fit_columns(columns, console.width, part.sacrifices))
             case Details():
                 _print_line(console, f"{part.summary}:", "dim")
-                _print_parts(console, part.parts, is_begun=True)
+                _print_parts(console, part.parts, after_blank=True)
 
 
 def _show_column(column: Column) -> Column:
@@ -98,26 +99,26 @@ def fit_columns(columns: Sequence[Column], width: int, sacrifices: Sequence[tupl
     """Shorten and drop columns until the table fits.
 
     Args:
-        columns: left to right. The first one is never dropped. Names fold at a third of the width, or at a sixth
-            once that has been sacrificed.
+        columns: left to right; the first is never dropped.
         width: in terminal cells.
-        sacrifices: what goes first: ("shorten" or "drop", a column's key or the metric in it), or ("fold", "").
+        sacrifices: what goes first: ("shorten" or "drop", a column's key or the metric in it), or ("fold", ""), which
+            folds names at a smaller width.
     """
-    fitted, share = list(columns), _NAME_SHARE
+    fitted, fraction = list(columns), _NAME_FRACTION
     for action, name in sacrifices:
-        if _width(fitted, width, share) <= width:
+        if _width(fitted, width, fraction) <= width:
             break
         if action == "fold":
-            share = _FOLDED_SHARE
+            fraction = _FOLDED_FRACTION
         elif action == "drop":
             fitted = [c for c in fitted if c is fitted[0] or not _is_named(c, name)]
         else:
-            fitted = [_shortened(c) if _is_named(c, name) else c for c in fitted]
+            fitted = [replace(c, cells=c.short or c.cells) if _is_named(c, name) else c for c in fitted]
     return fitted
 
 
 def _print_split(console: Console, columns: Sequence[Column]) -> None:
-    """Print a table in as many pieces as its width asks for, the first column in each."""
+    """Print a table in as many pieces as the width requires, each with the first column."""
     shown = map(_show_column, columns)
     first, *others = (replace(column, header=break_name(" ".join(column.header))) for column in shown)
     while others:
@@ -129,7 +130,7 @@ def _print_split(console: Console, columns: Sequence[Column]) -> None:
 
 
 def _print_table(console: Console, columns: Sequence[Column]) -> None:
-    # A box brings its own space between columns; without one the padding makes it: _GAP either way.
+    # A box adds its own space between columns; without one, padding does: _GAP in both cases.
     lines, left = (box.SIMPLE_HEAD, 0) if console.is_terminal else (None, 1)
     table = Grid(box=lines, show_edge=False, pad_edge=False, padding=(0, 1, 0, left), header_style="dim")
     height = max(len(column.header) for column in columns)
@@ -161,15 +162,9 @@ def _is_named(column: Column, name: str) -> bool:
     return column.key == name or column.key.endswith(f" {name}")
 
 
-def _width(columns: Sequence[Column], width: int, share: int = _NAME_SHARE) -> int:
-    return sum(_GAP + _column_width(column, width, share) for column in columns) - _GAP
-
-
-def _column_width(column: Column, width: int, share: int) -> int:
-    """Return the width a column needs; names fold at one part in `share` of the whole, numbers never do."""
-    natural = max(map(cell_len, (*column.header, *column.cells)))
-    return natural if column.is_number else min(natural, max(width // share, 8))
-
-
-def _shortened(column: Column) -> Column:
-    return replace(column, cells=column.short or column.cells)
+def _width(columns: Sequence[Column], width: int, fraction: int = _NAME_FRACTION) -> int:
+    """Return the width that columns need; names fold at the terminal's width divided by `fraction`, numbers never."""
+    widest = [max(map(cell_len, (*column.header, *column.cells))) for column in columns]
+    most = max(width // fraction, 8)
+    needed = [own if column.is_number else min(own, most) for column, own in zip(columns, widest, strict=True)]
+    return sum(needed) + _GAP * (len(columns) - 1)

@@ -1,4 +1,4 @@
-"""The sections of a report, one file each: to add one, write its file and list it here."""
+"""The sections of a report, one file each. To add one, write its file and list it here."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ _IN_ORDER = (
     *(answer, basis, blocks, comparison, steps, power, curves, classes, mistakes, roc, calibration),
     *(search, ensembles, published, cost, failures, appendix),
 )
-"""As a reader asks; those of installed packages follow."""
+"""In the order of a reader's questions; sections of installed packages follow."""
 
 SECTIONS: Registry[Section] = Registry("section", [module.SECTION for module in _IN_ORDER], "bakeoff.sections")

@@ -1,4 +1,4 @@
-"""All it takes to repeat the study and to judge it: the command, the protocol, what it ran on, the study as run."""
+"""What it takes to repeat and to judge the study: command, protocol, hardware and versions, data, study file."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ def _gather(sources: Sources) -> dict[str, Any]:
 
 
 def _format_study(sources: Sources) -> str:
-    """Return the study as it was asked: what decides with its defaults, and no field that says nothing."""
+    """Return the study file with the defaults of its decision rules, and without empty fields."""
     study, document = sources.study, sources.record.document
-    told = {**document, "decide": {name: getattr(study.decide, name) for name in Decide.model_fields}}
+    shown = {**document, "decide": {name: getattr(study.decide, name) for name in Decide.model_fields}}
     if study.data.folds is not None:
-        told["data"] = {**document["data"], "validation": study.data.validation}
-    told = {name: value for name, value in told.items() if value not in (None, {}, [])}
-    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
+        shown["data"] = {**document["data"], "validation": study.data.validation}
+    shown = {name: value for name, value in shown.items() if value not in (None, {}, [])}
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
 
 
 def write_appendix(report: ReportInput) -> Iterator[Part]:
-    """Yield the command, the protocol, what it ran on, and the study as run."""
+    """Yield the command, the protocol, hardware and versions, the data, and the study file."""
     if report.about:
-        yield Heading(text="What the study file says of itself")
+        yield Heading(text="The study's own description")
         yield Bullets(lines=tuple(f"{name}: {text}" for name, text in report.about))
     if report.command:
-        yield Code(label="The command that repeats the study", text=report.command)
+        yield Code(label="Command that repeats the study", text=report.command)
     yield Heading(text="Error bars, seeds, splits and selection")
     yield Bullets(lines=tuple(_describe_protocol(report)))
     if facts := report.made_with:
         yield Heading(text="Hardware and versions")
         columns = [texts("what", facts), texts("value", facts.values())]
-        yield Table(caption="What the results were made on", columns=columns)
+        yield Table(caption="What the results were computed with", columns=columns)
     yield from _list_data(report)
     for summary, label, text in (
-        ("The study as run", "The study file, checked", report.study_text),
-        ("Every recipe in full", "Every field of every arm, defaults included", report.recipes_text),
+        ("The study as run", "The study file, with defaults", report.study_text),
+        ("Every recipe in full", "Every field of every arm, with defaults", report.recipes_text),
     ):
         if text.strip():
             yield Details(summary=summary, parts=(Code(label=label, text=text),))
@@ -57,16 +57,16 @@ def _describe_protocol(report: ReportInput) -> Iterator[str]:
     summary = report.summary
     unit = "fold" if summary.num_folds is not None else "replicate"
     yield (
-        f"Error bars: ± is the sample standard deviation over {unit}s. Intervals are of the mean difference of two "
-        f"arms, paired {unit} by {unit}; of an arm's own mean (Student's t) only where it is compared with nothing. "
-        "They are not adjusted for the number of pairs; the p values that verdicts rest on are (Holm)."
+        f"Error bars: ± is the sample standard deviation over {unit}s. Intervals are for the mean difference between "
+        f"two arms, paired {unit} by {unit}, or for an arm's own mean (Student's t) if it is not compared. They are "
+        "not adjusted for the number of pairs; the p values behind the verdicts are (Holm)."
     )
     yield (
-        "Seeds and splits: a replicate's seed draws its split, order, augmentation and initial weights. It is derived "
-        "from the study's seed and the replicate's number, and is the same for all arms."
+        "Seeds and splits: a replicate's seed determines its split, order, augmentation and initial weights. It is "
+        "derived from the study's seed and the replicate's number, and is the same for all arms."
     )
     yield (
-        "Selection: early stopping, search and choice of recipes see the validation split only; verdicts rest on "
+        "Selection: early stopping, search and choice of recipes use the validation split only; verdicts rest on "
         f"{summary.measure.label}. {describe_final_test(report)}"
     )
 
@@ -78,7 +78,7 @@ def _list_data(report: ReportInput) -> Iterator[Part]:
     images = ("" if (number := each.get("num_images")) is None else f"{int(number):,}" for each in facts)
     yield Heading(text="Data")
     yield Table(
-        caption="The training images, validation included",
+        caption="Training images, including validation",
         columns=[
             texts("block", report.data),
             numbers("images", images),

@@ -1,4 +1,4 @@
-"""What an answer rests on, in sentences: trials, statistics, the test split, the machine."""
+"""What an answer rests on, in sentences: trials, statistics, final test, hardware and versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bakeoff.stats.results import Summary
 
 
 def describe_basis(report: ReportInput) -> list[str]:
-    """Return what the answer rests on, a sentence or two each on trials, images, statistics, final test and machine."""
+    """Return what the answer rests on: a sentence or two on each topic."""
     sentences = [
         _describe_trials(report),
         *report.notes,
@@ -27,7 +27,7 @@ def describe_basis(report: ReportInput) -> list[str]:
 
 
 def describe_final_test(report: ReportInput) -> str:
-    """Say when and how often the test split was opened, and whether the study was changed after that."""
+    """Say when and how often the test split was opened, and whether the study has changed since."""
     return " ".join(filter(None, (_describe_opening(report), _describe_change(report))))
 
 
@@ -36,38 +36,39 @@ def _describe_change(report: ReportInput) -> str:
     if not looks:
         return ""
     names = list(dict.fromkeys(look.study for look in looks if look.study != report.name))
-    before = " before it was changed" if not names else ""
-    others = f"{'Another study' if len(names) == 1 else 'Other studies'} ({list_names(tuple(names))})"
-    if len({look.study for look in looks}) > len(names) > 0:
-        others += " and this one, before it was changed,"
+    who, before = "This study", " before it was changed"
+    if names:
+        who, before = f"{'Another study' if len(names) == 1 else 'Other studies'} ({list_names(tuple(names))})", ""
+        if any(look.study == report.name for look in looks):
+            who += " and this one, before it was changed,"
     first = "" if len(looks) == 1 else "first "
     return (
-        f"{others if names else 'This study'} looked at these arms on these test images {times(len(looks))}{before}, "
-        f"{first}at {_moment(looks[0].looked_at)}. What was changed since may owe something to that."
+        f"{who} looked at these arms on these test images {times(len(looks))}{before}, "
+        f"{first}at {_format_moment(looks[0].looked_at)}. Changes made since then may have been influenced by that."
     )
 
 
 def _describe_opening(report: ReportInput) -> str:
     if not report.final_test_opened:
-        resting = "" if not report.summary.verdicts else ": the verdicts rest on the validation split"
+        resting = ": the verdicts rest on the validation split" if report.summary.verdicts else ""
         return f"The test split has not been opened{resting}."
     trials = count(report.num_tested, "trial")
     partly = ""
     if report.summary.split == "validation" and report.summary.verdicts:
         partly = " Not every trial was evaluated on it, so the verdicts rest on the validation split."
-    if len(report.final_test_opened) == 1:
-        return f"The test split was opened once, at {_moment(report.final_test_opened[0])}, for {trials}.{partly}"
-    # Where the looks are on record, they say what may have been chosen by what was seen.
+    opened = [_format_moment(moment) for moment in report.final_test_opened]
+    if len(opened) == 1:
+        return f"The test split was opened once, at {opened[0]}, for {trials}.{partly}"
+    # If looks are on record, the sentence about them covers this.
     choices = "" if report.earlier_looks else " Choices made after the first time may have seen it."
-    first, last = _moment(report.final_test_opened[0]), _moment(report.final_test_opened[-1])
     return (
-        f"The test split was opened {times(len(report.final_test_opened))}, first at {first}, last at {last}, for "
+        f"The test split was opened {times(len(opened))}, first at {opened[0]}, last at {opened[-1]}, for "
         f"{trials}.{choices}{partly}"
     )
 
 
 def describe_progress(report: ReportInput) -> str:
-    """Say how many trials are done, failed and reused."""
+    """Say how many trials are done, failed and reused, as a clause."""
     parts = [f"{report.num_done:,} of {count(report.num_planned, 'trial')} done"]
     if report.num_failed:
         parts.append(f"{report.num_failed:,} failed")
@@ -81,7 +82,7 @@ def describe_progress(report: ReportInput) -> str:
 
 
 def describe_incompleteness(report: ReportInput) -> str:
-    """Say how far a study is that is not finished; empty for others."""
+    """Say how much of an unfinished study is done; empty for others."""
     return f"Unfinished: {describe_progress(report)}." if report.state == "unfinished" else ""
 
 
@@ -100,23 +101,19 @@ def _describe_trials(report: ReportInput) -> str:
 
 
 def _describe_time(report: ReportInput) -> str:
-    """Say how long the study took; where it found trials in the ledger, its own time says nothing of their training."""
+    """Say how long the study took. If trials were in the ledger already, say how long their training took."""
     trained = [arm for arm in report.summary.arms if arm.arm not in report.votes and arm.seconds is not None]
     seconds = sum(arm.seconds.mean * arm.replicates for arm in trained if arm.seconds is not None)
     cores = int(report.hardware.get("cores", "").partition(" ")[0] or 1)
     work = f"Training all of them took {duration(seconds)} of work"
     if report.num_reused:
-        return f". {work}, {_place_work(report)}."
+        return f". {work}, {'all' if report.num_reused == report.num_done else 'part'} of it in earlier runs."
     elsewhere = f" {work}, most of it in other runs." if seconds > 2 * cores * report.seconds else ""
     return f", in {duration(report.seconds)}.{elsewhere}"
 
 
-def _place_work(report: ReportInput) -> str:
-    return "all of it in earlier runs" if report.num_reused == report.num_done else "part of it in earlier runs"
-
-
 def describe_statistics(report: ReportInput) -> str:
-    """Say what the verdicts compare, by which test, how sure and how corrected; empty where there are none."""
+    """Say what the verdicts compare, with which test, confidence and correction; empty without verdicts."""
     summary = report.summary
     measure, num_arms = summary.measure, len(summary.arm_labels)
     if num_arms < 2 or not summary.verdicts:
@@ -131,7 +128,7 @@ def describe_statistics(report: ReportInput) -> str:
         method = f"sequential t; p values and {level} intervals hold wherever the race stopped"
     margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
     if summary.method == "bayes":
-        of = f"by posterior probabilities of {level}, each pair for itself"
+        of = f"by posterior probabilities of {level}, each pair on its own"
         return f"Verdicts compare {measure.label} {runs} {of}.{margin}"
     return f"Verdicts compare {measure.label} {runs} ({method}); {describe_family(summary)}.{margin}"
 
@@ -143,7 +140,10 @@ def describe_family(summary: Summary) -> str:
     against = "" if summary.baseline is None else f", every other arm against {summary.baseline}"
     looks = f", and for {len(summary.looks)} looks" if len(summary.looks) > 1 else ""
     if len(summary.looks) == 1 and summary.looks[0].share < 1:
-        looks = f"; a first look spends {100 * summary.looks[0].share:.0f}% of the error rate"
+        spent = 100 * summary.looks[0].share
+        looks = (
+            f"; this first look may use {spent:.0f}% of the error rate, and later looks the other {100 - spent:.0f}%"
+        )
     if num_blocks == 1 or summary.family == "study":
         where = f" in {num_blocks} blocks together" if num_blocks > 1 else ""
         # Arms that were dropped after a look still count.
@@ -161,12 +161,12 @@ def describe_family(summary: Summary) -> str:
 
 
 def _describe_folds(report: ReportInput) -> str:
-    """Say what the models of folds are judged on; empty without folds."""
+    """Say which images judge the models of folds; empty without folds."""
     if report.summary.split != "held-out":
         return ""
     return (
-        "Each image is scored by the model whose fold held it out: early stopping and selection saw a validation split "
-        "of the other folds. The test split is common to all folds, so scores on it are no verdict."
+        "Each image is scored by the model whose fold held it out; early stopping and selection used a validation "
+        "split of the other folds. All folds share the test split, so scores on it give no verdict."
     )
 
 
@@ -177,8 +177,8 @@ def _describe_machine(report: ReportInput) -> str:
     return f"{text}." if text else ""
 
 
-def _moment(iso_time: str) -> str:
-    """Shorten an ISO time to the minute and write its zone out: 2025-01-31 12:00 UTC."""
+def _format_moment(iso_time: str) -> str:
+    """Format an ISO time to the minute, such as "2025-01-31 12:00 UTC"."""
     date, separator, clock = iso_time.partition("T")
     if not separator or not clock.endswith(("Z", "+00:00")):
         return iso_time

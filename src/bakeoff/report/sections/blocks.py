@@ -1,4 +1,4 @@
-"""All blocks side by side, and what they say together."""
+"""All blocks side by side, and what they show together."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bakeoff.report.tables import (
     Column,
     Medium,
     break_name,
+    format_all,
     numbers,
     tabulate_measure,
     texts,
@@ -26,14 +27,14 @@ from bakeoff.stats.across import AcrossBlocks, summarise_blocks
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.results import BlockAnswer, MeanSd, Summary
 
-BLOCKS_A_TABLE = 4
+MOST_BLOCKS_PER_TABLE = 4
 """In LaTeX."""
 
 
 def _gather(sources: Sources) -> dict[str, Any]:
     if not sources.summary.verdicts:
         return {}
-    # Whatever part of a data set is taken, it is the same one.
+    # Subsets of a data set count as the same data set.
     names = {
         block.label: next(str(named) for named in (source.name, source.folder, source.manifest) if named is not None)
         for block in sources.plan.blocks
@@ -43,13 +44,13 @@ def _gather(sources: Sources) -> dict[str, Any]:
 
 
 def write_blocks(report: ReportInput) -> Iterator[Part]:
-    """Yield the overview and the ranks over blocks; nothing for a single block."""
+    """Yield the overview of scores and the ranks over blocks; nothing for a single block."""
     summary = report.summary
     if len(summary.blocks) < 2:
         return
     measure = summary.measure
     title = f"mean {measure.label}{', %' if measure.record.is_share else ''}"
-    marks = list_marks(summary)
+    marks = "; ".join(_list_marks(summary))
     is_long = len(summary.blocks) > MOST_BLOCKS_IN_FULL
     yield Table(
         caption=f"All blocks: {title}",
@@ -57,16 +58,16 @@ def write_blocks(report: ReportInput) -> Iterator[Part]:
         is_split=True,
         media=PAGES | (Medium.TERMINAL if is_long else NOWHERE),
     )
-    yield Paragraph(text="; ".join(marks), role="quiet")
+    yield Paragraph(text=marks, role="quiet")
     if is_long:
-        text = f"{title[:1].upper()}{title[1:]}.  {'   '.join(marks)}"
+        text = f"{title[:1].upper()}{title[1:]}.  {'   '.join(_list_marks(summary))}"
         yield Paragraph(text=text, role="quiet", media=Medium.TERMINAL)
-    yield from _tell_across(report)
+    yield from _compare_across(report)
     yield from _list_paper_tables(report)
 
 
-def list_marks(summary: Summary) -> tuple[str, ...]:
-    """Return what the marks behind a score in an overview mean."""
+def _list_marks(summary: Summary) -> tuple[str, ...]:
+    """Return the meaning of each mark in the overview."""
     if summary.baseline is None:
         return ("* best", "= equivalent to it", "~ not shown to be worse", "no mark: worse", "- no trial done")
     marks = ("* best", "+ better than the baseline", "= equivalent to it", "~ not shown to differ from it")
@@ -74,7 +75,7 @@ def list_marks(summary: Summary) -> tuple[str, ...]:
 
 
 def tabulate_overview(summary: Summary) -> list[Column]:
-    """Tabulate all blocks: a row per block, a column per arm with its mean score and a mark; see `list_marks`."""
+    """Tabulate all blocks: a row per block, a column per arm with its mean score and a mark; see `_list_marks`."""
     measure = summary.measure
     scores = {(arm.block, arm.arm): arm.score(measure) for arm in summary.arms}
     return [
@@ -100,7 +101,7 @@ def _mark(score: MeanSd | None, answer: BlockAnswer, arm: str, measure: Measure)
     return measure.number(score.mean) + mark
 
 
-def _tell_across(report: ReportInput) -> Iterator[Part]:
+def _compare_across(report: ReportInput) -> Iterator[Part]:
     across = report.across
     if across is None:
         return
@@ -109,7 +110,7 @@ def _tell_across(report: ReportInput) -> Iterator[Part]:
     yield from _draw_ranks(across)
     ranks = numbers("rank", (f"{across.mean_ranks[arm]:.2f}" for arm in across.arms), "mean rank")
     yield Table(caption="Mean rank over blocks, 1 is best", columns=[texts("arm", across.arms), ranks])
-    pairs = Table(caption="What the blocks together say of every pair", columns=_tabulate_rank_pairs(across))
+    pairs = Table(caption="Verdict on every pair over all blocks", columns=_tabulate_rank_pairs(across))
     yield Details(summary="Every pair across blocks", parts=(pairs,))
 
 
@@ -125,7 +126,7 @@ def _tabulate_rank_pairs(across: AcrossBlocks) -> list[Column]:
 
 
 def _draw_ranks(across: AcrossBlocks) -> Iterator[Part]:
-    """Draw the critical-difference diagram as text: arms by mean rank, and lines that join what is not told apart."""
+    """Yield the critical-difference diagram as text: arms by mean rank, and bars that join indistinguishable arms."""
     difference = across.critical_difference
     if difference is None:
         return
@@ -137,15 +138,15 @@ def _draw_ranks(across: AcrossBlocks) -> Iterator[Part]:
         bars = "".join(" |" if arm in group else "  " for group in difference.groups)
         lines.append(f"{across.mean_ranks[arm]:5.2f}  {show_text(arm):<{width}} {bars}".rstrip())
     yield Code(label=title, text="\n".join(lines), media=Medium.MARKDOWN)
-    yield Paragraph(text="Arms joined by one line are not told apart by their ranks.", media=Medium.MARKDOWN)
+    yield Paragraph(text="Arms joined by a bar cannot be told apart by their ranks.", media=Medium.MARKDOWN)
 
 
 def _list_paper_tables(report: ReportInput) -> Iterator[Part]:
-    """Yield for LaTeX a row per arm and a column per block, four blocks a table, the mean rank in the last."""
+    """Yield tables for LaTeX: a row per arm and a column per block; the last one also has the mean rank."""
     answers = report.summary.answers
-    starts = range(0, len(answers), BLOCKS_A_TABLE)
+    starts = range(0, len(answers), MOST_BLOCKS_PER_TABLE)
     for number, start in enumerate(starts, 1):
-        part = answers[start : start + BLOCKS_A_TABLE]
+        part = answers[start : start + MOST_BLOCKS_PER_TABLE]
         across = report.across if number == len(starts) else None
         of = "" if len(starts) == 1 else f" Blocks {start + 1} to {start + len(part)} of {len(answers)}."
         yield Table(
@@ -175,8 +176,7 @@ def _tabulate_paper(summary: Summary, answers: Sequence[BlockAnswer], across: Ac
     names = summary.arm_labels
     columns = [texts("arm", names), *(_tabulate_block(summary, answer) for answer in answers)]
     if across is not None:
-        ranks = across.mean_ranks
-        cells = (f"{ranks[name]:.2f}" if name in ranks else "-" for name in names)
+        cells = format_all((across.mean_ranks.get(name) for name in names), "{:.2f}".format)
         columns.append(numbers("rank", cells, "mean", "rank"))
     return columns
 
@@ -195,8 +195,10 @@ def _tabulate_block(summary: Summary, answer: BlockAnswer) -> Column:
     )
 
 
-def _dump(report: ReportInput) -> dict[str, Any]:
-    return {"across_blocks": None if report.across is None else asdict(report.across)}
-
-
-SECTION = Section(name="blocks", title="All blocks", gather=_gather, write=write_blocks, dump=_dump)
+SECTION = Section(
+    name="blocks",
+    title="All blocks",
+    gather=_gather,
+    write=write_blocks,
+    dump=lambda report: {"across_blocks": None if report.across is None else asdict(report.across)},
+)

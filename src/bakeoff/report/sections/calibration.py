@@ -1,4 +1,4 @@
-"""Calibration: whether the probabilities of every block's best arm are to be believed."""
+"""Calibration: how far the probabilities of each block's best arm can be trusted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from bakeoff.report.parts import Figure, Paragraph, Part, Section, by_block
 
 
 def write_calibration(report: ReportInput, block: str) -> Iterator[Part]:
-    """Yield the calibration error of a block's best arm, and its reliability curve."""
+    """Yield the calibration error and reliability curve of a block's best arm."""
     evidence = report.evidence_of(block)
     error = None if evidence is None else evidence.averages.get("expected_calibration_error")
     if evidence is not None and error is not None:
         yield Paragraph(
-            text=f"The confidence that {evidence.arm} states is off by {100 * error:.1f} points on average (expected "
-            "calibration error); a perfectly calibrated one would be off by 0."
+            text=f"The confidence of {evidence.arm} is off by {100 * error:.1f} points on average (expected "
+            "calibration error); perfect calibration is 0."
         )
     yield Figure(draw=draw_calibration)
 

@@ -11,7 +11,6 @@ from bakeoff.report.export.tables import tabulate_arms, tabulate_verdicts
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.figures.scores import draw_scores
 from bakeoff.report.parts import (
-    MOST_BLOCKS_IN_FULL,
     Bullets,
     Details,
     Figure,
@@ -21,16 +20,17 @@ from bakeoff.report.parts import (
     Part,
     Section,
     Table,
+    terminal_if_few,
 )
-from bakeoff.report.sections.answer import tells_differences
+from bakeoff.report.sections.answer import shows_standings
 from bakeoff.report.sections.basis import describe_incompleteness, describe_statistics
 from bakeoff.report.sections.marks import explain_marks, find_bold, find_marks
 from bakeoff.report.tables import (
-    NOWHERE,
     PAGES,
     Column,
     Medium,
     decider_of,
+    format_all,
     leave_out,
     numbers,
     order_arms,
@@ -39,6 +39,7 @@ from bakeoff.report.tables import (
     tabulate_means,
     tabulate_measure,
     texts,
+    unit_of_differences,
 )
 from bakeoff.report.text import count, p_value
 from bakeoff.stats.measure import SPLITS, Measure, Split, percent, whole_percent
@@ -47,7 +48,7 @@ from bakeoff.stats.results import ArmSummary, BlockAnswer, Summary, Verdict
 from bakeoff.stats.wording import write_pairing
 
 MAX_PAIRS = 80
-"""Of a block in print; of more only those with its best arm or the baseline are listed."""
+"""In print, a block with more pairs lists only those with its best arm or the baseline."""
 
 _MOST_PAIRS_ON_TERMINAL = 6
 _MOST_ARMS_IN_MATRIX = 12
@@ -55,7 +56,7 @@ _MOST_MEASURES_IN_PRINT = 4
 
 
 def write_comparison(report: ReportInput) -> Iterator[Part]:
-    """Yield every block's scores and pairs, then how to read them."""
+    """Yield every block's scores and pairs, then an explanation of the tables."""
     summary = report.summary
     for answer in summary.answers:
         yield InBlock(block=answer.block, parts=tuple(_compare(report, answer)))
@@ -66,11 +67,11 @@ def write_comparison(report: ReportInput) -> Iterator[Part]:
 
 def _compare(report: ReportInput, answer: BlockAnswer) -> Iterator[Part]:
     summary, block = report.summary, answer.block
-    if not tells_differences(summary):
+    if not shows_standings(summary):
         yield Figure(draw=draw_differences)
     yield Figure(draw=draw_scores)
     counted = any(len(arm.trained_scores) < len(arm.fold_scores or arm.scores) for arm in summary.arms)
-    failed = ", failed trials at chance level among them" if counted else ""
+    failed = ", including failed trials at chance level" if counted else ""
     sentences = [
         f"{block}: {_count_runs(summary, block)}.",
         describe_statistics(report),
@@ -85,23 +86,19 @@ def _compare(report: ReportInput, answer: BlockAnswer) -> Iterator[Part]:
         paper=" ".join(filter(None, sentences)),
         columns=_choose_columns(_mark_best(summary, answer, scores)),
         sacrifices=_list_sacrifices(summary, scores),
-        media=PAGES | Medium.LATEX | _terminal(summary),
+        media=PAGES | Medium.LATEX | terminal_if_few(summary),
     )
     columns = tabulate_all_scores(summary, block, ("train", summary.split))
     if len(columns) > 1:
         table = Table(caption=f"Every metric on training and {summary.split} images", columns=columns)
         yield Details(summary=table.caption, parts=(table,))
-    yield from _tell_pairs(summary, answer)
+    yield from _list_pairs(summary, answer)
     yield from _print_pairs(report, answer)
     yield from _print_all_scores(summary, block)
 
 
-def _terminal(summary: Summary) -> Medium:
-    return Medium.TERMINAL if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else NOWHERE
-
-
 def tabulate_scores(summary: Summary, block: str) -> list[Column]:
-    """Tabulate one block: a row per arm, best first, arms without a score last; mean ± sd over replicates.
+    """Tabulate the scores of one block: a row per arm, best first; mean ± sd over replicates.
 
     The deciding metric comes first, then accuracy on every split, then loss and macro F1 on the deciding split.
     """
@@ -137,7 +134,7 @@ def _list_sacrifices(summary: Summary, scores: Sequence[Column]) -> list[tuple[s
 
 
 def tabulate_all_scores(summary: Summary, block: str, splits: tuple[Split, ...]) -> list[Column]:
-    """Tabulate every metric of every arm of a block on some splits, best arm first."""
+    """Tabulate every metric on some splits: a row per arm, best first."""
     arms = order_arms(summary, block)
     measures = [Measure(record, split) for split in splits for record in METRICS]
     return [
@@ -147,29 +144,29 @@ def tabulate_all_scores(summary: Summary, block: str, splits: tuple[Split, ...])
 
 
 def tabulate_pairs(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
-    """Tabulate verdicts, a row per pair, each read from left to right: a, what it is, b."""
+    """Tabulate verdicts, a row per pair, each read from left to right: a, verdict, b."""
     measure = summary.measure
-    unit = "points" if measure.record.is_share else measure.record.label
-    differences = ("-" if v.difference is None else measure.signed(v.difference) for v in verdicts)
-    intervals = ("-" if v.interval is None else measure.interval(v.interval) for v in verdicts)
+    differences = format_all((v.difference for v in verdicts), measure.signed)
+    intervals = format_all((v.interval for v in verdicts), measure.interval)
+    needed = format_all(None if v.needed is None else v.needed.text for v in verdicts)
     return [
         texts("a", (v.a for v in verdicts), "arm"),
         texts("verdict", map(phrase, verdicts), is_verdict=True),
         texts("b", (v.b for v in verdicts), "other arm"),
-        numbers("difference", differences, "difference", unit),
+        numbers("difference", differences, "difference", unit_of_differences(measure)),
         numbers("interval", intervals, percent(summary.confidence), "interval"),
         numbers("p", (p_value(v.p_adjusted) for v in verdicts), "p", "adjusted"),
-        numbers("needed", ("-" if v.needed is None else v.needed.text for v in verdicts), "replicates", "needed"),
+        numbers("needed", needed, "replicates", "needed"),
     ]
 
 
 def _format_probability(probability: float) -> str:
-    """Format a probability estimated from few runs, in whole percent: never as certain, whatever its rounding."""
+    """Format a probability estimated from few runs in whole percent, never as 0 or 100."""
     return whole_percent(min(max(probability, 1e-9), 1 - 1e-9))
 
 
 def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Column]:
-    """Tabulate what the differences of pairs mean: P(a > b), a winner's difference corrected for selection, d_z."""
+    """Tabulate more about each pair: P(a > b), the difference corrected for selection, d_z, ..."""
     measure = summary.measure
 
     def format_superiority(verdict: Verdict) -> str:
@@ -178,58 +175,57 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
         low, high = map(_format_probability, verdict.superiority_interval)
         return f"{_format_probability(verdict.superiority)}% ({low} to {high})"
 
-    corrected = ("-" if v.difference_corrected is None else measure.signed(v.difference_corrected) for v in verdicts)
+    corrected = format_all((v.difference_corrected for v in verdicts), measure.signed)
     return [
         numbers("n", (str(v.replicates) for v in verdicts), summary.runs),
         numbers("p alone", (p_value(v.p) for v in verdicts)),
         numbers("P(a > b)", map(format_superiority, verdicts)),
         numbers("corrected", corrected, "corrected", "difference"),
-        numbers("d_z", ("-" if v.effect_size is None else f"{v.effect_size:.2f}" for v in verdicts)),
-        numbers("correlation", ("-" if v.correlation is None else f"{v.correlation:.2f}" for v in verdicts)),
+        numbers("d_z", format_all((v.effect_size for v in verdicts), "{:.2f}".format)),
+        numbers("correlation", format_all((v.correlation for v in verdicts), "{:.2f}".format)),
         texts("why", (v.reason for v in verdicts)),
     ]
 
 
 def explain_pairs(summary: Summary) -> tuple[str, ...]:
-    """Explain the columns of the tables of pairs, a sentence or two each."""
+    """Return an explanation of each column in the tables of pairs."""
     level, runs = percent(summary.confidence), summary.runs
     where = " on the same test images" if summary.num_folds is None else ""
     return (
-        f"The difference is the row's arm minus the other arm, averaged over the {runs} both have. Its "
-        "interval looks at this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
-        f"P(a > b): how probable it is that one more run of each arm favours the first, with its {level} interval.",
+        f"The difference is the row's arm minus the other arm, averaged over the {runs} that both have. Its "
+        "interval is for this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
+        f"P(a > b): the probability that one more run of each arm favours the first, with its {level} interval.",
         "Corrected difference: differences that pass a test are too large on average, because only large ones pass; "
-        "this is the difference corrected for that.",
-        "d_z is the mean difference in standard deviations of the differences.",
-        f"The correlation of the two arms over {runs} says how much pairing bought (near 0: nothing).",
-        f"Replicates needed: how many more would settle the pair with 80% power{where}; the range holds the number "
-        "truly needed with 80% confidence.",
+        "this one is corrected for that.",
+        "d_z is the mean difference divided by the standard deviation of the differences.",
+        f"The correlation of the two arms over {runs} shows how much pairing helped (near 0: not at all).",
+        f"Replicates needed: how many more would settle the pair with 80% power{where}; the range contains the true "
+        "number with 80% confidence.",
     )
 
 
-def _tell_pairs(summary: Summary, answer: BlockAnswer) -> Iterator[Part]:
+def _list_pairs(summary: Summary, answer: BlockAnswer) -> Iterator[Part]:
     verdicts = order_verdicts(summary, answer.block)
     if not verdicts:
         return
     arms = [arm.arm for arm in order_arms(summary, answer.block)]
     if 2 < len(arms) <= _MOST_ARMS_IN_MATRIX and summary.baseline is None:
-        yield _set_against(summary, answer.block, arms)
+        yield _tabulate_matrix(summary, answer.block, arms)
     columns = [*tabulate_pairs(summary, verdicts), *_tabulate_effects(summary, verdicts)]
     table = Table(caption="Every pair, the better mean on the left", columns=columns)
     pairing = write_pairing(summary.verdicts_of(answer.block))
     rests = (Paragraph(text=pairing),) if pairing else ()
-    explained = Paragraph(text=" ".join(explain_pairs(summary)), role="quiet", media=Medium.HTML)
+    parts = (table, *rests, Paragraph(text=" ".join(explain_pairs(summary)), role="quiet", media=Medium.HTML))
     if len(verdicts) == 1:
-        yield from (table, *rests, explained)
+        yield from parts
     else:
-        summary_line = f"All {len(verdicts)} pairs, with p values"
-        yield Details(summary=summary_line, parts=(table, *rests, explained))
-    yield from _tell_pairs_briefly(summary, answer, verdicts)
+        yield Details(summary=f"All {len(verdicts)} pairs, with p values", parts=parts)
+    yield from _list_pairs_for_terminal(summary, answer, verdicts)
 
 
-def _tell_pairs_briefly(summary: Summary, answer: BlockAnswer, verdicts: Sequence[Verdict]) -> Iterator[Part]:
-    """Yield for a terminal the pairs; of many those with the best arm, and a count of all."""
-    media = _terminal(summary)
+def _list_pairs_for_terminal(summary: Summary, answer: BlockAnswer, verdicts: Sequence[Verdict]) -> Iterator[Part]:
+    """Yield the pairs or, of many, those with the best arm and a count of all."""
+    media = terminal_if_few(summary)
     if not any(verdict.replicates for verdict in verdicts):
         return
     shown, best = verdicts, answer.best
@@ -243,22 +239,22 @@ def _tell_pairs_briefly(summary: Summary, answer: BlockAnswer, verdicts: Sequenc
         yield Paragraph(text=f"All {count(len(verdicts), 'pair')}: {tally}.", role="quiet", media=media)
 
 
-def _set_against(summary: Summary, block: str, arms: Sequence[str]) -> Table:
-    """Set every arm (row) against every other (column)."""
+def _tabulate_matrix(summary: Summary, block: str, arms: Sequence[str]) -> Table:
+    """Tabulate the verdicts on every arm (row) against every other (column)."""
     measure = summary.measure
     seen = {(each.a, each.b): each for v in summary.verdicts_of(block) for each in (v, v.seen_from(v.b))}
     columns = [texts("arm", arms, "")]
     for other in arms:
         cells = [seen.get((arm, other)) for arm in arms]
-        words = ("-" if each is None else each.verdict for each in cells)
+        words = format_all(None if verdict is None else verdict.verdict for verdict in cells)
         notes = ("" if v is None or v.difference is None else measure.signed(v.difference) for v in cells)
         columns.append(replace(texts(other, words, is_verdict=True), notes=tuple(notes)))
     unit = f"; differences in {measure.unit_of_difference.strip()}" if measure.unit_of_difference else ""
-    return Table(caption=f"Each row against each column{unit}", columns=columns)
+    return Table(caption=f"Verdict on each row relative to each column{unit}", columns=columns)
 
 
 def _mark_best(summary: Summary, answer: BlockAnswer, scores: Sequence[Column]) -> list[Column]:
-    """Set the deciding scores in print as the verdicts let it: who is best in bold, those beside it marked."""
+    """Mark the deciding scores for print: the winner in bold, and signs for what the verdicts say of the others."""
     bold = find_bold(summary, answer.block)
     rows = {arm.arm: row for row, arm in enumerate(order_arms(summary, answer.block))}
     marks = {rows[arm]: mark for arm, mark in find_marks(answer).items()}
@@ -271,11 +267,11 @@ def _mark_best(summary: Summary, answer: BlockAnswer, scores: Sequence[Column]) 
 
 
 def _choose_columns(columns: Sequence[Column]) -> list[Column]:
-    """Leave out in print what is wider than a page: scores on training images, epochs, more than four measures."""
+    """Hide in print what does not fit on a page: training scores, epochs, and all but four measures."""
     others = ("arm", "epochs", "seconds", "done")
     measures = [c.key for c in columns if c.key not in others and not c.key.startswith("train ")]
     measures = measures[:_MOST_MEASURES_IN_PRINT]
-    if columns[1].key not in measures and columns[1].key not in others:  # the deciding one always stays
+    if columns[1].key not in measures and columns[1].key not in others:  # always keep the deciding measure
         measures = [columns[1].key, *measures[: _MOST_MEASURES_IN_PRINT - 1]]
     return leave_out(columns, Medium.LATEX, lambda each: each.key in ("arm", *measures, "seconds", "done"))
 
@@ -296,12 +292,12 @@ def _print_pairs(report: ReportInput, answer: BlockAnswer) -> Iterator[Table]:
     if len(verdicts) > MAX_PAIRS:
         reference = answer.baseline or answer.best
         verdicts = [verdict for verdict in verdicts if reference in (verdict.a, verdict.b)]
-        only = f"Of all pairs only those with {reference} are listed."
+        only = f"Only pairs with {reference} are listed."
     if verdicts:
         sentences = [
             f"{answer.block}: verdicts on pairs, the better mean on the left.",
             describe_statistics(report),
-            "Differences are the arm on the left minus the other; an interval looks at its pair alone.",
+            "Differences are the arm on the left minus the other; an interval is for its pair alone.",
             only,
         ]
         columns = [column for column in tabulate_pairs(summary, verdicts) if column.key != "needed"]
@@ -309,7 +305,7 @@ def _print_pairs(report: ReportInput, answer: BlockAnswer) -> Iterator[Table]:
 
 
 def _print_all_scores(summary: Summary, block: str) -> Iterator[Table]:
-    """Yield every metric, one table for training images and one for those the verdicts rest on: both are too wide."""
+    """Yield every metric, a table each for the training split and the deciding split; one would be too wide."""
     for split in dict.fromkeys(("train", summary.split)):
         columns = tabulate_all_scores(summary, block, (split,))
         if len(columns) > 1:

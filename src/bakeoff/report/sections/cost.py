@@ -1,15 +1,16 @@
-"""What the scores cost: time, parameters, model size and rates."""
+"""The cost of the scores: time, parameters, model size and rates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from bakeoff.report.costs import ArmCost, describe_costs
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.cost import draw_cost, draw_size
 from bakeoff.report.parts import Figure, Paragraph, Part, Section, Table, by_block
-from bakeoff.report.tables import Column, numbers, order_arms, tabulate_measure, texts
+from bakeoff.report.tables import Column, format_all, numbers, order_arms, tabulate_measure, texts
 from bakeoff.report.text import duration
 from bakeoff.stats.results import ArmSummary
 
@@ -21,7 +22,7 @@ def _gather(sources: Sources) -> dict[str, Any]:
 
 
 def write_cost(report: ReportInput, block: str) -> Iterator[Part]:
-    """Yield what a block's arms cost; nothing where no trial is done."""
+    """Yield the costs of a block's arms; nothing if no trial is done."""
     arms = [arm for arm in order_arms(report.summary, block) if arm.seconds is not None]
     if not arms:
         return
@@ -29,7 +30,7 @@ def write_cost(report: ReportInput, block: str) -> Iterator[Part]:
     found = [mine.get(arm.arm) for arm in arms]
     yield from (Figure(draw=draw) for draw in (draw_cost, draw_size))
     columns = [*_tabulate_times(report, arms), *_tabulate_sizes(found)]
-    yield Table(caption="What an arm costs; times are a trial's share", columns=columns)
+    yield Table(caption="What an arm costs; arms trained together share their time evenly", columns=columns)
     if any(found):
         yield Paragraph(text=_explain(report), role="quiet")
 
@@ -39,24 +40,24 @@ def _tabulate_times(report: ReportInput, arms: Sequence[ArmSummary]) -> Iterator
     totals = (value * arm.replicates for value, arm in zip(seconds, arms, strict=True))
     yield texts("arm", (arm.arm for arm in arms))
     yield tabulate_measure(report.summary.measure, arms)
-    yield numbers("epochs", ("-" if arm.epochs is None else f"{arm.epochs.mean:.1f}" for arm in arms))
+    yield numbers("epochs", format_all((arm.epochs and arm.epochs.mean for arm in arms), "{:.1f}".format))
     yield numbers("time per trial", map(duration, seconds))
     yield numbers("all trials", map(duration, totals))
 
 
 def _tabulate_sizes(found: Sequence[ArmCost | None]) -> Iterator[Column]:
-    """Yield the columns that anything is known for."""
+    """Yield the columns that have values."""
     wanted: tuple[tuple[str, Callable[[ArmCost], float | None], Callable[[float], str]], ...] = (
-        ("of it features", lambda cost: cost.feature_seconds, duration),
+        ("of which features", lambda cost: cost.feature_seconds, duration),
         ("parameters", lambda cost: cost.num_parameters, lambda value: f"{value:,.0f}"),
         ("model size, MB", lambda cost: cost.model_bytes, lambda value: _round(value / _BYTES_PER_MEGABYTE)),
-        ("images a second", lambda cost: cost.images_per_second, lambda value: f"{float(f'{value:.3g}'):,.0f}"),
-        ("epochs a second", lambda cost: cost.epochs_per_second, _round),
+        ("images per second", lambda cost: cost.images_per_second, lambda value: f"{float(f'{value:.3g}'):,.0f}"),
+        ("epochs per second", lambda cost: cost.epochs_per_second, _round),
     )
     for name, read, format_value in wanted:
         values = [None if cost is None else read(cost) for cost in found]
         if any(value is not None for value in values):
-            yield numbers(name, ("-" if value is None else format_value(value) for value in values))
+            yield numbers(name, format_all(values, format_value))
 
 
 def _round(value: float) -> str:
@@ -67,15 +68,17 @@ def _round(value: float) -> str:
 def _explain(report: ReportInput) -> str:
     votes = " An ensemble of arms has the parameters and size of all its models." if report.votes else ""
     return (
-        "Parameters are the trained ones, and the model is the weights kept for one trial; a body that stays frozen is "
-        "in neither, but the time that computing its features took once is in the times, in equal shares. Arms "
-        "trained together share their time evenly, and so their rates. Images a second are those passed through "
-        f"training steps; epochs a second count evaluation as well; neither counts features.{votes}"
+        "Parameters are those that are trained, and the model size is that of the weights kept for one trial; neither "
+        "includes a frozen body. The time to compute a frozen body's features once is divided evenly among the trials "
+        "that use them. Arms trained together share their time evenly, and so have equal rates. Images per second are "
+        f"those in training steps; epochs per second include evaluation; neither includes features.{votes}"
     )
 
 
-def _dump(report: ReportInput) -> dict[str, Any]:
-    return {"costs": [dict(vars(cost)) for cost in report.costs]}
-
-
-SECTION = Section(name="cost", title="Cost", gather=_gather, write=by_block(write_cost), dump=_dump)
+SECTION = Section(
+    name="cost",
+    title="Cost",
+    gather=_gather,
+    write=by_block(write_cost),
+    dump=lambda report: {"costs": [asdict(cost) for cost in report.costs]},
+)

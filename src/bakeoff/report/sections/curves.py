@@ -19,7 +19,7 @@ def _gather(sources: Sources) -> dict[str, Any]:
 
 
 def write_curves(report: ReportInput, block: str) -> Iterator[Part]:
-    """Yield a block's curves of loss and accuracy."""
+    """Yield a block's learning curves of loss and accuracy."""
     yield from (Figure(draw=partial(draw_curves, metric=metric)) for metric in ("loss", "accuracy"))
 
 

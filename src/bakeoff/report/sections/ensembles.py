@@ -1,12 +1,10 @@
-"""The ensembles: every vote beside its members, score by score and class by class."""
+"""Ensembles: every vote beside its members, score by score and class by class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from bakeoff.report.class_tables import describe_rows, pick_worst
 from bakeoff.report.document import ReportInput
 from bakeoff.report.ensembles import CLASS_SCORES, EnsembleReport, name_members
 from bakeoff.report.figures.ensembles import draw_ensembles
@@ -20,38 +18,49 @@ from bakeoff.report.parts import (
     Section,
     Table,
     by_block,
+    terminal_if_few,
 )
-from bakeoff.report.tables import NOWHERE, PAGES, Column, Medium, leave_out, numbers, texts
+from bakeoff.report.tables import (
+    PAGES,
+    Column,
+    Medium,
+    describe_rows,
+    format_all,
+    format_mean,
+    leave_out,
+    numbers,
+    pick_worst,
+    texts,
+)
 from bakeoff.stats.ensembles import find_vote
 from bakeoff.stats.measure import Measure, join_names
 from bakeoff.stats.metrics import find_metric
 
-_MOST_TOLD_ON_PAGE = 4
+_MOST_LINES_ON_PAGE = 4
 _MOST_SENTENCES, _MOST_CLASSES, _MOST_CLASS_TABLES = 3, 12, 2
-"""On a terminal: sentences on votes over replicates or folds, classes of a table, and such tables."""
+"""In a terminal: sentences about votes over replicates or folds, classes in a table, and such tables."""
 
 
 def write_ensembles(report: ReportInput, block: str) -> Iterator[Part]:
-    """Yield a block's ensembles; nothing without one."""
+    """Yield a block's ensembles, if it has any."""
     mine = [ensemble for ensemble in report.ensembles if ensemble.block == block]
     if not mine:
         return
-    in_full = len(report.summary.blocks) <= MOST_BLOCKS_IN_FULL
     yield Figure(draw=draw_ensembles)
-    told = Bullets(lines=tuple(ensemble.sentence for ensemble in mine))
-    is_long = len(mine) > _MOST_TOLD_ON_PAGE
-    yield Details(summary=f"All {len(mine)} ensembles in words", parts=(told,)) if is_long else told
+    lines = Bullets(lines=tuple(ensemble.sentence for ensemble in mine))
+    is_long = len(mine) > _MOST_LINES_ON_PAGE
+    yield Details(summary=f"All {len(mine)} ensembles in words", parts=(lines,)) if is_long else lines
     splits = {each.split for each in mine}
     where = f" on the {mine[0].split} split" if len(splits) == 1 else ""
     yield Table(
         caption="Before and after the vote",
         label="ensembles",
-        paper=f"{block}: ensembles before and after the vote{where}. Before: the best member alone or, of one arm's "
-        "models, their mean; after: mean ± standard deviation over the votes. Changes stand without a verdict.",
+        paper=f"{block}: ensembles before and after the vote{where}. Before: the best member alone or, for one arm's "
+        "models, their mean; after: mean ± standard deviation over the votes. The changes have no verdicts.",
         columns=leave_out(tabulate_ensembles(mine), Medium.LATEX, lambda each: each.key != "split" or len(splits) > 1),
-        # What tells the rows apart goes last: a vote over replicates has one for every arm.
+        # What distinguishes the rows is dropped last: a vote over replicates has a row for every arm.
         sacrifices=[("drop", "votes"), ("drop", "split"), ("fold", ""), ("drop", "by"), ("drop", "of")],
-        media=PAGES | Medium.LATEX | (Medium.TERMINAL if in_full else NOWHERE),
+        media=PAGES | Medium.LATEX | terminal_if_few(report.summary),
     )
     for each in mine:
         columns = tabulate_classes(each)
@@ -60,17 +69,18 @@ def write_ensembles(report: ReportInput, block: str) -> Iterator[Part]:
         which = describe_rows(len(each.classes), len(columns[0].cells))
         table = Table(caption=caption, columns=columns)
         yield Details(summary=f"Class by class: {each.label}{of}, {which}", parts=(table,))
-    yield from _print_votes(mine) if in_full else ()
+    if len(report.summary.blocks) <= MOST_BLOCKS_IN_FULL:
+        yield from _list_for_terminal(mine)
 
 
-def _print_votes(mine: Sequence[EnsembleReport]) -> Iterator[Part]:
-    """Yield for a terminal the sentences, fewer where there are many, and the F1 of classes where these are few."""
+def _list_for_terminal(mine: Sequence[EnsembleReport]) -> Iterator[Part]:
+    """Yield the sentences, fewer if there are many, and the F1 of classes if these are few."""
     single = [each for each in mine if each.over != "arms"]
     are_many = len(single) > _MOST_SENTENCES
     lines = [each.sentence for each in mine if each.over == "arms" or not are_many]
     if are_many:
         names = join_names(list(dict.fromkeys(each.label for each in single)))
-        lines.append(f"{names}: one value each, without an interval or a verdict: no vote is left to pair.")
+        lines.append(f"{names}: one value each, without an interval or a verdict, because there is no other vote.")
     for line in lines:
         yield Paragraph(text=line, media=Medium.TERMINAL)
     for each in mine[:_MOST_CLASS_TABLES] if len(mine[0].classes) <= _MOST_CLASSES else ():
@@ -80,16 +90,10 @@ def _print_votes(mine: Sequence[EnsembleReport]) -> Iterator[Part]:
 
 
 def tabulate_ensembles(reports: Sequence[EnsembleReport]) -> list[Column]:
-    """Tabulate ensembles of one block, a row each: who votes and how, the score, and what it was before the vote."""
+    """Tabulate the ensembles of one block: members, kind of vote, and the score before and after."""
     rows = [(report, Measure(find_metric(report.metric), report.split)) for report in reports]
     record = rows[0][1].record
     label = record.label + (" %" if record.is_share else "")
-
-    def format_value(report: EnsembleReport, measure: Measure) -> str:
-        return measure.number(report.score.mean) + (
-            "" if report.score.sd is None else f" ± {measure.number(report.score.sd)}"
-        )
-
     changes = (measure.signed(report.score.mean - report.before_score) for report, measure in rows)
     return [
         texts("ensemble", (report.label for report in reports)),
@@ -98,29 +102,30 @@ def tabulate_ensembles(reports: Sequence[EnsembleReport]) -> list[Column]:
         texts("split", (report.split for report in reports)),
         numbers("votes", (str(report.num_votes) for report in reports)),
         numbers("before", (measure.number(report.before_score) for report, measure in rows), "before", label),
-        numbers("after", (format_value(report, measure) for report, measure in rows), "after", label),
+        numbers("after", (format_mean(measure, r.score, unit=False) for r, measure in rows), "after", label),
         numbers("change", changes, "", "change"),
     ]
 
 
 def tabulate_classes(report: EnsembleReport, scores: Sequence[str] = CLASS_SCORES) -> list[Column]:
-    """Tabulate classes, a row each: precision, recall and F1 (or some of them) before and after the vote."""
+    """Tabulate precision, recall and F1 (or some of them) before and after the vote, a row per class."""
     shown = pick_worst(report.classes, [change.f1[1] for change in report.classes])
     columns = [texts("class", (change.name for change in shown))]
     for score in scores:
         pairs = [getattr(change, score) for change in shown]
         for position, word in enumerate(("before", "after")):
-            cells = ("-" if pair[position] is None else f"{pair[position]:.4f}" for pair in pairs)
+            cells = format_all((pair[position] for pair in pairs), "{:.4f}".format)
             columns.append(numbers(f"{score} {word}", cells, score, word))
     if len(scores) == 1:
-        changes = (None if None in pair else pair[1] - pair[0] for pair in pairs)
-        cells = ("-" if change is None else f"{round(change, 4) or 0.0:+.4f}" for change in changes)
+        changes = (None if None in pair else round(pair[1] - pair[0], 4) or 0.0 for pair in pairs)
+        cells = format_all(changes, "{:+.4f}".format)
         columns.append(numbers("change", cells, "", "change"))
     return columns
 
 
-def _dump(report: ReportInput) -> dict[str, Any]:
-    return {"ensembles": [asdict(ensemble) for ensemble in report.ensembles]}
-
-
-SECTION = Section(name="ensembles", title="Ensembles", write=by_block(write_ensembles), dump=_dump)
+SECTION = Section(
+    name="ensembles",
+    title="Ensembles",
+    write=by_block(write_ensembles),
+    dump=lambda report: {"ensembles": [asdict(ensemble) for ensemble in report.ensembles]},
+)

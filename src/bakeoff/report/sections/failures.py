@@ -6,33 +6,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bakeoff.report.document import ReportInput, Sources, TrialFailure
+from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Details, Paragraph, Part, Section, Table
-from bakeoff.report.tables import Column, Medium, numbers, texts
-from bakeoff.report.text import count
+from bakeoff.report.tables import Column, Medium, format_all, numbers, texts
+from bakeoff.report.text import count, name_run
+from bakeoff.stats.results import TrialResult
 
 _MOST_OPEN = 20
 _MOST_REASONS = 5
 
 
 def _gather(sources: Sources) -> dict[str, Any]:
-    failed = (result for result in sources.record.results if result.state == "failed")
-    failures = (
-        TrialFailure(
-            trial=result.trial_id,
-            block=result.block,
-            arm=result.arm,
-            replicate=result.replicate + 1,
-            fold=None if result.fold is None else result.fold + 1,
-            reason=result.reason,
-        )
-        for result in failed
-    )
-    return {"failures": tuple(failures)}
+    return {"failures": tuple(result for result in sources.record.results if result.state == "failed")}
 
 
 def write_failures(report: ReportInput) -> Iterator[Part]:
-    """Yield every failed trial and its reason; for a terminal the reasons alone."""
+    """Yield every failed trial and its reason; in a terminal only the reasons."""
     if not report.failures:
         return
     number = count(len(report.failures), "trial")
@@ -44,24 +33,29 @@ def write_failures(report: ReportInput) -> Iterator[Part]:
         yield Paragraph(text=line, media=Medium.TERMINAL)
 
 
-def _tabulate(failures: Sequence[TrialFailure]) -> list[Column]:
-    """Tabulate failed trials, a row each; the fold only where there are folds."""
+def _tabulate(failures: Sequence[TrialResult]) -> list[Column]:
+    """Tabulate failed trials, with a column of folds if there are any."""
     has_folds = any(failure.fold is not None for failure in failures)
     return [
         texts("block", (failure.block for failure in failures)),
         texts("arm", (failure.arm for failure in failures)),
-        numbers("replicate", (str(failure.replicate) for failure in failures)),
-        *([numbers("fold", (str(failure.fold) for failure in failures))] if has_folds else []),
+        numbers("replicate", (str(failure.replicate + 1) for failure in failures)),
+        *(
+            [numbers("fold", format_all(None if f.fold is None else str(f.fold + 1) for f in failures))]
+            if has_folds
+            else []
+        ),
         texts("reason", (failure.reason for failure in failures)),
-        texts("trial", (failure.trial for failure in failures)),
+        texts("trial", (failure.trial_id for failure in failures)),
     ]
 
 
-def _list_reasons(failures: Sequence[TrialFailure]) -> Iterator[str]:
+def _list_reasons(failures: Sequence[TrialResult]) -> Iterator[str]:
     reasons = Counter(failure.reason for failure in failures)
     for reason, number in reasons.most_common(_MOST_REASONS):
         first = next(failure for failure in failures if failure.reason == reason)
-        where = ", ".join(part for part in (first.block, first.arm, first.run) if part)
+        run = name_run(first.replicate, first.fold)
+        where = ", ".join(part for part in (first.block, first.arm, run) if part)
         more = f" and {number - 1} more" if number > 1 else ""
         yield f"  {reason} ({where}{more})"
     if len(reasons) > _MOST_REASONS:
@@ -69,7 +63,18 @@ def _list_reasons(failures: Sequence[TrialFailure]) -> Iterator[str]:
 
 
 def _dump(report: ReportInput) -> dict[str, Any]:
-    return {"failures": [dict(vars(failure)) for failure in report.failures]}
+    return {"failures": [_dump_failure(failure) for failure in report.failures]}
+
+
+def _dump_failure(failure: TrialResult) -> dict[str, Any]:
+    return {
+        "trial": failure.trial_id,
+        "block": failure.block,
+        "arm": failure.arm,
+        "replicate": failure.replicate + 1,
+        "reason": failure.reason,
+        "fold": None if failure.fold is None else failure.fold + 1,
+    }
 
 
 SECTION = Section(name="failures", title="Failures", gather=_gather, write=write_failures, dump=_dump)

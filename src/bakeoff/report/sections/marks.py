@@ -1,4 +1,4 @@
-"""What verdicts let a table in print say of its arms: which is bold, which are marked, and what that means."""
+"""How printed tables show verdicts: which arm is bold, which are marked, and what that means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NOT_WORSE, _EQUIVALENT, _BETTER, _WORSE = "†", "⁼", "⁺", "⁻"
 
 
 def find_bold(summary: Summary, block: str) -> str | None:
-    """Return the arm that is shown to be better than every other arm with a result, or None where there is none."""
+    """Return the arm that is shown to be better than every other arm with a result; None if there is none."""
     scored = [arm.arm for arm in summary.arms_of(block) if arm.scores]
     better: dict[str, set[str]] = {arm: set() for arm in scored}
     for verdict in summary.verdicts_of(block):
@@ -22,7 +22,7 @@ def find_bold(summary: Summary, block: str) -> str | None:
 
 
 def find_marks(answer: BlockAnswer) -> dict[str, str]:
-    """Return arm -> its mark: of those not shown to be worse than the best or, with a baseline, of all told apart."""
+    """Return the mark of each arm not shown to be worse than the best or, with a baseline, with a settled verdict."""
     if answer.baseline is not None:
         groups = {_BETTER: answer.better, _WORSE: answer.worse, _EQUIVALENT: answer.equivalent}
         return {arm: mark for mark, arms in groups.items() for arm in arms}
@@ -33,7 +33,7 @@ def find_marks(answer: BlockAnswer) -> dict[str, str]:
 
 
 def explain_marks(summary: Summary, answers: Sequence[BlockAnswer]) -> str:
-    """Say what bold, marks and dashes mean in a table of these blocks, those that occur."""
+    """Explain the bold, marks and dashes that occur in a table of these blocks."""
     marks = {mark for answer in answers for mark in find_marks(answer).values()}
     is_missing = any(answer.missing for answer in answers)
     others = "every other arm with a result" if is_missing else "every other arm"

@@ -1,4 +1,4 @@
-"""The worst mistakes: pictures of them, where they are at hand."""
+"""The worst mistakes, with pictures if the images are available."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _gather(sources: Sources) -> dict[str, Any]:
 
 
 def _list_fingerprints(sources: Sources) -> dict[tuple[str, Split], frozenset[str]]:
-    """Return by block and split the images the predictions were made on, as far as the ledger knows."""
+    """Return the fingerprints of the images that predictions were made on, by block and split, if known."""
     tested = sources.tested
     found: dict[tuple[str, Split], frozenset[str]] = {(block, "test"): known for block, known in tested.items()}
     for block, facts in sources.record.facts.items():
@@ -34,7 +34,7 @@ def _list_fingerprints(sources: Sources) -> dict[tuple[str, Split], frozenset[st
 
 
 def write_mistakes(report: ReportInput) -> Iterator[Part]:
-    """Yield the most frequent confusions of every block's best arm, with the images it was surest of."""
+    """Yield the most frequent confusions of every block's best arm, with the most confident mistakes."""
     is_explained = False
     for evidence in report.evidence:
         if evidence.confusions:
@@ -44,25 +44,25 @@ def write_mistakes(report: ReportInput) -> Iterator[Part]:
 
 
 def _show(evidence: BlockEvidence, thumbnails: Thumbnails | None, is_explained: bool) -> Iterator[Part]:
-    told = (
-        f"What {evidence.arm}, the arm with the highest mean, most often takes for something else on the "
-        f"{evidence.split} split."
+    text = (
+        f"The most frequent confusions of {evidence.arm}, the arm with the highest mean, on the {evidence.split} split."
     )
-    yield Paragraph(text=told, names=(evidence.arm,))
+    yield Paragraph(text=text, names=(evidence.arm,))
     yield Gallery(groups=tuple(_group(evidence, each, thumbnails) for each in evidence.confusions))
     if thumbnails is None:
-        text = "Their pictures are missing: these images are not on this machine."
+        text = "Without pictures, because the images are not on this machine."
         yield Paragraph(text=text, role="quiet", media=Medium.HTML)
     elif not is_explained:
         yield Paragraph(text=_explain_notes(evidence), role="quiet", media=Medium.HTML)
 
 
 def _explain_notes(evidence: BlockEvidence) -> str:
+    shown = "Shown are the most confident mistakes. Below each:"
     if evidence.num_trials == 1:
-        return "Shown are the images it was surest of. Under each: the probability that it gave to the wrong class."
+        return f"{shown} the probability of the wrong class."
     return (
-        "Shown are the images it was surest of. Under each: the probability given to the wrong class, a mean over the "
-        "trials that chose it, and how many of the trials that were shown the image did."
+        f"{shown} the probability of the wrong class, averaged over the trials that chose it, and how many of the "
+        "trials that evaluated the image did."
     )
 
 
@@ -84,7 +84,7 @@ def _draw(evidence: BlockEvidence, confusion: Confusion, mistake: Mistake, thumb
     probability = "> 99%" if mistake.probability > 0.995 else f"{mistake.probability:.0%}"
     return Picture(
         pixels_HWC=thumbnails.pixels[thumbnails.indices.index(mistake.index)],
-        alt=f"Image {mistake.index} of the {source} images: {true}, taken for {predicted}{models} with probability "
+        alt=f"Image {mistake.index} of the {source} images: {true}, predicted as {predicted}{models} with probability "
         f"{mistake.probability:.0%}.",
         notes=(probability,) if is_alone else (probability, f"{mistake.num_wrong} of {mistake.num_shown}"),
     )

@@ -1,44 +1,43 @@
-"""What others published, beside what was measured."""
+"""Published figures and curves beside measured ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Paragraph, Part, Section, Table
-from bakeoff.report.published import PublishedFigure, choose_curves, list_figures, measure_classes, name_curve
-from bakeoff.report.tables import PAGES, Column, Medium, numbers, texts
-from bakeoff.stats.measure import Measure, Split
-from bakeoff.stats.metrics import METRICS, MetricRecord, find_metric
+from bakeoff.report.published import choose_curves, measure_classes, name_curve
+from bakeoff.report.tables import PAGES, Column, Medium, format_mean, numbers, texts
+from bakeoff.stats.measure import Measure
+from bakeoff.stats.metrics import MetricRecord, find_metric
 from bakeoff.stats.results import MeanSd
-from bakeoff.study.published import CLASS_METRICS
+from bakeoff.study.published import CLASS_METRICS, Figure
 
 
 def _gather(sources: Sources) -> dict[str, Any]:
     published, voted = sources.study.published, sources.voted
     if published is None:
         return {}
-    figures = list_figures(published)
     return {
         "published_source": published.source,
-        "published": figures,
+        "published": published.figures,
         "published_curves": published.curves,
-        "class_scores": measure_classes(figures, voted.results, sources.class_names, voted.load),
+        "class_scores": measure_classes(published.figures, voted.results, sources.class_names, voted.load),
     }
 
 
 def write_published(report: ReportInput) -> Iterator[Part]:
-    """Yield the published figures and curves; nothing where none were given."""
-    rows, curves = compare_published(report), _tabulate_curves(report)
+    """Yield the published figures and curves, if there are any."""
+    rows, curves = list(_compare(report)), _tabulate_curves(report)
     if not report.published and not curves:
         return
     source = f"Source: {report.published_source.rstrip('. ')}." if report.published_source else ""
     if source:
         yield Paragraph(text=f"Source: {report.published_source}")
     if rows:
-        is_share = report.summary.measure.record.is_share and len({row["metric"] for row in rows}) == 1
+        is_share = report.summary.measure.record.is_share and len({row.figure.metric for row in rows}) == 1
         yield Table(
             caption=f"Measured: mean ± standard deviation over {report.summary.runs}",
             label="published",
@@ -56,79 +55,64 @@ def write_published(report: ReportInput) -> Iterator[Part]:
         )
 
 
-def compare_published(report: ReportInput) -> list[dict[str, Any]]:
-    """Return every published figure with what was measured.
+@dataclass(frozen=True)
+class _Compared:
+    """A published figure and what was measured in one block; `measured` is None without a score to compare."""
 
-    A figure without a block is compared in every block. `measured` is a mean and sd, or None where nothing fits.
-    """
-    rows = []
+    figure: Figure
+    block: str
+    measured: MeanSd | None
+
+    def format(self) -> tuple[str, str, str, str]:
+        """Return the measure, the published value, the measured mean ± sd and the difference."""
+        figure = self.figure
+        measure = Measure(_find_record(figure.metric), figure.split)
+        label = measure.label if figure.class_name is None else f"{measure.label} of {figure.class_name}"
+        if self.measured is None:
+            return label, measure.value(figure.value), "not measured", "-"
+        difference = measure.signed(self.measured.mean - figure.value)
+        return label, measure.value(figure.value), format_mean(measure, self.measured), difference
+
+
+def _compare(report: ReportInput) -> Iterator[_Compared]:
+    """Yield every published figure with what was measured; one without a block is compared in every block."""
     for figure in report.published:
-        split = figure.split or report.summary.split
         for block in report.summary.blocks if figure.block is None else (figure.block,):
-            measured = _find_score(report, block, figure, split)
-            rows.append(
-                {
-                    "block": block,
-                    "arm": figure.arm,
-                    "metric": figure.metric,
-                    "split": split,
-                    "class": figure.class_name,
-                    "published": figure.value,
-                    "measured": None if measured is None else {"mean": measured.mean, "sd": measured.sd},
-                    "note": figure.note or None,
-                }
-            )
-    return rows
+            yield _Compared(figure, block, _find_score(report, block, figure))
 
 
-def _find_score(report: ReportInput, block: str, figure: PublishedFigure, split: Split) -> MeanSd | None:
+def _find_score(report: ReportInput, block: str, figure: Figure) -> MeanSd | None:
     if figure.class_name is not None:
-        return report.class_scores.get((block, figure.arm, split, figure.class_name, figure.metric))
+        return report.class_scores.get((block, figure.arm, figure.split, figure.class_name, figure.metric))
     found = (arm for arm in report.summary.arms if (arm.block, arm.arm) == (block, figure.arm))
-    return next((arm.on(split).get(figure.metric) for arm in found), None)
+    return next((arm.on(figure.split).get(figure.metric) for arm in found), None)
 
 
-def _tabulate_figures(rows: list[dict[str, Any]], head: tuple[str, ...]) -> list[Column]:
-    """Tabulate every published figure beside the measured one; a column of notes where there are any."""
-    label, published, measured, difference = zip(*map(_spell, rows), strict=True)
-    notes = [row["note"] or "" for row in rows]
+def _tabulate_figures(rows: Sequence[_Compared], header: tuple[str, ...]) -> list[Column]:
+    """Tabulate published figures beside measured ones, with a column of notes if there are any."""
+    label, published, measured, difference = zip(*(row.format() for row in rows), strict=True)
+    notes = [row.figure.note for row in rows]
     return [
-        texts("block", (row["block"] for row in rows)),
-        texts("arm", (row["arm"] for row in rows)),
+        texts("block", (row.block for row in rows)),
+        texts("arm", (row.figure.arm for row in rows)),
         texts("measure", label),
         numbers("published", published),
         numbers("measured", measured),
-        numbers("difference", difference, *head),
+        numbers("difference", difference, *header),
         *([texts("note", notes)] if any(notes) else []),
     ]
 
 
-def _spell(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Format one row of `compare_published`: measure, published value, measured mean ± sd, difference."""
-    record = _find_record(row["metric"])
-    if record is None:
-        return f"{row['split']} {row['metric']}", f"{row['published']:g}", "-", "-"
-    measure = Measure(record, row["split"])
-    label = measure.label if row["class"] is None else f"{measure.label} of {row['class']}"
-    measured = row["measured"]
-    if measured is None or measured["mean"] is None:
-        return label, measure.value(row["published"]), "not measured", "-"
-    spread = "" if measured["sd"] is None else f" ± {measure.number(measured['sd'])}"
-    difference = measure.signed(measured["mean"] - row["published"])
-    return label, measure.value(row["published"]), measure.value(measured["mean"]) + spread, difference
-
-
-def _find_record(metric: str) -> MetricRecord | None:
-    """Return the record of a metric; a class's own reads as that of the macro average it goes into."""
-    name = f"macro_{metric}" if metric in CLASS_METRICS else metric
-    record = next((record for record in METRICS if record.name == name), None)
-    if record is None or name == metric:
-        return record
+def _find_record(metric: str) -> MetricRecord:
+    """Return the record of a metric; a class's precision, recall and F1 take that of the macro average."""
+    if metric not in CLASS_METRICS:
+        return find_metric(metric)
+    record = find_metric(f"macro_{metric}")
     return replace(record, name=metric, label=record.label.removeprefix("macro "))
 
 
 def _tabulate_curves(report: ReportInput) -> list[Column]:
-    """Tabulate the points of published curves beside what the same generation came to; empty without any."""
+    """Tabulate the points of published curves beside the search's values at the same generation."""
     rows: list[tuple[str, ...]] = []
     for search in report.searches:
         own = next((kind for kind in search.kinds if kind.kind == "candidate"), None)
@@ -156,8 +140,20 @@ def _tabulate_curves(report: ReportInput) -> list[Column]:
 def _dump(report: ReportInput) -> dict[str, Any]:
     if not report.published and not report.published_curves:
         return {"published": None}
+    figures = [
+        {
+            "block": row.block,
+            "arm": row.figure.arm,
+            "metric": row.figure.metric,
+            "split": row.figure.split,
+            "class": row.figure.class_name,
+            "published": row.figure.value,
+            "measured": None if row.measured is None else asdict(row.measured),
+            "note": row.figure.note or None,
+        }
+        for row in _compare(report)
+    ]
     curves = [curve.model_dump(mode="json") for curve in report.published_curves]
-    figures = compare_published(report)
     return {"published": {"source": report.published_source, "figures": figures, "curves": curves}}
 
 

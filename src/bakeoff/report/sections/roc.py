@@ -1,4 +1,4 @@
-"""The ROC curves: how well classes are told from the rest at any threshold."""
+"""ROC curves: how well each class is separated from the rest, at any threshold."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from bakeoff.report.tables import Medium
 
 
 def write_roc(report: ReportInput, block: str) -> Iterator[Part]:
-    """Yield the curves of a block's best arm."""
+    """Yield the ROC curves of a block's best arm."""
     evidence = report.evidence_of(block)
     if evidence is None or evidence.roc is None:
         return
     yield Paragraph(
-        text=f"Of two images, one of a class and one of another, {evidence.arm} gives the first the higher "
-        f"probability of that class in {100 * evidence.roc.macro.auc:.2f}% of cases, averaged over classes (macro "
-        "AUC).",
+        text=f"Given one image of a class and one of another, {evidence.arm} gives the first a higher probability of "
+        f"that class in {100 * evidence.roc.macro.auc:.2f}% of cases, averaged over classes (macro AUC).",
         names=(evidence.arm,),
     )
-    worst = f" The {MOST_NAMED} classes told apart worst are named." if evidence.roc.num_classes > MOST_NAMED else ""
-    reading = f"The higher and the further left a curve, the better.{worst}"
+    worst = f" The {MOST_NAMED} hardest classes are named." if evidence.roc.num_classes > MOST_NAMED else ""
+    reading = f"Curves closer to the top left corner are better.{worst}"
     yield Paragraph(text=reading, role="quiet", media=Medium.HTML)
     yield Figure(draw=draw_roc)
     yield Details(summary="The whole curves, both axes from 0% to 100%", parts=(Figure(draw=draw_whole_roc),))

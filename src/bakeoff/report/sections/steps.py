@@ -1,4 +1,4 @@
-"""An ablation chain step by step: every version, what it changed, how it scores, what the change added."""
+"""An ablation chain step by step: what each version changes, its scores, and what the change adds."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ from typing import Any
 
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.figures.steps import draw_steps
-from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table, by_block
+from bakeoff.report.parts import Bullets, Figure, Paragraph, Part, Section, Table, by_block, terminal_if_few
 from bakeoff.report.sections.basis import describe_statistics
 from bakeoff.report.tables import (
-    NOWHERE,
     PAGES,
     Column,
     Medium,
     decider_of,
+    format_all,
+    format_difference,
     leave_out,
     numbers,
     tabulate_measure,
     texts,
+    unit_of_differences,
 )
 from bakeoff.report.text import count, p_value
 from bakeoff.stats.measure import SPLITS, Measure, Split, join_names, percent
 from bakeoff.stats.metrics import find_metric
-from bakeoff.stats.results import Summary, Verdict
+from bakeoff.stats.results import Summary
 from bakeoff.stats.steps import ChainStep, compare_steps
 from bakeoff.study.chain import list_steps
+
+_OUTCOMES = {
+    "better": ("helps", "help"),
+    "worse": ("harms", "harm"),
+    "equivalent": ("changes too little to matter", "change too little to matter"),
+}
+_SINCE = ("verdict", "since start")
 
 
 def _gather(sources: Sources) -> dict[str, Any]:
@@ -37,7 +46,7 @@ def _gather(sources: Sources) -> dict[str, Any]:
 
 
 def write_steps(report: ReportInput, block: str) -> Iterator[Part]:
-    """Yield a block's chain; nothing without one."""
+    """Yield a block's chain, if the study has one."""
     summary = report.summary
     lines = describe_steps(summary, report.steps, block)
     if not lines:
@@ -47,11 +56,11 @@ def write_steps(report: ReportInput, block: str) -> Iterator[Part]:
     in_line = all(link.base in (None, before.arm) for before, link in pairwise(links))
     wanted = {"version", "change", decider, "adds", "interval", "p", "verdict"} | (set() if in_line else {"from"})
     columns = leave_out(tabulate_steps(summary, report.steps, block), Medium.LATEX, lambda each: each.key in wanted)
-    # On the page the scores of all measures stand in the comparison.
+    # On a page, the scores of all measures are in the comparison.
     measured = tuple(f"{split} " for split in SPLITS)
     columns = leave_out(columns, Medium.HTML, lambda each: each.key == decider or not each.key.startswith(measured))
-    what = f"{block}: step by step, what each change adds to the version it was made on."
-    screen = Medium.TERMINAL if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else NOWHERE
+    what = f"{block}: step by step, what each change adds to the version it is based on."
+    terminal = terminal_if_few(summary)
     yield Bullets(lines=tuple(lines))
     yield Figure(draw=draw_steps)
     yield Table(
@@ -60,9 +69,9 @@ def write_steps(report: ReportInput, block: str) -> Iterator[Part]:
         paper=" ".join(filter(None, (what, describe_statistics(report), lines[-1]))),
         columns=columns,
         sacrifices=_list_sacrifices(columns, decider),
-        media=PAGES | Medium.LATEX | screen,
+        media=PAGES | Medium.LATEX | terminal,
     )
-    yield Paragraph(text=lines[0], media=screen)
+    yield Paragraph(text=lines[0], media=terminal)
 
 
 def _list_sacrifices(columns: Sequence[Column], decider: str) -> list[tuple[str, str]]:
@@ -74,60 +83,48 @@ def _list_sacrifices(columns: Sequence[Column], decider: str) -> list[tuple[str,
 
 
 def tabulate_steps(summary: Summary, steps: Sequence[ChainStep], block: str) -> list[Column]:
-    """Tabulate the chain in one block, a row per step: version, change, metrics, what it adds, what all since the start
-    add.
-    """
+    """Tabulate the chain in one block, a row per step."""
     mine = [step for step in steps if step.block == block]
     arms = {arm.arm: arm for arm in summary.arms_of(block)}
     rows = [arms[step.link.arm] for step in mine]
     measures = [m for m in _list_measures(summary) if any(arm.score(m) is not None for arm in rows)]
     measure = summary.measure
-    unit = "points" if measure.record.is_share else measure.record.label
-    adds = [step.adds for step in mine]
-    since = [step.since_start for step in mine]
+    adds, since = ([getattr(step, name) for step in mine] for name in ("adds", "since_start"))
+    differences, since_differences = (
+        format_all((v and v.difference for v in verdicts), measure.signed) for verdicts in (adds, since)
+    )
     return [
         texts("version", (step.link.arm for step in mine)),
         texts("change", (step.link.change or "(start)" for step in mine)),
         *(tabulate_measure(each, rows) for each in measures),
         texts("from", (step.link.base or "-" for step in mine)),
-        numbers("adds", (_format_difference(v, measure) for v in adds), "adds", unit),
+        numbers("adds", differences, "adds", unit_of_differences(measure)),
         numbers(
             "interval",
-            ("-" if v is None or v.interval is None else measure.interval(v.interval) for v in adds),
+            format_all((v and v.interval for v in adds), measure.interval),
             percent(summary.confidence),
             "interval",
         ),
-        numbers("p", ("-" if v is None else p_value(v.p_adjusted) for v in adds), "p", "adjusted"),
-        texts("verdict", ("-" if v is None else v.verdict for v in adds), is_verdict=True),
-        numbers("since start", (_format_difference(v, measure) for v in since), "since", "start"),
-        texts(
-            "since start verdict",
-            ("-" if v is None else v.verdict for v in since),
-            "verdict",
-            "since start",
-            is_verdict=True,
-        ),
+        numbers("p", format_all((v and v.p_adjusted for v in adds), p_value), "p", "adjusted"),
+        texts("verdict", format_all(v and v.verdict for v in adds), is_verdict=True),
+        numbers("since start", since_differences, "since", "start"),
+        texts("since start verdict", format_all(v and v.verdict for v in since), *_SINCE, is_verdict=True),
     ]
 
 
 def describe_steps(summary: Summary, steps: Sequence[ChainStep], block: str) -> list[str]:
-    """Say which steps of a block are shown to help, to harm, or to matter too little, and how they are judged.
-
-    Empty where the chain has no step.
-    """
+    """Say which steps of a block help, harm, or matter too little, and how they are judged; empty without steps."""
     judged = [step for step in steps if step.block == block and step.adds is not None]
     if not judged:
         return []
-    measure = summary.measure
     parts = []
-    outcomes = {"better": "help", "worse": "harm", "equivalent": "change too little to matter"}
-    for word, verb in outcomes.items():
+    for word, (singular, plural) in _OUTCOMES.items():
         found = [step for step in judged if step.adds is not None and step.adds.verdict == word]
         if found:
             named = join_names(
-                [f"{step.link.arm} on {step.link.base} ({_format_size(step.adds, measure)})" for step in found]
+                [f"{step.link.arm} on {step.link.base} ({_format_size(step, summary.measure)})" for step in found]
             )
-            parts.append(f"{len(found)} {_conjugate(verb, len(found))}: {named}")
+            parts.append(f"{len(found)} {singular if len(found) == 1 else plural}: {named}")
     unsettled = sum(step.adds is not None and step.adds.verdict == "inconclusive" for step in judged)
     if unsettled:
         parts.append(f"{unsettled} {'is' if unsettled == 1 else 'are'} not settled")
@@ -136,17 +133,13 @@ def describe_steps(summary: Summary, steps: Sequence[ChainStep], block: str) -> 
     pairs = {(v.a, v.b) for step in judged for v in (step.adds, step.since_start) if v is not None}
     family = (
         f"Steps and comparisons with a start are a family of their own, {count(len(pairs), 'pair')}: their p values "
-        "are adjusted for these, not for all pairs of arms."
+        "are adjusted for these pairs, not for all pairs of arms."
     )
     return [first, family]
 
 
-def _dump(report: ReportInput) -> dict[str, Any]:
-    """Verdicts say what `arm` is relative to the other."""
-    return {"steps": [_dump_step(step) for step in report.steps]}
-
-
 def _dump_step(step: ChainStep) -> dict[str, Any]:
+    """Return a step as plain values; a verdict is on `arm` relative to the other."""
     adds, since_start = (None if verdict is None else verdict.dump() for verdict in (step.adds, step.since_start))
     return {"block": step.block, **vars(step.link), "adds": adds, "since_start": since_start}
 
@@ -157,17 +150,15 @@ def _list_measures(summary: Summary) -> list[Measure]:
     return [Measure(find_metric(name), split) for name in names for split in splits]
 
 
-def _format_difference(verdict: Verdict | None, measure: Measure) -> str:
-    return "-" if verdict is None or verdict.difference is None else measure.signed(verdict.difference)
+def _format_size(step: ChainStep, measure: Measure) -> str:
+    difference = None if step.adds is None else step.adds.difference
+    return "-" if difference is None else format_difference(measure, difference)
 
 
-def _format_size(verdict: Verdict | None, measure: Measure) -> str:
-    return f"{_format_difference(verdict, measure)}{measure.unit_of_difference}"
-
-
-def _conjugate(verb: str, number: int) -> str:
-    first, _, rest = verb.partition(" ")
-    return f"{first}{'s' if number == 1 else ''} {rest}".strip()
-
-
-SECTION = Section(name="steps", title="Step by step", gather=_gather, write=by_block(write_steps), dump=_dump)
+SECTION = Section(
+    name="steps",
+    title="Step by step",
+    gather=_gather,
+    write=by_block(write_steps),
+    dump=lambda report: {"steps": [_dump_step(step) for step in report.steps]},
+)

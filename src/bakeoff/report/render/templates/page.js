@@ -11,9 +11,9 @@
   };
   const whenIdle = window.requestIdleCallback || ((work) => window.setTimeout(work, 20));
 
-  const paperWidth = 680; // what A4 and letter hold between their margins, in CSS pixels
+  const paperWidth = 680; // A4 and letter between margins, in CSS pixels
 
-  // Names cut in their middle: on a narrow screen they would leave no room for what they name.
+  // On a narrow screen, long names are cut in the middle to leave room for the data.
   function shortenLine(label) {
     const characters = String(label).match(/<[^>]*>|&[^;]+;|./gsu) || []; // markup and entities stay whole
     return characters.length > 20 ? [...characters.slice(0, 9), "...", ...characters.slice(-8)].join("") : label;
@@ -21,7 +21,7 @@
 
   const shorten = (label) => String(label).split("<br>").map(shortenLine).join("<br>");
 
-  // The title of an axis in lines that a narrow screen holds.
+  // Breaks the title of an axis into lines that fit a narrow screen.
   const fold = (title) => title.replace(/(.{1,36})(?: |$)/gu, (_, line, at) => (at ? "<br>" : "") + line);
 
   function draw(place, mode, width) {
@@ -53,8 +53,8 @@
 
   const isShown = (place) => place.closest("details:not([open])") === null;
 
-  // What comes into sight is drawn at once, the rest one by one while nothing else is to be done: a page of a hundred
-  // figures can be read from its first moment on.
+  // Figures that come into view are drawn at once, the others one by one when the browser is idle, so that a page of a
+  // hundred figures can be read immediately.
   const nearby = new IntersectionObserver(
     (entries) => drawStale(entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target)),
     { rootMargin: "400px 0px" },
@@ -77,14 +77,14 @@
   places.forEach((place) => {
     const figure = drawings.figures[Number(place.dataset.figure)];
     place.textContent = "";
-    place.style.minHeight = `${figure.layout.height}px`; // so that the page does not move as figures are drawn
+    place.style.minHeight = `${figure.layout.height}px`; // prevents layout shifts as figures are drawn
   });
   redraw();
   dark.addEventListener("change", redraw);
   narrow.addEventListener("change", redraw);
   document.querySelectorAll("details").forEach((details) => details.addEventListener("toggle", () => whenIdle(drawRest)));
 
-  // Paper is white and cannot be unfolded.
+  // For printing: light colours, and everything unfolded.
   let folded = [];
   window.addEventListener("beforeprint", () => {
     folded = Array.from(document.querySelectorAll("details:not([open])"));
