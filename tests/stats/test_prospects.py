@@ -157,3 +157,11 @@ def test_the_document_is_plain() -> None:
         assert block["curve"] == [{"replicates": n, "detectable": each} for n, each in prospect.curve]
         assert block["source"]["kind"] == prospect.source.kind
         assert block["settles_margin"] is (None if prospect.aim.margin is None else prospect.settles)
+
+
+def test_a_pilot_alone_is_never_advised() -> None:
+    sure = replace(DECLARED, kind="pilot", spread=ExpectedSpread(sd=1e-4), num_trials=8, num_replicates=4)
+    prospect = look(sure, margin=0.02)
+    assert (prospect.to_show, prospect.to_equate) == (7, 7)
+    declared = look(replace(sure, kind="declared"), margin=0.02)
+    assert (declared.to_show, declared.to_equate) == (3, 3)
