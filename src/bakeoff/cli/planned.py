@@ -90,7 +90,8 @@ class Planned:
         yield "trials", self._format_trials()
         if estimate.seconds:
             yield "time", self._format_time()
-        yield from list_power_rows(estimate.prospects)
+        if len(arms) > 1 or estimate.prospects.blocks:  # of a single arm a note says all
+            yield from list_power_rows(estimate.prospects)
         for read in self.reads:
             yield "reads", read.text
         yield from (row for row in self.about.rows() if row[0] in ("cost", "known", "source"))
