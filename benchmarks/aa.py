@@ -1,10 +1,10 @@
-"""How often bakeoff finds a winner where there is none, on real training runs.
+"""How often does bakeoff find a winner if there is none? Measured on real training runs.
 
     python benchmarks/aa.py --times 20
 
-Runs the shipped study `aa` (four arms that are one recipe) with as many different seeds, and counts the studies in
-which any pair of arms is called better or worse. At 95% confidence each study may err with probability 5%: four or more
-of twenty would be a 1.6% accident. The table and every study's verdicts go to benchmarks/results/.
+Runs the shipped study `aa` (four arms with the same recipe) with different seeds, and counts the studies in which any
+pair of arms is called better or worse. At 95% confidence each study errs with probability 5%: four or more of twenty
+have a probability of 1.6%. The table and every study's verdicts go to benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> int:
-    """Run, print, save; exit status 1 when more studies err than three in twenty."""
+    """Run, print, save; exit status 1 if more than three in twenty studies err."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20, help="studies (default %(default)s)")
     parser.add_argument("--set", dest="overrides", action="append", default=[], help="change a field of the study")

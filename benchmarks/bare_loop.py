@@ -1,12 +1,12 @@
-"""Does the engine cost anything? It against a bare loop of the same fused arithmetic, and two workers against one.
+"""The overhead of the engine: against a bare loop with the same fused arithmetic, and of many workers against one.
 
     python benchmarks/bare_loop.py --data-dir DIR
 
 First, in one process with one thread and a worker's memory settings, three ways to train nine arms take turns: the
-engine; a bare loop around its fused network; and a loop written by hand in torch's own functions (contenders/bare.py
-says what each does). Rates are model-images per second of training steps. Then workers: bakeoff with one, and with one
-a core, in turn. The cores of a machine may share more than memory, so the same is asked of matrix products, which share
-nothing but the processor: that is the control. Medians and raw samples go to benchmarks/results/.
+engine; a bare loop around its fused network; and a loop written by hand in torch's own functions (described in
+contenders/bare.py). Rates are model-images per second of training steps. Then workers: bakeoff with one, and with one
+per core, in turn. As a control, the same is measured for matrix products, which share nothing but the CPU. Medians and
+raw samples go to benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bakeoff.driver.executors import local
 
 HERE = Path(__file__).resolve().parent
 IMAGES = {"lenet": 6_400, "modnet1": 1_600, "modnet2": 640}
-"""Images of one round for each arm: a few seconds' work."""
+"""Images per round and arm: a few seconds of work."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def run(program: str, job: dict[str, Any], setting: dict[str, Any], images: int) -> dict[str, Any]:
-    """Run a program of contenders/ in a fresh process with a worker's memory settings; return what it printed."""
+    """Run a program of contenders/ in a fresh process with a worker's memory settings; return its output."""
     given = {name: value for name, value in job.items() if name != "data_dir"}
     given |= {"images_per_arm": images, "setting": {**setting, "data_dir": job["data_dir"]}}
     done = subprocess.run(
@@ -91,11 +91,11 @@ def run(program: str, job: dict[str, Any], setting: dict[str, Any], images: int)
 
 
 def compare_loops(job: dict[str, Any], numeric: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the rates of the three ways, round by round, and the engine's share of the other two."""
+    """Return the rates of the three loops in each round, and the engine's rate relative to the other two."""
     images = IMAGES[job["network"]] // (10 if options.quick else 1)
     sample = run("bare", job, {"numeric": numeric, "rounds": options.rounds}, images)
     rates = sample["processes"][0]["extra"]["rates"]
-    # Round by round: what slows the machine down for a while slows all three.
+    # Interleaved, so that load on the machine slows all three.
     shares = {
         name: statistics.median(engine / other for engine, other in zip(rates["engine"], rates[name], strict=True))
         for name in rates
@@ -105,7 +105,7 @@ def compare_loops(job: dict[str, Any], numeric: str, options: argparse.Namespace
 
 
 def print_loops(loops: dict[str, Any]) -> None:
-    """Print the engine beside the other two."""
+    """Print the rates of the engine and the other two."""
     print(f"\n{'nine arms, one thread':<22}{'engine':>9}{'bare':>9}{'by hand':>9}{'of bare':>10}{'of by hand':>12}")
     for name, measured in loops.items():
         medians = "".join(f"{statistics.median(rates):>9,.0f}" for rates in measured["rates"].values())
@@ -114,7 +114,7 @@ def print_loops(loops: dict[str, Any]) -> None:
 
 
 def compare_workers(job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Return the rates of one worker and of one a core."""
+    """Return the rates of one worker, and of one per core."""
 
     def measure(num_workers: int) -> float:
         # The images are those of each worker.
@@ -126,7 +126,7 @@ def compare_workers(job: dict[str, Any], options: argparse.Namespace) -> dict[st
 
 
 def measure_controls(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the same of matrix products: small ones that stay in a core's own cache, and large ones."""
+    """Return the same for matrix products: small ones that stay in a core's own cache, and large ones."""
     controls = {}
     for dtype in DTYPES:
         for size in (256, 2048):
@@ -139,7 +139,7 @@ def measure_controls(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def compare_counts(measure: Callable[[int], float], repeats: int) -> dict[str, Any]:
-    """Return samples of one process and of one a core, taken in turn, and how many times faster all are than one."""
+    """Return samples of one process and of one per core, taken in turn, and the speed-up."""
     counts = (1, count_cores())
     rates: dict[int, list[float]] = {count: [] for count in counts}
     for repeat in range(repeats):
@@ -150,7 +150,7 @@ def compare_counts(measure: Callable[[int], float], repeats: int) -> dict[str, A
 
 
 def print_workers(workers: dict[str, Any], controls: dict[str, Any]) -> None:
-    """Print how many times one process all cores are."""
+    """Print the speed-up of all cores over one process."""
     count = count_cores()
     print(f"\n{'':<34}{'1 process':>16}{f'{count} processes':>16}{'times':>8}")
     for name, measured in {**{f"bakeoff, {name}": one for name, one in workers.items()}, **controls}.items():

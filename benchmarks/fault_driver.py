@@ -1,4 +1,4 @@
-"""Runs a study as `bakeoff run` does, with a watchdog that loses its patience after seconds instead of minutes.
+"""Runs a study like `bakeoff run`, with a watchdog patience of seconds instead of minutes.
 
 python benchmarks/fault_driver.py STUDY WORKSPACE WORKERS PATIENCE_SECONDS
 """

@@ -1,4 +1,4 @@
-"""The faults of the campaign: what is killed or suspended, and when."""
+"""The kinds of faults in the campaign: which processes are killed or suspended, and when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fault_ledgers import Settling, count
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_SECONDS = 6.0
-"""Of the watchdog, where a worker is suspended for good."""
+"""The watchdog's patience if a worker is suspended for good."""
 
 GIVES_UP_SECONDS = 300.0
 
@@ -28,12 +28,12 @@ Wait = Callable[[Callable[[], bool], float], bool]
 
 @dataclass(frozen=True)
 class Run:
-    """A study under way.
+    """A running study.
 
     Attributes:
-        process: the driver, leader of a process group of its own.
-        whole_seconds: what the study takes without a fault.
-        cluster: Ray's, where it runs there.
+        process: the driver, leader of its own process group.
+        whole_seconds: duration of the study without a fault.
+        cluster: the Ray cluster, if it runs on one.
     """
 
     process: subprocess.Popen[bytes]
@@ -48,7 +48,7 @@ class Run:
         return self.process.poll() is not None
 
     def wait_until(self, condition: Callable[[], bool], limit_seconds: float = GIVES_UP_SECONDS) -> bool:
-        """Return whether a condition came true before the run's end and the limit."""
+        """Return whether a condition became true before the run's end and the time limit."""
         ends = time.monotonic() + limit_seconds
         while not self.has_ended() and time.monotonic() < ends:
             if condition():
@@ -57,13 +57,13 @@ class Run:
         return False
 
     def pause(self, seconds: float) -> bool:
-        """Let time pass; return whether the run is still under way."""
+        """Wait; return whether the run is still in progress."""
         ends = time.monotonic() + seconds
         return self.wait_until(lambda: time.monotonic() >= ends)
 
 
 def start(study: Path, workspace: Path, kind: str, address: str | None) -> subprocess.Popen[bytes]:
-    """Start a study's driver, its output into a file."""
+    """Start a study's driver, with its output in a file."""
     command = [sys.executable, "-m", "bakeoff", "run", str(study), "--workspace", str(workspace), "--json"]
     if kind == "stuck worker":
         command = [
@@ -77,7 +77,7 @@ def start(study: Path, workspace: Path, kind: str, address: str | None) -> subpr
     elif address is not None:
         command += ["--executor", "ray", "--address", address]
     else:
-        # As many as there are cohorts: a cohort that has lost its worker goes on at once.
+        # One per cohort, so that a cohort that lost its worker resumes at once.
         command += ["--workers", "2" if kind == "driver" else "4"]
     workspace.mkdir(parents=True, exist_ok=True)
     with (workspace / "driver.log").open("ab") as log:
@@ -85,7 +85,7 @@ def start(study: Path, workspace: Path, kind: str, address: str | None) -> subpr
 
 
 def kill_driver(run: Run) -> str | None:
-    """Kill the driver and its workers at a random moment; return which it was, None where the run ended before."""
+    """Kill the driver and its workers at a random moment; return the moment, or None if the run ended before."""
     chosen = run.draw.random()
     if chosen < 0.25:
         seconds = run.draw.uniform(0.05, 0.6 * run.whole_seconds)
@@ -108,7 +108,7 @@ def kill_driver(run: Run) -> str | None:
 
 
 def is_writing(workspace: Path) -> bool:
-    """Return whether a checkpoint is half written."""
+    """Return whether a checkpoint is being written."""
     with suppress(OSError):
         return any(name.endswith(".part") for name in os.listdir(workspace / "cohorts"))
     return False
@@ -120,7 +120,7 @@ def kill_worker(run: Run) -> str | None:
 
 
 def suspend_worker(run: Run) -> str | None:
-    """Suspend one worker for a moment, shorter than anybody's patience."""
+    """Suspend one worker briefly, for less than any timeout."""
     victim = _choose_worker(run)
     if victim is None:
         return None
@@ -131,12 +131,12 @@ def suspend_worker(run: Run) -> str | None:
 
 
 def stop_worker(run: Run) -> str | None:
-    """Suspend one worker for good: the watchdog is to find it."""
+    """Suspend one worker for good; the watchdog has to find it."""
     return _strike(run, signal.SIGSTOP, "suspended for good")
 
 
 def kill_node(run: Run) -> str | None:
-    """Kill a node of a Ray cluster, with all that runs on it; another one joins."""
+    """Kill a node of a Ray cluster with everything on it; another one joins."""
     if not _await_training(run):
         return None
     node = run.draw.choice(sorted(run.cluster.worker_nodes, key=lambda each: str(each.node_id)))
@@ -156,13 +156,13 @@ def _strike(run: Run, number: signal.Signals, name: str) -> str | None:
 
 
 def _settle(run: Run) -> None:
-    """Wait until the driver has seen the loss, and those who have lost a worker have got on."""
+    """Wait until the driver has noticed the loss, and the cohorts that lost a worker have made progress."""
     run.wait_until(run.settling.look, 20.0)  # an idle worker's death is nobody's loss
     run.wait_until(lambda: not run.settling.look() and run.settling.is_settled())
 
 
 def _await_training(run: Run) -> bool:
-    """Wait for a random moment of the training; False where the run ended, or is in its final test, before that."""
+    """Wait for a random moment of the training; False if the run ended or reached its final test before."""
     target = count(run.workspace, "epochs") + run.draw.randint(0, 20)
     if not run.wait_until(lambda: count(run.workspace, "epochs") >= target):
         return False
@@ -178,7 +178,7 @@ def _choose_worker(run: Run) -> psutil.Process | None:
 
 
 def find_workers(run: Run) -> list[psutil.Process]:
-    """Return the processes that train: children of the driver, or actors below this process, whose cluster it is."""
+    """Return the training processes: children of the driver, or actors of this process's cluster."""
     root = psutil.Process(run.process.pid if run.cluster is None else os.getpid())
     mark = "bakeoff.driver.executors.worker" if run.cluster is None else "ray::RayWorker"
     workers = []
@@ -204,4 +204,4 @@ KINDS: dict[str, Callable[[Run], str | None]] = {
     "ray actor": kill_worker,
     "ray node": kill_node,
 }
-"""Return how it was done, or None where the run ended before the moment came."""
+"""Returns a description of the fault, or None if the run ended before the moment came."""

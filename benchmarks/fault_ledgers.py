@@ -1,4 +1,4 @@
-"""What a workspace's ledger holds, read while a run writes it; and two workspaces compared to the last bit."""
+"""Reads a workspace's ledger while a run writes it, and compares two workspaces bit by bit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HELD = {
     "trials": "SELECT id, state, metrics FROM trials WHERE state != 'failed'",
     "final-test results": "SELECT trial_id, metrics FROM exam_results",
 }
-"""What may never be gone again."""
+"""Queries for rows that must never be lost."""
 
 NUMBERS = {
     "trials": "SELECT id, state, reason, num_epochs, best_epoch, stop, num_parameters, metrics, content, cohort_id "
@@ -31,11 +31,11 @@ NUMBERS = {
     "candidates": "SELECT * FROM candidates",
     "pauses": "SELECT * FROM pauses",
 }
-"""Everything a ledger holds but when, where and how long. Numbers are kept as JSON with all their digits."""
+"""Queries for everything in a ledger except times, machines and durations. Numbers are JSON with all digits."""
 
 
 def read(workspace: Path, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return rows of a ledger, none where there is no ledger yet."""
+    """Return rows of a ledger; none if there is no ledger yet."""
     path = Folders(workspace).ledger
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
@@ -45,21 +45,21 @@ def read(workspace: Path, query: str, values: tuple[Any, ...] = ()) -> list[tupl
 
 
 def count(workspace: Path, table: str) -> int:
-    """Return the number of rows of a table, 0 where there is no ledger yet."""
+    """Return the number of rows of a table; 0 if there is no ledger yet."""
     return int((read(workspace, f"SELECT COUNT(*) FROM {table}") or [(0,)])[0][0])
 
 
 def hold(workspace: Path) -> dict[str, Rows]:
-    """Return what a ledger holds now and may never lose."""
+    """Return the rows in a ledger that must never be lost."""
     return {name: set(read(workspace, query)) for name, query in HELD.items()}
 
 
 class Settling:
-    """Knows whether the cohorts that have lost a worker have got on since.
+    """Tracks whether the cohorts that lost a worker have made progress since.
 
-    bakeoff takes a cohort apart that loses two workers without an epoch finished in between: that is how it finds the
-    trial that kills them. Trials that are trained alone agree with the others to rounding only, so a campaign that
-    compares to the last bit kills a cohort's next worker after it has got on.
+    bakeoff splits a cohort that loses two workers without finishing an epoch in between, to find the trial that kills
+    them. Trials that train alone agree with the others only up to rounding, so for bitwise comparison the campaign
+    kills a cohort's next worker only after the cohort has made progress.
     """
 
     def __init__(self, workspace: Path) -> None:
@@ -68,7 +68,7 @@ class Settling:
         self._waiting: dict[str, tuple[bool, int]] = {}
 
     def look(self) -> bool:
-        """Take in new losses; return whether there were any."""
+        """Read new losses; return whether there were any."""
         query = "SELECT cohort_id FROM incidents WHERE kind = 'lost' ORDER BY rowid LIMIT -1 OFFSET ?"
         fresh = [row[0] for row in read(self._workspace, query, (self._num_seen,))]
         self._num_seen += len(fresh)
@@ -78,11 +78,11 @@ class Settling:
         return bool(fresh)
 
     def is_settled(self) -> bool:
-        """Return whether all have got on."""
-        self._waiting = {each: state for each, state in self._waiting.items() if not self._has_got_on(each, *state)}
+        """Return whether all have made progress."""
+        self._waiting = {each: state for each, state in self._waiting.items() if not self._has_progressed(each, *state)}
         return not self._waiting
 
-    def _has_got_on(self, cohort_id: str, had_checkpoint: bool, num_epochs: int) -> bool:
+    def _has_progressed(self, cohort_id: str, had_checkpoint: bool, num_epochs: int) -> bool:
         members = self._members(cohort_id)
         if members is not None:
             return self._count(members) > num_epochs
@@ -103,7 +103,7 @@ class Settling:
 
 
 def compare(whole: Path, faulty: Path) -> dict[str, Any]:
-    """Compare two workspaces; return the counts of what was compared and of what differs."""
+    """Compare two workspaces; return counts of compared and of differing items."""
     compared: dict[str, dict[str, int]] = {}
     for name, query in NUMBERS.items():
         one, other = set(read(whole, query)), set(read(faulty, query))
@@ -128,14 +128,14 @@ def compare(whole: Path, faulty: Path) -> dict[str, Any]:
 
 
 def hash_files(workspace: Path) -> dict[str, str]:
-    """Return the SHA-256 of everything that trials have left."""
+    """Return the SHA-256 of all files of trials."""
     trials = Folders(workspace).trials
     files = [path for path in trials.rglob("*") if path.is_file()]
     return {path.relative_to(trials).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def say_results(workspace: Path) -> set[str]:
-    """Return what is concluded from a ledger, piece by piece, as JSON."""
+    """Return the conclusions from a ledger as JSON, by part."""
     (name,) = read(workspace, "SELECT name FROM studies")[0]
     document = load(name, workspace).document
     return {

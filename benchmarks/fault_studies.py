@@ -1,4 +1,4 @@
-"""The studies of the fault campaign: small enough to end in seconds, and every way of asking for trials among them."""
+"""The studies of the fault campaign: they end in seconds, and cover every strategy."""
 
 from __future__ import annotations
 

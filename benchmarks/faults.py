@@ -1,18 +1,18 @@
-"""The fault campaign: studies are killed again and again, and must end as if nothing had happened, to the last bit.
+"""The fault campaign: studies are killed repeatedly, and must end with bit-identical results.
 
     python benchmarks/faults.py
     python benchmarks/faults.py --only "ray node=10" --studies grid
 
-Every study is run once undisturbed. Then it is run again and again in fresh workspaces, under one kind of fault at a
-time, at random moments, until each kind has had its number: SIGKILL of the driver, alone or with its workers, after
-which the same command goes on; of single workers; workers suspended and woken; workers suspended for good, which the
-watchdog must find (its patience is cut to seconds); and on a Ray cluster of this machine, whose nodes are processes,
-the same for drivers and actors, and nodes that die with all they run while others join.
+Every study is run once undisturbed. Then it is run repeatedly in fresh workspaces, with one kind of fault at a time, at
+random moments, until each kind has had its number of faults: SIGKILL of the driver, alone or with its workers, after
+which the same command resumes; of single workers; workers suspended briefly; workers suspended for good, which the
+watchdog must find (its patience is reduced to seconds); and on a Ray cluster of this machine, whose nodes are
+processes, the same for drivers and actors, and nodes that die with everything on them while others join.
 
-Before and after every fault the ledger is read: no epoch, finished trial or final-test result that it held may be
-gone. At the end of every run its ledger is compared with the undisturbed one number by number, weights and predictions
-byte by byte, and the verdicts and ensembles drawn from them; no epoch may have been trained twice. The exit status is
-0 when all of this holds, else 1. The table and every fault go to benchmarks/results/."""
+Before and after every fault the ledger is read: no recorded epoch, finished trial or final-test result may be lost. At
+the end of every run its ledger is compared with the undisturbed one number by number, weights and predictions byte by
+byte, and also the resulting verdicts and ensembles; no epoch may have been trained twice. The exit status is 0 if all
+of this holds, else 1. The table and every fault go to benchmarks/results/."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = "; ".join(f"{kind} {number}" for kind, number in NUMBERS.items())
     parser.add_argument(
-        "--only", action="append", metavar="KIND=NUMBER", help=f"these kinds alone; repeatable (default: {kinds})"
+        "--only", action="append", metavar="KIND=NUMBER", help=f"only these kinds; repeatable (default: {kinds})"
     )
     parser.add_argument("--studies", nargs="+", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--epochs", type=int, default=40, help="of every trial (default %(default)s)")
@@ -106,11 +106,11 @@ def read_numbers(given: list[str]) -> dict[str, int]:
 
 
 class Campaign:
-    """Faults inflicted so far, and the runs that had them.
+    """The faults so far, and the runs that had them.
 
     Attributes:
-        whole_seconds: what each study takes undisturbed.
-        faults: every fault: kind, study, moment, what was on record and what was gone after it.
+        whole_seconds: duration of each study without faults.
+        faults: every fault: kind, study, moment, the number of recorded rows, and of lost ones.
         runs: every run's comparison with the undisturbed one.
     """
 
@@ -127,7 +127,7 @@ class Campaign:
             say(f"{name}: {count(folder / name, 'epochs')} epochs undisturbed in {self.whole_seconds[name]} s")
 
     def inflict(self, kind: str, number: int, cluster: Any = None) -> None:
-        """Inflict a number of faults of one kind, on one study after the other."""
+        """Cause a number of faults of one kind, in each study."""
         left = number
         for round_number, name in enumerate(cycle(self.whole_seconds), 1):
             if left <= 0:
@@ -137,7 +137,7 @@ class Campaign:
             left -= self._run_under(kind, name, workspace, min(left, share), cluster)
 
     def _run_under(self, kind: str, name: str, workspace: Path, most: int, cluster: Any) -> int:
-        """Run a study to its end under at most so many faults; return how many there were."""
+        """Run a study to its end with at most this many faults; return their number."""
         began, num_before = time.monotonic(), len(self.faults)
         address = None if cluster is None else cluster.address
         done = False
@@ -158,7 +158,7 @@ class Campaign:
         return num_faults
 
     def _strike(self, kind: str, name: str, run: Run) -> None:
-        """Inflict one fault, looking at the ledger all the while."""
+        """Cause one fault, and read the ledger before and after."""
         seen, began = hold(run.workspace), time.monotonic()
         moment = KINDS[kind](run)
         if moment is None:
@@ -203,7 +203,7 @@ def make_cluster() -> Iterator[Any]:
 
 
 def summarize(faults: list[dict[str, Any]], runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row per kind: faults, what was on record when they came, what was lost, how the runs ended."""
+    """Return a row per kind: faults, recorded rows, lost rows, and how the runs ended."""
     rows = []
     for kind in dict.fromkeys(run["kind"] for run in runs):
         own = [fault for fault in faults if fault["kind"] == kind]

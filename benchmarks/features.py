@@ -1,9 +1,9 @@
-"""What computing a frozen body's features once saves: the same heads on cached features, and with the body running.
+"""The time saved by computing a frozen body's features once: the same heads on cached features, and with the body.
 
     python benchmarks/features.py --weights vgg16.safetensors
     python benchmarks/features.py --network torchvision:resnet18 --data cifar10 --subset 0.1 --data-dir DIR
 
-Both studies train the same four heads (no, 64 or 256 hidden units; dropout) on a data set or part of it, from the same
+Both studies train the same four heads (no, 64 or 256 hidden units; dropout) on a dataset or part of it, from the same
 weights, seeds and splits. In the first the body is frozen for good: bakeoff computes its features once, and all heads
 train as one cohort. In the second the body is frozen for exactly as many epochs as there are: it is run on every batch
 of every epoch, for every head. Each study starts with an empty cache of features. The rounds alternate; the times are
@@ -69,13 +69,13 @@ def main() -> None:
 
 
 def measure_round(options: argparse.Namespace, number: int) -> dict[str, Any]:
-    """Run both studies once, with a seed of this round's own; odd rounds begin with the other one."""
+    """Run both studies once, with this round's seed; odd rounds start with the other one."""
     order = ["cached", "running"] if number % 2 == 0 else ["running", "cached"]
     return {name: measure(make_study(options, name, number), options.data_dir) for name in order}
 
 
 def make_study(options: argparse.Namespace, name: str, seed: int) -> Study:
-    """Make the study of four heads on a body that is frozen for good, or for as many epochs as there are."""
+    """Make the study of four heads on a body that is always frozen, or frozen in all of its epochs."""
     published = options.weights == "imagenet"
     weights = "imagenet" if published else {"file": options.weights}
     normalization = [{"name": "normalize", "mean": "imagenet", "sd": "imagenet"}] if published else []
@@ -98,7 +98,7 @@ def make_study(options: argparse.Namespace, name: str, seed: int) -> Study:
 
 
 def measure(study: Study, data_dir: Path | None) -> dict[str, Any]:
-    """Run one study in an empty workspace, with no features cached; return its seconds and its accuracies."""
+    """Run one study in an empty workspace, without cached features; return its seconds and accuracies."""
     with tempfile.TemporaryDirectory() as workspace, empty_cache():
         started = time.perf_counter()
         result = run(study, workspace=workspace, data_dir=data_dir)
@@ -109,7 +109,7 @@ def measure(study: Study, data_dir: Path | None) -> dict[str, Any]:
 
 @contextmanager
 def empty_cache() -> Iterator[None]:
-    """Use a cache that has the decoded images of the user's own, and no features."""
+    """Use a cache with the user's decoded images, but no features."""
     own = cache_folder()
     with tempfile.TemporaryDirectory() as folder:
         for name in ("decoded", "downloads", "weights"):

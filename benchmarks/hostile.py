@@ -1,14 +1,14 @@
-"""Everything that bakeoff reads, made hostile: each input must end in success or in one clear line.
+"""Hostile versions of everything that bakeoff reads: each input must end in success or in one clear line.
 
     python benchmarks/hostile.py --studies 10000 --files 1000
 
 Study files are drawn by hypothesis (a third valid, a third shipped ones with their text changed, a third attacks:
 bombs, deep nesting, huge numbers, control characters, tags, wrong encodings). Files are every attack of
 hostility/files.py, and sound data files, archives, images, manifests, weights, checkpoints, predictions and ledgers
-with their bytes changed. A child process reads them one after another with a limit on memory and time. An input fails
-when it ends in a traceback, in a message that is unclear, too late, with the child's death, or with code run.
+with changed bytes. A child process reads them one after another with limits on memory and time. An input fails if it
+ends in a traceback, an unclear message, a timeout, the child's death, or if its code is run.
 
-The exit status is 0 when none fails, else 1. The table and the facts go to benchmarks/results/.
+The exit status is 0 if none fails, else 1. The table and the facts go to benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=300, help="study files (default %(default)s)")
     parser.add_argument("--files", type=int, default=200, help="other files, attacks included (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="what they are drawn by (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="the most one input may take (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="time limit per input (default %(default)s)")
     parser.add_argument("--memory", type=int, default=6144, help="MiB of address space (default %(default)s)")
     parser.add_argument("--save", action="store_true", help="write the result to benchmarks/results/")
     return parser.parse_args()
 
 
 class Child:
-    """The process that reads; started again after each death.
+    """The reading process; restarted when it dies.
 
     Args:
-        memory_mib: its limit of address space.
-        seconds: the most one input may take.
+        memory_mib: limit of its address space.
+        seconds: time limit per input.
     """
 
     def __init__(self, memory_mib: int, seconds: float) -> None:
@@ -60,7 +60,7 @@ class Child:
         self._process: subprocess.Popen[str] | None = None
 
     def judge(self, kind: str, path: Path) -> dict[str, Any]:
-        """Have one input read; return how it ended."""
+        """Let it read one input; return the outcome."""
         process = self._process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -98,7 +98,7 @@ class Child:
 
 
 def place_inputs(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str, str, Path, bytes]]:
-    """Put one input after another where it is read from; yield kind, how it was made, its path and its content."""
+    """Write one input after another to its place; yield kind, how it was made, its path and its content."""
     study = folder / "study" / "study.yaml"
     study.parent.mkdir()
     for each in draw_studies(arguments.studies, arguments.seed) if arguments.studies else ():
@@ -116,7 +116,7 @@ def place_inputs(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[
 
 
 def _place(kind: str, name: str, folder: Path, number: int) -> Path:
-    """Return where a file belongs, with what must be beside it: an image in a class, a table beside its images."""
+    """Return a file's path, and create what it needs: an image needs a class folder, a table needs images."""
     if kind == "ledger":
         for path in (folder / "workspace").glob("ledger.sqlite*"):
             path.unlink()

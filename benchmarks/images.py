@@ -1,4 +1,4 @@
-"""CIFAR-10 for all contenders: the real images where they are found, else random ones of the same shape."""
+"""CIFAR-10 for all contenders: the real images if they are found, else random ones with the same shape."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bakeoff.data.store import open_training
 
 
 def prepare_images(data_dir: Path | None, folder: Path) -> tuple[str, dict[str, Any]]:
-    """Put the training images where every contender can read them.
+    """Store the training images so that every contender can read them.
 
     Args:
-        data_dir: where to look first. Nothing is ever downloaded.
+        data_dir: searched first. Nothing is downloaded.
         folder: for temporary files.
 
     Returns:
-        What the images are, in words; and the part of a job that tells where they lie.
+        A description of the images, and the part of a job with their paths.
     """
     home = find_home(find_dataset("cifar10"), data_dir)
     if home is None and data_dir is not None:
@@ -29,7 +29,7 @@ def prepare_images(data_dir: Path | None, folder: Path) -> tuple[str, dict[str, 
     words = "CIFAR-10" if home else "random images of CIFAR-10's shape (no CIFAR-10 was found)"
     if home is None:
         home = write_random(folder)
-    # Neither random images nor the subsets that a benchmark trains on are to stay in the user's cache.
+    # Random images and the subsets of a benchmark must not stay in the user's cache.
     os.environ[CACHE_VARIABLE] = str(folder / "cache")
     images = open_training("cifar10", home)
     np.save(folder / "pixels.npy", images.pixels)

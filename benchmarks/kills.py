@@ -1,18 +1,18 @@
-"""A study killed again and again must end with the numbers of an uninterrupted one, to the last digit.
+"""A study that is killed repeatedly must end with exactly the numbers of an uninterrupted one.
 
     python benchmarks/kills.py
     python benchmarks/kills.py --study weight-init --set blocks.0=[mnist] --set blocks.1=[lenet] --set replicates=2 \\
         --set recipe.epochs=6 --set numeric=bfloat16 --data-dir DIR
 
 The study is run once without interruption. Then it is run again and its whole process group is killed (SIGKILL) at
-different moments: while it starts, at epochs spread over the whole training, while a checkpoint is being written, and
-in the final test; each time the same command goes on. At the end both ledgers are compared number by number (every
+different moments: during start-up, at epochs spread over the whole training, while a checkpoint is being written, and
+in the final test; each time the same command resumes. At the end both ledgers are compared number by number (every
 trial's metrics, every epoch's training and validation values, every final-test result), and the weights and
-predictions on disk bit by bit. No epoch that was on record before a kill may be missing after it, and none may have
-been trained twice.
+predictions on disk bit by bit. No epoch recorded before a kill may be missing after it, and none may have been trained
+twice.
 
-The numeric mode is part of the study here: a probe could choose differently in the two runs. The exit status is 0
-when everything is equal, else 1. The table and the facts go to benchmarks/results/.
+The study must name its numeric mode, because a probe could choose differently in the two runs. The exit status is 0 if
+everything is equal, else 1. The table and the facts go to benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from bakeoff.workspace import Folders, load_predictions
 
 HERE = Path(__file__).resolve().parent
 CUT_DOWN = ("recipe.epochs=6", "numeric=float32")
-"""What the default study is cut down to."""
+"""Overrides that make the default study small."""
 
 NUMBERS = {
     "trials": "SELECT id, state, reason, num_epochs, best_epoch, stop, num_parameters, metrics, content FROM trials",
@@ -50,19 +50,19 @@ NUMBERS = {
     "final-test results": "SELECT trial_id, metrics, fingerprint FROM exam_results",
     "placements": "SELECT position, trial_id, block, arm, replicate FROM placements",
 }
-"""Everything a ledger holds but when, where and how long. Numbers are kept as JSON with all their digits."""
+"""Queries for everything in a ledger except times, machines and durations. Numbers are JSON with all digits."""
 
 Rows = set[tuple[Any, ...]]
 Moment = Callable[[], bool]
-"""Whether it has come. Asked again and again."""
+"""Returns whether the moment has come; called repeatedly."""
 
 MakeMoment = Callable[[Path], Moment]
-"""Makes a moment of the run that is about to start in a workspace."""
+"""Makes a moment for the next run in a workspace."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill, and what the ledger held then."""
+    """One kill, and the ledger's counts at that time."""
 
     moment: str
     seconds: float
@@ -123,7 +123,7 @@ def main() -> int:
 
 
 def start(command: list[str], workspace: Path) -> subprocess.Popen[bytes]:
-    """Start a run as the leader of a process group of its own."""
+    """Start a run as the leader of its own process group."""
     return subprocess.Popen(
         [*command, "--workspace", str(workspace)],
         stdout=subprocess.DEVNULL,
@@ -145,7 +145,7 @@ def finish(command: list[str], workspace: Path) -> float:
 def kill_often(
     command: list[str], workspace: Path, num_epochs: int, whole_seconds: float, options: argparse.Namespace
 ) -> list[Kill]:
-    """Kill the study at one moment after the other, checking after each that nothing on record was lost."""
+    """Kill the study at each moment, and check after each kill that no recorded epoch was lost."""
     kills: list[Kill] = []
     kept: Rows = set()
     for name, make_moment in choose_moments(options.kills, num_epochs, whole_seconds, random.Random(options.seed)):
@@ -178,7 +178,7 @@ def kill_often(
 def choose_moments(
     num_kills: int, num_epochs: int, whole_seconds: float, draw: random.Random
 ) -> list[tuple[str, MakeMoment]]:
-    """Return moments in order: a fifth while it starts, one in the final test, the rest between."""
+    """Return moments in order: a fifth during start-up, one in the final test, the rest in between."""
     num_early = max(1, num_kills // 5)
     num_between = max(0, num_kills - num_early - 1)
     moments: list[tuple[str, MakeMoment]] = []
@@ -197,7 +197,7 @@ def choose_moments(
 
 
 def after_pause(seconds: float) -> MakeMoment:
-    """Return the moment some time after it is first asked for."""
+    """Return the moment some time after its first call."""
 
     def make(workspace: Path) -> Moment:
         asked: list[float] = []
@@ -213,7 +213,7 @@ def after_pause(seconds: float) -> MakeMoment:
 
 
 def at_epoch(number: int, pause: float) -> MakeMoment:
-    """Return the moment `pause` seconds after so many epochs are on record, and one more than at the start."""
+    """Return the moment `pause` seconds after `number` epochs are recorded, at least one of them in this run."""
 
     def make(workspace: Path) -> Moment:
         target = max(number, count(workspace, "epochs") + 1)
@@ -224,7 +224,7 @@ def at_epoch(number: int, pause: float) -> MakeMoment:
 
 
 def at_writing(number: int) -> MakeMoment:
-    """Return the moment when, after so many epochs, a checkpoint is half written."""
+    """Return the moment when a checkpoint is being written, after this many epochs."""
 
     def make(workspace: Path) -> Moment:
         reached = at_epoch(number, 0.0)(workspace)
@@ -241,13 +241,13 @@ def at_writing(number: int) -> MakeMoment:
 
 
 def at_final_test(workspace: Path) -> Moment:
-    """Return the moment when the test split is opened, once more than at the start."""
+    """Return the moment when the test split is opened in this run."""
     before = count(workspace, "exams")
     return lambda: count(workspace, "exams") > before
 
 
 def read(workspace: Path, query: str) -> Rows:
-    """Return rows of a ledger, none where there is no ledger yet."""
+    """Return rows of a ledger; none if there is no ledger yet."""
     path = Folders(workspace).ledger
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
@@ -257,12 +257,12 @@ def read(workspace: Path, query: str) -> Rows:
 
 
 def count(workspace: Path, table: str) -> int:
-    """Return the number of rows of a table, 0 where there is no ledger yet."""
+    """Return the number of rows of a table; 0 if there is no ledger yet."""
     return int(next(iter(read(workspace, f"SELECT COUNT(*) FROM {table}")), (0,))[0])
 
 
 def compare(whole: Path, killed: Path) -> dict[str, Any]:
-    """Compare two workspaces; return the counts of what was compared and of what differs."""
+    """Compare two workspaces; return counts of compared and of differing items."""
     compared: dict[str, dict[str, int]] = {}
     for name, query in NUMBERS.items():
         one, other = read(whole, query), read(killed, query)
@@ -299,7 +299,7 @@ def predictions(workspace: Path, trial_id: str, split: str) -> dict[str, bytes]:
 
 
 def describe_versions() -> dict[str, str]:
-    """Return the versions that the numbers depend on."""
+    """Return the versions that affect the numbers."""
     packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
     return {"bakeoff": bakeoff.__version__, "python": platform.python_version(), **packages}
 

@@ -1,4 +1,4 @@
-"""What a result was measured on: processor, cores, memory, system, load."""
+"""Describes the machine of a measurement: CPU, cores, memory, system, load."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def find_processor() -> str:
-    """Return the processor's model."""
+    """Return the CPU's model."""
     if sys.platform == "darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
@@ -37,7 +37,7 @@ def find_processor() -> str:
 
 
 def name_generation() -> str:
-    """Return the processor's family and model numbers, "" where the system does not tell them.
+    """Return the CPU's family and model numbers; "" if the system does not provide them.
 
     Rented machines often hide which generation they are in the model's name: "AMD EPYC" is family 25, model 17 (9004)
     as well as family 26 (9005).
@@ -47,12 +47,12 @@ def name_generation() -> str:
 
 
 def read_flags() -> list[str]:
-    """Return the processor's feature flags, where the system tells them."""
+    """Return the CPU's feature flags, if the system provides them."""
     return (read_cpuinfo("flags") or read_cpuinfo("Features")).split()
 
 
 def read_cpuinfo(field: str) -> str:
-    """Return one field of /proc/cpuinfo, "" where there is none."""
+    """Return one field of /proc/cpuinfo; "" if there is none."""
     path = Path("/proc/cpuinfo")
     text = path.read_text() if path.exists() else ""
     found = re.search(rf"^{re.escape(field)}\s*:\s*(.*)$", text, re.MULTILINE)
@@ -60,6 +60,6 @@ def read_cpuinfo(field: str) -> str:
 
 
 def name_machine() -> str:
-    """Return a file name's part: processor, its family and model where they are told, number of cores."""
+    """Return a part for file names: CPU, its family and model if known, number of cores."""
     words = re.sub(r"[^a-z0-9]+", "-", find_processor().lower().replace("(r)", "").replace("(tm)", "")).strip("-")
     return "-".join(filter(None, (words or "unknown", name_generation(), f"{count_cores()}-cores")))

@@ -1,11 +1,11 @@
-"""What bakeoff itself costs: many trials of no work, through the real driver into the real, durable ledger.
+"""The overhead of bakeoff itself: many trials without work, with the real driver and the real, durable ledger.
 
     python benchmarks/overhead.py
     python benchmarks/overhead.py --trials 1000 5000 10000 --rounds 3
 
-Every trial trains one epoch that takes no time: the executor answers each cohort at once. What is left is planning,
-identities, grouping, the ledger's transactions and the final test. Each size is run in a new process, in an empty
-workspace: the run, then the same study again (all of it in the ledger), then its summary. Also timed: `bakeoff --help`.
+Every trial trains one epoch that takes no time: the executor answers each cohort at once. What remains is planning,
+identities, grouping, the ledger's transactions and the final test. Each size is run in a new process and an empty
+workspace: the run, then the same study again (all in the ledger), then its summary. Also timed: `bakeoff --help`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ANSWERED_AT_ONCE = 2
 
 
 class NoWork:
-    """An executor whose trials are done as soon as they are asked for."""
+    """An executor whose trials are done as soon as they are submitted."""
 
     def __init__(self) -> None:
         self._tasks: deque[Task] = deque()
@@ -61,12 +61,12 @@ class NoWork:
         return [report for task in taken for report in answer(task)]
 
     def close(self) -> None:
-        """Forget what was asked."""
+        """Discard all tasks."""
         self._tasks.clear()
 
 
 def answer(task: Task) -> list[Report]:
-    """Return what a worker would report of a task."""
+    """Return the events that a worker would report for a task."""
     reports: list[Report] = [Started(task_id=task_id(task))]
     if isinstance(task, CohortTask):
         for member in task.members:
@@ -101,14 +101,14 @@ def answer(task: Task) -> list[Report]:
 
 
 def score(trial_id: str, split: str) -> dict[str, float]:
-    """Return metrics of a trial that nobody trained: numbers from its id."""
+    """Return made-up metrics of a trial, derived from its id."""
     chance = (int(trial_id[:8], 16) + 7 * len(split)) % 1_000 / 1_000
     names = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
     return {**dict.fromkeys(names, 0.8 + 0.1 * chance), "loss": 0.6 - 0.2 * chance}
 
 
 def measure(num_trials: int) -> dict[str, Any]:
-    """Run a study of `num_trials` trials of no work once and again; return seconds and memory."""
+    """Run a study of `num_trials` trials without work twice; return seconds and memory."""
     study = Study(
         question="What does bakeoff itself cost?",
         name="overhead",
@@ -152,13 +152,13 @@ def time_call(call: Any) -> float:
 
 
 def peak_memory_mib() -> float:
-    """Return the most memory this process has had."""
+    """Return the peak memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def measure_apart(num_trials: int) -> dict[str, Any]:
-    """Measure one size in a process of its own."""
+    """Measure one size in its own process."""
     command = [sys.executable, __file__, "--one", str(num_trials)]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        load_study("quickstart")  # imports and caches that no study is to pay for
+        load_study("quickstart")  # warm up imports and caches
         print(json.dumps(measure(options.one)))
         return
     samples = [measure_apart(size) for _ in range(options.rounds) for size in options.trials]

@@ -1,13 +1,13 @@
-"""What share of the processor's measured peak does training reach?
+"""The fraction of the CPU's measured peak that training reaches.
 
     python benchmarks/peak.py --data-dir DIR
 
-The peak is the best of several sizes of square matrix products, one process a core with one thread each, in float32 and
-in bfloat16. Training is bakeoff's: one worker a core, nine arms fused, model-images per second of training steps times
-the operations of one: two for every multiply-add, of the forward pass, of the weights' gradient, and of the inputs'
-gradient, which the first layer does not need. Activations, pooling, normalization, optimizers and the images' way to
-the network are not counted as work, but their time is: that is what the rest of the peak goes to. Peaks and raw samples
-go to benchmarks/results/.
+The peak is the best of several sizes of square matrix products, with one process per core and one thread each, in
+float32 and in bfloat16. Training is bakeoff's, with one worker per core and nine fused arms: model-images per second of
+training steps, times the operations per image: two for every multiply-add of the forward pass, of the weights'
+gradient, and of the inputs' gradient, which the first layer does not need. Activations, pooling, normalization,
+optimizers and loading of images do not count as operations, but their time counts. Peaks and raw samples go to
+benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 NETWORKS = ("lenet", "modnet1", "modnet2", "mlp", "cnn", "vgg11", "resnet")
 SHAPE_HWC = (32, 32, 3)
 WORK = 4e12
-"""Operations of a sample: some ten seconds of all cores."""
+"""Operations per sample: some ten seconds on all cores."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def count_operations(network: str) -> int:
-    """Return the operations of training on one image once."""
+    """Return the operations of one training step per image."""
     recipe = Recipe.model_validate({"network": network})
     shapes = trace(trained_layers(recipe, SHAPE_HWC, 10), SHAPE_HWC)
     total = sum(shape.num_multiply_adds for shape in shapes)
@@ -107,7 +107,7 @@ def run(given: dict[str, Any]) -> float:
 
 
 def print_table(result: dict[str, Any]) -> None:
-    """Print peaks, and what every network reaches of them."""
+    """Print the peaks, and the fraction that every network reaches."""
     peaks = {dtype: peak["operations_per_second"] for dtype, peak in result["peaks"].items()}
     for dtype, peak in peaks.items():
         size = result["peaks"][dtype]["size"]

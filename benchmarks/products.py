@@ -1,9 +1,9 @@
-"""The processor's measured peak: large matrix products, in one process or several at once.
+"""Measures the CPU's peak with large matrix products, in one process or several at once.
 
-    python benchmarks/products.py          prints what one core and all cores reach
+    python benchmarks/products.py          prints the peak of one core and of all cores
 
-Other benchmarks take their yardstick from here. Every process has one thread, as bakeoff's workers have; all warm up,
-then begin together.
+Other benchmarks use this as a reference. Every process has one thread, like bakeoff's workers; all warm up, then start
+together.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def measure_here(dtype: str, size: int, seconds: float) -> float:
 
 
 def measure_together(dtype: str, size: int, num_processes: int, seconds: float = 1.0) -> float:
-    """Return the sum of what several processes reach at the same time."""
+    """Return the total rate of several processes at the same time."""
     job = json.dumps({"dtype": dtype, "size": size, "seconds": seconds})
     command = [sys.executable, str(HERE / "products.py"), job]
     children = [
@@ -59,7 +59,7 @@ def find_peak(dtype: str, num_processes: int, seconds: float = 1.0) -> dict[str,
 
 
 def main() -> None:
-    """Print peaks; or, told a product, be one of the processes that measure it."""
+    """Print peaks; with a product as argument, be one of the processes that measure it."""
     torch.set_num_threads(1)
     if len(sys.argv) > 1:
         job = json.loads(sys.argv[1])

@@ -1,11 +1,11 @@
-"""The small version (--quick) of every shipped study, run and timed: all of them should take minutes on two cores.
+"""Runs and times the quick version of every shipped study: each should take minutes on two cores.
 
     python benchmarks/quick_studies.py --data-dir DIR --alnum DIR/alnum36
     python benchmarks/quick_studies.py --studies weight-init,cifar10-ensemble --imagenet
 
-Real images are taken from the data directory. CIFAR-100 that is not there is made up, in the publisher's own binary
-format: a prototype a class under noise. Without --imagenet, weights are drawn at random and written as torchvision
-writes its own, so that nothing is downloaded: times are the same, accuracies are not.
+Real images are taken from the data directory. If CIFAR-100 is missing, it is made up in the publisher's binary format:
+one prototype per class plus noise. Without --imagenet, weights are random and written in torchvision's format, so that
+nothing is downloaded: times are the same, accuracies are not.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ PRETRAINED: Mapping[str, Mapping[str, str]] = {
     "fashion-networks": {"_vgg16": "vgg16"},
     "fashion-transfer": {"_resnet50": "resnet50", "_inception": "inception_v3"},
 }
-"""Arms that begin with published weights, and of which network."""
+"""Arms that start from published weights, and their networks."""
 
 CIFAR100 = ("weight-init-tune", "weight-init-tuned")
 
 
 def main() -> None:
-    """Run the small versions, print their times, save them."""
+    """Run the quick versions, print their times, save them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, help="where to look for images first")
-    parser.add_argument("--alnum", type=Path, help="a folder of class folders, in place of EMNIST")
+    parser.add_argument("--alnum", type=Path, help="a folder of class folders, instead of EMNIST")
     parser.add_argument("--imagenet", action="store_true", help="download the real weights")
     parser.add_argument("--studies", help="names, joined by commas (default: all)")
     parser.add_argument("--workspace", type=Path, help="keep the ledger and the reports there")
@@ -66,14 +66,16 @@ def main() -> None:
 
 
 def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run one study's small version; return its wall and CPU seconds, trials, load and scores."""
+    """Run one study's quick version; return its wall and CPU seconds, trials, load and scores."""
     overrides = [] if options.imagenet else list_weights(name, folder)
     if options.alnum is not None and name == "alnum-networks":
         overrides.append(f"data.folder={options.alnum.absolute()}")
     data_dir = options.data_dir
     if name in CIFAR100 and find_home(find_dataset("cifar100"), data_dir) is None:
         data_dir = make_cifar100(folder)
-    workspace = (options.workspace or folder / "runs") / name  # a shared one would lend trials to the next study
+    workspace = (
+        options.workspace or folder / "runs"
+    ) / name  # in a shared one, studies would reuse each other's trials
     started, cpu_before = time.perf_counter(), read_cpu_seconds()
     result = run(name, overrides=overrides, quick=True, workspace=workspace, data_dir=data_dir)
     seconds, cpu_seconds = time.perf_counter() - started, read_cpu_seconds() - cpu_before
@@ -95,13 +97,13 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
 
 
 def read_cpu_seconds() -> float:
-    """Return the CPU seconds this process and the workers it has waited for have used."""
+    """Return the CPU seconds of this process and of the workers it has waited for."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
 def list_weights(name: str, folder: Path) -> list[str]:
-    """Return the overrides that give a study's pretrained arms weights from files."""
+    """Return overrides that make a study's pretrained arms use weights from files."""
     found = []
     for arm, network in PRETRAINED.get(name, {}).items():
         found.append(f"arms.0.{arm}.transfer.weights={{file: {write_weights(network, folder)}}}")
@@ -109,7 +111,7 @@ def list_weights(name: str, folder: Path) -> list[str]:
 
 
 def write_weights(network: str, folder: Path) -> Path:
-    """Write random weights of one of torchvision's networks as torchvision publishes them; once."""
+    """Write random weights of a torchvision network in torchvision's format, once."""
     import torch
 
     from bakeoff.engine.fused.vision import import_torchvision
@@ -123,7 +125,7 @@ def write_weights(network: str, folder: Path) -> Path:
 
 
 def make_cifar100(folder: Path) -> Path:
-    """Write made-up images in the binary format of CIFAR-100 (coarse label, fine label, 3,072 pixels); once."""
+    """Write made-up images in the binary format of CIFAR-100 (coarse label, fine label, 3,072 pixels), once."""
     home = folder / "made-up"
     target = home / "cifar-100-binary"
     if not target.exists():

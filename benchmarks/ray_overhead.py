@@ -1,13 +1,13 @@
-"""What Ray costs beside training: trials that do no work, on a real cluster of this machine.
+"""The overhead of Ray: trials without work, on a real cluster of this machine.
 
     python benchmarks/ray_overhead.py
     python benchmarks/ray_overhead.py --trials 1000 --members 8 --nodes 2
 
-Everything is bakeoff's own but the engine: plan, driver, ledger, cohorts, actors, the files that travel. In the actors'
+Everything except the engine is bakeoff's own: plan, driver, ledger, cohorts, actors, file transfer. In the actors'
 processes the function that trains a cohort is replaced by one that reports an epoch and an end for every member, after
-writing small weights and predictions for each as a trained one has, so that files are packed, sent, and written to the
-workspace (each flushed to the disk). With --no-files it only reports. The cluster is started, and its actors have
-loaded torch, before the clock starts. The bar is 30 ms a trial. The exit status is 0 where it is met, else 1.
+writing small weights and predictions for each, so that files are packed, sent, and written to the workspace (each
+flushed to disk). With --no-files it only reports. The cluster is running, and its actors have loaded torch, before the
+clock starts. The target is 30 ms per trial. The exit status is 0 if it is met, else 1.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NUM_PARAMETERS, NUM_VALIDATION, NUM_CLASSES = 10_000, 180, 10
 
 
 class IdleWorker(RayWorker):
-    """A worker whose engine does nothing."""
+    """A worker with an engine that does nothing."""
 
     def __init__(self, with_files: bool) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class IdleWorker(RayWorker):
         cohort.train_cohort = partial(train_nothing, with_files=with_files)  # type: ignore[assignment]
 
 
-def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, place: Any, *, with_files: bool) -> None:
+def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, context: Any, *, with_files: bool) -> None:
     """Report every member of a cohort as trained for one epoch."""
     from safetensors.numpy import save_file
 
@@ -94,13 +94,13 @@ def train_nothing(task: Any, images: Any, workspace: Path, emit: Any, place: Any
 
 
 class TimedExecutor(RayExecutor):
-    """Ray's executor with idle workers; notes when each cohort begins."""
+    """Ray's executor with idle workers; records when each cohort starts."""
 
     with_files = True
 
     def __init__(self, workspace: Path, with_files: bool) -> None:
         self.with_files = with_files
-        self.begun: list[float] = []
+        self.start_times: list[float] = []
         super().__init__(workspace, None, address=None)
 
     def _make_class(self) -> Any:
@@ -112,18 +112,18 @@ class TimedExecutor(RayExecutor):
 
     def warm_up(self) -> None:
         """Wait until as many actors run as the cluster has room for."""
-        while len(self._hands) < self.num_workers:
+        while len(self._workers) < self.num_workers:
             actor = self._actor_class.remote()
-            from bakeoff.driver.executors.ray_executor import _Hand
+            from bakeoff.driver.executors.ray_executor import _Worker
 
-            self._hands.append(_Hand(actor=actor, ready=actor.describe.remote()))
-        while any(hand.ready is not None for hand in self._hands):
+            self._workers.append(_Worker(actor=actor, ready=actor.describe.remote()))
+        while any(worker.ready is not None for worker in self._workers):
             super().poll(0.5)
 
     def poll(self, timeout_seconds: float) -> Any:
-        """Poll, noting the time."""
+        """Poll, and record the time."""
         reports = super().poll(timeout_seconds)
-        self.begun += [time.perf_counter()] * sum(isinstance(each, Started) for each in reports)
+        self.start_times += [time.perf_counter()] * sum(isinstance(each, Started) for each in reports)
         return reports
 
 
@@ -132,8 +132,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1_000, help="in all (default %(default)s)")
     parser.add_argument("--members", type=int, default=8, help="of a cohort (default %(default)s)")
-    parser.add_argument("--nodes", type=int, default=2, help="of one processor each (default %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs, after the first other (default %(default)s)")
+    parser.add_argument("--nodes", type=int, default=2, help="with one CPU each (default %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs, after a warm-up run (default %(default)s)")
     parser.add_argument("--no-files", action="store_true", help="report only, write nothing")
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/ray-overhead-MACHINE.json")
     return parser.parse_args()
@@ -177,7 +177,7 @@ def main() -> int:
 
 
 def make_plan(num_trials: int, num_members: int) -> Plan:
-    """Return a study of so many trials, the arms of a replicate being a cohort."""
+    """Return a study with this many trials; the arms of a replicate are a cohort."""
     rates = [round(0.001 * (number + 1), 3) for number in range(num_members)]
     return expand(
         Study.model_validate(
@@ -194,7 +194,7 @@ def make_plan(num_trials: int, num_members: int) -> Plan:
 
 
 def run_once(plan: Plan, with_files: bool) -> dict[str, Any]:
-    """Run a plan in a new workspace; the clock runs from the driver's start to its end, the final test left out."""
+    """Run a plan in a new workspace; time the driver from start to end, without the final test."""
     with tempfile.TemporaryDirectory() as folder:
         executor = TimedExecutor(Path(folder), with_files)
         try:
@@ -216,8 +216,8 @@ def run_once(plan: Plan, with_files: bool) -> dict[str, Any]:
             (done,) = connection.execute("SELECT COUNT(*) FROM trials WHERE state = 'done'").fetchone()
         if done != len(plan.trials):
             raise SystemExit(f"{done} of {len(plan.trials)} trials are done")
-    begun = [round(moment - started, 4) for moment in executor.begun]
-    return {"trials": done, "cohorts": len(begun), "seconds": round(seconds, 3), "cohorts_begun_at_seconds": begun}
+    starts = [round(moment - started, 4) for moment in executor.start_times]
+    return {"trials": done, "cohorts": len(starts), "seconds": round(seconds, 3), "cohorts_begun_at_seconds": starts}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What a report of a large study takes: time, memory and size, for 1,000 trials of 100 epochs.
+"""Time, memory and size of a large study's report, for 1,000 trials of 100 epochs.
 
     python benchmarks/report_scale.py
 
 Makes up the workspace of a finished study (10 arms, 5 blocks, 20 replicates; 10,000 images of 10 classes with stored
-predictions), nothing trained, then runs `bakeoff report --format html` on it in a process of its own, start-up
-included, on two cores. Fails above 20 seconds, 1 GB of memory or a page of 15 MB.
+predictions) without training, then runs `bakeoff report --format html` on it in its own process, including start-up,
+on two cores. Fails above 20 seconds, 1 GB of memory or a page of 15 MB.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from synthetic import fill_workspace, make_study
 
 HERE = Path(__file__).resolve().parent
 MOST = {"seconds": 20.0, "peak_mb": 1_000.0, "page_mb": 15.0}
-"""What a report may take; MB are 10^6 bytes."""
+"""The limits of a report; MB are 10^6 bytes."""
 NUM_CORES = 2
 
 
 def main() -> int:
-    """Make the workspace, measure, print, save; exit status 1 above a bar."""
+    """Make the workspace, measure, print, save; exit status 1 above a limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, number in (("arms", 10), ("blocks", 5), ("replicates", 20), ("epochs", 100), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=number, help="how many (default %(default)s)")
     parser.add_argument("--vote", action="store_true", help="with an ensemble of all arms, so all predictions are read")
-    parser.add_argument("--keep", type=Path, help="a folder for the workspace; what is there already is used again")
+    parser.add_argument("--keep", type=Path, help="a folder for the workspace; an existing one is reused")
     parser.add_argument("--output", type=Path, help="the JSON file (default: benchmarks/results/report-MACHINE.json)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -66,11 +66,11 @@ def main() -> int:
 
 
 def measure(workspace: Path) -> dict[str, Any]:
-    """Make the report once, in a process of its own: seconds, peak memory, size of the page."""
-    begun = time.perf_counter()
+    """Make the report once, in its own process: seconds, peak memory, size of the page."""
+    started = time.perf_counter()
     arguments = ["--report", str(workspace)]
     done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     found = json.loads(done.stdout.splitlines()[-1])
     sample = {"seconds": seconds, **found, "load": os.getloadavg()[0]}
     print(", ".join(f"{name} {value:.1f}" for name, value in sample.items()), flush=True)
@@ -78,7 +78,7 @@ def measure(workspace: Path) -> dict[str, Any]:
 
 
 def make_report(workspace: str) -> None:
-    """Be that process: run the command, then print what it took."""
+    """Run the command in this process, and print time and memory."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:NUM_CORES])
     from bakeoff.cli import main as run_command

@@ -1,10 +1,10 @@
-"""Are verdicts right as often as they say? Simulated studies with a known truth, judged by the code for real ones.
+"""Are verdicts right as often as they claim? Simulated studies with a known truth, judged by the code for real ones.
 
     python benchmarks/rigor.py --studies 2000
 
 Runs the tables of rigor_pairs.py, rigor_scope.py, rigor_effects.py, rigor_looks.py, rigor_folds.py, rigor_failures.py,
-rigor_racing.py and rigor_power.py, each of which can also be run alone. Draws are seeded: the same figures come out on
-any machine. Tables go to benchmarks/results/rigor.json; those not run keep what is there.
+rigor_racing.py and rigor_power.py, each of which can also be run alone. Draws are seeded, so the figures are the same
+on any machine. Tables go to benchmarks/results/rigor.json; tables that are not run remain unchanged there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Many simulated studies of two arms measured in a few passes; what is judged of each are the half widths of real ones.
+"""Measures many simulated studies of two arms at once; the half widths are those of real studies.
 
-No program of its own: the tables of rigor_scope.py and rigor_looks.py are measured with it. Shape suffixes: S studies,
-R replicates, N images.
+A module for the tables of rigor_scope.py and rigor_looks.py. Shape suffixes: S studies, R replicates, N images.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from bakeoff.stats.variance import Scope, Side, Spread
 
 
 def measure_batch(d_SRN: NDArray[Any]) -> list[Spread]:
-    """Measure what `bakeoff.stats.variance.measure_spread` does for one study, with `unit` 1, for each of many.
+    """Compute `bakeoff.stats.variance.measure_spread`, with `unit` 1, for each of many studies.
 
     Args:
-        d_SRN: differences of two arms, in 32 bits or more; 3 replicates at least.
+        d_SRN: differences of two arms, in 32 bits or more; at least 3 replicates.
     """
     num_studies, r, n = d_SRN.shape
     image_SN, seed_SR = d_SRN.mean(axis=1, dtype=np.float64), d_SRN.mean(axis=2, dtype=np.float64)
@@ -52,7 +51,7 @@ def measure_batch(d_SRN: NDArray[Any]) -> list[Spread]:
 
 
 def sum_powers(values: NDArray[Any], power: int) -> NDArray[np.float64]:
-    """Return for every study the sum of all else to a power of 2, 3, 4 or 6."""
+    """Return for every study the sum of its values to the power of 2, 3, 4 or 6."""
     flat = values.reshape(len(values), -1).astype(np.float64, copy=False)
     squares = flat if power == 2 else flat * flat
     one, other = {
@@ -65,21 +64,21 @@ def sum_powers(values: NDArray[Any], power: int) -> NDArray[np.float64]:
 
 
 def weigh_unseen(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return for every study how much what has not been seen may still change; 1 where nothing differs."""
+    """Return the `image_weight` of a `Spread` for every study; 1 if nothing differs."""
     s2, s3, s4, s6 = (sum_powers(values, power) for power in (2, 3, 4, 6))
     apart = np.where(s2 > 0, s2, 1.0)
     return np.where(s2 > 0, np.minimum((s3**2 + s6) / apart**2, s4 / apart), 1.0)
 
 
 def differ(spreads: Sequence[Spread], level: float = ERROR_RATE, scope: Scope = "images") -> NDArray[np.bool_]:
-    """Tell of each study whether its p value of "no difference" is at most `level`: its interval excludes zero."""
+    """Return for each study whether its p value of "no difference" is at most `level`: its interval excludes zero."""
     return np.array([abs(each.difference) >= each.half_width(level / 2, scope) for each in spreads])
 
 
 def equate(
     spreads: Sequence[Spread], margin: float, sides: tuple[Side, Side] = (-1, 1), scope: Scope = "images"
 ) -> NDArray[np.bool_]:
-    """Tell of each study whether both its ends lie inside the margin; (0, 0) for ends that allow for no skewness."""
+    """Return for each study whether both ends are inside the margin; (0, 0) for ends without a skewness correction."""
     found = []
     for each in spreads:
         low, high = (each.half_width(ERROR_RATE, scope, side) for side in sides)
@@ -88,14 +87,14 @@ def equate(
 
 
 def cover(spreads: Sequence[Spread], truth: float = 0.0, scope: Scope = "images") -> NDArray[np.bool_]:
-    """Tell of each study whether its interval holds the true difference."""
+    """Return for each study whether its interval contains the true difference."""
     return np.array([abs(each.difference - truth) <= each.half_width(ERROR_RATE / 2, scope) for each in spreads])
 
 
 def reach_by_t(seed_SR: NDArray[Any], tail: float = ERROR_RATE / 2) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each study's mean, and half the width of the paired t interval over replicates alone; NaN without spread.
+    """Return each study's mean, and the half width of the paired t interval over replicates only; NaN without spread.
 
-    Comparisons with NaN are false: without spread there is no interval to hold anything, and no t to find anything.
+    Comparisons with NaN are false: without spread there is no interval and no t test.
     """
     r, spread_S = seed_SR.shape[1], seed_SR.std(axis=1, ddof=1)
     half_width_S = -stdtrit(r - 1, tail) * spread_S / np.sqrt(r)

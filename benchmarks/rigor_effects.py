@@ -1,4 +1,4 @@
-"""How large is a winner's lead, how sure is it, how many more replicates does an open pair need? Before and after.
+"""The size and certainty of a winner's lead, and the replicates an open pair still needs, with and without correction.
 
     python benchmarks/rigor_effects.py --studies 1000
 
@@ -29,7 +29,7 @@ def main() -> dict[str, list[Row]]:
 
 
 def measure_needed(num_studies: int) -> list[Row]:
-    """Ask open pairs how many more replicates they need: how often does the range hold the number truly needed?"""
+    """Measure how often the range of replicates that an open pair needs contains the number truly needed."""
     rows = []
     for effect in (0.0, 0.3, 0.5, 1.0):
         for n in (3, 5, 10):
@@ -55,7 +55,7 @@ def measure_needed(num_studies: int) -> list[Row]:
 
 
 def measure_effects(num_studies: int) -> list[Row]:
-    """Measure intervals of P(a > b), and how far winners are exaggerated before and after the correction."""
+    """Measure intervals of P(a > b), and the exaggeration of winners' leads before and after the correction."""
     rows = []
     for effect in (0.2, 0.5, 1.0, 2.0):
         for n in (3, 5, 10):
@@ -82,10 +82,10 @@ def measure_effects(num_studies: int) -> list[Row]:
 
 
 def measure_family_leads(num_studies: int) -> list[Row]:
-    """Measure how far winners among many arms are exaggerated, corrected by their own t alone, and with all pairs.
+    """Measure the exaggeration of leads among many arms, corrected with their own t only, and with all pairs.
 
-    One arm leads. Arms spread alike; or one other arm, whose pairs are not counted, spreads tenfold; or answers are
-    judged image by image, in scope images.
+    One arm leads. All arms have the same spread; or another arm, whose pairs are not counted, has a tenfold spread; or
+    predictions are judged image by image, in scope images.
     """
     rows = []
     truths = {lead: find_truth(POPULATIONS[1], LOGITS * lead) for lead in (1.0, 2.0)}
@@ -114,11 +114,11 @@ def measure_family_leads(num_studies: int) -> list[Row]:
 
 
 LOGITS = 0.3
-"""A lead of 1 in answers."""
+"""A lead of 1 in logits of the predictions."""
 
 
 def draw_family(rng: np.random.Generator, name: str, num_arms: int, n: int, lead: float) -> list[PairComparison]:
-    """Draw all pairs of a family whose first arm leads, by `lead` sd of the difference, or so many LOGITS."""
+    """Draw all pairs of a family whose first arm leads by `lead` sd of the difference, or as many LOGITS."""
     pairs = list(combinations(range(num_arms), 2))
     if name == POPULATIONS[1].name:
         arms_ARN = POPULATIONS[1].draw(rng, (1, num_arms, n, 359), LOGITS * lead)[0]
@@ -130,7 +130,7 @@ def draw_family(rng: np.random.Generator, name: str, num_arms: int, n: int, lead
 
 
 def find_leads(pairs: Sequence[PairComparison], num_arms: int) -> list[tuple[float, float, float]]:
-    """Return the leads of the first arm that were shown, over all but the last: plain, corrected alone and together."""
+    """Return the significant leads of the first arm over all but the last: plain, corrected alone and together."""
     adjusted = adjust_holm([1.0 if pair.p is None else pair.p for pair in pairs])
     found = []
     for pair, p, error in list(zip(pairs, adjusted, borrow_errors(pairs), strict=True))[: num_arms - 2]:

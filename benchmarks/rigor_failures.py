@@ -1,9 +1,9 @@
-"""Verdicts where replicates fail: simulated studies of two arms, failed replicates dropped or counted as chance level.
+"""Verdicts with failed replicates: simulated studies of two arms; failures are dropped or count as chance level.
 
     python benchmarks/rigor_failures.py --studies 2000
 
-Arms are equal but for how they fail. Where a's worst seeds end in NaN, a cannot be better, so "a better" is false;
-where both fail alike, so is "better" and "worse".
+Arms are equal except for their failures. If a's worst seeds end in NaN, a cannot be better, so "a better" is false; if
+both fail alike, "better" and "worse" are both false.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bakeoff.stats.pairs import MIN_REPLICATES, compare_pair
 Row = dict[str, Any]
 
 CHANCE = 0.1
-"""Accuracy by chance, of ten classes."""
+"""Chance accuracy with ten classes."""
 
 REPLICATES = (5, 10, 20)
 
@@ -31,7 +31,7 @@ def main() -> dict[str, list[Row]]:
 
 
 def measure_failures(num_studies: int) -> list[Row]:
-    """Judge two arms of which a's worst 30% of seeds fail, or 10% or 30% of both at random."""
+    """Judge two arms; a's worst 30% of seeds fail, or 10% or 30% of both at random."""
     rows = []
     for name, fail in FAILURES.items():
         for n in REPLICATES:
@@ -48,7 +48,7 @@ def measure_failures(num_studies: int) -> list[Row]:
 
 
 def judge(scores_2R: NDArray[np.float64], failed_2R: NDArray[np.bool_], *, is_dropped: bool) -> float:
-    """Return the difference of two arms where it is shown not to be zero, else 0."""
+    """Return the difference of two arms if it is significant, else 0."""
     a_R, b_R = np.where(failed_2R, CHANCE, scores_2R)
     if is_dropped:
         kept_R = ~failed_2R.any(axis=0)
@@ -61,14 +61,14 @@ def judge(scores_2R: NDArray[np.float64], failed_2R: NDArray[np.bool_], *, is_dr
 
 
 def fail_worst(rng: np.random.Generator, scores_2R: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Fail the seeds of arm a that would have scored worst."""
+    """Let the worst seeds of arm a fail."""
     failed_2R = np.zeros(scores_2R.shape, dtype=bool)
     failed_2R[0] = scores_2R[0] < 0.9 - 0.524 * 0.01  # the lower 30% of a normal distribution
     return failed_2R
 
 
 def fail_at_random(rate: float) -> Callable[[np.random.Generator, NDArray[np.float64]], NDArray[np.bool_]]:
-    """Fail seeds of both arms at one rate."""
+    """Let seeds of both arms fail at the same rate."""
     return lambda rng, scores_2R: rng.random(scores_2R.shape) < rate
 
 

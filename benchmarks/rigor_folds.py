@@ -1,11 +1,11 @@
-"""Verdicts from folds, which overlap in the images they train on: simulated studies of equal arms.
+"""Verdicts from folds, whose training images overlap: simulated studies of equal arms.
 
     python benchmarks/rigor_folds.py --studies 2000
 
-First the overlap as the corrected t assumes it: any two folds correlate by n_test / (n_train + n_test). Then real
-learners on real folds: the arms train the same learner on features of their own, of which all arms have equally
-good ones, so that no arm is better on average over data sets, and all folds of a data set share training images. Last
-the same learners with all folds' models scored on one common test set, which the corrected t knows nothing of.
+First the overlap that the corrected t assumes: any two folds correlate by n_test / (n_train + n_test). Then real
+learners on real folds: the arms train the same learner on their own, equally good features, so that no arm is better on
+average over datasets, and all folds of a dataset share training images. Last the same learners with all folds' models
+scored on one common test set, which the corrected t does not take into account.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Learner = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64
 
 NUM_IMAGES = 200
 VALIDATION = 0.1
-"""Share of the images outside the held-out fold that early stopping and selection see; no learner here needs them."""
+"""Fraction of the images outside the held-out fold for validation, which the learners here do not use."""
 
 NUM_FEATURES = 5
 SHAPES = ((5, 1), (5, 2), (10, 1), (10, 3))
-"""Folds, and replicates of them."""
+"""Numbers of folds and replicates."""
 
 
 def main() -> dict[str, list[Row]]:
@@ -53,7 +53,7 @@ def measure_model(num_studies: int) -> list[Row]:
 
 
 def measure_learners(num_studies: int) -> list[Row]:
-    """Judge equal arms that are trained on overlapping folds of one small data set a study."""
+    """Judge equal arms that are trained on overlapping folds, with one small dataset per study."""
     rows = []
     for name, learn in LEARNERS.items():
         for num_folds, num_replicates in SHAPES:
@@ -79,14 +79,14 @@ def measure_common(num_studies: int) -> list[Row]:
 
 
 def share_of(num_folds: int, validation: float = 0.0) -> float:
-    """Return images scored in a fold over images trained on."""
+    """Return the ratio of images scored in a fold to images trained on."""
     return 1 / ((num_folds - 1) * (1 - validation))
 
 
 def make_row(
     name: str, num_folds: int, num_replicates: int, studies: list[NDArray[np.float64]], validation: float = 0.0
 ) -> Row:
-    """Count false winners by the plain and by the corrected t, both with Holm."""
+    """Count false winners with the plain and the corrected t, both with Holm's correction."""
     plain = [[pair.p or 1.0 for pair in judge_all(scores)] for scores in studies]
     corrected = [judge_all(scores, test_share=share_of(num_folds, validation)) for scores in studies]
     return {
@@ -117,9 +117,9 @@ def train_study(
     num_common: int = 2,
     num_arms: int = NUM_ARMS,
 ) -> Scores:
-    """Draw a data set and a common test set, and train every arm on every fold of the former, less a validation split.
+    """Draw a dataset and a common test set; train every arm on every fold, without a validation split.
 
-    Features are independent given the class and alike in all arms' groups, so the arms are equal by symmetry.
+    Features are independent given the class, and distributed equally for all arms, so the arms are equal by symmetry.
     """
     total = num_images + num_common
     classes_N = rng.permuted(np.resize([-1.0, 1.0], total))
@@ -148,7 +148,7 @@ def learn_ridge(
 def learn_centroids(
     train_ANF: NDArray[np.float64], classes_N: NDArray[np.float64], test_ANF: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Nearest centroid: positive where the class 1 is nearer."""
+    """Nearest centroid: positive if class 1 is nearer."""
     low_AF, high_AF = (train_ANF[:, classes_N == value].mean(axis=1) for value in (-1, 1))
     middle_AF, axis_AF = (low_AF + high_AF) / 2, high_AF - low_AF
     return np.asarray(((test_ANF - middle_AF[:, None]) @ axis_AF[..., None])[..., 0])
@@ -157,7 +157,7 @@ def learn_centroids(
 def learn_neighbour(
     train_ANF: NDArray[np.float64], classes_N: NDArray[np.float64], test_ANF: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """One nearest neighbour: unstable, so that folds share more than their images."""
+    """One nearest neighbour: unstable, so that folds differ more."""
     products_ANM = test_ANF @ train_ANF.transpose(0, 2, 1)
     nearest_AN = ((train_ANF**2).sum(axis=2)[:, None] - 2 * products_ANM).argmin(axis=2)
     return np.asarray(classes_N[nearest_AN])

@@ -1,10 +1,10 @@
-"""Looking again, and many blocks: how often equal arms come to a false verdict, before and after it is paid for.
+"""Repeated looks and many blocks: false verdicts between equal arms, with and without correction.
 
     python benchmarks/rigor_looks.py --studies 2000
 
-p values are the paired t test's, and on new images those of seeds and images; what a look may spend and what Holm
-corrects for come from the code that judges real studies. "Unpaid" is what the same looks would come to, were each the
-first. Draws are seeded.
+p values are those of the paired t test, and on new images those over seeds and images; the alpha spent per look and
+Holm's correction come from the code that judges real studies. "Unpaid" is the result if each look were treated as the
+first one. Draws are seeded.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from bakeoff.stats.variance import Spread
 
 Scores = NDArray[np.float64]
 Plan = Callable[[Scores], list[tuple[tuple[int, ...], int]]]
-"""From the scores [arms, replicates]: what is looked at, one after the other: arms and number of replicates."""
+"""Scores [arms, replicates] -> the successive looks: arms and number of replicates."""
 
 Test = Callable[[tuple[int, int], int, float], bool]
-"""Whether a pair of arms, by so many replicates, is told apart at a level."""
+"""Whether a pair of arms differs significantly at a level, with this many replicates."""
 
 NUM_ARMS = 4
 
@@ -43,7 +43,7 @@ def extend(*sizes: int) -> Plan:
 
 
 def drop(first: int, then: int) -> Plan:
-    """Look at all arms, then at the best and the worst of them alone, under another name."""
+    """Look at all arms, then only at the best and the worst of them, under another name."""
 
     def plan(scores_AR: Scores) -> list[tuple[tuple[int, ...], int]]:
         best, *_, worst = np.argsort(-scores_AR[:, :first].mean(axis=1)).tolist()
@@ -63,7 +63,7 @@ PLANS: dict[str, Plan] = {
 
 
 def finds(scores_AR: Scores, plan: Plan, passes: Test, *, is_paid: bool) -> bool:
-    """Tell whether any look comes to a winner: by Holm, whether any pair passes the strictest of its steps."""
+    """Return whether any look finds a winner: with Holm, whether any pair passes the strictest step."""
     seen: set[int] = set()
     sizes: list[int] = []
     for arms, size in plan(scores_AR):
@@ -79,7 +79,7 @@ def finds(scores_AR: Scores, plan: Plan, passes: Test, *, is_paid: bool) -> bool
 
 
 def make_t_test(scores_AR: Scores, sizes: Sequence[int]) -> Test:
-    """Test pairs by the paired t test."""
+    """Test pairs with the paired t test."""
     pairs = list(combinations(range(len(scores_AR)), 2))
     differences_PR = np.stack([scores_AR[a] - scores_AR[b] for a, b in pairs])
     p_values = {size: dict(zip(pairs, test_pairs(differences_PR[:, :size]), strict=True)) for size in sizes}
@@ -87,7 +87,7 @@ def make_t_test(scores_AR: Scores, sizes: Sequence[int]) -> Test:
 
 
 def test_pairs(differences_PR: Scores) -> Scores:
-    """Return the two-sided p values of the paired t test, [P]; 1 where all differences are equal."""
+    """Return the two-sided p values of the paired t test, [P]; 1 if all differences are equal."""
     size = differences_PR.shape[1]
     spread_P = differences_PR.std(axis=1, ddof=1)
     t_P = np.abs(differences_PR.mean(axis=1)) * np.sqrt(size) / np.where(spread_P > 0, spread_P, np.inf)
@@ -95,7 +95,7 @@ def test_pairs(differences_PR: Scores) -> Scores:
 
 
 def measure_looks(num_studies: int) -> list[Row]:
-    """Measure false winners among equal arms, and true ones found where one arm is 1.5 sd of the difference better."""
+    """Measure false winners among equal arms, and true ones if one arm is better by 1.5 sd of the difference."""
     better_A1 = np.array([[1.5 * np.sqrt(2)], *([0.0],) * (NUM_ARMS - 1)])
     cases: list[tuple[str, Draw, Scores]] = [
         ("false, normal", draw_normal, 0 * better_A1),
@@ -122,7 +122,7 @@ SIZES = (3, 5, 10, 20)
 
 
 def measure_looks_on_images(num_studies: int) -> list[Row]:
-    """Measure false winners on new images among arms that are equal over all: the images are the same at all looks."""
+    """Measure false winners on new images among equal arms: the images are the same at all looks."""
     plans = {name: plan for name, plan in PLANS.items() if "..." not in name}
     rows = []
     for population in POPULATIONS:
@@ -150,7 +150,7 @@ def measure_looks_on_images(num_studies: int) -> list[Row]:
 def differ_by_image(
     spreads: Mapping[tuple[tuple[int, int], int], Spread], pair: tuple[int, int], size: int, level: float
 ) -> bool:
-    """Test a pair by seeds and images."""
+    """Test a pair over seeds and images."""
     spread = spreads[pair, size]
     return abs(spread.difference) >= spread.half_width(level / 2, "images")
 
@@ -175,7 +175,7 @@ def measure_blocks(num_studies: int) -> list[Row]:
 
 
 def measure_shared_data(num_studies: int) -> list[Row]:
-    """Measure false winners over blocks that share data sets, each of which favours some arm with every network."""
+    """Measure false winners over blocks that share datasets, each of which favours some arm with every network."""
     rows = []
     for num_sets, num_networks in ((6, 1), (6, 4), (8, 3), (2, 6)):
         rng = np.random.default_rng(4)

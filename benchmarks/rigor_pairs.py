@@ -1,4 +1,4 @@
-"""Verdicts on pairs with a fixed number of replicates, and of one accuracy: simulated studies with a known truth.
+"""Verdicts on pairs with a fixed number of replicates, and intervals of accuracies: simulated studies.
 
     python benchmarks/rigor_pairs.py --studies 2000
 
@@ -32,7 +32,7 @@ def main() -> dict[str, list[Row]]:
 
 
 def run_tables(description: str, tables: Mapping[str, Callable[[int], list[Row]]]) -> dict[str, list[Row]]:
-    """Measure tables as the command line asks, print them, and return them as JSON values."""
+    """Measure tables, print them, and return them as JSON values, following the command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=2_000, help="simulated studies per row (default %(default)s)")
     parser.add_argument("--only", nargs="+", choices=list(tables), metavar="TABLE")
@@ -57,18 +57,18 @@ def percent(share: float) -> str:
 
 
 def draw_normal(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    """Draw [arms, n] scores of equal arms; a replicate's scores share a part that pairing takes out."""
+    """Draw [arms, n] scores of equal arms; a replicate's scores share a part that pairing removes."""
     return np.asarray(rng.standard_normal((NUM_ARMS, n)) + 2 * rng.standard_normal(n))
 
 
 def draw_accuracies(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    """Draw accuracies on 1,000 images, near 98%: skewed, in steps of 0.1 points, often level."""
+    """Draw accuracies on 1,000 images, near 98%: skewed, in steps of 0.1 points, often tied."""
     logits = 3.9 + 0.15 * rng.standard_normal(n) + 0.15 * rng.standard_normal((NUM_ARMS, n))
     return np.asarray(rng.binomial(1_000, 1 / (1 + np.exp(-logits))) / 1_000)
 
 
 def draw_heavy_tails(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    """Draw scores with the odd failed training: t with 3 degrees of freedom."""
+    """Draw scores with occasional outliers: t with 3 degrees of freedom."""
     return np.asarray(rng.standard_t(3, (NUM_ARMS, n)))
 
 
@@ -80,7 +80,7 @@ DRAWS: dict[str, Draw] = {
 
 
 def measure_null(num_studies: int) -> list[Row]:
-    """Judge studies of 8 equal arms: every "better" or "worse" is false, and every interval should hold 0."""
+    """Judge studies of 8 equal arms: every "better" or "worse" is false, and every interval should contain 0."""
     rows = []
     for name, draw in DRAWS.items():
         for n in (3, 5, 10):
@@ -102,7 +102,7 @@ def judge_all(
 
 
 def count_false(families: Sequence[Sequence[PairComparison]]) -> Row:
-    """Count false winners, with and without Holm, among equal arms, and the intervals that hold 0."""
+    """Count false winners, with and without Holm, among equal arms, and the intervals that contain 0."""
     p_values = [[1.0 if pair.p is None else pair.p for pair in family] for family in families]
     covered = [holds(pair.interval, 0.0) for family in families for pair in family if pair.sd]
     return {
@@ -143,7 +143,7 @@ def measure_equivalence(num_studies: int) -> list[Row]:
 
 
 def measure_wilson(num_studies: int) -> list[Row]:
-    """Count how often Wilson's interval, and the plain one of a first course, hold the true accuracy."""
+    """Count how often Wilson's interval, and the plain normal one, contain the true accuracy."""
     rows = []
     for n in (100, 1_000, 10_000):
         for accuracy in (0.7, 0.98, 0.998):

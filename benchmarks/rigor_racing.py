@@ -2,8 +2,8 @@
 
     python benchmarks/rigor_racing.py --studies 2000
 
-Scores are drawn from known distributions and raced by the strategy that races real studies. Replicates count as
-trained when the strategy has asked for them, so those asked for ahead of the last look are in all figures.
+Scores are drawn from known distributions and raced by the strategy for real studies. Replicates count as trained once
+the strategy has requested them, so all figures include those requested ahead of the last look.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ FIXED = 34
 """Replicates that show a difference of 0.5 sd with 80% power: paired t test, two-sided, 5%."""
 
 DESIGN = SequentialDesign(at_least=3, at_most=44)
-"""The race that is set against them."""
+"""The race that is compared with them."""
 
 WAYS = {"plain": None, "race's looks": DESIGN, "equal looks": DESIGN.flatten()}
-"""How pairs are judged after a race: as if the number of replicates had been fixed, or by the looks of a design."""
+"""How pairs are judged after a race: as if the number of replicates had been fixed, or with a design's looks."""
 
 LONGEST_STUDIES = 400
-"""Simulated studies at most, for rows that no promise rests on."""
+"""Maximum number of simulated studies for rows without a guarantee."""
 
 
 def main() -> dict[str, list[Row]]:
@@ -52,11 +52,11 @@ def main() -> dict[str, list[Row]]:
 
 @dataclass(frozen=True)
 class Raced:
-    """A race that has been run.
+    """A finished race.
 
     Attributes:
         trained: replicates trained, per arm.
-        found: whether any arm left as worse than another.
+        found: whether any arm was dropped as worse than another.
     """
 
     trained: tuple[int, ...]
@@ -65,7 +65,7 @@ class Raced:
 
 @lru_cache
 def plan_race(num_arms: int, at_most: int) -> tuple[PlannedTrial, ...]:
-    """Return the trials of a study that may be raced."""
+    """Return the trials of a study that can be raced."""
     arms = [{"batch_size": list(range(1, num_arms + 1))}]
     return expand(Study(question="Which?", recipe={"network": "mlp"}, arms=arms, replicates=at_most)).trials
 
@@ -89,7 +89,7 @@ def run_race(scores_AN: NDArray[np.float64], at_least: int, margin: float | None
 
 
 def judge(scores_AN: NDArray[np.float64], raced: Raced, design: SequentialDesign | None) -> list[PairComparison]:
-    """Compare all pairs on the replicates trained: by the looks of a design, or as if their number had been fixed."""
+    """Compare all pairs on the trained replicates: with a design's looks, or as if their number had been fixed."""
     found = []
     for a, b in combinations(range(len(scores_AN)), 2):
         n = min(raced.trained[a], raced.trained[b])
@@ -101,7 +101,7 @@ def judge(scores_AN: NDArray[np.float64], raced: Raced, design: SequentialDesign
 
 
 def finds(comparisons: Sequence[PairComparison]) -> bool:
-    """Tell whether Holm's procedure finds any difference."""
+    """Return whether Holm's procedure finds any difference."""
     return min(adjust_holm([1.0 if pair.p is None else pair.p for pair in comparisons])) <= ERROR_RATE
 
 
@@ -109,7 +109,7 @@ def finds(comparisons: Sequence[PairComparison]) -> bool:
 
 
 def measure_null(num_studies: int) -> list[Row]:
-    """Race 8 equal arms: every "better" or "worse" is false, and every interval should hold 0."""
+    """Race 8 equal arms: every "better" or "worse" is false, and every interval should contain 0."""
     cases = [("normal", 3, 20, num_studies)]
     cases += [(name, 3, 20, min(num_studies, LONGEST_STUDIES)) for name in DRAWS if name != "normal"]
     cases.append(("normal", 5, 40, min(num_studies, LONGEST_STUDIES)))
@@ -146,7 +146,7 @@ def measure_null_case(name: str, at_least: int, at_most: int, num_studies: int) 
 
 
 def peeks(scores_AN: NDArray[np.float64], at_least: int) -> bool:
-    """Tell whether Holm on plain t tests finds a difference at any look."""
+    """Return whether Holm on plain t tests finds a difference at any look."""
     from scipy.special import stdtr
 
     pairs = np.array(list(combinations(range(len(scores_AN)), 2)))
@@ -203,12 +203,12 @@ def draw_pair(rng: np.random.Generator, difference: float) -> NDArray[np.float64
 
 @dataclass(frozen=True)
 class Splits:
-    """How the two splits' paired differences are distributed, in standard deviations of the validation split's.
+    """The distribution of the two splits' paired differences, in standard deviations of the validation split's.
 
     Attributes:
         correlation: between the splits, of one replicate's differences.
-        test_sd: of the test split's differences. Where only image noise keeps the splits apart and the test split has
-            far more images, it is equal to the correlation.
+        test_sd: sd of the test split's differences. If the splits differ only by image noise and the test split has far
+            more images, it is equal to the correlation.
         validation, test: true differences of the first arm from the others.
     """
 
@@ -237,7 +237,7 @@ SPLITS = (
 
 
 def measure_splits(num_studies: int) -> list[Row]:
-    """Race on one split and report on another: how much of the stopping leaks through their correlation."""
+    """Race on one split and report on another: how much bias of the stopping rule leaks through their correlation."""
     rows = []
     for number, case in enumerate(SPLITS):
         rng, raced_found = np.random.default_rng(number), 0
@@ -275,7 +275,7 @@ def draw_splits(rng: np.random.Generator, case: Splits) -> tuple[NDArray[np.floa
 
 
 def measure_shapes(num_studies: int) -> list[Row]:
-    """Race two arms without difference whose paired differences are not normal."""
+    """Race two equal arms whose paired differences are not normal."""
     rows = []
     for name, draw in SHAPES.items():
         rng, fixed, found, held = np.random.default_rng(5), 0, 0, 0

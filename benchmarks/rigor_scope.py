@@ -1,11 +1,11 @@
-"""Do verdicts hold for new seeds and new images, as they say? Simulated studies with a known truth, before and after.
+"""Do verdicts hold for new seeds and new images, as they claim? Simulated studies with a known truth, before and after.
 
     python benchmarks/rigor_scope.py --studies 1000
 
-"Before" is the paired t test over replicates, which took the test images for all there are. Models answer images by a
-threshold: an image's difficulty, what the arm makes of the image, the seed's own part and the rest add up to a logit.
-Draws are seeded. With RIGOR_DATA_DIR (a folder with the files of MNIST and Fashion-MNIST) also real learners on real
-images: small test sets drawn from the 10,000 against the whole.
+"Before" is the paired t test over replicates, which treats the test images as the whole population. A prediction is
+correct if its logit is positive: the sum of the image's difficulty and effects of arm and image, of the seed, and of
+seed and image. Draws are seeded. With RIGOR_DATA_DIR (a folder with the files of MNIST and Fashion-MNIST) also real
+learners on real images: small test sets drawn from the 10,000 against the whole.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ Row = dict[str, Any]
 Bits = NDArray[np.bool_]
 
 BATCH = 250
-"""Studies measured at once."""
+"""Number of studies measured at once."""
 
 DATA_DIR = os.environ.get("RIGOR_DATA_DIR", "")
 
 
 @dataclass(frozen=True)
 class Population:
-    """How models answer images.
+    """A distribution of correct and wrong predictions.
 
     Attributes:
-        accuracy: about the share answered right.
-        taste: sd of what an arm makes of an image, beyond its difficulty: where arms differ whatever the seed.
-        luck: sd of a seed's own part, on all images.
-        rest: sd of what a seed makes of one image.
+        accuracy: approximate accuracy.
+        arm_image_sd: sd of the interaction of arm and image: differences between arms on an image, with any seed.
+        seed_sd: sd of a seed's sampling error, common to all images.
+        seed_image_sd: sd of the interaction of seed and image.
     """
 
     name: str
     accuracy: float
-    taste: float
-    luck: float
-    rest: float
+    arm_image_sd: float
+    seed_sd: float
+    seed_image_sd: float
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, int, int, int], lead: float = 0.0) -> Bits:
-        """Draw [studies, arms, R, N] answers; the first arm's logits are `lead` higher, the others are equal."""
+        """Draw [studies, arms, R, N] correct or wrong predictions; the first arm's logits are `lead` higher."""
         s, arms, r, n = shape
         logits = 1.6 * math.log(self.accuracy / (1 - self.accuracy)) + 2 * _normal(rng, s, 1, 1, n)
-        logits = logits + self.taste * _normal(rng, s, arms, 1, n)
-        logits = logits + self.luck * _normal(rng, s, arms, r, 1)
-        logits = logits + self.rest * _normal(rng, s, arms, r, n)
+        logits = logits + self.arm_image_sd * _normal(rng, s, arms, 1, n)
+        logits = logits + self.seed_sd * _normal(rng, s, arms, r, 1)
+        logits = logits + self.seed_image_sd * _normal(rng, s, arms, r, n)
         logits[:, 0] += lead
         return np.asarray(logits > 0)
 
@@ -93,14 +93,14 @@ def compare_before(a_RN: NDArray[Any], b_RN: NDArray[Any], margin: float | None 
 
 @dataclass(frozen=True)
 class Judged:
-    """Studies of two arms: what was measured of each, and by the plain t its mean and half width."""
+    """Studies of two arms: the measured spread of each, and the plain t test's mean and half width."""
 
     spreads: list[Spread]
     mean_S: NDArray[np.float64]
     width_S: NDArray[np.float64]
 
     def rate(self, truth: float = 0.0) -> Row:
-        """Return how often a difference is found and how often the true one is held, before and now."""
+        """Return how often a difference is found, and how often intervals contain the true one, before and now."""
         return {
             "found, before": percent(np.mean(np.abs(self.mean_S) >= self.width_S)),
             "found": percent(np.mean(differ(self.spreads))),
@@ -127,7 +127,7 @@ def list_batches(num_studies: int) -> list[int]:
 
 
 def measure_equal(num_studies: int) -> list[Row]:
-    """Judge two arms that are equal over all images: every winner is false, every interval should hold 0."""
+    """Judge two arms that are equal over all images: every winner is false, every interval should contain 0."""
     rows = []
     for population in POPULATIONS:
         for r, n in ((3, 359), (5, 359), (20, 359), (5, 100), (5, 2_000)):
@@ -149,7 +149,7 @@ def measure_equal(num_studies: int) -> list[Row]:
 
 
 def measure_families(num_studies: int) -> list[Row]:
-    """Judge families of equal arms with Holm's correction: any winner means the strictest of its steps was passed."""
+    """Judge families of equal arms with Holm's correction: any winner means that its strictest step was passed."""
     rows = []
     for population in POPULATIONS:
         for num_arms, r in ((3, 5), (9, 3), (9, 10)):
@@ -178,14 +178,14 @@ def measure_families(num_studies: int) -> list[Row]:
 
 
 def find_truth(population: Population, lead: float) -> float:
-    """Return the first arm's true lead over the others, from 5,000 seeds on 4,000 images each hundred."""
+    """Return the first arm's true lead over the others, from 5,000 seeds, with 4,000 images per hundred seeds."""
     rng = np.random.default_rng(0)
     accuracies_2 = np.mean([population.draw(rng, (1, 2, 100, 4_000), lead).mean(axis=(0, 2, 3)) for _ in range(50)], 0)
     return float(accuracies_2[0] - accuracies_2[1])
 
 
 def measure_power(num_studies: int) -> list[Row]:
-    """Judge an arm that is better: what is still found, and do intervals hold the difference over all images?"""
+    """Judge an arm that is better: power, and how often intervals contain the difference over all images."""
     rows = []
     for population in POPULATIONS[1:]:
         for lead in (0.2, 0.4):
@@ -200,9 +200,9 @@ def measure_power(num_studies: int) -> list[Row]:
 def measure_equivalence(num_studies: int) -> list[Row]:
     """Judge arms that differ by exactly the margin, on few images: "equivalent" is false; by half of it: true.
 
-    One arm errs on a share of the images that the other answers: in every replicate on the same images, in half of the
-    replicates, or on other images every time. "Before" took differences that are all zero for proof; "symmetric" ends
-    make no allowance for skewness.
+    One arm errs on a fraction of the images on which the other is correct: on the same images in every replicate, in
+    half of the replicates, or on different images every time. "Before" treats differences that are all zero as proof;
+    "symmetric" ends have no skewness correction.
     """
     rows = []
     draws: dict[str, Callable[..., NDArray[np.bool_]]] = {
@@ -232,9 +232,9 @@ def measure_equivalence(num_studies: int) -> list[Row]:
 
 
 def measure_margins(_: int) -> list[Row]:
-    """Find the exact rate of false equivalence, margin by margin: k of 10,000 images differ, all one way, by any seed.
+    """Compute the exact rate of false equivalence by margin: k of 10,000 images differ, in one direction, for any seed.
 
-    The number of images that differ is binomial, and alone tells what is called equivalent.
+    The number of images that differ is binomial, and it alone determines whether arms are called equivalent.
     """
     n, largest = 10_000, 250
     d_SRN = -np.tile((np.arange(n) < np.arange(largest)[:, None]).astype(np.float32)[:, None], (1, 3, 1))
@@ -243,7 +243,7 @@ def measure_margins(_: int) -> list[Row]:
         reach = [[n * (each.half_width(level, "images", side) - each.difference) for each in spreads] for side in SIDES]
         for least, most in ((3, 10), (10, 40), (40, 200)):
             margins = np.arange(least, most, 0.02)
-            # All counts whose far end lies inside the margin; their ends rise with the count.
+            # All counts whose far end is inside the margin; the ends increase with the count.
             rates = [100 * binom.cdf(np.searchsorted(ends, margins, "right") - 1, n, margins / n) for ends in reach]
             names = ("symmetric", "now")
             found = {
@@ -254,14 +254,14 @@ def measure_margins(_: int) -> list[Row]:
 
 
 SIDES: tuple[Side, ...] = (0, -1)
-"""Ends that do not allow for skewness, and that do."""
+"""Ends without and with a skewness correction."""
 
 EQUIVALENCES = ((0.003, 3, 100), (0.003, 5, 359), (0.01, 3, 359), (0.01, 10, 359), (0.02, 5, 1_000), (0.03, 5, 1_000))
 """Margins, replicates and images."""
 
 
 def call_equivalent(values_R: NDArray[np.float64], margin: float) -> bool:
-    """Judge as before images counted: differences that are all zero were proof."""
+    """Judge without sampling error of images: differences that are all zero are proof."""
     pair = compare_pair(values_R, np.zeros(len(values_R)), margin=margin)
     return (pair.exact and pair.difference == 0) or equates(pair)
 
@@ -275,10 +275,10 @@ def finds(pair: PairComparison) -> bool:
 
 
 def measure_collapses(num_studies: int) -> list[Row]:
-    """Judge an arm of which one seed in ten loses 50 points, else equal or 0.5 points ahead.
+    """Judge an arm that loses 50 points in one seed of ten, and is otherwise equal or 0.5 points ahead.
 
-    Over all seeds it is worse by 5 points, so "equivalent" and "better" are both false of the mean. Of the seeds that
-    do not collapse they are true, and that is what a headline says, with the bound on the rate.
+    Over all seeds it is worse by 5 points, so "equivalent" and "better" are both false for the mean. They are true for
+    the seeds that do not collapse; a headline says so, with a bound on the rate of collapses.
     """
     rows = []
     for r in (3, 5, 10, 20):
@@ -307,9 +307,9 @@ def measure_collapses(num_studies: int) -> list[Row]:
 
 
 def measure_real(num_studies: int) -> list[Row]:
-    """Judge real learners on small test sets drawn from 10,000 real images: is the whole's difference held?
+    """Judge real learners on small test sets drawn from 10,000 images: do intervals contain the difference on all?
 
-    Arms are ridge regressions on random features of the pixels, of other widths and penalties; a seed draws 1,000
+    Arms are ridge regressions on random features of the pixels, with different widths and penalties; a seed draws 1,000
     training images and the features. The truth is the mean over 60 seeds and all 10,000 images.
     """
     rows = []
@@ -343,11 +343,11 @@ ARMS = {"300": (300, 1.0), "300, as good": (300, 1.0), "250": (250, 1.0), "less 
 
 
 def train_seeds(name: str, width: int, penalty: float) -> Bits:
-    """Train one arm on 60 seeds: [60, 10,000] answers right or wrong. Equal arms differ in their own draws."""
+    """Train one arm on 60 seeds: [60, 10,000] correct or wrong predictions. Equal arms have different draws."""
     train_ND, labels_N = read_images(name, "train")
     test_ND, truth_N = read_images(name, "t10k")
     rng = np.random.default_rng([width, round(10 * penalty), next(_COUNTER)])
-    # What an arm keeps over seeds: half of its features, so that arms differ by image as networks do.
+    # Half of an arm's features are the same for all seeds, so that arms differ by image like networks do.
     kept = rng.standard_normal((train_ND.shape[1], width // 2))
     rows = []
     for _ in range(60):
@@ -363,7 +363,7 @@ _COUNTER = iter(range(1_000_000))
 
 
 def read_images(name: str, part: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Read a part of MNIST or Fashion-MNIST from the files as they are published, compressed or not."""
+    """Read a part of MNIST or Fashion-MNIST from the published files, compressed or not."""
     root, found = Path(DATA_DIR), []
     for kind, header in (("images-idx3", 16), ("labels-idx1", 8)):
         files = sorted(root.rglob(f"{part}-{kind}-ubyte*"))
@@ -376,7 +376,7 @@ def read_images(name: str, part: str) -> tuple[NDArray[np.float32], NDArray[np.i
 
 
 _NAMES = {"mnist": {"mnist"}, "fashion-mnist": {"fashion-mnist", "fashionmnist"}}
-"""How the folders of a dataset are called."""
+"""Names of a dataset's folders."""
 
 TABLES: dict[str, Callable[[int], list[Row]]] = {
     "new images, equal arms": measure_equal,

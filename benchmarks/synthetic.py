@@ -1,4 +1,4 @@
-"""A workspace nobody trained: a study's ledger and stored predictions, made up from a seed, as if it had run."""
+"""A made-up workspace: a study's ledger and stored predictions, generated from a seed as if it had run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NUM_PARAMETERS = 61_706
 
 
 def make_study(num_arms: int, num_blocks: int, num_replicates: int, num_epochs: int, *, vote: bool = False) -> Study:
-    """Make a study of that many arms (optimizer x batch size), blocks (networks) and replicates."""
+    """Make a study with this many arms (optimizer x batch size), blocks (networks) and replicates."""
     arms = {
         f"{OPTIMIZERS[n % 5]}, batches of {2 ** (4 + n // 5)}": {
             "optimizer": OPTIMIZERS[n % 5],
@@ -152,7 +152,7 @@ class _Maker:
         return classification_metrics(probabilities, self._labels)
 
     def _predict(self, arms: Sequence[str], planned: PlannedTrial) -> npt.NDArray[np.float32]:
-        """Return probabilities that are right the more often, the later an arm stands in the study."""
+        """Return probabilities; later arms are correct more often."""
         logits = self._rng.normal(0, 1, (self._num_images, self._num_classes))
         skill = 3 + 0.1 * arms.index(planned.arm) + self._rng.normal(0, 0.05)
         logits[np.arange(self._num_images), self._labels] += skill + self._hardness

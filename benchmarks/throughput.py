@@ -1,16 +1,15 @@
-"""Images trained per second, all cores: bakeoff against what people use instead.
+"""Images trained per second on all cores: bakeoff against the alternatives.
 
     python benchmarks/throughput.py --data-dir DIR --keras-python PATH --lightning-python PATH
     python benchmarks/throughput.py --data-dir DIR --augment          crop, flip and rotation, by torchvision elsewhere
     python benchmarks/throughput.py --quick                           a first look: few images, one sample each
 
 Nine arms (the nine initializers) of one network, CIFAR-10's shapes, batch 32. First every contender tries its settings
-briefly, and keeps its fastest; then all contenders run in turn, `--repeats` times, each time in fresh processes
-and in another order. Counted are model-images: one image that one model is trained on. Every contender reports what its
-clock includes; start-up, compilation, warm-up and evaluation are left out for all. Medians and raw samples go to
-benchmarks/results/. `--keras-python` names an interpreter that has tensorflow, `--lightning-python` one that has
-lightning (and no torchvision that does not fit its torch); without them Keras and Lightning are left out, as they are
-with `--augment`.
+briefly and keeps the fastest; then all contenders run in turn, `--repeats` times, each time in fresh processes and in
+a different order. The unit is a model-image: one image that one model is trained on. Start-up, compilation, warm-up and
+evaluation are excluded for all. Medians and raw samples go to benchmarks/results/. `--keras-python` names an
+interpreter with tensorflow, `--lightning-python` one with lightning (and no incompatible torchvision); without them, or
+with `--augment`, Keras and Lightning are left out.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ KERAS = "keras_tensorflow"
 LIGHTNING = "lightning_loop"
 STEPS = {"steps_per_execution": 20}
 IMAGES = {"lenet": 3_200, "modnet1": 1_280, "modnet2": 640}
-"""Timed images of every arm, multiples of 640: some ten seconds for the slowest contenders."""
+"""Timed images per arm, in multiples of 640: some ten seconds for the slowest contenders."""
 
 Settings = tuple[dict[str, Any], ...]
 
@@ -46,7 +45,7 @@ class Contender:
 
     Attributes:
         program: the module in contenders/.
-        settings: what it tries before it is measured; `processes` among them is how many train at once.
+        settings: the settings it tries before it is measured; `processes` is how many train at once.
     """
 
     name: str
@@ -54,7 +53,7 @@ class Contender:
     settings: Settings
 
     def find_python(self, options: argparse.Namespace) -> str | None:
-        """Return the interpreter to run it with; None where there is none, or it has no part in the question."""
+        """Return the interpreter to run it with; None if there is none, or if it does not take part."""
         elsewhere = {KERAS: options.keras_python, LIGHTNING: options.lightning_python}
         if self.program not in elsewhere:
             return sys.executable
@@ -63,7 +62,7 @@ class Contender:
 
 
 def list_contenders() -> tuple[Contender, ...]:
-    """Return all contenders; bakeoff is the first. `tuned` has what takes an expert, or a scheduler of one's own.
+    """Return all contenders; bakeoff is the first. `tuned` uses expert settings, or its own scheduler.
 
     Augmented images come from PIL in every loop, so "no PIL" is left out then.
     """
@@ -140,7 +139,7 @@ def measure_network(
     """Return, per contender, its chosen setting, its samples and their median."""
     measured = {contender.name: choose_setting(contender, job, options) for contender in contenders}
     for repeat in range(options.repeats):
-        # Another order each time: no contender always follows the same one.
+        # A different order each time, so that no contender always follows the same one.
         order = [*contenders[repeat % len(contenders) :], *contenders[: repeat % len(contenders)]]
         for contender in order:
             record = measured[contender.name]
@@ -162,13 +161,13 @@ def choose_setting(contender: Contender, job: dict[str, Any], options: argparse.
         rate = run_contender(contender, {**short, "setting": setting}, options)["images_per_second"]
         tried.append({"setting": setting, "images_per_second": rate})
         say(f"{job['network']} trying {contender.name} {setting or 'default'}: {rate:,.0f}")
-    # The best of several tries: what disturbs the machine for a moment must not choose the setting.
+    # The best of several tries, so that a brief disturbance does not determine the setting.
     best = max(tried, key=lambda one: one["images_per_second"])["setting"] if tried else contender.settings[0]
     return {"setting": best, "tried": tried, "samples": []}
 
 
 def run_contender(contender: Contender, job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Run one sample in a fresh process and return what it printed."""
+    """Run one sample in a fresh process and return its output."""
     python = contender.find_python(options)
     assert python is not None, "a contender without an interpreter was chosen"
     setting = dict(job["setting"])
@@ -186,7 +185,7 @@ def run_contender(contender: Contender, job: dict[str, Any], options: argparse.N
 
 
 def print_table(network: str, measured: dict[str, dict[str, Any]]) -> None:
-    """Print medians, ranges and how many times faster bakeoff is."""
+    """Print medians, ranges and bakeoff's speed-up."""
     first = next(iter(measured.values()))["median"]
     print(f"\n{network}: model-images trained per second, nine arms, batch 32")
     print(f"{'contender':<38}{'median':>9}{'range':>18}{'bakeoff is':>12}  setting")

@@ -1,14 +1,14 @@
-"""The whole weight-initializer question on CIFAR-10 with LeNet, to the final table: bakeoff against a Keras program.
+"""The complete weight-initializer study on CIFAR-10 with LeNet: bakeoff against a Keras program.
 
     python benchmarks/weight_init.py --data-dir DIR --keras-python PATH
 
 Nine initializers, five replicates, Adam at 0.001, batches of 32, early stopping on the validation loss with a patience
 of eight: one block of the shipped study `weight-init`. bakeoff's clock is that of its command, `bakeoff run`, in a
 fresh workspace with a fresh cache: start-up, decoding, probe, training, final test, report. The Keras program
-(contenders/keras_study.py) trains one trial after another; it is timed on `--keras-replicates` of the five and its
-training multiplied, which the output says. Then the accuracies: a Keras trial lies within bakeoff's interval for one
-trial more of its arm (mean and sd of its replicates, t distribution) or not, and the mean difference over the arms has
-a 95% interval of its own.
+(contenders/keras_study.py) trains one trial after another; it is timed on `--keras-replicates` of the five, and its
+training time is extrapolated, as the output says. Then the accuracies are compared: whether a Keras trial is within
+bakeoff's prediction interval for one more trial of its arm (mean and sd of its replicates, t distribution), and the
+mean difference over the arms with a 95% interval.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ def main() -> None:
 
 
 def save(result: Mapping[str, Any], path: Path) -> None:
-    """Write down what has been measured so far: the Keras program takes long."""
+    """Save the measurements so far, because the Keras program takes long."""
     path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def run_bakeoff(options: argparse.Namespace, data_dir: Path, folder: Path) -> dict[str, Any]:
-    """Run the study from its command to its table; return the seconds, and the test accuracies by arm."""
+    """Run the study with its command; return the seconds, and the test accuracies by arm."""
     workspace = folder / "runs"
     changes = {
         "blocks.0": "[cifar10]",
@@ -124,7 +124,7 @@ def run_bakeoff(options: argparse.Namespace, data_dir: Path, folder: Path) -> di
 
 
 def run_keras(options: argparse.Namespace, job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Train the arms with the Keras program; return its trials, and what the whole question would take it."""
+    """Train the arms with the Keras program; return its trials, and its extrapolated time for the whole study."""
     processes = min(options.keras_processes, len(options.keras_arms))
     given = {
         "network": "lenet",
@@ -154,7 +154,7 @@ def run_keras(options: argparse.Namespace, job: Mapping[str, Any], folder: Path)
         raise SystemExit("the Keras program failed")
     trials = [json.loads(line) for lines in printed for line in lines.splitlines()]
     whole = len(ARMS) * options.replicates
-    # What runs at once is not divided: the wall clock's seconds are multiplied, start-up counted once.
+    # Wall-clock seconds are extrapolated, whatever runs at once; start-up counts once.
     inside = sum(trial["seconds"] for trial in trials) / processes
     return {
         "trials": trials,
@@ -166,7 +166,7 @@ def run_keras(options: argparse.Namespace, job: Mapping[str, Any], folder: Path)
 
 
 def compare(accuracies: Mapping[str, Sequence[float]], trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Set Keras' test accuracies beside bakeoff's."""
+    """Compare Keras's test accuracies with bakeoff's."""
     arms: dict[str, dict[str, Any]] = {}
     for arm in dict.fromkeys(trial["arm"] for trial in trials):
         ours, theirs = accuracies[arm], [one["metrics"]["test"]["accuracy"] for one in trials if one["arm"] == arm]

@@ -186,6 +186,15 @@ def test_set_and_no_exam(study: Path, tmp_path: Path) -> None:
     assert document["arms"][0]["test"] == {}
 
 
+def test_the_old_name_of_the_final_test_works_but_is_not_shown(study: Path, tmp_path: Path) -> None:
+    arguments = ("--workspace", tmp_path, "--workers", 1, "--json")
+    assert one_document(bakeoff("run", study, "--no-exam", *arguments).stdout)["final_test"]["opened"] == 0
+    assert one_document(bakeoff("run", study, "--exam", *arguments).stdout)["final_test"]["opened"] == 1
+    shown = bakeoff("run", "--help").stdout
+    assert "--no-final-test" in shown
+    assert "exam" not in shown
+
+
 # --- looking ---------------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +286,19 @@ def test_a_table_is_for_csv_only(workspace: Path) -> None:
     assert (
         refuse("report", "rates", "--workspace", workspace, "--table", "arms", "--format", "csv", "--json") == expected
     )
+
+
+def test_a_study_file_stands_for_the_name_in_it(study: Path, workspace: Path, tmp_path: Path) -> None:
+    named = bakeoff("report", "rates", "--json", "--workspace", workspace).stdout
+    assert bakeoff("report", study, "--json", "--workspace", workspace).stdout == named
+    assert bakeoff("report", study, "--format", "csv", "--workspace", workspace).stdout.count("\n") == 3
+    (listed,) = one_document(bakeoff("status", study, "--json", "--workspace", workspace).stdout)
+    assert listed["name"] == "rates"
+    assert one_document(bakeoff("show", study, "--json").stdout)["name"] == "rates"
+    other = tmp_path / "rates.yaml"
+    other.write_text(f"name: others\n{STUDY}")
+    assert "study 'others' is not in this workspace" in refuse("report", other, "--workspace", workspace)
+    assert "study 'others' is not in this workspace" in refuse("status", other, "--workspace", workspace)
 
 
 def test_report_as_a_page(workspace: Path) -> None:
@@ -378,7 +400,7 @@ def test_no_workspace(tmp_path: Path) -> None:
 
 
 def test_an_unknown_study_in_the_workspace(workspace: Path) -> None:
-    expected = "error: study 'rate' is not in this workspace. It holds: rates. Did you mean 'rates'?"
+    expected = "error: study 'rate' is not in this workspace. It contains: rates. Did you mean 'rates'?"
     assert refuse("status", "rate", "--workspace", workspace) == expected
     assert refuse("report", "rate", "--workspace", workspace) == expected
 
@@ -440,7 +462,7 @@ def verify(raw: Path) -> tuple[str, list[str]]:
 def test_a_truncated_idx_file(mnist: Path, study: Path, tmp_path: Path) -> None:
     images = mnist / "train-images-idx3-ubyte"
     write_idx(images, 60_000, 28, 28, missing=10)
-    truncated = f"{images} is truncated: it has 47,039,990 of the 47,040,000 values its header promises. "
+    truncated = f"{images} is truncated: it has 47,039,990 of the 47,040,000 values its header states. "
     line, right = verify(mnist)
     assert line.startswith("error: ")
     assert truncated in line

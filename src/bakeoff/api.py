@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -35,7 +36,8 @@ from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.stats.prospects import Prospects
 from bakeoff.stats.results import Summary
-from bakeoff.study.load import load_study
+from bakeoff.study.load import FindMissing, is_study_file, load_study, read_shipped
+from bakeoff.study.missing_images import find_missing_images
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.study.winner import find_winner
@@ -66,7 +68,7 @@ ExecutorName = Literal["local", "ray"]
 
 @dataclass(frozen=True)
 class Result(Plots, Tables):
-    """What a workspace's ledger says of one study.
+    """The results of one study in a workspace.
 
     Attributes:
         state: done; failed (some trials failed, the others are kept); unfinished (run it again to resume).
@@ -115,7 +117,7 @@ class Status:
 
     Attributes:
         id: the shortest unique prefix of `study_id`, at least eight characters; commands accept it instead of the name.
-        num_begun: trials that have started but not ended.
+        num_started: unfinished trials that have finished an epoch.
         num_candidates: candidates its search has tried so far, which are not among the trials above.
         is_searching: whether the search will try more.
     """
@@ -128,7 +130,7 @@ class Status:
     num_planned: int
     num_done: int
     num_failed: int
-    num_begun: int
+    num_started: int
     num_final_tests: int
     num_candidates: int = 0
     is_searching: bool = False
@@ -178,8 +180,8 @@ def run(
             be written.
     """
     folder = check_workspace(workspace)
-    checked = prepare_study(study, overrides, quick=quick, workspace=folder)
     data = Path(data_dir) if data_dir is not None else None
+    checked = _prepare(study, overrides, quick, folder, partial(find_missing_images, data_dir=data))
     planned = expand(checked)
     if pilot is not None:
         check_pilot(planned, pilot)
@@ -235,8 +237,8 @@ def plan(
         BakeoffError: the study is wrong, images are missing or cannot be split, or a network or its weights are not
             available or do not fit.
     """
-    checked = prepare_study(study, overrides, quick=quick, workspace=workspace)
     data = Path(data_dir) if data_dir is not None else None
+    checked = _prepare(study, overrides, quick, workspace, partial(find_missing_images, data_dir=data))
     chosen = choose_device(device)
     folder = Path(workspace)
     return estimate_plan(expand(checked), workers, data, chosen, probe=probe, say=say, workspace=folder)
@@ -261,13 +263,23 @@ def prepare_study(
         BakeoffError: the study is wrong, overrides were given with a Study, or a winner it starts from is not in the
             workspace.
     """
+    return _prepare(study, overrides, quick, workspace, None)
+
+
+def _prepare(
+    study: Study | str | Path,
+    overrides: Sequence[str],
+    quick: bool,
+    workspace: str | Path,
+    find_missing: FindMissing | None,
+) -> Study:
     if isinstance(study, Study) and (overrides or quick):
         raise BakeoffError(
             "overrides and quick apply to study files. Create the Study with the intended values instead."
         )
     find = partial(read_winners, Path(workspace))
     if not isinstance(study, Study):
-        return load_study(study, overrides, quick=quick, find_winners=find)
+        return load_study(study, overrides, quick=quick, find_winners=find, find_missing=find_missing)
     fields = study.model_dump(exclude_unset=True)
     found = find_winner(fields, find)
     return study if found == fields else Study.model_validate(found)
@@ -277,7 +289,7 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
     """Read a study's results from a workspace's ledger, finished or not. Trains nothing and does not need torch.
 
     Args:
-        name: the study's name, or a prefix of its id (six characters or more).
+        name: the study's name, a prefix of its id (six characters or more), or its file.
         workspace: the folder of the ledger.
 
     Raises:
@@ -285,7 +297,7 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
     """
     folder = check_workspace(workspace)
     with open_reading(Folders(folder)) as connection:
-        identity = find_study(connection, name)
+        identity = find_study(connection, _read_name(connection, name))
     return _load(identity, folder, num_reused=0)
 
 
@@ -301,8 +313,15 @@ def iterate_csv(name: str, table: str, workspace: str | Path = DEFAULT_WORKSPACE
         return
     folders = Folders(check_workspace(workspace))
     with open_reading(folders) as connection:
-        identity = find_study(connection, name)
+        identity = find_study(connection, _read_name(connection, name))
     yield from iterate_ledger_csv(folders, identity, table)
+
+
+def _read_name(connection: sqlite3.Connection, study: str) -> str:
+    """Return a study's name or id, given that or its file; a name that the ledger has comes before a file."""
+    if is_study_file(study) and all(listed.name != study for listed in list_studies(connection)):
+        return read_shipped(study).name
+    return study
 
 
 def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = None) -> tuple[Status, ...]:
@@ -310,14 +329,14 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
 
     Args:
         workspace: the folder of the ledger.
-        name: only studies of this name, or the one with this id prefix.
+        name: only studies of this name, or the one with this id prefix or study file.
 
     Raises:
         WorkspaceError: there is no ledger, or no such study.
     """
     with open_reading(Folders(check_workspace(workspace))) as connection:
         listed = list_studies(connection)
-        chosen = listed if name is None else match_studies(listed, name)
+        chosen = listed if name is None else match_studies(listed, _read_name(connection, name))
         records = [read_study(connection, study.study_id) for study in chosen]
     short = shorten_ids([study.study_id for study in listed])
     return tuple(
@@ -330,7 +349,7 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
             num_planned=record.num_planned,
             num_done=sum(result.state == "done" for result in record.results),
             num_failed=sum(result.state == "failed" for result in record.results),
-            num_begun=record.num_begun,
+            num_started=record.num_started,
             num_final_tests=len(record.final_tests),
             num_candidates=len(record.candidates),
             is_searching=record.asking,

@@ -42,8 +42,8 @@ def test_an_unknown_name_is_answered_with_the_allowed_and_the_nearest() -> None:
     ("given", "start"),
     [
         (None, "fruit has no name."),
-        (5, "fruit is given by its name, not by 5."),
-        (["apple"], "fruit is given by its name, not by ['apple']."),
+        (5, "fruit must be given by name, not by 5."),
+        (["apple"], "fruit must be given by name, not by ['apple']."),
         ("", "unknown fruit ''."),
         ("line\nbreak", "unknown fruit 'line\\nbreak'."),
     ],

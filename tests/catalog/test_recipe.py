@@ -61,5 +61,5 @@ def test_a_recipe_cannot_be_changed() -> None:
 
 
 def test_only_cross_entropy_is_smoothed() -> None:
-    with pytest.raises(ValidationError, match="label_smoothing is of cross_entropy: leave it 0 with focal"):
+    with pytest.raises(ValidationError, match="label_smoothing needs cross_entropy: leave it 0 with focal"):
         Recipe.model_validate({"network": "mlp", "loss": "focal", "label_smoothing": 0.1})

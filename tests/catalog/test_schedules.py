@@ -253,7 +253,7 @@ def test_a_warm_up_that_never_ends_is_named() -> None:
     assert find_conflict(Cosine(warm_up=2.5), 3) is None
     assert find_conflict(OneCycle(), 1) is None
     message = find_conflict(Constant(warm_up=3.0), 3)
-    assert message == "a warm_up of 3 epochs never ends within 3; make it shorter, or train for longer"
+    assert message == "a warm_up of 3 epochs does not end within 3 epochs: make it shorter, or train longer"
     assert Cosine(warm_up=3.0).share(_at(3.0), 3) == 0.0, "and yet divides by nothing"
 
 

@@ -98,7 +98,7 @@ def test_bodies_of_layer_networks(
 ) -> None:
     for body, expected in (("all_but_last", all_but_last), ("convolutions", convolutions)):
         if expected is None:
-            with pytest.raises(NetworkError, match="no layers before its head that could be carried over"):
+            with pytest.raises(NetworkError, match="no layers before its head that could be reused"):
                 count_body_layers(layers, body)  # type: ignore[arg-type]
         else:
             assert count_body_layers(layers, body) == expected  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ def test_the_fine_label_is_the_second_byte() -> None:
 def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data_batch_1.bin"
     path.write_bytes(bytes(3072))
-    with pytest.raises(DataError, match=r"data_batch_1\.bin is truncated: it has 3,072 bytes where 3,073 are expected"):
+    with pytest.raises(DataError, match=r"data_batch_1\.bin is truncated: it has 3,072 bytes, expected 3,073"):
         cifar.read_folder([path], 3073)
     path.write_bytes(bytes(3074))
     with pytest.raises(DataError, match="too long"):
@@ -62,7 +62,7 @@ def test_a_missing_member_is_named(tmp_path: Path, archive) -> None:
 def test_a_member_of_another_size_is_refused_unread(tmp_path: Path, archive) -> None:
     path = tmp_path / "a.tar.gz"
     path.write_bytes(archive({"f/train.bin": bytes(100)}))
-    with pytest.raises(DataError, match=r"member f/train\.bin is too long: it has 100 bytes where 3"):
+    with pytest.raises(DataError, match=r"member f/train\.bin is too long: it has 100 bytes, expected 3"):
         cifar.read_archive(path, ["f/train.bin"], 3)
 
 
@@ -101,7 +101,7 @@ def test_a_pickle_is_never_loaded(tmp_path: Path, archive, monkeypatch) -> None:
     buffer = io.BytesIO()
     pickle.dump({"data": [1]}, buffer)
     path.write_bytes(archive({"f/train.bin": buffer.getvalue()}))
-    with pytest.raises(DataError, match="bytes where 3,073"):
+    with pytest.raises(DataError, match="bytes, expected 3,073"):
         cifar.read_archive(path, ["f/train.bin"], 3073)
 
 

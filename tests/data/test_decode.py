@@ -56,5 +56,5 @@ def test_a_label_out_of_range_is_named(small, write_mnist, idx) -> None:
 
 def test_another_number_of_images_is_refused(write_mnist) -> None:
     root = write_mnist().root
-    with pytest.raises(DataError, match=r"holds 20 x 28 x 28 values where 60,000 x 28 x 28 are expected"):
+    with pytest.raises(DataError, match=r"has 20 x 28 x 28 values, expected 60,000 x 28 x 28"):
         decode("mnist", "train", root)

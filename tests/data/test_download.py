@@ -77,14 +77,14 @@ def test_a_wrong_checksum_says_all_and_deletes_nothing(server, tmp_path: Path) -
 
 def test_another_size_is_refused_before_the_transfer(server, tmp_path: Path) -> None:
     file = dataclasses.replace(server.publish("file.gz", b"<html>please log in</html>"), num_bytes=700_000)
-    with pytest.raises(DataError, match=r"offers 26 bytes where 700,000 are published"):
+    with pytest.raises(DataError, match=r"offers 26 bytes, but 700,000 are published"):
         fetch_file(file, tmp_path / "file.gz")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_refused_by_the_server(server, tmp_path: Path) -> None:
     file = dataclasses.replace(server.publish("file.gz", CONTENT), url=server.locate("gone.gz"))
-    with pytest.raises(DataError, match=r"gone\.gz was refused: 404 Not Found\. Get file\.gz from .* some other way"):
+    with pytest.raises(DataError, match=r"gone\.gz was refused: 404 Not Found\. Get file\.gz from .* in another way"):
         fetch_file(file, tmp_path / "file.gz")
 
 

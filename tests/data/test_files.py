@@ -183,7 +183,7 @@ def test_test_images_are_brought_to_what_training_images_are(write_pictures) -> 
     root = write_pictures(folder="pets/test", size=(12, 10), mode="RGB").parent
     test = open_test(DataSource(folder=str(root)))
     assert test.shape_HWC == (5, 6, 1)
-    assert "10 test images turned grey, as the training images are: test/cat/000.png" in test.notes[0]
+    assert "10 test images converted to grey, like the training images: test/cat/000.png" in test.notes[0]
     assert test.notes[1] == "resized to 6x5 (bilinear) from 1 other size"
 
 
@@ -253,7 +253,7 @@ def test_described_once_decoded(write_pictures) -> None:
 
 def test_unknown_classes_and_lone_images(write_pictures) -> None:
     root = write_pictures({"cat": 5, "dog": 1})
-    with pytest.raises(DataError, match=r"class 'dog' has one image only"):
+    with pytest.raises(DataError, match=r"class 'dog' has only one image"):
         open_training(DataSource(folder=str(root)))
     shutil.copy(root / "cat/000.png", root / "dog/more.png")
     with pytest.raises(DataError, match=r"has no class 'dgo'. Did you mean 'dog'\? Its classes: cat, dog"):

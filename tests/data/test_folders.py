@@ -31,7 +31,7 @@ def test_class_folders_and_what_is_nested_in_them(tmp_path: Path) -> None:
     assert summarise(listing) == {"train": ["cat:cat/c.webp", "cat:cat/x/y/a.png", "dog:dog/a.jpeg", "dog:dog/b.JPG"]}
     assert listing.class_names == ("cat", "dog")
     assert not listing.has_test
-    assert listing.notes == ("2 files are no images and are left out: .txt 1, no suffix 1",)
+    assert listing.notes == ("2 files are not images and are left out: .txt 1, no suffix 1",)
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,15 @@ def test_names_are_cleaned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ((), "has no class folders: it holds no folders"),
-        (("1.png", "2.png"), "has no class folders: it holds 2 images directly"),
-        (("data/cat/1.png", "data/dog/1.png"), "one class folder only, data; .* name that folder"),
+        ((), "has no class folders: it contains no folders"),
+        (("1.png", "2.png"), "has no class folders: it contains 2 images directly"),
+        (("data/cat/1.png", "data/dog/1.png"), "only one class folder, data; .* name that folder"),
         (("cat/1.png", "dog/notes.txt"), r"dog has no images, but counts as a class"),
-        (("cat/1.png", "Cat/1.png"), "'Cat' and 'cat' differ in upper and lower case only"),
+        (("cat/1.png", "Cat/1.png"), "'Cat' and 'cat' differ only in upper and lower case"),
         (("test/cat/1.png", "cat/1.png"), "has test but no train folder"),
         (("train/cat/1.png", "training/cat/1.png"), "two train folders"),
         (("train/cat/1.png", "train/dog/1.png", "test/dgo/1.png"), "'dgo' .* no training images. Did you mean 'dog'"),
-        (("train/cat/1.png", "test/cat/1.png"), "one class only, 'cat'"),
+        (("train/cat/1.png", "test/cat/1.png"), "only one class, 'cat'"),
     ],
 )
 def test_refuses(tmp_path: Path, names, message) -> None:

@@ -103,7 +103,7 @@ def test_one_folder_cannot_train_and_test(tmp_path: Path) -> None:
 
 def test_a_folder_of_too_many_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "MAX_FILES", 1)
-    with pytest.raises(DataError, match="holds more than 1 files"):
+    with pytest.raises(DataError, match="contains more than 1 files"):
         list_folder(root)
 
 

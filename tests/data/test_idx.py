@@ -36,13 +36,16 @@ def test_reads_a_file_spelled_out_byte_by_byte(write) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content[:-7], r"images(\.gz)? is truncated: it has 53 of the 60 values its header promises"),
+        (lambda content: content[:-7], r"images(\.gz)? is truncated: it has 53 of the 60 values its header states"),
         (lambda content: content[:9], "truncated: it ends within the IDX header"),
         (lambda content: b"", "truncated: it ends within the IDX header"),
-        (lambda content: content + b"x", "too long: values follow the 60"),
+        (lambda content: content + b"x", "too long: it has more than the 60"),
         (lambda content: b"\x89PNG" + content[4:], "not an IDX file of 3 dimensions: it begins with 89504e47"),
         (lambda content: bytes([0, 0, 13, 3]) + content[4:], "begins with 00000d03, not 00000803"),
-        (lambda content: content[:4] + struct.pack(">3I", 6, 4, 3) + content[16:], "holds 6 x 4 x 3 values where 5 x"),
+        (
+            lambda content: content[:4] + struct.pack(">3I", 6, 4, 3) + content[16:],
+            "has 6 x 4 x 3 values, expected 5 x",
+        ),
     ],
 )
 def test_a_damaged_file_gets_one_clear_line(write, idx, change, message) -> None:
@@ -77,7 +80,7 @@ def test_a_gzip_bomb_costs_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", 2**32 - 1) + bytes(50_000_000)))
     tracemalloc.start()
-    with pytest.raises(DataError, match=r"holds 4,294,967,295 values where 5 are expected"):
+    with pytest.raises(DataError, match=r"has 4,294,967,295 values, expected 5"):
         read_idx(path, (5,))
     assert tracemalloc.get_traced_memory()[1] < 2_000_000
     tracemalloc.stop()

@@ -186,7 +186,7 @@ def test_a_class_left_without_images(make_folder) -> None:
     (root / "owl").mkdir()
     for number in range(3):
         (root / "owl" / f"{number}.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"class 'owl' is left without an image that can be read: owl/0.png \(empty\)"):
+    with pytest.raises(DataError, match=r"class 'owl' has no image that can be read: owl/0.png \(empty\)"):
         open_training(DataSource(folder=str(root)))
 
 

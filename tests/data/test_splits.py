@@ -55,9 +55,9 @@ def test_every_image_of_a_class_is_equally_likely() -> None:
 @pytest.mark.parametrize(
     ("fraction", "message"),
     [
-        (0.0, "is 0; it must lie between 0 and 1"),
-        (1.0, "is 1; it must lie between 0 and 1"),
-        (float("nan"), "is nan; it must lie between 0 and 1"),
+        (0.0, "is 0; it must be between 0 and 1"),
+        (1.0, "is 1; it must be between 0 and 1"),
+        (float("nan"), "is nan; it must be between 0 and 1"),
     ],
 )
 def test_impossible_fractions_are_refused(fraction, message) -> None:
@@ -144,7 +144,7 @@ def test_the_seed_decides_the_folds() -> None:
 
 
 def test_more_folds_than_images_of_a_class_are_refused() -> None:
-    with pytest.raises(DataError, match="4 folds leave some without an image of class 1"):
+    with pytest.raises(DataError, match=r"class 1 has too few images .3. for 4 folds"):
         split_fold(np.array([0, 0, 0, 0, 1, 1, 1]), 4, 0, seed=0)
 
 

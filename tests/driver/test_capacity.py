@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.driver import capacity, machine
-from bakeoff.driver.capacity import count_carried
+from bakeoff.driver.capacity import count_fitting
 from bakeoff.driver.cgroups import read_cpu_quota, read_memory_left, read_memory_limit
 from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.estimate import count_workers
@@ -96,14 +96,15 @@ def test_no_more_workers_than_memory_carries(make_plan: Callable[..., Plan], mon
     monkeypatch.setattr("bakeoff.driver.estimate.count_cores", lambda: 8)
     monkeypatch.setattr(capacity, "read_free_bytes", lambda: 2 * GIB)
     known = describe_datasets(plan.blocks, None)
-    carried = count_carried(plan, known, CPU_DEVICE)
+    carried = count_fitting(plan, known, CPU_DEVICE)
     assert carried == 4  # 0.9 x 2048 MiB in workers of 400 MiB and next to nothing
     number, text = count_workers(None, CPU_DEVICE, plan, known)
-    assert (number, text[:36]) == (carried, "memory is enough for 4 of 8 workers:")
+    assert (number, text[:40]) == (carried, "there is memory for only 4 of 8 workers,")
     number, text = count_workers(6, CPU_DEVICE, plan, known)
-    assert (number, text[:61]) == (6, "memory is enough for about 4 workers, and 6 were requested: s"), "a request wins"
+    assert number == 6, "a request wins"
+    assert "about 4 workers" in text
     assert count_workers(4, CPU_DEVICE, plan, known) == (4, "")
-    assert count_carried(plan, known, Device("cuda", (0,), "GPU", 80 * GIB)) == 1
+    assert count_fitting(plan, known, Device("cuda", (0,), "GPU", 80 * GIB)) == 1
 
 
 def test_a_large_network_takes_more(make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +113,7 @@ def test_a_large_network_takes_more(make_plan: Callable[..., Plan], monkeypatch:
     large = make_plan(recipe={"network": "modnet2", "batch_size": 512}, data={"name": "cifar10"})
     outside = make_plan(arms=1, recipe={"network": "torchvision:resnet18", "batch_size": 256}, data={"name": "cifar10"})
     carried = [
-        count_carried(plan, describe_datasets(plan.blocks, None), CPU_DEVICE) for plan in (small, large, outside)
+        count_fitting(plan, describe_datasets(plan.blocks, None), CPU_DEVICE) for plan in (small, large, outside)
     ]
     assert carried[0] > 2 * carried[1]
     assert carried[0] > carried[2]

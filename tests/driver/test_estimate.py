@@ -104,7 +104,7 @@ def test_images_are_looked_at(ask: Any, make_plan: MakePlan, tmp_path: Path) -> 
     assert (found.num_cohorts, tasks[0].shape_HWC) == (1, (6, 6, 1))
     for number in range(1, 4):
         (tmp_path / "pets/dog" / f"{number}.png").unlink()
-    with pytest.raises(DataError, match="class 'dog' has one image only"):
+    with pytest.raises(DataError, match="class 'dog' has only one image"):
         ask(plan)
     with pytest.raises(DataError, match="There is no folder"):
         ask(make_plan(1, data={"folder": str(tmp_path / "none")}))

@@ -29,7 +29,7 @@ from bakeoff.workspace import Folders
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 180.0
-LAST_WORDS = "interrupted: all finished epochs are kept; run the same command again to resume"
+INTERRUPTED_MESSAGE = "interrupted: all finished epochs are kept; run the same command again to resume"
 
 STUDY = {
     "question": "?",
@@ -126,7 +126,7 @@ def test_asked_twice_to_end_it_ends_at_once_and_in_one_line(
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == LAST_WORDS
+    assert errors.splitlines()[-1] == INTERRUPTED_MESSAGE
     assert "Traceback" not in errors
     assert psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)[1] == []
     run(study, workspace=workspace, workers=1)
@@ -137,8 +137,8 @@ def test_the_second_interrupt_does_not_wait_for_the_first(tmp_path: Path) -> Non
     """A run that is stuck on its way out."""
     program = (
         "import time\n"
-        "from bakeoff.driver.interrupts import heed_interrupts\n"
-        "heed_interrupts()\n"
+        "from bakeoff.driver.interrupts import handle_interrupts\n"
+        "handle_interrupts()\n"
         "try:\n    print('ready', flush=True); time.sleep(600)\n"
         "finally:\n    print('leaving', flush=True); time.sleep(600)\n"
     )
@@ -148,7 +148,7 @@ def test_the_second_interrupt_does_not_wait_for_the_first(tmp_path: Path) -> Non
             assert process.stdout.readline() == f"{word}\n"
             process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, errors) == (130, f"{LAST_WORDS}\n")
+    assert (process.returncode, errors) == (130, f"{INTERRUPTED_MESSAGE}\n")
 
 
 # --- workers ---------------------------------------------------------------------------------------------------------

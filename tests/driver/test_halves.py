@@ -9,7 +9,7 @@ import pytest
 
 from bakeoff.driver.devices import Device
 from bakeoff.driver.executors.base import Report
-from bakeoff.driver.parts import cut_in_two, name_half
+from bakeoff.driver.parts import halve_trials, name_half
 from bakeoff.messages import CohortTask
 from bakeoff.study.plan import Plan
 from bakeoff.workspace import Folders
@@ -98,7 +98,7 @@ def test_no_checkpoint_of_a_half_is_left(drive: Any, make_plan: MakePlan, folder
 
 def test_halves_keep_replicates_together() -> None:
     seeds = {"d": 1, "a": 1, "c": 2, "b": 2}
-    assert cut_in_two(list("abcd"), seeds.__getitem__) == (["a", "d"], ["b", "c"])
+    assert halve_trials(list("abcd"), seeds.__getitem__) == (["a", "d"], ["b", "c"])
 
 
 def test_on_a_card_replicates_train_together_each_with_its_view(drive: Any, make_plan: MakePlan) -> None:

@@ -17,7 +17,7 @@ import pytest
 from bakeoff.api import run
 from bakeoff.workspace import Folders
 
-LAST_WORDS = "interrupted: all finished epochs are kept; run the same command again to resume"
+INTERRUPTED_MESSAGE = "interrupted: all finished epochs are kept; run the same command again to resume"
 PATIENCE_SECONDS = 120.0
 
 GRID = """\
@@ -137,7 +137,7 @@ def test_ended_again_and_again_nothing_is_lost_and_no_digit_changes(
         assert "Traceback" not in errors
         assert process.returncode == (-number if number == KILLED else 130)
         if moment is not started:
-            assert number == KILLED or errors.splitlines()[-1] == LAST_WORDS
+            assert number == KILLED or errors.splitlines()[-1] == INTERRUPTED_MESSAGE
             now = read_numbers(workspace)[1]
             assert kept <= now, "an epoch on record before the end is gone"
             kept = now

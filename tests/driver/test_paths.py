@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff.api import plan
 from bakeoff.driver.context import RunContext
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.run import run_plan
+from bakeoff.errors import StudyError
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import Plan, expand, study_id
 from bakeoff.workspace import Folders
@@ -65,6 +67,25 @@ def test_paths_lead_from_the_study_files_folder(study: Path) -> None:
     assert plan.notes == expand(loaded).notes
 
 
+def test_a_missing_folder_has_its_line_beside_the_other_mistakes(study: Path) -> None:
+    study.write_text(STUDY.replace("folder: pets", "folder: pet").replace("epochs: 1", "epochz: 1"))
+    with pytest.raises(StudyError) as caught:
+        plan(study, device="cpu")
+    folder, field = caught.value.problems
+    assert (folder.place, folder.field) == (f"{study}:4", "data.folder")
+    assert folder.message.startswith(f"no folder 'pet' in {study.parent}, {Path.cwd()}")
+    assert folder.message.endswith("Did you mean 'pets'?")
+    assert field.field == "recipe.epochz"
+
+
+def test_a_missing_folder_that_no_block_uses_is_no_mistake(study: Path) -> None:
+    study.write_text(STUDY.replace("folder: pets", "folder: pet") + "blocks: [{data.folder: [pets, dogs]}]\n")
+    load_study(study)
+    with pytest.raises(StudyError) as caught:
+        plan(study, device="cpu")
+    assert [problem.field for problem in caught.value.problems] == ["blocks.0.data.folder.1"]
+
+
 def test_where_a_study_lies_is_no_part_of_what_it_is(study: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere/study.yaml"
     other.write_text(STUDY)
@@ -76,7 +97,7 @@ def test_what_only_the_current_folder_has_is_taken_from_there_and_said(study: Pa
     plan = resolve_paths(expand(load_study(study)))
     assert {block.data.folder for block in plan.blocks} == {"pets"}
     assert plan.notes[-1] == (
-        f"pets is not in the study file's folder: taken from the current one, {tmp_path / 'elsewhere/pets'}."
+        f"pets is not in the study file's folder: using the one in the current folder, {tmp_path / 'elsewhere/pets'}."
     )
 
 
@@ -96,7 +117,7 @@ def test_a_run_finds_them(study: Path, script: Any, folders: Folders) -> None:
             {"validation": "own"},
             [
                 "pets: it has no test part, so 4 of its training images are set aside as the test split; "
-                "its validation part (6) validates, the other 16 train."
+                "its validation part (6) is the validation split, the other 16 train."
             ],
         ),
         (
@@ -105,7 +126,7 @@ def test_a_run_finds_them(study: Path, script: Any, folders: Folders) -> None:
             [
                 "pets: it has no test part, so 4 of its training images are set aside as the test split; "
                 "its validation part (6) joins the 16 training images, of which 25% are drawn to validate; "
-                "data.validation: own validates on that part alone."
+                "with data.validation: own, only that part validates."
             ],
         ),
         (
@@ -113,7 +134,7 @@ def test_a_run_finds_them(study: Path, script: Any, folders: Folders) -> None:
             {"folds": 5},
             [
                 "pets: the test part (4) is the test split; its validation part (6) joins the 20 training images, of "
-                "which each of 5 folds validates once; data.validation: own validates on that part alone."
+                "which each of 5 folds validates once; with data.validation: own, only that part validates."
             ],
         ),
     ],

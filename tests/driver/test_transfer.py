@@ -131,10 +131,10 @@ def test_one_block_needs_no_name(resolve: Resolve, earlier: Callable[..., None])
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"study": "befor", "arm": "x"}, "study 'befor' is not in this workspace. It holds: before."),
-        ({"study": "before", "arm": "x"}, "study 'before' has several blocks: name one. It holds: a, b."),
-        ({"study": "before", "arm": "x", "block": "c"}, "no block 'c' in study 'before'. It holds: a, b."),
-        ({"study": "before", "arm": "z", "block": "a"}, "no arm 'z' in study 'before', block 'a'. It holds: x, y."),
+        ({"study": "befor", "arm": "x"}, "study 'befor' is not in this workspace. It contains: before."),
+        ({"study": "before", "arm": "x"}, "study 'before' has several blocks: name one. It has: a, b."),
+        ({"study": "before", "arm": "x", "block": "c"}, "no block 'c' in study 'before'. It has: a, b."),
+        ({"study": "before", "arm": "z", "block": "a"}, "no arm 'z' in study 'before', block 'a'. It has: x, y."),
         ({"trial": "abcdef"}, "no trial abcdef in the ledger of"),
     ],
 )
@@ -259,7 +259,7 @@ def test_an_average_is_chosen_said_and_part_of_the_identity(
             plan = make_plan(1, recipe={"transfer": {"weights": weights, "freeze": 1}})
             resolver = Resolver(plan.study.name, ledger.connection, folders, None)
             if path == plain and ema:
-                with pytest.raises(WorkspaceError, match="holds no moving average of its weights: leave out ema"):
+                with pytest.raises(WorkspaceError, match="has no moving average of its weights: leave out ema"):
                     resolver.resolve(plan.trials[0])
                 continue
             found = resolver.resolve(plan.trials[0])

@@ -102,7 +102,7 @@ def test_one_winner_stands_for_every_block(tmp_path: Path) -> None:
     ("tune", "winners", "asking", "asked", "message"),
     [
         ({}, {"small": 0.1}, True, ("tune", None), "the search of study 'tune' has not ended: run it first"),
-        ({}, {}, False, ("tune", None), "the search of study 'tune' has found nothing"),
+        ({}, {}, False, ("tune", None), "the search of study 'tune' has no winner"),
         (
             {},
             {"small": 0.1, "large": 0.1},

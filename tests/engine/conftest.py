@@ -31,7 +31,7 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(params=["batch by batch", "prepared"])
-def place(request: pytest.FixtureRequest) -> DeviceContext:
+def context(request: pytest.FixtureRequest) -> DeviceContext:
     """Both ways to train: a processor's, and a device's on a processor."""
     if request.param == "batch by batch":
         return CPU

@@ -161,7 +161,7 @@ def test_an_average_that_never_begins_is_named() -> None:
     assert EMA().find_conflict(1) is None
     assert SWA(from_epoch=5).find_conflict(5) is None
     message = SWA(from_epoch=6).find_conflict(5)
-    assert message == "from_epoch 6 comes after the last of 5; begin earlier, or train for longer"
+    assert message == "from_epoch 6 is after the last of 5 epochs: start earlier, or train longer"
 
 
 def test_bare_name() -> None:

@@ -85,7 +85,7 @@ def test_an_average_alone_is_taken(tmp_path: Path) -> None:
     assert holds_average(tmp_path / "w.pth")
     taken = fit_weights(BODY, read_weights_file(tmp_path / "w.pth"), title="w", network="Net")
     assert torch.equal(taken["conv.weight"], network.conv.weight)
-    with pytest.raises(WeightsError, match="holds the moving average of its weights alone: leave out ema"):
+    with pytest.raises(WeightsError, match="has only the moving average of its weights: leave out ema"):
         read_weights_file(tmp_path / "w.pth", ema=False)
 
 
@@ -97,7 +97,7 @@ class _Trap:
 def test_a_look_at_the_codes_runs_nothing(tmp_path: Path) -> None:
     torch.save({"state_dict_ema": {"a": _Trap()}}, tmp_path / "trap.pth")
     assert holds_average(tmp_path / "trap.pth")  # by its keys; reading it is refused
-    with pytest.raises(WeightsError, match="holds more than tensors"):
+    with pytest.raises(WeightsError, match="contains more than tensors"):
         read_weights_file(tmp_path / "trap.pth")
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps({"state_dict_ema": 1}))
     (tmp_path / "short.pth").write_bytes((tmp_path / "trap.pth").read_bytes()[:300])

@@ -246,12 +246,12 @@ def _assert_hand_written(
 
 @pytest.mark.parametrize("mix", [{"name": "mixup", "alpha": 0.4}, {"name": "cutmix", "probability": 0.7}])
 def test_training_accuracy_counts_each_label_of_a_mixed_image_by_its_share(
-    mix: dict[str, Any], place: DeviceContext, images: Images, make_task: Callable[..., CohortTask], tmp_path: Path
+    mix: dict[str, Any], context: DeviceContext, images: Images, make_task: Callable[..., CohortTask], tmp_path: Path
 ) -> None:
     still = {"optimizer": {"name": "sgd", "learning_rate": 1e-30}, "epochs": 1}
     recipe = _recipe(mix=mix, **still)
     events: list[Event] = []
-    train_cohort(make_task({"mixed": recipe, "plain": _recipe(**still)}), images, tmp_path, events.append, place)
+    train_cohort(make_task({"mixed": recipe, "plain": _recipe(**still)}), images, tmp_path, events.append, context)
     found = {event.trial_id: event.train["accuracy"] for event in events if isinstance(event, EpochDone)}
     layers = expand(NETWORK, images.shape_HWC, 4)
     network = FusedNetwork([layers], [initialize(layers, images.shape_HWC, recipe.initializer, SEED)])

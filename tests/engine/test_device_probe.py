@@ -21,7 +21,7 @@ from bakeoff.messages import CohortTask, Event, ProbeDone, ProbeTask, TaskDone
 from bakeoff.workspace import Folders
 
 MakeTask = Callable[..., CohortTask]
-PLACE = replace(CPU, prepared=True, capture=PlainCapture(), resident_bytes=10**9, evaluation_batch=64)
+CONTEXT = replace(CPU, prepared=True, capture=PlainCapture(), resident_bytes=10**9, evaluation_batch=64)
 RECIPES = {
     name: Recipe.model_validate({"network": {"name": "mlp", "units": [8], "dropout": 0.1}, "initializer": name})
     for name in ("he_normal", "glorot_uniform")
@@ -34,7 +34,7 @@ def probe(make_task: MakeTask, images: Images, tmp_path: Path) -> Callable[[], l
         task = make_task(RECIPES)
         events: list[Event] = []
         asked = ProbeTask(probe_id="p", label="a block", members=task.members, data=task.data)
-        probe_on_device(asked, images, tmp_path, events.append, PLACE)
+        probe_on_device(asked, images, tmp_path, events.append, CONTEXT)
         return events
 
     return run
@@ -73,11 +73,11 @@ def test_images_prepared_in_pieces_are_the_same_images(make_task: MakeTask, imag
     task, recipes = make_task(augmented), list(augmented.values())
     indices = np.arange(len(images.labels))[::-1].copy()
     probabilities = []
-    for place in (CPU, PLACE):
-        assembly = Assembly.make(task, images, Folders(tmp_path), "float32", place=place)
+    for context in (CPU, CONTEXT):
+        assembly = Assembly.make(task, images, Folders(tmp_path), "float32", context=context)
         network = assembly.build_network(recipes, [assembly.first_state(recipe, 1) for recipe in recipes])
-        if place.prepared:
-            batches = assembly.prepare_inputs(recipes, [0, 0], [1]).evaluate(indices, place.evaluation_batch)
+        if context.prepared:
+            batches = assembly.prepare_inputs(recipes, [0, 0], [1]).evaluate(indices, context.evaluation_batch)
             probabilities.append(predict_batches(network, batches, [False, False]))
         else:
             probabilities.append(predict(network, assembly.make_inputs(recipes, 1), indices))

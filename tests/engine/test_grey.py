@@ -50,22 +50,22 @@ def grey() -> Images:
 
 
 def _see(
-    name: Any, steps: list[Any], images: Images, make_task: MakeTask, folder: Path, place: DeviceContext = CPU
+    name: Any, steps: list[Any], images: Images, make_task: MakeTask, folder: Path, context: DeviceContext = CPU
 ) -> Tensor:
     """Return the images as evaluation shows them to a network."""
     recipe = Recipe.model_validate({"network": name, "augmentation": steps})
-    assembly = Assembly.make(make_task({"a": recipe}), images, Folders(folder), "float32", place=place)
+    assembly = Assembly.make(make_task({"a": recipe}), images, Folders(folder), "float32", context=context)
     indices = np.arange(len(images.labels))
-    if place.prepared:
+    if context.prepared:
         return torch.cat(list(assembly.prepare_inputs([recipe], [0], [0]).evaluate(indices, 16)))
     return torch.cat(list(assembly.make_inputs([recipe], 0).evaluate(indices, 16)))
 
 
 @pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet18", "grey_nets:Colour"])
 def test_a_colour_body_sees_what_torchvisions_pipeline_gives(
-    name: str, place: DeviceContext, grey: Images, make_task: MakeTask, tmp_path: Path
+    name: str, context: DeviceContext, grey: Images, make_task: MakeTask, tmp_path: Path
 ) -> None:
-    found = _see(name, [IMAGENET], grey, make_task, tmp_path, place)
+    found = _see(name, [IMAGENET], grey, make_task, tmp_path, context)
     repeated = torch.from_numpy(grey.pixels.copy()).permute(0, 3, 1, 2).repeat(1, 3, 1, 1) / 255
     expected = torch.stack([(repeated[:, c] - MEAN[c]) / SD[c] for c in range(3)], dim=1)
     torch.testing.assert_close(found, expected)

@@ -66,7 +66,7 @@ def test_the_users_own_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     check(tmp_path, "own_preflight:Good")
     with pytest.raises(BakeoffError, match="calling it without arguments failed"):
         check(tmp_path, "own_preflight:Bad")
-    with pytest.raises(BakeoffError, match="does not take 32x32x3 images"):
+    with pytest.raises(BakeoffError, match="does not accept 32x32x3 images"):
         check(tmp_path, "own_preflight:Narrow")
     with pytest.raises(BakeoffError, match="has no class Missing"):
         check(tmp_path, "own_preflight:Missing")

@@ -104,7 +104,7 @@ def _read_files(root: Path) -> dict[str, bytes]:
     }
 
 
-def _go_on(task: CohortTask, received: Sequence[Event]) -> CohortTask:
+def _advance(task: CohortTask, received: Sequence[Event]) -> CohortTask:
     """Make the task of the next run, as a driver does that has written down what it received."""
     ended = frozenset(event.trial_id for event in received if isinstance(event, TrialDone | TrialFailed))
     members = tuple(member for member in task.members if member.trial_id not in ended)
@@ -143,7 +143,7 @@ def test_an_interruption_at_any_event_changes_no_digit(
         trained.sizes.clear()
         root = tmp_path / str(num_events)
         before = _train(task, images, root, num_events)
-        rest = _go_on(task, before) if drops_ended else task
+        rest = _advance(task, before) if drops_ended else task
         after = _train(rest, images, root)
         assert before == whole[:num_events] or tabulate(before) == tabulate(whole[:num_events])
         assert tabulate([*before, *after]) == rows, f"interrupted after {num_events} events"
@@ -221,7 +221,7 @@ def test_a_kill_while_results_are_written(
 
     monkeypatch.setattr(cohort, name, die_at_the_second)
     before = _train_until_interrupted(task, images, tmp_path / "cut")
-    after = _train(_go_on(task, before), images, tmp_path / "cut")
+    after = _train(_advance(task, before), images, tmp_path / "cut")
     assert tabulate([*before, *after]) == rows
     assert _read_files(tmp_path / "cut") == _read_files(tmp_path / "whole")
 

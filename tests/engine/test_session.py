@@ -15,7 +15,7 @@ from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images
 from bakeoff.engine import stepper
 from bakeoff.engine.cohort import train_cohort
-from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture, Step, find_place
+from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture, Step, find_context
 from bakeoff.errors import BakeoffError
 from bakeoff.messages import CohortTask, DataView, Event, Member
 
@@ -87,9 +87,9 @@ def _record_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stepper, "LEAST_STEPS", 15)
 
 
-def _train(task: CohortTask, images: Images, folder: Path, place: DeviceContext) -> list[Event]:
+def _train(task: CohortTask, images: Images, folder: Path, context: DeviceContext) -> list[Event]:
     events: list[Event] = []
-    train_cohort(task, images, folder, events.append, place)
+    train_cohort(task, images, folder, events.append, context)
     return events
 
 
@@ -189,7 +189,7 @@ def test_an_interruption_changes_no_digit(
 
 
 def test_the_processor_is_the_place_of_its_name() -> None:
-    assert find_place("cpu") is CPU
+    assert find_context("cpu") is CPU
 
 
 @pytest.mark.gpu
@@ -203,7 +203,7 @@ def test_a_graphics_card_trains_as_a_processor_does(
         name: recipe.model_copy(update={"network": _recipe(NORMALIZED).network}) for name, recipe in RECIPES.items()
     }
     expected = tabulate(_train(make_task(recipes), images, tmp_path / "cpu", CPU))
-    found = tabulate(_train(make_task(recipes), images, tmp_path / "card", find_place("cuda:0")))
+    found = tabulate(_train(make_task(recipes), images, tmp_path / "card", find_context("cuda:0")))
     _assert_close(found, expected, {name: name for name in recipes})
 
 
@@ -215,12 +215,12 @@ def test_a_graphics_card_repeats_every_digit_recorded_or_not(
 ) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA card")
-    place = find_place("cuda:0")
+    context = find_context("cuda:0")
     task = make_task(
         {name: recipe.model_copy(update={"epochs": 6}) for name, recipe in RECIPES.items()}, numeric=numeric
     )
     rows = [
         tabulate(_train(task, images, tmp_path / name, each))
-        for name, each in (("one", place), ("two", place), ("plain", replace(place, capture=None)))
+        for name, each in (("one", context), ("two", context), ("plain", replace(context, capture=None)))
     ]
     assert rows[0] == rows[1] == rows[2]

@@ -128,7 +128,7 @@ def test_a_body_thaws_under_every_optimizer_as_in_a_plain_loop(
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_members_thaw_together_as_alone(
     accumulate: int,
-    place: DeviceContext,
+    context: DeviceContext,
     images: Images,
     make_task: Callable[..., CohortTask],
     tabulate: Callable[[list[Event]], Rows],
@@ -141,10 +141,10 @@ def test_members_thaw_together_as_alone(
     }
     events: list[Event] = []
     train_cohort(
-        make_task({name: recipes[name] for name in ("one", "two")}), images, tmp_path / "a", events.append, place
+        make_task({name: recipes[name] for name in ("one", "two")}), images, tmp_path / "a", events.append, context
     )
-    train_cohort(make_task(recipes), images, tmp_path / "b", events.append, place)
-    train_cohort(make_task({"one": recipes["one"]}), images, tmp_path / "c", events.append, place)
+    train_cohort(make_task(recipes), images, tmp_path / "b", events.append, context)
+    train_cohort(make_task({"one": recipes["one"]}), images, tmp_path / "c", events.append, context)
     assert not any("reason" in row for row in tabulate(events).values())
     found = [load_file(Folders(tmp_path / folder).weights("one")) for folder in "abc"]
     for name, tensor in found[0].items():

@@ -44,7 +44,7 @@ def test_nothing_but_tensors_is_unpickled(tmp_path: Path) -> None:
     (tmp_path / "b.pkl").write_bytes(pickle.dumps(Marker(marker)))
     torch.save(nn.Linear(1, 1), tmp_path / "c.pt")
     for name in ("a.pt", "b.pkl", "c.pt"):
-        with pytest.raises(WeightsError, match="holds more than tensors"):
+        with pytest.raises(WeightsError, match="contains more than tensors"):
             read_weights_file(tmp_path / name)
     assert not marker.exists()
 

@@ -76,5 +76,5 @@ def test_mirrored_members_have_the_mean_of_both_logits(images: Images) -> None:
 
 def test_a_body_whose_features_are_stored_has_no_mirror_image() -> None:
     transfer = {"weights": {"file": "weights.safetensors"}, "freeze": "always"}
-    with pytest.raises(ValidationError, match="computed once, of the image alone"):
+    with pytest.raises(ValidationError, match="computed once, without the mirror image"):
         Recipe.model_validate({"network": "cnn", "transfer": transfer, "evaluate": "mirrored"})

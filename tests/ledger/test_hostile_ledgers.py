@@ -104,7 +104,7 @@ def test_cells_are_checked(made: Folders, script: str) -> None:
     _run(made, script)
     with (
         open_reading(made) as opened,
-        pytest.raises(DamagedLedger, match=r"^the ledger is damaged: it holds") as caught,
+        pytest.raises(DamagedLedger, match=r"^the ledger is damaged: it contains") as caught,
     ):
         read_study(opened, STUDY)
     assert str(caught.value).isprintable()

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from bakeoff.ledger.live import list_arms_in_training, one_moment, read_all_progress, read_block_epochs, read_progress
+from bakeoff.ledger.live import (
+    list_arms_in_training,
+    read_all_progress,
+    read_block_epochs,
+    read_progress,
+    read_snapshot,
+)
 from bakeoff.ledger.read import open_reading
 from bakeoff.ledger.rows import CandidateRow
 from bakeoff.ledger.store import Ledger, Placement
@@ -26,7 +32,7 @@ def place(ledger: Ledger, *placements: Placement, asking: bool = False) -> None:
 
 @pytest.fixture
 def running(ledger: Ledger, epoch: Callable[..., Any], done: Callable[..., Any]) -> Ledger:
-    """Two arms of two replicates: t1 done, t2 failed, t3 after its second epoch, t4 not begun."""
+    """Two arms of two replicates: t1 done, t2 failed, t3 after its second epoch, t4 not started."""
     arms = ("a", "b", "a", "b")
     place(ledger, *(Placement(f"t{n + 1}", "digits", arm, n // 2) for n, arm in enumerate(arms)))
     for number in (1, 2, 3):
@@ -42,9 +48,9 @@ def test_every_arm_is_counted(running: Ledger) -> None:
     progress = read_progress(running.connection, "s1")
     assert progress is not None
     a, b = progress.arms
-    assert (a.arm, a.num_planned, a.num_done, a.num_failed, a.num_begun) == ("a", 2, 1, 0, 1)
+    assert (a.arm, a.num_planned, a.num_done, a.num_failed, a.num_started) == ("a", 2, 1, 0, 1)
     assert (a.first_epoch, a.last_epoch, a.score) == (2, 2, 0.8)
-    assert (b.arm, b.num_planned, b.num_done, b.num_failed, b.num_begun, b.score) == ("b", 2, 0, 1, 0, None)
+    assert (b.arm, b.num_planned, b.num_done, b.num_failed, b.num_started, b.score) == ("b", 2, 0, 1, 0, None)
     assert (progress.num_epochs, progress.blocks, progress.is_ended) == (5, ("digits",), False)
     assert progress.last_ended_at is not None
 
@@ -68,7 +74,7 @@ def test_epochs_of_unfinished_trials_are_read_too(running: Ledger) -> None:
 def test_one_moment_is_one_moment(running: Ledger, folders: Folders, epoch: Callable[..., Any]) -> None:
     """The writer is not held up, and what it writes meanwhile is not seen half."""
     with open_reading(folders) as connection:
-        with one_moment(connection):
+        with read_snapshot(connection):
             before = read_all_progress(connection)
             running.record_epoch(epoch("t3", 3))
             assert read_all_progress(connection) == before

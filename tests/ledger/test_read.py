@@ -30,7 +30,7 @@ def filled(
     done: Callable[..., TrialDone],
     tested: Callable[..., FinalTestDone],
 ) -> Ledger:
-    """A study of four arms: one done and examined, one diverged, one failed, one begun."""
+    """A study of four arms: one done and tested, one diverged, one failed, one started."""
     register(STUDY, arms=("a", "b", "c", "d"))
     for number in (2, 1, 3):
         ledger.record_epoch(epoch("t1", number))
@@ -50,7 +50,7 @@ def test_a_study_reads_back_whole(filled: Ledger, folders: Folders) -> None:
         record = read_study(connection, STUDY)
     assert (record.study_id, record.name, record.document) == (STUDY, "tiny", {"question": "Which?"})
     assert (record.numeric, record.command, record.seconds) == ("float32", "bakeoff run tiny", 12.5)
-    assert (record.num_planned, record.num_begun, record.num_tested) == (4, 1, 1)
+    assert (record.num_planned, record.num_started, record.num_tested) == (4, 1, 1)
     assert record.machines == ('{"cores": "2"}',)
     assert len(record.final_tests) == 1
     first, second, third = record.results
@@ -143,7 +143,7 @@ def test_a_study_is_found_by_name_or_id(ledger: Ledger, register: Callable[..., 
         assert find_study(connection, "bbbbbb") == "b" * 64
         with pytest.raises(WorkspaceError) as raised:
             find_study(connection, "tinny")
-    assert str(raised.value) == "study 'tinny' is not in this workspace. It holds: other, tiny. Did you mean 'tiny'?"
+    assert str(raised.value) == "study 'tinny' is not in this workspace. It contains: other, tiny. Did you mean 'tiny'?"
 
 
 def test_a_name_of_several_studies_lists_them(ledger: Ledger, register: Callable[..., None], folders: Folders) -> None:
@@ -157,10 +157,10 @@ def test_a_name_of_several_studies_lists_them(ledger: Ledger, register: Callable
         with pytest.raises(WorkspaceError) as raised:
             find_study(connection, "tiny")
         assert find_study(connection, "aaaaaaaaa") == "a" * 9 + "0" * 55
-        with pytest.raises(WorkspaceError, match="'aaaaaa' names 2 studies"):
+        with pytest.raises(WorkspaceError, match="there are 2 studies named 'aaaaaa'"):
             find_study(connection, "aaaaaa")
     assert str(raised.value).splitlines() == [
-        "'tiny' names 2 studies; give the id of one instead:",
+        "there are 2 studies named 'tiny'; give the id of one instead:",
         "bbbbbbbbb  2001-02-03T04:05:06+00:00  Which?",
         "aaaaaaaaa  2001-02-03T04:05:06+00:00  Which?",
     ]

@@ -1,4 +1,4 @@
-"""Our own entries keep the contracts that other packages' must; entries that do not are told what they break."""
+"""Our own entries keep the contracts that other packages' must; entries that do not are named with the broken rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from bakeoff import registry
 from bakeoff.catalog.losses import LOSSES, LossRecord
 from bakeoff.catalog.networks.named import NETWORKS, NetworkRecord
-from bakeoff.catalog.optimizers import OPTIMIZERS
+from bakeoff.catalog.optimizers import OPTIMIZERS, OptimizerRecord
 from bakeoff.data.registry import EmbeddedLayout, find_dataset
 from bakeoff.driver.observer import OBSERVERS, ObserverRecord
 from bakeoff.stats.metrics import METRICS, MetricRecord
@@ -53,18 +53,18 @@ def test_embedded_dataset() -> None:
 
 
 class Deaf:
-    """An observer that lacks all it is told."""
+    """An observer without methods."""
 
 
 @pytest.mark.parametrize(
     ("check", "entry", "broken"),
     [
-        (check_loss, replace(FOCAL, source=""), "focal: the source says where"),
-        (check_loss, replace(FOCAL, name="other"), r"other: settings\.name has it as its default"),
-        (check_loss, replace(FOCAL, score=lambda s, p, y: p.mean() - p[:, 0]), "focal: an image's loss is its own"),
+        (check_loss, replace(FOCAL, source=""), "focal: source must say where"),
+        (check_loss, replace(FOCAL, name="other"), r"other: it must be the default of settings\.name"),
+        (check_loss, replace(FOCAL, score="math:sqrt"), "focal: it is not registered"),
         (check_optimizer, replace(SGD, fused="never"), "sgd: it is not registered"),
         (check_observer, ObserverRecord("deaf", "hears nothing", Deaf), "deaf: it has no method"),
-        (check_dataset, replace(DIGITS, class_names=("a", "a")), "digits: two classes or more, each once"),
+        (check_dataset, replace(DIGITS, class_names=("a", "a")), "digits: there must be two or more different classes"),
     ],
 )
 def test_what_is_not_kept_is_named(check: Callable[[Any], None], entry: Any, broken: str) -> None:
@@ -82,23 +82,47 @@ class Normed(torch.optim.SGD):
         super().step()
 
 
-def test_an_optimizer_that_looks_across_weights_is_not_elementwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    record = replace(SGD, make=Normed, fused="never", stack_rule="")
+def register_sgd(monkeypatch: pytest.MonkeyPatch, record: OptimizerRecord) -> OptimizerRecord:
     for module in ("bakeoff.testing.tensors", "bakeoff.engine.optim.make_optimizer"):
         monkeypatch.setattr(f"{module}.OPTIMIZERS", registry.Registry("optimizer", [record]))
-    with pytest.raises(AssertionError, match="sgd: elementwise, but members move otherwise"):
+    return record
+
+
+def test_a_make_that_does_not_take_the_arguments_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = register_sgd(monkeypatch, replace(SGD, make=lambda parameters: None, fused="never", stack_rule=""))
+    with pytest.raises(AssertionError, match=r"^sgd: make cannot be called: TypeError: .*'lr'"):
+        check_optimizer(record)
+
+
+@pytest.mark.parametrize(
+    ("score", "broken"),
+    [
+        (lambda s, p, y: p.mean() - p[:, 0], "focal: an image's loss must not depend on other images"),
+        (lambda log_probabilities: 0, "^focal: score cannot be called: TypeError: .*3 were given"),
+    ],
+)
+def test_a_broken_loss_is_named(monkeypatch: pytest.MonkeyPatch, score: Callable[..., Any], broken: str) -> None:
+    record = replace(FOCAL, score=score)
+    monkeypatch.setattr("bakeoff.testing.tensors.LOSSES", registry.Registry("loss", [record]))
+    with pytest.raises(AssertionError, match=broken):
+        check_loss(record)
+
+
+def test_an_optimizer_that_looks_across_weights_is_not_elementwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = register_sgd(monkeypatch, replace(SGD, make=Normed, fused="never", stack_rule=""))
+    with pytest.raises(AssertionError, match="sgd: elementwise, but a stack of members moves differently"):
         check_optimizer(record)
 
 
 def test_a_metric_that_reads_the_wrong_way_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     record = replace(METRICS.find("loss"), higher_is_better=True)
     monkeypatch.setattr("bakeoff.testing.records.METRICS", registry.Registry("metric", [record]))
-    with pytest.raises(AssertionError, match="loss: right predictions are not better, by higher_is_better"):
+    with pytest.raises(AssertionError, match="loss: correct predictions have a worse score"):
         check_metric(record)
 
 
 def test_an_embedded_dataset_of_other_pixels_is_found() -> None:
     layout = EmbeddedLayout(package="numpy", read=lambda split: (np.zeros((4, 8, 8, 1)), np.arange(4) % 2))
     record = replace(DIGITS, layout=layout, class_names=("a", "b"), num_train=4, num_test=4)
-    with pytest.raises(AssertionError, match="digits: pixels are uint8"):
+    with pytest.raises(AssertionError, match="digits: pixels must be uint8"):
         check_dataset(record)

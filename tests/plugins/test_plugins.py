@@ -154,6 +154,20 @@ def test_lists_show_what_packages_add(folder: Path) -> None:
     assert "sign_sgd" in start(folder, "-m", "bakeoff", "list", "optimizers")
 
 
+def test_a_report_without_the_package_names_what_to_install(
+    found: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    assert found["state"] == "done"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    (study,) = json.loads(start(folder, "-m", "bakeoff", "status", "--json"))
+    command = [sys.executable, "-m", "bakeoff", "report", study["id"], "--workspace", str(folder / "runs")]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    named = [f"{kind} '{name}'" for kind, name in zip(KINDS, NAMES, strict=True) if kind != "observer"]
+    assert all(name in done.stderr for name in named)
+    assert "install extra-choices 1.2" in done.stderr
+
+
 class Distribution:
     name, version = "extra", "0.3"
 

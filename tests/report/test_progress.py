@@ -136,10 +136,35 @@ def test_epochs_of_an_earlier_run_say_nothing_of_the_rate() -> None:
         progress.epoch_done("c", epoch=epoch, num_epochs=10, num_members=3, num_model_images=6000, replayed=True)
     assert progress.seconds_left() is None
     assert progress.model_images_per_second() == 0
-    clock.now += 2
-    progress.epoch_done("c", epoch=6, num_epochs=10, num_members=3, num_model_images=6000)
+    for epoch in range(6, 10):
+        clock.now += 2
+        progress.epoch_done("c", epoch=epoch, num_epochs=10, num_members=3, num_model_images=6000)
     assert progress.model_images_per_second() == pytest.approx(3000)
-    assert progress.seconds_left() == pytest.approx(8)
+    assert progress.seconds_left() == pytest.approx(2)
+
+
+def test_no_time_left_is_shown_before_there_is_something_to_estimate_from() -> None:
+    progress, clock, stream = make()
+    progress.start(num_trials=200, num_model_images=600_000)
+    clock.now += 60  # start-up: imports, opening images, compiling
+    for label in ("a", "b"):
+        progress.cohort_started(label, 3)
+    for epoch in (1, 2, 3):
+        for label in ("a", "b"):
+            progress.epoch_done(label, epoch=epoch, num_epochs=5, num_members=3, num_model_images=1000)
+            assert progress.seconds_left() is None
+        clock.now += 2
+    progress.epoch_done("a", epoch=4, num_epochs=5, num_members=3, num_model_images=1000)
+    assert progress.seconds_left() == pytest.approx(593 * 6 / 6)
+    assert "left" not in stream.getvalue()
+
+
+def test_epochs_that_take_no_time_give_no_estimate() -> None:
+    progress, _, _ = make()
+    progress.start(num_trials=1, num_model_images=60_000)
+    for epoch in range(1, 9):
+        progress.epoch_done("a", epoch=epoch, num_epochs=9, num_members=3, num_model_images=1000)
+    assert progress.seconds_left() is None
 
 
 def test_the_display_shows_the_arms_first_the_one_ahead() -> None:

@@ -31,7 +31,7 @@ def serve(*genomes: Genome) -> Callable[[], Draft]:
 
 def test_what_does_not_fit_is_repaired_and_counted() -> None:
     nursery = Nursery(SETTINGS, SMALL, "repair")
-    raised = nursery.raise_one(serve(UNBUILDABLE))
+    raised = nursery.make_one(serve(UNBUILDABLE))
     assert raised is not None
     assert find_misfit(raised.genome, SETTINGS, SMALL) is None
     assert raised.notes[0] == "served"
@@ -41,14 +41,14 @@ def test_what_does_not_fit_is_repaired_and_counted() -> None:
 
 def test_or_made_anew_and_counted() -> None:
     nursery = Nursery(SETTINGS, SMALL, "redraw")
-    raised = nursery.raise_one(serve(UNBUILDABLE, UNBUILDABLE, FITTING))
+    raised = nursery.make_one(serve(UNBUILDABLE, UNBUILDABLE, FITTING))
     assert raised == Draft(genome=FITTING, notes=("served", "redrawn: 2 did not fit the images"))
     assert nursery.counts == Counts(redrawn=2)
 
 
 def test_redrawing_ends_in_a_repair_where_hardly_anything_fits() -> None:
     nursery = Nursery(SETTINGS, SMALL, "redraw")
-    raised = nursery.raise_one(serve(UNBUILDABLE))
+    raised = nursery.make_one(serve(UNBUILDABLE))
     assert raised is not None
     assert find_misfit(raised.genome, SETTINGS, SMALL) is None
     assert nursery.counts == Counts(redrawn=MAX_TRIES // 2, repaired=1)
@@ -56,19 +56,19 @@ def test_redrawing_ends_in_a_repair_where_hardly_anything_fits() -> None:
 
 def test_an_equal_genome_is_never_raised_twice() -> None:
     nursery = Nursery(SETTINGS, SMALL, "repair")
-    assert nursery.raise_one(serve(FITTING)) is not None
-    raised = nursery.raise_one(serve(FITTING, make_genome(4, 1)))
+    assert nursery.make_one(serve(FITTING)) is not None
+    raised = nursery.make_one(serve(FITTING, make_genome(4, 1)))
     assert raised is not None
     assert raised.genome == make_genome(4, 1)
     assert nursery.counts == Counts(known=1)
-    assert nursery.raise_one(serve(FITTING)) is None
+    assert nursery.make_one(serve(FITTING)) is None
     assert nursery.counts == Counts(known=1 + MAX_TRIES)
 
 
 def test_two_that_are_repaired_to_the_same_are_equal() -> None:
     nursery = Nursery(SETTINGS, SMALL, "repair")
-    assert nursery.raise_one(serve(UNBUILDABLE)) is not None
-    assert nursery.raise_one(serve(UNBUILDABLE)) is None
+    assert nursery.make_one(serve(UNBUILDABLE)) is not None
+    assert nursery.make_one(serve(UNBUILDABLE)) is None
 
 
 def test_a_space_where_nothing_fits_is_refused() -> None:
@@ -80,7 +80,7 @@ def test_a_space_where_nothing_fits_is_refused() -> None:
 
 def test_dense_networks_fit_anything() -> None:
     settings = GenomeSettings.model_validate({"convolutions": 0, "dense": 3})
-    raised = Nursery(settings, (1, 1, 1), "repair").raise_one(
+    raised = Nursery(settings, (1, 1, 1), "repair").make_one(
         lambda: draw_draft(settings, np.random.default_rng(0), first=True)
     )
     assert raised is not None

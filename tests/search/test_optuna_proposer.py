@@ -258,9 +258,9 @@ def test_scores_nobody_waits_for_are_refused() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"learning_rate: a grid has no end here"):
+    with pytest.raises(ValueError, match=r"learning_rate: a grid needs finitely many values here"):
         make(PLANTED, "grid")
-    with pytest.raises(ValueError, match="two ranges or more"):
+    with pytest.raises(ValueError, match="two ranges"):
         make({FILTERS: PLANTED[FILTERS]}, "cmaes")
     with pytest.raises(ValueError, match="cmaes has one objective"):
         make(PLANTED, "cmaes", directions=("maximize", "minimize"))

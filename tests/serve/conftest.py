@@ -59,7 +59,7 @@ def write_epochs(ledger: Ledger, trial_id: str, first: int, last: int) -> None:
 
 
 def write_study(ledger: Ledger, name: str = f"study {ATTACK}") -> None:
-    """A study of two blocks and two arms: in each block the first arm's first replicate is done, the second's begun."""
+    """Two blocks and two arms: in each block the first arm's first replicate is done, the second's started."""
     study = Study(
         name="tiny",  # a ledger made elsewhere may hold any name, but a study file may not
         question=f"Which {ATTACK}?",

@@ -20,7 +20,7 @@ def test_a_final_test_that_was_cut_short_is_not_called_closed(num_tested: int, w
         num_planned=6,
         num_done=6,
         num_failed=0,
-        num_begun=0,
+        num_started=0,
         first_epoch=0,
         last_epoch=0,
         score=0.5,

@@ -157,9 +157,9 @@ def test_a_template_is_no_entry() -> None:
 
 def test_a_circle_of_cases() -> None:
     assert _answer({"a": {"from": "b"}, "b": {"from": "c"}, "c": {"from": "b"}, "d": {"from": "d"}}) == [
-        "arms.0.c.from: a circle: b from c from b",
-        "arms.0.b.from: a circle: c from b from c",
-        "arms.0.d.from: a circle: d from d",
+        "arms.0.c.from: circular: b from c from b",
+        "arms.0.b.from: circular: c from b from c",
+        "arms.0.d.from: circular: d from d",
     ]
 
 
@@ -179,13 +179,12 @@ def test_an_unknown_base() -> None:
         ({"epochs": []}, "arms.0.epochs: an empty list: name at least one value"),
         (
             {"initializer": "he_normal"},
-            "arms.0.initializer: given 'he_normal', allowed a list of values (['he_normal']) or, for a case of this "
-            "name, a mapping of changes",
+            "arms.0.initializer: given 'he_normal', allowed a list of values (['he_normal']), or a mapping of changes "
+            "for a case of this name",
         ),
         (
             {"epochs": [1, 2], "batch_size": [3, 4]},
-            "arms.0.epochs: an axis lists values for one field only, and holds nothing else: begin another axis "
-            "with '- '",
+            "arms.0.epochs: an axis lists values for one field only: start another axis with '- '",
         ),
         ({"_a": {}}, "arms.0: only templates (names that begin with _): name at least one case"),
         (
@@ -199,7 +198,7 @@ def test_an_unknown_base() -> None:
         ),
         (
             {"recipe.epochs": [1, 2]},
-            "arms.0.recipe.epochs: write 'epochs': fields of the recipe are named without 'recipe'",
+            "arms.0.recipe.epochs: write 'epochs': leave out 'recipe' before fields of the recipe",
         ),
         ({"optimizer.learning_rate": [0.1, 0.1]}, "arms.0.optimizer.learning_rate.1: a second arm labelled '0.1'"),
         (
@@ -228,18 +227,18 @@ def test_an_arm_may_not_undo_its_block() -> None:
     blocks = [{"a": {"network": "mlp", "optimizer": {"name": "sgd", "learning_rate": 0.5}}}]
     assert _answer({"optimizer.learning_rate": [0.1, 0.2]}, blocks=blocks) == [
         "arms.0.optimizer.learning_rate: changes optimizer.learning_rate, which blocks.0.a.optimizer.learning_rate "
-        "changes too: an arm may not undo its block"
+        "changes too: an arm must not change what its block sets"
     ]
     assert _answer({"b": {"optimizer": "adam"}}, blocks=blocks) == [
         "arms.0.b.optimizer: changes optimizer.name, which blocks.0.a.optimizer.name changes too: "
-        "an arm may not undo its block"
+        "an arm must not change what its block sets"
     ]
     assert _plan({"optimizer.momentum": [0.1, 0.2]}, blocks=blocks).arms == ("0.1", "0.2")
 
 
 def test_two_axes_may_not_change_one_field() -> None:
     assert _answer({"epochs": [1, 2]}, {"a": {"epochs": 3}, "b": None}) == [
-        "arms.1.a.epochs: changes epochs, which arms.0.epochs changes too: two axes may not change one field"
+        "arms.1.a.epochs: changes epochs, which arms.0.epochs changes too: two axes must not change the same field"
     ]
 
 

@@ -95,7 +95,7 @@ def test_a_vote_over_named_arms_is_a_step_from_each() -> None:
 
 def test_asking_for_steps_needs_a_chain() -> None:
     assert make_study(decide={"steps": True}).decide.steps
-    with pytest.raises(StudyError, match=r"^decide.steps: no arm is built on another: write 'from: NAME'"):
+    with pytest.raises(StudyError, match=r"^decide.steps: no arm builds on another: write 'from: NAME'"):
         make_study(arms=[{"epochs": [1, 2]}], decide={"steps": True})
 
 

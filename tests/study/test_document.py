@@ -95,7 +95,7 @@ def test_a_key_given_twice_is_a_problem_and_the_rest_is_read() -> None:
         ("a: !own 3", "s.yaml:1: a: the tag '!own' is not allowed: write a plain value"),
         ("a: !!int x", "s.yaml:1: a: given 'x', allowed a number of a usual size"),
         ("a: " + "9" * 5000, "s.yaml:1: a: given '9999"),
-        ("? [a, b]\n: 3", "s.yaml:1: a key is a single word or number, not a list or mapping"),
+        ("? [a, b]\n: 3", "s.yaml:1: a key must be a word or number, not a list or mapping"),
     ],
 )
 def test_what_is_refused(text: str, answer: str) -> None:

@@ -53,7 +53,7 @@ def test_a_vote_can_be_what_all_are_compared_with() -> None:
 @pytest.mark.parametrize(
     ("ensemble", "problem"),
     [
-        ({"of": "some"}, "ensembles.vote.of: given 'some', allowed all, or a list of arms, as [a, b]"),
+        ({"of": "some"}, "ensembles.vote.of: given 'some', allowed all, or a list of arms such as [a, b]"),
         ({"of": []}, "ensembles.vote.of: an empty list: name the arms that vote, or write all"),
         ({"of": [1, "small"]}, "ensembles.vote.of.0: given 1, allowed text."),
         (
@@ -62,7 +62,7 @@ def test_a_vote_can_be_what_all_are_compared_with() -> None:
         ),
         (
             {"of": ["small", "small"]},
-            "ensembles.vote.of.1: 'small' is named twice: every arm has one voice (weighted and greedy fit weights)",
+            "ensembles.vote.of.1: 'small' is named twice: every arm votes once (weighted and greedy fit weights)",
         ),
         (
             {"of": ["small"]},
@@ -75,12 +75,12 @@ def test_a_vote_can_be_what_all_are_compared_with() -> None:
         ),
         (
             {"over": "folds"},
-            "ensembles.vote.over: the study has no folds: give data.folds, or vote over arms or replicates",
+            "ensembles.vote.over: the study has no folds: set data.folds, or vote over arms or replicates",
         ),
         (
             {"over": "replicates", "by": "greedy"},
-            "ensembles.vote.by: a greedy selection is fitted on validation images that all its models share; those of "
-            "replicates are drawn anew each time: vote by soft, logits or hard",
+            "ensembles.vote.by: a greedy selection needs validation images that all its models share, "
+            "but replicates have different ones: vote by soft, logits or hard",
         ),
         ({"off": 1}, "ensembles.vote.off: unknown field 'off', allowed: of, by, over. Did you mean 'of'?"),
     ],
@@ -92,13 +92,13 @@ def test_what_cannot_be_is_refused_in_one_line(ensemble: dict[str, Any], problem
 def test_what_only_the_study_shows_is_refused() -> None:
     assert refuse(ensembles={"": {}}) == ["ensembles.: a name of 0 characters, allowed 1 to 100"]
     assert refuse(ensembles={"small": {}}) == [
-        "ensembles.small: an arm is called 'small' already: give the vote another name"
+        "ensembles.small: there is already an arm 'small': give the vote another name"
     ]
     assert refuse(ensembles={"vote": {}}, arms=[{"epochs": [1]}]) == [
         "ensembles.vote: one arm cannot vote: '1' is the only one"
     ]
     assert refuse(ensembles={"vote": {"over": "replicates"}}, replicates=1) == [
-        "ensembles.vote.over: there is one replicate only: give replicates 2 or more"
+        "ensembles.vote.over: there is only one replicate: set replicates to 2 or more"
     ]
 
 

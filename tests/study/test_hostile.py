@@ -50,8 +50,8 @@ def test_a_number_too_large_to_be_shown(text: str, place: str) -> None:
     [("\\e[31m", "U+001B"), ("\\0", "U+0000"), ("\\u202e", "U+202E"), ("a\\rb", "U+000D"), ("\\ud800", "U+D800")],
 )
 def test_what_cannot_be_seen_is_refused(written: str, character: str) -> None:
-    says = f"the character {character}, which cannot be seen: write it without"
-    assert _answer(GOOD.replace("question: q", f'question: "{written}"'))[0] == f"s.yaml:1: question: holds {says}"
+    says = f"the character {character}, which is invisible: leave it out"
+    assert _answer(GOOD.replace("question: q", f'question: "{written}"'))[0] == f"s.yaml:1: question: contains {says}"
     in_key = _answer(GOOD + f'"{written}": 3\n')[0]
     assert in_key.startswith("s.yaml:4: the key '")
     assert in_key.endswith(says)
@@ -59,7 +59,7 @@ def test_what_cannot_be_seen_is_refused(written: str, character: str) -> None:
 
 def test_half_a_surrogate_pair_anywhere() -> None:
     for field in ("search", "name", "numeric", "blocks", "decide"):
-        assert _answer(f'{GOOD}{field}: "\\ud800"\n')[0].startswith(f"s.yaml:4: {field}: holds the character U+D800")
+        assert _answer(f'{GOOD}{field}: "\\ud800"\n')[0].startswith(f"s.yaml:4: {field}: contains the character U+D800")
 
 
 def test_usual_text_is_no_hidden_text() -> None:
@@ -67,7 +67,7 @@ def test_usual_text_is_no_hidden_text() -> None:
 
 
 def test_keys_are_names() -> None:
-    assert _answer(GOOD + '"a\\nb": 3')[0].startswith(r"s.yaml:4: the key 'a\nb' holds the character U+000A")
+    assert _answer(GOOD + '"a\\nb": 3')[0].startswith(r"s.yaml:4: the key 'a\nb' contains the character U+000A")
     assert _answer(GOOD + '" ": 3') == ["s.yaml:4: the key ' ' is blank: give it a name"]
     (line,) = _answer(f"{GOOD}? {'k' * 9000}\n: 3\n")
     assert line.startswith("s.yaml:4: a key of 9,000 characters, 'kkk")
@@ -77,7 +77,7 @@ def test_keys_are_names() -> None:
 def test_many_problems_of_the_text_are_cut_short() -> None:
     lines = _answer(GOOD + "".join(f"a{number}: !own x\n" for number in range(3000)))
     assert len(lines) == 51
-    assert lines[-1] == "and perhaps more: what follows was not read"
+    assert lines[-1] == "and perhaps more: the rest was not read"
 
 
 def test_cases_that_build_on_each_other_end() -> None:

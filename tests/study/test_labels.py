@@ -40,10 +40,10 @@ UNSEEN = {
     "so\u00a0fast": "U+00A0 (NO-BREAK SPACE)",
     "\u202efast": "U+202E (RIGHT-TO-LEFT OVERRIDE)",
     "fast\n": "U+000A (a control character)",
-    " fast": "blanks that nobody sees",
-    "fast ": "blanks that nobody sees",
-    "so  fast": "blanks that nobody sees",
-    unicodedata.normalize("NFD", "é"): "spells letters and their accents apart",
+    " fast": "invisible blanks",
+    "fast ": "invisible blanks",
+    "so  fast": "invisible blanks",
+    unicodedata.normalize("NFD", "é"): "has accents as separate characters",
 }
 
 
@@ -62,7 +62,7 @@ def test_a_name_that_is_not_what_it_looks_like_is_refused(name: str) -> None:
 def test_a_study_s_name_too(name: str) -> None:
     assert refuse(name=name) == (
         "name",
-        f"{name!r} holds blanks that nobody sees: at its ends none, inside one at a time",
+        f"{name!r} has invisible blanks: remove those at its ends, and all but one inside",
     )
 
 

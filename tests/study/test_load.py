@@ -117,7 +117,7 @@ def test_impossible_kernel_of_one_arm_in_one_block() -> None:
 def test_missing_fields() -> None:
     assert _answer("data: {name: digits}\n") == [
         "s.yaml: question: missing: it has no default, give it a value",
-        "s.yaml: arms: missing: name the recipes under comparison, or give a search in their place",
+        "s.yaml: arms: missing: list the recipes under comparison, or add a search instead",
     ]
 
 
@@ -207,22 +207,22 @@ def test_a_folder_is_no_study() -> None:
     Path("here/one.yaml").write_text(GOOD)
     with pytest.raises(StudyError) as caught:
         load_study("here")
-    assert str(caught.value) == "here: a folder, not a study file. It holds one.yaml."
+    assert str(caught.value) == "here: a folder, not a study file. It contains one.yaml."
 
 
 @pytest.mark.parametrize(
     ("content", "answer"),
     [
-        (b"", "s.yaml: the file is empty: begin with 'question: ...'"),
-        (b"# a comment\n", "s.yaml: the file is empty: begin with 'question: ...'"),
+        (b"", "s.yaml: the file is empty: start with 'question: ...'"),
+        (b"# a comment\n", "s.yaml: the file is empty: start with 'question: ...'"),
         (b"- a\n- b\n", "s.yaml:1: given ['a', 'b'], allowed a mapping: lines such as 'question: ...'"),
         (b"hello", "s.yaml:1: given 'hello', allowed a mapping: lines such as 'question: ...'"),
-        (b"\x89PNG\r\n\x1a\n\x00", "s.yaml: not a text file (UTF-8): a study file is YAML"),
-        (b"question: a\nname: \x07\n", "s.yaml:2: not a text file: it holds the character U+0007"),
-        (b"question: a\n\tname: b\n", "s.yaml:2: not YAML: a tab; indent with spaces"),
+        (b"\x89PNG\r\n\x1a\n\x00", "s.yaml: not UTF-8 text: a study file is YAML"),
+        (b"question: a\nname: \x07\n", "s.yaml:2: not a text file: it contains the character U+0007"),
+        (b"question: a\n\tname: b\n", "s.yaml:2: not YAML: indented with a tab, use spaces"),
         (b"question: a\narms: [a, b\n", "s.yaml:3: not YAML: expected ',' or ']', but got '<stream end>'"),
         (b"question: a\n---\nquestion: b\n", "s.yaml:2: not YAML: but found another document"),
-        (b"x" * 1_000_001, "s.yaml: larger than a study file may be (1,000,000 bytes)"),
+        (b"x" * 1_000_001, "s.yaml: too large: a study file has at most 1,000,000 bytes"),
         (b"arms: " + b"[" * 100_000, "s.yaml:1: nested deeper than 30 levels"),
     ],
     ids=["empty", "comment", "list", "text", "binary", "control", "tab", "open", "two", "large", "deep"],

@@ -118,7 +118,7 @@ def test_a_problem_in_a_renamed_base_keeps_its_line() -> None:
         ("=3", "--set: given '=3', allowed PATH=VALUE, for example recipe.epochs=3"),
         ("arms.1.v1=3", "--set: arms: no '1' here, allowed 0 to 0"),
         ("arms.x=3", "--set: arms: no 'x' here, allowed 0 to 0"),
-        ("question.x=3", "--set: question: 'Which?' has no fields, so no 'x'"),
+        ("question.x=3", "--set: question: no field 'x' here: 'Which?' has no fields"),
         ("blocks.0.data.nam=[a]", "--set: blocks.0: no 'data.nam' here, allowed: data.name. Did you mean 'data.name'?"),
         ("arms.0.v4.epochs=3", "--set: arms.0: no 'v4.epochs' here, allowed: v1, v2, v3. Did you mean 'v3'?"),
         ("arms.0=[v9]", "--set: arms.0: no 'v9' here, allowed: v1, v2, v3. Did you mean 'v3'?"),

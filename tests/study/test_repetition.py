@@ -100,9 +100,9 @@ def test_what_a_study_writes_out_can_be_read_back(fields: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"data": {"folder": "x", "folds": 5, "validation": "own"}}, "folds draw their validation images themselves"),
+        ({"data": {"folder": "x", "folds": 5, "validation": "own"}}, "with folds, validation must be a fraction"),
         ({"data": {"folds": 1}}, "data.folds: given 1, allowed 2 or more"),
-        ({"data": {"folds": 3}, "replicates": {"at_most": 5}}, "folds cannot race"),
+        ({"data": {"folds": 3}, "replicates": {"at_most": 5}}, "a race cannot use folds"),
         ({"blocks": [{"data.folds": [3, 4]}]}, "data.folds differs between blocks"),
     ],
 )

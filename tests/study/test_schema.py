@@ -43,10 +43,10 @@ def test_wrong_fields_raise_the_same_error_as_a_file() -> None:
     ("fields", "answer"),
     [
         ({"arms": []}, "arms: arms is empty: name at least one, for example '- initializer: [he_normal]'"),
-        ({"arms": {"a": {}}}, "arms: given {'a': {}}, allowed a list, as [a, b] or as lines that begin with '- '."),
+        ({"arms": {"a": {}}}, "arms: given {'a': {}}, allowed a list, such as [a, b] or lines that begin with '- '."),
         ({"arms": ["he_normal"]}, "arms.0: given 'he_normal', allowed a mapping."),
         ({"recipe": "lenet"}, "recipe: given 'lenet', allowed a mapping."),
-        ({"recipe": {"epochs": 1j}}, "recipe: given 1j, allowed what a study file can hold"),
+        ({"recipe": {"epochs": 1j}}, "recipe: given 1j, allowed text, numbers, lists and mappings"),
         ({"data": "mnist"}, "data: given 'mnist', allowed a mapping."),
         ({"question": ""}, "question: given '', allowed 1 characters or more."),
         ({"replicates": True}, "replicates: given true, allowed a whole number."),

@@ -84,20 +84,23 @@ def test_the_deciding_metric_is_the_objective_where_none_is_named() -> None:
     [
         (
             {"arms": [{"epochs": [1]}]},
-            "search: arms and search are both given: a search proposes the arms, give one of",
+            "search: arms and search are both given: a search proposes the arms, leave one",
         ),
-        ({"search": None}, "arms: missing: name the recipes under comparison, or give a search in their place"),
+        ({"search": None}, "arms: missing: list the recipes under comparison, or add a search instead"),
         ({"search": "evolutoin"}, "search: unknown search 'evolutoin'. Allowed: optuna, evolution. Did you mean 'evol"),
         ({"search": {"space": SPACE}}, "search: search has no name. Allowed: optuna, evolution."),
         ({"search": {**OPTUNA, "trials": 0}}, "search.trials: given 0, allowed 1 or more."),
         ({"search": {**OPTUNA, "space": {}}}, "search.space: an empty space"),
-        ({"search": {**OPTUNA, "sampler": "grid"}}, "search: optimizer.learning_rate: a grid has no end here"),
+        (
+            {"search": {**OPTUNA, "sampler": "grid"}},
+            "search: optimizer.learning_rate: a grid needs finitely many values here",
+        ),
         ({"search": {**OPTUNA, "objectives": ["loss", "loss"]}}, "search: loss is an objective twice"),
-        ({"search": {**OPTUNA, "objectives": ["seconds"], "halving": {}}}, "search: halving compares curves of one"),
+        ({"search": {**OPTUNA, "objectives": ["seconds"], "halving": {}}}, "search: halving needs a single objective"),
         ({"search": {**OPTUNA, "halving": {"factor": 1}}}, "search.halving.factor: given 1, allowed 2 or more."),
         (
             {"replicates": {"at_least": 3}},
-            "replicates: the finals of a search cannot race: give a number of replicates",
+            "replicates: the finals of a search cannot be a race: give a number of replicates",
         ),
         ({"blocks": [{"a": {"search.trials": 0}}]}, "blocks.0.a.search.trials: given 0, allowed 1 or more."),
         (
@@ -108,7 +111,7 @@ def test_the_deciding_metric_is_the_objective_where_none_is_named() -> None:
         ({"search": {**OPTUNA, "trials": 99_999}}, "replicates: 100,009 trials, allowed 100,000"),
         (
             {"search": None, "arms": [{"epochs": [1]}], "blocks": [{"a": {"search": OPTUNA}}]},
-            "blocks: a block changes search, but the study has none: give it one in the place of arms",
+            "blocks: a block changes search, but the study has none: add a search instead of arms",
         ),
         (
             {"search": None, "arms": [{"a": {"search": OPTUNA}}]},
@@ -154,7 +157,7 @@ def test_layers_take_the_place_of_a_named_network() -> None:
         ({"epochs": 0}, "epochs: given 0, allowed 1 or more."),
         ({"network.filters.7": 3}, "no '7' in network.filters, allowed 0 to 1"),
         ({"network.units_": 3}, "network.units_: unknown field 'units_'"),
-        ({"epochs": 1, "schedule": {"name": "cosine", "warm_up": 5}}, "a warm_up of 5 epochs never ends"),
+        ({"epochs": 1, "schedule": {"name": "cosine", "warm_up": 5}}, "a warm_up of 5 epochs does not end"),
     ],
 )
 def test_a_candidate_that_is_no_recipe_says_why(changes: dict[str, Any], reason: str) -> None:

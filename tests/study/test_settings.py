@@ -68,7 +68,7 @@ def test_the_source_holds_all_that_chooses_images() -> None:
         ({"validation": "own"}, "digits has no validation images of its own"),
         ({"name": "mnist", "image_size": 32}, "use the augmentation resize on mnist"),
         ({"folder": "x", "validation": "one"}, "allowed a number or 'own'"),
-        ({"folder": "x", "folds": 3, "validation": "own"}, "folds draw their validation images themselves"),
+        ({"folder": "x", "folds": 3, "validation": "own"}, "with folds, validation must be a fraction"),
         ({"folder": ""}, "folder is empty"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_folder_can_be_an_axis() -> None:
 
 def test_two_axes_may_not_both_say_where_images_come_from() -> None:
     blocks = [{"data.name": ["mnist"]}, {"data.folder": ["photos"]}]
-    assert "two axes may not change one field" in find_problem(blocks=blocks)
+    assert "two axes must not change the same field" in find_problem(blocks=blocks)
 
 
 def test_a_block_without_axes_is_named_after_its_images() -> None:

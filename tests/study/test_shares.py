@@ -24,7 +24,7 @@ def find_problem(**fields: Any) -> str:
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "macro_precision", "macro_recall"])
 def test_a_margin_of_a_whole_share_is_refused_with_what_was_meant(metric: str, margin: float) -> None:
     found = find_problem(decide={"metric": metric, "margin": margin})
-    assert found.startswith(f"decide.margin: given {margin:g}, but {metric} is a share, from 0 to 1")
+    assert found.startswith(f"decide.margin: given {margin:g}, but {metric} goes from 0 to 1")
     assert f"write {margin / 100:g}" in found
 
 
@@ -50,7 +50,7 @@ def test_points_are_another_spelling_of_the_same_study(points: str, share: float
         ({"margin": "100points "}, "decide.margin: given 100points, allowed fewer than 100 points"),
         ({"margin": "0 points"}, "decide.margin: given 0.0, allowed a number above 0."),
         ({"margin": "some points"}, "decide.margin: given 'some points', allowed a number."),
-        ({"metric": "loss", "margin": "1 point"}, "decide.margin: points are differences of shares, and loss is none"),
+        ({"metric": "loss", "margin": "1 point"}, "decide.margin: loss does not go from 0 to 1"),
     ],
 )
 def test_what_is_no_margin_is_said(decide: dict[str, Any], message: str) -> None:
@@ -72,7 +72,7 @@ def test_an_improvement_is_a_share_too(field: str) -> None:
         return {"network": "mlp", field: {**named, "patience": 2, "min_delta": 1.0, **settings}}
 
     found = find_problem(recipe=recipe(monitor="accuracy"))
-    assert found.startswith(f"recipe.{field}.min_delta: given 1, but accuracy is a share")
+    assert found.startswith(f"recipe.{field}.min_delta: given 1, but accuracy goes from 0 to 1")
     assert Study(**{**FIELDS, "recipe": recipe(monitor="loss")})
 
 
@@ -82,5 +82,5 @@ def test_a_published_share_is_one(value: float) -> None:
         return {"source": "me", "figures": [{"arm": "1", "metric": metric, "value": value}]}
 
     found = find_problem(published=published("accuracy"))
-    assert found.startswith(f"published.figures.0.value: given {value:g}, but accuracy is a share")
+    assert found.startswith(f"published.figures.0.value: given {value:g}, but accuracy goes from 0 to 1")
     assert Study(**FIELDS, published=published("loss"))

@@ -51,7 +51,7 @@ def test_overrides_come_after_the_cut() -> None:
 def test_a_study_without_a_small_version_says_so(tmp_path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("question: Which?\nrecipe: {network: mlp}\narms: [{epochs: [1, 2]}]\n")
-    with pytest.raises(StudyError, match="--quick: this study declares no small version"):
+    with pytest.raises(StudyError, match="--quick: this study has no quick version"):
         load_study(path, quick=True)
     path.write_text(path.read_text() + "quick:\n  changes:\n    recipe.epochs: 1\n    arms.3: [a]\n")
     with pytest.raises(StudyError, match=r"s\.yaml:7: arms: no '3' here"):

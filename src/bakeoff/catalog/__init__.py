@@ -1,1 +1,1 @@
-"""All that a study can name, one record each. No torch."""
+"""Everything a study can name, with one record each. No torch."""

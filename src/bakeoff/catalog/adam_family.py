@@ -74,7 +74,7 @@ class RAdam(_AdamFamily):
 
 
 class Adamax(_AdamFamily):
-    """Adamax: Adam with the infinity norm of recent gradients in place of their mean square."""
+    """Adamax: Adam with the infinity norm of recent gradients instead of their mean square."""
 
     name: Literal["adamax"] = "adamax"
     learning_rate: LearningRate = Field(default=0.002, description=RATE)

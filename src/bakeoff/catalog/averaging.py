@@ -29,7 +29,7 @@ class AveragingSettings(Record):
 
     def weigh(self, number: int) -> float:
         """Return the weight of the `number`-th state, from 2, relative to the average of those before."""
-        raise NotImplementedError  # every way of averaging defines it
+        raise NotImplementedError  # abstract
 
     def find_conflict(self, num_epochs: int) -> str | None:
         """Return in one line why this averaging does not fit the number of epochs, or None."""
@@ -45,7 +45,7 @@ class EMA(AveragingSettings):
     decay: Share = Field(default=0.999, description="Decay rate of the moving average, per step.")
     warm_up: Switch = Field(
         default=True,
-        description="Whether to begin with a lower decay, (1 + n) / (10 + n) at step n, so that the initial weights "
+        description="Whether to start with a lower decay, (1 + n) / (10 + n) at step n, so that the initial weights "
         "are forgotten.",
     )
 
@@ -73,7 +73,7 @@ class SWA(AveragingSettings):
         """Return in one line why this averaging does not fit the number of epochs, or None."""
         if self.from_epoch <= num_epochs:
             return None
-        return f"from_epoch {self.from_epoch} comes after the last of {num_epochs}; begin earlier, or train for longer"
+        return f"from_epoch {self.from_epoch} is after the last of {num_epochs} epochs: start earlier, or train longer"
 
 
 AnyAveraging: TypeAlias = AveragingSettings
@@ -94,9 +94,9 @@ _OURS: tuple[AveragingRecord, ...] = (
     ),
     AveragingRecord(
         "swa",
-        "keeps the plain mean of the weights at the ends of the last epochs",
+        "keeps the plain mean of the weights after each of the last epochs",
         "Izmailov et al. (2018), Averaging weights leads to wider optima and better generalization; "
-        "batch norm's statistics are averaged too, not computed again",
+        "batch norm's statistics are averaged too, not recomputed",
         SWA,
     ),
 )

@@ -1,7 +1,7 @@
-"""What the records of a study file share: frozen models, and names checked before anything else.
+"""Base classes and validators for the records of a study file: frozen models, and names that are checked first.
 
-A union of records is told apart by a name (`name: lenet`) or a type (`type: conv`). That name is checked first, so
-that a wrong one is answered with what is allowed, and errors inside the settings concern that one record only.
+The records of a union are distinguished by a name (`name: lenet`) or a type (`type: conv`). It is checked first, so
+that the error for a wrong one lists the valid names, and errors in the settings concern only the chosen record.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from bakeoff.errors import nearest
 from bakeoff.registry import Named, Registry
 
 UNKNOWN_NAME = "unknown_name"
-"""The type of the pydantic error that a wrong name raises; its context holds `message`, `given` and `allowed`."""
+"""The type of the pydantic error for a wrong name; its context has `message`, `given` and `allowed`."""
 
 _MAX_SHOWN_CHARACTERS = 60
 
 
 def require_tag(schema: dict[str, Any]) -> None:
-    """Make the field that tells records of a union apart required in a JSON schema.
+    """Make the field that distinguishes the records of a union required in a JSON schema.
 
-    In Python the tag has a default (`LeNet()`); in a file it must be written, or an editor cannot know which is meant.
+    In Python the tag has a default (`LeNet()`); in a file it is required, because it selects the record.
     """
     properties = schema.get("properties", {})
     tags = [tag for tag in ("name", "type") if "const" in properties.get(tag, {})]
@@ -47,17 +47,17 @@ def require_tag(schema: dict[str, Any]) -> None:
 
 
 class Record(BaseModel):
-    """A frozen record that a study file may contain; fields it does not know are errors."""
+    """A frozen record of a study file; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=require_tag)
 
 
 def refuse_name(kind: str, given: object, allowed: Sequence[str]) -> PydanticCustomError:
-    """Make the error that answers a wrong, missing or malformed name.
+    """Make the error for a wrong, missing or malformed name.
 
     Args:
-        kind: what is named, in the singular (`network`).
-        given: what stood in the file; None when no name was given.
+        kind: the kind of choice, in the singular (`network`).
+        given: the value in the file; None if no name was given.
         allowed: every valid name.
 
     Returns:
@@ -68,10 +68,10 @@ def refuse_name(kind: str, given: object, allowed: Sequence[str]) -> PydanticCus
     elif isinstance(given, str):
         problem = f"unknown {kind} {_shorten(given)}."
     else:
-        problem = f"{kind} is given by its name, not by {_shorten(given)}."
+        problem = f"{kind} must be given by name, not by {_shorten(given)}."
     hint = nearest(given, allowed) if isinstance(given, str) else ""
     message = f"{problem} Allowed: {', '.join(allowed)}.{hint}"
-    # The message comes last: pydantic fills the template key by key, and a name that says {given} must stay text.
+    # The message comes last: pydantic fills in the template key by key, and a name may contain {given}.
     context = {"given": given, "allowed": list(allowed), "message": message}
     return PydanticCustomError(UNKNOWN_NAME, "{message}", context)
 
@@ -83,10 +83,10 @@ def _shorten(given: object) -> str:
 
 
 def check_name(value: object, *, kind: str, allowed: Sequence[str]) -> str:
-    """Return `value` when it is one of the allowed names.
+    """Return `value` if it is one of the allowed names.
 
     Raises:
-        PydanticCustomError: of type `unknown_name`, when it is not.
+        PydanticCustomError: of type `unknown_name`, otherwise.
     """
     if isinstance(value, str) and value in allowed:
         return value
@@ -94,11 +94,11 @@ def check_name(value: object, *, kind: str, allowed: Sequence[str]) -> str:
 
 
 def expand_name(value: object, *, kind: str, allowed: Sequence[str], tag: str = "name") -> object:
-    """Expand a choice that may be a bare name, and check its name before its settings are looked at.
+    """Expand a choice that may be a bare name, and check its name before its settings.
 
     Args:
         value: a bare name, a mapping with the name under `tag`, or a record already validated.
-        kind: what is chosen, in the singular (`network`).
+        kind: the kind of choice, in the singular (`network`).
         allowed: every valid name.
         tag: the field that holds the name.
 
@@ -106,7 +106,7 @@ def expand_name(value: object, *, kind: str, allowed: Sequence[str], tag: str = 
         A mapping with a valid name, or the record itself.
 
     Raises:
-        PydanticCustomError: of type `unknown_name`, when the name is missing or not allowed.
+        PydanticCustomError: of type `unknown_name`, if the name is missing or not allowed.
     """
     if isinstance(value, BaseModel):
         return value
@@ -167,7 +167,7 @@ class Lazily:
 
 
 def choose_from(registry: Registry[EntryT], default: str | None = None) -> Lazily:
-    """Return the mark of a field that holds an entry: a bare name, a mapping of a name and settings, or settings.
+    """Return the annotation of a field for an entry: a bare name, a mapping of a name and settings, or settings.
 
     Args:
         registry: a registry of at least two entries with settings.
@@ -187,7 +187,7 @@ def choose_from(registry: Registry[EntryT], default: str | None = None) -> Lazil
 
 
 def name_from(names: Callable[[], Sequence[str]]) -> Lazily:
-    """Return the mark of a field that holds one of these names."""
+    """Return the annotation of a field for one of these names."""
     return Lazily(lambda: make_literal(names()))
 
 
@@ -231,30 +231,30 @@ _Item = TypeVar("_Item")
 
 def _refuse_empty(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
     if not items:
-        raise PydanticCustomError("too_short", "at least one is needed, none is given")
+        raise PydanticCustomError("too_short", "at least one is required")
     return items
 
 
-# Checked after the items: pydantic's own minimum would count a wrong item as missing, a second error about one mistake.
+# Checked after the items: pydantic's own minimum would also count an invalid item as missing, and report it twice.
 NOT_EMPTY = AfterValidator(_refuse_empty)
-"""Marks a tuple that holds at least one item; `json_schema_extra={"minItems": 1}` says so to editors."""
+"""Annotation of a tuple with at least one item; `json_schema_extra={"minItems": 1}` tells editors."""
 
 
 def _limit(maximum: int) -> Any:
-    """Return the field constraint of a whole number from 1 to `maximum`; true and 3.0 are not whole numbers."""
+    """Return the field constraint for a whole number from 1 to `maximum`; true and 3.0 are not whole numbers."""
     return Field(strict=True, ge=1, le=maximum)
 
 
 MAX_COUNT = 65_536
 
 Count = Annotated[int, _limit(MAX_COUNT)]
-"""How many filters or units: a whole number from 1 to 65,536."""
+"""A number of filters or units: a whole number from 1 to 65,536."""
 
 Extent = Annotated[int, _limit(1_024)]
 """A side of a kernel or window, or a stride, in pixels: 1 to 1,024."""
 
 Rate = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
-"""A share that dropout sets to zero: from 0 up to, not including, 1."""
+"""A dropout rate: from 0 up to, but not including, 1."""
 
 Padding = Literal["valid", "same"]
 PoolKind = Literal["max", "average"]

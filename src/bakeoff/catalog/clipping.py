@@ -22,5 +22,5 @@ class Clip(Record):
     @model_validator(mode="after")
     def _require_one(self) -> Clip:
         if (self.norm is None) == (self.value is None):
-            raise PydanticCustomError(INCOMPATIBLE, "clip needs a norm or a value, and not both")
+            raise PydanticCustomError(INCOMPATIBLE, "clip needs either a norm or a value")
         return self

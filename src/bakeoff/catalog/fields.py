@@ -1,4 +1,4 @@
-"""Numeric fields that several records of a recipe share: ranges and descriptions."""
+"""Numeric field types shared by the records of a recipe, with ranges and descriptions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 """True or false; 1 is neither."""
 
 INCOMPATIBLE = "incompatible"
-"""The type of the pydantic error that a record raises when settings, each right by itself, do not go together."""
+"""The type of the pydantic error for settings that are valid by themselves but not together."""
 
 RATE = "Learning rate."
 DECAY = "L2 penalty: the weights times this are added to the gradient; 0: none."
@@ -41,7 +41,7 @@ APART_DECAY = "Decoupled weight decay: each step subtracts the weights times lea
 EPSILON = "Added to the denominator for numerical stability."
 MEAN = "Decay rate of the running mean of the gradient."
 MEAN_SQUARE = "Decay rate of the running mean of the squared gradient."
-"""Descriptions of settings that several optimizers have."""
+"""Descriptions shared by several optimizers."""
 
 
 class OptimizerSettings(Record):

@@ -1,4 +1,4 @@
-"""The first weights: nine initializers with Keras' definitions, and identity filters, in plain NumPy.
+"""Initial weights: nine initializers with Keras's definitions, and identity filters, in plain NumPy.
 
 Shapes have PyTorch's layout: `(out, in, rows, columns)` for a convolution, `(out, in)` for a dense layer.
 A fan is a number of connections: `fan_in = in * rows * columns`, `fan_out = out * rows * columns`.
@@ -29,17 +29,17 @@ TRUNCATED_SD = 0.87962566103423978
 """Standard deviation of a standard normal distribution truncated at 2 standard deviations."""
 
 TRUNCATED_SHARE = 0.022750131948179195
-"""Share of a standard normal distribution below -2 standard deviations."""
+"""Probability of a standard normal value below -2."""
 
 
 def count_fans(shape: Shape) -> tuple[int, int]:
-    """Return how many inputs reach an output (fan in) and how many outputs an input reaches (fan out).
+    """Return the number of inputs of an output (fan in) and of outputs of an input (fan out).
 
     Args:
         shape: `(out, in, rows, columns)` of a convolution or `(out, in)` of a dense layer.
 
     Raises:
-        ValueError: when the shape is neither.
+        ValueError: the shape is neither.
     """
     if len(shape) not in (2, 4):
         raise ValueError(f"weights are (out, in) or (out, in, rows, columns), not {shape}")
@@ -68,8 +68,8 @@ def _draw_uniform(shape: Shape, rng: np.random.Generator, *, limit: float) -> We
 def _draw_scaled_normal(
     shape: Shape, rng: np.random.Generator, *, scale: float, fan: Callable[[Shape], float]
 ) -> Weights:
-    """Draw from a normal truncated at 2 sd and widened to the variance `scale / fan`, by inverse distribution."""
-    from scipy.special import ndtri  # here, for a command that draws nothing must not wait for SciPy
+    """Draw from a normal truncated at 2 sd, scaled to the variance `scale / fan`, by the inverse distribution."""
+    from scipy.special import ndtri  # imported late, because SciPy is slow to import
 
     sd = math.sqrt(scale / fan(shape)) / TRUNCATED_SD
     shares = TRUNCATED_SHARE + (1 - 2 * TRUNCATED_SHARE) * rng.random(shape)
@@ -84,21 +84,21 @@ def _draw_scaled_uniform(
 
 
 def _draw_orthogonal(shape: Shape, rng: np.random.Generator) -> Weights:
-    """Draw a matrix with orthonormal rows or columns (whichever are fewer), uniformly among all such.
+    """Draw a matrix with orthonormal rows or columns (whichever are fewer), uniformly distributed.
 
-    The matrix is Keras': one column an output channel, one row each (kernel row, kernel column, input channel).
+    The matrix is as in Keras: one column per output channel, one row per (kernel row, kernel column, input channel).
     """
     num_inputs, num_outputs = count_fans(shape)[0], shape[0]
     normal = rng.standard_normal((max(num_inputs, num_outputs), min(num_inputs, num_outputs)))
     q, r = np.linalg.qr(normal)
-    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # without this QR favours some rotations over others
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # without this QR would not be uniform over rotations
     matrix = q if num_inputs >= num_outputs else q.T
     keras_layout = matrix.reshape(*shape[2:], shape[1], shape[0])
     return np.moveaxis(keras_layout, (-1, -2), (0, 1))
 
 
 def _draw_dirac(shape: Shape, rng: np.random.Generator) -> Weights:
-    """Let the first outputs hand on one input each; draw the other outputs' weights as torch does by default."""
+    """Make the first outputs copies of one input each; draw the other outputs' weights with torch's default."""
     weights = rng.uniform(-1.0, 1.0, shape) / math.sqrt(count_fans(shape)[0])
     num_kept = min(shape[:2])
     weights[:num_kept] = 0.0
@@ -110,7 +110,7 @@ def _draw_dirac(shape: Shape, rng: np.random.Generator) -> Weights:
 
 @dataclass(frozen=True)
 class InitializerRecord:
-    """One way to draw a layer's first weights.
+    """One way to draw a layer's initial weights.
 
     Attributes:
         name: as written in a study file.
@@ -170,7 +170,7 @@ _OURS: tuple[InitializerRecord, ...] = (
     ),
     InitializerRecord(
         "dirac",
-        "the first outputs hand on one input each, the others uniform, variance 1 / (3 fan in)",
+        "the first outputs copy one input each, the others uniform, variance 1 / (3 fan in)",
         "Zagoruyko and Komodakis (2017), DiracNets; as in Jordan (2024), 94% on CIFAR-10 in 3.29 seconds",
         _draw_dirac,
     ),
@@ -183,7 +183,7 @@ InitializerName: TypeAlias = Annotated[str, name_from(lambda: INITIALIZERS.names
 
 
 class InitializerChoice(Record):
-    """Which initializer draws which weights. Biases start at zero. A bare name stands for `{name: NAME}`."""
+    """The initializer, and the layers it initializes. Biases start at zero. A bare name means `{name: NAME}`."""
 
     name: InitializerName = Field(default="glorot_uniform", description="Name of the initializer.")
     where: Literal["convolutions", "everywhere"] = Field(
@@ -197,13 +197,13 @@ class InitializerChoice(Record):
         strict=True,
         ge=0,
         le=1_000_000,
-        description="Index of the random draw: another index gives other weights from the same distribution and "
+        description="Index of the random draw: another index gives different weights from the same distribution, and "
         "changes nothing else.",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _format_out(cls, value: object) -> object:
+    def _infer_type(cls, value: object) -> object:
         if isinstance(value, Mapping) and "name" not in value:
             return value
         return expand_name(value, kind="initializer", allowed=INITIALIZERS.names)
@@ -218,24 +218,24 @@ def find_initializer(name: str) -> InitializerRecord:
     """Return the initializer of this name.
 
     Raises:
-        NetworkError: when there is none; lists the names and the nearest one.
+        NetworkError: there is none; lists all names and the closest.
     """
     return INITIALIZERS.find(name, NetworkError)
 
 
 def draw(name: str, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a layer's first weights.
+    """Draw a layer's initial weights.
 
     Args:
         name: one of the initializers.
         shape: `(out, in, rows, columns)` of a convolution or `(out, in)` of a dense layer.
-        rng: where all randomness comes from; the same generator state gives the same weights.
+        rng: random generator; the same state gives the same weights.
 
     Returns:
         Weights in row-major order, drawn in float64 and then rounded to float32.
 
     Raises:
-        NetworkError: when no initializer has this name.
+        NetworkError: no initializer has this name.
 
     Source: Keras 3, `keras/src/initializers/random_initializers.py`; each initializer's paper is in its record.
     """

@@ -1,4 +1,4 @@
-"""The losses that training can minimise, as records without torch. To add one: a settings class and an entry in LOSSES.
+"""The losses, as records without torch. To add one: a settings class and an entry in LOSSES.
 
 `objective.py` applies class weights, smoothing and mixing to an entry's function.
 """
@@ -28,10 +28,13 @@ class CrossEntropy(LossSettings):
 
 
 class Focal(LossSettings):
-    """Cross-entropy with less weight on images of which the network is more certain."""
+    """Cross-entropy with less weight on images about which the network is more certain."""
 
     name: Literal["focal"] = "focal"
-    gamma: Amount = Field(default=2.0, description="How fast sure images lose weight; 0 is cross-entropy.")
+    gamma: Amount = Field(
+        default=2.0,
+        description="Focusing exponent: larger values reduce the weight of well-classified images; 0: cross-entropy.",
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ _OURS: tuple[LossRecord, ...] = (
     ),
     LossRecord(
         "focal",
-        "cross-entropy with less weight on images of which the network is more certain",
+        "cross-entropy with less weight on images about which the network is more certain",
         "Lin, Goyal, Girshick, He and Dollár (2017), Focal loss for dense object detection",
         Focal,
         score="bakeoff.engine.objective:score_focal",

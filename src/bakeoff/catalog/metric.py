@@ -1,4 +1,4 @@
-"""What a trained network is judged by: the metrics' names, and which way each should go. No torch."""
+"""Fields for metrics and for differences between their values. No torch."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from bakeoff.catalog.choices import name_from
 from bakeoff.stats.metrics import METRICS, find_metric
 
 Metric: TypeAlias = Annotated[str, name_from(lambda: METRICS.names)]
-"""What a trained network is judged by: the name of a metric."""
+"""The name of a metric."""
 
 
 def improvement(metric: Metric, value: float, best: float) -> float:
-    """Return by how much `value` is better than `best`, in the metric's unit; negative where it is worse."""
+    """Return how much better `value` is than `best`, in the metric's unit; negative if it is worse."""
     return value - best if find_metric(metric).higher_is_better else best - value
 
 
 Points: TypeAlias = str
-"""A difference of shares in percentage points, as a study file may write it: `0.5 points`."""
+"""A difference in percentage points, as in a study file: `0.5 points`."""
 
 MOST_POINTS = 100
 
@@ -30,39 +30,39 @@ _POINTS = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*points?\s*")
 
 
 def read_points(given: object, fields: Mapping[str, Any], metric_field: str) -> object:
-    """Return `0.5 points` as the difference of shares that it is, 0.005; anything else as it is.
+    """Return `0.5 points` as 0.005; anything else unchanged.
 
     Args:
-        given: what stood in the study.
+        given: the value in the study.
         fields: the record's fields before this one.
-        metric_field: the one that names the metric.
+        metric_field: the field with the metric's name.
 
     Raises:
-        PydanticCustomError: points of a metric that is no share, or 100 of them and more.
+        PydanticCustomError: the metric does not go from 0 to 1, or 100 points or more were given.
     """
     if not isinstance(given, str) or (found := _POINTS.fullmatch(given)) is None:
         return given
     metric = fields.get(metric_field)
     if metric is not None and not find_metric(metric).is_share:
-        message = "points are differences of shares, and {metric} is none: give a number in its own unit"
+        message = "{metric} does not go from 0 to 1, so it has no percentage points: give a number in its own unit"
         raise PydanticCustomError("points", message, {"metric": metric})
     points = Decimal(found[1])
     if points >= MOST_POINTS:
-        message = "given {given}, allowed fewer than {most} points: no two shares differ by more"
+        message = "given {given}, allowed fewer than {most} points: no two values differ by more"
         raise PydanticCustomError("too_many_points", message, {"given": given.strip(), "most": MOST_POINTS})
     return float(points / 100)
 
 
 def check_difference(difference: float, fields: Mapping[str, Any], metric_field: str) -> float:
-    """Return a difference between two scores; of shares it is below 1.
+    """Return a valid difference between two scores: below 1 for metrics from 0 to 1.
 
     Raises:
-        PydanticCustomError: it is not, most likely because percentage points were meant.
+        PydanticCustomError: it is not below 1, most likely because percentage points were meant.
     """
     metric = fields.get(metric_field)
     if metric is not None and find_metric(metric).is_share and difference >= 1:
         points = format(Decimal(repr(difference)) / 100, "f")
-        message = "given {given}, but {metric} is a share, from 0 to 1: for {given} points write {points}"
+        message = "given {given}, but {metric} goes from 0 to 1: for {given} points write {points}"
         context = {"given": f"{difference:g}", "metric": metric, "points": points}
         raise PydanticCustomError("share_difference", message, context)
     return difference

@@ -1,4 +1,4 @@
-"""Two images in one, with labels to match: mixup and cutmix. Records without torch; mix_images.py does the work."""
+"""Mixing of two images and their labels: mixup and cutmix. Records without torch; mix_images.py implements them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ AnyMix: TypeAlias = MixSettings
 
 @dataclass(frozen=True)
 class MixRecord(RegistryEntry[MixSettings]):
-    """One way of mixing images that a study can name.
+    """One mixing method that a study can name.
 
     Attributes:
         blend: `module:function` of images_NCHW, their partners, the mixing weights drawn for them and two more draws
@@ -65,7 +65,7 @@ _OURS: tuple[MixRecord, ...] = (
     ),
     MixRecord(
         "cutmix",
-        "pastes a box of another image into every image; labels count by area",
+        "pastes a box of another image into every image; labels are mixed by area",
         "Yun et al. (2019), CutMix: regularization strategy to train strong classifiers; one box per image",
         CutMix,
         blend="bakeoff.engine.augment.mix_images:paste",

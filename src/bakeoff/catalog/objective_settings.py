@@ -1,4 +1,4 @@
-"""What a member's loss depends on beside its predictions. Records without torch."""
+"""The settings of a member's loss. Records without torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_SHOWN_CLASSES = 20
 
 
 def _check_kind(value: object) -> object:
-    """Refuse what is neither; names of classes that look like numbers (`0: 2.0`) are names."""
+    """Refuse other values; class names that look like numbers (`0: 2.0`) become text."""
     if isinstance(value, Mapping):
         return {str(key) if type(key) is int else key: weight for key, weight in value.items()}
     if value == BALANCED:
@@ -36,7 +36,7 @@ def _find_kind(value: Any) -> str:
 
 def _refuse_empty(weights: dict[str, float]) -> dict[str, float]:
     if not weights:
-        raise PydanticCustomError("too_short", "at least one class needs a weight, none is given")
+        raise PydanticCustomError("too_short", "at least one class needs a weight")
     return weights
 
 
@@ -51,16 +51,16 @@ ClassWeights: TypeAlias = Annotated[
     Discriminator(_find_kind),
     BeforeValidator(_check_kind, json_schema_input_type=Literal["balanced"] | dict[str, Amount]),
 ]
-"""How much an image counts by its class: `balanced`, all classes alike in sum; or weights by name, others count 1."""
+"""The weight of each class: `balanced` (inverse to its frequency), or weights by name, 1 for the others."""
 
 
 @dataclass(frozen=True)
 class ObjectiveSettings:
-    """One member's choices.
+    """One member's settings.
 
     Attributes:
-        label_smoothing: share of the target that is spread evenly over all classes, from 0 up to, not including, 1.
-        class_weights: what an image of each class counts; None: all count 1.
+        label_smoothing: fraction of the target spread evenly over all classes, from 0 up to but not including 1.
+        class_weights: the weight of each class; None: 1 for all.
         loss: the loss to which both apply.
     """
 
@@ -75,10 +75,10 @@ class ObjectiveSettings:
 
 
 def check_class_weights(weights: Literal["balanced"] | Mapping[str, float] | None, class_names: Sequence[str]) -> None:
-    """Refuse weights of classes that the images do not have.
+    """Check that the images have every class with a weight.
 
     Raises:
-        DataError: naming the first such class, those there are, and the nearest.
+        DataError: a class does not exist; names it, the existing ones and the closest.
     """
     if weights is None or isinstance(weights, str):
         return

@@ -1,6 +1,6 @@
 """The optimizers, as records without torch. To add one: a settings class and an entry in OPTIMIZERS.
 
-Those of Adam's family are in adam_family.py. make_optimizer.py makes the optimizer itself.
+Adam's family is in adam_family.py. make_optimizer.py creates the optimizers.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class OptimizerRecord(RegistryEntry[OptimizerSettings]):
 
     Attributes:
         make: `module:class` of the `torch.optim.Optimizer`, called with `settings.arguments()`.
-        fused: where it accepts `fused=True`: nowhere, on a CPU only, or on every device.
+        fused: where it accepts `fused=True`: never, on a CPU only, or always.
         elementwise: whether a step updates every weight independently, from its own gradient, so that one call on the
             stacked weights can update all members. If that is not certain, leave it False.
         stack_rule: `module:function` from settings to a `stack_rules.Rule` for members with different settings, or to
@@ -175,7 +175,7 @@ _RULES = "bakeoff.engine.optim.stack_rules"
 _OURS: tuple[OptimizerRecord, ...] = (
     OptimizerRecord(
         "sgd",
-        "plain steps along the gradient, with momentum or Nesterov's momentum if wanted",
+        "plain steps along the gradient, optionally with momentum or Nesterov's momentum",
         "Robbins and Monro (1951); Sutskever, Martens, Dahl and Hinton (2013) for the momentum",
         SGD,
         make="torch.optim:SGD",
@@ -223,7 +223,7 @@ _OURS: tuple[OptimizerRecord, ...] = (
     ),
     OptimizerRecord(
         "nadam",
-        "adam that looks ahead by its momentum",
+        "adam with Nesterov's momentum",
         "Dozat (2016), Incorporating Nesterov momentum into Adam",
         NAdam,
         make="torch.optim:NAdam",
@@ -231,7 +231,7 @@ _OURS: tuple[OptimizerRecord, ...] = (
     ),
     OptimizerRecord(
         "radam",
-        "adam with a warm-up of its own, until its scaling can be trusted",
+        "adam with a built-in warm-up, until its scaling is reliable",
         "Liu et al. (2020), On the variance of the adaptive learning rate and beyond",
         RAdam,
         make="torch.optim:RAdam",
@@ -247,7 +247,7 @@ _OURS: tuple[OptimizerRecord, ...] = (
     ),
     OptimizerRecord(
         "adadelta",
-        "steps scaled by how large recent steps and gradients were",
+        "steps scaled by the size of recent steps and gradients",
         "Zeiler (2012), ADADELTA: an adaptive learning rate method",
         Adadelta,
         make="torch.optim:Adadelta",
@@ -255,7 +255,7 @@ _OURS: tuple[OptimizerRecord, ...] = (
     ),
     OptimizerRecord(
         "lion",
-        "steps of one size, along the sign of a running mean of the gradient",
+        "steps of equal size, along the sign of a running mean of the gradient",
         "Chen et al. (2023), Symbolic discovery of optimization algorithms",
         Lion,
         make="bakeoff.engine.optim.lion:Lion",

@@ -71,7 +71,7 @@ class Recipe(Record):
         "larger.",
     )
     clip: Clip | None = Field(default=None, description="Gradient clipping, by norm or by value; null: none.")
-    loss: LossChoice = Field(default=CrossEntropy(), description="What training minimises.")
+    loss: LossChoice = Field(default=CrossEntropy(), description="The loss to minimise.")
     label_smoothing: float = Field(
         default=0.0,
         strict=True,
@@ -101,13 +101,13 @@ class Recipe(Record):
     )
 
     def start_from(self, weights: Weights | None) -> Recipe:
-        """Return the same recipe with other weights in its transfer; None draws them anew."""
+        """Return the same recipe with other weights in its transfer; None: random weights."""
         assert self.transfer is not None
         return self.model_copy(update={"transfer": self.transfer.model_copy(update={"weights": weights})})
 
     @model_validator(mode="after")
     def _check_together(self) -> Recipe:
-        """Refuse choices that do not go together, each right by itself."""
+        """Refuse choices that are valid by themselves but not together."""
         conflict = schedules.find_conflict(self.schedule, self.epochs)
         if conflict is None and self.averaging is not None:
             conflict = self.averaging.find_conflict(self.epochs)
@@ -116,9 +116,9 @@ class Recipe(Record):
                 "transfer: a body that is never trained needs weights: imagenet, a file, a trial or a study's arm"
             )
         if self.transfer is not None and self.transfer.freeze == "always" and self.evaluate != "plain":
-            conflict = "evaluate: a frozen body's features are computed once, of the image alone; leave it plain"
+            conflict = "evaluate: a frozen body's features are computed once, without the mirror image; leave it plain"
         if self.label_smoothing and not isinstance(self.loss, CrossEntropy):
-            conflict = f"label_smoothing is of cross_entropy: leave it 0 with {self.loss.name}"
+            conflict = f"label_smoothing needs cross_entropy: leave it 0 with {self.loss.name}"
         if conflict is not None:
             raise PydanticCustomError(INCOMPATIBLE, "{conflict}", {"conflict": conflict})
         return self

@@ -38,7 +38,7 @@ def resolve(recipe: Recipe, image_shape_HWC: Shape, num_classes: int, num_train:
     layers = all_layers(recipe, image_shape_HWC, num_classes)
     content = recipe.model_dump(mode="json")
     content |= {
-        "network": [recipe.network.name_module(), *map(_spell, layers)],
+        "network": [recipe.network.name_module(), *map(_dump, layers)],
         "initializer": _format_first_weights(recipe, layers, image_shape_HWC),
         "transfer": _format_transfer(recipe, layers),
         "augmentation": _format_augmentation(recipe),
@@ -53,12 +53,12 @@ def resolve(recipe: Recipe, image_shape_HWC: Shape, num_classes: int, num_train:
     return json.dumps(content, sort_keys=True)
 
 
-def _spell(layer: AnyLayer) -> dict[str, Any]:
+def _dump(layer: AnyLayer) -> dict[str, Any]:
     record = layer.model_dump(mode="json")
     if isinstance(layer, Pool):
         record["stride"] = layer.stride or layer.size
     if isinstance(layer, Residual):
-        record["layers"] = [_spell(inner) for inner in layer.layers]
+        record["layers"] = [_dump(inner) for inner in layer.layers]
     return record
 
 

@@ -1,8 +1,7 @@
-"""How the learning rate changes while training goes on. Records without torch.
+"""Learning rate schedules. Records without torch.
 
-A schedule is a pure function of how far training is, so an interrupted run goes on with the same digits; only the
-plateau has a state, because it answers to the validation split. To add one: a settings class and an entry in
-SCHEDULES.
+A schedule is a pure function of the progress of training, so a resumed run gives the same results; only the plateau has
+a state, because it depends on the validation split. To add one: a settings class and an entry in SCHEDULES.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ from bakeoff.catalog.metric import Metric, check_difference, improvement
 from bakeoff.registry import Registry
 
 WARM_UP_START = 0.001
-"""Share of the learning rate with which a warm-up begins: at 0 the first step would move nothing."""
+"""Factor on the learning rate at the start of a warm-up: with 0 the first step would have no effect."""
 
 _WARM_UP = "Epochs of linear warm-up from nearly 0; fractions are allowed."
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training is before a step.
+    """The progress of training before a step.
 
     Attributes:
-        epochs: done, in images: 0.5 is the middle of the first; accumulating and a batch as large are equally far.
-        steps: done.
-        steps_per_epoch: the last of an epoch may be of fewer images.
+        epochs: finished epochs, by images: 0.5 is the middle of the first, also with accumulated batches.
+        steps: finished steps.
+        steps_per_epoch: steps per epoch; the last one may have fewer images.
     """
 
     epochs: float
@@ -60,14 +59,14 @@ class ScheduleSettings(Record):
         Returns:
             A factor from 0 to 1.
         """
-        raise NotImplementedError  # every schedule defines it
+        raise NotImplementedError  # abstract
 
 
 class _WarmedUp(ScheduleSettings):
-    """What every schedule has that may begin with a warm-up.
+    """A schedule that may begin with a warm-up.
 
     Attributes:
-        smooth: whether the share changes within an epoch even where there is no warm-up.
+        smooth: whether the factor changes within an epoch even without a warm-up.
     """
 
     smooth: ClassVar[bool] = False
@@ -76,17 +75,17 @@ class _WarmedUp(ScheduleSettings):
 
     @property
     def per_step(self) -> bool:
-        """Whether the share changes within an epoch: True asks for it before every step."""
+        """Whether the factor changes within an epoch; if so, it is computed before every step."""
         return self.smooth or self.warm_up > 0
 
     def share(self, progress: Progress, num_epochs: int) -> float:
-        """Return the factor on the optimizer's learning rate, as of the other schedules: it rises first."""
+        """Return the factor on the optimizer's learning rate: first the warm-up, then `_share_after`."""
         if progress.epochs < self.warm_up:
             return WARM_UP_START + (1 - WARM_UP_START) * progress.epochs / self.warm_up
         return self._share_after(progress.epochs, num_epochs)
 
     def _share_after(self, progress_epochs: float, num_epochs: int) -> float:
-        """Return the factor once the warm-up is over."""
+        """Return the factor after the warm-up."""
         return 1.0
 
 
@@ -122,14 +121,14 @@ class Cosine(_WarmedUp):
 
     def _share_after(self, progress_epochs: float, num_epochs: int) -> float:
         done = _proportion(progress_epochs - self.warm_up, num_epochs - self.warm_up)
-        return _swing(1.0, self.minimum, done)
+        return _interpolate_cosine(1.0, self.minimum, done)
 
 
 class OneCycle(ScheduleSettings):
     """One cycle: the learning rate rises to its peak and falls again, each along half a cosine. Momentum is constant.
 
-    Step by step `torch.optim.lr_scheduler.OneCycleLR` with `cycle_momentum=False`: the first step has the start's rate,
-    the last the end's.
+    Equal to `torch.optim.lr_scheduler.OneCycleLR` with `cycle_momentum=False`: the first step has the initial rate, the
+    last one the final rate.
     """
 
     name: Literal["one_cycle"] = "one_cycle"
@@ -138,12 +137,12 @@ class OneCycle(ScheduleSettings):
     end: Part = Field(default=4e-6, description="Learning rate at the end, as a fraction of the optimizer's.")
 
     def share(self, progress: Progress, num_epochs: int) -> float:
-        """Return the factor on the optimizer's learning rate, as of the other schedules: 1 at the peak."""
+        """Return the factor on the optimizer's learning rate: 1 at the peak."""
         last = num_epochs * progress.steps_per_epoch - 1
         peak = self.peak_at * (last + 1) - 1
         if progress.steps <= peak:
-            return _swing(self.start, 1.0, _proportion(progress.steps, peak))
-        return _swing(1.0, self.end, _proportion(progress.steps - peak, last - peak))
+            return _interpolate_cosine(self.start, 1.0, _proportion(progress.steps, peak))
+        return _interpolate_cosine(1.0, self.end, _proportion(progress.steps - peak, last - peak))
 
 
 class Triangle(ScheduleSettings):
@@ -155,7 +154,7 @@ class Triangle(ScheduleSettings):
     end: Part = Field(default=0.07, description="Learning rate at the end, as a fraction of the optimizer's.")
 
     def share(self, progress: Progress, num_epochs: int) -> float:
-        """Return the factor on the optimizer's learning rate, as of the other schedules: 1 at the peak."""
+        """Return the factor on the optimizer's learning rate: 1 at the peak."""
         done = _proportion(progress.epochs, num_epochs)
         if done < self.peak_at:
             return self.start + (1 - self.start) * done / self.peak_at
@@ -165,7 +164,7 @@ class Triangle(ScheduleSettings):
 class Plateau(_WarmedUp):
     """The learning rate drops when validation stops improving.
 
-    `share` is the warm-up alone; PlateauState has the rest.
+    `share` is only the warm-up; the rest is in PlateauState.
     """
 
     name: Literal["plateau"] = "plateau"
@@ -189,16 +188,16 @@ class Plateau(_WarmedUp):
 
 @dataclass
 class PlateauState:
-    """Watches one trial's validation metric, as Keras' ReduceLROnPlateau does.
+    """Monitors a trial's validation metric, like Keras's ReduceLROnPlateau.
 
-    torch's waits one epoch more: its patience is the number of epochs that may pass, ours the one that ends it, as in
-    early stopping.
+    torch's drops after more than `patience` epochs without improvement, ours after `patience` epochs, as in early
+    stopping.
 
     Attributes:
-        rule: what to watch, for how long, and how far to fall.
-        best: the best value seen; NaN before the first.
-        waited: epochs since the last improvement or fall.
-        share: the factor on the learning rate, beside the schedule's own share.
+        rule: the settings.
+        best: the best value so far; NaN before the first.
+        waited: epochs since the last improvement or drop.
+        share: the factor on the learning rate, in addition to the schedule's own.
     """
 
     rule: Plateau
@@ -207,7 +206,7 @@ class PlateauState:
     share: float = 1.0
 
     def observe(self, validation: Mapping[str, float]) -> None:
-        """Take in the metrics after an epoch."""
+        """Record the metrics after an epoch."""
         value = validation[self.rule.monitor]
         if math.isnan(self.best) or improvement(self.rule.monitor, value, self.best) > self.rule.min_delta:
             self.best, self.waited = value, 0
@@ -217,17 +216,17 @@ class PlateauState:
             self.share, self.waited = max(self.share * self.rule.factor, self.rule.minimum), 0
 
     def pack(self) -> dict[str, float]:
-        """Return all but the rule, as plain values; `PlateauState(rule, **packed)` goes on from there."""
+        """Return the state as plain values; `PlateauState(rule, **packed)` restores it."""
         return {"best": self.best, "waited": self.waited, "share": self.share}
 
 
 def _proportion(part: float, whole: float) -> float:
-    """Return part / whole, from 0 to 1; 1 where there is no whole."""
+    """Return part / whole, from 0 to 1; 1 if the whole is 0."""
     return min(max(part / whole, 0.0), 1.0) if whole > 0 else 1.0
 
 
-def _swing(first: float, last: float, done: float) -> float:
-    """Return the point between `first` and `last` on half a cosine, `done` of the way."""
+def _interpolate_cosine(first: float, last: float, done: float) -> float:
+    """Interpolate between `first` and `last` along half a cosine; `done` is the position, 0 to 1."""
     return last + (first - last) * (1 + math.cos(math.pi * done)) / 2
 
 
@@ -237,19 +236,19 @@ AnySchedule: TypeAlias = ScheduleSettings
 
 @dataclass(frozen=True)
 class ScheduleRecord(RegistryEntry[ScheduleSettings]):
-    """One schedule that a study can name: its settings' `share` is the schedule."""
+    """One schedule that a study can name; it is implemented by its settings' `share`."""
 
 
 _OURS: tuple[ScheduleRecord, ...] = (
     ScheduleRecord(
         "constant",
-        "the learning rate stays; with a warm-up if wanted",
+        "the learning rate stays constant, optionally after a warm-up",
         "Robbins and Monro (1951); Goyal et al. (2017), Accurate, large minibatch SGD, section 2.2 for the warm-up",
         Constant,
     ),
     ScheduleRecord(
         "step",
-        "the rate falls by a factor every so many epochs",
+        "the rate drops by a factor every few epochs",
         "He, Zhang, Ren and Sun (2016), Deep residual learning for image recognition, section 3.4",
         Step,
     ),
@@ -261,7 +260,7 @@ _OURS: tuple[ScheduleRecord, ...] = (
     ),
     ScheduleRecord(
         "one_cycle",
-        "the rate rises once and falls once, to nearly nothing",
+        "the rate rises once and falls once, to nearly 0",
         "Smith and Topin (2018), Super-convergence; cosine-shaped as in torch, momentum left alone",
         OneCycle,
     ),
@@ -273,7 +272,7 @@ _OURS: tuple[ScheduleRecord, ...] = (
     ),
     ScheduleRecord(
         "plateau",
-        "the rate falls when validation stops improving",
+        "the rate drops when validation stops improving",
         "keras.callbacks.ReduceLROnPlateau",
         Plateau,
     ),
@@ -286,13 +285,13 @@ ScheduleChoice: TypeAlias = Annotated[AnySchedule, choose_from(SCHEDULES)]
 
 
 def start_state(schedule: AnySchedule) -> PlateauState | None:
-    """Return what must be remembered from epoch to epoch at the start of training: nothing for most schedules."""
+    """Return a schedule's state at the start of training; None for schedules without one."""
     return PlateauState(schedule) if isinstance(schedule, Plateau) else None
 
 
 def find_conflict(schedule: AnySchedule, num_epochs: int) -> str | None:
-    """Return in one line why this schedule does not suit that many epochs, or None."""
+    """Return in one line why this schedule does not fit the number of epochs, or None."""
     warm_up = getattr(schedule, "warm_up", 0.0)
     if warm_up < num_epochs:
         return None
-    return f"a warm_up of {warm_up:g} epochs never ends within {num_epochs}; make it shorter, or train for longer"
+    return f"a warm_up of {warm_up:g} epochs does not end within {num_epochs} epochs: make it shorter, or train longer"

@@ -1,4 +1,4 @@
-"""Transfer: which weights a network starts from, and how much of it is trained. Records without torch."""
+"""Transfer learning: a network's pretrained weights, and the part of it that is trained. Records without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WeightsError(BakeoffError):
 
 
 def _require_digits(least: int, most: int) -> AfterValidator:
-    """Return a check that a text is so many hexadecimal digits; pydantic's own message would show a pattern."""
+    """Return a validator for hexadecimal digits; pydantic's own message would show a pattern."""
 
     def check(text: str) -> str:
         if least <= len(text) <= most and set(text) <= set("0123456789abcdef"):
@@ -36,7 +36,7 @@ Sha256: TypeAlias = Annotated[str, _require_digits(64, 64)]
 
 
 class FileWeights(Record):
-    """Weights from a local file: safetensors, or a torch.save file that holds nothing but tensors."""
+    """Weights from a local file: safetensors, or a torch.save file with only tensors."""
 
     file: str = Field(min_length=1, description="Path to the file.")
     sha256: Sha256 | None = Field(
@@ -69,7 +69,7 @@ _ALLOWED = ("imagenet", "{file: PATH}", "{trial: ID}", "{study: NAME, arm: LABEL
 
 
 def _check_weights(value: object) -> object:
-    """Refuse what names no weights before its fields are looked at: the fields tell the kinds apart."""
+    """Refuse values without weights before their fields are validated, because the fields distinguish the kinds."""
     if isinstance(value, BaseModel) or value == "imagenet":
         return value
     if isinstance(value, Mapping) and sum(field in value for field in _FIELDS) == 1:
@@ -95,7 +95,7 @@ _Kinds: TypeAlias = Annotated[
 _Plain: TypeAlias = Literal["imagenet"] | FileWeights | TrialWeights | StudyWeights
 
 Weights: TypeAlias = Annotated[_Kinds, BeforeValidator(_check_weights, json_schema_input_type=_Plain)]
-"""Where weights come from: `imagenet` (as torchvision or timm publish them), a file, a trial, or a study's arm."""
+"""The source of weights: `imagenet` (as published by torchvision or timm), a file, a trial, or a study's arm."""
 
 BodyPart: TypeAlias = Literal["all_but_last", "convolutions"]
 
@@ -103,8 +103,8 @@ BodyPart: TypeAlias = Literal["all_but_last", "convolutions"]
 class Transfer(Record):
     """Transfer learning: pretrained weights to start from, and how much of the network is trained.
 
-    The body is the network without its head. Its weights are carried over; the head is always drawn anew. A published
-    body expects images as its publisher normalised them: add the augmentation `normalize` with mean and sd of imagenet.
+    The body is the network without its head. Its weights are reused; the head is always initialized at random. A
+    published body expects normalised images: add the augmentation `normalize` with mean and sd of imagenet.
     """
 
     weights: Weights | None = Field(
@@ -149,9 +149,7 @@ def count_body_layers(layers: Sequence[AnyLayer], body: BodyPart) -> int:
         last -= 1
     if not any(not isinstance(layer, Dropout) for layer in layers[:last]):
         remedy = "give it hidden layers" if body == "all_but_last" else "write body: all_but_last, or add convolutions"
-        raise NetworkError(
-            f"transfer: this network has no layers before its head that could be carried over: {remedy}."
-        )
+        raise NetworkError(f"transfer: this network has no layers before its head that could be reused: {remedy}.")
     return last
 
 
@@ -170,6 +168,6 @@ def check_transfer(network: object, transfer: Transfer | None) -> None:
     name = str(getattr(network, "name", network))
     if not name.startswith((TORCHVISION, TIMM)):
         raise NetworkError(
-            f"transfer: no weights are published for {name}: imagenet goes with torchvision:NAME and timm:NAME; "
+            f"transfer: no weights are published for {name}: imagenet needs a torchvision:NAME or timm:NAME network; "
             "give a file, a trial or a study's arm."
         )

@@ -11,7 +11,7 @@ import typer
 
 from bakeoff.cli import data, listing, show, study, workspace
 from bakeoff.cli.options import print_error
-from bakeoff.driver.interrupts import INTERRUPTED, LAST_WORDS, heed_interrupts
+from bakeoff.driver.interrupts import INTERRUPTED, INTERRUPTED_MESSAGE, handle_interrupts
 from bakeoff.errors import BakeoffError
 from bakeoff.streams import Stream
 
@@ -35,7 +35,7 @@ def main() -> int:
     0 done; 1 trials failed, unfinished, or not all could be printed; 2 wrong input; 130 interrupted.
     """
     _fill_descriptors()
-    heed_interrupts()
+    handle_interrupts()
     output, errors = Stream(sys.stdout), Stream(sys.stderr)
     with redirect_stdout(cast("TextIO", output)), redirect_stderr(cast("TextIO", errors)):
         status = _run()
@@ -66,7 +66,7 @@ def _run() -> int:
         show()
         return 2
     if outcome == INTERRUPTED:  # typer also turns a command's KeyboardInterrupt into this status
-        print(LAST_WORDS, file=sys.stderr)
+        print(INTERRUPTED_MESSAGE, file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0
 
 

@@ -50,7 +50,7 @@ def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson 
 
 @app.command("show")
 def data_show(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Describe a dataset, an image folder or a manifest; its test split stays closed."""
+    """Describe a dataset, an image folder or a manifest, without opening its test split."""
     from bakeoff.data import manage
 
     facts = manage.show(name, data_dir)

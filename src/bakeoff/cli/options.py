@@ -18,13 +18,11 @@ SourceArgument = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
 ]
-Quick = Annotated[
-    bool, typer.Option("--quick", help="Run the small version that the study defines: takes minutes, not conclusive.")
-]
+Quick = Annotated[bool, typer.Option("--quick", help="Run the study's quick version: takes minutes, not conclusive.")]
 
 
 def parse_workspace(text: str | Path) -> Path:
-    """Return the workspace with this path; one that is invalid is rejected before anything is done."""
+    """Return the workspace with this path; reject an invalid one before anything is done."""
     from bakeoff.workspace import check_workspace
 
     return check_workspace(text)

@@ -1,4 +1,4 @@
-"""What `bakeoff plan` prints: a study's blocks, arms and trials, the estimate, and the files it reads."""
+"""The output of `bakeoff plan`: a study's blocks, arms and trials, the estimate, and the files it reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bakeoff.report.text import count, duration_range
 from bakeoff.stats.prospects import MAX_BLOCKS_IN_FULL, Prospects, describe_prospect, group_blocks, list_detectable
 from bakeoff.study.about import About
 from bakeoff.study.axes import list_templates
-from bakeoff.study.plan import Plan, tell_about
+from bakeoff.study.plan import Plan, get_about
 from bakeoff.study.settings import Race
 
 
@@ -24,7 +24,7 @@ class Planned:
     Attributes:
         estimate: the plan and its cost.
         about: the study's notes.
-        templates: cases that are no arms or blocks themselves.
+        templates: cases that are not arms or blocks themselves.
         reads: files and folders that the study reads.
     """
 
@@ -35,11 +35,11 @@ class Planned:
 
     @classmethod
     def of(cls, estimate: Estimate, data_dir: Path | None, *, is_changed: bool) -> Planned:
-        """Add to an estimate what else is printed; `is_changed`: whether the study was changed by overrides."""
+        """Add the rest of the output to an estimate; `is_changed`: whether overrides changed the study."""
         study = estimate.plan.study
         return cls(
             estimate=estimate,
-            about=tell_about(study, is_changed=is_changed),
+            about=get_about(study, is_changed=is_changed),
             templates=list_templates((*study.blocks, *study.arms)),
             reads=list_reads(estimate.plan, data_dir),
         )
@@ -85,7 +85,7 @@ class Planned:
         yield "blocks", f"{len(blocks)}: {', '.join(blocks)}"
         yield "arms", f"{len(arms)}: {', '.join(arms)}"
         if self.templates:
-            yield "templates", f"{', '.join(self.templates)}: no arms or blocks themselves"
+            yield "templates", f"{', '.join(self.templates)} (not arms or blocks themselves)"
         yield "replicates", _format_replicates(study.replicates)
         yield "trials", self._format_trials()
         if estimate.seconds:

@@ -73,8 +73,9 @@ def run(
     ] = 0.0,
     final_test: Annotated[
         bool,
-        typer.Option("--final-test/--no-final-test", "--exam/--no-exam", help="Open the test split at the end, once."),
+        typer.Option("--final-test/--no-final-test", help="Open the test split at the end, once."),
     ] = True,
+    exam: Annotated[bool | None, typer.Option("--exam/--no-exam", hidden=True)] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Open the test split even if trials of an arm failed.")
     ] = False,
@@ -92,7 +93,9 @@ def run(
     ] = True,
     observers: Annotated[
         list[str] | None,
-        typer.Option("--observer", metavar="NAME", help="Who else sees the run: see bakeoff list observers."),
+        typer.Option(
+            "--observer", metavar="NAME", help="A registered observer of the run (bakeoff list observers); repeatable."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -113,7 +116,7 @@ def run(
                 executor=executor.value,
                 address=address,
                 gpus_per_worker=gpus_per_worker,
-                final_test=final_test,
+                final_test=final_test if exam is None else exam,
                 allow_missing=allow_missing,
                 pilot=pilot,
                 wait=wait,
@@ -164,7 +167,7 @@ def plan(
 @app.command()
 def status(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="A study's name or id; by default all.")
+        str | None, typer.Argument(metavar="[STUDY]", help="A study's name, id or file; by default all.")
     ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
@@ -179,7 +182,7 @@ def status(
         return
     for each in found:
         failed = f", {each.num_failed} failed" if each.num_failed else ""
-        more = f", {each.num_begun} started" if each.num_begun else ""
+        more = f", {each.num_started} started" if each.num_started else ""
         final_tests = (
             f"test split opened {times(each.num_final_tests)}" if each.num_final_tests else "test split closed"
         )
@@ -192,7 +195,9 @@ def status(
 
 @app.command()
 def report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or id, as printed by status.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's name or id, as printed by status, or its file.")
+    ],
     form: Annotated[
         Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
     ] = Format.terminal,

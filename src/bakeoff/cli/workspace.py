@@ -62,7 +62,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete what nothing refers to: partial files, checkpoints of ended trials, trials of no study."""
+    """Delete unused files: partial files, checkpoints of ended trials, files of trials that belong to no study."""
     from bakeoff.driver import gc as collector
 
     found = list(collector.collect_workspace(workspace, delete=not dry_run))

@@ -20,7 +20,7 @@ from bakeoff.errors import DataError
 NUM_PIXELS = 3 * 32 * 32
 MAX_NAMES_BYTES = 100_000
 MAX_UNPACKED_BYTES = 256 * 2**20
-"""Maximum unpacked size of an archive, including headers and skipped members: CIFAR's are 177 MiB."""
+"""Maximum unpacked size of an archive, including headers and skipped members; CIFAR's archives have 177 MiB."""
 
 MAX_MEMBERS = 1_000
 
@@ -122,7 +122,7 @@ def _read_member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, 
 def _check_size(what: str, found: int, expected: int) -> None:
     if found != expected:
         state = "truncated" if found < expected else "too long"
-        raise DataError(f"{what} is {state}: it has {found:,} bytes where {expected:,} are expected. {_REMEDY}")
+        raise DataError(f"{what} is {state}: it has {found:,} bytes, expected {expected:,}. {_REMEDY}")
 
 
 def read_text(path: Path) -> bytes:

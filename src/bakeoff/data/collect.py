@@ -106,7 +106,7 @@ def _take(progress: _Progress, number: int, files: Sequence[ImageFile], wanted: 
     size_HW = picture.pixels_HWC.shape[:2]
     progress.size_HW = progress.size_HW or size_HW
     if size_HW != progress.size_HW:
-        raise DataError(_say_sizes(progress, number, files, wanted))
+        raise DataError(_list_sizes(progress, number, files, wanted))
     progress.original_sizes[picture.original_HW] += 1
     if picture.has_frames:
         progress.with_frames.append(file.shown)
@@ -127,7 +127,7 @@ def _append(progress: _Progress, picture: Picture) -> None:
     progress.stream.write(np.ascontiguousarray(pixels).data)
 
 
-def _say_sizes(progress: _Progress, number: int, files: Sequence[ImageFile], wanted: Wanted) -> str:
+def _list_sizes(progress: _Progress, number: int, files: Sequence[ImageFile], wanted: Wanted) -> str:
     """Count the original sizes of the first files, for a message that suggests the most common one."""
     sizes = Counter(progress.original_sizes)
     examples = dict.fromkeys(list(sizes)[:1], files[progress.kept[0]].shown)
@@ -146,7 +146,7 @@ def _say_sizes(progress: _Progress, number: int, files: Sequence[ImageFile], wan
     height, width = sizes.most_common(1)[0][0]
     size_text = f"{height}" if height == width else f"[{height}, {width}]"
     return (
-        f"{show_text(wanted.where)}: its images are of different sizes (width x height): {listed}. Set the size "
+        f"{show_text(wanted.where)}: its images have different sizes (width x height): {listed}. Set the size "
         f"to resize them to, as image_size: {size_text}."
     )
 
@@ -166,7 +166,7 @@ def _label(kept: Sequence[ImageFile], rejected: Sequence[Rejected], wanted: Want
     empty = [name for name in wanted.class_names if name not in trained]
     if empty and not wanted.is_test:
         raise DataError(
-            f"{show_text(wanted.where)}: class '{empty[0]}' is left without an image that can be read: "
+            f"{show_text(wanted.where)}: class '{empty[0]}' has no image that can be read: "
             f"{format_rejected(rejected)}. Replace its files, or leave the class out with classes."
         )
     return labels
@@ -216,10 +216,12 @@ def _make_notes(progress: _Progress, num_files: int, wanted: Wanted) -> tuple[st
         )
     if progress.with_frames:
         names = format_paths(progress.with_frames)
-        notes.append(f"{len(progress.with_frames):,} files hold several frames, of which the first is taken: {names}")
+        notes.append(
+            f"{len(progress.with_frames):,} files have several frames, of which only the first is used: {names}"
+        )
     if progress.turned_grey and wanted.is_test:
         names = format_paths(progress.turned_grey)
-        notes.append(f"{len(progress.turned_grey):,} test images turned grey, as the training images are: {names}")
+        notes.append(f"{len(progress.turned_grey):,} test images converted to grey, like the training images: {names}")
     if progress.size_HW is not None and set(progress.original_sizes) != {progress.size_HW}:
         height, width = progress.size_HW
         others = len(set(progress.original_sizes) - {progress.size_HW})

@@ -62,8 +62,8 @@ def hash_contents(stamps: Iterable[Stamp], *, read: bool = True) -> str | None:
     listed = tuple(stamps)
     if not listed:
         return _hash_text([])
-    memo = cache_folder() / "contents" / f"{_hash_text([_spell(stamp) for stamp in listed])}.json"
-    known = _recall(memo)
+    memo = cache_folder() / "contents" / f"{_hash_text([_format_stamp(stamp) for stamp in listed])}.json"
+    known = _read_cached(memo)
     if known is not None and _is_settled(listed, known[1]):
         return known[0]
     if known is None and not read:
@@ -72,7 +72,7 @@ def hash_contents(stamps: Iterable[Stamp], *, read: bool = True) -> str | None:
     found = [_hash_file(stamp.path) for stamp in listed]
     total = _hash_text(found)
     if not any(each.startswith(_ERROR) for each in found):  # a failed read may succeed next time
-        _remember(memo, total, started_ns)
+        _write_cached(memo, total, started_ns)
     return total
 
 
@@ -105,7 +105,7 @@ def _is_settled(stamps: Iterable[Stamp], read_ns: int) -> bool:
     return os.name != "nt" and all(stamp.changed_ns + SETTLED_NS < read_ns for stamp in stamps)
 
 
-def _spell(stamp: Stamp) -> list[object]:
+def _format_stamp(stamp: Stamp) -> list[object]:
     return [stamp.path, stamp.num_bytes, stamp.modified_ns, stamp.changed_ns, *stamp.number]
 
 
@@ -121,7 +121,7 @@ def _hash_file(path: str) -> str:
         return f"{_ERROR} {error.errno}"
 
 
-def _recall(memo: Path) -> tuple[str, int] | None:
+def _read_cached(memo: Path) -> tuple[str, int] | None:
     """Return the cached hash and the time the files were read; None if there is no complete entry."""
     try:
         content = json.loads(memo.read_text(encoding="utf-8"))
@@ -130,7 +130,7 @@ def _recall(memo: Path) -> tuple[str, int] | None:
         return None
 
 
-def _remember(memo: Path, sha256: str, read_ns: int) -> None:
+def _write_cached(memo: Path, sha256: str, read_ns: int) -> None:
     """Cache a hash. If the cache cannot be written this is skipped silently: it only saves time."""
     temporary = memo.with_name(f"{memo.name}.{os.getpid()}.part")
     try:

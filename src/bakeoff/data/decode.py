@@ -1,4 +1,4 @@
-"""From located files to checked arrays, for every layout."""
+"""Decodes located files to validated arrays, for every layout."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The embedded default: the 8x8 digits that scikit-learn made known, with a fixed test split.
+"""The embedded default dataset: the 8x8 digits known from scikit-learn, with a fixed test split.
 
-They are one array without a split. bakeoff sets 20% aside as the test split, stratified, drawn once with `TEST_SEED`;
-all studies share it. The origin and license of the images are in digits-LICENSE.txt.
+The source has no split. bakeoff sets 20% aside as the test split, stratified, drawn with `TEST_SEED` and shared by all
+studies. The origin and license of the images are in digits-LICENSE.txt.
 """
 
 from __future__ import annotations

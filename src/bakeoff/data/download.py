@@ -118,7 +118,7 @@ def _transfer(file: PublishedFile, part: Path, target: Path, advance: Advance) -
     with _open_url(file, num_have, target) as response:
         start = _check_offer(response, file, target)
         if start not in (0, num_have):
-            raise DataError(f"{file.url}: the server resumed at byte {start:,} where {num_have:,} was asked for.")
+            raise DataError(f"{file.url}: the server resumed at byte {start:,}, but {num_have:,} was requested.")
         with part.open("ab" if start else "wb") as stream:
             advance(start - num_have)
             num_have = start
@@ -151,11 +151,13 @@ def _open_url(file: PublishedFile, num_have: int, target: Path) -> http.client.H
         response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        raise DataError(f"{file.url} was refused: {error.code} {error.reason}. {_say_by_hand(file, target)}") from error
+        raise DataError(
+            f"{file.url} was refused: {error.code} {error.reason}. {_explain_manual_download(file, target)}"
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         host = urllib.parse.urlsplit(file.url).netloc
         reason = getattr(error, "reason", None) or error
-        raise DataError(f"{host} cannot be reached ({reason}). {_say_by_hand(file, target)}") from error
+        raise DataError(f"{host} cannot be reached ({reason}). {_explain_manual_download(file, target)}") from error
     return response
 
 
@@ -169,16 +171,16 @@ def _check_offer(response: http.client.HTTPResponse, file: PublishedFile, target
         start, total = int(found[1]), found[2]
     if total is not None and total.isdigit() and int(total) != file.num_bytes:
         raise DataError(
-            f"{file.url} offers {int(total):,} bytes where {file.num_bytes:,} are published: it is a different file, "
-            f"or a proxy's response. {_say_by_hand(file, target)}"
+            f"{file.url} offers {int(total):,} bytes, but {file.num_bytes:,} are published: it is a different file, "
+            f"or a proxy's response. {_explain_manual_download(file, target)}"
         )
     return start
 
 
-def _say_by_hand(file: PublishedFile, target: Path) -> str:
+def _explain_manual_download(file: PublishedFile, target: Path) -> str:
     name = target.name
     return (
-        f"Get {name} from {file.url} some other way and put it into {target.parent}, or point --data-dir or "
+        f"Get {name} from {file.url} in another way and put it into {target.parent}, or point --data-dir or "
         f"{DATA_VARIABLE} to a folder that has {file.path}."
     )
 

@@ -1,4 +1,4 @@
-"""Image folders and manifests: found, listed, and decoded once into the cache."""
+"""Finds and lists image folders and manifests, and decodes them once into the cache."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bakeoff.data.listing import (
     take_classes,
     take_subset,
 )
-from bakeoff.data.locate import cache_folder, search_folders
+from bakeoff.data.locate import cache_folder, list_places
 from bakeoff.data.manifest import list_manifest
 from bakeoff.data.registry import Split
 from bakeoff.data.source import Colour, DataSource, SourceFacts, show_text
@@ -43,9 +43,7 @@ def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
     """
     kind = "folder" if source.folder is not None else "manifest"
     given = Path(source.path or "").expanduser()
-    places = (
-        [given] if given.is_absolute() else [Path.cwd() / given, *(root / given for root in search_folders(data_dir))]
-    )
+    places = list_places(given, data_dir)
     try:
         found = next((place for place in places if place.exists()), None)
     except (OSError, ValueError) as error:

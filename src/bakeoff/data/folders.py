@@ -82,7 +82,7 @@ def list_folder(root: Path, chosen: tuple[str, ...] | None = None) -> Listing:
         if part == "test" and not classes and loose_inside:
             found.notes.append(
                 f"{show_text(folder.name if folder else '')} has {len(loose_inside):,} images and no class folders: "
-                f"it is not used, and a share of the training images is the test split"
+                f"it is not used, and a fraction of the training images becomes the test split"
             )
             continue
         _check_level(folder.path if folder else str(root), classes, loose_inside, found)
@@ -158,7 +158,7 @@ def _name_parts(root: Path, folders: Sequence[os.DirEntry[str]]) -> list[tuple[P
     if "train" not in found:
         names = " and ".join(entry.name for entry in found.values())
         raise DataError(
-            f"{show_text(root)} has {names} but no train folder. Put the training classes below train, or, where "
+            f"{show_text(root)} has {names} but no train folder. Put the training classes below train, or, if "
             f"{names} is a class, give its folder another name."
         )
     order: tuple[Part, ...] = ("train", "validation", "test")
@@ -168,12 +168,12 @@ def _name_parts(root: Path, folders: Sequence[os.DirEntry[str]]) -> list[tuple[P
 def _check_level(folder: str, classes: Sequence[os.DirEntry[str]], loose: Sequence[str], found: _Found) -> None:
     where = show_text(folder)
     if not classes:
-        held = f"it holds {len(loose):,} images directly" if loose else "it holds no folders"
+        held = f"it contains {len(loose):,} images directly" if loose else "it contains no folders"
         raise DataError(f"{where} has no class folders: {held}. Put the images of each class into a separate folder.")
     if folder == found.root and len(classes) == 1:
         raise DataError(
-            f"{where} has one class folder only, {show_text(classes[0].name)}; two or more are needed. Where the "
-            f"classes are inside it, name that folder."
+            f"{where} has only one class folder, {show_text(classes[0].name)}; two or more are needed. If the classes "
+            f"are inside it, name that folder."
         )
     if loose:
         found.notes.append(f"{len(loose):,} images beside the class folders are left out: {format_paths(loose)}")
@@ -186,7 +186,7 @@ def _list_class(found: _Found, folder: os.DirEntry[str], part: Part) -> None:
         shown = os.path.relpath(entry.path, found.root)
         try:
             if not entry.is_file():
-                found.rejected.append(Rejected(shown, _say_why_no_file(entry), part))
+                found.rejected.append(Rejected(shown, _explain_no_file(entry), part))
                 continue
             status = entry.stat()
         except OSError as error:
@@ -199,7 +199,7 @@ def _list_class(found: _Found, folder: os.DirEntry[str], part: Part) -> None:
         )
 
 
-def _say_why_no_file(entry: os.DirEntry[str]) -> str:
+def _explain_no_file(entry: os.DirEntry[str]) -> str:
     return "broken link" if entry.is_symlink() else "not a file"
 
 
@@ -210,7 +210,9 @@ def _walk(folder: str, part: Part, class_name: str, found: _Found) -> Iterator[o
         for entry in _scan(waiting.pop()) if waiting else _follow(links.pop(), part, class_name, found):
             found.num_entries += 1
             if found.num_entries > MAX_FILES:
-                raise DataError(f"{show_text(found.root)} holds more than {MAX_FILES:,} files. Name a smaller folder.")
+                raise DataError(
+                    f"{show_text(found.root)} contains more than {MAX_FILES:,} files. Name a smaller folder."
+                )
             if not _is_folder(entry):
                 if _is_image_name(entry.name):
                     yield entry
@@ -264,4 +266,4 @@ def _format_others(others: Counter[str]) -> str:
     counted = sorted(others.items(), key=lambda item: (-item[1], item[0]))
     kinds = ", ".join(f"{show_text(suffix)} {count:,}" for suffix, count in counted[:5])
     more = f" and {len(others) - 5} other kinds" if len(others) > 5 else ""
-    return f"{others.total():,} files are no images and are left out: {kinds}{more}"
+    return f"{others.total():,} files are not images and are left out: {kinds}{more}"

@@ -92,7 +92,7 @@ def _check_header(stream: BinaryIO | gzip.GzipFile, path: str, shape: tuple[int,
         raise DataError(f"{path} is truncated: it ends within the IDX header. {_REMEDY}")
     found = struct.unpack(f">{len(shape)}I", packed)
     if found != shape:
-        raise DataError(f"{path} holds {_spell(found)} values where {_spell(shape)} are expected. {_REMEDY}")
+        raise DataError(f"{path} has {_format_shape(found)} values, expected {_format_shape(shape)}. {_REMEDY}")
 
 
 def _read_values(stream: BinaryIO | gzip.GzipFile, path: str, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
@@ -100,13 +100,13 @@ def _read_values(stream: BinaryIO | gzip.GzipFile, path: str, shape: tuple[int, 
     values = stream.read(num_values)
     if len(values) < num_values:
         raise DataError(
-            f"{path} is truncated: it has {len(values):,} of the {num_values:,} values its header promises. {_REMEDY}"
+            f"{path} is truncated: it has {len(values):,} of the {num_values:,} values its header states. {_REMEDY}"
         )
     # Reading past the end also makes gzip check its own checksum.
     if stream.read(1):
-        raise DataError(f"{path} is too long: values follow the {num_values:,} its header promises. {_REMEDY}")
+        raise DataError(f"{path} is too long: it has more than the {num_values:,} values its header states. {_REMEDY}")
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)
 
 
-def _spell(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(f"{size:,}" for size in shape)

@@ -143,7 +143,7 @@ def _check_classes(
     where: str, class_names: tuple[str, ...], files: Sequence[ImageFile], chosen: tuple[str, ...] | None
 ) -> None:
     if len(class_names) < 2:
-        raise DataError(f"{where} has one class only, '{class_names[0]}'; two or more are needed.")
+        raise DataError(f"{where} has only one class, '{class_names[0]}'; two or more are needed.")
     known = set(class_names)
     for file in files:
         if file.class_name not in known:
@@ -156,8 +156,8 @@ def _check_classes(
         other = by_folded.setdefault(name.casefold(), name)
         if other != name and not (chosen and name in chosen and other in chosen):
             raise DataError(
-                f"{where}: the classes '{other}' and '{name}' differ in upper and lower case only. Make them one, or, "
-                f"where both are meant, name them in classes."
+                f"{where}: the classes '{other}' and '{name}' differ only in upper and lower case. Merge them, or, "
+                f"if both are meant, name them in classes."
             )
 
 
@@ -190,7 +190,7 @@ def set_test_aside(listing: Listing, share: float) -> Listing:
     for name, count in Counter(file.class_name for file in training).items():
         if count < 2:
             raise DataError(
-                f"{show_text(listing.root)}: class '{name}' has one image only; one must train and one must test. "
+                f"{show_text(listing.root)}: class '{name}' has only one image; one must train and one must test. "
                 f"Add images, or leave the class out with classes."
             )
     is_test = draw_share([file.class_name for file in training], share, TEST_SEED, keep_one=True)

@@ -52,6 +52,11 @@ def search_folders(data_dir: Path | None) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(folder for folder in folders if folder is not None))
 
 
+def list_places(path: Path, data_dir: Path | None) -> tuple[Path, ...]:
+    """Return where a folder or manifest is searched for: itself, or below the current folder and the data folders."""
+    return (path,) if path.is_absolute() else (Path.cwd() / path, *(root / path for root in search_folders(data_dir)))
+
+
 def find_home(record: DatasetRecord, data_dir: Path | None) -> Path | None:
     """Return the first data folder that holds the whole training split, or None. No file is opened.
 

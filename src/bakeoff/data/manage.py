@@ -111,10 +111,10 @@ def verify(source: DataSource | str, data_dir: Path | None = None) -> list[FileC
 
 
 def _check_published(path: Path, file: PublishedFile) -> FileCheck:
-    return _run_check(str(path), "checksum", lambda: _say_checksum(path, file))
+    return _run_check(str(path), "checksum", lambda: _describe_checksum(path, file))
 
 
-def _say_checksum(path: Path, file: PublishedFile) -> str:
+def _describe_checksum(path: Path, file: PublishedFile) -> str:
     check_checksum(path, file)
     return f"{file.checksum.replace(':', ' ')}, as published"
 
@@ -125,7 +125,7 @@ def _check_split(record: DatasetRecord, split: Split, root: Path) -> FileCheck:
         where = f"{record.name} ({split})"
         detail = f"not in {root}, which has the training files. Get it with: bakeoff data get {record.name}"
         return FileCheck(file=where, check="content", ok=False, detail=detail)
-    return _run_check(_name_files(record, split, located), "content", lambda: _say_content(record, split, located))
+    return _run_check(_name_files(record, split, located), "content", lambda: _describe_content(record, split, located))
 
 
 def _name_files(record: DatasetRecord, split: Split, located: Located) -> str:
@@ -136,7 +136,7 @@ def _name_files(record: DatasetRecord, split: Split, located: Located) -> str:
     return ", ".join([str(located.files[0]), *(path.name for path in located.files[1:])])
 
 
-def _say_content(record: DatasetRecord, split: Split, located: Located) -> str:
+def _describe_content(record: DatasetRecord, split: Split, located: Located) -> str:
     decoded = decode_split(record, split, located)
     counts = np.bincount(decoded.labels, minlength=record.num_classes)
     return (

@@ -65,7 +65,7 @@ def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> List
         raise DataError(f"{where} has no rows.")
     _check_rows(where, rows)
     kept = _drop_repeated(where, rows)
-    files, rejected = _look_up(manifest.absolute().parent, kept)
+    files, rejected = _stat_files(manifest.absolute().parent, kept)
     if len(rejected) * 2 > len(kept):
         raise DataError(
             f"{where}: {len(rejected):,} of its {len(kept):,} files cannot be opened: {format_rejected(rejected)}. "
@@ -92,7 +92,9 @@ def _read_csv(manifest: Path) -> Iterator[_Row]:
         with manifest.open(encoding="utf-8-sig", newline="") as stream:
             header = stream.readline(10 * MAX_TEXT)
             if len(header) >= 10 * MAX_TEXT:
-                raise DataError(f"{where}: its first line is longer than {10 * MAX_TEXT:,} characters: no table.")
+                raise DataError(
+                    f"{where}: its first line is longer than {10 * MAX_TEXT:,} characters, so it is not a table."
+                )
             delimiter = next((mark for mark in ",;\t" if mark in header), ",")
             names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
             numbers = _find_columns(where, names)
@@ -128,7 +130,7 @@ def _find_columns(where: str, names: Sequence[str]) -> tuple[int, int, int | Non
         if column not in known:
             shown = ", ".join(show_text(name.strip()) for name in names[:20]) or "none"
             raise DataError(
-                f"{where} has no column {column}.{nearest(column, known)} Its first line must name path and label; "
+                f"{where} has no column {column}.{nearest(column, known)} Its first line must name path and label, but "
                 f"it names: {shown}."
             )
     return known.index("path"), known.index("label"), known.index("split") if "split" in known else None
@@ -185,7 +187,7 @@ def _find_problem(row: _Row) -> str:
     if not row.path:
         return "no path"
     if "\0" in row.path:
-        return f"the path {show_text(row.path)} holds a null character"
+        return f"the path {show_text(row.path)} contains a null character"
     if not row.label:
         return f"no label for {show_text(row.path)}"
     if row.split and row.split.lower() not in PARTS:
@@ -219,7 +221,7 @@ def _part_of(row: _Row) -> Part:
     return PARTS[row.split.lower()] if row.split else "train"
 
 
-def _look_up(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[Rejected]]:
+def _stat_files(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[Rejected]]:
     """Stat every file: does it exist, its size, its times."""
     files: list[ImageFile] = []
     rejected: list[Rejected] = []
@@ -229,7 +231,7 @@ def _look_up(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[
         try:
             status = os.stat(path)
         except (OSError, ValueError) as error:
-            rejected.append(Rejected(row.path, _say_why(error), part))
+            rejected.append(Rejected(row.path, _explain(error), part))
             continue
         if not stat.S_ISREG(status.st_mode):
             rejected.append(Rejected(row.path, "not a file", part))
@@ -239,7 +241,7 @@ def _look_up(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], list[
     return files, rejected
 
 
-def _say_why(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "missing"
     return (error.strerror if isinstance(error, OSError) else None) or "not a path"

@@ -42,7 +42,7 @@ def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
     listing = list_source(source, data_dir)
     files = listing.select("train", "validation")
     counts = Counter(file.class_name for file in files)
-    shape, seconds = _look(files, source)
+    shape, seconds = _open_some(files, source)
     return Peek(
         class_names=listing.class_names,
         class_counts=tuple(counts[name] for name in listing.class_names),
@@ -52,7 +52,7 @@ def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
     )
 
 
-def _look(files: tuple[ImageFile, ...], source: DataSource) -> tuple[tuple[int, int, int] | None, float]:
+def _open_some(files: tuple[ImageFile, ...], source: DataSource) -> tuple[tuple[int, int, int] | None, float]:
     """Return the common shape of a few images, and the seconds that decoding one takes."""
     # Imported late: Pillow is needed only to open images.
     from bakeoff.data.pictures import PictureError, read_picture, silence_pillow

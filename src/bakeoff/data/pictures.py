@@ -39,7 +39,7 @@ _PLAIN_FORMATS = ("PNG", "BMP", "DIB", "GIF", "PPM")
 
 
 class PictureError(Exception):
-    """A file cannot be decoded; the message is the reason, for a list of such files."""
+    """A file cannot be decoded; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def read_picture(path: str, size_HW: tuple[int, int] | None = None, colour: Colo
         raise PictureError("does not fit into memory") from error
     # On malformed files Pillow raises undocumented exceptions of many kinds.
     except Exception as error:
-        raise PictureError(_say_why(error)) from error
+        raise PictureError(_explain(error)) from error
 
 
 class _MeteredFile(io.BufferedReader):
@@ -149,7 +149,7 @@ def _known_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _say_why(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return "truncated"

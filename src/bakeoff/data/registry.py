@@ -109,7 +109,7 @@ Layout = EmbeddedLayout | IdxLayout | CifarLayout | EmnistLayout
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """One dataset: what it holds and where it comes from.
+    """One dataset: its images and its source.
 
     Attributes:
         name: its name in a study file.

@@ -23,7 +23,7 @@ ORIGINS = ("name", "folder", "manifest")
 def _format_class_names(value: object) -> object:
     """Accept integers as class names: `classes: [0, 1, A]` in YAML contains two."""
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise PydanticCustomError("classes", "classes is a list of class names, such as [cat, dog]")
+        raise PydanticCustomError("classes", "classes must be a list of class names, such as [cat, dog]")
     return tuple(str(item) if type(item) is int else item for item in value)
 
 

@@ -24,7 +24,7 @@ _FOLD_STREAM = 1_000_005
 def split_stratified(labels: npt.NDArray[np.integer], fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Split images into a stratified training and validation part.
 
-    The validation part holds `round(len(labels) * fraction)` images. Every class contributes the floor or the ceiling
+    The validation part has `round(len(labels) * fraction)` images. Every class contributes the floor or the ceiling
     of its exact share; the classes with the largest remainders are rounded up (ties are broken at random). A class
     that would have no image on one side gets one, taken from the classes that were rounded most the other way; if these
     cannot spare any, the validation part is larger or smaller by that number. Images of a class are drawn without
@@ -42,11 +42,11 @@ def split_stratified(labels: npt.NDArray[np.integer], fraction: float, seed: int
         DataError: there are no images, or a class has only one.
     """
     if not 0.0 < fraction < 1.0:
-        raise DataError(f"The validation fraction is {fraction:g}; it must lie between 0 and 1, as 0.1 does.")
+        raise DataError(f"The validation fraction is {fraction:g}; it must be between 0 and 1, such as 0.1.")
     generator = np.random.default_rng(seed)
     classes, counts = np.unique(labels, return_counts=True)
     _check_every_class(classes, counts)
-    taken = _keep_both_sides(_share_out(counts, fraction, generator), counts, fraction)
+    taken = _keep_both_sides(_apportion(counts, fraction, generator), counts, fraction)
     drawn = [
         generator.permutation(np.flatnonzero(labels == label))[:count]
         for label, count in zip(classes, taken, strict=True)
@@ -79,7 +79,7 @@ def split_fold(labels: npt.NDArray[np.integer], num_folds: int, fold: int, seed:
     dealt = 0
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
         if count < num_folds:
-            raise DataError(f"{num_folds} folds leave some without an image of class {label} ({count}); use fewer.")
+            raise DataError(f"class {label} has too few images ({count}) for {num_folds} folds; use fewer folds.")
         assigned[generator.permutation(np.flatnonzero(labels == label))] = (dealt + np.arange(count)) % num_folds
         dealt += int(count)
     return np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold)
@@ -110,7 +110,7 @@ def split_nested(
     return rest[train], rest[inner], held_out
 
 
-def _share_out(counts: npt.NDArray[np.int64], fraction: float, generator: np.random.Generator) -> Indices:
+def _apportion(counts: npt.NDArray[np.int64], fraction: float, generator: np.random.Generator) -> Indices:
     """Round every class's share down, then up for the largest remainders until the total is right."""
     exact = counts * fraction
     shares: Indices = np.floor(exact).astype(np.int64)

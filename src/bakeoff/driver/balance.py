@@ -1,8 +1,8 @@
-"""Splits cohorts where cores would otherwise wait for the last one. Depends only on plan and machine. No torch.
+"""Splits cohorts if cores would otherwise be idle at the end. Depends only on plan and machine. No torch.
 
-Nine arms and five replicates are five cohorts: two cores train two each, and then one core waits while the other trains
-the fifth; of eight cores three would be idle from the start. A cohort of half the members takes more than half the
-time, so as few as possible are split.
+Nine arms and five replicates are five cohorts: two cores train two each, then one is idle while the other trains the
+fifth; with eight cores, three would be idle from the start. A cohort with half the members takes more than half the
+time, so as few cohorts as possible are split.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 
 ROUNDS_ENOUGH = 8
-"""Cohorts per lane above which nothing is split: little time is lost at the end."""
+"""Cohorts per lane above which nothing is split, because little idle time remains."""
 
 WORTHWHILE = 0.03
 """Minimum fraction of the total time that further splitting must save."""

@@ -1,4 +1,4 @@
-"""The number of workers that fit into a machine's memory. With more, the system would kill them one by one."""
+"""The number of workers that fit into a machine's memory; with more, the system would kill some of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bakeoff.driver.facts import Datasets, ImageFacts
 from bakeoff.study.plan import Plan
 
 WORKER_BYTES = 400 * 2**20
-"""Memory of a worker without its cohort: Python, torch, and retained heap. 234 MiB before it trains."""
+"""Memory of a worker without its cohort: Python, torch, and retained heap; 234 MiB before training."""
 
 GPU_WORKER_BYTES = 3 * 2**30
 """The same with CUDA's libraries and context, and batches in transfer."""
@@ -27,7 +27,7 @@ _KEPT_PER_OPERATION = 0.003
 """Values that a torch module saves for the backward pass, per multiply-add: ResNet-18 0.0014, ResNet-50 0.0027."""
 
 
-def count_carried(plan: Plan, datasets: Datasets, device: Device) -> int:
+def count_fitting(plan: Plan, datasets: Datasets, device: Device) -> int:
     """Return how many workers currently fit into this machine's memory, at least one.
 
     Args:

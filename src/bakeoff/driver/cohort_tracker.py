@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from bakeoff.driver.executors.base import GOES_ON, Executor, Started, TaskLost
 from bakeoff.driver.observer import Observer
-from bakeoff.driver.parts import cut_in_two, halve, name_half, name_part, take_apart
+from bakeoff.driver.parts import halve, halve_trials, name_half, name_part, split_members
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import CohortTask, EpochDone, Member, TrialFailed
 from bakeoff.workspace import Folders
 
 MOST_LOSSES = 2
-"""Workers that a cohort may lose in one epoch before its members are tried alone, or a single one is failed."""
+"""Workers that a cohort may lose in one epoch before its members are tried alone, or a single member fails."""
 
 
 @dataclass
@@ -112,9 +112,9 @@ class CohortTracker:
         """Remove an ended cohort; release its checkpoint and those of its ancestors."""
         running = self._running.pop(cohort_id)
         self._observer.cohort_done(running.task.label)
-        self._let_go_of(running)
+        self._release(running)
 
-    def _let_go_of(self, running: Running) -> None:
+    def _release(self, running: Running) -> None:
         needed = {ancestor for other in self._running.values() for ancestor in other.ancestors}
         ancestors = (ancestor for ancestor in running.ancestors if ancestor not in needed)
         self._obsolete += [running.task.cohort_id, *ancestors]
@@ -142,13 +142,13 @@ class CohortTracker:
         ended = {member.trial_id for member in task.members} - running.open_ids
         running.task = replace(task, members=members, finished=task.finished | ended)
         running.num_losses += 1
-        return self._try_again(running, members, lost)
+        return self._retry(running, members, lost)
 
-    def _try_again(self, running: Running, members: Sequence[Member], lost: TaskLost) -> TrialFailed | None:
+    def _retry(self, running: Running, members: Sequence[Member], lost: TaskLost) -> TrialFailed | None:
         label = running.task.label
         if not members:
             self._observer.cohort_done(label)
-            self._let_go_of(running)
+            self._release(running)
         elif lost.out_of_memory and len(members) > 1:
             self._observer.message(
                 f"{label}: too little memory for {len(members)} members; retrying them in two halves"
@@ -175,7 +175,7 @@ class CohortTracker:
         task = running.task
         if not self._ledger.was_split(task.cohort_id):
             self._ledger.record_incident(task.cohort_id, "split", "each member continues alone")
-        for part in take_apart(task):
+        for part in split_members(task):
             self._submit(Running(part, ancestors=(*running.ancestors, task.cohort_id)))
 
     def _halve(self, running: Running) -> None:
@@ -192,19 +192,19 @@ class CohortTracker:
         if self._ledger.was_split(cohort_id):
             self._obsolete += [name_part(cohort_id, each_id) for each_id in ids]
         if self._ledger.was_halved(cohort_id):
-            for number, half in enumerate(cut_in_two(ids, self._seed_of)):
+            for number, half in enumerate(halve_trials(ids, self._seed_of)):
                 self.forget(name_half(cohort_id, number), half)
 
-    def let_go(self, cohort_ids: Iterable[str]) -> None:
+    def release(self, cohort_ids: Iterable[str]) -> None:
         """Schedule the checkpoints of cohorts for deletion in which no trial is paused any more."""
         self._obsolete += cohort_ids
 
-    def remove_checkpoints(self, resting: Set[str]) -> None:
+    def remove_checkpoints(self, paused: Set[str]) -> None:
         """Delete what is no longer needed, after the ledger's transaction has been committed.
 
         Args:
-            resting: cohorts whose checkpoints hold paused trials.
+            paused: cohorts whose checkpoints hold paused trials.
         """
-        for cohort_id in set(self._obsolete) - self._kept - resting:
+        for cohort_id in set(self._obsolete) - self._kept - paused:
             self._folders.checkpoint(cohort_id).unlink(missing_ok=True)
         self._obsolete.clear()

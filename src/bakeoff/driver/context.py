@@ -1,4 +1,4 @@
-"""What the steps of a run share: what it was started with, and what it then opened."""
+"""The context shared by the steps of a run: its options, and what it has opened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bakeoff.workspace import Folders
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What a run is started with, besides its plan.
+    """The options of a run, besides its plan.
 
     Attributes:
         workspace: the folder of the ledger.
@@ -56,7 +56,7 @@ class OpenRun:
     """A run whose ledger and images are open.
 
     Attributes:
-        context: what the run was started with.
+        context: the options of the run.
         study_id: the study's id.
         ledger: the record of results.
         datasets: facts about the opened training images.

@@ -24,7 +24,7 @@ from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights
 from bakeoff.data.files import list_once
 from bakeoff.data.peek import Peek, peek
 from bakeoff.data.source import DataSource, show_text
-from bakeoff.driver.capacity import count_carried
+from bakeoff.driver.capacity import count_fitting
 from bakeoff.driver.cohorts import Group, group_trials, limits_of
 from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.executors.base import Executor
@@ -349,13 +349,13 @@ def count_workers(asked: int | None, device: Device, plan: Plan, datasets: Datas
         datasets: facts about images that are known before they are opened; see `describe_datasets`.
 
     Returns:
-        The number, and a note if memory, not cores, limits it, or should; otherwise empty.
+        The number, and a note if memory limits it, or is too small for the requested number; otherwise empty.
     """
-    carried, wanted = count_carried(plan, datasets, device), _count_wanted(device, plan)
+    carried, wanted = count_fitting(plan, datasets, device), _count_wanted(device, plan)
     if asked is None and carried < wanted:
-        return carried, f"memory is enough for {carried} of {wanted} workers: the others are not started."
+        return carried, f"there is memory for only {carried} of {wanted} workers, so the others are not started."
     if asked is not None and carried < asked:
-        text = f"memory is enough for about {carried} workers, and {asked} were requested"
+        text = f"there is memory for about {carried} workers, but {asked} were requested"
         return asked, f"{text}: some may be killed for lack of it."
     return asked or wanted, ""
 

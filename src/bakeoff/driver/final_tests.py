@@ -20,7 +20,7 @@ from bakeoff.messages import FinalTestDone, FinalTestTask, Member, TaskDone
 def run_final_tests(known: Sequence[IdentifiedTrial], run: OpenRun, modes: Modes) -> bool:
     """Evaluate finished trials that have not been evaluated; the opening is recorded before the split is read.
 
-    So is the look: a study whose trials have all been evaluated for other studies opens nothing, but sees the results.
+    The look is recorded too: a study whose trials were all evaluated for other studies opens nothing, but sees results.
 
     Returns:
         Whether every trial could be evaluated.

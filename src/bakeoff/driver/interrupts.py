@@ -9,13 +9,13 @@ from contextlib import suppress
 from types import FrameType
 
 INTERRUPTED = 130
-LAST_WORDS = "interrupted: all finished epochs are kept; run the same command again to resume"
+INTERRUPTED_MESSAGE = "interrupted: all finished epochs are kept; run the same command again to resume"
 
 _STANDARD_ERROR = 2  # its descriptor: Python's stream may be in use when a signal arrives
 _SHOW_CURSOR = "\x1b[?25h"
 
 
-def heed_interrupts() -> None:
+def handle_interrupts() -> None:
     """Turn the first SIGINT or SIGTERM into a KeyboardInterrupt, and let the next end this process."""
     _handle_by(_interrupt)
 
@@ -33,6 +33,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _leave(number: int, frame: FrameType | None) -> None:
     """End at once, because the user asked twice. Workers end when they notice that the driver is gone."""
     with suppress(OSError):
-        words = f"{_SHOW_CURSOR if os.isatty(_STANDARD_ERROR) else ''}{LAST_WORDS}\n"
+        words = f"{_SHOW_CURSOR if os.isatty(_STANDARD_ERROR) else ''}{INTERRUPTED_MESSAGE}\n"
         os.write(_STANDARD_ERROR, words.encode())
     os._exit(INTERRUPTED)

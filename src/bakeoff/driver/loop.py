@@ -209,7 +209,7 @@ class Driver:
         if running is None:
             return  # reported again after a loss
         self._ledger.record_pause(report, running.task.cohort_id)
-        self._pauses.rest(report.trial_id, running.task.cohort_id)
+        self._pauses.add(report.trial_id, running.task.cohort_id)
         self._tell(report.trial_id, "paused")
 
     def _prune(self, pruned: Sequence[Pruned]) -> None:
@@ -227,13 +227,13 @@ class Driver:
                     machine=self._machine,
                 )
                 self._count_done(known)
-            self._training.let_go(self._pauses.wake(known.trial_id))
+            self._training.release(self._pauses.remove(known.trial_id))
 
     def _tell(self, trial_id: str, state: Ending) -> None:
         """Report a trial's current record to every requester."""
         outcome = self._ledger.outcome_of(trial_id) if state == "done" else None
         if state != "paused":
-            self._training.let_go(self._pauses.wake(trial_id))
+            self._training.release(self._pauses.remove(trial_id))
         for planned in self._untold.pop(trial_id):
             most_epochs = planned.recipe.epochs if state != "paused" else planned.until or 0
             curve = self._ledger.curve_of(trial_id, most_epochs) if planned.stage == "search" else ()

@@ -41,7 +41,7 @@ def format_machine(facts: Mapping[str, str]) -> str:
 def count_cores() -> int:
     """Return the number of cores this process may use, by its affinity and its container's CPU quota.
 
-    A fraction of a core counts as one: throttled workers do more than missing ones.
+    A fraction of a core counts as one: a throttled worker is better than none.
     """
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = read_cpu_quota()

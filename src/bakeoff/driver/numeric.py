@@ -1,7 +1,7 @@
-"""A study's numeric modes on this machine: chosen by probes of its networks, recorded, and then kept.
+"""Chooses a study's numeric modes on this machine, by probes of its networks, and keeps them.
 
-A block keeps the mode in which its trials in the workspace were trained, also when arms are added or the study is
-edited: in another mode these trials could not be used.
+A block keeps the mode in which its trials in the workspace were trained, even if arms are added or the study is edited:
+in another mode these trials could not be reused.
 """
 
 from __future__ import annotations
@@ -59,21 +59,21 @@ class KeptMode:
 
 
 def decide_modes(plan: Plan, run: OpenRun) -> Modes:
-    """Return the modes in which the study was started; else the mode it names, with all fusing, or the probes' choice.
+    """Return the study's modes: those it was started in, the mode it names, fused, or the probes' choice.
 
     If a block's mode changes, this says in advance which finished trials will be retrained, and why.
     """
     device = run.context.device
-    begun = run.ledger.numeric_of(run.study_id)
-    if begun is not None:
-        modes = Modes.parse(begun)
+    recorded = run.ledger.numeric_of(run.study_id)
+    if recorded is not None:
+        modes = Modes.parse(recorded)
         # Networks that a CPU trains faster separately, or in smaller cohorts, are still fused on a GPU.
         return modes if device.kind == "cpu" else replace(modes, apart=frozenset(), num_lanes=1)
     kept = find_kept_modes(plan, run)
     if plan.study.numeric != "auto":
         modes = Modes(common=plan.study.numeric)
         for block, known in kept.items():
-            _say_change(run, block, known, modes.common, f"the study says numeric: {modes.common}")
+            _report_change(run, block, known, modes.common, f"the study says numeric: {modes.common}")
     else:
         modes = choose_modes(plan, run, kept)
     return replace(modes, num_lanes=count_cores() if device.kind == "cpu" else 1)
@@ -101,7 +101,7 @@ def find_kept_modes(plan: Plan, run: OpenRun) -> dict[str, KeptMode]:
     return kept
 
 
-def _say_change(run: OpenRun, block: str, kept: KeptMode, mode: Numeric, reason: str) -> None:
+def _report_change(run: OpenRun, block: str, kept: KeptMode, mode: Numeric, reason: str) -> None:
     if kept.num_trials and kept.mode != mode:
         were = "was" if kept.num_trials == 1 else "were"
         run.context.observer.message(
@@ -132,7 +132,7 @@ def choose_modes(plan: Plan, run: OpenRun, kept: Mapping[str, KeptMode]) -> Mode
     chosen = {block: _choose([results[shape] for shape in own], kept.get(block)) for block, own in arms.items()}
     for block, known in kept.items():
         unfit = [arm for shape, own in arms[block].items() if not results[shape].get("agrees") for arm in own]
-        _say_change(run, block, known, chosen[block], _blame(dict.fromkeys(unfit)))
+        _report_change(run, block, known, chosen[block], _explain_disagreement(dict.fromkeys(unfit)))
     modes = list(chosen.values())
     common = max(dict.fromkeys(modes), key=modes.count)
     differing = {block: mode for block, mode in chosen.items() if mode != common}
@@ -179,7 +179,7 @@ def _choose(results: Sequence[Result], kept: KeptMode | None) -> Numeric:
     return "bfloat16" if fast * WORTHWHILE_GAIN < slow else "float32"
 
 
-def _blame(arms: Iterable[str]) -> str:
+def _explain_disagreement(arms: Iterable[str]) -> str:
     """Return the reason that rules out bfloat16."""
     return f"in bfloat16 the gradients of {', '.join(arms)} differ too much from those in float32"
 

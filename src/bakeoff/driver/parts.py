@@ -16,7 +16,7 @@ SeedOf = Callable[[str], int]
 """Returns the seed of a trial's replicate, given its id."""
 
 
-def take_apart(task: CohortTask) -> Iterator[CohortTask]:
+def split_members(task: CohortTask) -> Iterator[CohortTask]:
     """Yield a task for every member, resuming from the cohort's checkpoint."""
     for member in task.members:
         yield replace(
@@ -30,7 +30,7 @@ def take_apart(task: CohortTask) -> Iterator[CohortTask]:
 def halve(task: CohortTask, seed_of: SeedOf) -> Iterator[CohortTask]:
     """Yield a task for each half with members left, resuming from the cohort's checkpoint."""
     ids = [*(member.trial_id for member in task.members), *task.finished]
-    for number, half in enumerate(cut_in_two(ids, seed_of)):
+    for number, half in enumerate(halve_trials(ids, seed_of)):
         members = tuple(member for member in task.members if member.trial_id in half)
         if members:
             yield replace(
@@ -42,7 +42,7 @@ def halve(task: CohortTask, seed_of: SeedOf) -> Iterator[CohortTask]:
             )
 
 
-def cut_in_two(ids: Sequence[str], seed_of: SeedOf) -> tuple[list[str], list[str]]:
+def halve_trials(ids: Sequence[str], seed_of: SeedOf) -> tuple[list[str], list[str]]:
     """Halve a cohort's trials, with those of one replicate adjacent."""
     ordered = sorted(ids, key=lambda each_id: (seed_of(each_id), each_id))
     middle = len(ordered) // 2

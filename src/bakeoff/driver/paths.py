@@ -68,10 +68,10 @@ class _Finder:
 
     def _find(self, given: str) -> str:
         if given not in self._found:
-            self._found[given] = self._look(given)
+            self._found[given] = self._resolve(given)
         return self._found[given]
 
-    def _look(self, given: str) -> str:
+    def _resolve(self, given: str) -> str:
         try:
             path = Path(given).expanduser()
             if path.is_absolute():
@@ -81,7 +81,7 @@ class _Finder:
                 return str(beside)
             if path.exists():
                 self.notes.append(
-                    f"{show_text(given)} is not in the study file's folder: taken from the current one, "
+                    f"{show_text(given)} is not in the study file's folder: using the one in the current folder, "
                     f"{show_text(path.absolute())}."
                 )
         except (OSError, ValueError, RuntimeError):
@@ -113,10 +113,10 @@ def _describe_block(block: Block, data_dir: Path | None) -> Iterator[str]:
     if listing.has_test and is_own:
         return
     used = (
-        f"its validation part ({counts['validation']:,}) validates, the other {counts['train']:,} train"
+        f"its validation part ({counts['validation']:,}) is the validation split, the other {counts['train']:,} train"
         if is_own
         else f"its validation part ({counts['validation']:,}) joins the {counts['train']:,} training images, of which "
-        f"{_describe_split(block.data)}; data.validation: own validates on that part alone"
+        f"{_describe_split(block.data)}; with data.validation: own, only that part validates"
     )
     test = f"the test part ({counts['test']:,}) is the test split"
     if not listing.has_test:

@@ -19,24 +19,24 @@ class Pauses:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._resting: dict[str, set[str]] = {}
+        self._paused: dict[str, set[str]] = {}
 
     @property
     def cohorts(self) -> Set[str]:
         """The cohorts whose checkpoints are still needed."""
-        return self._resting.keys()
+        return self._paused.keys()
 
-    def rest(self, trial_id: str, cohort_id: str) -> None:
+    def add(self, trial_id: str, cohort_id: str) -> None:
         """Record that a trial is paused in a cohort's checkpoint."""
-        self._resting.setdefault(cohort_id, set()).add(trial_id)
+        self._paused.setdefault(cohort_id, set()).add(trial_id)
 
-    def wake(self, trial_id: str) -> list[str]:
+    def remove(self, trial_id: str) -> list[str]:
         """Record that a trial has ended; return the cohorts without any paused trials left."""
         left = []
-        for cohort_id in [cohort_id for cohort_id, ids in self._resting.items() if trial_id in ids]:
-            self._resting[cohort_id].discard(trial_id)
-            if not self._resting[cohort_id]:
-                del self._resting[cohort_id]
+        for cohort_id in [cohort_id for cohort_id, ids in self._paused.items() if trial_id in ids]:
+            self._paused[cohort_id].discard(trial_id)
+            if not self._paused[cohort_id]:
+                del self._paused[cohort_id]
                 left.append(cohort_id)
         return left
 
@@ -66,7 +66,7 @@ class Pauses:
             return False
         pauses = self._ledger.pauses_of(trial_id)
         if until in pauses:
-            self.rest(trial_id, pauses[until])
+            self.add(trial_id, pauses[until])
             return True
         num_known = len(self._ledger.curve_of(trial_id, until + 1))
         return num_known > until or (outcome is not None and num_known == until and outcome.num_epochs > until)

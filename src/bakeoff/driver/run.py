@@ -168,9 +168,9 @@ def _make_driver(plan: Plan, run: OpenRun, modes: Modes, resolver: Resolver) -> 
 
 
 def _end_asking(driver: Driver, run: OpenRun) -> None:
-    """Record that the strategy asks for nothing more; trials that it never asked for leave the study.
+    """Record that the strategy asks for nothing more; remove trials that it never asked for from the study.
 
-    Not after a pilot: what it leaves is trained later.
+    Not after a pilot: the other trials are trained later.
     """
     if run.context.pilot is not None:
         return
@@ -179,7 +179,7 @@ def _end_asking(driver: Driver, run: OpenRun) -> None:
 
 
 def _find_missing(driver: Driver, run: OpenRun) -> str:
-    """Return why the test split, if requested, stays closed, and say it; empty if no arm is missing."""
+    """Return and report why the test split, if requested, stays closed; empty if no arm is missing."""
     context = run.context
     if context.allow_missing or not context.final_test or context.pilot is not None:
         return ""
@@ -194,7 +194,7 @@ def describe_retraining(num_outdated: int, num_older: int) -> Iterator[str]:
     if num_older:
         yield (
             f"{num_older:,} trials of this study in the ledger were trained by another version of bakeoff, whose "
-            "rounding differs; they are trained anew."
+            "rounding differs; they will be retrained."
         )
     if num_outdated:
         yield (

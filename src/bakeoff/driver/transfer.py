@@ -127,7 +127,7 @@ class Resolver:
 
     def _read_study(self, name: str) -> list[Row]:
         if name == self._own_name:
-            raise WorkspaceError(f"transfer: study '{name}' would start from its own weights: rename one of the two.")
+            raise WorkspaceError(f"transfer: study '{name}' would start from its own weights: rename this study.")
         if name not in self._studies:
             try:
                 study_id = find_study(self._connection, name)
@@ -177,7 +177,7 @@ class Resolver:
 
 def _refuse(problem: str, given: str, names: Sequence[str]) -> WorkspaceError:
     listed = ", ".join(show_text(name) for name in names) or "none"
-    return WorkspaceError(f"transfer: {problem}. It holds: {listed}.{nearest(given, names)}")
+    return WorkspaceError(f"transfer: {problem}. It has: {listed}.{nearest(given, names)}")
 
 
 def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) -> FileWeights:
@@ -218,7 +218,7 @@ def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> File
     average = weights.ema is not False and kept is not None and holds_average(kept)
     if weights.ema and not average:
         raise WorkspaceError(
-            f"transfer: {show_text(weights.file)} holds no moving average of its weights: leave out ema."
+            f"transfer: {show_text(weights.file)} has no moving average of its weights: leave out ema."
         )
     return FileWeights(file=weights.file, sha256=digest, ema=average or weights.ema)
 

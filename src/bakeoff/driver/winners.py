@@ -43,7 +43,7 @@ def read_winners(workspace: Path, name: str, block: str | None) -> Recipes:
             f"recipe.from: study '{name}' has no winner in block '{block}', it has: {listed}.{nearest(block, found)}"
         )
     if not found:
-        raise WorkspaceError(f"recipe.from: the search of study '{name}' has found nothing: all its candidates failed.")
+        raise WorkspaceError(f"recipe.from: the search of study '{name}' has no winner: all its candidates failed.")
     chosen = found if block is None else {block: found[block]}
     num_blocks = 1 if block is not None else len(expand(study).blocks)
     return {EVERY_BLOCK: next(iter(chosen.values()))} if num_blocks == 1 else chosen

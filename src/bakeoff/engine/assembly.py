@@ -1,4 +1,4 @@
-"""Puts together the parts of a task: images or features, frozen body, networks.
+"""Assembles the parts of a task: images or features, frozen body, networks.
 
 A permanently frozen body is not part of the trained network: it preprocesses images for the heads. If nothing random
 comes before it, its features are computed once, and the heads train on these.
@@ -41,7 +41,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Assembly:
-    """What the members of one task have in common.
+    """The common parts of a task's members.
 
     Attributes:
         images: the source of inputs: pixels, or the features of a frozen body.
@@ -52,7 +52,7 @@ class Assembly:
         features: those features and their cost; None without them.
         folders: the workspace, with weights of earlier trials and files.
         for_colour: whether grayscale images are repeated for a colour body before ImageNet statistics are applied.
-        place: the device of networks and inputs.
+        context: the device of networks and inputs.
     """
 
     images: Images
@@ -65,7 +65,7 @@ class Assembly:
     body: Body | None = None
     features: Features | None = None
     for_colour: bool = False
-    place: DeviceContext = CPU
+    context: DeviceContext = CPU
 
     @classmethod
     def make(
@@ -75,7 +75,7 @@ class Assembly:
         folders: Folders,
         numeric: Numeric,
         training_images: Images | None = None,
-        place: DeviceContext = CPU,
+        context: DeviceContext = CPU,
     ) -> Assembly:
         """Prepare what a task's members need from these images.
 
@@ -101,18 +101,18 @@ class Assembly:
             folders,
             seen,
             for_colour=_repeats_grey(recipe, images.shape_HWC, len(images.class_names), folders),
-            place=place,
+            context=context,
         )
         if not is_body_frozen(recipe):
             return plain
-        body = plain._parts(recipe).load_frozen(place.device, plain.dtype)
+        body = plain._parts(recipe).load_frozen(context.device, plain.dtype)
         with_body = replace(plain, body=body, num_features=body.num_features)
         if not caches_features(recipe) or isinstance(task, ProbeTask):
             return with_body
         key = body_key(recipe, plain.shape_HWC, len(plain.class_names)) + (" in colour" if plain.for_colour else "")
         inputs: Inputs | PreparedInputs = with_body.make_inputs([recipe], seed=0)
-        if place.prepared:
-            key, inputs = f"{key} on {place.device.type}", with_body.prepare_inputs([recipe], [0], [0])
+        if context.prepared:
+            key, inputs = f"{key} on {context.device.type}", with_body.prepare_inputs([recipe], [0], [0])
         features = open_features(
             key, images, inputs, numeric, plain.training_images.fingerprint, describe_code(recipe.network.name)
         )
@@ -132,7 +132,7 @@ class Assembly:
         In epochs in which a body is frozen it is in evaluation mode, without gradients.
         """
         layers = [self.layers_of(recipe) for recipe in recipes]
-        placed = [move(state, self.place.device) for state in states]
+        placed = [move(state, self.context.device) for state in states]
         return self._parts(recipes[0]).build(layers, placed, self.dtype, body_frozen)
 
     def body_names(self, recipe: Recipe, parameters: Mapping[str, nn.Parameter]) -> frozenset[str]:
@@ -148,13 +148,13 @@ class Assembly:
     ) -> PreparedInputs:
         """Return the same for images prepared on a device, for members of one or several replicates."""
         return PreparedInputs(
-            open_on_device(self.images, self.place),
+            open_on_device(self.images, self.context),
             self.images,
             recipes,
             replicate_of_K,
             seeds,
             self.dtype,
-            self.place,
+            self.context,
             self.body,
             self.training_images,
             self.for_colour,

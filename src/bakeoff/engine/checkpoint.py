@@ -18,12 +18,12 @@ _FORMAT = 2
 def save_checkpoint(path: Path, epoch: int, runners: Sequence[MemberTrainer]) -> None:
     """Save all runners after `epoch`, including ended ones: their outcomes are reported again on resume."""
     tensors: list[Tensor] = []
-    members = {runner.member.trial_id: _spell(runner.pack(), tensors) for runner in runners}
-    arrays = {str(number): tensor.numpy() for number, tensor in enumerate(bring_to_host(tensors))}
+    members = {runner.member.trial_id: _encode(runner.pack(), tensors) for runner in runners}
+    arrays = {str(number): tensor.numpy() for number, tensor in enumerate(copy_to_host(tensors))}
     write_file(path, {"format": _FORMAT, "epoch": epoch, "members": members}, arrays)
 
 
-def bring_to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
+def copy_to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return contiguous tensors in host memory; a device's tensors are copied in one transfer per dtype.
 
     Copying hundreds of small tensors one by one would synchronize with the device for each.
@@ -62,20 +62,20 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         raise explain_damage(path, error) from error
 
 
-def _spell(value: Any, tensors: list[torch.Tensor]) -> Any:
+def _encode(value: Any, tensors: list[torch.Tensor]) -> Any:
     """Return a value in JSON form; tensors are collected in a list and replaced by their index."""
     if isinstance(value, torch.Tensor):
         tensors.append(value)
         return {"tensor": len(tensors) - 1}
     if isinstance(value, Mapping):
-        return {"pairs": [[_spell(key, tensors), _spell(each, tensors)] for key, each in value.items()]}
+        return {"pairs": [[_encode(key, tensors), _encode(each, tensors)] for key, each in value.items()]}
     if isinstance(value, tuple):
-        return {"tuple": [_spell(each, tensors) for each in value]}
+        return {"tuple": [_encode(each, tensors) for each in value]}
     if isinstance(value, list):
-        return [_spell(each, tensors) for each in value]
+        return [_encode(each, tensors) for each in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}.")
+    raise TypeError(f"a checkpoint can store tensors and plain values, not {type(value).__name__}.")
 
 
 def _read(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:

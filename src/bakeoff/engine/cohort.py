@@ -36,7 +36,7 @@ Indices = npt.NDArray[np.int64]
 Emit = Callable[[Event], None]
 
 
-def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, place: DeviceContext = CPU) -> None:
+def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, context: DeviceContext = CPU) -> None:
     """Train every member of `task` to its end or to the task's pause, resuming from the cohort's checkpoint if any.
 
     After each epoch the whole cohort is checkpointed, then the epoch is reported: reported epochs are never trained
@@ -48,10 +48,10 @@ def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, 
         images: the training images, including the validation split.
         workspace: where weights, predictions and the checkpoint are written.
         emit: called with every event, in order; ends with TaskDone.
-        place: the device; members of several replicates train together only if images are prepared on it.
+        context: the device; members of several replicates train together only if images are prepared on it.
     """
     if task.members:  # none are left if a kill came between the last trial's end and the task's
-        cohort = _Cohort(task, images, Folders(workspace), emit, place)
+        cohort = _Cohort(task, images, Folders(workspace), emit, context)
         while cohort.has_more():
             cohort.run_epoch()
         cohort.pause()
@@ -61,12 +61,12 @@ def train_cohort(task: CohortTask, images: Images, workspace: Path, emit: Emit, 
 class _Cohort:
     """The runners of one task, the fused network of the active ones, and their current epoch."""
 
-    def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit, place: DeviceContext) -> None:
+    def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit, context: DeviceContext) -> None:
         self.task, self.folders, self.emit = task, folders, emit
         self.labels = images.labels
-        self.splits = Splits(task, images, place)
+        self.splits = Splits(task, images, context)
         self.members = self.splits.sort(task.members)
-        self.assembly = Assembly.make(task, images, folders, task.numeric, place=place)
+        self.assembly = Assembly.make(task, images, folders, task.numeric, context=context)
         # Equal for all members: the plan groups only such trials.
         self.num_frozen_epochs = count_frozen_epochs(task.members[0].recipe)
         self.epoch = 0

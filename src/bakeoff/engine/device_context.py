@@ -122,14 +122,14 @@ class DeviceContext:
 CPU = DeviceContext(torch.device("cpu"))
 """One CPU core: batches are gathered and augmented one by one, which keeps them in its caches."""
 
-_PLACES: dict[str, DeviceContext] = {}
+_CONTEXTS: dict[str, DeviceContext] = {}
 
 
-def find_place(name: str) -> DeviceContext:
-    """Return the place for a device's name (`cpu`, `cuda:0`, `mps`), set up once per process."""
-    if name not in _PLACES:
-        _PLACES[name] = _set_up(torch.device(name))
-    return _PLACES[name]
+def find_context(name: str) -> DeviceContext:
+    """Return the context for a device's name (`cpu`, `cuda:0`, `mps`), set up once per process."""
+    if name not in _CONTEXTS:
+        _CONTEXTS[name] = _set_up(torch.device(name))
+    return _CONTEXTS[name]
 
 
 def _set_up(device: torch.device) -> DeviceContext:

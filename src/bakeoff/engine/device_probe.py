@@ -30,13 +30,13 @@ _MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
 
 
 def probe_on_device(
-    task: ProbeTask, images: Images, workspace: Path, emit: Callable[[Event], None], place: DeviceContext
+    task: ProbeTask, images: Images, workspace: Path, emit: Callable[[Event], None], context: DeviceContext
 ) -> None:
     """Run one batch through the members in both modes; report the times and the difference of the gradients.
 
     The optimizer step is left out: it is the same in both.
     """
-    benches = {mode: _Bench(task, images, workspace, mode, place) for mode in _MODES}
+    benches = {mode: _Bench(task, images, workspace, mode, context) for mode in _MODES}
     exact, fast = (bench.take_gradients() for bench in benches.values())
     scale_K = exact.norm(dim=1).clamp_min(1e-30)
     worst = ((fast - exact).norm(dim=1) / scale_K).nan_to_num(torch.inf).max()
@@ -55,13 +55,13 @@ def probe_on_device(
 class _Bench:
     """The members in one numeric mode, and a batch."""
 
-    def __init__(self, task: ProbeTask, images: Images, workspace: Path, mode: Numeric, place: DeviceContext) -> None:
-        assembly = Assembly.make(task, images, Folders(workspace), mode, place=place)
+    def __init__(self, task: ProbeTask, images: Images, workspace: Path, mode: Numeric, context: DeviceContext) -> None:
+        assembly = Assembly.make(task, images, Folders(workspace), mode, context=context)
         seed, recipes = task.data.seed, [member.recipe for member in task.members]
         self._network = assembly.build_network(recipes, [assembly.first_state(recipe, seed) for recipe in recipes])
         settings = [ObjectiveSettings(recipe.label_smoothing, recipe.class_weights, recipe.loss) for recipe in recipes]
         self._objective = Objective(settings, assembly.class_names, images.labels)
-        self._place, self._batch_size = place, recipes[0].batch_size
+        self._context, self._batch_size = context, recipes[0].batch_size
         order = torch.arange(self._batch_size).remainder(len(images.labels)).numpy()
         inputs = assembly.prepare_inputs(recipes, [0] * len(recipes), [seed])
         self._batch: Batch = next(iter(inputs.train([order], self._batch_size, 1)))
@@ -84,9 +84,9 @@ class _Bench:
 
     def _pass(self) -> None:
         self._network.clear_gradients()
-        dropout = torch.Generator(self._place.device).manual_seed(0)
+        dropout = torch.Generator(self._context.device).manual_seed(0)
         compute_gradients(self._network, self._objective, self._batch, dropout, self._batch_size)
 
     def _wait(self) -> None:
-        if self._place.capture is not None:
-            self._place.capture.wait()
+        if self._context.capture is not None:
+            self._context.capture.wait()

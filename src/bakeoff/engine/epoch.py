@@ -73,7 +73,7 @@ def train_epoch(
         move(network, runners, {k: pacer.progress(epoch, number, k) for k in due}, joint)
         loss_K += losses_KN.sum(dim=1)
         right_K += count_right(logits_KNL, batch)
-    joint.hand_back()
+    joint.return_states()
     for runner in runners:
         runner.end_epoch(epoch)
     rate = len(order) * network.num_members / (time.perf_counter() - started)

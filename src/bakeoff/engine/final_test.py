@@ -30,7 +30,7 @@ Scores = list[Mapping[str, float]]
 
 
 def run_final_test(
-    task: FinalTestTask, workspace: Path, opener: Opener, emit: Callable[[Event], None], place: DeviceContext = CPU
+    task: FinalTestTask, workspace: Path, opener: Opener, emit: Callable[[Event], None], context: DeviceContext = CPU
 ) -> None:
     """Evaluate every member's stored weights on its locked images, save the predictions, report the metrics.
 
@@ -38,10 +38,10 @@ def run_final_test(
         DataError: the training images, which contain the held-out fold, have changed since training.
     """
     images, folders = opener.test(task.data.source), Folders(workspace)
-    held_out_scores = None if task.data.fold is None else _score_held_out(task, folders, opener, place)
+    held_out_scores = None if task.data.fold is None else _score_held_out(task, folders, opener, context)
     asked = any(needs_statistics(member.recipe.augmentation) for member in task.members)
     training_images = opener.training(task.data.source) if asked else None
-    assembly = Assembly.make(task, images, folders, task.numeric, training_images, place)
+    assembly = Assembly.make(task, images, folders, task.numeric, training_images, context)
     scores = _score(task, assembly, images, "test", np.arange(len(images.labels)))
     for k, member in enumerate(task.members):
         done = FinalTestDone(
@@ -54,13 +54,13 @@ def run_final_test(
     emit(TaskDone(task_id=task.final_test_id))
 
 
-def _score_held_out(task: FinalTestTask, folders: Folders, opener: Opener, place: DeviceContext) -> Scores:
+def _score_held_out(task: FinalTestTask, folders: Folders, opener: Opener, context: DeviceContext) -> Scores:
     images = opener.training(task.data.source)
     if images.fingerprint != task.data.fingerprint:
         raise DataError(f"{task.data.source.label}: the images changed since these trials were trained.")
     indices = held_out(images, task.data)
     assert indices is not None, "only trials of folds are scored so"
-    assembly = Assembly.make(task, images, folders, task.numeric, images, place)
+    assembly = Assembly.make(task, images, folders, task.numeric, images, context)
     return _score(task, assembly, images, "held-out", indices)
 
 
@@ -70,9 +70,9 @@ def _score(task: FinalTestTask, assembly: Assembly, images: Images, split: str, 
     saved = [read_kept_weights(assembly.folders.weights(member.trial_id)) for member in task.members]
     states = [assembly.take_saved(recipe, state) for recipe, state in zip(recipes, saved, strict=True)]
     network = assembly.build_network(recipes, states)
-    if assembly.place.prepared:
+    if assembly.context.prepared:
         prepared = assembly.prepare_inputs(recipes, [0] * len(recipes), [task.data.seed])
-        batches = prepared.evaluate(indices, assembly.place.evaluation_batch)
+        batches = prepared.evaluate(indices, assembly.context.evaluation_batch)
         probabilities_KNL = predict_batches(network, batches, prepared.mirrored)
     else:
         probabilities_KNL = predict(network, assembly.make_inputs(recipes, task.data.seed), indices)

@@ -61,7 +61,9 @@ class Parts:
             WeightsError: the pretrained weights are unavailable or do not fit.
         """
         body = self._layers[: self._num_body]
-        state = self._carry_over(initialize(self._layers, self.shape_HWC, self.recipe.initializer, 0), self._num_body)
+        state = self._transfer_weights(
+            initialize(self._layers, self.shape_HWC, self.recipe.initializer, 0), self._num_body
+        )
         num_features = math.prod(trace(body, self.shape_HWC)[-1].output_shape)
         return FrozenLayers(body, move(state, device), num_features, dtype)
 
@@ -71,7 +73,7 @@ class Parts:
         state = whiten(drawn, self._layers, training_images, self.recipe)
         if is_body_frozen(self.recipe):
             return _renumber(state, -self._num_body)
-        return self._carry_over(state, self._num_body)
+        return self._transfer_weights(state, self._num_body)
 
     def build(
         self, layers: Sequence[tuple[AnyLayer, ...]], states: Sequence[State], dtype: torch.dtype, body_frozen: bool
@@ -122,7 +124,7 @@ class Parts:
     def _count_body(self, layers: tuple[AnyLayer, ...]) -> int:
         return count_recipe_body(self.recipe, layers)
 
-    def _carry_over(self, state: State, num_body_layers: int = 0, tied: Mapping[str, str] | None = None) -> State:
+    def _transfer_weights(self, state: State, num_body_layers: int = 0, tied: Mapping[str, str] | None = None) -> State:
         if self.recipe.transfer is None:
             return state
         return load_weights(self.recipe.network, self.recipe.transfer, state, self.folders, num_body_layers, tied)
@@ -134,7 +136,7 @@ class ModuleParts(Parts):
     def load_frozen(self, device: torch.device, dtype: torch.dtype) -> FrozenBody:
         """Load a body that is never trained."""
         body = build_body(self.recipe.network, self.shape_HWC)
-        state = self._carry_over(first_state(body, self._layers, self.recipe.initializer, 0), tied=body.tied())
+        state = self._transfer_weights(first_state(body, self._layers, self.recipe.initializer, 0), tied=body.tied())
         return FrozenBody(body, move(state, device), dtype)
 
     def draw(self, seed: int, training_images: Images) -> State:
@@ -142,7 +144,7 @@ class ModuleParts(Parts):
         if self.num_features is not None:
             return initialize(self._trained, (1, 1, self.num_features), self.recipe.initializer, seed)
         body = build_body(self.recipe.network, self.shape_HWC, seed)
-        return self._carry_over(first_state(body, self._trained, self.recipe.initializer, seed), tied=body.tied())
+        return self._transfer_weights(first_state(body, self._trained, self.recipe.initializer, seed), tied=body.tied())
 
     def build(
         self, layers: Sequence[tuple[AnyLayer, ...]], states: Sequence[State], dtype: torch.dtype, body_frozen: bool

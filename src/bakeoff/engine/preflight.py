@@ -95,6 +95,6 @@ def _build(network: AnyNetwork, shape: Shape) -> Body:
             with torch.device("meta"):
                 return build_body(network, shape)
         except Exception:
-            # Some networks compute with values while they are built; real problems show below.
+            # Some networks need real values while they are built; actual problems are reported below.
             pass
     return build_body(network, shape)

@@ -30,12 +30,12 @@ MOST_IMAGES = 8_192
 _OPENED: dict[tuple[object, ...], DeviceImages] = {}
 
 
-def open_on_device(images: Images, place: DeviceContext) -> DeviceImages:
+def open_on_device(images: Images, context: DeviceContext) -> DeviceImages:
     """Return images on a device; a process caches those it used last."""
-    key = (images.fingerprint, str(getattr(images.pixels, "filename", id(images.pixels))), place.device)
+    key = (images.fingerprint, str(getattr(images.pixels, "filename", id(images.pixels))), context.device)
     if key not in _OPENED:
         _OPENED.clear()
-        _OPENED[key] = DeviceImages(images, place)
+        _OPENED[key] = DeviceImages(images, context)
     return _OPENED[key]
 
 
@@ -44,14 +44,14 @@ class DeviceImages:
 
     Args:
         images: pixels uint8 or features float32.
-        place: the device, and how much of its memory images may take.
+        context: the device, and how much of its memory images may take.
     """
 
-    def __init__(self, images: Images, place: DeviceContext) -> None:
-        self._images, self._device = images, place.device
-        self.labels_N = torch.from_numpy(np.array(images.labels)).to(place.device)
-        fits = images.pixels.nbytes <= place.resident_bytes
-        self._resident = torch.from_numpy(np.array(images.pixels)).to(place.device) if fits else None
+    def __init__(self, images: Images, context: DeviceContext) -> None:
+        self._images, self._device = images, context.device
+        self.labels_N = torch.from_numpy(np.array(images.labels)).to(context.device)
+        fits = images.pixels.nbytes <= context.resident_bytes
+        self._resident = torch.from_numpy(np.array(images.pixels)).to(context.device) if fits else None
         self._reader = None if fits else ThreadPoolExecutor(1, "bakeoff-images")
 
     def gather(self, pieces: Sequence[Indices]) -> Iterator[Tensor]:
@@ -83,7 +83,7 @@ class PreparedInputs:
         replicate_of_K: the replicate of each member, 0 .. S-1.
         seeds: one per replicate.
         dtype: the dtype of the arithmetic.
-        place: the device.
+        context: the device.
         body: a frozen body applied to every image, or None.
         training_images: the images whose mean and sd `normalize` uses; by default `stored`.
         for_colour: whether the network expects colour images, so that grayscale ones are repeated.
@@ -97,12 +97,12 @@ class PreparedInputs:
         replicate_of_K: Sequence[int],
         seeds: Sequence[int],
         dtype: torch.dtype,
-        place: DeviceContext,
+        context: DeviceContext,
         body: Body | None = None,
         training_images: Images | None = None,
         for_colour: bool = False,
     ) -> None:
-        self.images, self.dtype, self._place, self._body = images, dtype, place, body
+        self.images, self.dtype, self._context, self._body = images, dtype, context, body
         self._replicate_of_K, self._seeds = tuple(replicate_of_K), tuple(seeds)
         self._is_pixels = stored.pixels.dtype == np.uint8
         self.mirrored = tuple(recipe.evaluate == "mirrored" for recipe in recipes)
@@ -122,8 +122,8 @@ class PreparedInputs:
         # If all copies serve equally many adjacent members, the network takes the copies as they are.
         self._even = self._step_of_K == [k * copies // len(recipes) for k in range(len(recipes))]
         self._mixes = any(choice is not None for _, _, choice in self._steps)
-        self._copy_index_K = torch.tensor(self._step_of_K, device=place.device)
-        self._replicate_index_K = torch.tensor(self._replicate_of_K, device=place.device)
+        self._copy_index_K = torch.tensor(self._step_of_K, device=context.device)
+        self._replicate_index_K = torch.tensor(self._replicate_of_K, device=context.device)
         self._image_bytes = 0
 
     def train(self, orders: Sequence[Indices], batch_size: int, epoch: int) -> Iterator[Batch]:
@@ -136,7 +136,7 @@ class PreparedInputs:
         """
         self._check(orders)
         size = self._size_piece(orders[0], batch_size)
-        labels_SN = self.images.labels_N[torch.from_numpy(np.stack(orders)).to(self._place.device)]
+        labels_SN = self.images.labels_N[torch.from_numpy(np.stack(orders)).to(self._context.device)]
         for number, whole in enumerate(self._prepare(orders, size, epoch)):
             start = number * size
             for first in range(start, start + whole.shape[1], batch_size):
@@ -152,7 +152,7 @@ class PreparedInputs:
         size = self._size_piece(orders[0], batch_size)
         for whole in self._prepare(orders, size, None):
             for first in range(0, whole.shape[1], batch_size):
-                yield self._hand_out(whole[:, first : first + batch_size])
+                yield self._distribute(whole[:, first : first + batch_size])
 
     def _check(self, orders: Sequence[Indices]) -> None:
         if len({len(order) for order in orders}) != 1:
@@ -163,7 +163,7 @@ class PreparedInputs:
         if not self._image_bytes:
             example = next(iter(self._prepare([order[:1]] * len(self._seeds), 1, None)))
             self._image_bytes = max(1, example.numel() * example.element_size())
-        fitting = self._place.piece_bytes // self._image_bytes
+        fitting = self._context.piece_bytes // self._image_bytes
         return max(1, min(MOST_IMAGES, fitting) // batch_size) * batch_size
 
     def _prepare(self, orders: Sequence[Indices], size: int, epoch: int | None) -> Iterator[Tensor]:
@@ -195,19 +195,19 @@ class PreparedInputs:
         images_NCHW = images_NCHW.to(self.dtype)
         if self._body is None:
             return images_NCHW
-        parts = [self._body(part) for part in torch.split(images_NCHW, self._place.evaluation_batch)]
+        parts = [self._body(part) for part in torch.split(images_NCHW, self._context.evaluation_batch)]
         return torch.cat(parts).to(self.dtype)[:, :, None, None]
 
     def _make_batch(self, images: Tensor, labels_SN: Tensor, numbers: Sequence[Indices], epoch: int) -> Batch:
         single = len(labels_SN) == 1
         labels_N = labels_SN[0] if single else labels_SN.index_select(0, self._replicate_index_K)
         if not self._mixes:
-            return Batch(self._hand_out(images), labels_N)
+            return Batch(self._distribute(images), labels_N)
         made = [self._mix(copy, images[copy], labels_SN, numbers, epoch) for copy in range(len(self._steps))]
         inputs = torch.stack([each for each, _ in made])
         partners = torch.stack([mixed.partner_labels_N for _, mixed in made]).index_select(0, self._copy_index_K)
         shares = torch.stack([mixed.share_N for _, mixed in made]).index_select(0, self._copy_index_K)
-        return Batch(self._hand_out(inputs), labels_N, Mixed(partners[0] if single else partners, shares))
+        return Batch(self._distribute(inputs), labels_N, Mixed(partners[0] if single else partners, shares))
 
     def _mix(
         self, copy: int, images_NCHW: Tensor, labels_SN: Tensor, numbers: Sequence[Indices], epoch: int
@@ -220,7 +220,7 @@ class PreparedInputs:
         mixed_NCHW, mixed = mix(images_NCHW, labels_N, choice, self._seeds[number], epoch, numbers[number])
         return self._encode(mixed_NCHW), mixed
 
-    def _hand_out(self, images: Tensor) -> Tensor:
+    def _distribute(self, images: Tensor) -> Tensor:
         """Return the inputs shared by all members, or one copy per group of members, or one per member."""
         if len(images) == 1:
             return images[0]

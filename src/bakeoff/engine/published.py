@@ -60,7 +60,7 @@ def _find_timm_config(name: str) -> Any:
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
         tags = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")[:5])
-        remedy = f"take one of {tags}" if tags else "give a file, a trial or a study's arm"
+        remedy = f"choose one of {tags}" if tags else "give a file, a trial or a study's arm"
         raise WeightsError(f"timm publishes no weights for {name}: {remedy}.")
     return config
 

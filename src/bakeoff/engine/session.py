@@ -37,19 +37,19 @@ class Splits:
     Args:
         task: the cohort.
         images: the images that all of them use.
-        place: the device.
+        context: the device.
 
     Raises:
         DataError: a split cannot be made.
         BakeoffError: members of several replicates on a CPU, or with splits of unequal size.
     """
 
-    def __init__(self, task: CohortTask, images: Images, place: DeviceContext) -> None:
+    def __init__(self, task: CohortTask, images: Images, context: DeviceContext) -> None:
         self._views = {member.trial_id: member.view or task.data for member in task.members}
         self.replicates: tuple[DataView, ...] = tuple(dict.fromkeys(self._views.values()))
         self._splits = [split_view(images, view) for view in self.replicates]
         sizes = {(len(train), len(validation)) for train, validation in self._splits}
-        if len(sizes) > 1 or (len(self.replicates) > 1 and not place.prepared):
+        if len(sizes) > 1 or (len(self.replicates) > 1 and not context.prepared):
             raise BakeoffError("these replicates cannot be trained together: their splits differ in size")
 
     def number(self, member: Member) -> int:
@@ -84,7 +84,7 @@ class Session:
     """
 
     def __init__(self, splits: Splits, assembly: Assembly, runners: Sequence[MemberTrainer], labels: Labels) -> None:
-        self._runners, self._labels, self._place = tuple(runners), labels, assembly.place
+        self._runners, self._labels, self._context = tuple(runners), labels, assembly.context
         numbers = [splits.number(runner.member) for runner in runners]
         used = sorted(set(numbers))
         recipes = [runner.member.recipe for runner in runners]
@@ -93,7 +93,7 @@ class Session:
         self._train = tuple(splits.train(number) for number in used)
         self._validation = tuple(splits.validation(number) for number in used)
         self._inputs: Inputs | PreparedInputs
-        if self._place.prepared:
+        if self._context.prepared:
             self._inputs = assembly.prepare_inputs(recipes, self._of_K, self._seeds)
         else:
             self._inputs = assembly.make_inputs(recipes, self._seeds[0])
@@ -124,7 +124,7 @@ class Session:
         if isinstance(inputs, Inputs):
             return lambda epoch: train_epoch(network, self._runners, inputs, objective, self._train[0], epoch)
         replicates = Replicates(self._seeds, self._train, self._of_K)
-        stepper = Stepper(network, self._runners, inputs, objective, replicates, self._place, num_epochs)
+        stepper = Stepper(network, self._runners, inputs, objective, replicates, self._context, num_epochs)
         return stepper.train_epoch
 
     def predict_train(self, network: Network) -> npt.NDArray[np.float32]:
@@ -138,5 +138,5 @@ class Session:
     def _predict(self, network: Network, orders: Sequence[Indices]) -> npt.NDArray[np.float32]:
         if isinstance(self._inputs, Inputs):
             return predict(network, self._inputs, orders[0])
-        batches = self._inputs.evaluate(orders, self._place.evaluation_batch)
+        batches = self._inputs.evaluate(orders, self._context.evaluation_batch)
         return predict_batches(network, batches, self._inputs.mirrored)

@@ -61,7 +61,7 @@ class Stepper:
         inputs: their inputs.
         objective: their losses.
         replicates: their seeds and images.
-        place: the device.
+        context: the device.
         num_epochs: maximum number of epochs left, to decide whether a capture pays off.
     """
 
@@ -72,24 +72,24 @@ class Stepper:
         inputs: PreparedInputs,
         objective: Objective,
         replicates: Replicates,
-        place: DeviceContext,
+        context: DeviceContext,
         num_epochs: int,
     ) -> None:
         self._network, self._runners, self._inputs, self._objective = network, runners, inputs, objective
-        self._replicates, self._place = replicates, place
+        self._replicates, self._context = replicates, context
         self._batch_size = runners[0].member.recipe.batch_size
         self._pacer = AccumulationSchedule(
             len(replicates.orders[0]), self._batch_size, [runner.member.recipe.accumulate for runner in runners]
         )
         num_steps = self._pacer.num_batches
         self._optimizer = StackedOptimizer(network, runners, num_steps) if fits(runners) else None
-        self._generators = [torch.Generator(place.device) for _ in replicates.seeds]
+        self._generators = [torch.Generator(context.device) for _ in replicates.seeds]
         num_members = network.num_members
-        self._loss_K = torch.zeros(num_members, dtype=place.exact, device=place.device)
-        self._right_K = torch.zeros(num_members, dtype=place.exact, device=place.device)
+        self._loss_K = torch.zeros(num_members, dtype=context.exact, device=context.device)
+        self._right_K = torch.zeros(num_members, dtype=context.exact, device=context.device)
         worthwhile = num_steps * num_epochs >= LEAST_STEPS and self._optimizer is not None
         capturable = worthwhile and not (isinstance(network, ModuleNetwork) and network.body.draws)
-        self._recorder = _Recorder(place.capture, self._generators) if capturable and place.capture else None
+        self._recorder = _Recorder(context.capture, self._generators) if capturable and context.capture else None
 
     def train_epoch(self, epoch: int) -> Epoch:
         """Train one epoch, every member on its replicate's images in its replicate's order."""
@@ -126,7 +126,7 @@ class Stepper:
     def _take(self, number: int, batch: Batch, epoch: int) -> None:
         """Take the step of batch `number`; the last batch of an epoch may be smaller, and is never recorded."""
         if self._optimizer is None:
-            self._take_apart(number, batch, epoch)
+            self._step_separately(number, batch, epoch)
         elif self._recorder is None or batch.labels_N.shape[-1] != self._batch_size:
             self._step_together(batch)
         else:
@@ -138,7 +138,7 @@ class Stepper:
         self._sum(batch, compute_gradients(self._network, self._objective, batch, self._dropout, self._count(batch)))
         self._optimizer.step()
 
-    def _take_apart(self, number: int, batch: Batch, epoch: int) -> None:
+    def _step_separately(self, number: int, batch: Batch, epoch: int) -> None:
         """Take a step for members that accumulate, or whose optimizers have no stacked version."""
         if self._pacer.starts_afresh(number):
             self._network.clear_gradients()

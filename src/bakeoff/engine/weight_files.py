@@ -29,7 +29,7 @@ def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Fol
     """Return all tensors of a file or of an earlier trial, by their names there.
 
     Raises:
-        WeightsError: it does not exist, is damaged, has a different hash, or holds no tensors.
+        WeightsError: it does not exist, is damaged, has a different hash, or has no tensors.
     """
     if isinstance(weights, FileWeights):
         path = find_weights_file(weights, folders)
@@ -102,10 +102,10 @@ def read_weights_file(path: Path, sha256: str | None = None, shown: str = "", em
     except BakeoffError:
         raise
     except _WrongSetError as error:
-        raise WeightsError(f"{shown} holds {error}.") from error
+        raise WeightsError(f"{shown} has {error}.") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{shown} holds more than tensors, or is not a weights file, and is not opened: "
+            f"{shown} contains more than tensors, or is not a weights file, so it is not opened: "
             "save module.state_dict() alone, or use safetensors."
         ) from error
     # On malformed files torch's reader raises AssertionError, IndexError, struct.error and others.
@@ -122,7 +122,7 @@ def _refuse(path: Path, error: OSError) -> BakeoffError:
 
 
 class _WrongSetError(Exception):
-    """A file does not hold the requested weights; says what it holds."""
+    """A file does not have the requested weights; the message says what it has."""
 
 
 def _check_regular(path: Path) -> None:
@@ -161,7 +161,7 @@ def _check_tensor(name: str, tensor: Tensor, num_bytes: int) -> None:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         raise ValueError(f"tensor {name[:80]!r} is sparse, quantized, or has no values")
     if tensor.numel() * tensor.element_size() > num_bytes:
-        raise ValueError(f"tensor {name[:80]!r} claims more values than the file holds")
+        raise ValueError(f"tensor {name[:80]!r} claims more values than the file has")
 
 
 def _find_tensors(content: object, path: Path, ema: bool | None) -> State:
@@ -173,7 +173,7 @@ def _find_tensors(content: object, path: Path, ema: bool | None) -> State:
     state = {str(name): value for name, value in items if isinstance(value, Tensor)}
     state.pop(_AVERAGE_COUNTER, None)
     if not state and ema is False and find_weights(content, None)[1]:
-        raise _WrongSetError("the moving average of its weights alone: leave out ema")
+        raise _WrongSetError("only the moving average of its weights: leave out ema")
     if not state:
         raise _WrongSetError("no tensors by name: save module.state_dict()")
     for name, tensor in state.items():

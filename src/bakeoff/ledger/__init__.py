@@ -1,1 +1,1 @@
-"""What happened: the durable record of every trial."""
+"""The ledger: the durable record of every trial."""

@@ -25,8 +25,8 @@ def read_version(connection: sqlite3.Connection) -> int | None:
         raise sqlite3.DatabaseError(f"its version is {str(row[0])[:40]!r}") from error
 
 
-def distrust(connection: sqlite3.Connection) -> None:
-    """Make SQLite check what it reads, and run nothing that is stored in the database."""
+def harden(connection: sqlite3.Connection) -> None:
+    """Make SQLite validate what it reads, and never run code stored in the database."""
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
 

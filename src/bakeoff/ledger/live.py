@@ -19,7 +19,7 @@ class ArmProgress:
     """Progress of one arm in one block.
 
     Attributes:
-        num_begun: unfinished trials that have finished an epoch; `first_epoch`, `last_epoch`: the fewest and the most
+        num_started: unfinished trials that have finished an epoch; `first_epoch`, `last_epoch`: the fewest and the most
             epochs they have finished, 0 if there are none.
         score: mean of the deciding metric on the validation split over finished trials; None before the first.
     """
@@ -29,7 +29,7 @@ class ArmProgress:
     num_planned: int
     num_done: int
     num_failed: int
-    num_begun: int
+    num_started: int
     first_epoch: int
     last_epoch: int
     score: float | None
@@ -79,9 +79,9 @@ class StudyProgress:
         return sum(arm.num_failed for arm in self.arms)
 
     @property
-    def num_begun(self) -> int:
+    def num_started(self) -> int:
         """Number of unfinished trials that have finished an epoch."""
-        return sum(arm.num_begun for arm in self.arms)
+        return sum(arm.num_started for arm in self.arms)
 
     @property
     def is_ended(self) -> bool:
@@ -90,7 +90,7 @@ class StudyProgress:
 
 
 @contextmanager
-def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+def read_snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """Read a consistent snapshot inside the block while the writer continues. Keep it short."""
     connection.execute("BEGIN")
     try:
@@ -144,7 +144,7 @@ def read_all_progress(connection: sqlite3.Connection) -> tuple[StudyProgress, ..
 
 def _read_arms(connection: sqlite3.Connection, study_id: str, metric: str) -> Iterator[ArmProgress]:
     is_final = final_only(connection)
-    begun = {
+    started = {
         (block, arm): numbers
         for block, arm, *numbers in connection.execute(
             "SELECT block, arm, COUNT(*), MIN(last), MAX(last) FROM (SELECT p.block, p.arm, MAX(epoch) AS last "
@@ -162,14 +162,14 @@ def _read_arms(connection: sqlite3.Connection, study_id: str, metric: str) -> It
         (metric, study_id),
     )
     for block, arm, num_planned, num_done, num_failed, score in rows:
-        num_begun, first, last = begun.get((block, arm), (0, 0, 0))
+        num_started, first, last = started.get((block, arm), (0, 0, 0))
         yield ArmProgress(
             block=block,
             arm=arm,
             num_planned=num_planned,
             num_done=num_done,
             num_failed=num_failed,
-            num_begun=num_begun,
+            num_started=num_started,
             first_epoch=first,
             last_epoch=last,
             score=score,

@@ -10,7 +10,7 @@ from typing import Any
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.errors import WorkspaceError, nearest
-from bakeoff.ledger.check import check_tables, check_version, distrust, read_version
+from bakeoff.ledger.check import check_tables, check_version, harden, read_version
 from bakeoff.ledger.features import NO_SHARE, read_feature_shares
 from bakeoff.ledger.final_tests import read_openings
 from bakeoff.ledger.rows import CandidateRow
@@ -33,12 +33,12 @@ class StudyRecord:
         machines: the distinct machines its trials ran on.
         final_tests: when the test split was opened for it or for a study that shares its trials, ISO times; see
             `read_openings`.
-        num_tested: its trials that were evaluated on the test split.
+        num_tested: number of its trials that were evaluated on the test split.
         results: its ended trials, in the study's order, without a search's candidates.
         num_planned: number of its trials, without a search's candidates.
         candidates: what its search has proposed so far, block by block.
         asking: whether its search may ask for more trials.
-        num_begun: its unfinished trials that have finished an epoch.
+        num_started: number of its unfinished trials that have finished an epoch.
         in_final_test: whether its own final test has started and not yet finished.
         num_outdated: trials not in `results`: folds trained before folds had their own validation split.
         facts: facts about its images by block; empty in older ledgers that did not store them.
@@ -56,7 +56,7 @@ class StudyRecord:
     num_tested: int
     results: tuple[TrialResult, ...]
     num_planned: int
-    num_begun: int
+    num_started: int
     in_final_test: bool
     num_outdated: int
     facts: Mapping[str, Mapping[str, Any]]
@@ -75,7 +75,7 @@ def open_reading(folders: Folders) -> Iterator[sqlite3.Connection]:
         raise WorkspaceError(f"{folders.root}: no ledger here. Run a study first, or give its --workspace DIR.")
     try:
         with closing(sqlite3.connect(f"{folders.ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            distrust(connection)
+            harden(connection)
             version = read_version(connection)
             check_version(folders.ledger, version)
             check_tables(folders.ledger, connection, version)
@@ -129,7 +129,7 @@ def match_studies(studies: Sequence[ListedStudy], name: str) -> tuple[ListedStud
     if not found:
         names = sorted({study.name for study in studies})
         listed = ", ".join(names) or "none"
-        raise WorkspaceError(f"study '{name}' is not in this workspace. It holds: {listed}.{nearest(name, names)}")
+        raise WorkspaceError(f"study '{name}' is not in this workspace. It contains: {listed}.{nearest(name, names)}")
     return tuple(found)
 
 
@@ -145,7 +145,9 @@ def find_study(connection: sqlite3.Connection, name: str) -> str:
     if len(found) > 1:
         short = shorten_ids([study.study_id for study in studies])
         lines = [f"{short[each.study_id]}  {each.created_at}  {each.question[:_SHOWN_CHARACTERS]}" for each in found]
-        raise WorkspaceError("\n".join([f"'{name}' names {len(found)} studies; give the id of one instead:", *lines]))
+        raise WorkspaceError(
+            "\n".join([f"there are {len(found)} studies named '{name}'; give the id of one instead:", *lines])
+        )
     return found[0].study_id
 
 
@@ -160,7 +162,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
     results = tuple(_read_results(connection, study_id))
     is_final = final_only(connection)
     count = connection.execute(f"SELECT COUNT(*) FROM placements WHERE study_id = ?{is_final}", (study_id,))
-    begun = connection.execute(
+    started = connection.execute(
         "SELECT COUNT(DISTINCT trial_id) FROM epochs WHERE trial_id IN (SELECT trial_id FROM placements "
         "WHERE study_id = ?) AND trial_id NOT IN (SELECT id FROM trials)",
         (study_id,),
@@ -178,7 +180,7 @@ def read_study(connection: sqlite3.Connection, study_id: str) -> StudyRecord:
         num_tested=sum("test" in result.metrics for result in results),
         results=results,
         num_planned=count.fetchone()[0],
-        num_begun=begun.fetchone()[0],
+        num_started=started.fetchone()[0],
         in_final_test=_is_in_final_test(connection, study_id),
         num_outdated=count_outdated(connection, study_id),
         facts=_read_facts(connection, study_id),
@@ -213,7 +215,7 @@ def count_outdated(connection: sqlite3.Connection, study_id: str) -> int:
 
 
 def count_older(connection: sqlite3.Connection, study_id: str, engine: str) -> int:
-    """Count the trials of a study that another version of the engine trained: their ids are others now."""
+    """Count the trials of a study that another version of the engine trained: their ids are different now."""
     query = (
         "SELECT COUNT(*) FROM placements JOIN trials ON id = trial_id WHERE study_id = ? AND "
         "json_extract(content, '$.engine') != ?"

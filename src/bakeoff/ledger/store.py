@@ -13,7 +13,7 @@ from typing import Any, Literal
 from bakeoff.catalog.numeric_modes import Modes, Numeric
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.absent import correct_macro_averages
-from bakeoff.ledger.check import check_regular, check_tables, check_version, distrust, read_version
+from bakeoff.ledger.check import check_regular, check_tables, check_version, harden, read_version
 from bakeoff.ledger.rows import CandidateRow, Outcome, Stage, TrialState
 from bakeoff.ledger.schema import MIGRATIONS, SCHEMA_VERSION, TABLES
 from bakeoff.ledger.values import read_facts, read_mapping, read_numbers, read_splits
@@ -75,7 +75,7 @@ class Ledger:
             ) from error
 
     def _prepare(self, folders: Folders) -> None:
-        distrust(self.connection)
+        harden(self.connection)
         self.connection.execute("PRAGMA journal_mode=WAL")
         # Commits must survive a power cut: a cohort's checkpoint is deleted once the ledger has its results.
         self.connection.execute("PRAGMA synchronous=FULL")
@@ -127,7 +127,7 @@ class Ledger:
         facts: Mapping[str, Mapping[str, Any]] | None = None,
         asking: bool = False,
     ) -> None:
-        """Record a study: its numeric mode, its trials' positions, its images' facts by block. May be repeated.
+        """Record a study: its numeric mode, its trials' positions, facts about its images by block. Idempotent.
 
         With `asking`, more trials will be added when a search asks for them.
         """

@@ -30,7 +30,7 @@ class DamagedLedger(WorkspaceError):
 
     def __init__(self, found: str) -> None:
         super().__init__(
-            f"the ledger is damaged: it holds {found}. Restore it from a copy, or choose another workspace with "
+            f"the ledger is damaged: it contains {found}. Restore it from a copy, or choose another workspace with "
             "--workspace DIR."
         )
 

@@ -13,6 +13,7 @@ from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.final_tests import read_final_test_fingerprints
 from bakeoff.ledger.looks import read_line
+from bakeoff.ledger.missing import describe_missing
 from bakeoff.ledger.read import StudyRecord, open_reading, read_study
 from bakeoff.ledger.tables import read_packages
 from bakeoff.ledger.values import DamagedLedger, read_mapping
@@ -38,7 +39,7 @@ from bakeoff.stats.results import Summary
 from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.stats.summary import Rules, StudyDesign, summarise
 from bakeoff.study.fit import describe_registered
-from bakeoff.study.plan import Block, Plan, expand, tell_about
+from bakeoff.study.plan import Block, Plan, expand, get_about
 from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import RECORDED, Study
 from bakeoff.study.search import SEARCHES
@@ -77,7 +78,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         ensembles=sources.ensembles,
         reduced=describe_reduction(sources.plan, record.facts),
         notes=_list_notes(sources),
-        about=tell_about(study).rows(),
+        about=get_about(study).rows(),
         earlier_looks=tuple(look for look in sources.looks if look.study_id != study_id),
         versions=versions,
         facts={name: facts for name, facts in gathered.items() if name not in known},
@@ -88,7 +89,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
 
 def _gather_sources(connection: sqlite3.Connection, study_id: str, folders: Folders, data_dir: Path | None) -> Sources:
     record = read_study(connection, study_id)
-    study, plan = _read_study(record)
+    study, plan = _read_study(record, connection)
     looks = read_line(connection, study_id)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
     voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
@@ -146,17 +147,20 @@ def _read_machine(record: StudyRecord) -> Mapping[str, str]:
     return read_mapping(record.machines[0]) if record.machines else {}
 
 
-def _read_study(record: StudyRecord) -> tuple[Study, Plan]:
+def _read_study(record: StudyRecord, connection: sqlite3.Connection) -> tuple[Study, Plan]:
     """Return the study in the ledger, and its plan.
 
     Raises:
         DamagedLedger: the ledger's results do not belong to the study.
-        WorkspaceError: this version does not accept the study.
+        WorkspaceError: an installed package is missing, or this version does not accept the study.
     """
     try:
         study = Study.model_validate(record.document, context={RECORDED: True})
         plan = expand(study)
     except BakeoffError as error:
+        missing = describe_missing(connection, record.study_id, record.document)
+        if missing:
+            raise WorkspaceError(missing) from error
         raise WorkspaceError(
             "this version of bakeoff does not accept the study in the ledger "
             f"({str(error).splitlines()[0][:200]}). Correct the study file and run it again: finished trials are kept. "

@@ -24,6 +24,9 @@ from bakeoff.study.plan import Plan, PlannedTrial
 
 _RATE_WINDOW_SECONDS = 15.0
 _LINE_EVERY_SECONDS = 10.0
+_MIN_EPOCHS_TIMED = 3
+"""Epochs per running cohort before a remaining time is shown; the first ones include start-up, and mislead."""
+_MIN_SECONDS_TIMED = 2.0
 _MOST_COHORTS_SHOWN = 8
 _MOST_COHORTS_BELOW_ARMS = 4
 _MOST_ARMS_SHOWN = 12
@@ -53,13 +56,14 @@ class RunProgress:
         self._clock = clock
         self._live: Live | None = None
         self._num_trials = self._num_done = self._num_failed = 0
-        self._total_images = self._done_images = self._replayed_images = 0
+        self._total_images = self._done_images = 0
         self._standing: RunStanding | None = None
         self._searches: tuple[SearchProgress, ...] = ()
         self._table: tuple[float, list[RenderableType]] | None = None
         self._lock = Lock()  # the live display reads from its own thread
         self._cohorts: dict[str, str] = {}
         self._recent: deque[tuple[float, int]] = deque()
+        self._pace = _Pace()
         self._started = self._last_line = clock()
 
     def __enter__(self) -> RunProgress:
@@ -119,10 +123,9 @@ class RunProgress:
         with self._lock:
             self._cohorts[label] = f"{count(num_members, 'arm')}, epoch {epoch} of {num_epochs}"
             self._done_images += num_model_images
-            if replayed:
-                self._replayed_images += num_model_images
-            else:
+            if not replayed:
                 self._recent.append((self._clock(), num_model_images))
+                self._pace.add(self._clock(), label, epoch, num_model_images, max(1, len(self._cohorts)))
         self._print_standing()
 
     def trial_done(self, *, failed: bool = False, num_images_spared: int = 0) -> None:
@@ -166,14 +169,12 @@ class RunProgress:
         return sum(images for _, images in self._recent) / elapsed if elapsed > 0 else 0.0
 
     def seconds_left(self) -> float | None:
-        """Return the remaining time at the average rate so far; None before the first epoch is done.
+        """Return the time left at the average rate since the first epoch; None while too little has been timed.
 
-        With early stopping this is an upper bound, because it counts every epoch that may still run.
+        An upper estimate with early stopping: it counts every epoch that may still run.
         """
-        elapsed, trained = self._clock() - self._started, self._done_images - self._replayed_images
-        if not trained or elapsed <= 0:
-            return None
-        return (self._total_images - self._done_images) * elapsed / trained
+        rate = self._pace.images_per_second(self._clock())
+        return None if rate is None else (self._total_images - self._done_images) / rate
 
     def _counts(self) -> list[str]:
         """Return what is done and how fast."""
@@ -269,6 +270,33 @@ class RunProgress:
         ]
         hidden = len(self._cohorts) - len(rows)
         return [*rows, Text(f"  and {count(hidden, 'cohort')} more", style="dim")] if hidden > 0 else rows
+
+
+class _Pace:
+    """The average rate of training since the first epoch of the first cohort, whose time includes start-up."""
+
+    def __init__(self) -> None:
+        self._first: tuple[str, int] | None = None
+        self._since = 0.0
+        self._latest: dict[str, int] = {}
+        self._num_epochs = self._num_images = 0
+        self._is_known = False
+
+    def add(self, now: float, label: str, epoch: int, num_images: int, num_cohorts: int) -> None:
+        """Count an epoch of one member of a cohort."""
+        if self._first is None:
+            self._first, self._since = (label, epoch), now
+        if (label, epoch) == self._first:
+            return
+        self._num_images += num_images
+        self._num_epochs += self._latest.get(label) != epoch
+        self._latest[label] = epoch
+        is_enough = self._num_epochs >= _MIN_EPOCHS_TIMED * num_cohorts and now - self._since >= _MIN_SECONDS_TIMED
+        self._is_known = self._is_known or is_enough
+
+    def images_per_second(self, now: float) -> float | None:
+        """Return the rate; None until enough epochs of the running cohorts, over enough time, were timed."""
+        return self._num_images / (now - self._since) if self._is_known else None
 
 
 def _clock_time(seconds: float) -> str:

@@ -178,7 +178,7 @@ class EvolutionProposer:
         drafts: list[Draft] = []
         for _ in range(num_new):
             # A population of identical genomes breeds nothing new: then a random genome joins it.
-            draft = self._nursery.raise_one(make) or self._nursery.raise_one(
+            draft = self._nursery.make_one(make) or self._nursery.make_one(
                 partial(draw_draft, settings.genome, rng, first=False)
             )
             if draft is not None:

@@ -85,7 +85,7 @@ class Nursery:
         self.counts = Counts()
         check_space(settings, self._shape)
 
-    def raise_one(self, make: Callable[[], Draft]) -> Draft | None:
+    def make_one(self, make: Callable[[], Draft]) -> Draft | None:
         """Make genomes until one fits and is new, and remember it.
 
         Args:

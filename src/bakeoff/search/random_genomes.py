@@ -57,7 +57,7 @@ class RandomGenomes:
         rng = np.random.default_rng((self._seed, STREAM, self._num_groups))
         draw = partial(draw_draft, self._settings.genome, rng, first=True)
         size = min(self._group, self._budget - self._num_proposed)
-        drafts = [draft for draft in (self._nursery.raise_one(draw) for _ in range(size)) if draft is not None]
+        drafts = [draft for draft in (self._nursery.make_one(draw) for _ in range(size)) if draft is not None]
         if not drafts:
             self._budget = self._num_proposed
         first = self._num_proposed

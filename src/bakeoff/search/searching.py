@@ -116,7 +116,7 @@ class _Lane:
         self._proposer: Proposer | None = bind(record.make)(search, self._setting)
         self._pruned: list[Pruned] = []
         self._finals: list[PlannedTrial] = []
-        self._go_on()
+        self._advance()
 
     def take(self) -> list[PlannedTrial]:
         """Return the trials that are due, once."""
@@ -134,9 +134,9 @@ class _Lane:
         self._pruned += self._group.take_pruned()
         if self._group.is_done:
             self._close_group()
-            self._go_on()
+            self._advance()
 
-    def _go_on(self) -> None:
+    def _advance(self) -> None:
         """Open groups until one has something to train; if there are no more, plan the finals."""
         while self._proposer is not None:
             proposals = self._proposer.propose()

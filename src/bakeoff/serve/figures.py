@@ -25,7 +25,7 @@ def choose_arms(progress: StudyProgress, block: str) -> tuple[str, ...]:
 
     They are in the study's order, so that an arm keeps its colour when another overtakes it.
     """
-    arms = [arm for arm in progress.arms if arm.block == block and (arm.num_done or arm.num_begun)]
+    arms = [arm for arm in progress.arms if arm.block == block and (arm.num_done or arm.num_started)]
     best = {arm.arm for arm in rank(arms, progress.metric)[:MAX_ARMS]}
     return tuple(arm.arm for arm in arms if arm.arm in best)
 

@@ -67,7 +67,7 @@ def write_notice(title: str, lines: tuple[str, ...], *, again: bool = False) -> 
 
 def choose_block(progress: StudyProgress) -> str:
     """Return the block to show first: the first in training, else the first."""
-    training = [arm.block for arm in progress.arms if arm.num_begun]
+    training = [arm.block for arm in progress.arms if arm.num_started]
     return next(iter((*training, *progress.blocks)), "")
 
 

@@ -24,7 +24,7 @@ class StudyState:
         word: the state in a word or two; `kind`: done, growing, failed or open, for styling.
         sentence: what is done, running and failed.
         pace: its speed; empty if unknown.
-        done_share, begun_share: fractions of its trials, 0 to 1.
+        done_share, started_share: fractions of its trials, 0 to 1.
     """
 
     word: str
@@ -32,7 +32,7 @@ class StudyState:
     sentence: str
     pace: str
     done_share: float
-    begun_share: float
+    started_share: float
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def describe_state(progress: StudyProgress, pace: Pace) -> StudyState:
     parts = [f"{progress.num_done:,} of {count(planned, 'trial')} done"] if planned else []
     if progress.num_failed:
         parts.append(f"{progress.num_failed:,} failed")
-    if progress.num_begun:
-        parts.append(f"{progress.num_begun:,} started")
+    if progress.num_started:
+        parts.append(f"{progress.num_started:,} started")
     if progress.num_candidates:
         judged = f", {progress.num_judged:,} judged" if progress.asking else ""
         parts.append(
@@ -75,7 +75,7 @@ def describe_state(progress: StudyProgress, pace: Pace) -> StudyState:
     share = 1.0 / planned if planned else 0.0
     is_going = pace.is_growing and not progress.is_ended
     rate = f"{pace.epochs_per_minute:,.0f} epochs per minute" if is_going and pace.epochs_per_minute else ""
-    return StudyState(word, kind, ", ".join(parts), rate, ended * share, progress.num_begun * share)
+    return StudyState(word, kind, ", ".join(parts), rate, ended * share, progress.num_started * share)
 
 
 def _name_state(progress: StudyProgress, pace: Pace) -> tuple[str, str]:
@@ -130,9 +130,9 @@ def format_time(moment: str) -> str:
 
 
 def _format_training(arm: ArmProgress) -> str:
-    if not arm.num_begun:
+    if not arm.num_started:
         return ""
     epochs = f"epochs {arm.first_epoch:,} to {arm.last_epoch:,}"
     if arm.first_epoch == arm.last_epoch:
         epochs = f"epoch {arm.last_epoch:,}"
-    return f"{count(arm.num_begun, 'trial')} after {epochs}"
+    return f"{count(arm.num_started, 'trial')} after {epochs}"

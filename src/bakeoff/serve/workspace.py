@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from bakeoff.ledger.live import (
     StudyProgress,
     list_arms_in_training,
-    one_moment,
     read_all_progress,
     read_block_epochs,
     read_progress,
+    read_snapshot,
 )
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.report.figures.curves import MAX_ARMS
@@ -97,16 +97,16 @@ class Workspace:
         return Seen(progress, self._watch.look(progress.study_id, progress.num_epochs, time.time() - written))
 
     def _read_all(self) -> tuple[StudyProgress, ...]:
-        with open_reading(self._folders) as connection, one_moment(connection):
+        with open_reading(self._folders) as connection, read_snapshot(connection):
             return read_all_progress(connection)
 
     def _read_one(self, study_id: str) -> StudyProgress | None:
-        with open_reading(self._folders) as connection, one_moment(connection):
+        with open_reading(self._folders) as connection, read_snapshot(connection):
             return read_progress(connection, study_id)
 
     def _draw(self, progress: StudyProgress, block: str, metric: str) -> tuple[FigureSpec, ...]:
         study_id = progress.study_id
-        with open_reading(self._folders) as connection, one_moment(connection):
+        with open_reading(self._folders) as connection, read_snapshot(connection):
             candidates, is_search = list_arms_in_training(connection, study_id, block, MAX_ARMS)
             rows = list(read_block_epochs(connection, study_id, block, metric, candidates=is_search))
             record = read_study(connection, study_id) if progress.num_candidates else None

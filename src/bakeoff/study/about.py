@@ -1,4 +1,4 @@
-"""What a study says of itself: how to run it, what it costs, what is known already, and its own small version."""
+"""A study's description of itself: how to run it, cost, prior knowledge, and a quick version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class About(Record):
     commands: tuple[str, ...] = Field(
         default=(), max_length=20, description="Commands that run the study; a shell comment may follow each."
     )
-    trials: str = Field(default="", max_length=1_000, description="Number of trials, and how it comes about.")
+    trials: str = Field(default="", max_length=1_000, description="Number of trials, and how it is computed.")
     cost: str = Field(
         default="", max_length=1_000, description="Measured duration and hardware; empty if not measured."
     )
@@ -23,7 +23,7 @@ class About(Record):
     source: str = Field(default="", max_length=1_000, description="Where the question or the recipe comes from.")
 
     def rows(self) -> tuple[tuple[str, str], ...]:
-        """Return (name, text) of what is said, in the order in which a reader asks; a row for each command."""
+        """Return (name, text) of every note given, with one row per command."""
         texts = (
             *(("command", command) for command in self.commands),
             *((name, getattr(self, name)) for name in _TEXTS),
@@ -35,7 +35,7 @@ _TEXTS = ("trials", "cost", "known", "source")
 
 
 class Quick(Record):
-    """A small version of a study, for `--quick`: minutes instead of hours."""
+    """The quick version of a study, for `--quick`: minutes instead of hours."""
 
     changes: dict[str, JsonValue] = Field(
         min_length=1,

@@ -2,8 +2,8 @@
 
 `blocks` and `arms` are lists of axes, and every combination of their entries is a block or an arm. An axis either
 lists values for one field (`optimizer.learning_rate: [0.1, 0.01]`) or names cases (`small: {epochs: 5}`), each a
-mapping of changes. In a case, `from: NAME` begins with what another case of the same axis changes. A case whose name
-begins with `_` is a template: others build on it, and it is no entry itself.
+mapping of changes. In a case, `from: NAME` starts from the changes of another case of the same axis. A case whose name
+begins with `_` is a template: other cases build on it, but it is not an entry itself.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ FIXED_FIELDS = (
     "published",
     "expect",
 )
-"""Fields of a study that are the same for all arms, and so can be no arm's change."""
+"""Fields of a study that are the same for all arms, so no arm can change them."""
 
 MAX_CHAIN = 30
-"""Cases that may build on each other, one on the next."""
+"""Maximum number of cases in a chain of `from`."""
 
 TEMPLATE = "_"
-"""How the name of a case begins that others build on and that is no entry itself."""
+"""Prefix of a template's name."""
 
 Fault: TypeAlias = tuple[Path, str]
-"""Something wrong with a study: the path where, and what."""
+"""An error in a study: its path, and a message."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Change:
 
     Attributes:
         path: the field, beginning with `recipe`, `data` or `search`.
-        value: what it becomes, or what is merged into it.
-        source: where it stands in the study.
+        value: the new value, or a mapping to merge into it.
+        source: where the study gives it.
     """
 
     path: Path
@@ -68,9 +68,9 @@ class Entry:
     """One value or one case of an axis: a label and what it changes.
 
     Attributes:
-        label: what reports call it.
-        changes: in the order in which they are made.
-        place: where it stands in the study.
+        label: its name in reports.
+        changes: in the order in which they are applied.
+        place: its path in the study.
         named: whether it is a named case.
     """
 
@@ -80,29 +80,29 @@ class Entry:
     named: bool
 
     def apply(self, draft: Draft) -> None:
-        """Make the changes in `draft`."""
+        """Apply the changes to `draft`."""
         for change in self.changes:
             draft.write(change.path, change.value, change.source)
 
 
 def is_field_axis(axis: Mapping[str, Any]) -> bool:
-    """Tell whether an axis lists values for one field; else it names cases."""
+    """Return whether an axis lists values for one field; otherwise it names cases."""
     return len(axis) == 1 and isinstance(next(iter(axis.values())), list)
 
 
 def list_cases(axis: Mapping[str, Any]) -> list[str]:
-    """Return the named cases of an axis that are entries."""
+    """Return the named cases of an axis, without templates."""
     return [name for name in axis if not name.startswith(TEMPLATE)]
 
 
 def list_templates(axes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the named cases of some axes that are templates: others build on them, and they are no entries."""
+    """Return the templates of some axes."""
     named = [axis for axis in axes if not is_field_axis(axis)]
     return [name for axis in named for name in axis if name.startswith(TEMPLATE)]
 
 
 def make_label(value: object) -> str:
-    """Return what a value is called in reports: `0.1`, `true`, `adam(learning_rate=0.1)`, `filters=[6, 16]`."""
+    """Return a value's label in reports: `0.1`, `true`, `adam(learning_rate=0.1)`, `filters=[6, 16]`."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -118,7 +118,7 @@ def make_label(value: object) -> str:
 
 
 def _label_inside(value: object) -> str:
-    """Return a value's label inside another one: settings without a name are held together."""
+    """Return a value's label inside another one: settings without a name are put in braces."""
     label = make_label(value)
     return f"{{{label}}}" if isinstance(value, Mapping) and "name" not in value else label
 
@@ -128,10 +128,10 @@ def read_axes(section: str, axes: Sequence[Mapping[str, Any]]) -> tuple[list[lis
 
     Args:
         section: `blocks` or `arms`.
-        axes: plain mappings, as they stand in the study.
+        axes: plain mappings, as given in the study.
 
     Returns:
-        The entries of each axis that could be read, and what is wrong with the others.
+        The entries of each axis that could be read, and the errors of the others.
     """
     entries: list[list[Entry]] = []
     faults: list[Fault] = []
@@ -164,13 +164,13 @@ def _read_field_axis(place: Path, axis: Mapping[str, Any], faults: list[Fault]) 
 def _read_named_axis(place: Path, axis: Mapping[str, Any], faults: list[Fault]) -> list[Entry]:
     lists = [name for name, changes in axis.items() if isinstance(changes, list)]
     if lists:
-        advice = "an axis lists values for one field only, and holds nothing else: begin another axis with '- '"
+        advice = "an axis lists values for one field only: start another axis with '- '"
         faults.append(((*place, lists[0]), advice))
         return []
     entries = []
     for name, changes in axis.items():
         if changes is not None and not isinstance(changes, Mapping):
-            allowed = f"a list of values ([{shorten(changes)}]) or, for a case of this name, a mapping of changes"
+            allowed = f"a list of values ([{shorten(changes)}]), or a mapping of changes for a case of this name"
             faults.append(((*place, name), f"given {shorten(changes)}, allowed {allowed}"))
             continue
         chain = _follow_chain(place, axis, name, faults)
@@ -183,7 +183,7 @@ def _read_named_axis(place: Path, axis: Mapping[str, Any], faults: list[Fault]) 
 
 
 def _follow_chain(place: Path, axis: Mapping[str, Any], name: str, faults: list[Fault]) -> list[str]:
-    """Return the cases that a case builds on, the first one first, itself last."""
+    """Return the chain of cases that a case builds on, ending with the case itself."""
     chain = [name]
     while isinstance(axis[chain[-1]], Mapping) and "from" in axis[chain[-1]]:
         base = axis[chain[-1]]["from"]
@@ -195,7 +195,7 @@ def _follow_chain(place: Path, axis: Mapping[str, Any], name: str, faults: list[
             break
         if base in chain:
             if base == name:
-                faults.append((here, f"a circle: {' from '.join([*chain, base])}"))
+                faults.append((here, f"circular: {' from '.join([*chain, base])}"))
             break
         if len(chain) >= MAX_CHAIN:
             faults.append((here, f"{len(chain) + 1} cases build on each other with 'from', allowed {MAX_CHAIN}"))
@@ -217,16 +217,16 @@ def _read_changes(place: Path, name: str, changes: Any, faults: list[Fault], rep
 
 
 def _resolve_field(place: Path, name: str, source: Path, faults: list[Fault]) -> Path | None:
-    """Return a field's path below `recipe` or `data`, or record why it may not vary here."""
+    """Return a field's full path; None if it may not vary here, with the reason added to `faults`."""
     parts = tuple(name.split("."))
     first = parts[0]
     if first == "data" and place[0] == "blocks":
         return parts if len(parts) > 1 else ("data",)
     if first == "search" and place[0] == "blocks":
-        # A space's fields have dots of their own: search.space.optimizer.learning_rate is one field of the space.
+        # The keys of a space contain dots: search.space.optimizer.learning_rate is one field of the space.
         return (*parts[:2], ".".join(parts[2:])) if len(parts) > 2 and parts[1] == "space" else parts
     if first == "recipe":
-        remedy = f"write {shorten('.'.join(parts[1:]) or 'epochs')}: fields of the recipe are named without 'recipe'"
+        remedy = f"write {shorten('.'.join(parts[1:]) or 'epochs')}: leave out 'recipe' before fields of the recipe"
         faults.append((source, remedy))
         return None
     if first not in FIXED_FIELDS or first in Recipe.model_fields:

@@ -1,4 +1,4 @@
-"""A search's candidate as a recipe: the block's own recipe with the candidate's changes, checked like any other."""
+"""Turns a search's candidate into a recipe: the block's recipe with the candidate's changes, validated."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from bakeoff.study.space import arrange
 
 
 class UnfitCandidateError(BakeoffError):
-    """A candidate that is no recipe, or that does not fit the images."""
+    """A candidate that is not a valid recipe, or does not fit the images."""
 
 
 def make_recipe(default: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Make a candidate's recipe. A candidate may change what its block set: that is what the search is for.
+    """Make a candidate's recipe. Unlike an arm, a candidate may change what its block sets.
 
     Args:
-        default: the study's recipe as the block makes it.
-        changes: dotted field of the recipe -> value, as an arm of a study file would write them.
+        default: the block's recipe.
+        changes: dotted field of the recipe -> value, as in an arm of a study file.
 
     Raises:
-        UnfitCandidateError: the changes lead nowhere, or to choices that are not valid together.
+        UnfitCandidateError: a field does not exist, or the choices are not valid together.
     """
     draft = Draft({"recipe": default.model_dump(mode="json")})
     for path, value in arrange(changes).items():
@@ -45,5 +45,5 @@ def make_recipe(default: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def name_recipe(recipe: Recipe) -> str:
-    """Return a text that is equal for recipes that are the same training run."""
+    """Return a canonical text, equal for equal recipes."""
     return json.dumps(recipe_content(recipe), sort_keys=True)

@@ -1,4 +1,4 @@
-"""Ablation chains: which arm is built on which (`from: NAME`), and what each step changes."""
+"""Ablation chains: arms that build on other arms (`from: NAME`), and what each step changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ Axis = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Case:
-    """One entry of an axis: its label and, where it is built on another entry, that one, the first one, the change."""
+    """One entry of an axis.
+
+    Attributes:
+        label: its label.
+        base: the entry it builds on; empty if none.
+        start: the first entry of its chain; empty if none.
+        change: label of what it changes in `base`.
+    """
 
     label: str
     base: str = ""
@@ -27,28 +34,27 @@ class _Case:
 
 
 def list_steps(axes: Sequence[Axis], ensembles: Mapping[str, Ensemble], wanted: bool | None) -> tuple[Link, ...]:
-    """Return the steps that a study's verdicts are given for: none where no arm is built on another.
+    """Return the steps that get verdicts; empty if no arm builds on another.
 
-    Every arm that is not built on another stands among them as a start. A vote over named arms is a step from each of
-    these.
+    Every arm that builds on no other is included as a start. A vote over named arms is a step from each of them.
 
     Args:
         axes: the study's `arms`.
-        ensembles: the study's.
-        wanted: the study's `decide.steps`; False for none.
+        ensembles: the study's `ensembles`.
+        wanted: the study's `decide.steps`; False: return no steps.
     """
     links = () if wanted is False else find_chain(axes)
     return (*links, *_list_votes(ensembles)) if links else ()
 
 
 def find_chain(axes: Sequence[Axis]) -> tuple[Link, ...]:
-    """Return the steps between the arms that `axes` make, in the order of the arms; none where no case has a `from`.
+    """Return the steps between the arms that `axes` make, in the order of the arms; empty if no case has a `from`.
 
-    An arm is built on the nearest case that is an arm itself: templates (`_name`) between the two belong to the step.
-    Where several axes hold chains, an arm has a step along each, from the arm that differs from it in this axis only.
+    An arm builds on the nearest case that is an arm itself: templates (`_name`) between the two belong to the step.
+    If several axes have chains, an arm has a step along each, from the arm that differs from it in that axis only.
 
     Args:
-        axes: the study's `arms`, plain and free of faults.
+        axes: the study's `arms`, plain and valid.
     """
     cases = [list(_read_axis(axis)) for axis in axes]
     if not any(case.base for axis in cases for case in axis):
@@ -57,16 +63,21 @@ def find_chain(axes: Sequence[Axis]) -> tuple[Link, ...]:
 
 
 def check_steps(decide: object, axes: Sequence[Axis]) -> list[Fault]:
-    """Return the fault of asking for steps where no arm is built on another.
+    """Return the error of asking for steps if no arm builds on another.
 
     Args:
-        decide: as the study was given it.
-        axes: the study's `arms`, plain and free of faults.
+        decide: the study's `decide`, as given.
+        axes: the study's `arms`, plain and valid.
     """
     wanted = decide.get("steps") if isinstance(decide, Mapping) else getattr(decide, "steps", None)
     if wanted is not True or find_chain(axes):
         return []
-    return [(("decide", "steps"), "no arm is built on another: write 'from: NAME' in a case of arms, or leave it out")]
+    return [
+        (
+            ("decide", "steps"),
+            "no arm builds on another: write 'from: NAME' in a case of arms, or leave out decide.steps",
+        )
+    ]
 
 
 def _read_axis(axis: Axis) -> Iterator[_Case]:
@@ -74,7 +85,7 @@ def _read_axis(axis: Axis) -> Iterator[_Case]:
         yield from (_Case(make_label(value)) for value in next(iter(axis.values())))
         return
     for name in list_cases(axis):
-        chain = [name]  # from the case itself to the first one, templates included
+        chain = [name]  # from the case back to the first one, templates included
         while "from" in (axis[chain[-1]] or {}):
             chain.append(axis[chain[-1]]["from"])
         arms = [position for position, link in enumerate(chain) if not link.startswith(TEMPLATE)]

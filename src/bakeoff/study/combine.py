@@ -1,4 +1,4 @@
-"""Every block with every arm: each combination becomes a recipe that is valid and fits its images, or a fault."""
+"""Combines every block with every arm into recipes, and checks that they are valid and fit their images."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from bakeoff.study.fit import PARTS, check_fit, describe_registered
 from bakeoff.study.merge import Draft, Source
 from bakeoff.study.search import DEFAULT, AnySearch, SearchChoice
 from bakeoff.study.settings import DEFAULT_DATASET, DataSettings
-from bakeoff.study.winner import FROM, PLACE, FromWinner, read_from
+from bakeoff.study.winner import FROM, FROM_PATH, FromWinner, read_from
 
 MAX_COMBINATIONS = 20_000
-"""Blocks times arms that one study may have."""
+"""Maximum number of blocks times arms in a study."""
 
 MISSING_NETWORK: Fault = (("recipe", "network"), MISSING)
 NOTHING = Entry(label="", changes=(), place=(), named=True)
 
 DEFAULT_ARM: dict[str, Any] = {DEFAULT: {}}
-"""The one axis of arms that a study with a search has: the recipe as the block makes it."""
+"""The only axis of arms in a study with a search: the block's recipe, unchanged."""
 
 
-class _Searched(Record):
-    """What a block's search is checked as, under the name that a study gives it."""
+class _SearchWrapper(Record):
+    """A wrapper to validate a block's search, so that paths in errors begin with `search`."""
 
     search: SearchChoice = Field()
 
@@ -54,12 +54,12 @@ class Combination:
 
 @dataclass
 class Combined:
-    """What a study's blocks and arms come to.
+    """All combinations of a study's blocks and arms.
 
     Attributes:
         combinations: block by block, arm by arm.
-        faults: what is wrong, each once; when there are any, combinations are incomplete.
-        notes: what is allowed but should be known.
+        faults: distinct errors; if there are any, combinations are incomplete.
+        notes: warnings, such as arms with equal recipes.
     """
 
     combinations: list[Combination] = field(default_factory=list)
@@ -75,17 +75,17 @@ def combine(
     partial: bool = False,
     search: Mapping[str, Any] | None = None,
 ) -> Combined:
-    """Combine every block with every arm; where a search takes the place of arms, with the study's own recipe.
+    """Combine every block with every arm, or with the study's own recipe if it has a search instead of arms.
 
     Args:
         data: the study's data settings, plain.
-        recipe: the study's recipe, plain; it may lack what blocks and arms bring.
+        recipe: the study's recipe, plain; blocks and arms may supply what it lacks.
         blocks: axes, plain.
         arms: axes, plain.
-        partial: whether some of these were left out because they are wrong: then what is missing is no fault.
-        search: the study's search, plain; None where it has arms.
+        partial: whether some of these were left out because they are invalid: then missing values are not errors.
+        search: the study's search, plain; None if it has arms.
     """
-    begun, from_faults = read_from(recipe)
+    from_winner, from_faults = read_from(recipe)
     base = _start(data, recipe, search)
     arms = arms if search is None else [DEFAULT_ARM]
     block_axes, block_faults = read_axes("blocks", blocks)
@@ -98,10 +98,10 @@ def combine(
     if size > MAX_COMBINATIONS:
         result.faults.append((("arms",), f"{size:,} combinations of blocks and arms, allowed {MAX_COMBINATIONS:,}"))
         return result
-    # An axis that could not be read takes part as one entry without changes, so that the others are checked too.
+    # An invalid axis is replaced by one entry without changes, so that the others are checked too.
     choices = [list(itertools.product(*(axis or [NOTHING] for axis in axes))) for axes in (block_axes, arm_axes)]
     incomplete = partial or bool(axis_faults) or bool(from_faults)
-    starts = _Starts(base, begun, lambda winner: _start(data, recipe, search, winner))
+    starts = _Starts(base, from_winner, lambda winner: _start(data, recipe, search, winner))
     if starts.is_open:
         return result
     _combine_all(starts, choices[0], choices[1], result, incomplete)
@@ -117,34 +117,34 @@ def _measure(axes: Sequence[Sequence[Entry]]) -> int:
 
 @dataclass(frozen=True)
 class _Starts:
-    """What the blocks begin with: the study's recipe, or an earlier study's winner with the study's recipe upon it.
+    """Makes each block's initial draft: the study's recipe, or an earlier study's winner changed by that recipe.
 
     Attributes:
-        base: without a winner.
-        begun: whose winner; None for none.
-        make: makes the draft upon a winner's recipe.
+        base: the draft without a winner.
+        winner: the winner to start from; None if there is none.
+        make: makes the draft from a winner's recipe.
     """
 
     base: Draft
-    begun: FromWinner | None
+    winner: FromWinner | None
     make: Callable[[Mapping[str, Any]], Draft]
 
     @property
     def is_open(self) -> bool:
-        """Whether a winner is still to be looked up."""
-        return self.begun is not None and self.begun.found is None
+        """Whether the winner has not been looked up yet."""
+        return self.winner is not None and self.winner.found is None
 
-    def begin(self, choice: Sequence[Entry], faults: list[Fault]) -> Draft:
-        """Return the draft that a block's combinations begin with, to be changed."""
-        if self.begun is None or self.begun.found is None:
+    def make_draft(self, choice: Sequence[Entry], faults: list[Fault]) -> Draft:
+        """Return a new draft for a block's combinations."""
+        if self.winner is None or self.winner.found is None:
             return self.base.copy()
         block = _join(choice) or str(self.base.tree["data"].get("name", DEFAULT_DATASET))
         try:
-            return self.make(self.begun.choose(block))
+            return self.make(self.winner.choose(block))
         except KeyError:
-            known = ", ".join(self.begun.found)
-            remedy = f"name one of them: {FROM}: {{study: {self.begun.study}, winner: true, block: ...}}"
-            faults.append((PLACE, f"study '{self.begun.study}' has no block {block!r}, it has {known}: {remedy}"))
+            known = ", ".join(self.winner.found)
+            remedy = f"name one of them: {FROM}: {{study: {self.winner.study}, winner: true, block: ...}}"
+            faults.append((FROM_PATH, f"study '{self.winner.study}' has no block {block!r}, it has {known}: {remedy}"))
             return self.base.copy()
 
 
@@ -154,7 +154,7 @@ def _start(
     search: Mapping[str, Any] | None,
     winner: Mapping[str, Any] | None = None,
 ) -> Draft:
-    """Return the draft that all combinations begin with; default names are expanded, to be told from others."""
+    """Return the draft that all combinations start from, with the names of default choices written out."""
     defaults = {
         "initializer": {"name": InitializerChoice().name},
         "optimizer": {"name": DEFAULT_OPTIMIZER},
@@ -162,7 +162,7 @@ def _start(
     }
     draft = Draft({"recipe": defaults, "data": {}, "search": {}})
     for key, value in (winner or {}).items():
-        draft.write(("recipe", key), value, Source(PLACE, PLACE))
+        draft.write(("recipe", key), value, Source(FROM_PATH, FROM_PATH))
     own = {key: value for key, value in recipe.items() if key != FROM}
     for section, fields in (("data", data), ("recipe", own), ("search", search or {})):
         for key, value in fields.items():
@@ -172,7 +172,7 @@ def _start(
 
 
 def _check_recipe_alone(base: Draft) -> list[Fault]:
-    """Check the study's own recipe: blocks and arms may hide a wrong value. What it lacks they may bring."""
+    """Check the study's own recipe for wrong values that blocks and arms override; they may supply missing ones."""
     faults = [(source.key, message) for source, message in base.faults]
     for model, section in ((Recipe, "recipe"), (DataSettings, "data")):
         faults += _validate(model, base, section, ignored=(MISSING_FIELD, INCOMPATIBLE))[1]
@@ -182,7 +182,7 @@ def _check_recipe_alone(base: Draft) -> list[Fault]:
 def _validate(
     model: type[BaseModel], draft: Draft, section: str, ignored: Collection[str] = ()
 ) -> tuple[Any, list[Fault]]:
-    """Validate one section of a draft; faults stand where the study wrote the wrong value."""
+    """Validate one section of a draft; the paths of faults are those in the study."""
     given = draft.tree[section]
     try:
         return model.model_validate(given), []
@@ -195,14 +195,14 @@ def _validate(
 
 
 def _read_search(draft: Draft) -> tuple[AnySearch | None, list[Fault]]:
-    """Check what a block makes of the study's search."""
+    """Validate the study's search with a block's changes."""
     given = {"search": draft.tree["search"]}
     if not given["search"]:
         return None, []
     try:
-        return _Searched.model_validate(given).search, []
+        return _SearchWrapper.model_validate(given).search, []
     except ValidationError as error:
-        found = explain(error, _Searched, given)
+        found = explain(error, _SearchWrapper, given)
         return None, [(_place(draft, path, kind == UNKNOWN_FIELD), message) for path, message, kind in found]
 
 
@@ -221,13 +221,13 @@ def _combine_all(
     result: Combined,
     incomplete: bool,
 ) -> None:
-    """Fill `result`. An incomplete study lacks what a network's fit depends on, such as the dataset."""
+    """Fill `result`. In an incomplete study the fit is not checked: what it depends on may be missing."""
     result.faults += [*_find_repeated_labels("block", block_choices), *_find_repeated_labels("arm", arm_choices)]
     fits: set[tuple[object, str]] = set()
     conflicts: set[str] = set()
     recipes: list[list[str]] = [[] for _ in arm_choices]
     for block_choice in block_choices:
-        block_draft = starts.begin(block_choice, result.faults)
+        block_draft = starts.make_draft(block_choice, result.faults)
         for entry in block_choice:
             entry.apply(block_draft)
         data, faults = _validate(DataSettings, block_draft, "data")
@@ -254,7 +254,7 @@ def _combine_all(
 
 
 def _name_combination(faults: Sequence[Fault], where: str, conflicts: set[str]) -> Iterator[Fault]:
-    """Say where choices that do not go together meet, once: no single line of the study is to blame."""
+    """Add block and arm to errors about incompatible choices, once each, since no single line has the error."""
     for place, message in faults:
         if place != ("recipe",):
             yield place, message
@@ -268,9 +268,9 @@ def _join(choice: Sequence[Entry]) -> str:
 
 
 def _check_fit(combination: Combination, draft: Draft, fits: set[tuple[object, str]]) -> list[Fault]:
-    """Check what of a recipe depends on its images, where these are known; `fits` remembers what has been checked.
+    """Check what in a recipe depends on its images, if these are known; `fits` caches what has been checked.
 
-    Of a folder or manifest nothing is known before it is opened: what runs the plan checks then.
+    Nothing is known about a folder or manifest before it is opened; the run checks it then.
     """
     source, recipe = combination.data.source, combination.recipe
     key = (source, recipe.model_dump_json(include=set(PARTS)))
@@ -287,14 +287,14 @@ def _check_fit(combination: Combination, draft: Draft, fits: set[tuple[object, s
     faults = []
     for part, message in check_fit(recipe, facts.shape_HWC, facts.class_names):
         place = _place_part(draft, part)
-        if (place, message) not in fits:  # said once, of the first block and arm that meet it
+        if (place, message) not in fits:  # report once, for the first block and arm
             fits.add((place, message))
             faults.append((place, f"{message.rstrip('.')} {where}"))
     return faults
 
 
 def _place_part(draft: Draft, field: str) -> Path:
-    """Return what wrote a recipe's part last: one field, or the mapping that holds all that this axis changed of it."""
+    """Return the path of the last change to a part of the recipe: one field, or the mapping around several."""
     sources = [source for path, source in draft.sources.items() if path[:2] == ("recipe", field) and len(path) > 2]
     if not sources:
         return _place(draft, ("recipe", field), unknown=False)
@@ -316,7 +316,7 @@ def _find_repeated_labels(kind: str, choices: Sequence[tuple[Entry, ...]]) -> li
 
 
 def _compare_arms(choices: Sequence[tuple[Entry, ...]], recipes: Sequence[Sequence[str]], result: Combined) -> None:
-    """Find arms that are the same recipe in every block: a slip when a list has them, a note among named cases."""
+    """Find arms with the same recipe in every block: an error in a list of values, a note for named cases."""
     first: dict[tuple[str, ...], tuple[Entry, ...]] = {}
     for choice, found in zip(choices, recipes, strict=True):
         other = first.setdefault(tuple(found), choice)

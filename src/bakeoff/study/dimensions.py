@@ -1,4 +1,4 @@
-"""Dimensions of a search space, as records: a range of numbers, or a list of any values."""
+"""Dimensions of a search space: a range of numbers, or a list of any values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bakeoff.errors import nearest
 from bakeoff.study.explain import shorten
 
 DIMENSIONS = ("int", "float", "categorical")
-"""The types of a dimension; a study file may leave them out, for they follow from what is written."""
+"""The types of a dimension; a study file may leave them out, because they can be inferred."""
 
 
 def _list_conditions(when: Any) -> Any:
-    """Return `when` with a list of values for every field, as plain values."""
+    """Return `when` as plain values, with a tuple of values for every field."""
     if not isinstance(when, Mapping):
         return when
     plain = to_jsonable_python(dict(when))
@@ -36,7 +36,7 @@ When: TypeAlias = Annotated[
     BeforeValidator(_list_conditions, json_schema_input_type=dict[str, Any]),
     AfterValidator(_check_conditions),
 ]
-"""Other fields of the space, and the values of theirs under which this one is chosen at all."""
+"""Other fields of the space, and the values for which this one is chosen at all."""
 
 
 class _Dimension(BaseModel):
@@ -75,7 +75,7 @@ class IntRange(_Dimension):
         return range(self.low, self.high + 1, self.step)
 
     def has(self, value: object) -> bool:
-        """Tell whether a value is one of these."""
+        """Return whether a value is one of these."""
         return isinstance(value, int) and not isinstance(value, bool) and value in self.list_values()
 
 
@@ -101,26 +101,26 @@ class FloatRange(_Dimension):
 
     @property
     def count(self) -> int | None:
-        """Number of values; None where there is no end to them."""
+        """Number of values; None if the range is continuous."""
         if self.step is None:
             return 1 if self.low == self.high else None
         return int((_decimal(self.high) - _decimal(self.low)) / _decimal(self.step)) + 1
 
     def list_values(self) -> Sequence[float]:
-        """Return every value, the smallest first; of a range without steps the ends only."""
+        """Return every value, the smallest first; only both ends if the range is continuous."""
         if self.step is None:
             return tuple(dict.fromkeys((self.low, self.high)))
         return [float(_decimal(self.low) + _decimal(self.step) * index) for index in range(self.count or 0)]
 
     def has(self, value: object) -> bool:
-        """Tell whether a value is one of these."""
+        """Return whether a value is one of these."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             return False
         return self.low <= value <= self.high if self.step is None else value in self.list_values()
 
 
 class Categorical(_Dimension):
-    """Any of these values, in no order: names, numbers, lists, whole mappings."""
+    """Any of these values, unordered: names, numbers, lists, whole mappings."""
 
     type: Literal["categorical"] = "categorical"
     values: Annotated[tuple[Any, ...], BeforeValidator(to_jsonable_python)] = Field(
@@ -133,7 +133,7 @@ class Categorical(_Dimension):
             raise PydanticCustomError("empty", "an empty list: name at least one value")
         for position, value in enumerate(self.values):
             if any(_same(value, earlier) for earlier in self.values[:position]):
-                raise PydanticCustomError("twice", "{value} stands there twice", {"value": shorten(value)})
+                raise PydanticCustomError("twice", "{value} is listed twice", {"value": shorten(value)})
         return self
 
     @property
@@ -146,12 +146,12 @@ class Categorical(_Dimension):
         return self.values
 
     def has(self, value: object) -> bool:
-        """Tell whether a value is one of these, or the name of one."""
+        """Return whether a value is one of these, or the name of one."""
         return any(matches(own, (value,)) for own in self.values)
 
 
 def _decimal(number: float) -> Decimal:
-    """Return a number as it is written, so that 0.1 goes into 0.3 three times."""
+    """Return a number in decimal, so that 0.3 is exactly three times 0.1."""
     return Decimal(repr(number))
 
 
@@ -159,12 +159,12 @@ def _check_range(low: float, high: float, step: float | None, log: bool) -> None
     if low > high:
         problem = f"low {low:g} is above high {high:g}"
     elif log and low <= 0:
-        problem = f"low {low:g} has no logarithm: with log, low must be above 0"
+        problem = f"with log, low must be above 0, not {low:g}"
     elif log and step is not None:
-        problem = "log and step exclude each other: leave one out"
+        problem = "log and step cannot be combined: leave one out"
     elif step is not None and (_decimal(high) - _decimal(low)) % _decimal(step):
         last = float(_decimal(high) - (_decimal(high) - _decimal(low)) % _decimal(step))
-        problem = f"steps of {step:g} from {low:g} do not meet high {high:g}: write high: {last:g}"
+        problem = f"steps of {step:g} from {low:g} do not end at high {high:g}: write high: {last:g}"
     else:
         return
     raise PydanticCustomError("range", "{problem}", {"problem": problem})
@@ -175,8 +175,8 @@ _RECORDS: Mapping[str, type[IntRange] | type[FloatRange] | type[Categorical]] = 
 )
 
 
-def _format_out(given: Any) -> Any:
-    """Return a dimension with its type: a list is categorical, a range of whole numbers int, any other float."""
+def _infer_type(given: Any) -> Any:
+    """Return a dimension with its type: categorical for a list, int for a range of whole numbers, else float."""
     if isinstance(given, list | tuple):
         return {"type": "categorical", "values": given}
     if not isinstance(given, Mapping):
@@ -202,17 +202,17 @@ AnyDimension: TypeAlias = IntRange | FloatRange | Categorical
 
 Dimension: TypeAlias = Annotated[
     Annotated[AnyDimension, Field(discriminator="type")],
-    BeforeValidator(_format_out, json_schema_input_type=list[Any] | AnyDimension),
+    BeforeValidator(_infer_type, json_schema_input_type=list[Any] | AnyDimension),
 ]
-"""What one field may become: a list of values, or a mapping with low and high."""
+"""The values that one field may take: a list, or a mapping with low and high."""
 
 
 def _same(one: object, other: object) -> bool:
-    """Tell whether two plain values are the same: `true` is not 1."""
+    """Return whether two plain values are the same: `true` is not 1."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 def matches(value: object, allowed: Sequence[object]) -> bool:
-    """Tell whether a value is one of `allowed`; a mapping is also known by its name (`sgd`)."""
+    """Return whether a value is one of `allowed`; a mapping also matches by its name (`sgd`)."""
     name = value.get("name") if isinstance(value, Mapping) else None
     return any(_same(value, other) or (name is not None and name == other) for other in allowed)

@@ -1,7 +1,7 @@
-"""A study file as plain values, with the line on which each one stands.
+"""Reads a study file into plain values, with the line of each.
 
 YAML is read by the 1.2 core schema: `1e-3` is a number, and `yes`, `no`, `on`, `off`, `012` and `12:30` are text or
-decimal numbers, not what YAML 1.1 made of them. Keys are always text. Tags, and what they would construct, are refused.
+decimal numbers, unlike in YAML 1.1. Keys are always text. Tags are refused.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from bakeoff.study.explain import Path, join_path, shorten
 
 MAX_CHARACTERS = 1_000_000
 MAX_VALUES = 50_000
-"""Values that a file may hold, each counted as often as aliases repeat it."""
+"""Maximum number of values in a file, counting repetitions by aliases."""
 
 MAX_LEVELS = 30
-"""Levels of mappings and lists inside each other."""
+"""Maximum nesting of mappings and lists."""
 
 MAX_KEY_CHARACTERS = 200
 MAX_PROBLEMS = 50
-"""Problems of the text that are listed; reading stops there."""
+"""Maximum number of problems of the text; reading stops there."""
 
 _MAX_INTEGER_BITS = 256
 _TAG = "tag:yaml.org,2002:"
@@ -71,9 +71,9 @@ class Document:
     """A study before it is checked.
 
     Attributes:
-        fields: plain values, as in the file, changed by overrides.
-        places: where values stand, as `file:line`, by path; the empty path stands for the file.
-        problems: what is wrong with the text, although it could be read.
+        fields: plain values, as in the file, with overrides applied.
+        places: `file:line` of each value, by path; the empty path is the file itself.
+        problems: errors in a text that could still be read.
     """
 
     fields: dict[str, Any]
@@ -81,7 +81,7 @@ class Document:
     problems: tuple[Problem, ...] = ()
 
     def locate(self, path: Path) -> str:
-        """Return the place of a value, or of the nearest one around it."""
+        """Return the place of a value, or of the nearest value that contains it."""
         return next(self.places[path[:length]] for length in range(len(path), -1, -1) if path[:length] in self.places)
 
 
@@ -90,14 +90,14 @@ def read_document(text: str, name: str) -> Document:
 
     Args:
         text: YAML; one mapping.
-        name: what messages call the file.
+        name: the file's name in messages.
 
     Raises:
-        StudyError: it is no YAML, or no mapping.
+        StudyError: the text is not YAML, or not a mapping.
     """
     node = compose(text, name)
     if node is None:
-        raise StudyError([Problem(name, "", "the file is empty: begin with 'question: ...'")])
+        raise StudyError([Problem(name, "", "the file is empty: start with 'question: ...'")])
     reading = _Reading(name)
     fields = reading.read(node, ())
     if not isinstance(fields, dict):
@@ -107,10 +107,10 @@ def read_document(text: str, name: str) -> Document:
 
 
 def read_value(text: str, name: str) -> Any:
-    """Read one value, as it would stand in a study file.
+    """Read one value, as in a study file.
 
     Raises:
-        StudyError: it is no YAML.
+        StudyError: the text is not YAML.
     """
     node = compose(text, name)
     if node is None:
@@ -123,15 +123,15 @@ def read_value(text: str, name: str) -> Any:
 
 
 def compose(text: str, name: str) -> yaml.Node | None:
-    """Return the tree of YAML nodes of a text; none where it is empty.
+    """Return the tree of YAML nodes of a text; None if it is empty.
 
     Raises:
-        StudyError: the text is no YAML; says on which line, and why.
+        StudyError: the text is not YAML; gives the line and the reason.
     """
     if len(text) > MAX_CHARACTERS:
-        raise StudyError([Problem(name, "", f"larger than a study file may be ({MAX_CHARACTERS:,} characters)")])
+        raise StudyError([Problem(name, "", f"too large: a study file has at most {MAX_CHARACTERS:,} characters")])
     try:
-        # The loader composes nodes and is never asked to construct anything.
+        # The loader only composes nodes; it never constructs objects.
         return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -139,14 +139,14 @@ def compose(text: str, name: str) -> yaml.Node | None:
         raise StudyError([Problem(place, "", _describe(error))]) from None
     except yaml.reader.ReaderError as error:
         place = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
-        message = f"not a text file: it holds the character U+{int(error.character):04X}"
+        message = f"not a text file: it contains the character U+{int(error.character):04X}"
         raise StudyError([Problem(place, "", message)]) from None
 
 
 def _describe(error: yaml.MarkedYAMLError) -> str:
     problem = str(error.problem)
     if "'\\t'" in problem:
-        return "not YAML: a tab; indent with spaces"
+        return "not YAML: indented with a tab, use spaces"
     if problem == _TOO_DEEP:
         return problem
     context = f" ({error.context})" if error.context else ""
@@ -155,7 +155,7 @@ def _describe(error: yaml.MarkedYAMLError) -> str:
 
 @dataclass
 class _Reading:
-    """One pass over a tree of nodes, which makes plain values and notes their places."""
+    """One pass over a tree of nodes, which makes plain values and records their places."""
 
     name: str
     places: dict[Path, str] = field(default_factory=dict)
@@ -186,7 +186,7 @@ class _Reading:
         fields: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._add(key_node, path, "a key is a single word or number, not a list or mapping")
+                self._add(key_node, path, "a key must be a word or number, not a list or mapping")
                 continue
             key = str(key_node.value)
             fault = _find_key_fault(key)
@@ -216,14 +216,14 @@ class _Reading:
             return text.lower() == "true"
         hidden = find_hidden(text)
         if hidden:
-            self._add(node, path, f"holds the character {hidden}, which cannot be seen: write it without")
-            return text.encode("utf-8", "replace").decode()  # what is checked next takes text only
+            self._add(node, path, f"contains the character {hidden}, which is invisible: leave it out")
+            return text.encode("utf-8", "replace").decode()  # the next check takes text only
         return None if tag == "null" else text
 
     def _add(self, node: yaml.Node, path: Path, message: str) -> None:
         self.problems.append(Problem(self.place(node), join_path(path), message))
         if len(self.problems) >= MAX_PROBLEMS:
-            raise StudyError([*self.problems, Problem("", "", "and perhaps more: what follows was not read")])
+            raise StudyError([*self.problems, Problem("", "", "and perhaps more: the rest was not read")])
 
 
 def _is_hidden(character: str) -> bool:
@@ -231,7 +231,7 @@ def _is_hidden(character: str) -> bool:
 
 
 def _read_integer(text: str) -> int:
-    """Return a whole number; raises ValueError for one that no field takes and that would be slow to print."""
+    """Return a whole number; raises ValueError if it is so large that printing it would be slow."""
     value = int(text, 0) if text[:2] in ("0x", "0o") else int(text)
     if value.bit_length() > _MAX_INTEGER_BITS:
         raise ValueError
@@ -239,20 +239,19 @@ def _read_integer(text: str) -> int:
 
 
 def _find_key_fault(key: str) -> str:
-    """Return what is wrong with a key, which is a field's name or an arm's; empty where nothing is."""
+    """Return the problem with a key (the name of a field or an arm); empty if there is none."""
     if len(key) > MAX_KEY_CHARACTERS:
         return f"a key of {len(key):,} characters, {shorten(key)}: allowed {MAX_KEY_CHARACTERS}"
     hidden = find_hidden(key) or ("U+000A" if "\n" in key else "")
     if hidden:
-        return f"the key {shorten(key)} holds the character {hidden}, which cannot be seen: write it without"
+        return f"the key {shorten(key)} contains the character {hidden}, which is invisible: leave it out"
     return "" if key.strip() else f"the key {shorten(key)} is blank: give it a name"
 
 
 def find_hidden(text: str) -> str:
-    """Return the first character, as U+XXXX, that a reader cannot see and that can make a text look like another.
+    """Return the first invisible character, as U+XXXX, that can make a text look like another; empty if none.
 
-    Control characters steer terminals; marks of direction turn text around; halves of surrogate pairs are no text. A
-    tab and an end of line are usual in longer texts.
+    These are control characters (except tabs and line ends), marks of text direction and lone surrogates.
     """
     if text.isascii() and text.isprintable():
         return ""

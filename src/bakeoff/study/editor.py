@@ -1,4 +1,4 @@
-"""The study file's JSON Schema, with which editors complete and check a file while it is written."""
+"""The JSON Schema of study files, for completion and validation in editors."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def _list_parts() -> dict[str, tuple[type[BaseModel], ...]]:
-    """Return the recipe's fields that have fields of their own, with the records they may hold."""
+    """Return the recipe's fields that have subfields, with the records they may hold."""
     return {name: tuple(list_field_records(field)) for name, field in Recipe.model_fields.items()}
 
 
 def schema_json() -> Schema:
     """Return the JSON Schema (draft 2020-12) of a study file.
 
-    It holds whatever a single value shows. What only shows in combination (a kernel too large for its image, an arm
-    that undoes its block) is found by `load_study`.
+    It checks each value by itself. Errors of combinations (a kernel too large for its image, an arm that changes what
+    its block sets) are found by `load_study`.
     """
     models: list[type[BaseModel]] = [Study, Recipe, DataSettings, FromWinner]
     _, generated = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
     definitions: dict[str, Schema] = {name: _simplify(schema) for name, schema in generated["$defs"].items()}
     for definition in definitions.values():
         _describe_tag(definition)
-    # A recipe is merged from parts, and each part may leave out what another one gives.
-    _relax(definitions["Recipe"])
+    # A recipe is merged from parts, and each part may leave out what another supplies.
+    _make_optional(definitions["Recipe"])
     for record in itertools.chain(*_list_parts().values()):
-        _relax(definitions[record.__name__])
+        _make_optional(definitions[record.__name__])
     data = definitions["DataSettings"]["properties"]
     data["name"]["enum"] = [*DATASETS.names, None]
     data["classes"]["anyOf"][0]["items"] = _CLASS_NAME
@@ -49,7 +49,7 @@ def schema_json() -> Schema:
     data_fields = {f"data.{name}": part for name, part in data.items()}
     recipe_start = {FROM: _refer("FromWinner") | {"description": _FROM}}
     definitions["Recipe"] = _make_mapping(
-        {**recipe_fields, **recipe_start}, "What all arms share; fields may be nested or dotted."
+        {**recipe_fields, **recipe_start}, "Settings shared by all arms; fields may be nested or dotted."
     )
     definitions["ArmAxis"] = _make_axis(recipe_fields)
     search_fields = {f"search.{name}": _ANYTHING for kind in SEARCHES for name in kind.settings.model_fields}
@@ -68,10 +68,10 @@ def schema_json() -> Schema:
     return {"$schema": _DIALECT, "title": "bakeoff study", **study, "$defs": definitions}
 
 
-_ANYTHING: Schema = {"description": "Merged into the study's search, and checked there."}
+_ANYTHING: Schema = {"description": "Changes to the study's search."}
 _SEARCH: Schema = {"type": "object", **_ANYTHING}
 
-_FROM = "An earlier study's winner that the recipe begins with; the other fields change it."
+_FROM = "Winner of an earlier study that the recipe starts from; the other fields change it."
 
 _CLASS_NAME: Schema = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
 """In a list of class names, 0 and 1 need no quotes."""
@@ -82,7 +82,7 @@ def _refer(name: str) -> Schema:
 
 
 def _simplify(schema: Any) -> Any:
-    """Turn `oneOf` into `anyOf`, for parts fit several records; leave out titles that repeat a field's name."""
+    """Turn `oneOf` into `anyOf`, because parts fit several records; drop titles that repeat a field's name."""
     if isinstance(schema, list):
         return [_simplify(part) for part in schema]
     if not isinstance(schema, dict):
@@ -95,21 +95,21 @@ def _simplify(schema: Any) -> Any:
 
 
 def _describe_tag(definition: Schema) -> None:
-    """Describe the name or type that tells records apart by what its record says of itself."""
+    """Describe the field that distinguishes records (name or type) by its record's docstring."""
     for tag in ("name", "type"):
         field = definition.get("properties", {}).get(tag)
         if field is not None and "description" not in field:
             field["description"] = definition["description"].partition("\n\n")[0].replace("\n", " ")
 
 
-def _relax(schema: Schema) -> None:
-    """Let a record leave out any field."""
+def _make_optional(schema: Schema) -> None:
+    """Make every field of a record optional."""
     for part in (schema, *schema.get("anyOf", [])):
         part.pop("required", None)
 
 
 def _list_recipe_fields(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
-    """Return the schema of every recipe field, nested ones by their dotted names."""
+    """Return the schema of every recipe field, with dotted names for nested ones."""
     fields: dict[str, Schema] = dict(definitions["Recipe"]["properties"])
     for name, records in _list_parts().items():
         variants: dict[str, dict[str, Schema]] = {}
@@ -126,7 +126,7 @@ def _list_recipe_fields(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
 
 
 def _merge_variants(schemas: Mapping[str, Schema]) -> Schema:
-    """Return the schema of a field that several records have; where they describe it differently, with their names."""
+    """Return the schema of a field that several records have; differing descriptions get the records' names."""
     owners: dict[str, list[str]] = {}
     for owner, schema in schemas.items():
         owners.setdefault(schema["description"], []).append(owner)
@@ -137,7 +137,7 @@ def _merge_variants(schemas: Mapping[str, Schema]) -> Schema:
 
 
 def _find_properties(schema: Schema) -> dict[str, Schema]:
-    """Return a record's properties, also where it may be given as a bare name instead."""
+    """Return a record's properties, also if a bare name may be given instead."""
     found: dict[str, Schema] = schema.get("properties", {})
     for part in schema.get("anyOf", []):
         found = {**found, **part.get("properties", {})}
@@ -147,8 +147,8 @@ def _find_properties(schema: Schema) -> dict[str, Schema]:
 _LAYER_FIELDS: Schema = {
     r"^network\.layers\.[0-9]+(\..+)?$": {"description": "One layer, or one of its fields."},
     r"^augmentation\.[0-9]+(\..+)?$": {"description": "One step of the augmentation, or one of its fields."},
-    r"^class_weights\.[^.]+$": {"description": "What an image of this class counts."},
-    r"^transfer\.weights\.[a-z0-9]+$": {"description": "Where the weights come from."},
+    r"^class_weights\.[^.]+$": {"description": "Weight of images of this class."},
+    r"^transfer\.weights\.[a-z0-9]+$": {"description": "Source of the weights."},
 }
 
 
@@ -171,15 +171,15 @@ def _make_axis(
     """Return the schema of an axis: one field with a list of values, or named cases of changes.
 
     Args:
-        fields: what may vary, by dotted name.
-        nested: what else a case may change, as a mapping.
-        patterns: names of further fields that may vary, as regular expressions.
+        fields: schemas of the fields that may vary, by dotted name.
+        nested: schemas of what else a case may change, as a mapping.
+        patterns: regular expressions for the names of further fields that may vary.
     """
-    values = _make_mapping(_list_values(fields.items()), "One field, and the values it takes.")
+    values = _make_mapping(_list_values(fields.items()), "One field and its values.")
     values |= {"minProperties": 1, "maxProperties": 1}
     values["patternProperties"] = _list_values(patterns.items())
-    base = {"type": "string", "description": "The case of this axis whose changes come first."}
-    changes = _make_mapping({**fields, **(nested or {}), "from": base}, "What this case changes.", patterns)
+    base = {"type": "string", "description": "Another case of this axis to start from."}
+    changes = _make_mapping({**fields, **(nested or {}), "from": base}, "Changes made by this case.", patterns)
     cases = {
         "type": "object",
         "description": "Named cases; a name that begins with _ is a template for `from`.",
@@ -190,7 +190,7 @@ def _make_axis(
 
 
 def _list_values(fields: Iterable[tuple[str, Schema]]) -> Schema:
-    """Return the schema of a list of values for every field, which takes over the field's description."""
+    """Return the schema of a list of values for every field, with the field's description."""
     return {
         name: {
             "description": schema["description"],

@@ -1,4 +1,4 @@
-"""Ensembles of a study: votes of trained arms, with the checks that need the rest of the study. No torch."""
+"""A study's ensembles: votes of trained arms, and the checks that need the rest of the study. No torch."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from bakeoff.study.axes import Fault
 from bakeoff.study.explain import shorten
 
 MAX_LABEL = 100
-"""Characters of an ensemble's name."""
+"""Maximum length of an ensemble's name, in characters."""
 
 Over: TypeAlias = Literal["arms", "replicates", "folds"]
 VoteName: TypeAlias = Literal["soft", "logits", "hard", "weighted", "greedy"]
 
 
-def _tell_members(value: object) -> str:
+def _tag_members(value: object) -> str:
     return "names" if isinstance(value, list | tuple) else "all"
 
 
-def _refuse_text(value: object) -> object:
+def _check_members_type(value: object) -> object:
     if value == "all" or isinstance(value, list | tuple):
         return value
-    message = f"given {shorten(value)}, allowed all, or a list of arms, as [a, b]"
+    message = f"given {shorten(value)}, allowed all, or a list of arms such as [a, b]"
     raise PydanticCustomError("members", "{message}", {"message": message})
 
 
 Members: TypeAlias = Annotated[
     Annotated[Literal["all"], Tag("all")] | Annotated[tuple[str, ...], Field(max_length=1_000), Tag("names")],
-    Discriminator(_tell_members),
-    BeforeValidator(_refuse_text),
+    Discriminator(_tag_members),
+    BeforeValidator(_check_members_type),
 ]
-"""The arms whose models vote, by their labels, or all of them."""
+"""Labels of the arms whose models vote, or `all`."""
 
 
 class Ensemble(Record):
     """A vote of trained models, computed from their stored predictions.
 
-    Over arms it is an arm itself: one vote in every replicate (and fold), with verdicts as any other. Over replicates
-    or folds the models of one arm vote together: nothing is left to pair, so that vote has a value and no verdict.
+    A vote over arms is an arm itself: it has one result per replicate (and fold), and verdicts like any other. A vote
+    over replicates or folds combines the models of one arm: no pairs are left, so it has a value but no verdict.
     """
 
     of: Members = Field(default="all", description="Labels of the arms whose models vote, or all.")
@@ -62,11 +62,11 @@ class Ensemble(Record):
 
     @property
     def is_arm(self) -> bool:
-        """Whether it takes part in verdicts as an arm."""
+        """Whether it gets verdicts, as an arm."""
         return self.over == "arms"
 
     def members(self, arms: Sequence[str]) -> tuple[str, ...]:
-        """Return the arms that vote, of all the study's `arms`."""
+        """Return the arms that vote, given all `arms` of the study."""
         return tuple(arms) if self.of == "all" else self.of
 
 
@@ -75,12 +75,12 @@ Ensembles: TypeAlias = dict[str, Ensemble]
 
 
 def list_ensemble_arms(ensembles: Mapping[str, Ensemble]) -> tuple[str, ...]:
-    """Return the labels of the ensembles that take part in verdicts as arms."""
+    """Return the labels of the ensembles that are arms."""
     return tuple(label for label, ensemble in ensembles.items() if ensemble.is_arm)
 
 
 def name_ensemble_arms(ensembles: object) -> list[str]:
-    """Return the same labels from ensembles as they were given, right or wrong."""
+    """Return the same labels from unvalidated ensembles."""
     given = ensembles.items() if isinstance(ensembles, Mapping) else ()
     return [str(label) for label, fields in given if _read(fields).get("over", "arms") == "arms"]
 
@@ -88,13 +88,13 @@ def name_ensemble_arms(ensembles: object) -> list[str]:
 def check_ensembles(
     ensembles: object, arms: Sequence[str], *, replicates: int | None, folds: int | None
 ) -> Iterator[Fault]:
-    """Yield what is wrong with a study's ensembles beyond what their records show.
+    """Yield the errors of a study's ensembles that validating their records does not find.
 
     Args:
-        ensembles: as the study was given them; what is no mapping of records or mappings is left to those.
-        arms: labels of all arms that are trained; empty where they are not known.
-        replicates: of the study; None for a race, which has three or more.
-        folds: of every replicate.
+        ensembles: as given; values of the wrong type are ignored, since validation reports them.
+        arms: labels of all trained arms; empty if they are not known.
+        replicates: number of replicates; None for a race, which has three or more.
+        folds: number of folds; None if there are none.
     """
     for label, given in ensembles.items() if isinstance(ensembles, Mapping) else ():
         fields = _read(given)
@@ -102,13 +102,13 @@ def check_ensembles(
         if not 0 < len(str(label)) <= MAX_LABEL:
             yield place, f"a name of {len(str(label))} characters, allowed 1 to {MAX_LABEL}"
         if label in arms:
-            yield place, f"an arm is called {shorten(label)} already: give the vote another name"
+            yield place, f"there is already an arm {shorten(label)}: give the vote another name"
         yield from _check_members(place, fields.get("of", "all"), fields.get("over", "arms"), arms)
         yield from _check_over(place, fields, replicates, folds)
 
 
 def _read(given: object) -> Mapping[str, Any]:
-    """Return one ensemble's fields as they were given; none where they are no mapping."""
+    """Return an unvalidated ensemble's fields; empty if it is not a mapping."""
     if isinstance(given, Ensemble):
         return given.model_dump()
     return given if isinstance(given, Mapping) else {}
@@ -122,7 +122,7 @@ def _check_members(place: tuple[str, str], of: object, over: object, arms: Seque
     for position, arm in enumerate(of):
         here = (*place, "of", position)
         if arm in of[:position]:
-            yield here, f"{shorten(arm)} is named twice: every arm has one voice (weighted and greedy fit weights)"
+            yield here, f"{shorten(arm)} is named twice: every arm votes once (weighted and greedy fit weights)"
         elif arms and isinstance(arm, str) and arm not in arms:
             yield here, f"no arm {shorten(arm)}, allowed: {', '.join(arms)}.{nearest(arm, arms)}"
     if not of:
@@ -136,14 +136,13 @@ def _check_over(
 ) -> Iterator[Fault]:
     over, by = fields.get("over", "arms"), fields.get("by", "soft")
     if over == "replicates" and replicates == 1:
-        yield (*place, "over"), "there is one replicate only: give replicates 2 or more"
+        yield (*place, "over"), "there is only one replicate: set replicates to 2 or more"
     if over == "folds" and folds is None:
-        yield (*place, "over"), "the study has no folds: give data.folds, or vote over arms or replicates"
+        yield (*place, "over"), "the study has no folds: set data.folds, or vote over arms or replicates"
     if over in ("replicates", "folds") and by in ("weighted", "greedy"):
         label = find_vote(str(by)).label
         remedy = "vote by soft, logits or hard"
         yield (
             (*place, "by"),
-            f"a {label} is fitted on validation images that all its models share; those of {over} are drawn anew each "
-            f"time: {remedy}",
+            f"a {label} needs validation images that all its models share, but {over} have different ones: {remedy}",
         )

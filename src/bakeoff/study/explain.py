@@ -1,4 +1,4 @@
-"""What pydantic found wrong, said in one clear line: what was given, what is allowed, the nearest valid name."""
+"""Turns pydantic's errors into one clear line each: the given value, what is allowed, the closest valid name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bakeoff.catalog.choices import Lazily
 from bakeoff.errors import nearest
 
 Path: TypeAlias = tuple[str | int, ...]
-"""Where a value stands in a tree of mappings and lists: keys and indices, outermost first."""
+"""The path of a value in a tree of mappings and lists: keys and indices, outermost first."""
 
 UNKNOWN_FIELD = "extra_forbidden"
 MISSING_FIELD = "missing"
@@ -34,7 +34,7 @@ _ALLOWED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "string_type": lambda _: "text",
     "bool_type": lambda _: "true or false",
     "bool_parsing": lambda _: "true or false",
-    "tuple_type": lambda _: "a list, as [a, b] or as lines that begin with '- '",
+    "tuple_type": lambda _: "a list, such as [a, b] or lines that begin with '- '",
     "dict_type": lambda _: "a mapping",
     "model_type": lambda _: "a mapping",
     "model_attributes_type": lambda _: "a mapping",
@@ -49,7 +49,7 @@ _ALLOWED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def shorten(value: object) -> str:
-    """Return a value as a study file would write it, on one short line."""
+    """Return a value on one short line, as in a study file."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -61,20 +61,20 @@ def shorten(value: object) -> str:
 
 
 def join_path(path: Iterable[str | int]) -> str:
-    """Return a path as `--set` takes it: `recipe.optimizer.learning_rate`."""
+    """Return a path in the syntax of `--set`: `recipe.optimizer.learning_rate`."""
     return ".".join(str(key) for key in path)
 
 
 def explain(error: ValidationError, model: type[BaseModel], given: object) -> Iterator[tuple[Path, str, str]]:
-    """Say what is wrong, one line per field.
+    """Explain a validation error, with one line per field.
 
     Args:
-        error: what validating `given` raised.
-        model: what `given` was to become.
-        given: the tree that was validated, of mappings, lists and plain values.
+        error: the error raised when `given` was validated.
+        model: the model it was validated as.
+        given: the validated tree of mappings, lists and plain values.
 
     Yields:
-        The field's path in `given`; what is wrong with it; pydantic's name for that, such as `UNKNOWN_FIELD`.
+        The field's path in `given`, a message, and pydantic's type of the error, such as `UNKNOWN_FIELD`.
     """
     messages: dict[Path, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
@@ -85,7 +85,7 @@ def explain(error: ValidationError, model: type[BaseModel], given: object) -> It
 
 
 def _find_path(details: ErrorDetails, given: object) -> Path:
-    """Return an error's place in `given`: pydantic also names the member of a union it tried, which is no field."""
+    """Return an error's path in `given`, without the members of unions that pydantic adds to it."""
     path: list[str | int] = []
     node = given
     tagged = False
@@ -113,7 +113,7 @@ def _list_children(node: object) -> Mapping[str | int, object]:
 
 
 def _phrase(found: Sequence[ErrorDetails]) -> str:
-    """Join what is wrong with one value; several errors are the members of a union, each allowing something else."""
+    """Return one message for all errors of a value; if there are several, each is for one member of a union."""
     first = found[0]
     allowed = [_ALLOWED[details["type"]](details.get("ctx", {})) for details in found if details["type"] in _ALLOWED]
     if first["type"] == MISSING_FIELD:
@@ -133,7 +133,7 @@ def _refuse_field(path: Path, model: type[BaseModel], given: object) -> str:
 
 
 def list_fields(model: type[BaseModel], given: object, path: Path) -> list[str]:
-    """Return the fields that the record at `path` of a tree has, when the whole tree is to become a `model`."""
+    """Return the fields of the record at `path` of a tree that is validated as `model`."""
     record: type[BaseModel] | None = model
     annotation: object = model
     for key in path:
@@ -146,21 +146,21 @@ def list_fields(model: type[BaseModel], given: object, path: Path) -> list[str]:
 
 
 def _choose_record(annotation: object, given: object) -> type[BaseModel] | None:
-    """Return the record among an annotation's members that a mapping's `name` or `type` means."""
+    """Return the record among an annotation's members that a mapping's `name` or `type` selects."""
     records = list(_list_records(annotation))
     tags = [given.get("name"), given.get("type")] if isinstance(given, Mapping) else []
     for record in records:
         fields = [record.model_fields[tag] for tag in ("name", "type") if tag in record.model_fields]
         if any(field.default in tags for field in fields if isinstance(field.default, str)):
             return record
-    # A record whose name is free (`timm:NAME`) has no default for it, and takes what no other record does.
+    # A record with a free name (`timm:NAME`) has no default for it, and takes the names that no other record has.
     free = [record for record in records if "name" in record.model_fields and record.model_fields["name"].is_required()]
     candidates = free if any(tag is not None for tag in tags) and free else records
     return candidates[0] if len(candidates) == 1 else None
 
 
 def list_field_records(field: FieldInfo) -> Iterator[type[BaseModel]]:
-    """Yield the records that a field's value may be, also those of installed packages; none where it holds several."""
+    """Yield the possible records of a field's value, also from installed packages; none if the field is a tuple."""
     if get_origin(field.annotation) is not tuple:
         yield from _list_records((field.annotation, *field.metadata))
 

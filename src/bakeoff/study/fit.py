@@ -19,21 +19,21 @@ PARTS = ("augmentation", "network", "class_weights", "transfer")
 
 
 def describe_registered(source: DataSource) -> SourceFacts | None:
-    """Return the facts of a registered data set; None for a folder or manifest, of which a study says nothing.
+    """Return the facts about a registered dataset; None for a folder or manifest, which must be opened first.
 
     Raises:
-        DataError: it names classes that the data set does not have.
+        DataError: it names classes that the dataset does not have.
     """
     return describe(source, None) if source.path is None else None
 
 
 def check_fit(recipe: Recipe, shape_HWC: Shape, class_names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield (field of the recipe, what is wrong with it) for what cannot be trained on such images.
+    """Yield (field of the recipe, message) for everything that cannot be trained on such images.
 
     Args:
         recipe: the choices.
-        shape_HWC: of the images, before augmentation.
-        class_names: in label order.
+        shape_HWC: shape of the images before augmentation.
+        class_names: names of the classes, in label order.
     """
     try:
         trace_augmentation(recipe.augmentation, shape_HWC)
@@ -55,7 +55,7 @@ def check_fit(recipe: Recipe, shape_HWC: Shape, class_names: Sequence[str]) -> I
 
 
 def advise(recipe: Recipe) -> Iterator[str]:
-    """Yield what is allowed but hardly meant, a sentence each without its subject."""
+    """Yield warnings about valid but probably unintended choices; the arm is the subject of each sentence."""
     published = recipe.transfer is not None and recipe.transfer.weights == "imagenet"
     if published and not any(isinstance(step, Normalize) for step in recipe.augmentation):
         yield (

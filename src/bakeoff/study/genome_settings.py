@@ -1,6 +1,6 @@
 """The settings of a search by evolution: the space of genomes, and how a population moves through it.
 
-The defaults are those of the evolutionary search this package reproduces; what it left open is said where it is set.
+The defaults are those of the evolutionary search that this package reproduces; comments mark what it did not specify.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Part: TypeAlias = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=
 Chance: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 
 CrossoverName: TypeAlias = Literal["layers", "parameters", "both"]
-"""How two parents become a child."""
+"""How a child is made from two parents."""
 
 DROPOUT_DIGITS = 2
-"""Decimals of a dropout rate: finer ones would tell genomes apart that are the same in all but name."""
+"""Decimals of a dropout rate; with more, genomes that are practically equal would count as different."""
 
 
 def _expand_range(value: object) -> object:
-    """Take a bare number for a range of that one value."""
+    """Turn a bare number into a range of that one value."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return {"low": value, "high": value} if is_number else value
 
@@ -67,7 +67,7 @@ class WholeGene(Record):
 
     @property
     def first_values(self) -> tuple[int, ...]:
-        """What the first generation draws from."""
+        """The values that the first generation draws from."""
         return tuple(value for value in self.start or () if value in self.values) or tuple(self.values)
 
 
@@ -90,13 +90,13 @@ def _check_range(low: float, high: float, move: tuple[float, float]) -> None:
     if low > high:
         raise PydanticCustomError("gene", "low {low} is larger than high {high}", {"low": low, "high": high})
     if not move[0] <= 0 <= move[1]:
-        raise PydanticCustomError("gene", "move is [down, up], such as [-2, 4]: down at most 0, up at least 0")
+        raise PydanticCustomError("gene", "move is [decrease, increase], such as [-2, 4]: at most 0, and at least 0")
 
 
 class Filters(WholeGene):
     """Filters of a convolution, or units of a dense layer.
 
-    The published search began at 16 and 32, moved by multiples of 16 and did not say how far up; 64 is ours.
+    The published search started at 16 and 32 and moved by multiples of 16, without giving a maximum; 64 is our choice.
     """
 
     low: Whole = Field(default=16, description="Smallest value, included.")
@@ -155,7 +155,7 @@ KERAS_OPTIMIZERS: tuple[OptimizerChoice, ...] = (
     SGD(learning_rate=0.01),
     Adagrad(learning_rate=0.001, initial_accumulator=0.1, epsilon=1e-7),
 )
-"""The published search named its optimizers only; these are Keras' settings of those names."""
+"""The published search gives only the names of its optimizers; these are Keras's defaults for them."""
 
 
 class GenomeSettings(Record):
@@ -199,7 +199,9 @@ class GenomeSettings(Record):
     @model_validator(mode="after")
     def _check(self) -> GenomeSettings:
         if self.convolutions.low + self.dense.low == 0:
-            raise PydanticCustomError("genome", "a network needs a hidden layer: convolutions or dense begin at 1")
+            raise PydanticCustomError(
+                "genome", "a network needs a hidden layer: set convolutions.low or dense.low to 1 or more"
+            )
         return self
 
 
@@ -274,10 +276,10 @@ class EvolutionSearch(SearchSettings):
 
     @property
     def num_elite(self) -> int:
-        """Genomes of a generation that are kept for the next."""
+        """Number of genomes kept for the next generation."""
         return max(1, round(self.elite * self.population))
 
     @property
     def most_candidates(self) -> int:
-        """Genomes that are tried at most, less the baseline's."""
+        """Maximum number of genomes, without the baseline's."""
         return self.population + (self.generations - 1) * (self.population - self.num_elite)

@@ -1,6 +1,6 @@
-"""Names that people tell apart: of studies, blocks, arms, templates and ensembles.
+"""Checks that people can distinguish the names of studies, blocks, arms, templates and ensembles.
 
-Two names that look the same are two arms to bakeoff and one to whoever reads the verdict.
+Two names that look the same would be two arms to bakeoff, but one to the reader of a verdict.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _INVISIBLE_CATEGORIES = _BLANK_CATEGORIES | {"Cf", "Cs"}
 _INVISIBLE = re.compile(
     r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""What is drawn as nothing or as a blank although its category is that of letters, marks or symbols."""
+"""Characters that are drawn as nothing or as a blank, although their category is letter, mark or symbol."""
 
 
 def check_names(study: Mapping[str, Any]) -> Iterator[Fault]:
-    """Yield what is wrong with the names that a study gives: those that look like another, or like less than they are.
+    """Yield the errors in a study's names: names that look like another one, or have invisible parts.
 
     Args:
-        study: as it was given, plain where it is read here.
+        study: as given, with plain names.
     """
     yield from _check_name(("name",), study.get("name"))
     for section in ("blocks", "arms"):
@@ -47,9 +47,9 @@ def _check_axis(place: Path, axis: Mapping[str, Any]) -> Iterator[Fault]:
     seen: dict[str, str] = {}
     for position, value in enumerate(values):
         label = make_label(value)
-        other = seen.setdefault(_look(label), label)
+        other = seen.setdefault(_normalize(label), label)
         if other != label:
-            message = f"{label!a} looks like {other!a}: give one of them another name, as a case"
+            message = f"{label!a} looks like {other!a}: make one of them a case with another name"
             yield (*place, field, position), message
 
 
@@ -59,13 +59,13 @@ def _check_name(place: Path, name: object) -> Iterator[Fault]:
     invisible = next((character for character in name if _is_invisible(character)), None)
     if invisible is not None:
         called = unicodedata.name(invisible, "a control character")
-        yield place, f"{shorten(name)} holds U+{ord(invisible):04X} ({called}), which nobody sees: leave it out"
+        yield place, f"{shorten(name)} contains U+{ord(invisible):04X} ({called}), which is invisible: leave it out"
     elif name != name.strip() or "  " in name:
-        yield place, f"{shorten(name)} holds blanks that nobody sees: at its ends none, inside one at a time"
+        yield place, f"{shorten(name)} has invisible blanks: remove those at its ends, and all but one inside"
     elif name != unicodedata.normalize("NFC", name):
         yield (
             place,
-            f"{name!a} spells letters and their accents apart: write {unicodedata.normalize('NFC', name)!a}",
+            f"{name!a} has accents as separate characters: write {unicodedata.normalize('NFC', name)!a}",
         )
 
 
@@ -75,8 +75,8 @@ def _is_invisible(character: str) -> bool:
     return unicodedata.category(character) in _INVISIBLE_CATEGORIES or bool(_INVISIBLE.match(character))
 
 
-def _look(label: str) -> str:
-    """Return a name as the eye takes it: composed, one blank for any, without what is not drawn."""
+def _normalize(label: str) -> str:
+    """Return a name as it looks: composed, with single blanks, without invisible characters."""
     spaced = "".join(" " if unicodedata.category(each) in _BLANK_CATEGORIES else each for each in label)
     shown = "".join(each for each in spaced if not _is_invisible(each))
     return unicodedata.normalize("NFC", " ".join(shown.split()))

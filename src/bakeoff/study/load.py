@@ -1,42 +1,43 @@
-"""Study files: found by path or as a shipped study's name, read, overridden, checked."""
+"""Finds study files, by path or by a shipped study's name, reads them, applies overrides and validates them."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
 from bakeoff.data.source import show_text
 from bakeoff.errors import Problem, StudyError, nearest
 from bakeoff.study.about import About, Quick
+from bakeoff.study.axes import Fault
 from bakeoff.study.document import MAX_CHARACTERS, read_document
 from bakeoff.study.explain import explain, join_path
-from bakeoff.study.override import cut, override
+from bakeoff.study.override import make_quick, override
 from bakeoff.study.schema import Study
 from bakeoff.study.winner import FindWinners, find_winner
 
 SUFFIXES = (".yaml", ".yml")
 MAX_SHOWN = 200
-"""Characters of a path that a message repeats."""
+"""Maximum length of a path in a message, in characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShownStudy:
-    """A study file as it stands, unchecked but for what it says of itself: mostly one that comes with bakeoff.
+    """A study file, of which only `about` and `quick` are validated.
 
     Attributes:
-        name: what `bakeoff run` calls it.
+        name: its name for `bakeoff run`.
         path: its file.
-        question: what it asks.
-        about: how to run it, what it costs, what is known.
-        quick: its small version; None where it has none.
+        question: its question.
+        about: how to run it, its cost, what is known.
+        quick: its quick version; None if it has none.
         text: the whole file.
     """
 
@@ -59,10 +60,10 @@ def _list_shipped_files() -> list[Path]:
 
 
 def read_shipped(study: str | Path) -> ShownStudy:
-    """Return what a shipped study, or a study file, says of itself.
+    """Return the description of a shipped study or a study file.
 
     Raises:
-        StudyError: there is none, or its text or what it says of itself is wrong.
+        StudyError: there is none, or its text or its description is invalid.
     """
     path = find_study(study)
     shown = path.name if path in _list_shipped_files() else show_text(study)
@@ -96,27 +97,37 @@ def _describe(path: Path, text: str, shown: str) -> ShownStudy:
     )
 
 
+FindMissing: TypeAlias = Callable[[Mapping[str, Any], Path], Iterable[tuple[str, Fault]]]
+"""(fields, the study file's folder) -> the missing folders and manifests; see `find_missing_images`."""
+
+
 def load_study(
-    study: str | Path, overrides: Sequence[str] = (), *, quick: bool = False, find_winners: FindWinners | None = None
+    study: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    find_winners: FindWinners | None = None,
+    find_missing: FindMissing | None = None,
 ) -> Study:
-    """Read a study file, or a shipped study, and check it.
+    """Read and validate a study file or a shipped study.
 
     Args:
         study: path of a file, or the name of a shipped study.
-        overrides: PATH=VALUE each, made in this order before anything is checked.
-        quick: take the small version that the study declares, under a name of its own.
-        find_winners: looks up the winners of earlier studies that a recipe begins with; None leaves them open.
+        overrides: PATH=VALUE each, applied in this order before validation.
+        quick: load the study's quick version, which has its own name.
+        find_winners: looks up the winners of earlier studies that a recipe starts from; None: do not look them up.
+        find_missing: finds missing folders and manifests; None: do not check that they exist.
 
     Raises:
-        StudyError: with every problem that the file and the overrides have.
-        WorkspaceError: a winner cannot be found.
+        StudyError: lists every problem of the file and the overrides.
+        WorkspaceError: a winner was not found.
     """
     path = find_study(study)
     shown = path.name if path in _list_shipped_files() else show_text(study)
     document = read_document(_read_text(path, shown), shown)
     problems = list(document.problems)
     if quick:
-        document = cut(document, str(document.fields.get("name") or _make_name(path.stem)))
+        document = make_quick(document, str(document.fields.get("name") or _make_name(path.stem)))
     for text in overrides:
         try:
             document = override(document, text)
@@ -125,17 +136,24 @@ def load_study(
     fields = {"name": _make_name(path.stem), **document.fields}
     if find_winners is not None:
         fields = find_winner(fields, find_winners)
+    used: set[str | None] | None = None  # by a valid study; others may name images that no block uses
     try:
         checked = Study.model_validate(fields, context={"locate": document.locate})
+        used = {found.data.source.path for found in checked.combine().combinations}
     except StudyError as error:
         problems += error.problems
+    for given, (at, message) in (
+        () if find_missing is None else find_missing(fields, Path(os.path.abspath(path)).parent)
+    ):
+        if used is None or given in used:
+            problems.append(Problem(document.locate(at), join_path(at), message))
     if problems:
         raise StudyError(_sort(problems))
-    return checked if path in _list_shipped_files() else checked.lie_in(Path(os.path.abspath(path)).parent)
+    return checked if path in _list_shipped_files() else checked.with_folder(Path(os.path.abspath(path)).parent)
 
 
 def _sort(problems: Sequence[Problem]) -> list[Problem]:
-    """Return problems by line, those without a line (`--set`) first."""
+    """Return problems sorted by line; those without a line (`--set`) come first."""
 
     def line(problem: Problem) -> int:
         if not problem.place:
@@ -147,13 +165,13 @@ def _sort(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def find_study(study: str | Path) -> Path:
-    """Return the file of a study: a file of this path, or the shipped study of this name.
+    """Return the file of a study, given its path or the name of a shipped study.
 
     Raises:
-        StudyError: there is neither; names the nearest of both.
+        StudyError: there is neither; suggests the closest name.
     """
     path = Path(study)
-    if _look(path) == "file":
+    if _find_kind(path) == "file":
         return path
     for shipped in _list_shipped_files():
         if str(study) in (shipped.stem, shipped.name):
@@ -161,8 +179,13 @@ def find_study(study: str | Path) -> Path:
     raise StudyError([Problem(show_text(study)[:MAX_SHOWN], "", _explain_absence(path))])
 
 
-def _look(path: Path) -> Literal["file", "folder", "other", "nothing"]:
-    """Return what a path leads to; nothing, where it cannot be a path: too long, or with a null character."""
+def is_study_file(study: str | Path) -> bool:
+    """Return whether a study is given by the path of a file."""
+    return _find_kind(Path(study)) == "file"
+
+
+def _find_kind(path: Path) -> Literal["file", "folder", "other", "nothing"]:
+    """Return what a path leads to; `nothing` also if it is not a valid path: too long, or with a null character."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -172,10 +195,10 @@ def _look(path: Path) -> Literal["file", "folder", "other", "nothing"]:
 
 def _explain_absence(path: Path) -> str:
     shipped = [file.stem for file in _list_shipped_files()]
-    found = _look(path)
+    found = _find_kind(path)
     if found == "folder":
         files = _list_files(path)
-        inside = f" It holds {', '.join(files)}." if files else ""
+        inside = f" It contains {', '.join(files)}." if files else ""
         return f"a folder, not a study file.{inside}"
     if found == "other":
         return "not a regular file: give a study file or the name of a shipped study"
@@ -198,14 +221,14 @@ def _read_text(path: Path, shown: str) -> str:
     except OSError as error:
         raise StudyError([Problem(shown, "", f"cannot be read: {error.strerror}")]) from None
     if len(content) > MAX_CHARACTERS:
-        raise StudyError([Problem(shown, "", f"larger than a study file may be ({MAX_CHARACTERS:,} bytes)")])
+        raise StudyError([Problem(shown, "", f"too large: a study file has at most {MAX_CHARACTERS:,} bytes")])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise StudyError([Problem(shown, "", "not a text file (UTF-8): a study file is YAML")]) from None
+        raise StudyError([Problem(shown, "", "not UTF-8 text: a study file is YAML")]) from None
 
 
 def _make_name(stem: str) -> str:
-    """Return a file's name as a study's: what a folder name should not hold becomes a hyphen."""
+    """Make a study's name from a file's: characters unsuitable for a folder name become hyphens."""
     name = re.sub(r"[^A-Za-z0-9._ -]", "-", stem)[:100].strip(" ")
     return name if re.match(r"[A-Za-z0-9]", name) else "study"

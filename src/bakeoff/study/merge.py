@@ -1,8 +1,8 @@
-"""Changes merged into a recipe, remembering where in the study each value came from.
+"""Merges changes into a recipe, and records where in the study each value came from.
 
-Mappings merge deeply; everything else replaces. A network, an optimizer or any other named choice of another name
-replaces the one before it whole, so that no setting of the old one remains. So do the weights of a transfer, and where
-the images come from: a folder takes the place of a dataset's name.
+Mappings are merged recursively; other values replace the old one. A network, optimizer or other choice with a new name
+replaces the old choice completely, so that none of its settings remain. The same holds for the weights of a transfer
+and for the source of the images: a folder replaces a dataset's name.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from bakeoff.study.explain import Path, join_path, list_field_records, shorten
 
 @cache
 def list_choices() -> tuple[str, ...]:
-    """Return the recipe's fields that a bare string names, and that another name replaces whole."""
+    """Return the recipe's fields that are named choices: a bare name is valid, and a new name replaces all settings."""
     records = {name: tuple(list_field_records(field)) for name, field in Recipe.model_fields.items()}
     return tuple(name for name, own in records.items() if own and all("name" in each.model_fields for each in own))
 
 
 WHOLE = (("recipe", "transfer", "weights"), ("recipe", "class_weights"), ("recipe", "clip"))
-"""Mappings that replace the one before them whole: their fields exclude each other, or are the user's own."""
+"""Mappings that replace the old one completely: their fields exclude each other, or are chosen by the user."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where in the study a value was written.
+    """The position in the study where a value was given.
 
     Attributes:
         key: path of the field's name.
-        value: path of the value; differs from `key` where an axis lists values for one field.
+        value: path of the value; differs from `key` if an axis lists values for one field.
     """
 
     key: Path
@@ -43,7 +43,7 @@ class Source:
 
     @property
     def axis(self) -> Path:
-        """Return the axis that wrote the value, as (section, index); nothing for the study's own fields."""
+        """The axis that set the value, as (section, index); empty for the study's own fields."""
         return self.key[:2] if self.key[0] in ("blocks", "arms") else ()
 
     def enter(self, key: str) -> Source:
@@ -57,8 +57,8 @@ class Draft:
 
     Attributes:
         tree: mappings, lists and plain values.
-        sources: where each value written came from, by its path in the tree.
-        faults: writes that cannot be: where they stand, and why not.
+        sources: the source of each value, by its path in the tree.
+        faults: invalid changes: their source, and a message.
     """
 
     tree: dict[str, Any] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Draft:
         return Draft(copy.deepcopy(self.tree), dict(self.sources), list(self.faults))
 
     def find_source(self, path: Path) -> tuple[Source, int] | None:
-        """Return where the value at `path`, or else the nearest one around it, came from, and that one's depth."""
+        """Return the source of the value at `path`, or of the nearest one around it, with the depth of that value."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.sources:
                 return self.sources[path[:length]], length
@@ -80,9 +80,9 @@ class Draft:
         """Merge one value into the tree.
 
         Args:
-            path: where it goes, beginning with `recipe` or `data`. Digits index into lists.
+            path: its path in the tree, beginning with `recipe` or `data`. Digits index into lists.
             value: a plain value, a list or a mapping.
-            source: where it stands in the study.
+            source: where it was given in the study.
         """
         if path[0] == "recipe" and len(path) == 3 and path[1] in list_choices() and path[2] == "name":
             path, value = path[:2], value if isinstance(value, str) else {"name": value}
@@ -108,7 +108,7 @@ class Draft:
             self._merge((*exact, key), part, source if bare else source.enter(key))
 
     def _make_room(self, path: Path, source: Source) -> Path | None:
-        """Make every value above `path` one that has fields; return the path with indices as numbers."""
+        """Make every value above `path` a mapping or list; return the path with indices as numbers."""
         node: Any = self.tree
         exact: list[str | int] = []
         for position, key in enumerate(path):
@@ -144,7 +144,7 @@ class Draft:
         return node
 
     def _put(self, path: Path, value: object, source: Source) -> None:
-        """Set a value, and forget where the values it replaces came from."""
+        """Set a value, and drop the sources of the values it replaces."""
         replaced = {known: self.sources[known] for known in self.sources if known[: len(path)] == path}
         for known, earlier in replaced.items():
             del self.sources[known]
@@ -157,7 +157,7 @@ class Draft:
             self._replace_origin(path, source)
 
     def _replace_origin(self, path: Path, source: Source) -> None:
-        """Forget where the images came from before; what one place says of both is a fault for the check to find."""
+        """Remove earlier sources of images; if one axis gives two of them, validation reports the error."""
         for other in (("data", origin) for origin in ORIGINS if origin != path[-1]):
             earlier = self.sources.get(other)
             if earlier is None or earlier.axis == source.axis or self._get(other) is None:
@@ -167,10 +167,10 @@ class Draft:
             del self.sources[other], self.tree["data"][other[-1]]
 
     def _add_conflict(self, path: Path, source: Source, earlier: Source) -> None:
-        """Record that one axis undoes what another did; once for each of the two places."""
-        reason = "two axes may not change one field"
+        """Record that two axes change the same value, once per source."""
+        reason = "two axes must not change the same field"
         if source.axis[:1] != earlier.axis[:1]:
-            reason = "an arm may not undo its block"
+            reason = "an arm must not change what its block sets"
         message = f"changes {join_path(path[1:])}, which {join_path(earlier.key)} changes too: {reason}"
         if all(other != source for other, _ in self.faults):
             self.faults.append((source, message))

@@ -1,9 +1,9 @@
 """`--set path.to.field=VALUE`: one value of a study changed on the command line.
 
-A path names fields and list indices, joined by dots. A key that itself has dots is found as it stands in the file:
-`blocks.0.data.name=[mnist]` where the first axis has the key `data.name`. A list given for an axis itself
-(`arms.0=[he_normal]`, `blocks.1=[lenet, modnet1]`) keeps only those of its values or named cases. A mapping given for
-a case that an axis does not have adds it: `arms.0.resnet50={network: "torchvision:resnet50"}`.
+A path is made of fields and list indices, joined by dots. Keys may contain dots themselves:
+`blocks.0.data.name=[mnist]` changes the key `data.name` of the first axis. A list given for a whole axis
+(`arms.0=[he_normal]`, `blocks.1=[lenet, modnet1]`) keeps only these values or named cases. A mapping given for a new
+case adds it: `arms.0.resnet50={network: "torchvision:resnet50"}`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def override(document: Document, text: str) -> Document:
     """Return the document with one value changed.
 
     Args:
-        document: what to change; it stays as it is.
+        document: the original; it is not modified.
         text: PATH=VALUE, the value in YAML.
 
     Raises:
-        StudyError: the text has another form, or the path leads nowhere.
+        StudyError: the text is not of this form, or the path does not exist.
     """
     path_text, separator, value_text = text.partition("=")
     if not separator or not path_text.strip():
@@ -48,13 +48,13 @@ def change(document: Document, path_text: str, value: Any, place: str) -> Docume
     """Return the document with one value changed.
 
     Args:
-        document: what to change; it stays as it is.
-        path_text: the path, as `--set` takes it.
-        value: plain.
-        place: where the change is written, for messages.
+        document: the original; it is not modified.
+        path_text: the path, in the syntax of `--set`.
+        value: the new value, plain.
+        place: where the change is given, for messages.
 
     Raises:
-        StudyError: the path leads nowhere.
+        StudyError: the path does not exist.
     """
     fields = copy.deepcopy(document.fields)
     try:
@@ -70,22 +70,20 @@ def change(document: Document, path_text: str, value: Any, place: str) -> Docume
     return Document(fields, {**places, **made}, document.problems)
 
 
-def cut(document: Document, name: str) -> Document:
-    """Return a study's own small version: its `quick` changes made, under a name of its own.
+def make_quick(document: Document, name: str) -> Document:
+    """Return a study's quick version: with its `quick.changes` applied, and its own name.
 
     Args:
-        document: the whole study.
-        name: what the whole study is called.
+        document: the full study.
+        name: the full study's name.
 
     Raises:
-        StudyError: the study declares none, or one of its changes leads nowhere.
+        StudyError: the study has no quick version, or the path of a change does not exist.
     """
     quick = document.fields.get("quick")
     changes = quick.get("changes") if isinstance(quick, Mapping) else None
     if not isinstance(changes, Mapping) or not changes:
-        message = (
-            "this study declares no small version: give it 'quick: {changes: {recipe.epochs: 1}}', or cut it by --set"
-        )
+        message = "this study has no quick version: add 'quick: {changes: {recipe.epochs: 1}}', or use --set"
         raise StudyError([Problem("--quick", "", message)])
     problems: list[Problem] = []
     for path_text, value in changes.items():
@@ -106,9 +104,9 @@ def _read_value(path_text: str, value_text: str) -> Any:
 
 
 def _resolve(node: Any, parts: list[str], at: Path, is_mapping: bool) -> Path:
-    """Return the path that dotted parts mean: in a mapping, the longest key that is there; else a new field.
+    """Return the path for dotted parts: the longest key that a mapping has, else a new field.
 
-    A mapping for a case that is not there is a new case of its axis.
+    A mapping for a case that does not exist is a new case of its axis.
     """
     if not parts:
         return at
@@ -127,12 +125,12 @@ def _resolve(node: Any, parts: list[str], at: Path, is_mapping: bool) -> Path:
         if len(at) == 2 and at[0] in AXES:
             return _name_case(node, parts, at, is_mapping)
     elif node is not None and not (isinstance(node, str) and at[-1] in list_choices()):
-        raise _refuse(at, f"{shorten(node)} has no fields, so no {shorten('.'.join(parts))}")
+        raise _refuse(at, f"no field {shorten('.'.join(parts))} here: {shorten(node)} has no fields")
     return (*at, *parts)
 
 
 def _name_case(axis: Mapping[str, Any], parts: list[str], at: Path, is_mapping: bool) -> Path:
-    """Return the path of a new case, whose name may have dots, such as 2.5; a misspelled field is none."""
+    """Return the path of a new case; its name may have dots, such as 2.5. Refuse what looks like a misspelled field."""
     is_field = any(part in Recipe.model_fields or part in ("data", "from") for part in parts[1:])
     if not is_mapping or is_field_axis(axis) or is_field:
         name = ".".join(parts)
@@ -149,19 +147,19 @@ def _assign(fields: dict[str, Any], path: Path, value: Any) -> None:
     node: Any = fields
     for key in path[:-1]:
         if isinstance(node, dict) and not isinstance(node.get(key), dict | list):
-            # A bare name (`optimizer: adam`) is expanded, to hold the new field beside it.
+            # A bare name (`optimizer: adam`) becomes a mapping, to take the new field.
             node[key] = {"name": node[key]} if isinstance(node.get(key), str) else {}
         node = node[key]
     if path[-1] == "name" and len(path) > 1 and path[-2] in list_choices() and node.get("name") != value:
-        node.clear()  # the settings of another network, optimizer, ... do not fit this one
+        node.clear()  # settings belong to the old choice
     if path[0] == "data" and len(path) == 2 and path[-1] in ORIGINS and value is not None:
         for origin in ORIGINS:
-            node.pop(origin, None)  # a folder takes the place of a dataset's name
+            node.pop(origin, None)  # a folder replaces a dataset's name
     node[path[-1]] = value
 
 
 def _keep(document: Document, fields: dict[str, Any], path: Path, wanted: list[Any]) -> Document:
-    """Cut an axis down to some of its values or named cases."""
+    """Keep only some of an axis's values or named cases."""
     axis = fields[str(path[0])][path[1]]
     if not isinstance(axis, dict) or not axis:
         raise _refuse(path, f"given {shorten(axis)}, allowed a mapping")
@@ -187,12 +185,12 @@ def _keep(document: Document, fields: dict[str, Any], path: Path, wanted: list[A
 
 
 def _forget_items(places: Mapping[Path, str], path: Path) -> dict[Path, str]:
-    """Drop the places of a list's items, whose indices have changed; they stand where their list stands."""
+    """Drop the places of a list's items, whose indices have changed; the place of the list is used instead."""
     return {known: place for known, place in places.items() if known[: len(path)] != path or known == path}
 
 
 def _rename_templates(axis: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, str]:
-    """Return new names, as templates, for the cases that are not kept but that kept ones build on."""
+    """Return template names for the cases that are not kept themselves but that kept ones build on."""
     templates: dict[str, str] = {}
     waiting = list(kept)
     while waiting:

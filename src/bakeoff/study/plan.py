@@ -1,4 +1,4 @@
-"""What a study comes to: its blocks, its arms, and every trial."""
+"""The plan of a study: its blocks, its arms, and every trial."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ TRIAL_ID_CHARACTERS = 24
 """Hexadecimal characters of a trial's id: 96 bits, so that a billion trials collide with probability 1e-11."""
 
 FIRST_FIELDS = ("network", "initializer", "optimizer", "batch_size", "epochs", "early_stopping")
-"""Recipe fields that identities always hold, also at their defaults."""
+"""Recipe fields that are always part of an identity, even at their defaults."""
 
 
 Stage: TypeAlias = Literal["search", "final"]
-"""What a trial is for: to find a recipe, or to compare what is reported."""
+"""A trial's purpose: to find a recipe, or to be compared in the report."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A setting in which all arms are compared: its label, the images it uses, and what is searched in it, if so."""
+    """A setting in which all arms are compared: its label, its images, and its search if there is one."""
 
     label: str
     data: DataSettings
@@ -49,13 +49,13 @@ class PlannedTrial:
         block: the block's label.
         arm: the arm's label.
         replicate: 0 to the number of replicates - 1.
-        seed: draws split, order, augmentation and first weights; the same for all arms and blocks of a replicate.
-        recipe: every choice that makes the training run, defaults included.
-        data: which images, and the share kept for validation.
-        fold: the fold held out, where the study has folds.
-        stage: what it is for. Finals never share a seed with a search.
-        until: the epoch to pause after, where it is to pause before its last; no part of what the trial is.
-        metrics: of installed packages that the study judges by: a trial trained without one of them lacks its score.
+        seed: determines split, order, augmentation and initial weights; shared by all arms and blocks of a replicate.
+        recipe: every choice of the training run, defaults included.
+        data: the images and the validation split.
+        fold: the held-out fold; None if the study has no folds.
+        stage: its purpose. Finals never share a seed with a search.
+        until: the epoch to pause after; None: train to the end. Not part of the trial's identity.
+        metrics: the metrics of installed packages that the study needs, so that the trial computes them.
     """
 
     block: str
@@ -75,12 +75,12 @@ class Plan:
     """A study's blocks, arms and trials.
 
     Attributes:
-        study: what was planned.
+        study: the planned study.
         blocks: in the order of the study.
         arms: labels, in the order of the study.
-        trials: block by block, replicate by replicate, fold by fold, arm by arm. Of a search, those of the default
-            arm: the others are planned when it has found them.
-        notes: what is allowed but should be known, a sentence each.
+        trials: block by block, replicate by replicate, fold by fold, arm by arm. With a search, only those of the
+            default arm: the others are planned when the search has found their recipes.
+        notes: warnings, one sentence each.
     """
 
     study: Study
@@ -91,13 +91,13 @@ class Plan:
 
     @property
     def most_candidate_trials(self) -> int:
-        """Trials of a search's candidates, at most; 0 without a search."""
+        """Maximum number of trials of a search's candidates; 0 without a search."""
         searches = [(block.search, block.data.folds or 1) for block in self.blocks if block.search is not None]
         return sum(count_candidates(search) * search.replicates * folds for search, folds in searches)
 
     @property
     def most_trials(self) -> int:
-        """Trials that the study comes to, at most."""
+        """Maximum number of trials in total."""
         if not self.most_candidate_trials:
             return len(self.trials)
         return self.most_candidate_trials + len(self.arms) * len(self.trials)
@@ -133,12 +133,12 @@ def expand(study: Study) -> Plan:
     return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=notes)
 
 
-def tell_about(study: Study, *, is_changed: bool = False) -> About:
-    """Return what a study says of itself, the cost of its small version where it is that.
+def get_about(study: Study, *, is_changed: bool = False) -> About:
+    """Return a study's description, with the cost of the quick version if it is one.
 
     Args:
-        study: as planned.
-        is_changed: whether it was changed by overrides: then nothing is known of its cost.
+        study: the study.
+        is_changed: whether overrides changed it: then its cost is not known.
     """
     about = study.about or About()
     cost = about.cost if study.quick_of is None else study.quick.cost if study.quick is not None else ""
@@ -146,12 +146,12 @@ def tell_about(study: Study, *, is_changed: bool = False) -> About:
 
 
 def warn(study: Study) -> tuple[str, ...]:
-    """Return what must be known of a study before it runs, a sentence each."""
+    """Return warnings to show before a study runs, one sentence each."""
     return (*filter(None, [study.decide.warning, _warn_of_one_arm(study)]), *name_code(study))
 
 
 def _warn_of_one_arm(study: Study) -> str:
-    """Say that a study has nothing to compare; empty if it has two arms or more."""
+    """Return a warning that a study has nothing to compare; empty if it has two arms or more."""
     arms = {found.arm for found in study.combine().combinations} | set(list_ensemble_arms(study.ensembles))
     if study.search is not None or len(arms) != 1:
         return ""
@@ -159,7 +159,7 @@ def _warn_of_one_arm(study: Study) -> str:
 
 
 def name_code(study: Study) -> tuple[str, ...]:
-    """Say which modules' code a study runs, a sentence each: that of networks `module:Class`, and no other."""
+    """Return a sentence for each network `module:Class` whose code a study runs."""
     parts = (study.recipe, study.blocks, study.arms, study.plain_search)
     names = dict.fromkeys(text for part in parts for text in _list_texts(part) if names_class(text))
     return tuple(f"runs the code of the module {name.partition(':')[0]} (network {name})." for name in names)
@@ -178,9 +178,9 @@ def _advise(combined: Combined) -> tuple[str, ...]:
 
 
 def _combine(study: Study) -> Combined:
-    begun, _ = read_from(study.recipe)
-    if begun is not None and begun.found is None:
-        message = f"the winner of study '{begun.study}' is looked up in a workspace: name it with --workspace"
+    winner, _ = read_from(study.recipe)
+    if winner is not None and winner.found is None:
+        message = f"the winner of study '{winner.study}' is looked up in a workspace: name it with --workspace"
         raise StudyError([Problem("", "recipe.from", message)])
     return study.combine()
 
@@ -192,19 +192,19 @@ def _list_outside_metrics(study: Study, search: AnySearch | None) -> tuple[str, 
 
 
 def derive_seed(seed: int, replicate: int, stage: Stage = "final") -> int:
-    """Return a replicate's seed, from 0 to 2**48 - 1: the head of SHA-256 over the study's seed and the replicate.
+    """Return a replicate's seed, from 0 to 2**48 - 1: from SHA-256 of the study's seed and the replicate.
 
     Args:
         seed: the study's seed, >= 0.
         replicate: 0 and up.
-        stage: the replicates of a search have seeds of their own, so that what it finds is compared on others.
+        stage: a search has different seeds, so that its winner is compared on seeds it was not selected on.
     """
     what = "replicate" if stage == "final" else "search replicate"
     return _derive(f"{what} {replicate} of seed {seed}")
 
 
 def derive_search_seed(seed: int) -> int:
-    """Return what a search's own choices are drawn by, from 0 to 2**48 - 1.
+    """Return the seed of a search's own random choices, from 0 to 2**48 - 1.
 
     Args:
         seed: the study's seed, >= 0.
@@ -226,17 +226,17 @@ def trial_content(
     own_validation: str = "",
     code: str | None = None,
 ) -> dict[str, Any]:
-    """Return all that determines a trial's result, as plain values.
+    """Return everything that determines a trial's result, as plain values.
 
-    Labels, the replicate's number and the dataset's name are left out: they determine nothing.
+    Labels, the replicate's number and the dataset's name are left out, because they do not affect it.
 
     Args:
         planned: the trial.
-        fingerprint: of the decoded images, labels and class names.
-        numeric: what the arithmetic runs in, decided (`float32` or `bfloat16`).
-        engine_version: changes whenever the engine computes something else from the same recipe.
-        own_validation: which images the source sets apart for validation, where the trial uses them.
-        code: hash of the user's own network's code, where the trial has such a network.
+        fingerprint: hash of the decoded images, labels and class names.
+        numeric: the numeric mode (`float32` or `bfloat16`, not `auto`).
+        engine_version: changes whenever the engine's results change.
+        own_validation: the source's own validation images, if the trial uses them.
+        code: hash of the code of a network `module:Class`, if the trial has one.
     """
     split: dict[str, object] = {"validation": planned.data.validation}
     if planned.fold is not None:
@@ -255,10 +255,10 @@ def trial_content(
 
 
 def recipe_content(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as it stands in identities: what it leaves at its default is left out.
+    """Return a recipe in the form used in identities: without fields at their defaults.
 
-    So a recipe stays the same one when recipes learn to say more. The first fields are always written out, as they were
-    when there were no others. Of a weights file only the hash counts, not where it lies.
+    So identities do not change when recipes get new fields. The original fields are always included, as they were when
+    there were no others. A weights file is identified by its hash, not by its path.
     """
     content = recipe.model_dump(mode="json")
     unset = recipe.model_dump(mode="json", exclude_defaults=True).keys()
@@ -274,14 +274,14 @@ def recipe_content(recipe: Recipe) -> dict[str, Any]:
 
 
 def trial_id(content: Mapping[str, Any]) -> str:
-    """Return the id of a trial: the head of SHA-256 over its content as canonical JSON."""
+    """Return the id of a trial: the first digits of SHA-256 over its content as canonical JSON."""
     return _hash(content)[:TRIAL_ID_CHARACTERS]
 
 
 def study_id(study: Study) -> str:
-    """Return the identity of what a study asks: SHA-256 (64 hexadecimal characters) over all but name and published.
+    """Return a study's identity: SHA-256 (64 hexadecimal characters) over everything but `name` and `published`.
 
-    Two ways to write the same study have the same identity: recipes are compared as planned, defaults included.
+    Different ways to write the same study have the same identity: it is computed from the planned recipes.
     """
     combined = _combine(study)
     content = study.model_dump(mode="json", include={"question", "replicates", "seed", "numeric", "decide"})

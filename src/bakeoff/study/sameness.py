@@ -1,4 +1,4 @@
-"""Arms of one block that come to the same training: said before anything trains, and not compared with each other."""
+"""Finds arms of a block that train identically: reported before training, and not compared with each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bakeoff.study.plan import Plan, PlannedTrial
 
 
 class Facts(Protocol):
-    """What has to be known of images."""
+    """Facts about images."""
 
     @property
     def shape_HWC(self) -> Shape: ...  # noqa: D102
@@ -26,11 +26,11 @@ class Facts(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SameArms:
-    """Two arms or more of a block that are one training.
+    """Two or more arms of a block that train identically.
 
     Attributes:
         arms: in the study's order.
-        fields: of the recipe, in which they differ to no effect; empty where they are one recipe.
+        fields: the recipe fields in which they differ without effect; empty if their recipes are equal.
     """
 
     block: str
@@ -38,7 +38,7 @@ class SameArms:
     fields: tuple[str, ...]
 
     def describe(self) -> str:
-        """Say it in a sentence."""
+        """Return a sentence about it."""
         names = join_names([f"'{show_text(arm)}'" for arm in self.arms])
         why = "they are one recipe"
         if self.fields:
@@ -51,7 +51,7 @@ class SameArms:
 
 
 def find_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[SameArms, ...]:
-    """Return the arms that are the same training, block by block; blocks of unknown images are left out.
+    """Return the arms that train identically, block by block; blocks whose images are unknown are skipped.
 
     Raises:
         NetworkError: a network does not fit its images.
@@ -70,7 +70,7 @@ def find_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[SameA
 
 
 def describe_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[str, ...]:
-    """Return a sentence for arms that are the same training, block by block; the plan itself names equal recipes.
+    """Return a sentence for each group of arms that train identically; equal recipes are already in the plan's notes.
 
     Raises:
         NetworkError: a network does not fit its images.
@@ -79,7 +79,7 @@ def describe_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[s
 
 
 def list_first(trials: Iterable[PlannedTrial]) -> Iterator[PlannedTrial]:
-    """Yield one trial of every arm in every block: its others differ in their seed and fold alone."""
+    """Yield one trial of every arm in every block; the others differ only in seed and fold."""
     seen: set[tuple[str, str]] = set()
     for trial in trials:
         if (trial.block, trial.arm) not in seen:

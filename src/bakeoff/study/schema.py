@@ -1,4 +1,4 @@
-"""A study: one question, as a record. The same in a file and in Python."""
+"""The `Study` record: one question, the same in a file and in Python."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from bakeoff.study.settings import DataSettings, Decide, Expect, NumericMode, Ra
 
 MAX_TRIALS = 100_000
 MAX_PROBLEMS = 50
-"""Problems that one answer lists; past that they repeat themselves."""
+"""Maximum number of problems listed in one error."""
 
 RECORDED = "recorded"
-"""In the context of validation: the study is a ledger's, and may have names that a new one may not."""
+"""Key in the validation context: the study is from a ledger, so names that are no longer allowed are accepted."""
 
 MAX_DEPTH = 40
-"""Levels of mappings and lists inside each other."""
+"""Maximum nesting of mappings and lists."""
 
 TEMPLATES = "A case whose name begins with _ is a template for others (from: _NAME) and is not used itself."
 
@@ -52,17 +52,17 @@ MAX_SD_OF_SHARE = 0.5
 """No share, which lies between 0 and 1, has a larger standard deviation."""
 
 _COMBINED = ("data", "recipe", "blocks", "arms", "search")
-"""Fields that only their combinations show to be right."""
+"""Fields that must be validated together."""
 
 Locate: TypeAlias = Callable[[Path], str]
-"""Tells the place (`file:line`) of a path in a study."""
+"""Returns the place (`file:line`) of a path in a study."""
 
 
 def make_plain(value: object, depth: int = 0) -> Any:
-    """Return a value as a study file would hold it: mappings, lists, text, numbers, true, false, null.
+    """Return a value in the types of a study file: mappings, lists, text, numbers, true, false, null.
 
     Raises:
-        PydanticCustomError: the value holds something that no study file can hold, or is nested too deeply.
+        PydanticCustomError: the value contains something of another type, or is nested too deeply.
     """
     if depth > MAX_DEPTH:
         raise PydanticCustomError("too_deep", "nested deeper than {levels} levels", {"levels": MAX_DEPTH})
@@ -74,18 +74,18 @@ def make_plain(value: object, depth: int = 0) -> Any:
         return {str(key): make_plain(part, depth + 1) for key, part in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return [make_plain(part, depth + 1) for part in value]
-    message = f"given {shorten(value)}, allowed what a study file can hold: text, numbers, lists, mappings"
+    message = f"given {shorten(value)}, allowed text, numbers, lists and mappings"
     raise PydanticCustomError("not_plain", "{message}", {"message": message})
 
 
 if TYPE_CHECKING:
-    # What a caller may write. What a study then holds is plain: dictionaries, lists, and a tuple of axes.
+    # The types a caller may pass. A study stores plain values: dictionaries, lists, and a tuple of axes.
     Fields: TypeAlias = Mapping[str, Any]
     Axes: TypeAlias = Sequence[Fields]
     Held = TypeVar("Held")
 
     class Given(Generic[Held]):
-        """A record that a caller may also write as a mapping of its fields; type checkers take both."""
+        """A record that a caller may also pass as a mapping of its fields; type checkers accept both."""
 
         def __get__(self, study: Study, kind: type[Study] | None = None) -> Held: ...
 
@@ -95,41 +95,41 @@ else:
     Axes = tuple[Fields, ...]
 
     class Given:
-        """Nothing of its own: `Given[Decide]` is `Decide`, which pydantic makes of a mapping."""
+        """At run time `Given[Decide]` is just `Decide`; pydantic accepts a mapping for it."""
 
         def __class_getitem__(cls, record: object) -> object:
             return record
 
 
-def _hold(default: object) -> Any:
-    """Return a default: type checkers do not see that a `Given` can hold it."""
+def _default(default: object) -> Any:
+    """Return a default value, untyped because type checkers do not know that a `Given` accepts it."""
     return default
 
 
 @dataclass(frozen=True)
 class _Memo:
-    """A study's combinations, computed once. Equal to any other: it is no part of what the study says.
+    """A cache of a study's combinations. All are equal, because it is not part of the study's content.
 
     Attributes:
-        given: the arguments of `combine`. A copy of the study with other fields is combined anew.
+        given: the arguments of `combine`; if they differ, as in a modified copy, the cache is not used.
     """
 
     given: Mapping[str, Any] = field(default_factory=dict, compare=False)
     combined: Combined = field(default_factory=Combined, compare=False)
 
     def read(self, data: Mapping[str, Any]) -> _Memo:
-        """Return the same with the data settings as read (class names as text), if these are the fields given."""
+        """Return the same cache for the validated data settings (class names as text), if their fields are the same."""
         if self.given.get("data", {}).keys() != data.keys():
             return self
         return _Memo({**self.given, "data": data}, self.combined)
 
 
 class Study(Record):
-    """One question: what is the same for all arms, what varies, and what decides.
+    """One question: settings shared by all arms, axes that vary, and how arms are compared.
 
-    `Study(...)` and reading a file raise the same error, `StudyError`, with every problem found; a study that exists
-    can be planned. Field by field it is what a study file holds, and `recipe`, `blocks` and `arms` are plain mappings
-    and lists (records such as `Adam(learning_rate=0.1)` become plain).
+    `Study(...)` and reading a file raise the same error, `StudyError`, with every problem found, so every `Study` can
+    be planned. Its fields are those of a study file; `recipe`, `blocks` and `arms` are plain mappings and lists
+    (records such as `Adam(learning_rate=0.1)` are converted).
     """
 
     question: str = Field(min_length=1, max_length=2_000, description="The question, in one sentence.")
@@ -140,16 +140,16 @@ class Study(Record):
         description="Name in commands and folders; by default the file's name without its suffix.",
     )
     about: Given[About | None] = Field(
-        default=_hold(None), description="Notes for whoever runs it: commands, cost, what is known already."
+        default=_default(None), description="Notes for users: commands, cost, what is known already."
     )
-    quick: Given[Quick | None] = Field(default=_hold(None), description="A small version of the study, for --quick.")
+    quick: Given[Quick | None] = Field(default=_default(None), description="A quick version of the study, for --quick.")
     quick_of: str | None = Field(
         default=None,
         max_length=100,
-        description="Name of the full study that this is the small version of; set by --quick.",
+        description="Name of the full study if this is its quick version; set by --quick.",
     )
     data: Given[DataSettings] = Field(
-        default=_hold(DataSettings()), description="The images; the same for all arms of a block."
+        default=_default(DataSettings()), description="The images; the same for all arms of a block."
     )
     recipe: Fields = Field(
         default={}, description="Settings shared by all arms, unless a block or an arm changes them."
@@ -162,15 +162,15 @@ class Study(Record):
         default=(), description=f"Axes whose combinations are the arms: recipes under comparison. {TEMPLATES}"
     )
     search: Given[SearchChoice | None] = Field(
-        default=_hold(None),
+        default=_default(None),
         description="A search that proposes recipes, in place of arms; its winner is then compared with the default.",
     )
     ensembles: Given[Ensembles] = Field(
-        default=_hold({}),
+        default=_default({}),
         description="Votes of trained arms, by label; they need no training and are compared like arms.",
     )
     replicates: Given[Replicates] = Field(
-        default=_hold(5),
+        default=_default(5),
         description="Number of repetitions, each with its own seed; or {at_least, at_most} to stop when the "
         "question is settled.",
     )
@@ -184,42 +184,42 @@ class Study(Record):
     numeric: NumericMode = Field(
         default="auto", description="Numeric precision of training; auto: the fastest that agrees with float32."
     )
-    decide: Given[Decide] = Field(default=_hold(Decide()), description="How arms are compared.")
-    published: Given[Published | None] = Field(default=_hold(None), description="Published results to compare with.")
+    decide: Given[Decide] = Field(default=_default(Decide()), description="How arms are compared.")
+    published: Given[Published | None] = Field(default=_default(None), description="Published results to compare with.")
     expect: Given[Expect | None] = Field(
-        default=_hold(None),
-        description="What is expected of scores, from which `bakeoff plan` tells what the study can show; changes no "
-        "result.",
+        default=_default(None),
+        description="Expected spread of scores, from which `bakeoff plan` computes what the study can show; changes "
+        "no result.",
     )
     _folder: pathlib.Path | None = PrivateAttr(default=None)
     _memo: _Memo = PrivateAttr(default_factory=_Memo)
 
     @property
     def folder(self) -> pathlib.Path | None:
-        """Where the study file lies, from which its relative paths are meant; None where it was not read from one."""
+        """The study file's folder, to which its paths are relative; None if it was not read from a file."""
         return self._folder
 
-    def lie_in(self, folder: pathlib.Path) -> Study:
-        """Return the same study as read from a file in this folder. Nothing else about it depends on the folder."""
+    def with_folder(self, folder: pathlib.Path) -> Study:
+        """Return the same study with another `folder`."""
         placed = self.model_copy()
         placed._folder = folder
         return placed
 
     @property
     def plain_data(self) -> dict[str, Any]:
-        """The data settings as a study file would hold them, without defaults."""
+        """The data settings in the form of a study file, without defaults."""
         plain: dict[str, Any] = make_plain(self.data.model_dump(exclude_unset=True))
         return plain
 
     @property
     def plain_search(self) -> dict[str, Any] | None:
-        """The search as a study file would hold it; None if there is none."""
+        """The search in the form of a study file; None if there is none."""
         if self.search is None:
             return None
         return {"name": self.search.name, **self.search.model_dump(mode="json", exclude_unset=True)}
 
     def combine(self) -> Combined:
-        """Return every combination of a block and an arm, normally those that the check of the study has made."""
+        """Return every combination of a block and an arm, from the cache that validation filled if possible."""
         given: dict[str, Any] = {
             "data": self.plain_data,
             "recipe": self.recipe,
@@ -233,7 +233,7 @@ class Study(Record):
 
     @property
     def most_replicates(self) -> int:
-        """Replicates at most: all of a fixed number, or where a race ends."""
+        """Maximum number of replicates: the fixed number, or a race's `at_most`."""
         return self.replicates.at_most if isinstance(self.replicates, Race) else self.replicates
 
     @model_serializer(mode="wrap")
@@ -266,7 +266,7 @@ class Study(Record):
 
 
 def _redirect(path: Path, message: str) -> str:
-    """Send a field of another part of the study, given at its top, to its place."""
+    """Return a message that says where a field belongs, if it was given at the top of the study by mistake."""
     if len(path) != 1 or path[0] in Study.model_fields:
         return message
     outer, dot, inner = str(path[0]).partition(".")
@@ -278,9 +278,9 @@ def _redirect(path: Path, message: str) -> str:
 
 
 def _find_faults(value: object, broken: set[str | int]) -> tuple[list[Fault], _Memo]:
-    """Look for what only the combinations of blocks and arms show; return the faults and the combinations.
+    """Find errors in the combinations of blocks and arms; return them, and the combinations.
 
-    What is no mapping or list is left out.
+    Values of the wrong type are skipped: validating the record reports them.
     """
     fields = value if isinstance(value, Mapping) else {}
     parts = {name: fields[name] for name in _COMBINED if fields.get(name) is not None}
@@ -320,7 +320,7 @@ def _check_size(fields: Mapping[str, Any], combined: Combined, broken: set[str |
 
 
 def _count_repeats(found: Combination, replicates: int) -> int:
-    """Return the trials of a combination at most, less its folds."""
+    """Return the maximum number of trials of a combination in one fold."""
     if found.search is None:
         return replicates
     candidates = count_candidates(found.search) * found.search.replicates
@@ -329,9 +329,9 @@ def _count_repeats(found: Combination, replicates: int) -> int:
 
 def _check_choice(parts: Mapping[str, Any]) -> list[Fault]:
     if "search" in parts and parts.get("arms"):
-        return [(("search",), "arms and search are both given: a search proposes the arms, give one of them")]
+        return [(("search",), "arms and search are both given: a search proposes the arms, leave one out")]
     if "search" not in parts and "arms" not in parts:
-        return [(("arms",), "missing: name the recipes under comparison, or give a search in their place")]
+        return [(("arms",), "missing: list the recipes under comparison, or add a search instead")]
     return []
 
 
@@ -340,10 +340,10 @@ def _check_search(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
     if not searches:
         return []
     if fields.get("search") is None:
-        return [(("blocks",), "a block changes search, but the study has none: give it one in the place of arms")]
+        return [(("blocks",), "a block changes search, but the study has none: add a search instead of arms")]
     faults: list[Fault] = []
     if not isinstance(fields.get("replicates", 1), int):
-        faults.append((("replicates",), "the finals of a search cannot race: give a number of replicates"))
+        faults.append((("replicates",), "the finals of a search cannot be a race: give a number of replicates"))
     if len({(search.name, list_finals(search)) for search in searches}) > 1:
         faults.append((("blocks",), "search.name and search.baseline must be the same in all blocks"))
     return faults
@@ -355,7 +355,7 @@ def _check_folds(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
     if len(folds) > 1:
         faults.append((("blocks",), "data.folds differs between blocks; it must be the same in all"))
     if folds - {None} and not isinstance(fields.get("replicates", 1), int):
-        faults.append((("replicates",), "folds cannot race: give a number of replicates"))
+        faults.append((("replicates",), "a race cannot use folds: give a number of replicates"))
     return faults
 
 
@@ -394,7 +394,7 @@ def _list_arms(found: Combination) -> tuple[str, ...]:
 
 
 def _check_votes(fields: Mapping[str, Any], combined: Combined, broken: set[str | int]) -> list[Fault]:
-    """Look at what is made of trained arms: votes, and steps from arm to arm."""
+    """Check votes and steps, which are derived from trained arms."""
     if combined.faults or "replicates" in broken or not combined.combinations:
         return []
     replicates = fields.get("replicates", Study.model_fields["replicates"].default)

@@ -1,4 +1,4 @@
-"""What a study says in the place of arms: a search, which proposes the recipes itself. Records, no algorithm."""
+"""The settings of searches, which a study can have instead of arms. Records only, no algorithms."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bakeoff.study.search_settings import COSTS, Halving, Objective, SearchSetti
 from bakeoff.study.space import Space, find_sampler_faults
 
 DEFAULT, WINNER, RANDOM = "default", "winner", "random"
-"""The arms of a search's finals: the study's recipe, the best candidate, and the best of the random baseline."""
+"""The arms of a search's finals: the study's recipe, the best candidate, and the random baseline's best."""
 
 Sampler: TypeAlias = Literal["tpe", "cmaes", "random", "grid", "nsga2"]
 
 
 class OptunaSearch(SearchSettings):
-    """Candidates proposed by one of Optuna's samplers, from a space of the recipe's fields."""
+    """Candidates from a space of recipe fields, proposed by one of Optuna's samplers."""
 
     name: Literal["optuna"] = "optuna"
     space: Space = Field(description="Recipe fields to search, and the values each may take.")
@@ -37,13 +37,13 @@ class OptunaSearch(SearchSettings):
         strict=True,
         ge=1,
         le=1_000,
-        description="Candidates proposed at a time; they can be trained together, without learning from each other.",
+        description="Candidates proposed at a time; they can be trained together, but do not learn from each other.",
     )
     objectives: tuple[Objective, ...] = Field(
         default=(), max_length=5, description="Objectives, most important first; empty: decide.metric alone."
     )
     halving: Halving | None = Field(
-        default=None, description="Successive halving: candidates that fall behind are stopped early. null: none are."
+        default=None, description="Successive halving: candidates that fall behind are stopped early. null: off."
     )
     baseline: Literal["random"] | None = Field(
         default=None,
@@ -58,28 +58,28 @@ class OptunaSearch(SearchSettings):
             raise PydanticCustomError("objectives", "{name} is an objective twice", {"name": repeated[0]})
         faults = [f"{path}: {why}" if path else why for path, why in find_sampler_faults(self.space, self.sampler)]
         if self.sampler == "cmaes" and len(self.objectives) > 1:
-            faults.append("cmaes has one objective: nsga2 or tpe take several")
+            faults.append("cmaes takes only one objective: use nsga2 or tpe")
         if faults:
             raise PydanticCustomError("sampler", "{message}", {"message": "; ".join(faults)})
         if self.halving is not None and (len(self.objectives) > 1 or set(self.objectives) & set(COSTS)):
-            raise PydanticCustomError("halving", "halving compares curves of one metric: give one objective, a metric")
+            raise PydanticCustomError("halving", "halving needs a single objective, and it must be a metric")
         return self
 
     @property
     def most_candidates(self) -> int:
-        """Candidates that are tried at most, less the baseline's."""
+        """Maximum number of candidates, without the baseline's."""
         return self.trials
 
     def list_objectives(self, metric: Metric) -> tuple[Objective, ...]:
-        """Return what candidates are judged by: the deciding metric, where nothing else was asked for."""
+        """Return the objectives; by default the deciding metric."""
         return self.objectives or (metric,)
 
     def find_halving(self) -> Halving | None:
-        """Return when candidates are given up; None where they never are."""
+        """Return the settings of successive halving; None if it is off."""
         return self.halving
 
     def find_space(self) -> Space:
-        """Return the fields of the recipe that it chooses from."""
+        """Return the space of recipe fields."""
         return self.space
 
 
@@ -89,13 +89,14 @@ AnySearch: TypeAlias = SearchSettings
 
 @dataclass(frozen=True)
 class SearchRecord(RegistryEntry[SearchSettings]):
-    """One search that a study can name.
+    """A search that a study can name.
 
     Attributes:
-        make: `module:function` of its settings and a `search.proposers.Setting`: builds the `search.proposal.Proposer`.
-        make_baseline: of the same and a budget of so many candidates: the random search that it has to beat.
-        sample: of its settings and the images' shape: changes of the recipe that stand for what it may propose, by
-            which a block's numeric mode is chosen. Empty: the study's own recipe stands for all.
+        make: `module:function` that builds the `search.proposal.Proposer` from the settings and a
+            `search.proposers.Setting`.
+        make_baseline: the same for the random baseline; also takes its budget, a number of candidates.
+        sample: function of the settings and the images' shape that returns representative changes of the recipe, with
+            which a block's numeric mode is chosen. Empty: the study's own recipe is used.
     """
 
     make: Implementation
@@ -133,10 +134,10 @@ SearchChoice: TypeAlias = Annotated[AnySearch, choose_from(SEARCHES)]
 
 
 def list_finals(search: AnySearch) -> tuple[str, ...]:
-    """Return the arms that are trained anew and compared when a search has ended."""
+    """Return the arms that are retrained and compared when a search has ended."""
     return (DEFAULT, WINNER, *((RANDOM,) if search.baseline is not None else ()))
 
 
 def count_candidates(search: AnySearch) -> int:
-    """Return how many candidates are tried at most, the baseline's included."""
+    """Return the maximum number of candidates, including the baseline's."""
     return search.most_candidates * (1 if search.baseline is None else 2)

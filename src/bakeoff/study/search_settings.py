@@ -1,4 +1,4 @@
-"""What every search is set with, and what is asked of it whatever its algorithm. Records, no algorithm."""
+"""The common settings of all searches, and their interface. Records only, no algorithms."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bakeoff.stats.metrics import METRICS
 from bakeoff.study.dimensions import AnyDimension
 
 COSTS = ("parameters", "seconds")
-"""Objectives that no metric measures: known when a candidate is trained, not before."""
+"""Objectives that are not metrics; known only once a candidate is trained."""
 
 Objective: TypeAlias = Annotated[str, Lazily(lambda: make_literal(METRICS.names) | make_literal(COSTS))]
-"""What candidates are judged by: a metric on the validation split; a network's parameters; seconds of training."""
+"""An objective: a metric on the validation split, `parameters` of the network, or `seconds` of training."""
 
 
 class Halving(Record):
     """Successive halving: candidates of a group that fall behind are stopped early.
 
-    Jamieson and Talwalkar (2016), Non-stochastic best arm identification and hyperparameter optimization. Rungs stand
-    at `first`, `first * factor`, `first * factor**2`, ... epochs; of the candidates at a rung the best
-    1 / factor go on.
+    Jamieson and Talwalkar (2016), Non-stochastic best arm identification and hyperparameter optimization. Rungs are at
+    `first`, `first * factor`, `first * factor**2`, ... epochs; the best 1 / factor of the candidates at a rung
+    continue.
     """
 
     first: int = Field(default=1, strict=True, ge=1, le=1_000_000, description="Epochs before the first rung.")
@@ -33,7 +33,7 @@ class Halving(Record):
         strict=True,
         ge=2,
         le=100,
-        description="At each rung one in this many candidates goes on, and the next rung is this many times as far.",
+        description="At each rung one in this many candidates continues; the next rung is this many times as far.",
     )
 
     def next_rung(self, epoch: int) -> int:
@@ -48,7 +48,7 @@ class SearchSettings(Record):
     """The settings of a search.
 
     Attributes:
-        has_generations: whether its groups descend from one another.
+        has_generations: whether each group of candidates is derived from the previous one.
     """
 
     has_generations: ClassVar[bool] = False
@@ -61,22 +61,22 @@ class SearchSettings(Record):
 
     @property
     def most_candidates(self) -> int:
-        """Candidates that are tried at most, less the baseline's."""
-        raise NotImplementedError  # every search defines it
+        """Maximum number of candidates, without the baseline's."""
+        raise NotImplementedError  # abstract
 
     @property
     def num_elite(self) -> int:
-        """Candidates of a generation that are kept for the next."""
+        """Number of candidates kept for the next generation."""
         return 0
 
     def list_objectives(self, metric: Metric) -> tuple[Objective, ...]:
-        """Return what candidates are judged by, most important first, where a study decides by this metric."""
+        """Return the objectives, most important first, for a study that decides by this metric."""
         return (metric,)
 
     def find_halving(self) -> Halving | None:
-        """Return when candidates are given up; None where they never are."""
+        """Return the settings of successive halving; None if it is off."""
         return None
 
     def find_space(self) -> Mapping[str, AnyDimension] | None:
-        """Return the fields of the recipe that it chooses from; None where it does not choose field by field."""
+        """Return the space of recipe fields; None if it does not choose field by field."""
         return None

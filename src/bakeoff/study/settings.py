@@ -1,4 +1,4 @@
-"""The fixed side of a study: what is the same for every arm."""
+"""The settings of a study that are the same for every arm."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.results import FailedMode
 
 DEFAULT_DATASET = "digits"
-"""Comes with an installed package, so a study runs before anything is downloaded."""
+"""Included in the package, so that a study runs without a download."""
 
 TEST_SHARE = DataSource.model_fields["test"].default
 
 _ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colour", "test")
-"""Fields that are written out only where they say something."""
+"""Fields that are written only if they are not at their default."""
 
 NumericMode: TypeAlias = Literal["auto", "float32", "bfloat16"]
-"""What the arithmetic runs in. `auto` is decided once, block by block, by probes; a named one fuses all that can be."""
+"""The numeric mode of training. `auto` is resolved once per block, by probes; the others fuse whatever can be fused."""
 
 
 def _check_dataset(name: str | None) -> str | None:
@@ -50,7 +50,7 @@ def _check_dataset(name: str | None) -> str | None:
 
 
 Share: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
-"""A part of the images: between 0 and 1, both left out."""
+"""A fraction of the images: above 0 and below 1."""
 
 
 class DataSettings(Record):
@@ -58,7 +58,7 @@ class DataSettings(Record):
 
     name: Annotated[str | None, AfterValidator(_check_dataset)] = Field(
         default=None,
-        description=f"A registered dataset (`bakeoff list datasets` lists them); by default {DEFAULT_DATASET}.",
+        description=f"A registered dataset (see `bakeoff list datasets`); default: {DEFAULT_DATASET}.",
     )
     folder: str | None = Field(
         default=None,
@@ -102,7 +102,7 @@ class DataSettings(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_the_default(cls, value: Any) -> Any:
+    def _fill_in_name(cls, value: Any) -> Any:
         if isinstance(value, Mapping) and all(value.get(field) is None for field in ORIGINS):
             return {**value, "name": DEFAULT_DATASET}
         return value
@@ -110,41 +110,41 @@ class DataSettings(Record):
     @model_validator(mode="after")
     def _check(self) -> DataSettings:
         if self.folds is not None and self.validation == "own":
-            message = "folds draw their validation images themselves: give validation a share, such as 0.1"
+            message = "with folds, validation must be a fraction, such as 0.1"
             raise PydanticCustomError("folds", message)
         try:
             registered = self.source.path is None
         except ValidationError as error:
             raise PydanticCustomError("source", "{message}", {"message": error.errors()[0]["msg"]}) from None
         if registered and self.validation == "own":
-            message = "{name} has no validation images of its own: give validation a share, such as 0.1"
+            message = "{name} has no validation images of its own: set validation to a fraction, such as 0.1"
             raise PydanticCustomError("own_validation", message, {"name": self.source.label})
         return self
 
     @model_serializer(mode="wrap")
-    def _leave_out_what_is_not_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what was not given: what is written out can be read back, and stays as it was before it existed."""
+    def _omit_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit later fields at their defaults, so that studies from before they existed keep their identity."""
         fields: dict[str, Any] = handler(self)
         for field in _ADDED:
             if fields.get(field) == type(self).model_fields[field].default:
                 fields.pop(field, None)
         if self.folds is not None and self.validation == type(self).model_fields["validation"].default:
-            fields.pop("validation", None)  # as it was when folds had no validation split of their own
+            fields.pop("validation", None)  # folds once had no validation split
         return fields
 
     @cached_property
     def source(self) -> DataSource:
-        """Where the images come from, and what is taken of them."""
+        """The source of the images, and which of them are used."""
         return DataSource(**{field: getattr(self, field) for field in DataSource.model_fields})
 
     @property
     def split(self) -> tuple[float | str, int | None]:
-        """How the training images are divided: what is kept for validation, and the number of folds."""
+        """The validation split and the number of folds."""
         return (self.validation, self.folds)
 
     @property
     def test_share(self) -> float | None:
-        """Images scored in one fold over images trained on, for the corrected resampled t; None without folds."""
+        """Ratio of images scored in a fold to images trained on, for the corrected resampled t; None without folds."""
         if self.folds is None or self.validation == "own":
             return None
         return 1 / ((self.folds - 1) * (1 - self.validation))
@@ -156,7 +156,9 @@ class Race(Record):
     at_least: int = Field(
         default=3, strict=True, ge=3, le=1_000, description="Replicates of every arm before the first comparison."
     )
-    at_most: int = Field(default=20, strict=True, ge=3, le=1_000, description="Replicates at most; then the race ends.")
+    at_most: int = Field(
+        default=20, strict=True, ge=3, le=1_000, description="Maximum number of replicates; then the race ends."
+    )
 
     @model_validator(mode="after")
     def _check_order(self) -> Race:
@@ -165,23 +167,23 @@ class Race(Record):
         return self
 
 
-def _tell_replicates(value: object) -> str:
+def _tag_replicates(value: object) -> str:
     return "race" if isinstance(value, Mapping | Race) else "count"
 
 
 Replicates: TypeAlias = Annotated[
     Annotated[int, Field(strict=True, ge=1, le=1_000), Tag("count")] | Annotated[Race, Tag("race")],
-    Discriminator(_tell_replicates),
+    Discriminator(_tag_replicates),
 ]
 """A fixed number of replicates, or a race."""
 
 
 WIDE_MARGIN = 0.2
-"""Above this share a margin calls nearly any two arms equivalent, and is more likely a slip of the point."""
+"""Larger margins call nearly any two arms equivalent, and are probably a misplaced decimal point."""
 
 
 class Decide(Record):
-    """How arms are compared, and what verdicts claim."""
+    """How arms are compared, and to what verdicts apply."""
 
     metric: Metric = Field(default="accuracy", description="Metric by which arms are compared.")
     margin: float | None = Field(
@@ -245,14 +247,14 @@ class Decide(Record):
 
     @property
     def warning(self) -> str:
-        """What a study's reader should know of the margin before anything is trained; empty where it is usual."""
+        """A warning about an unusually large margin; empty if there is none."""
         if self.margin is None or self.margin <= WIDE_MARGIN or not find_metric(self.metric).is_share:
             return ""
         return f"decide.margin is {100 * self.margin:g} points: arms that differ by less are called equivalent."
 
     @model_serializer(mode="wrap")
-    def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out later fields at their defaults, so that studies from before they existed stay the same ones."""
+    def _omit_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit later fields at their defaults, so that studies from before they existed keep their identity."""
         fields: dict[str, Any] = handler(self)
         for name in ("scope", "family", "method", "steps", "failed"):
             if getattr(self, name) == Decide.model_fields[name].default:

@@ -1,11 +1,11 @@
-"""A search space: the fields of the recipe that a search may choose, and what each may become. No optuna.
+"""A search space: the fields of the recipe that a search may choose, and their possible values. No Optuna.
 
 In a study file, field by field:
 
 - `optimizer: [adam, {name: sgd, momentum: 0.9}]`: any of these;
 - `optimizer.learning_rate: {low: 1.0e-5, high: 0.1, log: true}`: any number between;
 - `network.layers.0.filters: {low: 32, high: 96, step: 32}`: any of these whole numbers;
-- `optimizer.nesterov: {values: [true, false], when: {optimizer: sgd}}`: chosen only where another field has that value.
+- `optimizer.nesterov: {values: [true, false], when: {optimizer: sgd}}`: chosen only if another field has that value.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from bakeoff.study.merge import list_choices
 
 
 def find_field(path: str) -> str:
-    """Return the field that a path means: `optimizer.name` is the optimizer."""
+    """Return the field that a path means: `optimizer.name` means `optimizer`."""
     outer, _, last = path.rpartition(".")
     return outer if last == "name" and outer in list_choices() else path
 
 
 def find_faults(space: Mapping[str, AnyDimension]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong between the dimensions of a space: the path of the one at fault, and what."""
+    """Yield the errors between the dimensions of a space: (path of the dimension, message)."""
     if not space:
-        yield "", "an empty space: name at least one field, as 'optimizer.learning_rate: {low: 0.0001, high: 0.1}'"
+        yield "", "an empty space: name at least one field, such as 'optimizer.learning_rate: {low: 0.0001, high: 0.1}'"
     by_field: dict[str, str] = {}
     for path in space:
         field = find_field(path)
         first = field.partition(".")[0]
         if first not in Recipe.model_fields:
-            remedy = "fields are named without 'recipe'" if first == "recipe" else ", ".join(Recipe.model_fields)
+            remedy = "fields without the prefix 'recipe'" if first == "recipe" else ", ".join(Recipe.model_fields)
             yield path, f"no field of the recipe, allowed: {remedy}.{nearest(first, Recipe.model_fields)}"
         if field in by_field:
             yield path, f"the same field as {by_field[field]}: leave one out"
@@ -48,7 +48,7 @@ def find_faults(space: Mapping[str, AnyDimension]) -> Iterator[tuple[str, str]]:
     ordered = order_space(space)
     left = [path for path in space if path not in ordered]
     if left and all(find_field(parent) in by_field for dimension in space.values() for parent in dimension.when):
-        yield left[0], f"when goes in a circle: {', '.join(left)}"
+        yield left[0], f"circular when: {', '.join(left)}"
 
 
 def _find_condition_faults(
@@ -67,7 +67,7 @@ def _find_condition_faults(
 
 
 def order_space(space: Mapping[str, AnyDimension]) -> tuple[str, ...]:
-    """Return the paths of a space, every field after those its `when` names; those in a circle are left out."""
+    """Return the paths of a space, every field after those its `when` names; circular ones are left out."""
     ordered: list[str] = []
     fields: set[str] = set()
     while True:
@@ -83,43 +83,43 @@ def order_space(space: Mapping[str, AnyDimension]) -> tuple[str, ...]:
 
 
 def is_chosen(dimension: AnyDimension, changes: Mapping[str, Any]) -> bool:
-    """Tell whether a field's `when` holds, given what has been chosen for the fields before it."""
+    """Return whether a field's `when` holds, given the values chosen for the fields before it."""
     chosen = {find_field(path): value for path, value in changes.items()}
     parents = [(find_field(parent), allowed) for parent, allowed in dimension.when.items()]
     return all(parent in chosen and matches(chosen[parent], allowed) for parent, allowed in parents)
 
 
 def arrange(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes in the order in which they are to be made: a whole field before what is inside it."""
+    """Return changes in the order in which to apply them: a field before its subfields."""
     paths = sorted(changes, key=lambda path: len(find_field(path).split(".")))
     return {path: changes[path] for path in paths}
 
 
 def find_sampler_faults(space: Mapping[str, AnyDimension], sampler: str) -> Iterator[tuple[str, str]]:
-    """Yield what in a space a sampler cannot do: the path of the dimension at fault, and what.
+    """Yield what a sampler does not support in a space: (path of the dimension, message).
 
     Args:
-        space: without faults of its own.
-        sampler: `grid` takes no range without end; `cmaes` moves in two ranges or more that are always chosen.
+        space: a valid space.
+        sampler: `grid` needs finite ranges; `cmaes` needs at least two ranges that are always chosen.
     """
     if sampler == "grid":
         for path, dimension in space.items():
             if dimension.count is None:
-                yield path, "a grid has no end here: give it a step, or a list of values"
+                yield path, "a grid needs finitely many values here: give a step, or a list of values"
     elif sampler == "cmaes":
         moving = [one for one in space.values() if not isinstance(one, Categorical) and one.count != 1 and not one.when]
         if len(moving) < 2:
-            yield "", f"cmaes moves in two ranges or more without when, here {len(moving)}: use tpe"
+            yield "", f"cmaes needs at least two ranges without when, but there are {len(moving)}: use tpe"
 
 
 def iterate_points(space: Mapping[str, AnyDimension]) -> Iterator[dict[str, Any]]:
-    """Yield every point of a space: the changes it makes, of each field that is chosen there.
+    """Yield every point of a space, as changes of the fields that are chosen there.
 
     Raises:
-        ValueError: there is no end to them.
+        ValueError: a range is continuous.
     """
     if any(dimension.count is None for dimension in space.values()):
-        raise ValueError("a range without steps has no end of points")
+        raise ValueError("a range without a step has infinitely many points")
     yield from _complete({}, order_space(space), space)
 
 
@@ -138,10 +138,10 @@ def _complete(
 
 
 def list_probes(space: Mapping[str, AnyDimension]) -> tuple[dict[str, Any], ...]:
-    """Return few points that together have every field at both ends of its range, or at each of its values.
+    """Return a few points that together have every field at both ends of its range, or at each of its values.
 
-    Where all of them are recipes that fit their images, a space is no slip of the pen. Fields other than the one
-    probed, and those its `when` names, have their first value.
+    If they are all recipes that fit their images, the space has no obvious mistake. All fields other than the one
+    probed and those its `when` names have their first value.
     """
     probes: list[dict[str, Any]] = []
     for path, dimension in space.items():
@@ -154,7 +154,7 @@ def list_probes(space: Mapping[str, AnyDimension]) -> tuple[dict[str, Any], ...]
 
 
 def _meet_conditions(space: Mapping[str, AnyDimension], dimension: AnyDimension) -> dict[str, Any]:
-    """Return values under which a dimension is chosen."""
+    """Return values for which a dimension is chosen."""
     needed: dict[str, Any] = {}
     for parent, allowed in dimension.when.items():
         path = next(path for path in space if find_field(path) == find_field(parent))
@@ -179,4 +179,4 @@ def _check_space(space: dict[str, AnyDimension]) -> dict[str, AnyDimension]:
 
 
 Space: TypeAlias = Annotated[dict[str, Dimension], AfterValidator(_check_space)]
-"""Dotted fields of the recipe, each with what it may become."""
+"""Dotted fields of the recipe, each with its possible values."""

@@ -21,9 +21,9 @@ from bakeoff.search.proposers import Setting
 from bakeoff.stats.metrics import METRICS, MetricRecord, Predictions, classification_metrics
 from bakeoff.study.search import SearchRecord
 from bakeoff.study.search_settings import SearchSettings
-from bakeoff.testing.require import make_settings, require
+from bakeoff.testing.require import make_settings, require, require_registered
 
-_MOST_GROUPS = 1_000
+_MAX_GROUPS = 1_000
 
 
 def check_schedule(record: ScheduleRecord, settings: ScheduleSettings | None = None, num_epochs: int = 6) -> None:
@@ -35,46 +35,56 @@ def check_schedule(record: ScheduleRecord, settings: ScheduleSettings | None = N
     made, steps = make_settings(record, settings), 4
     points = [Progress(step / steps, step, steps) for step in range(num_epochs * steps)]
     factors = [made.share(point, num_epochs) for point in points]
-    require(all(0 <= factor <= 1 for factor in factors), f"{record.name}: factors lie from 0 to 1")
+    require(all(0 <= factor <= 1 for factor in factors), f"{record.name}: factors must be from 0 to 1")
     again = [made.share(point, num_epochs) for point in reversed(points)]
-    require(again[::-1] == factors, f"{record.name}: the factor depends on what was asked before")
+    require(again[::-1] == factors, f"{record.name}: the factor depends on earlier calls")
     if not made.per_step:
         within = [(one, other) for step, (one, other) in enumerate(pairwise(factors)) if (step + 1) % steps]
         require(
-            all(one == other for one, other in within), f"{record.name}: per_step is False, but epochs change within"
+            all(one == other for one, other in within),
+            f"{record.name}: per_step is False, but the factor changes within an epoch",
         )
 
 
 def check_metric(record: MetricRecord) -> None:
-    """Check that a metric depends on the predictions only, and is better for correct ones, as its entry states.
+    """Check that a metric depends on the predictions only, and is better for correct ones.
 
     It must be registered, for example as an entry point of an installed package.
 
     Raises:
         AssertionError: a rule is violated; the message names it.
     """
-    require(record.summary and record.label and record.source, f"{record.name}: label, summary and source are given")
-    require(METRICS.get(record.name) is record, f"{record.name}: it is not registered; is its package installed?")
+    require(
+        record.summary and record.label and record.source, f"{record.name}: label, summary and source must not be empty"
+    )
+    require_registered(METRICS, record)
     rng, labels_N = np.random.default_rng(1), np.arange(60) % 4
     guesses_NC = rng.dirichlet(np.ones(4), 60)
     right_NC = 0.9 * np.eye(4)[labels_N] + 0.1 * guesses_NC
     guessed, right = (classification_metrics(each, labels_N)[record.name] for each in (guesses_NC, right_NC))
-    require(math.isfinite(guessed) and math.isfinite(right), f"{record.name}: scores are finite")
+    require(math.isfinite(guessed) and math.isfinite(right), f"{record.name}: scores must be finite")
     sign = 1 if record.higher_is_better else -1
-    require(sign * right > sign * guessed, f"{record.name}: right predictions are not better, by higher_is_better")
+    require(
+        sign * right > sign * guessed,
+        f"{record.name}: correct predictions have a worse score, according to higher_is_better",
+    )
     order = rng.permutation(60)
     shuffled = classification_metrics(guesses_NC[order], labels_N[order])[record.name]
-    require(math.isclose(shuffled, guessed, rel_tol=1e-9), f"{record.name}: the order of the images counts")
+    require(math.isclose(shuffled, guessed, rel_tol=1e-9), f"{record.name}: it depends on the order of the images")
     chance = float(bind(record.chance)(4))
     require(
-        math.isfinite(chance) and sign * right > sign * chance, f"{record.name}: guessing is better than being right"
+        math.isfinite(chance) and sign * right > sign * chance,
+        f"{record.name}: chance is better than correct predictions",
     )
-    require(not record.is_share or 0 <= guessed <= 1, f"{record.name}: a share lies from 0 to 1")
+    require(
+        not record.is_share or 0 <= guessed <= 1, f"{record.name}: is_share is True, but a value is not from 0 to 1"
+    )
     if record.contribute:
         contributions_N = np.asarray(bind(record.contribute)(Predictions(guesses_NC, labels_N)), dtype=np.float64)
-        require(contributions_N.shape == (60,), f"{record.name}: one contribution an image")
+        require(contributions_N.shape == (60,), f"{record.name}: there must be one contribution per image")
         require(
-            math.isclose(contributions_N.mean(), guessed, rel_tol=1e-5), f"{record.name}: contributions have its mean"
+            math.isclose(contributions_N.mean(), guessed, rel_tol=1e-5),
+            f"{record.name}: the mean of the contributions must be the metric",
         )
 
 
@@ -85,15 +95,18 @@ def check_dataset(record: DatasetRecord) -> None:
         AssertionError: a rule is violated; the message names it.
         DataError: its files are damaged.
     """
-    require(record.summary and record.source, f"{record.name}: summary and source are given")
-    require(len(set(record.class_names)) == record.num_classes > 1, f"{record.name}: two classes or more, each once")
+    require(record.summary and record.source, f"{record.name}: summary and source must not be empty")
+    require(
+        len(set(record.class_names)) == record.num_classes > 1,
+        f"{record.name}: there must be two or more different classes",
+    )
     root = find_home(record, None)
     for split in ("train", "test"):
         located = None if root is None else find_split(record, split, root)
         require(located is not None, f"{record.name}: the {split} split is not on this machine")
         assert located is not None
         decoded = decode_split(record, split, located)
-        require(decoded.pixels.dtype == np.uint8, f"{record.name}: pixels are uint8")
+        require(decoded.pixels.dtype == np.uint8, f"{record.name}: pixels must be uint8")
         present = set(decoded.labels.tolist())
         require(present == set(range(record.num_classes)), f"{record.name}: a class has no image in {split}")
 
@@ -118,34 +131,39 @@ def _check_proposals(record: SearchRecord, search: SearchSettings, budget: int |
         return proposer
 
     first = _play(start())
-    require(0 < len(first) <= most, f"{record.name}: {len(first)} candidates of {most} at most")
+    require(0 < len(first) <= most, f"{record.name}: {len(first)} candidates, more than {most} or none")
     numbers = [proposal.number for proposal in first]
-    require(numbers == list(range(len(first))), f"{record.name}: candidates are numbered from 0, in their order")
-    require(len({repr(each.changes) for each in first}) == len(first), f"{record.name}: it proposes the same twice")
+    require(numbers == list(range(len(first))), f"{record.name}: candidates must be numbered from 0, in order")
+    require(
+        len({repr(each.changes) for each in first}) == len(first),
+        f"{record.name}: it proposes the same candidate twice",
+    )
     require(
         all(parent < proposal.number for proposal in first for parent in proposal.parents),
-        f"{record.name}: parents come before their children",
+        f"{record.name}: a parent must have a lower number than its child",
     )
-    require(_play(start()) == first, f"{record.name}: another run of the same seed proposes otherwise")
-    require(_play(start(), shuffle=1) == first, f"{record.name}: the order in which a group is judged counts")
+    require(_play(start()) == first, f"{record.name}: proposals differ between runs with the same seed")
+    require(
+        _play(start(), shuffle=1) == first, f"{record.name}: proposals depend on the order in which a group is judged"
+    )
     failing = _play(start(), fails=True)
-    require(len(failing) <= most, f"{record.name}: it goes on where everything fails")
+    require(len(failing) <= most, f"{record.name}: it exceeds its budget if every candidate fails")
 
 
 def _play(proposer: Proposer, *, shuffle: int | None = None, fails: bool = False) -> list[Proposal]:
     proposed: list[Proposal] = []
-    for _ in range(_MOST_GROUPS):
+    for _ in range(_MAX_GROUPS):
         group: Sequence[Proposal] = list(proposer.propose())
         if not group:
             return proposed
-        require(not proposer.propose(), "while a group is open nothing is proposed")
+        require(not proposer.propose(), "nothing may be proposed while a group is open")
         proposed += group
         scores = [_judge(proposal, fails) for proposal in group]
         if shuffle is not None:
             random.Random(shuffle).shuffle(scores)
         for score in scores:
             proposer.judge(score)
-    raise AssertionError(f"no end after {_MOST_GROUPS} groups")
+    raise AssertionError(f"the search has not ended after {_MAX_GROUPS} groups")
 
 
 def _judge(proposal: Proposal, fails: bool) -> Score:
@@ -159,7 +177,7 @@ def check_observer(record: ObserverRecord) -> None:
     Raises:
         AssertionError: a rule is violated; the message names it.
     """
-    require(record.summary and "\n" not in record.summary, f"{record.name}: the summary is one line")
+    require(record.summary and "\n" not in record.summary, f"{record.name}: the summary must be one line")
     observer = bind(record.make)()
     for name, wanted in inspect.getmembers(RunObserver, inspect.isfunction):
         if name.startswith("_"):
@@ -173,4 +191,4 @@ def check_observer(record: ObserverRecord) -> None:
                 **{each.name: None for each in given if each.kind is each.KEYWORD_ONLY},
             )
         except TypeError as error:
-            raise AssertionError(f"{record.name}: {name} does not take what it is told: {error}") from error
+            raise AssertionError(f"{record.name}: {name} does not accept its arguments: {error}") from error

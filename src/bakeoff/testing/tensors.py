@@ -14,7 +14,7 @@ from bakeoff.catalog.augmentation.records import AugmentationRecord, trace_augme
 from bakeoff.catalog.augmentation.steps import AugmentationStep
 from bakeoff.catalog.fields import OptimizerSettings
 from bakeoff.catalog.initializers import InitializerChoice
-from bakeoff.catalog.losses import LossRecord, LossSettings
+from bakeoff.catalog.losses import LOSSES, LossRecord, LossSettings
 from bakeoff.catalog.networks.layers import Dense
 from bakeoff.catalog.networks.named import NetworkRecord
 from bakeoff.catalog.networks.settings import NetworkSettings
@@ -25,7 +25,7 @@ from bakeoff.engine.fused.build import FusedNetwork, initialize
 from bakeoff.engine.optim.make_optimizer import make_optimizer, set_share
 from bakeoff.engine.optim.stack_rules import Rule
 from bakeoff.registry import bind
-from bakeoff.testing.require import make_settings, require
+from bakeoff.testing.require import make_settings, name_entry, require, require_registered
 
 _NUM_CLASSES = 5
 
@@ -45,19 +45,24 @@ def check_network(
     """
     made = make_settings(record, settings)
     layers = made.list_layers(image_shape_HWC, _NUM_CLASSES)
-    require(layers[-1] == Dense(units=_NUM_CLASSES), f"{record.name}: the last layer is linear, of one output a class")
+    require(
+        layers[-1] == Dense(units=_NUM_CLASSES),
+        f"{record.name}: the last layer must be linear, with one output per class",
+    )
     states = [initialize(layers, image_shape_HWC, InitializerChoice(), seed) for seed in (1, 2)]
     fused = FusedNetwork([layers, layers], states)
     images_NHWC = torch.rand((4, *image_shape_HWC), generator=torch.Generator().manual_seed(1))
     images_NCHW = images_NHWC.permute(0, 3, 1, 2)
     logits_KNL = fused(images_NCHW, fused.cast(), torch.Generator().manual_seed(1))
-    require(logits_KNL.shape == (2, 4, _NUM_CLASSES), f"{record.name}: one output a class for every image")
+    require(
+        logits_KNL.shape == (2, 4, _NUM_CLASSES), f"{record.name}: there must be one output per class for every image"
+    )
     torch.autograd.backward(logits_KNL.square().sum())
     fused.share_gradients()
     gradients = [parameter.grad for parameter in fused.members[0].values()]
     require(
         all(gradient is not None and bool(torch.isfinite(gradient).all()) for gradient in gradients),
-        f"{record.name}: every parameter has a finite gradient",
+        f"{record.name}: every parameter must have a finite gradient",
     )
 
 
@@ -70,17 +75,18 @@ def check_optimizer(record: OptimizerRecord, settings: OptimizerSettings | None 
         AssertionError: a rule is violated; the message names it.
     """
     made = make_settings(record, settings)
-    require(OPTIMIZERS.get(record.name) is record, f"{record.name}: it is not registered; is its package installed?")
-    require(made.arguments().get("lr") == made.learning_rate, f"{record.name}: arguments() give the rate as lr")
+    require_registered(OPTIMIZERS, record)
+    require(made.arguments().get("lr") == made.learning_rate, f"{record.name}: arguments() returns the rate as lr")
     whole, cut = _make_parameters(), _make_parameters()
-    _train(make_optimizer(made, {1.0: whole}), whole, range(6))
-    first = make_optimizer(made, {1.0: cut})
+    with name_entry(record, "make"):
+        optimizer, first = make_optimizer(made, {1.0: whole}), make_optimizer(made, {1.0: cut})
+    _train(optimizer, whole, range(6))
     _train(first, cut, range(3))
     second = make_optimizer(made, {1.0: cut})
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     _train(second, cut, range(3, 6))
-    require(_are_equal(whole, cut), f"{record.name}: from its state_dict it goes on as if it had not stopped")
-    require(not _are_equal(whole, _make_parameters()), f"{record.name}: it moves the parameters")
+    require(_are_equal(whole, cut), f"{record.name}: resuming from its state_dict must give the same result")
+    require(not _are_equal(whole, _make_parameters()), f"{record.name}: it does not move the parameters")
     require(all(bool(torch.isfinite(each).all()) for each in whole), f"{record.name}: it diverges in six steps")
     _check_share(record, made)
     if record.elementwise:
@@ -98,7 +104,7 @@ def _check_share(record: OptimizerRecord, settings: OptimizerSettings) -> None:
     _train(optimizer, shared, range(4))
     slower = settings.model_copy(update={"learning_rate": settings.learning_rate * 0.25})
     _train(make_optimizer(slower, {1.0: slow}), slow, range(4))
-    require(_are_equal(shared, slow), f"{record.name}: a group's lr is the learning rate of the next step")
+    require(_are_equal(shared, slow), f"{record.name}: a step must use the lr of its group")
 
 
 def _check_elementwise(record: OptimizerRecord, settings: OptimizerSettings) -> None:
@@ -115,7 +121,7 @@ def _check_elementwise(record: OptimizerRecord, settings: OptimizerSettings) -> 
             optimizer.step()
     for stack, *own in zip(stacks, *alone, strict=True):
         close = torch.allclose(stack, torch.stack([parameter.detach() for parameter in own]), rtol=1e-5, atol=1e-7)
-        require(close, f"{record.name}: elementwise, but members move otherwise on their stack than alone")
+        require(close, f"{record.name}: elementwise, but a stack of members moves differently than each alone")
 
 
 def _check_rule(record: OptimizerRecord, settings: OptimizerSettings, rule: Rule) -> None:
@@ -131,7 +137,7 @@ def _check_rule(record: OptimizerRecord, settings: OptimizerSettings, rule: Rule
         rule.move(stack, gradients, torch.full((num_members, 1, 1), settings.learning_rate), hyper, kept)
         optimizer.step()
     close = torch.allclose(stack, parameter.detach().expand_as(stack), rtol=2e-5, atol=2e-6)
-    require(close, f"{record.name}: its stack rule moves members otherwise than its optimizer")
+    require(close, f"{record.name}: its stack rule moves members differently than its optimizer")
 
 
 def _make_parameters(seed: int = 2) -> list[nn.Parameter]:
@@ -157,16 +163,27 @@ def _are_equal(ours: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 def check_loss(record: LossRecord, settings: LossSettings | None = None) -> None:
     """Check that a loss is finite, independent of other images, differentiable, and lower for correct predictions.
 
+    It must be registered, for example as an entry point of an installed package.
+
     Raises:
         AssertionError: a rule is violated; the message names it.
     """
-    made, score = make_settings(record, settings), bind(record.score)
+    made = make_settings(record, settings)
+    require_registered(LOSSES, record)
     labels_N = torch.arange(8) % _NUM_CLASSES
     logits_NC = (3 * _draw((8, _NUM_CLASSES), 1)).requires_grad_()
-    losses_N: Tensor = score(made, logits_NC.log_softmax(1), labels_N)
-    require(losses_N.shape == (8,) and losses_N.dtype == torch.float32, f"{record.name}: one float32 number an image")
+    with name_entry(record, "score"):
+        score = bind(record.score)
+        losses_N: Tensor = score(made, logits_NC.log_softmax(1), labels_N)
+    require(
+        losses_N.shape == (8,) and losses_N.dtype == torch.float32,
+        f"{record.name}: it must return one float32 number per image",
+    )
     alone = torch.cat([score(made, logits_NC[n : n + 1].log_softmax(1), labels_N[n : n + 1]) for n in range(8)])
-    require(torch.allclose(losses_N, alone, rtol=1e-5, atol=1e-7), f"{record.name}: an image's loss is its own")
+    require(
+        torch.allclose(losses_N, alone, rtol=1e-5, atol=1e-7),
+        f"{record.name}: an image's loss must not depend on other images",
+    )
     torch.autograd.backward(losses_N.sum())
     require(logits_NC.grad is not None and bool(logits_NC.grad.abs().sum() > 0), f"{record.name}: it has no gradient")
     sure_NC = (60.0 * torch.eye(_NUM_CLASSES)[labels_N]).requires_grad_()
@@ -174,8 +191,10 @@ def check_loss(record: LossRecord, settings: LossSettings | None = None) -> None
     wrong_N = score(made, sure_NC.log_softmax(1), (labels_N + 1) % _NUM_CLASSES)
     (gradients_NC,) = torch.autograd.grad((right_N + wrong_N).sum(), sure_NC)
     finite = all(bool(torch.isfinite(each).all()) for each in (right_N, wrong_N, gradients_NC))
-    require(finite, f"{record.name}: finite, its gradient too, where a network is quite sure")
-    require(bool((right_N < wrong_N).all()), f"{record.name}: right predictions cost less than wrong ones")
+    require(finite, f"{record.name}: loss and gradient must be finite if a network is very certain")
+    require(
+        bool((right_N < wrong_N).all()), f"{record.name}: correct predictions must have a lower loss than wrong ones"
+    )
 
 
 def check_augmentation(
@@ -184,7 +203,7 @@ def check_augmentation(
     image_shape_HWC: Shape = (32, 32, 3),
     statistics: Any = ([0.3, 0.4, 0.5], [0.2, 0.3, 0.4]),
 ) -> None:
-    """Check that a step has the stated output shape, does not work in place, and depends on seed, epoch and image only.
+    """Check that a step has the stated output shape, does not work in place, and depends only on seed, epoch and image.
 
     Args:
         record: the entry, which must be registered.
@@ -196,19 +215,27 @@ def check_augmentation(
         AssertionError: a rule is violated; the message names it.
     """
     step, numbers = make_settings(record, settings), np.arange(100, 116)
-    require(bool(record.train) == (record.num_draws > 0), f"{record.name}: it draws numbers if it has a train function")
+    require(
+        bool(record.train) == (record.num_draws > 0),
+        f"{record.name}: num_draws must be above 0 if it has a train function, and only then",
+    )
     pixels = np.random.default_rng(1).integers(0, 256, (16, *image_shape_HWC), dtype=np.uint8)
     before, shape = pixels.copy(), tuple(trace_augmentation((step,), image_shape_HWC))
     ours, other = Augmenter((step,), 3, statistics), Augmenter((step,), 4, statistics)
     trained, seen = ours.train(pixels, numbers, 2), ours.evaluate(pixels)
     for images in (trained, seen):
-        require(images.dtype == torch.float32, f"{record.name}: it leaves uint8 or float32")
-        require((*images.shape[2:], images.shape[1]) == shape, f"{record.name}: resulting_shape says {shape}")
-        require(bool(torch.isfinite(images).all()), f"{record.name}: pixels are finite")
+        require(images.dtype == torch.float32, f"{record.name}: it must return uint8 or float32")
+        require(
+            (*images.shape[2:], images.shape[1]) == shape,
+            f"{record.name}: the shape must be {shape}, as resulting_shape says",
+        )
+        require(bool(torch.isfinite(images).all()), f"{record.name}: pixels must be finite")
     require((pixels == before).all(), f"{record.name}: it changes its images in place")
-    require(torch.equal(trained, ours.train(pixels, numbers, 2)), f"{record.name}: the same draws, another result")
+    require(
+        torch.equal(trained, ours.train(pixels, numbers, 2)), f"{record.name}: the same draws give different results"
+    )
     require(torch.equal(seen, other.evaluate(pixels)), f"{record.name}: evaluation depends on the seed")
     if not record.train:
-        require(torch.equal(trained, seen), f"{record.name}: nothing is drawn, but training differs from evaluation")
+        require(torch.equal(trained, seen), f"{record.name}: it draws nothing, but training differs from evaluation")
     part = ours.train(pixels[5:8], numbers[5:8], 2)
     require(torch.allclose(part, trained[5:8], rtol=0, atol=1e-6), f"{record.name}: an image depends on its neighbours")

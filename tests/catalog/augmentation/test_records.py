@@ -97,14 +97,17 @@ def test_a_wrong_name_is_answered_with_the_names_and_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ({"name": "affine", "scale": [2, 1]}, "a range is written [min, max], the smaller number first"),
-        ({"name": "erasing", "area": [0.5, 0.1]}, "a range is written [min, max], the smaller number first"),
-        ({"name": "gaussian_blur", "kernel": 4}, "a kernel is centred on a pixel: its side is an odd number"),
+        ({"name": "affine", "scale": [2, 1]}, "a range must be [min, max], with the smaller number first"),
+        ({"name": "erasing", "area": [0.5, 0.1]}, "a range must be [min, max], with the smaller number first"),
+        ({"name": "gaussian_blur", "kernel": 4}, "the side of a kernel must be an odd number"),
         ({"name": "normalize", "mean": "imgnet"}, "unknown statistics 'imgnet'. Allowed: imagenet, data."),
-        ({"name": "normalize", "mean": []}, "at least one is needed, none is given"),
-        ({"name": "normalize", "mean": [1, 2], "sd": [1, 2, 3]}, "mean and sd need one number a channel each"),
-        ({"name": "normalize", "mean": 1}, "mean and sd are both numbers, or both by one name"),
-        ({"name": "normalize", "mean": "data", "sd": "imagenet"}, "mean and sd are both numbers, or both by one name"),
+        ({"name": "normalize", "mean": []}, "at least one is required"),
+        ({"name": "normalize", "mean": [1, 2], "sd": [1, 2, 3]}, "mean and sd need one number per channel each"),
+        ({"name": "normalize", "mean": 1}, "mean and sd must both be numbers, or both the same name"),
+        (
+            {"name": "normalize", "mean": "data", "sd": "imagenet"},
+            "mean and sd must both be numbers, or both the same name",
+        ),
         ({"name": "normalize", "mean": 0, "sd": 0}, "Input should be greater than 0"),
         ({"name": "resize", "size": 0}, "Input should be greater than or equal to 1"),
         ({"name": "resize", "size": True}, "Input should be a valid integer"),
@@ -141,25 +144,29 @@ def test_shapes_follow_the_steps() -> None:
         (
             (HorizontalFlip(), CenterCrop(size=64)),
             (32, 32, 3),
-            "augmentation step 2 (center_crop) on 32x32x3 images: 64x64 is larger than the image, 32x32 there: "
+            "augmentation step 2 (center_crop) on 32x32x3 images: 64x64 is larger than its input image, 32x32: "
             "make it smaller, or resize or pad before it.",
         ),
         (
             (RandomCrop(size=40, padding=5),),
             (28, 28, 1),
-            "step 1 (random_crop) .* 38x38 there: make it smaller, or pad",
+            "step 1 (random_crop) .* 38x38: make it smaller, or pad",
         ),
         (
             (Pad(amount=28, fill="reflect"),),
             (28, 28, 1),
-            "a mirror image of 28 pixels needs an image larger than 28x28",
+            "reflecting 28 pixels needs an image larger than 28x28",
         ),
-        ((GaussianBlur(kernel=57),), (28, 28, 1), "a mirror image of 28 pixels .*: make its kernel smaller"),
-        ((Normalize(mean=(1, 2, 3), sd=(1,)),), (28, 28, 1), "has 3 numbers for 1 channels: write as many, or one"),
+        ((GaussianBlur(kernel=57),), (28, 28, 1), "reflecting 28 pixels .*: make its kernel smaller"),
+        (
+            (Normalize(mean=(1, 2, 3), sd=(1,)),),
+            (28, 28, 1),
+            "has 3 numbers for 1 channels: give one per channel, or one",
+        ),
         (
             (Normalize(mean="imagenet", sd="imagenet"),),
             (28, 28, 4),
-            "ImageNet's statistics are those of three channels",
+            "ImageNet's statistics have three channels",
         ),
     ],
 )

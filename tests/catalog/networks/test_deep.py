@@ -97,12 +97,14 @@ def test_half_the_width_takes_about_a_quarter_of_the_time(
 
 def test_filters_are_rounded_and_stay_in_range() -> None:
     assert scale_filters((3, 16, 64), 0.1) == (1, 2, 6)
-    with pytest.raises(NetworkError, match=r"^alexnet on 28x28x1 images: 60,000 filters times a width of 2 are more "):
+    with pytest.raises(NetworkError, match=r"^alexnet on 28x28x1 images: 60,000 filters times a width of 2 exceed "):
         expand(AlexNet(filters=(1, 1, 1, 1, 60_000), width=2.0), MNIST, 10)
 
 
 def test_blocks_and_filters_of_a_residual_network_must_match() -> None:
-    with pytest.raises(NetworkError, match=r"^resnet on 28x28x1 images: blocks has 2 stages and filters 3: give both"):
+    with pytest.raises(
+        NetworkError, match=r"^resnet on 28x28x1 images: blocks has 2 stages, but filters has 3: give both"
+    ):
         expand(ResNet(blocks=(2, 2)), MNIST, 10)
     with pytest.raises(NetworkError, match=r"^resnet on 28x28x1 images: 2,000 blocks, allowed 1,000"):
         expand(ResNet(blocks=(2_000,), filters=(4,)), MNIST, 10)

@@ -218,7 +218,7 @@ def test_outside_networks_are_told_by_their_colon(name: str) -> None:
     assert network == OutsideNetwork(name=name) == CHOICE.validate_python({"name": name})
     assert CHOICE.validate_python(network.model_dump(mode="json")) == network
     assert CHOICE.validate_python({"name": name, "units": [8]}).units == (8,)
-    with pytest.raises(NetworkError, match=r" is a module of another library and cannot be spelled out as layers$"):
+    with pytest.raises(NetworkError, match=r" is a module of another library and cannot be expanded to layers$"):
         expand(network, CIFAR, 10)
 
 

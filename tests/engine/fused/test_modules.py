@@ -130,7 +130,7 @@ def test_grey_and_small_images_are_adapted() -> None:
         torch.testing.assert_close(body(grey), body.network(enlarged))
         assert modules_room._enlarge(28, 56, 63) == (63, 126)
         assert modules_room._enlarge(70, 64, 63) == (70, 64)
-    with pytest.raises(NetworkError, match="takes grey or colour images, not 4 channels"):
+    with pytest.raises(NetworkError, match="accepts grey or colour images, not 4 channels"):
         build_body(SMALL, (28, 28, 4))
 
 
@@ -296,12 +296,12 @@ def test_a_users_colour_network_gets_grey_images_repeated(make_user: MakeUser) -
             "class Net(nn.Module):\n    def __init__(self, size): super().__init__()",
             "calling it without arguments failed",
         ),
-        ("class Net(nn.Module):\n    def forward(self, x): return x @ x[0, 0, 0, :3]", "does not take 8x8x1 images"),
+        ("class Net(nn.Module):\n    def forward(self, x): return x @ x[0, 0, 0, :3]", "does not accept 8x8x1 images"),
         ("class Net(nn.Module):\n    def forward(self, x): return [x]", "returns list, not a tensor"),
         ("class Net(nn.Module):\n    def forward(self, x): return x.sum()", "for two images it returns one number"),
         (
             "class Net(nn.Module):\n    def forward(self, x): return x.sum((1, 2, 3))",
-            "for two images it returns 2, not a vector each",
+            "for two images it returns 2, not one vector per image",
         ),
     ],
 )

@@ -156,7 +156,7 @@ def _train_fused(network: FusedNetwork, runners: list[MemberTrainer], joint: Joi
         else:
             joint.step([Progress(0.1 * number, number, 10)] * len(runners))
     if joint is not None:
-        joint.hand_back()
+        joint.return_states()
 
 
 def _list_tensors(network: FusedNetwork, runners: list[MemberTrainer]) -> list[torch.Tensor]:
@@ -198,7 +198,7 @@ def test_members_that_step_at_different_times_are_not_stacked() -> None:
     for stack in network.stacked.values():
         stack.grad = torch.ones_like(stack)
     joint.step([START, START])
-    joint.hand_back()
+    joint.return_states()
     steps = [state["step"] for runner in runners for state in _optimizer(runner).state.values()]
     assert len({step.data_ptr() for step in steps}) == len(steps)
 

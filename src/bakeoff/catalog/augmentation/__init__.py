@@ -1,1 +1,1 @@
-"""Changes to images on their way into training, drawn anew for every image of every epoch."""
+"""Image augmentation: random changes, drawn for every image in every epoch."""

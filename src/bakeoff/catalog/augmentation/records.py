@@ -1,4 +1,4 @@
-"""The registry of augmentation steps, and what a chain of them does to an image's shape. Records without torch.
+"""The registry of augmentation steps, and the shape of an image after a chain of them. Records without torch.
 
 To add one: a settings class in steps.py and an entry in AUGMENTATIONS, which names its functions.
 """
@@ -39,7 +39,7 @@ AnyAugmentation: TypeAlias = AugmentationStep
 class AugmentationRecord(RegistryEntry[AugmentationStep]):
     """One step that a study can name.
 
-    Images are (N, H, W, C), uint8 or float32 in [0, 1]; nothing is changed in place.
+    Images are (N, H, W, C), uint8 or float32 in [0, 1], and are not modified in place.
 
     Attributes:
         train: `module:function` of settings, images_NHWC and draws_ND (uniform from 0 to 1), used in training. Empty if
@@ -64,7 +64,7 @@ _COMMON = "common practice"
 _OURS: tuple[AugmentationRecord, ...] = (
     AugmentationRecord(
         "resize",
-        "to one size: nearest, bilinear or bicubic, antialiased",
+        "resizes to a fixed size: nearest, bilinear or bicubic, antialiased",
         "Keys (1981)",
         Resize,
         evaluate=f"{_GEOMETRY}:resize",
@@ -76,10 +76,10 @@ _OURS: tuple[AugmentationRecord, ...] = (
         Pad,
         evaluate=f"{_GEOMETRY}:pad",
     ),
-    AugmentationRecord("center_crop", "keeps the middle", _COMMON, CenterCrop, evaluate=f"{_GEOMETRY}:center_crop"),
+    AugmentationRecord("center_crop", "crops the middle", _COMMON, CenterCrop, evaluate=f"{_GEOMETRY}:center_crop"),
     AugmentationRecord(
         "random_crop",
-        "keeps a part, padded first if wanted; evaluation: the middle",
+        "crops a random part, optionally padded first; in evaluation the middle",
         _KRIZHEVSKY,
         RandomCrop,
         train=f"{_GEOMETRY}:random_crop",
@@ -107,14 +107,14 @@ _OURS: tuple[AugmentationRecord, ...] = (
         "vertical_flip", "mirrors top and bottom", _COMMON, VerticalFlip, train=f"{_GEOMETRY}:flip_rows", num_draws=1
     ),
     AugmentationRecord(
-        "rotation", "turns about the centre", _SIMARD, Rotation, train=f"{_GEOMETRY}:rotate", num_draws=2
+        "rotation", "rotates about the centre", _SIMARD, Rotation, train=f"{_GEOMETRY}:rotate", num_draws=2
     ),
     AugmentationRecord(
-        "affine", "turns, shifts, scales and shears", _SIMARD, Affine, train=f"{_GEOMETRY}:transform", num_draws=7
+        "affine", "rotates, shifts, scales and shears", _SIMARD, Affine, train=f"{_GEOMETRY}:transform", num_draws=7
     ),
     AugmentationRecord(
         "gaussian_blur",
-        "blurs by a Gaussian of random width",
+        "blurs with a Gaussian of random width",
         "Chen, Kornblith, Norouzi and Hinton (2020), A simple framework for contrastive learning",
         GaussianBlur,
         train=f"{_INTENSITY}:blur",
@@ -130,7 +130,7 @@ _OURS: tuple[AugmentationRecord, ...] = (
     ),
     AugmentationRecord(
         "grayscale",
-        "takes the colours away, keeps three channels",
+        "converts to grey, with three channels",
         "Chen, Kornblith, Norouzi and Hinton (2020), A simple framework for contrastive learning",
         Grayscale,
         train=f"{_INTENSITY}:grey",
@@ -150,36 +150,36 @@ _OURS: tuple[AugmentationRecord, ...] = (
 AUGMENTATIONS: Registry[AugmentationRecord] = Registry("augmentation", _OURS, "bakeoff.augmentations")
 
 AugmentationChoice: TypeAlias = Annotated[AnyAugmentation, choose_from(AUGMENTATIONS)]
-"""One step in a recipe: a bare name where all settings have defaults, a mapping of a name and settings, or a record."""
+"""One step in a recipe: a bare name if all settings have defaults, a mapping of a name and settings, or a record."""
 
 
 def has_draws(choices: Sequence[AnyAugmentation]) -> bool:
-    """Return whether any step is drawn anew every epoch; if none is, training sees the images evaluation sees."""
+    """Return whether any step is random; if none is, training uses the same images as evaluation."""
     return any(AUGMENTATIONS.find(choice.name).train for choice in choices)
 
 
 def needs_statistics(choices: Sequence[AnyAugmentation]) -> bool:
-    """Return whether any step asks for the mean and standard deviation of the training images."""
+    """Return whether any step needs the mean and standard deviation of the training images."""
     return any(isinstance(choice, Normalize) and "data" in (choice.mean, choice.sd) for choice in choices)
 
 
 def normalizes_as_imagenet(choices: Sequence[AnyAugmentation]) -> bool:
-    """Return whether any step normalizes by ImageNet's statistics, which are of three channels."""
+    """Return whether any step normalizes with ImageNet's statistics, which have three channels."""
     return any(isinstance(choice, Normalize) and choice.mean == "imagenet" for choice in choices)
 
 
 def trace_augmentation(choices: Sequence[AnyAugmentation], shape_HWC: Shape) -> Shape:
-    """Follow an image's shape through the steps.
+    """Trace an image's shape through the steps.
 
     Args:
         choices: the steps, first to last.
-        shape_HWC: height, width, channels of the images as they are stored.
+        shape_HWC: height, width, channels of the stored images.
 
     Returns:
         The shape that reaches the network, the same in training and in evaluation.
 
     Raises:
-        NetworkError: when a step cannot be done to what reaches it; names the step (counted from 1) and its input.
+        NetworkError: a step does not fit its input; names the step (counted from 1) and its input.
     """
     shape = tuple(shape_HWC)
     for number, choice in enumerate(choices, start=1):

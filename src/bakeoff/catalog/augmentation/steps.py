@@ -1,4 +1,4 @@
-"""The settings of every augmentation step, and what it does to an image's shape (height, width, channels). No torch."""
+"""The settings of every augmentation step, and an image's shape (height, width, channels) after it. No torch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class AugmentationStep(Record):
         """Return the shape of an image after this step.
 
         Raises:
-            NetworkError: when the step cannot be done to images of this shape; says why and what to do.
+            NetworkError: the step does not fit images of this shape; gives the reason and the remedy.
         """
         return shape_HWC
 
@@ -114,8 +114,8 @@ class HorizontalFlip(AugmentationStep):
 class AlternatingFlip(AugmentationStep):
     """Mirror half of the images left and right, the other half in the next epoch, and so on.
 
-    Which ones come first is drawn once an image: over two epochs every image is seen both ways, where `horizontal_flip`
-    shows half of them the same way twice.
+    Each image's first orientation is drawn once, so over two epochs every image is seen in both;
+    `horizontal_flip` shows half of the images twice in the same one.
     """
 
     name: Literal["alternating_flip"] = "alternating_flip"
@@ -233,7 +233,7 @@ class Normalize(AugmentationStep):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_both_from_one_name(cls, value: object) -> object:
+    def _expand_name(cls, value: object) -> object:
         if not isinstance(value, Mapping) or len(value.keys() & {"mean", "sd"}) != 1:
             return value
         given = value.get("mean", value.get("sd"))
@@ -243,23 +243,25 @@ class Normalize(AugmentationStep):
     def _check_together(self) -> Normalize:
         named = [value for value in (self.mean, self.sd) if isinstance(value, str)]
         if named and self.mean != self.sd:
-            raise PydanticCustomError(INCOMPATIBLE, "mean and sd are both numbers, or both by one name")
+            raise PydanticCustomError(INCOMPATIBLE, "mean and sd must both be numbers, or both the same name")
         if not named and len({len(self.mean), len(self.sd)} - {1}) > 1:
-            raise PydanticCustomError(INCOMPATIBLE, "mean and sd need one number a channel each, or one for all")
+            raise PydanticCustomError(INCOMPATIBLE, "mean and sd need one number per channel each, or one for all")
         return self
 
     def resulting_shape(self, shape_HWC: Shape) -> Shape:
         """Return the shape of an image after this step."""
         for values in (self.mean, self.sd):
             if values == "imagenet" and shape_HWC[2] not in (1, 3):
-                raise NetworkError("ImageNet's statistics are those of three channels: write one number a channel")
+                raise NetworkError("ImageNet's statistics have three channels: give one number per channel")
             if not isinstance(values, str) and len(values) not in (1, shape_HWC[2]):
-                raise NetworkError(f"has {len(values)} numbers for {shape_HWC[2]} channels: write as many, or one")
+                raise NetworkError(
+                    f"has {len(values)} numbers for {shape_HWC[2]} channels: give one per channel, or one for all"
+                )
         return shape_HWC
 
 
 def _pad_shape(shape_HWC: Shape, amount: int, fill: Fill) -> Shape:
-    """Return the shape after padding; a mirror reaches no further than the image does."""
+    """Return the shape after padding; reflected padding must be smaller than the image."""
     if fill == "reflect":
         _check_mirror(shape_HWC, amount, "pad less, or fill: edge")
     height, width, channels = shape_HWC
@@ -269,16 +271,16 @@ def _pad_shape(shape_HWC: Shape, amount: int, fill: Fill) -> Shape:
 def _crop_shape(shape_HWC: Shape, size: tuple[int, int], remedy: str) -> Shape:
     height, width, channels = shape_HWC
     if size[0] > height or size[1] > width:
-        raise NetworkError(f"{format_shape(size)} is larger than the image, {height}x{width} there: {remedy}")
+        raise NetworkError(f"{format_shape(size)} is larger than its input image, {height}x{width}: {remedy}")
     return *size, channels
 
 
 def _check_mirror(shape_HWC: Shape, reach: int, remedy: str) -> None:
     if reach >= min(shape_HWC[:2]):
         sides = format_shape(shape_HWC[:2])
-        raise NetworkError(f"a mirror image of {reach} pixels needs an image larger than {sides}: {remedy}")
+        raise NetworkError(f"reflecting {reach} pixels needs an image larger than {sides}: {remedy}")
 
 
 def _check_colour(shape_HWC: Shape) -> None:
     if shape_HWC[2] not in (1, 3):
-        raise NetworkError(f"needs grey or colour images, these have {shape_HWC[2]} channels: leave it out")
+        raise NetworkError(f"needs grey or colour images, but these have {shape_HWC[2]} channels: leave it out")

@@ -1,4 +1,4 @@
-"""The kinds of values that augmentation steps are set with: pixels, shares, angles, ranges. No torch."""
+"""The types of augmentation settings: pixels, fractions, angles, ranges. No torch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pydantic_core import PydanticCustomError
 from bakeoff.catalog.choices import NOT_EMPTY, Extent, check_name
 
 INCOMPATIBLE = "incompatible"
-"""The type of the pydantic error that a record raises when settings, each right by itself, do not go together."""
+"""The type of the pydantic error for settings that are valid by themselves but not together."""
 
 STATISTICS = ("imagenet", "data")
-"""Means and standard deviations with a name: those of ImageNet, and those of the images that are trained on."""
+"""Named means and standard deviations: ImageNet's, and those of the training images."""
 
 
 def _bound(**limits: Any) -> Any:
-    """Return the field constraint of a finite number within limits; true is not a number."""
+    """Return the field constraint for a finite number within limits; true is not a number."""
     return Field(strict=True, allow_inf_nan=False, **limits)
 
 
 def _repeat(value: object) -> object:
-    """Expand one number to a pair of it."""
+    """Expand one number to a pair of equal numbers."""
     return [value, value] if isinstance(value, int | float) else value
 
 
@@ -33,13 +33,13 @@ def _add_zero(value: object) -> object:
 
 def _check_order(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
-        raise PydanticCustomError(INCOMPATIBLE, "a range is written [min, max], the smaller number first")
+        raise PydanticCustomError(INCOMPATIBLE, "a range must be [min, max], with the smaller number first")
     return pair
 
 
 def _require_odd(value: int) -> int:
     if value % 2 == 0:
-        raise PydanticCustomError(INCOMPATIBLE, "a kernel is centred on a pixel: its side is an odd number")
+        raise PydanticCustomError(INCOMPATIBLE, "the side of a kernel must be an odd number, to have a central pixel")
     return value
 
 
@@ -49,16 +49,16 @@ Number: TypeAlias = Annotated[float, _bound()]
 Positive: TypeAlias = Annotated[float, _bound(gt=0)]
 
 Share: TypeAlias = Annotated[float, _bound(ge=0, le=1)]
-"""A probability, or a share of a whole: 0 to 1."""
+"""A probability or a fraction: 0 to 1."""
 
 Strength: TypeAlias = Annotated[float, _bound(ge=0, le=10)]
-"""How far a factor may leave 1: it is drawn between 1 - this (at least 0) and 1 + this."""
+"""The maximum deviation of a factor from 1: it is drawn between 1 - this (at least 0) and 1 + this."""
 
 HueShift: TypeAlias = Annotated[float, _bound(ge=0, le=0.5)]
-"""The largest shift of the hue, as a share of the colour circle."""
+"""The largest hue shift, as a fraction of the colour circle."""
 
 Angle: TypeAlias = Annotated[float, _bound(ge=0, le=180)]
-"""The largest turn to either side, in degrees."""
+"""The largest rotation to either side, in degrees."""
 
 _Slant: TypeAlias = Annotated[float, _bound(ge=0, le=80)]
 
@@ -66,10 +66,10 @@ Amount: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=1_024)]
 """Pixels added to each side: 0 to 1,024."""
 
 OddExtent: TypeAlias = Annotated[Extent, AfterValidator(_require_odd)]
-"""The side of a kernel that has a middle, in pixels."""
+"""The side of a kernel with a central pixel, in pixels."""
 
 Fill: TypeAlias = Literal["zero", "edge", "reflect"]
-"""What lies outside an image: black, its nearest pixel, or its mirror image."""
+"""How the outside of an image is filled: black, the nearest pixel, or the mirror image."""
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic"]
 
@@ -81,7 +81,7 @@ Size: TypeAlias = Annotated[
 Shares: TypeAlias = Annotated[
     tuple[Share, Share], BeforeValidator(_repeat, json_schema_input_type=Share | tuple[Share, Share])
 ]
-"""Shares of the width and of the height; one number means both."""
+"""Fractions of the width and of the height; one number means both."""
 
 Slants: TypeAlias = Annotated[
     tuple[_Slant, _Slant], BeforeValidator(_add_zero, json_schema_input_type=_Slant | tuple[_Slant, _Slant])
@@ -93,34 +93,34 @@ Range: TypeAlias = Annotated[
     _IN_ORDER,
     BeforeValidator(_repeat, json_schema_input_type=Positive | tuple[Positive, Positive]),
 ]
-"""The least and the greatest that is drawn, above 0; one number means always that."""
+"""The range to draw from, above 0; one number fixes the value."""
 
 ShareRange: TypeAlias = Annotated[
     tuple[Share, Share],
     _IN_ORDER,
     BeforeValidator(_repeat, json_schema_input_type=Share | tuple[Share, Share]),
 ]
-"""The least and the greatest share that is drawn; one number means always that."""
+"""The range of fractions to draw from; one number fixes the value."""
 
 StatisticsName: TypeAlias = Literal["imagenet", "data"]
 
 
-def _tell_apart(value: object) -> str:
+def _tag_statistics(value: object) -> str:
     return "name" if isinstance(value, str) else "numbers"
 
 
 def _list_numbers(value: object) -> object:
-    """Expand one number to a list of it, and check the name of named statistics."""
+    """Expand one number to a list, and check the name of named statistics."""
     if isinstance(value, str):
         return check_name(value, kind="statistics", allowed=STATISTICS)
     return [value] if isinstance(value, int | float) else value
 
 
 def _make_statistics(item: Any) -> Any:
-    """Return the field type of one number for all channels, one a channel, or the name of statistics."""
+    """Return the field type for one number for all channels, one per channel, or the name of statistics."""
     numbers = Annotated[tuple[item, ...], NOT_EMPTY, Tag("numbers")]
     return Annotated[
-        Annotated[numbers | Annotated[StatisticsName, Tag("name")], Discriminator(_tell_apart)],
+        Annotated[numbers | Annotated[StatisticsName, Tag("name")], Discriminator(_tag_statistics)],
         BeforeValidator(_list_numbers, json_schema_input_type=item | tuple[item, ...] | StatisticsName),
     ]
 

@@ -1,1 +1,1 @@
-"""Networks as data: layers, named networks, and their shapes."""
+"""Networks as records: layers, named networks, and their shapes."""

@@ -1,4 +1,4 @@
-"""The classic networks, each a settings record that expands to layers."""
+"""The classic networks: settings records that expand to layers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bakeoff.catalog.networks.layers import Activation, ActivationName, AnyLayer
 from bakeoff.catalog.networks.settings import LayerNetwork
 
 MANY_CLASSES = 100
-"""From this many classes on, LeNet and ModNet1 leave out their last hidden layer, as published for CIFAR-100."""
+"""With at least this many classes, LeNet and ModNet1 have no last hidden layer, as published for CIFAR-100."""
 
 
 def drop(rate: float) -> list[AnyLayer]:
-    """Return a dropout layer, or none where its rate is zero."""
+    """Return a dropout layer, or none if its rate is zero."""
     return [Dropout(rate=rate)] if rate else []
 
 
@@ -144,7 +144,7 @@ class CNN(LayerNetwork):
 
 
 class Layers(LayerNetwork):
-    """A network spelled out layer by layer; `network: {layers: [...]}` needs no name."""
+    """A network defined layer by layer; `network: {layers: [...]}` needs no name."""
 
     model_config = ConfigDict(json_schema_extra=None)
 
@@ -156,6 +156,6 @@ class Layers(LayerNetwork):
     )
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the layers as they stand, less a last one that is the head already."""
+        """Return the layers, without a last one that already is the output layer."""
         head = Dense(units=num_classes)
         return self.layers[:-1] if self.layers[-1] == head else self.layers

@@ -14,7 +14,7 @@ from importlib.machinery import SOURCE_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 
 LIBRARIES = frozenset({"bakeoff", "torch", "torchvision", "timm", "numpy", "scipy", "PIL"})
-"""Never followed, wherever they are installed: their versions are recorded instead."""
+"""Never followed, wherever they are installed, because their versions are recorded."""
 
 _IMPORTING_CALLS = ("import_module", "__import__")
 

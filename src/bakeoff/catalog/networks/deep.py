@@ -1,4 +1,4 @@
-"""Deeper networks, adapted to images of about 28 to 64 pixels; each a settings record that expands to layers."""
+"""Deeper networks, adapted to images of about 28 to 64 pixels: settings records that expand to layers."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def scale_filters(filters: Sequence[int], width: float) -> tuple[int, ...]:
     """Return each number of filters times `width`, rounded, at least 1.
 
     Raises:
-        NetworkError: when one becomes larger than a layer may have.
+        NetworkError: a number becomes too large for a layer.
     """
     scaled = tuple(max(1, round(count * width)) for count in filters)
     if max(scaled) > MAX_COUNT:
         raise NetworkError(
-            f"{max(filters):,} filters times a width of {width:g} are more than the {MAX_COUNT:,} that a layer may "
-            "have: lower one of them."
+            f"{max(filters):,} filters times a width of {width:g} exceed the maximum of {MAX_COUNT:,} per layer: "
+            "lower one of them."
         )
     return scaled
 
@@ -52,7 +52,7 @@ def scale_filters(filters: Sequence[int], width: float) -> tuple[int, ...]:
 def _convolve(
     filters: int, kernel: int, activation: ActivationName, batch_norm: bool, stride: int = 1
 ) -> list[PlainLayer]:
-    """Return a convolution that keeps the image's size (less its stride), with or without batch normalization."""
+    """Return a padded convolution, with or without batch normalization."""
     if not batch_norm:
         return [Conv(filters=filters, kernel=kernel, stride=stride, padding="same", activation=activation)]
     bare = Conv(filters=filters, kernel=kernel, stride=stride, padding="same", bias=False)
@@ -62,11 +62,11 @@ def _convolve(
 class AlexNet(LayerNetwork):
     """AlexNet for small images: five convolutions, three overlapping max poolings, two dense layers with dropout.
 
-    The filters are torchvision's. In place of an 11x11 convolution with stride 4 stands a 5x5 one with stride 2, in
-    place of the 5x5 one a 3x3 one, poolings are padded, and dense layers have 1,024 units instead of 4,096: images of
-    28 and 32 pixels reach the dense layers as 2x2. With Glorot uniform and Adam at 0.001
-    it was measured to stay at chance for hundreds of steps; it learns from `initializer: {name: he_normal, where:
-    everywhere}`, at 0.0003, or with batch normalization.
+    The filters are torchvision's. The 11x11 convolution with stride 4 is replaced by a 5x5 one with stride 2, the 5x5
+    one by a 3x3 one, poolings are padded, and dense layers have 1,024 units instead of 4,096: images of 28 and 32
+    pixels reach the dense layers as 2x2. With Glorot uniform and Adam at 0.001 it stayed at chance for hundreds of
+    steps when measured; it learns with `initializer: {name: he_normal, where: everywhere}`, at 0.0003, or with batch
+    normalization.
     """
 
     name: Literal["alexnet"] = "alexnet"
@@ -95,7 +95,7 @@ class AlexNet(LayerNetwork):
 
 
 class _VGG(LayerNetwork):
-    """What both VGGs have: stages of 3x3 convolutions, a pooling after each, then dense layers."""
+    """The common part of both VGGs: stages of 3x3 convolutions, a pooling after each, then dense layers."""
 
     depths: ClassVar[tuple[int, ...]]
     """Convolutions of each stage."""
@@ -124,7 +124,7 @@ class VGG11(_VGG):
     """VGG-11 (configuration A) for small images: eight 3x3 convolutions in five stages, two dense layers with dropout.
 
     Dense layers have 512 units instead of 4,096, and poolings are padded: images of 28 and 32 pixels reach the dense
-    layers as 1x1. Without batch normalization it wants `initializer: {name: he_normal, where: everywhere}`.
+    layers as 1x1. Without batch normalization it needs `initializer: {name: he_normal, where: everywhere}`.
     """
 
     depths: ClassVar[tuple[int, ...]] = (1, 1, 2, 2, 2)
@@ -136,7 +136,7 @@ class VGG16(_VGG):
     """VGG-16 (configuration D) for small images: thirteen 3x3 convolutions in five stages, two dense layers.
 
     Dense layers have 512 units instead of 4,096, and poolings are padded: images of 28 and 32 pixels reach the dense
-    layers as 1x1. Without batch normalization it wants `initializer: {name: he_normal, where: everywhere}`.
+    layers as 1x1. Without batch normalization it needs `initializer: {name: he_normal, where: everywhere}`.
     """
 
     depths: ClassVar[tuple[int, ...]] = (2, 2, 3, 3, 3)
@@ -145,11 +145,11 @@ class VGG16(_VGG):
 
 
 class ResNet(LayerNetwork):
-    """A residual network as published for CIFAR-10; by default the one of 20 layers.
+    """A residual network as published for CIFAR-10, by default with 20 layers.
 
     A 3x3 convolution, then stages of blocks of two 3x3 convolutions, each with batch normalization; every stage but
-    the first begins with stride 2. The average over the image goes to the last layer. Where a block changes the
-    shape, its shortcut is a 1x1 convolution (the paper's option B; on CIFAR-10 it used option A).
+    the first begins with stride 2. The average over the image goes to the last layer. If a block changes the shape, its
+    shortcut is a 1x1 convolution (the paper's option B; on CIFAR-10 it used option A).
     """
 
     name: Literal["resnet"] = "resnet"
@@ -169,11 +169,11 @@ class ResNet(LayerNetwork):
         """Return the hidden layers.
 
         Raises:
-            NetworkError: when stages and filters do not match, or there are more than 1,000 blocks.
+            NetworkError: stages and filters do not match, or there are more than 1,000 blocks.
         """
         if len(self.blocks) != len(self.filters):
             raise NetworkError(
-                f"blocks has {len(self.blocks)} stages and filters {len(self.filters)}: give both the same number."
+                f"blocks has {len(self.blocks)} stages, but filters has {len(self.filters)}: give both the same number."
             )
         if sum(self.blocks) > _MOST_BLOCKS:
             raise NetworkError(f"{sum(self.blocks):,} blocks, allowed {_MOST_BLOCKS:,}.")

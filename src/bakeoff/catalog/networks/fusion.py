@@ -1,4 +1,4 @@
-"""Which networks can share one forward pass. No torch: the plan decides cohorts without it."""
+"""Determines which networks can share one forward pass. No torch: cohorts are planned without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers as records: what a network is made of, in a study file and in Python."""
+"""Layers as records, in a study file and in Python."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bakeoff.catalog.choices import (
 
 @dataclass(frozen=True)
 class ActivationRecord:
-    """One activation that a layer may apply to its output.
+    """An activation function.
 
     Attributes:
         name: as written in a study file.
@@ -41,9 +41,9 @@ ACTIVATIONS: tuple[ActivationRecord, ...] = (
     ActivationRecord("tanh", "hyperbolic tangent of x"),
     ActivationRecord("sigmoid", "1 / (1 + exp(-x))"),
     ActivationRecord("swish", "x * sigmoid(x), also called SiLU"),
-    ActivationRecord("elu", "x where positive, exp(x) - 1 elsewhere"),
+    ActivationRecord("elu", "x if positive, else exp(x) - 1"),
     ActivationRecord("gelu", "x * Phi(x), with Phi the normal distribution function"),
-    ActivationRecord("leaky_relu", "x where positive, 0.01 x elsewhere"),
+    ActivationRecord("leaky_relu", "x if positive, else 0.01 x"),
 )
 
 ActivationName = Literal["linear", "relu", "tanh", "sigmoid", "swish", "elu", "gelu", "leaky_relu"]
@@ -63,8 +63,8 @@ _BIAS = "Whether the layer has a bias; it has no effect before batch normalizati
 class Conv(Record):
     """A two-dimensional convolution, then an activation.
 
-    `same` padding gives `ceil(size / stride)` outputs; where the zeros around the image cannot be equal on both
-    sides, the extra one comes after (below, right), as in Keras.
+    `same` padding gives `ceil(size / stride)` outputs; if the zeros cannot be equal on both sides, the extra one comes
+    after (below, right), as in Keras.
     """
 
     type: Literal["conv"] = "conv"
@@ -79,7 +79,7 @@ class Conv(Record):
 
 
 class Pool(Record):
-    """Pooling: the maximum or the average of each window; padding counts in neither."""
+    """Pooling: the maximum or the average of each window, without its padding."""
 
     type: Literal["pool"] = "pool"
     kind: PoolKind = Field(default="max", description="max or average, over each window.")
@@ -112,7 +112,7 @@ class BatchNorm(Record):
     """Batch normalization, then an activation (Ioffe and Szegedy, 2015).
 
     In training a channel is normalized by its mean and variance over the batch and the image, in evaluation by their
-    running averages. A batch that holds one value a channel has no variance: it is normalized as in evaluation.
+    running averages. A batch with one value per channel has no variance, so it is normalized as in evaluation.
     """
 
     type: Literal["batch_norm"] = "batch_norm"
@@ -134,8 +134,8 @@ class BatchNorm(Record):
     )
 
     @model_serializer(mode="wrap")
-    def _leave_out_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave fields out that came later and are at their default: a trial of before keeps its identity."""
+    def _omit_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit later fields at their defaults, so that trials from before they existed keep their identity."""
         dumped: dict[str, Any] = handler(self)
         for name, default in (("scale", True), ("shift_rate", 1.0)):
             if dumped.get(name) == default:
@@ -144,7 +144,7 @@ class BatchNorm(Record):
 
 
 class Scale(Record):
-    """Multiplies by a constant; before the last layer it keeps the initial logits small."""
+    """Multiplication by a constant; before the last layer it keeps the initial logits small."""
 
     type: Literal["scale"] = "scale"
     factor: Annotated[float, Field(strict=True, gt=0, le=1_000, allow_inf_nan=False)] = Field(
@@ -153,7 +153,7 @@ class Scale(Record):
 
 
 class Whiten(Record):
-    """A convolution whose filters are not trained but whiten the images' own patches; its biases are trained.
+    """A convolution with fixed filters that whiten the images' patches; its biases are trained.
 
     The filters are the eigenvectors of the covariance of the training images' patches, each divided by the root of its
     eigenvalue, and their negatives: 2 x channels x kernel^2 outputs, without padding. Must be the first layer.
@@ -186,14 +186,14 @@ InnerLayer: TypeAlias = Annotated[
         json_schema_input_type=Annotated[PlainLayer, Field(discriminator="type")],
     ),
 ]
-"""One layer inside a residual one, which holds no further residual layers."""
+"""One layer inside a residual layer; these cannot be nested."""
 
 
 class Residual(Record):
     """Layers whose output is added to their input, then an activation: activation(layers(x) + shortcut(x)).
 
-    The shortcut is the input itself. Where the layers change an image's shape it is a 1x1 convolution without biases
-    and a batch normalization instead (He, Zhang, Ren and Sun, 2016, option B).
+    The shortcut is the input itself or, if the layers change an image's shape, a 1x1 convolution without biases and a
+    batch normalization (He, Zhang, Ren and Sun, 2016, option B).
     """
 
     type: Literal["residual"] = "residual"

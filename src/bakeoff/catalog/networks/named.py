@@ -1,4 +1,4 @@
-"""The registry of networks that a study can name, and how one of them becomes layers."""
+"""The registry of networks that a study can name, and their expansion to layers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ AnyNetwork: TypeAlias = NetworkSettings
 
 @dataclass(frozen=True)
 class NetworkRecord(RegistryEntry[NetworkSettings]):
-    """One network that a study can name; those of other libraries are in `outside.OUTSIDE`."""
+    """One network that a study can name; networks of other libraries are in `outside.OUTSIDE`."""
 
 
 _VGG_SOURCE = "Simonyan and Zisserman (2015), Very deep convolutional networks for large-scale image recognition"
@@ -60,7 +60,7 @@ _OURS: tuple[NetworkRecord, ...] = (
     NetworkRecord("modnet1", "three 3x3 convolutions with max pooling, ReLU, dropout", "weight-init study", ModNet1),
     NetworkRecord("modnet2", "four 3x3 convolutions in two pairs, ReLU, dropout", "weight-init study", ModNet2),
     NetworkRecord("mlp", "dense layers only", "Rumelhart, Hinton and Williams (1986)", MLP),
-    NetworkRecord("cnn", "convolutions with max pooling, as many as filters are given", "common practice", CNN),
+    NetworkRecord("cnn", "any number of convolutions with max pooling", "common practice", CNN),
     NetworkRecord(
         "alexnet",
         "five convolutions with overlapping max pooling, two dense layers with dropout; for small images",
@@ -75,19 +75,19 @@ _OURS: tuple[NetworkRecord, ...] = (
         "He, Zhang, Ren and Sun (2016), Deep residual learning for image recognition, section 4.2",
         ResNet,
     ),
-    NetworkRecord("layers", "spelled out layer by layer in the study", "the study file", Layers),
+    NetworkRecord("layers", "defined layer by layer in the study", "the study file", Layers),
 )
 
 NETWORKS: Registry[NetworkRecord] = Registry("network", _OURS, "bakeoff.networks")
 
 
 def list_network_names() -> tuple[str, ...]:
-    """Return every way to name a network, those of other libraries last."""
+    """Return all names of networks, those of other libraries last."""
     return (*NETWORKS.names, *OUTSIDE_NAMES)
 
 
 def _find_tag(value: object) -> str | None:
-    """Return which member of the union a value is for; names have been checked before."""
+    """Return the tag of the union's member for a value; its name has been checked before."""
     name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
     return "outside" if is_outside(name) else name if isinstance(name, str) else None
 
@@ -124,14 +124,14 @@ def expand(network: AnyNetwork, image_shape_HWC: Shape, num_classes: int) -> tup
     Args:
         network: a network's settings.
         image_shape_HWC: height, width, channels of the images.
-        num_classes: how many classes the last layer tells apart.
+        num_classes: number of outputs of the last layer.
 
     Returns:
         Every layer, ending in a linear dense layer of `num_classes` units. They fit the images.
 
     Raises:
-        NetworkError: when a layer does not fit what reaches it, or the network is not made of layer records.
+        NetworkError: a layer does not fit its input, or the network is not made of layer records.
     """
     if network.has_module:
-        raise NetworkError(f"{network.name} is a module of another library and cannot be spelled out as layers")
+        raise NetworkError(f"{network.name} is a module of another library and cannot be expanded to layers")
     return network.list_layers(image_shape_HWC, num_classes)

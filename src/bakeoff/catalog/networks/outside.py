@@ -1,6 +1,6 @@
-"""Networks that bakeoff does not build from layers: torchvision's, timm's, the user's own. Records, no torch.
+"""Networks from outside bakeoff: torchvision's, timm's and the user's own. Records without torch.
 
-Such a network is a body, which turns an image into a feature vector, under a head of bakeoff's own layers.
+Such a network has a body, which turns an image into a feature vector, and a head of bakeoff's own layers.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class OutsideRecord:
     """One kind of outside network that a study can name.
 
     Attributes:
-        name: as written in a study file; `timm:NAME` and `module:Class` stand for many.
+        name: as written in a study file; `timm:NAME` and `module:Class` represent many networks.
         summary: what it is, in one line.
         source: where it was published.
-        least_size: side of the smallest image it takes, in pixels; smaller ones are enlarged to it, bilinearly.
-        num_features: length of its feature vector; None where only building it tells.
-        multiply_adds: of one image of `published_size`, as torchvision publishes them, its own head included; None
-            where nobody did.
-        published_size: side of the images it was trained on, in pixels.
+        least_size: side of the smallest input image, in pixels; smaller images are enlarged to it, bilinearly.
+        num_features: length of its feature vector; None if it must be built to know.
+        multiply_adds: multiply-adds per image of `published_size`, as published by torchvision, with its own head; None
+            if not published.
+        published_size: side of its training images, in pixels.
         build: the builder of the body, a `modules.Body`.
     """
 
@@ -61,7 +61,7 @@ OUTSIDE: tuple[OutsideRecord, ...] = (
     ),
     OutsideRecord(
         "torchvision:densenet121",
-        "every layer sees all layers before it, 7.0 million parameters below the head",
+        "every layer gets the outputs of all previous layers, 7.0 million parameters below the head",
         "Huang et al. (2017), Densely connected convolutional networks",
         least_size=32,
         num_features=1_024,
@@ -127,15 +127,15 @@ OUTSIDE_NAMES: tuple[str, ...] = collect_names(OUTSIDE)
 
 
 def is_outside(name: object) -> bool:
-    """Return whether this is how an outside network is named: a name with a colon."""
+    """Return whether this is the name of an outside network: it has a colon."""
     return isinstance(name, str) and ":" in name
 
 
 def check_outside_name(value: object) -> str:
-    """Return `value` when it can name an outside network; whether timm or the user has it, only building it tells.
+    """Return `value` if it is a valid name of an outside network; whether it exists is known once it is built.
 
     Raises:
-        PydanticCustomError: of type `unknown_name`, when it cannot.
+        PydanticCustomError: of type `unknown_name`, otherwise.
     """
     if isinstance(value, str) and value in OUTSIDE_NAMES[:-2]:
         return value
@@ -148,7 +148,7 @@ def check_outside_name(value: object) -> str:
 
 
 def names_class(text: str) -> bool:
-    """Return whether this is the user's own `package.module:Class`, in Python's identifiers."""
+    """Return whether this is a user's `package.module:Class`, with valid identifiers."""
     if text.startswith((TORCHVISION, TIMM)):
         return False
     module, _, name = text.partition(":")
@@ -162,11 +162,11 @@ OutsideName: TypeAlias = Annotated[
 
 
 class OutsideNetwork(NetworkSettings):
-    """A network from torchvision, timm or a module of the user's: its body under a new head.
+    """A network from torchvision, timm or the user's own module: its body with a new head.
 
-    The body gives one feature vector an image: the average of its last feature maps (of the user's module: whatever it
-    returns, flattened). Grey images are repeated to three channels, and images smaller than the body takes are enlarged
-    bilinearly. Its published head is left out.
+    The body gives one feature vector per image: the average of its last feature maps (for a user's module its output,
+    flattened). Grey images are repeated to three channels, and images that are too small for the body are enlarged
+    bilinearly. Its published head is not used.
     """
 
     has_module: ClassVar[bool] = True
@@ -180,7 +180,7 @@ class OutsideNetwork(NetworkSettings):
     )
 
     def list_layers(self, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
-        """Return the layers of the head, which never see the image."""
+        """Return the layers of the head."""
         return self.make_head(num_classes)
 
     def make_head(self, num_classes: int) -> tuple[AnyLayer, ...]:
@@ -213,10 +213,10 @@ class OutsideNetwork(NetworkSettings):
 
 
 def find_outside(name: str) -> OutsideRecord:
-    """Return the registry's record for this network: its own, or the one that stands for all of timm's or the user's.
+    """Return the registry's record for this network: its own, or the one for all of timm's or the user's.
 
     Raises:
-        PydanticCustomError: of type `unknown_name`, when it cannot name an outside network.
+        PydanticCustomError: of type `unknown_name`, if it is not a valid name of an outside network.
     """
     check_outside_name(name)
     kind = name if name.startswith(TORCHVISION) else "timm:NAME" if name.startswith(TIMM) else "module:Class"

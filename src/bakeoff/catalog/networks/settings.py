@@ -1,4 +1,4 @@
-"""The settings of networks, and what is known from them without building a network. No torch.
+"""The settings of networks, and the facts they imply without building a network. No torch.
 
 A network is a body and a head, which has one output per class. In most networks both are layer records. In some the
 body is a torch module, which only a worker can build, and only the head consists of layers.
@@ -36,11 +36,11 @@ class NetworkSettings(Record):
         Raises:
             NetworkError: a layer does not fit its input.
         """
-        raise NotImplementedError  # every network defines it
+        raise NotImplementedError  # abstract
 
     def find_builder(self) -> Implementation:
         """Return the builder of the network's `modules.Body`, which takes these settings."""
-        raise NotImplementedError  # networks with `has_module` define it
+        raise NotImplementedError  # abstract for networks with `has_module`
 
     def name_module(self) -> str:
         """Return an identifier of a module body, independent of the head; empty if there is none."""
@@ -60,7 +60,7 @@ class LayerNetwork(NetworkSettings):
 
     def expand(self, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return all layers except the last, which has one output per class."""
-        raise NotImplementedError  # every network of layers defines it
+        raise NotImplementedError  # abstract
 
     def list_layers(self, image_shape_HWC: Shape, num_classes: int) -> tuple[AnyLayer, ...]:
         """Return all layers, ending in a linear dense layer of `num_classes` units, checked against the images."""

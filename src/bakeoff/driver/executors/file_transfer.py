@@ -80,16 +80,16 @@ class Outbox:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._seen: dict[str, tuple[int, int]] = dict(self._look())
+        self._seen: dict[str, tuple[int, int]] = dict(self._find_changed())
 
     def collect(self) -> dict[str, bytes]:
         """Return new and changed files. Call it only while nothing is being written."""
-        found = dict(self._look())
+        found = dict(self._find_changed())
         changed = [name for name, state in found.items() if self._seen.get(name) != state]
         self._seen = found
         return {name: (self._root / name).read_bytes() for name in changed}
 
-    def _look(self) -> Iterator[tuple[str, tuple[int, int]]]:
+    def _find_changed(self) -> Iterator[tuple[str, tuple[int, int]]]:
         for path in self._root.rglob("*"):
             if path.is_file() and path.suffix != ".part":
                 status = path.stat()

@@ -146,14 +146,14 @@ class LocalExecutor:
             try:
                 worker.connection.send(task)
             except OSError:
-                self._bury(worker)
+                self._remove(worker)
 
     def _kill_stuck(self) -> None:
         """Kill the workers that do nothing; their tasks are retried."""
         busy = {worker.process.pid: worker for worker in self._workers if worker.task is not None}
         for process_id in self._watchdog.find_stuck(busy):
             idle = f"{self._watchdog.patience_seconds:.0f} s"
-            self._bury(busy[process_id], f"the worker did nothing for {idle} (suspended or stuck) and was killed")
+            self._remove(busy[process_id], f"the worker did nothing for {idle} (suspended or stuck) and was killed")
 
     def _choose_device(self) -> str:
         """Return the device with the fewest workers."""
@@ -170,9 +170,9 @@ class LocalExecutor:
                     worker.task = None
                 self._reports.append(report)
         except (EOFError, OSError):
-            self._bury(worker)
+            self._remove(worker)
 
-    def _bury(self, worker: _Worker, reason: str | None = None) -> None:
+    def _remove(self, worker: _Worker, reason: str | None = None) -> None:
         """Remove a dead or useless worker and report its task as lost; the next `_assign` starts another."""
         reason = reason or worker.explain_death()
         worker.stop()

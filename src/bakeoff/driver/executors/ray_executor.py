@@ -33,7 +33,7 @@ _COUNT_EVERY_SECONDS = 2.0
 
 
 @dataclass(eq=False)
-class _Hand:
+class _Worker:
     """One actor and its pending work.
 
     Attributes:
@@ -85,7 +85,7 @@ class RayExecutor:
         self._num_workers, self._gpus = num_workers, gpus_per_worker
         self._started_cluster = _connect(self._ray, address)
         self._actor_class = self._make_class()
-        self._hands: list[_Hand] = []
+        self._workers: list[_Worker] = []
         self._queue: deque[Task] = deque()
         self._reports: deque[Report] = deque()
         self._placed = _Placed()
@@ -109,15 +109,15 @@ class RayExecutor:
 
     def poll(self, timeout_seconds: float) -> Sequence[Report]:
         """Return what was reported since the last call, waiting up to `timeout_seconds` for something."""
-        self._hire()
+        self._request_actors()
         self._assign()
         deadline = 0.0 if self._reports else timeout_seconds
         while True:
             ready = self._wait(deadline)
             if not ready:
                 break
-            for hand in ready:
-                self._receive(hand)
+            for worker in ready:
+                self._receive(worker)
             self._assign()
             deadline = 0.0
         reports = tuple(self._reports)
@@ -126,9 +126,9 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stop the actors, and the cluster if this executor started it."""
-        for hand in self._hands:
-            self._dismiss(hand)
-        self._hands.clear()
+        for worker in self._workers:
+            self._kill(worker)
+        self._workers.clear()
         self._queue.clear()
         self._placed = _Placed()
         if self._started_cluster:
@@ -142,23 +142,23 @@ class RayExecutor:
             options["num_gpus"] = self._gpus
         return self._ray.remote(RayWorker).options(runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
 
-    def _hire(self) -> None:
+    def _request_actors(self) -> None:
         """Request as many actors as there is work and room for."""
-        num_busy = sum(hand.task is not None for hand in self._hands)
+        num_busy = sum(worker.task is not None for worker in self._workers)
         wanted = min(self.num_workers, num_busy + len(self._queue))
-        while len(self._hands) < wanted:
+        while len(self._workers) < wanted:
             actor = self._actor_class.remote()
-            self._hands.append(_Hand(actor=actor, ready=actor.describe.remote()))
+            self._workers.append(_Worker(actor=actor, ready=actor.describe.remote()))
 
     def _assign(self) -> None:
-        for hand in self._hands:
-            if self._queue and hand.ready is None and hand.task is None:
+        for worker in self._workers:
+            if self._queue and worker.ready is None and worker.task is None:
                 task = self._queue.popleft()
-                hand.task = task
+                worker.task = task
                 inputs = pack_inputs(task, self._folders)
-                run = hand.actor.run.options(num_returns="streaming")
-                hand.stream = run.remote(task, inputs, self._place(task), "cuda" if self._gpus else "cpu")
-                self._reports.append(Started(task_id=task_id(task), machine=hand.machine))
+                run = worker.actor.run.options(num_returns="streaming")
+                worker.stream = run.remote(task, inputs, self._place(task), "cuda" if self._gpus else "cpu")
+                self._reports.append(Started(task_id=task_id(task), machine=worker.machine))
 
     def _place(self, task: Task) -> Any:
         """Put a task's images into the cluster once; the test split only for a final test."""
@@ -183,9 +183,9 @@ class RayExecutor:
         # A memory map would be sent as a path on this machine; send the array itself.
         return self._ray.put(replace(images, pixels=np.array(images.pixels), labels=np.array(images.labels)))
 
-    def _wait(self, timeout_seconds: float) -> list[_Hand]:
+    def _wait(self, timeout_seconds: float) -> list[_Worker]:
         """Return the actors with pending reports."""
-        owed = {hand.ready if hand.ready is not None else hand.stream: hand for hand in self._hands}
+        owed = {worker.ready if worker.ready is not None else worker.stream: worker for worker in self._workers}
         owed.pop(None, None)
         if not owed:
             time.sleep(min(timeout_seconds, 0.05))
@@ -193,24 +193,24 @@ class RayExecutor:
         ready, _ = self._ray.wait(list(owed), num_returns=1, timeout=timeout_seconds, fetch_local=False)
         return [owed[each] for each in ready]
 
-    def _receive(self, hand: _Hand) -> None:
+    def _receive(self, worker: _Worker) -> None:
         try:
-            if hand.ready is not None:
-                self._welcome(hand, self._ray.get(hand.ready))
+            if worker.ready is not None:
+                self._accept(worker, self._ray.get(worker.ready))
                 return
-            files, reports = self._ray.get(next(hand.stream))
+            files, reports = self._ray.get(next(worker.stream))
         except StopIteration:
-            self._free(hand)
+            self._free(worker)
             return
         except self._ray.exceptions.RayError as error:
-            self._bury(hand, error)
+            self._report_lost(worker, error)
             return
         unpack(files, self._folders.root)
         self._reports.extend(reports)
         if any(isinstance(report, TaskDone | TaskLost) for report in reports):
-            self._free(hand)
+            self._free(worker)
 
-    def _welcome(self, hand: _Hand, facts: Mapping[str, Any]) -> None:
+    def _accept(self, worker: _Worker, facts: Mapping[str, Any]) -> None:
         """Accept a new actor if its versions match the driver's.
 
         Raises:
@@ -224,23 +224,23 @@ class RayExecutor:
                 f"node {facts['node']} has {name} {facts['machine'][name]}, this machine {own[name]}: results would "
                 "depend on the node. Install the same versions on every node."
             )
-        hand.ready, hand.machine = None, format_machine(facts["machine"])
+        worker.ready, worker.machine = None, format_machine(facts["machine"])
 
-    def _free(self, hand: _Hand) -> None:
-        hand.task = hand.stream = None
+    def _free(self, worker: _Worker) -> None:
+        worker.task = worker.stream = None
 
-    def _bury(self, hand: _Hand, error: Exception) -> None:
+    def _report_lost(self, worker: _Worker, error: Exception) -> None:
         """Report a lost actor's task as lost; others are requested when there is work."""
-        self._hands.remove(hand)
-        if hand.task is None:
+        self._workers.remove(worker)
+        if worker.task is None:
             return
         died = isinstance(error, self._ray.exceptions.RayActorError | self._ray.exceptions.ObjectLostError)
         reason = "the worker's node or process is gone" if died else (str(error).strip().splitlines() or [""])[0]
-        self._reports.append(TaskLost(task_id=task_id(hand.task), died=died, reason=reason, detail=str(error)))
-        self._dismiss(hand)
+        self._reports.append(TaskLost(task_id=task_id(worker.task), died=died, reason=reason, detail=str(error)))
+        self._kill(worker)
 
-    def _dismiss(self, hand: _Hand) -> None:
-        self._ray.kill(hand.actor, no_restart=True)
+    def _kill(self, worker: _Worker) -> None:
+        self._ray.kill(worker.actor, no_restart=True)
 
 
 def _import_ray() -> Any:

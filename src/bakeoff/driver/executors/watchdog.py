@@ -42,7 +42,7 @@ class Watchdog:
         read_cpu_seconds: Callable[[int], float] | None = None,
     ) -> None:
         self.patience_seconds = patience_seconds
-        self._clock, self._read = clock, read_cpu_seconds or read_processor_time
+        self._clock, self._read = clock, read_cpu_seconds or measure_cpu_seconds
         self._watched: dict[int, _Watched] = {}
         self._looked_at = clock()
 
@@ -58,9 +58,9 @@ class Watchdog:
         self._looked_at = now
         busy = set(process_ids)
         self._watched = {each: watched for each, watched in self._watched.items() if each in busy}
-        return [each for each in busy if self._look(each, now) >= self.patience_seconds]
+        return [each for each in busy if self._measure_idle(each, now) >= self.patience_seconds]
 
-    def _look(self, process_id: int, now: float) -> float:
+    def _measure_idle(self, process_id: int, now: float) -> float:
         """Return how long a worker has done nothing."""
         used = self._read(process_id)
         watched = self._watched.setdefault(process_id, _Watched(0.0, now, used))
@@ -73,7 +73,7 @@ class Watchdog:
         return watched.idle_seconds
 
 
-def read_processor_time(process_id: int) -> float:
+def measure_cpu_seconds(process_id: int) -> float:
     """Return a process's CPU time in seconds; 0 if there is no such process."""
     try:
         times = psutil.Process(process_id).cpu_times()

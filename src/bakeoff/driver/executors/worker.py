@@ -55,7 +55,7 @@ def _die_with_driver() -> None:
 
 
 def _leave_with_driver(descriptor: int) -> None:
-    """End this process when the driver is gone, even during an epoch: two drivers must never train one cohort."""
+    """End this process when the driver is gone, even during an epoch: two drivers must never train the same cohort."""
     watcher = select.poll()
     watcher.register(descriptor, 0)  # POLLHUP and POLLERR are always reported
     watcher.poll()
@@ -106,9 +106,9 @@ def _return_memory() -> None:
 
 def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None], device: str) -> None:
     # Imported here: these import torch, and a worker reports that it is alive before.
-    from bakeoff.engine.device_context import find_place
+    from bakeoff.engine.device_context import find_context
 
-    place = find_place(device)
+    context = find_context(device)
     if isinstance(task, CheckTask):
         from bakeoff.engine.preflight import check_task
 
@@ -120,11 +120,11 @@ def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Repor
     elif isinstance(task, FinalTestTask):
         from bakeoff.engine.final_test import run_final_test
 
-        run_final_test(task, workspace, opener, send, place)
-    elif isinstance(task, ProbeTask) and place.prepared:
+        run_final_test(task, workspace, opener, send, context)
+    elif isinstance(task, ProbeTask) and context.prepared:
         from bakeoff.engine.device_probe import probe_on_device
 
-        probe_on_device(task, _open(task.data, opener), workspace, send, place)
+        probe_on_device(task, _open(task.data, opener), workspace, send, context)
     elif isinstance(task, ProbeTask):
         from bakeoff.engine.probe import probe_numeric
 
@@ -132,7 +132,7 @@ def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Repor
     else:
         from bakeoff.engine.cohort import train_cohort
 
-        train_cohort(task, _open(task.data, opener), workspace, send, place)
+        train_cohort(task, _open(task.data, opener), workspace, send, context)
 
 
 def _open(view: DataView, opener: Opener) -> Images:

@@ -1,1 +1,1 @@
-"""The arithmetic of augmentations and mixes, in torch."""
+"""Augmentations and mixing, in torch."""

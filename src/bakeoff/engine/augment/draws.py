@@ -1,8 +1,7 @@
-"""Random numbers as a function of what they are for: no state, no order, no neighbours. NumPy only.
+"""Counter-based random numbers: a pure function of their purpose, without state or order. NumPy only.
 
-A generator that hands out numbers one after another would give an image other numbers in another batch. These are
-computed from (seed, epoch, image, step), so arms that share a step see the same draws, whatever else they do, and
-a resumed epoch sees them again.
+With a sequential generator an image's numbers would depend on its batch. These are computed from (seed, epoch, image,
+step), so arms that share a step get the same draws whatever else they do, and a resumed epoch gets them again.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 AUGMENTATION_STREAM = 1_000_006
-"""Keeps the draws of augmentation apart from all else that is drawn from the replicate's seed."""
+"""Separates augmentation's random stream from others derived from the replicate's seed."""
 
 _Words = npt.NDArray[np.uint64]
 
@@ -35,19 +34,19 @@ def uniform(
     *,
     stream: int = AUGMENTATION_STREAM,
 ) -> npt.NDArray[np.float64]:
-    """Draw numbers from [0, 1) for every image: a pure function of its arguments, row by row.
+    """Draw numbers from [0, 1) for every image: a pure function of the arguments, row by row.
 
     Args:
         seed: the replicate's seed.
         epoch: the epoch, counted from 1.
-        image_numbers_N: the images' positions in their data set.
-        step: what the numbers are for (`rotation`).
-        occurrence: 0 for the first step of that name in a recipe, 1 for the second, ...
-        num_draws: how many numbers each image gets.
-        stream: keeps uses apart that share all of the above.
+        image_numbers_N: the images' positions in their dataset.
+        step: the name of the step (`rotation`).
+        occurrence: 0 for the first step with that name in a recipe, 1 for the second, ...
+        num_draws: random numbers per image.
+        stream: separates uses with the same values of all of the above.
 
     Returns:
-        Numbers of shape (N, num_draws), multiples of 2^-53. Row n depends on `image_numbers_N[n]` alone, and column d
+        Numbers of shape (N, num_draws), multiples of 2^-53. Row n depends only on `image_numbers_N[n]`, and column d
         does not depend on `num_draws`.
 
     Source: the output function of SplitMix64 (Steele, Lea and Flood 2014, Fast splittable pseudorandom number
@@ -62,7 +61,7 @@ def uniform(
 
 
 def _make_key(seed: int, epoch: int, step: str, occurrence: int, stream: int) -> _Words:
-    """Return the two 64-bit words that stand for all but the image and the draw; the same on every machine."""
+    """Return two 64-bit words, a hash of everything except the image and the draw; the same on every machine."""
     text = f"{stream}/{seed}/{epoch}/{occurrence}/{step}"
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     return np.frombuffer(digest, dtype="<u8").astype(np.uint64)

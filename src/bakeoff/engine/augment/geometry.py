@@ -1,7 +1,7 @@
-"""Where pixels go: crops, borders, flips, turns and sizes, each image of a batch by its own numbers.
+"""Geometric augmentations: crops, padding, flips, rotations and resizing, each image with its own random numbers.
 
-Shape legend: N images, H rows, W columns, C channels, D draws. Images are (N, H, W, C), uint8 or float32 in [0, 1], as
-any step may meet them; what only moves whole pixels keeps them as they are. Nothing is changed in place.
+Shape legend: N images, H rows, W columns, C channels, D draws. Images are (N, H, W, C), uint8 or float32 in [0, 1];
+steps that only move whole pixels keep the dtype. Images are not modified in place.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PADDING_MODES = {"zero": "zeros", "edge": "border", "reflect": "reflection"}
 
 
 def scale_to_unit(images_NHWC: Tensor) -> Tensor:
-    """Return images as float32 in [0, 1]; those that are float32 already as they are."""
+    """Return images as float32 in [0, 1]; float32 images are returned unchanged."""
     if images_NHWC.dtype == torch.float32:
         return images_NHWC
     return images_NHWC.float().mul_(1 / 255)
@@ -46,12 +46,12 @@ def change_some(
 
     Args:
         images_NHWC: the batch.
-        chance_N: one uniform number an image; below `probability` it is changed.
+        chance_N: one uniform number per image, which is changed if its number is below `probability`.
         probability: from 0 to 1.
-        change: takes the chosen images and their positions in the batch; returns as many of the same shape.
+        change: takes the chosen images and their positions in the batch; returns the changed images.
 
     Returns:
-        The batch with the chosen ones changed, in the type that `change` returns.
+        The batch with the chosen images changed, in the dtype that `change` returns.
     """
     chosen = np.flatnonzero(chance_N < probability)
     if len(chosen) == len(chance_N):
@@ -65,15 +65,15 @@ def change_some(
 
 
 def to_column(values_N: npt.NDArray[np.float64], like: Tensor) -> Tensor:
-    """Return one number an image as a float32 tensor of shape (N, 1, 1, 1), where `like` is."""
+    """Return one number per image as a float32 tensor of shape (N, 1, 1, 1) on the device of `like`."""
     return torch.from_numpy(values_N.astype(np.float32)).to(like.device).view(-1, 1, 1, 1)
 
 
 def resize(choice: Resize, images_NHWC: Tensor) -> Tensor:
     """Resize to `choice.size`.
 
-    Stored images stay uint8, rounded to whole levels as Pillow and torchvision do: several times faster. Others
-    are resized in float32; a bicubic's overshoot is cut off, so values stay within [0, 1].
+    uint8 images stay uint8, rounded as in Pillow and torchvision: several times faster. Others are resized in float32;
+    bicubic overshoot is clipped, so values stay within [0, 1].
     """
     if tuple(images_NHWC.shape[1:3]) == choice.size:
         return images_NHWC
@@ -83,7 +83,7 @@ def resize(choice: Resize, images_NHWC: Tensor) -> Tensor:
         images_NHWC = scale_to_unit(images_NHWC)  # other devices have no kernels for uint8
     images_NCHW = images_NHWC.permute(0, 3, 1, 2)
     if images_NCHW.is_floating_point() and (choice.antialias or choice.interpolation == "bicubic"):
-        images_NCHW = images_NCHW.contiguous()  # those float kernels take twice as long over interleaved channels
+        images_NCHW = images_NCHW.contiguous()  # these float kernels take twice as long on interleaved channels
     resized = F.interpolate(
         images_NCHW, size=choice.size, mode=choice.interpolation, align_corners=False, antialias=choice.antialias
     )
@@ -98,7 +98,7 @@ def pad(choice: Pad, images_NHWC: Tensor) -> Tensor:
 
 
 def add_border(images_NHWC: Tensor, amount: int, fill: Fill) -> Tensor:
-    """Add `amount` pixels on all four sides; a mirror image leaves out the border itself, as NumPy's `reflect`."""
+    """Add `amount` pixels on all four sides; a mirror image excludes the border pixel, like NumPy's `reflect`."""
     if not amount:
         return images_NHWC
     if fill == "zero":
@@ -108,7 +108,7 @@ def add_border(images_NHWC: Tensor, amount: int, fill: Fill) -> Tensor:
 
 
 def _find_sources(size: int, amount: int, fill: Fill, device: torch.device) -> Tensor:
-    """Return which pixel of a side stands where, after `amount` more on both ends."""
+    """Return the source index of each pixel of a side after padding both ends by `amount`."""
     positions = torch.arange(-amount, size + amount, device=device)
     if fill == "edge":
         return positions.clamp_(0, size - 1)
@@ -117,34 +117,34 @@ def _find_sources(size: int, amount: int, fill: Fill, device: torch.device) -> T
 
 
 def center_crop(choice: CenterCrop, images_NHWC: Tensor) -> Tensor:
-    """Keep the middle; where it cannot be exact, the pixel more stays at the bottom and right."""
-    return _keep_middle(images_NHWC, choice.size)
+    """Crop the middle; an odd remaining pixel is kept at the bottom and right."""
+    return _crop_middle(images_NHWC, choice.size)
 
 
 def crop_without_drawing(choice: RandomCrop, images_NHWC: Tensor) -> Tensor:
-    """Keep the middle of the unpadded images where they are large enough, else of the padded ones."""
+    """Crop the middle of the unpadded images if they are large enough, else of the padded ones."""
     if choice.size[0] > images_NHWC.shape[1] or choice.size[1] > images_NHWC.shape[2]:
         images_NHWC = add_border(images_NHWC, choice.padding, choice.fill)
-    return _keep_middle(images_NHWC, choice.size)
+    return _crop_middle(images_NHWC, choice.size)
 
 
-def _keep_middle(images_NHWC: Tensor, size: tuple[int, int]) -> Tensor:
+def _crop_middle(images_NHWC: Tensor, size: tuple[int, int]) -> Tensor:
     top, left = ((images_NHWC.shape[axis + 1] - size[axis]) // 2 for axis in (0, 1))
     return images_NHWC[:, top : top + size[0], left : left + size[1]]
 
 
 def random_crop(choice: RandomCrop, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
-    """Keep a part of each image; every position is as likely. Draws: top, left."""
+    """Crop a part of each image, at a uniformly random position. Draws: top, left."""
     padded = add_border(images_NHWC, choice.padding, choice.fill)
     num_images, height, width, channels = padded.shape
-    num_places = (height - choice.size[0] + 1, width - choice.size[1] + 1)
-    if num_places == (1, 1):
+    num_positions = (height - choice.size[0] + 1, width - choice.size[1] + 1)
+    if num_positions == (1, 1):
         return padded
-    tops, lefts = torch.from_numpy((draws_ND * num_places).astype(np.int64).T).to(padded.device)
-    # All windows of all images as one view without a copy; picking one of each image copies whole windows.
+    tops, lefts = torch.from_numpy((draws_ND * num_positions).astype(np.int64).T).to(padded.device)
+    # A view of all windows of all images, without a copy; selecting one per image copies whole windows.
     strides = padded.stride()
     windows = padded.as_strided(
-        (num_images, *num_places, *choice.size, channels), (*strides[:3], strides[1], strides[2], strides[3])
+        (num_images, *num_positions, *choice.size, channels), (*strides[:3], strides[1], strides[2], strides[3])
     )
     return windows[torch.arange(num_images, device=padded.device), tops, lefts]
 
@@ -160,12 +160,12 @@ def flip_rows(choice: VerticalFlip, images_NHWC: Tensor, draws_ND: Draws) -> Ten
 
 
 def flip_chosen(choice: AlternatingFlip, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
-    """Mirror left and right the images whose number is below 1/2. Draws: the number, which alternates by epoch."""
+    """Mirror left and right the images whose number is below 1/2. Draws: this number, which alternates by epoch."""
     return change_some(images_NHWC, draws_ND[:, 0], 0.5, lambda images, _: images.flip(2))
 
 
 def rotate(choice: Rotation, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
-    """Turn each image about its centre. Draws: the chance, the angle (0 is clockwise most)."""
+    """Rotate each image about its centre. Draws: the chance, the angle (0 is the largest clockwise angle)."""
     turns_N = np.deg2rad(choice.degrees) * (1 - 2 * draws_ND[:, 1])
     cosines, sines, zeros = np.cos(turns_N), np.sin(turns_N), np.zeros_like(turns_N)
     inverses = np.stack([cosines, sines, zeros, -sines, cosines, zeros], axis=1)
@@ -173,7 +173,7 @@ def rotate(choice: Rotation, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
 
 
 def transform(choice: Affine, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
-    """Shear, scale, turn, then shift each image. Draws: the chance, angle, shift across and down, scale, two shears.
+    """Shear, scale, rotate, then shift each image. Draws: the chance, angle, shift across and down, scale, two shears.
 
     Source: the parametrization of torchvision's `RandomAffine`; shifts are not rounded to whole pixels.
     """
@@ -191,7 +191,7 @@ def transform(choice: Affine, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
 def invert_affine(
     turns_N: Draws, across_N: Draws, down_N: Draws, scales_N: Draws, slants_x_N: Draws, slants_y_N: Draws
 ) -> Draws:
-    """Return where each image's pixels come from, as rows (a, b, c, d, e, f): x' = ax + by + c, y' = dx + ey + f.
+    """Return each image's map from output to input pixels, as (a, b, c, d, e, f): x' = ax + by + c, y' = dx + ey + f.
 
     Args:
         turns_N: clockwise, in radians.
@@ -202,7 +202,7 @@ def invert_affine(
         slants_y_N: shear along the columns, in radians.
 
     Returns:
-        Six numbers an image; x and y are pixels from the image's centre, to the right and down.
+        Six numbers per image; x and y are in pixels from the image's centre, to the right and down.
 
     Source: torchvision, `_get_inverse_affine_matrix`, about the centre.
     """
@@ -221,23 +221,23 @@ def _warp_some(choice: Rotation | Affine, images_NHWC: Tensor, chance_N: Draws, 
 
 
 def warp(images_NHWC: Tensor, inverses: Draws, interpolation: str, fill: Fill) -> Tensor:
-    """Fetch each output pixel from where its image's affine map says, all images at once.
+    """Resample all images, each by its own affine map.
 
     Args:
         images_NHWC: the batch.
-        inverses: six numbers an image, as `invert_affine` returns them.
+        inverses: six numbers per image, as returned by `invert_affine`.
         interpolation: nearest or bilinear.
-        fill: what lies outside; mirror images repeat the border here.
+        fill: how the outside is filled; here mirror images repeat the border.
 
     Returns:
         float32 images in [0, 1] of the same shape.
     """
     height, width = images_NHWC.shape[1:3]
-    units = np.repeat([2 / width, 2 / height], 3)  # grid_sample counts from -1 to 1 across the image
+    units = np.repeat([2 / width, 2 / height], 3)  # grid_sample's coordinates go from -1 to 1 across the image
     maps = torch.from_numpy((inverses * units).astype(np.float32)).to(images_NHWC.device).view(-1, 2, 3, 1, 1)
     x = (torch.arange(width, device=maps.device) - (width - 1) / 2).view(1, 1, 1, width)
     y = (torch.arange(height, device=maps.device) - (height - 1) / 2).view(1, 1, height, 1)
-    # Products and sums apart, not fused: an image's grid then has the same bits wherever it stands in a batch.
+    # Separate products and sums, not fused ones: so an image's grid does not depend on its position in the batch.
     grid = (maps[:, :, 0] * x + (maps[:, :, 1] * y + maps[:, :, 2])).permute(0, 2, 3, 1)
     images_NCHW = scale_to_unit(images_NHWC).permute(0, 3, 1, 2)
     mode = "nearest" if interpolation == "nearest" else "bilinear"

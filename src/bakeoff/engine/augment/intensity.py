@@ -1,4 +1,4 @@
-"""What pixels are worth: blur, colours, erasing, normalization, each image of a batch by its own numbers.
+"""Augmentations of pixel values: blur, colours, erasing, normalization, each image with its own random numbers.
 
 Shape legend: N images, H rows, W columns, C channels, D draws. Images are (N, H, W, C), uint8 or float32 in [0, 1].
 """
@@ -20,11 +20,11 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 
 _GREY_WEIGHTS = (0.2989, 0.587, 0.114)
-"""What red, green and blue add to brightness: ITU-R BT.601, with the digits of torchvision."""
+"""The weights of red, green and blue in brightness: ITU-R BT.601, with torchvision's digits."""
 
 
 def blur(choice: GaussianBlur, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
-    """Blur each image by a Gaussian of its own sd. Draws: the chance, the sd."""
+    """Blur each image with a Gaussian with its own sd. Draws: the chance, the sd."""
     sds_N = choice.sigma[0] + (choice.sigma[1] - choice.sigma[0]) * draws_ND[:, 1]
     offsets_K = np.arange(choice.kernel) - choice.kernel // 2
     kernels_NK = np.exp(-0.5 * (offsets_K / sds_N[:, None]) ** 2)
@@ -37,7 +37,7 @@ def blur(choice: GaussianBlur, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
 
 
 def _blur_all(images_NHWC: Tensor, kernels_NK: Draws) -> Tensor:
-    """Convolve rows, then columns: for one kernel an image, summing shifted images beats a convolution of N groups."""
+    """Convolve rows, then columns: with one kernel per image, summing shifted images is faster than N groups."""
     size = kernels_NK.shape[1]
     height, width = images_NHWC.shape[1:3]
     padded = add_border(images_NHWC, size // 2, "reflect")
@@ -54,7 +54,7 @@ def _blur_all(images_NHWC: Tensor, kernels_NK: Draws) -> Tensor:
 def jitter(choice: ColorJitter, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
     """Change brightness, contrast, saturation, hue. Draws: the chance, then one for each of the four.
 
-    Source: torchvision's `ColorJitter`; our order is fixed, theirs random.
+    Source: torchvision's `ColorJitter`, but in a fixed order.
     """
 
     def change(images: Tensor, chosen: npt.NDArray[np.int64]) -> Tensor:
@@ -91,20 +91,20 @@ def _to_grey(images_NHWC: Tensor) -> Tensor:
 
 
 def _blend(images: Tensor, others: Tensor, shares: Tensor) -> Tensor:
-    """Go from `others` (share 0) to `images` (share 1) and beyond, within [0, 1]."""
+    """Interpolate, or extrapolate, from `others` (share 0) to `images` (share 1), clipped to [0, 1]."""
     return (images * shares + others * (1 - shares)).clamp_(0, 1)
 
 
 def shift_hue(images_NHWC: Tensor, shifts: Tensor) -> Tensor:
-    """Turn the hue of colour images by shares of the colour circle, at the same HSV saturation and value.
+    """Shift the hue of colour images, as a fraction of the colour circle, at constant HSV saturation and value.
 
     Args:
         images_NHWC: float32 in [0, 1], three channels.
-        shifts: one number an image, shape (N, 1, 1, 1); 1/3 turns red into green.
+        shifts: one number per image, shape (N, 1, 1, 1); 1/3 turns red into green.
 
-    Source: Smith (1978), Color gamut transform pairs; the way back in the closed form of Wikipedia, HSL and HSV.
+    Source: Smith (1978), Color gamut transform pairs; the inverse in the closed form of Wikipedia, HSL and HSV.
     """
-    # Planes of one channel each: reductions over three interleaved channels take several times as long.
+    # One plane per channel: reductions over three interleaved channels take several times as long.
     red, green, blue = (plane.contiguous() for plane in images_NHWC.unbind(3))
     value = torch.maximum(torch.maximum(red, green), blue)
     chroma = value - torch.minimum(torch.minimum(red, green), blue)
@@ -120,7 +120,7 @@ def shift_hue(images_NHWC: Tensor, shifts: Tensor) -> Tensor:
 
 
 def grey(choice: Grayscale, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
-    """Take the colours of some images away. Draws: the chance."""
+    """Convert some images to grey. Draws: the chance."""
     if images_NHWC.shape[3] == 1:
         return images_NHWC
 
@@ -133,8 +133,8 @@ def grey(choice: Grayscale, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
 def erase(choice: Erasing, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
     """Set a rectangle of some images to zero. Draws: the chance, area, ratio, top, left.
 
-    Source: Zhong et al. (2020), algorithm 1; a rectangle too long for the image is cut to it, not drawn again, and zero
-        takes the place of noise, as in torchvision.
+    Source: Zhong et al. (2020), algorithm 1; a rectangle too long for the image is clipped, not redrawn, and the values
+        are zero instead of noise, as in torchvision.
     """
     sides = images_NHWC.shape[1:3]
     areas_N = (choice.area[0] + (choice.area[1] - choice.area[0]) * draws_ND[:, 1]) * sides[0] * sides[1]
@@ -143,8 +143,8 @@ def erase(choice: Erasing, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
     for axis, lengths_N in enumerate((np.sqrt(areas_N * ratios_N), np.sqrt(areas_N / ratios_N))):
         lengths_N = np.minimum(np.rint(lengths_N), sides[axis])
         starts_N = np.floor(draws_ND[:, 3 + axis] * (sides[axis] - lengths_N + 1))
-        places = np.arange(sides[axis])
-        inside.append((places >= starts_N[:, None]) & (places < (starts_N + lengths_N)[:, None]))
+        positions = np.arange(sides[axis])
+        inside.append((positions >= starts_N[:, None]) & (positions < (starts_N + lengths_N)[:, None]))
     chosen_N = draws_ND[:, 0] < choice.probability
     erased_NHW = inside[0][:, :, None] & inside[1][:, None, :] & chosen_N[:, None, None]
     return images_NHWC.masked_fill(torch.from_numpy(erased_NHW).to(images_NHWC.device)[..., None], 0)
@@ -155,11 +155,11 @@ def normalize(
 ) -> Tensor:
     """Subtract the mean and divide by the sd, channel by channel.
 
-    By ImageNet's statistics a grey image is repeated to three channels first where a network for colour images takes
-    it; else they are averaged.
+    With ImageNet's statistics, a grey image for a network for colour images is first repeated to three channels;
+    otherwise the statistics are averaged.
 
     Raises:
-        ValueError: when the step asks for the data's statistics and there are none.
+        ValueError: the step needs the data's statistics, but there are none.
     """
     if for_colour and choice.mean == "imagenet" and images_NHWC.shape[3] == 1:
         images_NHWC = images_NHWC.expand(-1, -1, -1, 3)
@@ -168,7 +168,7 @@ def normalize(
 
 
 def _find_statistics(choice: Normalize, channels: int, data_statistics: Statistics | None) -> tuple[Tensor, Tensor]:
-    """Return mean and sd as float32 tensors of one number, or one a channel."""
+    """Return mean and sd as float32 tensors of one number, or one per channel."""
     if choice.mean == "imagenet":
         found: Statistics = (IMAGENET_MEAN, IMAGENET_SD)
         if channels == 1:
@@ -180,5 +180,5 @@ def _find_statistics(choice: Normalize, channels: int, data_statistics: Statisti
     else:
         found = (choice.mean, choice.sd)
     mean, sd = (torch.from_numpy(np.asarray(value, dtype=np.float32).reshape(-1)) for value in found)
-    # A channel that never changes has sd 0: it becomes 0, not infinite.
+    # A constant channel has sd 0: it becomes 0, not infinite.
     return mean, torch.where(sd > 0, sd, 1.0)

@@ -206,7 +206,7 @@ def _measure(network: NetworkSettings, body: Body, image_shape_HWC: Shape) -> No
     """Determine an unknown number of features by a forward pass of two black images."""
     height, width, channels = image_shape_HWC
     if body.repeat_grey and channels not in (1, 3):
-        raise NetworkError(f"{network.name} takes grey or colour images, not {channels} channels.")
+        raise NetworkError(f"{network.name} accepts grey or colour images, not {channels} channels.")
     if body.num_features:
         return
     images_NCHW = torch.zeros(2, channels, height, width)
@@ -216,7 +216,7 @@ def _measure(network: NetworkSettings, body: Body, image_shape_HWC: Shape) -> No
         body.repeat_grey = True
         failure = _try(body, images_NCHW) and failure
     if failure is not None:
-        raise NetworkError(f"{network.name} does not take {format_shape(image_shape_HWC)} images: {failure}.")
+        raise NetworkError(f"{network.name} does not accept {format_shape(image_shape_HWC)} images: {failure}.")
 
 
 @torch.no_grad()
@@ -232,7 +232,9 @@ def _try(body: Body, images_NCHW: Tensor) -> str | None:
     if not isinstance(features, Tensor) or not features.is_floating_point():
         return f"it returns {type(features).__name__}, not a tensor of numbers"
     if features.dim() < 2 or len(features) != len(images_NCHW) or not features[0].numel():
-        return f"for two images it returns {format_shape(tuple(features.shape)) or 'one number'}, not a vector each"
+        return (
+            f"for two images it returns {format_shape(tuple(features.shape)) or 'one number'}, not one vector per image"
+        )
     body.num_features = features[0].numel()
     return None
 

@@ -1,4 +1,4 @@
-"""Import torchvision and timm, also beside a build of torch that torchvision was not compiled for."""
+"""Imports torchvision and timm, also with a build of torch that torchvision was not compiled for."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from bakeoff.errors import BakeoffError
 _MISSING_OPERATOR = re.compile(r"operator torchvision::(\w+) does not exist")
 
 _MAX_DEFINED = 32
-"""More operators than torchvision ever had: beyond that something else is wrong."""
+"""More operators than torchvision has; if more are missing, something else is wrong."""
 
 _libraries: list[torch.library.Library] = []
-"""What was defined here. Kept, because an operator vanishes with the object that defined it."""
+"""The defined operators, kept alive because an operator vanishes with its library object."""
 
 
 def import_torchvision() -> ModuleType:
     """Import torchvision.
 
-    PyPI's torchvision is compiled against PyPI's CUDA build of torch. Beside a CPU build its extension does not load,
-    so the detection operators (`nms`, `roi_align`, ...) that it would bring are missing, and registering their shapes
-    fails: `operator torchvision::nms does not exist`. Networks and transforms need none of them. So on exactly that
-    error the missing operator is declared, without an implementation, and the import is tried again. Calling one still
-    fails.
+    PyPI's torchvision is compiled against PyPI's CUDA build of torch. With a CPU build its extension does not load, so
+    its detection operators (`nms`, `roi_align`, ...) are missing, and registering their shapes fails: `operator
+    torchvision::nms does not exist`. Networks and transforms do not need them. So on exactly this error the missing
+    operator is declared, without an implementation, and the import is retried. Calling the operator still fails.
 
     Raises:
         BakeoffError: torchvision is not installed, or cannot be imported for another reason.
@@ -66,14 +65,14 @@ def import_timm() -> ModuleType:
 
 
 def _declare(operator: str) -> None:
-    """Declare an operator of torchvision's so that shapes and gradients can be registered for it."""
+    """Declare a torchvision operator, so that shapes and gradients can be registered for it."""
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]  # torch leaves it untyped
     library.define(f"{operator}(Tensor input) -> Tensor")  # type: ignore[no-untyped-call]  # as above
     _libraries.append(library)
 
 
 def _forget(package: str) -> None:
-    """Drop a half-imported package, so that the next import starts afresh."""
+    """Remove a partially imported package, so that the next import starts afresh."""
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
         del sys.modules[name]
 

@@ -77,14 +77,14 @@ class JointOptimizer:
         for runner in self._runners:
             runner.end_step()
 
-    def hand_back(self) -> None:
+    def return_states(self) -> None:
         """Return the states to the members' own optimizers, after the last step."""
         if self._stacked is not None:
-            self._stacked.hand_back()
+            self._stacked.return_states()
 
 
 class _StackedParts:
-    """An optimizer over a network's stacks that replaces the members' own until `hand_back`."""
+    """An optimizer over a network's stacks that replaces the members' own until `return_states`."""
 
     def __init__(self, parts: Sequence[_Part], network: FusedNetwork) -> None:
         self._parts, self._network = parts, network
@@ -94,7 +94,7 @@ class _StackedParts:
             if states[0]:
                 self.optimizer.state[stack] = {key: _stack([state[key] for state in states]) for key in states[0]}
 
-    def hand_back(self) -> None:
+    def return_states(self) -> None:
         for name, stack in self._network.stacked.items():
             for k, part in enumerate(self._parts):
                 own = {key: _take(value, k) for key, value in self.optimizer.state[stack].items()}

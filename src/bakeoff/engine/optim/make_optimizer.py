@@ -28,8 +28,8 @@ def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Para
         An optimizer whose groups also hold `initial_lr`, the rate before any schedule.
     """
     record, arguments = OPTIMIZERS.find(choice.name), choice.arguments()
-    on_processor = all(each.device.type == "cpu" for parameters in groups.values() for each in parameters)
-    if record.fused == "always" or (record.fused == "cpu" and on_processor):
+    on_cpu = all(each.device.type == "cpu" for parameters in groups.values() for each in parameters)
+    if record.fused == "always" or (record.fused == "cpu" and on_cpu):
         arguments["fused"] = True
     parts = []
     for factor, parameters in groups.items():

@@ -83,10 +83,10 @@ class StackedOptimizer:
         if self._averages:
             newest_K = self._newest_SK.index_select(0, self._number)[0]
             for name, stack in self._stacks.everything().items():
-                self._take_in(self._averages[name], stack, newest_K)
+                self._update_average(self._averages[name], stack, newest_K)
         self._number += 1
 
-    def _take_in(self, average: Tensor, stack: Tensor, newest_K: Tensor) -> None:
+    def _update_average(self, average: Tensor, stack: Tensor, newest_K: Tensor) -> None:
         if average.is_floating_point():
             average.lerp_(stack, _spread(newest_K, stack))
         else:
