@@ -19,6 +19,7 @@ import rigor_folds
 import rigor_looks
 import rigor_moderated
 import rigor_pairs
+import rigor_power
 import rigor_racing
 import rigor_scope
 import rigor_screening
@@ -37,6 +38,7 @@ MODULES = (
     rigor_racing,
     rigor_moderated,
     rigor_screening,
+    rigor_power,
 )
 TABLES = {name: measure for module in MODULES for name, measure in module.TABLES.items()}
 

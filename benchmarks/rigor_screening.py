@@ -21,11 +21,12 @@ from rigor_pairs import ERROR_RATE, Row, percent, run_tables
 from rigor_scope import POPULATIONS
 from scipy import special
 
+from bakeoff.stats.borrowed import make_error
 from bakeoff.stats.designs import Fraction, make_fraction, make_screening
 from bakeoff.stats.factors import Factor, FactorialDesign
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.pairs import MIN_REPLICATES
-from bakeoff.stats.screening import MAX_POOLED_ARMS, pool_error, pool_spread, screen_by_lenth
+from bakeoff.stats.screening import MAX_POOLED_ARMS, pool_error, screen_by_lenth
 from bakeoff.stats.variance import measure_spread
 from bakeoff.stats.wilson import wilson_interval
 
@@ -308,9 +309,11 @@ def names_any(design: FactorialDesign, answers_ARN: NDArray[np.bool_]) -> bool:
         a_RN, b_RN = (side_ARN.mean(axis=0) for side_ARN in sides)
         spread = measure_spread(a_RN, b_RN, unit=1.0, scope="images")
         assert spread is not None
+        error = None
         if design.kind == "screening":
-            spread = pool_spread(spread, pool_error(*(side_ARN.mean(axis=2) for side_ARN in sides)))
-        if abs(spread.difference) > spread.half_width(tail, "images"):
+            pooled = pool_error(*(side_ARN.mean(axis=2) for side_ARN in sides))
+            error = make_error(pooled.variance / spread.num_replicates, pooled.degrees)
+        if abs(spread.difference) > spread.half_width(tail, "images", error=error):
             return True
     return False
 

@@ -86,6 +86,28 @@ def test_a_study_comes_to_a_verdict(trained: tuple[Path, Result]) -> None:
     assert result.summary.answers[0].best == "0.01"  # two epochs are few: the larger step gets further
 
 
+def test_a_pilot_tells_what_the_study_can_show(tmp_path: Path) -> None:
+    study = make_study(decide={"margin": 0.001})
+    (before,) = plan(study, workspace=tmp_path / "runs").prospects.blocks
+    assert before.detectable is None
+    piloted = run(study, workspace=tmp_path / "runs", workers=1, pilot=2)
+    assert (piloted.state, piloted.report.num_done, piloted.report.num_tested) == ("unfinished", 4, 0)
+    (prospect,) = piloted.prospects.blocks
+    assert prospect.detectable is not None
+    assert prospect.source.kind == "pilot"
+    assert "3 replicates are unlikely to settle the margin of 0.1 points" in piloted.prospects.warning
+    assert plan(study, workspace=tmp_path / "runs").prospects.blocks == piloted.prospects.blocks
+    result = run(study, workspace=tmp_path / "runs", workers=1)
+    assert (result.state, result.report.num_reused) == ("done", 4)
+    (more,) = result.prospects.blocks
+    assert (more.source.kind, more.aim.num_tested, more.aim.look) == ("trials", 3, 2)
+    page = Path(str(result.report.html_path)).read_text("utf-8")
+    assert "What more replicates would show" in page
+    assert "Detectable difference over replicates" in page
+    with pytest.raises(BakeoffError, match="--pilot 3: the study has 3 replicates"):
+        run(study, workspace=tmp_path / "runs", pilot=3)
+
+
 def test_trials_of_another_engine_are_counted_and_explained(trained: tuple[Path, Result], tmp_path: Path) -> None:
     workspace, result = trained
     shutil.copytree(workspace, tmp_path / "runs")

@@ -209,6 +209,37 @@ def test_plan_trains_nothing(study: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert (document["trials"], len(document["arms"]), len(document["blocks"])) == (540, 9, 12)
 
 
+def test_plan_says_what_can_be_shown(study: Path, workspace: Path, tmp_path: Path) -> None:
+    expect = ("--set", "expect={sd: 0.3 points, accuracy: 0.9}", "--set", "decide.margin=0.5 points")
+    told = bakeoff(
+        "plan", study, "--no-probe", "--workspace", tmp_path / "none", *expect, "--set", "replicates=3"
+    ).stdout
+    said = " ".join(told.split())
+    assert "3 replicates can show differences of" in said
+    assert "359 test images alone limit it to" in said
+    assert "detectable by replicates, 3: " in said
+    assert "warning 3 replicates are unlikely to settle the margin of 0.5 points" in said
+    said = " ".join(bakeoff("plan", study, "--no-probe", "--workspace", tmp_path / "none").stdout.split())
+    assert "nothing is known yet" in said
+    document = one_document(bakeoff("plan", study, "--no-probe", "--json", "--workspace", workspace, *expect).stdout)
+    assert document["power"]["blocks"][0]["source"]["kind"] == "declared"  # the study has one replicate
+
+
+def test_a_pilot(study: Path, tmp_path: Path) -> None:
+    runs = ("--workspace", tmp_path / "runs", "--workers", 1, "--set", "replicates=3")
+    ended = bakeoff("run", study, *runs, "--pilot", 2)
+    said = " ".join(ended.stdout.split())
+    assert "no verdict yet: 4 of 6 trials have ended" in said
+    assert "3 replicates can show differences of" in said
+    assert "the same command without --pilot continues" in said
+    document = one_document(bakeoff("run", study, *runs, "--pilot", 2, "--json").stdout)
+    assert document["power"]["blocks"][0]["source"]["kind"] == "pilot"
+    assert document["final_test"]["opened"] == 0
+    document = one_document(bakeoff("run", study, *runs, "--json").stdout)
+    assert (document["trials"]["done"], document["trials"]["reused"]) == (6, 4)
+    assert refuse("run", study, *runs, "--pilot", 3).startswith("error: --pilot 3: the study has 3 replicates")
+
+
 def test_status(workspace: Path) -> None:
     (document,) = one_document(bakeoff("status", "--workspace", workspace, "--json").stdout)
     assert (document["name"], document["num_done"], document["num_planned"]) == ("rates", 2, 2)

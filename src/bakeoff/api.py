@@ -18,6 +18,7 @@ from bakeoff.driver.executors.base import Executor
 from bakeoff.driver.executors.local import LocalExecutor
 from bakeoff.driver.facts import describe_datasets
 from bakeoff.driver.observer import RunObserver, watch
+from bakeoff.driver.pilot import check_pilot
 from bakeoff.driver.run import run_plan
 from bakeoff.driver.winners import read_winners
 from bakeoff.errors import BakeoffError, WorkspaceError
@@ -33,6 +34,7 @@ from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.thumbnails import keep_thumbnails
+from bakeoff.stats.prospects import Prospects
 from bakeoff.stats.results import Summary
 from bakeoff.study.load import FindMissing, is_study_file, load_study, read_shipped
 from bakeoff.study.missing_images import find_missing_images
@@ -84,6 +86,12 @@ class Result(Plots, Tables):
     def summary(self) -> Summary:
         """Means, verdicts and answers."""
         return self.report.summary
+
+    @property
+    def prospects(self) -> Prospects:
+        """What more replicates would show, from the spread of the study's own trials."""
+        found = self.report.facts.get("power")
+        return found if isinstance(found, Prospects) else Prospects()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -142,6 +150,7 @@ def run(
     gpus_per_worker: float = 0.0,
     final_test: bool = True,
     allow_missing: bool = False,
+    pilot: int | None = None,
     wait: bool = True,
     observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
 ) -> Result:
@@ -160,6 +169,8 @@ def run(
         gpus_per_worker: fraction of a GPU for each actor of a Ray cluster; 0 trains on CPUs.
         final_test: if False, the test split stays closed and verdicts rest on the validation split.
         allow_missing: open the test split even if trials of an arm failed.
+        pilot: train only the first so many replicates, 2 or more, and leave the test split closed; what the study can
+            show is then in the result's `prospects`. The same call without it continues, and reuses all trials.
         wait: wait for another run in this workspace to end; if False, that is an error.
         observer: one or more observers of the run, or names of registered ones; by default, a progress display in
             notebooks, and none elsewhere.
@@ -172,6 +183,8 @@ def run(
     data = Path(data_dir) if data_dir is not None else None
     checked = _prepare(study, overrides, quick, folder, partial(find_missing_images, data_dir=data))
     planned = expand(checked)
+    if pilot is not None:
+        check_pilot(planned, pilot)
     chosen = choose_device(device) if executor == "local" or gpus_per_worker else CPU_DEVICE
     pool = _Pool(name=executor, num_workers=workers, device=chosen, address=address, gpus_per_worker=gpus_per_worker)
     given = make_progress() if observer is None else observer
@@ -186,6 +199,7 @@ def run(
             command=_format_command(study, overrides, quick),
             final_test=final_test,
             allow_missing=allow_missing,
+            pilot=pilot,
             wait=wait,
         )
         counts = run_plan(planned, context)
@@ -211,7 +225,7 @@ def plan(
         study: a Study, a study file's path, or a shipped study's name.
         overrides: `path.to.field=VALUE`; only for a file or a name.
         quick: plan the study file's quick version.
-        workspace: searched for winners of earlier studies.
+        workspace: searched for winners of earlier studies, and for trials that tell what this one can show.
         data_dir: searched first for images.
         workers: number of processes; by default as many as `run` starts.
         device: as for `run`. On a GPU, no time is estimated.
@@ -225,7 +239,9 @@ def plan(
     """
     data = Path(data_dir) if data_dir is not None else None
     checked = _prepare(study, overrides, quick, workspace, partial(find_missing_images, data_dir=data))
-    return estimate_plan(expand(checked), workers, data, choose_device(device), probe=probe, say=say)
+    chosen = choose_device(device)
+    folder = Path(workspace)
+    return estimate_plan(expand(checked), workers, data, chosen, probe=probe, say=say, workspace=folder)
 
 
 def prepare_study(

@@ -13,6 +13,7 @@ from bakeoff.stats.variance import measure_spread
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import rigor_batches
+import rigor_power
 
 
 @pytest.mark.parametrize("scope", ["images", "seeds"])
@@ -44,3 +45,22 @@ def test_the_plain_t_interval_of_a_batch_is_the_pair_s() -> None:
         assert compare_pair(values, np.zeros(5)).interval == pytest.approx((mean - width, mean + width))
     _, level = rigor_batches.reach_by_t(np.full((1, 3), 0.1))
     assert np.isnan(level).all()
+
+
+def test_normal_effects_are_drawn_as_their_images_would_give_them() -> None:
+    """Mean squares drawn at once, against those of drawn images, in mean and spread."""
+    effects, rng = rigor_power.EFFECTS[1], np.random.default_rng(0)
+    drawn = effects.draw(rng, (1_000, 3, 4), "images", np.zeros(3))[0, 2]
+    measured = []
+    for _ in range(200):
+        scores_ARN = effects.draw_images(rng, (3, 4))
+        spread = measure_spread(scores_ARN[0], scores_ARN[2], unit=1.0)
+        assert spread is not None
+        measured.append(spread)
+    for name in ("by_seed", "by_image", "rest"):
+        at_once, one_by_one = (np.array([getattr(each, name) for each in found]) for found in (drawn, measured))
+        error = (at_once.var() / 1_000 + one_by_one.var() / 200) ** 0.5
+        assert at_once.mean() == pytest.approx(one_by_one.mean(), abs=4 * error)
+        assert at_once.std() == pytest.approx(one_by_one.std(), rel=0.25)
+    differences = np.array([[each.difference for each in found][:200] for found in (drawn, measured)])
+    assert differences[0].std() == pytest.approx(differences[1].std(), rel=0.25)

@@ -127,3 +127,31 @@ def test_of_a_folder_nothing_is_known_before_it_is_opened() -> None:
 def test_another_subset_is_another_study() -> None:
     ids = {study_id(study(data=data)) for data in ({}, {"subset": 0.5}, {"subset": 0.25}, {"name": "digits"})}
     assert len(ids) == 3
+
+
+@pytest.mark.parametrize(
+    ("expect", "decide", "problem"),
+    [
+        ({"accuracy": 0.9}, {}, "expect.sd: missing"),
+        ({"sd": 0}, {}, "expect.sd: given 0"),
+        ({"sd": "much"}, {}, "expect.sd: given 'much', allowed a number"),
+        ({"sd": 2.0}, {}, "expect.sd: given 2, but accuracy is a share, from 0 to 1: for 2 points write 0.02"),
+        ({"sd": "0.5 points"}, {"metric": "loss"}, "expect.sd: points are differences of shares, and loss is none"),
+        ({"sd": 0.1, "accuracy": 0.9}, {"metric": "loss"}, "expect.accuracy: says nothing of loss"),
+        ({"sd": 0.1, "accuracy": 90}, {}, "expect.accuracy: given 90"),
+        ({"sd": 0.1, "accuracy": 0.9, "disagreement": 0.4}, {}, "expect: disagreement 0.4 is too large"),
+        ({"sd": 0.1, "var": 1}, {}, "expect.var: unknown field 'var', allowed: sd, accuracy, disagreement"),
+    ],
+)
+def test_what_is_expected_is_checked(expect: dict[str, Any], decide: dict[str, Any], problem: str) -> None:
+    assert find_problem(expect=expect, decide=decide).startswith(problem)
+
+
+def test_what_is_expected_is_no_part_of_the_question() -> None:
+    plain, told = study(), study(expect={"sd": "0.5 points", "accuracy": 0.9})
+    assert told.expect is not None
+    assert told.expect.sd == 0.005
+    assert study_id(plain) == study_id(told)
+    assert expand(plain).trials == expand(told).trials
+    assert "expect" not in plain.model_dump(mode="json")
+    assert Study.model_validate(told.model_dump(mode="json")) == told

@@ -10,6 +10,7 @@ from typing import Any
 from bakeoff.driver.estimate import Estimate
 from bakeoff.driver.reads import Read, list_reads
 from bakeoff.report.text import count, duration_range
+from bakeoff.stats.prospects import MAX_BLOCKS_IN_FULL, Prospects, describe_prospect, group_blocks, list_detectable
 from bakeoff.study.about import About
 from bakeoff.study.axes import list_templates
 from bakeoff.study.plan import Plan, get_about
@@ -72,13 +73,14 @@ class Planned:
             "workers": estimate.num_workers,
             "seconds": list(estimate.range_seconds) if estimate.seconds else None,
             "measured": estimate.is_measured,
+            "power": self.estimate.prospects.dump(),
             "reads": [vars(read) for read in self.reads],
             "notes": self._notes,
         }
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield a name and a text for every line in the terminal."""
-        study, blocks, arms = self._plan.study, self._blocks, self._plan.arms
+        study, estimate, blocks, arms = self._plan.study, self.estimate, self._blocks, self._plan.arms
         yield "question", study.question
         yield "blocks", f"{len(blocks)}: {', '.join(blocks)}"
         yield "arms", f"{len(arms)}: {', '.join(arms)}"
@@ -86,8 +88,10 @@ class Planned:
             yield "templates", f"{', '.join(self.templates)} (not arms or blocks themselves)"
         yield "replicates", _format_replicates(study.replicates)
         yield "trials", self._format_trials()
-        if self.estimate.seconds:
+        if estimate.seconds:
             yield "time", self._format_time()
+        if len(arms) > 1 or estimate.prospects.blocks:  # of a single arm a note says all
+            yield from list_power_rows(estimate.prospects)
         for read in self.reads:
             yield "reads", read.text
         yield from (row for row in self.about.rows() if row[0] in ("cost", "known", "source"))
@@ -110,3 +114,20 @@ def _format_replicates(replicates: int | Race) -> str:
     if isinstance(replicates, int):
         return str(replicates)
     return f"{replicates.at_least} to {replicates.at_most}, until the question is settled"
+
+
+def list_power_rows(prospects: Prospects) -> Iterator[tuple[str, str]]:
+    """Yield what a study can show: of many blocks that of the least and the most, in two columns."""
+    if prospects.reason:
+        yield "power", f"{prospects.reason}."
+    shown = group_blocks(prospects.blocks)
+    for label, prospect in shown:
+        for text in describe_prospect(prospect):
+            yield "power", f"{label}{text}."
+        detectable = list_detectable(prospect)
+        if detectable:
+            yield "detectable", f"{label}by replicates, {detectable}"
+    if len(shown) > 1 and len(prospects.blocks) > MAX_BLOCKS_IN_FULL:
+        yield "power", f"{len(prospects.blocks)} blocks differ in this: all are in the document of --json."
+    if prospects.warning:
+        yield "warning", prospects.warning

@@ -79,6 +79,15 @@ def run(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Open the test split even if trials of an arm failed.")
     ] = False,
+    pilot: Annotated[
+        int | None,
+        typer.Option(
+            "--pilot",
+            metavar="N",
+            help="Train only the first N replicates of all arms, 2 or more, on validation scores; then say what the "
+            "study can show.",
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait while another run uses the workspace, or exit at once.")
     ] = True,
@@ -109,11 +118,13 @@ def run(
                 gpus_per_worker=gpus_per_worker,
                 final_test=final_test if exam is None else exam,
                 allow_missing=allow_missing,
+                pilot=pilot,
                 wait=wait,
                 observer=[progress, *(observers or ())],
             )
 
-    return _print_outcome(train, Format.json if as_json else Format.terminal)
+    form = Format.json if as_json else Format.terminal
+    return _print_outcome(train, form) if pilot is None else _print_pilot(train, form)
 
 
 @app.command()
@@ -225,6 +236,24 @@ def _print_outcome(train: Callable[[], Result], form: Format) -> int:
         return 1
     _print_result(result, form)
     return 0 if result.state == "done" else 1
+
+
+def _print_pilot(train: Callable[[], Result], form: Format) -> int:
+    """Run a pilot and print what the study can show; return the exit status, 1 if trials failed."""
+    from bakeoff.cli.planned import list_power_rows
+
+    result = train()
+    _print_result(result, form)
+    if form is not Format.json:
+        print()
+        print_rows(make_console(), [*list_power_rows(result.prospects), ("next", _CONTINUE)])
+    return 0 if result.report.num_failed == 0 else 1
+
+
+_CONTINUE = (
+    "the same command without --pilot continues and reuses all trials of the pilot, also with another number of "
+    "replicates (--set replicates=N). The test split is still closed, and no look is spent."
+)
 
 
 def _print_result(result: Result, form: Format) -> None:

@@ -30,6 +30,7 @@ class RunContext:
         command: the command that repeats this run, stored in the ledger for reports.
         final_test: False leaves the test split closed.
         allow_missing: whether to open it even if trials of an arm failed.
+        pilot: train only so many replicates, and leave the test split closed; None for the whole study.
         wait: whether to wait for another driver of this workspace to end; otherwise it is an error.
     """
 
@@ -41,6 +42,7 @@ class RunContext:
     command: str = ""
     final_test: bool = True
     allow_missing: bool = False
+    pilot: int | None = None
     wait: bool = True
 
     @property

@@ -33,10 +33,12 @@ from bakeoff.driver.facts import Datasets, ImageFacts, check_split, describe_dat
 from bakeoff.driver.machine import count_cores
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.preflight import check_networks
+from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.run import check_plan
 from bakeoff.driver.timing import StepTime, Timings, is_known
 from bakeoff.driver.transfer import locate_weights
 from bakeoff.errors import NetworkError, WorkspaceError
+from bakeoff.stats.prospects import Prospects
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.study.sameness import describe_same_arms
 
@@ -72,6 +74,7 @@ class Estimate:
         range_seconds: range of the time, from and to.
         is_measured: whether it is based on steps timed on this machine.
         notes: what the figures leave out, one sentence each.
+        prospects: what the study can show.
     """
 
     plan: Plan = field(repr=False)
@@ -81,6 +84,7 @@ class Estimate:
     range_seconds: tuple[float, float] = (0.0, 0.0)
     is_measured: bool = False
     notes: tuple[str, ...] = ()
+    prospects: Prospects = field(default_factory=Prospects, repr=False)
 
 
 @list_once()
@@ -92,6 +96,7 @@ def estimate_plan(
     *,
     probe: bool = False,
     say: Callable[[str], object] = lambda text: None,
+    workspace: Path | None = None,
 ) -> Estimate:
     """Check a plan as far as possible without training, and estimate its time.
 
@@ -105,6 +110,7 @@ def estimate_plan(
         device: the device for training.
         probe: whether a worker may build networks, check that their weights exist and fit, and time a few steps.
         say: called with progress messages.
+        workspace: where trials that tell what the study can show are looked up; it need not exist.
 
     Raises:
         BakeoffError: images are missing or cannot be split, or a network or its weights are unavailable or do not fit.
@@ -130,6 +136,7 @@ def estimate_plan(
         seconds=total,
         range_seconds=(least * total, most * total),
         is_measured=_is_measured(groups, seconds, times),
+        prospects=find_prospects(plan, workspace=workspace, data_dir=data_dir),
         notes=(
             *describe_same_arms(plan, datasets),
             *_describe_candidates(plan),

@@ -22,7 +22,9 @@ from bakeoff.driver.loop import Driver, count_model_images
 from bakeoff.driver.missing import describe_missing
 from bakeoff.driver.numeric import decide_modes
 from bakeoff.driver.paths import describe_parts, resolve_paths
+from bakeoff.driver.pilot import take_pilot
 from bakeoff.driver.preflight import check_networks
+from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.searches import SearchRecorder, place_trial
 from bakeoff.driver.transfer import Resolver
 from bakeoff.errors import NetworkError, WorkspaceError
@@ -73,7 +75,7 @@ def run_plan(plan: Plan, context: RunContext) -> RunCounts:
             driver.run()
             _end_asking(driver, run)
             missing = _find_missing(driver, run)
-            complete = context.final_test and not missing
+            complete = context.final_test and context.pilot is None and not missing
             if complete:
                 complete = run_final_tests(_finished(driver.finals, ledger), run, modes)
             _remove_leftovers(context.folders, driver.trained_ids)  # left by workers that were killed
@@ -123,15 +125,30 @@ def _start(plan: Plan, run: OpenRun) -> tuple[Modes, int]:
         _check_networks(plan.trials, run)
     modes = decide_modes(plan, run)
     known = [run.identify(planned, modes.of(planned.block)) for planned in plan.trials]
+    trained = [each for each in known if run.context.pilot is None or each.planned.replicate < run.context.pilot]
     trial_ids = {each.trial_id for each in known}
     _remove_leftovers(run.context.folders, trial_ids.union(run.ledger.placed_trials(run.study_id)))
     _register(plan, known, run, modes)
-    reused = _find_reused(known, run.ledger)
-    fresh = list({each.trial_id: each.planned for each in known if each.trial_id not in reused}.values())
+    reused = _find_reused(trained, run.ledger)
+    fresh = list({each.trial_id: each.planned for each in trained if each.trial_id not in reused}.values())
     if is_resumed:
         _check_networks(fresh, run)
+    if fresh:
+        _warn_of_power(plan, run)
     _announce(plan, fresh, run, len(reused))
     return modes, len(reused)
+
+
+def _warn_of_power(plan: Plan, run: OpenRun) -> None:
+    """Say before training that the margin cannot be settled as planned; a small version is not conclusive anyway."""
+    if plan.study.decide.margin is None:
+        return
+    context = run.context
+    prospects = find_prospects(
+        plan, workspace=context.workspace, data_dir=context.data_dir, connection=run.ledger.connection
+    )
+    if prospects.warning:
+        context.observer.message(prospects.warning)
 
 
 def _check_networks(trials: Sequence[PlannedTrial], run: OpenRun) -> None:
@@ -139,7 +156,7 @@ def _check_networks(trials: Sequence[PlannedTrial], run: OpenRun) -> None:
 
 
 def _make_driver(plan: Plan, run: OpenRun, modes: Modes, resolver: Resolver) -> Driver:
-    strategy = choose_strategy(plan).make(plan, run.datasets)
+    strategy = choose_strategy(plan).make(take_pilot(plan, run.context.pilot), run.datasets)
     return Driver(
         strategy,
         run,
@@ -151,14 +168,20 @@ def _make_driver(plan: Plan, run: OpenRun, modes: Modes, resolver: Resolver) -> 
 
 
 def _end_asking(driver: Driver, run: OpenRun) -> None:
-    """Record that the strategy asks for nothing more; remove trials that it never asked for from the study."""
+    """Record that the strategy asks for nothing more; remove trials that it never asked for from the study.
+
+    Not after a pilot: the other trials are trained later.
+    """
+    if run.context.pilot is not None:
+        return
     run.ledger.end_asking(run.study_id)
     run.ledger.keep_placements(run.study_id, driver.asked_ids)
 
 
 def _find_missing(driver: Driver, run: OpenRun) -> str:
     """Return and report why the test split, if requested, stays closed; empty if no arm is missing."""
-    if run.context.allow_missing or not run.context.final_test:
+    context = run.context
+    if context.allow_missing or not context.final_test or context.pilot is not None:
         return ""
     missing = describe_missing(driver.finals, run.ledger)
     if missing:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -46,7 +46,7 @@ PAIR_FACTOR = 0.8
 """By how much a pair's own variance counts: the larger of two estimates would be too large."""
 
 _LARGEST_WEIGHT = 0.6
-_NUM_WEIGHINGS, _NUM_ITERATIONS = 12, 25
+_NUM_WEIGHINGS, _NUM_ITERATIONS, _NUM_SIMULATED = 12, 25, 40
 _LOG_DISTANCES = np.linspace(-12.0, 12.0, 193)
 
 
@@ -318,6 +318,27 @@ def choose_slope(num_arms: int, num_pairs: int, num_blocks: int = 1) -> float:
     if num_pairs < num_arms * (num_arms - 1) // 2:
         slope, step = slope + 0.7 + 0.09 * num_arms + 2.5 * small, step + 0.12
     return slope + step * math.log2(num_blocks)
+
+
+@cache
+def expect_degrees(num_replicates: int, *, num_arms: int, num_pairs: int, num_blocks: int, level: float) -> float:
+    """Return the degrees of freedom that a pair is expected to have, before anything is trained.
+
+    Those of the t distribution that reaches as far at `level`, two-sided, as the borrowed error does in the median over
+    simulated blocks of arms that spread alike (always the same ones); at least those of the pair's own differences.
+    """
+    from scipy.special import stdtrit
+
+    own = num_replicates - 1.0
+    if num_arms < MIN_ARMS or num_replicates < 2:
+        return own
+    slope = choose_slope(num_arms, num_pairs, num_blocks)
+    draws = np.random.default_rng(0).standard_normal((_NUM_SIMULATED, num_arms, num_replicates))
+    lent = [lend_variances(scores_KR, slope=slope) for scores_KR in draws]
+    reach = float(np.median([each.judge([0], [1]).reach(level / 2) for each in lent if each is not None]))
+    tries = np.geomspace(own, own * num_arms * 10, 200)
+    reaches = -stdtrit(tries, level / 2) * math.sqrt(2 / num_replicates)
+    return float(tries[int(np.argmin(np.abs(reaches - reach)))])
 
 
 def estimate_variances(scores_KR: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -39,6 +39,7 @@ class MetricRecord:
         chance: of the number of classes, what guessing scores on classes of equal size.
         contribute: of `Predictions`, what each image contributes, [N], with the score as its mean; empty where that is
             not known, and then nothing is said of how much of a difference the images may account for.
+        counts_images: whether it is the share of images answered rightly, so that each counts 1 / N.
     """
 
     name: str
@@ -50,6 +51,7 @@ class MetricRecord:
     compute: Implementation
     chance: Implementation
     contribute: Implementation = ""
+    counts_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ _OURS: tuple[MetricRecord, ...] = (
         compute="bakeoff.stats.metrics:compute_accuracy",
         chance=share_of_classes,
         contribute=f"{_CONTRIBUTIONS}:contribute_hits",
+        counts_images=True,
     ),
     MetricRecord(
         name="loss",

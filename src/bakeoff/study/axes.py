@@ -36,6 +36,7 @@ FIXED_FIELDS = (
     "numeric",
     "decide",
     "published",
+    "expect",
 )
 """Fields of a study that are the same for all arms, so no arm can change them."""
 

@@ -15,6 +15,7 @@ from bakeoff.stats.metrics import METRICS
 from bakeoff.study.about import About
 from bakeoff.study.combine import Combined
 from bakeoff.study.design import describe_design
+from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.factors import name_axes
 from bakeoff.study.fit import advise
 from bakeoff.study.schema import Study
@@ -149,7 +150,15 @@ def get_about(study: Study, *, is_changed: bool = False) -> About:
 
 def warn(study: Study) -> tuple[str, ...]:
     """Return warnings to show before a study runs, one sentence each."""
-    return (*filter(None, [study.decide.warning]), *name_code(study))
+    return (*filter(None, [study.decide.warning, _warn_of_one_arm(study)]), *name_code(study))
+
+
+def _warn_of_one_arm(study: Study) -> str:
+    """Return a warning that a study has nothing to compare; empty if it has two arms or more."""
+    arms = {found.arm for found in study.combine().combinations} | set(list_ensemble_arms(study.ensembles))
+    if study.search is not None or len(arms) != 1:
+        return ""
+    return f"there is one arm, {next(iter(arms))}, and nothing to compare it with: add another to arms."
 
 
 def name_code(study: Study) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import Problem, StudyError, nearest
+from bakeoff.stats.metrics import find_metric
 from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
 from bakeoff.study.chain import check_no_steps, check_steps
@@ -35,7 +36,7 @@ from bakeoff.study.groups import Groups, check_groups
 from bakeoff.study.labels import check_names
 from bakeoff.study.published import Published
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
-from bakeoff.study.settings import DataSettings, Decide, NumericMode, Race, Replicates
+from bakeoff.study.settings import DataSettings, Decide, Expect, NumericMode, Race, Replicates
 
 MAX_TRIALS = 100_000
 MAX_PROBLEMS = 50
@@ -49,10 +50,13 @@ MAX_DEPTH = 40
 
 TEMPLATES = "A case whose name begins with _ is a template for others (from: _NAME) and is not used itself."
 
+MAX_SD_OF_SHARE = 0.5
+"""No share, which lies between 0 and 1, has a larger standard deviation."""
+
 _COMBINED = ("data", "recipe", "blocks", "arms", "search")
 """Fields that must be validated together."""
 
-_LATER = ("design", "groups")
+_LATER = ("design", "groups", "expect")
 """Fields that are written out only where they say something."""
 
 Locate: TypeAlias = Callable[[Path], str]
@@ -196,6 +200,11 @@ class Study(Record):
     )
     decide: Given[Decide] = Field(default=_default(Decide()), description="How arms are compared.")
     published: Given[Published | None] = Field(default=_default(None), description="Published results to compare with.")
+    expect: Given[Expect | None] = Field(
+        default=_default(None),
+        description="Expected spread of scores, from which `bakeoff plan` computes what the study can show; changes "
+        "no result.",
+    )
     _folder: pathlib.Path | None = PrivateAttr(default=None)
     _memo: _Memo = PrivateAttr(default_factory=_Memo)
 
@@ -263,7 +272,7 @@ class Study(Record):
         except ValidationError as error:
             faults = [(path, _redirect(path, message)) for path, message, _ in explain(error, cls, value)]
         found, memo = _find_faults(value, {path[0] for path, _ in faults if path})
-        faults += found
+        faults += [*found, *([] if study is None else _check_expected(study, value))]
         if isinstance(value, Mapping) and not (info.context and info.context.get(RECORDED)):
             faults += check_names(value)
         if faults or study is None:
@@ -385,6 +394,26 @@ def _check_groups(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
         return []
     arms = list(dict.fromkeys(label for found in combined.combinations for label in _list_arms(found)))
     return check_groups(fields.get("groups"), [*arms, *name_ensemble_arms(fields.get("ensembles"))])
+
+
+def _check_expected(study: Study, value: object) -> list[Fault]:
+    """Check what is expected against the deciding metric; `value`: the study as given."""
+    expect, record = study.expect, find_metric(study.decide.metric)
+    if expect is None:
+        return []
+    faults: list[Fault] = []
+    given = value.get("expect") if isinstance(value, Mapping) else None
+    if isinstance(given, Mapping) and isinstance(given.get("sd"), str) and not record.is_share:
+        message = f"points are differences of shares, and {record.name} is none: give a number in its own unit"
+        faults.append((("expect", "sd"), message))
+    if record.is_share and expect.sd >= MAX_SD_OF_SHARE:
+        message = f"given {expect.sd:g}, but {record.name} is a share, from 0 to 1: for {expect.sd:g} points write "
+        faults.append((("expect", "sd"), f"{message}{expect.sd / 100:g}, or '{expect.sd:g} points'"))
+    for name in ("accuracy", "disagreement"):
+        if getattr(expect, name) is not None and not record.counts_images:
+            message = f"says nothing of {record.name}, by which arms are compared: leave it out"
+            faults.append((("expect", name), message))
+    return faults
 
 
 def _list_arms(found: Combination) -> tuple[str, ...]:

@@ -261,3 +261,41 @@ class Decide(Record):
             if getattr(self, name) == Decide.model_fields[name].default:
                 fields.pop(name, None)
         return fields
+
+
+class Expect(Record):
+    """What is expected of scores before anything is trained, for the power of the comparison. Changes no result."""
+
+    sd: float = Field(
+        strict=True,
+        gt=0,
+        allow_inf_nan=False,
+        description="Standard deviation of one arm's score over seeds, on the same test images, in the metric's unit "
+        "(accuracy: 0.005, or '0.5 points').",
+    )
+    accuracy: Share | None = Field(
+        default=None,
+        description="Accuracy expected of the arms, from which the part of the test images in the uncertainty follows; "
+        "null: unknown.",
+    )
+    disagreement: Share | None = Field(
+        default=None,
+        description="Fraction of the test images that exactly one of two arms answers rightly; null: with accuracy p, "
+        "p (1 - p).",
+    )
+
+    @field_validator("sd", mode="before", json_schema_input_type=float | Points)
+    @classmethod
+    def _read_sd(cls, sd: object) -> object:
+        return read_points(sd, {}, "metric")
+
+    @model_validator(mode="after")
+    def _check_disagreement(self) -> Expect:
+        if self.accuracy is None or self.disagreement is None:
+            return self
+        most = 2 * min(self.accuracy, 1 - self.accuracy)
+        if self.disagreement > most:
+            message = "disagreement {given} is too large: two arms of accuracy {accuracy} disagree on {most} at most"
+            context = {"given": f"{self.disagreement:g}", "accuracy": f"{self.accuracy:g}", "most": f"{most:.3g}"}
+            raise PydanticCustomError("disagreement", message, context)
+        return self

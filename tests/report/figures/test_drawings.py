@@ -19,10 +19,14 @@ from bakeoff.report.figures.confusion import draw_confusion
 from bakeoff.report.figures.cost import draw_cost
 from bakeoff.report.figures.curves import MAX_ARMS, draw_curves
 from bakeoff.report.figures.differences import draw_differences
+from bakeoff.report.figures.power import draw_power
 from bakeoff.report.figures.scores import draw_scores
 from bakeoff.report.figures.search import draw_search
 from bakeoff.report.figures.shared import interval_of_mean, round_all, spread
 from bakeoff.report.figures.spec import FigureSpec
+from bakeoff.stats.expected import ExpectedSpread
+from bakeoff.stats.prospects import Aim, Prospects, look_ahead
+from bakeoff.stats.sources import VarianceSource
 
 
 def need(spec: FigureSpec | None) -> FigureSpec:
@@ -32,6 +36,27 @@ def need(spec: FigureSpec | None) -> FigureSpec:
 
 def find(spec: FigureSpec, name: str) -> dict[str, Any]:
     return next(trace for trace in spec.data if trace.get("name") == name)
+
+
+def test_power_falls_towards_the_limit_of_the_images(make_report: Callable[..., ReportInput]) -> None:
+    assert draw_power(make_report(), "digits") is None
+    spread_of_pairs = ExpectedSpread(sd=0.01, images=1e-5, num_images=2_000)
+    source = VarianceSource(kind="trials", spread=spread_of_pairs, num_trials=15, images_from="predictions")
+    report = make_report()
+    aim = Aim(measure=report.summary.measure, replicates=5, level=0.01, num_pairs=3, margin=0.02, num_images=2_000)
+    told = Prospects(blocks=(look_ahead("digits", aim, source),))
+    spec = need(draw_power(replace(report, facts={"power": told}), "digits"))
+    curve = find(spec, "shown with 80% power")
+    assert (curve["x"][0], curve["x"][-1]) == (3, 50)
+    assert curve["y"][2] == pytest.approx(100 * spread_of_pairs.find_detectable(5, 0.01), rel=1e-4)
+    assert curve["y"] == sorted(curve["y"], reverse=True)
+    limit = find(spec, "limit of the test images")["y"][0]
+    assert limit == pytest.approx(100 * spread_of_pairs.find_limit(0.01), rel=1e-4)
+    assert curve["y"][-1] > limit
+    assert find(spec, "margin")["y"] == [2.0, 2.0]
+    assert "by replicates: 3: " in spec.alt
+    declared = Prospects(blocks=(look_ahead("digits", aim, replace(source, kind="declared")),))
+    assert draw_power(replace(report, facts={"power": declared}), "digits") is None
 
 
 def test_scores_show_every_replicate_and_t_intervals(make_report: Callable[..., ReportInput]) -> None:

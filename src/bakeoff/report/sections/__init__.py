@@ -19,6 +19,7 @@ from bakeoff.report.sections import (
     failures,
     groups,
     mistakes,
+    power,
     published,
     roc,
     search,
@@ -26,7 +27,7 @@ from bakeoff.report.sections import (
 )
 
 _IN_ORDER = (
-    *(answer, basis, blocks, comparison, factors, groups, steps, curves, classes, mistakes, roc, calibration),
+    *(answer, basis, blocks, comparison, factors, groups, steps, power, curves, classes, mistakes, roc, calibration),
     *(search, ensembles, published, cost, failures, appendix),
 )
 """In the order of a reader's questions; sections of installed packages follow."""
