@@ -41,7 +41,7 @@ def test_what_does_not_fit_is_repaired_and_counted() -> None:
 
 def test_or_made_anew_and_counted() -> None:
     nursery = Nursery(SETTINGS, SMALL, "redraw")
-    raised = nursery.raise_one(serve(UNBUILDABLE, UNBUILDABLE, FITTING))
+    raised = nursery.make_one(serve(UNBUILDABLE, UNBUILDABLE, FITTING))
     assert raised.genome == FITTING
     assert raised.notes[0] == "served"
     assert raised.notes[1].startswith("redrawn: 2 ")

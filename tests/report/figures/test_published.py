@@ -67,10 +67,10 @@ def test_classes_are_measured_as_by_scikit_learn(make_report: MakeReport) -> Non
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"metric": "f1"}, "give class_name, or take macro_f1"),
+        ({"metric": "f1"}, "class_name.*macro_f1"),
         (
             {"metric": "accuracy", "class_name": "cat"},
-            "precision, recall and f1 can be given, not accuracy",
+            "accuracy.*class_name",
         ),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_class_goes_with_a_class_metric(fields: dict[str, Any], message: str) 
 
 
 def test_a_curve_rises_by_generation() -> None:
-    with pytest.raises(ValidationError, match="generations rise"):
+    with pytest.raises(ValidationError, match="generations"):
         Curve(of="best", points=((1, 0.5), (0, 0.4)))
 
 

@@ -127,7 +127,7 @@ def describe_statistics(report: ReportInput) -> str:
     elif summary.race is not None:
         method = f"sequential t; p values and {level} intervals hold wherever the race stopped"
     if any(verdict.borrowed for verdict in summary.verdicts):
-        method += ", by variances that the arms lend each other"
+        method += ", variances borrowed across arms"
     margin = "" if summary.margin is None else f" Differences within {measure.distance(summary.margin)} do not matter."
     if summary.method == "bayes":
         of = f"by posterior probabilities of {level}, each pair on its own"
