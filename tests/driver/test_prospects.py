@@ -101,8 +101,9 @@ def test_nothing_is_known_without_a_workspace(make_plan: Callable[..., Plan], tm
 
 
 def test_what_is_declared_changes_no_identity(make_plan: Callable[..., Plan]) -> None:
-    plain = make_plan(3, replicates=5)
-    told = make_plan(3, replicates=5, expect={"sd": "0.5 points", "accuracy": 0.9})
+    paired = {"method": "paired"}
+    plain = make_plan(3, replicates=5, decide=paired)
+    told = make_plan(3, replicates=5, decide=paired, expect={"sd": "0.5 points", "accuracy": 0.9})
     assert study_id(plain.study) == study_id(told.study)
     assert "expect" not in plain.study.model_dump()
     assert plain.trials == told.trials
@@ -115,6 +116,17 @@ def test_what_is_declared_changes_no_identity(make_plan: Callable[..., Plan]) ->
     assert prospect.detectable == pytest.approx(expected.find_detectable(5, prospect.aim.level))
     assert prospect.limit == pytest.approx(expected.find_limit(prospect.aim.level))
     assert [n for n, _ in prospect.curve] == [3, 5, 10, 20]
+
+
+def test_arms_that_lend_each_other_variances_show_smaller_differences(make_plan: Callable[..., Plan]) -> None:
+    found = []
+    for method in ("paired", "moderated"):
+        plan = make_plan(4, replicates=3, expect={"sd": 0.005}, decide={"scope": "seeds", "method": method})
+        (prospect,) = look(plan).blocks
+        found.append(prospect.detectable)
+    paired, moderated = found
+    assert moderated is not None
+    assert paired is None or moderated < 0.7 * paired
 
 
 def test_scope_family_and_baseline(make_plan: Callable[..., Plan]) -> None:

@@ -182,6 +182,20 @@ def test_arms_of_equal_scores_count_once() -> None:
     assert found is not None
     assert lent is not None
     assert found.tail(0.5) == lent.judge([0], [1]).tail(0.5)
+    twins = Lender(table, slope=0.3).find_error(["b"], ["twin"], [0, 1, 2])
+    assert twins is not None
+    assert twins.tail(0.0) == 0.5
+
+
+def test_the_average_of_arms_varies_less() -> None:
+    scores = draw(14, 6, 8)
+    lent = lend_variances(scores, slope=0.3)
+    assert lent is not None
+    assert lent.judge([0, 1], [2, 3]).variance < 0.8 * lent.judge([0], [2]).variance
+    table = {arm: dict(enumerate(row)) for arm, row in enumerate(scores)}
+    found = Lender(table, slope=0.3).find_error([0, 1], [2, 3], range(8))
+    assert found is not None
+    assert found.tail(0.5) == lent.judge([0, 1], [2, 3]).tail(0.5)
 
 
 def test_folds_have_fewer_degrees_and_a_larger_factor() -> None:

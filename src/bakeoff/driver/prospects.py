@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from bakeoff.data.files import list_source
@@ -18,7 +18,7 @@ from bakeoff.errors import BakeoffError
 from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.values import read_mapping
-from bakeoff.stats.borrowed import expect_degrees
+from bakeoff.stats.borrowed import ExpectedDegrees
 from bakeoff.stats.expected import Degrees
 from bakeoff.stats.looks import share_of_look
 from bakeoff.stats.measure import Measure
@@ -103,8 +103,7 @@ def _look_at(block: Block, plan: Plan, past: _Past, data_dir: Path | None) -> Pr
 def _expect_degrees(plan: Plan, aim: Aim) -> Degrees:
     """Return the degrees of freedom of a pair whose arms lend each other variances, by the number of replicates."""
     num_blocks = 1 if plan.study.decide.family == "block" else len(plan.blocks)
-    return partial(
-        expect_degrees,
+    return ExpectedDegrees(
         num_arms=len(_list_arms(plan)),
         num_pairs=aim.num_pairs // num_blocks,
         num_blocks=num_blocks,

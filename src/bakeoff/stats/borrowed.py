@@ -150,12 +150,10 @@ class LentVariances:
         differences, and most of the pair's own, moderated likewise, which finds a pair that varies more than its arms.
         """
         nu, d = PRIOR_DEGREES, self.own_degrees
-        shares_K = np.zeros(len(self.scores_KR))
-        np.add.at(shares_K, np.asarray(a), 1 / len(a))
-        np.add.at(shares_K, np.asarray(b), -1 / len(b))
-        own = float(np.var(shares_K @ self.scores_KR, ddof=1))
-        pair_G = (nu * (shares_K @ shares_K) * self.centers_G + d * own) / (nu + d)
-        variance_G = np.maximum(self.variances_GK[:, : len(shares_K)] @ shares_K**2, PAIR_FACTOR * pair_G)
+        places, shares = np.array([*a, *b]), np.array([*[1 / len(a)] * len(a), *[-1 / len(b)] * len(b)])
+        own = float(np.var(shares @ self.scores_KR[places], ddof=1))
+        pair_G = (nu * (shares @ shares) * self.centers_G + d * own) / (nu + d)
+        variance_G = np.maximum(self.variances_GK[:, places] @ shares**2, PAIR_FACTOR * pair_G)
         return MeanError(
             weights_G=self.weights_G,
             scales_G=np.sqrt(self.factor * variance_G),
@@ -339,6 +337,26 @@ def expect_degrees(num_replicates: int, *, num_arms: int, num_pairs: int, num_bl
     tries = np.geomspace(own, own * num_arms * 10, 200)
     reaches = -stdtrit(tries, level / 2) * math.sqrt(2 / num_replicates)
     return float(tries[int(np.argmin(np.abs(reaches - reach)))])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedDegrees:
+    """Degrees of freedom that a pair of a family is expected to have, by the number of replicates.
+
+    Attributes:
+        num_arms, num_pairs: of a block.
+        num_blocks: of the family.
+        level: two-sided, that the pair has to pass.
+    """
+
+    num_arms: int
+    num_pairs: int
+    num_blocks: int
+    level: float
+
+    def __call__(self, num_replicates: int) -> float:
+        """Return them; see `expect_degrees`."""
+        return expect_degrees(num_replicates, **vars(self))
 
 
 def estimate_variances(scores_KR: NDArray[np.float64]) -> NDArray[np.float64]:
