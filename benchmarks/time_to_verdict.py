@@ -145,7 +145,7 @@ def read_tables(folder: Path) -> dict[str, Scores]:
         for row in csv.DictReader(path.open(encoding="utf-8")):
             if row["state"] == "done":
                 arms = blocks.setdefault(row["block"], {})
-                arms.setdefault(row["arm"], {})[int(row["replicate"])] = float(row["test_accuracy"])
+                arms.setdefault(row["arm"], {})[int(row["replicate"])] = float(row["test_accuracy_share"])
         for block, arms in blocks.items():
             common = sorted(set.intersection(*(set(scores) for scores in arms.values())))
             table = np.array([[scores[replicate] for replicate in common] for scores in arms.values()])
