@@ -42,7 +42,7 @@ def draw_choices(report: ReportInput, block: str) -> FigureSpec | None:
         layout=make_layout(
             150 + 36 * len(ranges),
             xaxis={
-                "title": {"text": f"largest less smallest level mean, {unit}"},
+                "title": {"text": f"best to worst level mean, {unit}"},
                 "tickformat": ".3~g",
                 "rangemode": "tozero",
             },

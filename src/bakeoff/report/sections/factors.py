@@ -113,7 +113,7 @@ def _table_choices(summary: Summary, found: FactorEffects) -> Table:
     ordered = [sorted(each.means, key=lambda level, each=each: -sign * each.means[level]) for each in ranges]  # type: ignore[misc]
     columns = [
         texts("choice", (each.factor for each in ranges)),
-        numbers("matters by", (measure.number(each.range) for each in ranges), "matters by", unit),
+        numbers("best to worst", (measure.number(each.range) for each in ranges), "best to worst", unit),
         numbers(
             "interval",
             format_all([each.interval for each in ranges], measure.interval),
