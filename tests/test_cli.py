@@ -145,14 +145,15 @@ def test_the_verdict_goes_to_standard_output_and_progress_to_standard_error(work
     output, errors = (workspace / "stdout").read_text(), (workspace / "stderr").read_text()
     assert "Which learning rate?" in output
     assert "Report: " in output
-    first, *_, last = errors.splitlines()  # on a slow machine, lines of progress come between
+    warning, first, *_, last = errors.splitlines()  # on a slow machine, lines of progress come between
+    assert "one replicate" in warning
     assert first.startswith("2 trials")
     assert last.startswith("final test: ")
 
 
 def test_a_second_run_trains_nothing_and_says_so(study: Path, workspace: Path) -> None:
     ended = bakeoff("run", study, "--workspace", workspace)
-    (line,) = ended.stderr.splitlines()
+    *_, line = ended.stderr.splitlines()
     assert line.startswith("0 trials to train, 2 ")
     assert "2 of 2 trials done, all found in the ledger" in " ".join(ended.stdout.split())
 
@@ -328,6 +329,13 @@ def test_list(what: str, name: str) -> None:
     assert name in bakeoff("list", what).stdout.split()
 
 
+@pytest.mark.parametrize("kind", [[], ["network"], ["studies", "networks"]], ids=["none", "unknown", "two"])
+def test_a_kind_that_cannot_be_listed(kind: list[str]) -> None:
+    ended = bakeoff("list", *kind, status=2)
+    assert ended.stdout == ""
+    assert "networks" in ended.stderr
+
+
 def test_schema_is_a_json_schema() -> None:
     document = one_document(bakeoff("schema").stdout)
     assert "arms" in document["properties"]
@@ -466,7 +474,8 @@ def test_a_truncated_idx_file(mnist: Path, study: Path, tmp_path: Path) -> None:
     line, right = verify(mnist)
     assert line.startswith("error: ")
     assert len(right) == 1
-    refused = refuse("run", study, "--set", "data.name=mnist", "--data-dir", mnist.parents[1], "--workspace", tmp_path)
+    changes = ("--set", "data.name=mnist", "--set", "replicates=3")
+    refused = refuse("run", study, *changes, "--data-dir", mnist.parents[1], "--workspace", tmp_path)
     for text in (line, refused):
         assert str(images) in text
         assert "47,039,990 of the 47,040,000" in text

@@ -63,6 +63,14 @@ class StudyError(BakeoffError):
 
 
 def nearest(name: object, choices: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the choice closest to `name`, or "" if none is close."""
-    matches = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
+    """Return " Did you mean 'x'?" for the choice closest to `name`, or whose initials it is; "" if there is none."""
+    known = list(choices)
+    matches = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    matches = matches or [choice for choice in known if name and initials(choice) == str(name)]
     return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def initials(name: str) -> str:
+    """Return the first letters of two words or more: "lr" of "learning_rate"; empty for one word."""
+    words = name.split("_")
+    return "".join(word[:1] for word in words) if len(words) > 1 else ""

@@ -97,8 +97,8 @@ def test_a_lead_that_depends_on_the_other_choice_is_one_on_average() -> None:
 
 
 def test_what_is_not_settled_and_what_is_too_small_is_said() -> None:
-    assert say(make_summary(optimizer=0.0)).endswith("; not settled: optimizer.")
-    assert say(make_summary(optimizer=0.0, rules=Rules(margin=0.005))).endswith("; optimizer: too small to matter.")
+    assert say(make_summary(optimizer=0.0)).endswith("; optimizer is not settled.")
+    assert say(make_summary(optimizer=0.0, rules=Rules(margin=0.005))).endswith("; optimizer is too small to matter.")
 
 
 def test_less_loss_is_the_better_level() -> None:
@@ -207,7 +207,7 @@ def make_fraction(num_replicates: int) -> FactorEffects:
 def test_a_fraction_says_what_its_findings_may_be_instead() -> None:
     text = write_choices(make_fraction(3), MEASURE)
     assert text.startswith("choice0, on over off by 9.99")
-    assert "points on average over the other choices; not settled: 6 of 7 choices." in text
+    assert "points on average over the other choices; 6 of 7 choices are not settled." in text
     assert text.endswith("may be that of an interaction it is aliased with.")
     lines = describe_factors(make_summary(), make_fraction(3))
     assert "8 of 128 combinations were run (2^(7-4) fraction of resolution III)." in lines

@@ -57,8 +57,8 @@ def test_sentences() -> None:
     assert list(describe_prospect(prospect)) == [
         "5 replicates can show differences of 2.3 points or more between two arms (80% power, corrected for 3 pairs; "
         "new seeds and new images: 2,000 test images alone limit it to 1.8 points)",
-        "a margin of 1 points cannot be settled by replicates alone; more test images, not more replicates, would show "
-        "less than 1.8 points",
+        "a margin of 1 points cannot be settled by replicates alone; to show less than 1.8 points takes more test "
+        "images",
         "the standard deviation of a difference over seeds is 0.6 points, as declared by expect; the images' part is "
         "from the accuracy",
     ]
@@ -95,7 +95,7 @@ def test_nothing_known_names_both_remedies_and_the_bound() -> None:
     (line,) = describe_prospect(prospect)
     assert "expect: {sd: 0.5 points, accuracy: 0.9}" in line
     assert "--pilot 2" in line
-    assert "the same for every seed, 2,000 test images show none under 0.57 points" in line
+    assert "2,000 test images cannot show a difference under 0.57 points if it is the same for every seed" in line
     assert list_detectable(prospect) == ""
     (line,) = describe_prospect(look(VarianceSource(kind="none"), measure=LOSS, allows_pilot=False))
     assert line.endswith("declare it (expect: {sd: 0.05})")
@@ -146,7 +146,7 @@ def test_after_a_test_more_replicates_are_told_of_alone() -> None:
     prospect = look(replace(DECLARED, kind="trials", num_trials=10), num_tested=12, look=2, margin=0.02)
     assert [n for n, _ in prospect.curve] == [20, 24, 48]
     first, *rest = describe_more(prospect)
-    assert first.startswith("another look with more replicates can show differences, by replicates in all, of 20: 1.9")
+    assert first.startswith("another look can show differences of 1.9 points with 20 replicates in all, ")
     assert len(rest) == 2
 
 

@@ -137,9 +137,9 @@ def test_few_images_that_tell_the_arms_apart_are_said_to_be_few() -> None:
     assert re.search(r"No image .* 300 images", explain(make_summary(right, right)).sentence)
     other = right.copy()
     other[:, 0] = False
-    assert re.search(r"\b1 image .* of 300", explain(make_summary(right, other)).sentence)
+    assert re.search(r"\b1 image of 300", explain(make_summary(right, other)).sentence)
     summary = make_summary(right, other)
-    assert re.search(r"Few .*\(1\)", summary.answers[0].sentence)
+    assert re.search(r"only 1 test image\b", summary.answers[0].sentence)
 
 
 def test_without_contributions_there_is_nothing_to_say() -> None:

@@ -228,7 +228,7 @@ def test_one_arm_alone_is_allowed() -> None:
 def test_named_cases_may_be_the_same_recipe_which_is_noted() -> None:
     plan = _plan({"a": None, "b": {}, "c": {"optimizer": "adam"}})
     assert plan.arms == ("a", "b", "c")
-    first, second = plan.notes
+    first, second, *_ = plan.notes
     assert "'a' and 'b'" in first
     assert "'a' and 'c'" in second
 

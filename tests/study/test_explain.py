@@ -32,6 +32,18 @@ def test_the_member_of_a_union_is_no_part_of_a_path() -> None:
     assert "name, layers" in messages[3]
 
 
+def test_a_field_of_an_inner_record_and_initials_are_recognized() -> None:
+    def suggest(**given: Any) -> str:
+        ((_, message, _),) = _explain({"network": "mlp", **given})
+        return message.rpartition("Did you mean ")[2]
+
+    adam = {"name": "adam"}
+    assert suggest(optimizer=adam, learning_rate=0.1) == "'optimizer.learning_rate'?"
+    assert suggest(optimizer=adam, lr=0.1) == "'optimizer.learning_rate'?"
+    assert suggest(optimizer={**adam, "lr": 0.1}) == "'learning_rate'?"
+    assert suggest(bs=32) == "'batch_size'?"
+
+
 def test_fields_of_an_optional_record_are_listed() -> None:
     ((path, message, kind),) = _explain({"network": "mlp", "early_stopping": {"patience": 1, "min-delta": 0.1}})
     assert (path, kind) == ("early_stopping.min-delta", UNKNOWN_FIELD)

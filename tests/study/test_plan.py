@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bakeoff.study.combine import Combined, combine
-from bakeoff.study.plan import PlannedTrial, derive_seed, expand, study_id, trial_content, trial_id
+from bakeoff.study.plan import PlannedTrial, derive_seed, expand, study_id, trial_content, trial_id, warn
 from bakeoff.study.schema import Study
 
 
@@ -124,6 +124,20 @@ def test_published_weights_without_normalisation_are_noted() -> None:
     study = Study(question="Does it matter?", data={"name": "cifar10"}, arms=[{"bare": network, "dressed": normalised}])
     (note,) = expand(study).notes
     assert note.startswith("bare starts from published weights, which expect normalised images: add the augmentation")
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_warned"),
+    [
+        ({"replicates": 2}, True),
+        ({"replicates": 3}, False),
+        ({"replicates": {"at_least": 3, "at_most": 9}}, False),
+        ({"replicates": 1, "data": {"folds": 5}}, False),
+        ({"replicates": 2, "quick_of": "study"}, False),
+    ],
+)
+def test_replicates_too_few_for_a_verdict_are_noted(fields: dict[str, Any], is_warned: bool) -> None:
+    assert any("replicates" in note for note in warn(_study(**fields))) is is_warned
 
 
 def test_blocks_and_arms_are_combined_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_wrong_fields_raise_the_same_error_as_a_file(answer: Answer) -> None:
     fields: dict[str, Any] = {"replicates": 0, "colour": "red", "recipe": {"network": "mlpp"}}
     replicates, colour, network = answer(**fields)
     assert replicates == ("replicates", "0", "1")
-    assert colour == ("colour", "colour")
+    assert colour == ("colour", "colour", "data.colour")
     assert (network[:2], network[-1]) == (("recipe.network", "mlpp"), "mlp")
     with pytest.raises(StudyError) as caught:
         Study(**{**FIELDS, **fields})

@@ -52,7 +52,7 @@ def main() -> int:
 
 def _run() -> int:
     try:
-        outcome = app(standalone_mode=False)
+        outcome = app(standalone_mode=False, prog_name="bakeoff")
     except BakeoffError as error:
         print_error(str(error))
         return 2

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from bakeoff.cli.options import AsJson, make_console, print_rows
+from bakeoff.errors import BakeoffError, nearest
 
 app = typer.Typer()
 
@@ -34,8 +36,15 @@ class Listing(StrEnum):
 
 
 @app.command(name="list")
-def list_names(what: Listing, as_json: AsJson = False) -> None:
+def list_names(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(Listing)}.", show_default=False)] = "",
+    as_json: AsJson = False,
+) -> None:
     """List what a study file can name, one per line."""
+    if kind not in set(Listing):
+        given = f"unknown kind '{kind}'" if kind else "name a kind"
+        raise BakeoffError(f"list: {given}. Allowed: {', '.join(Listing)}.{nearest(kind, Listing)}")
+    what = Listing(kind)
     rows = list(_list_rows(what))
     if as_json:
         more = _describe_studies() if what is Listing.studies else {}

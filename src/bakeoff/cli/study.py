@@ -203,7 +203,7 @@ def report(
     ] = Format.terminal,
     table: Annotated[
         str | None,
-        typer.Option(help="With --format csv: trials (default), epochs, arms, verdicts, classes or confusion."),
+        typer.Option(help="With --format csv: trials (default), epochs, arms, verdicts, effects, classes, confusion."),
     ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,

@@ -21,7 +21,7 @@ def check_pilot(plan: Plan, num_replicates: int) -> None:
     """
     study, asked = plan.study, f"--pilot {num_replicates}"
     if num_replicates < MIN_PILOT:
-        raise BakeoffError(f"{asked}: a pilot needs {MIN_PILOT} replicates at least, for one says nothing of spread.")
+        raise BakeoffError(f"{asked}: a pilot needs at least {MIN_PILOT} replicates, to see how scores vary.")
     if study.search is not None:
         raise BakeoffError(f"{asked}: the arms of a search are known only when it has ended. Run it without --pilot.")
     if isinstance(study.replicates, Race):

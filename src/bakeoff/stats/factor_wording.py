@@ -27,18 +27,18 @@ def write_choices(found: FactorEffects, measure: Measure) -> str:
     """
     if found.screen is not None:
         return _write_screen(found, measure)
-    settled = [_write_factor(found, each, measure) for each in found.ranges if each.is_shown]
+    told = [_write_factor(found, each, measure) for each in found.ranges if each.is_shown]
     small = [each.factor for each in found.ranges if _is_equivalent(found, each)]
     open_ = [each.factor for each in found.ranges if not each.is_shown and each.factor not in small]
-    parts = [*settled]
+    parts = _join_averages(told)
     if small:
-        parts.append(f"{join_names(small)}: too small to matter")
+        parts.append(f"{join_names(small)} {'is' if len(small) == 1 else 'are'} too small to matter")
     if open_:
         names = join_names(open_) if len(open_) <= _MOST_NAMED else f"{len(open_)} of {len(found.ranges)} choices"
-        parts.append(f"not settled: {names}")
+        parts.append(f"{names} {'is' if len(open_) == 1 else 'are'} not settled")
     if not parts:
         return ""
-    aliased = f" {ALIASED}" if settled and not found.design.has_clear_choices else ""
+    aliased = f" {ALIASED}" if told and not found.design.has_clear_choices else ""
     return f"{'; '.join(parts)}.{aliased}"
 
 
@@ -46,15 +46,21 @@ def _is_equivalent(found: FactorEffects, choice: FactorRange) -> bool:
     return all(effect.verdict.verdict == "equivalent" for effect in found.effects_of(choice.factor))
 
 
-def _write_factor(found: FactorEffects, choice: FactorRange, measure: Measure) -> str:
-    """Say which level leads which others, from the best level that leads any."""
+def _join_averages(told: Sequence[tuple[str, str]]) -> list[str]:
+    """Join each finding with what it is averaged over; what is the same for all is said once, after the last."""
+    if len(told) > 1 and len({over for _, over in told}) == 1:
+        return [*(lead for lead, _ in told[:-1]), f"{told[-1][0]}, each {told[-1][1]}"]
+    return [f"{lead} {over}" for lead, over in told]
+
+
+def _write_factor(found: FactorEffects, choice: FactorRange, measure: Measure) -> tuple[str, str]:
+    """Say which level leads which others, from the best level that leads any, and what this is averaged over."""
     settled = [_turn(effect) for effect in found.effects_of(choice.factor) if _is_settled(effect.verdict)]
     sign = 1 if measure.record.higher_is_better else -1
     best = max((effect.verdict.a for effect in settled), key=lambda level: sign * choice.means[level])
     leads = sorted((e for e in settled if e.verdict.a == best), key=lambda e: abs(e.verdict.difference or 0.0))
     over = join_names([f"over {e.verdict.b} by {measure.distance(e.verdict.difference or 0.0)}" for e in leads])
-    where = _average_over(leads[0], all(effect.is_even for effect in leads))
-    return f"{choice.factor}, {best} {over} {where}"
+    return f"{choice.factor}, {best} {over}", _average_over(leads[0], all(effect.is_even for effect in leads))
 
 
 def _is_settled(verdict: Verdict) -> bool:

@@ -298,16 +298,25 @@ def describe_prospect(prospect: Prospect) -> Iterator[str]:
 
 def describe_more(prospect: Prospect) -> Iterator[str]:
     """Yield what more replicates than those tested can show, a sentence each; before a test, what all can."""
-    if not prospect.aim.num_tested:
+    if not prospect.aim.num_tested or not prospect.curve:
         yield from describe_prospect(prospect)
         return
     yield (
-        f"another look with more replicates can show differences, by replicates in all, of {list_detectable(prospect)} "
+        f"another look can show differences of {_say_curve(prospect)} "
         f"({POWER:.0%} power{_say_correction(prospect.aim)}; {_say_scope(prospect)})"
     )
     yield from _say_margin(prospect)
     if prospect.source.spread is not None:
         yield _say_source(prospect.source, prospect.source.spread, prospect.aim)
+
+
+def _say_curve(prospect: Prospect) -> str:
+    """Return detectable differences in words, such as "1.9 points with 5 replicates in all, 1.3 with 10"."""
+    measure = prospect.aim.measure
+    unit = measure.unit_of_difference
+    (n, first), *rest = prospect.curve
+    later = [f", {format_difference(each, measure).removesuffix(unit)} with {more:,}" for more, each in rest]
+    return f"{format_difference(first, measure)} with {n:,} replicates in all{''.join(later)}"
 
 
 def _say_detectable(prospect: Prospect) -> str:
@@ -340,8 +349,8 @@ def _say_bound(prospect: Prospect) -> str:
     bound = ""
     if prospect.limit:
         bound = (
-            f"; of differences that are the same for every seed, {aim.num_images:,} test images show none under "
-            f"{format_difference(prospect.limit, aim.measure)}"
+            f"; {aim.num_images:,} test images cannot show a difference under "
+            f"{format_difference(prospect.limit, aim.measure)} if it is the same for every seed"
         )
     example = "0.5 points" if aim.measure.record.is_share else "0.05"
     accuracy = ", accuracy: 0.9" if aim.measure.record.counts_images else ""
@@ -394,7 +403,7 @@ def _say_limit(prospect: Prospect) -> str:
     if prospect.aim.scope != "images" or not prospect.limit:
         return ""
     limit = format_difference(prospect.limit, prospect.aim.measure)
-    return f"; more test images, not more replicates, would show less than {limit}"
+    return f"; to show less than {limit} takes more test images"
 
 
 def _say_source(source: VarianceSource, spread: ExpectedSpread, aim: Aim) -> str:
@@ -455,7 +464,7 @@ def warn_of_margin(prospects: Sequence[Prospect]) -> str:
         f"{aim.replicates} replicates are unlikely to settle the margin of {format_difference(aim.margin, aim.measure)}"
         f"{where}: a difference that large is shown in {whole_percent(worst.power_to_show or 0.0)}% of studies, equal "
         f"arms to be equivalent in {whole_percent(worst.power_to_equate or 0.0)}% ({POWER:.0%} is usual). "
-        f"Remedies: {', or '.join(remedies)}."
+        f"{'Remedy' if len(remedies) == 1 else 'Remedies'}: {', or '.join(remedies)}."
     )
 
 

@@ -162,8 +162,8 @@ def _caution(spread: Spread) -> str:
         return ""
     if not spread.num_telling:
         return f"No image tells the arms apart: {spread.num_images:,} images bound the difference, and no more."
-    number = "1 image tells" if spread.num_telling == 1 else f"{spread.num_telling} images tell"
-    return f"Only {number} the arms apart, of {spread.num_images:,}: the interval errs to the wide side."
+    number = "1 image" if spread.num_telling == 1 else f"{spread.num_telling} images"
+    return f"The arms differ on only {number} of {spread.num_images:,}, so the interval may be too wide."
 
 
 def _bound_share(spread: Spread, confidence: float) -> tuple[float, float]:

@@ -340,8 +340,10 @@ def _say_narrowed(standing: Standing) -> str:
         return " It says nothing of other images: what single images contribute is not stored for all trials."
     few = [v.spread.num_telling for v in standing.against.values() if v.spread is not None and v.scope == "images"]
     if few and min(few) < FEW_IMAGES:
-        pair = "the arms" if len(standing.others) == 1 else "some arms"
-        return f" Few test images tell {pair} apart ({min(few)}): intervals err to the wide side."
+        number = "1 test image" if min(few) == 1 else f"{min(few)} test images"
+        if len(standing.others) == 1:
+            return f" The arms differ on only {number}, so the interval may be too wide."
+        return f" Some arms differ on only {number}, so their intervals may be too wide."
     return ""
 
 

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from bakeoff.catalog.choices import Lazily
-from bakeoff.errors import nearest
+from bakeoff.errors import initials, nearest
 
 Path: TypeAlias = tuple[str | int, ...]
 """The path of a value in a tree of mappings and lists: keys and indices, outermost first."""
@@ -35,7 +35,7 @@ _ALLOWED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "bool_type": lambda _: "true or false",
     "bool_parsing": lambda _: "true or false",
     "tuple_type": lambda _: "a list, such as [a, b] or lines that begin with '- '",
-    "dict_type": lambda _: "a mapping",
+    "dict_type": lambda _: "a mapping, such as {name: value}",
     "model_type": lambda _: "a mapping",
     "model_attributes_type": lambda _: "a mapping",
     "literal_error": lambda context: str(context["expected"]),
@@ -128,7 +128,9 @@ def _phrase(found: Sequence[ErrorDetails]) -> str:
 
 def _refuse_field(path: Path, model: type[BaseModel], given: object) -> str:
     names = list_fields(model, given, path[:-1])
-    hint = nearest(path[-1], names)
+    inner = [(name, field) for name in names for field in list_fields(model, given, (*path[:-1], name))]
+    deeper = [f"{name}.{field}" for name, field in inner if path[-1] in (field, initials(field))]
+    hint = f" Did you mean '{deeper[0]}'?" if len(deeper) == 1 else nearest(path[-1], names)
     return f"unknown field {shorten(path[-1])}, allowed: {', '.join(names)}.{hint}"
 
 

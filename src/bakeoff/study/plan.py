@@ -12,6 +12,7 @@ from bakeoff.catalog.networks.outside import names_class
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import Problem, StudyError
 from bakeoff.stats.metrics import METRICS
+from bakeoff.stats.pairs import MIN_REPLICATES
 from bakeoff.study.about import About
 from bakeoff.study.combine import Combined
 from bakeoff.study.design import describe_design
@@ -150,7 +151,10 @@ def get_about(study: Study, *, is_changed: bool = False) -> About:
 
 def warn(study: Study) -> tuple[str, ...]:
     """Return warnings to show before a study runs, one sentence each."""
-    return (*filter(None, [study.decide.warning, _warn_of_one_arm(study)]), *name_code(study))
+    return (
+        *filter(None, [study.decide.warning, _warn_of_one_arm(study), _warn_of_few_replicates(study)]),
+        *name_code(study),
+    )
 
 
 def _warn_of_one_arm(study: Study) -> str:
@@ -159,6 +163,15 @@ def _warn_of_one_arm(study: Study) -> str:
     if study.search is not None or len(arms) != 1:
         return ""
     return f"there is one arm, {next(iter(arms))}, and nothing to compare it with: add another to arms."
+
+
+def _warn_of_few_replicates(study: Study) -> str:
+    """Return a warning that no pair will get a verdict; empty if pairs will, or if a fraction is screened instead."""
+    few = isinstance(study.replicates, int) and study.replicates < MIN_REPLICATES and study.data.folds is None
+    if not few or study.quick_of is not None or study.search is not None or study.design.kind != "full":
+        return ""
+    given = "one replicate" if study.replicates == 1 else f"{study.replicates} replicates"
+    return f"with {given} no pair of arms gets a verdict: set replicates to {MIN_REPLICATES} or more."
 
 
 def name_code(study: Study) -> tuple[str, ...]:

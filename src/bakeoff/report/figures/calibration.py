@@ -34,7 +34,7 @@ def draw_calibration(report: ReportInput, block: str) -> FigureSpec | None:
     few = [each for each in bins if each.num_images < FEW_PREDICTIONS]
     traces = [
         scatter(
-            "lines", [0, 1], [0, 1], name="as sure as right", line={"color": NEUTRAL, "width": 1.5, "dash": "dash"}
+            "lines", [0, 1], [0, 1], name="perfect calibration", line={"color": NEUTRAL, "width": 1.5, "dash": "dash"}
         ),
         scatter(
             "lines",

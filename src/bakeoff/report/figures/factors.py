@@ -42,11 +42,17 @@ def draw_choices(report: ReportInput, block: str) -> FigureSpec | None:
         layout=make_layout(
             150 + 36 * len(ranges),
             xaxis={
-                "title": {"text": f"largest less smallest level mean, {unit}"},
+                "title": {"text": f"best to worst level mean, {unit}"},
                 "tickformat": ".3~g",
                 "rangemode": "tozero",
             },
-            yaxis=row_axis([label_text(each.factor, 30) for each in ranges]),
+            # Invisible ticks keep the labels off intervals that begin at zero, the left edge.
+            yaxis={
+                **row_axis([label_text(each.factor, 30) for each in ranges]),
+                "ticks": "outside",
+                "ticklen": 8,
+                "tickcolor": "rgba(0, 0, 0, 0)",
+            },
             shapes=[{**shape, "x0": 0} for shape in shade_margin(margin, scale)],
         ),
     )

@@ -154,11 +154,12 @@ def describe_family(summary: Summary) -> str:
         where += " ever looked at" if number > num_pairs * num_blocks else ""
         pairs = {1: "one pair", 2: "both pairs"}.get(number, f"all {number:,} pairs")
         verb = "adjusted for" if number > 1 else "of"
+        alone = ", not intervals," if number > 1 else ""
         name = f" ({_name_correction(summary, number == num_pairs * num_blocks)})" if number > 1 else ""
-        return f"p values are {verb} {pairs}{where}{against}{name}{looks}"
+        return f"p values{alone} are {verb} {pairs}{where}{against}{name}{looks}"
     most = 1 - summary.confidence**num_blocks
     return (
-        f"p values are adjusted for {count(num_pairs, 'pair')} of each block{against} "
+        f"p values, not intervals, are adjusted for {count(num_pairs, 'pair')} of each block{against} "
         f"({_name_correction(summary, True)}){looks}, not for "
         f"{num_blocks} blocks: were all arms equal, a study like this would hold a false verdict in up to {most:.0%}"
     )

@@ -30,10 +30,12 @@ from bakeoff.stats.factor_wording import (
     write_gaps,
     write_interactions,
 )
-from bakeoff.stats.factors import FactorEffects, Interaction, MainEffect, dump_effects, judge_factors
-from bakeoff.stats.measure import percent
+from bakeoff.stats.factors import FactorEffects, FactorRange, Interaction, MainEffect, dump_effects, judge_factors
+from bakeoff.stats.measure import Measure, percent
 from bakeoff.stats.results import Summary, Verdict
 from bakeoff.study.factors import list_factors
+
+_MAX_LEVELS = 6
 
 
 def _gather(sources: Sources) -> dict[str, Any]:
@@ -106,14 +108,14 @@ def describe_factors(summary: Summary, found: FactorEffects) -> tuple[str, ...]:
 
 
 def _table_choices(summary: Summary, found: FactorEffects) -> Table:
-    """Tabulate the choices by how much they matter: range, interval, best and worst level."""
+    """Tabulate the choices by how much they matter: range, interval, level means."""
     measure, ranges = summary.measure, found.ranges
     unit = unit_of_differences(measure)
     sign = 1 if measure.record.higher_is_better else -1
     ordered = [sorted(each.means, key=lambda level, each=each: -sign * each.means[level]) for each in ranges]  # type: ignore[misc]
     columns = [
         texts("choice", (each.factor for each in ranges)),
-        numbers("matters by", (measure.number(each.range) for each in ranges), "matters by", unit),
+        numbers("best to worst", (measure.number(each.range) for each in ranges), "best to worst", unit),
         numbers(
             "interval",
             format_all([each.interval for each in ranges], measure.interval),
@@ -122,18 +124,8 @@ def _table_choices(summary: Summary, found: FactorEffects) -> Table:
         ),
         texts("shown", ("yes" if each.is_shown else "no" for each in ranges), "levels", "shown to differ"),
         texts(
-            "best level",
-            (
-                f"{names[0]} ({measure.value(each.means[names[0]])})"
-                for each, names in zip(ranges, ordered, strict=True)
-            ),
-        ),
-        texts(
-            "worst level",
-            (
-                f"{names[-1]} ({measure.value(each.means[names[-1]])})"
-                for each, names in zip(ranges, ordered, strict=True)
-            ),
+            "level means, best first",
+            (_list_means(each, names, measure) for each, names in zip(ranges, ordered, strict=True)),
         ),
     ]
     return Table(
@@ -141,9 +133,15 @@ def _table_choices(summary: Summary, found: FactorEffects) -> Table:
         label="choices",
         paper=f"{found.block}: which choices matter, by the range of their level means.",
         columns=columns,
-        sacrifices=[("drop", "worst level"), ("drop", "best level"), ("drop", "interval")],
+        sacrifices=[("drop", "level means, best first"), ("drop", "interval")],
         media=EVERYWHERE if len(summary.blocks) <= MOST_BLOCKS_IN_FULL else PAGES | Medium.LATEX,
     )
+
+
+def _list_means(choice: FactorRange, names: Sequence[str], measure: Measure) -> str:
+    """List a choice's levels with their means; of many, the first ones and the last."""
+    told = [f"{name} ({measure.value(choice.means[name])})" for name in names]
+    return ", ".join(told if len(told) <= _MAX_LEVELS else [*told[: _MAX_LEVELS - 1], "...", told[-1]])
 
 
 def tabulate_effects(summary: Summary, effects: Sequence[MainEffect]) -> list[Column]:
