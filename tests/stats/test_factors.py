@@ -286,6 +286,15 @@ def test_holm_corrects_for_the_effects_and_for_all_pairs_of_arms_once_arms_were_
         assert smallest.p_adjusted == pytest.approx(min(1, (smallest.p or 1) * family / looks[0].share))
 
 
+def test_levels_of_two_factors_that_share_names_are_no_family_of_all_pairs() -> None:
+    """Four names and six pairs would pass for all pairs of four arms, and Shaffer's numbers for these are too small."""
+    names = ("0.1", "0.01", "0.001"), ("1", "0.1", "0.01")
+    design = cross(Factor(name="lr", levels=names[0]), Factor(name="decay", levels=names[1]))
+    found = judge(design, draw_scores(design, 3), Rules(scope="seeds", method="moderated")).effects
+    p_values = [effect.verdict.p or 0.0 for effect in found]
+    assert [effect.verdict.p_adjusted for effect in found] == pytest.approx(adjust_holm(p_values))
+
+
 def test_an_earlier_look_is_judged_by_what_it_saw_of_every_member() -> None:
     design = cross(OPTIMIZER, WIDTH)
     scores = draw_scores(design, 6)

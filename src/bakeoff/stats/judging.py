@@ -92,10 +92,14 @@ def _find_lenders(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judgi
 
 
 def _group_by_block(pairs: Sequence[tuple[ArmSummary, ArmSummary]]) -> dict[str, tuple[list[ArmSummary], int]]:
-    """Return every block's arms and number of pairs."""
-    arms: dict[str, dict[str, ArmSummary]] = {}
-    for a, b in pairs:
-        arms.setdefault(a.block, {}).update({a.arm: a, b.arm: b})
+    """Return every block's arms and number of pairs.
+
+    Averages are told apart by their members: two factors may have a level of the same name.
+    """
+    arms: dict[str, dict[frozenset[str], ArmSummary]] = {}
+    for pair in pairs:
+        for arm in pair:
+            arms.setdefault(arm.block, {})[frozenset(member.arm for member in arm.members)] = arm
     blocks = [a.block for a, _ in pairs]
     return {block: (list(found.values()), blocks.count(block)) for block, found in arms.items()}
 
