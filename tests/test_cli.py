@@ -329,11 +329,21 @@ def test_list(what: str, name: str) -> None:
     assert name in bakeoff("list", what).stdout.split()
 
 
-@pytest.mark.parametrize("kind", [[], ["network"], ["studies", "networks"]], ids=["none", "unknown", "two"])
+@pytest.mark.parametrize("kind", [[], ["network"], ["studies", "networks"]], ids=["none", "unknown", "settings"])
 def test_a_kind_that_cannot_be_listed(kind: list[str]) -> None:
     ended = bakeoff("list", *kind, status=2)
     assert ended.stdout == ""
     assert "networks" in ended.stderr
+
+
+def test_the_settings_of_one_entry() -> None:
+    rows = one_document(bakeoff("list", "optimizers", "sgd", "--json").stdout)
+    assert [row["name"] for row in rows] == ["learning_rate", "momentum", "nesterov", "weight_decay"]
+    assert "(default 0.01)" in bakeoff("list", "optimizers", "sgd").stdout
+    assert "units" in bakeoff("list", "networks", "torchvision:resnet18").stdout
+    assert bakeoff("list", "losses", "cross_entropy").stdout == "cross_entropy has no settings.\n"
+    assert refuse("list", "optimizers", "sdg").endswith("'sgd'?")
+    assert "no settings" in refuse("list", "metrics", "accuracy")
 
 
 def test_schema_is_a_json_schema() -> None:

@@ -119,7 +119,8 @@ def test_interactions_are_named_or_the_largest_is() -> None:
 def test_the_assumption_is_said() -> None:
     last = describe_factors(make_summary(), judge(make_summary()))[-1]
     assert "not over levels it does not have" in last
-    assert "the 4 differences of levels are one family and the 3 interactions another, each with 5%" in last
+    assert "the 4 differences of levels are one family and the 3 interactions another" in last
+    assert "each with a chance of at most 5%" in last
 
 
 def test_missing_arms_are_said_and_what_is_left_out_for_them() -> None:

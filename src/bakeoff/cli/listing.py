@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from importlib import import_module
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, make_console, print_rows
+from bakeoff.cli.options import AsJson, make_console, print_line, print_rows
 from bakeoff.errors import BakeoffError, nearest
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 app = typer.Typer()
 
@@ -38,19 +41,24 @@ class Listing(StrEnum):
 @app.command(name="list")
 def list_names(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(Listing)}.", show_default=False)] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="One of these: list its settings.", show_default=False)
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List what a study file can name, one per line."""
+    """List what a study file can name, or the settings of one."""
     if kind not in set(Listing):
         given = f"unknown kind '{kind}'" if kind else "name a kind"
         raise BakeoffError(f"list: {given}. Allowed: {', '.join(Listing)}.{nearest(kind, Listing)}")
     what = Listing(kind)
-    rows = list(_list_rows(what))
+    rows = list(_list_settings(what, name) if name else _list_rows(what))
     if as_json:
-        more = _describe_studies() if what is Listing.studies else {}
+        more = _describe_studies() if what is Listing.studies and not name else {}
         print(
             json.dumps([{"name": name, "summary": summary, **more.get(name, {})} for name, summary in rows], indent=2)
         )
+    elif name and not rows:
+        print_line(f"{name} has no settings.")
     else:
         print_rows(make_console(), rows)
 
@@ -61,6 +69,15 @@ def schema() -> None:
     from bakeoff.study.editor import schema_json
 
     print(json.dumps(schema_json(), indent=2))
+
+
+def _format_default(info: FieldInfo) -> str:
+    """Return a setting's default as a study file would spell it."""
+    from pydantic import BaseModel
+
+    default = info.get_default(call_default_factory=True, validated_data={})
+    plain = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
+    return json.dumps(plain, default=str).strip('"')
 
 
 _REGISTRIES: Mapping[Listing, tuple[tuple[str, str], ...]] = {
@@ -99,7 +116,29 @@ def _list_rows(what: Listing) -> Iterator[tuple[str, str]]:
             about += ["Has a quick version."] if shipped.quick is not None else []
             yield shipped.name, " ".join([shipped.question, *about])
         return
-    for module, registry in _REGISTRIES[what]:
+    for record in _list_records(what):
+        yield record.name, record.summary
+
+
+def _list_records(what: Listing) -> Iterator[Any]:
+    for module, registry in _REGISTRIES.get(what, ()):
         records = getattr(import_module(module), registry)
-        for record in records() if callable(records) else records:
-            yield record.name, record.summary
+        yield from records() if callable(records) else records
+
+
+def _list_settings(what: Listing, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings of one entry, each with its description and default."""
+    from bakeoff.catalog.networks.named import OutsideNetwork
+
+    settings = {record.name: record.settings for record in _list_records(what) if hasattr(record, "settings")}
+    if what is Listing.networks and ":" in name:
+        settings[name] = OutsideNetwork
+    if not settings:
+        raise BakeoffError(f"list {what} {name}: {what} have no settings of their own.")
+    if name not in settings:
+        allowed = f"Allowed: {', '.join(settings)}.{nearest(name, settings)}"
+        raise BakeoffError(f"list {what} {name}: nothing of this name. {allowed}")
+    for field, info in settings[name].model_fields.items():
+        if field != "name":
+            default = "required" if info.is_required() else f"default {_format_default(info)}"
+            yield field, f"{info.description or ''} ({default})".lstrip()

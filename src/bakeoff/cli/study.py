@@ -203,7 +203,9 @@ def report(
     ] = Format.terminal,
     table: Annotated[
         str | None,
-        typer.Option(help="With --format csv: trials (default), epochs, arms, verdicts, effects, classes, confusion."),
+        typer.Option(
+            help="With --format csv: trials (default), epochs, arms, verdicts, effects, classes or confusion."
+        ),
     ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,

@@ -144,7 +144,8 @@ def write_assumptions(found: FactorEffects, rules: Rules) -> str:
     families = f"the {len(found.effects)} differences of levels are one family"
     if found.interactions:
         families += f" and the {len(found.interactions)} interactions another, each"
-    return f"{averaged} In a block {families} with {percent(1 - rules.confidence)} for any false verdict (Holm)."
+    chance = percent(1 - rules.confidence)
+    return f"{averaged} In a block {families} with a chance of at most {chance} of any false verdict (Holm)."
 
 
 def write_gaps(found: FactorEffects) -> str:

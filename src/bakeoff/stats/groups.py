@@ -123,7 +123,7 @@ def _write_average(verdict: Verdict, measure: Measure, confidence: float) -> str
     ends = "" if seen.interval is None else f" ({percent(confidence)} interval {measure.interval(seen.interval)})"
     size = f"{measure.distance(seen.difference or 0.0)}{ends} {_population(verdict)}"
     if seen.verdict == "better":
-        return f"On average over its arms, {seen.a} leads {seen.b} by {size}; not every arm is shown to."
+        return f"On average over its arms, {seen.a} leads {seen.b} by {size}; not every arm of {seen.a} is shown to."
     if seen.verdict == "equivalent":
         return f"On average over their arms, {seen.a} and {seen.b} are equivalent: they differ by {size}."
     return f"On average over their arms, no difference of {seen.a} and {seen.b} is shown: {seen.a} is ahead by {size}."

@@ -53,7 +53,8 @@ def tell_choices(report: ReportInput) -> tuple[str, ...]:
         sentence = "" if found is None else write_choices(found, measure)
         if sentence:
             where = f" on {block}" if len(report.summary.blocks) > 1 else ""
-            told.append(f"Choice by choice{where}, the largest first: {sentence}")
+            order = "" if found is None or found.screen is not None else ", the largest first"
+            told.append(f"Choice by choice{where}{order}: {sentence}")
     return tuple(told)
 
 

@@ -57,9 +57,11 @@ def write_groups(report: ReportInput, block: str) -> Iterator[Part]:
 
 
 def tabulate_groups(summary: Summary, leads: Sequence[GroupLead]) -> list[Column]:
-    """Tabulate the averages of groups, a row per pair of groups that could be compared."""
+    """Tabulate the averages of groups, a row per pair that could be compared, the better mean on the left."""
     measure = summary.measure
-    verdicts = [lead.verdict for lead in leads if lead.verdict is not None]
+    sign = 1 if measure.record.higher_is_better else -1
+    given = [lead.verdict for lead in leads if lead.verdict is not None]
+    verdicts = [v if sign * (v.difference or 0.0) >= 0 else v.seen_from(v.b) for v in given]
     differences = format_all([v.difference for v in verdicts], measure.signed)
     intervals = format_all([v.interval for v in verdicts], measure.interval)
     return [
