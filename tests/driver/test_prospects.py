@@ -207,6 +207,8 @@ def test_earlier_trials_on_the_same_images_tell(make_plan: Callable[..., Plan], 
     assert prospect.aim.look == 1  # of other arms
     (again,) = look(make_plan(3, replicates=5), folders).blocks
     assert again.aim.look == 2  # of the same arms, on the same images
+    (declared,) = look(make_plan(3, replicates=5, expect={"sd": 0.01}), folders).blocks
+    assert declared.source.kind == "declared"
     (loss,) = look(make_plan(3, decide={"metric": "loss"}), folders).blocks
     assert loss.source.kind == "none"
     (part,) = look(make_plan(3, data={"classes": ["0", "1"]}), folders).blocks

@@ -236,9 +236,14 @@ class _Past:
         return most
 
     def find_source(self, block: Block, num_images: int | None) -> VarianceSource | None:
-        """Return the best source for a block: its own trials, tested or else validated, then those of others."""
+        """Return the best source for a block: its own trials, tested or else validated, then those of others.
+
+        Those of others only if the study does not declare what to expect.
+        """
         own = [each for each in self.recorded if each.study_id == self.own_id]
         others = [each for each in self.recorded if each.study_id != self.own_id and not self.is_run]
+        if self.plan.study.expect is not None:  # its author knows these arms better than another study does
+            others = []
         for studies in (own, others):
             for split in SPLITS:
                 for each in studies:
