@@ -3,7 +3,7 @@
     python benchmarks/rigor_moderated.py --studies 2000
 
 "Paired" judges every pair by its own differences and Holm's correction; "moderated" by `bakeoff.stats.borrowed` and
-Shaffer's. All arms are equal but for the rows on power, where the first leads by 4 residual standard deviations. Draws
+Bonferroni's. All arms are equal but for the rows on power, where the first leads by 4 residual standard deviations. Draws
 are seeded.
 """
 
@@ -19,8 +19,8 @@ from rigor_pairs import ERROR_RATE, percent, run_tables
 from rigor_scope import POPULATIONS
 from scipy.stats import beta
 
-from bakeoff.stats.borrowed import Lender, choose_slope, list_most_true
-from bakeoff.stats.family import adjust_holm
+from bakeoff.stats.borrowed import Lender, choose_slope
+from bakeoff.stats.family import adjust_bonferroni, adjust_holm
 from bakeoff.stats.pairs import compare_pair
 from bakeoff.stats.variance import measure_spread
 
@@ -130,7 +130,7 @@ def measure_errors(num_studies: int) -> list[Row]:
             num = num_studies if k < 20 else num_studies // 2
             for _ in range(num):
                 own, borrowed = judge(draw(rng, k, n), pairs)
-                adjusted = adjust_holm(own), adjust_holm(borrowed, most_true=list_most_true([k]))
+                adjusted = adjust_holm(own), adjust_bonferroni(borrowed)
                 false += [min(p) <= ERROR_RATE for p in adjusted]
             rows.append({"scores": name, "arms": k, "replicates": n, **_count_both(false, num)})
     return rows
@@ -151,7 +151,7 @@ def measure_power(num_studies: int) -> list[Row]:
                 scores = rng.standard_normal((k, n))
                 scores[0] += lead
                 own, borrowed = judge(scores, pairs)
-                adjusted = adjust_holm(own), adjust_holm(borrowed, most_true=list_most_true([k]))
+                adjusted = adjust_holm(own), adjust_bonferroni(borrowed)
                 found += [sum(p <= ERROR_RATE for p in each[: k - 1]) for each in adjusted]
             shares = {name: percent(x / num_studies / (k - 1)) for name, x in zip(WAYS, found, strict=True)}
             rows.append({"lead, sd of one score": lead, "replicates": n, "arms": k, **shares})
@@ -177,7 +177,7 @@ def measure_power_beside(num_studies: int) -> list[Row]:
                     scores = _scale(*factors)(rng, k, n)
                     scores[k - 1] += lead
                     own, borrowed = judge(scores, pairs)
-                    adjusted = adjust_holm(own), adjust_holm(borrowed, most_true=list_most_true([k]))
+                    adjusted = adjust_holm(own), adjust_bonferroni(borrowed)
                     found += [each[-1] <= ERROR_RATE for each in adjusted]
                 shares = {way: percent(x / num_studies) for way, x in zip(WAYS, found, strict=True)}
                 rows.append({"lead, sd of one score": lead, "replicates": n, "arms": k, "others": name, **shares})
@@ -193,12 +193,11 @@ def measure_families(num_studies: int) -> list[Row]:
             for name, factors in cases.items():
                 num_blocks = 5 if "blocks" in family else 1
                 pairs = list(combinations(range(k), 2)) if num_blocks > 1 else [(0, b) for b in range(1, k)]
-                most_true = list_most_true([k] * num_blocks) if num_blocks > 1 else None
                 rng, false = np.random.default_rng([k, num_blocks]), np.zeros(2, dtype=int)
                 for _ in range(num_studies):
                     blocks = [judge(_scale(*factors)(rng, k, 3), pairs, num_blocks) for _ in range(num_blocks)]
                     own, borrowed = ([p for block in blocks for p in block[way]] for way in (0, 1))
-                    false += [min(adjust_holm(own)) <= ERROR_RATE, min(adjust_holm(borrowed, None, most_true)) <= 0.05]
+                    false += [min(adjust_holm(own)) <= ERROR_RATE, min(adjust_bonferroni(borrowed)) <= 0.05]
                 rows.append({"family": family, "arms": k, "scores": name, **_count_both(false, num_studies)})
     return rows
 
@@ -207,7 +206,7 @@ def measure_last_pairs(num_studies: int) -> list[Row]:
     """Count false winners where two arms alone are equal, and all others are far from them and from each other.
 
     Every other pair is then settled, so that this one is held to the whole error rate: nothing is left of a correction
-    for many pairs. Steps of 1,000 standard deviations; those of 20 come to the same.
+    that steps down. Steps of 1,000 standard deviations; those of 20 come to the same.
     """
     rows = []
     for n in (3, 5, 10):
@@ -219,7 +218,7 @@ def measure_last_pairs(num_studies: int) -> list[Row]:
                     scores = _scale(factor)(rng, k, n)
                     scores[2:] += 1000.0 * np.arange(1, k - 1)[:, None]
                     own, borrowed = judge(scores, pairs)
-                    adjusted = adjust_holm(own), adjust_holm(borrowed, most_true=list_most_true([k]))
+                    adjusted = adjust_holm(own), adjust_bonferroni(borrowed)
                     found += [*(each[0] <= ERROR_RATE for each in adjusted), borrowed[0] > ERROR_RATE]
                 of_one = {"one of the two": f"{factor:g} x sd", **_count_both(found[:2], num_studies)}
                 covers = percent(found[2] / num_studies)
@@ -237,7 +236,7 @@ def measure_images(num_studies: int) -> list[Row]:
             num = num_studies // 4
             for answers in population.draw(rng, (num, k, 3, num_images), lead):
                 p_values = _judge_images(answers, pairs)
-                adjusted = adjust_holm(p_values[0]), adjust_holm(p_values[1], most_true=list_most_true([k]))
+                adjusted = adjust_holm(p_values[0]), adjust_bonferroni(p_values[1])
                 if lead:
                     found += [sum(p <= ERROR_RATE for p in each[: k - 1]) for each in adjusted]
                 else:

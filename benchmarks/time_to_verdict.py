@@ -32,8 +32,7 @@ from rigor_racing import plan_race
 
 from bakeoff.search.racing import Racing
 from bakeoff.search.strategy import TrialOutcome
-from bakeoff.stats.borrowed import list_most_true
-from bakeoff.stats.family import adjust_holm
+from bakeoff.stats.family import adjust_bonferroni, adjust_holm
 
 RESULTS = Path(__file__).resolve().parent / "results" / "time_to_verdict.json"
 FIXED = (3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)
@@ -48,7 +47,7 @@ def name_winners(scores_KR: Scores, way: int) -> list[tuple[int, int]]:
     k = len(scores_KR)
     pairs = list(combinations(range(k), 2))
     p_values = judge(scores_KR, pairs)[way]
-    adjusted = adjust_holm(p_values, most_true=list_most_true([k]) if way else None)
+    adjusted = adjust_bonferroni(p_values) if way else adjust_holm(p_values)
     means_K = scores_KR.mean(axis=1)
     named = [pair for pair, p in zip(pairs, adjusted, strict=True) if p <= ERROR_RATE]
     return [(a, b) if means_K[a] > means_K[b] else (b, a) for a, b in named]

@@ -287,7 +287,7 @@ def test_holm_corrects_for_the_effects_and_for_all_pairs_of_arms_once_arms_were_
 
 
 def test_levels_of_two_factors_that_share_names_are_no_family_of_all_pairs() -> None:
-    """Four names and six pairs would pass for all pairs of four arms, and Shaffer's numbers for these are too small."""
+    """Four names and six pairs must not pass for all pairs of four arms."""
     names = ("0.1", "0.01", "0.001"), ("1", "0.1", "0.01")
     design = cross(Factor(name="lr", levels=names[0]), Factor(name="decay", levels=names[1]))
     found = judge(design, draw_scores(design, 3), Rules(scope="seeds", method="moderated")).effects

@@ -405,39 +405,3 @@ def _log_likelihoods(own: OwnVariances, centers_G: NDArray[np.float64]) -> NDArr
     norms_GK = gammaln((d_K + nu_G1) / 2) - gammaln(nu_G1 / 2) - gammaln(d_K / 2)
     logs_GK = norms_GK + d_K / 2 * np.log(ratios_GK) - (d_K + nu_G1) / 2 * np.log1p(ratios_GK)
     return np.asarray(logs_GK @ own.counts_K)
-
-
-def list_most_true(arms_by_block: Sequence[int]) -> list[int]:
-    """Return how many pairs can still be of equal arms once 0, 1, 2, ... of all pairs of blocks are shown to differ.
-
-    Equality is transitive: where one of all K (K - 1) / 2 pairs differs, at least K - 2 others do. Dividing the error
-    rate by these numbers instead of Holm's still controls the family-wise error rate under any dependence (Shaffer
-    1986, "Modified sequentially rejective multiple test procedures").
-    """
-    possible = 1
-    for num_arms in arms_by_block:
-        possible = _sum_sets(possible, _possible_counts(num_arms))
-    counts = [count for count in range(possible.bit_length()) if possible >> count & 1]
-    found, place = [], len(counts) - 1
-    for left in range(counts[-1], 0, -1):
-        while counts[place] > left:
-            place -= 1
-        found.append(counts[place])
-    return found
-
-
-def _possible_counts(num_arms: int) -> int:
-    """Return, as the bits of a number, how many equal pairs that many arms can have: sums of k (k - 1) / 2."""
-    found = [1] + [0] * num_arms
-    for n in range(1, num_arms + 1):
-        for size in range(1, n + 1):
-            found[n] |= found[n - size] << size * (size - 1) // 2
-    return found[num_arms]
-
-
-def _sum_sets(a: int, b: int) -> int:
-    found = 0
-    for count in range(b.bit_length()):
-        if b >> count & 1:
-            found |= a << count
-    return found

@@ -82,7 +82,7 @@ def decide_family(
     level: float | None = None,
     num_pairs: int | None = None,
     looks: Sequence[LookComparisons] = (),
-    most_true: Sequence[int] | None = None,
+    single_step: bool = False,
 ) -> tuple[Decision, ...]:
     """Give every pair of a family its verdict, with Holm's correction over the whole family.
 
@@ -98,15 +98,15 @@ def decide_family(
         num_pairs: that Holm corrects for, where the family is larger than what is compared here.
         looks: what every look at these pairs showed, the last one `comparisons`: p values are then of all looks
             together. None: the pairs are looked at once, and the whole error rate is theirs.
-        most_true: for "no difference" among all pairs, how many can be true at each step; see `list_most_true`. None
-            for Holm's numbers.
+        single_step: whether every p value is multiplied by the number of pairs, whatever else is found (Bonferroni), as
+            borrowed variances ask for; False for Holm's steps.
 
     Returns:
         One decision per comparison, in order.
     """
     if not looks:
         looks = [LookComparisons(share=1.0, next_share=1.0, num_pairs=num_pairs or 0, comparisons=comparisons)]
-    adjusted = [_adjust_look(look, comparisons, most_true) for look in looks]
+    adjusted = [_adjust_look(look, comparisons, single_step) for look in looks]
     # What is counted on for more replicates will be looked at next time, at that look's share of the error rate.
     num_pairs = max(num_pairs or 0, looks[-1].num_pairs, len(comparisons))
     per_pair = looks[-1].next_share / max(1, num_pairs)
@@ -117,7 +117,7 @@ def decide_family(
 
 
 def _adjust_look(
-    look: LookComparisons, now: Sequence[PairComparison], most_true: Sequence[int] | None
+    look: LookComparisons, now: Sequence[PairComparison], single_step: bool
 ) -> list[tuple[float, float, float]]:
     """Return what one look's p values come to, pair by pair: corrected by Holm, and for the look's share of the error.
 
@@ -125,10 +125,10 @@ def _adjust_look(
     equivalence inside the margin.
     """
     p_values = [(_testable(c, c.p), _testable(c, c.p_equivalence), _testable(c, c.p_margin)) for c in look.comparisons]
-    different, *others = zip(*p_values, strict=True) if p_values else ((), (), ())
-    adjusted = [adjust_holm(different, look.num_pairs, most_true), *(adjust_holm(p, look.num_pairs) for p in others)]
+    adjust = adjust_bonferroni if single_step else adjust_holm
+    adjusted = zip(*(adjust(of_kind, look.num_pairs) for of_kind in zip(*p_values, strict=True)), strict=True)
     found = []
-    for earlier, present, kinds in zip(look.comparisons, now, zip(*adjusted, strict=True), strict=True):
+    for earlier, present, kinds in zip(look.comparisons, now, adjusted, strict=True):
         p, p_equivalence, p_margin = (min(1.0, value / look.share) for value in kinds)
         before, after = earlier.difference or 0.0, present.difference or 0.0
         if before * after < 0:
@@ -139,21 +139,23 @@ def _adjust_look(
     return found
 
 
-def adjust_holm(
-    p_values: Sequence[float], num_pairs: int | None = None, most_true: Sequence[int] | None = None
-) -> list[float]:
+def adjust_bonferroni(p_values: Sequence[float], num_pairs: int | None = None) -> list[float]:
+    """Return p values times their number, or `num_pairs` if that is larger; at most 1."""
+    num_pairs = max(num_pairs or 0, len(p_values))
+    return [min(1.0, num_pairs * p) for p in p_values]
+
+
+def adjust_holm(p_values: Sequence[float], num_pairs: int | None = None) -> list[float]:
     """Return Holm's step-down adjusted p values, in the given order, at most 1.
 
     Controls the family-wise error rate under any dependence (Holm 1979, "A simple sequentially rejective multiple test
-    procedure"). `num_pairs`, where larger, counts p values of 1 that are not given. With `most_true`, how many of the
-    hypotheses can be true once 0, 1, 2, ... are rejected, these are Shaffer's (1986), unless some are not given.
+    procedure"). `num_pairs`, where larger, counts p values of 1 that are not given.
     """
     num_pairs = max(num_pairs or 0, len(p_values))
-    factors = most_true if most_true and num_pairs == len(p_values) else range(num_pairs, 0, -1)
     adjusted = [1.0] * len(p_values)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, factors[rank] * p_values[index]))
+        highest = max(highest, min(1.0, (num_pairs - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bakeoff.stats.bayes import decide_by_posterior, pool_blocks, standard_error
-from bakeoff.stats.borrowed import Lender, MeanError, choose_slope, list_most_true
+from bakeoff.stats.borrowed import Lender, MeanError, choose_slope
 from bakeoff.stats.effects import borrow_errors, correct_winner, measure_superiority
 from bakeoff.stats.family import Decision, LookComparisons, decide_family
 from bakeoff.stats.looks import LineLook, share_of_look
@@ -62,7 +62,7 @@ def judge_pairs(
             comparisons,
             runs_per_replicate=judging.num_folds or 1,
             looks=_look_back(pairs, comparisons, judging, compare),
-            most_true=_count_most_true(pairs) if judging.rules.method == "moderated" else None,
+            single_step=judging.rules.method == "moderated" and compare is None,
         )
     decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
     return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
@@ -102,14 +102,6 @@ def _group_by_block(pairs: Sequence[tuple[ArmSummary, ArmSummary]]) -> dict[str,
             arms.setdefault(arm.block, {})[frozenset(member.arm for member in arm.members)] = arm
     blocks = [a.block for a, _ in pairs]
     return {block: (list(found.values()), blocks.count(block)) for block, found in arms.items()}
-
-
-def _count_most_true(pairs: Sequence[tuple[ArmSummary, ArmSummary]]) -> list[int] | None:
-    """Return by what the error rate is divided, step by step; None where a block's pairs are not all pairs."""
-    groups = [(len(arms), num_pairs) for arms, num_pairs in _group_by_block(pairs).values()]
-    if any(num_pairs != num_arms * (num_arms - 1) // 2 for num_arms, num_pairs in groups):
-        return None
-    return list_most_true([num_arms for num_arms, _ in groups])
 
 
 def _find_errors(

@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bakeoff.stats.borrowed import Lender, choose_slope, list_most_true
-from bakeoff.stats.family import adjust_holm, list_family
+from bakeoff.stats.borrowed import Lender, choose_slope
+from bakeoff.stats.family import adjust_bonferroni, adjust_holm, list_family
 from bakeoff.stats.pairs import compare_pair
 from bakeoff.stats.sequential import PairLooks, SequentialDesign
 
@@ -163,9 +163,9 @@ class Race:
     def _decide(self) -> tuple[set[Pair], set[Pair]]:
         """Return the pairs shown to differ and those shown to be equivalent, by Holm over the family."""
         error_rate = 1 - self._design.confidence
-        most_true = list_most_true([len(self._scores)]) if self._borrows and self._baseline is None else None
-        p_values = adjust_holm([looks.p for looks in self._pairs.values()], most_true=most_true)
-        p_equivalence = adjust_holm([looks.p_equivalence for looks in self._pairs.values()])
+        adjust = adjust_bonferroni if self._borrows else adjust_holm
+        p_values = adjust([looks.p for looks in self._pairs.values()])
+        p_equivalence = adjust([looks.p_equivalence for looks in self._pairs.values()])
         return (
             {pair for pair, p in zip(self._pairs, p_values, strict=True) if p <= error_rate},
             {pair for pair, p in zip(self._pairs, p_equivalence, strict=True) if p <= error_rate},
@@ -187,8 +187,8 @@ class Race:
             most=len(self._scores[pair[0]].keys() & self._scores[pair[1]].keys())
             + self._design.at_most
             - self._replicates,
-            num_open=len(self._pairs) - num_different,
-            num_open_equivalence=len(self._pairs) - num_equivalent,
+            num_open=len(self._pairs) - (0 if self._borrows else num_different),
+            num_open_equivalence=len(self._pairs) - (0 if self._borrows else num_equivalent),
         )
 
     def _is_racing(self, pair: Pair) -> bool:

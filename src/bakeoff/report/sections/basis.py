@@ -155,18 +155,18 @@ def describe_family(summary: Summary) -> str:
         pairs = {1: "one pair", 2: "both pairs"}.get(number, f"all {number:,} pairs")
         verb = "adjusted for" if number > 1 else "of"
         alone = ", not intervals," if number > 1 else ""
-        name = f" ({_name_correction(summary, number == num_pairs * num_blocks)})" if number > 1 else ""
+        name = f" ({_name_correction(summary)})" if number > 1 else ""
         return f"p values{alone} are {verb} {pairs}{where}{against}{name}{looks}"
     most = 1 - summary.confidence**num_blocks
     return (
         f"p values, not intervals, are adjusted for {count(num_pairs, 'pair')} of each block{against} "
-        f"({_name_correction(summary, True)}){looks}, not for "
+        f"({_name_correction(summary)}){looks}, not for "
         f"{num_blocks} blocks: were all arms equal, a study like this would hold a false verdict in up to {most:.0%}"
     )
 
 
-def _name_correction(summary: Summary, are_all_pairs: bool) -> str:
-    return "Shaffer" if summary.method == "moderated" and summary.baseline is None and are_all_pairs else "Holm"
+def _name_correction(summary: Summary) -> str:
+    return "Bonferroni" if summary.method == "moderated" else "Holm"
 
 
 def _describe_folds(report: ReportInput) -> str:
