@@ -3,8 +3,8 @@
     python benchmarks/rigor_moderated.py --studies 2000
 
 "Paired" judges every pair by its own differences and Holm's correction; "moderated" by `bakeoff.stats.borrowed` and
-Bonferroni's. All arms are equal but for the rows on power, where the first leads by 4 residual standard deviations. Draws
-are seeded.
+Bonferroni's. All arms are equal but for the rows on power, where the first leads by some residual standard deviations.
+Draws are seeded.
 """
 
 from __future__ import annotations
