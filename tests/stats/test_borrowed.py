@@ -20,6 +20,8 @@ from bakeoff.stats.borrowed import (
 )
 from bakeoff.stats.family import adjust_bonferroni
 from bakeoff.stats.pairs import compare_pair
+from bakeoff.stats.results import Rules, Summary, TrialResult
+from bakeoff.stats.summary import StudyDesign, summarise
 
 
 def mix(weights: list[float], scales: list[float], degrees: list[float]) -> MeanError:
@@ -225,6 +227,36 @@ def test_tail_by_numerical_integration() -> None:
         return 0.4 * stats.t.pdf(x / 0.5, 2.5) / 0.5 + 0.6 * stats.t.pdf(x / 2, 9) / 2
 
     assert error.tail(1.7) == pytest.approx(integrate.quad(density, 1.7, np.inf)[0], rel=1e-6)
+
+
+def test_families_of_fewer_than_three_pairs_are_judged_by_their_own_differences() -> None:
+    rng = np.random.default_rng(3)
+    scores = {arm: list(0.9 + 0.01 * rng.standard_normal(4)) for arm in "abc"}
+    for baseline, borrows in ((None, True), ("a", False)):
+        found = summarise_scores(scores, Rules(method="moderated", scope="seeds", baseline=baseline))
+        plain = summarise_scores(scores, Rules(method="paired", scope="seeds", baseline=baseline))
+        assert {verdict.borrowed for verdict in found.verdicts} == {borrows}
+        if not borrows:
+            assert [v.p_adjusted for v in found.verdicts] == [v.p_adjusted for v in plain.verdicts]
+
+
+def summarise_scores(scores: dict[str, list[float]], rules: Rules) -> Summary:
+    results = [
+        TrialResult(
+            trial_id=f"{arm}{replicate}",
+            block="",
+            arm=arm,
+            replicate=replicate,
+            state="done",
+            metrics={"test": {"accuracy": score}},
+            epochs_trained=1,
+            best_epoch=1,
+            seconds=1.0,
+        )
+        for arm, values in scores.items()
+        for replicate, score in enumerate(values)
+    ]
+    return summarise(results, StudyDesign(blocks=[""], arms=list(scores)), rules)
 
 
 def test_bonferronis_correction_multiplies_whatever_else_is_found() -> None:

@@ -32,6 +32,9 @@ Run = TypeVar("Run", bound=Hashable)
 MIN_ARMS = 3
 """Of two arms, only the difference is seen: neither can lend the other anything."""
 
+MIN_PAIRS = 3
+"""In a family of fewer pairs of a block, the correction for many does not hold back an arm wilder than the others."""
+
 PRIOR_DEGREES = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0])
 """How many degrees of freedom the other arms' variances may add to an arm's own: from unlike to all alike."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bakeoff.stats.bayes import decide_by_posterior, pool_blocks, standard_error
-from bakeoff.stats.borrowed import Lender, MeanError, choose_slope
+from bakeoff.stats.borrowed import MIN_PAIRS, Lender, MeanError, choose_slope
 from bakeoff.stats.effects import borrow_errors, correct_winner, measure_superiority
 from bakeoff.stats.family import Decision, LookComparisons, decide_family
 from bakeoff.stats.looks import LineLook, share_of_look
@@ -62,7 +62,7 @@ def judge_pairs(
             comparisons,
             runs_per_replicate=judging.num_folds or 1,
             looks=_look_back(pairs, comparisons, judging, compare),
-            single_step=judging.rules.method == "moderated" and compare is None,
+            single_step=compare is None and any(comparison.error is not None for comparison in comparisons),
         )
     decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
     return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
@@ -82,6 +82,8 @@ def _find_lenders(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judgi
     by_block = _group_by_block(pairs)
     found = {}
     for block, (arms, num_pairs) in by_block.items():
+        if num_pairs < MIN_PAIRS:
+            continue
         members = {member.arm: member for arm in arms for member in arm.members}
         found[block] = Lender(
             {label: _list_scores(member, judging) for label, member in members.items()},

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bakeoff.stats.borrowed import Lender, choose_slope
+from bakeoff.stats.borrowed import MIN_PAIRS, Lender, choose_slope
 from bakeoff.stats.family import adjust_bonferroni, adjust_holm, list_family
 from bakeoff.stats.pairs import compare_pair
 from bakeoff.stats.sequential import PairLooks, SequentialDesign
@@ -82,12 +82,13 @@ class Race:
         failed_score: float | None = None,
         borrows: bool = False,
     ) -> None:
-        self._failed_score, self._borrows = failed_score, borrows
+        self._failed_score = failed_score
         self._design, self._margin, self._higher_is_better = design, margin, higher_is_better
         self._baseline = baseline
         self._racing = list(arms)
         self._exits: dict[str, Exit] = {}
         self._pairs: dict[Pair, PairLooks] = {pair: PairLooks(design) for pair in list_family(arms, baseline)}
+        self._borrows = borrows and len(self._pairs) >= MIN_PAIRS
         self._scores: dict[str, dict[int, float]] = {arm: {} for arm in arms}
         self._num_failures_in_a_row = dict.fromkeys(arms, 0)
         self._succeeded: set[str] = set()

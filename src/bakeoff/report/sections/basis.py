@@ -166,7 +166,7 @@ def describe_family(summary: Summary) -> str:
 
 
 def _name_correction(summary: Summary) -> str:
-    return "Bonferroni" if summary.method == "moderated" else "Holm"
+    return "Bonferroni" if any(verdict.borrowed for verdict in summary.verdicts) else "Holm"
 
 
 def _describe_folds(report: ReportInput) -> str:
