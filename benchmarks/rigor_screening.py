@@ -21,10 +21,10 @@ from rigor_pairs import ERROR_RATE, Row, percent, run_tables
 from rigor_scope import POPULATIONS
 from scipy import special
 
-from bakeoff.stats.borrowed import make_error
 from bakeoff.stats.designs import Fraction, make_fraction, make_screening
 from bakeoff.stats.factors import Factor, FactorialDesign
 from bakeoff.stats.family import adjust_holm
+from bakeoff.stats.mean_error import make_error
 from bakeoff.stats.pairs import MIN_REPLICATES
 from bakeoff.stats.screening import MAX_POOLED_ARMS, pool_error, screen_by_lenth
 from bakeoff.stats.variance import measure_spread

@@ -13,12 +13,12 @@ from bakeoff.stats.borrowed import (
     PRIOR_DEGREES,
     SMALLEST,
     Lender,
-    MeanError,
     choose_slope,
     estimate_variances,
     lend_variances,
 )
 from bakeoff.stats.family import adjust_bonferroni
+from bakeoff.stats.mean_error import MeanError
 from bakeoff.stats.pairs import compare_pair
 from bakeoff.stats.results import Rules, Summary, TrialResult
 from bakeoff.stats.summary import StudyDesign, summarise

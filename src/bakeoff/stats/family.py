@@ -2,9 +2,10 @@
 
 A family is all pairs of arms, or all arms against a baseline, in all blocks of a study; with `decide.family: block`
 blocks are families of their own, and a study of many may hold more than one false verdict in twenty. Verdicts use p
-values adjusted over the family (Holm 1979), so that the chance of any false "better" or "worse" among its equal arms
-stays within 1 - confidence, over all looks at the same question (`bakeoff.stats.looks`). Intervals are not adjusted,
-so one may exclude zero where the verdict is "inconclusive"; the reason then says so.
+values adjusted over the family (Holm 1979; Bonferroni where variances are borrowed), so that the chance of any false
+"better" or "worse" among its equal arms stays within 1 - confidence, over all looks at the same question
+(`bakeoff.stats.looks`). Intervals are not adjusted, so one may exclude zero where the verdict is "inconclusive"; the
+reason then says so.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Decision:
     Attributes:
         verdict: of a relative to b.
         reason: why, as a clause a reader can follow.
-        p_adjusted: Holm-adjusted p of "no difference"; None where the pair cannot be tested.
-        p_equivalence_adjusted: Holm-adjusted p of "differs by the margin or more"; None where not tested.
-        p_margin_adjusted: Holm-adjusted p of "differs by the margin at most, in the direction seen"; None likewise.
+        p_adjusted: adjusted p of "no difference"; None where the pair cannot be tested.
+        p_equivalence_adjusted: adjusted p of "differs by the margin or more"; None where not tested.
+        p_margin_adjusted: adjusted p of "differs by the margin at most, in the direction seen"; None likewise.
         needed: further replicates for 80% power, for inconclusive pairs; see `count_needed`.
     """
 
@@ -52,7 +53,7 @@ class LookComparisons:
 
     Attributes:
         share: of the error rate, what this look may spend; `next_share`: what the next one may.
-        num_pairs: that had been looked at by then, at least; Holm corrects for them.
+        num_pairs: that had been looked at by then, at least; p values are corrected for them.
         comparisons: pair by pair, on what the look saw.
     """
 
@@ -84,7 +85,7 @@ def decide_family(
     looks: Sequence[LookComparisons] = (),
     single_step: bool = False,
 ) -> tuple[Decision, ...]:
-    """Give every pair of a family its verdict, with Holm's correction over the whole family.
+    """Give every pair of a family its verdict, corrected over the whole family.
 
     "No difference", "differs by the margin or more" and "differs by the margin at most" are three families, each
     corrected on its own. A pair that cannot be tested (under 3 replicates) still counts in the family, with p 1: the
@@ -95,7 +96,7 @@ def decide_family(
         comparisons: all pairs of the family, of one block or of all; see `list_family`.
         runs_per_replicate: the number of folds, where comparisons rest on folds; for `needed`.
         level: error rate of the verdicts; None for 1 - the comparisons' confidence.
-        num_pairs: that Holm corrects for, where the family is larger than what is compared here.
+        num_pairs: that p values are corrected for, where the family is larger than what is compared here.
         looks: what every look at these pairs showed, the last one `comparisons`: p values are then of all looks
             together. None: the pairs are looked at once, and the whole error rate is theirs.
         single_step: whether every p value is multiplied by the number of pairs, whatever else is found (Bonferroni), as
@@ -119,7 +120,7 @@ def decide_family(
 def _adjust_look(
     look: LookComparisons, now: Sequence[PairComparison], single_step: bool
 ) -> list[tuple[float, float, float]]:
-    """Return what one look's p values come to, pair by pair: corrected by Holm, and for the look's share of the error.
+    """Return what one look's p values come to, corrected for all pairs and for the look's share of the error rate.
 
     What an earlier look found stands as long as the data still point the same way: a difference in its direction, an
     equivalence inside the margin.

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bakeoff.stats.bayes import decide_by_posterior, pool_blocks, standard_error
-from bakeoff.stats.borrowed import MIN_PAIRS, Lender, MeanError, choose_slope
+from bakeoff.stats.borrowed import MIN_PAIRS, Lender, choose_slope
 from bakeoff.stats.effects import borrow_errors, correct_winner, measure_superiority
 from bakeoff.stats.family import Decision, LookComparisons, decide_family
 from bakeoff.stats.looks import LineLook, share_of_look
+from bakeoff.stats.mean_error import MeanError
 from bakeoff.stats.measure import Measure, join_names
 from bakeoff.stats.pairs import PairComparison, compare_pair
 from bakeoff.stats.results import ArmSummary, Rules, Verdict
@@ -47,7 +48,7 @@ Compare = Callable[[ArmSummary, ArmSummary, Judging], PairComparison]
 def judge_pairs(
     pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging, compare: Compare | None = None
 ) -> list[Verdict]:
-    """Give every pair of a family its verdict, of the first arm relative to the second, Holm-corrected over the family.
+    """Give every pair of a family its verdict, of the first arm relative to the second, corrected over the family.
 
     Args:
         pairs: all pairs of the family, of one block or of several.

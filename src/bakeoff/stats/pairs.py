@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.stats.borrowed import MeanError
+from bakeoff.stats.mean_error import MeanError
 from bakeoff.stats.power import count_degrees
 from bakeoff.stats.variance import Scope, Spread, find_tail
 

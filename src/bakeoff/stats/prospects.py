@@ -291,9 +291,7 @@ def _round_up(value: float) -> float:
 def describe_prospect(prospect: Prospect) -> Iterator[str]:
     """Yield what a block can show, a sentence each: detectable difference, margin, source."""
     yield _say_detectable(prospect)
-    yield from _say_margin(prospect)
-    if prospect.source.spread is not None:
-        yield _say_source(prospect.source, prospect.source.spread, prospect.aim)
+    yield from _say_margin_and_source(prospect)
 
 
 def describe_more(prospect: Prospect) -> Iterator[str]:
@@ -305,6 +303,10 @@ def describe_more(prospect: Prospect) -> Iterator[str]:
         f"another look can show differences of {_say_curve(prospect)} "
         f"({POWER:.0%} power{_say_correction(prospect.aim)}; {_say_scope(prospect)})"
     )
+    yield from _say_margin_and_source(prospect)
+
+
+def _say_margin_and_source(prospect: Prospect) -> Iterator[str]:
     yield from _say_margin(prospect)
     if prospect.source.spread is not None:
         yield _say_source(prospect.source, prospect.source.spread, prospect.aim)

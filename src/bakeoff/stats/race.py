@@ -1,8 +1,8 @@
 """A race: after every replicate, which arms of a block need no more of them.
 
 An arm leaves when it is shown to be worse than an arm still racing, when every pair it belongs to is closed, or when it
-fails again and again. A pair is closed when it is decided (Holm over the whole family, on sequential p values), when
-more replicates are unlikely to decide it, or when one of its arms has left: it then keeps what it showed.
+fails again and again. A pair is closed when it is decided (corrected over the whole family, on sequential p values),
+when more replicates are unlikely to decide it, or when one of its arms has left: it then keeps what it showed.
 """
 
 from __future__ import annotations
@@ -127,8 +127,9 @@ class Race:
         return self.standing
 
     def _look(self) -> None:
-        slope = choose_slope(len(self._scores), len(self._pairs))
-        lender = Lender(self._scores, slope=slope) if self._borrows else None
+        lender = None
+        if self._borrows:
+            lender = Lender(self._scores, slope=choose_slope(len(self._scores), len(self._pairs)))
         for (a, b), looks in self._pairs.items():
             # Of two arms that never succeeded, chance level against itself says nothing.
             if not self._is_racing((a, b)) or not {a, b} & self._succeeded:
@@ -162,7 +163,7 @@ class Race:
                 self._leave(arm, self._give_up() if futile else "every comparison of it is decided")
 
     def _decide(self) -> tuple[set[Pair], set[Pair]]:
-        """Return the pairs shown to differ and those shown to be equivalent, by Holm over the family."""
+        """Return the pairs shown to differ and those shown to be equivalent, corrected over the family."""
         error_rate = 1 - self._design.confidence
         adjust = adjust_bonferroni if self._borrows else adjust_holm
         p_values = adjust([looks.p for looks in self._pairs.values()])

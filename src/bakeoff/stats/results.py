@@ -146,8 +146,8 @@ class Verdict:
         replicates: those both arms have; with folds the folds of all replicates.
         difference: mean of a - b, in the metric's unit (shares: 0..1, not points); None without a common replicate.
         interval: of the difference at `confidence`, in `scope`, not adjusted for the family; None where undefined.
-        p: two-sided, unadjusted. `p_adjusted`: Holm over the family, within the block.
-        p_equivalence_adjusted: Holm-adjusted p of the equivalence test; None without a margin.
+        p: two-sided, unadjusted. `p_adjusted`: over the family; see `decide_family`.
+        p_equivalence_adjusted: adjusted p of the equivalence test; None without a margin.
         effect_size: Cohen's d_z. `correlation`: of the paired values.
         needed: further replicates for 80% power; None where settled or meaningless.
         reason: what the verdict word rests on, as a clause.
@@ -156,7 +156,7 @@ class Verdict:
         scope: what interval, p values and verdict speak of. `num_images`: test images that they rest on; None where not
             known.
         beyond_margin: the difference is shown to be larger than the margin, not only not zero.
-            `p_margin_adjusted`: Holm-adjusted p of that not being so; None without a margin.
+            `p_margin_adjusted`: adjusted p of that not being so; None without a margin.
         difference_corrected: of a pair shown to differ, corrected for being a winner; see `correct_winner`.
         superiority: probability that a is better than b in one more run of `scope`; `superiority_interval`: of it.
         spread: over replicates and images; None where not known.

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.stats.averaged import AveragedArm
-from bakeoff.stats.borrowed import make_error
 from bakeoff.stats.judging import Judging, compare_arms
+from bakeoff.stats.mean_error import make_error
 from bakeoff.stats.pairs import PairComparison, compare_pair
 from bakeoff.stats.results import ArmSummary
 

@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bakeoff.stats.borrowed import MeanError
 from bakeoff.stats.boundary import Crossings, tabulate_crossings
+from bakeoff.stats.mean_error import MeanError
 from bakeoff.stats.pairs import MIN_REPLICATES, PairComparison, compare_pair
 from bakeoff.stats.power import POWER
 from bakeoff.stats.variance import Scope, Side, Spread, find_tail

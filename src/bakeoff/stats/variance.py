@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.stats.borrowed import MeanError
+from bakeoff.stats.mean_error import MeanError
 
 Scope = Literal["images", "seeds", "folds"]
 """What a verdict generalises to: new seeds and new images; new seeds, on these images alone; training sets and images
