@@ -191,13 +191,15 @@ def _name_folder(
     contents = hash_contents((file.stamp for file in files), read=read)
     if contents is None:
         return None
-    facts = [
+    facts: list[object] = [
         [DECODER_VERSION, describe_decoder(), split, TEST_SEED, SUBSET_SEED],
         [listing.class_names, listing.notes],
         [source.size_HW, source.colour, shape_HWC],
         [contents, *((file.shown, file.class_name, file.part) for file in files)],
         [(item.shown, item.reason) for item in rejected],
     ]
+    if any(file.group for file in files):
+        facts.append([file.group for file in files])
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     slug = re.sub(r"[^A-Za-z0-9._-]+", "_", source.label).strip(".")[:40] or "images"
     return cache_folder() / "decoded" / f"{slug}-{split}-{key}"

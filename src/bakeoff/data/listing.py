@@ -47,6 +47,8 @@ class ImageFile:
         class_name: its class.
         part: its split.
         stamp: size, times and inode, which reveal a change of its content.
+        group: what it shares with other images (a patient, an object, a video), all of which are on one side of every
+            split; empty: it stands alone.
     """
 
     path: str
@@ -54,6 +56,7 @@ class ImageFile:
     class_name: str
     part: Part
     stamp: Stamp
+    group: str = ""
 
     @property
     def num_bytes(self) -> int:
