@@ -8,7 +8,8 @@ import pytest
 from bakeoff.data.cache import load_images
 from bakeoff.data.content import Stamp
 from bakeoff.data.decode import Decoded
-from bakeoff.data.grouping import number_groups, unite
+from bakeoff.data.group_draws import number_groups
+from bakeoff.data.grouping import unite
 from bakeoff.data.listing import ImageFile
 from bakeoff.data.store import compute_fingerprint, store_once
 
@@ -53,16 +54,16 @@ def test_components_agree_with_scipy() -> None:
         pairs = generator.integers(0, 60, (25, 2))
         graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(60, 60))
         _, expected = connected_components(graph, directed=False)
-        found = number_groups(unite(make_files(*[""] * 60), pairs.tolist()))
+        found = number_groups(groups_of(unite(make_files(*[""] * 60), pairs.tolist())))
         assert found is not None
         assert len(set(zip(found.tolist(), expected.tolist(), strict=True))) == len(set(expected.tolist()))
         assert len(set(found.tolist())) == len(set(expected.tolist()))
 
 
 def test_groups_are_numbered_by_first_appearance_and_lone_images_count() -> None:
-    assert number_groups(make_files("p", "", "q", "p", "")).tolist() == [0, 1, 2, 0, 3]
-    assert number_groups(make_files("", "", "")) is None
-    assert number_groups(make_files("p", "q", "")) is None, "no two images share a group"
+    assert number_groups(["p", "", "q", "p", ""]).tolist() == [0, 1, 2, 0, 3]
+    assert number_groups(["", "", ""]) is None
+    assert number_groups(["p", "q", ""]) is None, "no two images share a group"
 
 
 def test_groups_and_file_names_are_stored_and_only_groups_change_the_fingerprint(tmp_path) -> None:

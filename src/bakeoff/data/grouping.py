@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
 from bakeoff.data.listing import ImageFile
 
 
@@ -54,21 +51,3 @@ def _name_component(files: Sequence[ImageFile], declared: dict[str, int]) -> str
     while name in declared:
         name += "'"
     return name
-
-
-def number_groups(files: Sequence[ImageFile]) -> npt.NDArray[np.int64] | None:
-    """Number the groups of files by their first appearance; a file without a group counts as one of its own.
-
-    Returns:
-        The number of every file's group, [n]; None if every image stands alone.
-    """
-    numbers: dict[str, int] = {}
-    found = np.empty(len(files), dtype=np.int64)
-    num_alone = 0
-    for position, file in enumerate(files):
-        if file.group:
-            found[position] = numbers.setdefault(file.group, len(numbers) + num_alone)
-        else:
-            found[position] = len(numbers) + num_alone
-            num_alone += 1
-    return None if len(numbers) + num_alone == len(files) else found
