@@ -101,7 +101,9 @@ def test_shares_are_as_close_as_those_of_scikit_learn() -> None:
     from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 
     def deviate(labels, parts, fraction):
-        return np.mean([np.abs(np.bincount(labels[p], minlength=4) / np.bincount(labels) - fraction).max() for p in parts])
+        return np.mean(
+            [np.abs(np.bincount(labels[p], minlength=4) / np.bincount(labels) - fraction).max() for p in parts]
+        )
 
     ours_fold, theirs_fold, ours_split, theirs_split = [], [], [], []
     for seed in range(20):
@@ -157,9 +159,9 @@ def test_two_folds_leave_two_groups_of_a_class_outside(seed) -> None:
 def test_too_few_groups_are_refused_with_their_number() -> None:
     groups = np.repeat([0, 1, 2, 3, 4], 5)
     labels = np.repeat([0, 1], [5, 20])
-    with pytest.raises(DataError, match="class '0' has 1 group of images, .*one on each side"):
+    with pytest.raises(DataError, match=r"class '0' has 1 group of images, .*one on each side"):
         split_stratified(labels, 0.2, 0, groups)
-    with pytest.raises(DataError, match="class '0' has 1 group of images, .*each of 3 folds"):
+    with pytest.raises(DataError, match=r"class '0' has 1 group of images, .*each of 3 folds"):
         split_fold(labels, 3, 0, 0, groups)
     with pytest.raises(DataError, match="class 'cat' has 1 group"):
         draw_share(["cat"] * 5 + ["dog"] * 20, 0.2, 0, keep_one=True, groups=groups)

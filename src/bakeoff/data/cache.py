@@ -33,7 +33,8 @@ class Images:
         pixels: uint8 [n, H, W, C], 0..255; a read-only memory map shared by all processes.
         labels: int64 [n], 0..num_classes - 1; read-only.
         class_names: one name per label.
-        fingerprint: SHA-256 (hex) over pixels, labels and class names, and over `own_validation` and `groups` if there are any.
+        fingerprint: SHA-256 (hex) over pixels, labels and class names, and over `own_validation` and `groups` if there
+            are any.
         own_validation: int64, sorted: indices of the images that the source reserves for validation (a `val` folder, a
             manifest's split column); None if there are none. They are among `pixels` and `labels`.
         notes: what users should know about these images: skipped files and why, changed sizes.

@@ -39,7 +39,9 @@ def number_groups(names: Sequence[str]) -> Indices | None:
     return None if len(numbers) + num_alone == len(names) else found
 
 
-def count_class_groups(labels_N: npt.NDArray[np.integer], groups_N: npt.NDArray[np.integer], num_classes: int) -> Indices:
+def count_class_groups(
+    labels_N: npt.NDArray[np.integer], groups_N: npt.NDArray[np.integer], num_classes: int
+) -> Indices:
     """Return the number of groups of every class, [L]; a group counts for each of its classes."""
     pairs = np.unique(np.stack([np.asarray(labels_N, np.int64), np.asarray(groups_N, np.int64)]), axis=1)
     return np.bincount(pairs[0], minlength=num_classes).astype(np.int64)
@@ -73,7 +75,8 @@ class _Groups:
     def class_order(self) -> list[int]:
         """Classes as they take turns: by their number; if groups cover several, those with the fewest groups first."""
         if any(len(classes) > 1 for classes in self.held):
-            return np.argsort(self.num_L, kind="stable").tolist()
+            order: list[int] = np.argsort(self.num_L, kind="stable").tolist()
+            return order
         return list(range(len(self.num_L)))
 
     def meet(self, walk: npt.NDArray[np.integer]) -> list[int]:
@@ -96,8 +99,8 @@ def draw_groups(
     """Draw whole groups until every class has about as many images as wanted.
 
     A group is taken if that brings the counts of its classes nearer to what is wanted (by the sum of squares, if it has
-    several), and skipped otherwise. Classes take turns, in proportion to their sizes: for groups of one class that changes
-    nothing. Every class gets a group, and keeps one.
+    several), and skipped otherwise. Classes take turns, in proportion to their sizes: for groups of one class that
+    changes nothing. Every class gets a group, and keeps one.
 
     Args:
         labels_N: 0..L-1.
@@ -114,37 +117,47 @@ def draw_groups(
         DataError: a class has too few groups for one on each side.
     """
     groups = _Groups.find(labels_N, groups_N, len(walks))
-    missing, left = list(wanted_L), groups.num_L.tolist()
-    has_some = [False] * len(walks)
-    drawn = set[int]()
-
-    def change(group: int) -> int:
-        return sum(count * (count - 2 * missing[label]) for label, count in groups.held[group])
-
-    def may_take(group: int) -> bool:
-        return group not in drawn and not (keep_one and any(left[label] < 2 for label, _ in groups.held[group]))
-
-    def take(group: int) -> None:
-        drawn.add(group)
-        for label, count in groups.held[group]:
-            missing[label] -= count
-            left[label] -= 1
-            has_some[label] = True
-
+    draw = _Draw(groups, wanted_L, keep_one=keep_one)
     for group in groups.meet(_interleave(walks)):
-        if max(missing) <= 0:
+        if max(draw.missing) <= 0:
             break
-        if change(group) < 0 and may_take(group):
-            take(group)
+        if draw.change(group) < 0 and draw.may_take(group):
+            draw.take(group)
     for label in groups.class_order:
-        if not has_some[label]:
-            allowed = [group for group in groups.meet(walks[label]) if may_take(group)]
+        if not draw.num_taken[label]:
+            allowed = [group for group in groups.meet(walks[label]) if draw.may_take(group)]
             if not allowed:
                 raise refuse_groups(names[label], int(groups.num_L[label]), "not enough for one on each side")
-            take(min(allowed, key=change))
+            draw.take(min(allowed, key=draw.change))
     is_drawn_G = np.zeros(len(groups.held), dtype=np.bool_)
-    is_drawn_G[list(drawn)] = True
+    is_drawn_G[list(draw.taken)] = True
     return is_drawn_G[groups.of_N]
+
+
+class _Draw:
+    """The groups taken so far, and what is missing of every class."""
+
+    def __init__(self, groups: _Groups, wanted_L: Sequence[int], *, keep_one: bool) -> None:
+        self._groups, self._keep_one = groups, keep_one
+        self.missing, self.num_taken, self.taken = list(wanted_L), [0] * len(wanted_L), set[int]()
+
+    def change(self, group: int) -> int:
+        """Return by what the squares of what is missing would change."""
+        return sum(count * (count - 2 * self.missing[label]) for label, count in self._groups.held[group])
+
+    def may_take(self, group: int) -> bool:
+        """Return whether a group is there to be taken, and not the last of a class that must keep one."""
+        if group in self.taken:
+            return False
+        held = self._groups.held[group]
+        return not self._keep_one or all(self._groups.num_L[label] - self.num_taken[label] > 1 for label, _ in held)
+
+    def take(self, group: int) -> None:
+        """Take a group."""
+        self.taken.add(group)
+        for label, count in self._groups.held[group]:
+            self.missing[label] -= count
+            self.num_taken[label] += 1
 
 
 def _interleave(walks: Sequence[npt.NDArray[np.integer]]) -> npt.NDArray[np.integer]:
@@ -163,8 +176,8 @@ def deal_groups(
     """Deal whole groups to folds: each goes to the fold with the fewest images of its class.
 
     Ties go to the fold with the fewest images of all classes, then to the first. A group of several classes goes where
-    the shares of them that a fold already has, weighted by its own images, are smallest. Every fold gets a group of every
-    class, and with two folds a second one, which can be split once more.
+    the shares of them that a fold already has, weighted by its own images, are smallest. Every fold gets a group of
+    every class, and with two folds a second one, which can be split once more.
 
     Args:
         labels_N: 0..L-1.

@@ -204,7 +204,9 @@ def set_test_aside(listing: Listing, share: float) -> Listing:
     return replace(listing, files=tuple(files))
 
 
-def _draw_files(files: Sequence[ImageFile], share: float, seed: int, *, keep_one: bool = False) -> npt.NDArray[np.bool_]:
+def _draw_files(
+    files: Sequence[ImageFile], share: float, seed: int, *, keep_one: bool = False
+) -> npt.NDArray[np.bool_]:
     names = [file.class_name for file in files]
     return draw_share(names, share, seed, keep_one=keep_one, groups=number_groups([file.group for file in files]))
 

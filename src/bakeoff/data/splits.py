@@ -33,7 +33,8 @@ def split_stratified(
     of its exact share; the classes with the largest remainders are rounded up (ties are broken at random). A class
     that would have no image on one side gets one, taken from the classes that were rounded most the other way; if these
     cannot spare any, the validation part is larger or smaller by that number. Images of a class are drawn without
-    replacement. With groups, whole groups are drawn, and these counts are met as nearly as they allow; see `draw_groups`.
+    replacement. With groups, whole groups are drawn, and these counts are met as nearly as they allow; see
+    `draw_groups`.
 
     Args:
         labels: integer label of every image, shape [n].
