@@ -107,3 +107,23 @@ def test_every_split_of_a_source_keeps_patients_on_one_side(patients, declared) 
         parts = [train, validation, *([] if folds is None else [held_out(images, view)])]
         assert sum(len(name(files[part])) for part in parts) == 40
         assert sum(map(len, parts)) == 320
+
+
+def test_predictions_and_mistakes_name_files(patients, tmp_path) -> None:
+    result = ask(patients, tmp_path, {**SOURCES["regex"], "test": 0.4}, replicates=2)
+    rows = result.to_records("predictions")
+    assert len(rows) == 2 * 2 * 160
+    assert {row["split"] for row in rows} == {"test"}
+    files = {row["image"]: Path(str(row["file"])) for row in rows}
+    assert all(patients.joinpath("photos", file).is_file() for file in files.values())
+    # Class folder and true class, patient and group, probabilities and outcome agree.
+    assert all(files[row["image"]].parts[0] == row["true_class"] for row in rows)
+    assert len({(row["group"], files[row["image"]].name[:3]) for row in rows}) == 20
+    assert all((row["correct"] == "yes") == (row["true_class"] == row["predicted_class"]) for row in rows)
+    assert all(row["predicted_class_probability"] >= row["true_class_probability"] for row in rows)
+    for arm in result.summary.arms:
+        mine = [row for row in rows if row["arm"] == arm.arm]
+        assert np.mean([row["correct"] == "yes" for row in mine]) == pytest.approx(arm.test["accuracy"].mean)
+    page = (tmp_path / "workspace" / str(result.report.html_path)).read_text()
+    assert 'title="ill/patient' in page or 'title="well/patient' in page
+    assert any("240 training images in 30 groups" in note for note in result.report.notes)
