@@ -80,7 +80,9 @@ def test_the_command_line_takes_archives(tmp_path: Path) -> None:
     assert show(str(archive))["train_images_per_class"] == {"cat": 5, "horse": 5}
 
 
-@pytest.mark.parametrize("evil", ["../escape.png", "/abs/escape.png", "a/../../escape.png", "C:/escape.png", ".x/e.png"])
+@pytest.mark.parametrize(
+    "evil", ["../escape.png", "/abs/escape.png", "a/../../escape.png", "C:/escape.png", ".x/e.png"]
+)
 @pytest.mark.parametrize("name", ["pets.zip", "pets.tar"])
 def test_names_cannot_escape(tmp_path: Path, name: str, evil: str) -> None:
     root = archives.unpack(_write(tmp_path / name, {**FILES, evil: _png(1)}))

@@ -46,8 +46,8 @@ class HubName:
         match = _NAME.fullmatch(name.removeprefix(HUB))
         if match is None:
             raise DataError(
-                f"'{show_text(name)}' names no dataset of the hub: write {HUB}OWNER/NAME, then :CONFIG if it has several "
-                "configurations and @REVISION to pin a version."
+                f"'{show_text(name)}' names no dataset of the hub: write {HUB}OWNER/NAME, then :CONFIG if it has "
+                "several configurations and @REVISION to pin a version."
             )
         return cls(match["repo"], match["config"], match["revision"])
 
@@ -65,17 +65,13 @@ def import_from_hub(name: str, folder: Path) -> None:
         hub = importlib.import_module("huggingface_hub")
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise DataError(
-            f'{name} needs huggingface_hub and pyarrow to be read: pip install "bakeoff[hub]".'
-        ) from error
+        raise DataError(f'{name} needs huggingface_hub and pyarrow to be read: pip install "bakeoff[hub]".') from error
     revision, files = _list_files(hub, wanted)
     chosen = _choose_files(files, wanted)
     origin = {"from": name, "revision": revision}
     with ImportWriter(folder, origin) as writer:
         for part, path in chosen:
-            local = _call_hub(
-                wanted, hub.hf_hub_download, wanted.repo, path, repo_type="dataset", revision=revision
-            )
+            local = _call_hub(wanted, hub.hf_hub_download, wanted.repo, path, repo_type="dataset", revision=revision)
             for content, label in _read_images(Path(local), name):
                 writer.add(content, label, part)
 
@@ -114,7 +110,8 @@ def _choose_files(files: Sequence[str], wanted: HubName) -> list[tuple[str, str]
         found.setdefault("default" if folder in ("", "data") else folder.split("/")[-1], []).append((part, path))
     if wanted.config is not None and wanted.config not in found:
         raise DataError(
-            f"{HUB}{wanted.repo} has no configuration '{show_text(wanted.config)}'. It has: {format_paths(list(found))}."
+            f"{HUB}{wanted.repo} has no configuration '{show_text(wanted.config)}'. "
+            f"It has: {format_paths(list(found))}."
         )
     if not found:
         raise DataError(
@@ -147,7 +144,9 @@ def _read_images(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
                         continue
                     yield content, class_names[value] if class_names else str(value)
     except (OSError, ValueError, IndexError, arrow.ArrowException) as error:
-        raise DataError(f"{name}: {path.name} cannot be read: {show_text(' '.join(str(error).split())[:200])}") from error
+        raise DataError(
+            f"{name}: {path.name} cannot be read: {show_text(' '.join(str(error).split())[:200])}"
+        ) from error
 
 
 def _find_columns(schema: Any, name: str) -> tuple[str, str, Sequence[str]]:

@@ -22,8 +22,8 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.metric import Metric, Points, check_difference, read_points
-from bakeoff.data.registry import find_dataset
 from bakeoff.data.hub import HubName
+from bakeoff.data.registry import find_dataset
 from bakeoff.data.source import HUB, ORIGINS, TORCHVISION, ClassNames, Colour, DataSource, ImageSize
 from bakeoff.data.torchvision_datasets import find_parts
 from bakeoff.errors import DataError
