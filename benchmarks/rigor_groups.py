@@ -26,7 +26,7 @@ from bakeoff.stats.wilson import count_effective, wilson_interval
 
 Row = dict[str, Any]
 Bits = NDArray[np.bool_]
-GROUP_SD, IMAGE_SD, SEED_IMAGE_SD, SEED_SD = 2.0, 0.5, 0.5, 0.1
+GROUP_SD, SEED_IMAGE_SD, SEED_SD = 2.0, 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,20 @@ class Population:
     Attributes:
         arm_group_sd: sd of the interaction of arm and group: what arms make of a group, with any seed.
         sizes: smallest and largest number of images in a group.
+        image_sd: sd of an image's own difficulty: if it is large, arms differ a little in every group.
     """
 
     name: str
     arm_group_sd: float
     sizes: tuple[int, int]
+    image_sd: float = 0.5
 
     def draw(self, rng: np.random.Generator, num_arms: int, r: int, num_groups: int) -> tuple[Bits, NDArray[np.int64]]:
         """Draw [arms, R, N] correct or wrong predictions, and the group of every image."""
         low, high = self.sizes
         groups = np.repeat(np.arange(num_groups), rng.integers(low, high + 1, num_groups))
         n = len(groups)
-        logits = 2.2 + GROUP_SD * rng.standard_normal(num_groups)[groups] + IMAGE_SD * rng.standard_normal(n)
+        logits = 2.2 + GROUP_SD * rng.standard_normal(num_groups)[groups] + self.image_sd * rng.standard_normal(n)
         logits = logits + self.arm_group_sd * rng.standard_normal((num_arms, 1, num_groups))[:, :, groups]
         logits = logits + SEED_SD * rng.standard_normal((num_arms, r, 1))
         logits = logits + SEED_IMAGE_SD * rng.standard_normal((num_arms, r, n))
@@ -56,13 +58,15 @@ class Population:
     @property
     def accuracy(self) -> float:
         """Return the true accuracy of every arm, over all groups of one size."""
-        squares = (GROUP_SD, IMAGE_SD, self.arm_group_sd, SEED_SD, SEED_IMAGE_SD)
+        squares = (GROUP_SD, self.image_sd, self.arm_group_sd, SEED_SD, SEED_IMAGE_SD)
         return float(ndtr(2.2 / math.sqrt(sum(sd**2 for sd in squares))))
 
 
+MANY = Population("60 images, arms differ a little in every group", 0.7, (60, 60), image_sd=3.0)
 ALIKE = Population("8 images, arms differ by group", 1.5, (8, 8))
 POPULATIONS = (
     ALIKE,
+    MANY,
     Population("1 to 15 images, arms differ by group", 1.5, (1, 15)),
     Population("8 images, arms alike", 0.0, (8, 8)),
     Population("1 image, arms differ by group", 1.5, (1, 1)),
@@ -94,7 +98,7 @@ def differs(spread: Spread) -> bool:
 
 def list_designs() -> Iterator[tuple[Population, int, int]]:
     for population in POPULATIONS:
-        for r, num_groups in DESIGNS if population is ALIKE else ((5, 20), (5, 50)):
+        for r, num_groups in DESIGNS if population in (ALIKE, MANY) else ((5, 20), (5, 50)):
             yield population, r, num_groups
 
 

@@ -93,7 +93,9 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
 
 
 def _say_interval(verdict: Verdict, measure: Measure, confidence: float) -> str:
-    of = "new seeds and new images of this kind" if verdict.scope == "images" else "new seeds on these test images"
+    is_grouped = verdict.spread is not None and verdict.spread.num_grouped is not None
+    images = "groups of images" if is_grouped else "images"
+    of = f"new seeds and new {images} of this kind" if verdict.scope == "images" else "new seeds on these test images"
     interval = (
         "" if verdict.interval is None else f"{percent(confidence)} interval {measure.interval(verdict.interval)}, "
     )
