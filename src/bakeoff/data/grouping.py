@@ -43,8 +43,12 @@ def _apply_rule(file: ImageFile, rule: str) -> str:
     return clean_class_name(found.group(1) or "" if found.re.groups else found.group())
 
 
-def check_groups(listing: Listing) -> None:
+def check_groups(listing: Listing, *, may_span: bool = False) -> None:
     """Check that groups can be kept on one side of every split.
+
+    Args:
+        listing: with the groups that every later step keeps together.
+        may_span: allow groups on both sides of the source's own test split.
 
     Raises:
         DataError: a group is in the training and in the test split of the source itself; all images are one group; or a
@@ -54,7 +58,7 @@ def check_groups(listing: Listing) -> None:
     if not any(file.group for file in listing.files):
         return
     spanning = sorted({file.group for file in training if file.group} & {file.group for file in listing.select("test")})
-    if spanning:
+    if spanning and not may_span:
         one = len(spanning) == 1
         raise DataError(
             f"{where}: {len(spanning):,} group{'' if one else 's'} of images {'is' if one else 'are'} both in its "
