@@ -51,8 +51,8 @@ def check_groups(listing: Listing, *, may_span: bool = False) -> None:
         may_span: allow groups on both sides of the source's own test split.
 
     Raises:
-        DataError: a group is in the training and in the test split of the source itself; all images are one group; or a
-            class has a single group.
+        DataError: a group is in the training and in the test split of the source itself; or, where a test split must be
+            drawn, all images are one group, or a class has a single group.
     """
     where, training = show_text(listing.root), listing.select("train", "validation")
     if not any(file.group for file in listing.files):
@@ -65,6 +65,8 @@ def check_groups(listing: Listing, *, may_span: bool = False) -> None:
             f"training and in its test split: {format_paths(spanning)}. Move each to one side, or remove the split, "
             f"so that one is drawn."
         )
+    if listing.has_test:
+        return  # whether validation can be drawn is checked where it is asked for
     numbers = {name: len(groups) for name, groups in _collect_groups(training).items()}
     if len({file.group for file in training}) == 1 and training[0].group:
         raise DataError(
