@@ -33,6 +33,7 @@ from bakeoff.report.render.html import write_html
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
+from bakeoff.report.sections.labels import list_thumbnails
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.stats.prospects import Prospects
 from bakeoff.stats.results import Summary
@@ -413,7 +414,7 @@ def _write_reports(result: Result, folders: Folders) -> Result:
     try:
         for path, write in ((text, write_markdown), (page, write_html)):
             _write_text(path, write(report))
-        keep_thumbnails(report.thumbnails.values(), folders)
+        keep_thumbnails(list_thumbnails(report), folders)
     except WorkspaceError as error:
         raise ReportError(str(error), result) from error
     except OSError as error:

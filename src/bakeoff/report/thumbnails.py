@@ -69,22 +69,46 @@ def gather_thumbnails(
     """
     found = {}
     for each in evidence:
-        known = fingerprints.get((each.block, each.split), frozenset())
         labels = {mistake.index: confusion.true for confusion in each.confusions for mistake in confusion.mistakes}
-        if not labels or len(known) != 1 or "" in known:
-            continue
-        (fingerprint,) = known
-        split: Literal["train", "test"] = "test" if each.split == "test" else "train"
-        facts = [fingerprint, split, sorted(labels), MOST_PIXELS]
-        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-        taken = _read_kept(folders.pictures(key), len(labels))
-        if taken is None:
-            images = find_decoded(sources[each.block], split, data_dir)
-            taken = None if images is None or images.fingerprint != fingerprint else _take(images, labels)
+        known = fingerprints.get((each.block, each.split), frozenset())
+        taken = take_thumbnails(labels, sources[each.block], each.split, known, folders, data_dir)
         if taken is not None:
-            pixels, files = taken
-            found[each.block] = Thumbnails(key=key, indices=tuple(sorted(labels)), pixels=pixels, files=files)
+            found[each.block] = taken
     return found
+
+
+def take_thumbnails(
+    labels: Mapping[int, int],
+    source: DataSource,
+    predicted: Split,
+    known: frozenset[str],
+    folders: Folders,
+    data_dir: Path | None = None,
+) -> Thumbnails | None:
+    """Return pictures of some images of one source, from the workspace or as decoded on this machine; None without.
+
+    Args:
+        labels: number of each image -> its class, by which the images are checked.
+        source: where they are from.
+        predicted: the split of the predictions: `test`, or another, which is part of the training images.
+        known: fingerprints of the images that the ledger has for that split.
+        folders: the workspace.
+        data_dir: searched first for images.
+    """
+    if not labels or len(known) != 1 or "" in known:
+        return None
+    (fingerprint,) = known
+    split: Literal["train", "test"] = "test" if predicted == "test" else "train"
+    facts = [fingerprint, split, sorted(labels), MOST_PIXELS]
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+    taken = _read_kept(folders.pictures(key), len(labels))
+    if taken is None:
+        images = find_decoded(source, split, data_dir)
+        taken = None if images is None or images.fingerprint != fingerprint else _take(images, labels)
+    if taken is None:
+        return None
+    pixels, files = taken
+    return Thumbnails(key=key, indices=tuple(sorted(labels)), pixels=pixels, files=files)
 
 
 def keep_thumbnails(found: Iterable[Thumbnails], folders: Folders) -> None:

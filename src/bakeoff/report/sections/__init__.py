@@ -18,6 +18,7 @@ from bakeoff.report.sections import (
     factors,
     failures,
     groups,
+    labels,
     mistakes,
     power,
     published,
@@ -27,7 +28,22 @@ from bakeoff.report.sections import (
 )
 
 _IN_ORDER = (
-    *(answer, basis, blocks, comparison, factors, groups, steps, power, curves, classes, mistakes, roc, calibration),
+    *(
+        answer,
+        basis,
+        blocks,
+        comparison,
+        factors,
+        groups,
+        steps,
+        power,
+        curves,
+        classes,
+        mistakes,
+        labels,
+        roc,
+        calibration,
+    ),
     *(search, ensembles, published, cost, failures, appendix),
 )
 """In the order of a reader's questions; sections of installed packages follow."""

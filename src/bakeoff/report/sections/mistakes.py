@@ -18,7 +18,7 @@ from bakeoff.stats.measure import Split
 
 def _gather(sources: Sources) -> dict[str, Any]:
     blocks = {block.label: block.data.source for block in sources.plan.blocks}
-    fingerprints = _list_fingerprints(sources)
+    fingerprints = list_fingerprints(sources)
     predictions = StoredPredictions(
         results=sources.voted.results,
         load=sources.voted.load,
@@ -32,7 +32,7 @@ def _gather(sources: Sources) -> dict[str, Any]:
     return {"thumbnails": pictures, "predictions": predictions}
 
 
-def _list_fingerprints(sources: Sources) -> dict[tuple[str, Split], frozenset[str]]:
+def list_fingerprints(sources: Sources) -> dict[tuple[str, Split], frozenset[str]]:
     """Return the fingerprints of the images that predictions were made on, by block and split, if known."""
     tested = sources.tested
     found: dict[tuple[str, Split], frozenset[str]] = {(block, "test"): known for block, known in tested.items()}
