@@ -84,7 +84,7 @@ def read_picture(path: str, size_HW: tuple[int, int] | None = None, colour: Colo
     try:
         with _MeteredFile(path) as file, Image.open(file, formats=_known_formats()) as image:
             _check_work(image, file)
-            return _decode(image, size_HW, colour)
+            return decode_image(image, size_HW, colour)
     except PictureError:
         raise
     except UnidentifiedImageError as error:
@@ -158,7 +158,12 @@ def _explain(error: Exception) -> str:
     return f"damaged: {text[:80] or type(error).__name__}"
 
 
-def _decode(image: Image.Image, size_HW: tuple[int, int] | None, colour: Colour | None) -> Picture:
+def decode_image(image: Image.Image, size_HW: tuple[int, int] | None, colour: Colour | None) -> Picture:
+    """Convert an opened image as `read_picture` does.
+
+    Raises:
+        PictureError: as there; damaged files raise other exceptions of Pillow.
+    """
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PictureError(f"{width:,}x{height:,}, more than {MAX_PIXELS:,} pixels")

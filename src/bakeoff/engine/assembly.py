@@ -76,11 +76,13 @@ class Assembly:
         numeric: Numeric,
         training_images: Images | None = None,
         context: DeviceContext = CPU,
+        *,
+        keeps_features: bool = True,
     ) -> Assembly:
         """Prepare what a task's members need from these images.
 
         A permanently frozen body is loaded; if its inputs are always the same, its features come from the cache, or are
-        computed and cached.
+        computed and cached, unless `keeps_features` is false.
 
         Raises:
             NetworkError: the network does not fit the images, or the code of the user's own network has changed since
@@ -107,7 +109,7 @@ class Assembly:
             return plain
         body = plain._parts(recipe).load_frozen(context.device, plain.dtype)
         with_body = replace(plain, body=body, num_features=body.num_features)
-        if not caches_features(recipe) or isinstance(task, ProbeTask):
+        if not keeps_features or not caches_features(recipe) or isinstance(task, ProbeTask):
             return with_body
         key = body_key(recipe, plain.shape_HWC, len(plain.class_names)) + (" in colour" if plain.for_colour else "")
         inputs: Inputs | PreparedInputs = with_body.make_inputs([recipe], seed=0)

@@ -25,6 +25,7 @@ from bakeoff.engine.checkpoint_file import DamagedCheckpoint
 from bakeoff.engine.device_context import CPU, DeviceContext
 from bakeoff.engine.epoch import Epoch
 from bakeoff.engine.member_trainer import MemberTrainer
+from bakeoff.engine.model_file import describe_model
 from bakeoff.engine.objective import Objective
 from bakeoff.engine.parts import Network
 from bakeoff.engine.session import Session, Splits
@@ -254,7 +255,9 @@ class _Cohort:
             trial_id = runner.member.trial_id
             validation_indices = session.validation_indices(k)
             weights = self.assembly.name_for_saving(runner.member.recipe, kept[k])
-            write_whole(self.folders.weights(trial_id), partial(save_file, weights))
+            record = describe_model(runner.member, self.assembly, runner.member.view or self.task.data)
+            path = self.folders.weights(trial_id)
+            write_whole(path, partial(save_file, weights, metadata=record.dump()))
             save_predictions(
                 self.folders.predictions(trial_id, "validation"),
                 validation_KNL[k],

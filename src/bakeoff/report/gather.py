@@ -63,7 +63,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
         WorkspaceError: there is no ledger, or no such study in it.
     """
     with open_reading(folders) as connection:
-        sources = _gather_sources(connection, study_id, folders, data_dir)
+        sources = gather_sources(connection, study_id, folders, data_dir)
         gathered = {name: facts for section in SECTIONS for name, facts in section.gather(sources).items()}
         versions = _list_versions(sources)
     study, record = sources.study, sources.record
@@ -87,7 +87,14 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
     )
 
 
-def _gather_sources(connection: sqlite3.Connection, study_id: str, folders: Folders, data_dir: Path | None) -> Sources:
+def gather_sources(
+    connection: sqlite3.Connection, study_id: str, folders: Folders, data_dir: Path | None = None
+) -> Sources:
+    """Read a study's plan, results, predictions and summary: what sections of reports are made from.
+
+    Raises:
+        WorkspaceError: no such study in the ledger, or it is damaged.
+    """
     record = read_study(connection, study_id)
     study, plan = _read_study(record, connection)
     looks = read_line(connection, study_id)

@@ -1,0 +1,109 @@
+"""Commands that put a study's winner to work: predict."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bakeoff.cli.options import AsJson, DataDir, Workspace, print_aside, print_error, print_line
+
+if TYPE_CHECKING:
+    from bakeoff.deploy.predictor import Prediction
+
+app = typer.Typer()
+
+TrainedStudy = Annotated[str, typer.Argument(metavar="STUDY", help="The name, id or file of a study that was run.")]
+Arm = Annotated[str | None, typer.Option("--arm", metavar="NAME", help="The arm to use; by default the winner.")]
+Block = Annotated[str | None, typer.Option("--block", metavar="NAME", help="The block, if the study has several.")]
+Ensemble = Annotated[
+    str | None,
+    typer.Option(
+        "--ensemble",
+        metavar="NAME|replicates",
+        help="Let an ensemble of the study, or all replicates of the arm, vote; by default its best model alone.",
+    ),
+]
+Prefer = Annotated[
+    Literal["score", "cheaper"],
+    typer.Option("--prefer", help="Among arms that tie: the best score on validation, or the least training time."),
+]
+Calibrate = Annotated[
+    bool,
+    typer.Option("--calibrate", help="Make probabilities fit frequencies, by a temperature fitted on validation."),
+]
+
+
+@app.command()
+def predict(
+    study: TrainedStudy,
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTO|FOLDER|TABLE...", help="Images, folders, tables with a column path.")
+    ],
+    arm: Arm = None,
+    block: Block = None,
+    ensemble: Ensemble = None,
+    prefer: Prefer = "score",
+    calibrate: Calibrate = False,
+    top: Annotated[int, typer.Option("--top", min=1, help="Classes shown per image.")] = 3,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table to standard output and nothing else.")] = False,
+    as_json: AsJson = False,
+    workspace: Workspace = Path("runs"),
+    data_dir: DataDir = None,
+) -> int:
+    """Classify photos with a study's winner; exit status 1 if a file cannot be read."""
+    from bakeoff.deploy.photos import Unreadable
+    from bakeoff.deploy.predictor import Predictor
+
+    predictor = Predictor.load(
+        study,
+        workspace,
+        arm=arm,
+        block=block,
+        ensemble=ensemble,
+        prefer=prefer,
+        calibrate=calibrate,
+        data_dir=data_dir,
+    )
+    print_aside(predictor.describe())
+    found: list[Prediction] = []
+    num_unreadable = 0
+    for each in predictor.predict_files(photos, top):
+        if isinstance(each, Unreadable):
+            num_unreadable += 1
+            print_error(f"{each.path}: {each.reason}")
+        elif as_json:
+            found.append(each)
+        else:
+            _print(each, as_csv=as_csv, is_first=not found)
+            found[:] = [each]
+    if as_json:
+        print(json.dumps({"arm": predictor.winner.arm, "images": [_dump(each) for each in found]}, indent=2))
+    return 1 if num_unreadable else 0
+
+
+def _print(prediction: Prediction, *, as_csv: bool, is_first: bool) -> None:
+    pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
+    if not as_csv:
+        print_line(f"{prediction.path}: {', '.join(f'{name} {_format(share)}' for name, share in pairs)}")
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if is_first:
+        numbers = range(1, len(pairs) + 1)
+        writer.writerow(
+            ["path", *(name for number in numbers for name in (f"class_{number}", f"probability_{number}"))]
+        )
+    writer.writerow([prediction.path, *(value for name, share in pairs for value in (name, f"{share:.6g}"))])
+
+
+def _format(share: float) -> str:
+    return "> 99.9%" if share > 0.999 else f"{share:.1%}"
+
+
+def _dump(prediction: Prediction) -> dict[str, Any]:
+    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+    return {"path": prediction.path, "classes": [{"name": name, "probability": share} for name, share in pairs]}

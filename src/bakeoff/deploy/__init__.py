@@ -1,0 +1,1 @@
+"""A study's winner at work: choosing it, predicting with it."""

@@ -1,0 +1,179 @@
+"""Predicts with trained models, in the way of scikit-learn's classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bakeoff.catalog.model_record import ModelRecord
+from bakeoff.deploy.photos import Pixels, Unreadable, convert_images, decode_photos, list_photos
+from bakeoff.deploy.records import find_record
+from bakeoff.deploy.reliability import ClassReliability, count_reliability
+from bakeoff.deploy.votes import Vote, find_vote
+from bakeoff.deploy.winner import Prefer, Winner, choose_winner
+from bakeoff.ledger.read import find_study, open_reading
+from bakeoff.report.document import Sources
+from bakeoff.report.gather import gather_sources
+from bakeoff.stats.measure import Split
+from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.temperature import scale
+from bakeoff.workspace import Folders, check_workspace
+
+if TYPE_CHECKING:
+    from bakeoff.engine.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What is predicted of one image.
+
+    Attributes:
+        path: the file.
+        classes: the most probable classes, most probable first.
+        probabilities: theirs.
+    """
+
+    path: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+class Predictor:
+    """One or several trained models that classify images of any size.
+
+    Images are decoded, resized and normalised exactly as in training and in the final test.
+
+    Attributes:
+        classes_: class names, in the order of the columns of `predict_proba`.
+        shape_HWC: height, width and channels that images are converted to.
+        winner: the arm, and why it was chosen.
+        trial_ids: the trials whose models predict.
+        temperature: what the logarithms of probabilities are divided by; 1: nothing changes.
+        reliability: by class: how often it was right where it was predicted, by the first of the models.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        winner: Winner,
+        vote: Vote,
+        temperature: float = 1.0,
+        reliability: Sequence[ClassReliability] = (),
+    ) -> None:
+        self._models, self.winner, self._vote, self.temperature = tuple(models), winner, vote, temperature
+        self.reliability = tuple(reliability)
+        record = models[0].record
+        self.classes_, self.shape_HWC = np.asarray(record.class_names, dtype=object), record.shape_HWC
+        self.trial_ids = tuple(model.record.trial_id for model in models)
+
+    @classmethod
+    def load(
+        cls,
+        study: str,
+        workspace: str | Path = "runs",
+        *,
+        arm: str | None = None,
+        block: str | None = None,
+        ensemble: str | None = None,
+        prefer: Prefer = "score",
+        calibrate: bool = False,
+        data_dir: str | Path | None = None,
+    ) -> Predictor:
+        """Return the predictor of a study's winner.
+
+        Args:
+            study: its name or id.
+            workspace: the folder of its ledger.
+            arm: the arm to use; None: the best on validation.
+            block: the block; needed if there are several.
+            ensemble: an ensemble of the study, or `replicates`: all models of the arm; None: the best of them.
+            prefer: `score`, or `cheaper`: of the arms that tie with the best, the one trained fastest.
+            calibrate: whether to divide the logarithms of the probabilities by a temperature that is fitted on the
+                validation images (Guo et al. 2017), so that probabilities fit frequencies better; classes stay.
+            data_dir: searched for training images, where a model of an earlier version needs them.
+
+        Raises:
+            WorkspaceError: no such workspace, study, arm, block or ensemble; nothing trained; weights missing.
+            BakeoffError: weights are damaged or do not fit this version.
+        """
+        folders = Folders(check_workspace(workspace))
+        with open_reading(folders) as connection:
+            identity = find_study(connection, study)
+            sources = gather_sources(connection, identity, folders, None if data_dir is None else Path(data_dir))
+            winner = choose_winner(sources, block, arm, prefer)
+            vote = find_vote(winner, ensemble, sources)
+            records = [find_record(trial_id, winner.block, sources) for trial_id in vote.trial_ids]
+            temperature = vote.fit_temperature(sources) if calibrate else 1.0
+            reliability = _measure(vote.trial_ids[0], sources)
+        return cls([_load(record, folders) for record in records], winner, vote, temperature, reliability)
+
+    def describe(self) -> str:
+        """Say which models predict, and what is known of them, in one line."""
+        metric = find_metric(self.winner.metric)
+        score = self.winner.test if self.winner.test is not None else self.winner.validation
+        where = "test" if self.winner.test is not None else "validation"
+        value = f"{score.mean:.1%}" if metric.is_share else f"{score.mean:.4g}"
+        models = "its best model" if len(self._models) == 1 else f"{len(self._models)} models that vote"
+        return f"{self.winner.describe()} Predicting with {models}; mean {where} {metric.label} of the arm {value}."
+
+    def predict_proba(self, images: Any) -> npt.NDArray[np.float64]:
+        """Return the probability of every class, float64 [n, classes], rows summing to 1.
+
+        Args:
+            images: paths, PIL images, arrays [H, W, C], tensors [C, H, W], or a batch; see `convert_images`.
+
+        Raises:
+            DataError: an image cannot be used; names it.
+        """
+        return self._predict(convert_images(images, self.shape_HWC))
+
+    def predict(self, images: Any) -> npt.NDArray[np.object_]:
+        """Return the most probable class of every image, by name; arguments and errors as in `predict_proba`."""
+        found: npt.NDArray[np.object_] = self.classes_[self.predict_proba(images).argmax(axis=1)]
+        return found
+
+    def predict_files(self, places: Sequence[str | Path], top: int = 3) -> Iterator[Prediction | Unreadable]:
+        """Yield the most probable classes of every image file, in order; what cannot be read is yielded as such.
+
+        Args:
+            places: image files, folders, or tables with a column `path`.
+            top: classes per image.
+
+        Raises:
+            DataError: a place does not exist, or names no image.
+        """
+        for paths, pixels, unreadable in decode_photos(list_photos(places), self.shape_HWC):
+            for path, probabilities_L in zip(paths, self._predict(pixels), strict=True):
+                best = np.argsort(-probabilities_L, kind="stable")[:top]
+                yield Prediction(
+                    path=path,
+                    classes=tuple(str(self.classes_[number]) for number in best),
+                    probabilities=tuple(float(probabilities_L[number]) for number in best),
+                )
+            yield from unreadable
+
+    def _predict(self, pixels_NHWC: Pixels) -> npt.NDArray[np.float64]:
+        probabilities_MNL = np.stack([model.predict(pixels_NHWC) for model in self._models])
+        voted_NL = self._vote.cast(probabilities_MNL)
+        return voted_NL if self.temperature == 1.0 else scale(voted_NL, self.temperature)
+
+
+def _measure(trial_id: str, sources: Sources) -> Sequence[ClassReliability]:
+    """Return the reliability of a trial's classes on the test images, or before the final test on validation."""
+    splits: tuple[Split, ...] = ("test", "held-out", "validation")
+    for split in splits:
+        predictions = sources.voted.load(trial_id, split)
+        if predictions is not None:
+            return count_reliability(predictions["probabilities"], predictions["labels"], split)
+    return ()
+
+
+def _load(record: ModelRecord, folders: Folders) -> Model:
+    from bakeoff.engine.model import load_model
+
+    return load_model(folders.weights(record.trial_id), record, folders)
