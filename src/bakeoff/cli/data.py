@@ -34,9 +34,11 @@ def data_get(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = F
 def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> int:
     """Verify every file of a dataset, or every image of a folder or manifest; exit status 2 if one is damaged."""
     from bakeoff.data import manage
+    from bakeoff.data.progress import watch_reading
     from bakeoff.report.text import show_text
 
-    checks = manage.verify(name, data_dir)
+    with watch_reading(_print_note):
+        checks = manage.verify(name, data_dir)
     if as_json:
         rows = [{"file": str(check.file), "ok": check.ok, "detail": check.detail} for check in checks]
         print(json.dumps({"name": name, "ok": all(check.ok for check in checks), "files": rows}, indent=2))
@@ -52,12 +54,18 @@ def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson 
 def data_show(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Describe a dataset, an image folder or a manifest, without opening its test split."""
     from bakeoff.data import manage
+    from bakeoff.data.progress import watch_reading
 
-    facts = manage.show(name, data_dir)
+    with watch_reading(_print_note):
+        facts = manage.show(name, data_dir)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
     print_rows(make_console(), [(key, _format_fact(value)) for key, value in facts.items()])
+
+
+def _print_note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _format_fact(value: object) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bakeoff.data.files import list_source
 from bakeoff.data.listing import ImageFile
+from bakeoff.data.parallel import count_workers
 from bakeoff.data.source import DataSource
 
 MOST_IMAGES = 6
@@ -48,7 +49,7 @@ def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
         class_counts=tuple(counts[name] for name in listing.class_names),
         num_own_validation=len(listing.select("validation")),
         shape_HWC=shape,
-        decode_seconds=seconds * len(files),
+        decode_seconds=seconds * len(files) / count_workers(),
     )
 
 
@@ -64,7 +65,7 @@ def _open_some(files: tuple[ImageFile, ...], source: DataSource) -> tuple[tuple[
     with silence_pillow():
         for file in chosen:
             try:
-                pixels = read_picture(file.path, source.size_HW, source.colour).pixels_HWC
+                pixels = read_picture(file.path, source.size_HW, source.colour, source.fit).pixels_HWC
             except PictureError:
                 continue
             sizes.add(pixels.shape[:2])

@@ -52,6 +52,9 @@ Side: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=4_096)]
 ImageSize: TypeAlias = Side | tuple[Side, Side]
 """The side of a square, or height and width, in pixels."""
 
+Fit: TypeAlias = Literal["crop", "pad", "stretch"]
+"""How an image of another aspect ratio is brought to a size: its middle, all of it on black, or distorted."""
+
 TestShare: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
 """The fraction of images set aside as the test split if the source has none."""
 
@@ -66,6 +69,7 @@ class DataSource(BaseModel):
         classes: the classes to use, relabelled in this order; None: all, in the source's order.
         subset: fraction of the training images to use, stratified; None: all. The test split stays whole.
         image_size: the size of all images after resizing, a side or (height, width) in pixels; None: no resizing.
+        fit: how images of another aspect ratio are brought to a size: crop the middle, pad with black, or stretch.
         colour: one channel or three; None: grayscale if every image is. Folders and manifests only.
         test: fraction of the images set aside if a folder or manifest has no test split.
     """
@@ -78,6 +82,7 @@ class DataSource(BaseModel):
     classes: ClassNames | None = None
     subset: Subset | None = None
     image_size: ImageSize | None = None
+    fit: Fit = "crop"
     colour: Colour | None = None
     test: TestShare = 0.2
 
@@ -91,10 +96,11 @@ class DataSource(BaseModel):
             )
         if getattr(self, given[0]) == "":
             raise PydanticCustomError("data_source", "{found} is empty", {"found": given[0]})
-        if self.name is not None and (self.image_size is not None or self.colour is not None):
+        is_changed = self.image_size is not None or self.colour is not None or self.fit != "crop"
+        if self.name is not None and is_changed:
             raise PydanticCustomError(
                 "data_source",
-                "image_size and colour are for folders and manifests; use the augmentation resize on {name}",
+                "image_size, fit and colour are for folders and manifests; use the augmentation resize on {name}",
                 {"name": show_text(self.name)},
             )
         if self.name is not None and self.test != DataSource.model_fields["test"].default:

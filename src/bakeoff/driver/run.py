@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.files import list_once
+from bakeoff.data.progress import watch_reading
 from bakeoff.data.source import show_text
 from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.facts import Datasets, open_datasets
@@ -94,7 +95,7 @@ def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
     """
     num_notes, say = len(plan.notes), context.observer.message
     plan = resolve_paths(plan)
-    with list_once():
+    with list_once(), watch_reading(say):
         for note in chain(warn(plan.study), plan.notes[num_notes:], describe_parts(plan, context.data_dir)):
             say(note)
         datasets = open_datasets(plan.blocks, context.data_dir)
