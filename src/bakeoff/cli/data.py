@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 
 import typer
 
@@ -61,7 +62,23 @@ def data_show(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = 
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    print_rows(make_console(), [(key, _format_fact(value)) for key, value in facts.items()])
+    print_rows(make_console(), list(_list_rows(facts)))
+
+
+def _list_rows(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield names and values; what is unknown is left out."""
+    sizes = facts.get("sizes")
+    for key, value in facts.items():
+        if value is not None and key != "sizes":
+            yield key, _format_fact(value)
+    if isinstance(sizes, Mapping):
+        for key, value in sizes.items():
+            if key.endswith("_HW"):
+                yield f"{key.removesuffix('_HW')}_size", f"{value[1]}x{value[0]} (width x height)"
+            elif key == "aspect_ratios":
+                yield key, f"width / height {value[0]:.2f} to {value[2]:.2f}, median {value[1]:.2f}"
+            else:
+                yield key, _format_fact(value)
 
 
 def _print_note(text: str) -> None:

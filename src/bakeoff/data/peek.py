@@ -9,7 +9,9 @@ from pathlib import Path
 
 from bakeoff.data.files import list_source
 from bakeoff.data.listing import ImageFile
-from bakeoff.data.parallel import count_workers
+from bakeoff.data.parallel import count_workers, map_in_order
+from bakeoff.data.progress import ReadingProgress
+from bakeoff.data.sizes import SizeFacts, describe_sizes
 from bakeoff.data.source import DataSource
 
 MOST_IMAGES = 6
@@ -51,6 +53,30 @@ def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
         shape_HWC=shape,
         decode_seconds=seconds * len(files) / count_workers(),
     )
+
+
+def measure_sizes(source: DataSource, data_dir: Path | None = None) -> SizeFacts | None:
+    """Read the sizes of all training images from their headers; the test split stays closed. None if none can be read.
+
+    Raises:
+        DataError: as in `peek`.
+    """
+    from bakeoff.data.pictures import PictureError, read_size, silence_pillow
+
+    def find_size(file: ImageFile) -> tuple[int, int] | None:
+        try:
+            return read_size(file.path)
+        except PictureError:
+            return None
+
+    files = list_source(source, data_dir).select("train", "validation")
+    sizes, progress = Counter[tuple[int, int]](), ReadingProgress(f"{source.label}: reading sizes", len(files))
+    with silence_pillow():
+        for number, size in enumerate(map_in_order(find_size, files, batch=8), start=1):
+            progress.show(number)
+            if size is not None:
+                sizes[size] += 1
+    return describe_sizes(sizes, len(files) - sizes.total()) if sizes else None
 
 
 def _open_some(files: tuple[ImageFile, ...], source: DataSource) -> tuple[tuple[int, int, int] | None, float]:
