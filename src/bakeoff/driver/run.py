@@ -303,7 +303,7 @@ def check_plan(plan: Plan, datasets: Datasets) -> None:
         facts = datasets.get(trial.data.source)
         if facts is None:
             continue
-        for field, message in check_fit(trial.recipe, facts.shape_HWC, facts.class_names):
+        for field, message in check_fit(trial.recipe, facts.shape_HWC, facts.class_names, trial.data.source):
             where = f"block '{show_text(trial.block)}', arm '{show_text(trial.arm)}'"
             raise NetworkError(f"{where}: {field}: {message}")
 

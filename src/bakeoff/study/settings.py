@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.metric import Metric, Points, check_difference, read_points
 from bakeoff.data.registry import find_dataset
-from bakeoff.data.source import ORIGINS, ClassNames, Colour, DataSource, Fit, ImageSize
+from bakeoff.data.source import ORIGINS, ClassNames, Colour, CropMargin, DataSource, Fit, ImageSize
 from bakeoff.errors import DataError
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.results import FailedMode
@@ -33,7 +33,7 @@ DEFAULT_DATASET = "digits"
 
 TEST_SHARE = DataSource.model_fields["test"].default
 
-_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "fit", "colour", "test")
+_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "fit", "crop_margin", "colour", "test")
 """Fields that are written only if they are not at their default."""
 
 NumericMode: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -82,6 +82,11 @@ class DataSettings(Record):
         default="crop",
         description="How images of another aspect ratio are brought to image_size. crop: the shorter side is resized, "
         "and the middle is kept; pad: all of it is kept, on black; stretch: the aspect ratio is not kept.",
+    )
+    crop_margin: CropMargin = Field(
+        default=1.0,
+        description="Factor by which images are stored larger than image_size, 1 to 4, so that random_resized_crop and "
+        "random_crop have room; every arm must then crop to image_size.",
     )
     colour: Colour | None = Field(
         default=None, description="Colour mode for images of a folder or manifest; null: grey if all of them are grey."
