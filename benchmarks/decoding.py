@@ -14,7 +14,6 @@ hardly depends on the load."""
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import statistics
@@ -23,7 +22,6 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +33,7 @@ from bakeoff.data import fitting, parallel
 from bakeoff.data.locate import CACHE_VARIABLE
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_training
+from bakeoff.engine.fused.vision import import_torchvision
 
 HERE = Path(__file__).resolve().parent
 PHOTO_WH = (1632, 1224)
@@ -171,21 +170,13 @@ def run_pillow(files: Sequence[Path], side: int, margin: int) -> int:
 
 def run_folder(folder: Path, side: int, num_workers: int) -> int:
     """Read batches of 64 from torchvision's ImageFolder with Resize, CenterCrop and PILToTensor."""
-    datasets, transforms = import_torchvision()
+    import_torchvision()
+    from torchvision import datasets, transforms
+
     chain = [transforms.Resize(side), transforms.CenterCrop(side), transforms.PILToTensor()]
     images = datasets.ImageFolder(str(folder), transforms.Compose(chain))
     loader = torch.utils.data.DataLoader(images, batch_size=64, num_workers=num_workers)
     return sum(len(labels) for _, labels in loader)
-
-
-def import_torchvision() -> tuple[Any, Any]:
-    """Return torchvision's datasets and transforms, also if its compiled operators, unused here, do not fit torch."""
-    register = torch.library.register_fake
-    torch.library.register_fake = lambda *_, **__: lambda function: function
-    try:
-        return importlib.import_module("torchvision.datasets"), importlib.import_module("torchvision.transforms")
-    finally:
-        torch.library.register_fake = register
 
 
 def compare(files: Sequence[Path], side: int) -> dict[str, float]:

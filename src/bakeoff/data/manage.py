@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ from bakeoff.data.sizes import SizeFacts
 from bakeoff.data.source import DataSource, show_text
 from bakeoff.data.store import find_decoded, open_training
 from bakeoff.errors import DataError
+
+_PIXELS_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,12 +286,17 @@ def _describe_origin(source: DataSource, data_dir: Path | None) -> tuple[str, st
 def measure_pixels(pixels: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and population sd of every channel, for pixels [n, H, W, C] scaled to [0, 1].
 
-    Computed from each channel's histogram: exact, and without a floating-point copy of the images.
+    Computed from each channel's histogram: exact, and with a few images at a time in memory.
     """
     values = np.arange(256) / 255
+    counts = np.zeros((pixels.shape[-1], 256), dtype=np.int64)
+    step = max(1, _PIXELS_AT_ONCE // max(1, math.prod(pixels.shape[1:])))
+    for start in range(0, len(pixels), step):
+        for channel in range(pixels.shape[-1]):
+            counts[channel] += np.bincount(pixels[start : start + step, ..., channel].ravel(), minlength=256)
     means, sds = [], []
     for channel in range(pixels.shape[-1]):
-        weights = np.bincount(pixels[..., channel].ravel(), minlength=256) / pixels[..., channel].size
+        weights = counts[channel] / pixels[..., channel].size
         mean = float(weights @ values)
         means.append(mean)
         sds.append(float(np.sqrt(weights @ (values - mean) ** 2)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,8 +19,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bakeoff.data.fitting import draft, fit_image, read_orientation, turn_box
 from bakeoff.data.source import Colour, Fit
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
-"""Accepted formats. Pillow's other formats run programs (EPS) or have no signature (TGA)."""
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
+"""Accepted formats; HEIF needs pillow-heif. Pillow's other formats run programs (EPS) or have no signature (TGA)."""
 
 MAX_PIXELS = 89_478_485
 """Larger images count as decompression bombs, as in Pillow: 256 MiB as RGB."""
@@ -35,6 +37,9 @@ MAX_SCANS = 100
 MAX_COMMENTS = 1_000
 """Maximum comments in a text PNM file: Pillow copies the rest of a megabyte for each of them."""
 
+_HEIF_MARKS = tuple(
+    b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+)
 _ROTATION_KEYS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 _PLAIN_FORMATS = ("PNG", "BMP", "DIB", "GIF", "PPM")
 
@@ -115,6 +120,8 @@ def _open(path: str) -> Iterator[Image.Image]:
     except PictureError:
         raise
     except UnidentifiedImageError as error:
+        if _is_heif(path):
+            raise PictureError('HEIC, which needs pillow-heif: pip install "bakeoff[heif]"') from error
         raise PictureError("not an image of a known format, or its header is damaged") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"more than {MAX_PIXELS:,} pixels") from error
@@ -177,7 +184,18 @@ def _count(file: _MeteredFile, mark: bytes, most: int) -> int:
 @cache
 def _known_formats() -> tuple[str, ...]:
     Image.init()
+    with suppress(ImportError):
+        heif = importlib.import_module("pillow_heif")
+        heif.options.DECODE_THREADS = 1  # images are decoded side by side already
+        heif.register_heif_opener(thumbnails=False)
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _is_heif(path: str) -> bool:
+    """Return whether a file that Pillow does not know says that it is HEIC or HEIF, and no reader for it is there."""
+    with suppress(OSError), open(path, "rb") as file:
+        return "HEIF" not in _known_formats() and file.read(12)[4:] in _HEIF_MARKS
+    return False
 
 
 def _explain(error: Exception) -> str:
@@ -267,5 +285,8 @@ def _to_pixels(image: Image.Image, colour: Colour | None) -> tuple[npt.NDArray[n
 
 
 def describe_decoder() -> str:
-    """Return the decoder's version: another one may decode a JPEG with differences of one level."""
-    return f"Pillow {PIL.__version__}"
+    """Return the decoder's version: another one may decode a JPEG with differences of one level, or more formats."""
+    try:
+        return f"Pillow {PIL.__version__}, pillow-heif {importlib.metadata.version('pillow-heif')}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"Pillow {PIL.__version__}"
