@@ -108,6 +108,7 @@ def test_the_number_of_cores_changes_nothing(write_pictures, tmp_path: Path, mon
 def test_a_killed_decoding_is_resumed(write_pictures, tmp_path: Path, cache: Path, monkeypatch, num_read) -> None:
     source = write_mixed(write_pictures)
     monkeypatch.setattr(collect, "CHUNK_FILES", 4)
+    monkeypatch.setattr(collect, "CHUNK_SECONDS", 1e9)
     monkeypatch.setattr(parallel, "count_cores", lambda: 1)
     whole, read = collect.read_picture, list[str]()
 

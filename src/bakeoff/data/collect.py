@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from bakeoff.data.source import Colour, Fit, show_text
 from bakeoff.errors import DataError
 
 CHUNK_FILES = 256
-"""Files per chunk: what a killed process loses."""
+CHUNK_SECONDS = 2.0
+"""The most files, and about the longest time, per chunk: what a killed process loses."""
 
 _SMALL_PIXELS = 1 << 16
 _BATCH = 8
@@ -104,16 +106,16 @@ def _decode_files(files: Sequence[ImageFile], wanted: Wanted, store: PixelStore)
     progress = ReadingProgress(f"{show_text(wanted.where)}: decoding", len(files), done)
     batch = 1 if wanted.target_HW is None or math.prod(wanted.target_HW) > _SMALL_PIXELS else _BATCH
     decode = partial(_decode_file, wanted=wanted)
-    first_in_chunk = done
+    first_in_chunk, started = done, time.monotonic()
     for number, (outcome, pixels) in enumerate(map_in_order(decode, files[done:], batch=batch), start=done):
         if pixels is not None and store.size_HW not in (None, pixels.shape[:2]):
             raise DataError(_refuse_sizes(store.outcomes, number, files, wanted))
         store.append(outcome, pixels)
-        if number + 1 - first_in_chunk == CHUNK_FILES:
+        if number + 1 - first_in_chunk == CHUNK_FILES or time.monotonic() - started > CHUNK_SECONDS:
             # What is taken over later must be what the files' hash was computed of.
             check_unchanged((file.stamp for file in files[first_in_chunk : number + 1]), show_text(wanted.where))
             store.commit()
-            first_in_chunk = number + 1
+            first_in_chunk, started = number + 1, time.monotonic()
         progress.show(number + 1)
 
 

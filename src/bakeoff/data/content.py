@@ -26,6 +26,7 @@ SETTLED_NS = 2_000_000_000
 """A file modified this shortly before it was read may change again with the same timestamp: clocks are that coarse."""
 
 _ERROR = "error"
+_BLOCK_BYTES = 1 << 20
 _BATCH = 8
 """Files that a thread hashes in a row."""
 
@@ -122,8 +123,12 @@ def _hash_text(facts: object) -> str:
 
 def _hash_file(path: str) -> str:
     try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.sha256()
+        # Unlike `file_digest`, without a new buffer of 256 KiB per file, most of which are smaller.
+        with open(path, "rb", buffering=0) as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                found.update(block)
+        return found.hexdigest()
     except OSError as error:
         return f"{_ERROR} {error.errno}"
 
