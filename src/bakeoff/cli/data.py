@@ -66,10 +66,10 @@ def data_show(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = 
 
 
 def _list_rows(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield names and values; what is unknown is left out."""
+    """Yield names and values; of images that were not decoded only what is known."""
     sizes = facts.get("sizes")
     for key, value in facts.items():
-        if value is not None and key != "sizes":
+        if key != "sizes" and (value is not None or sizes is None):
             yield key, _format_fact(value)
     if isinstance(sizes, Mapping):
         for key, value in sizes.items():
