@@ -271,3 +271,18 @@ def test_cache_names_hold_no_strange_characters(write_pictures, cache: Path) -> 
     (name,) = [path.name for path in (cache / "decoded").iterdir() if path.is_dir()]
     assert name.startswith("pets_n_rm_-rf_-train-")
     assert os.sep not in name
+
+
+@pytest.mark.parametrize(
+    ("size", "mode", "settings", "expected"),
+    [
+        ((6, 5), "L", {}, ("3ee68f5be58f6c98", "4e1e3bf7281077ff")),
+        ((12, 12), "RGB", {"image_size": 8}, ("358e2555a9c407da", "650ce6dfe0d51ee8")),
+        ((9, 6), "RGB", {"image_size": (4, 6)}, ("43d0c251fcb19451", "b78e860f71ddc36a")),
+        ((9, 6), "RGB", {"image_size": 8, "fit": "stretch"}, ("69ed2a575d7752e8", "0d8aa44ca9a39a87")),
+    ],
+)
+def test_fingerprints_are_those_of_the_first_decoder(write_pictures, size, mode, settings, expected) -> None:
+    """Of images of the target's aspect ratio that no reduced scale touches; expected: what commit 2a15b97 gave."""
+    source = DataSource(folder=str(write_pictures(size=size, mode=mode)), **settings)
+    assert (open_training(source).fingerprint[:16], open_test(source).fingerprint[:16]) == expected

@@ -150,3 +150,15 @@ def test_a_truncated_jpeg_is_still_refused(tmp_path: Path) -> None:
     path.write_bytes(content[: len(content) * 2 // 3])
     with pytest.raises(PictureError, match="truncated"):
         read_picture(str(path), (16, 16))
+
+
+@pytest.mark.parametrize("scans", [1, 100])
+def test_the_scans_of_a_jpeg_with_several_pictures_are_counted(tmp_path: Path, scans: int, monkeypatch) -> None:
+    image = make_scene(64, 64)
+    path = save(image, tmp_path / "x.mpo", save_all=True, append_images=[image], progressive=True)
+    monkeypatch.setattr(pictures, "MAX_SCANS", scans)
+    if scans == 1:
+        with pytest.raises(PictureError, match="more than 1 scans"):
+            read_picture(path, (8, 8))
+    else:
+        assert read_picture(path, (8, 8)).has_frames
