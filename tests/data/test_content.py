@@ -130,7 +130,8 @@ def test_what_cannot_be_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes(b"content")
     stamps = [Stamp.of(str(path), path.stat())]
     with monkeypatch.context() as patch:
-        patch.setattr(builtins, "open", lambda *rest: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        denied = PermissionError(13, "Permission denied")
+        patch.setattr(builtins, "open", lambda *_, **__: (_ for _ in ()).throw(denied))
         failed = hash_contents(stamps)
     assert failed != hash_contents(stamps)
 

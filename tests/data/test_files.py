@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data import collect, content, files
+from bakeoff.data import chunks, collect, content, files
 from bakeoff.data.folders import list_folder
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import describe, open_test, open_training
@@ -165,14 +165,15 @@ def test_one_coloured_image_makes_all_colour(write_pictures) -> None:
 
 
 def test_many_images_cross_the_chunks(write_pictures, monkeypatch) -> None:
-    monkeypatch.setattr(collect, "_CHUNK_BYTES", 100)
+    monkeypatch.setattr(collect, "CHUNK_FILES", 3)
+    monkeypatch.setattr(chunks, "_BLOCK_BYTES", 100)
     test_one_coloured_image_makes_all_colour(write_pictures)
 
 
 def test_different_sizes_are_refused_or_resized(write_pictures) -> None:
     write_pictures({"cat": 10, "dog": 10})
     root = write_pictures({"owl": 10}, size=(9, 9))
-    with pytest.raises(DataError, match=r"6x5 \(cat/.*9x9 \(owl/.*image_size: \[5, 6\]"):
+    with pytest.raises(DataError, match=r"6x5 \(cat/.*9x9 \(owl/.*image_size: 5"):
         open_training(DataSource(folder=str(root)))
     images = open_training(DataSource(folder=str(root), image_size=8))
     assert images.shape_HWC == (8, 8, 1)
@@ -280,3 +281,18 @@ def test_files_are_named_also_if_an_earlier_version_decoded_them(write_pictures)
     meta = folder / "meta.json"
     meta.write_text(meta.read_text().replace('"has_files": true', '"has_files": false'))
     assert open_training(source).files == named
+
+
+@pytest.mark.parametrize(
+    ("size", "mode", "settings", "expected"),
+    [
+        ((6, 5), "L", {}, ("3ee68f5be58f6c98", "4e1e3bf7281077ff")),
+        ((12, 12), "RGB", {"image_size": 8}, ("358e2555a9c407da", "650ce6dfe0d51ee8")),
+        ((9, 6), "RGB", {"image_size": (4, 6)}, ("43d0c251fcb19451", "b78e860f71ddc36a")),
+        ((9, 6), "RGB", {"image_size": 8, "fit": "stretch"}, ("69ed2a575d7752e8", "0d8aa44ca9a39a87")),
+    ],
+)
+def test_fingerprints_are_those_of_the_first_decoder(write_pictures, size, mode, settings, expected) -> None:
+    """Of images of the target's aspect ratio that no reduced scale touches; expected: what commit 2a15b97 gave."""
+    source = DataSource(folder=str(write_pictures(size=size, mode=mode)), **settings)
+    assert (open_training(source).fingerprint[:16], open_test(source).fingerprint[:16]) == expected

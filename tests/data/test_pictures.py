@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.pictures import read_picture
+from bakeoff.data import pictures
+from bakeoff.data.pictures import PictureError, read_picture
 
 GENERATOR = np.random.default_rng(0)
 GREY = GENERATOR.integers(0, 256, (4, 6), dtype=np.uint8)
@@ -132,3 +133,25 @@ def test_16_bit_colour(tmp_path: Path) -> None:
     content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     np.testing.assert_array_equal(read_picture(str(tmp_path / "x.png")).pixels_HWC[0, 0], [255, 128, 0])
+
+
+def test_heic(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pixels = np.kron(np.array([[0, 250], [120, 60]], dtype=np.uint8), np.ones((32, 48), dtype=np.uint8))
+    pillow_heif.from_pillow(Image.fromarray(pixels).convert("RGB")).save(tmp_path / "x.heic", quality=95)
+    picture = read_picture(str(tmp_path / "x.heic"))
+    assert picture.original_HW == (64, 96)
+    assert np.abs(picture.pixels_HWC[16::32, 24::48, 0].astype(int) - pixels[16::32, 24::48]).max() <= 4
+    (tmp_path / "y.heic").write_bytes((tmp_path / "x.heic").read_bytes()[:-200])
+    with pytest.raises(PictureError):
+        read_picture(str(tmp_path / "y.heic"))
+
+
+def test_heic_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(pictures, "_known_formats", lambda: ("PNG", "JPEG"))
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x24ftypheic" + bytes(100))
+    with pytest.raises(PictureError, match=r'pip install "bakeoff\[heif\]"'):
+        read_picture(str(tmp_path / "x.heic"))
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x24ftypmp42" + bytes(100))
+    with pytest.raises(PictureError, match="known format"):
+        read_picture(str(tmp_path / "x.heic"))

@@ -97,7 +97,9 @@ def test_files_are_decoded_as_the_test_images_were(trained: tuple[Path, Path]) -
 
     _, photos = trained
     images = open_test(DataSource(folder=str(photos), image_size=9))
-    ((paths, pixels, unreadable),) = decode_photos([str(path) for path in _list_tested(photos)], images.shape_HWC)
+    ((paths, pixels, unreadable),) = decode_photos(
+        [str(path) for path in _list_tested(photos)], images.shape_HWC, "crop"
+    )
     np.testing.assert_array_equal(pixels, images.pixels)
     assert (len(paths), unreadable) == (15, [])
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.driver import capacity, machine
+from bakeoff import cgroups
+from bakeoff.cgroups import read_cpu_quota, read_memory_left, read_memory_limit
+from bakeoff.driver import capacity
 from bakeoff.driver.capacity import count_fitting
-from bakeoff.driver.cgroups import read_cpu_quota, read_memory_left, read_memory_limit
 from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.estimate import count_workers
 from bakeoff.driver.facts import describe_datasets
@@ -86,9 +87,9 @@ def test_memory_of_version_1(limit: int, expected: tuple[int | None, int | None]
 
 @pytest.mark.parametrize(("quota", "expected"), [(None, 8), (0.5, 1), (1.5, 2), (4.0, 4), (64.0, 8)])
 def test_a_quota_counts_as_cores(quota: float | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "read_cpu_quota", lambda: quota)
-    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert machine.count_cores() == expected
+    monkeypatch.setattr(cgroups, "read_cpu_quota", lambda: quota)
+    monkeypatch.setattr(cgroups.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cgroups.count_cores() == expected
 
 
 def test_no_more_workers_than_memory_carries(make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:

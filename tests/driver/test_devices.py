@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bakeoff.cgroups import count_cores
 from bakeoff.driver import devices, estimate
 from bakeoff.driver.cohorts import ON_PROCESSOR, limits_of
 from bakeoff.driver.devices import CPU_DEVICE, GPU, Device, choose_device
 from bakeoff.driver.executors import local
 from bakeoff.driver.facts import describe_datasets
-from bakeoff.driver.machine import count_cores
 from bakeoff.errors import BakeoffError
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study

@@ -108,6 +108,21 @@ def test_what_does_not_fit_a_folder_is_said_before_anything_trains(
         check_plan(plan, open_datasets(plan.blocks, None))
 
 
+def test_with_a_crop_margin_every_arm_crops_to_the_same_size(make_plan: MakePlan, photos: str) -> None:
+    data = {"folder": photos, "image_size": 12, "crop_margin": 1.25}
+    for name in ("random_resized_crop", "random_crop", "center_crop"):
+        plan = make_plan(data=data, recipe={"augmentation": [{"name": name, "size": 12}]})
+        datasets = open_datasets(plan.blocks, None)
+        check_plan(plan, datasets)
+        assert {facts.shape_HWC[:2] for facts in datasets.values()} == {(15, 15)}
+    for steps in ([], ["horizontal_flip"], [{"name": "center_crop", "size": 14}]):
+        plan = make_plan(data=data, recipe={"augmentation": steps})
+        with pytest.raises(
+            NetworkError, match=r"augmentation: .*12x12 \(image_size\).* at 1[45]x1[45]: add random_res"
+        ):
+            check_plan(plan, datasets)
+
+
 def test_a_network_of_the_users_own_is_known_by_its_code(
     make_plan: MakePlan, facts: ImageFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,7 +83,12 @@ def result(tmp_path_factory: pytest.TempPathFactory, shared_cache: None, in_proc
         question="Which?",
         data={"folder": str(root / "photos")},
         recipe={"network": {"name": "mlp", "units": [8]}, "epochs": 20, "batch_size": 8},
-        arms=[{"adam": {"optimizer": {"name": "adam", "learning_rate": 0.02}}, "slow": {"optimizer": {"name": "adam", "learning_rate": 0.001}}}],
+        arms=[
+            {
+                "adam": {"optimizer": {"name": "adam", "learning_rate": 0.02}},
+                "slow": {"optimizer": {"name": "adam", "learning_rate": 0.001}},
+            }
+        ],
         replicates=3,
         numeric="float32",
     )

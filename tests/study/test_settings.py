@@ -37,7 +37,14 @@ def test_the_default_is_a_data_set_that_needs_no_download() -> None:
     [
         {"name": "mnist", "validation": 0.1, "folds": None},
         {"folder": "photos", "validation": "own", "folds": None},
-        {"manifest": "a.csv", "classes": ["cat", "dog"], "image_size": [28, 32], "colour": "grey", "test": 0.3},
+        {
+            "manifest": "a.csv",
+            "classes": ["cat", "dog"],
+            "image_size": [28, 32],
+            "fit": "pad",
+            "colour": "grey",
+            "test": 0.3,
+        },
         {"name": "mnist", "subset": 0.1, "folds": 5},
         {"folder": "photos", "group": "p[0-9]+"},
     ],

@@ -30,6 +30,9 @@ class ModelRecord(Record):
     recipe: Recipe
     class_names: tuple[str, ...] = Field(description="In the order of the network's outputs.")
     shape_HWC: tuple[int, int, int] = Field(description="Height, width and channels of images before augmentation.")
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        default="stretch", description="How images of another aspect ratio are brought to that size."
+    )
     numeric: Numeric = Field(description="The numeric mode it was trained and tested in.")
     seed: int
     fold: int | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Annotated, TypeAlias
 
 import typer
@@ -42,9 +43,11 @@ def data_get(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = F
 def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> int:
     """Verify every file of a dataset, or every image of a folder or manifest; exit status 2 if one is damaged."""
     from bakeoff.data import manage
+    from bakeoff.data.progress import watch_reading
     from bakeoff.report.text import show_text
 
-    checks = manage.verify(name, data_dir)
+    with watch_reading(_print_note):
+        checks = manage.verify(name, data_dir)
     if as_json:
         rows = [{"file": str(check.file), "ok": check.ok, "detail": check.detail} for check in checks]
         print(json.dumps({"name": name, "ok": all(check.ok for check in checks), "files": rows}, indent=2))
@@ -60,12 +63,34 @@ def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson 
 def data_show(name: SourceArgument, data_dir: DataDir = None, group: GroupRule = None, as_json: AsJson = False) -> None:
     """Describe a dataset, an image folder or a manifest, without opening its test split."""
     from bakeoff.data import manage
+    from bakeoff.data.progress import watch_reading
 
-    facts = manage.show(name, data_dir, group)
+    with watch_reading(_print_note):
+        facts = manage.show(name, data_dir, group)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    print_rows(make_console(), [(key, _format_fact(value)) for key, value in facts.items()])
+    print_rows(make_console(), list(_list_rows(facts)))
+
+
+def _list_rows(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield names and values; of images that were not decoded only what is known."""
+    sizes = facts.get("sizes")
+    for key, value in facts.items():
+        if key != "sizes" and (value is not None or sizes is None):
+            yield key, _format_fact(value)
+    if isinstance(sizes, Mapping):
+        for key, value in sizes.items():
+            if key.endswith("_HW"):
+                yield f"{key.removesuffix('_HW')}_size", f"{value[1]}x{value[0]} (width x height)"
+            elif key == "aspect_ratios":
+                yield key, f"width / height {value[0]:.2f} to {value[2]:.2f}, median {value[1]:.2f}"
+            else:
+                yield key, _format_fact(value)
+
+
+def _print_note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _format_fact(value: object) -> str:

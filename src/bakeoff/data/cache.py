@@ -18,6 +18,9 @@ from bakeoff.data.locate import CACHE_VARIABLE
 from bakeoff.errors import DataError
 
 PIXELS_FILE = "pixels.npy"
+JOURNAL_FILE = "chunks.json"
+"""A line per finished chunk of images, while a folder is being written: what became of each file, and a hash."""
+
 _LABELS_FILE = "labels.npy"
 _VALIDATION_FILE = "own_validation.npy"
 _GROUPS_FILE = "groups.npy"
@@ -99,7 +102,8 @@ def store_once(folder: Path, label: str, decode: Callable[[Path], Decoded]) -> I
     Args:
         folder: where the images belong.
         label: their name in messages.
-        decode: called with an empty folder, into which it may write `PIXELS_FILE` itself.
+        decode: called with a folder into which it may write `PIXELS_FILE` itself. The folder is empty, or holds what
+            a killed process left there: the same images.
 
     Raises:
         DataError: the cache cannot be written or read back, or whatever `decode` raises.
@@ -112,8 +116,9 @@ def store_once(folder: Path, label: str, decode: Callable[[Path], Decoded]) -> I
             images = load_images(folder)
             if images is not None:
                 return images
-            _remove_leftovers(folder)
-            _write(folder, decode)
+            temporary = folder.with_name(f"{folder.name}.part-kept")
+            _remove_leftovers(folder, temporary)
+            _write(folder, temporary, decode)
     except OSError as error:
         raise DataError(
             f"The decoded images of {label} cannot be written to {folder.parent}: {error}. "
@@ -125,19 +130,22 @@ def store_once(folder: Path, label: str, decode: Callable[[Path], Decoded]) -> I
     return images
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove leftovers of a killed process, or a damaged earlier decoding. The lock must be held."""
+def _remove_leftovers(folder: Path, kept: Path) -> None:
+    """Remove a damaged earlier decoding, and unfinished ones but `kept`. The lock must be held."""
     for path in (folder, *folder.parent.glob(f"{folder.name}.part-*")):
-        shutil.rmtree(path, ignore_errors=True)
+        if path != kept:
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def _write(folder: Path, decode: Callable[[Path], Decoded]) -> None:
-    """Write one split under a temporary name, then rename it, so that `folder` is complete or absent."""
-    temporary = folder.with_name(f"{folder.name}.part-{os.getpid()}")  # unique, since the lock is held
-    temporary.mkdir()
+def _write(folder: Path, temporary: Path, decode: Callable[[Path], Decoded]) -> None:
+    """Write one split under a temporary name, then rename it, so that `folder` is complete or absent.
+
+    If the process is killed or interrupted, what is finished stays, for the next attempt. The lock must be held.
+    """
+    temporary.mkdir(exist_ok=True)
     try:
         decoded = decode(temporary)
-        if not (temporary / PIXELS_FILE).exists():
+        if not _is_map_of(decoded.pixels, temporary / PIXELS_FILE):
             _save_array(temporary / PIXELS_FILE, decoded.pixels)
         _save_array(temporary / _LABELS_FILE, decoded.labels)
         if decoded.own_validation is not None:
@@ -156,9 +164,15 @@ def _write(folder: Path, decode: Callable[[Path], Decoded]) -> None:
             "notes": decoded.notes,
         }
         (temporary / _META_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        (temporary / JOURNAL_FILE).unlink(missing_ok=True)
         temporary.rename(folder)
-    finally:
+    except Exception:
         shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _is_map_of(array: npt.NDArray[np.uint8], path: Path) -> bool:
+    return isinstance(array, np.memmap) and path.exists() and os.path.samefile(str(array.filename), path)
 
 
 def _save_array(path: Path, array: npt.NDArray[np.generic]) -> None:

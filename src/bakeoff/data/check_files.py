@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bakeoff.data.files import list_source, select_split
 from bakeoff.data.listing import ImageFile
+from bakeoff.data.parallel import map_in_order
+from bakeoff.data.progress import ReadingProgress
 from bakeoff.data.registry import Split
 from bakeoff.data.source import DataSource, show_text
 
@@ -61,11 +63,17 @@ def _find_unreadable(files: Sequence[ImageFile]) -> list[tuple[str, str]]:
     # Imported late: Pillow is needed only here.
     from bakeoff.data.pictures import PictureError, read_picture, silence_pillow
 
-    found = []
+    def find_problem(file: ImageFile) -> str:
+        try:
+            read_picture(file.path)
+        except PictureError as error:
+            return "empty" if file.num_bytes == 0 else str(error)
+        return ""
+
+    found, progress = [], ReadingProgress("checking", len(files))
     with silence_pillow():
-        for file in files:
-            try:
-                read_picture(file.path)
-            except PictureError as error:
-                found.append((file.shown, "empty" if file.num_bytes == 0 else str(error)))
+        for number, (file, problem) in enumerate(zip(files, map_in_order(find_problem, files), strict=True), start=1):
+            progress.show(number)
+            if problem:
+                found.append((file.shown, problem))
     return found

@@ -1,26 +1,40 @@
-"""Decodes listed images to disk one by one, so that a folder of any size can be handled."""
+"""Decodes listed images to disk, on all cores and in chunks, so that a folder of any size can be handled."""
 
 from __future__ import annotations
 
-import os
+import math
+import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from bakeoff.data.chunks import Outcome, PixelStore
+from bakeoff.data.content import check_unchanged
 from bakeoff.data.decode import Decoded
 from bakeoff.data.group_draws import number_groups
 from bakeoff.data.listing import ImageFile, Rejected, format_paths, format_rejected
-from bakeoff.data.pictures import Picture, PictureError, read_picture, silence_pillow
-from bakeoff.data.source import Colour, show_text
+from bakeoff.data.parallel import map_in_order
+from bakeoff.data.pictures import PictureError, read_picture, read_size, silence_pillow
+from bakeoff.data.progress import ReadingProgress
+from bakeoff.data.sizes import suggest_side
+from bakeoff.data.source import Colour, Fit, show_text
 from bakeoff.errors import DataError
 
-_CHUNK_BYTES = 1 << 24
+CHUNK_FILES = 256
+CHUNK_SECONDS = 2.0
+"""The most files, and about the longest time, per chunk: what a killed process loses."""
+
+_SMALL_PIXELS = 1 << 16
+_BATCH = 8
+"""Files that a thread decodes in a row, if the results are small."""
+
 _MAX_SIZES_COUNTED = 2_000
+_MOST_SIZES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +46,7 @@ class Wanted:
         class_names: in label order.
         size_HW: the size that all images are resized to; None: they must have the same size.
         colour: one channel or three; None: one if all images are grayscale.
+        fit: how images of another aspect ratio are brought to a size.
         fit_HW: a size that all images are converted to (for test images: the size of the training images).
         is_test: whether this is the test split, in which a class may have no images.
     """
@@ -40,27 +55,18 @@ class Wanted:
     class_names: tuple[str, ...]
     size_HW: tuple[int, int] | None = None
     colour: Colour | None = None
+    fit: Fit = "stretch"
     fit_HW: tuple[int, int] | None = None
     is_test: bool = False
 
-
-@dataclass
-class _Progress:
-    """Progress of decoding. Pixels are in a file: `num_grey` images with one channel, then images with three."""
-
-    stream: BinaryIO
-    size_HW: tuple[int, int] | None = None
-    num_grey: int = 0
-    has_colour: bool = False
-    kept: list[int] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    with_frames: list[str] = field(default_factory=list)
-    turned_grey: list[str] = field(default_factory=list)
-    original_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    @property
+    def target_HW(self) -> tuple[int, int] | None:
+        """The size that images are brought to, if any."""
+        return self.size_HW or self.fit_HW
 
 
 def collect_images(files: Sequence[ImageFile], rejected: Sequence[Rejected], wanted: Wanted, folder: Path) -> Decoded:
-    """Decode images into `folder`/pixels.npy.
+    """Decode images into `folder`/pixels.npy, on all cores; what a killed process finished there is taken over.
 
     Args:
         files: what to decode, in order.
@@ -69,22 +75,22 @@ def collect_images(files: Sequence[ImageFile], rejected: Sequence[Rejected], wan
         folder: where the pixels are written.
 
     Returns:
-        Pixels as a read-only memory map of that file, labels, validation images of the source's own, and notes.
+        Pixels as a read-only memory map of that file, labels, validation images of the source's own, and notes. They
+        do not depend on the number of cores.
 
     Raises:
-        DataError: images of different sizes, more than half unreadable, or a class left without images.
+        DataError: images of different sizes, more than half unreadable, a class left without images, or a file that
+            changed meanwhile.
         OSError: the folder cannot be written.
     """
-    raw = folder / "pixels.raw"
-    with silence_pillow(), raw.open("w+b") as stream:
-        progress = _Progress(stream, rejected=list(rejected))
-        for number in range(len(files)):
-            _take(progress, number, files, wanted)
-        _check_enough(progress, len(files) + len(rejected), wanted)
-        pixels = _write_pixels(progress, folder / "pixels.npy")
-    raw.unlink()
-    kept = [files[number] for number in progress.kept]
-    labels = _label(kept, progress.rejected, wanted)
+    with silence_pillow(), PixelStore(folder) as store:
+        _decode_files(files, wanted, store)
+        all_rejected = (*rejected, *_list_rejected(files, store.outcomes))
+        _check_enough(all_rejected, len(files) + len(rejected), wanted)
+        kept = [file for file, outcome in zip(files, store.outcomes, strict=True) if not outcome.reason]
+        labels = _label(kept, all_rejected, wanted)
+        pixels = store.finish()
+        notes = _make_notes(files, all_rejected, store, wanted)
     own = np.flatnonzero([file.part == "validation" for file in kept]).astype(np.int64)
     return Decoded(
         pixels=pixels,
@@ -93,72 +99,74 @@ def collect_images(files: Sequence[ImageFile], rejected: Sequence[Rejected], wan
         own_validation=own if len(own) else None,
         groups=number_groups([file.group for file in kept]),
         files=tuple(file.shown for file in kept),
-        notes=(*_make_notes(progress, len(files) + len(rejected), wanted), *_name_lacking(labels, wanted)),
+        notes=(*notes, *_name_lacking(labels, wanted)),
     )
 
 
-def _take(progress: _Progress, number: int, files: Sequence[ImageFile], wanted: Wanted) -> None:
-    file = files[number]
+def _decode_files(files: Sequence[ImageFile], wanted: Wanted, store: PixelStore) -> None:
+    """Decode the files that the store does not have yet."""
+    done = len(store.outcomes)
+    progress = ReadingProgress(f"{show_text(wanted.where)}: decoding", len(files), done)
+    batch = 1 if wanted.target_HW is None or math.prod(wanted.target_HW) > _SMALL_PIXELS else _BATCH
+    decode = partial(_decode_file, wanted=wanted)
+    first_in_chunk, started = done, time.monotonic()
+    for number, (outcome, pixels) in enumerate(map_in_order(decode, files[done:], batch=batch), start=done):
+        if pixels is not None and store.size_HW not in (None, pixels.shape[:2]):
+            raise DataError(_refuse_sizes(store.outcomes, number, files, wanted))
+        store.append(outcome, pixels)
+        if number + 1 - first_in_chunk == CHUNK_FILES or time.monotonic() - started > CHUNK_SECONDS:
+            # What is taken over later must be what the files' hash was computed of.
+            check_unchanged((file.stamp for file in files[first_in_chunk : number + 1]), show_text(wanted.where))
+            store.commit()
+            first_in_chunk, started = number + 1, time.monotonic()
+        progress.show(number + 1)
+
+
+def _decode_file(file: ImageFile, wanted: Wanted) -> tuple[Outcome, npt.NDArray[np.uint8] | None]:
     try:
         if file.num_bytes == 0:
             raise PictureError("empty")
-        picture = read_picture(file.path, wanted.size_HW or wanted.fit_HW, wanted.colour)
+        picture = read_picture(file.path, wanted.target_HW, wanted.colour, wanted.fit)
     except PictureError as error:
-        progress.rejected.append(Rejected(file.shown, str(error), file.part))
-        return
-    size_HW = picture.pixels_HWC.shape[:2]
-    progress.size_HW = progress.size_HW or size_HW
-    if size_HW != progress.size_HW:
-        raise DataError(_list_sizes(progress, number, files, wanted))
-    progress.original_sizes[picture.original_HW] += 1
-    if picture.has_frames:
-        progress.with_frames.append(file.shown)
-    if picture.lost_colour:
-        progress.turned_grey.append(file.shown)
-    _append(progress, picture)
-    progress.kept.append(number)
+        return Outcome(reason=str(error)), None
+    outcome = Outcome(original_HW=picture.original_HW, lost_colour=picture.lost_colour, has_frames=picture.has_frames)
+    return outcome, picture.pixels_HWC
 
 
-def _append(progress: _Progress, picture: Picture) -> None:
-    pixels = picture.pixels_HWC
-    if pixels.shape[2] == 3:
-        progress.has_colour = True
-    elif progress.has_colour:
-        pixels = np.repeat(pixels, 3, axis=2)
-    else:
-        progress.num_grey += 1
-    progress.stream.write(np.ascontiguousarray(pixels).data)
+def _list_rejected(files: Sequence[ImageFile], outcomes: Sequence[Outcome]) -> list[Rejected]:
+    found = zip(files, outcomes, strict=True)
+    return [Rejected(file.shown, outcome.reason, file.part) for file, outcome in found if outcome.reason]
 
 
-def _list_sizes(progress: _Progress, number: int, files: Sequence[ImageFile], wanted: Wanted) -> str:
-    """Count the original sizes of the first files, for a message that suggests the most common one."""
-    sizes = Counter(progress.original_sizes)
-    examples = dict.fromkeys(list(sizes)[:1], files[progress.kept[0]].shown)
+def _refuse_sizes(outcomes: Sequence[Outcome], number: int, files: Sequence[ImageFile], wanted: Wanted) -> str:
+    """Count the original sizes of the first files, for a message that suggests a size for all."""
+    sizes, examples = Counter[tuple[int, int]](), dict[tuple[int, int], str]()
+    for file, outcome in zip(files, outcomes, strict=False):
+        if not outcome.reason:
+            sizes[outcome.original_HW] += 1
+            examples.setdefault(outcome.original_HW, file.shown)
     for file in files[number : number + _MAX_SIZES_COUNTED]:
         try:
-            size = read_picture(file.path).original_HW
+            size = read_size(file.path)
         except PictureError:
             continue
         sizes[size] += 1
         examples.setdefault(size, file.shown)
-        if len(sizes) >= 5:
-            break
     listed = ", ".join(
-        f"{width}x{height} ({show_text(examples[height, width])})" for height, width in list(examples)[:5]
+        f"{width}x{height} ({show_text(examples[height, width])})" for height, width in list(examples)[:_MOST_SIZES]
     )
-    height, width = sizes.most_common(1)[0][0]
-    size_text = f"{height}" if height == width else f"[{height}, {width}]"
+    more = f" and {len(sizes) - _MOST_SIZES:,} more" if len(sizes) > _MOST_SIZES else ""
     return (
-        f"{show_text(wanted.where)}: its images have different sizes (width x height): {listed}. Set the size "
-        f"to resize them to, as image_size: {size_text}."
+        f"{show_text(wanted.where)}: its images have different sizes (width x height): {listed}{more}. Set the size "
+        f"to bring them to, such as image_size: {suggest_side(sizes, len(files))}."
     )
 
 
-def _check_enough(progress: _Progress, num_files: int, wanted: Wanted) -> None:
-    if len(progress.rejected) * 2 > num_files or not progress.kept:
+def _check_enough(rejected: Sequence[Rejected], num_files: int, wanted: Wanted) -> None:
+    if len(rejected) * 2 > num_files or len(rejected) == num_files:
         raise DataError(
-            f"{show_text(wanted.where)}: {len(progress.rejected):,} of {num_files:,} images cannot be read: "
-            f"{format_rejected(progress.rejected)}."
+            f"{show_text(wanted.where)}: {len(rejected):,} of {num_files:,} images cannot be read: "
+            f"{format_rejected(rejected)}."
         )
 
 
@@ -182,51 +190,34 @@ def _name_lacking(labels: npt.NDArray[np.int64], wanted: Wanted) -> tuple[str, .
     return (f"the test split has no images of {format_paths(lacking)}",) if lacking else ()
 
 
-def _write_pixels(progress: _Progress, path: Path) -> npt.NDArray[np.uint8]:
-    """Copy the pixels behind a NumPy header; grayscale images are repeated to three channels if others have colour."""
-    if progress.size_HW is None:
-        raise DataError("There are no images to write.")
-    num_channels = 3 if progress.has_colour else 1
-    shape = (len(progress.kept), *progress.size_HW, num_channels)
-    progress.stream.seek(0)
-    # Written, not memory-mapped: a full disk is an error when writing, but kills the process when mapped.
-    with path.open("wb") as target:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(target, header)
-        _copy(progress, target, progress.num_grey, 1, num_channels)
-        _copy(progress, target, len(progress.kept) - progress.num_grey, 3, num_channels)
-        target.flush()
-        os.fsync(target.fileno())
-    pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return pixels
-
-
-def _copy(progress: _Progress, target: BinaryIO, num_images: int, num_stored: int, num_channels: int) -> None:
-    """Copy images with `num_stored` channels, repeating one channel to three if `num_channels` is three."""
-    height, width = progress.size_HW or (0, 0)
-    num_bytes = height * width * num_stored
-    step = max(1, _CHUNK_BYTES // num_bytes)
-    for start in range(0, num_images, step):
-        chunk = progress.stream.read(min(step, num_images - start) * num_bytes)
-        target.write(chunk if num_stored == num_channels else np.repeat(np.frombuffer(chunk, np.uint8), 3).data)
-
-
-def _make_notes(progress: _Progress, num_files: int, wanted: Wanted) -> tuple[str, ...]:
-    notes = []
-    if progress.rejected:
+def _make_notes(
+    files: Sequence[ImageFile], rejected: Sequence[Rejected], store: PixelStore, wanted: Wanted
+) -> tuple[str, ...]:
+    notes, num_files = [], len(files) + len(rejected) - sum(bool(outcome.reason) for outcome in store.outcomes)
+    if rejected:
+        notes.append(f"{len(rejected):,} of {num_files:,} files left out: {format_rejected(rejected)}")
+    found = list(zip(files, store.outcomes, strict=True))
+    if with_frames := [file.shown for file, outcome in found if outcome.has_frames]:
         notes.append(
-            f"{len(progress.rejected):,} of {num_files:,} files left out: {format_rejected(progress.rejected)}"
+            f"{len(with_frames):,} files have several frames, of which only the first is used: "
+            f"{format_paths(with_frames)}"
         )
-    if progress.with_frames:
-        names = format_paths(progress.with_frames)
+    turned_grey = [file.shown for file, outcome in found if outcome.lost_colour]
+    if turned_grey and wanted.is_test:
+        names = format_paths(turned_grey)
+        notes.append(f"{len(turned_grey):,} test images converted to grey, like the training images: {names}")
+    others = {outcome.original_HW for _, outcome in found if not outcome.reason} - {store.size_HW}
+    if store.size_HW is not None and others:
+        height, width = store.size_HW
+        sizes = f"{len(others):,} other size{'s' if len(others) > 1 else ''}"
         notes.append(
-            f"{len(progress.with_frames):,} files have several frames, of which only the first is used: {names}"
+            f"resized to {width}x{height} (bilinear) from {sizes}{_describe_fit(others, store.size_HW, wanted.fit)}"
         )
-    if progress.turned_grey and wanted.is_test:
-        names = format_paths(progress.turned_grey)
-        notes.append(f"{len(progress.turned_grey):,} test images converted to grey, like the training images: {names}")
-    if progress.size_HW is not None and set(progress.original_sizes) != {progress.size_HW}:
-        height, width = progress.size_HW
-        others = len(set(progress.original_sizes) - {progress.size_HW})
-        notes.append(f"resized to {width}x{height} (bilinear) from {others:,} other size{'s' if others > 1 else ''}")
     return tuple(notes)
+
+
+def _describe_fit(sizes_HW: Iterable[tuple[int, int]], size_HW: tuple[int, int], fit: Fit) -> str:
+    """Return what became of images of another aspect ratio; empty if there are none."""
+    if all(height * size_HW[1] == width * size_HW[0] for height, width in sizes_HW):
+        return ""
+    return {"crop": ", the middle kept", "pad": ", padded with black", "stretch": ", the aspect ratio not kept"}[fit]

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.data.locate import cache_folder
+from bakeoff.data.parallel import map_in_order
+from bakeoff.data.progress import ReadingProgress
 from bakeoff.data.source import show_text
 from bakeoff.errors import DataError
 
@@ -24,6 +26,9 @@ SETTLED_NS = 2_000_000_000
 """A file modified this shortly before it was read may change again with the same timestamp: clocks are that coarse."""
 
 _ERROR = "error"
+_BLOCK_BYTES = 1 << 20
+_BATCH = 8
+"""Files that a thread hashes in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,10 @@ def hash_contents(stamps: Iterable[Stamp], *, read: bool = True) -> str | None:
     if known is None and not read:
         return None
     started_ns = time.time_ns()
-    found = [_hash_file(stamp.path) for stamp in listed]
+    progress, found = ReadingProgress("checking the content of files", len(listed)), list[str]()
+    for each in map_in_order(_hash_file, [stamp.path for stamp in listed], batch=_BATCH):
+        found.append(each)
+        progress.show(len(found))
     total = _hash_text(found)
     if not any(each.startswith(_ERROR) for each in found):  # a failed read may succeed next time
         _write_cached(memo, total, started_ns)
@@ -115,8 +123,12 @@ def _hash_text(facts: object) -> str:
 
 def _hash_file(path: str) -> str:
     try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.sha256()
+        # Unlike `file_digest`, without a new buffer of 256 KiB per file, most of which are smaller.
+        with open(path, "rb", buffering=0) as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                found.update(block)
+        return found.hexdigest()
     except OSError as error:
         return f"{_ERROR} {error.errno}"
 

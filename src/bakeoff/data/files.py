@@ -36,6 +36,8 @@ from bakeoff.errors import DataError
 
 # Part of every key: increase it when decoding changes, so that outdated images in the cache are not used.
 DECODER_VERSION = 1
+RESIZER_VERSION = 2
+"""In place of it for images that are brought to a size."""
 
 
 def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
@@ -206,6 +208,7 @@ def _decode(
         class_names=listing.class_names,
         size_HW=source.size_HW,
         colour=colour,
+        fit=source.fit,
         fit_HW=None if shape_HWC is None else shape_HWC[:2],
         is_test=split == "test",
     )
@@ -235,10 +238,13 @@ def _name_folder(
     contents = hash_contents((file.stamp for file in files), read=read)
     if contents is None:
         return None
+    is_resized = source.size_HW is not None or shape_HWC is not None
+    version = RESIZER_VERSION if is_resized else DECODER_VERSION
+    form = [source.size_HW, source.colour, shape_HWC]
     facts: list[object] = [
-        [DECODER_VERSION, describe_decoder(), split, TEST_SEED, SUBSET_SEED],
+        [version, describe_decoder(), split, TEST_SEED, SUBSET_SEED],
         [listing.class_names, listing.notes],
-        [source.size_HW, source.colour, shape_HWC],
+        [*form, source.fit] if is_resized else form,
         [contents, *((file.shown, file.class_name, file.part) for file in files)],
         [(item.shown, item.reason) for item in rejected],
     ]

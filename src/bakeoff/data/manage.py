@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +20,14 @@ from bakeoff.data.decode import decode_split
 from bakeoff.data.download import check_checksum, obtain_dataset
 from bakeoff.data.files import list_source, locate_path, obtain_files
 from bakeoff.data.locate import Located, find_home, find_split, search_folders
+from bakeoff.data.peek import measure_sizes
 from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, PublishedFile, Split, find_dataset
+from bakeoff.data.sizes import SizeFacts
 from bakeoff.data.source import HUB, TORCHVISION, DataSource, show_text
-from bakeoff.data.store import open_training
+from bakeoff.data.store import find_decoded, open_training
 from bakeoff.errors import DataError
+
+_PIXELS_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +174,8 @@ class Facts:
         summary: one line.
         source: a citation; a folder's or manifest's path.
         folder: where it was found; None for embedded images.
-        image_shape_HWC: height, width, channels.
+        image_shape_HWC: height, width, channels; None if the images have different sizes, and none is given to bring
+            them to: then they are not decoded, and mean, sd and fingerprint are None too.
         num_train: images in the training split, after classes and subset.
         num_own_validation: those of them that the source reserves for validation.
         num_test: images in the test split, as published or listed; None if they would have to be opened.
@@ -178,22 +185,24 @@ class Facts:
         fingerprint: SHA-256 (hex) of the decoded training split.
         notes: skipped files and why, changed sizes.
         num_groups: groups of these training images, which no split separates; 0 if every image stands alone.
+        sizes: the sizes of images that have different ones.
     """
 
     name: str
     summary: str
     source: str
     folder: str | None
-    image_shape_HWC: tuple[int, int, int]
+    image_shape_HWC: tuple[int, int, int] | None
     num_train: int
     num_own_validation: int
     num_test: int | None
     train_images_per_class: dict[str, int]
-    pixel_mean: tuple[float, ...]
-    pixel_sd: tuple[float, ...]
-    fingerprint: str
+    pixel_mean: tuple[float, ...] | None
+    pixel_sd: tuple[float, ...] | None
+    fingerprint: str | None
     notes: tuple[str, ...]
     num_groups: int = 0
+    sizes: SizeFacts | None = None
 
 
 def show(source: DataSource | str, data_dir: Path | None = None, group: str | None = None) -> dict[str, object]:
@@ -210,11 +219,51 @@ def show(source: DataSource | str, data_dir: Path | None = None, group: str | No
     source = find_source(source, data_dir)
     if group is not None:
         source = _group_source(source, group)
+    sizes = _find_sizes(source, data_dir)
+    facts = asdict(_describe_mixed(source, sizes, data_dir) if sizes else _describe_opened(source, data_dir))
+    if sizes is None:
+        del facts["sizes"]
+    return facts
+
+
+def _find_sizes(source: DataSource, data_dir: Path | None) -> SizeFacts | None:
+    """Return the sizes of images that cannot be decoded because they have different ones; None for all others."""
+    if source.path is None or source.size_HW is not None or find_decoded(source, "train", data_dir) is not None:
+        return None
+    obtain_files(source, data_dir)
+    sizes = measure_sizes(source, data_dir)
+    return sizes if sizes is not None and sizes.num_sizes > 1 else None
+
+
+def _describe_mixed(source: DataSource, sizes: SizeFacts, data_dir: Path | None) -> Facts:
+    summary, origin, folder, num_test = _describe_origin(source, data_dir)
+    listing = list_source(source, data_dir)
+    files = listing.select("train", "validation")
+    counts = Counter(file.class_name for file in files)
+    return Facts(
+        name=source.label,
+        summary=summary,
+        source=origin,
+        folder=folder,
+        image_shape_HWC=None,
+        num_train=len(files),
+        num_own_validation=len(listing.select("validation")),
+        num_test=num_test,
+        train_images_per_class={name: counts[name] for name in listing.class_names},
+        pixel_mean=None,
+        pixel_sd=None,
+        fingerprint=None,
+        notes=listing.notes,
+        sizes=sizes,
+    )
+
+
+def _describe_opened(source: DataSource, data_dir: Path | None) -> Facts:
     images = open_training(source, data_dir)
     counts = np.bincount(images.labels, minlength=len(images.class_names))
     mean, sd = measure_pixels(images.pixels)
     summary, origin, folder, num_test = _describe_origin(source, data_dir)
-    facts = Facts(
+    return Facts(
         name=source.label,
         summary=summary,
         source=origin,
@@ -230,7 +279,6 @@ def show(source: DataSource | str, data_dir: Path | None = None, group: str | No
         notes=images.notes,
         num_groups=images.num_groups,
     )
-    return asdict(facts)
 
 
 def _group_source(source: DataSource, group: str) -> DataSource:
@@ -255,12 +303,17 @@ def _describe_origin(source: DataSource, data_dir: Path | None) -> tuple[str, st
 def measure_pixels(pixels: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and population sd of every channel, for pixels [n, H, W, C] scaled to [0, 1].
 
-    Computed from each channel's histogram: exact, and without a floating-point copy of the images.
+    Computed from each channel's histogram: exact, and with a few images at a time in memory.
     """
     values = np.arange(256) / 255
+    counts = np.zeros((pixels.shape[-1], 256), dtype=np.int64)
+    step = max(1, _PIXELS_AT_ONCE // max(1, math.prod(pixels.shape[1:])))
+    for start in range(0, len(pixels), step):
+        for channel in range(pixels.shape[-1]):
+            counts[channel] += np.bincount(pixels[start : start + step, ..., channel].ravel(), minlength=256)
     means, sds = [], []
     for channel in range(pixels.shape[-1]):
-        weights = np.bincount(pixels[..., channel].ravel(), minlength=256) / pixels[..., channel].size
+        weights = counts[channel] / pixels[..., channel].size
         mean = float(weights @ values)
         means.append(mean)
         sds.append(float(np.sqrt(weights @ (values - mean) ** 2)))

@@ -13,6 +13,9 @@ import numpy.typing as npt
 from bakeoff.data.files import list_source
 from bakeoff.data.group_draws import count_class_groups, number_groups
 from bakeoff.data.listing import ImageFile
+from bakeoff.data.parallel import count_workers, map_in_order
+from bakeoff.data.progress import ReadingProgress
+from bakeoff.data.sizes import SizeFacts, describe_sizes
 from bakeoff.data.source import DataSource
 
 MOST_IMAGES = 6
@@ -56,7 +59,7 @@ def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
         class_counts=tuple(counts[name] for name in listing.class_names),
         num_own_validation=len(listing.select("validation")),
         shape_HWC=shape,
-        decode_seconds=seconds * len(files),
+        decode_seconds=seconds * len(files) / count_workers(),
         class_groups=None if groups is None else _count_groups(files, groups, listing.class_names),
         num_groups=0 if groups is None else int(groups.max()) + 1,
     )
@@ -68,6 +71,30 @@ def _count_groups(
     numbers = {name: number for number, name in enumerate(class_names)}
     labels = np.array([numbers[file.class_name] for file in files], dtype=np.int64)
     return tuple(count_class_groups(labels, groups, len(class_names)).tolist())
+
+
+def measure_sizes(source: DataSource, data_dir: Path | None = None) -> SizeFacts | None:
+    """Read the sizes of all training images from their headers; the test split stays closed. None if none can be read.
+
+    Raises:
+        DataError: as in `peek`.
+    """
+    from bakeoff.data.pictures import PictureError, read_size, silence_pillow
+
+    def find_size(file: ImageFile) -> tuple[int, int] | None:
+        try:
+            return read_size(file.path)
+        except PictureError:
+            return None
+
+    files = list_source(source, data_dir).select("train", "validation")
+    sizes, progress = Counter[tuple[int, int]](), ReadingProgress(f"{source.label}: reading sizes", len(files))
+    with silence_pillow():
+        for number, size in enumerate(map_in_order(find_size, files, batch=8), start=1):
+            progress.show(number)
+            if size is not None:
+                sizes[size] += 1
+    return describe_sizes(sizes, len(files) - sizes.total()) if sizes else None
 
 
 def _open_some(files: tuple[ImageFile, ...], source: DataSource) -> tuple[tuple[int, int, int] | None, float]:
@@ -82,7 +109,7 @@ def _open_some(files: tuple[ImageFile, ...], source: DataSource) -> tuple[tuple[
     with silence_pillow():
         for file in chosen:
             try:
-                pixels = read_picture(file.path, source.size_HW, source.colour).pixels_HWC
+                pixels = read_picture(file.path, source.size_HW, source.colour, source.fit).pixels_HWC
             except PictureError:
                 continue
             sizes.add(pixels.shape[:2])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,10 +16,11 @@ import numpy.typing as npt
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bakeoff.data.source import Colour
+from bakeoff.data.fitting import draft, fit_image, read_orientation, turn_box
+from bakeoff.data.source import Colour, Fit
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
-"""Accepted formats. Pillow's other formats run programs (EPS) or have no signature (TGA)."""
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
+"""Accepted formats; HEIF needs pillow-heif. Pillow's other formats run programs (EPS) or have no signature (TGA)."""
 
 MAX_PIXELS = 89_478_485
 """Larger images count as decompression bombs, as in Pillow: 256 MiB as RGB."""
@@ -34,6 +37,9 @@ MAX_SCANS = 100
 MAX_COMMENTS = 1_000
 """Maximum comments in a text PNM file: Pillow copies the rest of a megabyte for each of them."""
 
+_HEIF_MARKS = tuple(
+    b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+)
 _ROTATION_KEYS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 _PLAIN_FORMATS = ("PNG", "BMP", "DIB", "GIF", "PPM")
 
@@ -67,27 +73,55 @@ def silence_pillow() -> Iterator[None]:
         yield
 
 
-def read_picture(path: str, size_HW: tuple[int, int] | None = None, colour: Colour | None = None) -> Picture:
+def read_picture(
+    path: str, size_HW: tuple[int, int] | None = None, colour: Colour | None = None, fit: Fit = "stretch"
+) -> Picture:
     """Decode one image file.
 
     EXIF rotation is applied; transparency is composited on white; 16-bit values are divided by 257; CMYK and palettes
-    become RGB; only the first frame is used. Resizing is bilinear with antialiasing and ignores the aspect ratio.
+    become RGB; only the first frame is used. Resizing is bilinear with antialiasing. A JPEG that is much larger
+    than the target is decoded at 1/2, 1/4 or 1/8 of its size.
 
     Args:
         path: the file.
         size_HW: the target height and width in pixels; None: no resizing.
         colour: one channel or three; None: one if red, green and blue are equal in every pixel.
+        fit: how an image of another aspect ratio is brought to the target.
 
     Raises:
         PictureError: empty, truncated, not an image, too large, or of unknown value range.
     """
+    with _open(path) as image:
+        return decode_image(image, size_HW, colour, fit)
+
+
+def read_size(path: str) -> tuple[int, int]:
+    """Return an image's height and width, upright, from its header.
+
+    Raises:
+        PictureError: as in `read_picture`, as far as the header shows it.
+    """
+    with _open(path) as image:
+        height, width = image.height, image.width
+        return (width, height) if read_orientation(image) >= 5 else (height, width)
+
+
+@contextmanager
+def _open(path: str) -> Iterator[Image.Image]:
+    """Open an image file within its limits.
+
+    Raises:
+        PictureError: whatever is wrong, also while the image is used.
+    """
     try:
         with _MeteredFile(path) as file, Image.open(file, formats=_known_formats()) as image:
             _check_work(image, file)
-            return decode_image(image, size_HW, colour)
+            yield image
     except PictureError:
         raise
     except UnidentifiedImageError as error:
+        if _is_heif(path):
+            raise PictureError('HEIC, which needs pillow-heif: pip install "bakeoff[heif]"') from error
         raise PictureError("not an image of a known format, or its header is damaged") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"more than {MAX_PIXELS:,} pixels") from error
@@ -122,7 +156,11 @@ def _check_work(image: Image.Image, file: _MeteredFile) -> None:
     """
     if image.format in ("BMP", "DIB"):
         file.num_reads_left += min(file.num_bytes, 2 * image.width * image.height)
-    elif image.format == "JPEG" and "progressive" in image.info and _count(file, b"\xff\xda", MAX_SCANS) > MAX_SCANS:
+    elif (
+        image.format in ("JPEG", "MPO")
+        and "progressive" in image.info
+        and _count(file, b"\xff\xda", MAX_SCANS) > MAX_SCANS
+    ):
         raise PictureError(f"a JPEG of more than {MAX_SCANS} scans")
     elif image.format == "PPM" and _is_plain(image) and _count(file, b"#", MAX_COMMENTS) > MAX_COMMENTS:
         raise PictureError(f"more than {MAX_COMMENTS:,} comments")
@@ -146,7 +184,18 @@ def _count(file: _MeteredFile, mark: bytes, most: int) -> int:
 @cache
 def _known_formats() -> tuple[str, ...]:
     Image.init()
+    with suppress(ImportError):
+        heif = importlib.import_module("pillow_heif")
+        heif.options.DECODE_THREADS = 1  # images are decoded side by side already
+        heif.register_heif_opener(thumbnails=False)
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _is_heif(path: str) -> bool:
+    """Return whether a file that Pillow does not know says that it is HEIC or HEIF, and no reader for it is there."""
+    with suppress(OSError), open(path, "rb") as file:
+        return "HEIF" not in _known_formats() and file.read(12)[4:] in _HEIF_MARKS
+    return False
 
 
 def _explain(error: Exception) -> str:
@@ -158,7 +207,7 @@ def _explain(error: Exception) -> str:
     return f"damaged: {text[:80] or type(error).__name__}"
 
 
-def decode_image(image: Image.Image, size_HW: tuple[int, int] | None, colour: Colour | None) -> Picture:
+def decode_image(image: Image.Image, size_HW: tuple[int, int] | None, colour: Colour | None, fit: Fit) -> Picture:
     """Convert an opened image as `read_picture` does.
 
     Raises:
@@ -169,14 +218,19 @@ def decode_image(image: Image.Image, size_HW: tuple[int, int] | None, colour: Co
         raise PictureError(f"{width:,}x{height:,}, more than {MAX_PIXELS:,} pixels")
     if width * height == 0:
         raise PictureError("has no pixels")
+    box = None if size_HW is None else draft(image, size_HW, fit)
+    orientation = 1 if box is None else read_orientation(image)
     image.load()
     has_frames = bool(getattr(image, "is_animated", False))
-    image_format = image.format or ""
+    image_format, stored_WH = image.format or "", image.size
     flat = _flatten(_turn_upright(image), image_format)
-    original_HW = (flat.height, flat.width)
-    if size_HW is not None and original_HW != size_HW:
-        flat = flat.resize((size_HW[1], size_HW[0]), Image.Resampling.BILINEAR)
-    return Picture(*_to_pixels(flat, colour), original_HW=original_HW, has_frames=has_frames)
+    original_WH = flat.size
+    if box is not None:
+        box = turn_box(box, stored_WH, orientation)
+        original_WH = (width, height) if orientation < 5 else (height, width)
+    if size_HW is not None:
+        flat = fit_image(flat, box, original_WH, size_HW, fit)
+    return Picture(*_to_pixels(flat, colour), original_HW=(original_WH[1], original_WH[0]), has_frames=has_frames)
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
@@ -236,5 +290,8 @@ def _to_pixels(image: Image.Image, colour: Colour | None) -> tuple[npt.NDArray[n
 
 
 def describe_decoder() -> str:
-    """Return the decoder's version: another one may decode a JPEG with differences of one level."""
-    return f"Pillow {PIL.__version__}"
+    """Return the decoder's version: another one may decode a JPEG with differences of one level, or more formats."""
+    try:
+        return f"Pillow {PIL.__version__}, pillow-heif {importlib.metadata.version('pillow-heif')}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"Pillow {PIL.__version__}"

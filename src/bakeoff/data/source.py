@@ -60,6 +60,12 @@ Side: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=4_096)]
 ImageSize: TypeAlias = Side | tuple[Side, Side]
 """The side of a square, or height and width, in pixels."""
 
+Fit: TypeAlias = Literal["crop", "pad", "stretch"]
+"""How an image of another aspect ratio is brought to a size: its middle, all of it on black, or distorted."""
+
+CropMargin: TypeAlias = Annotated[float, Field(strict=True, ge=1, le=4, allow_inf_nan=False)]
+"""The factor by which images are stored larger than the size that reaches a network."""
+
 TestShare: TypeAlias = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
 """The fraction of images set aside as the test split if the source has none."""
 
@@ -74,7 +80,10 @@ class DataSource(BaseModel):
         manifest: a CSV or Parquet file of paths and labels.
         classes: the classes to use, relabelled in this order; None: all, in the source's order.
         subset: fraction of the training images to use, stratified; None: all. The test split stays whole.
-        image_size: the size of all images after resizing, a side or (height, width) in pixels; None: no resizing.
+        image_size: the size that reaches the networks, a side or (height, width) in pixels, to which all images are
+            resized; None: no resizing.
+        fit: how images of another aspect ratio are brought to a size: crop the middle, pad with black, or stretch.
+        crop_margin: factor by which they are stored larger than that, for augmentations that crop.
         colour: one channel or three; None: grayscale if every image is. Folders and manifests only.
         test: fraction of the images set aside if a folder or manifest has no test split.
         group: what names an image's group in a folder: a regular expression, searched in its path relative to the
@@ -90,6 +99,8 @@ class DataSource(BaseModel):
     classes: ClassNames | None = None
     subset: Subset | None = None
     image_size: ImageSize | None = None
+    fit: Fit = "crop"
+    crop_margin: CropMargin = 1.0
     colour: Colour | None = None
     test: TestShare = 0.2
     group: str | None = None
@@ -104,12 +115,17 @@ class DataSource(BaseModel):
             )
         if getattr(self, given[0]) == "":
             raise PydanticCustomError("data_source", "{found} is empty", {"found": given[0]})
-        if self.registered is not None and (self.image_size is not None or self.colour is not None):
+        is_changed = self.image_size is not None or self.colour is not None or self.fit != "crop"
+        is_changed = is_changed or self.crop_margin != 1
+        if self.registered is not None and is_changed:
             raise PydanticCustomError(
                 "data_source",
-                "image_size and colour are for folders and manifests; use the augmentation resize on {name}",
+                "image_size, fit, crop_margin and colour are for folders and manifests; use the augmentation resize "
+                "on {name}",
                 {"name": show_text(self.name)},
             )
+        if self.crop_margin != 1 and self.image_size is None:
+            raise PydanticCustomError("data_source", "crop_margin needs image_size, the size that is cropped to")
         if self.registered is not None and self.test != DataSource.model_fields["test"].default:
             raise PydanticCustomError(
                 "data_source",
@@ -160,11 +176,19 @@ class DataSource(BaseModel):
         return show_text(PurePath(given).name or given)
 
     @property
-    def size_HW(self) -> tuple[int, int] | None:
-        """Height and width that images are resized to; None: no resizing."""
+    def image_HW(self) -> tuple[int, int] | None:
+        """Height and width that reach the networks; None: as the images are."""
         if isinstance(self.image_size, int):
             return (self.image_size, self.image_size)
         return self.image_size
+
+    @property
+    def size_HW(self) -> tuple[int, int] | None:
+        """Height and width that images are resized to and stored at; None: no resizing."""
+        if self.image_HW is None:
+            return None
+        height, width = self.image_HW
+        return (round(height * self.crop_margin), round(width * self.crop_margin))
 
 
 @dataclass(frozen=True, kw_only=True)

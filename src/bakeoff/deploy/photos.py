@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.folders import SUFFIXES
-from bakeoff.data.source import Colour, show_text
+from bakeoff.data.source import Colour, Fit, show_text
 from bakeoff.errors import DataError
 
 if TYPE_CHECKING:
@@ -77,13 +77,14 @@ def _read_table(table: Path) -> list[str]:
 
 
 def decode_photos(
-    paths: Sequence[str], shape_HWC: tuple[int, int, int]
+    paths: Sequence[str], shape_HWC: tuple[int, int, int], fit: Fit
 ) -> Iterator[tuple[list[str], Pixels, list[Unreadable]]]:
     """Decode files as the test images of training were, in chunks, on all cores.
 
     Args:
         paths: image files.
         shape_HWC: the shape that the model expects.
+        fit: how images of another aspect ratio are brought to it.
 
     Yields:
         The readable files of a chunk, their pixels [n, H, W, C], and the files that cannot be read.
@@ -92,7 +93,7 @@ def decode_photos(
 
     def read(path: str) -> Pixels | Unreadable:
         try:
-            return read_picture(path, shape_HWC[:2], _colour(shape_HWC)).pixels_HWC
+            return read_picture(path, shape_HWC[:2], _colour(shape_HWC), fit).pixels_HWC
         except PictureError as error:
             return Unreadable(path, str(error))
 
@@ -108,13 +109,14 @@ def decode_photos(
             yield [path for path, _ in kept], pixels, [each for each in made if isinstance(each, Unreadable)]
 
 
-def convert_images(images: Any, shape_HWC: tuple[int, int, int]) -> Pixels:
+def convert_images(images: Any, shape_HWC: tuple[int, int, int], fit: Fit) -> Pixels:
     """Decode images given in memory as files are decoded.
 
     Args:
         images: one, or a sequence of: PIL images; uint8 arrays [H, W], [H, W, C]; arrays or tensors of 0..1 floats;
             tensors [C, H, W]; paths. A batch [N, H, W, C] (a tensor: [N, C, H, W]) works too.
         shape_HWC: the shape that the model expects.
+        fit: how images of another aspect ratio are brought to it.
 
     Returns:
         uint8 [n, H, W, C].
@@ -128,9 +130,9 @@ def convert_images(images: Any, shape_HWC: tuple[int, int, int]) -> Pixels:
     for number, image in enumerate(_split(images)):
         try:
             if isinstance(image, str | os.PathLike):
-                made.append(read_picture(os.fspath(image), shape_HWC[:2], _colour(shape_HWC)).pixels_HWC)
+                made.append(read_picture(os.fspath(image), shape_HWC[:2], _colour(shape_HWC), fit).pixels_HWC)
             else:
-                made.append(decode_image(_to_pillow(image), shape_HWC[:2], _colour(shape_HWC)).pixels_HWC)
+                made.append(decode_image(_to_pillow(image), shape_HWC[:2], _colour(shape_HWC), fit).pixels_HWC)
         except (PictureError, TypeError, ValueError) as error:
             raise DataError(f"image {number} cannot be used: {show_text(error)}.") from error
     return np.stack(made) if made else np.zeros((0, *shape_HWC), np.uint8)

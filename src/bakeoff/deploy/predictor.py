@@ -50,7 +50,7 @@ class Predictor:
 
     Attributes:
         classes_: class names, in the order of the columns of `predict_proba`.
-        shape_HWC: height, width and channels that images are converted to.
+        shape_HWC: height, width and channels that images are converted to. `fit`: how, if their aspect ratio differs.
         winner: the arm, and why it was chosen.
         trial_ids: the trials whose models predict.
         temperature: what the logarithms of probabilities are divided by; 1: nothing changes.
@@ -69,6 +69,7 @@ class Predictor:
         self.reliability = tuple(reliability)
         record = models[0].record
         self.classes_, self.shape_HWC = np.asarray(record.class_names, dtype=object), record.shape_HWC
+        self.fit = record.fit
         self.trial_ids = tuple(model.record.trial_id for model in models)
 
     @classmethod
@@ -130,7 +131,7 @@ class Predictor:
         Raises:
             DataError: an image cannot be used; names it.
         """
-        return self._predict(convert_images(images, self.shape_HWC))
+        return self._predict(convert_images(images, self.shape_HWC, self.fit))
 
     def predict(self, images: Any) -> npt.NDArray[np.object_]:
         """Return the most probable class of every image, by name; arguments and errors as in `predict_proba`."""
@@ -147,7 +148,7 @@ class Predictor:
         Raises:
             DataError: a place does not exist, or names no image.
         """
-        for paths, pixels, unreadable in decode_photos(list_photos(places), self.shape_HWC):
+        for paths, pixels, unreadable in decode_photos(list_photos(places), self.shape_HWC, self.fit):
             for path, probabilities_L in zip(paths, self._predict(pixels), strict=True):
                 best = np.argsort(-probabilities_L, kind="stable")[:top]
                 yield Prediction(

@@ -7,7 +7,7 @@ import psutil
 from bakeoff.catalog.augmentation.records import trace_augmentation
 from bakeoff.catalog.numeric_modes import EVALUATION_BATCH
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.driver.cgroups import read_memory_left
+from bakeoff.cgroups import read_memory_left
 from bakeoff.driver.cohorts import group_trials
 from bakeoff.driver.costs import FLOAT_BYTES, estimate_bytes
 from bakeoff.driver.devices import Device

@@ -21,6 +21,7 @@ from bakeoff.catalog.numeric_modes import (
 )
 from bakeoff.catalog.shape import caches_features, is_fusable
 from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights
+from bakeoff.cgroups import count_cores
 from bakeoff.data.files import list_once
 from bakeoff.data.peek import Peek, peek
 from bakeoff.data.source import DataSource, show_text
@@ -30,7 +31,6 @@ from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.executors.base import Executor
 from bakeoff.driver.executors.local import LocalExecutor
 from bakeoff.driver.facts import Datasets, ImageFacts, check_split, describe_datasets
-from bakeoff.driver.machine import count_cores
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.preflight import check_networks
 from bakeoff.driver.prospects import find_prospects

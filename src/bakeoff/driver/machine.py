@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 
 from bakeoff import __version__
-from bakeoff.driver.cgroups import read_cpu_quota, read_memory_limit
+from bakeoff.cgroups import count_cores, read_memory_limit
 
 
 @functools.cache
@@ -36,16 +35,6 @@ def describe_versions() -> dict[str, str]:
 def format_machine(facts: Mapping[str, str]) -> str:
     """Return the description of the machine for the ledger."""
     return json.dumps(facts, sort_keys=True)
-
-
-def count_cores() -> int:
-    """Return the number of cores this process may use, by its affinity and its container's CPU quota.
-
-    A fraction of a core counts as one: a throttled worker is better than none.
-    """
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = read_cpu_quota()
-    return num_cores if quota is None else max(1, min(num_cores, math.ceil(quota)))
 
 
 def _version(package: str) -> str:

@@ -16,11 +16,12 @@ from typing import Any
 from bakeoff.catalog.networks.outside import names_class
 from bakeoff.catalog.numeric_modes import Modes, Numeric, name_shape
 from bakeoff.catalog.recipe import Recipe
+from bakeoff.cgroups import count_cores
 from bakeoff.driver.cohorts import Group, group_trials
 from bakeoff.driver.context import OpenRun
 from bakeoff.driver.executors.base import TaskLost
 from bakeoff.driver.facts import Datasets
-from bakeoff.driver.machine import count_cores, describe_hardware, describe_versions
+from bakeoff.driver.machine import describe_hardware, describe_versions
 from bakeoff.driver.samples import sample_candidates
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import Member, ProbeDone, ProbeTask, TaskDone

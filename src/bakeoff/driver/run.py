@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.files import list_once, obtain_files
+from bakeoff.data.progress import watch_reading
 from bakeoff.data.source import show_text
 from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.facts import Datasets, list_sources, open_datasets
@@ -97,7 +98,7 @@ def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
     for source in list_sources(plan.blocks):
         if source.path is not None:
             obtain_files(source, context.data_dir)
-    with list_once():
+    with list_once(), watch_reading(say):
         for note in chain(warn(plan.study), plan.notes[num_notes:], describe_parts(plan, context.data_dir)):
             say(note)
         datasets = open_datasets(plan.blocks, context.data_dir)
@@ -305,7 +306,7 @@ def check_plan(plan: Plan, datasets: Datasets) -> None:
         facts = datasets.get(trial.data.source)
         if facts is None:
             continue
-        for field, message in check_fit(trial.recipe, facts.shape_HWC, facts.class_names):
+        for field, message in check_fit(trial.recipe, facts.shape_HWC, facts.class_names, trial.data.source):
             where = f"block '{show_text(trial.block)}', arm '{show_text(trial.arm)}'"
             raise NetworkError(f"{where}: {field}: {message}")
 

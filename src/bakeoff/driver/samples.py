@@ -27,7 +27,7 @@ def sample_candidates(block: Block, default: PlannedTrial, datasets: Datasets) -
     return tuple(
         replace(default, arm="candidate", recipe=recipe)
         for recipe in _make_recipes(block, default, datasets)
-        if not list(check_fit(recipe, facts.shape_HWC, facts.class_names))
+        if not list(check_fit(recipe, facts.shape_HWC, facts.class_names, block.data.source))
     )
 
 

@@ -19,6 +19,7 @@ from bakeoff.catalog.augmentation.records import AugmentationChoice, needs_stati
 from bakeoff.catalog.mixing import MixChoice
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.manage import measure_pixels
+from bakeoff.data.prefetch import read_ahead
 from bakeoff.data.store import Images
 from bakeoff.engine.augment.apply import Augmenter
 from bakeoff.engine.augment.mix_images import Mixed, mix
@@ -85,6 +86,7 @@ class Inputs:
         """
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
+            read_ahead(self.images.pixels, order[start + batch_size : start + 2 * batch_size])
             labels_N = torch.from_numpy(self.images.labels[numbers])
             if self.images.pixels.dtype != np.uint8:
                 yield Batch(self._take_features(numbers), labels_N)

@@ -35,6 +35,7 @@ def describe_model(member: Member, assembly: Assembly, view: DataView) -> ModelR
         recipe=recipe,
         class_names=tuple(assembly.class_names),
         shape_HWC=assembly.shape_HWC,
+        fit=view.source.fit,
         numeric=_NUMERIC[assembly.dtype],
         seed=view.seed,
         fold=view.fold,

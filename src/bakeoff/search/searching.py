@@ -178,7 +178,7 @@ class _Lane:
         return replace(candidate, attempt=attempt)
 
     def _check_fit(self, recipe: Recipe) -> list[tuple[str, str]]:
-        return list(check_fit(recipe, self._facts.shape_HWC, self._facts.class_names))
+        return list(check_fit(recipe, self._facts.shape_HWC, self._facts.class_names, self._trials[0].data.source))
 
     def _plan_trials(self, label: str, recipe: Recipe) -> tuple[PlannedTrial, ...]:
         """Plan a candidate's trials, on replicates that the finals never use."""

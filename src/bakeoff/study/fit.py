@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bakeoff.catalog.augmentation.records import trace_augmentation
 from bakeoff.catalog.augmentation.steps import Normalize
+from bakeoff.catalog.networks.shapes import format_shape
 from bakeoff.catalog.objective_settings import check_class_weights
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.shape import Shape, trained_layers
@@ -27,18 +28,24 @@ def describe_registered(source: DataSource) -> SourceFacts | None:
     return describe(source, None) if source.path is None else None
 
 
-def check_fit(recipe: Recipe, shape_HWC: Shape, class_names: Sequence[str]) -> Iterator[tuple[str, str]]:
+def check_fit(
+    recipe: Recipe, shape_HWC: Shape, class_names: Sequence[str], source: DataSource | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield (field of the recipe, message) for everything that cannot be trained on such images.
 
     Args:
         recipe: the choices.
         shape_HWC: shape of the images before augmentation.
         class_names: names of the classes, in label order.
+        source: where the images come from; with a crop margin, all recipes must crop to the same size.
     """
     try:
-        trace_augmentation(recipe.augmentation, shape_HWC)
+        traced_HWC = trace_augmentation(recipe.augmentation, shape_HWC)
     except BakeoffError as error:
         yield "augmentation", str(error)
+        return
+    if source is not None and source.crop_margin != 1 and source.image_HW not in (None, traced_HWC[:2]):
+        yield "augmentation", _ask_for_crop(source, traced_HWC)
         return
     try:
         trained_layers(recipe, shape_HWC, len(class_names))
@@ -52,6 +59,14 @@ def check_fit(recipe: Recipe, shape_HWC: Shape, class_names: Sequence[str]) -> I
         check_class_weights(recipe.class_weights, class_names)
     except BakeoffError as error:
         yield "class_weights", str(error)
+
+
+def _ask_for_crop(source: DataSource, traced_HWC: tuple[int, ...]) -> str:
+    wanted, found = format_shape(source.image_HW or ()), format_shape(traced_HWC[:2])
+    return (
+        f"with crop_margin {source.crop_margin:g}, images must be cropped to {wanted} (image_size), but reach the "
+        f"network at {found}: add random_resized_crop, random_crop or center_crop with size {wanted}."
+    )
 
 
 def advise(recipe: Recipe) -> Iterator[str]:

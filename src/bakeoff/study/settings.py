@@ -24,7 +24,17 @@ from bakeoff.catalog.choices import Record
 from bakeoff.catalog.metric import Metric, Points, check_difference, read_points
 from bakeoff.data.hub import HubName
 from bakeoff.data.registry import find_dataset
-from bakeoff.data.source import HUB, ORIGINS, TORCHVISION, ClassNames, Colour, DataSource, ImageSize
+from bakeoff.data.source import (
+    HUB,
+    ORIGINS,
+    TORCHVISION,
+    ClassNames,
+    Colour,
+    CropMargin,
+    DataSource,
+    Fit,
+    ImageSize,
+)
 from bakeoff.data.torchvision_datasets import find_parts
 from bakeoff.errors import DataError
 from bakeoff.stats.metrics import find_metric
@@ -35,7 +45,10 @@ DEFAULT_DATASET = "digits"
 
 TEST_SHARE = DataSource.model_fields["test"].default
 
-_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colour", "test", "group")
+_ADDED = (
+    *("name", "folder", "manifest", "classes", "subset", "image_size", "fit", "crop_margin", "colour", "test"),
+    "group",
+)
 """Fields that are written only if they are not at their default."""
 
 NumericMode: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -86,6 +99,16 @@ class DataSettings(Record):
     image_size: ImageSize | None = Field(
         default=None,
         description="Size in pixels to which images of a folder or manifest are resized: one side, or [height, width].",
+    )
+    fit: Fit = Field(
+        default="crop",
+        description="How images of another aspect ratio are brought to image_size. crop: the shorter side is resized, "
+        "and the middle is kept; pad: all of it is kept, on black; stretch: the aspect ratio is not kept.",
+    )
+    crop_margin: CropMargin = Field(
+        default=1.0,
+        description="Factor by which images are stored larger than image_size, 1 to 4, so that random_resized_crop and "
+        "random_crop have room; every arm must then crop to image_size.",
     )
     colour: Colour | None = Field(
         default=None, description="Colour mode for images of a folder or manifest; null: grey if all of them are grey."

@@ -22,6 +22,7 @@ from bakeoff.catalog.augmentation.steps import (
     Normalize,
     Pad,
     RandomCrop,
+    RandomResizedCrop,
     Resize,
     Rotation,
     VerticalFlip,
@@ -56,6 +57,7 @@ class AugmentationRecord(RegistryEntry[AugmentationStep]):
 
 
 _GEOMETRY = "bakeoff.engine.augment.geometry"
+_RESIZED_CROP = "bakeoff.engine.augment.resized_crop"
 _INTENSITY = "bakeoff.engine.augment.intensity"
 _KRIZHEVSKY = "Krizhevsky, Sutskever and Hinton (2012), ImageNet classification with deep convolutional neural networks"
 _SIMARD = "Simard, Steinkraus and Platt (2003), Best practices for convolutional neural networks"
@@ -85,6 +87,15 @@ _OURS: tuple[AugmentationRecord, ...] = (
         train=f"{_GEOMETRY}:random_crop",
         num_draws=2,
         evaluate=f"{_GEOMETRY}:crop_without_drawing",
+    ),
+    AugmentationRecord(
+        "random_resized_crop",
+        "crops a part of random size and aspect ratio and resizes it; in evaluation the middle",
+        "Szegedy, Liu, Jia et al. (2015), Going deeper with convolutions",
+        RandomResizedCrop,
+        train=f"{_RESIZED_CROP}:crop_and_resize",
+        num_draws=22,
+        evaluate=f"{_RESIZED_CROP}:crop_middle",
     ),
     AugmentationRecord(
         "horizontal_flip",

@@ -12,6 +12,7 @@ from bakeoff.catalog.augmentation.values import (
     INCOMPATIBLE,
     Amount,
     Angle,
+    Center,
     Deviations,
     Fill,
     HueShift,
@@ -102,6 +103,31 @@ class RandomCrop(AugmentationStep):
         """Return the shape of an image after this step."""
         padded_HWC = _pad_shape(shape_HWC, self.padding, self.fill)
         return _crop_shape(padded_HWC, self.size, "make it smaller, or pad more")
+
+
+class RandomResizedCrop(AugmentationStep):
+    """Crop a part of random size, aspect ratio and place, and resize it; in evaluation, the middle of the image."""
+
+    name: Literal["random_resized_crop"] = "random_resized_crop"
+    size: Size = Field(description=_SIZE)
+    scale: ShareRange = Field(
+        default=(0.08, 1.0), description="[min, max] of the part's area, as a fraction of the image; drawn uniformly."
+    )
+    ratio: Range = Field(
+        default=(3 / 4, 4 / 3), description="[min, max] of the part's width divided by its height, drawn log-uniformly."
+    )
+    interpolation: Literal["bilinear", "bicubic"] = Field(
+        default="bilinear", description="Interpolation method, always antialiased."
+    )
+    center: Center = Field(
+        default=0.875,
+        description="In evaluation, the side of the middle part that is kept, as a fraction of the largest part with "
+        "the result's aspect ratio; 0.875 is 224 of 256 pixels.",
+    )
+
+    def resulting_shape(self, shape_HWC: Shape) -> Shape:
+        """Return the shape of an image after this step."""
+        return (*self.size, shape_HWC[2])
 
 
 class HorizontalFlip(AugmentationStep):

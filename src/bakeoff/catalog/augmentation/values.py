@@ -51,6 +51,9 @@ Positive: TypeAlias = Annotated[float, _bound(gt=0)]
 Share: TypeAlias = Annotated[float, _bound(ge=0, le=1)]
 """A probability or a fraction: 0 to 1."""
 
+Center: TypeAlias = Annotated[float, _bound(gt=0, le=1)]
+"""The part of a side that is kept: above 0 and up to 1."""
+
 Strength: TypeAlias = Annotated[float, _bound(ge=0, le=10)]
 """The maximum deviation of a factor from 1: it is drawn between 1 - this (at least 0) and 1 + this."""
 

@@ -1,10 +1,13 @@
-"""A container's limits on this process: the CPU quota and memory limit of its control groups, versions 1 and 2.
+"""The processor cores and the memory that this process may use: affinity, and the control groups of a container.
 
-https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/. A group is also bound by its parents' limits.
+Versions 1 and 2: https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/. A group is also bound by its
+parents' limits.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +16,16 @@ from pathlib import Path, PurePosixPath
 _SYSTEM = Path("/")
 _UNREADABLE = (OSError, ValueError)  # unknown formats of these files count as no limit
 _NO_LIMIT_BYTES = 2**60  # version 1 writes the largest possible number of pages
+
+
+def count_cores() -> int:
+    """Return the number of cores this process may use, by its affinity and its container's CPU quota.
+
+    A fraction of a core counts as one: a throttled worker is better than none.
+    """
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = read_cpu_quota()
+    return num_cores if quota is None else max(1, min(num_cores, math.ceil(quota)))
 
 
 def read_cpu_quota(system: Path = _SYSTEM) -> float | None:
