@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.catalog.choices import UNKNOWN_NAME, Record
 from bakeoff.catalog.networks.layers import AnyLayer, Dense, Dropout
-from bakeoff.catalog.networks.outside import TIMM, TORCHVISION
+from bakeoff.catalog.networks.outside import is_published
 from bakeoff.errors import BakeoffError, NetworkError, nearest
 
 
@@ -104,7 +104,8 @@ class Transfer(Record):
     """Transfer learning: pretrained weights to start from, and how much of the network is trained.
 
     The body is the network without its head. Its weights are reused; the head is always initialized at random. A
-    published body expects normalised images: add the augmentation `normalize` with mean and sd of imagenet.
+    published body expects images normalised as those it was trained on: with `weights: imagenet` a recipe without a
+    step `normalize` gets `{name: normalize, mean: pretrained}` as its last augmentation.
     """
 
     weights: Weights | None = Field(
@@ -166,7 +167,7 @@ def check_transfer(network: object, transfer: Transfer | None) -> None:
     if transfer is None or transfer.weights != "imagenet":
         return
     name = str(getattr(network, "name", network))
-    if not name.startswith((TORCHVISION, TIMM)):
+    if not is_published(name):
         raise NetworkError(
             f"transfer: no weights are published for {name}: imagenet needs a torchvision:NAME or timm:NAME network; "
             "give a file, a trial or a study's arm."

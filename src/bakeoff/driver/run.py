@@ -24,6 +24,7 @@ from bakeoff.driver.numeric import decide_modes
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.pilot import take_pilot
 from bakeoff.driver.preflight import check_networks
+from bakeoff.driver.pretrained import describe_preparation
 from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.searches import SearchRecorder, place_trial
 from bakeoff.driver.transfer import Resolver
@@ -99,7 +100,7 @@ def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
             say(note)
         datasets = open_datasets(plan.blocks, context.data_dir)
     check_plan(plan, datasets)
-    for note in describe_same_arms(plan, datasets):
+    for note in chain(describe_same_arms(plan, datasets), describe_preparation(plan, datasets)):
         say(note)
     return plan, datasets
 

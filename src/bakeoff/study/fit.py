@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bakeoff.catalog.augmentation.records import trace_augmentation
-from bakeoff.catalog.augmentation.steps import Normalize
 from bakeoff.catalog.objective_settings import check_class_weights
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.shape import Shape, trained_layers
@@ -36,9 +35,12 @@ def check_fit(recipe: Recipe, shape_HWC: Shape, class_names: Sequence[str]) -> I
         class_names: names of the classes, in label order.
     """
     try:
-        trace_augmentation(recipe.augmentation, shape_HWC)
+        traced = trace_augmentation(recipe.augmentation, shape_HWC)
     except BakeoffError as error:
         yield "augmentation", str(error)
+        return
+    if traced[2] > shape_HWC[2] and not recipe.network.has_module:
+        yield "augmentation", "normalize has 3 numbers, but the images have one channel: give one number"
         return
     try:
         trained_layers(recipe, shape_HWC, len(class_names))
@@ -52,13 +54,3 @@ def check_fit(recipe: Recipe, shape_HWC: Shape, class_names: Sequence[str]) -> I
         check_class_weights(recipe.class_weights, class_names)
     except BakeoffError as error:
         yield "class_weights", str(error)
-
-
-def advise(recipe: Recipe) -> Iterator[str]:
-    """Yield warnings about valid but probably unintended choices; the arm is the subject of each sentence."""
-    published = recipe.transfer is not None and recipe.transfer.weights == "imagenet"
-    if published and not any(isinstance(step, Normalize) for step in recipe.augmentation):
-        yield (
-            "starts from published weights, which expect normalised images: "
-            "add the augmentation {name: normalize, mean: imagenet, sd: imagenet}"
-        )
