@@ -26,7 +26,7 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a transfer of nothing": ({}, {"transfer": {}}),
     "a rate of a body that never thaws": (
         {"transfer": {"freeze": 3, "body_rate": 0.5}},
-        {"transfer": {"freeze": 7, "body_rate": 0.1}},
+        {"transfer": {"freeze": 7, "body_rate": 0.1, "freeze_norm": True}},
     ),
     "adamw without decay": ({"optimizer": {"name": "adamw", "weight_decay": 0.0}}, {"optimizer": "adam"}),
     "a step after the end": ({"schedule": {"name": "step", "every": 3}}, {}),
@@ -55,6 +55,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "another draw": ({"initializer.draw": 0}, {"initializer.draw": 1}),
     "a step before the end": ({"schedule": {"name": "step", "every": 2}}, {}),
+    "norms of a body that thaws": ({"transfer": {"freeze": 2}}, {"transfer": {"freeze": 2, "freeze_norm": True}}),
     "a body that thaws": ({"transfer": {"freeze": 2, "body_rate": 0.5}}, {"transfer": {"freeze": 2, "body_rate": 0.1}}),
     "dropout of nothing moves the layers behind it": (
         {"network": {"layers": [{"type": "dropout", "rate": 0.0}, {"type": "dense", "units": 5}]}},

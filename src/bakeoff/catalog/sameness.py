@@ -87,13 +87,16 @@ def _list_layers(shapes: Sequence[LayerShape]) -> Iterator[AnyLayer]:
 
 def _format_transfer(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> object:
     transfer = recipe.transfer
-    if transfer is None or (transfer.weights is None and transfer.freeze == 0 and transfer.body_rate == 1.0):
+    if transfer is None or (
+        transfer.weights is None and transfer.freeze == 0 and transfer.body_rate == 1.0 and not transfer.freeze_norm
+    ):
         return None
     thaws = not is_body_frozen(recipe) and transfer.freeze < recipe.epochs  # type: ignore[operator]  # not "always"
     return {
         "weights": name_weights(recipe),
         "freeze": transfer.freeze if thaws or transfer.freeze == "always" else recipe.epochs,
         "body_rate": transfer.body_rate if thaws else None,
+        **({"freeze_norm": True} if thaws and transfer.freeze_norm else {}),
         "body": count_recipe_body(recipe, layers),
     }
 

@@ -174,7 +174,7 @@ def _describe_all(trials: Iterable[PlannedTrial], datasets: Datasets) -> Iterato
                 f"{_name_steps(recipe)}: write {{name: normalize, mean: pretrained}}."
             )
         facts = datasets.get(trial.data.source)
-        if facts is not None:
+        if facts is not None and recipe.transfer is not None and recipe.transfer.weights is not None:
             yield from _compare_sizes(recipe, config, facts.shape_HWC, arm)
 
 
