@@ -168,3 +168,14 @@ def test_timm_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert resnet.name_statistics() == ("imagenet", "imagenet")
     assert problem == "timm has no configuration nope."
     assert len([*tmp_path.glob("pretrained/*.json")]) == 3
+
+
+def test_classes_of_imagenet_are_said(make_plan: MakePlan) -> None:
+    plan = plan_arms(make_plan, {"network": "torchvision:resnet18"})
+    for names, is_said in ((("ants", "bees", "x"), True), (("0", "1"), False)):
+        facts = ImageFacts(shape_HWC=(224, 224, 3), class_names=names, num_images=9)
+        found = describe_preparation(plan, {trial.data.source: facts for trial in plan.trials})
+        assert any("labels of 2 of its 3 classes (ants, bees) in ImageNet" in note for note in found) == is_said
+    scratch = plan_arms(make_plan, {"network": "torchvision:resnet18", "transfer": None})
+    facts = ImageFacts(shape_HWC=(224, 224, 3), class_names=("ants", "bees"), num_images=9)
+    assert describe_preparation(scratch, {trial.data.source: facts for trial in scratch.trials}) == ()

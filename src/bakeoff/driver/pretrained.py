@@ -28,6 +28,7 @@ from bakeoff.driver.facts import Datasets
 from bakeoff.errors import BakeoffError, NetworkError
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.study.sameness import list_first
+from bakeoff.study.seen import describe_seen
 from bakeoff.workspace import write_whole
 
 UNLIKE = 2.0
@@ -149,7 +150,10 @@ def describe_preparation(plan: Plan, datasets: Datasets) -> tuple[str, ...]:
     unknown = {name for trial in trials if find_outside(name := trial.recipe.network.name).pretrained is None}
     with suppress(BakeoffError):  # the check of the networks says what is wrong
         _ask_timm(sorted(unknown))
-    return tuple(dict.fromkeys(_describe_all(trials, datasets)))
+    named = {
+        block.label: datasets[block.data.source].class_names for block in plan.blocks if block.data.source in datasets
+    }
+    return (*dict.fromkeys(_describe_all(trials, datasets)), *describe_seen(plan, named))
 
 
 def _is_prepared(recipe: Recipe) -> bool:
