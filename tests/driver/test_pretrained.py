@@ -38,8 +38,8 @@ def timm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[
         asked: list[list[str]] = []
 
         def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-            asked.append([*command[3:]])
-            answer = json.dumps({name: answers[name] for name in command[3:]})
+            asked.append([*command[4:]])
+            answer = json.dumps({name: answers[name] for name in command[4:]})
             return subprocess.CompletedProcess(command, 0, f"{answer}\n", "")
 
         monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
@@ -168,6 +168,12 @@ def test_timm_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert resnet.name_statistics() == ("imagenet", "imagenet")
     assert problem == "timm has no configuration nope."
     assert len([*tmp_path.glob("pretrained/*.json")]) == 3
+
+
+def test_arms_of_one_sentence_are_named_together(make_plan: MakePlan) -> None:
+    arm = {"network": "torchvision:efficientnet_v2_l", **normalize("imagenet")}
+    (note,) = describe_preparation(plan_arms(make_plan, *({**arm, "epochs": number} for number in range(1, 7))), {})
+    assert note.startswith("arm0, arm1, arm2, arm3 and 2 more: the published weights of torchvision:efficientnet_v2_l")
 
 
 def test_classes_of_imagenet_are_said(make_plan: MakePlan) -> None:

@@ -31,6 +31,8 @@ from bakeoff.study.sameness import list_first
 from bakeoff.study.seen import describe_seen
 from bakeoff.workspace import write_whole
 
+MOST_NAMED = 4
+
 UNLIKE = 2.0
 """Images this many times larger or smaller than those that a body was trained on are worth a note."""
 
@@ -74,7 +76,7 @@ def _ask_timm(networks: Iterable[str]) -> dict[str, PretrainedConfig | str]:
 
 
 def _start_timm(networks: Sequence[str]) -> dict[str, PretrainedConfig | str]:
-    command = [sys.executable, "-m", "bakeoff.engine.pretrained", *networks]
+    command = [sys.executable, "-P", "-m", "bakeoff.engine.pretrained", *networks]  # nothing of the current folder
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines() or ["no answer"]
     if done.returncode != 0:
@@ -153,7 +155,18 @@ def describe_preparation(plan: Plan, datasets: Datasets) -> tuple[str, ...]:
     named = {
         block.label: datasets[block.data.source].class_names for block in plan.blocks if block.data.source in datasets
     }
-    return (*dict.fromkeys(_describe_all(trials, datasets)), *describe_seen(plan, named))
+    arms: dict[str, list[str]] = {}
+    for arm, sentence in _describe_all(trials, datasets):
+        arms.setdefault(sentence, []).append(show_text(arm))
+    said = (f"{_name_arms(names)}{sentence}" for sentence, names in arms.items())
+    return (*said, *describe_seen(plan, named))
+
+
+def _name_arms(names: Sequence[str]) -> str:
+    """Return the arms of a sentence as its beginning; empty if it is not about arms."""
+    distinct = [*dict.fromkeys(filter(None, names))]
+    more = f" and {len(distinct) - MOST_NAMED} more" if len(distinct) > MOST_NAMED else ""
+    return f"{', '.join(distinct[:MOST_NAMED])}{more}: " if distinct else ""
 
 
 def _is_prepared(recipe: Recipe) -> bool:
@@ -162,33 +175,36 @@ def _is_prepared(recipe: Recipe) -> bool:
     return is_published(recipe.network.name) and (published or normalizes_as(recipe.augmentation, "pretrained"))
 
 
-def _describe_all(trials: Iterable[PlannedTrial], datasets: Datasets) -> Iterator[str]:
+def _describe_all(trials: Iterable[PlannedTrial], datasets: Datasets) -> Iterator[tuple[str, str]]:
+    """Yield arms, each with a sentence about it; no arm for a sentence about a network."""
     for trial in trials:
         recipe = trial.recipe
         try:
             config = find_config(recipe.network.name)
         except BakeoffError:
             continue
-        network, arm, known = recipe.network.name, show_text(trial.arm), _format(config.mean, config.sd)
+        network, known = recipe.network.name, _format(config.mean, config.sd)
         if normalizes_as(recipe.augmentation, "pretrained"):
-            yield f"{network}: normalize: pretrained is {known}, as it was trained."
+            yield "", f"{network}: normalize: pretrained is {known}, as it was trained."
         elif not _agrees(recipe, config):
             yield (
-                f"{arm}: the published weights of {network} know images normalised with {known}, not with "
-                f"{_name_steps(recipe)}: write {{name: normalize, mean: pretrained}}."
+                trial.arm,
+                f"the published weights of {network} know images normalised with {known}, not with "
+                f"{_name_steps(recipe)}: write {{name: normalize, mean: pretrained}}.",
             )
         facts = datasets.get(trial.data.source)
         if facts is not None and recipe.transfer is not None and recipe.transfer.weights is not None:
-            yield from _compare_sizes(recipe, config, facts.shape_HWC, arm)
+            for sentence in _compare_sizes(recipe, config, facts.shape_HWC):
+                yield trial.arm, sentence
 
 
-def _compare_sizes(recipe: Recipe, config: PretrainedConfig, shape_HWC: Shape, arm: str) -> Iterator[str]:
+def _compare_sizes(recipe: Recipe, config: PretrainedConfig, shape_HWC: Shape) -> Iterator[str]:
     """Yield a sentence if the images are much smaller or larger than those the weights know."""
     height, width, _ = trace_augmentation(recipe.augmentation, shape_HWC)
     ratio = (height * width / (config.size[0] * config.size[1])) ** 0.5
     if not 1 / UNLIKE < ratio < UNLIKE:
         yield (
-            f"{arm}: {recipe.network.name} was trained on {config.describe()}, yours reach it at {height}x{width}: its "
+            f"{recipe.network.name} was trained on {config.describe()}, yours reach it at {height}x{width}: its "
             "features may be poor at that size; change data.image_size, or add the augmentation resize."
         )
 
