@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,15 @@ import pytest
 from bakeoff.driver import pretrained
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.identity import identify
-from bakeoff.driver.pretrained import describe_preparation, find_config, resolve_trial
+from bakeoff.driver.pretrained import (
+    describe_preparation,
+    find_config,
+    keep_names,
+    resolve_normalization,
+    resolve_trial,
+)
 from bakeoff.errors import NetworkError
+from bakeoff.study.candidates import make_recipe
 from bakeoff.study.plan import Plan
 
 MakePlan = Callable[..., Plan]
@@ -168,6 +176,16 @@ def test_timm_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert resnet.name_statistics() == ("imagenet", "imagenet")
     assert problem == "timm has no configuration nope."
     assert len([*tmp_path.glob("pretrained/*.json")]) == 3
+
+
+def test_a_candidate_has_its_own_networks_numbers(timm: Callable[..., list[list[str]]], make_plan: MakePlan) -> None:
+    timm({LITE: config()})
+    asked = plan_arms(make_plan, {"network": "torchvision:resnet18"})
+    resolved = replace(asked, trials=tuple(map(resolve_trial, asked.trials)))
+    assert keep_names(resolved, asked).trials == asked.trials
+    recipe = make_recipe(keep_names(resolved, asked).trials[0].recipe, {"network": LITE})
+    (step,) = resolve_normalization(recipe).augmentation
+    assert step.model_dump() == {"name": "normalize", "mean": (0.5,), "sd": (0.5,)}
 
 
 def test_arms_of_one_sentence_are_named_together(make_plan: MakePlan) -> None:

@@ -141,6 +141,20 @@ def resolve_trial(trial: PlannedTrial) -> PlannedTrial:
     return trial if recipe is trial.recipe else replace(trial, recipe=recipe)
 
 
+def keep_names(plan: Plan, asked: Plan) -> Plan:
+    """Return a resolved plan with the augmentation as asked for: with `normalize: pretrained`, not with numbers.
+
+    For a search, whose candidates may have other networks, and so other numbers, than the default that they change.
+    """
+    trials = zip(plan.trials, asked.trials, strict=True)
+    return replace(plan, trials=tuple(_keep_augmentation(trial, planned) for trial, planned in trials))
+
+
+def _keep_augmentation(trial: PlannedTrial, planned: PlannedTrial) -> PlannedTrial:
+    recipe = trial.recipe.model_copy(update={"augmentation": planned.recipe.augmentation})
+    return replace(trial, recipe=recipe)
+
+
 def describe_preparation(plan: Plan, datasets: Datasets) -> tuple[str, ...]:
     """Return sentences on how arms prepare images for published weights, and where it is not what these know.
 
