@@ -338,7 +338,13 @@ def test_a_kind_that_cannot_be_listed(kind: list[str]) -> None:
 
 def test_the_settings_of_one_entry() -> None:
     rows = one_document(bakeoff("list", "optimizers", "sgd", "--json").stdout)
-    assert [row["name"] for row in rows] == ["learning_rate", "momentum", "nesterov", "weight_decay"]
+    assert [row["name"] for row in rows] == [
+        "learning_rate",
+        "decay_norms_and_biases",
+        "momentum",
+        "nesterov",
+        "weight_decay",
+    ]
     assert "(default 0.01)" in bakeoff("list", "optimizers", "sgd").stdout
     assert "units" in bakeoff("list", "networks", "torchvision:resnet18").stdout
     assert bakeoff("list", "losses", "cross_entropy").stdout == "cross_entropy has no settings.\n"

@@ -43,6 +43,13 @@ def test_weights_by_their_fields(written: object, expected: object) -> None:
     assert hash(transfer) == hash(Transfer.model_validate({"weights": expected}))
 
 
+def test_a_later_field_is_dumped_only_where_it_is_set() -> None:
+    assert "freeze_norm" not in Transfer(freeze=1).model_dump(mode="json")
+    set_ = Transfer(freeze=1, freeze_norm=True)
+    assert set_.model_dump(mode="json")["freeze_norm"] is True
+    assert Transfer.model_validate_json(set_.model_dump_json()) == set_
+
+
 @pytest.mark.parametrize(
     ("written", "message"),
     [

@@ -65,6 +65,7 @@ SEPARATE: dict[str, dict[str, Any]] = {
     "dropout or none": {"arms": [{"network": [{"name": "mlp", "dropout": rate} for rate in (0.0, 0.2)]}]},
     "augmented shapes": {"arms": [{"augmentation": [[], [{"name": "center_crop", "size": 6}]]}]},
     "epochs of a frozen body": {"arms": [{"transfer": [{"freeze": 1}, {"freeze": 2}]}]},
+    "batch norm of a body": {"arms": [{"transfer": [{"freeze": 1}, {"freeze": 1, "freeze_norm": True}]}]},
     "what of the body is frozen": {
         "recipe": {"network": {"name": "cnn", "filters": [4], "units": [8]}},
         "arms": [{"transfer": [{"freeze": 1}, {"freeze": 1, "body": "convolutions"}]}],

@@ -72,6 +72,16 @@ def test_a_colour_body_sees_what_torchvisions_pipeline_gives(
     assert found[0, :, 0, 0].tolist() == pytest.approx([-2.118, -2.036, -1.804], abs=5e-4)
 
 
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "grey_nets:Colour"])
+def test_three_numbers_are_for_red_green_and_blue(
+    name: str, context: DeviceContext, grey: Images, make_task: MakeTask, tmp_path: Path
+) -> None:
+    given = {"name": "normalize", "mean": MEAN, "sd": SD}
+    found = _see(name, [given, "horizontal_flip"], grey, make_task, tmp_path, context)
+    torch.testing.assert_close(found, _see(name, [IMAGENET, "horizontal_flip"], grey, make_task, tmp_path, context))
+    assert found.shape[1] == 3
+
+
 @pytest.mark.parametrize("name", ["grey_nets:Grey", "lenet"])
 def test_a_network_for_grey_images_sees_one_channel(
     name: str, grey: Images, make_task: MakeTask, tmp_path: Path

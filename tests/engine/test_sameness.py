@@ -13,6 +13,8 @@ from bakeoff.catalog.sameness import resolve
 MLP: dict[str, Any] = {"network": {"name": "mlp", "units": [5]}, "epochs": 3, "batch_size": 50}
 CNN: dict[str, Any] = {"network": {"name": "cnn", "filters": [3], "units": [4]}, "epochs": 2, "batch_size": 80}
 
+NORMED: dict[str, Any] = {"layers": [{"type": "dense", "units": 5}, {"type": "batch_norm", "activation": "relu"}]}
+
 SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "initializer without convolutions": ({"initializer": "he_normal"}, {"initializer": "orthogonal"}),
     "initializer where it is the default": (
@@ -23,10 +25,15 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {},
         {"network": {"layers": [{"type": "dense", "units": 5, "activation": "relu"}]}},
     ),
+    "norms of a body without any": ({"transfer": {"freeze": 2}}, {"transfer": {"freeze": 2, "freeze_norm": True}}),
+    "no decay of anything": (
+        {"optimizer": {"name": "sgd"}},
+        {"optimizer": {"name": "sgd", "decay_norms_and_biases": False}},
+    ),
     "a transfer of nothing": ({}, {"transfer": {}}),
     "a rate of a body that never thaws": (
         {"transfer": {"freeze": 3, "body_rate": 0.5}},
-        {"transfer": {"freeze": 7, "body_rate": 0.1}},
+        {"transfer": {"freeze": 7, "body_rate": 0.1, "freeze_norm": True}},
     ),
     "adamw without decay": ({"optimizer": {"name": "adamw", "weight_decay": 0.0}}, {"optimizer": "adam"}),
     "a step after the end": ({"schedule": {"name": "step", "every": 3}}, {}),
@@ -55,6 +62,14 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "another draw": ({"initializer.draw": 0}, {"initializer.draw": 1}),
     "a step before the end": ({"schedule": {"name": "step", "every": 2}}, {}),
+    "norms of a body that thaws": (
+        {"network": NORMED, "transfer": {"freeze": 2}},
+        {"network": NORMED, "transfer": {"freeze": 2, "freeze_norm": True}},
+    ),
+    "decay of biases": (
+        {"optimizer": {"name": "adamw", "weight_decay": 0.5}},
+        {"optimizer": {"name": "adamw", "weight_decay": 0.5, "decay_norms_and_biases": False}},
+    ),
     "a body that thaws": ({"transfer": {"freeze": 2, "body_rate": 0.5}}, {"transfer": {"freeze": 2, "body_rate": 0.1}}),
     "dropout of nothing moves the layers behind it": (
         {"network": {"layers": [{"type": "dropout", "rate": 0.0}, {"type": "dense", "units": 5}]}},

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from bakeoff.catalog.recipe import Recipe
+from bakeoff.errors import StudyError
 from bakeoff.study.combine import Combined, combine
 from bakeoff.study.plan import PlannedTrial, derive_seed, expand, study_id, trial_content, trial_id, warn
 from bakeoff.study.schema import Study
@@ -118,12 +120,44 @@ def test_a_study_is_another_when_its_question_changes(fields: dict[str, Any]) ->
     assert study_id(_study(**fields)) != study_id(_study())
 
 
-def test_published_weights_without_normalisation_are_noted() -> None:
-    network = {"network": "torchvision:resnet18", "transfer": {"weights": "imagenet"}}
-    normalised = {**network, "augmentation": [{"name": "normalize", "mean": "imagenet", "sd": "imagenet"}]}
-    study = Study(question="Does it matter?", data={"name": "cifar10"}, arms=[{"bare": network, "dressed": normalised}])
-    (note,) = expand(study).notes
-    assert note.startswith("bare starts from published weights, which expect normalised images: add the augmentation")
+PRETRAINED = {"name": "normalize", "mean": "pretrained", "sd": "pretrained"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], [PRETRAINED]),
+        (["horizontal_flip"], ["horizontal_flip", PRETRAINED]),
+        ([{"name": "normalize", "mean": "imagenet"}], [{"name": "normalize", "mean": "imagenet"}]),
+        ([{"name": "normalize", "mean": 0, "sd": 1}], [{"name": "normalize", "mean": 0, "sd": 1}]),
+    ],
+)
+def test_published_weights_get_the_images_they_know(given: list[Any], expected: list[Any]) -> None:
+    fields = {"network": "torchvision:resnet18", "augmentation": given}
+    study = Study(
+        question="Does it matter?", arms=[{"a": {**fields, "transfer": {"weights": "imagenet"}}, "b": fields}]
+    )
+    first, second, *_ = expand(study).trials
+    wanted = Recipe.model_validate({"network": "mlp", "augmentation": [s for s in expected if s != PRETRAINED]})
+    assert [step.model_dump() for step in first.recipe.augmentation[: len(wanted.augmentation)]] == [
+        step.model_dump() for step in wanted.augmentation
+    ]
+    assert (first.recipe.augmentation[-1].model_dump() == PRETRAINED) == (PRETRAINED in expected)
+    assert second.recipe.augmentation == wanted.augmentation  # no published weights: nothing is added
+    assert Recipe.model_validate(first.recipe.model_dump(mode="json")) == first.recipe
+
+
+def test_a_network_that_nobody_published_has_no_pretrained_statistics() -> None:
+    with pytest.raises(StudyError, match="pretrained is what a torchvision:NAME or timm:NAME network was trained with"):
+        Study(question="?", recipe={"network": "lenet", "augmentation": [PRETRAINED]}, arms=[{"epochs": [1, 2]}])
+
+
+def test_three_numbers_on_grey_images_need_a_body_for_colour() -> None:
+    step = {"name": "normalize", "mean": [0.4, 0.5, 0.6], "sd": [0.2, 0.2, 0.2]}
+    recipe = {"network": "lenet", "augmentation": [step]}
+    with pytest.raises(StudyError, match="has 3 numbers, but the images have one channel"):
+        Study(question="?", data={"name": "mnist"}, recipe=recipe, arms=[{"epochs": [1, 2]}])
+    Study(question="?", data={"name": "mnist"}, recipe={**recipe, "network": "timm:x"}, arms=[{"epochs": [1, 2]}])
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from bakeoff.catalog.fields import (
     MEAN_SQUARE,
     RATE,
     Amount,
+    DecayingSettings,
     LearningRate,
-    OptimizerSettings,
     Share,
 )
 
 
-class _AdamFamily(OptimizerSettings):
+class _AdamFamily(DecayingSettings):
     """The settings of the family, with Adam's defaults."""
 
     learning_rate: LearningRate = Field(default=0.001, description=RATE)

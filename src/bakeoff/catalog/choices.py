@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import or_
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,7 +20,9 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
     TypeAdapter,
+    model_serializer,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -50,6 +52,23 @@ class Record(BaseModel):
     """A frozen record of a study file; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=require_tag)
+
+
+class GrownRecord(Record):
+    """A record that got fields later: these are not dumped at their defaults.
+
+    So trials and studies from before they existed keep their identity.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _omit_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        for name in self.later:
+            if dumped.get(name) == type(self).model_fields[name].default:
+                dumped.pop(name, None)
+        return dumped
 
 
 def refuse_name(kind: str, given: object, allowed: Sequence[str]) -> PydanticCustomError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
-from bakeoff.catalog.choices import Record
+from bakeoff.catalog.choices import GrownRecord
 
 LearningRate: TypeAlias = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 """A learning rate above 0."""
@@ -44,7 +44,7 @@ MEAN_SQUARE = "Decay rate of the running mean of the squared gradient."
 """Descriptions shared by several optimizers."""
 
 
-class OptimizerSettings(Record):
+class OptimizerSettings(GrownRecord):
     """The settings that all optimizers share."""
 
     name: str
@@ -53,3 +53,15 @@ class OptimizerSettings(Record):
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's class, with the learning rate as `lr`."""
         return {"lr": self.learning_rate}
+
+
+class DecayingSettings(OptimizerSettings):
+    """The settings that all optimizers with weight decay share."""
+
+    later: ClassVar[tuple[str, ...]] = ("decay_norms_and_biases",)
+
+    decay_norms_and_biases: Switch = Field(
+        default=True,
+        description="Whether weight decay applies to every parameter; false: not to those of one dimension, the scales "
+        "and shifts of norms and all biases.",
+    )

@@ -20,6 +20,7 @@ from bakeoff.catalog.fields import (
     MEAN,
     MEAN_SQUARE,
     RATE,
+    DecayingSettings,
     LearningRate,
     OptimizerSettings,
     Share,
@@ -30,7 +31,7 @@ from bakeoff.catalog.fields import Amount as Amount
 from bakeoff.registry import Implementation, Registry
 
 
-class SGD(OptimizerSettings):
+class SGD(DecayingSettings):
     """Stochastic gradient descent, with or without momentum."""
 
     name: Literal["sgd"] = "sgd"
@@ -55,7 +56,7 @@ class SGD(OptimizerSettings):
         }
 
 
-class RMSprop(OptimizerSettings):
+class RMSprop(DecayingSettings):
     """RMSprop: steps divided by the running root mean square of the gradient."""
 
     name: Literal["rmsprop"] = "rmsprop"
@@ -81,7 +82,7 @@ class RMSprop(OptimizerSettings):
         }
 
 
-class Adagrad(OptimizerSettings):
+class Adagrad(DecayingSettings):
     """Adagrad: steps divided by the root of the sum of all squared gradients so far."""
 
     name: Literal["adagrad"] = "adagrad"
@@ -104,7 +105,7 @@ class Adagrad(OptimizerSettings):
         }
 
 
-class Adadelta(OptimizerSettings):
+class Adadelta(DecayingSettings):
     """Adadelta: steps scaled by the ratio of the running RMS of past steps to that of past gradients."""
 
     name: Literal["adadelta"] = "adadelta"
@@ -128,7 +129,7 @@ class Adadelta(OptimizerSettings):
         }
 
 
-class Lion(OptimizerSettings):
+class Lion(DecayingSettings):
     """Lion: steps of equal size in every weight, in the direction of the sign of a running mean of the gradient."""
 
     name: Literal["lion"] = "lion"

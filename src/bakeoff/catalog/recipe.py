@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.catalog import schedules
 from bakeoff.catalog.adam_family import Adam
-from bakeoff.catalog.augmentation.records import AugmentationChoice
+from bakeoff.catalog.augmentation.records import AugmentationChoice, normalizes_as
+from bakeoff.catalog.augmentation.steps import Normalize
 from bakeoff.catalog.averaging import AveragingChoice
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.clipping import Clip
@@ -18,6 +19,7 @@ from bakeoff.catalog.losses import CrossEntropy, LossChoice
 from bakeoff.catalog.metric import Metric, check_difference
 from bakeoff.catalog.mixing import MixChoice
 from bakeoff.catalog.networks.named import NetworkChoice
+from bakeoff.catalog.networks.outside import is_published
 from bakeoff.catalog.objective_settings import ClassWeights
 from bakeoff.catalog.optimizers import INCOMPATIBLE, Amount, OptimizerChoice
 from bakeoff.catalog.schedules import Constant, ScheduleChoice
@@ -105,6 +107,20 @@ class Recipe(Record):
         assert self.transfer is not None
         return self.model_copy(update={"transfer": self.transfer.model_copy(update={"weights": weights})})
 
+    def normalize_for_weights(self) -> Recipe:
+        """Return the recipe with `normalize: pretrained` as its last step if it starts from published weights.
+
+        Unchanged if it has a step `normalize`, or if no weights are published for its network. Done where a study's
+        recipes are combined, not in every recipe: trials trained without that step keep their recipes.
+        """
+        published = (
+            self.transfer is not None and self.transfer.weights == "imagenet" and is_published(self.network.name)
+        )
+        if not published or any(isinstance(step, Normalize) for step in self.augmentation):
+            return self
+        step = Normalize(mean="pretrained", sd="pretrained")
+        return self.model_copy(update={"augmentation": (*self.augmentation, step)})
+
     @model_validator(mode="after")
     def _check_together(self) -> Recipe:
         """Refuse choices that are valid by themselves but not together."""
@@ -119,6 +135,11 @@ class Recipe(Record):
             conflict = "evaluate: a frozen body's features are computed once, without the mirror image; leave it plain"
         if self.label_smoothing and not isinstance(self.loss, CrossEntropy):
             conflict = f"label_smoothing needs cross_entropy: leave it 0 with {self.loss.name}"
+        if normalizes_as(self.augmentation, "pretrained") and not is_published(self.network.name):
+            conflict = (
+                "augmentation: normalize: pretrained is what a torchvision:NAME or timm:NAME network was trained with, "
+                f"not {self.network.name}: write data, imagenet or numbers"
+            )
         if conflict is not None:
             raise PydanticCustomError(INCOMPATIBLE, "{conflict}", {"conflict": conflict})
         return self

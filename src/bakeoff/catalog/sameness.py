@@ -14,7 +14,7 @@ from typing import Any
 
 from bakeoff.catalog.adam_family import AdamW
 from bakeoff.catalog.augmentation.records import trace_augmentation
-from bakeoff.catalog.networks.layers import AnyLayer, Conv, Dense, Pool, Residual
+from bakeoff.catalog.networks.layers import AnyLayer, BatchNorm, Conv, Dense, Pool, Residual
 from bakeoff.catalog.networks.shapes import LayerShape, trace
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.schedules import Plateau, Step
@@ -87,15 +87,25 @@ def _list_layers(shapes: Sequence[LayerShape]) -> Iterator[AnyLayer]:
 
 def _format_transfer(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> object:
     transfer = recipe.transfer
-    if transfer is None or (transfer.weights is None and transfer.freeze == 0 and transfer.body_rate == 1.0):
+    norms = transfer is not None and transfer.freeze_norm and _may_have_norms(recipe, layers)
+    if transfer is None or (
+        transfer.weights is None and transfer.freeze == 0 and transfer.body_rate == 1.0 and not norms
+    ):
         return None
     thaws = not is_body_frozen(recipe) and transfer.freeze < recipe.epochs  # type: ignore[operator]  # not "always"
     return {
         "weights": name_weights(recipe),
         "freeze": transfer.freeze if thaws or transfer.freeze == "always" else recipe.epochs,
         "body_rate": transfer.body_rate if thaws else None,
+        **({"freeze_norm": True} if thaws and norms else {}),
         "body": count_recipe_body(recipe, layers),
     }
+
+
+def _may_have_norms(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> bool:
+    """Return whether the body may have batch norms; a module of another library always may."""
+    body = layers[: count_recipe_body(recipe, layers)]
+    return recipe.network.has_module or any(isinstance(layer, BatchNorm | Residual) for layer in body)
 
 
 def _format_augmentation(recipe: Recipe) -> object:
@@ -108,6 +118,8 @@ def _format_optimizer(recipe: Recipe) -> object:
     content = recipe.optimizer.model_dump(mode="json")
     if isinstance(recipe.optimizer, AdamW) and recipe.optimizer.weight_decay == 0:
         content["name"] = "adam"  # the two differ only in weight decay
+    if content.get("weight_decay") == 0:
+        content.pop("decay_norms_and_biases", None)
     return content
 
 

@@ -31,6 +31,11 @@ def count_frozen_epochs(recipe: Recipe) -> int:
     return freeze if isinstance(freeze, int) else 0
 
 
+def freezes_norm(recipe: Recipe) -> bool:
+    """Return whether the batch norms of a body that is trained stay in evaluation mode."""
+    return recipe.transfer is not None and recipe.transfer.freeze_norm and not is_body_frozen(recipe)
+
+
 def caches_features(recipe: Recipe) -> bool:
     """Return whether the head's input is the same in every epoch, so that it can be computed once and cached."""
     return is_body_frozen(recipe) and recipe.mix is None and not has_draws(recipe.augmentation)

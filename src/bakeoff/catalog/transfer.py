@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from bakeoff.catalog.choices import UNKNOWN_NAME, Record
+from bakeoff.catalog.choices import UNKNOWN_NAME, GrownRecord, Record
 from bakeoff.catalog.networks.layers import AnyLayer, Dense, Dropout
-from bakeoff.catalog.networks.outside import TIMM, TORCHVISION
+from bakeoff.catalog.networks.outside import is_published
 from bakeoff.errors import BakeoffError, NetworkError, nearest
 
 
@@ -100,12 +100,15 @@ Weights: TypeAlias = Annotated[_Kinds, BeforeValidator(_check_weights, json_sche
 BodyPart: TypeAlias = Literal["all_but_last", "convolutions"]
 
 
-class Transfer(Record):
+class Transfer(GrownRecord):
     """Transfer learning: pretrained weights to start from, and how much of the network is trained.
 
     The body is the network without its head. Its weights are reused; the head is always initialized at random. A
-    published body expects normalised images: add the augmentation `normalize` with mean and sd of imagenet.
+    published body expects images normalised as those it was trained on: with `weights: imagenet` a recipe without a
+    step `normalize` gets `{name: normalize, mean: pretrained}` as its last augmentation.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("freeze_norm",)
 
     weights: Weights | None = Field(
         default=None,
@@ -127,6 +130,13 @@ class Transfer(Record):
         default="all_but_last",
         description="Which part of a layer network is the body: all layers but the last, or those before the first "
         "dense layer.",
+    )
+    freeze_norm: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether the body's batch norms stay in evaluation mode while it is trained: they normalise by "
+        "their running statistics, which do not change; their scale and shift are trained. false: only while the body "
+        "is frozen.",
     )
 
 
@@ -166,7 +176,7 @@ def check_transfer(network: object, transfer: Transfer | None) -> None:
     if transfer is None or transfer.weights != "imagenet":
         return
     name = str(getattr(network, "name", network))
-    if not name.startswith((TORCHVISION, TIMM)):
+    if not is_published(name):
         raise NetworkError(
             f"transfer: no weights are published for {name}: imagenet needs a torchvision:NAME or timm:NAME network; "
             "give a file, a trial or a study's arm."

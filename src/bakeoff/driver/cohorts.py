@@ -12,7 +12,15 @@ from bakeoff.catalog.augmentation.records import trace_augmentation
 from bakeoff.catalog.networks.fusion import fusion_key
 from bakeoff.catalog.networks.shapes import format_shape
 from bakeoff.catalog.numeric_modes import Modes
-from bakeoff.catalog.shape import all_layers, body_key, count_frozen_epochs, is_body_frozen, is_fusable, trained_layers
+from bakeoff.catalog.shape import (
+    all_layers,
+    body_key,
+    count_frozen_epochs,
+    freezes_norm,
+    is_body_frozen,
+    is_fusable,
+    trained_layers,
+)
 from bakeoff.data.source import DataSource
 from bakeoff.driver.balance import balance
 from bakeoff.driver.costs import Cost, measure_cost
@@ -215,6 +223,8 @@ def _name_arithmetic(trial: PlannedTrial, images: ImageFacts) -> tuple[str, str]
         parts.append(recipe.network.model_dump_json())
     if count_frozen_epochs(recipe) and recipe.transfer is not None:
         parts.append(f"{recipe.transfer.body} frozen for {count_frozen_epochs(recipe)} epochs")
+    if freezes_norm(recipe) and recipe.transfer is not None:
+        parts.append(f"{recipe.transfer.body} with frozen batch norm")
     if is_body_frozen(recipe):
         frozen = all_layers(recipe, images.shape_HWC, images.num_classes)[: -len(layers)]
         parts.append(f"on a frozen {recipe.network.name_module() or fusion_key(frozen)}")

@@ -33,6 +33,7 @@ from bakeoff.driver.executors.local import LocalExecutor
 from bakeoff.driver.facts import Datasets, ImageFacts, check_split, describe_datasets
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.preflight import check_networks
+from bakeoff.driver.pretrained import describe_preparation, resolve_trial
 from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.run import check_plan
 from bakeoff.driver.timing import StepTime, Timings, is_known
@@ -122,7 +123,9 @@ def estimate_plan(
     check_plan(plan, datasets)
     num_lanes = count_cores() if device.kind == "cpu" else 1
     limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
-    groups = group_trials([trial for trial in plan.trials if trial.data.source in datasets], datasets, limits)
+    preparation = describe_preparation(plan, datasets)
+    trials = map(resolve_trial, plan.trials) if probe else plan.trials
+    groups = group_trials([trial for trial in trials if trial.data.source in datasets], datasets, limits)
     times = _try_out(plan, groups, datasets, data_dir, device, say, probe=probe)
     seconds = _estimate_groups(groups, datasets, times)
     total = _estimate_all(plan, groups, seconds, times, num_workers) if groups and device.kind == "cpu" else 0.0
@@ -139,6 +142,7 @@ def estimate_plan(
         prospects=find_prospects(plan, workspace=workspace, data_dir=data_dir),
         notes=(
             *describe_same_arms(plan, datasets),
+            *preparation,
             *_describe_candidates(plan),
             *describe_parts(plan, data_dir),
             *_list_unknown(plan, datasets, times, groups),

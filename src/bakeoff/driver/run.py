@@ -25,6 +25,7 @@ from bakeoff.driver.numeric import decide_modes
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.pilot import take_pilot
 from bakeoff.driver.preflight import check_networks
+from bakeoff.driver.pretrained import describe_preparation, keep_names
 from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.searches import SearchRecorder, place_trial
 from bakeoff.driver.transfer import Resolver
@@ -69,9 +70,10 @@ def run_plan(plan: Plan, context: RunContext) -> RunCounts:
         started = time.monotonic()
         plan, datasets = _open_images(plan, context)
         run = OpenRun(context=context, study_id=study_id(plan.study), ledger=ledger, datasets=datasets)
-        plan, resolver = _resolve_weights(plan, run)
+        asked = plan
+        plan, resolver = _resolve_weights(asked, run)
         modes, num_reused = _start(plan, run)
-        driver = _make_driver(plan, run, modes, resolver)
+        driver = _make_driver(plan if plan.study.search is None else keep_names(plan, asked), run, modes, resolver)
         try:
             driver.run()
             _end_asking(driver, run)
@@ -103,7 +105,7 @@ def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
             say(note)
         datasets = open_datasets(plan.blocks, context.data_dir)
     check_plan(plan, datasets)
-    for note in describe_same_arms(plan, datasets):
+    for note in chain(describe_same_arms(plan, datasets), describe_preparation(plan, datasets)):
         say(note)
     return plan, datasets
 

@@ -9,6 +9,7 @@ from typing import Any
 from bakeoff.catalog.augmentation.records import trace_augmentation
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.driver.facts import Datasets
+from bakeoff.driver.pretrained import resolve_normalization
 from bakeoff.errors import BakeoffError
 from bakeoff.registry import bind
 from bakeoff.study.candidates import make_recipe
@@ -34,7 +35,7 @@ def sample_candidates(block: Block, default: PlannedTrial, datasets: Datasets) -
 def _make_recipes(block: Block, default: PlannedTrial, datasets: Datasets) -> Iterator[Recipe]:
     for changes in _list_changes(block, default, datasets):
         try:
-            yield make_recipe(default.recipe, changes)
+            yield resolve_normalization(make_recipe(default.recipe, changes))
         except BakeoffError:  # the search will encounter and report it too
             continue
 

@@ -18,6 +18,7 @@ from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights
 from bakeoff.data.locate import search_folders
 from bakeoff.data.source import show_text
 from bakeoff.driver.facts import Datasets
+from bakeoff.driver.pretrained import resolve_trial
 from bakeoff.engine.checkpoint_layout import holds_average
 from bakeoff.engine.weights_header import is_weights_file
 from bakeoff.errors import WorkspaceError, nearest
@@ -60,12 +61,14 @@ class Resolver:
         self.notes: list[str] = []
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
-        """Return a trial with its transfer resolved; unchanged if there is nothing to resolve.
+        """Return a trial with its transfer and `normalize: pretrained` resolved; unchanged if it has neither.
 
         Raises:
+            NetworkError: nothing is known about what the network was trained with.
             WorkspaceError: a file does not exist or has a different hash; a study, arm, block or trial is not in the
                 ledger, is not finished, or lacks the replicate; weights were trained on the trial's held-out fold.
         """
+        planned = resolve_trial(planned)
         transfer = planned.recipe.transfer
         weights = None if transfer is None else transfer.weights
         if transfer is None or weights is None or weights == "imagenet":

@@ -15,7 +15,7 @@ from bakeoff.catalog.augmentation.records import trace_augmentation
 from bakeoff.catalog.networks.layers import AnyLayer
 from bakeoff.catalog.networks.shapes import trace
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.catalog.shape import Shape, all_layers, count_recipe_body, is_body_frozen, trained_layers
+from bakeoff.catalog.shape import Shape, all_layers, count_recipe_body, freezes_norm, is_body_frozen, trained_layers
 from bakeoff.data.store import Images
 from bakeoff.engine.fused.build import FusedNetwork, State, initialize
 from bakeoff.engine.fused.module_network import HEAD, FrozenBody, FrozenLayers, ModuleNetwork, first_state
@@ -82,7 +82,14 @@ class Parts:
 
         In epochs in which a body is frozen it is in evaluation mode, without gradients.
         """
-        return FusedNetwork(layers, states, dtype, frozen_layers=self._count_body(layers[0]) if body_frozen else 0)
+        num_body = self._count_body(layers[0])
+        return FusedNetwork(
+            layers,
+            states,
+            dtype,
+            frozen_layers=num_body if body_frozen else 0,
+            frozen_norms=num_body if freezes_norm(self.recipe) else 0,
+        )
 
     def name_body(self, names: Iterable[str]) -> frozenset[str]:
         """Return which of a trained network's parameters belong to its body."""
@@ -152,7 +159,8 @@ class ModuleParts(Parts):
         """Build the one member's network, or the fused heads on the features of a frozen body."""
         if self.num_features is not None:
             return FusedNetwork(layers, states, dtype)
-        return ModuleNetwork(build_body(self.recipe.network, self.shape_HWC), layers[0], states[0], dtype, body_frozen)
+        body = build_body(self.recipe.network, self.shape_HWC)
+        return ModuleNetwork(body, layers[0], states[0], dtype, body_frozen, freezes_norm(self.recipe))
 
     def name_body(self, names: Iterable[str]) -> frozenset[str]:
         """Return which of a trained network's parameters belong to its body."""

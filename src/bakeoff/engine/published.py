@@ -21,8 +21,8 @@ from bakeoff.data.locate import cache_folder
 from bakeoff.engine.fused.build import State
 from bakeoff.engine.fused.vision import import_timm, import_torchvision
 
-TORCHVISION_VERSION = "IMAGENET1K_V1"
-"""The torchvision weights used for `imagenet`: the only ones that all of these networks have."""
+TORCHVISION_VERSIONS = ("IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1")
+"""The torchvision weights used for `imagenet`, the first that a network has; almost all have the first."""
 
 REACH_SECONDS = 5.0
 """Time limit for a publisher's server to respond."""
@@ -45,8 +45,14 @@ def fetch_published(network: AnyNetwork) -> State:
     raise WeightsError(f"no weights are published for {network.name}: give a file, a trial or a study's arm.")
 
 
+def choose_weights(name: str) -> Any:
+    """Return torchvision's record of a network's published weights."""
+    published = import_torchvision().models.get_model_weights(name).__members__
+    return next(published[version] for version in TORCHVISION_VERSIONS if version in published)
+
+
 def _fetch_torchvision(name: str) -> State:
-    weights: Any = import_torchvision().models.get_model_weights(name)[TORCHVISION_VERSION]
+    weights = choose_weights(name)
     with _fetching(f"torchvision:{name}", str(weights.url)) as folder:
         # Downloads are data, not programs: torch's reader is told to build only tensors.
         state: State = weights.get_state_dict(
@@ -83,7 +89,7 @@ def find_published(network: AnyNetwork) -> str:
     folder = cache_folder() / "weights"
     if network.name.startswith(TORCHVISION):
         name = network.name.removeprefix(TORCHVISION)
-        address = str(import_torchvision().models.get_model_weights(name)[TORCHVISION_VERSION].url)
+        address = str(choose_weights(name).url)
         return "" if (folder / PurePosixPath(urlsplit(address).path).name).is_file() else address
     config = _find_timm_config(network.name.removeprefix(TIMM))
     if config.hf_hub_id:  # timm's own preference

@@ -43,6 +43,7 @@ from bakeoff.study.plan import Block, Plan, expand, get_about
 from bakeoff.study.sameness import SameArms
 from bakeoff.study.schema import RECORDED, Study
 from bakeoff.study.search import SEARCHES
+from bakeoff.study.seen import describe_seen
 from bakeoff.workspace import Folders
 
 _HARDWARE = ("processor", "cores", "memory", "system")
@@ -133,6 +134,7 @@ def _list_notes(sources: Sources) -> tuple[str, ...]:
         *(each.describe() for each in sources.same),
         *describe_features(sources.costs),
         *describe_absent(sources.record.results, sources.class_names),
+        *describe_seen(sources.plan, sources.class_names),
         *sources.voted.notes,
     )
 

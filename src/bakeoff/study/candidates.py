@@ -36,7 +36,7 @@ def make_recipe(default: Recipe, changes: Mapping[str, Any]) -> Recipe:
     if draft.faults:
         raise UnfitCandidateError("; ".join(message for _, message in draft.faults))
     try:
-        return Recipe.model_validate(draft.tree["recipe"])
+        return Recipe.model_validate(draft.tree["recipe"]).normalize_for_weights()
     except ValidationError as error:
         found = explain(error, Recipe, draft.tree["recipe"])
         raise UnfitCandidateError(

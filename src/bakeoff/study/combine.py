@@ -251,6 +251,7 @@ def _combine_all(
             result.faults += [(source.key, message) for source, message in draft.faults]
             if data is None or recipe is None:
                 continue
+            recipe = recipe.normalize_for_weights()
             combination = Combination(block, _join(arm_choice), data, recipe, search)
             if not incomplete:
                 result.faults += _check_fit(combination, draft, fits)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bakeoff.catalog.augmentation.records import trace_augmentation
-from bakeoff.catalog.augmentation.steps import Normalize
 from bakeoff.catalog.networks.shapes import format_shape
 from bakeoff.catalog.objective_settings import check_class_weights
 from bakeoff.catalog.recipe import Recipe
@@ -47,6 +46,9 @@ def check_fit(
     if source is not None and source.crop_margin != 1 and source.image_HW not in (None, traced_HWC[:2]):
         yield "augmentation", _ask_for_crop(source, traced_HWC)
         return
+    if traced_HWC[2] > shape_HWC[2] and not recipe.network.has_module:
+        yield "augmentation", "normalize has 3 numbers, but the images have one channel: give one number"
+        return
     try:
         trained_layers(recipe, shape_HWC, len(class_names))
     except BakeoffError as error:
@@ -67,13 +69,3 @@ def _ask_for_crop(source: DataSource, traced_HWC: tuple[int, ...]) -> str:
         f"with crop_margin {source.crop_margin:g}, images must be cropped to {wanted} (image_size), but reach the "
         f"network at {found}: add random_resized_crop, random_crop or center_crop with size {wanted}."
     )
-
-
-def advise(recipe: Recipe) -> Iterator[str]:
-    """Yield warnings about valid but probably unintended choices; the arm is the subject of each sentence."""
-    published = recipe.transfer is not None and recipe.transfer.weights == "imagenet"
-    if published and not any(isinstance(step, Normalize) for step in recipe.augmentation):
-        yield (
-            "starts from published weights, which expect normalised images: "
-            "add the augmentation {name: normalize, mean: imagenet, sd: imagenet}"
-        )

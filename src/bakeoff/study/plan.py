@@ -18,7 +18,6 @@ from bakeoff.study.combine import Combined
 from bakeoff.study.design import describe_design
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.factors import name_axes
-from bakeoff.study.fit import advise
 from bakeoff.study.schema import Study
 from bakeoff.study.search import AnySearch, count_candidates, list_finals
 from bakeoff.study.settings import DataSettings
@@ -133,7 +132,7 @@ def expand(study: Study) -> Plan:
         for combination in by_block[label]
     )
     fraction = () if study.design.is_full else describe_design(study.arms, study.design, name_axes(study.arms))
-    notes = (*fraction, *combined.notes, *_advise(combined), *warn(study))
+    notes = (*fraction, *combined.notes, *warn(study))
     return Plan(study=study, blocks=tuple(blocks.values()), arms=arms, trials=trials, notes=notes)
 
 
@@ -186,11 +185,6 @@ def _list_texts(value: object) -> Iterator[str]:
         yield value
     for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
         yield from _list_texts(part)
-
-
-def _advise(combined: Combined) -> tuple[str, ...]:
-    notes = [f"{found.arm} {advice}." for found in combined.combinations for advice in advise(found.recipe)]
-    return tuple(dict.fromkeys(notes))
 
 
 def _combine(study: Study) -> Combined:

@@ -101,7 +101,7 @@ def test_a_wrong_name_is_answered_with_the_names_and_the_nearest() -> None:
         ({"name": "affine", "scale": [2, 1]}, "a range must be [min, max], with the smaller number first"),
         ({"name": "erasing", "area": [0.5, 0.1]}, "a range must be [min, max], with the smaller number first"),
         ({"name": "gaussian_blur", "kernel": 4}, "the side of a kernel must be an odd number"),
-        ({"name": "normalize", "mean": "imgnet"}, "unknown statistics 'imgnet'. Allowed: imagenet, data."),
+        ({"name": "normalize", "mean": "imgnet"}, "unknown statistics 'imgnet'. Allowed: imagenet, data, pretrained."),
         ({"name": "normalize", "mean": []}, "at least one is required"),
         ({"name": "normalize", "mean": [1, 2], "sd": [1, 2, 3]}, "mean and sd need one number per channel each"),
         ({"name": "normalize", "mean": 1}, "mean and sd must both be numbers, or both the same name"),
@@ -161,8 +161,8 @@ def test_shapes_follow_the_steps() -> None:
         ((GaussianBlur(kernel=57),), (28, 28, 1), "reflecting 28 pixels .*: make its kernel smaller"),
         (
             (Normalize(mean=(1, 2, 3), sd=(1,)),),
-            (28, 28, 1),
-            "has 3 numbers for 1 channels: give one per channel, or one",
+            (28, 28, 4),
+            "has 3 numbers for 4 channels: give one per channel, or one",
         ),
         (
             (Normalize(mean="imagenet", sd="imagenet"),),

@@ -19,7 +19,7 @@ from bakeoff.catalog.networks.named import (
     OutsideNetwork,
     expand,
 )
-from bakeoff.catalog.networks.outside import OUTSIDE_NAMES
+from bakeoff.catalog.networks.outside import OUTSIDE_NAMES, TORCHVISION_NAMES
 from bakeoff.errors import NetworkError
 
 CHOICE: TypeAdapter[Any] = TypeAdapter(NetworkChoice)
@@ -211,7 +211,7 @@ def test_an_unknown_network_is_answered_with_the_nearest() -> None:
     assert error["ctx"]["allowed"] == [*NETWORKS.names, *OUTSIDE_NAMES]
 
 
-@pytest.mark.parametrize("name", [*OUTSIDE_NAMES[:-2], "timm:resnet18.a1_in1k", "package.module:Class"])
+@pytest.mark.parametrize("name", [*TORCHVISION_NAMES, "timm:resnet18.a1_in1k", "package.module:Class"])
 def test_outside_networks_are_told_by_their_colon(name: str) -> None:
     network = CHOICE.validate_python(name)
     assert network == OutsideNetwork(name=name) == CHOICE.validate_python({"name": name})

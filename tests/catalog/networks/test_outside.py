@@ -13,6 +13,7 @@ from bakeoff.catalog.networks.named import NetworkChoice
 from bakeoff.catalog.networks.outside import (
     OUTSIDE,
     OUTSIDE_NAMES,
+    TORCHVISION_NAMES,
     OutsideNetwork,
     OutsideRecord,
     find_outside,
@@ -21,7 +22,6 @@ from bakeoff.catalog.networks.outside import (
 
 GOOD = ("torchvision:resnet18", "timm:resnet10t", "timm:resnet10t.c3_in1k", "nets:Net", "my_package.nets:Net")
 BAD = (
-    "torchvision:resnet19",
     "timm:",
     "timm:a b",
     "timm:../x",
@@ -57,6 +57,14 @@ def test_wrong_names_are_answered_with_the_list(name: str) -> None:
     assert all(allowed in error["msg"] for allowed in OUTSIDE_NAMES)
 
 
+def test_a_wrong_name_of_torchvision_is_answered_with_its_networks() -> None:
+    with pytest.raises(ValidationError) as caught:
+        OutsideNetwork(name="torchvision:resnet19")
+    (error,) = caught.value.errors()
+    assert error["type"] == "unknown_name"
+    assert error["ctx"]["allowed"] == [*TORCHVISION_NAMES]
+
+
 def test_a_near_name_is_suggested() -> None:
     with pytest.raises(ValidationError, match=r"'torchvision:resnet18'\?"):
         OutsideNetwork(name="torchvision:resnet81")
@@ -67,8 +75,8 @@ def test_a_study_file_may_give_the_bare_name_or_settings() -> None:
     assert choice.validate_python("torchvision:vgg16") == OutsideNetwork(name="torchvision:vgg16")
     formatted = choice.validate_python({"name": "nets:Net", "units": [64], "dropout": 0.5})
     assert formatted == OutsideNetwork(name="nets:Net", units=(64,), dropout=0.5)
-    with pytest.raises(ValidationError, match="'torchvision:vgg13'"):
-        choice.validate_python("torchvision:vgg13")
+    with pytest.raises(ValidationError, match="'torchvision:vgg12'"):
+        choice.validate_python("torchvision:vgg12")
 
 
 @pytest.mark.parametrize(

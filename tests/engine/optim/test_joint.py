@@ -129,6 +129,15 @@ def test_equal_members_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 1
 
 
+def test_equal_members_that_skip_decay_are_two_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer = {"name": "adamw", "weight_decay": 0.1, "decay_norms_and_biases": False}
+    (network, runners), calls = _fuse([{"optimizer": optimizer}] * 9), list[torch.optim.Optimizer]()
+    monkeypatch.setattr("bakeoff.engine.optim.joint.take_step", calls.append)
+    JointOptimizer(runners, network).step([START] * 9)
+    found = [(group["weight_decay"], len(group["params"])) for call in calls for group in call.param_groups]
+    assert found == [(0.1, 2), (0.0, 2)]  # the stacks of two layers
+
+
 LAYERS = (Conv(filters=3, kernel=3), Dense(units=7))
 
 
@@ -170,9 +179,10 @@ def _list_tensors(network: FusedNetwork, runners: list[MemberTrainer]) -> list[t
 @pytest.mark.parametrize(
     "fields", [{}, {"schedule": "cosine"}, {"clip": {"norm": 0.5}}, {"averaging": "ema"}], ids=lambda each: str(each)
 )
+@pytest.mark.parametrize("skip", [{}, {"weight_decay": 0.1, "decay_norms_and_biases": False}], ids=["all", "skip"])
 @pytest.mark.parametrize("name", NAMES)
-def test_stacks_move_as_their_members_by_themselves(name: str, fields: dict[str, Any]) -> None:
-    recipes = [{"optimizer": name, **fields}] * 3
+def test_stacks_move_as_their_members_by_themselves(name: str, skip: dict[str, Any], fields: dict[str, Any]) -> None:
+    recipes = [{"optimizer": {"name": name, **skip}, **fields}] * 3
     (network, ours), (other, theirs) = _fuse(recipes), _fuse(recipes)
     # Twice, as epochs follow each other; then by themselves, as when others have left and one is due alone.
     for first in (0, STEPS):

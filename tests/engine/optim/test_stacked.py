@@ -39,6 +39,12 @@ CHOICES: tuple[AnyOptimizer, ...] = (
     RMSprop(learning_rate=0.01, centered=True, weight_decay=0.1),
     RMSprop(learning_rate=0.01, centered=True, momentum=0.5, smoothing=0.9),
     Lion(learning_rate=0.001, weight_decay=0.1),
+    SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.1, decay_norms_and_biases=False),
+    Adam(learning_rate=0.01, weight_decay=0.1, decay_norms_and_biases=False),
+    AdamW(learning_rate=0.03, weight_decay=0.5, decay_norms_and_biases=False),
+    AdamW(learning_rate=0.03, weight_decay=0.5),
+    RMSprop(learning_rate=0.01, weight_decay=0.1, decay_norms_and_biases=False),
+    Lion(learning_rate=0.001, weight_decay=0.1, decay_norms_and_biases=False),
 )
 
 

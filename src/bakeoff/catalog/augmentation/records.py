@@ -27,6 +27,7 @@ from bakeoff.catalog.augmentation.steps import (
     Rotation,
     VerticalFlip,
 )
+from bakeoff.catalog.augmentation.values import StatisticsName
 from bakeoff.catalog.choices import RegistryEntry, choose_from
 from bakeoff.catalog.networks.shapes import Shape, format_shape
 from bakeoff.errors import NetworkError
@@ -174,9 +175,14 @@ def needs_statistics(choices: Sequence[AnyAugmentation]) -> bool:
     return any(isinstance(choice, Normalize) and "data" in (choice.mean, choice.sd) for choice in choices)
 
 
+def normalizes_as(choices: Sequence[AnyAugmentation], name: StatisticsName) -> bool:
+    """Return whether any step normalizes with the statistics of this name."""
+    return any(isinstance(choice, Normalize) and choice.mean == name for choice in choices)
+
+
 def normalizes_as_imagenet(choices: Sequence[AnyAugmentation]) -> bool:
     """Return whether any step normalizes with ImageNet's statistics, which have three channels."""
-    return any(isinstance(choice, Normalize) and choice.mean == "imagenet" for choice in choices)
+    return normalizes_as(choices, "imagenet")
 
 
 def trace_augmentation(choices: Sequence[AnyAugmentation], shape_HWC: Shape) -> Shape:

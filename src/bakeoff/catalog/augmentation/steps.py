@@ -250,7 +250,8 @@ class Normalize(AugmentationStep):
     name: Literal["normalize"] = "normalize"
     mean: Means = Field(
         default="data",
-        description="Mean to subtract: one number, one per channel, imagenet, or data (of the training images).",
+        description="Mean to subtract: one number, one per channel, imagenet, data (of the training images), or "
+        "pretrained (that of the images on which the network's published weights were trained).",
     )
     sd: Deviations = Field(
         default="data",
@@ -279,11 +280,23 @@ class Normalize(AugmentationStep):
         for values in (self.mean, self.sd):
             if values == "imagenet" and shape_HWC[2] not in (1, 3):
                 raise NetworkError("ImageNet's statistics have three channels: give one number per channel")
-            if not isinstance(values, str) and len(values) not in (1, shape_HWC[2]):
+            if (
+                not isinstance(values, str)
+                and len(values) not in (1, shape_HWC[2])
+                and not self._repeats_grey(shape_HWC)
+            ):
                 raise NetworkError(
                     f"has {len(values)} numbers for {shape_HWC[2]} channels: give one per channel, or one for all"
                 )
-        return shape_HWC
+        return (*shape_HWC[:2], 3) if self._repeats_grey(shape_HWC) else shape_HWC
+
+    def _repeats_grey(self, shape_HWC: Shape) -> bool:
+        """Return whether a grey image is repeated to three channels, because there are numbers for red, green, blue."""
+        return shape_HWC[2] == 1 and 3 in (_count(self.mean), _count(self.sd))
+
+
+def _count(values: Means | Deviations) -> int:
+    return 1 if isinstance(values, str) else len(values)
 
 
 def _pad_shape(shape_HWC: Shape, amount: int, fill: Fill) -> Shape:

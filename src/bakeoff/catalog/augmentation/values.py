@@ -12,8 +12,9 @@ from bakeoff.catalog.choices import NOT_EMPTY, Extent, check_name
 INCOMPATIBLE = "incompatible"
 """The type of the pydantic error for settings that are valid by themselves but not together."""
 
-STATISTICS = ("imagenet", "data")
-"""Named means and standard deviations: ImageNet's, and those of the training images."""
+STATISTICS = ("imagenet", "data", "pretrained")
+"""Named means and standard deviations: ImageNet's, those of the training images, and those of the images on which the
+network's published weights were trained."""
 
 
 def _bound(**limits: Any) -> Any:
@@ -105,7 +106,7 @@ ShareRange: TypeAlias = Annotated[
 ]
 """The range of fractions to draw from; one number fixes the value."""
 
-StatisticsName: TypeAlias = Literal["imagenet", "data"]
+StatisticsName: TypeAlias = Literal["imagenet", "data", "pretrained"]
 
 
 def _tag_statistics(value: object) -> str:

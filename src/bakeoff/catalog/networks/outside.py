@@ -11,10 +11,12 @@ from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from bakeoff.catalog.choices import Count, Rate, collect_names, refuse_name
+from bakeoff.catalog.choices import Count, Rate, check_name, collect_names, refuse_name
 from bakeoff.catalog.networks.layers import Activation, AnyLayer, Dense, Dropout
+from bakeoff.catalog.networks.pretrained import PretrainedConfig
 from bakeoff.catalog.networks.settings import NetworkSettings
 from bakeoff.catalog.networks.shapes import Shape
+from bakeoff.catalog.networks.torchvision import CLASSIFIERS
 from bakeoff.registry import Implementation
 
 TORCHVISION = "torchvision:"
@@ -37,6 +39,8 @@ class OutsideRecord:
         multiply_adds: multiply-adds per image of `published_size`, as published by torchvision, with its own head; None
             if not published.
         published_size: side of its training images, in pixels.
+        exact_size: the only height and width it accepts, to which images are resized; None if it accepts any.
+        pretrained: how the images of its published weights were prepared; None if it must be built to know.
         build: the builder of the body, a `modules.Body`.
     """
 
@@ -47,66 +51,25 @@ class OutsideRecord:
     num_features: int | None = None
     multiply_adds: int | None = None
     published_size: int = 224
+    exact_size: tuple[int, int] | None = None
+    pretrained: PretrainedConfig | None = None
     build: Implementation = "bakeoff.engine.fused.modules:build_torchvision"
 
 
 OUTSIDE: tuple[OutsideRecord, ...] = (
-    OutsideRecord(
-        "torchvision:mobilenet_v2",
-        "inverted residuals of depthwise convolutions, 2.2 million parameters below the head",
-        "Sandler et al. (2018), MobileNetV2: inverted residuals and linear bottlenecks",
-        least_size=32,
-        num_features=1_280,
-        multiply_adds=301_000_000,
-    ),
-    OutsideRecord(
-        "torchvision:densenet121",
-        "every layer gets the outputs of all previous layers, 7.0 million parameters below the head",
-        "Huang et al. (2017), Densely connected convolutional networks",
-        least_size=32,
-        num_features=1_024,
-        multiply_adds=2_834_000_000,
-    ),
-    OutsideRecord(
-        "torchvision:resnet18",
-        "residual network of 18 layers, 11.2 million parameters below the head",
-        "He et al. (2016), Deep residual learning for image recognition",
-        least_size=32,
-        num_features=512,
-        multiply_adds=1_814_000_000,
-    ),
-    OutsideRecord(
-        "torchvision:resnet50",
-        "residual network of 50 layers, 23.5 million parameters below the head",
-        "He et al. (2016), Deep residual learning for image recognition",
-        least_size=32,
-        num_features=2_048,
-        multiply_adds=4_089_000_000,
-    ),
-    OutsideRecord(
-        "torchvision:inception_v3",
-        "parallel kernels of several sizes, no auxiliary output, 21.8 million parameters below the head",
-        "Szegedy et al. (2016), Rethinking the Inception architecture for computer vision",
-        least_size=75,
-        num_features=2_048,
-        multiply_adds=5_713_000_000,
-        published_size=299,
-    ),
-    OutsideRecord(
-        "torchvision:vgg16",
-        "thirteen 3x3 convolutions, averaged over the image, 14.7 million parameters below the head",
-        "Simonyan and Zisserman (2015), Very deep convolutional networks for large-scale image recognition",
-        least_size=32,
-        num_features=512,
-        multiply_adds=15_470_000_000,
-    ),
-    OutsideRecord(
-        "torchvision:alexnet",
-        "five convolutions, averaged over the image, 2.5 million parameters below the head",
-        "Krizhevsky (2014), One weird trick for parallelizing convolutional neural networks",
-        least_size=63,
-        num_features=256,
-        multiply_adds=714_000_000,
+    *(
+        OutsideRecord(
+            f"{TORCHVISION}{facts.name}",
+            facts.summary,
+            facts.source,
+            least_size=facts.least_size,
+            num_features=facts.num_features,
+            multiply_adds=facts.multiply_adds,
+            published_size=facts.pretrained.size[0],
+            exact_size=facts.pretrained.size if facts.is_fixed else None,
+            pretrained=facts.pretrained,
+        )
+        for facts in CLASSIFIERS
     ),
     OutsideRecord(
         "timm:NAME",
@@ -123,12 +86,20 @@ OUTSIDE: tuple[OutsideRecord, ...] = (
     ),
 )
 
-OUTSIDE_NAMES: tuple[str, ...] = collect_names(OUTSIDE)
+OUTSIDE_NAMES: tuple[str, ...] = (f"{TORCHVISION}NAME", *(record.name for record in OUTSIDE[-2:]))
+"""What messages list: the names of torchvision's many networks are listed only where one of them is meant."""
+
+TORCHVISION_NAMES: tuple[str, ...] = collect_names(OUTSIDE[:-2])
 
 
 def is_outside(name: object) -> bool:
     """Return whether this is the name of an outside network: it has a colon."""
     return isinstance(name, str) and ":" in name
+
+
+def is_published(name: str) -> bool:
+    """Return whether this is the name of a network whose library publishes weights: torchvision's or timm's."""
+    return name.startswith((TORCHVISION, TIMM))
 
 
 def check_outside_name(value: object) -> str:
@@ -137,9 +108,9 @@ def check_outside_name(value: object) -> str:
     Raises:
         PydanticCustomError: of type `unknown_name`, otherwise.
     """
-    if isinstance(value, str) and value in OUTSIDE_NAMES[:-2]:
-        return value
-    if isinstance(value, str) and value.startswith((TORCHVISION, TIMM)):
+    if isinstance(value, str) and value.startswith(TORCHVISION):
+        return check_name(value, kind="network", allowed=TORCHVISION_NAMES)
+    if isinstance(value, str) and value.startswith(TIMM):
         if _TIMM_NAME.fullmatch(value):
             return value
     elif isinstance(value, str) and names_class(value):
@@ -164,9 +135,9 @@ OutsideName: TypeAlias = Annotated[
 class OutsideNetwork(NetworkSettings):
     """A network from torchvision, timm or the user's own module: its body with a new head.
 
-    The body gives one feature vector per image: the average of its last feature maps (for a user's module its output,
-    flattened). Grey images are repeated to three channels, and images that are too small for the body are enlarged
-    bilinearly. Its published head is not used.
+    The body gives one feature vector per image: what its published last layer reads, for AlexNet and VGG the average of
+    the last feature maps (for a user's module its output, flattened). Grey images are repeated to three channels, and
+    images that are too small for the body are enlarged bilinearly. Its published head is not used.
     """
 
     has_module: ClassVar[bool] = True
@@ -208,7 +179,7 @@ class OutsideNetwork(NetworkSettings):
         record = find_outside(self.name)
         if record.multiply_adds is None:
             return None
-        height, width = (max(size, record.least_size) for size in image_shape_HWC[:2])
+        height, width = record.exact_size or (max(size, record.least_size) for size in image_shape_HWC[:2])
         return round(record.multiply_adds * height * width / record.published_size**2)
 
 

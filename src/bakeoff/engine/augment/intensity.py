@@ -11,13 +11,11 @@ import torch
 from torch import Tensor
 
 from bakeoff.catalog.augmentation.steps import ColorJitter, Erasing, GaussianBlur, Grayscale, Normalize
+from bakeoff.catalog.networks.pretrained import IMAGENET_MEAN, IMAGENET_SD
 from bakeoff.engine.augment.geometry import Draws, add_border, change_some, scale_to_unit, to_column
 
 Statistics = tuple[npt.ArrayLike, npt.ArrayLike]
 """Mean and standard deviation per channel of images with values in [0, 1]."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_SD = (0.229, 0.224, 0.225)
 
 _GREY_WEIGHTS = (0.2989, 0.587, 0.114)
 """The weights of red, green and blue in brightness: ITU-R BT.601, with torchvision's digits."""
@@ -156,13 +154,14 @@ def normalize(
     """Subtract the mean and divide by the sd, channel by channel.
 
     With ImageNet's statistics, a grey image for a network for colour images is first repeated to three channels;
-    otherwise the statistics are averaged.
+    otherwise the statistics are averaged. With three numbers a grey image is always repeated.
 
     Raises:
-        ValueError: the step needs the data's statistics, but there are none.
+        ValueError: the step needs the data's or the network's statistics, but there are none.
     """
     if for_colour and choice.mean == "imagenet" and images_NHWC.shape[3] == 1:
         images_NHWC = images_NHWC.expand(-1, -1, -1, 3)
+    images_NHWC = images_NHWC.expand(*images_NHWC.shape[:3], choice.resulting_shape(tuple(images_NHWC.shape[1:]))[2])
     mean, sd = _find_statistics(choice, images_NHWC.shape[3], data_statistics)
     return (scale_to_unit(images_NHWC) - mean.to(images_NHWC.device)).div_(sd.to(images_NHWC.device))
 
@@ -177,6 +176,8 @@ def _find_statistics(choice: Normalize, channels: int, data_statistics: Statisti
         if data_statistics is None:
             raise ValueError("normalize: data needs the mean and sd of the training images")
         found = data_statistics
+    elif choice.mean == "pretrained":
+        raise ValueError("normalize: pretrained is replaced by the network's numbers before training")
     else:
         found = (choice.mean, choice.sd)
     mean, sd = (torch.from_numpy(np.asarray(value, dtype=np.float32).reshape(-1)) for value in found)

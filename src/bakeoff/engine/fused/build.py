@@ -127,6 +127,8 @@ class FusedNetwork:
         states: each member's parameters and buffers, float32. They are copied.
         dtype: the dtype of the arithmetic; parameters, gradients, batch norm's statistics and logits stay float32.
         frozen_layers: number of leading layers that are frozen, see `freeze`.
+        frozen_norms: number of leading layers whose batch norms are always in evaluation mode; their scale and shift
+            are trained.
 
     Raises:
         NetworkError: if the members' networks cannot be fused.
@@ -138,12 +140,14 @@ class FusedNetwork:
         states: Sequence[State],
         dtype: torch.dtype = torch.float32,
         frozen_layers: int = 0,
+        frozen_norms: int = 0,
     ) -> None:
         if len({fusion_key(layers) for layers in member_layers}) != 1:
             raise NetworkError("these networks differ in more than their dropout rates and cannot be fused")
         self.layers = tuple(member_layers[0])
         self.num_members = len(states)
         self.dtype = dtype
+        self._frozen_norms = frozen_norms
         stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
         self.stacked = {name: stack.requires_grad_() for name, stack in stacked.items() if not is_buffer(name)}
         self.stacked_buffers = {name: stack for name, stack in stacked.items() if is_buffer(name)}
@@ -244,7 +248,7 @@ class FusedNetwork:
             shift if layer.shift_rate == 1.0 else shift * layer.shift_rate**0.5,
             self.stacked_buffers[f"{path}.mean"],
             self.stacked_buffers[f"{path}.variance"],
-            training,
+            training and int(path.partition(".")[0]) >= self._frozen_norms,
         )
 
     def _add_residual(self, x: Flow, layer: Residual, path: str, weights: State, dropout: Randomness | None) -> None:

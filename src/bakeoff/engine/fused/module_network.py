@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bakeoff.catalog.initializers import InitializerChoice
 from bakeoff.catalog.networks.layers import Layer
@@ -54,6 +55,7 @@ class ModuleNetwork:
         state: parameters and buffers by `first_state`'s names. They are copied.
         dtype: the dtype of the arithmetic; parameters, gradients, buffers and logits stay float32.
         body_frozen: whether the body is in evaluation mode without gradients; may be changed between steps.
+        norms_frozen: whether the body's batch norms are always in evaluation mode; their scale and shift are trained.
     """
 
     num_members = 1
@@ -65,8 +67,10 @@ class ModuleNetwork:
         state: Mapping[str, Tensor],
         dtype: torch.dtype = torch.float32,
         body_frozen: bool = False,
+        norms_frozen: bool = False,
     ) -> None:
         self.body, self.dtype, self.body_frozen = body, dtype, body_frozen
+        self._frozen_norms = [each for each in body.modules() if norms_frozen and isinstance(each, _BatchNorm)]
         body_state, head_state = split_state(state)
         body.to(next(iter(body_state.values())).device)  # including tables that are not part of its state
         self.head = FusedNetwork([head], [head_state], dtype)
@@ -117,6 +121,8 @@ class ModuleNetwork:
         """Return the body's features_NF; in training its random numbers come from `dropout`."""
         training = dropout is not None and not self.body_frozen
         self.body.train(training)
+        for norm in self._frozen_norms:
+            norm.eval()
         device = images_NCHW.device
         # A captured step cannot be reseeded, so this is done only if necessary.
         seeded = training and (device.type == "cpu" or self.body.draws)

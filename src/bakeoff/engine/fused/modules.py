@@ -131,47 +131,57 @@ def build_body(network: NetworkSettings, image_shape_HWC: Shape, seed: int = 0) 
     return body
 
 
-def _cut_classifier(model: Any) -> nn.Module:
-    model.classifier = nn.Identity()
-    return model  # type: ignore[no-any-return]  # torchvision's models are untyped here
+def _cut(part: str, num_kept: int = 0) -> Callable[[Any], None]:
+    """Return what removes a model's last part, except its first layers: all that come before the last linear layer."""
+
+    def cut(model: Any) -> None:
+        setattr(model, part, getattr(model, part)[:num_kept] if num_kept else nn.Identity())
+
+    return cut
 
 
-def _cut_last(model: Any) -> nn.Module:
-    model.fc = nn.Identity()
-    return model  # type: ignore[no-any-return]  # as above
+def _average(part: str) -> Callable[[Any], None]:
+    """Return what replaces a model's last parts by an average over the image, so that any image size fits."""
+
+    def cut(model: Any) -> None:
+        setattr(model, part, nn.AdaptiveAvgPool2d(1))
+        if part != "classifier":
+            model.classifier = nn.Identity()
+
+    return cut
 
 
-def _cut_plain(model: Any) -> nn.Module:
-    """VGG and AlexNet: their 7x7 or 6x6 feature map is averaged here, so that any image size fits."""
-    model.avgpool = nn.AdaptiveAvgPool2d(1)
-    return _cut_classifier(model)
-
-
-def _cut_inception(model: Any) -> nn.Module:
+def _cut_normalized(model: Any) -> None:
     # As its published weights expect: images normalised as for the other networks, converted to -1..1 inside.
     model.transform_input = True
-    return _cut_last(model)
+    model.fc = nn.Identity()
 
 
-_CUTS: dict[str, tuple[Callable[[Any], nn.Module], dict[str, object]]] = {
-    "mobilenet_v2": (_cut_classifier, {}),
-    "densenet121": (_cut_classifier, {}),
-    "resnet18": (_cut_last, {}),
-    "resnet50": (_cut_last, {}),
-    "inception_v3": (_cut_inception, {"aux_logits": False, "init_weights": True}),
-    "vgg16": (_cut_plain, {}),
-    "alexnet": (_cut_plain, {}),
-}
+_NO_AUXILIARY: dict[str, object] = {"aux_logits": False, "init_weights": True}
+
+_CUTS: tuple[tuple[tuple[str, ...], Callable[[Any], None], dict[str, object]], ...] = (
+    (("resnet", "resnext", "wide_resnet", "regnet", "shufflenet"), _cut("fc"), {}),
+    (("googlenet", "inception"), _cut_normalized, _NO_AUXILIARY),
+    (("vgg", "alexnet"), _average("avgpool"), {}),
+    (("squeezenet",), _average("classifier"), {}),
+    (("densenet", "efficientnet", "mobilenet_v2", "mnasnet"), _cut("classifier"), {}),
+    (("mobilenet_v3", "convnext"), _cut("classifier", 2), {}),
+    (("maxvit",), _cut("classifier", 5), {}),
+    (("swin",), _cut("head"), {}),
+    (("vit",), _cut("heads"), {}),
+)
+"""Prefixes of torchvision's names, what removes such a network's head, and the settings it is built with."""
 
 
 def build_torchvision(network: NetworkSettings) -> Body:
     """Build a body from torchvision."""
     record = find_outside(network.name)
     name = network.name.removeprefix(TORCHVISION)
-    cut, settings = _CUTS[name]
-    make = getattr(import_torchvision().models, name)
+    cut, settings = next((cut, settings) for prefixes, cut, settings in _CUTS if name.startswith(prefixes))
+    model = getattr(import_torchvision().models, name)(weights=None, **settings)
+    cut(model)
     return Body(
-        cut(make(weights=None, **settings)), num_features=record.num_features or 0, least_size=record.least_size
+        model, num_features=record.num_features or 0, least_size=record.least_size, exact_size=record.exact_size
     )
 
 

@@ -22,6 +22,7 @@ from bakeoff.catalog.optimizers import OPTIMIZERS
 from bakeoff.catalog.schedules import Progress
 from bakeoff.engine.fused.build import FusedNetwork
 from bakeoff.engine.member_trainer import MemberTrainer
+from bakeoff.engine.optim.make_optimizer import skips_decay
 from bakeoff.engine.optim.plain_steps import take_step
 from bakeoff.engine.parts import Network
 
@@ -55,11 +56,16 @@ class JointOptimizer:
                 kind = (type(runner.optimizer), _describe(runner, group, k, number))
                 parts[kind].append(_Part(runner.optimizer, group))
         self._unclipped = all(runner.member.recipe.clip is None for runner in runners)
-        self._stacked: _StackedParts | None = None
-        if len(parts) == 1 and not self._apart and isinstance(network, FusedNetwork) and _step_together(runners):
-            (found,) = parts.values()
-            self._stacked = _StackedParts(found, network)
-            self._joined = [(self._stacked.optimizer, found[0].group)]
+        self._stacked: list[_StackedParts] = []
+        one_kind = len(parts) == 1 or (
+            all(skips_decay(runner.member.recipe.optimizer) for runner in runners)
+            and all(len(found) == len(runners) for found in parts.values())
+        )
+        if one_kind and not self._apart and isinstance(network, FusedNetwork) and _step_together(runners):
+            self._stacked = [_StackedParts(found, network) for found in parts.values()]
+            self._joined = [
+                (each.optimizer, found[0].group) for each, found in zip(self._stacked, parts.values(), strict=True)
+            ]
         else:
             self._joined = [(_join(found), found[0].group) for found in parts.values()]
 
@@ -79,23 +85,31 @@ class JointOptimizer:
 
     def return_states(self) -> None:
         """Return the states to the members' own optimizers, after the last step."""
-        if self._stacked is not None:
-            self._stacked.return_states()
+        for stacked in self._stacked:
+            stacked.return_states()
 
 
 class _StackedParts:
-    """An optimizer over a network's stacks that replaces the members' own until `return_states`."""
+    """An optimizer over a network's stacks that replaces the members' own until `return_states`.
+
+    Args:
+        parts: the same group of parameters of every member, in the network's order.
+        network: the members' network.
+    """
 
     def __init__(self, parts: Sequence[_Part], network: FusedNetwork) -> None:
         self._parts, self._network = parts, network
-        self.optimizer = _make_like(parts[0], list(network.stacked.values()))
-        for name, stack in network.stacked.items():
+        own = {id(parameter) for parameter in parts[0].group["params"]}
+        names = [name for name, parameter in network.members[0].items() if id(parameter) in own]
+        self._stacks = {name: network.stacked[name] for name in names}
+        self.optimizer = _make_like(parts[0], list(self._stacks.values()))
+        for name, stack in self._stacks.items():
             states = [part.optimizer.state.get(network.members[k][name], {}) for k, part in enumerate(parts)]
             if states[0]:
                 self.optimizer.state[stack] = {key: _stack([state[key] for state in states]) for key in states[0]}
 
     def return_states(self) -> None:
-        for name, stack in self._network.stacked.items():
+        for name, stack in self._stacks.items():
             for k, part in enumerate(self._parts):
                 own = {key: _take(value, k) for key, value in self.optimizer.state[stack].items()}
                 if own:

@@ -25,7 +25,8 @@ def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Para
         groups: parameters by the constant factor on their learning rate; most networks are one group of factor 1.
 
     Returns:
-        An optimizer whose groups also hold `initial_lr`, the rate before any schedule.
+        An optimizer whose groups also hold `initial_lr`, the rate before any schedule. Parameters that weight decay
+        skips have a group of their own.
     """
     record, arguments = OPTIMIZERS.find(choice.name), choice.arguments()
     on_cpu = all(each.device.type == "cpu" for parameters in groups.values() for each in parameters)
@@ -34,9 +35,24 @@ def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Para
     parts = []
     for factor, parameters in groups.items():
         rate = choice.learning_rate * factor
-        parts.append({"params": list(parameters), "lr": rate, "initial_lr": rate})
+        for decays, members in _split_by_decay(choice, parameters):
+            decay = {} if decays else {"weight_decay": 0.0}
+            parts.append({"params": members, "lr": rate, "initial_lr": rate, **decay})
     optimizer: torch.optim.Optimizer = find_class(choice)(parts, **arguments)
     return optimizer
+
+
+def skips_decay(choice: AnyOptimizer) -> bool:
+    """Return whether weight decay skips the parameters of one dimension: norms and biases."""
+    return getattr(choice, "decay_norms_and_biases", True) is False and getattr(choice, "weight_decay", 0.0) != 0
+
+
+def _split_by_decay(choice: AnyOptimizer, parameters: Sequence[nn.Parameter]) -> list[tuple[bool, list[nn.Parameter]]]:
+    """Return a group's parameters with and without weight decay; one group if all of them have it."""
+    if not skips_decay(choice):
+        return [(True, list(parameters))]
+    parts = [(decays, [each for each in parameters if (each.dim() > 1) == decays]) for decays in (True, False)]
+    return [(decays, members) for decays, members in parts if members]
 
 
 def set_share(optimizer: torch.optim.Optimizer, share: float) -> None:

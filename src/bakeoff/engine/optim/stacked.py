@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bakeoff.catalog.schedules import Progress
 from bakeoff.engine.member_trainer import MemberTrainer
+from bakeoff.engine.optim.make_optimizer import skips_decay
 from bakeoff.engine.optim.stack_rules import find_rule
 from bakeoff.engine.optim.stacks import read_stacks
 from bakeoff.engine.parts import Network
@@ -142,6 +143,10 @@ class _Run:
             name: torch.tensor([_hyper_of(choice, name) for choice in choices], device=device)
             for name in self._rule.hyper
         }
+        self._hyper_flat = dict(self._hyper)
+        if "weight_decay" in self._hyper:
+            skipped = torch.tensor([skips_decay(choice) for choice in choices], device=device)
+            self._hyper_flat["weight_decay"] = self._hyper["weight_decay"].masked_fill(skipped, 0.0)
         self._kept: dict[str, dict[str, Tensor]] = {}
         self._rates: dict[str, Tensor] = {}
 
@@ -149,7 +154,8 @@ class _Run:
         """Update these members' part of one stacked parameter."""
         own, kept = stack[self.start : self.end], self._keep(name, stack)
         rate = _spread(share_K * self._rates[name], own)
-        hyper = {key: _spread(value, own) for key, value in self._hyper.items()}
+        is_flat = own.dim() <= 2  # of one dimension in each member: a norm's, or a bias
+        hyper = {key: _spread(value, own) for key, value in (self._hyper_flat if is_flat else self._hyper).items()}
         self._rule.move(own, gradient[self.start : self.end], rate, hyper, kept)
 
     def _keep(self, name: str, stack: Tensor) -> dict[str, Tensor]:
