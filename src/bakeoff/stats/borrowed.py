@@ -24,7 +24,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.stats.mean_error import MeanError
+from bakeoff.stats.mean_error import MeanError, make_error
 from bakeoff.stats.power import count_degrees
 
 Arm = TypeVar("Arm", bound=Hashable)
@@ -61,6 +61,7 @@ class LentVariances:
         weights_G: how likely each of PRIOR_DEGREES is; they sum to 1.
         centers_G: the common variance of an arm's score, given each of them.
         variances_GK: every arm's, moderated: between its own and the common one.
+        own_K: every arm's own variance.
         scores_KR: as given.
         own_degrees: of an arm's own variance; `most_degrees`: of all together.
         factor: variance of a mean over that of one score, 1 / R for independent replicates.
@@ -69,6 +70,7 @@ class LentVariances:
     weights_G: NDArray[np.float64]
     centers_G: NDArray[np.float64]
     variances_GK: NDArray[np.float64]
+    own_K: NDArray[np.float64]
     scores_KR: NDArray[np.float64]
     own_degrees: float
     most_degrees: float
@@ -89,7 +91,18 @@ class LentVariances:
             weights_G=self.weights_G,
             scales_G=np.sqrt(self.factor * variance_G),
             degrees_G=np.minimum(nu + d, self.most_degrees),
+            guard=self._guard(shares**2 * self.own_K[places], own),
         )
+
+    def _guard(self, parts: NDArray[np.float64], of_pair: float) -> MeanError:
+        """Return the error by the own variances of the arms compared, or of their difference if that is larger.
+
+        Satterthwaite's degrees of freedom (1946) are too many for an arm that is wilder than the other by chance of a
+        few replicates; they rise with the square root of his ratio instead.
+        """
+        ratio = float(parts.sum() ** 2 / (parts**2).sum())
+        degrees = min(self.own_degrees * max(1.0, ratio) ** 0.5, self.most_degrees)
+        return make_error(self.factor * max(float(parts.sum()), of_pair), degrees)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +163,7 @@ def lend_variances(
         weights_G=weights_G / weights_G.sum(),
         centers_G=centers_G,
         variances_GK=(nu_G1 * centers_G[:, None] + d * own.squares_K[:k]) / (nu_G1 + d),
+        own_K=own.squares_K[:k],
         scores_KR=scores_KR,
         own_degrees=d,
         most_degrees=max(d, float(own.degrees_K.sum()) * (1 - 1 / len(own.degrees_K))),

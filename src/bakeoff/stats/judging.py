@@ -10,7 +10,7 @@ import numpy as np
 from bakeoff.stats.bayes import decide_by_posterior, pool_blocks, standard_error
 from bakeoff.stats.borrowed import MIN_PAIRS, Lender, choose_slope
 from bakeoff.stats.effects import borrow_errors, correct_winner, measure_superiority
-from bakeoff.stats.family import Decision, LookComparisons, decide_family
+from bakeoff.stats.family import Decision, LookComparisons, count_left, decide_family
 from bakeoff.stats.looks import LineLook, share_of_look
 from bakeoff.stats.mean_error import MeanError
 from bakeoff.stats.measure import Measure, join_names
@@ -64,9 +64,20 @@ def judge_pairs(
             runs_per_replicate=judging.num_folds or 1,
             looks=_look_back(pairs, comparisons, judging, compare),
             single_step=compare is None and any(comparison.error is not None for comparison in comparisons),
+            num_left=_count_left(pairs, judging),
         )
     decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
     return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
+
+
+def _count_left(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> float | None:
+    """Return what the pairs count as once one is found to differ; None unless they are all pairs of a block's arms."""
+    by_block = _group_by_block(pairs)
+    if len(by_block) != 1 or judging.rules.race is not None:
+        return None
+    ((arms, num_pairs),) = by_block.values()
+    is_whole = num_pairs == len(arms) * (len(arms) - 1) // 2 and all(len(arm.members) == 1 for arm in arms)
+    return count_left(len(arms)) if is_whole else None
 
 
 def _compare_all(
