@@ -20,8 +20,10 @@ from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.terminal import print_verdict
 from bakeoff.report.sections.factors import SECTION, describe_factors, tell_choices
 from bakeoff.stats.designs import make_screening
+from bakeoff.stats.factor_effects import FactorEffects
 from bakeoff.stats.factor_wording import write_choices, write_gaps
-from bakeoff.stats.factors import Factor, FactorEffects, FactorialDesign, judge_factors
+from bakeoff.stats.factorial import Factor, FactorialDesign
+from bakeoff.stats.factors import judge_factors
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise

@@ -18,7 +18,7 @@ from bakeoff.errors import BakeoffError
 from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.values import read_mapping
-from bakeoff.stats.borrowed import ExpectedDegrees
+from bakeoff.stats.borrowed_power import ExpectedDegrees
 from bakeoff.stats.expected import Degrees
 from bakeoff.stats.looks import share_of_look
 from bakeoff.stats.measure import Measure

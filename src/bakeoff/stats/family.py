@@ -2,8 +2,8 @@
 
 A family is all pairs of arms, or all arms against a baseline, in all blocks of a study; with `decide.family: block`
 blocks are families of their own, and a study of many may hold more than one false verdict in twenty. Verdicts use p
-values adjusted over the family (Holm 1979; Bonferroni, with one step, where variances are borrowed), so that the chance of any false
-"better" or "worse" among its equal arms stays within 1 - confidence, over all looks at the same question
+values adjusted over the family (Holm 1979; Bonferroni, with one step, where variances are borrowed), so that the chance
+of any false "better" or "worse" among its equal arms stays within 1 - confidence, over all looks at the same question
 (`bakeoff.stats.looks`). Intervals are not adjusted, so one may exclude zero where the verdict is "inconclusive"; the
 reason then says so.
 """

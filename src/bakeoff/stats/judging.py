@@ -53,9 +53,9 @@ def judge_pairs(
     Args:
         pairs: all pairs of the family, of one block or of several.
         judging: what decides.
-        compare: compares two arms at a look; None for `compare_arms`.
+        compare: compares two arms at a look; None for `compare_arms`, with what the method lets arms lend each other.
     """
-    comparisons = _compare_all(pairs, judging, compare)
+    comparisons = compare_all(pairs, judging, compare)
     if judging.rules.method == "bayes":
         decisions = tuple(map(decide_by_posterior, comparisons))
     else:
@@ -80,9 +80,10 @@ def _count_left(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging
     return count_left(len(arms)) if is_whole else None
 
 
-def _compare_all(
+def compare_all(
     pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging, compare: Compare | None
 ) -> list[PairComparison]:
+    """Compare pairs of a family at one look; see `judge_pairs`. Nothing is corrected for there being many."""
     if compare is not None:
         return [compare(a, b, judging) for a, b in pairs]
     lenders = _find_lenders(pairs, judging) if judging.rules.method == "moderated" else {}
@@ -150,7 +151,7 @@ def _look_back(
                 num_pairs=sum(look.num_pairs.get(block, 0) for block in blocks),
                 comparisons=present
                 if is_present
-                else _compare_all([(a.as_seen_at(look), b.as_seen_at(look)) for a, b in pairs], judging, compare),
+                else compare_all([(a.as_seen_at(look), b.as_seen_at(look)) for a, b in pairs], judging, compare),
             )
         )
     return found

@@ -22,6 +22,7 @@ from bakeoff.report.tables import (
     unit_of_differences,
 )
 from bakeoff.report.text import p_value
+from bakeoff.stats.factor_effects import FactorEffects, FactorRange, Interaction, MainEffect, dump_effects
 from bakeoff.stats.factor_wording import (
     list_aliases,
     name_pair,
@@ -30,7 +31,7 @@ from bakeoff.stats.factor_wording import (
     write_gaps,
     write_interactions,
 )
-from bakeoff.stats.factors import FactorEffects, FactorRange, Interaction, MainEffect, dump_effects, judge_factors
+from bakeoff.stats.factors import judge_factors
 from bakeoff.stats.measure import Measure, percent
 from bakeoff.stats.results import Summary, Verdict
 from bakeoff.study.factors import list_factors
