@@ -138,6 +138,17 @@ def test_missing_arms_are_said_and_what_is_left_out_for_them() -> None:
     )
 
 
+def test_a_screening_is_answered_choice_by_choice_first(make_report: Make) -> None:
+    summary = make_summary()
+    cells = {arm: cell for arm, cell in DESIGN.cells.items() if cell[1] < 2}
+    part = FactorialDesign(
+        factors=(FACTORS[0], replace(FACTORS[1], levels=("he", "glorot"))), cells=cells, kind="screening", resolution=3
+    )
+    for design, first in ((part, True), (DESIGN, False)):
+        text = write_markdown(make_report(summary=summary, facts={"factors": judge_factors(summary, design)}))
+        assert (text.index("Choice by choice") < text.index(summary.answers[0].sentence[:30])) is first
+
+
 def test_every_report_tells_the_choices(report: ReportInput) -> None:
     text = write_markdown(report)
     assert "## Which choices matter" in text

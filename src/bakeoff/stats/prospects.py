@@ -36,7 +36,7 @@ class Aim:
     Attributes:
         measure: the deciding metric on the test split.
         replicates: planned; of a race, at most.
-        level: two-sided error rate that every pair has to pass: Holm's strictest step, at the look's share.
+        level: two-sided error rate that every pair has to pass: the correction's strictest step, at the look's share.
         num_pairs: of the family that p values are adjusted for.
         margin: as declared; None for none.
         scope: of the verdicts.

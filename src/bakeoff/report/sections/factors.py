@@ -46,6 +46,12 @@ def _gather(sources: Sources) -> dict[str, Any]:
     return {} if design is None else {"factors": judge_factors(sources.summary, design)}
 
 
+def asks_of_choices(report: ReportInput) -> bool:
+    """Return whether the arms are a part of all combinations: picked to tell choices apart, not each for its own."""
+    found = [find_factors(report, block) for block in report.summary.blocks]
+    return any(each is not None and each.design.kind != "full" for each in found)
+
+
 def tell_choices(report: ReportInput) -> tuple[str, ...]:
     """Return a sentence on the choices of every block, for the answer; none without crossed axes."""
     measure, told = report.summary.measure, []
