@@ -316,7 +316,7 @@ def _fit_centers(own: OwnVariances) -> NDArray[np.float64]:
         ratios_GK = d_K * squares_1K / (nu_G1 * centers_G[..., None])
         steps_G = ((d_K + nu_G1) * ratios_GK / (1 + ratios_GK)) @ own.counts_K
         centers_G = centers_G * steps_G / (d_K @ own.counts_K)
-    return centers_G
+    return np.asarray(centers_G)
 
 
 def _log_likelihoods(own: OwnVariances, centers_G: NDArray[np.float64]) -> NDArray[np.float64]:
