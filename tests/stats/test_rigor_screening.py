@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from bakeoff.stats.factors import judge_factors
 from bakeoff.stats.results import DEFAULT_METHOD, ArmSummary, Method, Summary
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+import rigor_moderated as moderated
+import rigor_one_step as one_step
 import rigor_screening as rigor
 
 
@@ -82,3 +85,11 @@ def test_a_batch_of_full_factorials_is_judged_as_its_studies_are(levels: tuple[i
         found = judge(design, scores_AR, method)
         assert main_C == pytest.approx(np.array([e.verdict.p_adjusted for e in found.effects], dtype=float))
         assert crossed_C == pytest.approx(np.array([e.verdict.p_adjusted for e in found.interactions], dtype=float))
+
+
+def test_a_batch_of_pairs_steps_once_as_its_studies_do() -> None:
+    scores_SKR = np.random.default_rng(3).standard_normal((20, 4, 3))
+    scores_SKR[:, 0] += 5
+    for scores_KR, found_P in zip(scores_SKR, one_step.step_once(scores_SKR), strict=True):
+        pairs = list(itertools.combinations(range(4), 2))
+        assert found_P == pytest.approx(np.array(moderated.adjust_both(scores_KR, pairs)[1]))

@@ -105,10 +105,10 @@ class LentVariances:
         """Return the error by the own variances of the arms compared, or of their difference if that is larger.
 
         Satterthwaite's degrees of freedom (1946) are too many for an arm that is wilder than the other by chance of a
-        few replicates; they rise with the square root of his ratio instead.
+        few replicates; they rise with the fourth root of his ratio instead.
         """
         ratio = float(parts.sum() ** 2 / (parts**2).sum())
-        degrees = min(self.own_degrees * max(1.0, ratio) ** 0.5, self.most_degrees)
+        degrees = min(self.own_degrees * max(1.0, ratio) ** 0.25, self.most_degrees)
         return make_error(self.factor * max(float(parts.sum()), of_pair), degrees)
 
 
