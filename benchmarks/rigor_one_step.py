@@ -2,8 +2,8 @@
 
     python benchmarks/rigor_one_step.py --studies 4000
 
-`tests/stats/test_rigor_screening.py` checks that a batch comes to what the code that judges a real study says. Draws are
-seeded. With 9 arms and more, half as many studies. Suffixes: S studies, K arms, R replicates, P pairs, L looks.
+`tests/stats/test_rigor_screening.py` checks that a batch comes to what the code that judges a real study says. Draws
+are seeded. With 9 arms and more, half as many studies. Suffixes: S studies, K arms, R replicates, P pairs, L looks.
 """
 
 from __future__ import annotations
