@@ -11,10 +11,12 @@ from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
+from bakeoff.data.archives import is_archive, unpack
 from bakeoff.data.cache import Images, load_images, store_once
 from bakeoff.data.content import check_unchanged, hash_contents
 from bakeoff.data.decode import Decoded
 from bakeoff.data.folders import list_folder
+from bakeoff.data.imported import find_imported, obtain_imported, read_origin
 from bakeoff.data.listing import (
     SUBSET_SEED,
     TEST_SEED,
@@ -36,12 +38,17 @@ DECODER_VERSION = 1
 
 
 def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
-    """Find a source's folder or manifest: absolute, below the current folder, or below a data folder.
+    """Find a source's folder (or archive) or manifest: absolute, below the current folder, or below a data folder.
 
     Raises:
-        DataError: not found, or a folder where a manifest is expected or the reverse.
+        DataError: not found, not downloaded yet, or a folder where a manifest is expected or the reverse.
     """
-    kind = "folder" if source.folder is not None else "manifest"
+    if source.name is not None:
+        imported = find_imported(source.name, data_dir)
+        if imported is None:
+            raise DataError(f"{source.label} is not here yet. Get it with: bakeoff data get {source.label}")
+        return imported
+    kind = source.kind
     given = Path(source.path or "").expanduser()
     places = list_places(given, data_dir)
     try:
@@ -51,10 +58,25 @@ def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
     if found is None:
         where = ", ".join(show_text(place) for place in places)
         raise DataError(f"There is no {kind} {show_text(given)}. Looked for: {where}.")
-    if found.is_dir() != (kind == "folder"):
+    is_folder = found.is_dir() or is_archive(found)
+    if is_folder != (kind == "folder"):
         other = "manifest" if kind == "folder" else "folder"
         raise DataError(f"{show_text(found)} is not a {kind}; give it as {other} instead.")
     return found
+
+
+def obtain_files(source: DataSource, data_dir: Path | None = None) -> tuple[Path, bool]:
+    """Find a source's folder or manifest; download a dataset from elsewhere that is not here yet.
+
+    Returns:
+        The folder or manifest, and whether it was downloaded now.
+
+    Raises:
+        DataError: not found or not downloadable.
+    """
+    if source.name is None:
+        return locate_path(source, data_dir), False
+    return obtain_imported(source.name, data_dir)
 
 
 _LISTED: ContextVar[dict[tuple[DataSource, Path | None], Listing] | None] = ContextVar("listed", default=None)
@@ -86,7 +108,13 @@ def list_source(source: DataSource, data_dir: Path | None = None) -> Listing:
 
 def _list_source(source: DataSource, data_dir: Path | None) -> Listing:
     path = locate_path(source, data_dir)
-    listing = list_folder(path, source.classes) if source.folder is not None else list_manifest(path, source.classes)
+    if source.folder is not None:
+        listing = list_folder(unpack(path) if is_archive(path) else path, source.classes)
+    else:
+        listing = list_manifest(path, source.classes)
+    if source.name is not None:
+        revision = read_origin(path).get("revision", "unknown")
+        listing = replace(listing, notes=(f"copied from {source.label}, revision {revision}", *listing.notes))
     # Before classes and subset: the test split must not depend on them.
     listing = set_test_aside(listing, source.test)
     return take_subset(take_classes(listing, source.classes), source.subset)
@@ -94,6 +122,7 @@ def _list_source(source: DataSource, data_dir: Path | None) -> Listing:
 
 def open_files(source: DataSource, split: Split, data_dir: Path | None) -> Images:
     """Open one split of a folder or manifest; see `open_training` and `open_test`."""
+    obtain_files(source, data_dir)
     listing = list_source(source, data_dir)
     if split == "train":
         return _open_listed(source, listing, "train", None)

@@ -141,9 +141,9 @@ def count_test_images(source: DataSource, data_dir: Path | None) -> int | None:
     Of some classes of a registered dataset it is a proportional estimate.
     """
     try:
-        if source.name is None:
+        if source.registered is None:
             return len(list_source(source, data_dir).select("test")) or None
-        record = find_dataset(source.name)
+        record = find_dataset(source.registered)
     except BakeoffError:
         return None
     share = 1.0 if source.classes is None else len(source.classes) / record.num_classes
