@@ -27,7 +27,7 @@ from bakeoff.stats.expected import ExpectedSpread
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.looks import FIRST_SHARE
 from bakeoff.stats.pairs import compare_pair
-from bakeoff.stats.prospects import MORE_THAN_PILOT
+from bakeoff.stats.prospect import MORE_THAN_PILOT
 from bakeoff.stats.sources import (
     ValidationPair,
     count_pooled_degrees,

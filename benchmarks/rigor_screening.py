@@ -21,8 +21,19 @@ from rigor_pairs import ERROR_RATE, Row, percent, run_tables
 from rigor_scope import POPULATIONS
 from scipy import special
 
+from bakeoff.stats.borrowed import (
+    AVERAGES_FACTOR,
+    MIN_PAIRS,
+    PAIR_FACTOR,
+    PRIOR_DEGREES,
+    OwnVariances,
+    choose_slope,
+    estimate_variances,
+    moderate,
+    weigh_prior,
+)
 from bakeoff.stats.designs import Fraction, make_fraction, make_screening
-from bakeoff.stats.factors import Factor, FactorialDesign
+from bakeoff.stats.factorial import Factor, FactorialDesign
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.mean_error import make_error
 from bakeoff.stats.pairs import MIN_REPLICATES
@@ -34,6 +45,7 @@ Scores = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, FactorialDesign, tuple[int, int]], Scores]
 """Draws the errors [S, A, R] of so many studies and replicates, of standard deviation 1."""
 
+SEED_BY_FACTOR = "one effect differs by seed"
 NUM_FACTORS = 10
 PLANTED = 3
 NUM_IMAGES = 359
@@ -51,7 +63,14 @@ def draw_normal(rng: np.random.Generator, design: FactorialDesign, shape: tuple[
 def draw_one_noisy(rng: np.random.Generator, design: FactorialDesign, shape: tuple[int, int]) -> Scores:
     """Draw one arm with five times the spread of the others."""
     noise_SAR = draw_normal(rng, design, shape)
-    noise_SAR[:, 4] *= 5
+    noise_SAR[:, min(4, len(design.cells) - 1)] *= 5
+    return noise_SAR
+
+
+def draw_one_wild(rng: np.random.Generator, design: FactorialDesign, shape: tuple[int, int]) -> Scores:
+    """Draw one arm with ten times the spread of the others."""
+    noise_SAR = draw_normal(rng, design, shape)
+    noise_SAR[:, 0] *= 10
     return noise_SAR
 
 
@@ -76,8 +95,9 @@ def draw_interaction(rng: np.random.Generator, design: FactorialDesign, shape: t
 NOISES: dict[str, Noise] = {
     "normal": draw_normal,
     "one arm 5x noisier": draw_one_noisy,
+    "one arm 10x noisier": draw_one_wild,
     "t with 3 degrees of freedom": draw_heavy_tails,
-    "one effect differs by seed": draw_seed_by_factor,
+    SEED_BY_FACTOR: draw_seed_by_factor,
     "an interaction of the first two": draw_interaction,
 }
 
@@ -161,6 +181,44 @@ def judge_alone(scores_SAR: Scores, weights_CA: NDArray[np.float64]) -> Scores:
     return adjust_all(2 * special.stdtr(n - 1, -t_SC))
 
 
+def judge_borrowed(scores_SAR: Scores, weights_CA: NDArray[np.float64]) -> Scores:
+    """Return p values [S, C] of contrasts with the variances that the arms lend each other, by Bonferroni's correction.
+
+    Families of fewer than three contrasts are judged alone.
+    """
+    num_pairs = len(weights_CA)
+    if num_pairs < MIN_PAIRS:
+        return judge_alone(scores_SAR, weights_CA)
+    slope = choose_slope(scores_SAR.shape[1], num_pairs)
+    return np.minimum(1.0, num_pairs * measure_borrowed(scores_SAR, weights_CA, slope))
+
+
+def measure_borrowed(scores_SAR: Scores, weights_CA: NDArray[np.float64], slope: float) -> Scores:
+    """Return p values [S, C] of contrasts as `LentVariances.judge` has them, not corrected."""
+    _, num_arms, n = scores_SAR.shape
+    d, nu = n - 1.0, PRIOR_DEGREES
+    own = OwnVariances(
+        squares_K=estimate_variances(scores_SAR), degrees_K=np.full(num_arms, d), counts_K=np.ones(num_arms)
+    ).raise_smallest()
+    weights_SG, centers_SG = weigh_prior(own, slope)
+    # A difference of differences is judged as half of it, which is a difference of averages.
+    sides_CA = weights_CA / np.maximum(weights_CA, 0).sum(axis=1, keepdims=True)
+    effects_SCR = np.einsum("sar,ca->scr", scores_SAR, sides_CA)
+    of_pair_S1C = effects_SCR.var(axis=2, ddof=1)[:, None]
+    pair_SGC = (nu[:, None] * (sides_CA**2).sum(axis=1) * centers_SG[..., None] + d * of_pair_S1C) / (nu[:, None] + d)
+    arms_SGC = moderate(own.squares_K, d, centers_SG) @ (sides_CA**2).T
+    variance_SGC = np.maximum(arms_SGC, PAIR_FACTOR * pair_SGC)
+    averaged_SGC = AVERAGES_FACTOR * of_pair_S1C + (1 - AVERAGES_FACTOR) * arms_SGC
+    is_average_C = np.count_nonzero(weights_CA, axis=1) > 2
+    variance_SGC = np.where(is_average_C, np.maximum(variance_SGC, averaged_SGC), variance_SGC)
+    t_SGC = np.abs(effects_SCR.mean(axis=2))[:, None] / np.sqrt(variance_SGC / n)
+    degrees_G1 = np.minimum(nu + d, d * (num_arms - 1))[:, None]
+    return np.asarray(2 * np.einsum("sg,sgc->sc", weights_SG, special.stdtr(degrees_G1, -t_SGC)))
+
+
+WAYS: dict[str, Callable[[Scores, NDArray[np.float64]], Scores]] = {"paired": judge_alone, "moderated": judge_borrowed}
+
+
 def judge_pooled(scores_SAR: Scores, weights_CA: NDArray[np.float64]) -> Scores:
     """Return p values [S, C] of two-level contrasts with the pooled error, adjusted by Holm; see `pool_error`."""
     _, num_arms, n = scores_SAR.shape
@@ -211,7 +269,8 @@ def measure_screening(num_studies: int) -> list[Row]:
     cases: list[tuple[str, int, float]] = [("normal", 3, size) for size in (0.0, 1.0, 1.5, 2.0, 3.0)]
     cases += [("normal", 5, size) for size in (0.0, 1.0, 2.0)]
     cases += [("normal", 1, size) for size in (0.0, 2.0, 4.0)]
-    cases += [(name, 3, size) for name in list(NOISES)[1:] for size in (0.0, 2.0)]
+    others = [name for name in NOISES if name not in ("normal", "one arm 10x noisier")]
+    cases += [(name, 3, size) for name in others for size in (0.0, 2.0)]
     designs = [make_design(make_screening(NUM_FACTORS, num_runs)) for num_runs in (12, 16)]
     return [screen(design, case, num_studies) for design in designs for case in cases]
 
@@ -252,15 +311,16 @@ def name_choices(design: FactorialDesign, scores_SAR: Scores) -> NDArray[np.bool
 def measure_factorial(num_studies: int) -> list[Row]:
     """Judge full designs with no effect and with one: main effects, and interactions, none of which is there."""
     rows = []
-    for levels in ((2, 2, 2), (3, 4)):
+    noises = ("normal", "one arm 5x noisier", "one arm 10x noisier", "t with 3 degrees of freedom", SEED_BY_FACTOR)
+    for levels in ((2, 2), (2, 3), (2, 2, 2), (3, 4), (2, 2, 2, 2)):
         design = cross(*levels)
         names, weights_CA = weigh_effects(design)
-        for name in ("normal", "one arm 5x noisier", "t with 3 degrees of freedom"):
-            for n, size in ((3, 0.0), (5, 0.0), (5, 2.0)):
+        for name in noises:
+            for n, size in ((3, 0.0), (5, 0.0), (3, 2.0)):
                 rng = np.random.default_rng([*levels, n])
                 scores_SAR = draw_studies(rng, design, NOISES[name], (num_studies, n), [size] if size else [])
-                shown_SC = judge_alone(scores_SAR, weights_CA) <= ERROR_RATE
-                crossed_SC = judge_alone(scores_SAR, weigh_interactions(design)) <= ERROR_RATE
+                shown_WSC = np.array([judge(scores_SAR, weights_CA) <= ERROR_RATE for judge in WAYS.values()])
+                crossed_SC = judge_borrowed(scores_SAR, weigh_interactions(design)) <= ERROR_RATE
                 # The last level of the first factor has the effect: its pairs are true, all others are not.
                 true_C = np.array([bool(size) and place == 0 and b == levels[0] - 1 for place, _, b in names])
                 rows.append(
@@ -269,12 +329,18 @@ def measure_factorial(num_studies: int) -> list[Row]:
                         "errors": name,
                         "replicates": n,
                         "planted": f"1 of {size:g} sd" if size else "none",
-                        "effect found": format_power(shown_SC[:, true_C].any(axis=1)) if size else "-",
-                        "false main effect": format_rate(shown_SC[:, ~true_C].any(axis=1)),
+                        **_tell_both("effect found", shown_WSC[..., true_C], format_power if size else None),
+                        **_tell_both("false main effect", shown_WSC[..., ~true_C], format_rate),
                         "false interaction": format_rate(crossed_SC.any(axis=1)),
                     }
                 )
     return rows
+
+
+def _tell_both(title: str, shown_WSC: NDArray[np.bool_], tell: Callable[[NDArray[np.bool_]], str] | None) -> Row:
+    """Return how often any contrast is shown, paired and moderated; "-" where there is none to be shown."""
+    found = zip(WAYS, shown_WSC.any(axis=2), strict=True)
+    return {f"{title}, {way}": "-" if tell is None else tell(shown_S) for way, shown_S in found}
 
 
 def measure_images(num_studies: int) -> list[Row]:

@@ -26,13 +26,12 @@ from typing import Any
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from rigor_moderated import bound, judge
+from rigor_moderated import adjust_both, bound
 from rigor_pairs import ERROR_RATE, percent
 from rigor_racing import plan_race
 
 from bakeoff.search.racing import Racing
 from bakeoff.search.strategy import TrialOutcome
-from bakeoff.stats.family import adjust_bonferroni, adjust_holm
 
 RESULTS = Path(__file__).resolve().parent / "results" / "time_to_verdict.json"
 FIXED = (3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)
@@ -46,8 +45,7 @@ def name_winners(scores_KR: Scores, way: int) -> list[tuple[int, int]]:
     """Return the pairs (better, worse) that are settled: by their own differences (0), or by all variances (1)."""
     k = len(scores_KR)
     pairs = list(combinations(range(k), 2))
-    p_values = judge(scores_KR, pairs)[way]
-    adjusted = adjust_bonferroni(p_values) if way else adjust_holm(p_values)
+    adjusted = adjust_both(scores_KR, pairs)[way]
     means_K = scores_KR.mean(axis=1)
     named = [pair for pair, p in zip(pairs, adjusted, strict=True) if p <= ERROR_RATE]
     return [(a, b) if means_K[a] > means_K[b] else (b, a) for a, b in named]

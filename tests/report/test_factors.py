@@ -20,8 +20,10 @@ from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.terminal import print_verdict
 from bakeoff.report.sections.factors import SECTION, describe_factors, tell_choices
 from bakeoff.stats.designs import make_screening
+from bakeoff.stats.factor_effects import FactorEffects
 from bakeoff.stats.factor_wording import write_choices, write_gaps
-from bakeoff.stats.factors import Factor, FactorEffects, FactorialDesign, judge_factors
+from bakeoff.stats.factorial import Factor, FactorialDesign
+from bakeoff.stats.factors import judge_factors
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise
@@ -134,6 +136,17 @@ def test_missing_arms_are_said_and_what_is_left_out_for_them() -> None:
     assert write_gaps(nothing).endswith(
         "so nothing is claimed of single choices: no complete part of the design is left."
     )
+
+
+def test_a_screening_is_answered_choice_by_choice_first(make_report: Make) -> None:
+    summary = make_summary()
+    cells = {arm: cell for arm, cell in DESIGN.cells.items() if cell[1] < 2}
+    part = FactorialDesign(
+        factors=(FACTORS[0], replace(FACTORS[1], levels=("he", "glorot"))), cells=cells, kind="screening", resolution=3
+    )
+    for design, first in ((part, True), (DESIGN, False)):
+        text = write_markdown(make_report(summary=summary, facts={"factors": judge_factors(summary, design)}))
+        assert (text.index("Choice by choice") < text.index(summary.answers[0].sentence[:30])) is first
 
 
 def test_every_report_tells_the_choices(report: ReportInput) -> None:

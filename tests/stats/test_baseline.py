@@ -50,7 +50,7 @@ def test_p_values_are_adjusted_for_the_pairs_compared(make: Make) -> None:
 
 
 def test_answer_is_read_from_the_baseline(make: Make) -> None:
-    answer = make(ALL, margin=0.001).answers[0]
+    answer = make(ALL, margin=0.001, method="paired").answers[0]
     assert (answer.best, answer.better, answer.worse) == ("better", ("better",), ("worse",))
     assert (answer.equivalent, set(answer.not_worse)) == (("level",), {"noisy", "level"})
     scores = ("base (97.2%", "better (98.2%)", "level (97.2%)", "worse (93.1%)", "noisy (97.4%)")

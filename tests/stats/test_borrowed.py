@@ -17,7 +17,7 @@ from bakeoff.stats.borrowed import (
     estimate_variances,
     lend_variances,
 )
-from bakeoff.stats.family import adjust_bonferroni
+from bakeoff.stats.family import adjust_bonferroni, adjust_by_one_step, count_left
 from bakeoff.stats.mean_error import MeanError
 from bakeoff.stats.pairs import compare_pair
 from bakeoff.stats.results import Rules, Summary, TrialResult
@@ -289,5 +289,45 @@ def test_a_wild_arm_that_is_equal_to_another_is_no_winner_though_all_else_is_set
         assert lent is not None
         means = scores.mean(axis=1)
         p_values = [2 * lent.judge([a], [b]).tail(abs(means[a] - means[b])) for a, b in pairs]
-        false += adjust_bonferroni(p_values)[0] <= 0.05
+        errors = [lent.judge([a], [b]) for a, b in pairs]
+        guards = [
+            2 * e.guard.tail(abs(means[a] - means[b])) for e, (a, b) in zip(errors, pairs, strict=True) if e.guard
+        ]
+        false += adjust_by_one_step(p_values, guards, count_left(9))[0] <= 0.05
     assert false <= stats.binom.ppf(0.999, 300, 0.05)
+
+
+def test_a_guard_is_students_t_by_the_two_arms_own_variances() -> None:
+    scores = draw(5, 4, 3) * np.array([3, 1, 1, 1])[:, None]
+    lent = lend_variances(scores, slope=1.0)
+    assert lent is not None
+    guard = lent.judge([0], [1]).guard
+    assert guard is not None
+    own = lent.own_K[:2]
+    variance = max(own.sum(), np.var(scores[0] - scores[1], ddof=1))
+    degrees = min(2 * (own.sum() ** 2 / (own**2).sum()) ** 0.25, 6)
+    assert guard.tail(1.3) == pytest.approx(stats.t.sf(1.3 / np.sqrt(variance / 3), degrees))
+
+
+def test_averages_vary_as_much_as_their_own_difference_where_a_choice_depends_on_the_seed() -> None:
+    scores = draw(6, 8, 4)
+    scores[:4] += 5 * np.array([1.0, -1.0, 1.0, -1.0])
+    lent = lend_variances(scores, slope=0.3)
+    assert lent is not None
+    error, sides = lent.judge([0, 1, 2, 3], [4, 5, 6, 7]), scores.reshape(2, 4, 4).mean(axis=1)
+    assert (error.scales_G**2 >= 0.75 * np.var(sides[0] - sides[1], ddof=1) / 4).all()
+
+
+def test_a_study_steps_once() -> None:
+    rng = np.random.default_rng(3)
+    scores = {arm: list(0.9 + 0.01 * rng.standard_normal(3) + 0.06 * (arm == "a")) for arm in "abcd"}
+    verdicts = summarise_scores(scores, Rules(scope="seeds")).verdicts
+    p_values = [verdict.p or 0.0 for verdict in verdicts]
+    lent = lend_variances(np.array(list(scores.values())), slope=choose_slope(4, 6))
+    assert lent is not None
+    errors = [lent.judge([a], [b]) for a, b in combinations(range(4), 2)]
+    sizes = [abs(verdict.difference or 0.0) for verdict in verdicts]
+    guards = [2 * error.guard.tail(size) for error, size in zip(errors, sizes, strict=True) if error.guard]
+    assert [v.p_adjusted for v in verdicts] == pytest.approx(adjust_by_one_step(p_values, guards, 4.5))
+    whole = adjust_bonferroni(p_values)
+    assert any((v.p_adjusted or 0.0) < 0.05 < p for v, p in zip(verdicts, whole, strict=True))

@@ -10,14 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from bakeoff.stats.factors import (
-    Factor,
-    FactorEffects,
-    FactorialDesign,
-    complete_design,
-    dump_effects,
-    judge_factors,
-)
+from bakeoff.stats.borrowed import choose_slope, lend_variances
+from bakeoff.stats.factor_effects import FactorEffects, dump_effects
+from bakeoff.stats.factorial import Factor, FactorialDesign, complete_design
+from bakeoff.stats.factors import judge_factors
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.pairs import compare_pair
@@ -96,7 +92,7 @@ def average(
 def test_main_effects_are_paired_t_tests_of_level_averages_corrected_as_one_family() -> None:
     design = cross(OPTIMIZER, INITIALIZER)
     scores = draw_scores(design)
-    found = judge(design, scores)
+    found = judge(design, scores, Rules(method="paired"))
     wanted = [(0, 0, 1), (1, 0, 1), (1, 0, 2), (1, 1, 2)]
     tests = [stats.ttest_rel(average(design, scores, p, a), average(design, scores, p, b)) for p, a, b in wanted]
     adjusted = adjust_holm([test.pvalue for test in tests])
@@ -290,9 +286,29 @@ def test_levels_of_two_factors_that_share_names_are_no_family_of_all_pairs() -> 
     """Four names and six pairs must not pass for all pairs of four arms."""
     names = ("0.1", "0.01", "0.001"), ("1", "0.1", "0.01")
     design = cross(Factor(name="lr", levels=names[0]), Factor(name="decay", levels=names[1]))
-    found = judge(design, draw_scores(design, 3), Rules(scope="seeds", method="moderated")).effects
+    found = judge(design, draw_scores(design, 3), Rules(scope="seeds")).effects
     p_values = [effect.verdict.p or 0.0 for effect in found]
-    assert [effect.verdict.p_adjusted for effect in found] == pytest.approx(adjust_holm(p_values))
+    assert [effect.verdict.p_adjusted for effect in found] == pytest.approx([min(1.0, 6 * p) for p in p_values])
+
+
+def test_main_effects_of_a_full_design_borrow_the_variances_of_all_cells() -> None:
+    design = cross(OPTIMIZER, INITIALIZER)
+    scores = draw_scores(design, 3)
+    found = judge(design, scores, Rules(scope="seeds"))
+    lent = lend_variances(np.array(list(scores.values())), slope=choose_slope(6, 4))
+    assert lent is not None
+    sides = [[place for place, cell in enumerate(design.cells.values()) if cell[0] == level] for level in (0, 1)]
+    first = found.effects[0].verdict
+    assert first.p == pytest.approx(2 * lent.judge(sides[0], sides[1]).tail(abs(first.difference or 0.0)))
+    assert first.p_adjusted == pytest.approx(min(1.0, 4 * (first.p or 1.0)))
+
+
+def test_main_effects_of_more_than_24_cells_have_an_error_of_their_own() -> None:
+    five = tuple(Factor(name=str(place), levels=("a", "b")) for place in range(5))
+    design = cross(*five)
+    first = judge(design, draw_scores(design, 3)).effects[0].verdict
+    plain = judge(design, draw_scores(design, 3), Rules(method="paired")).effects[0].verdict
+    assert (first.borrowed, first.p) == (False, plain.p)
 
 
 def test_an_earlier_look_is_judged_by_what_it_saw_of_every_member() -> None:

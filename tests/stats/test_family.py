@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bakeoff.stats.family import adjust_holm, decide_family, list_family
+from bakeoff.stats.family import adjust_by_one_step, adjust_holm, count_left, decide_family, list_family
 from bakeoff.stats.pairs import PairComparison, compare_pair
 
 BASE = np.array([0.90, 0.91, 0.92, 0.93, 0.94])
@@ -143,3 +143,18 @@ def test_better_and_better_by_more_than_the_margin_are_two_findings() -> None:
     assert near_decision.p_margin_adjusted is not None
     assert far_decision.p_margin_adjusted is not None
     assert near_decision.p_margin_adjusted > 0.05 > far_decision.p_margin_adjusted
+
+
+def test_once_a_pair_differs_others_count_as_fewer_if_their_guard_agrees() -> None:
+    """Four arms: 6 pairs, then (4 - 1)^2 / 2 = 4.5, between 6 and the 3 pairs of three arms."""
+    assert count_left(4) == 4.5
+    p_values, guarded = [0.001, 0.010, 0.010, 0.9, 0.9, 0.9], [0.5, 0.04, 0.055, 1, 1, 1]
+    found = adjust_by_one_step(p_values, guarded, 4.5)
+    assert found == pytest.approx([0.006, 0.045, 0.055, 1, 1, 1])
+    assert adjust_by_one_step([0.01] + [0.9] * 5, [0.0] * 6, 4.5) == pytest.approx([0.06] + [1] * 5)
+    assert adjust_by_one_step([], [], 4.5) == []
+
+
+def test_what_is_found_last_is_not_counted_as_less_than_what_is_found_first() -> None:
+    found = adjust_by_one_step([0.004, 0.005, 0.9], [0.0] * 3, 0.5)
+    assert found == pytest.approx([0.012, 0.012, 0.45])

@@ -82,7 +82,7 @@ def test_else_the_averages_are_compared() -> None:
 
 def test_averages_of_all_groups_are_one_family() -> None:
     groups = {**GROUPS, "rest": ("other",)}
-    leads = judge_groups(make_summary(MIXED, sd=0.2), groups)
+    leads = judge_groups(make_summary(MIXED, Rules(method="paired"), sd=0.2), groups)
     verdicts = [lead.verdict for lead in leads if lead.verdict is not None]
     assert [(v.a, v.b) for v in verdicts] == [("pretrained", "scratch"), ("pretrained", "rest"), ("scratch", "rest")]
     assert [v.p_adjusted for v in verdicts] == pytest.approx(adjust_holm([v.p or 1.0 for v in verdicts]))

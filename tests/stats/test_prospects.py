@@ -11,16 +11,14 @@ import pytest
 from bakeoff.stats.expected import ExpectedSpread
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.prospect import Aim, Prospect, look_ahead
 from bakeoff.stats.prospects import (
-    Aim,
-    Prospect,
     Prospects,
     describe_more,
     describe_prospect,
     format_difference,
     group_blocks,
     list_detectable,
-    look_ahead,
     warn_of_margin,
 )
 from bakeoff.stats.sources import VarianceSource

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -10,14 +11,18 @@ import pytest
 from numpy.typing import NDArray
 
 from bakeoff.stats.designs import make_screening
-from bakeoff.stats.factors import FactorEffects, FactorialDesign, judge_factors
-from bakeoff.stats.results import ArmSummary, Summary
+from bakeoff.stats.factor_effects import FactorEffects
+from bakeoff.stats.factorial import FactorialDesign
+from bakeoff.stats.factors import judge_factors
+from bakeoff.stats.results import DEFAULT_METHOD, ArmSummary, Method, Summary
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+import rigor_moderated as moderated
+import rigor_one_step as one_step
 import rigor_screening as rigor
 
 
-def judge(design: FactorialDesign, scores_AR: NDArray[np.float64]) -> FactorEffects:
+def judge(design: FactorialDesign, scores_AR: NDArray[np.float64], method: Method = DEFAULT_METHOD) -> FactorEffects:
     """Judge one study with these scores as a real one, in scope seeds: no image is known."""
     arms = [
         ArmSummary(
@@ -42,6 +47,7 @@ def judge(design: FactorialDesign, scores_AR: NDArray[np.float64]) -> FactorEffe
         verdicts=(),
         answers=(),
         overall="",
+        method=method,
     )
     return judge_factors(summary, design)[0]
 
@@ -68,13 +74,22 @@ def test_a_batch_of_single_replicates_is_screened_as_its_studies_are() -> None:
     assert 0 < named_SC.sum() < named_SC.size
 
 
-@pytest.mark.parametrize("levels", [(2, 2, 2), (3, 4)])
-def test_a_batch_of_full_factorials_is_judged_as_its_studies_are(levels: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("method", ["paired", "moderated"])
+@pytest.mark.parametrize("levels", [(2, 2), (2, 2, 2), (3, 4)])
+def test_a_batch_of_full_factorials_is_judged_as_its_studies_are(levels: tuple[int, ...], method: Method) -> None:
     design = rigor.cross(*levels)
     scores_SAR = rigor.draw_studies(np.random.default_rng(0), design, rigor.draw_normal, (5, 4), [1.0])
-    main_SC = rigor.judge_alone(scores_SAR, rigor.weigh_effects(design)[1])
-    crossed_SC = rigor.judge_alone(scores_SAR, rigor.weigh_interactions(design))
+    main_SC = rigor.WAYS[method](scores_SAR, rigor.weigh_effects(design)[1])
+    crossed_SC = rigor.WAYS[method](scores_SAR, rigor.weigh_interactions(design))
     for scores_AR, main_C, crossed_C in zip(scores_SAR, main_SC, crossed_SC, strict=True):
-        found = judge(design, scores_AR)
+        found = judge(design, scores_AR, method)
         assert main_C == pytest.approx(np.array([e.verdict.p_adjusted for e in found.effects], dtype=float))
         assert crossed_C == pytest.approx(np.array([e.verdict.p_adjusted for e in found.interactions], dtype=float))
+
+
+def test_a_batch_of_pairs_steps_once_as_its_studies_do() -> None:
+    scores_SKR = np.random.default_rng(3).standard_normal((20, 4, 3))
+    scores_SKR[:, 0] += 5
+    for scores_KR, found_P in zip(scores_SKR, one_step.step_once(scores_SKR), strict=True):
+        pairs = list(itertools.combinations(range(4), 2))
+        assert found_P == pytest.approx(np.array(moderated.adjust_both(scores_KR, pairs)[1]))

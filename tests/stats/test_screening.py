@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bakeoff.stats.designs import make_screening
-from bakeoff.stats.factors import Factor, FactorEffects, FactorialDesign, judge_factors
+from bakeoff.stats.factor_effects import FactorEffects
+from bakeoff.stats.factorial import Factor, FactorialDesign
+from bakeoff.stats.factors import judge_factors
 from bakeoff.stats.family import adjust_holm
 from bakeoff.stats.screening import pool_error, screen_by_lenth
 from bakeoff.stats.summary import Rules, StudyDesign, Summary, TrialResult, summarise

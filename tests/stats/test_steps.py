@@ -38,7 +38,7 @@ def make_summary(make_results: Callable[..., list[TrialResult]]) -> Callable[...
 
 
 def test_steps_are_paired_t_tests_corrected_as_one_family(make_summary: Callable[..., Summary]) -> None:
-    steps = {step.link.arm: step for step in compare_steps(make_summary(), LINKS)}
+    steps = {step.link.arm: step for step in compare_steps(make_summary(method="paired"), LINKS)}
     family = [("1.1", "1.0"), ("1.2", "1.1"), ("1.2", "1.0"), ("2.0", "1.0")]
     p_values = [stats.ttest_rel(SCORES[a], SCORES[b]).pvalue for a, b in family]
     found = [steps["1.1"].adds, steps["1.2"].adds, steps["1.2"].since_start, steps["2.0"].adds]

@@ -75,7 +75,7 @@ def test_single_replicate_has_no_spread_and_no_verdict() -> None:
 
 
 def test_every_pair_of_a_block_gets_a_verdict_in_declared_order() -> None:
-    summary = summarise_one({"poor": POOR, "good": GOOD, "fair": FAIR})
+    summary = summarise_one({"poor": POOR, "good": GOOD, "fair": FAIR}, method="paired")
     assert [(v.a, v.b) for v in summary.verdicts] == [("poor", "good"), ("poor", "fair"), ("good", "fair")]
     assert [v.verdict for v in summary.verdicts] == ["worse", "worse", "better"]
     alone = compare_pair(POOR, GOOD)
@@ -84,9 +84,9 @@ def test_every_pair_of_a_block_gets_a_verdict_in_declared_order() -> None:
 
 
 def test_a_winner_is_corrected_for_the_level_that_its_family_asked_for() -> None:
-    summary = summarise_one({"a": [0.97, 0.95, 0.96, 0.975], "b": [0.94, 0.93, 0.925, 0.935], "c": [0.95] * 4})
+    scores = {"a": [0.97, 0.95, 0.96, 0.975], "b": [0.94, 0.93, 0.925, 0.935], "c": [0.95] * 4}
+    summary = summarise_one(scores, method="paired")
     strict = min(summary.verdicts, key=lambda verdict: verdict.p or 0.0)
-    scores = {arm.arm: list(arm.scores.values()) for arm in summary.arms}
     pairs = [compare_pair(scores[verdict.a], scores[verdict.b]) for verdict in summary.verdicts]
     place = summary.verdicts.index(strict)
     pair, error = pairs[place], borrow_errors(pairs)[place]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bakeoff.data.source import DataSource
 from bakeoff.driver.facts import ImageFacts
+from bakeoff.errors import StudyError
 from bakeoff.study.load import load_study
 from bakeoff.study.plan import expand
-from bakeoff.study.sameness import describe_same_arms, find_same_arms
+from bakeoff.study.sameness import check_race, describe_same_arms, find_same_arms
 from bakeoff.study.schema import Study
 
 DIGITS = {DataSource(name="digits"): ImageFacts(shape_HWC=(8, 8, 1), class_names=tuple("0123456789"), num_images=1_200)}
@@ -54,3 +57,15 @@ def test_unknown_images_are_left_out() -> None:
 def test_arms_that_differ_in_their_draw_on_purpose_are_not_the_same() -> None:
     assert find_same_arms(expand(load_study("aa")), DIGITS) == ()
     assert find_same_arms(expand(load_study("quickstart")), DIGITS) == ()
+
+
+def test_a_race_between_arms_that_are_all_the_same_training_is_refused() -> None:
+    arms = [{"initializer": ["he_normal", "orthogonal"]}]
+    with pytest.raises(StudyError, match=r"all 2 arms are the same training.*replicates: 3"):
+        check_race(plan(arms=arms, replicates={"at_least": 3, "at_most": 9}), DIGITS)
+    check_race(plan(arms=arms), DIGITS)
+    deep = {"deep": {"network": {"name": "cnn", "filters": [3]}}}
+    check_race(
+        plan(arms=arms, blocks=[{"flat": {"network": "mlp"}, **deep}], replicates={"at_least": 3, "at_most": 9}), DIGITS
+    )
+    check_race(plan(arms=[{"batch_size": [16, 32]}], replicates={"at_least": 3, "at_most": 9}), DIGITS)

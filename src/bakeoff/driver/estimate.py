@@ -41,7 +41,7 @@ from bakeoff.driver.transfer import locate_weights
 from bakeoff.errors import NetworkError, WorkspaceError
 from bakeoff.stats.prospects import Prospects
 from bakeoff.study.plan import Plan, PlannedTrial
-from bakeoff.study.sameness import describe_same_arms
+from bakeoff.study.sameness import check_race, describe_same_arms
 
 OPERATIONS_PER_SECOND = 4e10
 STEP_SECONDS = 0.0008
@@ -121,6 +121,7 @@ def estimate_plan(
     num_workers, shortage = count_workers(workers, device, plan, known)
     datasets, peeks = _peek(plan, known, data_dir)
     check_plan(plan, datasets)
+    check_race(plan, datasets)
     num_lanes = count_cores() if device.kind == "cpu" else 1
     limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
     preparation = describe_preparation(plan, datasets)

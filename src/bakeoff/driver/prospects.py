@@ -19,12 +19,13 @@ from bakeoff.errors import BakeoffError
 from bakeoff.ledger.looks import read_line
 from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.ledger.values import read_mapping
-from bakeoff.stats.borrowed import ExpectedDegrees
+from bakeoff.stats.borrowed_power import ExpectedDegrees
 from bakeoff.stats.expected import Degrees
 from bakeoff.stats.looks import share_of_look
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import find_metric
-from bakeoff.stats.prospects import Aim, Prospect, Prospects, look_ahead
+from bakeoff.stats.prospect import Aim, Prospect, look_ahead
+from bakeoff.stats.prospects import Prospects
 from bakeoff.stats.results import TrialResult
 from bakeoff.stats.sources import SourceKind, VarianceSource, expect_declared, guess_disagreement
 from bakeoff.study.ensembles import list_ensemble_arms

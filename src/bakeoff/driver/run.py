@@ -39,7 +39,7 @@ from bakeoff.search.strategy import Strategy
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.fit import check_fit
 from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
-from bakeoff.study.sameness import describe_same_arms, list_first
+from bakeoff.study.sameness import check_race, describe_same_arms, list_first
 from bakeoff.workspace import Folders, find_half_written
 
 
@@ -94,6 +94,7 @@ def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
 
     Raises:
         DataError, NetworkError: something is missing or does not fit.
+        StudyError: a race has nothing to decide.
     """
     num_notes, say = len(plan.notes), context.observer.message
     plan = resolve_paths(plan)
@@ -105,6 +106,7 @@ def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
             say(note)
         datasets = open_datasets(plan.blocks, context.data_dir)
     check_plan(plan, datasets)
+    check_race(plan, datasets)
     for note in chain(describe_same_arms(plan, datasets), describe_preparation(plan, datasets)):
         say(note)
     return plan, datasets

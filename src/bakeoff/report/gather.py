@@ -35,6 +35,7 @@ from bakeoff.report.sections import SECTIONS
 from bakeoff.report.text import count
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.stats.looks import LineLook
+from bakeoff.stats.race import design_race
 from bakeoff.stats.results import Summary
 from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.stats.summary import Rules, StudyDesign, summarise
@@ -210,7 +211,7 @@ def _summarise(
         margin=decide.margin,
         confidence=decide.confidence,
         baseline=decide.against,
-        race=_design_race(study),
+        race=_design_race(plan),
         failed=decide.failed,
         scope=decide.scope,
         family=decide.family,
@@ -229,11 +230,17 @@ def _summarise(
     )
 
 
-def _design_race(study: Study) -> SequentialDesign | None:
-    if isinstance(study.replicates, int):
+def _design_race(plan: Plan) -> SequentialDesign | None:
+    replicates, decide = plan.study.replicates, plan.study.decide
+    if isinstance(replicates, int):
         return None
-    return SequentialDesign(
-        at_least=study.replicates.at_least, at_most=study.replicates.at_most, confidence=study.decide.confidence
+    return design_race(
+        plan.arms,
+        baseline=decide.against,
+        borrows=decide.method == "moderated",
+        at_least=replicates.at_least,
+        at_most=replicates.at_most,
+        confidence=decide.confidence,
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bakeoff.search.strategy import Pruned, TrialOutcome
-from bakeoff.stats.race import Race, RaceStanding
-from bakeoff.stats.sequential import SequentialDesign
+from bakeoff.stats.race import Race, RaceStanding, design_race
 from bakeoff.study.plan import PlannedTrial
 
 AHEAD = 1
@@ -61,9 +60,17 @@ class Racing:
             if len({(trial.replicate, trial.arm) for trial in own}) < len(own):
                 raise ValueError("a race takes one trial per arm and replicate: folds are not independent replicates")
             at_most = 1 + max(trial.replicate for trial in own)
+            arms = tuple(dict.fromkeys(trial.arm for trial in own))
             race = Race(
-                tuple(dict.fromkeys(trial.arm for trial in own)),
-                design=SequentialDesign(at_least=at_least, at_most=at_most, confidence=confidence),
+                arms,
+                design=design_race(
+                    arms,
+                    baseline=baseline,
+                    borrows=borrows,
+                    at_least=at_least,
+                    at_most=at_most,
+                    confidence=confidence,
+                ),
                 margin=margin,
                 higher_is_better=higher_is_better,
                 baseline=baseline,

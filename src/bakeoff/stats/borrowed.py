@@ -18,13 +18,12 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.stats.mean_error import MeanError
+from bakeoff.stats.mean_error import MeanError, make_error
 from bakeoff.stats.power import count_degrees
 
 Arm = TypeVar("Arm", bound=Hashable)
@@ -49,8 +48,12 @@ EQUAL_WEIGHTS = 64.0
 PAIR_FACTOR = 0.8
 """By how much a pair's own variance counts: the larger of two estimates would be too large."""
 
+AVERAGES_FACTOR = 0.75
+"""What share of the variance of averages is at least their own: what a choice does may depend on the seed, in all arms
+alike, and then more arms do not lower the error of their average."""
+
 _LARGEST_WEIGHT = 0.6
-_NUM_WEIGHINGS, _NUM_ITERATIONS, _NUM_SIMULATED = 12, 25, 40
+_NUM_WEIGHINGS, _NUM_ITERATIONS = 12, 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,7 @@ class LentVariances:
         weights_G: how likely each of PRIOR_DEGREES is; they sum to 1.
         centers_G: the common variance of an arm's score, given each of them.
         variances_GK: every arm's, moderated: between its own and the common one.
+        own_K: every arm's own variance.
         scores_KR: as given.
         own_degrees: of an arm's own variance; `most_degrees`: of all together.
         factor: variance of a mean over that of one score, 1 / R for independent replicates.
@@ -69,6 +73,7 @@ class LentVariances:
     weights_G: NDArray[np.float64]
     centers_G: NDArray[np.float64]
     variances_GK: NDArray[np.float64]
+    own_K: NDArray[np.float64]
     scores_KR: NDArray[np.float64]
     own_degrees: float
     most_degrees: float
@@ -79,17 +84,32 @@ class LentVariances:
 
         Its variance is the larger of two: the sum of the arms' moderated variances, which finds a wild arm by all its
         differences, and most of the pair's own, moderated likewise, which finds a pair that varies more than its arms.
+        That of averages is at least a mixture of their own and of the arms'.
         """
         nu, d = PRIOR_DEGREES, self.own_degrees
         places, shares = np.array([*a, *b]), np.array([*[1 / len(a)] * len(a), *[-1 / len(b)] * len(b)])
         own = float(np.var(shares @ self.scores_KR[places], ddof=1))
         pair_G = (nu * (shares @ shares) * self.centers_G + d * own) / (nu + d)
-        variance_G = np.maximum(self.variances_GK[:, places] @ shares**2, PAIR_FACTOR * pair_G)
+        arms_G = self.variances_GK[:, places] @ shares**2
+        variance_G = np.maximum(arms_G, PAIR_FACTOR * pair_G)
+        if len(places) > 2:
+            variance_G = np.maximum(variance_G, AVERAGES_FACTOR * own + (1 - AVERAGES_FACTOR) * arms_G)
         return MeanError(
             weights_G=self.weights_G,
             scales_G=np.sqrt(self.factor * variance_G),
             degrees_G=np.minimum(nu + d, self.most_degrees),
+            guard=self._guard(shares**2 * self.own_K[places], own),
         )
+
+    def _guard(self, parts: NDArray[np.float64], of_pair: float) -> MeanError:
+        """Return the error by the own variances of the arms compared, or of their difference if that is larger.
+
+        Satterthwaite's degrees of freedom (1946) are too many for an arm that is wilder than the other by chance of a
+        few replicates; they rise with the fourth root of his ratio instead.
+        """
+        ratio = float(parts.sum() ** 2 / (parts**2).sum())
+        degrees = min(self.own_degrees * max(1.0, ratio) ** 0.25, self.most_degrees)
+        return make_error(self.factor * max(float(parts.sum()), of_pair), degrees)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +117,7 @@ class OwnVariances:
     """What replicates alone say of arms' variances.
 
     Attributes:
-        squares_K: estimates.
+        squares_K: estimates; or [..., K], those of many blocks at once.
         degrees_K: of freedom.
         counts_K: as how many arms each counts: the two of a pair have one estimate between them.
     """
@@ -108,8 +128,8 @@ class OwnVariances:
 
     def raise_smallest(self) -> OwnVariances:
         """Return them with none far below the median arm's; see SMALLEST."""
-        middle = float(np.sort(self.squares_K)[(len(self.squares_K) - 1) // 2])
-        least_K = np.maximum(SMALLEST / self.degrees_K**2 * middle, 1e-6 * self.squares_K.mean())
+        middle = np.sort(self.squares_K)[..., [(len(self.degrees_K) - 1) // 2]]
+        least_K = np.maximum(SMALLEST / self.degrees_K**2 * middle, 1e-6 * self.squares_K.mean(axis=-1, keepdims=True))
         return replace(self, squares_K=np.maximum(self.squares_K, least_K))
 
 
@@ -142,19 +162,31 @@ def lend_variances(
     if not own.squares_K[:k].mean() > (1e-12 * float(np.abs(scores_KR).max())) ** 2:
         return None
     own = own.raise_smallest()
-    nu_G1 = PRIOR_DEGREES[:, None]
-    centers_G = _fit_centers(own)
-    likelihoods_G = _log_likelihoods(own, centers_G) - slope * np.log(PRIOR_DEGREES)
-    weights_G = np.exp(likelihoods_G - likelihoods_G.max())
+    weights_G, centers_G = weigh_prior(own, slope)
     return LentVariances(
-        weights_G=weights_G / weights_G.sum(),
+        weights_G=weights_G,
         centers_G=centers_G,
-        variances_GK=(nu_G1 * centers_G[:, None] + d * own.squares_K[:k]) / (nu_G1 + d),
+        variances_GK=moderate(own.squares_K[:k], d, centers_G),
+        own_K=own.squares_K[:k],
         scores_KR=scores_KR,
         own_degrees=d,
         most_degrees=max(d, float(own.degrees_K.sum()) * (1 - 1 / len(own.degrees_K))),
         factor=1 / r if factor is None else factor,
     )
+
+
+def weigh_prior(own: OwnVariances, slope: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how likely each of PRIOR_DEGREES is, and the common variance given each, [..., G]."""
+    centers_G = _fit_centers(own)
+    likelihoods_G = _log_likelihoods(own, centers_G) - slope * np.log(PRIOR_DEGREES)
+    weights_G = np.exp(likelihoods_G - likelihoods_G.max(axis=-1, keepdims=True))
+    return weights_G / weights_G.sum(axis=-1, keepdims=True), centers_G
+
+
+def moderate(squares_K: NDArray[np.float64], degrees: float, centers_G: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return variances between their own and the common one, [..., G, K]."""
+    nu_G1 = PRIOR_DEGREES[:, None]
+    return np.asarray((nu_G1 * centers_G[..., None] + degrees * squares_K[..., None, :]) / (nu_G1 + degrees))
 
 
 def _gather_variances(scores_KR: NDArray[np.float64], d: float, others: Sequence[tuple[float, float]]) -> OwnVariances:
@@ -249,47 +281,6 @@ def choose_slope(num_arms: int, num_pairs: int, num_blocks: int = 1) -> float:
     return slope + step * math.log2(num_blocks)
 
 
-@cache
-def expect_degrees(num_replicates: int, *, num_arms: int, num_pairs: int, num_blocks: int, level: float) -> float:
-    """Return the degrees of freedom that a pair is expected to have, before anything is trained.
-
-    Those of the t distribution that reaches as far at `level`, two-sided, as the borrowed error does in the median over
-    simulated blocks of arms that spread alike (always the same ones); at least those of the pair's own differences.
-    """
-    from scipy.special import stdtrit
-
-    own = num_replicates - 1.0
-    if num_arms < MIN_ARMS or num_replicates < 2:
-        return own
-    slope = choose_slope(num_arms, num_pairs, num_blocks)
-    draws = np.random.default_rng(0).standard_normal((_NUM_SIMULATED, num_arms, num_replicates))
-    lent = [lend_variances(scores_KR, slope=slope) for scores_KR in draws]
-    reach = float(np.median([each.judge([0], [1]).reach(level / 2) for each in lent if each is not None]))
-    tries = np.geomspace(own, own * num_arms * 10, 200)
-    reaches = -stdtrit(tries, level / 2) * math.sqrt(2 / num_replicates)
-    return float(tries[int(np.argmin(np.abs(reaches - reach)))])
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExpectedDegrees:
-    """Degrees of freedom that a pair of a family is expected to have, by the number of replicates.
-
-    Attributes:
-        num_arms, num_pairs: of a block.
-        num_blocks: of the family.
-        level: two-sided, that the pair has to pass.
-    """
-
-    num_arms: int
-    num_pairs: int
-    num_blocks: int
-    level: float
-
-    def __call__(self, num_replicates: int) -> float:
-        """Return them; see `expect_degrees`."""
-        return expect_degrees(num_replicates, **vars(self))
-
-
 def estimate_variances(scores_KR: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return every arm's variance over replicates, beside what a replicate does to all arms.
 
@@ -299,32 +290,33 @@ def estimate_variances(scores_KR: NDArray[np.float64]) -> NDArray[np.float64]:
     drawn towards their geometric mean for it, the more the fewer replicates there are.
 
     Args:
-        scores_KR: 3 or more arms, 2 or more replicates.
+        scores_KR: 3 or more arms, 2 or more replicates; or [..., K, R], many blocks at once.
     """
-    k, r = scores_KR.shape
-    deviations_KR = scores_KR - scores_KR.mean(axis=1, keepdims=True)
-    weights_K, drawn = np.full(k, 1 / k), EQUAL_WEIGHTS / (r - 1) ** 2
-    smallest = max(1e-12 * float((deviations_KR**2).mean()), 1e-300)
-    own_K = np.zeros(k)
+    k, r = scores_KR.shape[-2:]
+    deviations_KR = scores_KR - scores_KR.mean(axis=-1, keepdims=True)
+    weights_K, drawn = np.full(scores_KR.shape[:-1], 1 / k), EQUAL_WEIGHTS / (r - 1) ** 2
+    smallest = np.maximum(1e-12 * (deviations_KR**2).mean(axis=(-2, -1)), 1e-300)[..., None]
+    own_K = np.zeros(scores_KR.shape[:-1])
     for _ in range(_NUM_WEIGHINGS):
-        residuals_KR = deviations_KR - weights_K @ deviations_KR
-        own_K = (residuals_KR**2).sum(axis=1) / ((r - 1) * (1 - weights_K))
-        common = float(np.exp(np.log(np.maximum(own_K, smallest)).mean()))
+        residuals_KR = deviations_KR - weights_K[..., None, :] @ deviations_KR
+        own_K = (residuals_KR**2).sum(axis=-1) / ((r - 1) * (1 - weights_K))
+        common = np.exp(np.log(np.maximum(own_K, smallest)).mean(axis=-1, keepdims=True))
         weights_K = 1 / (drawn * common + (r - 1) * own_K)
-        weights_K = np.minimum(weights_K / weights_K.sum(), _LARGEST_WEIGHT)
-        weights_K = weights_K / weights_K.sum()
+        weights_K = np.minimum(weights_K / weights_K.sum(axis=-1, keepdims=True), _LARGEST_WEIGHT)
+        weights_K = weights_K / weights_K.sum(axis=-1, keepdims=True)
     return own_K
 
 
 def _fit_centers(own: OwnVariances) -> NDArray[np.float64]:
     """Return the most likely common variance, given each of PRIOR_DEGREES, by expectation and maximisation."""
     nu_G1, d_K = PRIOR_DEGREES[:, None], own.degrees_K
-    centers_G = np.full(len(PRIOR_DEGREES), np.exp(np.average(np.log(own.squares_K), weights=own.counts_K)))
+    squares_1K = own.squares_K[..., None, :]
+    centers_G = np.exp(np.log(squares_1K) @ own.counts_K / own.counts_K.sum()) * np.ones(len(PRIOR_DEGREES))
     for _ in range(_NUM_ITERATIONS):
-        ratios_GK = d_K * own.squares_K / (nu_G1 * centers_G[:, None])
+        ratios_GK = d_K * squares_1K / (nu_G1 * centers_G[..., None])
         steps_G = ((d_K + nu_G1) * ratios_GK / (1 + ratios_GK)) @ own.counts_K
         centers_G = centers_G * steps_G / (d_K @ own.counts_K)
-    return centers_G
+    return np.asarray(centers_G)
 
 
 def _log_likelihoods(own: OwnVariances, centers_G: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -332,7 +324,7 @@ def _log_likelihoods(own: OwnVariances, centers_G: NDArray[np.float64]) -> NDArr
     from scipy.special import gammaln
 
     nu_G1, d_K = PRIOR_DEGREES[:, None], own.degrees_K
-    ratios_GK = d_K * own.squares_K / (nu_G1 * centers_G[:, None])
+    ratios_GK = d_K * own.squares_K[..., None, :] / (nu_G1 * centers_G[..., None])
     norms_GK = gammaln((d_K + nu_G1) / 2) - gammaln(nu_G1 / 2) - gammaln(d_K / 2)
     logs_GK = norms_GK + d_K / 2 * np.log(ratios_GK) - (d_K + nu_G1) / 2 * np.log1p(ratios_GK)
     return np.asarray(logs_GK @ own.counts_K)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bakeoff.stats.factors import FactorEffects, FactorRange, Interaction, MainEffect
+from bakeoff.stats.factor_effects import FactorEffects, FactorRange, Interaction, MainEffect
 from bakeoff.stats.measure import Measure, join_names, percent
 from bakeoff.stats.results import Rules, Verdict
 from bakeoff.stats.wording import POPULATIONS

@@ -6,194 +6,33 @@ is found holds for the average over the levels that the study has of the other f
 have. An interaction is the comparison of two averages as well: of the two cells on one diagonal with those on the
 other.
 
-Within a block all main effects are one family of Holm's, all interactions another, each with an error rate of its own
-beside the study's pairs of arms. Where a fraction of all cells was run, every effect is mixed with its aliases, which
-are assumed to be negligible.
+Within a block all main effects are one family, all interactions another, each corrected as pairs of arms are, with an
+error rate of its own beside theirs. Where a fraction of all cells was run, every effect is mixed with its aliases,
+which are assumed to be negligible.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 
 from bakeoff.stats.averaged import AveragedArm, average_arms, find_common, keep_replicates
+from bakeoff.stats.factor_effects import FactorEffects, FactorRange, Interaction, MainEffect
+from bakeoff.stats.factorial import FactorialDesign, complete_design
 from bakeoff.stats.family import VerdictWord
-from bakeoff.stats.judging import Compare, Judging, compare_arms, judge_pairs
+from bakeoff.stats.judging import Compare, Judging, compare_all, compare_arms, judge_pairs
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.pairs import MIN_REPLICATES
 from bakeoff.stats.results import ArmSummary, Rules, Summary, Verdict
 from bakeoff.stats.screening import MAX_POOLED_ARMS, LenthScreen, compare_pooled, screen_by_lenth
 
-DesignKind = Literal["full", "fractional", "screening"]
-"""All combinations of levels; a regular fraction of them; the smallest one that keeps main effects apart."""
-
 MIN_CONTRASTS = 7
 """Effects, at least, for Lenth's method: with fewer no median tells noise from effects."""
 
-MIN_RESOLUTION_OF_CHOICES = 4
-"""Resolution from which main effects are mixed with no two-factor interaction."""
-
-MIN_RESOLUTION_OF_INTERACTIONS = 5
-"""Resolution from which two-factor interactions are mixed neither with main effects nor with each other."""
-
 Arms = Mapping[str, ArmSummary]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Factor:
-    """One axis of the study's arms: its name and the labels of its levels, two or more."""
-
-    name: str
-    levels: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FactorialDesign:
-    """Which arm has which levels.
-
-    Attributes:
-        factors: two or more.
-        cells: arm -> the place of its level of every factor.
-        kind: how the cells were chosen.
-        resolution: of a regular fraction; None where all cells are there, and for a Plackett-Burman design.
-        aliases: a sentence each: what the effects of a fraction are mixed with.
-        others: of a two-level fraction: orthogonal columns that belong to no factor, arm -> 0 or 1 each.
-        title: of a fraction: its design in words, such as "Plackett-Burman design, 12 runs".
-    """
-
-    factors: tuple[Factor, ...]
-    cells: Mapping[str, tuple[int, ...]]
-    kind: DesignKind = "full"
-    resolution: int | None = None
-    aliases: tuple[str, ...] = ()
-    others: tuple[Mapping[str, int], ...] = ()
-    title: str = ""
-
-    @property
-    def num_cells(self) -> int:
-        """Combinations of levels, run or not."""
-        return int(np.prod([len(factor.levels) for factor in self.factors]))
-
-    @property
-    def has_interactions(self) -> bool:
-        """Whether two-factor interactions can be estimated, free of main effects and of each other."""
-        return self.kind == "full" or (self.resolution or 0) >= MIN_RESOLUTION_OF_INTERACTIONS
-
-    @property
-    def has_clear_choices(self) -> bool:
-        """Whether no main effect is mixed with a two-factor interaction."""
-        return self.kind == "full" or (self.resolution or 0) >= MIN_RESOLUTION_OF_CHOICES
-
-    def list_others(self, *positions: int) -> list[str]:
-        """Return the names of all factors but those at some positions."""
-        return [factor.name for place, factor in enumerate(self.factors) if place not in positions]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MainEffect:
-    """One level of a factor against another, each averaged over the levels of all other factors.
-
-    Attributes:
-        factor: its name.
-        verdict: of level `a` relative to level `b`.
-        cells: mean difference in every combination of the other factors that has both levels.
-        is_even: all of `cells` have one sign, and no interaction of this pair of levels is shown; never in a fraction.
-        others: the names of the factors averaged over.
-    """
-
-    factor: str
-    verdict: Verdict
-    cells: tuple[float, ...]
-    is_even: bool
-    others: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interaction:
-    """How the difference of two levels of one factor changes with two levels of another.
-
-    Attributes:
-        factors: the two names.
-        levels: of each, the two levels (a, b): the difference of differences is (aa - ba) - (ab - bb).
-        verdict: its `difference` is the difference of differences; "better" and "worse" say that it is above or below
-            zero, "equivalent" that it is smaller than the margin.
-    """
-
-    factors: tuple[str, str]
-    levels: tuple[tuple[str, str], tuple[str, str]]
-    verdict: Verdict
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether it is shown not to be zero, and not to be too small to matter."""
-        return self.verdict.verdict in ("better", "worse")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FactorRange:
-    """How much a factor matters: the largest difference of two of its level means.
-
-    Attributes:
-        factor: its name.
-        means: level -> mean score over its cells and all complete replicates.
-        range: largest less smallest mean, 0 or more.
-        interval: of the true range, 0 or more; over all pairs of levels together (Bonferroni). None where undefined.
-        is_shown: any two of its levels are shown to differ.
-    """
-
-    factor: str
-    means: Mapping[str, float]
-    range: float
-    interval: tuple[float, float] | None
-    is_shown: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class FactorEffects:
-    """What a block says of the factors.
-
-    Attributes:
-        design: of the cells that were used.
-        replicates: that every cell has; of the folds of these where there are folds.
-        missing: arms without a score, which leave cells empty.
-        dropped: (factor, level) left out because of these.
-        ranges: factor by factor, largest range first.
-        effects: every pair of levels of every factor; empty where nothing can be claimed.
-        interactions: every pair of levels of every two factors; empty in a fraction of resolution under 5.
-        screen: with fewer than 3 replicates of a fraction, which effects stand out; else None.
-    """
-
-    block: str
-    design: FactorialDesign
-    replicates: int
-    missing: tuple[str, ...]
-    dropped: tuple[tuple[str, str], ...]
-    ranges: tuple[FactorRange, ...]
-    effects: tuple[MainEffect, ...]
-    interactions: tuple[Interaction, ...]
-    screen: LenthScreen | None = None
-
-    def effects_of(self, factor: str) -> tuple[MainEffect, ...]:
-        """Return the differences of a factor's levels."""
-        return tuple(effect for effect in self.effects if effect.factor == factor)
-
-    @property
-    def largest_interactions(self) -> tuple[Interaction, ...]:
-        """The interaction with the largest difference of differences of every pair of factors, largest first."""
-        best: dict[tuple[str, str], Interaction] = {}
-        for each in self.interactions:
-            other = best.get(each.factors)
-            if other is None or _size(each) > _size(other):
-                best[each.factors] = each
-        return tuple(sorted(best.values(), key=_size, reverse=True))
-
-
-def _size(interaction: Interaction) -> float:
-    return abs(interaction.verdict.difference or 0.0)
 
 
 def judge_factors(summary: Summary, design: FactorialDesign) -> tuple[FactorEffects, ...]:
@@ -251,7 +90,7 @@ def make_judging(summary: Summary, block: str) -> Judging:
     """Return what decides in a block between averages of arms.
 
     A look at which arms were seen that the study no longer has still counts all their pairs: leaving out what lost is a
-    choice made after a look. Otherwise Holm corrects for the family at hand alone.
+    choice made after a look. Otherwise the correction is for the family at hand alone.
     """
     num_arms = len(summary.arm_labels)
     own = num_arms - 1 if summary.baseline is not None else num_arms * (num_arms - 1) // 2
@@ -267,60 +106,6 @@ def make_judging(summary: Summary, block: str) -> Judging:
 def _count_dropped(look: LineLook, block: str, own: int) -> LineLook:
     seen = look.num_pairs.get(block, 0)
     return replace(look, num_pairs={block: seen if seen > own else 0})
-
-
-def complete_design(
-    design: FactorialDesign, missing: Sequence[str]
-) -> tuple[FactorialDesign | None, tuple[tuple[str, str], ...]]:
-    """Return the part of a design that has all its cells, and the (factor, level) left out of it.
-
-    Of a full design, the levels that hold missing arms are left out one by one, always the one that keeps the most
-    cells, while two factors keep two levels. A fraction is not balanced without one of its runs.
-
-    Returns:
-        None in place of the design where no two factors remain.
-    """
-    if not missing:
-        return design, ()
-    if design.kind != "full":
-        return None, ()
-    kept = [list(range(len(factor.levels))) for factor in design.factors]
-    holes = {design.cells[arm] for arm in missing}
-    dropped = []
-    while holes:
-        place, level = _choose_level(kept, holes)
-        kept[place].remove(level)
-        dropped.append((design.factors[place].name, design.factors[place].levels[level]))
-        holes = {cell for cell in holes if cell[place] != level}
-    if min(map(len, kept)) == 0 or sum(len(levels) > 1 for levels in kept) < 2:
-        return None, ()
-    return _restrict(design, kept), tuple(dropped)
-
-
-def _choose_level(kept: Sequence[Sequence[int]], holes: set[tuple[int, ...]]) -> tuple[int, int]:
-    """Return the level to leave out: the one with the most holes for the part of all cells that it holds."""
-    choices = sorted({(place, cell[place]) for cell in holes for place in range(len(kept))})
-
-    def worth(choice: tuple[int, int]) -> float:
-        place, level = choice
-        return sum(cell[place] == level for cell in holes) * len(kept[place])
-
-    return max(choices, key=worth)
-
-
-def _restrict(design: FactorialDesign, kept: Sequence[Sequence[int]]) -> FactorialDesign:
-    """Return a full design with some levels of each factor; a factor with one level left is none any more."""
-    places = [place for place, levels in enumerate(kept) if len(levels) > 1]
-    cells = {
-        arm: tuple(kept[place].index(cell[place]) for place in places)
-        for arm, cell in design.cells.items()
-        if all(level in levels for level, levels in zip(cell, kept, strict=True))
-    }
-    factors = [
-        replace(design.factors[place], levels=tuple(design.factors[place].levels[level] for level in kept[place]))
-        for place in places
-    ]
-    return replace(design, factors=tuple(factors), cells=cells)
 
 
 def _average_level(design: FactorialDesign, arms: Arms, place: int, level: int) -> AveragedArm:
@@ -351,9 +136,15 @@ def _judge_effects(
         )
 
 
-def _choose_comparison(design: FactorialDesign) -> Compare:
-    """Return how levels are compared: with the error pooled over the runs of a small two-level fraction, or alone."""
-    return compare_arms if design.kind == "full" or len(design.cells) > MAX_POOLED_ARMS else compare_pooled
+def _choose_comparison(design: FactorialDesign) -> Compare | None:
+    """Return how levels are compared: with the error pooled over a small two-level fraction; None as arms are.
+
+    Beyond so many arms, with their own error alone: an effect that depends on the seed has one that more arms do not
+    lower.
+    """
+    if len(design.cells) > MAX_POOLED_ARMS:
+        return compare_arms
+    return None if design.kind == "full" else compare_pooled
 
 
 def strip_verdict(verdict: Verdict) -> Verdict:
@@ -467,8 +258,8 @@ def _bound_range(
     intervals = [verdict.interval for verdict in own]
     if len(own) > 1:
         stricter = _sharpen(judging, len(own))
-        compare = _choose_comparison(design)
-        intervals = [compare(a, b, stricter).interval for a, b in itertools.combinations(levels, 2)]
+        pairs = list(itertools.combinations(levels, 2))
+        intervals = [each.interval for each in compare_all(pairs, stricter, _choose_comparison(design))]
     known = [ends for ends in intervals if ends is not None]
     if len(known) < len(intervals):
         return None
@@ -499,46 +290,3 @@ def _screen(design: FactorialDesign, arms: Arms, judging: Judging) -> LenthScree
         for place, factor in enumerate(design.factors)
     }
     return screen_by_lenth(effects, [contrast(other) for other in design.others], judging.rules.confidence)
-
-
-def dump_effects(found: FactorEffects) -> dict[str, Any]:
-    """Return a block's effects as plain values, for JSON."""
-    screen = found.screen
-    return {
-        "block": found.block,
-        "design": {
-            "kind": found.design.kind,
-            "title": found.design.title,
-            "resolution": found.design.resolution,
-            "aliases": list(found.design.aliases),
-            "arms": len(found.design.cells),
-            "combinations": found.design.num_cells,
-        },
-        "replicates": found.replicates,
-        "missing": list(found.missing),
-        "dropped": [list(each) for each in found.dropped],
-        "choices": [
-            {**vars(each), "means": dict(each.means), "interval": None if each.interval is None else [*each.interval]}
-            for each in found.ranges
-        ],
-        "effects": [
-            {
-                "factor": each.factor,
-                **each.verdict.dump(),
-                "cells": list(each.cells),
-                "is_even": each.is_even,
-            }
-            for each in found.effects
-        ],
-        "interactions": [
-            {
-                "factors": list(each.factors),
-                "levels": [list(pair) for pair in each.levels],
-                **each.verdict.dump(),
-            }
-            for each in found.interactions
-        ],
-        "screen": None
-        if screen is None
-        else {**vars(screen), "effects": dict(screen.effects), "standing_out": list(screen.standing_out)},
-    }

@@ -2,8 +2,8 @@
 
 A family is all pairs of arms, or all arms against a baseline, in all blocks of a study; with `decide.family: block`
 blocks are families of their own, and a study of many may hold more than one false verdict in twenty. Verdicts use p
-values adjusted over the family (Holm 1979; Bonferroni where variances are borrowed), so that the chance of any false
-"better" or "worse" among its equal arms stays within 1 - confidence, over all looks at the same question
+values adjusted over the family (Holm 1979; Bonferroni, with one step, where variances are borrowed), so that the chance
+of any false "better" or "worse" among its equal arms stays within 1 - confidence, over all looks at the same question
 (`bakeoff.stats.looks`). Intervals are not adjusted, so one may exclude zero where the verdict is "inconclusive"; the
 reason then says so.
 """
@@ -84,6 +84,7 @@ def decide_family(
     num_pairs: int | None = None,
     looks: Sequence[LookComparisons] = (),
     single_step: bool = False,
+    num_left: float | None = None,
 ) -> tuple[Decision, ...]:
     """Give every pair of a family its verdict, corrected over the whole family.
 
@@ -101,13 +102,15 @@ def decide_family(
             together. None: the pairs are looked at once, and the whole error rate is theirs.
         single_step: whether every p value is multiplied by the number of pairs, whatever else is found (Bonferroni), as
             borrowed variances ask for; False for Holm's steps.
+        num_left: with `single_step`: what p values of "no difference" are multiplied by once a pair is found to differ,
+            if their guarded ones agree; see `adjust_by_one_step`. None for all pairs always.
 
     Returns:
         One decision per comparison, in order.
     """
     if not looks:
         looks = [LookComparisons(share=1.0, next_share=1.0, num_pairs=num_pairs or 0, comparisons=comparisons)]
-    adjusted = [_adjust_look(look, comparisons, single_step) for look in looks]
+    adjusted = [_adjust_look(look, comparisons, single_step, num_left) for look in looks]
     # What is counted on for more replicates will be looked at next time, at that look's share of the error rate.
     num_pairs = max(num_pairs or 0, looks[-1].num_pairs, len(comparisons))
     per_pair = looks[-1].next_share / max(1, num_pairs)
@@ -118,7 +121,7 @@ def decide_family(
 
 
 def _adjust_look(
-    look: LookComparisons, now: Sequence[PairComparison], single_step: bool
+    look: LookComparisons, now: Sequence[PairComparison], single_step: bool, num_left: float | None
 ) -> list[tuple[float, float, float]]:
     """Return what one look's p values come to, corrected for all pairs and for the look's share of the error rate.
 
@@ -127,9 +130,12 @@ def _adjust_look(
     """
     p_values = [(_testable(c, c.p), _testable(c, c.p_equivalence), _testable(c, c.p_margin)) for c in look.comparisons]
     adjust = adjust_bonferroni if single_step else adjust_holm
-    adjusted = zip(*(adjust(of_kind, look.num_pairs) for of_kind in zip(*p_values, strict=True)), strict=True)
+    of_kinds = [adjust(of_kind, look.num_pairs) for of_kind in zip(*p_values, strict=True)]
+    if single_step and num_left is not None and look.num_pairs <= len(p_values):
+        guarded = [1.0 if c.p_guarded is None else c.p_guarded for c in look.comparisons]
+        of_kinds[0] = adjust_by_one_step([p for p, _, _ in p_values], guarded, num_left)
     found = []
-    for earlier, present, kinds in zip(look.comparisons, now, adjusted, strict=True):
+    for earlier, present, *kinds in zip(look.comparisons, now, *of_kinds, strict=True):
         p, p_equivalence, p_margin = (min(1.0, value / look.share) for value in kinds)
         before, after = earlier.difference or 0.0, present.difference or 0.0
         if before * after < 0:
@@ -144,6 +150,26 @@ def adjust_bonferroni(p_values: Sequence[float], num_pairs: int | None = None) -
     """Return p values times their number, or `num_pairs` if that is larger; at most 1."""
     num_pairs = max(num_pairs or 0, len(p_values))
     return [min(1.0, num_pairs * p) for p in p_values]
+
+
+def adjust_by_one_step(p_values: Sequence[float], guarded: Sequence[float], num_left: float) -> list[float]:
+    """Return p values times their number, or `num_left` once any pair is found to differ, then no less than guarded.
+
+    If two arms of K differ, at most (K - 1) (K - 2) / 2 of all pairs can be equal (Shaffer 1986, "Modified sequentially
+    rejective multiple test procedures"). p values that borrow variances err where an arm is wilder than the others, and
+    the correction for many pairs is what holds it back; so there is one step only, halfway (`count_left`), and
+    `guarded`, valid for a single pair, has to agree.
+    """
+    first = min(adjust_bonferroni(p_values), default=1.0)
+    return [
+        min(whole, max(first, min(1.0, num_left * p), guard))
+        for whole, p, guard in zip(adjust_bonferroni(p_values), p_values, guarded, strict=True)
+    ]
+
+
+def count_left(num_arms: int) -> float:
+    """Return what all pairs of arms count as once two arms are found to differ: between all, and those of one less."""
+    return (num_arms - 1) ** 2 / 2
 
 
 def adjust_holm(p_values: Sequence[float], num_pairs: int | None = None) -> list[float]:

@@ -2,7 +2,7 @@
 
 "Every arm leads every arm" is said only if each of these pairs is settled on its own, by the study's verdicts. The
 average of a group's arms, each counting the same, is compared with another group's as two arms are; all pairs of groups
-of a block are one family of Holm's.
+of a block are one family.
 """
 
 from __future__ import annotations

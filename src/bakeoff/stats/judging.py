@@ -10,7 +10,7 @@ import numpy as np
 from bakeoff.stats.bayes import decide_by_posterior, pool_blocks, standard_error
 from bakeoff.stats.borrowed import MIN_PAIRS, Lender, choose_slope
 from bakeoff.stats.effects import borrow_errors, correct_winner, measure_superiority
-from bakeoff.stats.family import Decision, LookComparisons, decide_family
+from bakeoff.stats.family import Decision, LookComparisons, count_left, decide_family
 from bakeoff.stats.looks import LineLook, share_of_look
 from bakeoff.stats.mean_error import MeanError
 from bakeoff.stats.measure import Measure, join_names
@@ -53,9 +53,9 @@ def judge_pairs(
     Args:
         pairs: all pairs of the family, of one block or of several.
         judging: what decides.
-        compare: compares two arms at a look; None for `compare_arms`.
+        compare: compares two arms at a look; None for `compare_arms`, with what the method lets arms lend each other.
     """
-    comparisons = _compare_all(pairs, judging, compare)
+    comparisons = compare_all(pairs, judging, compare)
     if judging.rules.method == "bayes":
         decisions = tuple(map(decide_by_posterior, comparisons))
     else:
@@ -64,14 +64,26 @@ def judge_pairs(
             runs_per_replicate=judging.num_folds or 1,
             looks=_look_back(pairs, comparisons, judging, compare),
             single_step=compare is None and any(comparison.error is not None for comparison in comparisons),
+            num_left=_count_left(pairs, judging),
         )
     decided = zip(pairs, comparisons, decisions, _find_errors(pairs, comparisons, judging), strict=True)
     return [_verdict(a, b, judging, comparison, decision, error) for (a, b), comparison, decision, error in decided]
 
 
-def _compare_all(
+def _count_left(pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging) -> float | None:
+    """Return what the pairs count as once one is found to differ; None unless they are all pairs of a block's arms."""
+    by_block = _group_by_block(pairs)
+    if len(by_block) != 1 or judging.rules.race is not None:
+        return None
+    ((arms, num_pairs),) = by_block.values()
+    is_whole = num_pairs == len(arms) * (len(arms) - 1) // 2 and all(len(arm.members) == 1 for arm in arms)
+    return count_left(len(arms)) if is_whole else None
+
+
+def compare_all(
     pairs: Sequence[tuple[ArmSummary, ArmSummary]], judging: Judging, compare: Compare | None
 ) -> list[PairComparison]:
+    """Compare pairs of a family at one look; see `judge_pairs`. Nothing is corrected for there being many."""
     if compare is not None:
         return [compare(a, b, judging) for a, b in pairs]
     lenders = _find_lenders(pairs, judging) if judging.rules.method == "moderated" else {}
@@ -139,7 +151,7 @@ def _look_back(
                 num_pairs=sum(look.num_pairs.get(block, 0) for block in blocks),
                 comparisons=present
                 if is_present
-                else _compare_all([(a.as_seen_at(look), b.as_seen_at(look)) for a, b in pairs], judging, compare),
+                else compare_all([(a.as_seen_at(look), b.as_seen_at(look)) for a, b in pairs], judging, compare),
             )
         )
     return found

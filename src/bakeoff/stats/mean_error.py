@@ -23,11 +23,13 @@ class MeanError:
         weights_G: sum to 1.
         scales_G: standard errors, above 0, in the metric's unit.
         degrees_G: degrees of freedom, above 0.
+        guard: the same by the variances of the two arms alone, where this one borrows from others; else None.
     """
 
     weights_G: NDArray[np.float64]
     scales_G: NDArray[np.float64]
     degrees_G: NDArray[np.float64]
+    guard: MeanError | None = None
 
     def tail(self, distance: float) -> float:
         """Return the probability of an error beyond `distance`, 0 or more, to one side."""

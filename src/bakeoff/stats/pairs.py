@@ -40,6 +40,7 @@ class PairComparison:
             overlap); None under 2 replicates.
         p_equivalence: p value of "the difference is at least `margin` either way" (two one-sided tests; without images
             and spread one-sided sign-flip, 1 / 2^n; with folds: 1); None without margin or under 2.
+        p_guarded: as `p`, by the variances of these two arms alone; None where `p` borrows none from others.
         p_margin: one-sided p value of "the difference is at most `margin`, in the direction seen"; None likewise.
         effect_size: Cohen's d_z, difference / sd; None where sd is None or 0 with a difference that is not.
         correlation: Pearson's, of a's and b's values over the replicates; None under 3 or for constant values. Near 0,
@@ -66,6 +67,7 @@ class PairComparison:
     margin: float | None
     confidence: float
     higher_is_better: bool
+    p_guarded: float | None = None
     p_margin: float | None = None
     exact: bool = False
     test_share: float | None = None
@@ -149,8 +151,13 @@ def compare_pair(
     sd = 0.0 if np.ptp(differences) <= rounding else float(differences.std(ddof=1))
     comparison = replace(comparison, difference=mean, sd=sd, effect_size=_divide(mean, sd))
     if spread is not None:
+        if error is not None and error.guard is not None:
+            guarded = partial(spread.half_width, scope=scope, error=error.guard)
+            comparison = replace(comparison, p_guarded=2 * find_tail(guarded, abs(mean)))
         return _compare_by_width(comparison, mean, partial(spread.half_width, scope=scope, error=error))
     if error is not None:
+        if error.guard is not None:
+            comparison = replace(comparison, p_guarded=2 * error.guard.tail(abs(mean)))
         return _compare_by_error(comparison, mean, error)
     return _compare_by_t(comparison, mean, sd) if sd else _compare_identical(comparison, mean)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bakeoff.stats.borrowed import MIN_PAIRS, Lender, choose_slope
 from bakeoff.stats.family import adjust_bonferroni, adjust_holm, list_family
 from bakeoff.stats.pairs import compare_pair
-from bakeoff.stats.sequential import PairLooks, SequentialDesign
+from bakeoff.stats.sequential import RISE, RISE_BORROWED, PairLooks, SequentialDesign
 
 Pair = tuple[str, str]
 
@@ -50,6 +50,25 @@ class RaceStanding:
     def settled(self) -> bool:
         """No arm needs more replicates."""
         return not self.racing
+
+
+def design_race(
+    arms: Sequence[str], *, baseline: str | None, borrows: bool, at_least: int, at_most: int, confidence: float
+) -> SequentialDesign:
+    """Return when the race of a block looks, and how strictly.
+
+    Args:
+        arms: that race.
+        baseline: the arm all others are compared with; None to compare all pairs.
+        borrows: whether the arms lend each other variances.
+        at_least: replicates before the first look.
+        at_most: replicates at the last look.
+        confidence: 0..1; see `SequentialDesign`.
+    """
+    lends = borrows and len(list_family(arms, baseline)) >= MIN_PAIRS
+    return SequentialDesign(
+        at_least=at_least, at_most=at_most, confidence=confidence, rise=RISE_BORROWED if lends else RISE
+    )
 
 
 class Race:

@@ -20,6 +20,8 @@ Method = Literal["moderated", "paired", "bayes"]
 """How pairs are decided: by tests and their error rates, with variances that the arms of a block lend each other or by
 each pair's own, or by posterior probabilities."""
 
+DEFAULT_METHOD: Method = "moderated"
+
 FailedMode = Literal["worst", "exclude"]
 """What a failed trial counts as: chance level, or nothing, so that its pairs are dropped."""
 
@@ -277,7 +279,7 @@ class Rules:
     failed: FailedMode = "worst"
     scope: Scope = "images"
     family: FamilyOf = "study"
-    method: Method = "paired"
+    method: Method = DEFAULT_METHOD
 
 
 @dataclass(frozen=True, kw_only=True)

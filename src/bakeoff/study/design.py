@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.catalog.choices import Record
 from bakeoff.stats.designs import MAX_FACTORS, Fraction, make_fraction, make_screening
-from bakeoff.stats.factors import DesignKind
+from bakeoff.stats.factorial import DesignKind
 from bakeoff.study.axes import Entry, read_axes
 
 Choice: TypeAlias = tuple[Entry, ...]

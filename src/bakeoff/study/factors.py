@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bakeoff.stats.factors import Factor, FactorialDesign
+from bakeoff.stats.factorial import Factor, FactorialDesign
 from bakeoff.study.axes import Entry, read_axes
 from bakeoff.study.design import Design, describe_aliases, find_varied
 

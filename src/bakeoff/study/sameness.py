@@ -10,6 +10,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.sameness import resolve
 from bakeoff.catalog.shape import Shape
 from bakeoff.data.source import DataSource, show_text
+from bakeoff.errors import Problem, StudyError
 from bakeoff.stats.measure import join_names
 from bakeoff.study.plan import Plan, PlannedTrial
 
@@ -67,6 +68,24 @@ def find_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[SameA
         for (block, _), recipes in groups.items()
         if len(recipes) > 1
     )
+
+
+def check_race(plan: Plan, facts: Mapping[DataSource, Facts]) -> None:
+    """Refuse a race that has nothing to decide, because in every block all arms train identically.
+
+    Raises:
+        StudyError: that is so.
+        NetworkError: a network does not fit its images.
+    """
+    if isinstance(plan.study.replicates, int) or len(plan.arms) < 2:
+        return
+    same = {each.block for each in find_same_arms(plan, facts) if len(each.arms) == len(plan.arms)}
+    if same == {block.label for block in plan.blocks}:
+        problem = (
+            f"all {len(plan.arms)} arms are the same training, so a race between them has nothing to decide: "
+            "give them recipes that differ, or a fixed number of replicates (replicates: 3)"
+        )
+        raise StudyError([Problem(place="", field="replicates", message=problem)])
 
 
 def describe_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[str, ...]:

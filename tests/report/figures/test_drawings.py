@@ -25,7 +25,8 @@ from bakeoff.report.figures.search import draw_search
 from bakeoff.report.figures.shared import interval_of_mean, round_all, spread
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.stats.expected import ExpectedSpread
-from bakeoff.stats.prospects import Aim, Prospects, look_ahead
+from bakeoff.stats.prospect import Aim, look_ahead
+from bakeoff.stats.prospects import Prospects
 from bakeoff.stats.sources import VarianceSource
 
 

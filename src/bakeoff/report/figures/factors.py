@@ -10,7 +10,7 @@ from bakeoff.report.figures.shared import list_some, round_all, row_axis, scatte
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, label_text, make_layout
 from bakeoff.report.text import count, show_text
-from bakeoff.stats.factors import FactorEffects, FactorRange
+from bakeoff.stats.factor_effects import FactorEffects, FactorRange
 from bakeoff.stats.measure import Measure, percent
 
 MAX_FACTORS = 60

@@ -10,7 +10,8 @@ from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import NEUTRAL, PALETTE, make_layout
 from bakeoff.report.text import show_text
 from bakeoff.stats.power import POWER
-from bakeoff.stats.prospects import Prospect, Prospects, draw_curve, format_difference, list_detectable
+from bakeoff.stats.prospect import Prospect, draw_curve
+from bakeoff.stats.prospects import Prospects, format_difference, list_detectable
 
 
 def find_prospect(report: ReportInput, block: str) -> Prospect | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table
-from bakeoff.report.sections.factors import tell_choices
+from bakeoff.report.sections.factors import asks_of_choices, tell_choices
 from bakeoff.report.sections.groups import tell_groups
 from bakeoff.report.tables import PAGES, Medium, format_mean, numbers, order_arms, phrase, texts, verdicts_against
 from bakeoff.stats.measure import join_names, percent
@@ -21,6 +21,10 @@ def write_answer(report: ReportInput) -> Iterator[Part]:
     """Yield the answers, the standing of the arms, and what a search's finalists are."""
     summary = report.summary
     names, sentences = summary.arm_labels, tuple(answer.sentence for answer in summary.answers)
+    choices = [_lead(sentence, report) for sentence in tell_choices(report)]
+    is_screening = asks_of_choices(report)
+    if is_screening:  # it asks of choices; its arms are a part of all combinations
+        yield from choices
     is_long = len(summary.blocks) > MOST_BLOCKS_IN_FULL and summary.overall
     for sentence in (*(() if is_long else sentences), summary.overall):
         if sentence:
@@ -31,13 +35,18 @@ def write_answer(report: ReportInput) -> Iterator[Part]:
         yield Paragraph(text=sentences[0], role="lead", names=names)
     else:
         yield Bullets(lines=sentences, names=names)
-    for sentence in (*tell_choices(report), *tell_groups(report)):
-        yield Paragraph(text=sentence, role="lead", names=names, media=PAGES | Medium.TERMINAL)
+    yield from () if is_screening else choices
+    for sentence in tell_groups(report):
+        yield _lead(sentence, report)
     if report.reduced:  # an HTML page shows it in its header
         yield Paragraph(text=report.reduced, role="notice", media=Medium.TERMINAL | Medium.MARKDOWN)
     yield from _show_standings(report)
     yield from _explain_finalists(report)
     yield from _summarise_for_terminal(report)
+
+
+def _lead(sentence: str, report: ReportInput) -> Paragraph:
+    return Paragraph(text=sentence, role="lead", names=report.summary.arm_labels, media=PAGES | Medium.TERMINAL)
 
 
 def shows_standings(summary: Summary) -> bool:

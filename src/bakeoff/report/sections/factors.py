@@ -22,6 +22,7 @@ from bakeoff.report.tables import (
     unit_of_differences,
 )
 from bakeoff.report.text import p_value
+from bakeoff.stats.factor_effects import FactorEffects, FactorRange, Interaction, MainEffect, dump_effects
 from bakeoff.stats.factor_wording import (
     list_aliases,
     name_pair,
@@ -30,7 +31,7 @@ from bakeoff.stats.factor_wording import (
     write_gaps,
     write_interactions,
 )
-from bakeoff.stats.factors import FactorEffects, FactorRange, Interaction, MainEffect, dump_effects, judge_factors
+from bakeoff.stats.factors import judge_factors
 from bakeoff.stats.measure import Measure, percent
 from bakeoff.stats.results import Summary, Verdict
 from bakeoff.study.factors import list_factors
@@ -43,6 +44,12 @@ def _gather(sources: Sources) -> dict[str, Any]:
         return {}
     design = list_factors(sources.study.arms, sources.study.design)
     return {} if design is None else {"factors": judge_factors(sources.summary, design)}
+
+
+def asks_of_choices(report: ReportInput) -> bool:
+    """Return whether the arms are a part of all combinations: picked to tell choices apart, not each for its own."""
+    found = [find_factors(report, block) for block in report.summary.blocks]
+    return any(each is not None and each.design.kind != "full" for each in found)
 
 
 def tell_choices(report: ReportInput) -> tuple[str, ...]:
