@@ -275,18 +275,27 @@ def save_predictions(
     probabilities_NL: npt.NDArray[np.float32],
     labels_N: npt.NDArray[np.int64],
     indices_N: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> None:
-    """Write one trial's predictions on one split, with true labels and the images' indices in their source split."""
+    """Write one trial's predictions on one split, with true labels and the images' indices in their source split.
+
+    `groups` holds the number of every group of that source split, by image; None if every image stands alone.
+    """
+    arrays: dict[str, Any] = {"probabilities": probabilities_NL, "labels": labels_N, "indices": indices_N}
+    if groups is not None:
+        arrays["groups"] = groups[indices_N]
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            np.savez(file, probabilities=probabilities_NL, labels=labels_N, indices=indices_N)
+            np.savez(file, **arrays)
 
     write_whole(path, write)
 
 
 def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read what `save_predictions` wrote: `probabilities` (N, L) float32, `labels` and `indices` (N,) int64.
+
+    And `groups` (N,) int64, if images share groups.
 
     Raises:
         WorkspaceError: the file does not exist, is damaged, or is not a predictions file.
@@ -296,6 +305,8 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
         _check_members(path)
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ("probabilities", "labels", "indices")}
+            if "groups" in arrays:
+                found["groups"] = arrays["groups"]
         _check_predictions(found)
     except Exception as error:  # NumPy and zipfile raise many exceptions for damaged files
         if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
@@ -318,5 +329,8 @@ def _check_predictions(found: dict[str, npt.NDArray[Any]]) -> None:
         raise ValueError("its arrays have other dtypes")
     if probabilities_NL.ndim != 2 or not probabilities_NL.shape[:1] == labels_N.shape == indices_N.shape:
         raise ValueError("its arrays have other shapes")
+    groups_N = found.get("groups", indices_N)
+    if groups_N.dtype.kind != "i" or groups_N.shape != indices_N.shape:
+        raise ValueError("its groups have another dtype or shape")
     if labels_N.size and not 0 <= labels_N.min() <= labels_N.max() < probabilities_NL.shape[1]:
         raise ValueError("it holds labels outside the classes")

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Annotated, TypeAlias
 
 import typer
 
 from bakeoff.cli.options import AsJson, DataDir, SourceArgument, make_console, print_line, print_rows
+
+GroupRule: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--group", metavar="REGEX", help="Which images of a folder belong together, as data.group; or parent."
+    ),
+]
 
 app = typer.Typer(help="Get, verify and describe datasets.", no_args_is_help=True)
 
@@ -49,11 +57,11 @@ def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson 
 
 
 @app.command("show")
-def data_show(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def data_show(name: SourceArgument, data_dir: DataDir = None, group: GroupRule = None, as_json: AsJson = False) -> None:
     """Describe a dataset, an image folder or a manifest, without opening its test split."""
     from bakeoff.data import manage
 
-    facts = manage.show(name, data_dir)
+    facts = manage.show(name, data_dir, group)
     if as_json:
         print(json.dumps(facts, indent=2))
         return

@@ -20,6 +20,8 @@ from bakeoff.errors import DataError
 PIXELS_FILE = "pixels.npy"
 _LABELS_FILE = "labels.npy"
 _VALIDATION_FILE = "own_validation.npy"
+_GROUPS_FILE = "groups.npy"
+_NAMES_FILE = "files.json"
 _META_FILE = "meta.json"
 
 
@@ -31,10 +33,15 @@ class Images:
         pixels: uint8 [n, H, W, C], 0..255; a read-only memory map shared by all processes.
         labels: int64 [n], 0..num_classes - 1; read-only.
         class_names: one name per label.
-        fingerprint: SHA-256 (hex) over pixels, labels and class names, and over `own_validation` if there is one.
+        fingerprint: SHA-256 (hex) over pixels, labels and class names, and over `own_validation` and `groups` if there
+            are any.
         own_validation: int64, sorted: indices of the images that the source reserves for validation (a `val` folder, a
             manifest's split column); None if there are none. They are among `pixels` and `labels`.
         notes: what users should know about these images: skipped files and why, changed sizes.
+        groups: int64 [n], the number of every image's group, whose images are on one side of every split; None if every
+            image stands alone.
+        files: the path of every image, relative to its folder or as in the manifest; None for a registered dataset, and
+            where it was not stored.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -43,6 +50,8 @@ class Images:
     fingerprint: str
     own_validation: npt.NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    groups: npt.NDArray[np.int64] | None = None
+    files: tuple[str, ...] | None = None
 
     @property
     def shape_HWC(self) -> tuple[int, int, int]:
@@ -60,7 +69,9 @@ def load_images(folder: Path) -> Images | None:
         own = np.load(folder / _VALIDATION_FILE, allow_pickle=False) if meta.get("has_own_validation") else None
         if list(pixels.shape) != meta["shape"] or labels.shape != pixels.shape[:1]:
             return None
-        for array in (labels, own):
+        groups = np.load(folder / _GROUPS_FILE, allow_pickle=False) if meta.get("has_groups") else None
+        files = json.loads((folder / _NAMES_FILE).read_text(encoding="utf-8")) if meta.get("has_files") else None
+        for array in (labels, own, groups):
             if array is not None:
                 array.flags.writeable = False
         return Images(
@@ -70,6 +81,8 @@ def load_images(folder: Path) -> Images | None:
             fingerprint=meta["fingerprint"],
             own_validation=own,
             notes=tuple(meta.get("notes", ())),
+            groups=groups,
+            files=None if files is None else tuple(files),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
@@ -124,11 +137,17 @@ def _write(folder: Path, decode: Callable[[Path], Decoded]) -> None:
         _save_array(temporary / _LABELS_FILE, decoded.labels)
         if decoded.own_validation is not None:
             _save_array(temporary / _VALIDATION_FILE, decoded.own_validation)
+        if decoded.groups is not None:
+            _save_array(temporary / _GROUPS_FILE, decoded.groups)
+        if decoded.files is not None:
+            (temporary / _NAMES_FILE).write_text(json.dumps(decoded.files), encoding="utf-8")
         meta = {
             "shape": decoded.pixels.shape,
             "class_names": decoded.class_names,
             "fingerprint": compute_fingerprint(decoded),
             "has_own_validation": decoded.own_validation is not None,
+            "has_groups": decoded.groups is not None,
+            "has_files": decoded.files is not None,
             "notes": decoded.notes,
         }
         (temporary / _META_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
@@ -147,7 +166,8 @@ def _save_array(path: Path, array: npt.NDArray[np.generic]) -> None:
 def compute_fingerprint(decoded: Decoded) -> str:
     """Return the SHA-256 (hex) over shape, class names, pixels and labels (as little-endian int64).
 
-    The indices in `own_validation` are included only if the source reserves images for validation.
+    The indices in `own_validation` are included only if the source reserves images for validation, and the numbers of
+    groups only if images share any.
     """
     digest = hashlib.sha256()
     digest.update(json.dumps([decoded.pixels.shape, decoded.class_names]).encode())
@@ -156,4 +176,7 @@ def compute_fingerprint(decoded: Decoded) -> str:
     if decoded.own_validation is not None:
         digest.update(b"own validation")
         digest.update(np.ascontiguousarray(decoded.own_validation, dtype="<i8").data)
+    if decoded.groups is not None:
+        digest.update(b"groups")
+        digest.update(np.ascontiguousarray(decoded.groups, dtype="<i8").data)
     return digest.hexdigest()

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.decode import Decoded
+from bakeoff.data.group_draws import number_groups
 from bakeoff.data.listing import ImageFile, Rejected, format_paths, format_rejected
 from bakeoff.data.pictures import Picture, PictureError, read_picture, silence_pillow
 from bakeoff.data.source import Colour, show_text
@@ -90,6 +91,8 @@ def collect_images(files: Sequence[ImageFile], rejected: Sequence[Rejected], wan
         labels=labels,
         class_names=wanted.class_names,
         own_validation=own if len(own) else None,
+        groups=number_groups([file.group for file in kept]),
+        files=tuple(file.shown for file in kept),
         notes=(*_make_notes(progress, len(files) + len(rejected), wanted), *_name_lacking(labels, wanted)),
     )
 

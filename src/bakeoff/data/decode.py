@@ -25,6 +25,8 @@ class Decoded:
         class_names: one name per label.
         own_validation: int64, sorted; indices of the images that the source reserves for validation; None: none.
         notes: what users should know about these images.
+        groups: int64 [n], the number of every image's group; None if every image stands alone.
+        files: the shown path of every image; None for a registered dataset.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -32,6 +34,8 @@ class Decoded:
     class_names: tuple[str, ...]
     own_validation: npt.NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    groups: npt.NDArray[np.int64] | None = None
+    files: tuple[str, ...] | None = None
 
 
 def decode_split(record: DatasetRecord, split: Split, located: Located) -> Decoded:

@@ -15,6 +15,7 @@ from bakeoff.data.cache import Images, load_images, store_once
 from bakeoff.data.content import check_unchanged, hash_contents
 from bakeoff.data.decode import Decoded
 from bakeoff.data.folders import list_folder
+from bakeoff.data.grouping import check_groups, describe_groups, group_listing
 from bakeoff.data.listing import (
     SUBSET_SEED,
     TEST_SEED,
@@ -87,9 +88,13 @@ def list_source(source: DataSource, data_dir: Path | None = None) -> Listing:
 def _list_source(source: DataSource, data_dir: Path | None) -> Listing:
     path = locate_path(source, data_dir)
     listing = list_folder(path, source.classes) if source.folder is not None else list_manifest(path, source.classes)
+    if source.group is not None:
+        listing = group_listing(listing, source.group)
+    check_groups(take_classes(listing, source.classes))
     # Before classes and subset: the test split must not depend on them.
     listing = set_test_aside(listing, source.test)
-    return take_subset(take_classes(listing, source.classes), source.subset)
+    listing = take_subset(take_classes(listing, source.classes), source.subset)
+    return replace(listing, notes=(*listing.notes, *describe_groups(listing, source.group)))
 
 
 def open_files(source: DataSource, split: Split, data_dir: Path | None) -> Images:
@@ -191,13 +196,15 @@ def _name_folder(
     contents = hash_contents((file.stamp for file in files), read=read)
     if contents is None:
         return None
-    facts = [
+    facts: list[object] = [
         [DECODER_VERSION, describe_decoder(), split, TEST_SEED, SUBSET_SEED],
         [listing.class_names, listing.notes],
         [source.size_HW, source.colour, shape_HWC],
         [contents, *((file.shown, file.class_name, file.part) for file in files)],
         [(item.shown, item.reason) for item in rejected],
     ]
+    if any(file.group for file in files):
+        facts.append([file.group for file in files])
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     slug = re.sub(r"[^A-Za-z0-9._-]+", "_", source.label).strip(".")[:40] or "images"
     return cache_folder() / "decoded" / f"{slug}-{split}-{key}"

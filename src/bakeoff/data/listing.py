@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.content import Stamp
+from bakeoff.data.group_draws import draw_groups, number_groups
 from bakeoff.data.source import show_text
 from bakeoff.errors import DataError, nearest
 
@@ -47,6 +48,8 @@ class ImageFile:
         class_name: its class.
         part: its split.
         stamp: size, times and inode, which reveal a change of its content.
+        group: what it shares with other images (a patient, an object, a video), all of which are on one side of every
+            split; empty: it stands alone.
     """
 
     path: str
@@ -54,6 +57,7 @@ class ImageFile:
     class_name: str
     part: Part
     stamp: Stamp
+    group: str = ""
 
     @property
     def num_bytes(self) -> int:
@@ -179,10 +183,10 @@ def set_test_aside(listing: Listing, share: float) -> Listing:
     """Draw a test split if the source has none: by class and path alone, before any other choice applies.
 
     The draw within a class depends only on the paths of that class, so selecting classes moves no image from the test
-    split into training.
+    split into training. Groups stay together; with groups that cover several classes it depends on all of these.
 
     Raises:
-        DataError: a class has a single image.
+        DataError: a class has a single image, or a single group.
     """
     if listing.has_test:
         return listing
@@ -193,35 +197,61 @@ def set_test_aside(listing: Listing, share: float) -> Listing:
                 f"{show_text(listing.root)}: class '{name}' has only one image; one must train and one must test. "
                 f"Add images, or leave the class out with classes."
             )
-    is_test = draw_share([file.class_name for file in training], share, TEST_SEED, keep_one=True)
+    is_test = _draw_files(training, share, TEST_SEED, keep_one=True)
     drawn = iter(is_test)
     files = [replace(file, part="test") if file.part == "train" and next(drawn) else file for file in listing.files]
     files.sort(key=lambda file: file.part == "test")
     return replace(listing, files=tuple(files))
 
 
-def draw_share(class_names: Sequence[str], share: float, seed: int, *, keep_one: bool = False) -> npt.NDArray[np.bool_]:
+def _draw_files(
+    files: Sequence[ImageFile], share: float, seed: int, *, keep_one: bool = False
+) -> npt.NDArray[np.bool_]:
+    names = [file.class_name for file in files]
+    return draw_share(names, share, seed, keep_one=keep_one, groups=number_groups([file.group for file in files]))
+
+
+def draw_share(
+    class_names: Sequence[str],
+    share: float,
+    seed: int,
+    *,
+    keep_one: bool = False,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.bool_]:
     """Draw a fraction of every class: rounded, at least one image. A larger fraction contains the smaller one.
+
+    With groups, whole groups are drawn, and the fraction is met as nearly as they allow; see `draw_groups`.
 
     Args:
         class_names: the class of every image.
         share: the fraction, between 0 and 1.
         seed: the same seed draws the same images.
-        keep_one: leave at least one image of every class undrawn.
+        keep_one: leave at least one image, or group, of every class undrawn.
+        groups: the number of every image's group, [n], whose images stay together; None: every image stands alone.
 
     Returns:
         Whether each image is drawn, shape [n].
+
+    Raises:
+        DataError: a class has too few groups.
     """
-    names = np.asarray(class_names, dtype=object)
-    drawn = np.zeros(len(names), dtype=np.bool_)
+    drawn = np.zeros(len(class_names), dtype=np.bool_)
     members: dict[str, list[int]] = {}
     for number, name in enumerate(class_names):
         members.setdefault(name, []).append(number)
+    walks, counts = list[npt.NDArray[np.int64]](), list[int]()
     for name, numbers in members.items():
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        count = min(max(1, round(len(numbers) * share)), len(numbers) - (1 if keep_one else 0))
-        drawn[generator.permutation(numbers)[:count]] = True
-    return drawn
+        walks.append(generator.permutation(numbers))
+        counts.append(min(max(1, round(len(numbers) * share)), len(numbers) - (1 if keep_one else 0)))
+    if groups is None:
+        for walk, count in zip(walks, counts, strict=True):
+            drawn[walk[:count]] = True
+        return drawn
+    order = {name: label for label, name in enumerate(members)}
+    labels = np.array([order[name] for name in class_names], dtype=np.int64)
+    return draw_groups(labels, groups, walks, counts, list(members), keep_one=keep_one)
 
 
 def take_classes(listing: Listing, chosen: tuple[str, ...] | None) -> Listing:
@@ -260,6 +290,6 @@ def take_subset(listing: Listing, share: float | None) -> Listing:
     parts: tuple[Part, ...] = ("train", "validation")
     for part in parts:
         files = listing.select(part)
-        drawn = draw_share([file.class_name for file in files], share, SUBSET_SEED)
+        drawn = _draw_files(files, share, SUBSET_SEED)
         kept += [file for file, is_drawn in zip(files, drawn, strict=True) if is_drawn]
     return replace(listing, files=(*kept, *listing.select("test")))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from bakeoff.data import registry
 from bakeoff.data.check_files import SPLITS, FileCheck, verify_files
@@ -174,6 +175,7 @@ class Facts:
         pixel_sd: the same, population sd.
         fingerprint: SHA-256 (hex) of the decoded training split.
         notes: skipped files and why, changed sizes.
+        num_groups: groups of these training images, which no split separates; 0 if every image stands alone.
     """
 
     name: str
@@ -189,19 +191,23 @@ class Facts:
     pixel_sd: tuple[float, ...]
     fingerprint: str
     notes: tuple[str, ...]
+    num_groups: int = 0
 
 
-def show(source: DataSource | str, data_dir: Path | None = None) -> dict[str, object]:
+def show(source: DataSource | str, data_dir: Path | None = None, group: str | None = None) -> dict[str, object]:
     """Return the facts of a dataset (see `Facts`) as a JSON-compatible dictionary. Downloads it if necessary.
 
     Args:
         source: a registered dataset's name, a folder or a manifest.
         data_dir: a folder to search first.
+        group: what names the groups of a folder's images; see `DataSource.group`.
 
     Raises:
-        DataError: as in `open_training`.
+        DataError: as in `open_training`, or `group` is wrong.
     """
     source = find_source(source, data_dir)
+    if group is not None:
+        source = _group_source(source, group)
     images = open_training(source, data_dir)
     counts = np.bincount(images.labels, minlength=len(images.class_names))
     mean, sd = measure_pixels(images.pixels)
@@ -220,8 +226,16 @@ def show(source: DataSource | str, data_dir: Path | None = None) -> dict[str, ob
         pixel_sd=sd,
         fingerprint=images.fingerprint,
         notes=images.notes,
+        num_groups=0 if images.groups is None else len(np.unique(images.groups)),
     )
     return asdict(facts)
+
+
+def _group_source(source: DataSource, group: str) -> DataSource:
+    try:
+        return DataSource(**{**source.model_dump(), "group": group})
+    except ValidationError as error:
+        raise DataError(f"{error.errors()[0]['msg']}.") from None
 
 
 def _describe_origin(source: DataSource, data_dir: Path | None) -> tuple[str, str, str | None, int | None]:

@@ -1,4 +1,4 @@
-"""Lists manifests: CSV or Parquet tables with columns path, label and, optionally, split. Opens no image."""
+"""Lists manifests: CSV or Parquet tables with columns path, label and, optionally, split and group. Opens no image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bakeoff.data.source import check_regular, show_text
 from bakeoff.errors import DataError, nearest
 
 _BATCH_ROWS = 8_192
-COLUMNS = ("path", "label", "split")
+COLUMNS = ("path", "label", "split", "group")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 MAX_ROWS = 5_000_000
 MAX_TEXT = 10_000
@@ -44,6 +44,7 @@ class _Row:
     path: str
     label: str
     split: str
+    group: str
 
 
 def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> Listing:
@@ -54,8 +55,8 @@ def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> List
         chosen: the classes the study uses.
 
     Raises:
-        DataError: unreadable, columns missing, rows wrong (the first ten are named), one image under two labels or in
-            two parts, or as in `make_listing`.
+        DataError: unreadable, columns missing, rows wrong (the first ten are named), one image under two labels, in two
+            parts or in two groups, or as in `make_listing`.
     """
     is_parquet = manifest.suffix.lower() in PARQUET_SUFFIXES
     where = show_text(manifest)
@@ -81,7 +82,7 @@ def _limit(where: str, rows: Iterable[_Row]) -> Iterator[_Row]:
     for number, row in enumerate(rows, start=1):
         if number > MAX_ROWS:
             raise DataError(f"{where} has more than {MAX_ROWS:,} rows, the maximum. Split it up.")
-        if max(len(row.path), len(row.label), len(row.split)) > MAX_TEXT:
+        if max(len(row.path), len(row.label), len(row.split), len(row.group)) > MAX_TEXT:
             raise DataError(f"{where}: {row.place}: a text of more than {MAX_TEXT:,} characters.")
         yield row
 
@@ -120,8 +121,8 @@ def _read_lines(stream: TextIO, where: str) -> Iterator[str]:
         yield line
 
 
-def _find_columns(where: str, names: Sequence[str]) -> tuple[int, int, int | None]:
-    """Return the indices of the columns path, label and split (None if there is none)."""
+def _find_columns(where: str, names: Sequence[str]) -> tuple[int | None, ...]:
+    """Return the indices of COLUMNS; None for one of the last two that is missing."""
     known = [name.strip().lower() for name in names]
     for column in COLUMNS:
         if known.count(column) > 1:
@@ -133,14 +134,14 @@ def _find_columns(where: str, names: Sequence[str]) -> tuple[int, int, int | Non
                 f"{where} has no column {column}.{nearest(column, known)} Its first line must name path and label, but "
                 f"it names: {shown}."
             )
-    return known.index("path"), known.index("label"), known.index("split") if "split" in known else None
+    return tuple(known.index(column) if column in known else None for column in COLUMNS)
 
 
-def _make_row(place: str, values: Sequence[str], numbers: tuple[int, int, int | None]) -> _Row:
-    path, label, split = (
+def _make_row(place: str, values: Sequence[str], numbers: tuple[int | None, ...]) -> _Row:
+    path, label, split, group = (
         values[number].strip() if number is not None and number < len(values) else "" for number in numbers
     )
-    return _Row(place, path, label, split)
+    return _Row(place, path, label, split, group)
 
 
 def _read_parquet(manifest: Path) -> Iterator[_Row]:
@@ -154,6 +155,7 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
             names: list[str] = list(file.schema_arrow.names)
             numbers = _find_columns(where, names)
             wanted = [names[number] for number in numbers if number is not None]
+            places = tuple(None if number is None else wanted.index(names[number]) for number in numbers)
             if file.metadata.num_rows > MAX_ROWS:
                 raise DataError(f"{where} has {file.metadata.num_rows:,} rows; at most {MAX_ROWS:,} are read.")
         # Dictionary-encoded strings are decoded lazily, so that a repeated long string cannot fill the memory.
@@ -163,7 +165,7 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
                 for row in zip(*(batch.column(name) for name in wanted), strict=True):
                     number += 1
                     fields = [_format_value(value.as_py()) for value in row]
-                    yield _Row(f"row {number}", fields[0], fields[1], fields[2] if len(fields) > 2 else "")
+                    yield _make_row(f"row {number}", fields, places)
     except DataError:
         raise
     except (OSError, ValueError, KeyError, OverflowError, MemoryError, arrow.ArrowException) as error:
@@ -199,7 +201,7 @@ def _drop_repeated(where: str, rows: Iterable[_Row]) -> list[_Row]:
     """Drop rows that repeat an earlier one.
 
     Raises:
-        DataError: an image has two labels, or is in two parts.
+        DataError: an image has two labels, or is in two parts or groups.
     """
     seen: dict[str, _Row] = {}
     for row in rows:
@@ -213,6 +215,11 @@ def _drop_repeated(where: str, rows: Iterable[_Row]) -> list[_Row]:
             raise DataError(
                 f"{where}: {show_text(row.path)} is in the {_part_of(first)} part in {first.place} and in the "
                 f"{_part_of(row)} part in {row.place}. Parts must not share images."
+            )
+        if first.group != row.group:
+            raise DataError(
+                f"{where}: {show_text(row.path)} is in the group '{show_text(first.group)}' in {first.place} and in "
+                f"'{show_text(row.group)}' in {row.place}. An image has one group."
             )
     return list(seen.values())
 
@@ -237,7 +244,7 @@ def _stat_files(folder: Path, rows: Iterable[_Row]) -> tuple[list[ImageFile], li
             rejected.append(Rejected(row.path, "not a file", part))
             continue
         name = clean_class_name(row.label)
-        files.append(ImageFile(path, row.path, name, part, Stamp.of(path, status)))
+        files.append(ImageFile(path, row.path, name, part, Stamp.of(path, status), clean_class_name(row.group)))
     return files, rejected
 
 

@@ -7,7 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bakeoff.data.files import list_source
+from bakeoff.data.group_draws import count_class_groups, number_groups
 from bakeoff.data.listing import ImageFile
 from bakeoff.data.source import DataSource
 
@@ -24,6 +27,7 @@ class Peek:
         num_own_validation: images that the source reserves for validation.
         shape_HWC: shape of the opened images; None if they differ or none can be read.
         decode_seconds: estimated time to decode all images.
+        class_groups: groups of every class; None if every image stands alone.
     """
 
     class_names: tuple[str, ...]
@@ -31,6 +35,7 @@ class Peek:
     num_own_validation: int
     shape_HWC: tuple[int, int, int] | None
     decode_seconds: float
+    class_groups: tuple[int, ...] | None = None
 
 
 def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
@@ -49,7 +54,16 @@ def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
         num_own_validation=len(listing.select("validation")),
         shape_HWC=shape,
         decode_seconds=seconds * len(files),
+        class_groups=_count_groups(files, listing.class_names),
     )
+
+
+def _count_groups(files: tuple[ImageFile, ...], class_names: tuple[str, ...]) -> tuple[int, ...] | None:
+    groups = number_groups([file.group for file in files])
+    if groups is None:
+        return None
+    labels = np.array([class_names.index(file.class_name) for file in files], dtype=np.int64)
+    return tuple(count_class_groups(labels, groups, len(class_names)).tolist())
 
 
 def _open_some(files: tuple[ImageFile, ...], source: DataSource) -> tuple[tuple[int, int, int] | None, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from bakeoff.errors import DataError
 
 Colour: TypeAlias = Literal["grey", "rgb"]
 """One channel or three."""
+
+PARENT = "parent"
+"""The setting of `group` by which images are grouped by the folder that holds them."""
 
 ORIGINS = ("name", "folder", "manifest")
 """The fields of which exactly one names the source of images."""
@@ -68,6 +72,9 @@ class DataSource(BaseModel):
         image_size: the size of all images after resizing, a side or (height, width) in pixels; None: no resizing.
         colour: one channel or three; None: grayscale if every image is. Folders and manifests only.
         test: fraction of the images set aside if a folder or manifest has no test split.
+        group: what names an image's group in a folder: a regular expression, searched in its path relative to the
+            folder (the first group of it, else the whole match), or `PARENT`. None: the images of a folder stand
+            alone, and those of a manifest are grouped by its column group, if it has one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +87,7 @@ class DataSource(BaseModel):
     image_size: ImageSize | None = None
     colour: Colour | None = None
     test: TestShare = 0.2
+    group: str | None = None
 
     @model_validator(mode="after")
     def _check_origin(self) -> DataSource:
@@ -103,7 +111,23 @@ class DataSource(BaseModel):
                 "{name} has its own test split; test is for folders and manifests",
                 {"name": show_text(self.name)},
             )
+        if self.group is not None:
+            self._check_group(self.group)
         return self
+
+    def _check_group(self, group: str) -> None:
+        if self.folder is None:
+            given = "a manifest names groups in its column group" if self.name is None else "a dataset has no groups"
+            raise PydanticCustomError("data_source", "group is for folders; {given}", {"given": given})
+        try:
+            can_match_nothing = group != PARENT and re.compile(group).search("") is not None
+        except re.error as error:
+            reason = {"group": show_text(group), "error": str(error), "parent": PARENT}
+            message = "group is neither {parent} nor a regular expression: {group} ({error})"
+            raise PydanticCustomError("data_source", message, reason) from None
+        if can_match_nothing:
+            message = "group matches the empty text, so it names no group: {group}"
+            raise PydanticCustomError("data_source", message, {"group": show_text(group)})
 
     @property
     def path(self) -> str | None:

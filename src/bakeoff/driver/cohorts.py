@@ -170,8 +170,9 @@ def group_trials(
         shape, body = named[recipe]
         # A network that does not consist of layer records trains alone.
         alone = None if is_fusable(trial.recipe) else number
-        # The same fold may differ in size by an image between replicates: these are not fused.
-        seed = None if limits.across_replicates and trial.fold is None else trial.seed
+        # Folds may differ in size by an image between replicates, and splits by groups by several: not fused.
+        has_one_size = trial.fold is None and not datasets[trial.data.source].num_groups
+        seed = None if limits.across_replicates and has_one_size else trial.seed
         mode = limits.modes.of(trial.block)
         key = (trial.data.source, trial.data.split, seed, trial.fold, shape, body, alone, trial.until, mode)
         together.setdefault(key, []).append(trial)

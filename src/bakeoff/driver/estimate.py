@@ -185,7 +185,7 @@ def _peek(
         if source.path is None:
             continue
         found = peeks.get(source) or peek(source, data_dir)
-        check_split(block, found.class_counts, found.class_names)
+        check_split(block, found.class_counts, found.class_names, found.class_groups)
         peeks[source] = found
         if source not in datasets and found.shape_HWC is not None:
             datasets[source] = ImageFacts(
@@ -193,6 +193,7 @@ def _peek(
                 class_names=found.class_names,
                 num_images=sum(found.class_counts),
                 num_own_validation=found.num_own_validation,
+                num_groups=0 if found.class_groups is None else max(1, sum(found.class_groups)),
             )
         elif source in datasets:
             peeks[source] = replace(found, decode_seconds=0.0)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from bakeoff.data.group_draws import count_class_groups
+from bakeoff.data.listing import format_paths
 from bakeoff.data.source import DataSource
 from bakeoff.data.splits import check_classes
 from bakeoff.data.store import Images, describe, open_training
@@ -29,6 +31,7 @@ class ImageFacts:
         num_own_validation: images that the source reserves for validation; 0 if none.
         own_validation: hash of the indices of those images; empty if there are none.
         notes: what users should know about them, one sentence each.
+        num_groups: groups that no split separates; 0 if every image stands alone.
     """
 
     shape_HWC: tuple[int, int, int]
@@ -38,6 +41,7 @@ class ImageFacts:
     num_own_validation: int = 0
     own_validation: str = ""
     notes: tuple[str, ...] = ()
+    num_groups: int = 0
 
     @property
     def num_classes(self) -> int:
@@ -56,6 +60,7 @@ class ImageFacts:
             num_own_validation=0 if own is None else len(own),
             own_validation="" if own is None else hashlib.sha256(own.astype("<i8").tobytes()).hexdigest(),
             notes=tuple(images.notes),
+            num_groups=0 if images.groups is None else len(np.unique(images.groups)),
         )
 
     @classmethod
@@ -82,7 +87,10 @@ class ImageFacts:
         return asdict(self)
 
     def count_train(self, trial: PlannedTrial) -> int:
-        """Return the number of training images per epoch of `trial`: all except held-out and validation images."""
+        """Return the number of training images per epoch of `trial`: all except held-out and validation images.
+
+        With groups this is what splits aim at; each may differ by a part of a group.
+        """
         if trial.data.validation == "own":
             return self.num_images - self.num_own_validation
         folds = trial.data.folds
@@ -115,7 +123,7 @@ def open_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSo
     datasets = {source: ImageFacts.of_images(opened) for source, opened in images.items()}
     for block in listed:
         opened = images[block.data.source]
-        check_split(block, np.bincount(opened.labels, minlength=len(opened.class_names)).tolist(), opened.class_names)
+        _check_images(block, opened)
         own = datasets[block.data.source].num_own_validation
         if block.data.folds is None and block.data.validation == "own" and not own:
             raise DataError(
@@ -125,8 +133,34 @@ def open_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSo
     return datasets
 
 
-def check_split(block: Block, counts: Sequence[int], class_names: Sequence[str]) -> None:
+def _check_images(block: Block, images: Images) -> None:
+    num_classes, groups, own = len(images.class_names), images.groups, images.own_validation
+    counts = np.bincount(images.labels, minlength=num_classes).tolist()
+    numbers = None if groups is None else count_class_groups(images.labels, groups, num_classes).tolist()
+    check_split(block, counts, images.class_names, numbers)
+    if groups is None or own is None or block.data.folds is not None or block.data.validation != "own":
+        return
+    trained = np.delete(groups, own)
+    num_both = len(np.intersect1d(trained, groups[own]))
+    if num_both:
+        files = [] if images.files is None else [images.files[n] for n in own if groups[n] in trained]
+        raise DataError(
+            f"{block.data.source.label}: {num_both:,} group{'' if num_both == 1 else 's'} of images "
+            f"{'is' if num_both == 1 else 'are'} both in its training and in its validation part: "
+            f"{format_paths(files)}. Set data.validation to a fraction, such as 0.1, or move each group to one side."
+        )
+
+
+def check_split(
+    block: Block, counts: Sequence[int], class_names: Sequence[str], group_counts: Sequence[int] | None = None
+) -> None:
     """Check that a block's images can be split as requested, for any seed.
+
+    Args:
+        block: with the split.
+        counts: training images of every class.
+        class_names: of these classes.
+        group_counts: groups of every class; None if every image stands alone.
 
     Raises:
         DataError: a class is too small.
@@ -136,6 +170,10 @@ def check_split(block: Block, counts: Sequence[int], class_names: Sequence[str])
     source = block.data.source
     advice = "take a larger subset, " if source.subset is not None else ""
     check_classes(counts, class_names, source.label, folds=block.data.folds, advice=advice)
+    if group_counts is not None:
+        check_classes(
+            group_counts, class_names, source.label, folds=block.data.folds, advice=advice, of="groups of images"
+        )
 
 
 def describe_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSource, ImageFacts]:

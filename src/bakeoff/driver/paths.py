@@ -10,6 +10,7 @@ from pathlib import Path
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.transfer import FileWeights
 from bakeoff.data.files import list_source
+from bakeoff.data.grouping import describe_groups
 from bakeoff.data.source import show_text
 from bakeoff.driver.facts import list_sources
 from bakeoff.study.plan import Block, Plan
@@ -106,6 +107,8 @@ def describe_parts(plan: Plan, data_dir: Path | None) -> Iterator[str]:
 def _describe_block(block: Block, data_dir: Path | None) -> Iterator[str]:
     (source,) = list_sources([block])
     listing = list_source(source, data_dir)
+    for note in describe_groups(listing, source.group):
+        yield f"{source.label}: {note}, which no split separates."
     counts = Counter(file.part for file in listing.files)
     if not counts["validation"]:
         return

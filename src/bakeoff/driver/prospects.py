@@ -6,11 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from bakeoff.data.files import list_source
+from bakeoff.data.group_draws import number_groups
 from bakeoff.data.registry import find_dataset
 from bakeoff.data.source import DataSource
 from bakeoff.driver.trial_spread import ScoredSplit, measure_trials
@@ -89,12 +90,14 @@ def _list_arms(plan: Plan) -> tuple[str, ...]:
 
 
 def _look_at(block: Block, plan: Plan, past: _Past, data_dir: Path | None) -> Prospect:
-    num_images = count_test_images(block.data.source, data_dir)
+    num_images, num_groups = count_test_images(block.data.source, data_dir)
+    num_grouped = None if num_groups is None else num_images
+    num_images = num_images if num_groups is None else num_groups
     source = past.find_source(block, num_images) or _read_declared(plan.study, num_images)
     spread = source.spread
     if spread is not None and spread.num_images is not None:
         num_images = spread.num_images
-    aim = _make_aim(plan, block, past, num_images)
+    aim = replace(_make_aim(plan, block, past, num_images), num_grouped=num_grouped)
     if plan.study.decide.method == "moderated":
         source = source.judge_by(_expect_degrees(plan, aim))
     return look_ahead(block.label, aim, source)
@@ -134,19 +137,21 @@ def _make_aim(plan: Plan, block: Block, past: _Past, num_images: int | None) -> 
     )
 
 
-def count_test_images(source: DataSource, data_dir: Path | None) -> int | None:
-    """Return the number of test images without opening any; None if it is not known.
+def count_test_images(source: DataSource, data_dir: Path | None) -> tuple[int | None, int | None]:
+    """Return the number of test images without opening any, and of their groups; None for what is not known, or none.
 
     Of some classes of a registered dataset it is a proportional estimate.
     """
     try:
         if source.name is None:
-            return len(list_source(source, data_dir).select("test")) or None
+            files = list_source(source, data_dir).select("test")
+            groups = number_groups([file.group for file in files])
+            return len(files) or None, None if groups is None else int(groups.max()) + 1
         record = find_dataset(source.name)
     except BakeoffError:
-        return None
+        return None, None
     share = 1.0 if source.classes is None else len(source.classes) / record.num_classes
-    return round(record.num_test * share)
+    return round(record.num_test * share), None
 
 
 def _read_declared(study: Study, num_images: int | None) -> VarianceSource:

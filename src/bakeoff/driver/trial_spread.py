@@ -26,7 +26,7 @@ from bakeoff.stats.sources import (
     pool_spreads,
     scale_variance,
 )
-from bakeoff.stats.variance import Spread, measure_spread
+from bakeoff.stats.variance import Spread, measure_spread, sum_groups
 
 MAX_TRIALS = 30
 """Trials of a block whose predictions are read for the images' part: planning is to take a moment."""
@@ -60,7 +60,8 @@ def measure_trials(
         record: the deciding metric.
         split: of the scores: test, or validation.
         baseline: the arm that all others are compared with.
-        num_images: test images of the planned study; of tested trials their predictions tell.
+        num_images: independent test images of the planned study: groups, if they come in these; of tested trials their
+            predictions tell.
         load: reads one trial's predictions.
         kind: of the source.
         study: whose trials they are.
@@ -181,26 +182,40 @@ def _pool_scores(
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Contributions:
+    """What images contribute to the score of one trial, their indices in their source, and their groups, if any."""
+
+    values: npt.NDArray[Any]
+    indices: npt.NDArray[np.integer]
+    groups: npt.NDArray[np.integer] | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class _PairScores:
     """What images contribute to the scores of two arms.
 
     Attributes:
-        a_RN, b_RN: by replicate and image.
-        indices: by replicate, of the images in their source.
+        ours, theirs: by replicate, of the same images.
     """
 
-    a_RN: npt.NDArray[Any]
-    b_RN: npt.NDArray[Any]
-    indices: list[npt.NDArray[np.integer]]
+    ours: list[_Contributions]
+    theirs: list[_Contributions]
 
     def measure(self, unit: float | None) -> Spread | None:
         """Measure the spread over replicates and images, which must be the same in all replicates."""
-        return measure_spread(self.a_RN, self.b_RN, unit=unit)
+        a_RN, b_RN = (np.stack([each.values for each in arm]) for arm in (self.ours, self.theirs))
+        return measure_spread(a_RN, b_RN, unit=unit, groups_N=self.ours[0].groups)
 
     def compare_validation(self) -> ValidationPair:
-        """Return the differences on images of every replicate's own."""
-        d_RN = self.a_RN.astype(np.float64) - self.b_RN.astype(np.float64)
-        return ValidationPair(differences=list(d_RN), indices=self.indices)
+        """Return the differences on images, or groups of images, of every replicate's own."""
+        differences, indices = [], []
+        for ours, theirs in zip(self.ours, self.theirs, strict=True):
+            d_N = ours.values.astype(np.float64) - theirs.values.astype(np.float64)
+            if ours.groups is not None:
+                d_N = sum_groups(d_N[None], ours.groups)[0]
+            differences.append(d_N)
+            indices.append(ours.indices if ours.groups is None else np.unique(ours.groups))
+        return ValidationPair(differences=differences, indices=indices)
 
 
 @dataclass(frozen=True)
@@ -210,7 +225,7 @@ class _Reader:
     metric: str
     split: str
     load: Load
-    _known: dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]] | None] = field(default_factory=dict)
+    _known: dict[str, _Contributions | None] = field(default_factory=dict)
 
     def read_pairs(self, scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[_PairScores] | None:
         """Return what images contribute to the scores of the pairs; None if any are missing, or of other images."""
@@ -219,23 +234,25 @@ class _Reader:
             common = sorted(scores[a].keys() & scores[b].keys())
             rows = [(self._read(scores[a][r].trial_id), self._read(scores[b][r].trial_id)) for r in common]
             known = [(ours, theirs) for ours, theirs in rows if ours is not None and theirs is not None]
-            is_alike = all(np.array_equal(ours[1], theirs[1]) for ours, theirs in known)
-            if len(known) < len(rows) or not is_alike or len({len(ours[1]) for ours, _ in known}) != 1:
+            is_alike = all(np.array_equal(ours.indices, theirs.indices) for ours, theirs in known)
+            if len(known) < len(rows) or not is_alike or not self._has_one_size([ours for ours, _ in known]):
                 return None
-            found.append(
-                _PairScores(
-                    a_RN=np.stack([ours[0] for ours, _ in known]),
-                    b_RN=np.stack([theirs[0] for _, theirs in known]),
-                    indices=[ours[1] for ours, _ in known],
-                )
-            )
+            found.append(_PairScores(ours=[ours for ours, _ in known], theirs=[theirs for _, theirs in known]))
         return found
 
-    def _read(self, trial_id: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+    def _has_one_size(self, replicates: Sequence[_Contributions]) -> bool:
+        """Return whether all replicates have as many images; splits by groups may differ in that."""
+        is_split_by_groups = self.split == "validation" and all(each.groups is not None for each in replicates)
+        return is_split_by_groups or len({len(each.indices) for each in replicates}) == 1
+
+    def _read(self, trial_id: str) -> _Contributions | None:
         if trial_id not in self._known:
             predictions = self.load(trial_id, self.split)
             values = None
             if predictions is not None:
                 values = contribute(self.metric, predictions["probabilities"], predictions["labels"])
-            self._known[trial_id] = None if values is None or predictions is None else (values, predictions["indices"])
+            self._known[trial_id] = None
+            if values is not None and predictions is not None:
+                indices, groups = predictions["indices"], predictions.get("groups")
+                self._known[trial_id] = _Contributions(values=values, indices=indices, groups=groups)
         return self._known[trial_id]

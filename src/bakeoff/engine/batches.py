@@ -33,9 +33,9 @@ def split_view(images: Images, view: DataView) -> tuple[Indices, Indices]:
         DataError: the source has no own validation images, or a class is left without images.
     """
     if view.folds is not None and view.fold is not None and view.validation != "own":
-        return split_nested(images.labels, view.folds, view.fold, view.validation, view.seed)[:2]
+        return split_nested(images.labels, view.folds, view.fold, view.validation, view.seed, images.groups)[:2]
     if view.validation != "own":
-        return split_stratified(images.labels, view.validation, view.seed)
+        return split_stratified(images.labels, view.validation, view.seed, images.groups)
     if images.own_validation is None:
         raise DataError(
             f"{view.source.label} has no validation images of its own; set validation to a fraction, such as 0.1."
@@ -52,7 +52,7 @@ def held_out(images: Images, view: DataView) -> Indices | None:
     """
     if view.folds is None or view.fold is None:
         return None
-    return split_fold(images.labels, view.folds, view.fold, view.seed)[1]
+    return split_fold(images.labels, view.folds, view.fold, view.seed, images.groups)[1]
 
 
 def leave_out_fold(images: Images, view: DataView) -> Images:
@@ -70,4 +70,6 @@ def leave_out_fold(images: Images, view: DataView) -> Images:
         labels=images.labels[kept],
         fingerprint=f"{images.fingerprint} without fold {view.fold} of {view.folds}, seed {view.seed}",
         own_validation=None,
+        groups=None,
+        files=None,
     )

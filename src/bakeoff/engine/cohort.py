@@ -63,7 +63,7 @@ class _Cohort:
 
     def __init__(self, task: CohortTask, images: Images, folders: Folders, emit: Emit, context: DeviceContext) -> None:
         self.task, self.folders, self.emit = task, folders, emit
-        self.labels = images.labels
+        self.labels, self.groups = images.labels, images.groups
         self.splits = Splits(task, images, context)
         self.members = self.splits.sort(task.members)
         self.assembly = Assembly.make(task, images, folders, task.numeric, context=context)
@@ -260,10 +260,12 @@ class _Cohort:
                 validation_KNL[k],
                 labels[validation_indices],
                 validation_indices,
+                self.groups,
             )
             if self.task.keep_train:
                 train = session.train_indices(k)
-                save_predictions(self.folders.predictions(trial_id, "train"), train_KNL[k], labels[train], train)
+                path = self.folders.predictions(trial_id, "train")
+                save_predictions(path, train_KNL[k], labels[train], train, self.groups)
             runner.seconds += share
             runner.outcome = TrialDone(
                 trial_id=trial_id,

@@ -79,5 +79,5 @@ def _score(task: FinalTestTask, assembly: Assembly, images: Images, split: str, 
     labels_N = images.labels[indices]
     for k, member in enumerate(task.members):
         path = assembly.folders.predictions(member.trial_id, split)
-        save_predictions(path, probabilities_KNL[k], labels_N, indices)
+        save_predictions(path, probabilities_KNL[k], labels_N, indices, images.groups)
     return [classification_metrics(probabilities_NL, labels_N) for probabilities_NL in probabilities_KNL]

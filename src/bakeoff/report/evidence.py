@@ -20,7 +20,7 @@ from bakeoff.stats.measure import Split
 from bakeoff.stats.metrics import classification_metrics, find_metric
 from bakeoff.stats.results import BlockAnswer, MeanSd, Summary, TrialResult
 from bakeoff.stats.sampling_error import SamplingError, describe_error
-from bakeoff.stats.wilson import wilson_interval
+from bakeoff.stats.wilson import count_effective, wilson_interval
 
 MOST_CONFUSED = 60
 """A confusion matrix shows at most this many classes, those confused most."""
@@ -51,7 +51,8 @@ class BlockEvidence:
         num_trials: its trials with stored predictions.
         averages: macro and weighted precision, recall and F1, macro AUC, log loss, top-k accuracy and expected
             calibration error, by name.
-        accuracy_interval: Wilson's interval of the mean accuracy: the sampling error of the images only.
+        accuracy_interval: Wilson's interval of the mean accuracy: the sampling error of the images only. Images in
+            groups count as the independent images that say as much.
         confusion: images by true class (rows) and predicted class, summed over trials; with many classes, only those
             confused most.
         confused: indices of the classes in `confusion`; None if it has all.
@@ -130,13 +131,27 @@ def keep_leaders(results: Sequence[TrialResult], metric: str, load: Load) -> Loa
     return read
 
 
-def gather_contributions(results: Sequence[TrialResult], metric: str, load: Load) -> dict[str, npt.NDArray[Any]]:
-    """Return each test image's contribution to each trial's score, by trial id; see `contribute`.
+@dataclass(frozen=True)
+class ImageScores:
+    """What test images contribute to scores.
+
+    Attributes:
+        by_trial: trial id -> contribution of every image.
+        groups: block -> the group of every image; only of blocks whose images come in groups.
+    """
+
+    by_trial: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    groups: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+def gather_contributions(results: Sequence[TrialResult], metric: str, load: Load) -> ImageScores:
+    """Return each test image's contribution to each trial's score; see `contribute`.
 
     Trials without stored test predictions are left out, as are those with other images than the block's first trial.
     """
     found: dict[str, npt.NDArray[Any]] = {}
     images: dict[str, npt.NDArray[Any]] = {}
+    groups: dict[str, npt.NDArray[Any]] = {}
     for result in results:
         if result.state != "done" or metric not in result.metrics.get("test", {}):
             continue
@@ -147,7 +162,9 @@ def gather_contributions(results: Sequence[TrialResult], metric: str, load: Load
         contributions = contribute(metric, predictions["probabilities"], predictions["labels"])
         if contributions is not None and np.array_equal(first, predictions["indices"]):
             found[result.trial_id] = contributions
-    return found
+            if "groups" in predictions:
+                groups[result.block] = predictions["groups"]
+    return ImageScores(found, groups)
 
 
 def _gather_block(
@@ -159,7 +176,7 @@ def _gather_block(
     own = _read(block, answer.best, results, summary.split, load)
     if not own:
         return None
-    whole = _join_folds(own) if summary.split == "held-out" else own.values()
+    whole = _join_folds(own) if summary.split == "held-out" else list(own.values())
     reports = [class_report(each["probabilities"], each["labels"], names) for each in whole]
     rival = _find_rival(answer)
     verdict = None if rival is None else verdicts_against(summary, block, rival).get(answer.best)
@@ -168,7 +185,7 @@ def _gather_block(
         split=summary.split,
         arm=answer.best,
         num_trials=len(own),
-        **_describe_classes(reports),
+        **_describe_classes(reports, list(whole)),
         **_confuse(reports),
         reliability=pool_bins([report.calibration for report in reports]),
         roc=describe_roc(reports),
@@ -207,9 +224,9 @@ def _join_folds(own: Mapping[tuple[int, int], Predictions]) -> list[Predictions]
     ]
 
 
-def _describe_classes(reports: Sequence[ClassReport]) -> dict[str, Any]:
+def _describe_classes(reports: Sequence[ClassReport], whole: Sequence[Predictions]) -> dict[str, Any]:
     accuracy = float(np.mean([report.accuracy for report in reports]))
-    num_images = reports[0].num_images
+    num_images = min([float(reports[0].num_images), *map(_count_independent, whole)])
     averages = {
         **{
             f"{kind}_{score}": mean_defined([getattr(getattr(report, kind), score) for report in reports])
@@ -226,6 +243,14 @@ def _describe_classes(reports: Sequence[ClassReport]) -> dict[str, Any]:
         "averages": {name: value for name, value in averages.items() if value is not None},
         "accuracy_interval": wilson_interval(accuracy * num_images, num_images),
     }
+
+
+def _count_independent(predictions: Predictions) -> float:
+    """Return as how many independent images these count: all, unless they come in groups."""
+    labels_N, groups_N = predictions["labels"], predictions.get("groups")
+    if groups_N is None:
+        return float("inf")
+    return count_effective(predictions["probabilities"].argmax(axis=1) == labels_N, groups_N)
 
 
 def _confuse(reports: Sequence[ClassReport]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from bakeoff.registry import Registry
 from bakeoff.report.costs import describe_features
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.ensembles import describe_ensembles
-from bakeoff.report.evidence import gather_contributions, gather_evidence, keep_leaders
+from bakeoff.report.evidence import ImageScores, gather_contributions, gather_evidence, keep_leaders
 from bakeoff.report.interim import withhold_verdicts
 from bakeoff.report.notes import (
     describe_absent,
@@ -207,12 +207,14 @@ def _summarise(
         family=decide.family,
         method=decide.method,
     )
+    # With folds, verdicts rest on held-out images, which differ between models.
+    images = ImageScores() if num_folds else gather_contributions(voted.results, decide.metric, voted.load)
     return summarise(
         voted.results,
         design,
         rules,
-        # With folds, verdicts rest on held-out images, which differ between models.
-        by_image=None if num_folds else gather_contributions(voted.results, decide.metric, voted.load),
+        by_image=images.by_trial,
+        groups=images.groups,
         looks=looks,
         caveat=_SEARCHED_FOLDS if num_folds and study.search is not None else "",
     )

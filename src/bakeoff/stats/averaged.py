@@ -68,6 +68,7 @@ def average_arms(arms: Sequence[ArmSummary], label: str) -> AveragedArm:
         failed_runs=frozenset.intersection(*(arm.failed_runs for arm in arms)),
         by_image={replicate: _average_images(arms, replicate) for replicate in common if _know_images(arms, replicate)},
         averaged=tuple(arms),
+        groups=arms[0].groups,
     )
 
 

@@ -221,7 +221,8 @@ def measure_pair(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | Non
     if len({len(row) for arm in rows for row in arm}) != 1:
         return None
     unit = 1.0 if judging.measure.record.is_share else None
-    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=unit, scope=judging.rules.scope)
+    groups_N = a.groups if a.groups is not None and len(a.groups) == len(rows[0][0]) else None
+    return measure_spread(np.stack(rows[0]), np.stack(rows[1]), unit=unit, scope=judging.rules.scope, groups_N=groups_N)
 
 
 def _exceeds(decision: Decision, judging: Judging, level: float) -> bool:
@@ -270,7 +271,7 @@ def _verdict(
         margin=judging.rules.margin,
         num_folds=judging.num_folds,
         scope=comparison.scope,
-        num_images=None if comparison.spread is None else comparison.spread.num_images,
+        num_images=None if comparison.spread is None else comparison.spread.num_scored,
         beyond_margin=settled and _exceeds(decision, judging, level),
         p_margin_adjusted=decision.p_margin_adjusted,
         difference_corrected=corrected,

@@ -40,7 +40,8 @@ class Aim:
         num_pairs: of the family that p values are adjusted for.
         margin: as declared; None for none.
         scope: of the verdicts.
-        num_images: test images; None if unknown.
+        num_images: independent test images, so groups if they come in these; None if unknown. `num_grouped`: images in
+            these groups; None if every image stands alone.
         baseline_level: level with one baseline instead of all pairs; None if there is one, or only two arms.
         num_tested: replicates that were tested already; 0 before the final test.
         look: at the question, counted from 1; later ones may spend less of the error rate.
@@ -60,6 +61,18 @@ class Aim:
     look: int = 1
     allows_pilot: bool = True
     is_race: bool = False
+    num_grouped: int | None = None
+
+    @property
+    def images(self) -> str:
+        """The test images, as counted in a sentence."""
+        number = self.num_images or 0
+        return f"{number:,} test images" if self.num_grouped is None else f"{number:,} groups of test images"
+
+    @property
+    def unit(self) -> str:
+        """What there could be more of."""
+        return "test images" if self.num_grouped is None else "groups of test images"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +132,8 @@ class Prospect:
             "pairs": aim.num_pairs,
             "look": aim.look,
             "margin": aim.margin,
-            "test_images": aim.num_images,
+            "test_images": aim.num_images if aim.num_grouped is None else aim.num_grouped,
+            **({} if aim.num_grouped is None else {"test_groups": aim.num_images}),
             "detectable": self.detectable,
             "detectable_range": None if self.detectable_range is None else list(self.detectable_range),
             "limit": self.limit or None,
@@ -351,7 +365,7 @@ def _say_bound(prospect: Prospect) -> str:
     bound = ""
     if prospect.limit:
         bound = (
-            f"; {aim.num_images:,} test images cannot show a difference under "
+            f"; {aim.images} cannot show a difference under "
             f"{format_difference(prospect.limit, aim.measure)} if it is the same for every seed"
         )
     example = "0.5 points" if aim.measure.record.is_share else "0.05"
@@ -376,10 +390,7 @@ def _say_scope(prospect: Prospect) -> str:
         return "new seeds on these test images"
     if prospect.source.images_from == "nothing":
         return "new seeds; of new images nothing is known, so this is a lower bound"
-    return (
-        f"new seeds and new images: {aim.num_images or 0:,} test images alone limit it to "
-        f"{format_difference(prospect.limit, aim.measure)}"
-    )
+    return f"new seeds and new images: {aim.images} alone limit it to {format_difference(prospect.limit, aim.measure)}"
 
 
 def _say_margin(prospect: Prospect) -> Iterator[str]:
@@ -475,10 +486,10 @@ def _list_remedies(prospect: Prospect) -> Iterator[str]:
     if prospect.to_show is not None and prospect.to_equate is not None:
         yield f"{max(prospect.to_show, prospect.to_equate):,} replicates"
     if prospect.images_needed is not None and aim.num_images:
-        yield f"{prospect.images_needed:,} test images ({aim.num_images:,} now)"
+        yield f"{prospect.images_needed:,} {aim.unit} ({aim.num_images:,} now)"
     if prospect.both_needed is not None:
         replicates, images = prospect.both_needed
-        yield f"{replicates:,} replicates and {images:,} test images ({aim.num_images:,} now)"
+        yield f"{replicates:,} replicates and {images:,} {aim.unit} ({aim.num_images:,} now)"
     if prospect.margin_shown is not None:
         yield f"a margin of {format_difference(_round_up(prospect.margin_shown), aim.measure)}"
     if prospect.suffices_with_baseline:

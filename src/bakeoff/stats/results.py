@@ -84,6 +84,7 @@ class ArmSummary:
         failed_runs: (replicate, fold) of failed trials, fold 0 without folds; a score of one is chance level.
         by_image: replicate -> what each test image contributes to its score; empty where it is not known.
         trial_ids: (replicate, fold) -> the trial, fold 0 where there are none; empty text for a failed one.
+        groups: the group of every test image; None where every image stands alone.
     """
 
     block: str
@@ -102,6 +103,7 @@ class ArmSummary:
     failed_runs: frozenset[tuple[int, int]] = frozenset()
     by_image: Mapping[int, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
     trial_ids: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    groups: NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
     def as_seen_at(self, look: LineLook) -> ArmSummary:
         """Return the arm with the scores that an earlier look saw; failed replicates were failed then."""

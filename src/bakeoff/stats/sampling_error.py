@@ -10,7 +10,7 @@ from bakeoff.stats.measure import Measure, percent, whole_percent
 from bakeoff.stats.needed import LIKELY, MOST_NEEDED
 from bakeoff.stats.power import POWER
 from bakeoff.stats.results import Summary, Verdict
-from bakeoff.stats.variance import FEW_IMAGES, Scope, Spread
+from bakeoff.stats.variance import FEW_GROUPS, FEW_IMAGES, Scope, Spread
 
 _MOST_TIMES = 100
 """More test images than this many times those there are, are not advised."""
@@ -31,7 +31,7 @@ class SamplingError:
         image_share: of the images in the three together, 0..1; None without any variance. `image_share_interval`: of
             it, at the verdict's confidence, for the seeds' part rests on few replicates; None where only one of the two
             varies.
-        num_telling: images on which the arms differ on average.
+        num_telling: images, or groups of images, on which the arms differ on average.
         images_needed: test images with which these replicates would settle the pair, at least and at most (None beyond
             100 times those there are); None where it is settled, and where more images would not change what is spoken
             of.
@@ -85,7 +85,7 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
         rest=rest,
         image_share=share,
         image_share_interval=likely,
-        num_images=spread.num_images,
+        num_images=spread.num_scored,
         num_telling=spread.num_telling,
         images_needed=needed,
         sentence=" ".join(filter(None, sentences)),
@@ -141,11 +141,15 @@ def _advise(verdict: Verdict, spread: Spread, images: tuple[int | None, int | No
     if least is None:
         return f"{more}; {_MOST_TIMES} times as many test images would not suffice."
     counted = f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
-    if least <= _BARELY_MORE * spread.num_images:
+    if least <= _BARELY_MORE * spread.num_scored:
         counted = "more" if most is None else f"up to {most:,}"
     if hopeless:
         return f"{more}; with these replicates, {counted} test images would."
-    return f"{more} or, with these replicates, {counted} test images ({spread.num_images:,} now)."
+    return f"{more} or, with these replicates, {counted} test images ({spread.num_scored:,} now{_say_groups(spread)})."
+
+
+def _say_groups(spread: Spread) -> str:
+    return "" if spread.num_grouped is None else f", in {spread.num_images:,} groups, and as many more groups"
 
 
 def _narrow(spread: Spread, verdict: Verdict, replicates: int, images: int) -> float:
@@ -158,11 +162,14 @@ def _narrow(spread: Spread, verdict: Verdict, replicates: int, images: int) -> f
 
 
 def _caution(spread: Spread) -> str:
+    if spread.num_grouped is not None and spread.num_images < FEW_GROUPS:
+        return f"The test images come in only {spread.num_images} groups, so what is said of new ones is rough."
     if spread.num_telling >= FEW_IMAGES:
         return ""
+    unit = "image" if spread.num_grouped is None else "group"
     if not spread.num_telling:
-        return f"No image tells the arms apart: {spread.num_images:,} images bound the difference, and no more."
-    number = "1 image" if spread.num_telling == 1 else f"{spread.num_telling} images"
+        return f"No {unit} tells the arms apart: {spread.num_images:,} {unit}s bound the difference, and no more."
+    number = f"1 {unit}" if spread.num_telling == 1 else f"{spread.num_telling} {unit}s"
     return f"The arms differ on only {number} of {spread.num_images:,}, so the interval may be too wide."
 
 
@@ -237,6 +244,6 @@ def _find_images(spread: Spread, distance: float, level: float) -> int | None:
         middle = (low + high) / 2
         low, high = (low, middle) if suffices(middle) else (middle, high)
     # Two figures are all that the estimate is worth.
-    needed = max(n + 1.0, high * n)
+    needed = max(n + 1.0, high * n) * spread.num_scored / n
     digit = 10 ** max(0, math.floor(math.log10(needed)) - 1)
     return int(math.ceil(needed / digit) * digit)

@@ -94,6 +94,7 @@ def summarise(
     rules: Rules | None = None,
     *,
     by_image: Mapping[str, NDArray[Any]] | None = None,
+    groups: Mapping[str, NDArray[Any]] | None = None,
     looks: Sequence[LineLook] = (),
     caveat: str = "",
 ) -> Summary:
@@ -111,6 +112,7 @@ def summarise(
         rules: what decides; None for the defaults.
         by_image: trial id -> what each test image contributes to its score, [N]; see `contribute`. New images can only
             be spoken of on the test split, and where all that is compared is in it.
+        groups: block -> the group of every test image, where they come in groups: only groups are then independent.
         looks: at the question so far, as `trace_line` gives them; verdicts on the test split pay for all of them.
         caveat: a sentence that every block's answer ends with.
 
@@ -124,6 +126,8 @@ def summarise(
     judging = _set_up(results, design, rules, looks)
     _count_failed(by_cell, design.num_classes if rules.failed == "worst" else {})
     by_block = _summarise_arms(by_cell, design, judging.measure, by_image or {})
+    if groups:
+        by_block = {block: [replace(arm, groups=groups.get(block)) for arm in arms] for block, arms in by_block.items()}
     verdicts = _judge(by_block, design, judging)
     answers = [_answer(block, found, verdicts, judging, design, caveat) for block, found in by_block.items()]
     arms = tuple(arm for found in by_block.values() for arm in found)

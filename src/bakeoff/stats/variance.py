@@ -8,7 +8,11 @@ with independent effects of mean zero. The rest holds the interaction, which can
 per cell. This is the two-way random effects model (Searle, Casella and McCulloch 1992, "Variance components";
 for crossed data with a bootstrap in mind Owen 2007, "The pigeonhole bootstrap").
 
-Shape suffixes: R replicates, N images.
+Images of one group (of one patient, object or video) are not independent. Then groups take the place of images: what a
+group contributes is the sum over its images, and the variance over groups is the cluster-robust one (Liang and Zeger
+1986, "Longitudinal data analysis using generalized linear models"), with its factor G / (G - 1).
+
+Shape suffixes: R replicates, N images, G groups.
 """
 
 from __future__ import annotations
@@ -40,6 +44,9 @@ few replicates cannot show (all differences equal) is left to the allowance for 
 FEW_IMAGES = 20
 """With fewer images that tell two arms apart, an interval over images is cautious at best."""
 
+FEW_GROUPS = 10
+"""With fewer groups of test images the variance over groups is known only roughly."""
+
 _SMALLEST_LOG_TAIL = -300.0
 
 
@@ -56,6 +63,8 @@ class Spread:
         image_skew, cell_skew: third cumulant of `difference` over draws of images, and of answers on these images.
             What is of answers, not of images, is None where scope "seeds" is not asked for.
         num_telling: images on which the arms differ on average over replicates.
+        num_images: independent images; if they come in groups, the groups: all else here is then of groups, too.
+        num_grouped: the images in these groups; None if every image stands alone.
     """
 
     num_replicates: int
@@ -69,6 +78,12 @@ class Spread:
     image_skew: float
     cell_skew: float | None
     num_telling: int
+    num_grouped: int | None = None
+
+    @property
+    def num_scored(self) -> int:
+        """The images that were scored, whether or not they come in groups."""
+        return self.num_images if self.num_grouped is None else self.num_grouped
 
     @property
     def image_excess(self) -> float:
@@ -85,9 +100,10 @@ class Spread:
         """Return half the width of the interval of `difference` that leaves `tail` (0..0.5) out on either side.
 
         Squares of half widths add (method of variance estimates recovery; Zou and Donner 2008): a t interval for the
-        seeds (with the rest, never below FLOOR of what the rest alone implies), a normal one for the images, and an
-        allowance for images that were not met, by the rule of three (Hanley and Lippman-Hand 1983). With a `side`, how
-        far that end alone reaches; see `widen`. With an `error`, that of the seeds, the rest included, instead of t.
+        seeds (with the rest, never below FLOOR of what the rest alone implies), a normal one for the images (for
+        groups, which may be few, a t interval), and an allowance for images that were not met, by the rule of three
+        (Hanley and Lippman-Hand 1983). With a `side`, how far that end alone reaches; see `widen`. With an `error`,
+        that of the seeds, the rest included, instead of t.
         """
         from scipy.special import ndtri, stdtrit
 
@@ -115,16 +131,27 @@ class Spread:
             assert self.cell_weight is not None, "measured for scope seeds"
             assert self.cell_skew is not None, "measured for scope seeds"
             excess, skew, unseen = 0.0, self.cell_skew, self.cell_weight / cells**2
-        images, unseen = z2 * excess, math.log(tail) ** 2 * unseen
+        images, unseen = self._square_quantile(tail) * excess, math.log(tail) ** 2 * unseen
         variance = max(self.by_seed, self.rest) / cells + excess
         shift = (z2 + 1) / 3 * max(0.0, side * skew) / variance if variance else 0.0
         if not shift:
             return math.sqrt(seeds + (images + unseen))
         return math.sqrt((math.sqrt(seeds + images) + shift) ** 2 + unseen)
 
+    def _square_quantile(self, tail: float) -> float:
+        """Return the square of the quantile for the part of images: normal, for groups by t with G - 1 degrees."""
+        from scipy.special import ndtri, stdtrit
+
+        return float(ndtri(tail) if self.num_grouped is None else stdtrit(self.num_images - 1, tail)) ** 2
+
 
 def measure_spread(
-    a_RN: NDArray[np.generic], b_RN: NDArray[np.generic], *, unit: float | None = None, scope: Scope = "seeds"
+    a_RN: NDArray[np.generic],
+    b_RN: NDArray[np.generic],
+    *,
+    unit: float | None = None,
+    scope: Scope = "seeds",
+    groups_N: NDArray[np.integer] | None = None,
 ) -> Spread | None:
     """Measure how the difference of two arms spreads, by analysis of variance.
 
@@ -139,14 +166,19 @@ def measure_spread(
         b_RN: the same for arm b, on the same images in the same replicates.
         unit: what an image would change, if any did; None for the root mean square of a's scores.
         scope: what will be spoken of. Only scope "seeds" needs the answers one by one, which are many.
+        groups_N: the group of every image; None if every image stands alone.
 
     Returns:
-        None under 2 replicates or 2 images: then there is nothing to measure it from.
+        None under 2 replicates, or 2 images or groups: then there is nothing to measure it from.
 
     Raises:
         ValueError: shapes that differ or are empty, or scores not finite.
     """
     d_RN = _subtract(a_RN, b_RN)
+    num_telling = int(np.count_nonzero(d_RN.mean(axis=0)))
+    if groups_N is not None:
+        num_telling = len(np.unique(groups_N[d_RN.mean(axis=0) != 0]))
+        d_RN = sum_groups(d_RN, groups_N)
     r, n = d_RN.shape
     if r < 2 or n < 2:
         return None
@@ -168,8 +200,31 @@ def measure_spread(
         cell_weight=_weigh_unseen(d_RN.ravel(), unit) if scope == "seeds" else None,
         image_skew=_sum_cubes(image_N - mean) / n**3,
         cell_skew=_measure_cell_skew(rest_RN) if scope == "seeds" else None,
-        num_telling=int(np.count_nonzero(image_N)),
+        num_telling=num_telling,
+        num_grouped=None if groups_N is None else len(groups_N),
     )
+
+
+def sum_groups(values_RN: NDArray[np.float64], groups_N: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return what groups contribute to scores that are means over images, [R, G], with the scores as their means.
+
+    A group contributes the score plus G / N times the sum over its images of what they deviate from it: the
+    linearisation of a ratio, since groups differ in size. The variance of these over groups, over G, is the
+    cluster-robust variance of the score.
+
+    Args:
+        values_RN: what images contribute, in every replicate.
+        groups_N: the group of every image.
+    """
+    _, number_N, size_G = np.unique(groups_N, return_inverse=True, return_counts=True)
+    num_images, num_groups = len(groups_N), len(size_G)
+    sum_RG = np.stack([np.bincount(number_N, weights=values_N, minlength=num_groups) for values_N in values_RN])
+    mean_R1 = values_RN.mean(axis=1, keepdims=True)
+    # Whole numbers first: groups of equal size leave exactly nothing of the second term.
+    found: NDArray[np.float64] = num_groups / num_images * sum_RG + mean_R1 * (
+        (num_images - num_groups * size_G) / num_images
+    )
+    return found
 
 
 def find_tail(half_width: Callable[[float], float], distance: float) -> float:

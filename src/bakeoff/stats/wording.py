@@ -10,7 +10,7 @@ from bakeoff.stats.failures import clopper_pearson
 from bakeoff.stats.measure import Measure, join_names, percent
 from bakeoff.stats.pairs import MIN_REPLICATES
 from bakeoff.stats.results import ArmSummary, BlockAnswer, Rules, Verdict
-from bakeoff.stats.variance import FEW_IMAGES, Scope
+from bakeoff.stats.variance import FEW_GROUPS, FEW_IMAGES, Scope
 
 _MOST_NAMED = 3
 
@@ -338,13 +338,27 @@ def _say_narrowed(standing: Standing) -> str:
         )
     if standing.rules.scope == "images" and any(verdict.scope == "seeds" for verdict in standing.compared):
         return " It says nothing of other images: what single images contribute is not stored for all trials."
+    few_groups = _count_few_groups(standing)
+    if few_groups:
+        plural = "" if few_groups == 1 else "s"
+        return f" The test images come in only {few_groups} group{plural}, so what is said of new ones is rough."
     few = [v.spread.num_telling for v in standing.against.values() if v.spread is not None and v.scope == "images"]
     if few and min(few) < FEW_IMAGES:
-        number = "1 test image" if min(few) == 1 else f"{min(few)} test images"
+        grouped = any(v.spread is not None and v.spread.num_grouped is not None for v in standing.against.values())
+        unit = "group of test images" if grouped else "test image"
+        many = "groups of test images" if grouped else "test images"
+        number = f"1 {unit}" if min(few) == 1 else f"{min(few)} {many}"
         if len(standing.others) == 1:
             return f" The arms differ on only {number}, so the interval may be too wide."
         return f" Some arms differ on only {number}, so their intervals may be too wide."
     return ""
+
+
+def _count_few_groups(standing: Standing) -> int:
+    """Return the number of groups of test images, if they come in groups that are too few; else 0."""
+    spreads = [v.spread for v in standing.against.values() if v.spread is not None and v.scope == "images"]
+    numbers = [spread.num_images for spread in spreads if spread.num_grouped is not None]
+    return min(numbers) if numbers and min(numbers) < FEW_GROUPS else 0
 
 
 def _say_collapses(standing: Standing) -> str:

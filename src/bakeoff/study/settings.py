@@ -33,7 +33,7 @@ DEFAULT_DATASET = "digits"
 
 TEST_SHARE = DataSource.model_fields["test"].default
 
-_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colour", "test")
+_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colour", "test", "group")
 """Fields that are written only if they are not at their default."""
 
 NumericMode: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -84,6 +84,13 @@ class DataSettings(Record):
     test: Share = Field(
         default=TEST_SHARE,
         description="Fraction held out for the test split if a folder or manifest has none of its own.",
+    )
+    group: str | None = Field(
+        default=None,
+        description="Which images of a folder belong together (one patient, object, video), so that no split separates "
+        "them: a regular expression searched in each path relative to the folder, whose first group (else the whole "
+        "match) names the group; or parent: the folder that holds the image. A manifest has a column group instead. "
+        "null: every image stands alone.",
     )
     validation: Share | Literal["own"] = Field(
         default=0.1,
