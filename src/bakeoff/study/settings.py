@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.metric import Metric, Points, check_difference, read_points
 from bakeoff.data.registry import find_dataset
-from bakeoff.data.source import ORIGINS, ClassNames, Colour, DataSource, ImageSize
+from bakeoff.data.source import ORIGINS, ClassNames, Colour, DataSource, DuplicatesPolicy, ImageSize
 from bakeoff.errors import DataError
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.results import FailedMode
@@ -33,7 +33,7 @@ DEFAULT_DATASET = "digits"
 
 TEST_SHARE = DataSource.model_fields["test"].default
 
-_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colour", "test", "group")
+_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colour", "test", "group", "duplicates")
 """Fields that are written only if they are not at their default."""
 
 NumericMode: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -91,6 +91,13 @@ class DataSettings(Record):
         "them: a regular expression searched in each path relative to the folder, whose first group (else the whole "
         "match) names the group; or parent: the folder that holds the image. A manifest has a column group instead. "
         "null: every image stands alone.",
+    )
+    duplicates: DuplicatesPolicy | None = Field(
+        default=None,
+        description="What is done about images that are in the data several times. group: they share a side of every "
+        "split, and training images that duplicate an image of the source's own test or validation split are left "
+        "out; drop: one of each is used; allow: nothing. null: group for folders and manifests; registered datasets "
+        "stay as published.",
     )
     validation: Share | Literal["own"] = Field(
         default=0.1,
