@@ -105,6 +105,10 @@ class Folders:
         """What the audit of a source found, by the fingerprint of its training images (JSON)."""
         return self.root / "audits" / f"{fingerprint}.json"
 
+    def audit_pictures(self, fingerprint: str) -> Path:
+        """Pictures of pairs of duplicates, by the same fingerprint (npz)."""
+        return self.root / "audits" / f"{fingerprint}-pictures.npz"
+
     def signatures(self, fingerprint: str) -> Path:
         """The signatures of training images, in their order, by the fingerprint of these images (npz)."""
         return self.root / "audits" / f"{fingerprint}.npz"

@@ -10,7 +10,7 @@ import numpy as np
 from bakeoff.data.audit.audits import Audit, Say, select_classes, select_images
 from bakeoff.data.audit.findings import DUPLICATES, Finding, describe_findings, list_findings
 from bakeoff.data.audit.policy import decide
-from bakeoff.data.audit.signatures import Signatures
+from bakeoff.data.audit.signatures import Signatures, sign_images
 from bakeoff.data.cache import Images
 from bakeoff.data.files import audit_files, list_source, list_whole
 from bakeoff.data.source import DataSource, show_text
@@ -94,16 +94,31 @@ def _warn_of_copies(source: DataSource, data_dir: Path | None, audit: Audit) -> 
     )
 
 
-def sign_training(source: DataSource, images: Images, audited: AuditedSource) -> Signatures | None:
+def sign_training(
+    source: DataSource, images: Images, audited: AuditedSource, data_dir: Path | None = None
+) -> Signatures | None:
     """Return the signatures of a source's training images, in their order; None if that cannot be told.
 
     Args:
         source: as opened.
         images: its training images.
         audited: its audit.
+        data_dir: a folder to search first.
     """
-    signatures = audited.audit.load_signatures()
-    if signatures is None:
+    if source.name is not None:
+        return sign_images(np.asarray(images.pixels))
+    signatures, audit = audited.audit.load_signatures(), audited.audit
+    if signatures is None or len(signatures) < len(audit.names):
         return None
-    del source
-    return signatures if len(signatures) == len(images.labels) else None
+    whole = audit_files(list_whole(source, data_dir), read=False)
+    if whole is None:
+        return None
+    numbers = {name: number for number, name in enumerate(whole.names)}
+    files = images.files or tuple(
+        file.shown
+        for file in list_source(source, data_dir).select("train", "validation")
+        if whole.sizes[numbers[file.shown], 0]
+    )
+    if len(files) != len(images.labels) or not all(name in numbers for name in files):
+        return None
+    return signatures.take([numbers[name] for name in files])

@@ -158,12 +158,16 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class PictureGroup:
-    """Pictures of one class that were predicted as another; `note` says how often that happened."""
+    """Pictures that go together: of one class that were predicted as another; `note` says how often that happened.
+
+    Groups of other kinds join two names by other words.
+    """
 
     true: str
     predicted: str
     note: str
     pictures: tuple[Picture, ...] = ()
+    joined: str = "predicted as"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +180,7 @@ class Gallery(Part):
     @property
     def lines(self) -> tuple[str, ...]:
         """The groups in words."""
-        return tuple(f"{group.true} predicted as {group.predicted}: {group.note}" for group in self.groups)
+        return tuple(f"{group.true} {group.joined} {group.predicted}: {group.note}" for group in self.groups)
 
 
 @dataclass(frozen=True, kw_only=True)

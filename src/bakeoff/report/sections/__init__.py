@@ -14,6 +14,7 @@ from bakeoff.report.sections import (
     comparison,
     cost,
     curves,
+    data,
     ensembles,
     factors,
     failures,
@@ -27,7 +28,7 @@ from bakeoff.report.sections import (
 )
 
 _IN_ORDER = (
-    *(answer, basis, blocks, comparison, factors, groups, steps, power, curves, classes, mistakes, roc, calibration),
+    *(answer, basis, data, blocks, comparison, factors, groups, steps, power, curves, classes, mistakes, roc, calibration),
     *(search, ensembles, published, cost, failures, appendix),
 )
 """In the order of a reader's questions; sections of installed packages follow."""
