@@ -60,7 +60,9 @@ def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
     return found
 
 
-_LISTED: ContextVar[dict[tuple[DataSource, Path | None], tuple[Listing, bool]] | None] = ContextVar("listed", default=None)
+_LISTED: ContextVar[dict[tuple[DataSource, Path | None], tuple[Listing, bool]] | None] = ContextVar(
+    "listed", default=None
+)
 
 
 @contextmanager

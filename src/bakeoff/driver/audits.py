@@ -123,14 +123,17 @@ def _read_pictures(
     if source.name is None:
         paths = {file.shown: file.path for file in list_whole(source, data_dir).files}
         size = (PICTURE_SIDE, PICTURE_SIDE)
-        if audited.audit.sizes[:, :2].max(initial=0) <= PICTURE_SIDE and len(np.unique(audited.audit.sizes, axis=0)) == 1:
+        if (
+            audited.audit.sizes[:, :2].max(initial=0) <= PICTURE_SIDE
+            and len(np.unique(audited.audit.sizes, axis=0)) == 1
+        ):
             size = (int(audited.audit.sizes[0, 0]), int(audited.audit.sizes[0, 1]))
         try:
             return np.stack([read_picture(paths[name], size, "rgb").pixels_HWC for name in names])
         except (PictureError, KeyError):
             return None
     whole = DataSource(name=source.name)
-    splits = {split: find_decoded(whole, split, data_dir) for split in ("train", "test")}  # type: ignore[arg-type]
+    splits = {split: find_decoded(whole, split, data_dir) for split in ("train", "test")}
     pictures = []
     for name in names:
         split, _, number = name.partition(" image ")

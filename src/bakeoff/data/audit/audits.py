@@ -108,7 +108,9 @@ def audit_images(name: str, training: Images, test: Images | None, say: Say | No
     Raises:
         OSError: the cache cannot be written.
     """
-    splits: list[tuple[Part, Images]] = [("train", training), *([("test", test)] if test is not None else [])]
+    splits: list[tuple[Part, Images]] = [("train", training)]
+    if test is not None:
+        splits.append(("test", test))
     stem = _name_entry([images.fingerprint for _, images in splits])
 
     def sign() -> Signatures:

@@ -77,7 +77,7 @@ def list_findings(audit: Audit) -> tuple[Finding, ...]:
         *(_describe_equal(audit, members) for members in sets.values() if len(members) > 1),
         *_list_near(audit, sets),
         *_list_classes(audit),
-        *_list_single(audit, "constant", np.flatnonzero(audit.is_constant)),
+        *_list_single(audit, "constant", np.flatnonzero(audit.is_constant).tolist()),
         *_list_single(audit, "tiny", _find_tiny(audit)),
     ]
     return tuple(sorted(found, key=lambda each: (not each.is_across, KINDS.index(each.kind))))

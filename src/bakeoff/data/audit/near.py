@@ -14,9 +14,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.data.audit.signatures import SIDE, Signatures, weigh
+from bakeoff.data.audit.signatures import SIDE, Floats, Signatures, weigh
 
-Floats: TypeAlias = npt.NDArray[np.float32]
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
 Kind: TypeAlias = Literal["tiny", "detailed"]
@@ -174,7 +173,8 @@ def _emphasise(thumbnails: Floats) -> Floats:
     basis, weights = _cosines()
     spectra = (basis @ thumbnails @ basis.T) * weights
     norms = np.sqrt(np.einsum("nij,nij->n", spectra, spectra))
-    return spectra / np.maximum(norms, 1e-6)[:, np.newaxis, np.newaxis]
+    emphasised: Floats = spectra / np.maximum(norms, 1e-6)[:, np.newaxis, np.newaxis]
+    return emphasised
 
 
 @cache

@@ -78,7 +78,9 @@ def decide(audit: Audit, policy: DuplicatesPolicy, classes: tuple[str, ...] | No
         _refuse_empty(audit, left_out, is_chosen)
     clusters = [tuple(number for number in star if not left_out[number]) for star in stars] if policy == "group" else []
     # A source's own test split stays what it is, so clusters end at it.
-    sided = [tuple(n for n in star if (audit.parts[n] == "test") == side) for star in clusters for side in (False, True)]
+    sided = [
+        tuple(n for n in star if (audit.parts[n] == "test") == side) for star in clusters for side in (False, True)
+    ]
     return _describe(audit, left_out, is_copy, tuple(cluster for cluster in sided if len(cluster) > 1), is_chosen)
 
 

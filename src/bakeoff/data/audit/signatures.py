@@ -8,9 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.floating]
 
 VERSION = 1
 """Increase it when signatures or the rules for near duplicates change, so that cached ones are not used."""
@@ -121,23 +124,23 @@ def _is_constant(pixels_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return constant
 
 
-def _resize(values_NHW: npt.NDArray[np.float32], size_HW: tuple[int, int]) -> npt.NDArray[np.float32]:
+def _resize(values_NHW: Floats, size_HW: tuple[int, int]) -> Floats:
     """Resize as Pillow's bilinear filter does: linear, and averaging when it reduces."""
     _, height, width = values_NHW.shape
     rows, columns = weigh(height, size_HW[0]), weigh(width, size_HW[1])
-    resized: npt.NDArray[np.float32] = rows @ values_NHW @ columns.T
+    resized: Floats = rows @ values_NHW @ columns.T
     return resized
 
 
 @cache
-def weigh(num_in: int, num_out: int, start: float = 0.0, end: float = 1.0) -> npt.NDArray[np.float32]:
+def weigh(num_in: int, num_out: int, start: float = 0.0, end: float = 1.0) -> Floats:
     """Return the weights [num_out, num_in] that resample a side, or its part from `start` to `end` (fractions)."""
     scale = (end - start) * num_in / num_out
     support = max(1.0, scale)
     centers = start * num_in + (np.arange(num_out) + 0.5) * scale
     weights = 1 - np.abs(np.arange(num_in) + 0.5 - centers[:, np.newaxis]) / support
     weights = np.maximum(weights, 0)
-    normalised: npt.NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    normalised: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return normalised
 
 
@@ -145,7 +148,9 @@ def save_signatures(path: Path, signatures: Signatures) -> None:
     """Write signatures, compressed, to a file (npz)."""
     with path.open("wb") as file:
         np.savez_compressed(
-            file, version=np.int64(VERSION), **{each.name: getattr(signatures, each.name) for each in fields(signatures)}
+            file,
+            version=np.int64(VERSION),
+            **{each.name: getattr(signatures, each.name) for each in fields(signatures)},
         )
 
 

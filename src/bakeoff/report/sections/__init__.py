@@ -28,7 +28,22 @@ from bakeoff.report.sections import (
 )
 
 _IN_ORDER = (
-    *(answer, basis, data, blocks, comparison, factors, groups, steps, power, curves, classes, mistakes, roc, calibration),
+    *(
+        answer,
+        basis,
+        data,
+        blocks,
+        comparison,
+        factors,
+        groups,
+        steps,
+        power,
+        curves,
+        classes,
+        mistakes,
+        roc,
+        calibration,
+    ),
     *(search, ensembles, published, cost, failures, appendix),
 )
 """In the order of a reader's questions; sections of installed packages follow."""

@@ -177,9 +177,7 @@ def _draw(audit: BlockAudit) -> Iterator[PictureGroup]:
     assert audit.pixels is not None
     for number, (one, other, change) in enumerate(audit.stored["pictures"]):
         names = (show_text(one), show_text(other))
-        pictures = tuple(
-            Picture(pixels_HWC=audit.pixels[2 * number + side], alt=f"{names[side]}.") for side in (0, 1)
-        )
+        pictures = tuple(Picture(pixels_HWC=audit.pixels[2 * number + side], alt=f"{names[side]}.") for side in (0, 1))
         yield PictureGroup(true=names[0], predicted=names[1], note=show_text(change), pictures=pictures, joined="and")
 
 
