@@ -36,7 +36,7 @@ LARGEST_DISTANCE = {"tiny": 0.05, "detailed": 0.1}
 """Largest distance of two candidates in the space of the lowest frequencies."""
 
 LEAST_CONTRAST = 4.0
-"""Standard deviation of a thumbnail, in grey levels, below which only equal pixels count: there is too little to see."""
+"""Standard deviation of a thumbnail, in grey levels, below which only equal pixels count: it shows too little."""
 
 LARGEST_TINT = 10.0
 """Largest mean difference of colour, in levels of the halved colour differences."""
