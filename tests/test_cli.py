@@ -531,7 +531,7 @@ def photos(tmp_path: Path) -> Path:
             folder = tmp_path / "photos" / split / name
             folder.mkdir(parents=True)
             for index in range(number):
-                Image.new("L", (8, 8), level + index % 3).save(folder / f"{index}.png")
+                Image.new("L", (8, 8), level + index).save(folder / f"{index}.png")
     for index in range(6):
         (tmp_path / "photos" / "train" / "dark" / f"torn{index}.png").write_bytes(b"\x89PNG")
     return tmp_path / "photos"

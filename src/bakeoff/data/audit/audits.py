@@ -102,7 +102,8 @@ def audit_images(name: str, training: Images, test: Images | None, say: Say | No
 
     Args:
         name: the dataset.
-        training, test: its whole splits; None if its test files are not there.
+        training: its whole training split.
+        test: its whole test split; None if its files are not there.
         say: reports the progress with many images.
 
     Raises:
@@ -250,7 +251,10 @@ def _load(stem: Path) -> Known | None:
     if not _name_signatures(stem).is_file():
         return None
     try:
-        with np.load(stem.with_name(f"{stem.name}.npz"), allow_pickle=False) as arrays:
+        with (
+            stem.with_name(f"{stem.name}.npz").open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             duplicates = Duplicates(exact=arrays["exact"], near=arrays["near"], changes=arrays["changes"])
             return duplicates, arrays["sizes"], arrays["is_constant"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

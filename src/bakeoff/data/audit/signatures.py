@@ -94,7 +94,7 @@ def _sign_chunk(pixels_NHWC: npt.NDArray[np.uint8]) -> Signatures:
     is_grey = np.ones(num_images, dtype=np.bool_)
     if channels == 3:
         is_grey = (pixels_NHWC == pixels_NHWC[..., :1]).all(axis=(1, 2, 3))
-    flat = pixels_NHWC.reshape(num_images, -1)
+    flat = pixels_NHWC.reshape(num_images, height * width * channels)
     sizes = np.empty((num_images, 3), dtype=np.uint16)
     sizes[:] = (min(height, 65_535), min(width, 65_535), 1)
     sizes[~is_grey, 2] = 3
@@ -157,7 +157,7 @@ def save_signatures(path: Path, signatures: Signatures) -> None:
 def load_signatures(path: Path) -> Signatures | None:
     """Read what `save_signatures` wrote; None if it is missing, damaged or of another version."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if int(arrays["version"]) != VERSION:
                 return None
             found = Signatures(**{field.name: arrays[field.name] for field in fields(Signatures)})

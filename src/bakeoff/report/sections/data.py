@@ -64,7 +64,8 @@ def _read(sources: Sources, block: str) -> BlockAudit:
 
 def _read_pictures(sources: Sources, fingerprint: str) -> npt.NDArray[np.uint8] | None:
     try:
-        with np.load(sources.folders.audit_pictures(fingerprint), allow_pickle=False) as arrays:
+        path = sources.folders.audit_pictures(fingerprint)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             pixels: npt.NDArray[np.uint8] = arrays["pixels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
@@ -93,8 +94,8 @@ def _find_implausible(sources: Sources, block: str, num_images: int) -> str:
         deviations = exceed(before, after, *(number or 1 for number in numbers_of))
         if deviations > _MOST_DEVIATIONS and (worst is None or deviations > worst[0]):
             sentence = (
-                f"{show_text(arm)} is right on {100 * after:.1f}% of the test images, but on {100 * before:.1f}% of its "
-                f"validation images: {deviations:.0f} standard errors more, which chance does not explain. Test images "
+                f"{show_text(arm)} is right on {100 * after:.1f}% of the test images, but on {100 * before:.1f}% of "
+                f"its validation images: {deviations:.0f} standard errors more, which chance does not explain. Test images "
                 f"may have been trained on, or are easier."
             )
             worst = (deviations, sentence)
