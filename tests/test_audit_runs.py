@@ -20,7 +20,7 @@ from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_test, open_training
 from bakeoff.errors import DataError
 from bakeoff.report.gather import gather_report
-from bakeoff.report.sections.data import SECTION
+from bakeoff.report.sections.data import SECTION, exceed
 from bakeoff.workspace import Folders
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -134,7 +134,13 @@ def test_with_allow_the_answer_says_so(tmp_path: Path) -> None:
     (audit,) = report.facts["audits"].values()
     assert audit.stored["counts"] == {"equal": 60, "across splits": 60}
     assert len(audit.pixels) == 2 * len(audit.stored["pictures"])
-    assert "test images" in audit.warning, "random labels cannot be predicted so well"
+
+
+def test_a_test_score_far_above_validation_is_implausible() -> None:
+    # Pooled 0.7: sqrt(0.7 * 0.3 * (1/100 + 1/100)) = 0.0648.
+    assert exceed(0.5, 0.9, 100, 100) == pytest.approx(0.4 / np.sqrt(0.7 * 0.3 * 0.02))
+    assert exceed(1.0, 1.0, 10, 10) == 0
+    assert exceed(0.9, 0.92, 500, 1000) < 4
 
 
 def test_a_few_copies_of_test_images_are_left_out(tmp_path: Path) -> None:

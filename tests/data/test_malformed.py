@@ -167,7 +167,7 @@ def test_bytes_at_random(make_folder) -> None:
             content[generator.randrange(min(len(content), 400))] = generator.randrange(256)
         extra[f"random{number:02d}.png"] = bytes(content)
     root = make_folder(extra)
-    source = DataSource(folder=str(root), image_size=40)
+    source = DataSource(folder=str(root), image_size=40, duplicates="allow")
     training, test = open_training(source), open_test(source)
     notes = [note for images in (training, test) for note in images.notes if "files left out" in note]
     num_left_out = sum(int(note.split(" of ")[0]) for note in notes)
@@ -195,7 +195,7 @@ def test_files_that_vanish_while_they_are_read_are_named(make_folder, monkeypatc
 
     root = make_folder({})
     listing = files.list_source(DataSource(folder=str(root), duplicates="allow"))
-    monkeypatch.setattr(files, "list_source", lambda source, data_dir: listing)
+    monkeypatch.setattr(files, "list_source", lambda source, data_dir, audited: listing)
     gone = listing.select("train")[3]
     Path(gone.path).unlink()
     with pytest.raises(DataError, match=f"{gone.shown} was changed"):

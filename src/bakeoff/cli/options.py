@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="NAME|FOLDER|MANIFEST", help="A dataset, a folder of images, a CSV or Parquet file.")
+    str,
+    typer.Argument(
+        metavar="NAME|FOLDER|MANIFEST", help="A dataset, a folder or archive of images, a CSV or Parquet file."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")

@@ -12,7 +12,7 @@ from bakeoff.data.audit.findings import DUPLICATES, Finding, describe_findings, 
 from bakeoff.data.audit.policy import decide
 from bakeoff.data.audit.signatures import Signatures, sign_images
 from bakeoff.data.cache import Images
-from bakeoff.data.files import audit_files, list_source, list_whole
+from bakeoff.data.files import audit_files, list_source, list_whole, obtain_files
 from bakeoff.data.source import DataSource, show_text
 from bakeoff.data.store import audit_dataset
 
@@ -69,8 +69,9 @@ def audit_source(source: DataSource, data_dir: Path | None = None, say: Say | No
 
 
 def _audit(source: DataSource, data_dir: Path | None, say: Say | None) -> Audit:
-    if source.name is not None:
-        return audit_dataset(source.name, data_dir, say)
+    if source.registered is not None:
+        return audit_dataset(source.registered, data_dir, say)
+    obtain_files(source, data_dir)
     audit = audit_files(list_whole(source, data_dir), say=say)
     assert audit is not None, "files that may be read are audited"
     return audit
@@ -78,7 +79,7 @@ def _audit(source: DataSource, data_dir: Path | None, say: Say | None) -> Audit:
 
 def _warn_of_copies(source: DataSource, data_dir: Path | None, audit: Audit) -> str:
     """Say how many test images are duplicates of training images, in the splits as they are used."""
-    if source.name is None:
+    if source.registered is None:
         parts = {file.shown: file.part for file in list_source(source, data_dir).files}
         numbers = np.array([n for n, name in enumerate(audit.names) if name in parts], dtype=np.int64)
         audit = select_images(audit, numbers)
@@ -105,7 +106,7 @@ def sign_training(
         audited: its audit.
         data_dir: a folder to search first.
     """
-    if source.name is not None:
+    if source.registered is not None:
         return sign_images(np.asarray(images.pixels))
     signatures, audit = audited.audit.load_signatures(), audited.audit
     if signatures is None or len(signatures) < len(audit.names):

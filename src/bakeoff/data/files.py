@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
+from bakeoff.data.archives import is_archive, unpack
 from bakeoff.data.audit.audits import Audit, Say, audit_listing
 from bakeoff.data.audit.policy import apply_policy
 from bakeoff.data.cache import Images, load_images, store_once
@@ -18,6 +19,7 @@ from bakeoff.data.content import check_unchanged, hash_contents
 from bakeoff.data.decode import Decoded
 from bakeoff.data.folders import list_folder
 from bakeoff.data.grouping import check_groups, describe_groups, group_listing
+from bakeoff.data.imported import find_imported, obtain_imported, read_origin
 from bakeoff.data.listing import (
     SUBSET_SEED,
     TEST_SEED,
@@ -39,12 +41,17 @@ DECODER_VERSION = 1
 
 
 def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
-    """Find a source's folder or manifest: absolute, below the current folder, or below a data folder.
+    """Find a source's folder (or archive) or manifest: absolute, below the current folder, or below a data folder.
 
     Raises:
-        DataError: not found, or a folder where a manifest is expected or the reverse.
+        DataError: not found, not downloaded yet, or a folder where a manifest is expected or the reverse.
     """
-    kind = "folder" if source.folder is not None else "manifest"
+    if source.name is not None:
+        imported = find_imported(source.name, data_dir)
+        if imported is None:
+            raise DataError(f"{source.label} is not here yet. Get it with: bakeoff data get {source.label}")
+        return imported
+    kind = source.kind
     given = Path(source.path or "").expanduser()
     places = list_places(given, data_dir)
     try:
@@ -54,10 +61,25 @@ def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
     if found is None:
         where = ", ".join(show_text(place) for place in places)
         raise DataError(f"There is no {kind} {show_text(given)}. Looked for: {where}.")
-    if found.is_dir() != (kind == "folder"):
+    is_folder = found.is_dir() or is_archive(found)
+    if is_folder != (kind == "folder"):
         other = "manifest" if kind == "folder" else "folder"
         raise DataError(f"{show_text(found)} is not a {kind}; give it as {other} instead.")
     return found
+
+
+def obtain_files(source: DataSource, data_dir: Path | None = None) -> tuple[Path, bool]:
+    """Find a source's folder or manifest; download a dataset from elsewhere that is not here yet.
+
+    Returns:
+        The folder or manifest, and whether it was downloaded now.
+
+    Raises:
+        DataError: not found or not downloadable.
+    """
+    if source.name is None:
+        return locate_path(source, data_dir), False
+    return obtain_imported(source.name, data_dir)
 
 
 _LISTED: ContextVar[dict[tuple[DataSource, Path | None], tuple[Listing, bool]] | None] = ContextVar(
@@ -103,7 +125,13 @@ def list_whole(source: DataSource, data_dir: Path | None = None) -> Listing:
         DataError: as in `list_source`.
     """
     path = locate_path(source, data_dir)
-    listing = list_folder(path, source.classes) if source.folder is not None else list_manifest(path, source.classes)
+    if source.folder is not None:
+        listing = list_folder(unpack(path) if is_archive(path) else path, source.classes)
+    else:
+        listing = list_manifest(path, source.classes)
+    if source.name is not None:
+        revision = read_origin(path).get("revision", "unknown")
+        listing = replace(listing, notes=(f"copied from {source.label}, revision {revision}", *listing.notes))
     return listing if source.group is None else group_listing(listing, source.group)
 
 
@@ -136,6 +164,7 @@ def _list_source(source: DataSource, data_dir: Path | None, audited: bool) -> Li
 
 def open_files(source: DataSource, split: Split, data_dir: Path | None) -> Images:
     """Open one split of a folder or manifest; see `open_training` and `open_test`."""
+    obtain_files(source, data_dir)
     listing = list_source(source, data_dir, audited=True)
     if split == "train":
         return _open_listed(source, listing, "train", None)

@@ -12,13 +12,14 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from bakeoff.data import registry
+from bakeoff.data.archives import is_archive
 from bakeoff.data.check_files import SPLITS, FileCheck, verify_files
 from bakeoff.data.decode import decode_split
 from bakeoff.data.download import check_checksum, obtain_dataset
-from bakeoff.data.files import list_source, locate_path
+from bakeoff.data.files import list_source, locate_path, obtain_files
 from bakeoff.data.locate import Located, find_home, find_split, search_folders
 from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, PublishedFile, Split, find_dataset
-from bakeoff.data.source import DataSource, show_text
+from bakeoff.data.source import HUB, TORCHVISION, DataSource, show_text
 from bakeoff.data.store import open_training
 from bakeoff.errors import DataError
 
@@ -48,12 +49,12 @@ def find_source(given: DataSource | str, data_dir: Path | None = None) -> DataSo
     """
     if isinstance(given, DataSource):
         return given
-    if registry.DATASETS.get(given) is not None:
+    if registry.DATASETS.get(given) is not None or given.startswith((HUB, TORCHVISION)):
         return DataSource(name=given)
     places = [Path(given).expanduser(), *(root / given for root in search_folders(data_dir))]
     with contextlib.suppress(OSError, ValueError):
         for place in places:
-            if place.is_dir():
+            if place.is_dir() or (is_archive(place) and place.is_file()):
                 return DataSource(folder=given)
             if place.is_file():
                 return DataSource(manifest=given)
@@ -64,7 +65,7 @@ def find_source(given: DataSource | str, data_dir: Path | None = None) -> DataSo
 
 
 def get(source: DataSource | str, data_dir: Path | None = None) -> Obtained:
-    """Find a dataset, and download its missing files. Folders and manifests are never downloaded.
+    """Find a dataset, and download what is missing. Folders and manifests are never downloaded.
 
     Args:
         source: a registered dataset's name, a folder or a manifest.
@@ -74,9 +75,10 @@ def get(source: DataSource | str, data_dir: Path | None = None) -> Obtained:
         DataError: unknown name, or not found and not downloadable.
     """
     source = find_source(source, data_dir)
-    if source.name is None:
-        return Obtained(name=source.label, folder=locate_path(source, data_dir), files=(), downloaded=())
-    record = find_dataset(source.name)
+    if source.registered is None:
+        path, is_new = obtain_files(source, data_dir)
+        return Obtained(name=source.label, folder=path, files=(), downloaded=(path,) if is_new else ())
+    record = find_dataset(source.registered)
     if isinstance(record.layout, EmbeddedLayout):
         return Obtained(name=record.name, folder=None, files=(), downloaded=())
     root, downloaded = obtain_dataset(record, data_dir)
@@ -99,9 +101,9 @@ def verify(source: DataSource | str, data_dir: Path | None = None) -> list[FileC
         DataError: unknown name, or the dataset was not found.
     """
     source = find_source(source, data_dir)
-    if source.name is None:
+    if source.registered is None:
         return verify_files(source, data_dir)
-    record = find_dataset(source.name)
+    record = find_dataset(source.registered)
     root = find_home(record, data_dir)
     if root is None:
         folders = ", ".join(str(folder) for folder in search_folders(data_dir))
@@ -240,11 +242,11 @@ def _group_source(source: DataSource, group: str) -> DataSource:
 
 def _describe_origin(source: DataSource, data_dir: Path | None) -> tuple[str, str, str | None, int | None]:
     """Return summary, citation or path, folder, and the number of test images."""
-    if source.name is None:
+    if source.registered is None:
         path = show_text(locate_path(source, data_dir))
-        kind = "folder" if source.folder is not None else "manifest"
-        return f"an image {kind} of your own", path, path, len(list_source(source, data_dir).select("test"))
-    record = find_dataset(source.name)
+        summary = source.label if source.name is not None else f"an image {source.kind} of your own"
+        return summary, path, path, len(list_source(source, data_dir).select("test"))
+    record = find_dataset(source.registered)
     home = None if isinstance(record.layout, EmbeddedLayout) else find_home(record, data_dir)
     num_test = record.num_test if source.classes is None else None
     return record.summary, record.source, None if home is None else str(home), num_test

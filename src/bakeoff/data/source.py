@@ -26,6 +26,10 @@ PARENT = "parent"
 ORIGINS = ("name", "folder", "manifest")
 """The fields of which exactly one names the source of images."""
 
+HUB = "hf:"
+TORCHVISION = "torchvision:"
+"""How names of datasets from elsewhere begin: of the Hugging Face hub, and of torchvision."""
+
 
 def _format_class_names(value: object) -> object:
     """Accept integers as class names: `classes: [0, 1, A]` in YAML contains two."""
@@ -67,8 +71,9 @@ class DataSource(BaseModel):
     """Images to open: exactly one of `name`, `folder` and `manifest`, and which of them to use.
 
     Attributes:
-        name: a registered dataset.
-        folder: a folder of class folders, or of train, validation and test folders that hold them.
+        name: a registered dataset, or one from elsewhere: `hf:OWNER/NAME` or `torchvision:NAME`.
+        folder: a folder of class folders, or of train, validation and test folders that hold them; or a zip or tar
+            archive of such a folder.
         manifest: a CSV or Parquet file of paths and labels.
         classes: the classes to use, relabelled in this order; None: all, in the source's order.
         subset: fraction of the training images to use, stratified; None: all. The test split stays whole.
@@ -79,7 +84,7 @@ class DataSource(BaseModel):
             folder (the first group of it, else the whole match), or `PARENT`. None: the images of a folder stand
             alone, and those of a manifest are grouped by its column group, if it has one.
         duplicates: what is done about images that the audit finds several times. None: `group` for folders and
-            manifests, nothing for datasets, whose published splits stay as they are.
+            manifests, nothing for registered datasets, whose published splits stay as they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,13 +110,13 @@ class DataSource(BaseModel):
             )
         if getattr(self, given[0]) == "":
             raise PydanticCustomError("data_source", "{found} is empty", {"found": given[0]})
-        if self.name is not None and (self.image_size is not None or self.colour is not None):
+        if self.registered is not None and (self.image_size is not None or self.colour is not None):
             raise PydanticCustomError(
                 "data_source",
                 "image_size and colour are for folders and manifests; use the augmentation resize on {name}",
                 {"name": show_text(self.name)},
             )
-        if self.name is not None and self.test != DataSource.model_fields["test"].default:
+        if self.registered is not None and self.test != DataSource.model_fields["test"].default:
             raise PydanticCustomError(
                 "data_source",
                 "{name} has its own test split; test is for folders and manifests",
@@ -138,12 +143,24 @@ class DataSource(BaseModel):
     @property
     def policy(self) -> DuplicatesPolicy:
         """What is done about duplicates."""
-        return self.duplicates or ("allow" if self.name is not None else "group")
+        return self.duplicates or ("allow" if self.registered is not None else "group")
+
+    @property
+    def registered(self) -> str | None:
+        """The name of a registered dataset; None for any other source."""
+        return None if self.name is None or self.name.startswith((HUB, TORCHVISION)) else self.name
 
     @property
     def path(self) -> str | None:
-        """The folder or manifest as given; None for a registered dataset."""
+        """The folder, the manifest or the name of a dataset from elsewhere, as given; None for a registered dataset."""
+        if self.name is not None:
+            return None if self.registered is not None else self.name
         return self.folder if self.folder is not None else self.manifest
+
+    @property
+    def kind(self) -> str:
+        """What the source is: dataset, folder or manifest."""
+        return next(field if field != "name" else "dataset" for field in ORIGINS if getattr(self, field) is not None)
 
     @property
     def label(self) -> str:

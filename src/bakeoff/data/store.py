@@ -80,9 +80,9 @@ def describe(source: DataSource | str, data_dir: Path | None = None) -> SourceFa
         DataError: an unknown dataset, or an unknown class of a registered one.
     """
     source = as_source(source)
-    if source.name is None:
+    if source.registered is None:
         return describe_files(source, data_dir)
-    record = find_dataset(source.name)
+    record = find_dataset(source.registered)
     if source.classes is not None:
         check_chosen(record.name, source.classes, record.class_names)
     class_names = source.classes or record.class_names
@@ -102,9 +102,9 @@ def find_decoded(source: DataSource | str, split: Split, data_dir: Path | None =
     """
     source = as_source(source)
     try:
-        if source.name is None:
+        if source.registered is None:
             return find_decoded_files(source, split, data_dir)
-        record = find_dataset(source.name)
+        record = find_dataset(source.registered)
         root = find_home(record, data_dir)
         located = None if root is None else find_split(record, split, root)
         names = None if located is None else _name_folders(record, source, split, located, data_dir, read=False)
@@ -114,9 +114,9 @@ def find_decoded(source: DataSource | str, split: Split, data_dir: Path | None =
 
 
 def _open_split(source: DataSource, split: Split, data_dir: Path | None) -> Images:
-    if source.name is None:
+    if source.registered is None:
         return open_files(source, split, data_dir)
-    record = find_dataset(source.name)
+    record = find_dataset(source.registered)
     if source.classes is not None:
         check_chosen(record.name, source.classes, record.class_names)
     return _open_registered(record, source, split, data_dir)
@@ -172,9 +172,9 @@ class _Decided:
 
 def _decide_duplicates(source: DataSource, split: Split, data_dir: Path | None) -> _Decided | None:
     """Return what an explicit policy on duplicates does to a registered dataset; None if it does nothing."""
-    if source.policy == "allow" or source.name is None:
+    if source.policy == "allow" or source.registered is None:
         return None
-    audit = audit_dataset(source.name, data_dir)
+    audit = audit_dataset(source.registered, data_dir)
     decision = decide(audit, source.policy, source.classes)
     groups = [""] * len(audit.names)
     for number, cluster in enumerate(decision.clusters):

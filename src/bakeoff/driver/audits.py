@@ -120,7 +120,7 @@ def _read_pictures(
     from bakeoff.data.pictures import PictureError, read_picture
 
     names = [audited.audit.names[number] for number in numbers]
-    if source.name is None:
+    if source.registered is None:
         paths = {file.shown: file.path for file in list_whole(source, data_dir).files}
         size = (PICTURE_SIDE, PICTURE_SIDE)
         if (

@@ -143,11 +143,11 @@ def count_test_images(source: DataSource, data_dir: Path | None) -> tuple[int | 
     Of some classes of a registered dataset it is a proportional estimate.
     """
     try:
-        if source.name is None:
+        if source.registered is None:
             files = list_source(source, data_dir).select("test")
             groups = number_groups([file.group for file in files])
             return len(files) or None, None if groups is None else int(groups.max()) + 1
-        record = find_dataset(source.name)
+        record = find_dataset(source.registered)
     except BakeoffError:
         return None, None
     share = 1.0 if source.classes is None else len(source.classes) / record.num_classes

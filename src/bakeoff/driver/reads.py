@@ -54,14 +54,14 @@ def list_reads(plan: Plan, data_dir: Path | None) -> tuple[Read, ...]:
 
 
 def _list_images(source: DataSource, data_dir: Path | None) -> Iterator[Read]:
-    if source.name is None:
-        what = "images below" if source.folder is not None else "images and labels listed in"
+    if source.registered is None:
+        what = "images below" if source.kind == "folder" else "images and labels listed in"
         try:
             yield Read(what=what, path=str(locate_path(source, data_dir)))
         except BakeoffError:
             yield Read(what=what, path=str(source.path), is_there=False)
         return
-    record = find_dataset(source.name)
+    record = find_dataset(source.registered)
     home = find_home(record, data_dir)
     if home is None:
         yield Read(what=f"images of {record.name}, to be downloaded", path=str(download_folder(data_dir)))

@@ -12,11 +12,11 @@ from itertools import chain
 from filelock import FileLock, Timeout
 
 from bakeoff.catalog.numeric_modes import Modes
-from bakeoff.data.files import list_once
+from bakeoff.data.files import list_once, obtain_files
 from bakeoff.data.source import show_text
 from bakeoff.driver.audits import add_audits, audit_blocks, keep_audits
 from bakeoff.driver.context import OpenRun, RunContext
-from bakeoff.driver.facts import Datasets, open_datasets
+from bakeoff.driver.facts import Datasets, list_sources, open_datasets
 from bakeoff.driver.final_tests import run_final_tests
 from bakeoff.driver.identity import IdentifiedTrial
 from bakeoff.driver.loop import Driver, count_model_images
@@ -95,6 +95,9 @@ def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
     """
     num_notes, say = len(plan.notes), context.observer.message
     plan = resolve_paths(plan)
+    for source in list_sources(plan.blocks):
+        if source.path is not None:
+            obtain_files(source, context.data_dir)
     with list_once():
         audits = audit_blocks(plan.blocks, context.data_dir, say)
         for note in chain(warn(plan.study), plan.notes[num_notes:], describe_parts(plan, context.data_dir)):

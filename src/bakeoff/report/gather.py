@@ -133,7 +133,7 @@ def _list_notes(sources: Sources) -> tuple[str, ...]:
 def _list_versions(sources: Sources) -> dict[str, str]:
     """Return the versions of the software that trained the trials, and of packages whose entries the study uses."""
     study, plan = sources.study, sources.plan
-    used: list[tuple[Registry[Any], str | None]] = [(DATASETS, block.data.source.name) for block in plan.blocks]
+    used: list[tuple[Registry[Any], str | None]] = [(DATASETS, block.data.source.registered) for block in plan.blocks]
     used += [(SEARCHES, None if study.search is None else study.search.name)]
     origins = [origin for kind, name in used if (origin := kind.find_origin(name)) is not None]
     return {

@@ -22,8 +22,19 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.metric import Metric, Points, check_difference, read_points
+from bakeoff.data.hub import HubName
 from bakeoff.data.registry import find_dataset
-from bakeoff.data.source import ORIGINS, ClassNames, Colour, DataSource, DuplicatesPolicy, ImageSize
+from bakeoff.data.source import (
+    HUB,
+    ORIGINS,
+    TORCHVISION,
+    ClassNames,
+    Colour,
+    DataSource,
+    DuplicatesPolicy,
+    ImageSize,
+)
+from bakeoff.data.torchvision_datasets import find_parts
 from bakeoff.errors import DataError
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.results import FailedMode
@@ -42,7 +53,13 @@ NumericMode: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 def _check_dataset(name: str | None) -> str | None:
     try:
-        if name is not None:
+        if name is None:
+            return name
+        if name.startswith(HUB):
+            HubName.parse(name)
+        elif name.startswith(TORCHVISION):
+            find_parts(name)
+        else:
             find_dataset(name)
     except DataError as error:
         raise PydanticCustomError("unknown_name", "{message}", {"message": str(error)}) from None
@@ -58,12 +75,13 @@ class DataSettings(Record):
 
     name: Annotated[str | None, AfterValidator(_check_dataset)] = Field(
         default=None,
-        description=f"A registered dataset (see `bakeoff list datasets`); default: {DEFAULT_DATASET}.",
+        description="A registered dataset (see `bakeoff list datasets`), hf:OWNER/NAME on the Hugging Face hub, or "
+        f"torchvision:NAME; default: {DEFAULT_DATASET}.",
     )
     folder: str | None = Field(
         default=None,
-        description="Folder with one subfolder per class, or with such folders under train, validation and test; "
-        "instead of name.",
+        description="Folder with one subfolder per class, or with such folders under train, validation and test, or "
+        "a zip or tar archive of it; instead of name.",
     )
     manifest: str | None = Field(
         default=None, description="CSV or Parquet file of image paths and labels; instead of name or folder."

@@ -95,8 +95,8 @@ def _find_implausible(sources: Sources, block: str, num_images: int) -> str:
         if deviations > _MOST_DEVIATIONS and (worst is None or deviations > worst[0]):
             sentence = (
                 f"{show_text(arm)} is right on {100 * after:.1f}% of the test images, but on {100 * before:.1f}% of "
-                f"its validation images: {deviations:.0f} standard errors more, which chance does not explain. Test images "
-                f"may have been trained on, or are easier."
+                f"its validation images: {deviations:.0f} standard errors more, which chance does not explain. "
+                f"Test images may have been trained on, or are easier."
             )
             worst = (deviations, sentence)
     return "" if worst is None else worst[1]
