@@ -270,3 +270,13 @@ def test_cache_names_hold_no_strange_characters(write_pictures, cache: Path) -> 
     (name,) = [path.name for path in (cache / "decoded").iterdir() if path.is_dir()]
     assert name.startswith("pets_n_rm_-rf_-train-")
     assert os.sep not in name
+
+
+def test_files_are_named_also_if_an_earlier_version_decoded_them(write_pictures) -> None:
+    source = DataSource(folder=str(write_pictures({"cat": 7, "dog": 5})))
+    named = open_training(source).files
+    assert named == tuple(file.shown for file in files.list_source(source).select("train"))
+    folder = Path(open_training(source).pixels.filename).parent
+    meta = folder / "meta.json"
+    meta.write_text(meta.read_text().replace('"has_files": true', '"has_files": false'))
+    assert open_training(source).files == named

@@ -275,11 +275,11 @@ def test_no_pilot_of_a_search() -> None:
 
 def test_test_images_are_counted_without_opening_them(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
     (block,) = make_plan(2).blocks
-    assert count_test_images(block.data.source, None) == TESTED
+    assert count_test_images(block.data.source, None) == (TESTED, None)
     (few,) = make_plan(2, data={"classes": ["0", "1"]}).blocks
-    assert count_test_images(few.data.source, None) == round(TESTED / 5)
+    assert count_test_images(few.data.source, None) == (round(TESTED / 5), None)
     (missing,) = make_plan(2, data={"folder": str(tmp_path / "none")}).blocks
-    assert count_test_images(missing.data.source, None) is None
+    assert count_test_images(missing.data.source, None) == (None, None)
 
 
 def test_a_damaged_ledger_says_nothing(make_plan: Callable[..., Plan], folders: Folders) -> None:

@@ -60,7 +60,7 @@ def make(folds: int | None = None) -> tuple[list[TrialResult], dict[str, Any], S
                     seconds=1.0,
                 )
             )
-    by_image = gather_contributions(results, "accuracy", lambda trial_id, split: stored.get(trial_id))
+    by_image = gather_contributions(results, "accuracy", lambda trial_id, split: stored.get(trial_id)).by_trial
     stored["held-out"] = held_out
     return (
         results,
@@ -164,7 +164,7 @@ def test_contributions_are_those_of_the_test_split_s_common_images() -> None:
     results, stored, _ = make()
     stored["good1"]["indices"] = np.arange(60) + 1
     del stored["fair2"]
-    found = gather_contributions(results, "accuracy", lambda trial_id, split: stored.get(trial_id))
+    found = gather_contributions(results, "accuracy", lambda trial_id, split: stored.get(trial_id)).by_trial
     assert found.keys() == {"good0", "good2", "good3", "fair0", "fair1", "fair3"}
     assert found["fair0"].mean() == pytest.approx(results[4].metrics["test"]["accuracy"])
 

@@ -39,6 +39,7 @@ def test_the_default_is_a_data_set_that_needs_no_download() -> None:
         {"folder": "photos", "validation": "own", "folds": None},
         {"manifest": "a.csv", "classes": ["cat", "dog"], "image_size": [28, 32], "colour": "grey", "test": 0.3},
         {"name": "mnist", "subset": 0.1, "folds": 5},
+        {"folder": "photos", "group": "p[0-9]+"},
     ],
 )
 def test_settings_can_be_written_out_and_read_back(given: dict[str, Any]) -> None:

@@ -54,6 +54,11 @@ class Images:
     files: tuple[str, ...] | None = None
 
     @property
+    def num_groups(self) -> int:
+        """The number of groups; 0 if every image stands alone."""
+        return 0 if self.groups is None else len(np.unique(self.groups))
+
+    @property
     def shape_HWC(self) -> tuple[int, int, int]:
         """Height, width and channels of one image."""
         _, height, width, channels = self.pixels.shape

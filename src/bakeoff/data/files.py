@@ -198,6 +198,7 @@ def describe_files(source: DataSource, data_dir: Path | None) -> SourceFacts | N
         num_classes=len(images.class_names),
         class_names=images.class_names,
         num_train=len(images.labels),
+        num_groups=images.num_groups,
     )
 
 
@@ -205,7 +206,8 @@ def _find_listed(
     source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None
 ) -> Images | None:
     folder = _name_folder(source, listing, split, shape_HWC, read=False)
-    return None if folder is None else load_images(folder)
+    images = None if folder is None else load_images(folder)
+    return None if images is None else _name_images(images, listing, split)
 
 
 def _open_listed(source: DataSource, listing: Listing, split: Split, shape_HWC: tuple[int, int, int] | None) -> Images:
@@ -214,8 +216,16 @@ def _open_listed(source: DataSource, listing: Listing, split: Split, shape_HWC: 
     assert folder is not None, "files that may be read have a hash"
     images = load_images(folder)
     if images is not None:
-        return images
+        return _name_images(images, listing, split)
     return store_once(folder, source.label, lambda target: _decode(source, listing, split, shape_HWC, target))
+
+
+def _name_images(images: Images, listing: Listing, split: Split) -> Images:
+    """Add the files' names to images that were stored without, if none of the files was left out."""
+    files, _ = select_split(listing, split)
+    if images.files is not None or len(files) != len(images.labels):
+        return images
+    return replace(images, files=tuple(file.shown for file in files))
 
 
 def _decode(

@@ -43,24 +43,30 @@ def _apply_rule(file: ImageFile, rule: str) -> str:
     return clean_class_name(found.group(1) or "" if found.re.groups else found.group())
 
 
-def check_groups(listing: Listing) -> None:
+def check_groups(listing: Listing, *, may_span: bool = False) -> None:
     """Check that groups can be kept on one side of every split.
 
+    Args:
+        listing: with the groups that every later step keeps together.
+        may_span: allow groups on both sides of the source's own test split.
+
     Raises:
-        DataError: a group is in the training and in the test split of the source itself; all images are one group; or a
-            class has a single group.
+        DataError: a group is in the training and in the test split of the source itself; or, where a test split must be
+            drawn, all images are one group, or a class has a single group.
     """
     where, training = show_text(listing.root), listing.select("train", "validation")
     if not any(file.group for file in listing.files):
         return
     spanning = sorted({file.group for file in training if file.group} & {file.group for file in listing.select("test")})
-    if spanning:
+    if spanning and not may_span:
         one = len(spanning) == 1
         raise DataError(
             f"{where}: {len(spanning):,} group{'' if one else 's'} of images {'is' if one else 'are'} both in its "
             f"training and in its test split: {format_paths(spanning)}. Move each to one side, or remove the split, "
             f"so that one is drawn."
         )
+    if listing.has_test:
+        return  # whether validation can be drawn is checked where it is asked for
     numbers = {name: len(groups) for name, groups in _collect_groups(training).items()}
     if len({file.group for file in training}) == 1 and training[0].group:
         raise DataError(

@@ -228,7 +228,7 @@ def show(source: DataSource | str, data_dir: Path | None = None, group: str | No
         pixel_sd=sd,
         fingerprint=images.fingerprint,
         notes=images.notes,
-        num_groups=0 if images.groups is None else len(np.unique(images.groups)),
+        num_groups=images.num_groups,
     )
     return asdict(facts)
 

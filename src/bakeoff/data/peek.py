@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bakeoff.data.files import list_source
 from bakeoff.data.group_draws import count_class_groups, number_groups
@@ -27,7 +28,7 @@ class Peek:
         num_own_validation: images that the source reserves for validation.
         shape_HWC: shape of the opened images; None if they differ or none can be read.
         decode_seconds: estimated time to decode all images.
-        class_groups: groups of every class; None if every image stands alone.
+        class_groups: groups of every class; None if every image stands alone. `num_groups`: in all; then 0.
     """
 
     class_names: tuple[str, ...]
@@ -36,6 +37,7 @@ class Peek:
     shape_HWC: tuple[int, int, int] | None
     decode_seconds: float
     class_groups: tuple[int, ...] | None = None
+    num_groups: int = 0
 
 
 def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
@@ -48,21 +50,23 @@ def peek(source: DataSource, data_dir: Path | None = None) -> Peek:
     files = listing.select("train", "validation")
     counts = Counter(file.class_name for file in files)
     shape, seconds = _open_some(files, source)
+    groups = number_groups([file.group for file in files])
     return Peek(
         class_names=listing.class_names,
         class_counts=tuple(counts[name] for name in listing.class_names),
         num_own_validation=len(listing.select("validation")),
         shape_HWC=shape,
         decode_seconds=seconds * len(files),
-        class_groups=_count_groups(files, listing.class_names),
+        class_groups=None if groups is None else _count_groups(files, groups, listing.class_names),
+        num_groups=0 if groups is None else int(groups.max()) + 1,
     )
 
 
-def _count_groups(files: tuple[ImageFile, ...], class_names: tuple[str, ...]) -> tuple[int, ...] | None:
-    groups = number_groups([file.group for file in files])
-    if groups is None:
-        return None
-    labels = np.array([class_names.index(file.class_name) for file in files], dtype=np.int64)
+def _count_groups(
+    files: tuple[ImageFile, ...], groups: npt.NDArray[np.int64], class_names: tuple[str, ...]
+) -> tuple[int, ...]:
+    numbers = {name: number for number, name in enumerate(class_names)}
+    labels = np.array([numbers[file.class_name] for file in files], dtype=np.int64)
     return tuple(count_class_groups(labels, groups, len(class_names)).tolist())
 
 

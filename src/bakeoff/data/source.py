@@ -187,12 +187,14 @@ class SourceFacts:
         num_classes: 2 or more.
         class_names: one name per label.
         num_train: images in the training split, after `classes` and `subset`.
+        num_groups: groups that no split separates; 0 if every image stands alone.
     """
 
     shape_HWC: tuple[int, int, int]
     num_classes: int
     class_names: tuple[str, ...]
     num_train: int
+    num_groups: int = 0
 
 
 def as_source(source: DataSource | str) -> DataSource:

@@ -193,7 +193,7 @@ def _peek(
                 class_names=found.class_names,
                 num_images=sum(found.class_counts),
                 num_own_validation=found.num_own_validation,
-                num_groups=0 if found.class_groups is None else max(1, sum(found.class_groups)),
+                num_groups=found.num_groups,
             )
         elif source in datasets:
             peeks[source] = replace(found, decode_seconds=0.0)

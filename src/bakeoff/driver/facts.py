@@ -62,7 +62,7 @@ class ImageFacts:
             num_own_validation=0 if own is None else len(own),
             own_validation="" if own is None else hashlib.sha256(own.astype("<i8").tobytes()).hexdigest(),
             notes=tuple(images.notes),
-            num_groups=0 if images.groups is None else len(np.unique(images.groups)),
+            num_groups=images.num_groups,
         )
 
     @classmethod
@@ -75,7 +75,12 @@ class ImageFacts:
         known = describe(source, data_dir)
         if known is None:
             return None
-        return cls(shape_HWC=known.shape_HWC, class_names=known.class_names, num_images=known.num_train)
+        return cls(
+            shape_HWC=known.shape_HWC,
+            class_names=known.class_names,
+            num_images=known.num_train,
+            num_groups=known.num_groups,
+        )
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> ImageFacts:

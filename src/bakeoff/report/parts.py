@@ -149,11 +149,12 @@ class Code(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One picture: uint8 pixels [H, W, 1 or 3], alternative text, and short lines below it."""
+    """One picture: uint8 pixels [H, W, 1 or 3], alternative text, short lines below it, and its file, if known."""
 
     pixels_HWC: npt.NDArray[np.uint8] = field(compare=False, repr=False)
     alt: str
     notes: tuple[str, ...] = ()
+    file: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +163,8 @@ class PictureGroup:
 
     Groups of other kinds join two names by other words.
     """
+
+    most_named: ClassVar[int] = 3
 
     true: str
     predicted: str
@@ -180,7 +183,14 @@ class Gallery(Part):
     @property
     def lines(self) -> tuple[str, ...]:
         """The groups in words."""
-        return tuple(f"{group.true} {group.joined} {group.predicted}: {group.note}" for group in self.groups)
+        return tuple(
+            f"{group.true} {group.joined} {group.predicted}: {group.note}{self._name_files(group)}"
+            for group in self.groups
+        )
+
+    def _name_files(self, group: PictureGroup) -> str:
+        names = [picture.file for picture in group.pictures if picture.file][: group.most_named]
+        return f" (worst: {', '.join(names)})" if names else ""
 
 
 @dataclass(frozen=True, kw_only=True)

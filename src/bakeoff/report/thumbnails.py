@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,11 +35,17 @@ class Thumbnails:
         key: a hash of which images these are, and how they are stored.
         indices: their numbers in the source split, ascending.
         pixels: uint8 [n, H, W, 1 or 3], no side longer than MOST_PIXELS.
+        files: their paths in their folder or manifest; None for registered datasets, and where they were not stored.
     """
 
     key: str
     indices: tuple[int, ...]
     pixels: npt.NDArray[np.uint8] = field(compare=False, repr=False)
+    files: tuple[str, ...] | None = None
+
+    def name(self, index: int) -> str:
+        """Return the path of the image with this number; empty if it is not known."""
+        return "" if self.files is None else self.files[self.indices.index(index)]
 
 
 def gather_thumbnails(
@@ -71,12 +77,13 @@ def gather_thumbnails(
         split: Literal["train", "test"] = "test" if each.split == "test" else "train"
         facts = [fingerprint, split, sorted(labels), MOST_PIXELS]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-        pixels = _read_kept(folders.pictures(key), len(labels))
-        if pixels is None:
+        taken = _read_kept(folders.pictures(key), len(labels))
+        if taken is None:
             images = find_decoded(sources[each.block], split, data_dir)
-            pixels = None if images is None or images.fingerprint != fingerprint else _take(images, labels)
-        if pixels is not None:
-            found[each.block] = Thumbnails(key=key, indices=tuple(sorted(labels)), pixels=pixels)
+            taken = None if images is None or images.fingerprint != fingerprint else _take(images, labels)
+        if taken is not None:
+            pixels, files = taken
+            found[each.block] = Thumbnails(key=key, indices=tuple(sorted(labels)), pixels=pixels, files=files)
     return found
 
 
@@ -93,28 +100,42 @@ def keep_thumbnails(found: Iterable[Thumbnails], folders: Folders) -> None:
 
 
 def _write(path: Path, thumbnails: Thumbnails) -> None:
+    arrays: dict[str, Any] = {"indices": np.asarray(thumbnails.indices), "pixels": thumbnails.pixels}
+    if thumbnails.files is not None:
+        # As bytes: a NumPy text loses what a name ends with, and cannot hold every name.
+        arrays["files"] = np.frombuffer(json.dumps(thumbnails.files).encode(), dtype=np.uint8)
     with path.open("wb") as file:
-        np.savez_compressed(file, indices=np.asarray(thumbnails.indices), pixels=thumbnails.pixels)
+        np.savez_compressed(file, **arrays)
 
 
-def _read_kept(path: Path, num_pictures: int) -> npt.NDArray[np.uint8] | None:
+_Taken = tuple[npt.NDArray[np.uint8], tuple[str, ...] | None]
+"""Pixels, and the paths of the images if they are known."""
+
+
+def _read_kept(path: Path, num_pictures: int) -> _Taken | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             pixels: npt.NDArray[np.uint8] = arrays["pixels"]
+            files = json.loads(arrays["files"].tobytes()) if "files" in arrays else None
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     is_whole = pixels.dtype == np.uint8 and pixels.ndim == 4 and pixels.shape[3] in (1, 3)
-    return pixels if is_whole and len(pixels) == num_pictures else None
+    if not is_whole or len(pixels) != num_pictures:
+        return None
+    if isinstance(files, list) and len(files) == num_pictures and all(isinstance(name, str) for name in files):
+        return pixels, tuple(files)
+    return pixels, None
 
 
-def _take(images: Images, labels: Mapping[int, int]) -> npt.NDArray[np.uint8] | None:
-    """Return the pixels of the images with these numbers, if their classes match."""
+def _take(images: Images, labels: Mapping[int, int]) -> _Taken | None:
+    """Return the pixels and paths of the images with these numbers, if their classes match."""
     indices = sorted(labels)
     if indices[-1] >= len(images.labels):
         return None
     if [int(label) for label in images.labels[indices]] != [labels[index] for index in indices]:
         return None
-    return _shrink(np.asarray(images.pixels[indices]))
+    files = None if images.files is None else tuple(images.files[index] for index in indices)
+    return _shrink(np.asarray(images.pixels[indices])), files
 
 
 def _shrink(pixels_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -390,7 +390,8 @@ def _say_scope(prospect: Prospect) -> str:
         return "new seeds on these test images"
     if prospect.source.images_from == "nothing":
         return "new seeds; of new images nothing is known, so this is a lower bound"
-    return f"new seeds and new images: {aim.images} alone limit it to {format_difference(prospect.limit, aim.measure)}"
+    new = "images" if aim.num_grouped is None else "groups"
+    return f"new seeds and new {new}: {aim.images} alone limit it to {format_difference(prospect.limit, aim.measure)}"
 
 
 def _say_margin(prospect: Prospect) -> Iterator[str]:

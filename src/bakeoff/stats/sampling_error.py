@@ -93,7 +93,9 @@ def describe_error(verdict: Verdict, measure: Measure, summary: Summary) -> Samp
 
 
 def _say_interval(verdict: Verdict, measure: Measure, confidence: float) -> str:
-    of = "new seeds and new images of this kind" if verdict.scope == "images" else "new seeds on these test images"
+    is_grouped = verdict.spread is not None and verdict.spread.num_grouped is not None
+    images = "groups of images" if is_grouped else "images"
+    of = f"new seeds and new {images} of this kind" if verdict.scope == "images" else "new seeds on these test images"
     interval = (
         "" if verdict.interval is None else f"{percent(confidence)} interval {measure.interval(verdict.interval)}, "
     )
@@ -145,11 +147,13 @@ def _advise(verdict: Verdict, spread: Spread, images: tuple[int | None, int | No
         counted = "more" if most is None else f"up to {most:,}"
     if hopeless:
         return f"{more}; with these replicates, {counted} test images would."
-    return f"{more} or, with these replicates, {counted} test images ({spread.num_scored:,} now{_say_groups(spread)})."
+    return f"{more} or, with these replicates, {counted} test images{_say_groups(spread)} now)."
 
 
 def _say_groups(spread: Spread) -> str:
-    return "" if spread.num_grouped is None else f", in {spread.num_images:,} groups, and as many more groups"
+    if spread.num_grouped is None:
+        return f" ({spread.num_scored:,}"
+    return f" in new groups ({spread.num_scored:,} in {spread.num_images:,} groups"
 
 
 def _narrow(spread: Spread, verdict: Verdict, replicates: int, images: int) -> float:

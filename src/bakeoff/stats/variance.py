@@ -100,10 +100,9 @@ class Spread:
         """Return half the width of the interval of `difference` that leaves `tail` (0..0.5) out on either side.
 
         Squares of half widths add (method of variance estimates recovery; Zou and Donner 2008): a t interval for the
-        seeds (with the rest, never below FLOOR of what the rest alone implies), a normal one for the images (for
-        groups, which may be few, a t interval), and an allowance for images that were not met, by the rule of three
-        (Hanley and Lippman-Hand 1983). With a `side`, how far that end alone reaches; see `widen`. With an `error`,
-        that of the seeds, the rest included, instead of t.
+        seeds (with the rest, never below FLOOR of what the rest alone implies), a normal one for the images, and an
+        allowance for images that were not met, by the rule of three (Hanley and Lippman-Hand 1983). With a `side`, how
+        far that end alone reaches; see `widen`. With an `error`, that of the seeds, the rest included, instead of t.
         """
         from scipy.special import ndtri, stdtrit
 
@@ -131,18 +130,12 @@ class Spread:
             assert self.cell_weight is not None, "measured for scope seeds"
             assert self.cell_skew is not None, "measured for scope seeds"
             excess, skew, unseen = 0.0, self.cell_skew, self.cell_weight / cells**2
-        images, unseen = self._square_quantile(tail) * excess, math.log(tail) ** 2 * unseen
+        images, unseen = z2 * excess, math.log(tail) ** 2 * unseen
         variance = max(self.by_seed, self.rest) / cells + excess
         shift = (z2 + 1) / 3 * max(0.0, side * skew) / variance if variance else 0.0
         if not shift:
             return math.sqrt(seeds + (images + unseen))
         return math.sqrt((math.sqrt(seeds + images) + shift) ** 2 + unseen)
-
-    def _square_quantile(self, tail: float) -> float:
-        """Return the square of the quantile for the part of images: normal, for groups by t with G - 1 degrees."""
-        from scipy.special import ndtri, stdtrit
-
-        return float(ndtri(tail) if self.num_grouped is None else stdtrit(self.num_images - 1, tail)) ** 2
 
 
 def measure_spread(
@@ -175,9 +168,8 @@ def measure_spread(
         ValueError: shapes that differ or are empty, or scores not finite.
     """
     d_RN = _subtract(a_RN, b_RN)
-    num_telling = int(np.count_nonzero(d_RN.mean(axis=0)))
+    is_telling_N = d_RN.mean(axis=0) != 0
     if groups_N is not None:
-        num_telling = len(np.unique(groups_N[d_RN.mean(axis=0) != 0]))
         d_RN = sum_groups(d_RN, groups_N)
     r, n = d_RN.shape
     if r < 2 or n < 2:
@@ -200,7 +192,7 @@ def measure_spread(
         cell_weight=_weigh_unseen(d_RN.ravel(), unit) if scope == "seeds" else None,
         image_skew=_sum_cubes(image_N - mean) / n**3,
         cell_skew=_measure_cell_skew(rest_RN) if scope == "seeds" else None,
-        num_telling=num_telling,
+        num_telling=int(is_telling_N.sum()) if groups_N is None else len(np.unique(groups_N[is_telling_N])),
         num_grouped=None if groups_N is None else len(groups_N),
     )
 

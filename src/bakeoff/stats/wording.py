@@ -59,7 +59,8 @@ class Standing:
         """What the verdicts speak of, as the words after one: the narrowest of any, so that none says too much."""
         scopes = {verdict.scope for verdict in self.compared}
         if scopes == {"images"}:
-            return POPULATIONS["images"]
+            is_grouped = any(v.spread is not None and v.spread.num_grouped is not None for v in self.compared)
+            return "on new groups of images of this kind" if is_grouped else POPULATIONS["images"]
         if "folds" in scopes:
             return POPULATIONS["folds"]
         numbers = {verdict.num_images for verdict in self.compared}

@@ -29,8 +29,9 @@ def list_tables() -> dict[str, Callable[[ReportInput], Frame]]:
 class Tables:
     """Tables of one study.
 
-    `table` is trials (a row per trial), arms, verdicts (a row per pair), epochs, classes or confusion. Column names
-    include units: shares are 0..1, times are seconds. An unknown table raises BakeoffError.
+    `table` is trials (a row per trial), arms, verdicts (a row per pair), epochs, classes, confusion or predictions (a
+    row per image, arm and replicate). Column names include units: shares are 0..1, times are seconds. An unknown table
+    raises BakeoffError.
     """
 
     report: ReportInput

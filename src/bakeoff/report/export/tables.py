@@ -13,7 +13,7 @@ from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value, list_me
 from bakeoff.stats.measure import SPLITS
 from bakeoff.stats.results import ArmSummary, BlockAnswer, Summary
 
-TableName = Literal["trials", "epochs", "arms", "verdicts", "classes", "confusion", "effects"]
+TableName = Literal["trials", "epochs", "arms", "verdicts", "classes", "confusion", "effects", "predictions"]
 """Our own tables; sections of other packages may add more."""
 
 LEDGER_TABLES: tuple[TableName, ...] = ("trials", "epochs")

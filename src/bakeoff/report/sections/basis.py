@@ -9,7 +9,7 @@ from bakeoff.report.notes import list_names
 from bakeoff.report.parts import Bullets, Part, Section
 from bakeoff.report.tables import EVERYWHERE
 from bakeoff.report.text import count, duration, show_text, times
-from bakeoff.stats.measure import percent
+from bakeoff.stats.measure import join_names, percent
 from bakeoff.stats.results import Summary
 
 
@@ -120,8 +120,9 @@ def describe_statistics(report: ReportInput) -> str:
         return ""
     level = percent(summary.confidence)
     new_images = any(verdict.scope == "images" for verdict in summary.verdicts)
-    runs = "replicate by replicate" + (" and image by image" if new_images else "")
-    method = f"random effects of seeds and images, {level} intervals" if new_images else f"paired t, {level} intervals"
+    unit = "group" if _list_group_sizes(summary) else "image"
+    runs = "replicate by replicate" + (f" and {unit} by {unit}" if new_images else "")
+    method = f"random effects of seeds and {unit}s, {level} intervals" if new_images else f"paired t, {level} intervals"
     if summary.num_folds is not None:
         runs, method = "fold by fold", f"corrected resampled t, {level} intervals"
     elif summary.race is not None:
@@ -132,7 +133,22 @@ def describe_statistics(report: ReportInput) -> str:
     if summary.method == "bayes":
         of = f"by posterior probabilities of {level}, each pair on its own"
         return f"Verdicts compare {measure.label} {runs} {of}.{margin}"
-    return f"Verdicts compare {measure.label} {runs} ({method}); {describe_family(summary)}.{margin}"
+    return (
+        f"Verdicts compare {measure.label} {runs} ({method}); {describe_family(summary)}.{margin}{_say_groups(summary)}"
+    )
+
+
+def _list_group_sizes(summary: Summary) -> list[tuple[int, int]]:
+    """Return (images, groups) of the test splits whose images come in groups."""
+    spreads = [verdict.spread for verdict in summary.verdicts if verdict.spread is not None]
+    return sorted({(each.num_grouped, each.num_images) for each in spreads if each.num_grouped is not None})
+
+
+def _say_groups(summary: Summary) -> str:
+    """Say how many groups the test images come in, for only groups are independent; empty without any."""
+    sizes = _list_group_sizes(summary)
+    counted = [f"{images:,} test images in {groups:,} groups" for images, groups in sizes]
+    return f" Only groups of images count as independent: {join_names(counted)}." if counted else ""
 
 
 def describe_family(summary: Summary) -> str:

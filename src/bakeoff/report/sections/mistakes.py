@@ -7,6 +7,7 @@ from typing import Any
 
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.evidence import BlockEvidence
+from bakeoff.report.export.predictions import StoredPredictions, tabulate_predictions
 from bakeoff.report.mistakes import Confusion, Mistake
 from bakeoff.report.parts import Gallery, InBlock, Paragraph, Part, Picture, PictureGroup, Section
 from bakeoff.report.tables import Medium
@@ -18,7 +19,17 @@ from bakeoff.stats.measure import Split
 def _gather(sources: Sources) -> dict[str, Any]:
     blocks = {block.label: block.data.source for block in sources.plan.blocks}
     fingerprints = _list_fingerprints(sources)
-    return {"thumbnails": gather_thumbnails(sources.evidence, blocks, fingerprints, sources.folders, sources.data_dir)}
+    predictions = StoredPredictions(
+        results=sources.voted.results,
+        load=sources.voted.load,
+        split=sources.summary.split,
+        class_names=sources.class_names,
+        sources=blocks,
+        fingerprints=fingerprints,
+        data_dir=sources.data_dir,
+    )
+    pictures = gather_thumbnails(sources.evidence, blocks, fingerprints, sources.folders, sources.data_dir)
+    return {"thumbnails": pictures, "predictions": predictions}
 
 
 def _list_fingerprints(sources: Sources) -> dict[tuple[str, Split], frozenset[str]]:
@@ -81,13 +92,22 @@ def _draw(evidence: BlockEvidence, confusion: Confusion, mistake: Mistake, thumb
     is_alone = evidence.num_trials == 1
     models = "" if is_alone else f" by {mistake.num_wrong} of {count(mistake.num_shown, 'trial')}"
     source = "test" if evidence.split == "test" else "training"
+    file = show_text(thumbnails.name(mistake.index))
+    named = f" ({file})" if file else ""
     probability = "> 99%" if mistake.probability > 0.995 else f"{mistake.probability:.0%}"
     return Picture(
         pixels_HWC=thumbnails.pixels[thumbnails.indices.index(mistake.index)],
-        alt=f"Image {mistake.index} of the {source} images: {true}, predicted as {predicted}{models} with probability "
-        f"{mistake.probability:.0%}.",
+        alt=f"Image {mistake.index} of the {source} images{named}: {true}, predicted as {predicted}{models} with "
+        f"probability {mistake.probability:.0%}.",
         notes=(probability,) if is_alone else (probability, f"{mistake.num_wrong} of {mistake.num_shown}"),
+        file=file,
     )
 
 
-SECTION = Section(name="mistakes", title="Worst mistakes", gather=_gather, write=write_mistakes)
+SECTION = Section(
+    name="mistakes",
+    title="Worst mistakes",
+    gather=_gather,
+    write=write_mistakes,
+    tables={"predictions": tabulate_predictions},
+)
