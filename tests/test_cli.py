@@ -537,7 +537,9 @@ def photos(tmp_path: Path) -> Path:
             folder = tmp_path / "photos" / split / name
             folder.mkdir(parents=True)
             for index in range(number):
-                Image.new("L", (8, 8), level + index % 3).save(folder / f"{index}.png")
+                image = Image.new("L", (8, 8), level)
+                image.putpixel((index % 8, index // 8 + (0 if split == "train" else 4)), level + 5)  # all differ
+                image.save(folder / f"{index}.png")
     for index in range(6):
         (tmp_path / "photos" / "train" / "dark" / f"torn{index}.png").write_bytes(b"\x89PNG")
     return tmp_path / "photos"

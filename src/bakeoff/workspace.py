@@ -101,6 +101,18 @@ class Folders:
         copies = sorted((self.root / "weights").glob(f"{sha256}*"))
         return next((path for path in copies if path.suffix != ".part"), None)
 
+    def audit(self, fingerprint: str) -> Path:
+        """What the audit of a source found, by the fingerprint of its training images (JSON)."""
+        return self.root / "audits" / f"{fingerprint}.json"
+
+    def audit_pictures(self, fingerprint: str) -> Path:
+        """Pictures of pairs of duplicates, by the same fingerprint (npz)."""
+        return self.root / "audits" / f"{fingerprint}-pictures.npz"
+
+    def signatures(self, fingerprint: str) -> Path:
+        """The signatures of training images, in their order, by the fingerprint of these images (npz)."""
+        return self.root / "audits" / f"{fingerprint}.npz"
+
     def pictures(self, key: str) -> Path:
         """Images stored for reports, by a hash of their selection (npz)."""
         return self.root / "pictures" / f"{key}.npz"

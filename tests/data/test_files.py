@@ -80,7 +80,7 @@ def test_a_source_is_listed_once_where_that_is_asked_for(write_pictures, monkeyp
 def test_training_opens_no_test_file(write_pictures, opened, monkeypatch) -> None:
     monkeypatch.setattr(content, "SETTLED_NS", -(10**12))  # what has only just been written is read once more
     root = write_pictures({"cat": 10, "dog": 10})
-    source = DataSource(folder=str(root), test=0.3)
+    source = DataSource(folder=str(root), test=0.3, duplicates="allow")  # an audit compares all images
     test_paths = {file.path for file in files.list_source(source).select("test")}
     assert len(test_paths) == 6
     opened.clear()
@@ -97,7 +97,7 @@ def test_training_opens_nothing_of_a_test_folder(write_pictures, opened) -> None
         write_pictures(folder=f"pets/{part}")
     root = write_pictures({"cat": 2, "dog": 3}, folder="pets/val").parent
     opened.clear()
-    images = open_training(DataSource(folder=str(root)))
+    images = open_training(DataSource(folder=str(root), duplicates="allow"))
     assert "train/cat/000.png" in " ".join(opened)
     assert not [path for path in opened if "pets/test" in path]
     assert len(images.labels) == 20

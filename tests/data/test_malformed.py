@@ -119,7 +119,7 @@ def make_folder(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
 
 def open_both(root: Path) -> tuple[int, list[str]]:
     """Open training and test split; return the number of images and all notes."""
-    source = DataSource(folder=str(root))
+    source = DataSource(folder=str(root), duplicates="allow")  # all good images are the same
     training, test = open_training(source), open_test(source)
     return len(training.labels) + len(test.labels), [*training.notes, *test.notes]
 
@@ -167,7 +167,7 @@ def test_bytes_at_random(make_folder) -> None:
             content[generator.randrange(min(len(content), 400))] = generator.randrange(256)
         extra[f"random{number:02d}.png"] = bytes(content)
     root = make_folder(extra)
-    source = DataSource(folder=str(root), image_size=40)
+    source = DataSource(folder=str(root), image_size=40, duplicates="allow")
     training, test = open_training(source), open_test(source)
     notes = [note for images in (training, test) for note in images.notes if "files left out" in note]
     num_left_out = sum(int(note.split(" of ")[0]) for note in notes)
@@ -178,7 +178,7 @@ def test_bytes_at_random(make_folder) -> None:
 def test_more_than_half_unreadable(make_folder) -> None:
     root = make_folder({f"bad{number:03d}.png": b"x" for number in range(130)})
     with pytest.raises(DataError, match=r"of \d+ images .*: cat/bad\d+.png .* \d+ more"):
-        open_training(DataSource(folder=str(root)))
+        open_training(DataSource(folder=str(root), duplicates="allow"))
 
 
 def test_a_class_left_without_images(make_folder) -> None:
@@ -187,16 +187,16 @@ def test_a_class_left_without_images(make_folder) -> None:
     for number in range(3):
         (root / "owl" / f"{number}.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"'owl'.*: owl/0.png \(empty\)"):
-        open_training(DataSource(folder=str(root)))
+        open_training(DataSource(folder=str(root), duplicates="allow"))
 
 
 def test_files_that_vanish_while_they_are_read_are_named(make_folder, monkeypatch) -> None:
     from bakeoff.data import files
 
     root = make_folder({})
-    listing = files.list_source(DataSource(folder=str(root)))
-    monkeypatch.setattr(files, "list_source", lambda source, data_dir: listing)
+    listing = files.list_source(DataSource(folder=str(root), duplicates="allow"))
+    monkeypatch.setattr(files, "list_source", lambda source, data_dir, audited: listing)
     gone = listing.select("train")[3]
     Path(gone.path).unlink()
     with pytest.raises(DataError, match=f"{gone.shown} was changed"):
-        open_training(DataSource(folder=str(root)))
+        open_training(DataSource(folder=str(root), duplicates="allow"))

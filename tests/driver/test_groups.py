@@ -59,7 +59,7 @@ SOURCES = {
     "column": {"manifest": "grouped.csv"},
     "regex": {"folder": "photos", "group": r"p\d\d(?=_)"},
     "parent": {"folder": "photos", "group": "parent"},
-    "none": {"folder": "photos"},
+    "none": {"folder": "photos", "duplicates": "allow"},  # an audit finds some of them
 }
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Annotated, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from bakeoff.cli.options import AsJson, DataDir, SourceArgument, make_console, print_line, print_rows
+from bakeoff.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from bakeoff.data.audit.findings import Finding
 
 GroupRule: TypeAlias = Annotated[
     str | None,
@@ -57,6 +63,57 @@ def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson 
         else:
             print(f"error: {show_text(f'{check.file}: {check.detail}')}", file=sys.stderr)
     return 0 if all(check.ok for check in checks) else 2
+
+
+@app.command("check")
+def data_check(
+    name: SourceArgument,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the findings as CSV.")] = None,
+) -> int:
+    """Find duplicates, contradictory labels, rare classes and empty images; exit status 1 if there are any."""
+    from bakeoff.data import manage
+    from bakeoff.data.audit.findings import count_findings
+    from bakeoff.data.audited import find_findings
+    from bakeoff.report.text import show_text
+
+    audited = find_findings(
+        manage.find_source(name, data_dir), data_dir, lambda text: print(show_text(text), file=sys.stderr)
+    )
+    findings = audited.findings
+    if csv_file is not None:
+        _write_findings(csv_file, findings)
+    if as_json:
+        found = {"name": name, "num_images": len(audited.audit.names), "counts": count_findings(findings)}
+        print(json.dumps({**found, "findings": [each.dump() for each in findings]}, indent=2))
+        return 1 if findings else 0
+    print_line(f"{name}: {len(audited.audit.names):,} images, {len(findings):,} findings")
+    for note in audited.notes:
+        print_line(note)
+    for finding in findings[:_MOST_FINDINGS]:
+        names = ", ".join(finding.images[:4]) + (", ..." if len(finding.images) > 4 else "")
+        facts = "; ".join(filter(None, (finding.detail, "across splits" if finding.is_across else "")))
+        about = names or ", ".join(finding.classes)
+        print_line(f"  {finding.kind}: {about}{f' ({facts})' if facts else ''}")
+    if len(findings) > _MOST_FINDINGS:
+        print_line(f"  and {len(findings) - _MOST_FINDINGS:,} more: --csv FILE writes all of them")
+    return 1 if findings else 0
+
+
+_MOST_FINDINGS = 20
+
+
+def _write_findings(path: Path, findings: Sequence[Finding]) -> None:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("kind", "detail", "splits", "classes", "num_images", "images"))
+            for each in findings:
+                joined = (" ".join(each.parts), "; ".join(each.classes), each.num_images, "; ".join(each.images))
+                writer.writerow((each.kind, each.detail, *joined))
+    except OSError as error:
+        raise WorkspaceError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
 @app.command("show")

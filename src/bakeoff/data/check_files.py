@@ -43,7 +43,8 @@ def verify_files(source: DataSource, data_dir: Path | None = None) -> list[FileC
     Raises:
         DataError: as in `list_source`.
     """
-    listing = list_source(source, data_dir)
+    # Every file is checked, also one that would be left out as a duplicate.
+    listing = list_source(source.model_copy(update={"duplicates": "allow"}), data_dir)
     checks: list[FileCheck] = []
     for split in SPLITS:
         files, missing = select_split(listing, split)

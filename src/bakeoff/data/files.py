@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bakeoff.data.archives import is_archive, unpack
+from bakeoff.data.audit.audits import Audit, Say, audit_listing
+from bakeoff.data.audit.policy import apply_policy
 from bakeoff.data.cache import Images, load_images, store_once
 from bakeoff.data.content import check_unchanged, hash_contents
 from bakeoff.data.decode import Decoded
@@ -28,7 +30,7 @@ from bakeoff.data.listing import (
     take_classes,
     take_subset,
 )
-from bakeoff.data.locate import cache_folder, list_places
+from bakeoff.data.locate import CACHE_VARIABLE, cache_folder, list_places
 from bakeoff.data.manifest import list_manifest
 from bakeoff.data.registry import Split
 from bakeoff.data.source import Colour, DataSource, SourceFacts, show_text
@@ -82,7 +84,9 @@ def obtain_files(source: DataSource, data_dir: Path | None = None) -> tuple[Path
     return obtain_imported(source.name, data_dir)
 
 
-_LISTED: ContextVar[dict[tuple[DataSource, Path | None], Listing] | None] = ContextVar("listed", default=None)
+_LISTED: ContextVar[dict[tuple[DataSource, Path | None], tuple[Listing, bool]] | None] = ContextVar(
+    "listed", default=None
+)
 
 
 @contextmanager
@@ -95,21 +99,33 @@ def list_once() -> Iterator[None]:
         _LISTED.reset(token)
 
 
-def list_source(source: DataSource, data_dir: Path | None = None) -> Listing:
-    """List a folder's or manifest's images, applying the source's test split, classes and subset. Opens no image.
+def list_source(source: DataSource, data_dir: Path | None = None, *, audited: bool = False) -> Listing:
+    """List a folder's or manifest's images, applying its policy on duplicates, test split, classes and subset.
+
+    Args:
+        source: the folder or manifest.
+        data_dir: a folder to search first.
+        audited: audit its images if this content has not been audited yet, which opens all of them. Otherwise no image
+            is opened, and the policy on duplicates is applied only if they are known.
 
     Raises:
         DataError: not found, or its files do not form a classification task; says why.
     """
     listed = _LISTED.get()
     if listed is None:
-        return _list_source(source, data_dir)
-    if (source, data_dir) not in listed:
-        listed[source, data_dir] = _list_source(source, data_dir)
-    return listed[source, data_dir]
+        return _list_source(source, data_dir, audited)
+    key = (source, data_dir)
+    if key not in listed or (audited and not listed[key][1]):
+        listed[key] = (_list_source(source, data_dir, audited), audited)
+    return listed[key][0]
 
 
-def _list_source(source: DataSource, data_dir: Path | None) -> Listing:
+def list_whole(source: DataSource, data_dir: Path | None = None) -> Listing:
+    """List all images of a folder or manifest with their declared groups, before any choice among them applies.
+
+    Raises:
+        DataError: as in `list_source`.
+    """
     path = locate_path(source, data_dir)
     if source.folder is not None:
         listing = list_folder(unpack(path) if is_archive(path) else path, source.classes)
@@ -118,8 +134,29 @@ def _list_source(source: DataSource, data_dir: Path | None) -> Listing:
     if source.name is not None:
         revision = read_origin(path).get("revision", "unknown")
         listing = replace(listing, notes=(f"copied from {source.label}, revision {revision}", *listing.notes))
-    if source.group is not None:
-        listing = group_listing(listing, source.group)
+    return listing if source.group is None else group_listing(listing, source.group)
+
+
+def audit_files(listing: Listing, *, read: bool = True, say: Say | None = None) -> Audit | None:
+    """Audit the files of a listing as in `audit_listing`.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    try:
+        return audit_listing(listing, read=read, say=say)
+    except OSError as error:
+        raise DataError(
+            f"The audit of {show_text(listing.root)} cannot be written to {cache_folder()}: {error}. Set "
+            f"{CACHE_VARIABLE} to a folder you can write."
+        ) from error
+
+
+def _list_source(source: DataSource, data_dir: Path | None, audited: bool) -> Listing:
+    listing = list_whole(source, data_dir)
+    if source.policy != "allow":
+        audit = audit_files(listing, read=audited)
+        listing = listing if audit is None else apply_policy(listing, audit, source.policy, source.classes)
     check_groups(take_classes(listing, source.classes))
     # Before classes and subset: the test split must not depend on them.
     listing = set_test_aside(listing, source.test)
@@ -130,7 +167,7 @@ def _list_source(source: DataSource, data_dir: Path | None) -> Listing:
 def open_files(source: DataSource, split: Split, data_dir: Path | None) -> Images:
     """Open one split of a folder or manifest; see `open_training` and `open_test`."""
     obtain_files(source, data_dir)
-    listing = list_source(source, data_dir)
+    listing = list_source(source, data_dir, audited=True)
     if split == "train":
         return _open_listed(source, listing, "train", None)
     return _open_listed(source, listing, "test", _open_listed(source, listing, "train", None).shape_HWC)

@@ -14,6 +14,9 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.errors import DataError
 
+DuplicatesPolicy: TypeAlias = Literal["group", "drop", "allow"]
+"""What is done about duplicates: keep them on one side of every split, use one of each, or nothing."""
+
 Colour: TypeAlias = Literal["grey", "rgb"]
 """One channel or three."""
 
@@ -89,6 +92,8 @@ class DataSource(BaseModel):
         group: what names an image's group in a folder: a regular expression, searched in its path relative to the
             folder (the first group of it, else the whole match), or `PARENT`. None: the images of a folder stand
             alone, and those of a manifest are grouped by its column group, if it has one.
+        duplicates: what is done about images that the audit finds several times. None: `group` for folders and
+            manifests, nothing for registered datasets, whose published splits stay as they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,6 +109,7 @@ class DataSource(BaseModel):
     colour: Colour | None = None
     test: TestShare = 0.2
     group: str | None = None
+    duplicates: DuplicatesPolicy | None = None
 
     @model_validator(mode="after")
     def _check_origin(self) -> DataSource:
@@ -149,6 +155,11 @@ class DataSource(BaseModel):
         if can_match_nothing:
             message = "group matches the empty text, so it names no group: {group}"
             raise PydanticCustomError("data_source", message, {"group": show_text(group)})
+
+    @property
+    def policy(self) -> DuplicatesPolicy:
+        """What is done about duplicates."""
+        return self.duplicates or ("allow" if self.registered is not None else "group")
 
     @property
     def registered(self) -> str | None:

@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from bakeoff.data.audit.audits import Audit, Say, audit_images
+from bakeoff.data.audit.policy import decide
+from bakeoff.data.audit.signatures import VERSION as AUDIT_VERSION
 from bakeoff.data.cache import Images, compute_fingerprint, load_images, store_once
 from bakeoff.data.content import Stamp, check_unchanged, hash_contents
 from bakeoff.data.decode import Decoded, decode_split
 from bakeoff.data.download import obtain_dataset
 from bakeoff.data.files import describe_files, find_decoded_files, open_files
+from bakeoff.data.group_draws import number_groups
 from bakeoff.data.listing import SUBSET_SEED, check_chosen, draw_share
-from bakeoff.data.locate import Located, cache_folder, find_home, find_split
+from bakeoff.data.locate import CACHE_VARIABLE, Located, cache_folder, find_home, find_split
 from bakeoff.data.registry import DatasetRecord, EmbeddedLayout, Split, find_dataset
 from bakeoff.data.source import DataSource, SourceFacts, as_source
 from bakeoff.errors import DataError
 
 __all__ = [
     "Images",
+    "audit_dataset",
     "compute_fingerprint",
     "describe",
     "find_decoded",
@@ -100,7 +107,7 @@ def find_decoded(source: DataSource | str, split: Split, data_dir: Path | None =
         record = find_dataset(source.registered)
         root = find_home(record, data_dir)
         located = None if root is None else find_split(record, split, root)
-        names = None if located is None else _name_folders(record, source, split, located, read=False)
+        names = None if located is None else _name_folders(record, source, split, located, data_dir, read=False)
         return None if names is None else load_images(names[1])
     except DataError:
         return None
@@ -117,7 +124,7 @@ def _open_split(source: DataSource, split: Split, data_dir: Path | None) -> Imag
 
 def _open_registered(record: DatasetRecord, source: DataSource, split: Split, data_dir: Path | None) -> Images:
     located = find_or_download(record, split, data_dir)
-    names = _name_folders(record, source, split, located)
+    names = _name_folders(record, source, split, located, data_dir)
     assert names is not None, "files that may be read have a hash"
     folder, part = names
     if part == folder:
@@ -127,7 +134,58 @@ def _open_registered(record: DatasetRecord, source: DataSource, split: Split, da
         return images
     whole = _open_registered(record, DataSource(name=record.name), split, data_dir)
     subset = _subset_of(source, split)
-    return store_once(part, record.name, lambda _: take_part(record.name, whole, source.classes, subset))
+    decided = _decide_duplicates(source, split, data_dir)
+    return store_once(part, record.name, lambda _: take_part(record.name, whole, source.classes, subset, decided))
+
+
+def audit_dataset(name: str, data_dir: Path | None = None, say: Say | None = None) -> Audit:
+    """Audit a registered dataset over both splits, or its training split if its test files are not there.
+
+    The test split is read only to be compared.
+
+    Raises:
+        DataError: as in `open_training`, or the cache cannot be written.
+    """
+    record = find_dataset(name)
+    whole = DataSource(name=record.name)
+    training = _open_split(whole, "train", data_dir)
+    root = find_home(record, data_dir)
+    has_test = root is not None and find_split(record, "test", root) is not None
+    test = _open_split(whole, "test", data_dir) if has_test else None
+    try:
+        return audit_images(record.name, training, test, say)
+    except OSError as error:
+        raise DataError(
+            f"The audit of {record.name} cannot be written to {cache_folder()}: {error}. Set {CACHE_VARIABLE} to a "
+            f"folder you can write."
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decided:
+    """What a policy on duplicates does to the n images of one split: those it keeps, groups, and notes."""
+
+    is_kept: npt.NDArray[np.bool_]
+    groups: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _decide_duplicates(source: DataSource, split: Split, data_dir: Path | None) -> _Decided | None:
+    """Return what an explicit policy on duplicates does to a registered dataset; None if it does nothing."""
+    if source.policy == "allow" or source.registered is None:
+        return None
+    audit = audit_dataset(source.registered, data_dir)
+    decision = decide(audit, source.policy, source.classes)
+    groups = [""] * len(audit.names)
+    for number, cluster in enumerate(decision.clusters):
+        for member in cluster:
+            groups[member] = str(number)
+    mine = [number for number, part in enumerate(audit.parts) if part == split]
+    return _Decided(
+        is_kept=~decision.left_out[mine],
+        groups=tuple(groups[number] for number in mine),
+        notes=decision.notes if split == "train" else (),
+    )
 
 
 def _decode(record: DatasetRecord, split: Split, located: Located) -> Decoded:
@@ -138,7 +196,13 @@ def _decode(record: DatasetRecord, split: Split, located: Located) -> Decoded:
 
 
 def _name_folders(
-    record: DatasetRecord, source: DataSource, split: Split, located: Located, *, read: bool = True
+    record: DatasetRecord,
+    source: DataSource,
+    split: Split,
+    located: Located,
+    data_dir: Path | None,
+    *,
+    read: bool = True,
 ) -> tuple[Path, Path] | None:
     """Return where a whole split and where its selected part are stored; equal if everything is selected.
 
@@ -149,9 +213,16 @@ def _name_folders(
         return None
     decoded = cache_folder() / "decoded"
     whole = decoded / f"{record.name}-{split}-{key}"
-    if source.classes is None and subset is None:
+    if source.classes is None and subset is None and source.policy == "allow":
         return whole, whole
-    part_key = _shorten_hash([key, source.classes, subset, SUBSET_SEED])
+    facts: list[object] = [key, source.classes, subset, SUBSET_SEED]
+    if source.policy != "allow":
+        located = find_or_download(record, "test" if split == "train" else "train", data_dir)
+        other = _compute_key(record, "test" if split == "train" else "train", located, read=read)
+        if other is None:
+            return None
+        facts += [source.policy, AUDIT_VERSION, other]
+    part_key = _shorten_hash(facts)
     return whole, decoded / f"{record.name}-{split}-part-{part_key}"
 
 
@@ -159,8 +230,16 @@ def _subset_of(source: DataSource, split: Split) -> float | None:
     return source.subset if split == "train" else None
 
 
-def take_part(name: str, images: Images, classes: tuple[str, ...] | None, subset: float | None) -> Decoded:
+def take_part(
+    name: str,
+    images: Images,
+    classes: tuple[str, ...] | None,
+    subset: float | None,
+    decided: _Decided | None = None,
+) -> Decoded:
     """Select classes, relabelled in order, and a stratified fraction of their images; None: all.
+
+    `decided` is what a policy on duplicates does to the images before a fraction is drawn.
 
     Raises:
         DataError: an unknown class.
@@ -170,10 +249,19 @@ def take_part(name: str, images: Images, classes: tuple[str, ...] | None, subset
     new_labels = np.full(len(images.class_names), -1, dtype=np.int64)
     new_labels[[images.class_names.index(class_name) for class_name in class_names]] = np.arange(len(class_names))
     labels = new_labels[images.labels]
-    kept = np.flatnonzero(labels >= 0)
+    kept = np.flatnonzero((labels >= 0) & (True if decided is None else decided.is_kept))
+    groups = None if decided is None else number_groups([decided.groups[number] for number in kept])
     if subset is not None:
-        kept = kept[draw_share([class_names[label] for label in labels[kept]], subset, SUBSET_SEED)]
-    return Decoded(pixels=images.pixels[kept], labels=labels[kept], class_names=class_names)
+        drawn = draw_share([class_names[label] for label in labels[kept]], subset, SUBSET_SEED, groups=groups)
+        kept = kept[drawn]
+        groups = None if decided is None else number_groups([decided.groups[number] for number in kept])
+    return Decoded(
+        pixels=images.pixels[kept],
+        labels=labels[kept],
+        class_names=class_names,
+        notes=() if decided is None else decided.notes,
+        groups=groups,
+    )
 
 
 def find_or_download(record: DatasetRecord, split: Split, data_dir: Path | None) -> Located:

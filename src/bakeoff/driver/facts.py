@@ -32,6 +32,7 @@ class ImageFacts:
         own_validation: hash of the indices of those images; empty if there are none.
         notes: what users should know about them, one sentence each.
         num_groups: groups that no split separates; 0 if every image stands alone.
+        audit: a sentence on duplicates that must be known about any score; else empty.
     """
 
     shape_HWC: tuple[int, int, int]
@@ -42,6 +43,7 @@ class ImageFacts:
     own_validation: str = ""
     notes: tuple[str, ...] = ()
     num_groups: int = 0
+    audit: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -89,7 +91,10 @@ class ImageFacts:
 
     def record(self) -> dict[str, Any]:
         """Return the facts as plain values, for the ledger."""
-        return asdict(self)
+        facts = asdict(self)
+        if not self.audit:
+            del facts["audit"]
+        return facts
 
     def count_train(self, trial: PlannedTrial) -> int:
         """Return the number of training images per epoch of `trial`: all except held-out and validation images.

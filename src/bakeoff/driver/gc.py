@@ -60,6 +60,8 @@ def _list_cached(cache: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield file, [file, *list_files(file.parent, rf"{file.stem}\.json")]
     for file in list_files(cache / "contents", rf"{HASH}\.json"):
         yield file, [file]
+    for file in list_files(cache / "audits", rf"{HASH}(?:-signatures)?\.npz"):
+        yield file, [file]
     for folder in list_folders(cache / "features", rf"{_FEATURES}\.part-\w+"):
         yield folder, list_files(folder, _FEATURES)
 

@@ -15,6 +15,7 @@ from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.files import list_once, obtain_files
 from bakeoff.data.progress import watch_reading
 from bakeoff.data.source import show_text
+from bakeoff.driver.audits import add_audits, audit_blocks, keep_audits
 from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.facts import Datasets, list_sources, open_datasets
 from bakeoff.driver.final_tests import run_final_tests
@@ -102,9 +103,14 @@ def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
         if source.path is not None:
             obtain_files(source, context.data_dir)
     with list_once(), watch_reading(say):
+        audits = audit_blocks(plan.blocks, context.data_dir, say)
         for note in chain(warn(plan.study), plan.notes[num_notes:], describe_parts(plan, context.data_dir)):
             say(note)
-        datasets = open_datasets(plan.blocks, context.data_dir)
+        datasets = add_audits(open_datasets(plan.blocks, context.data_dir), audits)
+        keep_audits(audits, datasets, context.folders, context.data_dir)
+    for source, facts in datasets.items():
+        for note in filter(None, (facts.audit, *(f"{source.label}: {note}" for note in audits[source].notes))):
+            say(note)
     check_plan(plan, datasets)
     check_race(plan, datasets)
     for note in chain(describe_same_arms(plan, datasets), describe_preparation(plan, datasets)):

@@ -159,7 +159,10 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class PictureGroup:
-    """Pictures of one class that were predicted as another; `note` says how often that happened."""
+    """Pictures that go together: of one class that were predicted as another; `note` says how often that happened.
+
+    Groups of other kinds join two names by other words.
+    """
 
     most_named: ClassVar[int] = 3
 
@@ -167,6 +170,7 @@ class PictureGroup:
     predicted: str
     note: str
     pictures: tuple[Picture, ...] = ()
+    joined: str = "predicted as"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +184,7 @@ class Gallery(Part):
     def lines(self) -> tuple[str, ...]:
         """The groups in words."""
         return tuple(
-            f"{group.true} predicted as {group.predicted}: {group.note}{self._name_files(group)}"
+            f"{group.true} {group.joined} {group.predicted}: {group.note}{self._name_files(group)}"
             for group in self.groups
         )
 

@@ -32,6 +32,7 @@ from bakeoff.data.source import (
     Colour,
     CropMargin,
     DataSource,
+    DuplicatesPolicy,
     Fit,
     ImageSize,
 )
@@ -47,7 +48,7 @@ TEST_SHARE = DataSource.model_fields["test"].default
 
 _ADDED = (
     *("name", "folder", "manifest", "classes", "subset", "image_size", "fit", "crop_margin", "colour", "test"),
-    "group",
+    *("group", "duplicates"),
 )
 """Fields that are written only if they are not at their default."""
 
@@ -123,6 +124,13 @@ class DataSettings(Record):
         "them: a regular expression searched in each path relative to the folder, whose first group (else the whole "
         "match) names the group; or parent: the folder that holds the image. A manifest has a column group instead. "
         "null: every image stands alone.",
+    )
+    duplicates: DuplicatesPolicy | None = Field(
+        default=None,
+        description="What is done about images that are in the data several times. group: they share a side of every "
+        "split, and training images that duplicate an image of the source's own test or validation split are left "
+        "out; drop: one of each is used; allow: nothing. null: group for folders and manifests; registered datasets "
+        "stay as published.",
     )
     validation: Share | Literal["own"] = Field(
         default=0.1,

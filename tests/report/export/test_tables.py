@@ -105,7 +105,7 @@ def test_a_study_without_results_has_heads_and_no_trial(make_report: MakeReport,
 def test_an_unknown_table_is_one_clear_line(tabled: Tabled) -> None:
     with pytest.raises(
         BakeoffError,
-        match=r"^there is no table 'trails'\. Tables: trials, epochs, arms, verdicts, effects, classes, confusion, "
-        r"predictions\.",
+        match=r"^there is no table 'trails'\. Tables: trials, epochs, findings, arms, verdicts, effects, classes, "
+        r"confusion, predictions\.",
     ):
         tabled.to_csv("trails")  # type: ignore[arg-type]

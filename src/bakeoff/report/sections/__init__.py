@@ -14,6 +14,7 @@ from bakeoff.report.sections import (
     comparison,
     cost,
     curves,
+    data,
     ensembles,
     factors,
     failures,
@@ -31,6 +32,7 @@ _IN_ORDER = (
     *(
         answer,
         basis,
+        data,
         blocks,
         comparison,
         factors,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.differences import draw_differences
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL, Bullets, Figure, Paragraph, Part, Section, Table
+from bakeoff.report.sections.data import tell_audits
 from bakeoff.report.sections.factors import asks_of_choices, tell_choices
 from bakeoff.report.sections.groups import tell_groups
 from bakeoff.report.tables import PAGES, Medium, format_mean, numbers, order_arms, phrase, texts, verdicts_against
@@ -38,6 +39,8 @@ def write_answer(report: ReportInput) -> Iterator[Part]:
     yield from () if is_screening else choices
     for sentence in tell_groups(report):
         yield _lead(sentence, report)
+    for sentence in tell_audits(report):
+        yield Paragraph(text=sentence, role="notice", media=PAGES | Medium.TERMINAL)
     if report.reduced:  # an HTML page shows it in its header
         yield Paragraph(text=report.reduced, role="notice", media=Medium.TERMINAL | Medium.MARKDOWN)
     yield from _show_standings(report)
