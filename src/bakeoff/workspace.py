@@ -105,6 +105,12 @@ class Folders:
         """Images stored for reports, by a hash of their selection (npz)."""
         return self.root / "pictures" / f"{key}.npz"
 
+    def known_images(self, fingerprint: str) -> Path:
+        """Signatures of the training images with this fingerprint (npz)."""
+        if not fingerprint.isalnum():  # from a damaged ledger it could lead anywhere
+            raise WorkspaceError(f"{self.root}: {fingerprint[:60]!r} is no fingerprint: the ledger is damaged.")
+        return self.root / "images" / f"{fingerprint}.npz"
+
     def reports(self, study_name: str, study_id: str) -> Path:
         """One study's reports: a separate folder, because several studies may share a (reduced) name.
 

@@ -33,7 +33,7 @@ DEFAULT_DATASET = "digits"
 
 TEST_SHARE = DataSource.model_fields["test"].default
 
-_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colour", "test", "group")
+_ADDED = ("name", "folder", "manifest", "classes", "subset", "image_size", "colour", "test", "group", "allow_overlap")
 """Fields that are written only if they are not at their default."""
 
 NumericMode: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -105,6 +105,13 @@ class DataSettings(Record):
         le=100,
         description="Number of cross-validation folds; each is held out once and scored only in the final test. "
         "null: none.",
+    )
+
+    allow_overlap: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether arms may start from trials that have seen images of this study's test or validation "
+        "split, or duplicates of them. The report then says so.",
     )
 
     @model_validator(mode="before")

@@ -129,7 +129,9 @@ def _compare(signatures: Signatures, pairs: Numbers, kind: Literal["tiny", "deta
         excess = _correlate(_emphasise(a), _emphasise(second)) - LEAST_CORRELATION[kind]
         code = np.full(len(pairs), CHANGES.index("mirrored" if is_mirrored else "encoded"))
         if kind == "detailed":
-            cropped = np.maximum(_correlate_crops(a, second), _correlate_crops(second, a)) - LEAST_CORRELATION["cropped"]
+            cropped = (
+                np.maximum(_correlate_crops(a, second), _correlate_crops(second, a)) - LEAST_CORRELATION["cropped"]
+            )
             code[(excess < 0) & (cropped >= 0)] = CHANGES.index("cropped")
             excess = np.where(excess >= 0, excess, cropped)
         better = same_tint & (excess >= 0) & (excess > best)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -141,12 +142,11 @@ def weigh(num_in: int, num_out: int, start: float = 0.0, end: float = 1.0) -> np
     return normalised
 
 
-def save_signatures(path: Path, signatures: Signatures) -> None:
-    """Write signatures, compressed, to a file (npz)."""
+def save_signatures(path: Path, signatures: Signatures, **more: npt.NDArray[np.generic]) -> None:
+    """Write signatures, and other arrays beside them, compressed, to a file (npz)."""
+    arrays: dict[str, Any] = {**more, **{each.name: getattr(signatures, each.name) for each in fields(signatures)}}
     with path.open("wb") as file:
-        np.savez_compressed(
-            file, version=np.int64(VERSION), **{each.name: getattr(signatures, each.name) for each in fields(signatures)}
-        )
+        np.savez_compressed(file, version=np.int64(VERSION), **arrays)
 
 
 def load_signatures(path: Path) -> Signatures | None:
