@@ -117,6 +117,10 @@ class Folders:
         """Images stored for reports, by a hash of their selection (npz)."""
         return self.root / "pictures" / f"{key}.npz"
 
+    def labels(self, fingerprint: str) -> Path:
+        """Labels, groups and own validation images of training images, by the same fingerprint (npz)."""
+        return self.root / "audits" / f"{fingerprint}-labels.npz"
+
     def reports(self, study_name: str, study_id: str) -> Path:
         """One study's reports: a separate folder, because several studies may share a (reduced) name.
 

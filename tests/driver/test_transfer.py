@@ -193,7 +193,7 @@ def test_weights_that_have_seen_the_held_out_fold_are_refused(
         try:
             resolver.resolve(replace(first, recipe=recipe_with))
         except WorkspaceError as error:
-            refused.append((name, "images in a held-out fold of this study" in str(error)))
+            refused.append((name, "images of this study's held-out fold" in str(error)))
     assert refused == [("another fold", True), ("another seed", True), ("no folds", True)]
 
 

@@ -157,7 +157,7 @@ def _list_source(source: DataSource, data_dir: Path | None, audited: bool) -> Li
     if source.policy != "allow":
         audit = audit_files(listing, read=audited)
         listing = listing if audit is None else apply_policy(listing, audit, source.policy, source.classes)
-    check_groups(take_classes(listing, source.classes))
+    check_groups(take_classes(listing, source.classes), may_span=source.policy == "allow")
     # Before classes and subset: the test split must not depend on them.
     listing = set_test_aside(listing, source.test)
     listing = take_subset(take_classes(listing, source.classes), source.subset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,8 @@ class ImageFacts:
         """Return the facts stored in `record`, the form used in the ledger."""
         height, width, channels = record["shape_HWC"]
         texts = {name: tuple(record[name]) for name in ("class_names", "notes")}
-        return cls(**{**record, **texts, "shape_HWC": (height, width, channels)})
+        known = {name: value for name, value in record.items() if name in {field.name for field in fields(cls)}}
+        return cls(**{**known, **texts, "shape_HWC": (height, width, channels)})
 
     def record(self) -> dict[str, Any]:
         """Return the facts as plain values, for the ledger."""

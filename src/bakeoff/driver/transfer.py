@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +18,14 @@ from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights
 from bakeoff.data.locate import search_folders
 from bakeoff.data.source import show_text
 from bakeoff.driver.facts import Datasets
+from bakeoff.driver.overlap import Overlap, OverlapFinder
 from bakeoff.driver.pretrained import resolve_trial
 from bakeoff.engine.checkpoint_layout import holds_average
 from bakeoff.engine.weights_header import is_weights_file
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.read import find_study
-from bakeoff.ledger.values import read_mapping
 from bakeoff.study.plan import PlannedTrial
+from bakeoff.study.settings import DataSettings
 from bakeoff.workspace import Folders, write_whole
 
 Row = tuple[str, str, str, int, int | None, str | None]
@@ -39,10 +40,11 @@ class Resolver:
         connection: the workspace's ledger.
         folders: the workspace's layout.
         data_dir: searched for weights files after the current folder.
-        datasets: facts about the images, to detect weights trained on a held-out fold.
+        datasets: facts about the images, which are opened to detect weights that have seen locked ones.
 
     Attributes:
         notes: choices made for the user, one sentence each.
+        overlaps: (block, arm) -> locked images that its weights have seen, where the study allows it.
     """
 
     def __init__(
@@ -55,10 +57,13 @@ class Resolver:
     ) -> None:
         self._own_name, self._connection, self._folders, self._data_dir = own_name, connection, folders, data_dir
         self._datasets = datasets or {}
+        self._overlaps = OverlapFinder(connection, folders, data_dir)
+        self._checked: dict[tuple[str, DataSettings, int, int | None], Overlap | None] = {}
         self._files: dict[FileWeights, FileWeights] = {}
         self._studies: dict[str, list[Row]] = {}
         self._recipes: dict[tuple[str, FileWeights | TrialWeights], Recipe] = {}
         self.notes: list[str] = []
+        self.overlaps: dict[tuple[str, str], Overlap] = {}
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
         """Return a trial with its transfer and `normalize: pretrained` resolved; unchanged if it has neither.
@@ -66,7 +71,7 @@ class Resolver:
         Raises:
             NetworkError: nothing is known about what the network was trained with.
             WorkspaceError: a file does not exist or has a different hash; a study, arm, block or trial is not in the
-                ledger, is not finished, or lacks the replicate; weights were trained on the trial's held-out fold.
+                ledger, is not finished, or lacks the replicate; its weights have seen locked images of the study.
         """
         planned = resolve_trial(planned)
         transfer = planned.recipe.transfer
@@ -80,8 +85,8 @@ class Resolver:
             definite = TrialWeights(trial=self._find_arm(weights, planned))
         else:
             definite = TrialWeights(trial=self._find_trial(weights.trial))
-        if isinstance(definite, TrialWeights) and planned.fold is not None and planned.data.source in self._datasets:
-            self._check_locked(definite.trial, planned)
+        if isinstance(definite, TrialWeights) and planned.data.source in self._datasets:
+            self._check_overlap(definite.trial, planned)
         key = (planned.recipe.model_dump_json(), definite)
         if key not in self._recipes:
             self._recipes[key] = planned.recipe.start_from(definite)
@@ -153,20 +158,27 @@ class Resolver:
             raise _refuse(f"no block '{show_text(weights.block)}' in study '{weights.study}'", weights.block, blocks)
         return weights.block
 
-    def _check_locked(self, trial_id: str, planned: PlannedTrial) -> None:
-        """Reject weights trained on a trial's held-out images, directly or through the weights they started from."""
-        row = self._connection.execute("SELECT content FROM trials WHERE id = ?", (trial_id,)).fetchone()
-        content = read_mapping(row[0]) if row else {}
-        data, split = content.get("data", {}), (planned.data.folds, planned.fold, planned.seed)
-        same_images = data.get("fingerprint") == self._datasets[planned.data.source].fingerprint
-        if same_images and (data.get("folds"), content.get("fold"), content.get("seed")) != split:
+    def _check_overlap(self, trial_id: str, planned: PlannedTrial) -> None:
+        """Reject weights that have seen a trial's locked images, or record that the study allows it."""
+        key = (trial_id, planned.data, planned.seed, planned.fold)
+        if key not in self._checked:
+            num_unknown = len(self._overlaps.unknown)
+            self._checked[key] = self._overlaps.find(planned, trial_id)
+            self.notes += [
+                f"It is not known which images trial {unknown} was trained on: an earlier version of bakeoff kept no "
+                "signatures of them."
+                for unknown in list(self._overlaps.unknown)[num_unknown:]
+            ]
+        overlap = self._checked[key]
+        if overlap is None:
+            return
+        if not planned.data.allow_overlap:
             raise WorkspaceError(
-                f"transfer: trial {trial_id} was trained on images in a held-out fold of this study. Use weights "
-                "from other images, or from a study with the same data.folds, seed and replicates."
+                f"transfer: arm '{show_text(planned.arm)}' would start from trial {overlap.trial_id}, which has seen "
+                f"{overlap.describe()}, so its score would be too high. Use weights from other images, or set "
+                "data.allow_overlap: true, which the report then says."
             )
-        before = (content.get("recipe", {}).get("transfer") or {}).get("weights")
-        if isinstance(before, Mapping) and "trial" in before:
-            self._check_locked(before["trial"], planned)
+        self.overlaps.setdefault((planned.block, planned.arm), overlap)
 
     def _require_weights(self, trial_id: str, what: str, state: str | None, reason: str = "") -> str:
         if state != "done":

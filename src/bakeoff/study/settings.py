@@ -48,7 +48,7 @@ TEST_SHARE = DataSource.model_fields["test"].default
 
 _ADDED = (
     *("name", "folder", "manifest", "classes", "subset", "image_size", "fit", "crop_margin", "colour", "test"),
-    *("group", "duplicates"),
+    *("group", "duplicates", "allow_overlap"),
 )
 """Fields that are written only if they are not at their default."""
 
@@ -145,6 +145,13 @@ class DataSettings(Record):
         le=100,
         description="Number of cross-validation folds; each is held out once and scored only in the final test. "
         "null: none.",
+    )
+
+    allow_overlap: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether arms may start from trials that have seen images of this study's test or validation "
+        "split, or duplicates of them. The report then says so.",
     )
 
     @model_validator(mode="before")

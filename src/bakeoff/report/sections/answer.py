@@ -43,6 +43,7 @@ def write_answer(report: ReportInput) -> Iterator[Part]:
         yield Paragraph(text=sentence, role="notice", media=PAGES | Medium.TERMINAL)
     if report.reduced:  # an HTML page shows it in its header
         yield Paragraph(text=report.reduced, role="notice", media=Medium.TERMINAL | Medium.MARKDOWN)
+    yield from _warn_of_overlaps(report)
     yield from _show_standings(report)
     yield from _explain_finalists(report)
     yield from _summarise_for_terminal(report)
@@ -50,6 +51,19 @@ def write_answer(report: ReportInput) -> Iterator[Part]:
 
 def _lead(sentence: str, report: ReportInput) -> Paragraph:
     return Paragraph(text=sentence, role="lead", names=report.summary.arm_labels, media=PAGES | Medium.TERMINAL)
+
+
+def _warn_of_overlaps(report: ReportInput) -> Iterator[Part]:
+    """Say which arms started from weights that have seen locked images, which the study allowed."""
+    for block, facts in report.data.items():
+        where = f" on {block}" if len(report.data) > 1 else ""
+        for each in facts.get("overlaps", ()):
+            text = (
+                f"{each['arm']}{where} started from trial {each['trial_id']}, which has seen {each['num_seen']:,} of "
+                f"the {each['num_images']:,} images of this study's {each['part']}: its score is too high "
+                "(data.allow_overlap)."
+            )
+            yield Paragraph(text=text, names=(each["arm"], block), role="notice", media=PAGES | Medium.TERMINAL)
 
 
 def shows_standings(summary: Summary) -> bool:
