@@ -46,6 +46,8 @@ def expect_degrees(num_replicates: int, *, num_arms: int, num_pairs: int, num_bl
     family = {"num_arms": num_arms, "num_pairs": num_pairs, "num_blocks": num_blocks, "level": level}
     after = min(bisect_left(_SIMULATED, num_replicates), len(_SIMULATED) - 1)
     high, low = _SIMULATED[after], _SIMULATED[max(0, after - 1)]
+    if num_replicates == high:
+        return _simulate_degrees(high, **family)
     times = [_simulate_degrees(n, **family) / (n - 1) for n in (low, high)]
     return (
         own * float(np.interp(math.log(num_replicates), np.log([low, high]), times)) if low < high else own * times[0]

@@ -85,8 +85,8 @@ def test_a_caption_says_what_the_scores_rest_on(make_report: MakeReport) -> None
     caption = caption_of(tables_of(write_latex(report))["quickstart-digits-scores"])
     assert caption.startswith(r"digits: mean $\pm$ standard deviation over n = 5 replicates.")
     for words in (
-        r"test accuracy replicate by replicate (paired t, 95\% intervals)",
-        "adjusted for all 3 pairs (Holm)",
+        r"test accuracy replicate by replicate (paired t, 95\% intervals, variances borrowed across arms)",
+        "adjusted for all 3 pairs (Bonferroni)",
         "Differences within 0.20 points do not matter.",
         r"Reduced study: 10\% of the images.",
     ):
