@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,17 +41,14 @@ class LabelIssue:
     num_models: int
 
 
-def has_cleanlab() -> bool:
-    """Return whether cleanlab, an extra, is installed."""
-    return importlib.util.find_spec("cleanlab") is not None
-
-
 def find_label_issues(split: Split, runs: Iterable[Predictions]) -> tuple[LabelIssue, ...]:
     """Return the images whose labels are likely wrong, the least likely label first.
 
     Confident learning (Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in dataset
-    labels", JAIR 70), by cleanlab's `find_label_issues`, on the mean probabilities of all models that predicted an
-    image; of those the ones of which the models are `SURE`. It settles nothing by itself: a person has to look.
+    labels", JAIR 70, section 3.1) on the mean probabilities of all models that predicted an image: an image counts as
+    of the most probable class among those whose probability reaches the class's mean over the images labelled so. Of
+    those that count as of another class, the ones of which the models are `SURE` are returned. It settles nothing by
+    itself: a person has to look.
 
     Args:
         split: of the predictions.
@@ -62,7 +56,7 @@ def find_label_issues(split: Split, runs: Iterable[Predictions]) -> tuple[LabelI
             and `indices` [N].
     """
     listed = list(runs)
-    if not listed or not has_cleanlab():
+    if not listed:
         return ()
     indices_M, labels_M, probabilities_MC, counts_M = _average(listed)
     if len(indices_M) < LEAST_IMAGES or len(np.unique(labels_M)) < 2:
@@ -100,18 +94,12 @@ def _average(
 
 
 def _rank(labels_M: npt.NDArray[np.int64], probabilities_MC: npt.NDArray[np.float64]) -> list[int]:
-    """Return the numbers of the images that cleanlab finds, the least likely label first."""
-    cleanlab = importlib.import_module("cleanlab.filter")
-    # Classes without an image here are left out: cleanlab needs labels 0 .. C-1.
-    present, renumbered = np.unique(labels_M, return_inverse=True)
-    chosen_MC = np.maximum(probabilities_MC[:, present], np.finfo(np.float32).tiny)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = cleanlab.find_label_issues(
-            labels=renumbered,
-            pred_probs=chosen_MC / chosen_MC.sum(axis=1, keepdims=True),
-            filter_by="confident_learning",
-            return_indices_ranked_by="self_confidence",
-            n_jobs=1,
-        )
-    return [int(number) for number in found]
+    """Return the numbers of the images that count as of another class, the least likely label first."""
+    present = np.unique(labels_M)
+    thresholds_C = np.full(probabilities_MC.shape[1], np.inf)
+    thresholds_C[present] = [probabilities_MC[labels_M == label, label].mean() for label in present]
+    confident_MC = np.where(probabilities_MC >= thresholds_C, probabilities_MC, -1.0)
+    is_other = (confident_MC.max(axis=1) >= 0) & (confident_MC.argmax(axis=1) != labels_M)
+    own_M = probabilities_MC[np.arange(len(labels_M)), labels_M]
+    found = np.flatnonzero(is_other)
+    return [int(number) for number in found[np.argsort(own_M[found], kind="stable")]]
