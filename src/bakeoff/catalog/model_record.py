@@ -41,7 +41,7 @@ class ModelRecord(Record):
     versions: Mapping[str, str] = Field(default={}, description="Versions of the packages that the network is from.")
 
     def dump(self) -> dict[str, str]:
-        """Return the metadata of a safetensors file: a single entry, since safetensors writes several in random order."""
+        """Return the metadata of a safetensors file: one entry, since several are written in random order."""
         return {METADATA_KEY: self.model_dump_json()}
 
     @classmethod

@@ -95,31 +95,19 @@ def _warn_of_copies(source: DataSource, data_dir: Path | None, audit: Audit) -> 
     )
 
 
-def sign_training(
-    source: DataSource, images: Images, audited: AuditedSource, data_dir: Path | None = None
-) -> Signatures | None:
-    """Return the signatures of a source's training images, in their order; None if that cannot be told.
+def sign_opened(source: DataSource, images: Images, data_dir: Path | None = None) -> Signatures:
+    """Return the signatures of one split's images, in their order: of their files, or if need be as decoded.
 
     Args:
         source: as opened.
-        images: its training images.
-        audited: its audit.
+        images: its training or its test images.
         data_dir: a folder to search first.
     """
-    if source.registered is not None:
+    audit = None if source.registered is not None or images.files is None else audit_files(list_whole(source, data_dir))
+    signatures = None if audit is None else audit.load_signatures()
+    if audit is None or signatures is None or images.files is None or len(signatures) != len(audit.names):
         return sign_images(np.asarray(images.pixels))
-    signatures, audit = audited.audit.load_signatures(), audited.audit
-    if signatures is None or len(signatures) < len(audit.names):
-        return None
-    whole = audit_files(list_whole(source, data_dir), read=False)
-    if whole is None:
-        return None
-    numbers = {name: number for number, name in enumerate(whole.names)}
-    files = images.files or tuple(
-        file.shown
-        for file in list_source(source, data_dir).select("train", "validation")
-        if whole.sizes[numbers[file.shown], 0]
-    )
-    if len(files) != len(images.labels) or not all(name in numbers for name in files):
-        return None
-    return signatures.take([numbers[name] for name in files])
+    numbers = {name: number for number, name in enumerate(audit.names)}
+    if not all(name in numbers for name in images.files):
+        return sign_images(np.asarray(images.pixels))
+    return signatures.take([numbers[name] for name in images.files])

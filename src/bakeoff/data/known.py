@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.data.audit.signatures import Signatures, load_signatures, sign_images
+from bakeoff.data.audit.signatures import Signatures, load_signatures
 from bakeoff.data.cache import Images
 
 _ARRAYS = ("labels", "class_names", "groups", "own_validation")
@@ -29,8 +29,8 @@ class KnownImages:
     images: Images
 
     @classmethod
-    def of(cls, images: Images) -> KnownImages:
-        """Return what is kept of opened images."""
+    def of(cls, images: Images, signatures: Signatures) -> KnownImages:
+        """Return what is known of opened images, given their signatures."""
         bare = Images(
             pixels=_make_pixels(len(images.labels)),
             labels=images.labels,
@@ -39,7 +39,7 @@ class KnownImages:
             own_validation=images.own_validation,
             groups=images.groups,
         )
-        return cls(signatures=sign_images(images.pixels), images=bare)
+        return cls(signatures=signatures, images=bare)
 
 
 def save_labels(path: Path, images: Images) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bakeoff.data.audit.findings import DUPLICATES, MOST_STORED, Finding, count_findings
 from bakeoff.data.audit.signatures import save_signatures
-from bakeoff.data.audited import AuditedSource, audit_source, sign_training
+from bakeoff.data.audited import AuditedSource, audit_source, sign_opened
 from bakeoff.data.files import list_whole
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import find_decoded
@@ -54,7 +54,7 @@ def keep_audits(audits: Audits, datasets: Datasets, folders: Folders, data_dir: 
     for source, audited in audits.items():
         fingerprint = datasets[source].fingerprint
         if not folders.signatures(fingerprint).exists():
-            _keep_signatures(source, audited, folders, data_dir)
+            _keep_signatures(source, folders, data_dir)
         pairs = _choose_pairs(audited.findings)
         pictures = folders.audit_pictures(fingerprint)
         shown = pairs if pictures.exists() else _keep_pictures(pictures, source, audited, pairs, data_dir)
@@ -62,10 +62,10 @@ def keep_audits(audits: Audits, datasets: Datasets, folders: Folders, data_dir: 
         write_whole(folders.audit(fingerprint), lambda path, text=content: path.write_text(text, encoding="utf-8"))  # type: ignore[misc]
 
 
-def _keep_signatures(source: DataSource, audited: AuditedSource, folders: Folders, data_dir: Path | None) -> None:
+def _keep_signatures(source: DataSource, folders: Folders, data_dir: Path | None) -> None:
     images = find_decoded(source, "train", data_dir)
-    signatures = None if images is None else sign_training(source, images, audited, data_dir)
-    if images is not None and signatures is not None:
+    if images is not None:
+        signatures = sign_opened(source, images, data_dir)
         write_whole(folders.signatures(images.fingerprint), lambda path: save_signatures(path, signatures))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.audit.near import match
+from bakeoff.data.audited import sign_opened
 from bakeoff.data.known import KnownImages, load_known, save_labels
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_test, open_training
@@ -171,7 +172,7 @@ class OverlapFinder:
         """Return one split of this study's images; the test split is only compared."""
         if (source, split) not in self._own:
             opened = open_training(source, self._data_dir) if split == "train" else open_test(source, self._data_dir)
-            self._own[source, split] = KnownImages.of(opened)
+            self._own[source, split] = KnownImages.of(opened, sign_opened(source, opened, self._data_dir))
         return self._own[source, split]
 
 
