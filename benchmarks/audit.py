@@ -3,8 +3,8 @@
     python benchmarks/audit.py --data-dir DIR
 
 Sensitivity: transformed copies of some images of every set are matched with these images; found is the share of copies
-that are paired with their original. Pairs are verified one by one, so the other images of the set do not matter. False alarms: the near duplicates among the images as they are; look at them with
-`bakeoff data check NAME --csv FILE`."""
+that are paired with their original. Pairs are verified one by one, so the other images of the set do not matter. False
+alarms: the near duplicates among the images as they are; look at them with `bakeoff data check NAME --csv FILE`."""
 
 from __future__ import annotations
 
