@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bakeoff.data.archives import is_archive, unpack
@@ -84,19 +84,28 @@ def obtain_files(source: DataSource, data_dir: Path | None = None) -> tuple[Path
     return obtain_imported(source.name, data_dir)
 
 
-_LISTED: ContextVar[dict[tuple[DataSource, Path | None], tuple[Listing, bool]] | None] = ContextVar(
-    "listed", default=None
-)
+@dataclass
+class _Known:
+    """What has been listed and audited within `list_once`."""
+
+    listed: dict[tuple[DataSource, Path | None], tuple[Listing, bool]] = field(default_factory=dict)
+    whole: dict[tuple[str | None, str | None, Path | None, tuple[str, ...] | None], Listing] = field(
+        default_factory=dict
+    )
+    audits: dict[int, tuple[Listing, Audit]] = field(default_factory=dict)
+
+
+_KNOWN: ContextVar[_Known | None] = ContextVar("known", default=None)
 
 
 @contextmanager
 def list_once() -> Iterator[None]:
     """List every source once within this context: large folders take seconds."""
-    token = _LISTED.set({})
+    token = _KNOWN.set(_Known())
     try:
         yield
     finally:
-        _LISTED.reset(token)
+        _KNOWN.reset(token)
 
 
 def list_source(source: DataSource, data_dir: Path | None = None, *, audited: bool = False) -> Listing:
@@ -111,13 +120,13 @@ def list_source(source: DataSource, data_dir: Path | None = None, *, audited: bo
     Raises:
         DataError: not found, or its files do not form a classification task; says why.
     """
-    listed = _LISTED.get()
-    if listed is None:
+    known = _KNOWN.get()
+    if known is None:
         return _list_source(source, data_dir, audited)
     key = (source, data_dir)
-    if key not in listed or (audited and not listed[key][1]):
-        listed[key] = (_list_source(source, data_dir, audited), audited)
-    return listed[key][0]
+    if key not in known.listed or (audited and not known.listed[key][1]):
+        known.listed[key] = (_list_source(source, data_dir, audited), audited)
+    return known.listed[key][0]
 
 
 def list_whole(source: DataSource, data_dir: Path | None = None) -> Listing:
@@ -126,6 +135,16 @@ def list_whole(source: DataSource, data_dir: Path | None = None) -> Listing:
     Raises:
         DataError: as in `list_source`.
     """
+    known = _KNOWN.get()
+    if known is None:
+        return _list_whole(source, data_dir)
+    key = (source.path, source.group, data_dir, source.classes)
+    if key not in known.whole:
+        known.whole[key] = _list_whole(source, data_dir)
+    return known.whole[key]
+
+
+def _list_whole(source: DataSource, data_dir: Path | None) -> Listing:
     path = locate_path(source, data_dir)
     if source.folder is not None:
         listing = list_folder(unpack(path) if is_archive(path) else path, source.classes)
@@ -143,8 +162,14 @@ def audit_files(listing: Listing, *, read: bool = True, say: Say | None = None) 
     Raises:
         DataError: the cache cannot be written.
     """
+    known = _KNOWN.get()
+    if known is not None and id(listing) in known.audits:
+        return known.audits[id(listing)][1]
     try:
-        return audit_listing(listing, read=read, say=say)
+        audit = audit_listing(listing, read=read, say=say)
+        if known is not None and audit is not None:
+            known.audits[id(listing)] = (listing, audit)  # the listing is kept, so that no other gets its id
+        return audit
     except OSError as error:
         raise DataError(
             f"The audit of {show_text(listing.root)} cannot be written to {cache_folder()}: {error}. Set "

@@ -148,11 +148,14 @@ def _refuse_empty(audit: Audit, left_out: npt.NDArray[np.bool_], is_chosen: npt.
 
 def _list_links(audit: Audit) -> dict[int, list[int]]:
     """Return, for every image, the images that are exact or near duplicates of it; each pair is verified."""
+    exact, near = audit.duplicates.exact, audit.duplicates.near
+    firsts, counts = np.unique(exact, return_counts=True)
+    linked = np.flatnonzero(np.isin(exact, np.concatenate([firsts[counts > 1], near.reshape(-1)])))
     sets: dict[int, list[int]] = {}
-    for number, first in enumerate(audit.duplicates.exact.tolist()):
+    for number, first in zip(linked.tolist(), exact[linked].tolist(), strict=True):
         sets.setdefault(first, []).append(number)
     alike: dict[int, list[int]] = {first: [first] for first in sets}
-    for one, other in audit.duplicates.near.tolist():
+    for one, other in near.tolist():
         alike[one].append(other)
         alike[other].append(one)
     return {
