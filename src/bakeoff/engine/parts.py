@@ -82,13 +82,15 @@ class Parts:
 
         In epochs in which a body is frozen it is in evaluation mode, without gradients.
         """
-        num_body = self._count_body(layers[0])
+        norms_frozen = freezes_norm(self.recipe)
+        # The heads of a body that stays frozen are all of the layers, and have no body to count.
+        num_body = self._count_body(layers[0]) if body_frozen or norms_frozen else 0
         return FusedNetwork(
             layers,
             states,
             dtype,
             frozen_layers=num_body if body_frozen else 0,
-            frozen_norms=num_body if freezes_norm(self.recipe) else 0,
+            frozen_norms=num_body if norms_frozen else 0,
         )
 
     def name_body(self, names: Iterable[str]) -> frozenset[str]:
