@@ -111,9 +111,9 @@ def test_a_server_for_others_answers_to_its_names_and_addresses_only() -> None:
     guard = Guard(lambda *_: None, "0.0.0.0")  # type: ignore[arg-type,return-value]
     own = socket.gethostname()
     for host in (f"{own}:8000", "192.168.0.7:8000", "localhost", "[fe80::1]:8000"):
-        assert guard._refuse("GET", Headers({"host": host})) is None
+        assert guard._refuse("GET", "/", Headers({"host": host})) is None
     for host in ("attacker.example", f"{own}.attacker.example"):
-        refusal = guard._refuse("GET", Headers({"host": host}))
+        refusal = guard._refuse("GET", "/", Headers({"host": host}))
         assert refusal is not None
         assert refusal.status_code == 421
 

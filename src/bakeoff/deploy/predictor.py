@@ -13,10 +13,13 @@ import numpy.typing as npt
 from bakeoff.catalog.model_record import ModelRecord
 from bakeoff.deploy.photos import Pixels, Unreadable, convert_images, decode_photos, list_photos
 from bakeoff.deploy.records import find_record
+from bakeoff.deploy.reliability import ClassReliability, count_reliability
 from bakeoff.deploy.votes import Vote, find_vote
 from bakeoff.deploy.winner import Prefer, Winner, choose_winner
 from bakeoff.ledger.read import find_study, open_reading
+from bakeoff.report.document import Sources
 from bakeoff.report.gather import gather_sources
+from bakeoff.stats.measure import Split
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.temperature import scale
 from bakeoff.workspace import Folders, check_workspace
@@ -51,10 +54,19 @@ class Predictor:
         winner: the arm, and why it was chosen.
         trial_ids: the trials whose models predict.
         temperature: what the logarithms of probabilities are divided by; 1: nothing changes.
+        reliability: by class: how often it was right where it was predicted, by the first of the models.
     """
 
-    def __init__(self, models: Sequence[Model], winner: Winner, vote: Vote, temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        models: Sequence[Model],
+        winner: Winner,
+        vote: Vote,
+        temperature: float = 1.0,
+        reliability: Sequence[ClassReliability] = (),
+    ) -> None:
         self._models, self.winner, self._vote, self.temperature = tuple(models), winner, vote, temperature
+        self.reliability = tuple(reliability)
         record = models[0].record
         self.classes_, self.shape_HWC = np.asarray(record.class_names, dtype=object), record.shape_HWC
         self.trial_ids = tuple(model.record.trial_id for model in models)
@@ -97,15 +109,17 @@ class Predictor:
             vote = find_vote(winner, ensemble, sources)
             records = [find_record(trial_id, winner.block, sources) for trial_id in vote.trial_ids]
             temperature = vote.fit_temperature(sources) if calibrate else 1.0
-        return cls([_load(record, folders) for record in records], winner, vote, temperature)
+            reliability = _measure(vote.trial_ids[0], sources)
+        return cls([_load(record, folders) for record in records], winner, vote, temperature, reliability)
 
     def describe(self) -> str:
         """Say which models predict, and what is known of them, in one line."""
-        label = find_metric(self.winner.metric).label
+        metric = find_metric(self.winner.metric)
         score = self.winner.test if self.winner.test is not None else self.winner.validation
         where = "test" if self.winner.test is not None else "validation"
+        value = f"{score.mean:.1%}" if metric.is_share else f"{score.mean:.4g}"
         models = "its best model" if len(self._models) == 1 else f"{len(self._models)} models that vote"
-        return f"{self.winner.describe()} Predicting with {models}; mean {where} {label} of the arm {score.mean:.4f}."
+        return f"{self.winner.describe()} Predicting with {models}; mean {where} {metric.label} of the arm {value}."
 
     def predict_proba(self, images: Any) -> npt.NDArray[np.float64]:
         """Return the probability of every class, float64 [n, classes], rows summing to 1.
@@ -147,6 +161,16 @@ class Predictor:
         probabilities_MNL = np.stack([model.predict(pixels_NHWC) for model in self._models])
         voted_NL = self._vote.cast(probabilities_MNL)
         return voted_NL if self.temperature == 1.0 else scale(voted_NL, self.temperature)
+
+
+def _measure(trial_id: str, sources: Sources) -> Sequence[ClassReliability]:
+    """Return the reliability of a trial's classes on the test images, or before the final test on validation."""
+    splits: tuple[Split, ...] = ("test", "held-out", "validation")
+    for split in splits:
+        predictions = sources.voted.load(trial_id, split)
+        if predictions is not None:
+            return count_reliability(predictions["probabilities"], predictions["labels"], split)
+    return ()
 
 
 def _load(record: ModelRecord, folders: Folders) -> Model:

@@ -1,4 +1,4 @@
-"""The web application: a few routes, all read-only."""
+"""The web application: a few routes. All are read-only; one classifies a photo, which is not kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -18,11 +19,13 @@ from bakeoff.report.render.html import read_plotly
 from bakeoff.report.text import show_text
 from bakeoff.serve import pages
 from bakeoff.serve.guard import Guard
+from bakeoff.serve.try_photo import PhotoTrial, TooLargeError, read_photo
 from bakeoff.serve.workspace import Seen, Workspace
 
 ASSETS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "page.css": ("text/css", pages.read_report_style),
     "live.css": ("text/css", lambda: pages.read_asset("live.css")),
+    "try.js": ("text/javascript", lambda: pages.read_asset("try.js")),
     "live.js": ("text/javascript", lambda: pages.read_asset("live.js")),
     "plotly.js": ("text/javascript", read_plotly),
 }
@@ -47,6 +50,8 @@ def make_app(workspace: Path, host: str) -> ASGIApp:
         Route("/study/{study_id}", site.show_study),
         Route("/study/{study_id}/live", site.refresh_study),
         Route("/study/{study_id}/report", site.show_report),
+        Route("/study/{study_id}/try", site.show_try),
+        Route("/study/{study_id}/classify", site.classify, methods=["POST"]),
         Route("/assets/{name}", _send_asset),
     ]
     application = Starlette(routes=routes, exception_handlers={BakeoffError: _explain, 404: _say_missing})
@@ -58,6 +63,7 @@ class _Pages:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        self._photos = PhotoTrial(workspace.root)
 
     def show_index(self, request: Request) -> Response:
         folder = self._workspace.root.absolute().name
@@ -96,6 +102,27 @@ class _Pages:
         page = self._workspace.render_report(seen.progress.study_id)
         own = pages.read_policy(page) or "default-src 'none'"
         return HTMLResponse(page, headers={"Content-Security-Policy": f"{own}; frame-ancestors 'none'"})
+
+    def show_try(self, request: Request) -> Response:
+        seen = self._find(request)
+        if seen is None:
+            return _say_missing()
+        try:
+            lines = self._photos.describe(seen.progress.study_id)
+        except BakeoffError as error:
+            return HTMLResponse(pages.write_notice("No model to try yet", (str(error),)))
+        return HTMLResponse(pages.write_try(seen, lines))
+
+    async def classify(self, request: Request) -> Response:
+        seen = await run_in_threadpool(self._find, request)
+        if seen is None:
+            return _say_missing()
+        try:
+            content = await read_photo(request)
+            found = await run_in_threadpool(self._photos.classify, seen.progress.study_id, content)
+        except BakeoffError as error:
+            return JSONResponse({"problem": show_text(str(error))}, 413 if isinstance(error, TooLargeError) else 422)
+        return JSONResponse(found)
 
     def _find(self, request: Request) -> Seen | None:
         return self._workspace.find_study(request.path_params["study_id"])

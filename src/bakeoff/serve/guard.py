@@ -8,6 +8,7 @@ Origin and Sec-Fetch-Site), and not by framing.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from urllib.parse import urlsplit
 
@@ -34,6 +35,12 @@ HEADERS = {
 """For every response that does not set them itself."""
 
 
+PHOTO_TYPE = "application/octet-stream"
+"""The content type of a photo to classify; a form of another site cannot send it."""
+
+_PHOTO_PATH = re.compile(r"/study/[^/]+/classify")
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host, without port, is this machine itself, without a DNS lookup."""
     if host.lower() == "localhost":
@@ -44,6 +51,8 @@ def is_loopback(host: str) -> bool:
 
 class Guard:
     """Accepts GET and HEAD for known hosts, from pages of this server or without a page.
+
+    On a loopback address it also accepts photos to classify, by POST from its own page; nothing else is writable.
 
     Args:
         app: the protected application.
@@ -68,11 +77,14 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refuse(scope["method"], Headers(scope=scope))
+        refusal = self._refuse(scope["method"], scope["path"], Headers(scope=scope))
         await (refusal or self._app)(scope, receive, send_guarded)
 
-    def _refuse(self, method: str, headers: Headers) -> PlainTextResponse | None:
-        if method not in ("GET", "HEAD"):
+    def _refuse(self, method: str, path: str, headers: Headers) -> PlainTextResponse | None:
+        if method == "POST" and _PHOTO_PATH.fullmatch(path) and self._is_local:
+            if "origin" not in headers or headers.get("content-type") != PHOTO_TYPE:
+                return PlainTextResponse("Photos are accepted from this server's own page only.\n", 403)
+        elif method not in ("GET", "HEAD"):
             return PlainTextResponse("This server is read-only.\n", 405, {"Allow": "GET, HEAD"})
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._knows(hosts[0]):

@@ -60,6 +60,14 @@ def write_study(seen: Seen) -> str:
     )
 
 
+def write_try(seen: Seen, lines: tuple[str, ...]) -> str:
+    """Return the page on which a photo can be tried; `lines` describe the model."""
+    progress = seen.progress
+    return _render(
+        "try.html", title="Try a photo", progress=progress, lines=lines, action=f"/study/{progress.study_id}/classify"
+    )
+
+
 def write_notice(title: str, lines: tuple[str, ...], *, again: bool = False) -> str:
     """Return a page that says why there is nothing to show; with `again` it refreshes itself."""
     return _render("notice.html", title=title, lines=lines, again=again)
