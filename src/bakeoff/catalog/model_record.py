@@ -87,6 +87,19 @@ class Origin(Record):
         """Return the metadata of a safetensors file."""
         return {ORIGIN_KEY: self.model_dump_json()}
 
+    @classmethod
+    def parse(cls, metadata: Mapping[str, str] | None, where: str) -> Origin | None:
+        """Return the origin in a file's metadata, or None.
+
+        Raises:
+            BakeoffError: it is damaged; `where` names the file.
+        """
+        text = (metadata or {}).get(ORIGIN_KEY)
+        try:
+            return None if text is None else cls.model_validate_json(text)
+        except ValidationError as error:
+            raise BakeoffError(f"{where}: what it says of its study is damaged.") from error
+
 
 def fix_statistics(recipe: Recipe, mean: tuple[float, ...], sd: tuple[float, ...]) -> Recipe:
     """Return a recipe whose `normalize` steps have these numbers in place of `data`; a constant channel's sd is 1."""

@@ -31,7 +31,9 @@ class Network(nn.Module):
     def __init__(self, plan: dict[str, Any]) -> None:
         super().__init__()
         self.plan = plan
-        resized = {str(n): ResizePixels(step) for n, step in enumerate(plan["steps"]) if step["type"] == "resize_pixels"}
+        resized = {
+            str(n): ResizePixels(step) for n, step in enumerate(plan["steps"]) if step["type"] == "resize_pixels"
+        }
         self.steps = nn.ModuleDict(resized)
         self.body = make_body(plan["body"]) if plan["body"] else None
         self.head = make_layers(plan["layers"])
@@ -85,7 +87,9 @@ class ResizePixels(nn.Module):
             if before == after:
                 continue
             single = torch.eye(before, dtype=torch.float64)[None, :, None]  # what each pixel contributes
-            spread = F.interpolate(single, (1, after), mode=step["mode"], align_corners=False, antialias=step["antialias"])
+            spread = F.interpolate(
+                single, (1, after), mode=step["mode"], align_corners=False, antialias=step["antialias"]
+            )
             bits = next(n for n in range(22) if int(0.5 + float(spread.max()) * 2 ** (n + 1)) >= 2**15)
             weights = torch.trunc(spread * 2**bits + 0.5 * spread.sign())[0, :, 0].T.float()
             self.register_buffer(f"weights_{axis}", weights, persistent=False)
@@ -141,7 +145,9 @@ def make_layers(layers: list[dict[str, Any]]) -> nn.ModuleDict:
             for name, part in layer["shortcut"].items():
                 made[str(number)].add_module(name, make_layers([part])["0"])
         elif layer["type"] == "conv":
-            made[str(number)] = nn.Conv2d(layer["in"], layer["out"], layer["kernel"], layer["stride"], bias=layer["bias"])
+            made[str(number)] = nn.Conv2d(
+                layer["in"], layer["out"], layer["kernel"], layer["stride"], bias=layer["bias"]
+            )
         elif layer["type"] == "dense":
             made[str(number)] = nn.Linear(layer["in"], layer["out"], bias=layer["bias"])
         elif layer["type"] == "batch_norm":
@@ -160,7 +166,9 @@ def make_body(body: dict[str, Any]) -> nn.Module:
         for name, value in body["attributes"].items():
             setattr(model, name, value)
         for name, kept in body["cut"].items():  # its published head: only the first parts are kept, or an average
-            part = nn.AdaptiveAvgPool2d(1) if kept == "average" else getattr(model, name)[:kept] if kept else nn.Identity()
+            part = (
+                nn.AdaptiveAvgPool2d(1) if kept == "average" else getattr(model, name)[:kept] if kept else nn.Identity()
+            )
             setattr(model, name, part)
     else:  # your own class: its module must be on Python's path
         model = getattr(importlib.import_module(body["library"]), body["name"])()
