@@ -131,9 +131,7 @@ class Predictor:
 
         record, origin = read_model_record(file), read_origin(file)
         if record is None:
-            raise WorkspaceError(
-                f"{file} does not describe itself: it is not a model of bakeoff, or of an early version."
-            )
+            raise WorkspaceError(f"{file} does not describe itself: it is not a model of bakeoff, or an early one.")
         return cls([_load(record, folders, file)], None, Vote(trial_ids=(record.trial_id,)), origin=origin)
 
     @property

@@ -21,17 +21,19 @@ from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import find_metric
 
 _LOADING = {
-    "torch": "from model import load  # model.py of this folder\n\nnetwork = load()  # uint8 [N, H, W, C] to probabilities",
+    "torch": "from model import load\n\nnetwork = load()  # uint8 [N, H, W, C] to probabilities",
     "torchscript": 'import torch\n\nnetwork = torch.jit.load("model.torchscript.pt")',
     "torch.export": 'import torch\n\nnetwork = torch.export.load("model.pt2").module()',
     "onnx": 'import onnxruntime\n\nsession = onnxruntime.InferenceSession("model.onnx")\n'
     '(probabilities,) = session.run(None, {"images": images})  # uint8 [N, H, W, C]',
     "timm": 'import timm\nfrom safetensors.torch import load_file\n\nmodel = timm.create_model("%s", num_classes=%d)\n'
-    'model.load_state_dict(load_file("timm.safetensors"))  # expects the steps in preprocessing.json; gives logits',
+    'model.load_state_dict(load_file("timm.safetensors"))  # takes prepared images, returns logits',
     "torchvision": "import torchvision\nfrom safetensors.torch import load_file\n\n"
     "model = torchvision.models.%s(num_classes=%d%s)\n"
-    'model.load_state_dict(load_file("torchvision.safetensors"))  # expects the steps in preprocessing.json; gives logits',
+    'model.load_state_dict(load_file("torchvision.safetensors"))  # takes prepared images, returns logits',
 }
+
+_OUTSIDE = "Photos are read and resized as in `preprocessing.json`, outside the model; all other steps are inside."
 
 _CITATION = """@software{bakeoff,
   title = {bakeoff: which of these training choices is really better for classifying these images?},

@@ -51,6 +51,7 @@ def open_model() -> Callable[[Any], Any]:
 
 
 def run_torch(network: Any) -> Callable[[Any], Any]:
+    """Return what runs a torch network on arrays."""
     import torch
 
     def run(images: Any) -> Any:
@@ -61,6 +62,7 @@ def run_torch(network: Any) -> Callable[[Any], Any]:
 
 
 def main() -> None:
+    """Print the most probable classes of each photo."""
     preprocessing = json.loads((FOLDER / "preprocessing.json").read_text("utf-8"))
     run, classes = open_model(), preprocessing["classes"]
     for path in sys.argv[1:]:

@@ -190,7 +190,7 @@ def _check_plain_head(whole: Whole, library: str) -> None:
     ]
     if len(layers) != 1:
         raise ExportError(
-            f"{name} has a head of {len(layers)} dense layers here, {library}'s own has one: export it to torch or onnx."
+            f"{name} has a head of {len(layers)} dense layers, {library}'s own has one: export it to torch or onnx."
         )
 
 
@@ -222,7 +222,7 @@ def _find_classifier(whole: Whole, library: str) -> str:
             f"{whole.record.recipe.network.name} has another kind of head in {library} than one dense layer on "
             f"{num_features:,} features: export it to torch or onnx."
         )
-    return linear[0]
+    return str(linear[0])
 
 
 def _run_module(module: Any) -> Run:

@@ -106,10 +106,10 @@ def _lower_step(choice: AnyAugmentation, shape_HWC: tuple[int, ...], is_scaled: 
 
 def _lower_normalize(choice: Normalize, channels: int, repeats: bool) -> Plan:
     if choice.mean == "imagenet":
-        mean, sd = IMAGENET_MEAN, IMAGENET_SD
+        mean, sd = list(IMAGENET_MEAN), list(IMAGENET_SD)
         if channels == 1 and not repeats:
-            mean, sd = (sum(mean) / 3,), (sum(sd) / 3,)
-        return {"type": "normalize", "mean": list(mean), "sd": list(sd)}
+            mean, sd = [sum(mean) / 3], [sum(sd) / 3]
+        return {"type": "normalize", "mean": mean, "sd": sd}
     if isinstance(choice.mean, str) or isinstance(choice.sd, str):
         raise ExportError(f"normalize: the record lacks the numbers of {choice.mean}.")
     return {"type": "normalize", "mean": list(choice.mean), "sd": list(choice.sd)}

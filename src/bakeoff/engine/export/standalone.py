@@ -39,6 +39,7 @@ class Network(nn.Module):
         self.head = make_layers(plan["layers"])
 
     def forward(self, images_NHWC: Tensor) -> Tensor:
+        """Return the probabilities."""
         x = self.prepare(images_NHWC)
         logits = self.compute_logits(x)
         if self.plan["mirrored"]:  # as in validation and test: averaged with the mirror image
@@ -53,15 +54,17 @@ class Network(nn.Module):
         return x
 
     def compute_logits(self, x: Tensor) -> Tensor:
+        """Return logits [N, classes] of prepared images [N, C, H, W]."""
         if self.body is not None:
             x = self.body(x).flatten(1)
         return run_layers(self.head, self.plan["layers"], x)
 
 
 def apply_step(step: dict[str, Any], x: Tensor) -> Tensor:
+    """Prepare images [N, C, H, W] by one step."""
     kind = step["type"]
     if kind == "scale":
-        return x * step["factor"]
+        return x * float(step["factor"])
     if kind == "normalize":  # three numbers repeat a grey image to three channels
         mean, sd = (x.new_tensor(step[name]).view(1, -1, 1, 1) for name in ("mean", "sd"))
         return (x - mean) / sd
@@ -96,6 +99,7 @@ class ResizePixels(nn.Module):
             self.bits[axis] = bits
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the resized images [N, C, H, W]."""
         for axis, bits in self.bits.items():
             summed = F.linear(x.transpose(axis, 3), self.get_buffer(f"weights_{axis}"))
             x = ((summed + 2 ** (bits - 1)) / 2**bits).floor().clamp(0, 255).transpose(axis, 3)
@@ -103,6 +107,7 @@ class ResizePixels(nn.Module):
 
 
 def run_layers(modules: Any, layers: list[dict[str, Any]], x: Tensor) -> Tensor:
+    """Apply layers, whose modules are named by their numbers."""
     for number, layer in enumerate(layers):
         kind = layer["type"]
         if kind == "residual":
@@ -128,16 +133,18 @@ def run_layers(modules: Any, layers: list[dict[str, Any]], x: Tensor) -> Tensor:
 
 
 def pool(layer: dict[str, Any], x: Tensor) -> Tensor:
+    """Return the maximum or the average of each window; padding counts in neither."""
     size, stride, sides = layer["size"], layer["stride"], layer["pad"]
     if layer["kind"] == "max":
         return F.max_pool2d(F.pad(x, sides, value=-torch.inf) if any(sides) else x, size, stride)
     if not any(sides):
         return F.avg_pool2d(x, size, stride)
-    inside = F.pad(torch.ones_like(x[:1, :1]), sides)  # padding does not count in an average
+    inside = F.pad(torch.ones_like(x[:1, :1]), sides)
     return F.avg_pool2d(F.pad(x, sides), size, stride) / F.avg_pool2d(inside, size, stride)
 
 
 def make_layers(layers: list[dict[str, Any]]) -> nn.ModuleDict:
+    """Return the modules of the layers that have weights, named by their numbers."""
     made: dict[str, nn.Module] = {}
     for number, layer in enumerate(layers):
         if layer["type"] == "residual":

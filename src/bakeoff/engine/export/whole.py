@@ -1,4 +1,4 @@
-"""The whole network of a trial in one file: a permanently frozen body, which trials do not store, joined to its head."""
+"""The whole network of a trial in one file: a frozen body, which trials do not store, is joined to its head."""
 
 from __future__ import annotations
 
