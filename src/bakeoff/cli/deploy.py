@@ -35,7 +35,6 @@ Prefer = Annotated[
     Literal["score", "cheaper"],
     typer.Option("--prefer", help="Among arms that tie: the best score on validation, or the least training time."),
 ]
-ExportFormat = Literal["torch", "torchscript", "torch.export", "onnx", "timm", "torchvision"]
 Calibrate = Annotated[
     bool,
     typer.Option("--calibrate", help="Make probabilities fit frequencies, by a temperature fitted on validation."),
@@ -94,7 +93,12 @@ def predict(
 def export(
     study: TrainedStudy,
     formats: Annotated[
-        list[ExportFormat], typer.Option("--format", help="What to write besides the weights; repeatable.")
+        list[str],
+        typer.Option(
+            "--format",
+            metavar="torch|torchscript|torch.export|onnx|timm|torchvision",
+            help="What to write besides the weights; repeatable.",
+        ),
     ],
     arm: Arm = None,
     block: Block = None,

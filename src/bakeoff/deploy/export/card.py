@@ -50,7 +50,7 @@ class CardFacts:
         classes: scores by class on the images of `origin.split`; None if the predictions are not stored.
         cost: of the arm; None if not recorded.
         licence: of published weights that it started from; empty if there are none.
-        data: names and facts of the training images.
+        data: name of the images; `notes`: what users should know of them.
     """
 
     report: ReportInput
@@ -63,6 +63,7 @@ class CardFacts:
     licence: str
     data: str
     num_training: int | None
+    notes: tuple[str, ...]
 
     @classmethod
     def gather(
@@ -76,6 +77,7 @@ class CardFacts:
         classes = None
         if predictions is not None:
             classes = class_report(predictions["probabilities"], predictions["labels"], record.class_names)
+        images = sources.record.facts.get(winner.block, {})
         costs = describe_costs(sources.costs, (), sources.folders.weights)
         return cls(
             report=report,
@@ -87,7 +89,8 @@ class CardFacts:
             seconds=next(each.seconds for each in sources.record.results if each.trial_id == record.trial_id),
             licence=find_licence(record.recipe),
             data=source.label,
-            num_training=sources.record.facts.get(winner.block, {}).get("num_images"),
+            num_training=images.get("num_images"),
+            notes=tuple(images.get("notes", ())),
         )
 
 
@@ -152,7 +155,9 @@ def _write_answer(facts: CardFacts) -> Iterator[str]:
         yield ""
         yield f"**Answer.** {escape_markdown(answer.sentence)}"
     yield ""
-    yield f"**This model.** {escape_markdown(facts.winner.describe())} It is the best of its models on validation."
+    number = len(facts.winner.trial_ids)
+    best = "" if number == 1 else f" It is the best of its {number} models on validation."
+    yield f"**This model.** {escape_markdown(facts.winner.describe())}{best}"
 
 
 def _write_scores(facts: CardFacts) -> Iterator[str]:
@@ -192,7 +197,7 @@ def _write_data(facts: CardFacts) -> Iterator[str]:
     number = "" if facts.num_training is None else f"{count(facts.num_training, 'training image')} with validation, "
     yield f"- {escape_line(facts.data)}: {number}{count(len(facts.record.class_names), 'class', 'classes')}"
     yield f"- images of {height} x {width} pixels, {'grey' if channels == 1 else 'RGB'}"
-    for note in facts.report.notes:
+    for note in facts.notes:
         yield f"- {escape_line(note)}"
 
 
@@ -211,11 +216,7 @@ def _write_use(facts: CardFacts, formats: Sequence[str]) -> Iterator[str]:
         yield from ["", "```python", code, "```"]
     yield from ["", "```python", "import bakeoff.deploy.predictor", ""]
     yield 'bakeoff.deploy.predictor.Predictor.load(".").predict(["photo.jpg"])'
-    yield from [
-        "```",
-        "",
-        "Photos are read and resized as in `preprocessing.json`, outside the model; all else is in it.",
-    ]
+    yield from ["```", "", _OUTSIDE]
     if names_class(name):
         yield f"The network is {escape_markdown(name)}: its module must be on Python's path, except for ONNX."
 
@@ -237,7 +238,7 @@ def _write_training(facts: CardFacts) -> Iterator[str]:
         yield f"- trained parameters: {facts.cost.num_parameters:,.0f}"
     yield f"- training time: {duration(facts.seconds)} on {escape_markdown(', '.join(facts.report.hardware.values()))}"
     yield f"- study {escape_markdown(facts.origin.study_id)}, trial {record.trial_id}, seed {record.seed}"
-    versions = {**facts.report.made_with, **record.versions}
+    versions = {**facts.report.versions, **record.versions, "numeric mode": record.numeric}
     yield f"- {escape_markdown(', '.join(f'{name} {text}' for name, text in versions.items()))}"
     yield from ["", "<details><summary>Recipe</summary>", "", "```json"]
     yield json.dumps(record.recipe.model_dump(mode="json"), indent=2).replace("```", "'''")

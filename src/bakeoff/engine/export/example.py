@@ -25,7 +25,7 @@ def read_photo(path: str, photo: dict[str, Any]) -> Any:
     image = image if grey and image.mode == "L" else image.convert("RGB")
     size = (photo["width"], photo["height"])
     image = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(image.convert("L"))[..., None] if grey else np.asarray(image)
+    return np.array(image.convert("L"))[..., None] if grey else np.array(image)
 
 
 def open_model() -> Callable[[Any], Any]:

@@ -21,7 +21,7 @@ from bakeoff.engine.export.whole import join_body, save_whole
 from bakeoff.engine.model import Model, load_model
 from bakeoff.engine.model_file import read_model_record
 from bakeoff.engine.weight_files import read_kept_weights
-from bakeoff.workspace import Folders
+from bakeoff.workspace import Folders, write_whole
 
 MOST_DIFFERENCE = 1e-3
 """A file whose probabilities differ by more from the trial's is refused."""
@@ -102,8 +102,12 @@ def write_model(
             (made / EXAMPLE_FILE).write_text(Path(example.__file__).read_text("utf-8"), "utf-8")
         for path in sorted(made.iterdir()):
             if path.is_file():
-                os.replace(path, folder / path.name)
+                _place(path, folder / path.name)
     return Written(record=joined, plan=whole.plan, checks=tuple(checks), rounding=rounding)
+
+
+def _place(made: Path, path: Path) -> None:
+    write_whole(path, lambda temporary: os.replace(made, temporary))
 
 
 def _open_weights(path: Path, folders: Folders) -> Run:
