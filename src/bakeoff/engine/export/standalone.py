@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -205,9 +204,3 @@ def name_weights(saved: dict[str, Tensor], plan: dict[str, Any]) -> dict[str, Te
     for name, factor in plan["factors"].items():
         state[name] = state[name] * factor
     return state | {alias: state[name] for alias, name in plan["tied"].items()}
-
-
-def read_classes(folder: str | Path = Path(__file__).parent) -> list[str]:
-    """Return the names of the classes, in the order of the probabilities."""
-    classes: list[str] = json.loads((Path(folder) / "preprocessing.json").read_text("utf-8"))["classes"]
-    return classes
