@@ -23,6 +23,7 @@ from bakeoff.deploy.export.export import export_study
 from bakeoff.deploy.predictor import Predictor
 from bakeoff.engine.fused.vision import import_torchvision
 from bakeoff.errors import BakeoffError, WorkspaceError
+from bakeoff.ledger.read import open_reading, read_study
 from bakeoff.workspace import Folders
 
 pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
@@ -235,3 +236,48 @@ def test_what_is_no_model(trained: tuple[Path, Path], tmp_path: Path) -> None:
     save_file(load_file(path), path)
     with pytest.raises(WorkspaceError, match="does not describe itself"):
         Predictor.load(path)
+
+
+def test_a_refit_trains_on_all_images(
+    trained: tuple[Path, Path], tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("bakeoff.deploy.export.refit.LocalExecutor", in_process)
+    _, photos = trained
+    study = Study(
+        question="Which?",
+        name="again",
+        data={"folder": str(photos), "image_size": 9, "validation": 0.25},
+        recipe={
+            "network": {"name": "cnn", "filters": [4], "units": []},
+            "epochs": 4,
+            "batch_size": 8,
+            "early_stopping": {"patience": 1},
+        },
+        arms=[{"a": {}, "b": {"schedule": "plateau"}}],
+        replicates=3,
+        numeric="float32",
+    )
+    result = run(study, workspace=tmp_path / "runs", workers=1)
+    with open_reading(Folders(tmp_path / "runs")) as connection:
+        results = read_study(connection, result.study_id).results
+    best = sorted(each.best_epoch or 0 for each in results if each.arm == "a")
+    command = ["bakeoff", "export", "again", "--workspace", str(tmp_path / "runs"), "--format", "torch", "--refit"]
+    monkeypatch.setattr("sys.argv", [*command, "--arm", "a", "--out", str(tmp_path / "out")])
+    assert main() == 0
+    assert "its score was not measured anew" in capsys.readouterr().out
+    predictor = Predictor.load(tmp_path / "out")
+    assert predictor.origin is not None
+    assert (predictor.origin.is_refit, predictor.origin.score) == (True, None)
+    with safe_open(tmp_path / "out" / "model.safetensors", framework="np") as file:
+        record = ModelRecord.parse(file.metadata(), "")
+    assert record is not None
+    assert (record.recipe.epochs, record.recipe.early_stopping) == (best[1], None)
+    assert record.trial_id not in {each.trial_id for each in results}
+    kept = Folders(tmp_path / "runs").weights(record.trial_id)
+    written = kept.stat().st_mtime_ns
+    assert main() == 0  # trains nothing
+    assert kept.stat().st_mtime_ns == written
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["weights.safetensors"]
+    monkeypatch.setattr("sys.argv", [*command, "--arm", "b", "--out", str(tmp_path / "other")])
+    assert main() == 2
+    assert "plateau" in capsys.readouterr().err

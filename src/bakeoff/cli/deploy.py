@@ -103,6 +103,9 @@ def export(
     arm: Arm = None,
     block: Block = None,
     prefer: Prefer = "score",
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train the recipe anew on training and validation images together.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The folder; by default exports/STUDY.")
     ] = None,
@@ -112,13 +115,17 @@ def export(
     """Write a study's winner into a folder: weights, other formats, and a model card."""
     from bakeoff.deploy.export.export import export_study
 
-    done = export_study(study, formats, out, workspace, arm=arm, block=block, prefer=prefer, data_dir=data_dir)
+    done = export_study(
+        study, formats, out, workspace, arm=arm, block=block, prefer=prefer, data_dir=data_dir, on_all_images=refit
+    )
     print_aside(done.winner.describe())
     print_line(f"Largest difference of a probability to the trial's predictions, on {done.checked_on}:")
     for check in done.checks:
         print_line(f"  {check.file} ({check.format}): {check.difference:.1e}")
     if done.rounding is not None:
         print_line(f"  It was trained in bfloat16, whose predictions differ from these by up to {done.rounding:.1e}.")
+    if done.origin.is_refit:
+        print_line(f"Note: {done.origin.scope}.")
     print_line(f"Exported to {done.folder}")
     return 0
 

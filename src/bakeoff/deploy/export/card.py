@@ -59,7 +59,7 @@ class CardFacts:
     origin: Origin
     classes: ClassReport | None
     cost: ArmCost | None
-    seconds: float
+    seconds: float | None
     licence: str
     data: str
     num_training: int | None
@@ -86,7 +86,7 @@ class CardFacts:
             origin=origin,
             classes=classes,
             cost=next((each for each in costs if (each.block, each.arm) == (winner.block, winner.arm)), None),
-            seconds=next(each.seconds for each in sources.record.results if each.trial_id == record.trial_id),
+            seconds=next((each.seconds for each in sources.record.results if each.trial_id == record.trial_id), None),
             licence=find_licence(record.recipe),
             data=source.label,
             num_training=images.get("num_images"),
@@ -155,7 +155,7 @@ def _write_answer(facts: CardFacts) -> Iterator[str]:
         yield ""
         yield f"**Answer.** {escape_markdown(answer.sentence)}"
     yield ""
-    number = len(facts.winner.trial_ids)
+    number = 1 if facts.origin.is_refit else len(facts.winner.trial_ids)
     best = "" if number == 1 else f" It is the best of its {number} models on validation."
     yield f"**This model.** {escape_markdown(facts.winner.describe())}{best}"
 
@@ -163,19 +163,17 @@ def _write_answer(facts: CardFacts) -> Iterator[str]:
 def _write_scores(facts: CardFacts) -> Iterator[str]:
     origin, metric = facts.origin, find_metric(facts.origin.metric)
     measure = Measure(metric, origin.split)
-    if origin.score is None:
-        yield f"Not measured: {escape_markdown(origin.scope)}."
-        return
     interval = ""
     if origin.interval is not None:
         low, high = (measure.value(value, 1) for value in origin.interval)
         interval = f" (95% interval {low} to {high})"
-    yield f"- {measure.label}: {measure.value(origin.score)}{interval}; {escape_markdown(origin.scope)}"
+    score = "not measured" if origin.score is None else f"{measure.value(origin.score)}{interval}"
+    yield f"- {measure.label}: {score}; {escape_markdown(origin.scope)}"
     scores = [("validation", facts.winner.validation), (origin.split, facts.winner.test)]
-    for split, score in scores:
-        if score is not None:
-            sd = "" if score.sd is None else f" ± {measure.number(score.sd)}"
-            yield f"- mean {split} {metric.label} of the arm over replicates: {measure.value(score.mean)}{sd}"
+    for split, found in scores:
+        if found is not None:
+            sd = "" if found.sd is None else f" ± {measure.number(found.sd)}"
+            yield f"- mean {split} {metric.label} of the arm over replicates: {measure.value(found.mean)}{sd}"
     if facts.classes is not None:
         error = 100 * facts.classes.calibration.error
         yield f"- calibration: its confidence is off by {error:.1f} points on average (expected calibration error)"
@@ -183,7 +181,7 @@ def _write_scores(facts: CardFacts) -> Iterator[str]:
 
 def _write_classes(facts: CardFacts) -> Iterator[str]:
     if facts.classes is None:
-        yield "The predictions of this model are not stored."
+        yield "There are no stored predictions of this model."
         return
     yield f"| class | {facts.origin.split} images | precision | recall | F1 |"
     yield "| --- | ---: | ---: | ---: | ---: |"
@@ -236,7 +234,9 @@ def _write_training(facts: CardFacts) -> Iterator[str]:
     yield f"- network: {escape_markdown(record.recipe.network.name)}, {_describe_start(record.recipe)}"
     if facts.cost is not None and facts.cost.num_parameters is not None:
         yield f"- trained parameters: {facts.cost.num_parameters:,.0f}"
-    yield f"- training time: {duration(facts.seconds)} on {escape_markdown(', '.join(facts.report.hardware.values()))}"
+    if facts.seconds is not None:
+        hardware = escape_markdown(", ".join(facts.report.hardware.values()))
+        yield f"- training time: {duration(facts.seconds)} on {hardware}"
     yield f"- study {escape_markdown(facts.origin.study_id)}, trial {record.trial_id}, seed {record.seed}"
     versions = {**facts.report.versions, **record.versions, "numeric mode": record.numeric}
     yield f"- {escape_markdown(', '.join(f'{name} {text}' for name, text in versions.items()))}"

@@ -14,6 +14,7 @@ import numpy as np
 from bakeoff.catalog.model_record import ModelRecord, Origin
 from bakeoff.data.store import find_decoded
 from bakeoff.deploy.export.card import CardFacts, write_card
+from bakeoff.deploy.export.refit import refit
 from bakeoff.deploy.photos import Pixels
 from bakeoff.deploy.records import find_record
 from bakeoff.deploy.winner import Prefer, Winner, choose_winner
@@ -67,6 +68,7 @@ def export_study(
     block: str | None = None,
     prefer: Prefer = "score",
     data_dir: Path | None = None,
+    on_all_images: bool = False,
 ) -> Exported:
     """Write a study's best model into a folder that needs no workspace.
 
@@ -79,6 +81,7 @@ def export_study(
         block: the block; needed if there are several.
         prefer: which of the arms that tie with the best.
         data_dir: searched for images to check on.
+        on_all_images: whether to train the recipe anew on training and validation images together; see `refit`.
 
     Raises:
         WorkspaceError: no such study, arm or block; nothing trained; weights missing; the folder is in use.
@@ -94,6 +97,9 @@ def export_study(
         winner = choose_winner(sources, block, arm, prefer)
         record = find_record(winner.trial_ids[0], winner.block, sources)
         origin = describe_origin(record, winner, sources)
+        if on_all_images:
+            record = refit(record, winner, sources)
+            origin = _mark_refit(origin, record)
         folder = out or Path("exports") / folders.reports(sources.study.name, identity).name
         earlier = _read_earlier(folder, record.trial_id)
         checked_on, pixels = _choose_images(record, winner, sources)
@@ -140,6 +146,17 @@ def describe_origin(record: ModelRecord, winner: Winner, sources: Sources) -> Or
         scope=f"this model on {images}" + ("; the interval: on new images of this kind" if interval else ""),
         bakeoff=version("bakeoff"),
     )
+
+
+def _mark_refit(origin: Origin, record: ModelRecord) -> Origin:
+    changes = {
+        "score": None,
+        "interval": None,
+        "is_refit": True,
+        "scope": f"this model was trained anew, for {record.recipe.epochs} epochs on training and validation images "
+        "together, and its score was not measured anew",
+    }
+    return origin.model_copy(update=changes)
 
 
 def _measure_interval(result: TrialResult, metric: str, split: str, sources: Sources) -> tuple[float, float] | None:
