@@ -41,8 +41,8 @@ class ModelRecord(Record):
     versions: Mapping[str, str] = Field(default={}, description="Versions of the packages that the network is from.")
 
     def dump(self) -> dict[str, str]:
-        """Return the metadata of a safetensors file."""
-        return {"format": "pt", METADATA_KEY: self.model_dump_json()}
+        """Return the metadata of a safetensors file: one entry, because several are written in a random order."""
+        return {METADATA_KEY: self.model_dump_json()}
 
     @classmethod
     def parse(cls, metadata: Mapping[str, str] | None, where: str) -> ModelRecord | None:

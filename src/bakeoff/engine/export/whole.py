@@ -36,4 +36,4 @@ def join_body(record: ModelRecord, folders: Folders) -> tuple[ModelRecord, State
 def save_whole(path: Path, record: ModelRecord, origin: Origin, state: State) -> None:
     """Write a model that describes itself."""
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    save_file(tensors, path, metadata=record.dump() | origin.dump())
+    save_file(tensors, path, metadata={"format": "pt"} | record.dump() | origin.dump())
