@@ -213,11 +213,11 @@ def test_a_kill_while_results_are_written(
     name = {"weights": "save_file", "predictions": "save_predictions"}[file]
     real, calls = getattr(cohort, name), []
 
-    def die_at_the_second(*arguments: Any) -> None:
+    def die_at_the_second(*arguments: Any, **named: Any) -> None:
         calls.append(arguments)
         if len(calls) == 2:
             raise Interrupted
-        real(*arguments)
+        real(*arguments, **named)
 
     monkeypatch.setattr(cohort, name, die_at_the_second)
     before = _train_until_interrupted(task, images, tmp_path / "cut")
