@@ -294,5 +294,5 @@ def test_files_are_named_also_if_an_earlier_version_decoded_them(write_pictures)
 )
 def test_fingerprints_are_those_of_the_first_decoder(write_pictures, size, mode, settings, expected) -> None:
     """Of images of the target's aspect ratio that no reduced scale touches; expected: what commit 2a15b97 gave."""
-    source = DataSource(folder=str(write_pictures(size=size, mode=mode)), **settings)
+    source = DataSource(folder=str(write_pictures(size=size, mode=mode)), duplicates="allow", **settings)
     assert (open_training(source).fingerprint[:16], open_test(source).fingerprint[:16]) == expected
