@@ -32,11 +32,8 @@ def fit_photo(image: Image.Image, width: int, height: int, fit: str) -> Image.Im
     whole = (width, height)
     is_wider = image.width * height > image.height * width
     if fit == "crop":
-        whole = (
-            (int(height * image.width / image.height), height)
-            if is_wider
-            else (width, int(width * image.height / image.width))
-        )
+        longer = int(height * image.width / image.height) if is_wider else int(width * image.height / image.width)
+        whole = (longer, height) if is_wider else (width, longer)
     elif fit == "pad" and is_wider:
         whole = (width, max(1, round(width * image.height / image.width)))
     elif fit == "pad":
@@ -46,8 +43,9 @@ def fit_photo(image: Image.Image, width: int, height: int, fit: str) -> Image.Im
         return image
     first = (round((whole[0] - kept[0]) / 2), round((whole[1] - kept[1]) / 2))
     scale = (image.width / whole[0], image.height / whole[1])
-    ends = [min(size, (first[n] + kept[n]) * scale[n]) for n, size in enumerate(image.size)]
-    image = image.resize(kept, Image.Resampling.BILINEAR, box=(first[0] * scale[0], first[1] * scale[1], *ends))
+    right, bottom = (min(size, (first[n] + kept[n]) * scale[n]) for n, size in enumerate(image.size))
+    box = (first[0] * scale[0], first[1] * scale[1], right, bottom)
+    image = image.resize(kept, Image.Resampling.BILINEAR, box=box)
     if kept == (width, height):
         return image
     padded = Image.new(image.mode, (width, height))
