@@ -15,11 +15,11 @@ from bakeoff.deploy.photos import Pixels, Unreadable, convert_images, decode_pho
 from bakeoff.deploy.records import find_record
 from bakeoff.deploy.reliability import ClassReliability, count_reliability
 from bakeoff.deploy.votes import Vote, find_vote
-from bakeoff.deploy.winner import Prefer, Winner, choose_winner
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.read import find_study, open_reading
 from bakeoff.report.document import Sources
 from bakeoff.report.gather import gather_sources
+from bakeoff.report.winner import Prefer, Winner, choose_winner
 from bakeoff.stats.measure import Split
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.temperature import scale

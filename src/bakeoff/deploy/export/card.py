@@ -11,11 +11,11 @@ from bakeoff.catalog.model_record import ModelRecord, Origin
 from bakeoff.catalog.networks.outside import TIMM, TORCHVISION, names_class
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.shape import is_body_frozen
-from bakeoff.deploy.winner import Winner
 from bakeoff.report.costs import ArmCost, describe_costs
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.sections.basis import describe_basis
 from bakeoff.report.text import count, duration, escape_line, escape_markdown, show_text
+from bakeoff.report.winner import Winner
 from bakeoff.stats.classes import ClassReport, class_report
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import find_metric
@@ -212,8 +212,8 @@ def _write_use(facts: CardFacts, formats: Sequence[str]) -> Iterator[str]:
             extra = ", aux_logits=False" if "inception" in name or "googlenet" in name else ""
             code %= (name.removeprefix(TORCHVISION), num_classes, extra)
         yield from ["", "```python", code, "```"]
-    yield from ["", "```python", "import bakeoff.deploy.predictor", ""]
-    yield 'bakeoff.deploy.predictor.Predictor.load(".").predict(["photo.jpg"])'
+    yield from ["", "```python", "import bakeoff", ""]
+    yield 'bakeoff.Predictor.load(".").predict(["photo.jpg"])'
     yield from ["```", "", _OUTSIDE]
     if names_class(name):
         yield f"The network is {escape_markdown(name)}: its module must be on Python's path, except for ONNX."

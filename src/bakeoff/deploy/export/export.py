@@ -17,11 +17,11 @@ from bakeoff.deploy.export.card import CardFacts, write_card
 from bakeoff.deploy.export.refit import refit
 from bakeoff.deploy.photos import Pixels
 from bakeoff.deploy.records import find_record
-from bakeoff.deploy.winner import Prefer, Winner, choose_winner
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.read import find_study, open_reading
 from bakeoff.report.document import Sources
 from bakeoff.report.gather import gather_report, gather_sources
+from bakeoff.report.winner import Prefer, Winner, choose_winner
 from bakeoff.stats.results import TrialResult
 from bakeoff.stats.wilson import wilson_interval
 from bakeoff.workspace import Folders, check_workspace, write_whole

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from bakeoff.catalog.model_record import ModelRecord
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.schedules import Plateau
-from bakeoff.deploy.winner import Winner
 from bakeoff.driver.devices import CPU_DEVICE
 from bakeoff.driver.executors.base import TaskLost
 from bakeoff.driver.executors.local import LocalExecutor
 from bakeoff.errors import WorkspaceError
 from bakeoff.messages import CohortTask, DataView, Member, TaskDone, TrialFailed
 from bakeoff.report.document import Sources
+from bakeoff.report.winner import Winner
 
 _POLL_SECONDS = 0.5
 
