@@ -102,7 +102,7 @@ def result(tmp_path_factory: pytest.TempPathFactory, shared_cache: None, in_proc
 
 def test_a_report_names_them(result: Result) -> None:
     text = write_markdown(result.report)
-    section = text[text.index("Likely wrong labels") :]
+    section = text[text.index("Labels to check") :]
     assert "b/3.png" in section
     assert "a/8.png" in section
 
