@@ -7,7 +7,7 @@ Frost is absent: it needs photographs of frost that cannot be shipped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,14 @@ CORRUPTIONS: Mapping[str, Corrupt] = {
 }
 """In the order of the paper."""
 
+
+class Condition(NamedTuple):
+    """A corruption at a severity, 1..5."""
+
+    corruption: str
+    severity: int
+
+
 _MOST_VALUES = 2**22
 """Values corrupted at a time; bounds memory, changes no digit."""
 
@@ -58,6 +66,21 @@ def check_corruptions(names: Sequence[str]) -> tuple[str, ...]:
             allowed = ", ".join(CORRUPTIONS)
             raise BakeoffError(f"unknown corruption '{name}'.{frost} Allowed: {allowed}.{nearest(name, CORRUPTIONS)}")
     return tuple(name for name in CORRUPTIONS if name in names or not names)
+
+
+def list_conditions(corruptions: Sequence[str] = (), severities: Sequence[int] = SEVERITIES) -> tuple[Condition, ...]:
+    """Return every named corruption (all if none is named) at every severity, in the order of the paper.
+
+    Raises:
+        BakeoffError: an unknown name or severity, or no severity.
+    """
+    for severity in severities:
+        if severity not in SEVERITIES:
+            raise BakeoffError(f"severity {severity} does not exist: give some of {', '.join(map(str, SEVERITIES))}.")
+    if not severities:
+        raise BakeoffError(f"no severity is given: give some of {', '.join(map(str, SEVERITIES))}.")
+    names = check_corruptions(corruptions)
+    return tuple(Condition(name, severity) for name in names for severity in sorted(set(severities)))
 
 
 def corrupt_images(
@@ -93,4 +116,13 @@ def corrupt_images(
     return corrupted
 
 
-__all__ = ["CORRUPTIONS", "SEVERITIES", "VERSION", "Corrupt", "check_corruptions", "corrupt_images"]
+__all__ = [
+    "CORRUPTIONS",
+    "SEVERITIES",
+    "VERSION",
+    "Condition",
+    "Corrupt",
+    "check_corruptions",
+    "corrupt_images",
+    "list_conditions",
+]

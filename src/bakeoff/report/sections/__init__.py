@@ -23,6 +23,7 @@ from bakeoff.report.sections import (
     mistakes,
     power,
     published,
+    robustness,
     roc,
     search,
     steps,
@@ -45,6 +46,7 @@ _IN_ORDER = (
         labels,
         roc,
         calibration,
+        robustness,
     ),
     *(search, ensembles, published, cost, failures, appendix),
 )
