@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli.deploy import Block, TrainedStudy
+from bakeoff.cli.deploy import TrainedStudy
 from bakeoff.cli.options import AsJson, DataDir, Workers, Workspace, make_console, print_aside
 
 app = typer.Typer()
@@ -23,7 +23,7 @@ def stress(
     severities: Annotated[
         str, typer.Option("--severities", metavar="NUMBERS", help="Of 1 (mild) to 5 (severe).")
     ] = "1,3,5",
-    block: Block = None,
+    block: Annotated[str | None, typer.Option("--block", metavar="NAME", help="One block; by default all.")] = None,
     workers: Workers = None,
     as_json: AsJson = False,
     workspace: Workspace = Path("runs"),

@@ -6,7 +6,6 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -96,6 +95,7 @@ def stress_study(
         _check_final_test(sources)
         tasks = list(_list_tasks(sources, _choose_blocks(sources, block), conditions))
         _say_plan(tasks, say)
+        _open_images.cache_clear()
         for number, told in enumerate(_run(tasks, workers or count_cores()), 1):
             say(f"{number} of {len(tasks)}: {told}")
         asked = gather_robustness(_keep_block(sources, block), conditions)
@@ -193,8 +193,7 @@ def _run(tasks: Sequence[StressTask], num_workers: int) -> Iterator[str]:
     if min(num_workers, len(tasks)) <= 1:
         yield from map(run_stress, tasks)
         return
-    with closing(_run_in_pool(tasks, min(num_workers, len(tasks)))) as lines:
-        yield from lines
+    yield from _run_in_pool(tasks, min(num_workers, len(tasks)))
 
 
 def _run_in_pool(tasks: Iterable[StressTask], num_workers: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bakeoff.data.corruptions import CORRUPTIONS
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.export.frame import Frame, FrameColumn
 from bakeoff.report.figures.robustness import draw_robustness
@@ -83,13 +84,15 @@ def write_robustness(report: ReportInput, block: str) -> Iterator[Part]:
 
 def _tell(found: BlockRobustness, robustness: Robustness) -> Iterator[str]:
     """Yield the answer and what it rests on."""
-    conditions = f"{count(len(found.corruptions), 'corruption')} at severity {', '.join(map(str, found.severities))}"
+    severity = "severity" if len(found.severities) == 1 else "severities"
+    conditions = f"{count(len(found.corruptions), 'corruption')} at {severity} {', '.join(map(str, found.severities))}"
     if robustness.summary is not None:
         (answer,) = (each for each in robustness.summary.answers if each.block == found.block)
         yield f"On corrupted test images: {answer.sentence}"
-    frost = " Frost is not among them: it needs photographs." if len(found.corruptions) > 1 else ""
+    is_whole = len(found.corruptions) == len(CORRUPTIONS)
+    frost = " Their fifteenth, frost, is left out: it needs photographs." if is_whole else ""
     yield (
-        f"The {found.num_images:,} test images were corrupted in {conditions} (Hendrycks and Dietterich 2019), the "
+        f"The {found.num_images:,} test images were corrupted by {conditions} (Hendrycks and Dietterich 2019), the "
         f"same for all trials.{frost}"
     )
     if len(robustness.blocks[0].arms) > 1:
