@@ -29,7 +29,7 @@ def stress(
     workspace: Workspace = Path("runs"),
     data_dir: DataDir = None,
 ) -> None:
-    """Test a finished study's trials on corrupted test images: noise, blur, weather, JPEG, ..."""
+    """Test finished trials on corrupted images: noise, fog, JPEG, ..."""
     from bakeoff.deploy.stress import parse_severities, stress_study
     from bakeoff.report.render.terminal import print_verdict
     from bakeoff.report.sections.robustness import SECTION
