@@ -23,10 +23,11 @@ from bakeoff.ledger.corrupted import load_corrupted, read_stress
 from bakeoff.ledger.read import find_study, open_reading, read_study
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.robustness import draw_robustness
+from bakeoff.report.gather import gather_sources
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.latex import write_latex
 from bakeoff.report.render.markdown import write_markdown
-from bakeoff.report.robustness import Robustness, weigh_conditions
+from bakeoff.report.robustness import Robustness, gather_robustness, weigh_conditions
 from bakeoff.report.sections.robustness import SECTION
 from bakeoff.workspace import Folders
 
@@ -85,6 +86,48 @@ def test_scores_are_those_of_the_predictor_on_the_same_corrupted_images(trained:
             right = predictor._models[0].predict(corrupt_images(test.pixels, *condition)).argmax(axis=1) == test.labels
             stored = load_corrupted(folders.corrupted(predictor.trial_ids[0], *condition), test.fingerprint)
             np.testing.assert_array_equal(stored, right)
+
+
+def test_uncorrupted_images_are_predicted_as_in_the_final_test(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen bodies, mirrored evaluation, augmentation that normalises: all go the final test's path."""
+    workspace = tmp_path / "runs"
+    shutil.copytree(trained, workspace)
+    transfer = {"weights": {"study": "robust", "arm": "small"}, "freeze": "always"}
+    network = ARMS["small"]["network"]
+    arms = {
+        "frozen": {"network": network, "transfer": transfer},
+        "normalized": {"network": network, "augmentation": [{"name": "normalize"}], "evaluate": "mirrored"},
+    }
+    _run(workspace, name="frozen", arms=[arms], replicates=2)
+    monkeypatch.setattr(stress, "corrupt_images", lambda pixels, *_, first: pixels)
+    report = stress_study("frozen", workspace, workers=1, corruptions=["fog"], severities=[1])
+    folders, fingerprint = Folders(workspace), open_test("digits").fingerprint
+    with open_reading(folders) as connection:
+        results = read_study(connection, find_study(connection, "frozen")).results
+    assert len(results) == 4
+    for each in results:
+        tested = folders.load_predictions(each.trial_id, "test")
+        assert tested is not None
+        stored = load_corrupted(folders.corrupted(each.trial_id, "fog", 1), fingerprint)
+        np.testing.assert_array_equal(stored, tested["probabilities"].argmax(axis=1) == tested["labels"])
+    for arm in _facts(report).blocks[0].arms:
+        assert arm.lost == pytest.approx(0, abs=1e-9)
+
+
+def test_a_failed_trial_counts_as_in_the_study(trained: Path, stressed: ReportInput) -> None:
+    folders = Folders(trained)
+    with open_reading(folders) as connection:
+        sources = gather_sources(connection, find_study(connection, "robust"), folders)
+        first = sources.record.results[0]
+        results = (replace(first, state="failed", reason="diverged", metrics={}), *sources.record.results[1:])
+        found = gather_robustness(replace(sources, record=replace(sources.record, results=results)))
+    assert found is not None
+    assert found.summary is not None
+    arm = next(arm for arm in found.summary.arms if arm.arm == first.arm)
+    assert (arm.failed, arm.scores[first.replicate]) == (1, pytest.approx(0.1))
+    assert {arm.arm: arm.num_trials for arm in found.blocks[0].arms}[first.arm] == 2
 
 
 def test_means_are_over_corruptions_severities_and_trials(trained: Path, stressed: ReportInput) -> None:

@@ -57,7 +57,8 @@ def write_robustness(report: ReportInput, block: str) -> Iterator[Part]:
     if robustness is None or found is None or not found.arms:
         return
     terminal = Medium.TERMINAL if robustness.is_asked else terminal_if_few(report.summary)
-    yield Bullets(lines=tuple(_tell(found, robustness)), media=PAGES | terminal)
+    names = tuple(arm.arm for arm in found.arms)
+    yield Bullets(lines=tuple(_tell(found, robustness)), names=names, media=PAGES | terminal)
     yield Figure(draw=draw_robustness)
     yield Table(
         caption=f"Accuracy on corrupted test images, mean ± standard deviation over {report.summary.runs}",
@@ -88,14 +89,14 @@ def _tell(found: BlockRobustness, robustness: Robustness) -> Iterator[str]:
     conditions = f"{count(len(found.corruptions), 'corruption')} at {severity} {', '.join(map(str, found.severities))}"
     if robustness.summary is not None:
         (answer,) = (each for each in robustness.summary.answers if each.block == found.block)
-        yield f"On corrupted test images: {answer.sentence}"
+        yield f"Here test accuracy is the mean over corrupted images. {answer.sentence}"
     is_whole = len(found.corruptions) == len(CORRUPTIONS)
     frost = " Their fifteenth, frost, is left out: it needs photographs." if is_whole else ""
     yield (
         f"The {found.num_images:,} test images were corrupted by {conditions} (Hendrycks and Dietterich 2019), the "
         f"same for all trials.{frost}"
     )
-    if len(robustness.blocks[0].arms) > 1:
+    if len(found.arms) > 1:
         yield _FOLDS if robustness.summary is None else _OWN_FAMILY
     if found.looked_at:
         yield f"Looked at on {', '.join(dict.fromkeys(each[:10] for each in found.looked_at))}."
