@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         run,
         write_report,
     )
+    from bakeoff.deploy.predictor import Predictor
     from bakeoff.errors import BakeoffError, DataError, NetworkError, StudyError, WorkspaceError
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "DataError",
     "Estimate",
     "NetworkError",
+    "Predictor",
     "Result",
     "RunObserver",
     "Status",
@@ -48,6 +50,8 @@ __all__ = [
 ]
 
 
+_ELSEWHERE = {"Predictor": "bakeoff.deploy.predictor"}
+
 if not TYPE_CHECKING:  # or no misspelled name would be an error
 
     def __getattr__(name: str) -> object:
@@ -55,8 +59,8 @@ if not TYPE_CHECKING:  # or no misspelled name would be an error
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        home = import_module("bakeoff.errors" if name.endswith("Error") else "bakeoff.api")
-        globals()[name] = found = getattr(home, name)
+        home = "bakeoff.errors" if name.endswith("Error") else _ELSEWHERE.get(name, "bakeoff.api")
+        globals()[name] = found = getattr(import_module(home), name)
         return found
 
 

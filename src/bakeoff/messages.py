@@ -21,7 +21,8 @@ class DataView:
     Attributes:
         source: where the images come from.
         validation: fraction of the training images used for early stopping and selection, 0 < validation < 1 (with
-            folds: of those outside the held-out fold); or `own`, those reserved by the source (not with folds).
+            folds: of those outside the held-out fold); or `own`, those reserved by the source (not with folds); or
+            `none`: all images train, and validation metrics are of these too (not with folds).
         fingerprint: hash of the decoded training images; a worker refuses different ones.
         seed: the replicate's seed; it determines split, order, initial weights and dropout.
         folds: number of folds, or None.
@@ -29,7 +30,7 @@ class DataView:
     """
 
     source: DataSource
-    validation: float | Literal["own"]
+    validation: float | Literal["own", "none"]
     fingerprint: str
     seed: int
     folds: int | None = None

@@ -213,7 +213,7 @@ def write_pictures(tmp_path: Path) -> Callable[..., Path]:
         root = tmp_path / folder
         for number, (name, count) in enumerate((classes or {"cat": 5, "dog": 5}).items()):
             (root / name).mkdir(parents=True, exist_ok=True)
-            generator = np.random.default_rng([number, *folder.encode()])
+            generator = np.random.default_rng(number if folder == "pets" else [number, *folder.encode()])
             for index in range(count):
                 shape = (size[1], size[0]) if mode == "L" else (size[1], size[0], 3)
                 pixels = generator.integers(0, 256, shape, dtype=np.uint8)

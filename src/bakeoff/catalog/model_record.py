@@ -17,6 +17,9 @@ from bakeoff.errors import BakeoffError
 METADATA_KEY = "bakeoff"
 """The entry of a safetensors file's metadata that holds the record as JSON."""
 
+ORIGIN_KEY = "bakeoff.origin"
+"""The entry of an exported file's metadata that holds its `Origin` as JSON."""
+
 
 class ModelRecord(Record):
     """A trained model without its weights.
@@ -63,6 +66,43 @@ class ModelRecord(Record):
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"]))
             raise BakeoffError(f"{where}: its description is damaged ({field}: {first['msg']}).") from None
+
+
+class Origin(Record):
+    """The study that an exported model is from, and how well it did there."""
+
+    study: str
+    study_id: str
+    question: str
+    block: str
+    arm: str
+    replicate: int
+    metric: str
+    split: Literal["validation", "test", "held-out"]
+    score: float | None = Field(description="The metric of this model on the split; null: not measured.")
+    interval: tuple[float, float] | None = Field(
+        default=None, description="Wilson's 95% interval of an accuracy on new images of this kind; null: not known."
+    )
+    scope: str = Field(description="What the score and its interval speak of.")
+    is_refit: bool = Field(default=False, description="Trained anew on training and validation images together.")
+    bakeoff: str = Field(description="The version of bakeoff that exported it.")
+
+    def dump(self) -> dict[str, str]:
+        """Return the metadata of a safetensors file."""
+        return {ORIGIN_KEY: self.model_dump_json()}
+
+    @classmethod
+    def parse(cls, metadata: Mapping[str, str] | None, where: str) -> Origin | None:
+        """Return the origin in a file's metadata, or None.
+
+        Raises:
+            BakeoffError: it is damaged; `where` names the file.
+        """
+        text = (metadata or {}).get(ORIGIN_KEY)
+        try:
+            return None if text is None else cls.model_validate_json(text)
+        except ValidationError as error:
+            raise BakeoffError(f"{where}: what it says of its study is damaged.") from error
 
 
 def fix_statistics(recipe: Recipe, mean: tuple[float, ...], sd: tuple[float, ...]) -> Recipe:

@@ -1,4 +1,4 @@
-"""Commands that put a study's winner to work: predict."""
+"""Commands that put a study's winner to work: predict, export."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 TrainedStudy = Annotated[str, typer.Argument(metavar="STUDY", help="The name, id or file of a study that was run.")]
+StudyOrModel = Annotated[
+    str, typer.Argument(metavar="STUDY|MODEL", help="A study that was run, an exported folder, or a weights file.")
+]
 Arm = Annotated[str | None, typer.Option("--arm", metavar="NAME", help="The arm to use; by default the winner.")]
 Block = Annotated[str | None, typer.Option("--block", metavar="NAME", help="The block, if the study has several.")]
 Ensemble = Annotated[
@@ -40,7 +43,7 @@ Calibrate = Annotated[
 
 @app.command()
 def predict(
-    study: TrainedStudy,
+    study: StudyOrModel,
     photos: Annotated[
         list[str], typer.Argument(metavar="PHOTO|FOLDER|TABLE...", help="Images, folders, tables with a column path.")
     ],
@@ -82,8 +85,49 @@ def predict(
             _print(each, as_csv=as_csv, is_first=not found)
             found[:] = [each]
     if as_json:
-        print(json.dumps({"arm": predictor.winner.arm, "images": [_dump(each) for each in found]}, indent=2))
+        print(json.dumps({"arm": predictor.arm, "images": [_dump(each) for each in found]}, indent=2))
     return 1 if num_unreadable else 0
+
+
+@app.command()
+def export(
+    study: TrainedStudy,
+    formats: Annotated[
+        list[str],
+        typer.Option(
+            "--format",
+            metavar="torch|torchscript|torch.export|onnx|timm|torchvision",
+            help="What to write besides the weights; repeatable.",
+        ),
+    ],
+    arm: Arm = None,
+    block: Block = None,
+    prefer: Prefer = "score",
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train the recipe anew on training and validation images together.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The folder; by default exports/STUDY.")
+    ] = None,
+    workspace: Workspace = Path("runs"),
+    data_dir: DataDir = None,
+) -> int:
+    """Write a study's winner into a folder: weights, other formats, and a model card."""
+    from bakeoff.deploy.export.export import export_study
+
+    done = export_study(
+        study, formats, out, workspace, arm=arm, block=block, prefer=prefer, data_dir=data_dir, on_all_images=refit
+    )
+    print_aside(done.winner.describe())
+    print_line(f"Largest difference of a probability to the trial's predictions, on {done.checked_on}:")
+    for check in done.checks:
+        print_line(f"  {check.file} ({check.format}): {check.difference:.1e}")
+    if done.rounding is not None:
+        print_line(f"  It was trained in bfloat16, whose predictions differ from these by up to {done.rounding:.1e}.")
+    if done.origin.is_refit:
+        print_line(f"Note: {done.origin.scope}.")
+    print_line(f"Exported to {done.folder}")
+    return 0
 
 
 def _print(prediction: Prediction, *, as_csv: bool, is_first: bool) -> None:

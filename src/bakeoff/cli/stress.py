@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli.deploy import TrainedStudy
 from bakeoff.cli.options import AsJson, DataDir, Workers, Workspace, make_console, print_aside
 
 app = typer.Typer()
@@ -16,7 +15,7 @@ app = typer.Typer()
 
 @app.command()
 def stress(
-    study: TrainedStudy,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name or id of a study that was run.")],
     corruptions: Annotated[
         str, typer.Option("--corruptions", metavar="NAMES", help="Such as fog,contrast; by default all fourteen.")
     ] = "",

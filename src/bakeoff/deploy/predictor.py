@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.catalog.model_record import ModelRecord
+from bakeoff.catalog.model_record import ModelRecord, Origin
 from bakeoff.deploy.photos import Pixels, Unreadable, convert_images, decode_photos, list_photos
 from bakeoff.deploy.records import find_record
 from bakeoff.deploy.reliability import ClassReliability, count_reliability
 from bakeoff.deploy.votes import Vote, find_vote
-from bakeoff.deploy.winner import Prefer, Winner, choose_winner
+from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.read import find_study, open_reading
 from bakeoff.report.document import Sources
 from bakeoff.report.gather import gather_sources
+from bakeoff.report.winner import Prefer, Winner, choose_winner
 from bakeoff.stats.measure import Split
 from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.temperature import scale
@@ -26,6 +27,9 @@ from bakeoff.workspace import Folders, check_workspace
 
 if TYPE_CHECKING:
     from bakeoff.engine.model import Model
+
+EXPORTED_WEIGHTS = "model.safetensors"
+"""The weights in an exported folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,8 @@ class Predictor:
     Attributes:
         classes_: class names, in the order of the columns of `predict_proba`.
         shape_HWC: height, width and channels that images are converted to. `fit`: how, if their aspect ratio differs.
-        winner: the arm, and why it was chosen.
+        winner: the arm, and why it was chosen; None for a model from a file.
+        origin: the study of an exported model; None for others.
         trial_ids: the trials whose models predict.
         temperature: what the logarithms of probabilities are divided by; 1: nothing changes.
         reliability: by class: how often it was right where it was predicted, by the first of the models.
@@ -60,11 +65,13 @@ class Predictor:
     def __init__(
         self,
         models: Sequence[Model],
-        winner: Winner,
+        winner: Winner | None,
         vote: Vote,
         temperature: float = 1.0,
         reliability: Sequence[ClassReliability] = (),
+        origin: Origin | None = None,
     ) -> None:
+        self.origin = origin
         self._models, self.winner, self._vote, self.temperature = tuple(models), winner, vote, temperature
         self.reliability = tuple(reliability)
         record = models[0].record
@@ -75,7 +82,7 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        study: str,
+        study: str | Path,
         workspace: str | Path = "runs",
         *,
         arm: str | None = None,
@@ -85,10 +92,11 @@ class Predictor:
         calibrate: bool = False,
         data_dir: str | Path | None = None,
     ) -> Predictor:
-        """Return the predictor of a study's winner.
+        """Return the predictor of a study's winner, or of a model in a file.
 
         Args:
-            study: its name or id.
+            study: its name or id; or an exported folder, or a weights file that describes itself. These need no
+                workspace and no other argument.
             workspace: the folder of its ledger.
             arm: the arm to use; None: the best on validation.
             block: the block; needed if there are several.
@@ -103,8 +111,13 @@ class Predictor:
             BakeoffError: weights are damaged or do not fit this version.
         """
         folders = Folders(check_workspace(workspace))
+        file = find_model_file(study)
+        if file is not None:
+            if arm or block or ensemble or calibrate or prefer != "score":
+                raise WorkspaceError(f"{file} is a single model: leave out arm, block, ensemble, prefer and calibrate.")
+            return cls._load_file(file, folders)
         with open_reading(folders) as connection:
-            identity = find_study(connection, study)
+            identity = find_study(connection, str(study))
             sources = gather_sources(connection, identity, folders, None if data_dir is None else Path(data_dir))
             winner = choose_winner(sources, block, arm, prefer)
             vote = find_vote(winner, ensemble, sources)
@@ -113,8 +126,26 @@ class Predictor:
             reliability = _measure(vote.trial_ids[0], sources)
         return cls([_load(record, folders) for record in records], winner, vote, temperature, reliability)
 
+    @classmethod
+    def _load_file(cls, file: Path, folders: Folders) -> Predictor:
+        from bakeoff.engine.model_file import read_model_record, read_origin
+
+        record, origin = read_model_record(file), read_origin(file)
+        if record is None:
+            raise WorkspaceError(f"{file} does not describe itself: it is not a model of bakeoff, or an early one.")
+        return cls([_load(record, folders, file)], None, Vote(trial_ids=(record.trial_id,)), origin=origin)
+
+    @property
+    def arm(self) -> str | None:
+        """The arm that predicts; None for a weights file that does not say it."""
+        if self.winner is not None:
+            return self.winner.arm
+        return None if self.origin is None else self.origin.arm
+
     def describe(self) -> str:
         """Say which models predict, and what is known of them, in one line."""
+        if self.winner is None:
+            return f"Predicting with {_describe_file(self.origin, self.trial_ids[0])}."
         metric = find_metric(self.winner.metric)
         score = self.winner.test if self.winner.test is not None else self.winner.validation
         where = "test" if self.winner.test is not None else "validation"
@@ -174,7 +205,24 @@ def _measure(trial_id: str, sources: Sources) -> Sequence[ClassReliability]:
     return ()
 
 
-def _load(record: ModelRecord, folders: Folders) -> Model:
+def find_model_file(place: str | Path) -> Path | None:
+    """Return the weights file that a path names, or that lies in the exported folder it names; None for neither."""
+    path = Path(place)
+    candidates = (path,) if path.suffix == ".safetensors" else (path / EXPORTED_WEIGHTS,)
+    return next((each for each in candidates if each.is_file()), None)
+
+
+def _describe_file(origin: Origin | None, trial_id: str) -> str:
+    if origin is None:
+        return f"the model of trial {trial_id}"
+    metric = find_metric(origin.metric)
+    score = "not measured"
+    if origin.score is not None:
+        score = f"{origin.score:.1%}" if metric.is_share else f"{origin.score:.4g}"
+    return f"{origin.arm} of study {origin.study}; its {origin.split} {metric.label}: {score}"
+
+
+def _load(record: ModelRecord, folders: Folders, file: Path | None = None) -> Model:
     from bakeoff.engine.model import load_model
 
-    return load_model(folders.weights(record.trial_id), record, folders)
+    return load_model(file or folders.weights(record.trial_id), record, folders)

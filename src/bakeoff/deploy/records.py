@@ -9,7 +9,7 @@ from bakeoff.catalog.augmentation.records import needs_statistics
 from bakeoff.catalog.model_record import ModelRecord, fix_statistics
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.manage import measure_pixels
-from bakeoff.data.source import DataSource
+from bakeoff.data.source import DataSource, Fit
 from bakeoff.data.store import find_decoded
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.values import read_mapping
@@ -36,8 +36,8 @@ def _rebuild(trial_id: str, block: str, sources: Sources) -> ModelRecord:
     row = sources.connection.execute("SELECT content FROM trials WHERE id = ?", (trial_id,)).fetchone()
     content, facts = read_mapping(row[0]), sources.record.facts.get(block, {})
     recipe = _read_recipe(content["recipe"])
+    source = next(each.data.source for each in sources.plan.blocks if each.label == block)
     if needs_statistics(recipe.augmentation):
-        source = next(each.data.source for each in sources.plan.blocks if each.label == block)
         recipe = fix_statistics(recipe, *_measure(source, facts.get("fingerprint", ""), content, sources))
     if "shape_HWC" not in facts:
         raise WorkspaceError(
@@ -48,12 +48,22 @@ def _rebuild(trial_id: str, block: str, sources: Sources) -> ModelRecord:
         recipe=recipe,
         class_names=tuple(facts["class_names"]),
         shape_HWC=tuple(facts["shape_HWC"]),
+        fit=_find_fit(source, facts.get("fingerprint", ""), sources),
         numeric=content["numeric"],
         seed=content["seed"],
         fold=content.get("fold"),
         code=content.get("code"),
         engine_version=int(content["engine"]),
     )
+
+
+def _find_fit(source: DataSource, fingerprint: str, sources: Sources) -> Fit:
+    """Return how a trial's images were brought to their size: as they are now, or, if that gives others, stretched.
+
+    There was no other way in earlier versions.
+    """
+    images = find_decoded(source, "train", sources.data_dir)
+    return source.fit if images is not None and images.fingerprint == fingerprint else "stretch"
 
 
 def _read_recipe(fields: Mapping[str, Any]) -> Recipe:

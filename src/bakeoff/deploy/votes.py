@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.deploy.winner import Winner
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.report.document import Sources
 from bakeoff.report.text import show_text
 from bakeoff.report.votes import Ballot
+from bakeoff.report.winner import Winner
 from bakeoff.stats.ensembles import Votes, cast_vote
 from bakeoff.stats.temperature import fit_temperature
 

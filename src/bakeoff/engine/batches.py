@@ -28,10 +28,13 @@ def split_view(images: Images, view: DataView) -> tuple[Indices, Indices]:
 
     The latter are a stratified fraction, drawn by the view's seed, or the source's own validation images. With folds
     the fraction is of the images outside the held-out fold, which is in neither part: only `held_out` returns it.
+    Without validation both parts are all images.
 
     Raises:
         DataError: the source has no own validation images, or a class is left without images.
     """
+    if view.validation == "none":
+        return np.arange(len(images.labels)), np.arange(len(images.labels))
     if view.folds is not None and view.fold is not None and view.validation != "own":
         return split_nested(images.labels, view.folds, view.fold, view.validation, view.seed, images.groups)[:2]
     if view.validation != "own":

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from bakeoff.catalog.augmentation.records import needs_statistics
-from bakeoff.catalog.model_record import ModelRecord, fix_statistics
+from bakeoff.catalog.model_record import ModelRecord, Origin, fix_statistics
 from bakeoff.catalog.networks.outside import TIMM, TORCHVISION
 from bakeoff.catalog.packages import list_packages
 from bakeoff.engine.assembly import Assembly
@@ -51,14 +51,23 @@ def read_model_record(path: Path) -> ModelRecord | None:
     Raises:
         BakeoffError: the file cannot be read, or its record is damaged or of a later version.
     """
+    return ModelRecord.parse(_read_metadata(path), str(path))
+
+
+def read_origin(path: Path) -> Origin | None:
+    """Return what an exported file says of its study; None for other files. Errors are as above."""
+    return Origin.parse(_read_metadata(path), str(path))
+
+
+def _read_metadata(path: Path) -> dict[str, str] | None:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            metadata: dict[str, str] | None = file.metadata()
     except OSError as error:
         raise refuse_reading(path, error) from error
     except SafetensorError as error:
         raise refuse_reading(path, OSError(str(error))) from error
-    return ModelRecord.parse(metadata, str(path))
+    return metadata
 
 
 def _list_versions(member: Member) -> dict[str, str]:

@@ -18,8 +18,8 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.shape import Shape, all_layers, count_recipe_body, freezes_norm, is_body_frozen, trained_layers
 from bakeoff.data.store import Images
 from bakeoff.engine.fused.build import FusedNetwork, State, initialize
-from bakeoff.engine.fused.module_network import HEAD, FrozenBody, FrozenLayers, ModuleNetwork, first_state
-from bakeoff.engine.fused.modules import build_body
+from bakeoff.engine.fused.module_network import BODY, HEAD, FrozenBody, FrozenLayers, ModuleNetwork, first_state
+from bakeoff.engine.fused.modules import Body, build_body
 from bakeoff.engine.weights import load_weights
 from bakeoff.engine.whitening import whiten
 from bakeoff.workspace import Folders
@@ -60,12 +60,15 @@ class Parts:
             NetworkError: the network does not fit the images.
             WeightsError: the pretrained weights are unavailable or do not fit.
         """
-        body = self._layers[: self._num_body]
-        state = self._transfer_weights(
-            initialize(self._layers, self.shape_HWC, self.recipe.initializer, 0), self._num_body
-        )
+        body, state = self._layers[: self._num_body], self.load_frozen_state()
         num_features = math.prod(trace(body, self.shape_HWC)[-1].output_shape)
         return FrozenLayers(body, move(state, device), num_features, dtype)
+
+    def load_frozen_state(self) -> State:
+        """Return the weights of a body that is never trained, under the whole network's names; errors as above."""
+        first = initialize(self._layers, self.shape_HWC, self.recipe.initializer, 0)
+        state = self._transfer_weights(first, self._num_body)
+        return {name: tensor for name, tensor in state.items() if int(name.partition(".")[0]) < self._num_body}
 
     def draw(self, seed: int, training_images: Images) -> State:
         """Initialize the trained parameters, as a function of the seed, and load transferred weights."""
@@ -145,8 +148,15 @@ class ModuleParts(Parts):
     def load_frozen(self, device: torch.device, dtype: torch.dtype) -> FrozenBody:
         """Load a body that is never trained."""
         body = build_body(self.recipe.network, self.shape_HWC)
+        return FrozenBody(body, move(self._load_body(body), device), dtype)
+
+    def load_frozen_state(self) -> State:
+        """Return the weights of a body that is never trained, under the whole network's names."""
+        return self._load_body(build_body(self.recipe.network, self.shape_HWC))
+
+    def _load_body(self, body: Body) -> State:
         state = self._transfer_weights(first_state(body, self._layers, self.recipe.initializer, 0), tied=body.tied())
-        return FrozenBody(body, move(state, device), dtype)
+        return {name: tensor for name, tensor in state.items() if name.startswith(BODY)}
 
     def draw(self, seed: int, training_images: Images) -> State:
         """Initialize the head's parameters, and the body's if it is trained."""

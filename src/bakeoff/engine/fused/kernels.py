@@ -29,9 +29,10 @@ _WIDE_KERNEL = 5
 """Kernels of at least this size gain from filling the lanes; smaller ones do not (docs/log.md)."""
 
 
-_LEAST_STRIDED_CHANNELS = 8
-"""Under AVX2, oneDNN's weight gradient of a 1x1 convolution with a stride writes past its memory for fewer channels
-(torch 2.13, measured for 2 to 7): a crash, or worse. Such images are subsampled first, which gives the same sum."""
+_LEAST_STRIDED_CHANNELS = 16
+"""oneDNN's float32 weight gradient of a 1x1 convolution with a stride writes past its memory for few channels (torch
+2.13; seen for 2 to 12, under AVX2 and AVX-512): a crash, or worse. With fewer channels than this images are subsampled
+first, which gives the same sum."""
 
 
 def convolve(

@@ -68,11 +68,15 @@ class Body(nn.Module):
     def _adapt(self, images_NCHW: Tensor) -> Tensor:
         if self.repeat_grey and images_NCHW.shape[1] == 1:
             images_NCHW = images_NCHW.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        size = self.exact_size or _enlarge(images_NCHW.shape[-2], images_NCHW.shape[-1], self.least_size)
+        size = self.find_size(images_NCHW.shape[-2], images_NCHW.shape[-1])
         if size == tuple(images_NCHW.shape[-2:]):
             return images_NCHW
         resized = F.interpolate(images_NCHW.float(), size, mode="bilinear", antialias=True)
         return resized.to(images_NCHW.dtype)
+
+    def find_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width to which images of this size are resized, in pixels."""
+        return self.exact_size or _enlarge(height, width, self.least_size)
 
     @property
     def draws(self) -> bool:

@@ -21,6 +21,7 @@ from bakeoff.report.sections import (
     groups,
     labels,
     mistakes,
+    next,
     power,
     published,
     robustness,
@@ -30,25 +31,8 @@ from bakeoff.report.sections import (
 )
 
 _IN_ORDER = (
-    *(
-        answer,
-        basis,
-        data,
-        blocks,
-        comparison,
-        factors,
-        groups,
-        steps,
-        power,
-        curves,
-        classes,
-        mistakes,
-        labels,
-        roc,
-        calibration,
-        robustness,
-    ),
-    *(search, ensembles, published, cost, failures, appendix),
+    *(answer, basis, data, blocks, comparison, factors, groups, steps, power, curves, classes, mistakes, labels, roc),
+    *(calibration, robustness, search, ensembles, published, cost, failures, next, appendix),
 )
 """In the order of a reader's questions; sections of installed packages follow."""
 

@@ -1,0 +1,1 @@
+"""Trained models in forms that need no bakeoff: plain PyTorch, TorchScript, torch.export, ONNX, timm, torchvision."""
