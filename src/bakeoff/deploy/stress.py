@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +31,8 @@ from bakeoff.report.text import count, show_text
 from bakeoff.workspace import Folders, check_workspace
 
 DEFAULT_SEVERITIES = (1, 3, 5)
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _MOST_VALUES = 2**27
 """Corrupted values held at a time by one worker."""
@@ -199,7 +203,9 @@ def _run(tasks: Sequence[StressTask], num_workers: int) -> Iterator[str]:
 def _run_in_pool(tasks: Iterable[StressTask], num_workers: int) -> Iterator[str]:
     pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        for future in as_completed([pool.submit(run_stress, task) for task in tasks]):
+        with _one_thread_each():
+            futures = [pool.submit(run_stress, task) for task in tasks]
+        for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
         raise BakeoffError(
@@ -208,6 +214,19 @@ def _run_in_pool(tasks: Iterable[StressTask], num_workers: int) -> Iterator[str]
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Have libraries for linear algebra use one thread in the processes that are started meanwhile."""
+    kept = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name)
+            os.environ.update({} if value is None else {name: value})
 
 
 def _start_worker() -> None:

@@ -10,7 +10,7 @@ from bakeoff.data.corruptions import CORRUPTIONS
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.export.frame import Frame, FrameColumn
 from bakeoff.report.figures.robustness import draw_robustness
-from bakeoff.report.parts import Bullets, Details, Figure, Part, Section, Table, by_block, terminal_if_few
+from bakeoff.report.parts import Bullets, Details, Figure, Paragraph, Part, Section, Table, by_block, terminal_if_few
 from bakeoff.report.robustness import ArmRobustness, BlockRobustness, Robustness, gather_robustness
 from bakeoff.report.sections.comparison import tabulate_pairs
 from bakeoff.report.tables import (
@@ -56,9 +56,11 @@ def write_robustness(report: ReportInput, block: str) -> Iterator[Part]:
     found = None if robustness is None else robustness.find(block)
     if robustness is None or found is None or not found.arms:
         return
-    terminal = Medium.TERMINAL if robustness.is_asked else terminal_if_few(report.summary)
+    full = Medium.TERMINAL if robustness.is_asked else NOWHERE
+    brief = NOWHERE if robustness.is_asked else terminal_if_few(report.summary)
     names = tuple(arm.arm for arm in found.arms)
-    yield Bullets(lines=tuple(_tell(found, robustness)), names=names, media=PAGES | terminal)
+    yield Bullets(lines=tuple(_tell(found, robustness)), names=names, media=PAGES | full)
+    yield Paragraph(text=f"On test images corrupted by {_count_conditions(found)}:", media=brief)
     yield Figure(draw=draw_robustness)
     yield Table(
         caption=f"Accuracy on corrupted test images, mean ± standard deviation over {report.summary.runs}",
@@ -67,11 +69,10 @@ def write_robustness(report: ReportInput, block: str) -> Iterator[Part]:
         f"deviation over {report.summary.runs}. Lost: clean less corrupted accuracy.",
         columns=tabulate_robustness(found.arms),
         sacrifices=[("drop", "trials"), ("drop", "error"), ("shorten", "clean"), ("shorten", "corrupted")],
-        media=PAGES | Medium.LATEX | terminal,
+        media=PAGES | Medium.LATEX | full | brief,
     )
     summary = robustness.summary
     verdicts = [] if summary is None else order_verdicts(summary, block)
-    full = Medium.TERMINAL if robustness.is_asked else NOWHERE
     if summary is not None and verdicts:
         columns = [each for each in tabulate_pairs(summary, verdicts) if each.key != "needed"]
         sacrifices = [("drop", "p"), ("fold", ""), ("drop", "interval")]
@@ -85,21 +86,26 @@ def write_robustness(report: ReportInput, block: str) -> Iterator[Part]:
 
 def _tell(found: BlockRobustness, robustness: Robustness) -> Iterator[str]:
     """Yield the answer and what it rests on."""
-    severity = "severity" if len(found.severities) == 1 else "severities"
-    conditions = f"{count(len(found.corruptions), 'corruption')} at {severity} {', '.join(map(str, found.severities))}"
     if robustness.summary is not None:
         (answer,) = (each for each in robustness.summary.answers if each.block == found.block)
         yield f"Here test accuracy is the mean over corrupted images. {answer.sentence}"
     is_whole = len(found.corruptions) == len(CORRUPTIONS)
     frost = " Their fifteenth, frost, is left out: it needs photographs." if is_whole else ""
     yield (
-        f"The {found.num_images:,} test images were corrupted by {conditions} (Hendrycks and Dietterich 2019), the "
-        f"same for all trials.{frost}"
+        f"The {found.num_images:,} test images were corrupted by {_count_conditions(found)} (Hendrycks and Dietterich "
+        f"2019), the same for all trials.{frost}"
     )
     if len(found.arms) > 1:
         yield _FOLDS if robustness.summary is None else _OWN_FAMILY
     if found.looked_at:
         yield f"Looked at on {', '.join(dict.fromkeys(each[:10] for each in found.looked_at))}."
+
+
+def _count_conditions(found: BlockRobustness) -> str:
+    severity = "severity" if len(found.severities) == 1 else "severities"
+    is_full = len(found.conditions) == len(found.corruptions) * len(found.severities)
+    some = "" if is_full else f", {len(found.conditions)} combinations of them"
+    return f"{count(len(found.corruptions), 'corruption')} at {severity} {', '.join(map(str, found.severities))}{some}"
 
 
 def tabulate_robustness(arms: Sequence[ArmRobustness]) -> list[Column]:
