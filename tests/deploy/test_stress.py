@@ -322,6 +322,23 @@ def test_with_folds_there_are_scores_and_no_verdicts(tmp_path: Path) -> None:
     assert "no verdicts" in write_markdown(report)
 
 
+def test_blocks_are_stressed_one_by_one_or_together(tmp_path: Path) -> None:
+    blocks = [{"network": [{"name": "cnn", "filters": [2], "units": []}, {"name": "cnn", "filters": [4], "units": []}]}]
+    arms = [{"optimizer": ["adam", "sgd"]}]
+    _run(tmp_path, blocks=blocks, arms=arms)
+    asked = {"workers": 1, "corruptions": ["contrast"], "severities": [3]}
+    first, second = load("robust", tmp_path).report.summary.blocks
+    alone = _facts(stress_study("robust", tmp_path, block=second, **asked))
+    assert [each.block for each in alone.blocks] == [second]
+    assert "## Robustness" in write_markdown(load("robust", tmp_path).report)
+    both = _facts(stress_study("robust", tmp_path, **asked))
+    assert [each.block for each in both.blocks] == [first, second]
+    assert both.blocks[1].arms == alone.blocks[0].arms
+    assert both.summary is not None
+    assert len(both.summary.verdicts) == 2
+    assert [look.block for look in read_stress(Folders(tmp_path), _read(tmp_path).study_id)] == [second, first]
+
+
 def test_processes_find_what_one_finds(trained: Path, stressed: ReportInput, tmp_path: Path) -> None:
     copy = tmp_path / "runs"
     shutil.copytree(trained, copy)
