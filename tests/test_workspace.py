@@ -204,6 +204,6 @@ def test_predictions_that_cannot_be_read_are_not_taken_for_none(
 
     folders = Folders(tmp_path)
     assert folders.load_predictions("a" * 24, "test") is None
-    monkeypatch.setattr(folders_module, "_check_members", refuse)
+    monkeypatch.setattr(folders_module, "check_members", refuse)
     with pytest.raises(StorageError, match=os.strerror(number)):
         folders.load_predictions("a" * 24, "test")

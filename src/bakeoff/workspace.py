@@ -31,7 +31,7 @@ SHORT_ID_CHARACTERS = 8
 HASH = r"[0-9a-f]{16,64}"
 """Pattern of the ids of trials, cohorts and content-addressed files."""
 
-TRIAL_FILE = r"weights\.safetensors|[a-z][a-z_-]*\.npz"
+TRIAL_FILE = r"weights\.safetensors|[a-z][a-z0-9_-]*\.npz"
 """Pattern of the files in a trial's folder."""
 
 _HALF_WRITTEN = re.compile(
@@ -87,6 +87,14 @@ class Folders:
     def predictions(self, trial_id: str, split: str) -> Path:
         """One trial's class probabilities on `validation`, `test`, `held-out` or, if requested, `train` (npz)."""
         return self._trial(trial_id) / f"{split}.npz"
+
+    def corrupted(self, trial_id: str, corruption: str, severity: int) -> Path:
+        """One trial's predictions on the test images corrupted in one way, at one severity (npz)."""
+        return self._trial(trial_id) / f"corrupted-{corruption}-{severity}.npz"
+
+    def stress(self, study_id: str) -> Path:
+        """When one study's trials were looked at on corrupted test images (JSON)."""
+        return self.root / "stress" / f"{study_id}.json"
 
     def checkpoint(self, cohort_id: str) -> Path:
         """One unfinished cohort's checkpoint."""
@@ -318,7 +326,7 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
         StorageError: it cannot be read.
     """
     try:
-        _check_members(path)
+        check_members(path)
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ("probabilities", "labels", "indices")}
             if "groups" in arrays:
@@ -332,8 +340,12 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
     return found
 
 
-def _check_members(path: Path) -> None:
-    """Reject files that unpack to more than their size: NumPy stores predictions uncompressed."""
+def check_members(path: Path) -> None:
+    """Reject an npz file that unpacks to more than its size: NumPy stores predictions uncompressed.
+
+    Raises:
+        OSError, ValueError, zipfile.BadZipFile: it is missing, is no archive, or does.
+    """
     with zipfile.ZipFile(path) as archive:
         if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
             raise ValueError("it unpacks to more than was written")

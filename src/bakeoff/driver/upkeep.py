@@ -70,7 +70,11 @@ def find_leftovers(folders: Folders, connection: sqlite3.Connection) -> Iterator
     placed = {row[0] for row in connection.execute("SELECT DISTINCT trial_id FROM placements")}
     trials = [trial for part in list_folders(folders.trials, r"[0-9a-f]{2}") for trial in list_folders(part, HASH)]
     reports = list_folders(folders.root / "reports", _ANY_NAME)
-    kept = (folders.root, folders.checkpoints, *(folders.root / name for name in ("weights", "pictures", "audits")))
+    kept = (
+        folders.root,
+        folders.checkpoints,
+        *(folders.root / name for name in ("weights", "pictures", "audits", "stress")),
+    )
     for place in (*kept, *reports, *trials):
         for path in find_half_written(place):
             yield Leftover.of(path, "partially written by a killed process")

@@ -106,6 +106,6 @@ def test_an_unknown_table_is_one_clear_line(tabled: Tabled) -> None:
     with pytest.raises(
         BakeoffError,
         match=r"^there is no table 'trails'\. Tables: trials, epochs, findings, arms, verdicts, effects, classes, "
-        r"confusion, predictions, label_issues\.",
+        r"confusion, predictions, label_issues, robustness\.",
     ):
         tabled.to_csv("trails")  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from bakeoff.report.sections import (
     next,
     power,
     published,
+    robustness,
     roc,
     search,
     steps,
@@ -31,7 +32,7 @@ from bakeoff.report.sections import (
 
 _IN_ORDER = (
     *(answer, basis, data, blocks, comparison, factors, groups, steps, power, curves, classes, mistakes, labels, roc),
-    *(calibration, search, ensembles, published, cost, failures, next, appendix),
+    *(calibration, robustness, search, ensembles, published, cost, failures, next, appendix),
 )
 """In the order of a reader's questions; sections of installed packages follow."""
 
