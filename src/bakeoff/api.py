@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,8 @@ from bakeoff.driver.pilot import check_pilot
 from bakeoff.driver.run import run_plan
 from bakeoff.driver.winners import read_winners
 from bakeoff.errors import BakeoffError, WorkspaceError
-from bakeoff.ledger.read import find_study, list_studies, match_studies, open_reading, read_study, shorten_ids
+from bakeoff.ledger.given import find_given_study, read_name
+from bakeoff.ledger.read import list_studies, match_studies, open_reading, read_study, shorten_ids
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
 from bakeoff.report.export.tables import LEDGER_TABLES
@@ -37,7 +37,7 @@ from bakeoff.report.sections.labels import list_thumbnails
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.stats.prospects import Prospects
 from bakeoff.stats.results import Summary
-from bakeoff.study.load import FindMissing, is_study_file, load_study, read_shipped
+from bakeoff.study.load import FindMissing, load_study
 from bakeoff.study.missing_images import find_missing_images
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
@@ -298,7 +298,7 @@ def load(name: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Result:
     """
     folder = check_workspace(workspace)
     with open_reading(Folders(folder)) as connection:
-        identity = find_study(connection, _read_name(connection, name))
+        identity = find_given_study(connection, name)
     return _load(identity, folder, num_reused=0)
 
 
@@ -314,15 +314,8 @@ def iterate_csv(name: str, table: str, workspace: str | Path = DEFAULT_WORKSPACE
         return
     folders = Folders(check_workspace(workspace))
     with open_reading(folders) as connection:
-        identity = find_study(connection, _read_name(connection, name))
+        identity = find_given_study(connection, name)
     yield from iterate_ledger_csv(folders, identity, table)
-
-
-def _read_name(connection: sqlite3.Connection, study: str) -> str:
-    """Return a study's name or id, given that or its file; a name that the ledger has comes before a file."""
-    if is_study_file(study) and all(listed.name != study for listed in list_studies(connection)):
-        return read_shipped(study).name
-    return study
 
 
 def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = None) -> tuple[Status, ...]:
@@ -337,7 +330,7 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
     """
     with open_reading(Folders(check_workspace(workspace))) as connection:
         listed = list_studies(connection)
-        chosen = listed if name is None else match_studies(listed, _read_name(connection, name))
+        chosen = listed if name is None else match_studies(listed, read_name(connection, name))
         records = [read_study(connection, study.study_id) for study in chosen]
     short = shorten_ids([study.study_id for study in listed])
     return tuple(

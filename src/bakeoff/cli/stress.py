@@ -15,7 +15,7 @@ app = typer.Typer()
 
 @app.command()
 def stress(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name or id of a study that was run.")],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name, id or file of a study that was run.")],
     corruptions: Annotated[
         str, typer.Option("--corruptions", metavar="NAMES", help="Such as fog,contrast; by default all fourteen.")
     ] = "",

@@ -16,7 +16,8 @@ from bakeoff.deploy.records import find_record
 from bakeoff.deploy.reliability import ClassReliability, count_reliability
 from bakeoff.deploy.votes import Vote, find_vote
 from bakeoff.errors import WorkspaceError
-from bakeoff.ledger.read import find_study, open_reading
+from bakeoff.ledger.given import find_given_study
+from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import Sources
 from bakeoff.report.gather import gather_sources
 from bakeoff.report.winner import Prefer, Winner, choose_winner
@@ -117,7 +118,7 @@ class Predictor:
                 raise WorkspaceError(f"{file} is a single model: leave out arm, block, ensemble, prefer and calibrate.")
             return cls._load_file(file, folders)
         with open_reading(folders) as connection:
-            identity = find_study(connection, str(study))
+            identity = find_given_study(connection, str(study))
             sources = gather_sources(connection, identity, folders, None if data_dir is None else Path(data_dir))
             winner = choose_winner(sources, block, arm, prefer)
             vote = find_vote(winner, ensemble, sources)

@@ -23,7 +23,8 @@ from bakeoff.data.store import open_test
 from bakeoff.deploy.records import find_record
 from bakeoff.errors import BakeoffError, DataError, WorkspaceError, nearest
 from bakeoff.ledger.corrupted import load_corrupted, record_stress, save_corrupted
-from bakeoff.ledger.read import find_study, open_reading
+from bakeoff.ledger.given import find_given_study
+from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.gather import gather_report, gather_sources
 from bakeoff.report.robustness import gather_robustness
@@ -94,7 +95,7 @@ def stress_study(
     conditions = list_conditions(corruptions, severities)
     folders, images_folder = Folders(check_workspace(workspace)), None if data_dir is None else Path(data_dir)
     with open_reading(folders) as connection:
-        identity = find_study(connection, study)
+        identity = find_given_study(connection, study)
         sources = gather_sources(connection, identity, folders, images_folder)
         _check_final_test(sources)
         tasks = list(_list_tasks(sources, _choose_blocks(sources, block), conditions))

@@ -18,7 +18,8 @@ from bakeoff.deploy.export.refit import refit
 from bakeoff.deploy.photos import Pixels
 from bakeoff.deploy.records import find_record
 from bakeoff.errors import WorkspaceError, nearest
-from bakeoff.ledger.read import find_study, open_reading
+from bakeoff.ledger.given import find_given_study
+from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import Sources
 from bakeoff.report.gather import gather_report, gather_sources
 from bakeoff.report.winner import Prefer, Winner, choose_winner
@@ -92,7 +93,7 @@ def export_study(
             raise WorkspaceError(f"No format '{name}'. There are: {', '.join(FORMATS)}.{nearest(name, FORMATS)}")
     folders = Folders(check_workspace(workspace))
     with open_reading(folders) as connection:
-        identity = find_study(connection, study)
+        identity = find_given_study(connection, study)
         sources = gather_sources(connection, identity, folders, data_dir)
         winner = choose_winner(sources, block, arm, prefer)
         record = find_record(winner.trial_ids[0], winner.block, sources)
