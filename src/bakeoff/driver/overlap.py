@@ -86,7 +86,8 @@ class OverlapFinder:
         data_dir: searched first for images.
 
     Attributes:
-        unknown: earlier trials of which it is not known what they have seen, because they are of an earlier version.
+        unknown: earlier trials of which it is not known what they have seen: of an earlier version or another
+            workspace, or their files are gone.
     """
 
     def __init__(self, connection: sqlite3.Connection, folders: Folders, data_dir: Path | None) -> None:
