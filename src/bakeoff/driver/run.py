@@ -32,7 +32,7 @@ from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.searches import SearchRecorder, place_trial
 from bakeoff.driver.transfer import Resolver
 from bakeoff.errors import NetworkError, WorkspaceError
-from bakeoff.ledger.read import count_older, count_outdated
+from bakeoff.ledger.read import count_older, count_other_images, count_outdated
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import ENGINE_VERSION
 from bakeoff.search.registry import choose_strategy
@@ -134,7 +134,9 @@ def _start(plan: Plan, run: OpenRun, overlaps: Overlaps) -> tuple[Modes, int]:
     """Check networks, choose numeric modes, register the study; return the modes and the number of reused trials."""
     connection = run.ledger.connection
     num_older = count_older(connection, run.study_id, str(ENGINE_VERSION))
-    for note in describe_retraining(count_outdated(connection, run.study_id), num_older):
+    fingerprints = [facts.fingerprint for facts in run.datasets.values()]
+    num_other = count_other_images(connection, run.study_id, fingerprints, str(ENGINE_VERSION))
+    for note in describe_retraining(count_outdated(connection, run.study_id), num_older, num_other):
         run.context.observer.message(note)
     is_resumed = run.ledger.numeric_of(run.study_id) is not None
     if not is_resumed:
@@ -205,12 +207,17 @@ def _find_missing(driver: Driver, run: OpenRun) -> str:
     return missing
 
 
-def describe_retraining(num_outdated: int, num_older: int) -> Iterator[str]:
-    """Report trials in the ledger that are not used: trained before folds were nested, or by another engine."""
+def describe_retraining(num_outdated: int, num_older: int, num_other_images: int = 0) -> Iterator[str]:
+    """Report trials in the ledger that are not used: trained before folds were nested, by another engine, on others."""
     if num_older:
         yield (
             f"{num_older:,} trials of this study in the ledger were trained by another version of bakeoff, whose "
             "rounding differs; they will be retrained."
+        )
+    if num_other_images:
+        yield (
+            f"{num_other_images:,} trials of this study in the ledger were trained on other images: files have changed "
+            "since, or an earlier bakeoff read or chose them in another way; they will be retrained."
         )
     if num_outdated:
         yield (
