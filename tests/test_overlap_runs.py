@@ -111,6 +111,18 @@ def test_a_weights_file_of_a_trial_is_that_trial(
         start([*earlier[1][:8], *_draw(12, seed=4)], weights={"file": str(copied)})
 
 
+def test_the_answer_says_if_it_is_not_known_what_weights_have_seen(
+    start: Start, earlier: tuple[Path, list[Pixels]], tmp_path: Path
+) -> None:
+    workspace = tmp_path / "runs"
+    shutil.copytree(earlier[0], workspace)
+    shutil.rmtree(workspace / "audits")
+    folder = _write(tmp_path / "later", _draw(30, seed=3), [*earlier[1][:8], *_draw(12, seed=4)])
+    result = run(_study("later", folder, {"study": "earlier", "arm": "adam"}), workspace=workspace, workers=1)
+    text = write_markdown(result.report)
+    assert "it is not known which images that has seen" in text[: text.index("What it rests on")]
+
+
 def test_other_images_are_welcome(start: Start) -> None:
     assert start(_draw(20, seed=5)).state == "done"
 

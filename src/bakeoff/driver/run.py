@@ -23,7 +23,7 @@ from bakeoff.driver.identity import IdentifiedTrial
 from bakeoff.driver.loop import Driver, count_model_images
 from bakeoff.driver.missing import describe_missing
 from bakeoff.driver.numeric import decide_modes
-from bakeoff.driver.overlap import Overlaps, dump_overlaps, keep_labels
+from bakeoff.driver.overlap import dump_overlaps, keep_labels
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.pilot import take_pilot
 from bakeoff.driver.preflight import check_networks
@@ -74,7 +74,7 @@ def run_plan(plan: Plan, context: RunContext) -> RunCounts:
         run = OpenRun(context=context, study_id=study_id(plan.study), ledger=ledger, datasets=datasets)
         asked = plan
         plan, resolver = _resolve_weights(asked, run)
-        modes, num_reused = _start(plan, run, resolver.overlaps)
+        modes, num_reused = _start(plan, run, resolver)
         driver = _make_driver(plan if plan.study.search is None else keep_names(plan, asked), run, modes, resolver)
         try:
             driver.run()
@@ -130,7 +130,7 @@ def _resolve_weights(plan: Plan, run: OpenRun) -> tuple[Plan, Resolver]:
     return plan, resolver
 
 
-def _start(plan: Plan, run: OpenRun, overlaps: Overlaps) -> tuple[Modes, int]:
+def _start(plan: Plan, run: OpenRun, resolver: Resolver) -> tuple[Modes, int]:
     """Check networks, choose numeric modes, register the study; return the modes and the number of reused trials."""
     connection = run.ledger.connection
     num_older = count_older(connection, run.study_id, str(ENGINE_VERSION))
@@ -146,7 +146,7 @@ def _start(plan: Plan, run: OpenRun, overlaps: Overlaps) -> tuple[Modes, int]:
     trained = [each for each in known if run.context.pilot is None or each.planned.replicate < run.context.pilot]
     trial_ids = {each.trial_id for each in known}
     _remove_leftovers(run.context.folders, trial_ids.union(run.ledger.placed_trials(run.study_id)))
-    _register(plan, known, run, modes, overlaps)
+    _register(plan, known, run, modes, resolver)
     reused = _find_reused(trained, run.ledger)
     fresh = list({each.trial_id: each.planned for each in trained if each.trial_id not in reused}.values())
     if is_resumed:
@@ -226,7 +226,7 @@ def describe_retraining(num_outdated: int, num_older: int, num_other_images: int
         )
 
 
-def _register(plan: Plan, known: Sequence[IdentifiedTrial], run: OpenRun, modes: Modes, overlaps: Overlaps) -> None:
+def _register(plan: Plan, known: Sequence[IdentifiedTrial], run: OpenRun, modes: Modes, resolver: Resolver) -> None:
     run.ledger.register_study(
         run.study_id,
         name=plan.study.name,
@@ -235,7 +235,10 @@ def _register(plan: Plan, known: Sequence[IdentifiedTrial], run: OpenRun, modes:
         numeric=modes.dump(),
         command=run.context.command,
         facts={
-            block.label: {**run.datasets[block.data.source].record(), **dump_overlaps(overlaps, block.label)}
+            block.label: {
+                **run.datasets[block.data.source].record(),
+                **dump_overlaps(resolver.overlaps, resolver.unknown, block.label),
+            }
             for block in plan.blocks
         },
         asking=plan.study.search is not None,

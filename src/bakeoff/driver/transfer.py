@@ -45,6 +45,7 @@ class Resolver:
     Attributes:
         notes: choices made for the user, one sentence each.
         overlaps: (block, arm) -> locked images that its weights have seen, where the study allows it.
+        unknown: (block, arm) -> a trial that its weights come from, of which it is not known what it has seen.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Resolver:
         self._recipes: dict[tuple[str, FileWeights | TrialWeights], Recipe] = {}
         self.notes: list[str] = []
         self.overlaps: dict[tuple[str, str], Overlap] = {}
+        self.unknown: dict[tuple[str, str], str] = {}
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
         """Return a trial with its transfer and `normalize: pretrained` resolved; unchanged if it has neither.
@@ -174,10 +176,13 @@ class Resolver:
             num_unknown = len(self._overlaps.unknown)
             self._checked[key] = self._overlaps.find(planned, trial_id)
             self.notes += [
-                f"It is not known which images trial {unknown} was trained on: this workspace has no signatures of "
+                f"It is not known which images trial {lost} was trained on: this workspace has no signatures of "
                 "them. If this study's test images are among them, its scores are too high."
-                for unknown in list(self._overlaps.unknown)[num_unknown:]
+                for lost in list(self._overlaps.unknown)[num_unknown:]
             ]
+        unknown = self._overlaps.find_unknown(trial_id)
+        if unknown is not None:
+            self.unknown.setdefault((planned.block, planned.arm), unknown)
         overlap = self._checked[key]
         if overlap is None:
             return
