@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from cleanlab.filter import find_label_issues as oracle
 from PIL import Image
 
 from bakeoff.api import Result, Study, run
+from bakeoff.cli import main
 from bakeoff.report.label_issues import _rank, find_label_issues
 from bakeoff.report.render.markdown import write_markdown
 
@@ -102,7 +104,7 @@ def result(tmp_path_factory: pytest.TempPathFactory, shared_cache: None, in_proc
 
 def test_a_report_names_them(result: Result) -> None:
     text = write_markdown(result.report)
-    section = text[text.index("Likely wrong labels") :]
+    section = text[text.index("Labels to check") :]
     assert "b/3.png" in section
     assert "a/8.png" in section
 
@@ -113,3 +115,21 @@ def test_the_table_has_a_row_for_each(result: Result) -> None:
     tested = [dict(zip(header, row, strict=True)) for row in rows[1:] if row[1] == "test"]
     assert {Path(row["file"]).name for row in tested} == {"3.png", "8.png"}
     assert all(row["label"] != row["suggested"] and row["models"] == "3" for row in tested)
+
+
+def test_the_command_line_lists_them(
+    result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["bakeoff", "data", "check", "--workspace", str(result.workspace), "--study", result.report.name]
+    monkeypatch.setattr("sys.argv", [*command, "--csv", str(tmp_path / "labels.csv")])
+    assert main() == 1
+    printed = capsys.readouterr().out
+    assert "b/3.png" in printed
+    assert (tmp_path / "labels.csv").read_text("utf-8").splitlines()[1:] == [
+        line.strip() for line in list(result.iterate_csv("label_issues"))[1:]
+    ]
+    monkeypatch.setattr("sys.argv", [*command, "--json"])
+    assert main() == 1
+    assert len(json.loads(capsys.readouterr().out)["labels"]) == len(list(result.iterate_csv("label_issues"))) - 1
+    monkeypatch.setattr("sys.argv", ["bakeoff", "data", "check"])
+    assert main() == 2

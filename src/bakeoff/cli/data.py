@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from bakeoff.cli.options import AsJson, DataDir, SourceArgument, make_console, print_line, print_rows
-from bakeoff.errors import WorkspaceError
+from bakeoff.cli.options import (
+    AsJson,
+    DataDir,
+    OptionalSource,
+    SourceArgument,
+    Workspace,
+    make_console,
+    print_line,
+    print_rows,
+)
+from bakeoff.errors import BakeoffError, WorkspaceError
 
 if TYPE_CHECKING:
     from bakeoff.data.audit.findings import Finding
@@ -67,12 +76,23 @@ def data_verify(name: SourceArgument, data_dir: DataDir = None, as_json: AsJson 
 
 @app.command("check")
 def data_check(
-    name: SourceArgument,
+    name: OptionalSource = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the findings as CSV.")] = None,
+    study: Annotated[
+        str | None, typer.Option("--study", metavar="NAME", help="List the labels to check by the models of a study.")
+    ] = None,
+    workspace: Workspace = Path("runs"),
 ) -> int:
-    """Find duplicates, contradictory labels, rare classes and empty images; exit status 1 if there are any."""
+    """Find duplicates, contradictory labels, rare classes and empty images; exit status 1 if there are any.
+
+    With --study NAME: the labels that its models, which did not train on these images, are sure to be wrong.
+    """
+    if study is not None and name is None:
+        return _check_labels(study, workspace, csv_file, as_json=as_json)
+    if name is None or study is not None:
+        raise BakeoffError("Give a dataset, folder or manifest, or --study NAME of a study that was run.")
     from bakeoff.data import manage
     from bakeoff.data.audit.findings import count_findings
     from bakeoff.data.audited import find_findings
@@ -102,6 +122,30 @@ def data_check(
 
 
 _MOST_FINDINGS = 20
+
+
+def _check_labels(study: str, workspace: Path, csv_file: Path | None, *, as_json: bool) -> int:
+    """Print the labels to check by the models of a study; return 1 if there are any."""
+    from bakeoff import api
+
+    lines = list(api.load(study, workspace).iterate_csv("label_issues"))
+    if csv_file is not None:
+        try:
+            csv_file.write_text("".join(lines), encoding="utf-8", newline="")
+        except OSError as error:
+            raise WorkspaceError(f"{csv_file}: cannot be written ({error.strerror or error}).") from error
+    rows = list(csv.DictReader(line.rstrip("\r\n") for line in lines))
+    if as_json:
+        print(json.dumps({"study": study, "labels": rows}, indent=2))
+        return 1 if rows else 0
+    print_line(f"{study}: {len(rows):,} labels to check")
+    for row in rows[:_MOST_FINDINGS]:
+        image = row["file"] or f"image {row['image']}"
+        sure = float(row["suggested_probability"])
+        print_line(f"  {row['block']}, {row['images']}: {image}: {row['label']}, or {row['suggested']} ({sure:.0%})?")
+    if len(rows) > _MOST_FINDINGS:
+        print_line(f"  and {len(rows) - _MOST_FINDINGS:,} more: --csv FILE writes all of them")
+    return 1 if rows else 0
 
 
 def _write_findings(path: Path, findings: Sequence[Finding]) -> None:

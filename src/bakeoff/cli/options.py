@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
-SourceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME|FOLDER|MANIFEST", help="A dataset, a folder or archive of images, a CSV or Parquet file."
-    ),
-]
+_SOURCE = typer.Argument(
+    metavar="NAME|FOLDER|MANIFEST", help="A dataset, a folder or archive of images, a CSV or Parquet file."
+)
+SourceArgument = Annotated[str, _SOURCE]
+OptionalSource = Annotated[str | None, _SOURCE]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the study; repeatable.")
 ]

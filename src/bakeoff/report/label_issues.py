@@ -1,4 +1,4 @@
-"""Likely wrong labels: images whose label disagrees with models that were not trained on them."""
+"""Labels to check: images whose label disagrees with models that were not trained on them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LEAST_IMAGES = 10
 """Fewer images are not examined: thresholds of the classes would be noise."""
 
 SURE = 0.9
-"""Mean probability of another class from which a label is called likely wrong: weak models disagree with many."""
+"""Mean probability of another class from which a label is worth a look: weak models disagree with many."""
 
 Predictions = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelIssue:
-    """An image that is likely labelled wrong.
+    """An image whose label is worth a look.
 
     Attributes:
         split: of the predictions: `test`, or `validation` or `held-out` for training images.
@@ -42,7 +42,7 @@ class LabelIssue:
 
 
 def find_label_issues(split: Split, runs: Iterable[Predictions]) -> tuple[LabelIssue, ...]:
-    """Return the images whose labels are likely wrong, the least likely label first.
+    """Return the images whose labels are worth a look, the least likely label first.
 
     Confident learning (Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in dataset
     labels", JAIR 70, section 3.1) on the mean probabilities of all models that predicted an image: an image counts as

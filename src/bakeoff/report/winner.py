@@ -68,7 +68,9 @@ def choose_winner(
     summary = sources.summary
     block = _choose_block(summary, block)
     measure = Measure(find_metric(summary.metric), "validation")
-    ranked = [each for each in rank_arms(summary.arms_of(block), measure) if each.arm in sources.plan.arms]
+    # A failed trial has a score, at chance level, but no weights.
+    trained = {each.arm for each in sources.record.results if (each.block, each.state) == (block, "done")}
+    ranked = [each for each in rank_arms(summary.arms_of(block), measure) if each.arm in trained]
     if arm is not None and arm not in [each.arm for each in ranked]:
         known = [each.arm for each in ranked]
         raise _refuse(f"no arm '{show_text(arm)}' with a finished trial in block '{show_text(block)}'", arm, known)

@@ -1,4 +1,4 @@
-"""Likely wrong labels, with pictures and file names."""
+"""Labels to check: images that models are sure to be of another class, with pictures and file names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bakeoff.report.export.frame import Frame, FrameColumn, Kind, Value
 from bakeoff.report.label_issues import SURE, LabelIssue, find_label_issues
 from bakeoff.report.parts import Gallery, InBlock, Paragraph, Part, Picture, PictureGroup, Section
 from bakeoff.report.sections.mistakes import list_fingerprints
-from bakeoff.report.tables import PAGES, Medium
+from bakeoff.report.tables import PAGES
 from bakeoff.report.text import count, show_text
 from bakeoff.report.thumbnails import Thumbnails, take_thumbnails
 from bakeoff.stats.measure import Split, percent
@@ -34,7 +34,7 @@ _COLUMNS: dict[str, Kind] = {
 
 @dataclass(frozen=True, kw_only=True)
 class BlockIssues:
-    """The likely wrong labels among one block's images of one split, the most likely first.
+    """The labels to check among one block's images of one split, the most likely first.
 
     Attributes:
         arm: whose models disagree with them.
@@ -111,7 +111,7 @@ def _find_files(
 
 
 def write_labels(report: ReportInput) -> Iterator[Part]:
-    """Yield the likely wrong labels of every block, those of the test images first."""
+    """Yield the labels to check of every block, those of the test images first."""
     for block in report.summary.blocks:
         parts = [part for each in _list_issues(report) if each.block == block for part in _show(report, each)]
         if parts:
@@ -119,13 +119,13 @@ def write_labels(report: ReportInput) -> Iterator[Part]:
 
 
 def list_thumbnails(report: ReportInput) -> Iterator[Thumbnails]:
-    """Yield all pictures of a report: of mistakes and of likely wrong labels."""
+    """Yield all pictures of a report: of mistakes and of labels to check."""
     yield from report.thumbnails.values()
     yield from (each.thumbnails for each in _list_issues(report) if each.thumbnails is not None)
 
 
 def tabulate_issues(report: ReportInput) -> Frame:
-    """Tabulate the likely wrong labels, the most likely first; the file is empty where it is not known."""
+    """Tabulate the labels to check, the most likely first; the file is empty where it is not known."""
     columns = tuple(FrameColumn(name, kind) for name, kind in _COLUMNS.items())
     return Frame(columns, (row for each in _list_issues(report) for row in _list_rows(report, each)))
 
@@ -155,11 +155,11 @@ def _show(report: ReportInput, found: BlockIssues) -> Iterator[Part]:
     more = f"; shown are the first {MOST_SHOWN}" if len(found.issues) > MOST_SHOWN else ""
     text = (
         f"Of {found.num_images:,} {kind}, {count(len(found.issues), 'label')} "
-        f"{'is' if len(found.issues) == 1 else 'are'} likely wrong: the models of {found.arm}, which did not train on "
-        f"them, are at least {percent(SURE)} sure of another class (confident learning){more}. Look at them before you "
-        "correct or remove any."
+        f"{'is' if len(found.issues) == 1 else 'are'} worth a look: the models of {found.arm}, which did not train on "
+        f"them, are at least {percent(SURE)} sure of another class (confident learning){more}. Such images are hard, "
+        "or labelled wrong."
     )
-    yield Paragraph(text=text, names=(found.arm,), media=PAGES | Medium.TERMINAL)
+    yield Paragraph(text=text, names=(found.arm,), media=PAGES)
     names = [show_text(name) for name in _name_classes(report, found.block)]
     groups: dict[tuple[int, int], list[LabelIssue]] = {}
     for issue in found.issues:
@@ -195,7 +195,7 @@ def _draw(issue: LabelIssue, found: BlockIssues, names: list[str]) -> Picture:
 
 SECTION = Section(
     name="labels",
-    title="Likely wrong labels",
+    title="Labels to check",
     gather=_gather,
     write=write_labels,
     tables={"label_issues": tabulate_issues},
