@@ -16,8 +16,11 @@ from PIL import Image, ImageOps
 from bakeoff.api import Study, run
 from bakeoff.data.audit.near import match
 from bakeoff.data.audit.signatures import load_signatures, sign_images
+from bakeoff.data.audited import audit_source
+from bakeoff.data.files import list_source
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_test, open_training
+from bakeoff.driver.observer import RunObserver
 from bakeoff.errors import DataError
 from bakeoff.report.gather import gather_report
 from bakeoff.report.sections.data import SECTION, exceed
@@ -43,7 +46,7 @@ def write(folder: Path, images: list[Image.Image], name: str = "{}.png") -> Path
     return folder
 
 
-def ask(data: dict[str, Any], tmp_path: Path, **fields: Any) -> Any:
+def ask(data: dict[str, Any], tmp_path: Path, observer: Any = None, **fields: Any) -> Any:
     recipe = {"network": {"name": "mlp", "units": [32]}, "epochs": 8, "batch_size": 16}
     study = Study(
         question="Does the learning rate matter?",
@@ -52,7 +55,7 @@ def ask(data: dict[str, Any], tmp_path: Path, **fields: Any) -> Any:
         numeric="float32",
         **{"replicates": 2, "recipe": recipe, **fields},
     )
-    return run(study, workspace=tmp_path / "workspace", workers=1)
+    return run(study, workspace=tmp_path / "workspace", workers=1, observer=observer)
 
 
 def average(result: Any, split: str) -> float:
@@ -134,6 +137,55 @@ def test_with_allow_the_answer_says_so(tmp_path: Path) -> None:
     (audit,) = report.facts["audits"].values()
     assert audit.stored["counts"] == {"equal": 60, "across splits": 60}
     assert len(audit.pixels) == 2 * len(audit.stored["pictures"])
+
+
+def test_with_allow_and_folds_the_answer_speaks_of_the_folds(tmp_path: Path) -> None:
+    images = make_noise(2)
+    write(write(tmp_path / "noise" / "train", images), images, "{}b.png")
+    write(tmp_path / "noise" / "test", make_noise(3))
+    source = DataSource(folder=str(tmp_path / "noise"), duplicates="allow")
+    assert audit_source(source).headline == ""
+    headline = audit_source(source, has_folds=True).headline
+    assert "120 of 120 training images have duplicates" in headline
+    result = ask({"folder": str(tmp_path / "noise"), "duplicates": "allow", "folds": 2}, tmp_path)
+    (facts,) = gather_report(result.study_id, Folders(tmp_path / "workspace")).data.values()
+    assert facts["audit"] == headline
+
+
+def test_own_validation_images_that_are_all_copies_are_named_as_such(tmp_path: Path) -> None:
+    images = make_noise(2)
+    write(tmp_path / "noise" / "train", make_noise(3))
+    write(tmp_path / "noise" / "val", images)
+    write(tmp_path / "noise" / "test", images)
+    with pytest.raises(DataError, match="none of its own validation images can be used"):
+        ask({"folder": str(tmp_path / "noise"), "validation": "own"}, tmp_path)
+
+
+def test_groups_of_duplicates_are_not_said_to_be_declared(tmp_path: Path) -> None:
+    images = make_noise(2)
+    write(write(tmp_path / "noise", images), images, "{}b.png")
+    notes = list_source(DataSource(folder=str(tmp_path / "noise")), audited=True).notes
+    assert "96 training images in 48 groups (sets of duplicates)" in notes
+
+
+class Listener(RunObserver):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_other_images_are_trained_anew_and_it_is_said(tmp_path: Path) -> None:
+    folder = write(tmp_path / "noise", make_noise(2))
+    first = ask({"folder": str(folder)}, tmp_path)
+    next(folder.rglob("5.png")).unlink()
+    listener, again = Listener(), Listener()
+    for each in (listener, again):
+        assert ask({"folder": str(folder)}, tmp_path, observer=each).study_id == first.study_id
+    sentence = "4 trials of this study in the ledger were trained on other images"
+    assert [text.startswith(sentence) for text in listener.said].count(True) == 1
+    assert not any(text.startswith(sentence) for text in again.said)
 
 
 def test_a_test_score_far_above_validation_is_implausible() -> None:

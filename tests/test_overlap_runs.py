@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,28 @@ def test_test_images_that_the_weights_have_seen(
     test = [*change(earlier[1][:8]), *_draw(12, seed=4)]
     with pytest.raises(WorkspaceError, match="8 of the 20 images of this study's test split"):
         start(test, suffix)
+
+
+def test_a_weights_file_of_a_trial_is_that_trial(
+    start: Start, earlier: tuple[Path, list[Pixels]], tmp_path: Path
+) -> None:
+    with open_reading(Folders(earlier[0])) as connection:
+        trial_id = read_study(connection, find_study(connection, "earlier")).results[0].trial_id
+    copied = shutil.copyfile(Folders(earlier[0]).weights(trial_id), tmp_path / "copied.safetensors")
+    with pytest.raises(WorkspaceError, match="8 of the 20 images of this study's test split"):
+        start([*earlier[1][:8], *_draw(12, seed=4)], weights={"file": str(copied)})
+
+
+def test_the_answer_says_if_it_is_not_known_what_weights_have_seen(
+    start: Start, earlier: tuple[Path, list[Pixels]], tmp_path: Path
+) -> None:
+    workspace = tmp_path / "runs"
+    shutil.copytree(earlier[0], workspace)
+    shutil.rmtree(workspace / "audits")
+    folder = _write(tmp_path / "later", _draw(30, seed=3), [*earlier[1][:8], *_draw(12, seed=4)])
+    result = run(_study("later", folder, {"study": "earlier", "arm": "adam"}), workspace=workspace, workers=1)
+    text = write_markdown(result.report)
+    assert "it is not known which images that has seen" in text[: text.index("What it rests on")]
 
 
 def test_other_images_are_welcome(start: Start) -> None:

@@ -120,6 +120,25 @@ def test_truncated(tmp_path: Path, cache: Path) -> None:
     assert not [each for each in (cache / "unpacked").iterdir() if each.is_dir()]
 
 
+def test_of_two_versions_of_a_file_the_last_counts(tmp_path: Path) -> None:
+    old, new = _png(1), _png(2)
+    with tarfile.open(tmp_path / "pets.tar", "w") as packed:
+        for content in (old, new):
+            info = tarfile.TarInfo("cat/1.png")
+            info.size = len(content)
+            packed.addfile(info, io.BytesIO(content))
+    assert next(archives.unpack(tmp_path / "pets.tar").rglob("1.png")).read_bytes() == new
+
+
+def test_encrypted(tmp_path: Path) -> None:
+    path = _write(tmp_path / "pets.zip", FILES)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"pets\.zip is encrypted"):
+        archives.unpack(path)
+
+
 def test_without_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no images"):
         archives.unpack(_write(tmp_path / "pets.zip", {"notes.txt": b"x"}))

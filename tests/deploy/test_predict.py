@@ -149,7 +149,11 @@ def test_images_in_memory_count_as_files(trained: tuple[Path, Path]) -> None:
     for images in (array, [array], array / 255, channels_first, [str(path)]):
         np.testing.assert_array_equal(predictor.predict_proba(images), expected)
     np.testing.assert_allclose(predictor.predict_proba(batch), np.concatenate([expected, expected]), atol=1e-6)
+    half = (channels_first / 255).bfloat16()
+    np.testing.assert_array_equal(predictor.predict_proba(half), predictor.predict_proba(half.float()))
     assert predictor.predict_proba([]).shape == (0, 3)
+    with pytest.raises(BakeoffError, match="None is no image"):
+        predictor.predict_proba(None)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import threading
@@ -9,13 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.requests import Request
 
 from bakeoff.api import Study, run
 from bakeoff.deploy.predictor import Predictor
+from bakeoff.errors import BakeoffError
 from bakeoff.serve import try_photo
 from bakeoff.serve.app import make_app
 from bakeoff.serve.connections import make_server
@@ -90,6 +94,15 @@ def test_a_photo_is_classified_as_predict_does(workspace: Path, served: int, tmp
     found = [each["probability"] for each in reply.document["classes"]]
     np.testing.assert_allclose(found, expected[: len(found)], rtol=1e-6)
     assert reply.document["known"]
+
+
+def test_a_client_that_leaves_is_no_error_of_the_server() -> None:
+    async def leave() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, leave)
+    with pytest.raises(BakeoffError, match="connection ended"):
+        asyncio.run(try_photo.read_photo(request))
 
 
 def test_what_is_no_photo_gets_a_line(workspace: Path, served: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,11 +70,16 @@ def _unpack_into(archive: Path, folder: Path) -> None:
     temporary.mkdir()
     try:
         num_images = 0
+        written = set[PurePosixPath]()
         for name, num_bytes, stream in _read_members(archive):
             num_images += 1
             if num_images > MAX_FILES:
                 raise DataError(f"{show_text(archive)} contains more than {MAX_FILES:,} images.")
-            _write_member(temporary.joinpath(*name.parts), num_bytes, stream, archive)
+            target = temporary.joinpath(*name.parts)
+            if name in written:  # an updated archive holds old versions too: the last counts, as with unzip and tar
+                target.unlink()
+            written.add(name)
+            _write_member(target, num_bytes, stream, archive)
         if not num_images:
             raise DataError(f"The archive {show_text(archive)} contains no images.")
         temporary.rename(folder)
@@ -88,6 +93,8 @@ def _read_members(archive: Path) -> Iterator[tuple[PurePosixPath, int, IO[bytes]
         with zipfile.ZipFile(archive) as packed:
             for info in packed.infolist():
                 name = _clean_name(info.filename)
+                if info.flag_bits & 1:
+                    raise DataError(f"The archive {show_text(archive)} is encrypted: unpack it and name the folder.")
                 if name is not None and not info.is_dir():
                     with packed.open(info) as stream:
                         yield name, info.file_size, stream

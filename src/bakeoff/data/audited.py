@@ -46,20 +46,23 @@ def find_findings(source: DataSource, data_dir: Path | None = None, say: Say | N
     return AuditedSource(audit=audit, findings=findings, notes=describe_findings(findings), headline="")
 
 
-def audit_source(source: DataSource, data_dir: Path | None = None, say: Say | None = None) -> AuditedSource:
+def audit_source(
+    source: DataSource, data_dir: Path | None = None, say: Say | None = None, *, has_folds: bool = False
+) -> AuditedSource:
     """Audit a source, once for every content, and say what is done about what it finds.
 
     Args:
         source: of any kind.
         data_dir: a folder to search first.
         say: reports the progress with many images.
+        has_folds: whether training images are held out in folds, on which verdicts rest.
 
     Raises:
         DataError: as in `find_findings`, or its policy refuses the images.
     """
     found = find_findings(source, data_dir, say)
     if source.policy == "allow":
-        headline = "" if source.duplicates is None else _warn_of_copies(source, data_dir, found.audit)
+        headline = "" if source.duplicates is None else _warn_of_copies(source, data_dir, found.audit, has_folds)
         return replace(found, headline=headline)
     decision = decide(found.audit, source.policy)
     settled = ("same file", "equal", "near")
@@ -77,22 +80,33 @@ def _audit(source: DataSource, data_dir: Path | None, say: Say | None) -> Audit:
     return audit
 
 
-def _warn_of_copies(source: DataSource, data_dir: Path | None, audit: Audit) -> str:
-    """Say how many test images are duplicates of training images, in the splits as they are used."""
+def _warn_of_copies(source: DataSource, data_dir: Path | None, audit: Audit, has_folds: bool) -> str:
+    """Say how many test images are duplicates of training images, in the splits as they are used.
+
+    With folds, any pair of training images may be on two sides.
+    """
     if source.registered is None:
         parts = {file.shown: file.part for file in list_source(source, data_dir).files}
         numbers = np.array([n for n, name in enumerate(audit.names) if name in parts], dtype=np.int64)
         audit = select_images(audit, numbers)
         audit = replace(audit, parts=tuple(parts[name] for name in audit.names))
-    findings = [each for each in list_findings(audit) if each.kind in DUPLICATES and "test" in each.parts]
+    findings = [each for each in list_findings(audit) if each.kind in DUPLICATES]
     copied = {n for each in findings if each.is_across for n in each.numbers if audit.parts[n] == "test"}
-    if not copied:
-        return ""
     num_test = audit.parts.count("test")
-    return (
-        f"{show_text(source.label)}: {len(copied):,} of {num_test:,} test images are duplicates of training or "
-        f"validation images (duplicates: allow), so scores on the test split say less about new images."
-    )
+    sentences = []
+    if copied:
+        sentences.append(
+            f"{len(copied):,} of {num_test:,} test images are duplicates of training or validation images "
+            f"(duplicates: allow), so scores on the test split say less about new images."
+        )
+    learnt = [[n for n in each.numbers if audit.parts[n] != "test"] for each in findings] if has_folds else []
+    repeated = {n for numbers in learnt if len(numbers) > 1 for n in numbers}
+    if repeated:
+        sentences.append(
+            f"{len(repeated):,} of {len(audit.parts) - num_test:,} training images have duplicates among them "
+            f"(duplicates: allow), which folds separate, so scores on held-out folds say less about new images."
+        )
+    return f"{show_text(source.label)}: {' '.join(sentences)}" if sentences else ""
 
 
 def sign_opened(source: DataSource, images: Images, data_dir: Path | None = None) -> Signatures:

@@ -179,6 +179,7 @@ def audit_files(listing: Listing, *, read: bool = True, say: Say | None = None) 
 
 def _list_source(source: DataSource, data_dir: Path | None, audited: bool) -> Listing:
     listing = list_whole(source, data_dir)
+    is_declared = any(file.group for file in listing.files)
     if source.policy != "allow":
         audit = audit_files(listing, read=audited)
         listing = listing if audit is None else apply_policy(listing, audit, source.policy, source.classes)
@@ -186,7 +187,7 @@ def _list_source(source: DataSource, data_dir: Path | None, audited: bool) -> Li
     # Before classes and subset: the test split must not depend on them.
     listing = set_test_aside(listing, source.test)
     listing = take_subset(take_classes(listing, source.classes), source.subset)
-    return replace(listing, notes=(*listing.notes, *describe_groups(listing, source.group)))
+    return replace(listing, notes=(*listing.notes, *describe_groups(listing, source.group, is_declared=is_declared)))
 
 
 def open_files(source: DataSource, split: Split, data_dir: Path | None) -> Images:

@@ -88,8 +88,14 @@ def _collect_groups(files: Sequence[ImageFile]) -> dict[str, set[str]]:
     return found
 
 
-def describe_groups(listing: Listing, rule: str | None) -> tuple[str, ...]:
-    """Return a note on the groups of the training images: how many, by what, and whether they cover several classes."""
+def describe_groups(listing: Listing, rule: str | None, *, is_declared: bool = True) -> tuple[str, ...]:
+    """Return a note on the groups of the training images: how many, by what, and whether they cover several classes.
+
+    Args:
+        listing: the images that are used.
+        rule: the source's `group`.
+        is_declared: whether the source names groups; if not, they are its sets of duplicates.
+    """
     training = listing.select("train", "validation")
     groups: dict[str, set[str]] = {}
     for file in training:
@@ -101,6 +107,7 @@ def describe_groups(listing: Listing, rule: str | None) -> tuple[str, ...]:
     mixed = sum(len(classes) > 1 for classes in groups.values())
     covering = f"; {mixed:,} of them cover{'s' if mixed == 1 else ''} several classes" if mixed else ""
     by = "column group" if rule is None else f"group: {show_text(rule)}"
+    by = by if is_declared else "sets of duplicates"
     return (f"{len(training):,} training images in {num_groups:,} groups ({by}){covering}",)
 
 

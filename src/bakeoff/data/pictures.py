@@ -249,7 +249,9 @@ def _flatten(image: Image.Image, image_format: str) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image_format in ("PNG", "PPM")):
         return _reduce_16_bit(image)
     if image.mode in ("I", "F"):
-        raise PictureError(f"{image_format} with 32-bit pixels, whose range is not known; save it with 8 or 16 bits")
+        raise PictureError(
+            f"{image_format or 'an image'} with 32-bit pixels, whose range is not known; save it with 8 or 16 bits"
+        )
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _composite_on_white(image)
     if image.mode == "1":

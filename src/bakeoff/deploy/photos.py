@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +143,8 @@ def _split(images: Any) -> list[Any]:
     if isinstance(images, str | os.PathLike) or hasattr(images, "getbbox"):  # a path, a PIL image
         return [images]
     ndim: int | None = getattr(images, "ndim", None)
+    if ndim is None and not isinstance(images, Iterable):
+        raise DataError(f"{show_text(images)} is no image: give paths, PIL images, arrays or tensors.")
     return list(images) if ndim in (None, 1, 4) else [images]
 
 
@@ -157,7 +159,8 @@ def _to_pillow(image: Any) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
     if hasattr(image, "detach"):  # a tensor, channels first; without importing torch
-        array = np.asarray(image.detach().cpu().numpy())
+        pixels = image.detach().cpu()
+        array = np.asarray((pixels.float() if pixels.is_floating_point() else pixels).numpy())  # NumPy has no bfloat16
         array = array.transpose(1, 2, 0) if array.ndim == 3 else array
     else:
         array = np.asarray(image)

@@ -34,7 +34,11 @@ def audit_blocks(blocks: Iterable[Block], data_dir: Path | None, say: Callable[[
     Raises:
         DataError: not found, or a policy on duplicates refuses the images.
     """
-    return {source: audit_source(source, data_dir, say) for source in list_sources(blocks)}
+    listed = tuple(blocks)
+    in_folds = {block.data.source for block in listed if block.data.folds is not None}
+    return {
+        source: audit_source(source, data_dir, say, has_folds=source in in_folds) for source in list_sources(listed)
+    }
 
 
 def add_audits(datasets: Datasets, audits: Audits) -> dict[DataSource, ImageFacts]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bakeoff.data.files import list_whole
 from bakeoff.data.group_draws import count_class_groups
 from bakeoff.data.listing import format_paths
 from bakeoff.data.source import DataSource
@@ -137,11 +138,21 @@ def open_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSo
         _check_images(block, opened)
         own = datasets[block.data.source].num_own_validation
         if block.data.folds is None and block.data.validation == "own" and not own:
+            if _lists_own_validation(block, data_dir):
+                raise DataError(
+                    f"{block.data.source.label}: none of its own validation images can be used: all are left out as "
+                    f"duplicates of test images, or cannot be read. Set data.validation to a fraction, such as 0.1."
+                )
             raise DataError(
                 f"{block.data.source.label} has no validation images of its own (a folder val, valid or validation, or "
                 f"a manifest's column split): set data.validation to a fraction, such as 0.1."
             )
     return datasets
+
+
+def _lists_own_validation(block: Block, data_dir: Path | None) -> bool:
+    source = block.data.source
+    return source.registered is None and any(file.part == "validation" for file in list_whole(source, data_dir).files)
 
 
 def _check_images(block: Block, images: Images) -> None:

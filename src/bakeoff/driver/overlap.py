@@ -56,10 +56,20 @@ Overlaps: TypeAlias = Mapping[tuple[str, str], Overlap]
 """(block, arm) -> what the weights it starts from have seen."""
 
 
-def dump_overlaps(overlaps: Overlaps, block: str) -> dict[str, Any]:
-    """Return a block's overlaps as plain values for the ledger's facts: `overlaps`, left out if there are none."""
+def dump_overlaps(overlaps: Overlaps, unknown: Mapping[tuple[str, str], str], block: str) -> dict[str, Any]:
+    """Return a block's overlaps as plain values for the ledger's facts; what is empty is left out.
+
+    Args:
+        overlaps: what weights have seen.
+        unknown: (block, arm) -> a trial that its weights come from, of which it is not known what it has seen.
+        block: the block's label.
+
+    Returns:
+        `overlaps` and `unknown_overlaps`.
+    """
     found = [{"arm": arm, **asdict(each)} for (where, arm), each in overlaps.items() if where == block]
-    return {"overlaps": found} if found else {}
+    lost = [{"arm": arm, "trial_id": trial_id} for (where, arm), trial_id in unknown.items() if where == block]
+    return {name: values for name, values in (("overlaps", found), ("unknown_overlaps", lost)) if values}
 
 
 def keep_labels(sources: Iterable[DataSource], folders: Folders, data_dir: Path | None) -> None:
@@ -86,7 +96,8 @@ class OverlapFinder:
         data_dir: searched first for images.
 
     Attributes:
-        unknown: earlier trials of which it is not known what they have seen, because they are of an earlier version.
+        unknown: earlier trials of which it is not known what they have seen: of an earlier version or another
+            workspace, or their files are gone.
     """
 
     def __init__(self, connection: sqlite3.Connection, folders: Folders, data_dir: Path | None) -> None:
@@ -104,6 +115,10 @@ class OverlapFinder:
         found = [each for ancestor in self._list_ancestors(trial_id) for each in self._compare(planned, *ancestor)]
         order = ("test split", "held-out fold", "validation split")
         return min(found, key=lambda each: (order.index(each.part), -each.num_seen), default=None)
+
+    def find_unknown(self, trial_id: str) -> str | None:
+        """Return one of the trials that weights come from of which `find` did not know what it has seen."""
+        return next((each for each, _ in self._list_ancestors(trial_id) if each in self.unknown), None)
 
     def _list_ancestors(self, trial_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield a trial and those that its weights started from, with their contents."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.transfer import FileWeights
-from bakeoff.data.files import list_source
+from bakeoff.data.files import list_source, list_whole
 from bakeoff.data.grouping import describe_groups
 from bakeoff.data.source import show_text
 from bakeoff.driver.facts import list_sources
@@ -107,7 +107,8 @@ def describe_parts(plan: Plan, data_dir: Path | None) -> Iterator[str]:
 def _describe_block(block: Block, data_dir: Path | None) -> Iterator[str]:
     (source,) = list_sources([block])
     listing = list_source(source, data_dir)
-    for note in describe_groups(listing, source.group):
+    is_declared = any(file.group for file in list_whole(source, data_dir).files)
+    for note in describe_groups(listing, source.group, is_declared=is_declared):
         yield f"{source.label}: {note}, which no split separates."
     counts = Counter(file.part for file in listing.files)
     if not counts["validation"]:

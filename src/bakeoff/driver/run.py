@@ -23,7 +23,7 @@ from bakeoff.driver.identity import IdentifiedTrial
 from bakeoff.driver.loop import Driver, count_model_images
 from bakeoff.driver.missing import describe_missing
 from bakeoff.driver.numeric import decide_modes
-from bakeoff.driver.overlap import Overlaps, dump_overlaps, keep_labels
+from bakeoff.driver.overlap import dump_overlaps, keep_labels
 from bakeoff.driver.paths import describe_parts, resolve_paths
 from bakeoff.driver.pilot import take_pilot
 from bakeoff.driver.preflight import check_networks
@@ -32,7 +32,7 @@ from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.searches import SearchRecorder, place_trial
 from bakeoff.driver.transfer import Resolver
 from bakeoff.errors import NetworkError, WorkspaceError
-from bakeoff.ledger.read import count_older, count_outdated
+from bakeoff.ledger.read import count_older, count_other_images, count_outdated
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import ENGINE_VERSION
 from bakeoff.search.registry import choose_strategy
@@ -74,7 +74,7 @@ def run_plan(plan: Plan, context: RunContext) -> RunCounts:
         run = OpenRun(context=context, study_id=study_id(plan.study), ledger=ledger, datasets=datasets)
         asked = plan
         plan, resolver = _resolve_weights(asked, run)
-        modes, num_reused = _start(plan, run, resolver.overlaps)
+        modes, num_reused = _start(plan, run, resolver)
         driver = _make_driver(plan if plan.study.search is None else keep_names(plan, asked), run, modes, resolver)
         try:
             driver.run()
@@ -130,11 +130,13 @@ def _resolve_weights(plan: Plan, run: OpenRun) -> tuple[Plan, Resolver]:
     return plan, resolver
 
 
-def _start(plan: Plan, run: OpenRun, overlaps: Overlaps) -> tuple[Modes, int]:
+def _start(plan: Plan, run: OpenRun, resolver: Resolver) -> tuple[Modes, int]:
     """Check networks, choose numeric modes, register the study; return the modes and the number of reused trials."""
     connection = run.ledger.connection
     num_older = count_older(connection, run.study_id, str(ENGINE_VERSION))
-    for note in describe_retraining(count_outdated(connection, run.study_id), num_older):
+    fingerprints = [facts.fingerprint for facts in run.datasets.values()]
+    num_other = count_other_images(connection, run.study_id, fingerprints, str(ENGINE_VERSION))
+    for note in describe_retraining(count_outdated(connection, run.study_id), num_older, num_other):
         run.context.observer.message(note)
     is_resumed = run.ledger.numeric_of(run.study_id) is not None
     if not is_resumed:
@@ -144,7 +146,7 @@ def _start(plan: Plan, run: OpenRun, overlaps: Overlaps) -> tuple[Modes, int]:
     trained = [each for each in known if run.context.pilot is None or each.planned.replicate < run.context.pilot]
     trial_ids = {each.trial_id for each in known}
     _remove_leftovers(run.context.folders, trial_ids.union(run.ledger.placed_trials(run.study_id)))
-    _register(plan, known, run, modes, overlaps)
+    _register(plan, known, run, modes, resolver)
     reused = _find_reused(trained, run.ledger)
     fresh = list({each.trial_id: each.planned for each in trained if each.trial_id not in reused}.values())
     if is_resumed:
@@ -205,12 +207,17 @@ def _find_missing(driver: Driver, run: OpenRun) -> str:
     return missing
 
 
-def describe_retraining(num_outdated: int, num_older: int) -> Iterator[str]:
-    """Report trials in the ledger that are not used: trained before folds were nested, or by another engine."""
+def describe_retraining(num_outdated: int, num_older: int, num_other_images: int = 0) -> Iterator[str]:
+    """Report trials in the ledger that are not used: trained before folds were nested, by another engine, on others."""
     if num_older:
         yield (
             f"{num_older:,} trials of this study in the ledger were trained by another version of bakeoff, whose "
             "rounding differs; they will be retrained."
+        )
+    if num_other_images:
+        yield (
+            f"{num_other_images:,} trials of this study in the ledger were trained on other images: files have changed "
+            "since, or an earlier bakeoff read or chose them in another way; they will be retrained."
         )
     if num_outdated:
         yield (
@@ -219,7 +226,7 @@ def describe_retraining(num_outdated: int, num_older: int) -> Iterator[str]:
         )
 
 
-def _register(plan: Plan, known: Sequence[IdentifiedTrial], run: OpenRun, modes: Modes, overlaps: Overlaps) -> None:
+def _register(plan: Plan, known: Sequence[IdentifiedTrial], run: OpenRun, modes: Modes, resolver: Resolver) -> None:
     run.ledger.register_study(
         run.study_id,
         name=plan.study.name,
@@ -228,7 +235,10 @@ def _register(plan: Plan, known: Sequence[IdentifiedTrial], run: OpenRun, modes:
         numeric=modes.dump(),
         command=run.context.command,
         facts={
-            block.label: {**run.datasets[block.data.source].record(), **dump_overlaps(overlaps, block.label)}
+            block.label: {
+                **run.datasets[block.data.source].record(),
+                **dump_overlaps(resolver.overlaps, resolver.unknown, block.label),
+            }
             for block in plan.blocks
         },
         asking=plan.study.search is not None,

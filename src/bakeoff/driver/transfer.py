@@ -21,7 +21,7 @@ from bakeoff.driver.facts import Datasets
 from bakeoff.driver.overlap import Overlap, OverlapFinder
 from bakeoff.driver.pretrained import resolve_trial
 from bakeoff.engine.checkpoint_layout import holds_average
-from bakeoff.engine.weights_header import is_weights_file
+from bakeoff.engine.weights_header import is_weights_file, read_trial_id
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.read import find_study
 from bakeoff.study.plan import PlannedTrial
@@ -45,6 +45,7 @@ class Resolver:
     Attributes:
         notes: choices made for the user, one sentence each.
         overlaps: (block, arm) -> locked images that its weights have seen, where the study allows it.
+        unknown: (block, arm) -> a trial that its weights come from, of which it is not known what it has seen.
     """
 
     def __init__(
@@ -60,10 +61,12 @@ class Resolver:
         self._overlaps = OverlapFinder(connection, folders, data_dir)
         self._checked: dict[tuple[str, DataSettings, int, int | None], Overlap | None] = {}
         self._files: dict[FileWeights, FileWeights] = {}
+        self._trial_ids: dict[FileWeights, str | None] = {}
         self._studies: dict[str, list[Row]] = {}
         self._recipes: dict[tuple[str, FileWeights | TrialWeights], Recipe] = {}
         self.notes: list[str] = []
         self.overlaps: dict[tuple[str, str], Overlap] = {}
+        self.unknown: dict[tuple[str, str], str] = {}
 
     def resolve(self, planned: PlannedTrial) -> PlannedTrial:
         """Return a trial with its transfer and `normalize: pretrained` resolved; unchanged if it has neither.
@@ -85,8 +88,9 @@ class Resolver:
             definite = TrialWeights(trial=self._find_arm(weights, planned))
         else:
             definite = TrialWeights(trial=self._find_trial(weights.trial))
-        if isinstance(definite, TrialWeights) and planned.data.source in self._datasets:
-            self._check_overlap(definite.trial, planned)
+        trial_id = definite.trial if isinstance(definite, TrialWeights) else self._read_trial_id(definite)
+        if trial_id is not None and planned.data.source in self._datasets:
+            self._check_overlap(trial_id, planned)
         key = (planned.recipe.model_dump_json(), definite)
         if key not in self._recipes:
             self._recipes[key] = planned.recipe.start_from(definite)
@@ -100,6 +104,13 @@ class Resolver:
                 name = show_text(weights.file)
                 self.notes.append(f"{name}: using the moving average of the weights; ema: false uses the weights.")
         return self._files[weights]
+
+    def _read_trial_id(self, weights: FileWeights) -> str | None:
+        """Return the trial that a file's weights are of, which may be known here; None if it is of none."""
+        if weights not in self._trial_ids:
+            kept = self._folders.find_copied_weights(weights.sha256 or "")
+            self._trial_ids[weights] = None if kept is None else read_trial_id(kept)
+        return self._trial_ids[weights]
 
     def _find_trial(self, wanted: str) -> str:
         """Return the full id of the only finished trial with this id prefix."""
@@ -165,10 +176,13 @@ class Resolver:
             num_unknown = len(self._overlaps.unknown)
             self._checked[key] = self._overlaps.find(planned, trial_id)
             self.notes += [
-                f"It is not known which images trial {unknown} was trained on: an earlier version of bakeoff kept no "
-                "signatures of them."
-                for unknown in list(self._overlaps.unknown)[num_unknown:]
+                f"It is not known which images trial {lost} was trained on: this workspace has no signatures of "
+                "them. If this study's test images are among them, its scores are too high."
+                for lost in list(self._overlaps.unknown)[num_unknown:]
             ]
+        unknown = self._overlaps.find_unknown(trial_id)
+        if unknown is not None:
+            self.unknown.setdefault((planned.block, planned.arm), unknown)
         overlap = self._checked[key]
         if overlap is None:
             return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -221,6 +222,17 @@ def count_older(connection: sqlite3.Connection, study_id: str, engine: str) -> i
         "json_extract(content, '$.engine') != ?"
     )
     (number,) = connection.execute(query, (study_id, engine)).fetchone()
+    return int(number)
+
+
+def count_other_images(connection: sqlite3.Connection, study_id: str, fingerprints: Iterable[str], engine: str) -> int:
+    """Count the finished trials of a study, by this version of the engine, on images that are not its images now."""
+    query = (
+        "SELECT COUNT(*) FROM placements JOIN trials ON id = trial_id WHERE study_id = ? AND state != 'failed' AND "
+        "json_extract(content, '$.engine') = ? AND "
+        "json_extract(content, '$.data.fingerprint') NOT IN (SELECT value FROM json_each(?))"
+    )
+    (number,) = connection.execute(query, (study_id, engine, json.dumps(list(fingerprints)))).fetchone()
     return int(number)
 
 

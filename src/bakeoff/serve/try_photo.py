@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from bakeoff.deploy.predictor import Predictor
 from bakeoff.deploy.reliability import ClassReliability
@@ -87,13 +87,17 @@ async def read_photo(request: Request) -> bytes:
 
     Raises:
         TooLargeError: it has more than `MAX_BYTES`.
+        BakeoffError: the client left.
     """
     parts, num_bytes = [], 0
-    async for part in request.stream():
-        num_bytes += len(part)
-        if num_bytes > MAX_BYTES:
-            raise TooLargeError(f"The photo has more than {MAX_BYTES >> 20} MiB.")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            num_bytes += len(part)
+            if num_bytes > MAX_BYTES:
+                raise TooLargeError(f"The photo has more than {MAX_BYTES >> 20} MiB.")
+            parts.append(part)
+    except ClientDisconnect:
+        raise BakeoffError("The connection ended before the whole photo had arrived.") from None
     return b"".join(parts)
 
 

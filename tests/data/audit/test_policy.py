@@ -44,12 +44,19 @@ def test_copies_of_test_and_validation_images_are_left_out() -> None:
     assert "2 training images left out as duplicates of test or validation images" in decision.headline
 
 
-def test_near_duplicates_are_not_chained() -> None:
+def test_chains_of_near_duplicates_stay_together_but_are_not_left_out_whole() -> None:
     audit = make("tttttt", "aaabbb", near=[(0, 1), (1, 2), (3, 4)])
-    decision = decide(audit, "group")
-    assert decision.clusters == ((0, 1), (3, 4))
+    # Were 2 apart from 0 and 1, a split could separate it from 1, its verified duplicate.
+    assert decide(audit, "group").clusters == ((0, 1, 2), (3, 4))
     dropped = decide(make("tttttttt", "aaabbbab", near=[(0, 1), (1, 2), (3, 4)]), "drop")
     np.testing.assert_array_equal(np.flatnonzero(dropped.left_out), [1, 4])
+
+
+def test_chains_end_at_left_out_images_and_at_the_sources_own_test_split() -> None:
+    audit = make("tttttteeee", "ababababab", near=[(0, 1), (1, 2), (1, 6), (2, 3), (6, 7), (8, 9)])
+    decision = decide(audit, "group")
+    np.testing.assert_array_equal(np.flatnonzero(decision.left_out), [1])
+    assert decision.clusters == ((2, 3), (6, 7), (8, 9))
 
 
 def test_a_chain_to_a_test_image_leaks_nothing() -> None:

@@ -69,19 +69,13 @@ def decide(audit: Audit, policy: DuplicatesPolicy, classes: tuple[str, ...] | No
     links = _list_links(audit)
     is_copy = _find_copies(audit, links)
     refuse_copies(audit, is_copy & is_chosen, is_chosen)
-    stars = _make_stars(audit, links)
-    left_out = is_copy
-    if policy == "drop":
-        left_out = is_copy.copy()
-        for star in stars:
-            left_out[list(star[1:])] = True
-        _refuse_empty(audit, left_out, is_chosen)
-    clusters = [tuple(number for number in star if not left_out[number]) for star in stars] if policy == "group" else []
-    # A source's own test split stays what it is, so clusters end at it.
-    sided = [
-        tuple(n for n in star if (audit.parts[n] == "test") == side) for star in clusters for side in (False, True)
-    ]
-    return _describe(audit, left_out, is_copy, tuple(cluster for cluster in sided if len(cluster) > 1), is_chosen)
+    if policy == "group":
+        return _describe(audit, is_copy, is_copy, _chain(audit, links, is_copy), is_chosen)
+    left_out = is_copy.copy()
+    for star in _make_stars(audit, links):
+        left_out[list(star[1:])] = True
+    _refuse_empty(audit, left_out, is_chosen)
+    return _describe(audit, left_out, is_copy, (), is_chosen)
 
 
 def refuse_contradictions(audit: Audit, is_chosen: npt.NDArray[np.bool_]) -> None:
@@ -178,7 +172,7 @@ def _find_copies(audit: Audit, links: Mapping[int, Sequence[int]]) -> npt.NDArra
 def _make_stars(audit: Audit, links: Mapping[int, Sequence[int]]) -> list[tuple[int, ...]]:
     """Return disjoint sets of duplicates, the image to keep first: all others are verified duplicates of it.
 
-    Not chained further: a chain of similar pairs could unite very different images.
+    Not chained further: what is left out must be verified with an image that is kept.
     """
     taken: set[int] = set()
     stars = []
@@ -190,6 +184,31 @@ def _make_stars(audit: Audit, links: Mapping[int, Sequence[int]]) -> list[tuple[
         if len(star) > 1:
             stars.append(star)
     return stars
+
+
+def _chain(
+    audit: Audit, links: Mapping[int, Sequence[int]], left_out: npt.NDArray[np.bool_]
+) -> tuple[tuple[int, ...], ...]:
+    """Return the connected components of duplicates among the images that are used.
+
+    Chained, unlike what is left out: if the ends of a chain were on two sides of a split, so were one of its pairs. A
+    source's own test split stays what it is, so chains end at it.
+    """
+    clusters = []
+    met: set[int] = set()
+    for first in sorted(links):
+        if first in met or left_out[first]:
+            continue
+        met.add(first)
+        cluster = [first]
+        for number in cluster:  # grows
+            side = audit.parts[number] == "test"
+            new = {n for n in links[number] if not left_out[n] and (audit.parts[n] == "test") == side} - met
+            met |= new
+            cluster += sorted(new)
+        if len(cluster) > 1:
+            clusters.append(tuple(sorted(cluster)))
+    return tuple(clusters)
 
 
 def _describe(

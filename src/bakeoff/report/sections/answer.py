@@ -64,6 +64,12 @@ def _warn_of_overlaps(report: ReportInput) -> Iterator[Part]:
                 "(data.allow_overlap)."
             )
             yield Paragraph(text=text, names=(each["arm"], block), role="notice", media=PAGES | Medium.TERMINAL)
+        for each in facts.get("unknown_overlaps", ()):
+            text = (
+                f"{each['arm']}{where} started from trial {each['trial_id']}, and it is not known which images that "
+                "has seen: if test images are among them, its score is too high."
+            )
+            yield Paragraph(text=text, names=(each["arm"], block), role="notice", media=PAGES | Medium.TERMINAL)
 
 
 def shows_standings(summary: Summary) -> bool:
