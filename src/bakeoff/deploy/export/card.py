@@ -11,6 +11,7 @@ from bakeoff.catalog.model_record import ModelRecord, Origin
 from bakeoff.catalog.networks.outside import TIMM, TORCHVISION, names_class
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.shape import is_body_frozen
+from bakeoff.deploy.export.mistakes import MISTAKES_FILE, MistakeSheet
 from bakeoff.report.costs import ArmCost, describe_costs
 from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.sections.basis import describe_basis
@@ -50,7 +51,8 @@ class CardFacts:
         classes: scores by class on the images of `origin.split`; None if the predictions are not stored.
         cost: of the arm; None if not recorded.
         licence: of published weights that it started from; empty if there are none.
-        data: name of the images; `notes`: what users should know of them.
+        data: name of the images; `notes`: what users should know of them. `audit`: what the audit found.
+        mistakes: the worst of the arm, with pictures; None without.
     """
 
     report: ReportInput
@@ -64,6 +66,8 @@ class CardFacts:
     data: str
     num_training: int | None
     notes: tuple[str, ...]
+    audit: str
+    mistakes: MistakeSheet | None
 
     @classmethod
     def gather(
@@ -91,6 +95,8 @@ class CardFacts:
             data=source.label,
             num_training=images.get("num_images"),
             notes=tuple(images.get("notes", ())),
+            audit=_read_audit(sources, images.get("fingerprint", "")),
+            mistakes=MistakeSheet.find(report, winner),
         )
 
 
@@ -108,6 +114,7 @@ def write_card(facts: CardFacts, checks: Sequence[dict[str, Any]], checked_on: s
         "": _write_answer(facts),
         "Scores": _write_scores(facts),
         "Class by class": _write_classes(facts),
+        **({} if facts.mistakes is None else {"Worst mistakes": _write_mistakes(facts.mistakes, facts.origin.split)}),
         "Data": _write_data(facts),
         "Use": _write_use(facts, formats),
         "Files and how they were checked": _write_checks(checks, checked_on, rounding),
@@ -197,6 +204,30 @@ def _write_data(facts: CardFacts) -> Iterator[str]:
     yield f"- images of {height} x {width} pixels, {'grey' if channels == 1 else 'RGB'}"
     for note in facts.notes:
         yield f"- {escape_line(note)}"
+    if facts.audit:
+        yield f"- {facts.audit}"
+
+
+def _write_mistakes(mistakes: MistakeSheet, split: str) -> Iterator[str]:
+    yield f"The most frequent confusions of the arm's models on the {split} images, a row each, the surest first:"
+    yield ""
+    yield f"![The worst mistakes]({MISTAKES_FILE})"
+    yield ""
+    for caption in mistakes.captions:
+        yield f"- {caption}"
+
+
+def _read_audit(sources: Sources, fingerprint: str) -> str:
+    """Say what the audit of the images found; empty if it is not stored."""
+    try:
+        stored = json.loads(sources.folders.audit(fingerprint).read_text("utf-8"))
+        counts = {str(kind): int(number) for kind, number in stored["counts"].items()}
+        num_images = int(stored["num_images"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    found = ", ".join(f"{kind} ({number:,})" for kind, number in counts.items() if number)
+    audited = f"{num_images:,} images audited for duplicates, contradictory labels and rare classes"
+    return f"{audited}: {found or 'no findings'}"
 
 
 def _write_use(facts: CardFacts, formats: Sequence[str]) -> Iterator[str]:

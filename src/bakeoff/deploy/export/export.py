@@ -14,6 +14,7 @@ import numpy as np
 from bakeoff.catalog.model_record import ModelRecord, Origin
 from bakeoff.data.store import find_decoded
 from bakeoff.deploy.export.card import CardFacts, write_card
+from bakeoff.deploy.export.mistakes import MISTAKES_FILE
 from bakeoff.deploy.export.refit import refit
 from bakeoff.deploy.photos import Pixels
 from bakeoff.deploy.records import find_record
@@ -119,6 +120,8 @@ def export_study(
         checks = {**earlier, **{check.file: asdict(check) for check in written.checks}}
         facts = CardFacts.gather(gather_report(identity, folders, data_dir=data_dir), winner, record, origin, sources)
     _write_checks(exported, checks)
+    if facts.mistakes is not None:
+        facts.mistakes.write(folder / MISTAKES_FILE)
     text = write_card(facts, list(checks.values()), checked_on, written.rounding)
     write_whole(folder / CARD_FILE, lambda path: path.write_text(text, "utf-8"))
     return exported
