@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from bakeoff.api import Study, run
+from bakeoff.api import Study, load, run
 from bakeoff.catalog.model_record import ORIGIN_KEY, ModelRecord, Origin
 from bakeoff.cli import main
 from bakeoff.data.pictures import read_picture
@@ -135,6 +135,20 @@ def test_the_example_reads_photos_as_training_does(tmp_path: Path, fit: Fit, siz
     photo = {"width": 9, "height": 9, "colour": "rgb", "fit": fit}
     expected = read_picture(str(tmp_path / "photo.png"), (9, 9), "rgb", fit).pixels_HWC
     np.testing.assert_array_equal(example.read_photo(str(tmp_path / "photo.png"), photo), expected)
+
+
+def test_the_card_shows_the_worst_mistakes_and_what_the_audit_found(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    workspace, _ = trained
+    best = load("photos", workspace).report.evidence_of("photos")
+    assert best is not None
+    export_study("photos", [], tmp_path, workspace, arm=best.arm)
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert "images audited for duplicates" in card
+    assert ("mistakes.png" in card) == (tmp_path / "mistakes.png").is_file() == bool(best.confusions)
+    if best.confusions:
+        with Image.open(tmp_path / "mistakes.png") as sheet:
+            assert sheet.height % len(best.confusions) == 0
+        assert sum("predicted as" in line for line in card.splitlines()) == len(best.confusions)
 
 
 def test_the_file_says_where_it_is_from(trained: tuple[Path, Path], tmp_path: Path) -> None:
