@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.floating]
 
-VERSION = 1
+VERSION = 2
 """Increase it when signatures or the rules for near duplicates change, so that cached ones are not used."""
 
 SIDE = 16
