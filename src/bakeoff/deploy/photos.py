@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.folders import SUFFIXES
+from bakeoff.data.parallel import map_in_order
 from bakeoff.data.source import Colour, Fit, show_text
 from bakeoff.errors import DataError
 
@@ -97,13 +98,11 @@ def decode_photos(
         except PictureError as error:
             return Unreadable(path, str(error))
 
-    with silence_pillow(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-        waiting = [pool.submit(read, path) for path in (chunks[0] if chunks else ())]
-        for number, chunk in enumerate(chunks):
-            ahead = [pool.submit(read, path) for path in (chunks[number + 1] if number + 1 < len(chunks) else ())]
-            made = [future.result() for future in waiting]
-            waiting = ahead
+    with silence_pillow():
+        decoded = map_in_order(read, paths, batch=32)  # the next chunk is decoded while a model sees this one
+        for start in range(0, len(paths), CHUNK):
+            chunk = paths[start : start + CHUNK]
+            made = list(itertools.islice(decoded, len(chunk)))
             kept = [(path, each) for path, each in zip(chunk, made, strict=True) if isinstance(each, np.ndarray)]
             pixels = np.stack([each for _, each in kept]) if kept else np.zeros((0, *shape_HWC), np.uint8)
             yield [path for path, _ in kept], pixels, [each for each in made if isinstance(each, Unreadable)]

@@ -9,7 +9,6 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from bakeoff.data.cache import Images
 from bakeoff.data.content import hash_contents
 from bakeoff.data.listing import ImageFile, Listing, Part
 from bakeoff.data.locate import cache_folder
+from bakeoff.data.parallel import count_workers, map_in_order
 
 if TYPE_CHECKING:
     from bakeoff.data.pictures import Picture
@@ -188,10 +188,9 @@ def _sign_files(files: Sequence[ImageFile], say: Say | None) -> Signatures:
 
     if say is not None and len(files) >= LARGE:
         say(_announce(os.path.commonpath([files[0].path, files[-1].path]), len(files)))
-    num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    size = max(1, min(_CHUNK_FILES, len(files) // (4 * num_threads)))
-    with silence_pillow(), ThreadPoolExecutor(num_threads) as pool:
-        chunks = pool.map(lambda start: _sign_chunk(files[start : start + size]), range(0, len(files), size))
+    size = max(1, min(_CHUNK_FILES, len(files) // (4 * count_workers())))
+    with silence_pillow():
+        chunks = map_in_order(_sign_chunk, [files[start : start + size] for start in range(0, len(files), size)])
         return Signatures.join(_report(chunks, len(files), say))
 
 
