@@ -112,3 +112,25 @@ def _tabulate(events: Sequence[Event]) -> dict[Any, dict[str, Any]]:
         key = (event.trial_id, event.epoch) if isinstance(event, EpochDone) else event.trial_id  # type: ignore[union-attr]
         rows[key] = {name: value for name, value in asdict(event).items() if name not in CLOCK}
     return rows
+
+
+class Interrupted(Exception):
+    """The connection broke."""
+
+
+@pytest.fixture
+def interrupt() -> Callable[[CohortTask, Images, Path, int], None]:
+    """Train a cohort until it has reported a number of events, then stop it: `interrupt(task, images, folder, 2)`."""
+
+    def train_until(task: CohortTask, images: Images, folder: Path, num_events: int) -> None:
+        events: list[Event] = []
+
+        def receive(event: Event) -> None:
+            events.append(event)
+            if len(events) == num_events:
+                raise Interrupted
+
+        with pytest.raises(Interrupted):
+            train_cohort(task, images, folder, receive)
+
+    return train_until

@@ -21,10 +21,11 @@ from bakeoff.data.store import Images
 from bakeoff.engine.batches import epoch_order
 from bakeoff.engine.cohort import train_cohort
 from bakeoff.engine.device_context import DeviceContext
-from bakeoff.messages import CohortTask, Event
+from bakeoff.messages import CohortTask
 from bakeoff.workspace import Folders
 
 MakeTask = Callable[..., CohortTask]
+Interrupt = Callable[[CohortTask, Images, Path, int], None]
 
 SEED = 20_240_229_001
 FIRST = "abcd"
@@ -188,10 +189,6 @@ def test_a_cohort_trains_them_as_alone(
         torch.testing.assert_close(value, alone[name], rtol=1e-3, atol=1e-4)
 
 
-class Interrupted(Exception):
-    """The connection broke."""
-
-
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("num_epochs_done", [1, 2], ids=["before", "after"])
 def test_an_interruption_changes_no_digit(
@@ -200,21 +197,14 @@ def test_an_interruption_changes_no_digit(
     images: Images,
     make_task: MakeTask,
     start: Callable[[str, Path], None],
+    interrupt: Interrupt,
     tmp_path: Path,
 ) -> None:
     task = make_task({"a": _recipe(network, freeze=1)})
     for folder in ("whole", "parts"):
         start(network, tmp_path / folder)
     train_cohort(task, images, tmp_path / "whole", lambda event: None)
-    events: list[Event] = []
-
-    def receive(event: Event) -> None:
-        events.append(event)
-        if len(events) == num_epochs_done:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
-        train_cohort(task, images, tmp_path / "parts", receive)
+    interrupt(task, images, tmp_path / "parts", num_epochs_done)
     train_cohort(task, images, tmp_path / "parts", lambda event: None)
     one, other = (Folders(tmp_path / folder).weights("a").read_bytes() for folder in ("whole", "parts"))
     assert one == other

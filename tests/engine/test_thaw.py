@@ -33,6 +33,7 @@ from bakeoff.workspace import Folders
 
 Rows = dict[Any, dict[str, Any]]
 Train = Callable[..., Rows]
+Interrupt = Callable[[CohortTask, Images, Path, int], None]
 
 SEED = 20_240_229_001
 NUM_EPOCHS = 3
@@ -154,27 +155,20 @@ def test_members_thaw_together_as_alone(
         _assert_plain(recipes["one"], images, tmp_path / "a", "one")
 
 
-class Interrupted(Exception):
-    """The connection broke."""
-
-
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("num_epochs_done", [1, 2], ids=["before", "after"])
 def test_an_interruption_about_the_thaw_changes_no_digit(
-    num_epochs_done: int, network: str, images: Images, make_task: Callable[..., CohortTask], tmp_path: Path
+    num_epochs_done: int,
+    network: str,
+    images: Images,
+    make_task: Callable[..., CohortTask],
+    interrupt: Interrupt,
+    tmp_path: Path,
 ) -> None:
     recipe = _recipe(network, "sgd", averaging={"name": "ema", "decay": 0.9})
     task = make_task({"a": recipe})
     train_cohort(task, images, tmp_path / "whole", lambda event: None)
-    events: list[Event] = []
-
-    def receive(event: Event) -> None:
-        events.append(event)
-        if len(events) == num_epochs_done:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
-        train_cohort(task, images, tmp_path / "parts", receive)
+    interrupt(task, images, tmp_path / "parts", num_epochs_done)
     train_cohort(task, images, tmp_path / "parts", lambda event: None)
     one, other = (Folders(tmp_path / folder).weights("a").read_bytes() for folder in ("whole", "parts"))
     assert one == other
