@@ -5,6 +5,16 @@ from __future__ import annotations
 import sys
 
 from bakeoff.cli import main
+from bakeoff.driver.interrupts import end_at_once
+
+
+def run() -> int:
+    """Run the command line as this process, which ends after it; return the exit status."""
+    try:
+        return main()
+    finally:
+        end_at_once()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

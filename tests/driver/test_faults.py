@@ -141,6 +141,40 @@ def test_the_second_interrupt_does_not_wait_for_the_first(tmp_path: Path) -> Non
     assert (process.returncode, errors) == (130, f"{INTERRUPTED_MESSAGE}\n")
 
 
+def run_interrupted(then: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line with a command that is interrupted and then goes on as told."""
+    program = f"""
+import os, signal, sys
+from bakeoff import __main__, cli
+
+def command(**settings):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt as error:
+        {then}
+
+cli.app = command
+status = __main__.run()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    "then", ["raise", "raise RuntimeError('SchemaError: KeyboardInterrupt: ') from error", "raise cli.BakeoffError('x')"]
+)
+def test_an_interrupt_that_a_library_turned_into_another_exception_is_one_still(then: str) -> None:
+    """As pydantic does when the signal comes while it builds a model."""
+    ended = run_interrupted(then)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert set(ended.stderr.splitlines()) == {INTERRUPTED_MESSAGE}
+
+
+def test_a_signal_after_the_command_ends_the_process_without_a_traceback() -> None:
+    ended = run_interrupted("return 0")
+    assert (ended.returncode, ended.stderr) == (130, f"{INTERRUPTED_MESSAGE}\n")
+
+
 # --- workers ---------------------------------------------------------------------------------------------------------
 
 

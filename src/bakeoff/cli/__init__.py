@@ -11,7 +11,7 @@ import typer
 
 from bakeoff.cli import data, deploy, listing, show, stress, study, workspace
 from bakeoff.cli.options import print_error
-from bakeoff.driver.interrupts import INTERRUPTED, INTERRUPTED_MESSAGE, handle_interrupts
+from bakeoff.driver.interrupts import INTERRUPTED, INTERRUPTED_MESSAGE, handle_interrupts, was_interrupted
 from bakeoff.errors import BakeoffError
 from bakeoff.streams import Stream
 
@@ -36,6 +36,13 @@ def main() -> int:
     """
     _fill_descriptors()
     handle_interrupts()
+    try:
+        return _run_and_print()
+    except KeyboardInterrupt:  # while the last lines were printed
+        return INTERRUPTED
+
+
+def _run_and_print() -> int:
     output, errors = Stream(sys.stdout), Stream(sys.stderr)
     with redirect_stdout(cast("TextIO", output)), redirect_stderr(cast("TextIO", errors)):
         status = _run()
@@ -53,21 +60,26 @@ def main() -> int:
 def _run() -> int:
     try:
         outcome = app(standalone_mode=False, prog_name="bakeoff")
-    except BakeoffError as error:
-        print_error(str(error))
-        return 2
     except (KeyboardInterrupt, typer.Abort):
         outcome = INTERRUPTED
     except Exception as error:
-        # Usage errors. typer raises click's classes or, in newer releases, its own copy of them; both have `show`.
-        show = getattr(error, "show", None)
-        if show is None:
-            raise
-        show()
-        return 2
+        outcome = INTERRUPTED if was_interrupted() else _print_mistake(error)
     if outcome == INTERRUPTED:  # typer also turns a command's KeyboardInterrupt into this status
         print(INTERRUPTED_MESSAGE, file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _print_mistake(error: Exception) -> int:
+    """Print what is wrong with the user's input; return the exit status. Any other exception is raised again."""
+    if isinstance(error, BakeoffError):
+        print_error(str(error))
+    else:
+        # Usage errors. typer raises click's classes or, in newer releases, its own copy of them; both have `show`.
+        show = getattr(error, "show", None)
+        if show is None:
+            raise error
+        show()
+    return 2
 
 
 def _fill_descriptors() -> None:

@@ -20,6 +20,20 @@ def handle_interrupts() -> None:
     _handle_by(_interrupt)
 
 
+def was_interrupted() -> bool:
+    """Return whether the first signal has come.
+
+    Compiled libraries turn the KeyboardInterrupt into exceptions of their own: pydantic into a SchemaError when it
+    comes while a model is built. So any exception after the signal counts as the interrupt.
+    """
+    return signal.getsignal(signal.SIGINT) is _leave
+
+
+def end_at_once() -> None:
+    """Let the next signal end this process, without an exception: its work is done."""
+    _handle_by(_leave)
+
+
 def _handle_by(handler: Callable[[int, FrameType | None], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
