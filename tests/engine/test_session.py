@@ -155,6 +155,24 @@ def test_several_replicates_train_as_each_would_alone(
         _assert_close(found, alone, {name: f"{name} {seed}" for name in recipes})
 
 
+@pytest.mark.parametrize("counts", [(3, 2), (2, 3), (1, 2), (2, 2), (3, 2, 2)])
+def test_replicates_that_some_members_have_left_train_as_each_would_alone(
+    counts: Sequence[int], images: Images, make_task: MakeTask, tabulate: Tabulate, tmp_path: Path
+) -> None:
+    """Copies of the images, one per replicate, are then shared by different numbers of members."""
+    optimizers = {name: _recipe(optimizer=name) for name in ("adam", "sgd", "rmsprop")}
+    ours = {7 + number: dict(list(optimizers.items())[:count]) for number, count in enumerate(counts)}
+    members = tuple(
+        Member(trial_id=f"{name} {seed}", recipe=recipe, view=_view(seed))
+        for seed, recipes in ours.items()
+        for name, recipe in recipes.items()
+    )
+    found = tabulate(_train(replace(make_task({}), members=members), images, tmp_path / "together", _place()))
+    for seed, recipes in ours.items():
+        alone = tabulate(_train(make_task(recipes, seed=seed), images, tmp_path / f"{seed}", CPU))
+        _assert_close(found, alone, {name: f"{name} {seed}" for name in recipes})
+
+
 def test_replicates_are_not_mixed_on_a_processor(images: Images, make_task: MakeTask, tmp_path: Path) -> None:
     members = tuple(Member(trial_id=str(seed), recipe=RECIPES["adam"], view=_view(seed)) for seed in (7, 8))
     with pytest.raises(BakeoffError, match="trained together"):

@@ -120,7 +120,8 @@ class PreparedInputs:
         ]
         copies = len(self._steps)
         # If all copies serve equally many adjacent members, the network takes the copies as they are.
-        self._even = self._step_of_K == [k * copies // len(recipes) for k in range(len(recipes))]
+        each = [k * copies // len(recipes) for k in range(len(recipes))]
+        self._even = len(recipes) % copies == 0 and self._step_of_K == each
         self._mixes = any(choice is not None for _, _, choice in self._steps)
         self._copy_index_K = torch.tensor(self._step_of_K, device=context.device)
         self._replicate_index_K = torch.tensor(self._replicate_of_K, device=context.device)

@@ -57,11 +57,16 @@ class Flow:
     Args:
         images: (N, C, H, W), the same for all members, or (S, N, C, H, W), where S divides K.
         num_members: K.
+
+    Raises:
+        ValueError: S does not divide K; members would be trained on each other's images.
     """
 
     def __init__(self, images: Tensor, num_members: int) -> None:
         self.num_members = num_members
         self.num_sources = 1 if images.dim() == 4 else len(images)
+        if num_members % self.num_sources:
+            raise ValueError(f"{self.num_sources} copies of the images for {num_members} members")
         self.shared = images.dim() == 4 or num_members == 1
         self.value = images if images.dim() == 4 else _fold(images)
 
