@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,8 +182,13 @@ def _list_quantiles(degrees: float) -> tuple[NDArray[np.float64], NDArray[np.flo
     """Return estimated over true variances at Gauss-Legendre points of the chi-squared distribution, and weights."""
     from scipy.special import chdtri
 
-    points, weights = np.polynomial.legendre.leggauss(_NUM_QUANTILES)
+    points, weights = _list_points()
     return np.asarray(chdtri(degrees, (1 - points) / 2) / degrees), weights / 2
+
+
+@cache
+def _list_points() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.polynomial.legendre.leggauss(_NUM_QUANTILES)
 
 
 def _mean_chance(distance_Q: NDArray[np.float64], weight_Q: NDArray[np.float64]) -> float:
