@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from bakeoff.data.store import Images
 from bakeoff.engine import stepper
 from bakeoff.engine.cohort import train_cohort
 from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture, Step, find_context
+from bakeoff.engine.inputs import Batch
 from bakeoff.errors import BakeoffError
 from bakeoff.messages import CohortTask, DataView, Event, Member
 
@@ -194,6 +197,28 @@ def test_a_step_is_recorded_once_and_changes_no_digit(
     monkeypatch.setattr(stepper, "LEAST_STEPS", 1_000)
     _train(make_task(recipes), images, tmp_path / "short", _place(capture=capture))
     assert capture.num_recorded == 1
+
+
+class KeptNothing(PlainCapture):
+    """Records like a graph, which does not refer to the function that was recorded."""
+
+    def capture(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
+        return int
+
+
+def test_a_recording_is_freed_with_its_last_reference() -> None:
+    """Members are fused anew when some have ended; the graph of before must not wait for the garbage collector."""
+    recorder = stepper._Recorder(KeptNothing(), [])
+    batch = Batch(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64))
+    for _ in range(stepper.WARM_UP_STEPS + stepper.TIMED_STEPS + 1):
+        recorder.run(batch, id)
+    freed = weakref.ref(recorder)
+    gc.disable()
+    try:
+        del recorder
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_an_interruption_changes_no_digit(

@@ -64,12 +64,15 @@ class CudaCapture:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     def capture(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
-        """Record a step; its memory stays reserved as long as the result exists."""
+        """Record a step; its memory stays reserved as long as the result exists.
+
+        Another thread may pin memory for the next images meanwhile: only this thread must keep to what can be recorded.
+        """
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
         torch.cuda.synchronize(self._device)
-        with torch.cuda.graph(graph, stream=self._stream):
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             step()
         return graph.replay
 

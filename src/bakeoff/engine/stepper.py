@@ -9,8 +9,9 @@ Shape legend: K members, S replicates among them, N images.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -165,6 +166,8 @@ class Stepper:
 class _Recorder:
     """Runs a step eagerly, times it, records it, and then uses whichever is faster.
 
+    It keeps no reference to a step or its owner: a cycle would hold a graph's memory after the members were fused anew.
+
     Args:
         capture: records steps.
         generators: the random generators they use.
@@ -173,59 +176,42 @@ class _Recorder:
     def __init__(self, capture: Capture, generators: Sequence[torch.Generator]) -> None:
         self._capture, self._generators = capture, generators
         self._batch: Batch | None = None
-        self._plan = self._go_through()
         self._replay: Step | None = None
+        self._num_taken, self._started, self._plain_seconds = 0, 0.0, 0.0
 
     def run(self, batch: Batch, step: Callable[[Batch], object]) -> None:
-        """Take the step of one batch; all batches have the same shape."""
-        self._load(batch)
-        self._now = lambda: step(self._loaded)
-        next(self._plan)
+        """Take the step of one batch; all batches have the same shape.
 
-    @property
-    def _loaded(self) -> Batch:
-        assert self._batch is not None, "a batch is loaded before its step"
-        return self._batch
+        The first are eager, then some are timed; one is recorded, and as many replays are timed.
+        """
+        loaded, number = self._load(batch), self._num_taken
+        self._num_taken += 1
+        recorded_at = WARM_UP_STEPS + TIMED_STEPS
+        if number in (WARM_UP_STEPS, recorded_at + 1):
+            self._started = self._now()
+        if number == recorded_at:
+            self._plain_seconds = self._now() - self._started
+            self._replay = self._capture.capture(partial(step, loaded), self._generators)
+        if number < recorded_at:
+            self._capture.warm_up(partial(step, loaded))
+        elif self._replay is not None:
+            self._replay()
+        else:
+            step(loaded)
+        if number == recorded_at + TIMED_STEPS and self._now() - self._started > self._plain_seconds:
+            self._replay = None
 
-    def _load(self, batch: Batch) -> None:
-        """Copy a batch to the tensors that the recorded step reads."""
+    def _load(self, batch: Batch) -> Batch:
+        """Copy a batch to the tensors that the recorded step reads, and return these."""
         if self._batch is None:
             self._batch = _like(batch)
         for target, source in zip(_tensors(self._batch), _tensors(batch), strict=True):
             target.copy_(source)
+        return self._batch
 
-    def _go_through(self) -> Iterator[None]:
-        """Take one step at a time: eager, timed, then replayed and timed, then whichever was faster."""
-        for _ in range(WARM_UP_STEPS):
-            self._capture.warm_up(self._now)
-            yield
-        watch = self._watch()
-        for _ in range(TIMED_STEPS):
-            self._capture.warm_up(self._now)
-            yield
-        plain_seconds = watch()
-        self._replay = self._capture.capture(self._now, self._generators)
-        self._replay()
-        yield
-        watch = self._watch()
-        for _ in range(TIMED_STEPS):
-            self._replay()
-            yield
-        if watch() > plain_seconds:
-            self._replay = None
-        while True:
-            (self._replay or self._now)()
-            yield
-
-    def _watch(self) -> Callable[[], float]:
+    def _now(self) -> float:
         self._capture.wait()
-        started = time.perf_counter()
-
-        def read() -> float:
-            self._capture.wait()
-            return time.perf_counter() - started
-
-        return read
+        return time.perf_counter()
 
 
 def _tensors(batch: Batch) -> list[Tensor]:
