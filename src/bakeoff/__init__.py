@@ -16,11 +16,15 @@ if TYPE_CHECKING:
         RunObserver,
         Status,
         Study,
+        diff_arms,
+        diff_studies,
         list_status,
+        list_studies,
         load,
         load_study,
         plan,
         run,
+        tag_study,
         write_report,
     )
     from bakeoff.deploy.predictor import Predictor
@@ -41,11 +45,15 @@ __all__ = [
     "StudyError",
     "WorkspaceError",
     "__version__",
+    "diff_arms",
+    "diff_studies",
     "list_status",
+    "list_studies",
     "load",
     "load_study",
     "plan",
     "run",
+    "tag_study",
     "write_report",
 ]
 

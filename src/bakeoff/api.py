@@ -21,8 +21,9 @@ from bakeoff.driver.pilot import check_pilot
 from bakeoff.driver.run import run_plan
 from bakeoff.driver.winners import read_winners
 from bakeoff.errors import BakeoffError, WorkspaceError
+from bakeoff.ledger import read as ledger
 from bakeoff.ledger.given import find_given_study, read_name
-from bakeoff.ledger.read import list_studies, match_studies, open_reading, read_study, shorten_ids
+from bakeoff.ledger.read import match_studies, open_reading, read_study, shorten_ids
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
 from bakeoff.report.export.tables import LEDGER_TABLES
@@ -35,6 +36,7 @@ from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.sections.labels import list_thumbnails
 from bakeoff.report.thumbnails import keep_thumbnails
+from bakeoff.report.workspace import diff_arms, diff_studies, list_studies, tag_study
 from bakeoff.stats.prospects import Prospects
 from bakeoff.stats.results import Summary
 from bakeoff.study.load import FindMissing, load_study
@@ -51,13 +53,17 @@ __all__ = [
     "RunObserver",
     "Status",
     "Study",
+    "diff_arms",
+    "diff_studies",
     "iterate_csv",
     "list_status",
+    "list_studies",
     "load",
     "load_study",
     "plan",
     "prepare_study",
     "run",
+    "tag_study",
     "write_report",
 ]
 
@@ -329,7 +335,7 @@ def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = No
         WorkspaceError: there is no ledger, or no such study.
     """
     with open_reading(Folders(check_workspace(workspace))) as connection:
-        listed = list_studies(connection)
+        listed = ledger.list_studies(connection)
         chosen = listed if name is None else match_studies(listed, read_name(connection, name))
         records = [read_study(connection, study.study_id) for study in chosen]
     short = shorten_ids([study.study_id for study in listed])

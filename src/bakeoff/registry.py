@@ -5,6 +5,8 @@ A package adds a choice by an entry point of the kind's group whose value is the
     [project.entry-points."bakeoff.optimizers"]
     my_sgd = "my_package.optimizers:MY_SGD"
 
+examples/plugin is a package with one of each kind.
+
 Entry points are read when a kind is first used, never when a module is imported: what a package defines may import
 anything from bakeoff.
 """

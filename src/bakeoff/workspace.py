@@ -71,6 +71,15 @@ class Folders:
         return self.root / "driver.lock"
 
     @property
+    def tags(self) -> Path:
+        """The tags of studies (JSON)."""
+        return self.root / "tags.json"
+
+    def brief(self, study_id: str) -> Path:
+        """What a table of studies shows of one, until its results change (JSON)."""
+        return self.root / "briefs" / f"{study_id}.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints of unfinished cohorts."""
         return self.root / "cohorts"

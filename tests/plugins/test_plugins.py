@@ -1,12 +1,15 @@
-"""How to add an entry of each kind from another package: each is done once, and all are trained together once."""
+"""Adding entries of every kind from another package: the template in examples/plugin is built, installed and used."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+import sysconfig
+import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -16,156 +19,134 @@ from pydantic import create_model
 
 from bakeoff import registry
 from bakeoff.catalog.choices import make_literal
+from bakeoff.catalog.metric import improvement
 from bakeoff.catalog.optimizers import OPTIMIZERS, OptimizerRecord
 from bakeoff.errors import BakeoffError
 from bakeoff.registry import Origin, PluginError, Registry, bind
+from bakeoff.testing.packages import CHECKS
 
 SOURCE = Path(registry.__file__).parents[1]
-KINDS = ("network", "optimizer", "schedule", "loss", "augmentation", "metric", "dataset", "search", "observer")
-NAMES = ("tiny", "sign_sgd", "linear", "brier", "shade", "brier_score", "stripes", "ladder", "diary")
+TEMPLATE = Path(__file__).parents[2] / "examples" / "plugin"
+PROJECT = tomllib.loads((TEMPLATE / "pyproject.toml").read_text("utf-8"))["project"]
+PACKAGE, VERSION = PROJECT["name"], PROJECT["version"]
+ADDED = {group.removeprefix("bakeoff."): list(names) for group, names in PROJECT["entry-points"].items()}
 
-PROGRAM = """
-import json, sqlite3, sys
+READ_ONLY = """
+import json, sys
 import bakeoff.study.schema
-loaded_by_import = "extra_choices" in sys.modules
-
-import importlib
-from bakeoff import registry, testing
-checks = {}
-for kind in KINDS:
-    group = "bakeoff." + {"loss": "losses", "search": "searches"}.get(kind, kind + "s")
-    (point,) = registry.list_entry_points(group)
-    getattr(testing, f"check_{kind}")(point.load())
-    checks[kind] = point.name
-
-from bakeoff.api import Study, run
-from bakeoff.search.candidate import find_direction
-from bakeoff.catalog.metric import improvement
-study = Study(
-    question="Which rate?",
-    data={"name": "stripes", "validation": 0.25},
-    recipe={
-        "network": {"name": "tiny", "width": 3},
-        "optimizer": "sign_sgd",
-        "schedule": "linear",
-        "loss": "brier",
-        "augmentation": ["shade"],
-        "epochs": 3,
-        "early_stopping": {"monitor": "brier_score", "patience": 1},
-    },
-    search={"name": "ladder"},
-    replicates=2,
-    numeric="float32",
-    decide={"metric": "brier_score"},
-)
-if __name__ == "__main__":
-    result = run(study, workspace="runs", workers=1, observer="diary")
-    ledger = sqlite3.connect("runs/ledger.sqlite")
-    rows = ledger.execute("SELECT content, metrics, state FROM trials").fetchall()
-    best = ledger.execute("SELECT scores FROM candidates WHERE is_winner").fetchone()[0]
-    scores = [json.loads(row[0]) for row in ledger.execute("SELECT scores FROM candidates")]
-    print(json.dumps({
-        "loaded_by_import": loaded_by_import,
-        "checks": checks,
-        "state": result.state,
-        "arms": result.summary.arm_labels,
-        "metric": result.summary.metric,
-        "versions": dict(result.report.versions),
-        "packages": [json.loads(content).get("packages") for content, _, _ in rows],
-        "scores": [sorted(json.loads(metrics)["validation"]) for _, metrics, _ in rows],
-        "winner": json.loads(best), "candidates": scores,
-        "direction": find_direction("brier_score"),
-        "improves": improvement("brier_score", 0.1, 0.2) > 0,
-    }))
+assert not any(name.startswith("example_plugin") for name in sys.modules)
+from bakeoff.cli import app
+for command in (["schema"], ["list", "optimizers", "--json"], ["list", "optimizers", "sign_sgd", "--json"]):
+    app(command, standalone_mode=False)
+    print("---")
+assert "example_plugin.optimizer" in sys.modules
+assert "example_plugin.in_torch" not in sys.modules and "torch" not in sys.modules
 """
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the package: its module, and what pip writes beside it."""
-    folder = tmp_path_factory.mktemp("installed")
-    shutil.copy(Path(__file__).with_name("extra_choices.py"), folder)
-    metadata = folder / "extra_choices-1.2.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: extra-choices\nVersion: 1.2\n")
-    plurals = {"loss": "losses", "search": "searches"}
-    lines = [
-        f"[bakeoff.{plurals.get(kind, kind + 's')}]\n{name} = extra_choices:{kind.upper()}\n"
-        for kind, name in zip(KINDS, NAMES, strict=True)
-    ]
-    (metadata / "entry_points.txt").write_text("\n".join(lines))
+    """Return a folder with a copy of the template, installed from its wheel into a fresh environment in it.
+
+    The environment also has the packages of the one that runs this test, so nothing is fetched.
+    """
+    folder = tmp_path_factory.mktemp("plugin")
+    shutil.copytree(TEMPLATE, folder / "copy", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    python = folder / "env" / "bin" / "python"
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "env", cwd=folder)
+    (site,) = (folder / "env").glob("lib/python*/site-packages")
+    (site / "shared.pth").write_text(f"{SOURCE}\n{sysconfig.get_path('purelib')}\n")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    wheel = ["wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder]
+    run(*pip, *wheel, folder / "copy", cwd=folder)
+    (built,) = folder.glob("*.whl")
+    run(*pip, "--python", python, "install", "--quiet", "--no-deps", "--no-index", built, cwd=folder)
     return folder
 
 
-def start(folder: Path, *arguments: str) -> str:
-    path = os.pathsep.join([str(folder), str(SOURCE)])
-    environment = {**os.environ, "PYTHONPATH": path, "BAKEOFF_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *arguments], env=environment, cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(*command: object, cwd: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {**kept, "BAKEOFF_CACHE": str(cwd / "cache"), "OMP_NUM_THREADS": "1"}
+    line = [str(each) for each in command]
+    done = subprocess.run(line, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr + done.stdout
+    return done
+
+
+def start(folder: Path, *arguments: object) -> str:
+    return run(folder / "env" / "bin" / "python", *arguments, cwd=folder).stdout
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path) -> dict[str, Any]:
-    (folder / "program.py").write_text(f"KINDS = {KINDS}\n{PROGRAM}")
-    answer: dict[str, Any] = json.loads(start(folder, "program.py").splitlines()[-1])
-    return answer
+def document(folder: Path) -> dict[str, Any]:
+    command = ["-m", "bakeoff", "run", "copy/study.yaml", "--workers", "1", "--observer", "diary", "--json"]
+    found: dict[str, Any] = json.loads(start(folder, *command))
+    return found
 
 
-def test_every_kind_keeps_its_contract(found: dict[str, Any]) -> None:
-    assert found["checks"] == dict(zip(KINDS, NAMES, strict=True))
+@pytest.fixture(scope="module")
+def ledger(document: dict[str, Any], folder: Path) -> sqlite3.Connection:
+    return sqlite3.connect(folder / "runs" / "ledger.sqlite")
 
 
-def test_nothing_of_a_package_is_imported_before_a_kind_is_used(found: dict[str, Any]) -> None:
-    assert found["loaded_by_import"] is False
+def test_the_template_has_one_entry_of_every_kind() -> None:
+    assert {kind: len(names) for kind, names in ADDED.items()} == dict.fromkeys(CHECKS, 1)
 
 
-def test_all_kinds_train_to_a_verdict(found: dict[str, Any]) -> None:
-    assert found["state"] == "done"
-    assert found["arms"] == ["default", "winner"]
-    assert found["metric"] == "brier_score"
-    assert all("brier_score" in names for names in found["scores"])
+def test_its_own_tests_pass(folder: Path) -> None:
+    told = start(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "copy/tests")
+    assert f"{len(ADDED)} passed" in told
 
 
-def test_trials_are_of_the_packages_version(found: dict[str, Any]) -> None:
-    assert found["packages"] == [{"extra-choices": "1.2"}] * len(found["packages"])
+def test_lists_and_the_schema_have_it_and_import_it_late(folder: Path) -> None:
+    schema, optimizers, settings = start(folder, "-c", READ_ONLY).split("---\n")[:3]
+    named_by_run = ("observers", "sections")
+    assert all(f'"{names[0]}"' in schema for kind, names in ADDED.items() if kind not in named_by_run)
+    assert "sign_sgd" in [row["name"] for row in json.loads(optimizers)]
+    (row,) = json.loads(settings)
+    assert row["name"] == "learning_rate"
+    assert row["summary"].startswith("Step size.")
 
 
-def test_reports_list_the_packages_version(found: dict[str, Any]) -> None:
-    assert found["versions"]["extra-choices"] == "1.2"
-    assert "torch" in found["versions"]
+def test_all_kinds_train_to_a_verdict(document: dict[str, Any], ledger: sqlite3.Connection) -> None:
+    assert document["state"] == "done"
+    assert {each["arm"] for each in document["lengths"]} == {"default", "winner"}
+    metrics = [json.loads(row[0]) for row in ledger.execute("SELECT metrics FROM trials")]
+    assert metrics
+    assert all("brier_score" in each["validation"] for each in metrics)
 
 
-def test_a_metric_that_should_fall_is_let_fall(found: dict[str, Any]) -> None:
-    assert found["improves"]
-    assert found["direction"] == "minimize"
-    assert found["winner"]["brier_score"] == min(scores["brier_score"] for scores in found["candidates"])
+def test_trials_and_reports_are_of_the_packages_version(document: dict[str, Any], ledger: sqlite3.Connection) -> None:
+    contents = [json.loads(row[0]) for row in ledger.execute("SELECT content FROM trials")]
+    assert [content["packages"] for content in contents] == [{PACKAGE: VERSION}] * len(contents)
+    assert document["versions"][PACKAGE] == VERSION
+    assert "torch" in document["versions"]
 
 
-def test_an_observer_is_told(found: dict[str, Any], folder: Path) -> None:
+def test_a_metric_that_should_fall_is_let_fall(document: dict[str, Any], ledger: sqlite3.Connection) -> None:
+    rows = ledger.execute("SELECT scores, is_winner FROM candidates").fetchall()
+    scores = {bool(is_winner): json.loads(text)["brier_score"] for text, is_winner in rows}
+    assert scores[True] == min(scores.values())
+    assert improvement("loss", 0.1, 0.2) > 0
+
+
+def test_an_observer_is_told(document: dict[str, Any], folder: Path) -> None:
     lines = (folder / "diary.txt").read_text().splitlines()
     assert lines.count("winner done") == 2
     assert "start" in lines
 
 
-def test_lists_show_what_packages_add(folder: Path) -> None:
-    assert "sign_sgd" in start(folder, "-m", "bakeoff", "list", "optimizers")
-
-
-def test_a_report_without_the_package_names_what_to_install(
-    found: dict[str, Any], folder: Path, tmp_path: Path
-) -> None:
-    assert found["state"] == "done"
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    (study,) = json.loads(start(folder, "-m", "bakeoff", "status", "--json"))
-    command = [sys.executable, "-m", "bakeoff", "report", study["id"], "--workspace", str(folder / "runs")]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    named = [f"{kind} '{name}'" for kind, name in zip(KINDS, NAMES, strict=True) if kind != "observer"]
-    assert all(name in done.stderr for name in named)
-    assert "install extra-choices 1.2" in done.stderr
+def test_a_report_without_the_package_names_what_to_install(document: dict[str, Any], folder: Path) -> None:
+    bare = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from bakeoff.__main__ import run; sys.exit(run())",
+    ]
+    done = run(*bare, "report", "study", "--workspace", folder / "runs", cwd=folder, status=2)
+    assert done.stderr.count("\n") == 1
+    unnamed = ("observers", "sections")
+    assert all(f"'{names[0]}'" in done.stderr for kind, names in ADDED.items() if kind not in unnamed)
+    assert f"install {PACKAGE} {VERSION}" in done.stderr
 
 
 class Distribution:

@@ -101,7 +101,7 @@ _OURS: tuple[AveragingRecord, ...] = (
     ),
 )
 
-AVERAGINGS: Registry[AveragingRecord] = Registry("averaging", _OURS)
+AVERAGINGS: Registry[AveragingRecord] = Registry("averaging", _OURS, "bakeoff.averagings")
 
 AveragingChoice: TypeAlias = Annotated[AnyAveraging, choose_from(AVERAGINGS)]
 """An averaging method in a recipe: a bare name, a mapping of a name and settings, or one of the records."""

@@ -176,7 +176,7 @@ _OURS: tuple[InitializerRecord, ...] = (
     ),
 )
 
-INITIALIZERS: Registry[InitializerRecord] = Registry("initializer", _OURS)
+INITIALIZERS: Registry[InitializerRecord] = Registry("initializer", _OURS, "bakeoff.initializers")
 
 InitializerName: TypeAlias = Annotated[str, name_from(lambda: INITIALIZERS.names)]
 """One of the initializers."""

@@ -48,8 +48,8 @@ class MixRecord(RegistryEntry[MixSettings]):
     """One mixing method that a study can name.
 
     Attributes:
-        blend: `module:function` of images_NCHW, their partners, the mixing weights drawn for them and two more draws
-            per image; returns new images and the weights of the original ones in them.
+        blend: `module:function` of the settings, images_NCHW, their partners, the mixing weights drawn for them and two
+            more draws per image; returns new images and the weights of the original ones in them.
     """
 
     blend: Implementation
@@ -72,7 +72,7 @@ _OURS: tuple[MixRecord, ...] = (
     ),
 )
 
-MIXES: Registry[MixRecord] = Registry("mix", _OURS)
+MIXES: Registry[MixRecord] = Registry("mix", _OURS, "bakeoff.mixes")
 
 MixChoice: TypeAlias = Annotated[AnyMix, choose_from(MIXES)]
 """A way of mixing in a recipe: a bare name, a mapping of a name and settings, or one of the records."""

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bakeoff.catalog.augmentation.records import AUGMENTATIONS
+from bakeoff.catalog.averaging import AVERAGINGS
+from bakeoff.catalog.initializers import INITIALIZERS
 from bakeoff.catalog.losses import LOSSES
+from bakeoff.catalog.mixing import MIXES
 from bakeoff.catalog.networks.named import NETWORKS
 from bakeoff.catalog.optimizers import OPTIMIZERS
 from bakeoff.catalog.recipe import Recipe
@@ -29,11 +32,16 @@ def list_packages(recipe: Recipe, metrics: Iterable[str] = ()) -> dict[str, str]
 
 def _list_names(recipe: Recipe, metrics: Iterable[str]) -> Iterator[tuple[Registry[Any], str]]:
     yield NETWORKS, recipe.network.name
+    yield INITIALIZERS, recipe.initializer.name
     yield OPTIMIZERS, recipe.optimizer.name
     yield SCHEDULES, recipe.schedule.name
     yield LOSSES, recipe.loss.name
     for step in recipe.augmentation:
         yield AUGMENTATIONS, step.name
+    if recipe.mix is not None:
+        yield MIXES, recipe.mix.name
+    if recipe.averaging is not None:
+        yield AVERAGINGS, recipe.averaging.name
     monitors = (getattr(part, "monitor", None) for part in (recipe.early_stopping, recipe.schedule))
     for metric in (*metrics, *filter(None, monitors)):
         yield METRICS, metric

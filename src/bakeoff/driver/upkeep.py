@@ -73,7 +73,7 @@ def find_leftovers(folders: Folders, connection: sqlite3.Connection) -> Iterator
     kept = (
         folders.root,
         folders.checkpoints,
-        *(folders.root / name for name in ("weights", "pictures", "audits", "stress")),
+        *(folders.root / name for name in ("weights", "pictures", "audits", "stress", "briefs")),
     )
     for place in (*kept, *reports, *trials):
         for path in find_half_written(place):

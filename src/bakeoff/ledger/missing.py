@@ -8,7 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bakeoff.catalog.augmentation.records import AUGMENTATIONS
+from bakeoff.catalog.averaging import AVERAGINGS
+from bakeoff.catalog.initializers import INITIALIZERS
 from bakeoff.catalog.losses import LOSSES
+from bakeoff.catalog.mixing import MIXES
 from bakeoff.catalog.networks.named import NETWORKS
 from bakeoff.catalog.networks.outside import is_outside
 from bakeoff.catalog.optimizers import OPTIMIZERS
@@ -22,11 +25,14 @@ from bakeoff.study.search_settings import COSTS
 
 _REGISTRIES: Mapping[str, Registry[Any]] = {
     "network": NETWORKS,
+    "initializer": INITIALIZERS,
     "optimizer": OPTIMIZERS,
     "optimizers": OPTIMIZERS,
     "schedule": SCHEDULES,
     "loss": LOSSES,
     "augmentation": AUGMENTATIONS,
+    "mix": MIXES,
+    "averaging": AVERAGINGS,
     "data": DATASETS,
     "search": SEARCHES,
     "metric": METRICS,

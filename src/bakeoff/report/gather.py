@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bakeoff.data.registry import DATASETS
 from bakeoff.errors import BakeoffError, WorkspaceError
@@ -47,6 +47,8 @@ from bakeoff.study.search import SEARCHES
 from bakeoff.study.seen import describe_seen
 from bakeoff.workspace import Folders
 
+State = Literal["done", "failed", "unfinished"]
+
 _HARDWARE = ("processor", "cores", "memory", "system")
 
 _SEARCHED_FOLDS = "The search saw validation images of all folds, so its winners have an advantage on held-out folds."
@@ -73,7 +75,7 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
     return ReportInput(
         name=study.name,
         question=study.question,
-        state=_state(record),
+        state=get_state(record),
         summary=sources.summary,
         evidence=sources.evidence,
         votes=sources.voted.arms[len(sources.plan.arms) :],
@@ -89,27 +91,37 @@ def gather_report(study_id: str, folders: Folders, num_reused: int = 0, data_dir
     )
 
 
-def gather_sources(
-    connection: sqlite3.Connection, study_id: str, folders: Folders, data_dir: Path | None = None
-) -> Sources:
-    """Read a study's plan, results, predictions and summary: what sections of reports are made from.
+@dataclass(frozen=True, kw_only=True)
+class JudgedStudy:
+    """A study in the ledger with its verdicts; the fields are those of `Sources`."""
+
+    record: StudyRecord
+    study: Study
+    plan: Plan
+    same: tuple[SameArms, ...]
+    looks: tuple[LineLook, ...]
+    voted: Voted
+    summary: Summary
+    class_names: Mapping[str, tuple[str, ...]]
+
+
+def judge_study(connection: sqlite3.Connection, study_id: str, folders: Folders) -> JudgedStudy:
+    """Read a study's plan and results, and judge them; verdicts are withheld while it is unfinished.
 
     Raises:
         WorkspaceError: no such study in the ledger, or it is damaged.
     """
     record = read_study(connection, study_id)
-    study, plan = _read_study(record, connection)
+    study, plan = read_plan(record, connection)
     looks = read_line(connection, study_id)
     voted = add_ensembles(record.results, study, plan.arms, folders.load_predictions)
     voted = replace(voted, load=keep_leaders(voted.results, study.decide.metric, voted.load))
     same = gather_same_arms(plan, record)
     class_names = {block.label: _find_class_names(record, block) for block in plan.blocks}
     summary = _summarise(voted, study, plan, same, looks, class_names)
-    if _state(record) == "unfinished" and summary.race is None:
+    if get_state(record) == "unfinished" and summary.race is None:
         summary = withhold_verdicts(summary, _describe_progress(record))
-    return Sources(
-        connection=connection,
-        study_id=study_id,
+    return JudgedStudy(
         record=record,
         study=study,
         plan=plan,
@@ -118,6 +130,23 @@ def gather_sources(
         voted=voted,
         summary=summary,
         class_names=class_names,
+    )
+
+
+def gather_sources(
+    connection: sqlite3.Connection, study_id: str, folders: Folders, data_dir: Path | None = None
+) -> Sources:
+    """Read a study's plan, results, predictions and summary: what sections of reports are made from.
+
+    Raises:
+        WorkspaceError: no such study in the ledger, or it is damaged.
+    """
+    judged = judge_study(connection, study_id, folders)
+    voted, summary, class_names = judged.voted, judged.summary, judged.class_names
+    return Sources(
+        connection=connection,
+        study_id=study_id,
+        **{field.name: getattr(judged, field.name) for field in fields(JudgedStudy)},
         evidence=gather_evidence(voted.results, summary, class_names, voted.load),
         ensembles=describe_ensembles(voted, summary, class_names),
         costs=tuple(read_study_costs(connection, study_id)),
@@ -157,7 +186,7 @@ def _read_machine(record: StudyRecord) -> Mapping[str, str]:
     return read_mapping(record.machines[0]) if record.machines else {}
 
 
-def _read_study(record: StudyRecord, connection: sqlite3.Connection) -> tuple[Study, Plan]:
+def read_plan(record: StudyRecord, connection: sqlite3.Connection) -> tuple[Study, Plan]:
     """Return the study in the ledger, and its plan.
 
     Raises:
@@ -263,7 +292,8 @@ def _describe_run(record: StudyRecord, num_reused: int) -> Mapping[str, Any]:
     }
 
 
-def _state(record: StudyRecord) -> str:
+def get_state(record: StudyRecord) -> State:
+    """Return the state of a run: unfinished, failed (some trials failed) or done."""
     if _is_training(record) or record.in_final_test:
         return "unfinished"
     return "failed" if any(result.state == "failed" for result in record.results) else "done"

@@ -1,4 +1,4 @@
-"""Checks of entries that do not use tensors: schedules, metrics, datasets, searches, observers."""
+"""Checks of entries that do not use tensors: initializers, schedules, averagings, metrics, datasets, and others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from bakeoff.catalog.averaging import AveragingRecord, AveragingSettings
+from bakeoff.catalog.initializers import INITIALIZERS, InitializerRecord, draw
 from bakeoff.catalog.schedules import Progress, ScheduleRecord, ScheduleSettings
 from bakeoff.data.decode import decode_split
 from bakeoff.data.locate import find_home, find_split
@@ -21,9 +23,49 @@ from bakeoff.search.proposers import Setting
 from bakeoff.stats.metrics import METRICS, MetricRecord, Predictions, classification_metrics
 from bakeoff.study.search import SearchRecord
 from bakeoff.study.search_settings import SearchSettings
-from bakeoff.testing.require import make_settings, require, require_registered
+from bakeoff.testing.require import make_settings, name_entry, require, require_registered
 
 _MAX_GROUPS = 1_000
+_WEIGHT_SHAPES = ((8, 3, 3, 3), (4, 8, 1, 1), (40, 30), (2, 1))
+"""Of convolutions and dense layers, in PyTorch's layout."""
+
+
+def check_initializer(record: InitializerRecord) -> None:
+    """Check that an initializer draws finite weights of every layer's shape, from the given generator alone.
+
+    It must be registered, for example as an entry point of an installed package.
+
+    Raises:
+        AssertionError: a rule is violated; the message names it.
+    """
+    require(record.summary and record.source, f"{record.name}: summary and source must not be empty")
+    require_registered(INITIALIZERS, record)
+    for shape in _WEIGHT_SHAPES:
+        with name_entry(record, "sample"):
+            first, again = (draw(record.name, shape, np.random.default_rng(3)) for _ in range(2))
+        require(first.shape == shape, f"{record.name}: weights must have the shape {shape}, not {first.shape}")
+        require(np.isfinite(first).all(), f"{record.name}: weights must be finite")
+        require((first == again).all(), f"{record.name}: weights may depend on the shape and the generator only")
+
+
+def check_averaging(record: AveragingRecord, settings: AveragingSettings | None = None, num_epochs: int = 6) -> None:
+    """Check that an averaging method averages something, and that its weights are from 0 to 1 and do not change.
+
+    Raises:
+        AssertionError: a rule is violated; the message names it.
+    """
+    made, numbers = make_settings(record, settings), range(2, 50)
+    with name_entry(record, "weigh"):
+        weights = [made.weigh(number) for number in numbers]
+        again = [made.weigh(number) for number in reversed(numbers)]
+        epochs = [made.takes_epoch(epoch) for epoch in range(1, num_epochs + 1)]
+    require(all(0 <= weight <= 1 for weight in weights), f"{record.name}: weights must be from 0 to 1")
+    require(again[::-1] == weights, f"{record.name}: weights may depend on the number of states only")
+    require(made.per_step or any(epochs), f"{record.name}: it averages neither after steps nor after any epoch")
+    conflict = made.find_conflict(num_epochs)
+    require(
+        conflict is None, f"{record.name}: it does not fit {num_epochs} epochs ({conflict}), so pass other settings"
+    )
 
 
 def check_schedule(record: ScheduleRecord, settings: ScheduleSettings | None = None, num_epochs: int = 6) -> None:

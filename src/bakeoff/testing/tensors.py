@@ -1,4 +1,4 @@
-"""Checks of entries that use tensors: networks, optimizers, losses, augmentations."""
+"""Checks of entries that use tensors: networks, optimizers, losses, augmentations, mixes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from bakeoff.catalog.augmentation.steps import AugmentationStep
 from bakeoff.catalog.fields import OptimizerSettings
 from bakeoff.catalog.initializers import InitializerChoice
 from bakeoff.catalog.losses import LOSSES, LossRecord, LossSettings
+from bakeoff.catalog.mixing import MIXES, MixRecord, MixSettings
 from bakeoff.catalog.networks.layers import Dense
 from bakeoff.catalog.networks.named import NetworkRecord
 from bakeoff.catalog.networks.settings import NetworkSettings
 from bakeoff.catalog.networks.shapes import Shape
 from bakeoff.catalog.optimizers import OPTIMIZERS, OptimizerRecord
 from bakeoff.engine.augment.apply import Augmenter
+from bakeoff.engine.augment.mix_images import Blend
 from bakeoff.engine.fused.build import FusedNetwork, initialize
 from bakeoff.engine.optim.make_optimizer import make_optimizer, set_share
 from bakeoff.engine.optim.stack_rules import Rule
@@ -239,3 +241,48 @@ def check_augmentation(
         require(torch.equal(trained, seen), f"{record.name}: it draws nothing, but training differs from evaluation")
     part = ours.train(pixels[5:8], numbers[5:8], 2)
     require(torch.allclose(part, trained[5:8], rtol=0, atol=1e-6), f"{record.name}: an image depends on its neighbours")
+
+
+def check_mix(
+    record: MixRecord, settings: MixSettings | None = None, image_shape_HWC: tuple[int, int, int] = (12, 10, 3)
+) -> None:
+    """Check that a mix keeps shape and inputs, leaves images of weight 1 alone, and mixes each pair on its own.
+
+    It must be registered, for example as an entry point of an installed package.
+
+    Raises:
+        AssertionError: a rule is violated; the message names it.
+    """
+    made = make_settings(record, settings)
+    require_registered(MIXES, record)
+    rng, (height, width, channels) = np.random.default_rng(1), image_shape_HWC
+    images_NCHW, partners_NCHW = _draw((16, channels, height, width), 1), _draw((16, channels, height, width), 2)
+    before = images_NCHW.clone(), partners_NCHW.clone()
+    share_N, draws_ND = rng.random(16), rng.random((16, 2))
+    share_N[::4] = 1.0
+    with name_entry(record, "blend"):
+        blend: Blend = bind(record.blend)
+        mixed_NCHW, kept_N = blend(made, images_NCHW, partners_NCHW, share_N.copy(), draws_ND)
+        part_NCHW, part_N = blend(made, images_NCHW[5:8], partners_NCHW[5:8], share_N[5:8], draws_ND[5:8])
+    require(
+        mixed_NCHW.shape == images_NCHW.shape and mixed_NCHW.dtype == images_NCHW.dtype,
+        f"{record.name}: images must keep their shape and type",
+    )
+    require(bool(torch.isfinite(mixed_NCHW).all()), f"{record.name}: pixels must be finite")
+    require(
+        _are_equal((images_NCHW, partners_NCHW), before) and (share_N[::4] == 1).all(),
+        f"{record.name}: it changes its images in place",
+    )
+    require(
+        np.shape(kept_N) == (16,) and bool(((kept_N >= 0) & (kept_N <= 1)).all()),
+        f"{record.name}: it must return one weight from 0 to 1 per image",
+    )
+    require(
+        torch.allclose(mixed_NCHW[::4], images_NCHW[::4]) and (kept_N[::4] == 1).all(),
+        f"{record.name}: an image of weight 1 is not mixed, so it must stay as it is",
+    )
+    require(not torch.equal(mixed_NCHW, images_NCHW), f"{record.name}: it mixes nothing")
+    require(
+        torch.allclose(part_NCHW, mixed_NCHW[5:8], rtol=0, atol=1e-6) and np.allclose(part_N, kept_N[5:8]),
+        f"{record.name}: an image depends on others than its partner",
+    )

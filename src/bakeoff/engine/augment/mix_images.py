@@ -22,7 +22,7 @@ _MIX_STREAM = 1_000_007
 
 _Numbers = npt.NDArray[np.float64]
 
-Blend = Callable[[Tensor, Tensor, _Numbers, _Numbers], tuple[Tensor, _Numbers]]
+Blend = Callable[[AnyMix, Tensor, Tensor, _Numbers, _Numbers], tuple[Tensor, _Numbers]]
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,22 @@ def mix(
     share_N = np.where(draws_ND[:, 0] < choice.probability, draw_shares(choice.alpha, draws_ND[:, 1]), 1.0)
     partners_NCHW, partner_labels_N = images_NCHW.roll(-1, 0), labels_N.roll(-1, 0)
     blend_images: Blend = bind(MIXES.find(choice.name).blend)
-    mixed, share_N = blend_images(images_NCHW, partners_NCHW, share_N, draws_ND[:, 2:])
+    mixed, share_N = blend_images(choice, images_NCHW, partners_NCHW, share_N, draws_ND[:, 2:])
     shares = torch.from_numpy(share_N.astype(np.float32)).to(images_NCHW.device)
     return mixed.contiguous(memory_format=torch.channels_last), Mixed(partner_labels_N, shares)
 
 
-def blend(images_NCHW: Tensor, partners_NCHW: Tensor, share_N: _Numbers, draws_ND: _Numbers) -> tuple[Tensor, _Numbers]:
+def blend(
+    settings: AnyMix, images_NCHW: Tensor, partners_NCHW: Tensor, share_N: _Numbers, draws_ND: _Numbers
+) -> tuple[Tensor, _Numbers]:
     """Return weighted means of images and partners, and the weights: mixup."""
     weights = torch.from_numpy(share_N).to(images_NCHW)
     return torch.lerp(partners_NCHW, images_NCHW, weights.view(-1, 1, 1, 1)), share_N
 
 
-def paste(images_NCHW: Tensor, partners_NCHW: Tensor, share_N: _Numbers, draws_ND: _Numbers) -> tuple[Tensor, _Numbers]:
+def paste(
+    settings: AnyMix, images_NCHW: Tensor, partners_NCHW: Tensor, share_N: _Numbers, draws_ND: _Numbers
+) -> tuple[Tensor, _Numbers]:
     """Return images with a box from their partners, and the fractions of their area outside it: cutmix."""
     pasted_NHW = place_boxes(share_N, draws_ND[:, 0], draws_ND[:, 1], *images_NCHW.shape[2:])
     chosen = torch.from_numpy(pasted_NHW).to(images_NCHW.device).unsqueeze(1)

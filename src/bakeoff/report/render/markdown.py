@@ -33,6 +33,11 @@ def write_markdown(report: ReportInput, sections: Sequence[Section] = SECTIONS) 
     return "\n\n".join(parts) + "\n"
 
 
+def write_table(table: Table) -> str:
+    """Write a table on its own."""
+    return _write_table(table.columns)
+
+
 def _write_section(section: Written) -> Iterator[str]:
     """Yield a section with its heading, or a heading for each block."""
     is_open = False

@@ -69,6 +69,11 @@ def arrange(report: ReportInput, sections: Sequence[Section]) -> Iterator[tuple[
             yield "", others
 
 
+def print_table(console: Console, table: Table) -> None:
+    """Print a table on its own, fitted to the width of the terminal."""
+    _print_parts(console, [table], after_blank=True)
+
+
 def _print_parts(console: Console, parts: Iterable[Part], *, after_blank: bool = False) -> None:
     """Print parts, with an empty line before every table unless there is one already."""
     for part in parts:
