@@ -19,17 +19,20 @@ if TYPE_CHECKING:
         list_status,
         load,
         load_study,
+        log_study,
         plan,
         run,
         write_report,
     )
     from bakeoff.deploy.predictor import Predictor
+    from bakeoff.driver.observer import BaseObserver
     from bakeoff.errors import BakeoffError, DataError, NetworkError, StudyError, WorkspaceError
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BakeoffError",
+    "BaseObserver",
     "DataError",
     "Estimate",
     "NetworkError",
@@ -44,13 +47,14 @@ __all__ = [
     "list_status",
     "load",
     "load_study",
+    "log_study",
     "plan",
     "run",
     "write_report",
 ]
 
 
-_ELSEWHERE = {"Predictor": "bakeoff.deploy.predictor"}
+_ELSEWHERE = {"BaseObserver": "bakeoff.driver.observer", "Predictor": "bakeoff.deploy.predictor"}
 
 if not TYPE_CHECKING:  # or no misspelled name would be an error
 
