@@ -25,7 +25,7 @@ LAYERS = (
     {"search"},
     {"engine"},
     {"driver"},
-    {"report"},
+    {"report", "trackers"},
     {"deploy"},
     {"serve"},
     {"api"},
@@ -55,6 +55,7 @@ LIGHT_PACKAGES = (
     "serve",
     "stats",
     "study",
+    "trackers",
     "workspace",
 )
 LIGHT_MODULES = ("bakeoff",)

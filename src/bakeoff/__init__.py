@@ -22,18 +22,21 @@ if TYPE_CHECKING:
         list_studies,
         load,
         load_study,
+        log_study,
         plan,
         run,
         tag_study,
         write_report,
     )
     from bakeoff.deploy.predictor import Predictor
+    from bakeoff.driver.observer import BaseObserver
     from bakeoff.errors import BakeoffError, DataError, NetworkError, StudyError, WorkspaceError
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BakeoffError",
+    "BaseObserver",
     "DataError",
     "Estimate",
     "NetworkError",
@@ -51,6 +54,7 @@ __all__ = [
     "list_studies",
     "load",
     "load_study",
+    "log_study",
     "plan",
     "run",
     "tag_study",
@@ -58,7 +62,7 @@ __all__ = [
 ]
 
 
-_ELSEWHERE = {"Predictor": "bakeoff.deploy.predictor"}
+_ELSEWHERE = {"BaseObserver": "bakeoff.driver.observer", "Predictor": "bakeoff.deploy.predictor"}
 
 if not TYPE_CHECKING:  # or no misspelled name would be an error
 

@@ -16,7 +16,7 @@ from bakeoff.driver.estimate import Estimate, count_workers, estimate_plan
 from bakeoff.driver.executors.base import Executor
 from bakeoff.driver.executors.local import LocalExecutor
 from bakeoff.driver.facts import describe_datasets
-from bakeoff.driver.observer import RunObserver, watch
+from bakeoff.driver.observer import Conclusion, RunObserver, make_observer, watch
 from bakeoff.driver.pilot import check_pilot
 from bakeoff.driver.run import run_plan
 from bakeoff.driver.winners import read_winners
@@ -28,7 +28,7 @@ from bakeoff.report.document import ReportInput
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
 from bakeoff.report.export.tables import LEDGER_TABLES
 from bakeoff.report.figures.methods import Plots
-from bakeoff.report.gather import gather_report
+from bakeoff.report.gather import gather_report, gather_sources
 from bakeoff.report.notebook import make_progress
 from bakeoff.report.render.html import write_html
 from bakeoff.report.render.json import build_document
@@ -44,6 +44,7 @@ from bakeoff.study.missing_images import find_missing_images
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.study.winner import find_winner
+from bakeoff.trackers.logger import StudyLogger
 from bakeoff.workspace import Folders, check_workspace, write_whole
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "list_studies",
     "load",
     "load_study",
+    "log_study",
     "plan",
     "prepare_study",
     "run",
@@ -160,6 +162,7 @@ def run(
     pilot: int | None = None,
     wait: bool = True,
     observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
+    log: str | Sequence[str] = (),
 ) -> Result:
     """Train what the workspace does not hold yet, run the final test, and write the reports.
 
@@ -180,11 +183,12 @@ def run(
             show is then in the result's `prospects`. The same call without it continues, and reuses all trials.
         wait: wait for another run in this workspace to end; if False, that is an error.
         observer: one or more observers of the run, or names of registered ones; by default, a progress display in
-            notebooks, and none elsewhere.
+            notebooks, and none elsewhere. One that raises an exception is dropped, and the run continues.
+        log: experiment trackers to log to: `tensorboard:DIR`, `mlflow:URI`, `trackio:PROJECT`, `wandb:PROJECT`.
 
     Raises:
-        BakeoffError: the study is wrong, overrides were given with a Study, images are missing, or the workspace cannot
-            be written.
+        BakeoffError: the study is wrong, overrides were given with a Study, images are missing, a tracker cannot be
+            used, or the workspace cannot be written.
     """
     folder = check_workspace(workspace)
     data = Path(data_dir) if data_dir is not None else None
@@ -196,22 +200,27 @@ def run(
     pool = _Pool(name=executor, num_workers=workers, device=chosen, address=address, gpus_per_worker=gpus_per_worker)
     given = make_progress() if observer is None else observer
     observers = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    with watch(observers) as seen, closing(_start_executor(pool, planned, folder, data, seen.message)) as started:
-        context = RunContext(
-            workspace=folder,
-            executor=started,
-            observer=seen,
-            data_dir=data,
-            device=chosen,
-            command=_format_command(study, overrides, quick),
-            final_test=final_test,
-            allow_missing=allow_missing,
-            pilot=pilot,
-            wait=wait,
-        )
-        counts = run_plan(planned, context)
-    result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data or checked.folder)
-    return _write_reports(result, Folders(folder))
+    with watch(observers, [log] if isinstance(log, str) else log) as seen:
+        with closing(_start_executor(pool, planned, folder, data, seen.message)) as started:
+            context = RunContext(
+                workspace=folder,
+                executor=started,
+                observer=seen,
+                data_dir=data,
+                device=chosen,
+                command=_format_command(study, overrides, quick),
+                final_test=final_test,
+                allow_missing=allow_missing,
+                pilot=pilot,
+                wait=wait,
+            )
+            counts = run_plan(planned, context)
+        result = _load(counts.study_id, folder, num_reused=counts.num_reused, data_dir=data or checked.folder)
+        try:
+            result = _write_reports(result, Folders(folder))
+        finally:
+            seen.run_done(_conclude(result))
+    return result
 
 
 def plan(
@@ -313,6 +322,33 @@ def write_report(result: Result, workspace: str | Path = DEFAULT_WORKSPACE) -> R
     return _write_reports(result, Folders(check_workspace(workspace)))
 
 
+def log_study(name: str, to: str | Sequence[str], workspace: str | Path = DEFAULT_WORKSPACE) -> int:
+    """Show a study of the workspace in experiment trackers, as far as it is not shown there; write its reports again.
+
+    Args:
+        name: as for `load`.
+        to: one or more of `tensorboard:DIR`, `mlflow:URI`, `trackio:PROJECT`, `wandb:PROJECT`.
+        workspace: the folder of the ledger.
+
+    Returns:
+        The number of trials that are shown.
+
+    Raises:
+        BakeoffError: there is no such study, or a tracker cannot be used or fails.
+    """
+    loggers = [make_observer(each, is_logger=True) for each in ([to] if isinstance(to, str) else to)]
+    folders = Folders(check_workspace(workspace))
+    result = write_report(load(name, workspace), workspace)
+    with open_reading(folders) as connection:
+        planned = gather_sources(connection, result.study_id, folders).plan
+    num_trials = 0
+    for logger in loggers:
+        if not isinstance(logger, StudyLogger):
+            raise BakeoffError(f"{type(logger).__name__} logs studies only while they run.")
+        num_trials = logger.log_now(result.study_id, folders, planned, _conclude(result))
+    return num_trials
+
+
 def iterate_csv(name: str, table: str, workspace: str | Path = DEFAULT_WORKSPACE) -> Iterator[str]:
     """Yield a study's table as CSV, line by line; trials and epochs come from the ledger without making a report."""
     if table not in LEDGER_TABLES:
@@ -399,6 +435,17 @@ def _format_command(study: Study | str | Path, overrides: Sequence[str], quick: 
 def _load(identity: str, workspace: Path, num_reused: int, data_dir: Path | None = None) -> Result:
     report = gather_report(identity, Folders(workspace), num_reused, data_dir)
     return Result(state=_state(report), report=report, study_id=identity, workspace=workspace.absolute())
+
+
+def _conclude(result: Result) -> Conclusion:
+    report = result.report
+    return Conclusion(
+        state=result.state,
+        answers={answer.block: answer.sentence for answer in result.summary.answers},
+        overall=result.summary.overall,
+        report_path=None if report.report_path is None else Path(report.report_path),
+        html_path=None if report.html_path is None else Path(report.html_path),
+    )
 
 
 def _state(report: ReportInput) -> State:

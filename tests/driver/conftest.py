@@ -192,6 +192,8 @@ class Watcher:
     seen: list[tuple[str, str, int, dict[str, float]]] = field(default_factory=list)
     replayed: int = 0
     searches: list[Any] = field(default_factory=list)
+    recorded: list[tuple[str, str, int]] = field(default_factory=list)
+    tested: list[str] = field(default_factory=list)
 
     def start(self, *, num_trials: int, num_model_images: int, num_reused: int = 0, plan: Plan | None = None) -> None:
         self.started = {"trials": num_trials, "images": num_model_images, "reused": num_reused}
@@ -205,6 +207,14 @@ class Watcher:
 
     def trial_seen(self, trial: PlannedTrial, *, state: str, epoch: int, validation: Mapping[str, float]) -> None:
         self.seen.append((trial.arm, state, epoch, dict(validation)))
+
+    def trial_recorded(self, trial: PlannedTrial, *, trial_id: str, state: str, epoch: int, **metrics: Any) -> None:
+        self.recorded.append((trial_id, state, epoch))
+
+    def trial_tested(self, trial_id: str, **scores: Any) -> None:
+        self.tested.append(trial_id)
+
+    def study_opened(self, **facts: Any) -> None: ...
 
     def search_seen(self, searches: Sequence[Any]) -> None:
         self.searches.append(searches)

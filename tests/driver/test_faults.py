@@ -239,7 +239,7 @@ def test_a_second_driver_waits_and_finds_everything_done(
     assert read_numbers(workspace) == undisturbed
 
 
-class Enough(Exception):
+class Enough(KeyboardInterrupt):
     """Ends a run."""
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_TRACKERS = "tensorboard:DIR|mlflow:URI|trackio:PROJECT|wandb:PROJECT"
+
 
 class ExecutorName(StrEnum):
     """Where trials can run."""
@@ -97,6 +99,10 @@ def run(
             "--observer", metavar="NAME", help="A registered observer of the run (bakeoff list observers); repeatable."
         ),
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option("--log", metavar=_TRACKERS, help="An experiment tracker to log to; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Train what is unfinished, run the final test, print the verdict."""
@@ -121,6 +127,7 @@ def run(
                 pilot=pilot,
                 wait=wait,
                 observer=[progress, *(observers or ())],
+                log=log or (),
             )
 
     form = Format.json if as_json else Format.terminal
@@ -224,6 +231,23 @@ def report(
         print(api.write_report(result, workspace).report.html_path)
     else:
         _print_result(result, Format.json if as_json else form)
+
+
+@app.command("log")
+def log_study(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's name or id, as printed by status, or its file.")
+    ],
+    to: Annotated[
+        list[str], typer.Option("--to", metavar=_TRACKERS, help="The experiment tracker to log to; repeatable.")
+    ],
+    workspace: Workspace = Path("runs"),
+) -> None:
+    """Log a study from the ledger to experiment trackers, finished or not; train nothing."""
+    from bakeoff import api
+
+    num_trials = api.log_study(study, to, workspace)
+    print_line(f"{num_trials:,} trials logged to {', '.join(each.partition(':')[0] for each in to)}")
 
 
 def _print_outcome(train: Callable[[], Result], form: Format) -> int:

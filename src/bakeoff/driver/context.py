@@ -11,7 +11,7 @@ from bakeoff.driver.devices import CPU_DEVICE, Device
 from bakeoff.driver.executors.base import Executor
 from bakeoff.driver.facts import Datasets
 from bakeoff.driver.identity import IdentifiedTrial, identify
-from bakeoff.driver.observer import RunObserver
+from bakeoff.driver.observer import RecordingObserver
 from bakeoff.ledger.store import Ledger
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.workspace import Folders
@@ -36,7 +36,7 @@ class RunContext:
 
     workspace: Path
     executor: Executor
-    observer: RunObserver
+    observer: RecordingObserver
     data_dir: Path | None = None
     device: Device = CPU_DEVICE
     command: str = ""

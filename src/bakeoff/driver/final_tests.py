@@ -75,6 +75,7 @@ def _collect(tasks: dict[str, FinalTestTask], final_test_id: int, run: OpenRun) 
             for report in reports:
                 if isinstance(report, FinalTestDone):
                     ledger.record_final_test(final_test_id, report)
+                    run.context.observer.trial_tested(report.trial_id, test=report.metrics, held_out=report.held_out)
                 elif isinstance(report, TaskDone):
                     waiting.discard(report.task_id)
                 elif isinstance(report, TaskLost) and report.is_final:

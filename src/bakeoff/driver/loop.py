@@ -232,8 +232,10 @@ class Driver:
     def _tell(self, trial_id: str, state: Ending) -> None:
         """Report a trial's current record to every requester."""
         outcome = self._ledger.outcome_of(trial_id) if state == "done" else None
+        seen = {} if outcome is None else outcome.validation
         if state != "paused":
             self._training.release(self._pauses.remove(trial_id))
+        epoch = self._shown.get(trial_id, 0)
         for planned in self._untold.pop(trial_id):
             most_epochs = planned.recipe.epochs if state != "paused" else planned.until or 0
             curve = self._ledger.curve_of(trial_id, most_epochs) if planned.stage == "search" else ()
@@ -241,14 +243,16 @@ class Driver:
                 TrialOutcome(
                     trial=planned,
                     state=state,
-                    validation={} if outcome is None else outcome.validation,
+                    validation=seen,
                     curve=curve,
                     num_parameters=None if outcome is None else outcome.num_parameters,
                     seconds=None if outcome is None else outcome.seconds,
                 )
             )
-            seen = {} if outcome is None else outcome.validation
-            self._observer.trial_seen(planned, state=state, epoch=self._shown.get(trial_id, 0), validation=seen)
+            self._observer.trial_seen(planned, state=state, epoch=epoch, validation=seen)
+        self._observer.trial_recorded(
+            self._known[trial_id].planned, trial_id=trial_id, state=state, epoch=epoch, train={}, validation=seen
+        )
 
     def _seed_of(self, trial_id: str) -> int:
         return self._known[trial_id].planned.seed
@@ -269,6 +273,14 @@ class Driver:
         )
         for place in self._untold.get(report.trial_id, ()):
             self._observer.trial_seen(place, state="training", epoch=report.epoch, validation=report.validation)
+        self._observer.trial_recorded(
+            planned,
+            trial_id=report.trial_id,
+            state="training",
+            epoch=report.epoch,
+            train=report.train,
+            validation=report.validation,
+        )
 
 
 def count_model_images(trials: Sequence[PlannedTrial], datasets: Datasets) -> int:

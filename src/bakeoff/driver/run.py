@@ -147,6 +147,7 @@ def _start(plan: Plan, run: OpenRun, resolver: Resolver) -> tuple[Modes, int]:
     trial_ids = {each.trial_id for each in known}
     _remove_leftovers(run.context.folders, trial_ids.union(run.ledger.placed_trials(run.study_id)))
     _register(plan, known, run, modes, resolver)
+    run.context.observer.study_opened(study_id=run.study_id, workspace=run.context.workspace, plan=plan)
     reused = _find_reused(trained, run.ledger)
     fresh = list({each.trial_id: each.planned for each in trained if each.trial_id not in reused}.values())
     if is_resumed:

@@ -26,6 +26,7 @@ class NotebookProgress(RunProgress):
 
     def __init__(self, show: Show, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(quiet=True, clock=clock)
+        self.is_quiet = False
         self._show = show
         self._messages: list[str] = []
 

@@ -52,7 +52,7 @@ class RunProgress:
         self, console: Console | None = None, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._console = console or make_console(Stream(sys.stderr))
-        self._quiet = quiet
+        self._quiet = self.is_quiet = quiet
         self._clock = clock
         self._live: Live | None = None
         self._num_trials = self._num_done = self._num_failed = 0

@@ -16,7 +16,7 @@ from bakeoff.catalog.schedules import Progress, ScheduleRecord, ScheduleSettings
 from bakeoff.data.decode import decode_split
 from bakeoff.data.locate import find_home, find_split
 from bakeoff.data.registry import DatasetRecord
-from bakeoff.driver.observer import ObserverRecord, RunObserver
+from bakeoff.driver.observer import OPTIONAL_METHODS, ObserverRecord, RecordingObserver
 from bakeoff.registry import bind
 from bakeoff.search.proposal import Proposal, Proposer, Score
 from bakeoff.search.proposers import Setting
@@ -213,16 +213,20 @@ def _judge(proposal: Proposal, fails: bool) -> Score:
     return Score(number=proposal.number, values=None if fails else (value,))
 
 
-def check_observer(record: ObserverRecord) -> None:
+def check_observer(record: ObserverRecord, target: str = "") -> None:
     """Check that an observer accepts every event of a run.
+
+    Args:
+        record: the entry.
+        target: what to log to, for an entry with a target.
 
     Raises:
         AssertionError: a rule is violated; the message names it.
     """
     require(record.summary and "\n" not in record.summary, f"{record.name}: the summary must be one line")
-    observer = bind(record.make)()
-    for name, wanted in inspect.getmembers(RunObserver, inspect.isfunction):
-        if name.startswith("_"):
+    observer = bind(record.make)(target) if record.target else bind(record.make)()
+    for name, wanted in inspect.getmembers(RecordingObserver, inspect.isfunction):
+        if name.startswith("_") or (name in OPTIONAL_METHODS and not hasattr(observer, name)):
             continue
         method = getattr(observer, name, None)
         require(callable(method), f"{record.name}: it has no method {name}")

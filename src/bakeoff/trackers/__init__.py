@@ -1,0 +1,1 @@
+"""Shows studies in experiment trackers: TensorBoard, MLflow, Trackio, Weights & Biases."""
