@@ -86,7 +86,7 @@ def write_model(
     rounding = None
     if record.numeric != "float32":
         rounding = float(np.abs(Model(record, saved, folders).predict(pixels_NHWC) - expected_NL).max())
-    joined, state = join_body(record, folders)
+    joined, state = join_body(record, saved, folders)
     whole = Whole.build(joined, state, lower(joined))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as text:
