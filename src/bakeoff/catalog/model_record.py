@@ -84,6 +84,9 @@ class Origin(Record):
         default=None, description="Wilson's 95% interval of an accuracy on new images of this kind; null: not known."
     )
     scope: str = Field(description="What the score and its interval speak of.")
+    temperature: float = Field(
+        default=1.0, gt=0, description="What its logits are divided by before the softmax, fitted on validation images."
+    )
     is_refit: bool = Field(default=False, description="Trained anew on training and validation images together.")
     bakeoff: str = Field(description="The version of bakeoff that exported it.")
 

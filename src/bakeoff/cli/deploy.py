@@ -124,6 +124,7 @@ def export(
     refit: Annotated[
         bool, typer.Option("--refit", help="Train the recipe anew on training and validation images together.")
     ] = False,
+    calibrate: Calibrate = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The folder; by default exports/STUDY.")
     ] = None,
@@ -134,7 +135,16 @@ def export(
     from bakeoff.deploy.export.export import export_study
 
     done = export_study(
-        study, formats, out, workspace, arm=arm, block=block, prefer=prefer, data_dir=data_dir, on_all_images=refit
+        study,
+        formats,
+        out,
+        workspace,
+        arm=arm,
+        block=block,
+        prefer=prefer,
+        data_dir=data_dir,
+        on_all_images=refit,
+        calibrate=calibrate,
     )
     print_aside(done.winner.describe())
     print_line(f"Largest difference of a probability to the trial's predictions, on {done.checked_on}:")
@@ -142,6 +152,8 @@ def export(
         print_line(f"  {check.file} ({check.format}): {check.difference:.1e}")
     if done.rounding is not None:
         print_line(f"  It was trained in bfloat16, whose predictions differ from these by up to {done.rounding:.1e}.")
+    if done.calibration is not None:
+        print_line(f"Calibrated: {done.calibration.describe(done.origin.split)}.")
     if done.origin.is_refit:
         print_line(f"Note: {done.origin.scope}.")
     print_line(f"Exported to {done.folder}")

@@ -140,7 +140,8 @@ class Predictor:
         record, origin = read_model_record(file), read_origin(file)
         if record is None:
             raise WorkspaceError(f"{file} does not describe itself: it is not a model of bakeoff, or an early one.")
-        return cls([_load(record, folders, file)], None, Vote(trial_ids=(record.trial_id,)), origin=origin)
+        vote, temperature = Vote(trial_ids=(record.trial_id,)), 1.0 if origin is None else origin.temperature
+        return cls([_load(record, folders, file)], None, vote, temperature, origin=origin)
 
     @property
     def arm(self) -> str | None:

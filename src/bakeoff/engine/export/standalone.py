@@ -43,6 +43,8 @@ class Network(nn.Module):
         logits = self.compute_logits(x)
         if self.plan["mirrored"]:  # as in validation and test: averaged with the mirror image
             logits = (logits + self.compute_logits(x.flip(-1))) / 2
+        if self.plan["temperature"] != 1:  # calibrated on validation images
+            logits = logits / self.plan["temperature"]
         return torch.softmax(logits, dim=1)
 
     def prepare(self, images_NHWC: Tensor) -> Tensor:
