@@ -40,6 +40,9 @@ class ModelRecord(Record):
     seed: int
     fold: int | None = None
     code: str | None = Field(default=None, description="Hash of the code of the user's own network.")
+    refit_of: str | None = Field(
+        default=None, description="The trial that was trained anew, on training and validation images together."
+    )
     engine_version: int
     versions: Mapping[str, str] = Field(default={}, description="Versions of the packages that the network is from.")
 
