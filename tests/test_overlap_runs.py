@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from bakeoff.api import Result, Study, run
+from bakeoff.deploy.export.export import export_study
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.read import find_study, open_reading, read_study
 from bakeoff.report.render.markdown import write_markdown
@@ -109,6 +110,27 @@ def test_a_weights_file_of_a_trial_is_that_trial(
     copied = shutil.copyfile(Folders(earlier[0]).weights(trial_id), tmp_path / "copied.safetensors")
     with pytest.raises(WorkspaceError, match="8 of the 20 images of this study's test split"):
         start([*earlier[1][:8], *_draw(12, seed=4)], weights={"file": str(copied)})
+
+
+def test_a_refit_has_seen_the_validation_images_too(
+    earlier: tuple[Path, list[Pixels]], tmp_path: Path, in_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same study the trial's own validation split is untouched, but a refit has trained on it."""
+    monkeypatch.setattr("bakeoff.deploy.export.refit.LocalExecutor", in_process)
+    workspace, _ = earlier
+    files = {}
+    for is_refit in (False, True):
+        done = export_study("earlier", [], tmp_path / str(is_refit), workspace, arm="adam", on_all_images=is_refit)
+        files[is_refit] = {"file": str(done.folder / "model.safetensors")}
+    folder = workspace.parent / "earlier"
+    assert _run_again(workspace, folder, files[False]).state == "done"
+    with pytest.raises(WorkspaceError, match="10 of the 10 images of this study's validation split"):
+        _run_again(workspace, folder, files[True])
+    kept = Folders(workspace).weights(done.record.trial_id)
+    with pytest.raises(WorkspaceError, match="10 of the 10 images of this study's validation split"):
+        _run_again(workspace, folder, {"file": str(kept)})
+    with pytest.raises(WorkspaceError, match=r"(\d+) of the \1 images of this study's held-out fold"):
+        _run_again(workspace, folder, files[True], folds=2)
 
 
 def test_the_answer_says_if_it_is_not_known_what_weights_have_seen(

@@ -44,12 +44,14 @@ class Member:
     Attributes:
         view: its own images and split, if the cohort's members belong to several replicates; None: the task's.
         code: hash of the code of the user's own network; a worker with different code refuses it. None: unchecked.
+        refit_of: the trial that it trains anew, on training and validation images together; None: it is a trial itself.
     """
 
     trial_id: str
     recipe: Recipe
     view: DataView | None = None
     code: str | None = None
+    refit_of: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from bakeoff.engine.export import example
 from bakeoff.engine.fused.vision import import_torchvision
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.read import open_reading, read_study
+from bakeoff.stats.calibration import calibrate
 from bakeoff.workspace import Folders
 
 pytestmark = pytest.mark.usefixtures("shared_cache", "in_process")
@@ -147,8 +148,36 @@ def test_the_card_shows_the_worst_mistakes_and_what_the_audit_found(trained: tup
     assert ("mistakes.png" in card) == (tmp_path / "mistakes.png").is_file() == bool(best.confusions)
     if best.confusions:
         with Image.open(tmp_path / "mistakes.png") as sheet:
-            assert sheet.height % len(best.confusions) == 0
+            assert sheet.height == 2 * len(best.confusions) * (9 + 4)  # a row of pictures and a row of heat maps each
         assert sum("predicted as" in line for line in card.splitlines()) == len(best.confusions)
+        assert "Grad-CAM" in card
+
+
+@pytest.mark.parametrize(
+    ("arm", "formats"),
+    [("layers", ["torchscript", "onnx"]), ("averaged", ["torch"]), ("frozen body", ["timm"])],
+)
+def test_a_calibrated_export_predicts_as_the_calibrated_study(
+    arm: str, formats: list[str], trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    workspace, photos = trained
+    done = export_study("photos", formats, tmp_path / "out", workspace, arm=arm, calibrate=True)
+    expected = Predictor.load("photos", workspace, arm=arm, calibrate=True)
+    assert done.origin.temperature == expected.temperature != 1.0
+    assert [check.format for check in done.checks] == ["weights", *formats]
+    assert max(check.difference for check in done.checks) < 2e-6
+    exported = Predictor.load(tmp_path / "out")
+    assert exported.temperature == expected.temperature
+    tested = _list_tested(photos)
+    np.testing.assert_allclose(exported.predict_proba(tested), expected.predict_proba(tested), atol=1e-6)
+    plain = Predictor.load("photos", workspace, arm=arm).predict_proba(tested)
+    assert np.abs(plain - exported.predict_proba(tested)).max() > 1e-3
+    labels = np.array([0] * 5 + [1] * 5)
+    assert done.calibration is not None
+    errors = [calibrate(each, labels).error for each in (plain, expected.predict_proba(tested))]
+    assert done.calibration.errors == pytest.approx(tuple(errors), abs=1e-5)
+    with pytest.raises(WorkspaceError, match="calibrate"):
+        export_study("photos", formats, tmp_path / "out", workspace, arm=arm)
 
 
 def test_the_file_says_where_it_is_from(trained: tuple[Path, Path], tmp_path: Path) -> None:

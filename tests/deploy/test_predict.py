@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_test
 from bakeoff.deploy.photos import Unreadable
 from bakeoff.deploy.predictor import Predictor
+from bakeoff.deploy.votes import Vote
 from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.read import find_study, open_reading, read_study
 from bakeoff.workspace import Folders
@@ -97,11 +99,10 @@ def test_files_are_decoded_as_the_test_images_were(trained: tuple[Path, Path]) -
 
     _, photos = trained
     images = open_test(DataSource(folder=str(photos), image_size=9))
-    ((paths, pixels, unreadable),) = decode_photos(
-        [str(path) for path in _list_tested(photos)], images.shape_HWC, "crop"
-    )
+    tested = [str(path) for path in _list_tested(photos)]
+    ((files, pixels),) = decode_photos(tested, images.shape_HWC, "crop")
     np.testing.assert_array_equal(pixels, images.pixels)
-    assert (len(paths), unreadable) == (15, [])
+    assert files == tested
 
 
 def test_ensembles_vote_as_reported(trained: tuple[Path, Path]) -> None:
@@ -168,19 +169,54 @@ def test_what_is_no_image_is_refused(trained: tuple[Path, Path], image: object) 
 def test_the_command_line(trained: tuple[Path, Path], tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     workspace, photos = trained
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    places = [str(photos / "test" / "a"), str(tmp_path / "broken.jpg")]
+    places = [str(tmp_path / "broken.jpg"), str(photos / "test" / "a")]
     command = ["bakeoff", "predict", "photos", *places, "--workspace", str(workspace), "--top", "2"]
     monkeypatch.setattr("sys.argv", [*command, "--json"])
     assert main() == 1
     printed = capsys.readouterr()
     document = json.loads(printed.out)
-    assert [len(image["classes"]) for image in document["images"]] == [2] * 5
+    assert [len(image["classes"]) for image in document["images"]] == [0, *[2] * 5]
+    assert [image["error"] is None for image in document["images"]] == [False, *[True] * 5]
     assert "broken.jpg" in printed.err
-    monkeypatch.setattr("sys.argv", [*command[:4], *command[5:], "--csv"])
-    assert main() == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "path,class_1,probability_1,class_2,probability_2"
-    assert len(lines) == 6
+    monkeypatch.setattr("sys.argv", [*command, "--csv"])
+    assert main() == 1
+    header, broken, *lines = csv.reader(capsys.readouterr().out.splitlines())
+    assert header == ["path", "class_1", "probability_1", "class_2", "probability_2", "error"]
+    assert broken == [places[0], "", "", "", "", document["images"][0]["error"]]
+    assert [(len(line), line[-1]) for line in lines] == [(6, "")] * 5
+
+
+def test_heat_maps_on_the_command_line(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    workspace, photos = trained
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    places = [str(tmp_path / "broken.jpg"), str(photos / "test" / "a" / "0.png"), str(photos / "test" / "b" / "0.png")]
+    command = ["bakeoff", "predict", "photos", *places, "--workspace", str(workspace), "--json"]
+    folder = tmp_path / "heat"
+    monkeypatch.setattr("sys.argv", [*command, "--arm", "residual", "--explain", str(folder)])
+    assert main() == 1
+    images = json.loads(capsys.readouterr().out)["images"]
+    assert [Path(image["heat_map"]).name for image in images[1:]] == ["0001-0.png", "0002-0.png"]
+    for image in images[1:]:
+        with Image.open(image["heat_map"]) as picture:
+            assert (picture.width == picture.height >= 256, picture.mode) == (True, "RGB")
+    (tmp_path / "file").write_text("mine", "utf-8")
+    monkeypatch.setattr("sys.argv", [*command, "--explain", str(tmp_path / "file"), "--arm", "residual"])
+    assert main() == 2
+
+
+def test_an_ensemble_has_the_mean_of_its_models_maps(trained: tuple[Path, Path]) -> None:
+    workspace, photos = trained
+    tested = _list_tested(photos)[:4]
+    together = Predictor.load("photos", workspace, arm="layers", ensemble="together")
+    classes = list(together.predict(tested))
+    alone = [Predictor([model], None, Vote(trial_ids=("x",))).explain(tested, classes) for model in together._models]
+    np.testing.assert_allclose(together.explain(tested), np.mean(alone, axis=0))
+    assert together.explain(tested).shape == (4, 9, 9)
+    for given, message in ((["a"], "1 classes for 4"), (["z"] * 4, "no class 'z'")):
+        with pytest.raises(BakeoffError, match=message):
+            together.explain(tested, given)
 
 
 def test_what_cannot_be_read_is_named_and_skipped(trained: tuple[Path, Path], tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ class ModelRecord(Record):
     seed: int
     fold: int | None = None
     code: str | None = Field(default=None, description="Hash of the code of the user's own network.")
+    refit_of: str | None = Field(
+        default=None, description="The trial that was trained anew, on training and validation images together."
+    )
     engine_version: int
     versions: Mapping[str, str] = Field(default={}, description="Versions of the packages that the network is from.")
 
@@ -84,6 +87,9 @@ class Origin(Record):
         default=None, description="Wilson's 95% interval of an accuracy on new images of this kind; null: not known."
     )
     scope: str = Field(description="What the score and its interval speak of.")
+    temperature: float = Field(
+        default=1.0, gt=0, description="What its logits are divided by before the softmax, fitted on validation images."
+    )
     is_refit: bool = Field(default=False, description="Trained anew on training and validation images together.")
     bakeoff: str = Field(description="The version of bakeoff that exported it.")
 

@@ -13,6 +13,7 @@ import typer
 from bakeoff.cli.options import AsJson, DataDir, Workspace, print_aside, print_error, print_line
 
 if TYPE_CHECKING:
+    from bakeoff.deploy.photos import Unreadable
     from bakeoff.deploy.predictor import Prediction
 
 app = typer.Typer()
@@ -53,12 +54,19 @@ def predict(
     prefer: Prefer = "score",
     calibrate: Calibrate = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Classes shown per image.")] = 3,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain", metavar="DIR", help="Write each image there with a heat map of what speaks for its class."
+        ),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table to standard output and nothing else.")] = False,
     as_json: AsJson = False,
     workspace: Workspace = Path("runs"),
     data_dir: DataDir = None,
 ) -> int:
     """Classify photos with a study's winner; exit status 1 if a file cannot be read."""
+    from bakeoff.deploy.heat_maps import HeatMapFolder
     from bakeoff.deploy.photos import Unreadable
     from bakeoff.deploy.predictor import Predictor
 
@@ -73,19 +81,29 @@ def predict(
         data_dir=data_dir,
     )
     print_aside(predictor.describe())
-    found: list[Prediction] = []
+    pictures = None if explain is None or not predictor.can_explain else HeatMapFolder(explain)
+    if explain is not None and pictures is None:
+        print_aside(f"Note: no pictures in {explain}: {predictor.describe_unexplained()}.")
+    shown = _Table(min(top, len(predictor.classes_)), has_pictures=pictures is not None) if as_csv else None
+    rows: list[dict[str, Any]] = []
     num_unreadable = 0
-    for each in predictor.predict_files(photos, top):
+    for each in predictor.predict_files(photos, top, explain=pictures is not None):
+        picture = None
         if isinstance(each, Unreadable):
             num_unreadable += 1
             print_error(f"{each.path}: {each.reason}")
-        elif as_json:
-            found.append(each)
-        else:
-            _print(each, as_csv=as_csv, is_first=not found)
-            found[:] = [each]
+        elif pictures is not None and each.heat_map is not None:
+            picture = pictures.write(each.path, each.heat_map)
+        if as_json:
+            rows.append(_dump(each, picture))
+        elif shown is not None:
+            shown.write(each, picture)
+        elif not isinstance(each, Unreadable):
+            _print(each)
     if as_json:
-        print(json.dumps({"arm": predictor.arm, "images": [_dump(each) for each in found]}, indent=2))
+        print(json.dumps({"arm": predictor.arm, "images": rows}, indent=2))
+    if pictures is not None:
+        print_aside(f"Pictures with heat maps: {explain}")
     return 1 if num_unreadable else 0
 
 
@@ -106,6 +124,7 @@ def export(
     refit: Annotated[
         bool, typer.Option("--refit", help="Train the recipe anew on training and validation images together.")
     ] = False,
+    calibrate: Calibrate = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The folder; by default exports/STUDY.")
     ] = None,
@@ -116,7 +135,16 @@ def export(
     from bakeoff.deploy.export.export import export_study
 
     done = export_study(
-        study, formats, out, workspace, arm=arm, block=block, prefer=prefer, data_dir=data_dir, on_all_images=refit
+        study,
+        formats,
+        out,
+        workspace,
+        arm=arm,
+        block=block,
+        prefer=prefer,
+        data_dir=data_dir,
+        on_all_images=refit,
+        calibrate=calibrate,
     )
     print_aside(done.winner.describe())
     print_line(f"Largest difference of a probability to the trial's predictions, on {done.checked_on}:")
@@ -124,30 +152,48 @@ def export(
         print_line(f"  {check.file} ({check.format}): {check.difference:.1e}")
     if done.rounding is not None:
         print_line(f"  It was trained in bfloat16, whose predictions differ from these by up to {done.rounding:.1e}.")
+    if done.calibration is not None:
+        print_line(f"Calibrated: {done.calibration.describe(done.origin.split)}.")
     if done.origin.is_refit:
         print_line(f"Note: {done.origin.scope}.")
     print_line(f"Exported to {done.folder}")
     return 0
 
 
-def _print(prediction: Prediction, *, as_csv: bool, is_first: bool) -> None:
-    pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
-    if not as_csv:
-        print_line(f"{prediction.path}: {', '.join(f'{name} {_format(share)}' for name, share in pairs)}")
-        return
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    if is_first:
-        numbers = range(1, len(pairs) + 1)
-        writer.writerow(
-            ["path", *(name for number in numbers for name in (f"class_{number}", f"probability_{number}"))]
-        )
-    writer.writerow([prediction.path, *(value for name, share in pairs for value in (name, f"{share:.6g}"))])
+class _Table:
+    """A CSV of predictions on standard output: files that cannot be read are rows with a reason in `error`."""
+
+    def __init__(self, num_classes: int, *, has_pictures: bool) -> None:
+        self._num_classes, self._has_pictures = num_classes, has_pictures
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        pairs = [name for number in range(1, num_classes + 1) for name in (f"class_{number}", f"probability_{number}")]
+        self._writer.writerow(["path", *pairs, *(["heat_map"] if has_pictures else []), "error"])
+
+    def write(self, found: Prediction | Unreadable, picture: Path | None) -> None:
+        """Write the row of a file."""
+        dumped = _dump(found, picture)
+        values = [value for each in dumped["classes"] for value in (each["name"], f"{each['probability']:.6g}")]
+        values += [""] * (2 * self._num_classes - len(values))
+        pictures = [dumped.get("heat_map", "")] if self._has_pictures else []
+        self._writer.writerow([dumped["path"], *values, *pictures, dumped["error"]])
+
+
+def _print(prediction: Prediction) -> None:
+    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+    print_line(f"{prediction.path}: {', '.join(f'{name} {_format(share)}' for name, share in pairs)}")
 
 
 def _format(share: float) -> str:
     return "> 99.9%" if share > 0.999 else f"{share:.1%}"
 
 
-def _dump(prediction: Prediction) -> dict[str, Any]:
-    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-    return {"path": prediction.path, "classes": [{"name": name, "probability": share} for name, share in pairs]}
+def _dump(found: Prediction | Unreadable, picture: Path | None) -> dict[str, Any]:
+    """Return what is known of a file as plain values; `error` is null if it could be read."""
+    from bakeoff.deploy.photos import Unreadable
+
+    if isinstance(found, Unreadable):
+        return {"path": found.path, "classes": [], "error": found.reason}
+    pairs = zip(found.classes, found.probabilities, strict=True)
+    classes = [{"name": name, "probability": share} for name, share in pairs]
+    pictures = {} if picture is None else {"heat_map": str(picture)}
+    return {"path": found.path, "classes": classes, **pictures, "error": None}

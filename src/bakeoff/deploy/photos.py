@@ -79,7 +79,7 @@ def _read_table(table: Path) -> list[str]:
 
 def decode_photos(
     paths: Sequence[str], shape_HWC: tuple[int, int, int], fit: Fit
-) -> Iterator[tuple[list[str], Pixels, list[Unreadable]]]:
+) -> Iterator[tuple[list[str | Unreadable], Pixels]]:
     """Decode files as the test images of training were, in chunks, on all cores.
 
     Args:
@@ -88,7 +88,7 @@ def decode_photos(
         fit: how images of another aspect ratio are brought to it.
 
     Yields:
-        The readable files of a chunk, their pixels [n, H, W, C], and the files that cannot be read.
+        The files of a chunk, in order, and the pixels [n, H, W, C] of those that can be read.
     """
     from bakeoff.data.pictures import PictureError, read_picture, silence_pillow
 
@@ -103,9 +103,10 @@ def decode_photos(
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
             made = list(itertools.islice(decoded, len(chunk)))
-            kept = [(path, each) for path, each in zip(chunk, made, strict=True) if isinstance(each, np.ndarray)]
-            pixels = np.stack([each for _, each in kept]) if kept else np.zeros((0, *shape_HWC), np.uint8)
-            yield [path for path, _ in kept], pixels, [each for each in made if isinstance(each, Unreadable)]
+            kept = [each for each in made if isinstance(each, np.ndarray)]
+            pixels = np.stack(kept) if kept else np.zeros((0, *shape_HWC), np.uint8)
+            named = zip(chunk, made, strict=True)
+            yield [each if isinstance(each, Unreadable) else path for path, each in named], pixels
 
 
 def convert_images(images: Any, shape_HWC: tuple[int, int, int], fit: Fit) -> Pixels:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.catalog.model_record import ModelRecord, Origin
+from bakeoff.deploy.heat_maps import lay_over
 from bakeoff.deploy.photos import Pixels, Unreadable, convert_images, decode_photos, list_photos
 from bakeoff.deploy.records import find_record
 from bakeoff.deploy.reliability import ClassReliability, count_reliability
 from bakeoff.deploy.votes import Vote, find_vote
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import DataError, WorkspaceError, nearest
 from bakeoff.ledger.given import find_given_study
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import Sources
 from bakeoff.report.gather import gather_sources
+from bakeoff.report.text import show_text
 from bakeoff.report.winner import Prefer, Winner, choose_winner
 from bakeoff.stats.measure import Split
 from bakeoff.stats.metrics import find_metric
@@ -41,11 +44,14 @@ class Prediction:
         path: the file.
         classes: the most probable classes, most probable first.
         probabilities: theirs.
+        heat_map: the image as the models see it, uint8 [H, W, 3], and over it what speaks for the first class; None if
+            not asked for, or if no model has feature maps.
     """
 
     path: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    heat_map: Pixels | None = field(default=None, compare=False, repr=False)
 
 
 class Predictor:
@@ -134,7 +140,8 @@ class Predictor:
         record, origin = read_model_record(file), read_origin(file)
         if record is None:
             raise WorkspaceError(f"{file} does not describe itself: it is not a model of bakeoff, or an early one.")
-        return cls([_load(record, folders, file)], None, Vote(trial_ids=(record.trial_id,)), origin=origin)
+        vote, temperature = Vote(trial_ids=(record.trial_id,)), 1.0 if origin is None else origin.temperature
+        return cls([_load(record, folders, file)], None, vote, temperature, origin=origin)
 
     @property
     def arm(self) -> str | None:
@@ -170,25 +177,80 @@ class Predictor:
         found: npt.NDArray[np.object_] = self.classes_[self.predict_proba(images).argmax(axis=1)]
         return found
 
-    def predict_files(self, places: Sequence[str | Path], top: int = 3) -> Iterator[Prediction | Unreadable]:
+    @property
+    def can_explain(self) -> bool:
+        """Whether a model has feature maps, which `explain` needs."""
+        return any(model.has_maps for model in self._models)
+
+    def explain(self, images: Any, classes: Sequence[str] | None = None) -> npt.NDArray[np.float32]:
+        """Return where in each image the models find their evidence for a class, by Grad-CAM, float32 [n, H, W].
+
+        Heat maps are from 0 to 1, their largest value, and have the size of `shape_HWC`. Several models have the mean
+        of their maps.
+
+        Args:
+            images: as in `predict_proba`.
+            classes: the class to explain each image for, by name; None: the predicted one.
+
+        Raises:
+            DataError: an image cannot be used, or there is no such class, or not one for each image.
+            ExportError: augmentation of another package prepares images with code of its own.
+            WorkspaceError: no model has feature maps.
+        """
+        pixels_NHWC = convert_images(images, self.shape_HWC, self.fit)
+        if not self.can_explain:
+            raise WorkspaceError(f"{self.describe_unexplained()}.")
+        if classes is None:
+            return self._explain(pixels_NHWC, self._predict(pixels_NHWC).argmax(axis=1))
+        if len(classes) != len(pixels_NHWC):
+            raise DataError(f"{len(classes)} classes for {len(pixels_NHWC)} images: give one for each.")
+        names = [str(name) for name in self.classes_]
+        unknown = next((str(name) for name in classes if str(name) not in names), None)
+        if unknown is not None:
+            raise DataError(f"There is no class '{show_text(unknown)}'.{nearest(unknown, names)}")
+        return self._explain(pixels_NHWC, np.array([names.index(str(name)) for name in classes], np.int64))
+
+    def describe_unexplained(self) -> str:
+        """Say why there are no heat maps."""
+        name = self._models[0].record.recipe.network.name
+        return f"{name} has no feature maps, which heat maps (Grad-CAM) are made of"
+
+    def predict_files(
+        self, places: Sequence[str | Path], top: int = 3, *, explain: bool = False
+    ) -> Iterator[Prediction | Unreadable]:
         """Yield the most probable classes of every image file, in order; what cannot be read is yielded as such.
 
         Args:
             places: image files, folders, or tables with a column `path`.
             top: classes per image.
+            explain: whether to draw heat maps; see `explain`.
 
         Raises:
             DataError: a place does not exist, or names no image.
         """
-        for paths, pixels, unreadable in decode_photos(list_photos(places), self.shape_HWC, self.fit):
-            for path, probabilities_L in zip(paths, self._predict(pixels), strict=True):
-                best = np.argsort(-probabilities_L, kind="stable")[:top]
+        for files, pixels_NHWC in decode_photos(list_photos(places), self.shape_HWC, self.fit):
+            probabilities_NL = self._predict(pixels_NHWC)
+            drawn_NHWC = None
+            if explain and self.can_explain:
+                drawn_NHWC = lay_over(pixels_NHWC, self._explain(pixels_NHWC, probabilities_NL.argmax(axis=1)))
+            numbers = itertools.count()
+            for file in files:
+                if isinstance(file, Unreadable):
+                    yield file
+                    continue
+                number = next(numbers)
+                best = np.argsort(-probabilities_NL[number], kind="stable")[:top]
                 yield Prediction(
-                    path=path,
-                    classes=tuple(str(self.classes_[number]) for number in best),
-                    probabilities=tuple(float(probabilities_L[number]) for number in best),
+                    path=file,
+                    classes=tuple(str(self.classes_[each]) for each in best),
+                    probabilities=tuple(float(probabilities_NL[number, each]) for each in best),
+                    heat_map=None if drawn_NHWC is None else drawn_NHWC[number],
                 )
-            yield from unreadable
+
+    def _explain(self, pixels_NHWC: Pixels, classes_N: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        able = (model for model in self._models if model.has_maps)
+        found: npt.NDArray[np.float32] = np.mean([model.explain(pixels_NHWC, classes_N) for model in able], axis=0)
+        return found
 
     def _predict(self, pixels_NHWC: Pixels) -> npt.NDArray[np.float64]:
         probabilities_MNL = np.stack([model.predict(pixels_NHWC) for model in self._models])

@@ -107,12 +107,21 @@ class OverlapFinder:
         self._pairs: dict[tuple[str, str], Pairs] = {}
         self.unknown: dict[str, None] = {}
 
-    def find(self, planned: PlannedTrial, trial_id: str) -> Overlap | None:
+    def find(self, planned: PlannedTrial, trial_id: str, *, is_refit: bool = False) -> Overlap | None:
         """Return the overlap of a trial with the weights it is to start from; None if there is none.
 
         Locked images count first: a test image that was seen is worse than a validation image.
+
+        Args:
+            planned: the trial.
+            trial_id: the earlier trial that the weights are of.
+            is_refit: whether that was trained anew for them, on training and validation images together.
         """
-        found = [each for ancestor in self._list_ancestors(trial_id) for each in self._compare(planned, *ancestor)]
+        found = [
+            overlap
+            for number, (ancestor, content) in enumerate(self._list_ancestors(trial_id))
+            for overlap in self._compare(planned, ancestor, content, is_refit=is_refit and number == 0)
+        ]
         order = ("test split", "held-out fold", "validation split")
         return min(found, key=lambda each: (order.index(each.part), -each.num_seen), default=None)
 
@@ -133,13 +142,16 @@ class OverlapFinder:
                 return
             trial_id = weights["trial"]
 
-    def _compare(self, planned: PlannedTrial, trial_id: str, content: Mapping[str, Any]) -> Iterator[Overlap]:
+    def _compare(
+        self, planned: PlannedTrial, trial_id: str, content: Mapping[str, Any], *, is_refit: bool
+    ) -> Iterator[Overlap]:
         seen = self._open_seen(content.get("data", {}).get("fingerprint", ""), planned.data.source)
         if seen is None:
             self.unknown[trial_id] = None
             return
         trained, selected = _split_seen(seen, content)
-        every = np.concatenate([trained, selected])
+        every = np.arange(len(seen.images.labels)) if is_refit else np.concatenate([trained, selected])
+        trained = every if is_refit else trained
         own = self._open(planned.data.source, "train")
         view = DataView(
             source=planned.data.source,

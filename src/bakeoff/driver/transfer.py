@@ -21,7 +21,7 @@ from bakeoff.driver.facts import Datasets
 from bakeoff.driver.overlap import Overlap, OverlapFinder
 from bakeoff.driver.pretrained import resolve_trial
 from bakeoff.engine.checkpoint_layout import holds_average
-from bakeoff.engine.weights_header import is_weights_file, read_trial_id
+from bakeoff.engine.weights_header import TrainedBy, is_weights_file, read_training
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.read import find_study
 from bakeoff.study.plan import PlannedTrial
@@ -59,9 +59,9 @@ class Resolver:
         self._own_name, self._connection, self._folders, self._data_dir = own_name, connection, folders, data_dir
         self._datasets = datasets or {}
         self._overlaps = OverlapFinder(connection, folders, data_dir)
-        self._checked: dict[tuple[str, DataSettings, int, int | None], Overlap | None] = {}
+        self._checked: dict[tuple[TrainedBy, DataSettings, int, int | None], Overlap | None] = {}
         self._files: dict[FileWeights, FileWeights] = {}
-        self._trial_ids: dict[FileWeights, str | None] = {}
+        self._trained: dict[FileWeights, TrainedBy | None] = {}
         self._studies: dict[str, list[Row]] = {}
         self._recipes: dict[tuple[str, FileWeights | TrialWeights], Recipe] = {}
         self.notes: list[str] = []
@@ -88,9 +88,9 @@ class Resolver:
             definite = TrialWeights(trial=self._find_arm(weights, planned))
         else:
             definite = TrialWeights(trial=self._find_trial(weights.trial))
-        trial_id = definite.trial if isinstance(definite, TrialWeights) else self._read_trial_id(definite)
-        if trial_id is not None and planned.data.source in self._datasets:
-            self._check_overlap(trial_id, planned)
+        trained = TrainedBy(definite.trial) if isinstance(definite, TrialWeights) else self._read_training(definite)
+        if trained is not None and planned.data.source in self._datasets:
+            self._check_overlap(trained, planned)
         key = (planned.recipe.model_dump_json(), definite)
         if key not in self._recipes:
             self._recipes[key] = planned.recipe.start_from(definite)
@@ -105,12 +105,12 @@ class Resolver:
                 self.notes.append(f"{name}: using the moving average of the weights; ema: false uses the weights.")
         return self._files[weights]
 
-    def _read_trial_id(self, weights: FileWeights) -> str | None:
+    def _read_training(self, weights: FileWeights) -> TrainedBy | None:
         """Return the trial that a file's weights are of, which may be known here; None if it is of none."""
-        if weights not in self._trial_ids:
+        if weights not in self._trained:
             kept = self._folders.find_copied_weights(weights.sha256 or "")
-            self._trial_ids[weights] = None if kept is None else read_trial_id(kept)
-        return self._trial_ids[weights]
+            self._trained[weights] = None if kept is None else read_training(kept)
+        return self._trained[weights]
 
     def _find_trial(self, wanted: str) -> str:
         """Return the full id of the only finished trial with this id prefix."""
@@ -169,18 +169,18 @@ class Resolver:
             raise _refuse(f"no block '{show_text(weights.block)}' in study '{weights.study}'", weights.block, blocks)
         return weights.block
 
-    def _check_overlap(self, trial_id: str, planned: PlannedTrial) -> None:
+    def _check_overlap(self, trained: TrainedBy, planned: PlannedTrial) -> None:
         """Reject weights that have seen a trial's locked images, or record that the study allows it."""
-        key = (trial_id, planned.data, planned.seed, planned.fold)
+        key = (trained, planned.data, planned.seed, planned.fold)
         if key not in self._checked:
             num_unknown = len(self._overlaps.unknown)
-            self._checked[key] = self._overlaps.find(planned, trial_id)
+            self._checked[key] = self._overlaps.find(planned, trained.trial_id, is_refit=trained.is_refit)
             self.notes += [
                 f"It is not known which images trial {lost} was trained on: this workspace has no signatures of "
                 "them. If this study's test images are among them, its scores are too high."
                 for lost in list(self._overlaps.unknown)[num_unknown:]
             ]
-        unknown = self._overlaps.find_unknown(trial_id)
+        unknown = self._overlaps.find_unknown(trained.trial_id)
         if unknown is not None:
             self.unknown.setdefault((planned.block, planned.arm), unknown)
         overlap = self._checked[key]

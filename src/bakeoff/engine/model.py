@@ -6,6 +6,7 @@ Shape legend: N images, H and W pixels, C channels, L classes.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,14 @@ from bakeoff.data.cache import Images
 from bakeoff.data.source import DataSource
 from bakeoff.engine.assembly import Assembly
 from bakeoff.engine.evaluate import predict
+from bakeoff.engine.export.whole import join_body
 from bakeoff.engine.fused.build import State
+from bakeoff.engine.gradcam import GradCam
 from bakeoff.engine.weight_files import read_kept_weights
 from bakeoff.messages import DataView, FinalTestTask, Member
 from bakeoff.workspace import Folders
+
+Pixels = npt.NDArray[np.uint8]
 
 
 class Model:
@@ -37,7 +42,7 @@ class Model:
     """
 
     def __init__(self, record: ModelRecord, saved: State, folders: Folders) -> None:
-        self.record = record
+        self.record, self._folders = record, folders
         nothing = Images(
             pixels=np.zeros((0, *record.shape_HWC), np.uint8),
             labels=np.zeros(0, np.int64),
@@ -48,7 +53,7 @@ class Model:
         state = self._assembly.take_saved(record.recipe, dict(saved))
         self._network = self._assembly.build_network([record.recipe], [state])
 
-    def predict(self, pixels_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, pixels_NHWC: Pixels) -> npt.NDArray[np.float32]:
         """Return class probabilities (N, L) of decoded images of the model's shape."""
         if pixels_NHWC.shape[1:] != self.record.shape_HWC:
             raise ValueError(f"images of {pixels_NHWC.shape[1:]}, not {self.record.shape_HWC}")
@@ -58,6 +63,25 @@ class Model:
             return np.zeros((0, len(self.record.class_names)), np.float32)
         probabilities_KNL = predict(self._network, inputs, np.arange(len(pixels_NHWC)))
         return np.asarray(probabilities_KNL[0])
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether `explain` can be called: networks without feature maps have nothing to show. Errors are its own."""
+        return self._cam.has_maps
+
+    def explain(self, pixels_NHWC: Pixels, classes_N: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return Grad-CAM's heat map of each decoded image for a class, [N, H, W] from 0 to 1, in float32.
+
+        Raises:
+            ExportError: augmentation of another package prepares images with code of its own.
+        """
+        return self._cam.explain(pixels_NHWC, classes_N)
+
+    @cached_property
+    def _cam(self) -> GradCam:
+        own = {**self._network.members[0], **self._network.member_buffers[0]}
+        saved = self._assembly.name_for_saving(self.record.recipe, {name: each.detach() for name, each in own.items()})
+        return GradCam(*join_body(self.record, saved, self._folders))
 
 
 def load_model(path: Path, record: ModelRecord, folders: Folders) -> Model:

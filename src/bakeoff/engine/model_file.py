@@ -40,6 +40,7 @@ def describe_model(member: Member, assembly: Assembly, view: DataView) -> ModelR
         seed=view.seed,
         fold=view.fold,
         code=member.code,
+        refit_of=member.refit_of,
         engine_version=ENGINE_VERSION,
         versions=_list_versions(member),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.catalog.model_record import METADATA_KEY
@@ -32,7 +33,19 @@ def is_weights_file(path: Path) -> bool:
         return _is_torch_archive(path)
 
 
-def read_trial_id(path: Path) -> str | None:
+@dataclass(frozen=True)
+class TrainedBy:
+    """The trial that weights are of.
+
+    Attributes:
+        is_refit: whether its recipe was trained anew, on all training images, for them.
+    """
+
+    trial_id: str
+    is_refit: bool = False
+
+
+def read_training(path: Path) -> TrainedBy | None:
     """Return the trial whose weights a safetensors file holds, as it says itself; None if it does not say.
 
     Raises:
@@ -42,10 +55,13 @@ def read_trial_id(path: Path) -> str | None:
         length = int.from_bytes(stream.read(8), "little")
         header = stream.read(length) if length <= min(_LONGEST_HEADER, path.stat().st_size) else b""
     try:
-        trial_id = json.loads(json.loads(header)["__metadata__"][METADATA_KEY])["trial_id"]
-    except (ValueError, RecursionError, LookupError, TypeError):
+        record = json.loads(json.loads(header)["__metadata__"][METADATA_KEY])
+        refit_of = record.get("refit_of")
+        trial_id = record["trial_id"] if refit_of is None else refit_of
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return None
-    return trial_id if isinstance(trial_id, str) and trial_id.isalnum() else None
+    is_known = isinstance(trial_id, str) and trial_id.isalnum()
+    return TrainedBy(trial_id, is_refit=refit_of is not None) if is_known else None
 
 
 def _names_tensors(header: bytes) -> bool:

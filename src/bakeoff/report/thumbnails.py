@@ -159,10 +159,11 @@ def _take(images: Images, labels: Mapping[int, int]) -> _Taken | None:
     if [int(label) for label in images.labels[indices]] != [labels[index] for index in indices]:
         return None
     files = None if images.files is None else tuple(images.files[index] for index in indices)
-    return _shrink(np.asarray(images.pixels[indices])), files
+    return shrink(np.asarray(images.pixels[indices])), files
 
 
-def _shrink(pixels_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def shrink(pixels_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return images as they are stored: no side longer than MOST_PIXELS."""
     _, height, width, channels = pixels_NHWC.shape
     longest = max(height, width)
     if longest <= MOST_PIXELS:

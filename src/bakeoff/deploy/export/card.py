@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.sections.basis import describe_basis
 from bakeoff.report.text import count, duration, escape_line, escape_markdown, show_text
 from bakeoff.report.winner import Winner
+from bakeoff.stats.calibration import NUM_BINS, calibrate
 from bakeoff.stats.classes import ClassReport, class_report
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.temperature import scale
 
 _LOADING = {
     "torch": "from model import load\n\nnetwork = load()  # uint8 [N, H, W, C] to probabilities",
@@ -43,6 +45,28 @@ _CITATION = """@software{bakeoff,
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemperatureEffect:
+    """What a temperature changed.
+
+    Attributes:
+        temperature: what logits are divided by.
+        errors: expected calibration error on the images of the origin's split, before and after; None: not measured.
+    """
+
+    temperature: float
+    errors: tuple[float, float] | None
+
+    def describe(self, split: str) -> str:
+        """Say it in a sentence without its end."""
+        fitted = f"logits are divided by {self.temperature:.3g}, the temperature fitted on validation images"
+        if self.errors is None:
+            return f"{fitted} before the model was trained anew; the effect is not measured"
+        before, after = (f"{100 * error:.1f}" for error in self.errors)
+        same = ", which it was fitted on" if split == "validation" else ""
+        return f"{fitted}; on the {split} images{same}, the calibration error is {after} points, without it {before}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CardFacts:
     """What a card says of a model.
 
@@ -53,6 +77,7 @@ class CardFacts:
         licence: of published weights that it started from; empty if there are none.
         data: name of the images; `notes`: what users should know of them. `audit`: what the audit found.
         mistakes: the worst of the arm, with pictures; None without.
+        calibration: what the temperature changed; None without one.
     """
 
     report: ReportInput
@@ -68,6 +93,7 @@ class CardFacts:
     notes: tuple[str, ...]
     audit: str
     mistakes: MistakeSheet | None
+    calibration: TemperatureEffect | None
 
     @classmethod
     def gather(
@@ -97,7 +123,18 @@ class CardFacts:
             notes=tuple(images.get("notes", ())),
             audit=_read_audit(sources, images.get("fingerprint", "")),
             mistakes=MistakeSheet.find(report, winner),
+            calibration=None if origin.temperature == 1.0 else _measure_calibration(predictions, origin.temperature),
         )
+
+
+def _measure_calibration(predictions: Mapping[str, Any] | None, temperature: float) -> TemperatureEffect:
+    if predictions is None:
+        return TemperatureEffect(temperature=temperature, errors=None)
+    probabilities_NL, labels_N = predictions["probabilities"], predictions["labels"]
+    before, after = (
+        calibrate(each, labels_N).error for each in (probabilities_NL, scale(probabilities_NL, temperature))
+    )
+    return TemperatureEffect(temperature=temperature, errors=(before, after))
 
 
 def write_card(facts: CardFacts, checks: Sequence[dict[str, Any]], checked_on: str, rounding: float | None) -> str:
@@ -181,7 +218,9 @@ def _write_scores(facts: CardFacts) -> Iterator[str]:
         if found is not None:
             sd = "" if found.sd is None else f" ± {measure.number(found.sd)}"
             yield f"- mean {split} {metric.label} of the arm over replicates: {measure.value(found.mean)}{sd}"
-    if facts.classes is not None:
+    if facts.calibration is not None:
+        yield f"- calibration: {facts.calibration.describe(origin.split)} (expected calibration error, {NUM_BINS} bins)"
+    elif facts.classes is not None:
         error = 100 * facts.classes.calibration.error
         yield f"- calibration: its confidence is off by {error:.1f} points on average (expected calibration error)"
 
@@ -213,6 +252,9 @@ def _write_mistakes(mistakes: MistakeSheet, split: str) -> Iterator[str]:
     yield ""
     yield f"![The worst mistakes]({MISTAKES_FILE})"
     yield ""
+    if mistakes.note:
+        yield escape_markdown(mistakes.note)
+        yield ""
     for caption in mistakes.captions:
         yield f"- {caption}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,12 @@ import numpy as np
 
 from bakeoff.catalog.model_record import ModelRecord, Origin
 from bakeoff.data.store import find_decoded
-from bakeoff.deploy.export.card import CardFacts, write_card
-from bakeoff.deploy.export.mistakes import MISTAKES_FILE
+from bakeoff.deploy.export.card import CardFacts, TemperatureEffect, write_card
+from bakeoff.deploy.export.mistakes import MISTAKES_FILE, MistakeSheet
 from bakeoff.deploy.export.refit import refit
 from bakeoff.deploy.photos import Pixels
 from bakeoff.deploy.records import find_record
+from bakeoff.deploy.votes import Vote
 from bakeoff.errors import WorkspaceError, nearest
 from bakeoff.ledger.given import find_given_study
 from bakeoff.ledger.read import open_reading
@@ -49,6 +50,7 @@ class Exported:
         checked_on: the images on which it was compared with the trial.
         checks: largest difference of a probability by file.
         rounding: the largest difference to predictions in the numeric mode of training; None: that is float32.
+        calibration: what its temperature changed; None without one.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class Exported:
     checked_on: str
     checks: tuple[Check, ...]
     rounding: float | None
+    calibration: TemperatureEffect | None
 
 
 def export_study(
@@ -71,6 +74,7 @@ def export_study(
     prefer: Prefer = "score",
     data_dir: Path | None = None,
     on_all_images: bool = False,
+    calibrate: bool = False,
 ) -> Exported:
     """Write a study's best model into a folder that needs no workspace.
 
@@ -84,6 +88,8 @@ def export_study(
         prefer: which of the arms that tie with the best.
         data_dir: searched for images to check on.
         on_all_images: whether to train the recipe anew on training and validation images together; see `refit`.
+        calibrate: whether the model divides its logits by a temperature, which is fitted on the validation images; see
+            `Predictor.load`.
 
     Raises:
         WorkspaceError: no such study, arm or block; nothing trained; weights missing; the folder is in use.
@@ -99,15 +105,22 @@ def export_study(
         winner = choose_winner(sources, block, arm, prefer)
         record = find_record(winner.trial_ids[0], winner.block, sources)
         origin = describe_origin(record, winner, sources)
+        if calibrate:
+            temperature = Vote(trial_ids=winner.trial_ids[:1]).fit_temperature(sources)
+            origin = origin.model_copy(update={"temperature": temperature})
         if on_all_images:
             record = refit(record, winner, sources)
             origin = _mark_refit(origin, record)
         folder = out or Path("exports") / folders.reports(sources.study.name, identity).name
-        earlier = _read_earlier(folder, record.trial_id)
+        earlier = _read_earlier(folder, record.trial_id, origin.temperature)
         checked_on, pixels = _choose_images(record, winner, sources)
         from bakeoff.engine.export.write import write_model
 
         written = write_model(record, origin, formats, folder, pixels, folders)
+        report = gather_report(identity, folders, data_dir=data_dir)
+        facts = CardFacts.gather(report, winner, record, origin, sources)
+        if facts.mistakes is not None:
+            facts = replace(facts, mistakes=_explain(facts.mistakes, folder, written.record, sources))
         exported = Exported(
             folder=folder,
             winner=winner,
@@ -116,15 +129,24 @@ def export_study(
             checked_on=checked_on,
             checks=written.checks,
             rounding=written.rounding,
+            calibration=facts.calibration,
         )
-        checks = {**earlier, **{check.file: asdict(check) for check in written.checks}}
-        facts = CardFacts.gather(gather_report(identity, folders, data_dir=data_dir), winner, record, origin, sources)
+    checks = {**earlier, **{check.file: asdict(check) for check in written.checks}}
     _write_checks(exported, checks)
     if facts.mistakes is not None:
         facts.mistakes.write(folder / MISTAKES_FILE)
     text = write_card(facts, list(checks.values()), checked_on, written.rounding)
     write_whole(folder / CARD_FILE, lambda path: path.write_text(text, "utf-8"))
     return exported
+
+
+def _explain(mistakes: MistakeSheet, folder: Path, record: ModelRecord, sources: Sources) -> MistakeSheet:
+    """Return the worst mistakes with the exported model's heat maps."""
+    from bakeoff.engine.export.write import WEIGHTS_FILE
+    from bakeoff.engine.model import load_model
+
+    source = next(each.data.source for each in sources.plan.blocks if each.label == mistakes.evidence.block)
+    return mistakes.explain(load_model(folder / WEIGHTS_FILE, record, sources.folders), source, sources.data_dir)
 
 
 def describe_origin(record: ModelRecord, winner: Winner, sources: Sources) -> Origin:
@@ -186,7 +208,7 @@ def _choose_images(record: ModelRecord, winner: Winner, sources: Sources) -> tup
     return f"{_NUM_CHECKED} random images", pixels
 
 
-def _read_earlier(folder: Path, trial_id: str) -> dict[str, dict[str, Any]]:
+def _read_earlier(folder: Path, trial_id: str, temperature: float) -> dict[str, dict[str, Any]]:
     """Return the checks of what a folder already holds of this model, by file.
 
     Raises:
@@ -196,17 +218,20 @@ def _read_earlier(folder: Path, trial_id: str) -> dict[str, dict[str, Any]]:
         return {}
     try:
         found = json.loads((folder / CHECKS_FILE).read_text("utf-8"))
-        if found["trial_id"] == trial_id:
+        if (found["trial_id"], found.get("temperature", 1.0)) == (trial_id, temperature):
             return {check["file"]: check for check in found["checks"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise WorkspaceError(f"{folder} holds something else than an export of this model: name another with --out.")
+    raise WorkspaceError(
+        f"{folder} holds something else than an export of this model (--calibrate included): name another with --out."
+    )
 
 
 def _write_checks(exported: Exported, checks: dict[str, dict[str, Any]]) -> None:
     described = {
         "format": "bakeoff.checks/1",
         "trial_id": exported.record.trial_id,
+        "temperature": exported.origin.temperature,
         "compared_with": "the trial's own predictions, in float32",
         "images": exported.checked_on,
         "difference_to_the_numeric_mode_of_training": exported.rounding,

@@ -52,7 +52,7 @@ def refit(record: ModelRecord, winner: Winner, sources: Sources) -> ModelRecord:
     task = CohortTask(
         cohort_id=trial_id,
         label=f"{winner.block}, {winner.arm}, on all training images",
-        members=(Member(trial_id=trial_id, recipe=recipe, code=record.code),),
+        members=(Member(trial_id=trial_id, recipe=recipe, code=record.code, refit_of=record.trial_id),),
         data=view,
         numeric=record.numeric,
     )

@@ -148,7 +148,10 @@ def open_onnx(whole: Whole, path: Path) -> Run:
 
 
 def write_library(whole: Whole, path: Path) -> None:
-    """Write the state dict of a timm or torchvision model with its own classifier, under the library's names."""
+    """Write the state dict of a timm or torchvision model with its own classifier, under the library's names.
+
+    A temperature is part of the classifier: its weights are divided by it.
+    """
     _check_plain_head(whole, path.stem)
     classifier = _find_classifier(whole, path.stem)
     body = {name.removeprefix("body."): tensor for name, tensor in whole.state.items() if name.startswith("body.")}
@@ -157,7 +160,8 @@ def write_library(whole: Whole, path: Path) -> None:
         for alias, name in whole.plan["tied"].items()
     }
     number = len(whole.plan["layers"]) - 1
-    head = {f"{classifier}.{what}": whole.state[f"head.{number}.{what}"] for what in ("weight", "bias")}
+    divided = {what: whole.state[f"head.{number}.{what}"] / whole.plan["temperature"] for what in ("weight", "bias")}
+    head = {f"{classifier}.{what}": tensor for what, tensor in divided.items()}
     save_file({name: tensor.contiguous() for name, tensor in (body | head).items()}, path)
 
 
@@ -174,7 +178,7 @@ def open_library(whole: Whole, path: Path) -> Run:
             logits: torch.Tensor = model(x)
             return logits
 
-    return _run_module(Prepared({**whole.plan, "body": None, "layers": []}))
+    return _run_module(Prepared({**whole.plan, "body": None, "layers": [], "temperature": 1.0}))
 
 
 def _check_plain_head(whole: Whole, library: str) -> None:

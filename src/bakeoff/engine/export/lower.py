@@ -29,11 +29,12 @@ class ExportError(BakeoffError):
     """A model cannot be exported in a format; names what is in the way."""
 
 
-def lower(record: ModelRecord) -> Plan:
+def lower(record: ModelRecord, temperature: float = 1.0) -> Plan:
     """Return all that prediction needs besides weights.
 
     Args:
         record: the model; `normalize` has numbers.
+        temperature: what logits are divided by before the softmax.
 
     Raises:
         ExportError: a step of another package prepares the images with code of its own.
@@ -49,6 +50,7 @@ def lower(record: ModelRecord) -> Plan:
         "body": None if body is None else _lower_body(recipe.network.name, body),
         "layers": [_lower_layer(each) for each in traced],
         "mirrored": recipe.evaluate == "mirrored",
+        "temperature": temperature,
         "factors": {f"head.{path}.bias": factor for path, factor in _list_factors(layers)},
         "tied": {} if body is None else {f"body.{alias}": f"body.{name}" for alias, name in body.tied().items()},
     }

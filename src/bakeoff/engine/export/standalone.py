@@ -43,6 +43,8 @@ class Network(nn.Module):
         logits = self.compute_logits(x)
         if self.plan["mirrored"]:  # as in validation and test: averaged with the mirror image
             logits = (logits + self.compute_logits(x.flip(-1))) / 2
+        if self.plan["temperature"] != 1:  # calibrated on validation images
+            logits = logits / self.plan["temperature"]
         return torch.softmax(logits, dim=1)
 
     def prepare(self, images_NHWC: Tensor) -> Tensor:
@@ -108,26 +110,32 @@ class ResizePixels(nn.Module):
 def run_layers(modules: Any, layers: list[dict[str, Any]], x: Tensor) -> Tensor:
     """Apply layers, whose modules are named by their numbers."""
     for number, layer in enumerate(layers):
-        kind = layer["type"]
-        if kind == "residual":
-            inner = modules[str(number)]
-            shortcut = inner["shortcut_norm"](inner["shortcut"](x)) if "shortcut" in inner else x
-            x = shortcut + run_layers(inner, layer["layers"], x)
-        elif kind == "conv":
-            x = modules[str(number)](F.pad(x, layer["pad"]) if any(layer["pad"]) else x)
-        elif kind == "dense":
-            x = modules[str(number)](x.flatten(1))
-        elif kind == "batch_norm":
-            x = modules[str(number)](x)
-        elif kind == "pool":
-            x = pool(layer, x)
-        elif kind == "global_pool":
-            x = x.mean((2, 3)) if layer["kind"] == "average" else x.amax((2, 3))
-        elif kind == "scale":
-            x = x * layer["factor"]
-        elif kind == "dropout":
-            x = F.dropout(x, layer["rate"], modules.training)
-        x = ACTIVATIONS[layer.get("activation", "linear")](x)
+        x = run_layer(modules, str(number), layer, x)
+    return x
+
+
+def run_layer(modules: Any, name: str, layer: dict[str, Any], x: Tensor) -> Tensor:
+    """Apply one layer and its activation; `modules` has its module by its name, if it has weights."""
+    kind = layer["type"]
+    if kind == "residual":
+        inner = modules[name]
+        shortcut = inner["shortcut_norm"](inner["shortcut"](x)) if "shortcut" in inner else x
+        x = shortcut + run_layers(inner, layer["layers"], x)
+    elif kind == "conv":
+        x = modules[name](F.pad(x, layer["pad"]) if any(layer["pad"]) else x)
+    elif kind == "dense":
+        x = modules[name](x.flatten(1))
+    elif kind == "batch_norm":
+        x = modules[name](x)
+    elif kind == "pool":
+        x = pool(layer, x)
+    elif kind == "global_pool":
+        x = x.mean((2, 3)) if layer["kind"] == "average" else x.amax((2, 3))
+    elif kind == "scale":
+        x = x * layer["factor"]
+    elif kind == "dropout":
+        x = F.dropout(x, layer["rate"], modules.training)
+    x = ACTIVATIONS[layer.get("activation", "linear")](x)
     return x
 
 

@@ -10,22 +10,21 @@ from bakeoff.catalog.model_record import ModelRecord, Origin
 from bakeoff.catalog.shape import is_body_frozen
 from bakeoff.engine.fused.build import State
 from bakeoff.engine.parts import Parts
-from bakeoff.engine.weight_files import read_kept_weights
 from bakeoff.workspace import Folders
 
 
-def join_body(record: ModelRecord, folders: Folders) -> tuple[ModelRecord, State]:
+def join_body(record: ModelRecord, saved: State, folders: Folders) -> tuple[ModelRecord, State]:
     """Return a trial's model with all of its weights, and the record that says so, in float32.
 
     Args:
         record: the trial's.
+        saved: its weights as stored.
         folders: its workspace.
 
     Raises:
         WeightsError: the weights of a frozen body are unavailable.
-        StorageError: the trial's cannot be read.
     """
-    recipe, saved = record.recipe, read_kept_weights(folders.weights(record.trial_id))
+    recipe = record.recipe
     if recipe.transfer is not None and is_body_frozen(recipe):
         saved = Parts.of(recipe, record.shape_HWC, len(record.class_names), folders).load_frozen_state() | saved
         transfer = recipe.transfer.model_copy(update={"weights": None, "freeze": 0})

@@ -21,6 +21,7 @@ from bakeoff.engine.export.whole import join_body, save_whole
 from bakeoff.engine.model import Model, load_model
 from bakeoff.engine.model_file import read_model_record
 from bakeoff.engine.weight_files import read_kept_weights
+from bakeoff.stats.temperature import scale
 from bakeoff.workspace import Folders, write_whole
 
 MOST_DIFFERENCE = 1e-3
@@ -82,18 +83,20 @@ def write_model(
         StorageError: the trial's cannot be read.
     """
     saved = read_kept_weights(folders.weights(record.trial_id))
-    expected_NL = Model(record.model_copy(update={"numeric": "float32"}), saved, folders).predict(pixels_NHWC)
+    in_float32 = Model(record.model_copy(update={"numeric": "float32"}), saved, folders)
+    expected_NL = _calibrate(in_float32.predict, origin)(pixels_NHWC)
     rounding = None
     if record.numeric != "float32":
-        rounding = float(np.abs(Model(record, saved, folders).predict(pixels_NHWC) - expected_NL).max())
-    joined, state = join_body(record, folders)
-    whole = Whole.build(joined, state, lower(joined))
+        found_NL = _calibrate(Model(record, saved, folders).predict, origin)(pixels_NHWC)
+        rounding = float(np.abs(found_NL - expected_NL).max())
+    joined, state = join_body(record, saved, folders)
+    whole = Whole.build(joined, state, lower(joined, origin.temperature))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as text:
         made = Path(text)
         save_whole(made / WEIGHTS_FILE, joined, origin, state)
-        runs = {"weights": _open_weights(made / WEIGHTS_FILE, folders)}
-        checks = [_compare("weights", WEIGHTS_FILE, runs["weights"], pixels_NHWC, expected_NL)]
+        run = _calibrate(_open_weights(made / WEIGHTS_FILE, folders), origin)
+        checks = [_compare("weights", WEIGHTS_FILE, run, pixels_NHWC, expected_NL)]
         for name in formats:
             run = write_format(whole, name, made)
             checks.append(_compare(name, FORMATS[name].file, run, pixels_NHWC, expected_NL))
@@ -114,6 +117,13 @@ def _open_weights(path: Path, folders: Folders) -> Run:
     record = read_model_record(path)
     assert record is not None, "it was just written"
     return load_model(path, record, folders).predict
+
+
+def _calibrate(run: Run, origin: Origin) -> Run:
+    """Return what predicts with the temperature of an exported model, as its `Predictor` does."""
+    if origin.temperature == 1.0:
+        return run
+    return lambda pixels_NHWC: scale(run(pixels_NHWC), origin.temperature).astype(np.float32)
 
 
 def _compare(name: str, file: str, run: Run, pixels_NHWC: Pixels, expected_NL: npt.NDArray[np.float32]) -> Check:
@@ -146,6 +156,10 @@ def _write_preprocessing(path: Path, record: ModelRecord, plan: Plan) -> None:
         },
         "input": {"name": "images", "type": "uint8", "layout": "NHWC", **sizes},
         "output": {"name": "probabilities", "type": "float32", "classes": len(record.class_names)},
-        "inside_the_model": {"steps": plan["steps"], "averaged_with_mirror_image": plan["mirrored"]},
+        "inside_the_model": {
+            "steps": plan["steps"],
+            "averaged_with_mirror_image": plan["mirrored"],
+            "temperature": plan["temperature"],
+        },
     }
     path.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", "utf-8")
