@@ -16,7 +16,7 @@ _SETTINGS = re.compile(rf"(?:(?P<name>[^=]*?)[-_,; ]+)??(?P<settings>{_SETTING}(
 _NEXT_SETTING = re.compile(rf"{_SETTING}(?:$|[-_,; ]+(?=[A-Za-z][A-Za-z._]*=))")
 _WORD_LAST = re.compile(rf"(?:(?P<name>.*?[^-_. ])[-_. ]*[-_. ])??(?P<word>{_WORDS})[-_. ]?(?P<number>\d+)", re.I)
 _WORD_FIRST = re.compile(rf"(?P<word>{_WORDS})[-_. ]?(?P<number>\d+)[-_. ]+(?P<name>.+)", re.I)
-_NUMBER_LAST = re.compile(r"(?P<name>.*?[^-_. ])[-_. ](?P<number>\d+)")
+_NUMBER_LAST = re.compile(r"(?P<name>.*?[^-_. ])[-_. ](?P<word>s?)(?P<number>\d+)")
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,22 @@ def _agree(values: Sequence[Value]) -> Sequence[Value]:
 
 
 def _split_settings(parts: Sequence[str]) -> list[Piece] | None:
-    """Split lr=0.1,seed=3, also after a name."""
-    found = [_SETTINGS.fullmatch(part) for part in parts]
-    pieces = []
-    for match in found:
-        if match is None:
-            return None
-        named = {key: parse_text(value) for key, value in _NEXT_SETTING.findall(match["settings"])}
-        name = (match["name"],) if match["name"] else ()
-        pieces.append(Piece((*name, *named.values()), named))
-    is_alike = len({(len(piece.values), tuple(piece.named)) for piece in pieces}) == 1
-    return pieces if is_alike else None
+    """Split lr=0.1,seed=3, also after a name: adam,seed=3 and adam_seed=3."""
+    found = [match for part in parts if (match := _SETTINGS.fullmatch(part))]
+    if len(found) < len(parts):
+        return None
+    settings = [_NEXT_SETTING.findall(match["settings"]) for match in found]
+    names = [match["name"] or "" for match in found]
+    if len({tuple(key for key, _ in pairs) for pairs in settings}) > 1:
+        # adam_seed and sgd_seed are names before the key they share; batch_size in all is a key.
+        heads = [pairs[0][0].rpartition("_") for pairs in settings]
+        names = [name or head[0] for name, head in zip(names, heads, strict=True)]
+        settings = [[(head[2], pairs[0][1]), *pairs[1:]] for pairs, head in zip(settings, heads, strict=True)]
+    named = [{key: parse_text(value) for key, value in pairs} for pairs in settings]
+    is_alike = len({(bool(name), *keys) for name, keys in zip(names, named, strict=True)}) == 1
+    if not is_alike:
+        return None
+    return [Piece(((name,) if name else ()) + (*keys.values(),), keys) for name, keys in zip(names, named, strict=True)]
 
 
 def _split_words(parts: Sequence[str]) -> list[Piece] | None:
@@ -98,12 +103,14 @@ def _split_words(parts: Sequence[str]) -> list[Piece] | None:
 
 
 def _split_numbers(parts: Sequence[str]) -> list[Piece] | None:
-    """Split adam_3 if every name has the same two or more numbers: resnet_18 and resnet_34 stay as they are."""
+    """Split adam_3 and adam_s3 if all names have the same two or more numbers: resnet_18, resnet_34 stay as they are."""
     numbers = defaultdict(set)
     found = [match for part in parts if (match := _NUMBER_LAST.fullmatch(part))]
     for match in found:
-        numbers[match["name"]].add(match["number"])
+        numbers[match["name"]].add((match["word"], match["number"]))
     sets = list(numbers.values())
     if len(found) < len(parts) or len(sets) < 2 or len(sets[0]) < 2 or any(other != sets[0] for other in sets):
         return None
-    return [Piece((match["name"], int(match["number"][:18]))) for match in found]
+    are_seeds = all(match["word"] for match in found)
+    pairs = [(match["name"], int(match["number"][:18])) for match in found]
+    return [Piece(pair, {"seed": pair[1]} if are_seeds else {}) for pair in pairs]

@@ -58,6 +58,8 @@ def sort_metrics(names: Iterable[str]) -> list[str]:
 
 def _rank(name: str) -> tuple[bool, int, int]:
     words = set(_split_words(name))
+    if words in ({"value"}, {"objective", "value"}):
+        return False, -1, 0  # what the tool itself optimized
     split = next((i for i, known in enumerate(_SPLITS) if words & known), 2)
     kind = next((i for i, known in enumerate(_KINDS) if words & known), 2.5)
     return bool(words & _TIMES), split, int(2 * kind)

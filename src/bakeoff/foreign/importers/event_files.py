@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from bakeoff.foreign.epochs import Curve
 from bakeoff.foreign.reading import DamagedError
 from bakeoff.foreign.table import Value
 
@@ -44,7 +45,7 @@ class Events:
         settings: hyperparameters.
     """
 
-    curves: dict[str, dict[float, float]] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
     settings: dict[str, Value] = field(default_factory=dict)
 
 

@@ -86,7 +86,7 @@ def _make_curves(metrics: Iterable[tuple[str, float, float, float]]) -> dict[str
 
 
 def _is_run_file(path: Path) -> bool:
-    return path.name == "meta.yaml" and b"lifecycle_stage" in (start := peek(path)) and b"run_uuid" in start
+    return path.name == "meta.yaml" and b"lifecycle_stage" in (start := peek(path)) and b"run_id" in start
 
 
 def _read_folder(found: Found) -> Iterator[Run]:

@@ -6,10 +6,12 @@ below the run's folder, torch's `add_hparams` one with the hyperparameters, its 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bakeoff.foreign.epochs import Curve
 from bakeoff.foreign.importers.event_files import Events, read_events
 from bakeoff.foreign.reading import DamagedError, Found, find_files, flatten, holds_file, peek, read_yaml
 from bakeoff.foreign.runs import Run, make_table
@@ -55,45 +57,44 @@ def _read_folders(files: Iterable[Found]) -> dict[Path, _Folder]:
 def _join_folders(folders: Mapping[Path, _Folder]) -> list[Run]:
     """Return the runs, each of one folder or of several that one run was spread over."""
     runs: dict[tuple[str, ...], Run] = {}
-    hyperparameters = _count_hyperparameters(folders)
-    for folder in folders.values():
-        parent = folders.get(folder.path.parent)
-        name = folder.path.name
-        curves = _rename_chart(folder, parent) if parent else None
-        if curves is None and name in _SPLITS:
-            curves = {f"{_SPLITS[name]}_{tag}": curve for tag, curve in folder.events.curves.items()}
-        elif curves is None and parent and folder.events.settings and hyperparameters[parent.path] == 1:
-            curves = folder.events.curves
-        is_whole = curves is None or not folder.parts
-        parts = folder.parts if is_whole else folder.parts[:-1]
-        run = Run(
-            label="/".join(parts) or folder.path.name,
-            facts=folder.events.settings,
-            curves=folder.events.curves if curves is None else curves,
-            parts=parts,
-            unread=folder.unread,
-        )
+    owners = {path: _find_owner(folder, folders) for path, folder in folders.items()}
+    hyperparameters = Counter(owners[path] for path, folder in folders.items() if folder.events.settings)
+    for path, folder in folders.items():
+        curves, owner = folder.events.curves, owners[path]
+        parts = folder.parts
+        if owner and (line := _rename_line(folder, folders[owner])):
+            parts, curves = folders[owner].parts, line
+        elif folder.parts and path.name in _SPLITS:
+            parts, curves = folder.parts[:-1], {f"{_SPLITS[path.name]}_{tag}": curve for tag, curve in curves.items()}
+        elif owner and folder.events.settings and hyperparameters[owner] == 1:
+            parts = folders[owner].parts
+        label = "/".join(parts) or path.name
+        run = Run(label=label, facts=folder.events.settings, curves=curves, parts=parts, unread=folder.unread)
         runs[parts] = _join(runs[parts], run) if parts in runs else run
     return list(runs.values())
 
 
-def _count_hyperparameters(folders: Mapping[Path, _Folder]) -> dict[Path, int]:
-    """Return how many folders with hyperparameters lie in each folder: in one alone, they are of that folder's run."""
-    counts = dict.fromkeys(folders, 0)
-    for folder in folders.values():
-        if folder.events.settings and folder.path.parent in counts:
-            counts[folder.path.parent] += 1
-    return counts
+def _find_owner(folder: _Folder, folders: Mapping[Path, _Folder]) -> Path | None:
+    """Return the nearest folder above that has event files too."""
+    above = list(folder.path.parents)[: len(folder.parts)]
+    return next((path for path in above if path in folders), None)
 
 
-def _rename_chart(folder: _Folder, parent: _Folder) -> dict[str, dict[float, float]] | None:
-    """Return the line of a chart that `add_scalars` wrote as TAG/LINE into a folder TAG_LINE; None if it is none."""
-    curves = folder.events.curves
-    tag = next(iter(curves), "")
-    beginning = f"{tag.replace('/', '_')}_"
-    if len(curves) != 1 or not folder.path.name.startswith(beginning) or not parent.files:
+def _rename_line(folder: _Folder, owner: _Folder) -> dict[str, Curve] | None:
+    """Return a line of a chart as TAG/LINE, if `add_scalars` wrote the folder; None if it is another.
+
+    torch writes TAG_LINE with the scalar TAG, tensorboardX writes TAG/LINE.
+    """
+    tag = next(iter(folder.events.curves), "")
+    place = "/".join(folder.parts[len(owner.parts) :])
+    if len(folder.events.curves) != 1 or not tag:
         return None
-    return {f"{tag}/{folder.path.name.removeprefix(beginning)}": curves[tag]}
+    if tag == place:
+        return dict(folder.events.curves)
+    beginning = tag.replace("/", "_") + "_"
+    if not place.replace("/", "_").startswith(beginning):
+        return None
+    return {f"{tag}/{place[len(beginning) :]}": folder.events.curves[tag]}
 
 
 def _join(run: Run, other: Run) -> Run:

@@ -54,9 +54,9 @@ def _read_settings(path: Path, tables: Mapping[str, set[str]], key: str, run: st
     return {name: value for name, value in settings.items() if not name.startswith("_")}
 
 
-def _parse_object(text: object) -> dict[str, Any]:
+def _parse_object(text: str | bytes) -> dict[str, Any]:
     try:
-        content = json.loads(str(text))
+        content = json.loads(text)  # text or bytes, by version
     except (ValueError, RecursionError) as error:
         raise DamagedError("has a row that is not JSON") from error
     return content if isinstance(content, dict) else {}
