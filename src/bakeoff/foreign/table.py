@@ -19,6 +19,7 @@ class ForeignTable:
             in a row. Runs told apart by their paths have the columns `path.1`, `path.2`, ...: the parts of the path
             below the source, without the parts that all runs share.
         metrics: the columns that are scores, the most likely deciding one first.
+        lower_is_better: those of them that the tool itself minimized.
         num_skipped: runs that were not read, because they had not finished or had no scores; `notes` say why.
         notes: sentences about what was read and how: which epoch a score is of, what was skipped.
     """
@@ -27,6 +28,7 @@ class ForeignTable:
     source: str
     rows: tuple[Mapping[str, Value], ...]
     metrics: tuple[str, ...]
+    lower_is_better: tuple[str, ...] = ()
     num_skipped: int = 0
     notes: tuple[str, ...] = ()
 
