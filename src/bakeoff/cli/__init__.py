@@ -32,7 +32,8 @@ app.add_typer(data.app, name="data")
 def main() -> int:
     """Run the command line; return the exit status.
 
-    0 done; 1 trials failed, unfinished, or not all could be printed; 2 wrong input; 130 interrupted.
+    0 done; 1 trials failed, unfinished, or not all could be printed; 2 wrong input; 3 a requirement is not met;
+    130 interrupted.
     """
     _fill_descriptors()
     handle_interrupts()

@@ -64,8 +64,15 @@ def list_names(
 
 
 @app.command()
-def schema() -> None:
-    """Print the study file's JSON Schema, for editors."""
+def schema(
+    result: Annotated[bool, typer.Option("--result", help="That of the document that --json prints.")] = False,
+) -> None:
+    """Print the study file's JSON Schema, for editors; with --result that of results, for programs."""
+    if result:
+        from bakeoff.report.result_schema import result_schema
+
+        print(json.dumps(result_schema(), indent=2))
+        return
     from bakeoff.study.editor import schema_json
 
     print(json.dumps(schema_json(), indent=2))

@@ -47,6 +47,15 @@ Device = Annotated[
         "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to compute; auto: all NVIDIA GPUs, or the CPU."
     ),
 ]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        metavar="'ARM RELATION ARM'",
+        help="Exit with status 3 unless the verdict is this, as in 'new better-or-equivalent baseline'; add 'in BLOCK' "
+        "for one block; repeatable.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output and nothing else.")]
 
 
