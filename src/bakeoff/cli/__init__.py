@@ -9,7 +9,7 @@ from typing import Annotated, TextIO, cast
 
 import typer
 
-from bakeoff.cli import data, deploy, listing, show, stress, study, workspace
+from bakeoff.cli import data, deploy, init, listing, show, stress, study, workspace
 from bakeoff.cli.options import print_error
 from bakeoff.driver.interrupts import INTERRUPTED, INTERRUPTED_MESSAGE, handle_interrupts, was_interrupted
 from bakeoff.errors import BakeoffError
@@ -20,11 +20,10 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="Which of these training choices is really better? A study file in, a verdict out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (study.app, deploy.app, stress.app, show.app, workspace.app, listing.app):
+for commands in (init.app, study.app, deploy.app, stress.app, show.app, workspace.app, listing.app):
     app.add_typer(commands)
 app.add_typer(data.app, name="data")
 

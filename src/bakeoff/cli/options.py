@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.complete import complete_study
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A study file, or the name of a shipped study.", autocompletion=complete_study
+    ),
+]
 _SOURCE = typer.Argument(
     metavar="NAME|FOLDER|MANIFEST", help="A dataset, a folder or archive of images, a CSV or Parquet file."
 )

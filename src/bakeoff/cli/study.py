@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.complete import complete_trained
 from bakeoff.cli.options import (
     AsJson,
     DataDir,
@@ -176,7 +177,10 @@ def plan(
 @app.command()
 def status(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="A study's name, id or file; by default all.")
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]", help="A study's name, id or file; by default all.", autocompletion=complete_trained
+        ),
     ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
@@ -205,7 +209,12 @@ def status(
 @app.command()
 def report(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study's name or id, as printed by status, or its file.")
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study's name or id, as printed by status, or its file.",
+            autocompletion=complete_trained,
+        ),
     ],
     form: Annotated[
         Format,
