@@ -35,10 +35,14 @@ from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.sections.labels import list_thumbnails
+from bakeoff.report.text import count
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.report.workspace import diff_arms, diff_studies, list_studies, tag_study
+from bakeoff.stats.measure import join_names
 from bakeoff.stats.prospects import Prospects
-from bakeoff.stats.results import Summary
+from bakeoff.stats.requirements import Finding, check_requirements, judge_requirements, parse_requirement
+from bakeoff.stats.results import Rules, Summary
+from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.load import FindMissing, load_study
 from bakeoff.study.missing_images import find_missing_images
 from bakeoff.study.plan import Plan, expand
@@ -107,6 +111,18 @@ class Result(Plots, Tables):
         """The document that `--json` prints."""
         return build_document(self.report)
 
+    def check(self, *requirements: str) -> tuple[Finding, ...]:
+        """Return whether requirements such as "new better-or-equivalent baseline" are met, block by block.
+
+        A study that is unfinished or has failed trials meets none.
+
+        Raises:
+            RequirementError: a requirement cannot be read, or does not fit the study.
+        """
+        parsed = [parse_requirement(text) for text in requirements]
+        check_requirements(parsed, self.summary.arm_labels, self.summary.blocks, self.summary)
+        return judge_requirements(parsed, self.summary, _find_obstacle(self))
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
         return write_cell(self.report)
@@ -160,6 +176,7 @@ def run(
     final_test: bool = True,
     allow_missing: bool = False,
     pilot: int | None = None,
+    require: Sequence[str] = (),
     wait: bool = True,
     observer: RunObserver | str | Sequence[RunObserver | str] | None = None,
     log: str | Sequence[str] = (),
@@ -181,6 +198,8 @@ def run(
         allow_missing: open the test split even if trials of an arm failed.
         pilot: train only the first so many replicates, 2 or more, and leave the test split closed; what the study can
             show is then in the result's `prospects`. The same call without it continues, and reuses all trials.
+        require: requirements that the result will be checked against (`Result.check`); one that the study can never
+            meet is refused before training.
         wait: wait for another run in this workspace to end; if False, that is an error.
         observer: one or more observers of the run, or names of registered ones; by default, a progress display in
             notebooks, and none elsewhere. One that raises an exception is dropped, and the run continues.
@@ -196,6 +215,7 @@ def run(
     planned = expand(checked)
     if pilot is not None:
         check_pilot(planned, pilot)
+    _check_requirements(require, planned, pilot)
     chosen = choose_device(device) if executor == "local" or gpus_per_worker else CPU_DEVICE
     pool = _Pool(name=executor, num_workers=workers, device=chosen, address=address, gpus_per_worker=gpus_per_worker)
     given = make_progress() if observer is None else observer
@@ -446,6 +466,33 @@ def _conclude(result: Result) -> Conclusion:
         report_path=None if report.report_path is None else Path(report.report_path),
         html_path=None if report.html_path is None else Path(report.html_path),
     )
+
+
+def _check_requirements(require: Sequence[str], plan: Plan, pilot: int | None) -> None:
+    if require and pilot is not None:
+        raise BakeoffError(
+            "a pilot gives no verdicts that a requirement could be checked against: run the whole study."
+        )
+    study = plan.study
+    check_requirements(
+        [parse_requirement(text) for text in require],
+        [*plan.arms, *list_ensemble_arms(study.ensembles)],
+        [block.label for block in plan.blocks],
+        Rules(margin=study.decide.margin, baseline=study.decide.against),
+    )
+
+
+def _find_obstacle(result: Result) -> str:
+    """Return why no verdict of a result meets a requirement; empty for a finished study."""
+    report = result.report
+    if result.state == "unfinished":
+        ended = f"{report.num_done + report.num_failed:,} of {count(report.num_planned, 'trial')} have ended"
+        progress = f"{ended}{', the final test is unfinished' if report.in_final_test else ''}"
+        return f"the study is unfinished ({progress}). Run it again to resume."
+    if result.state == "failed":
+        reasons = join_names(list(dict.fromkeys(f"{each.arm}: {each.reason}" for each in report.failures))[:2])
+        return f"{count(report.num_failed, 'trial')} of {report.num_planned:,} failed ({reasons})."
+    return ""
 
 
 def _state(report: ReportInput) -> State:

@@ -11,12 +11,13 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.errors import StorageError, WorkspaceError
+
+if TYPE_CHECKING:  # NumPy is imported late: a shell's completion checks the workspace, and nothing more
+    import numpy as np
+    import numpy.typing as npt
 
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG}
 _LEAST_FREE_BYTES = 2**16
@@ -314,6 +315,8 @@ def save_predictions(
 
     `groups` holds the number of every group of that source split, by image; None if every image stands alone.
     """
+    import numpy as np
+
     arrays: dict[str, Any] = {"probabilities": probabilities_NL, "labels": labels_N, "indices": indices_N}
     if groups is not None:
         arrays["groups"] = groups[indices_N]
@@ -334,6 +337,8 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
         WorkspaceError: the file does not exist, is damaged, or is not a predictions file.
         StorageError: it cannot be read.
     """
+    import numpy as np
+
     try:
         check_members(path)
         with np.load(path, allow_pickle=False) as arrays:

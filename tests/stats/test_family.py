@@ -145,6 +145,13 @@ def test_better_and_better_by_more_than_the_margin_are_two_findings() -> None:
     assert near_decision.p_margin_adjusted > 0.05 > far_decision.p_margin_adjusted
 
 
+def test_not_being_behind_is_corrected_for_all_pairs() -> None:
+    ahead = compare(0.0004, margin=0.001)
+    assert ahead.p_behind is not None
+    for adjusted in decide_family([ahead, ahead, ahead]):
+        assert adjusted.p_behind_adjusted == pytest.approx(3 * ahead.p_behind)
+
+
 def test_once_a_pair_differs_others_count_as_fewer_if_their_guard_agrees() -> None:
     """Four arms: 6 pairs, then (4 - 1)^2 / 2 = 4.5, between 6 and the 3 pairs of three arms."""
     assert count_left(4) == 4.5

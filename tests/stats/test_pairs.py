@@ -38,6 +38,14 @@ def test_equivalence_is_the_larger_of_two_one_sided_tests(margin: float) -> None
     assert compare_pair(B, A, margin=margin).p_equivalence == pytest.approx(max(above, below))
 
 
+@pytest.mark.parametrize("margin", [0.001, 0.004, 0.02])
+def test_the_arm_ahead_is_tested_against_being_behind_by_the_margin(margin: float) -> None:
+    above = stats.ttest_1samp(np.subtract(A, B), -margin, alternative="greater").pvalue
+    assert compare_pair(A, B, margin=margin).p_behind == pytest.approx(above)
+    assert compare_pair(B, A, margin=margin).p_behind == pytest.approx(above)
+    assert compare_pair(A, B).p_behind is None
+
+
 def test_by_hand() -> None:
     found = compare_pair([3.0, 5.0, 7.0], [2.0, 3.0, 4.0])
     assert (found.difference, found.sd, found.effect_size) == (2.0, 1.0, 2.0)

@@ -9,7 +9,7 @@ from typing import Annotated, TextIO, cast
 
 import typer
 
-from bakeoff.cli import compare, data, deploy, listing, show, stress, study, workspace
+from bakeoff.cli import compare, data, deploy, init, listing, show, stress, study, workspace
 from bakeoff.cli.options import print_error
 from bakeoff.driver.interrupts import INTERRUPTED, INTERRUPTED_MESSAGE, handle_interrupts, was_interrupted
 from bakeoff.errors import BakeoffError
@@ -20,19 +20,19 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="Which of these training choices is really better? A study file in, a verdict out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (study.app, compare.app, deploy.app, stress.app, show.app, workspace.app, listing.app):
-    app.add_typer(commands)
+for commands in (init, study, compare, deploy, stress, show, workspace, listing):
+    app.add_typer(commands.app)
 app.add_typer(data.app, name="data")
 
 
 def main() -> int:
     """Run the command line; return the exit status.
 
-    0 done; 1 trials failed, unfinished, or not all could be printed; 2 wrong input; 130 interrupted.
+    0 done; 1 trials failed, unfinished, or not all could be printed; 2 wrong input; 3 a requirement is not met;
+    130 interrupted.
     """
     _fill_descriptors()
     handle_interrupts()

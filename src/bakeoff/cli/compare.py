@@ -115,7 +115,7 @@ def _print_studies(rows: Sequence[Overview], form: TableFormat, *, is_filtered: 
         for line in csv.write_csv(overview_table.make_frame(rows)):
             sys.stdout.write(line)
     elif form is TableFormat.md:
-        print(markdown.write_table(overview_table.tabulate_all(rows)))
+        print(markdown.write_table(overview_table.tabulate_all(rows).columns))
     elif rows:
         terminal.print_table(make_console(), overview_table.tabulate_studies(rows))
     else:
@@ -140,7 +140,7 @@ def _print_differences(names: Sequence[str], differences: Sequence[Difference], 
         for line in csv.write_csv(Frame(columns, ((each.setting, *each.values) for each in differences))):
             sys.stdout.write(line)
     elif form is TableFormat.md:
-        print(markdown.write_table(table))
+        print(markdown.write_table(table.columns))
     elif differences:
         terminal.print_table(make_console(), table)
     else:

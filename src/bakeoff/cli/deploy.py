@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bakeoff.cli.complete import complete_arm, complete_block, complete_trained
 from bakeoff.cli.options import AsJson, DataDir, Workspace, print_aside, print_error, print_line
 
 if TYPE_CHECKING:
@@ -18,12 +19,28 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-TrainedStudy = Annotated[str, typer.Argument(metavar="STUDY", help="The name, id or file of a study that was run.")]
-StudyOrModel = Annotated[
-    str, typer.Argument(metavar="STUDY|MODEL", help="A study that was run, an exported folder, or a weights file.")
+TrainedStudy = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="The name, id or file of a study that was run.", autocompletion=complete_trained
+    ),
 ]
-Arm = Annotated[str | None, typer.Option("--arm", metavar="NAME", help="The arm to use; by default the winner.")]
-Block = Annotated[str | None, typer.Option("--block", metavar="NAME", help="The block, if the study has several.")]
+StudyOrModel = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY|MODEL",
+        help="A study that was run, an exported folder, or a weights file.",
+        autocompletion=complete_trained,
+    ),
+]
+Arm = Annotated[
+    str | None,
+    typer.Option("--arm", metavar="NAME", help="The arm to use; by default the winner.", autocompletion=complete_arm),
+]
+Block = Annotated[
+    str | None,
+    typer.Option("--block", metavar="NAME", help="The block, if the study has several.", autocompletion=complete_block),
+]
 Ensemble = Annotated[
     str | None,
     typer.Option(

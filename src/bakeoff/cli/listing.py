@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bakeoff.cli.complete import complete_entry, complete_kind
 from bakeoff.cli.options import AsJson, make_console, print_line, print_rows
 from bakeoff.errors import BakeoffError, nearest
 
@@ -40,9 +41,20 @@ class Listing(StrEnum):
 
 @app.command(name="list")
 def list_names(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(Listing)}.", show_default=False)] = "",
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND", help=f"One of {', '.join(Listing)}.", show_default=False, autocompletion=complete_kind
+        ),
+    ] = "",
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="One of these: list its settings.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="One of these: list its settings.",
+            show_default=False,
+            autocompletion=complete_entry,
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -64,8 +76,15 @@ def list_names(
 
 
 @app.command()
-def schema() -> None:
-    """Print the study file's JSON Schema, for editors."""
+def schema(
+    result: Annotated[bool, typer.Option("--result", help="That of the document that --json prints.")] = False,
+) -> None:
+    """Print the study file's JSON Schema, for editors; with --result that of results, for programs."""
+    if result:
+        from bakeoff.report.result_schema import result_schema
+
+        print(json.dumps(result_schema(), indent=2))
+        return
     from bakeoff.study.editor import schema_json
 
     print(json.dumps(schema_json(), indent=2))
@@ -124,6 +143,11 @@ def _list_records(what: Listing) -> Iterator[Any]:
     for module, registry in _REGISTRIES.get(what, ()):
         records = getattr(import_module(module), registry)
         yield from records() if callable(records) else records
+
+
+def list_entries(what: Listing) -> list[str]:
+    """Return the names that `bakeoff list` lists of a kind."""
+    return [name for name, _ in _list_rows(what)]
 
 
 def _list_settings(what: Listing, name: str) -> Iterator[tuple[str, str]]:

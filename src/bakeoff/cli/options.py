@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.complete import complete_study
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A study file, or the name of a shipped study.", autocompletion=complete_study
+    ),
+]
 _SOURCE = typer.Argument(
     metavar="NAME|FOLDER|MANIFEST", help="A dataset, a folder or archive of images, a CSV or Parquet file."
 )
@@ -45,6 +52,15 @@ Device = Annotated[
     str,
     typer.Option(
         "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to compute; auto: all NVIDIA GPUs, or the CPU."
+    ),
+]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        metavar="'ARM RELATION ARM'",
+        help="Exit with status 3 unless the verdict is this, as in 'new better-or-equivalent baseline'; add 'in BLOCK' "
+        "for one block; repeatable.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output and nothing else.")]

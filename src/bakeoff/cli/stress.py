@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bakeoff.cli.complete import complete_block, complete_trained
 from bakeoff.cli.options import AsJson, DataDir, Workers, Workspace, make_console, print_aside
 
 app = typer.Typer()
@@ -15,14 +16,22 @@ app = typer.Typer()
 
 @app.command()
 def stress(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name, id or file of a study that was run.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY", help="The name, id or file of a study that was run.", autocompletion=complete_trained
+        ),
+    ],
     corruptions: Annotated[
         str, typer.Option("--corruptions", metavar="NAMES", help="Such as fog,contrast; by default all fourteen.")
     ] = "",
     severities: Annotated[
         str, typer.Option("--severities", metavar="NUMBERS", help="Of 1 (mild) to 5 (severe).")
     ] = "1,3,5",
-    block: Annotated[str | None, typer.Option("--block", metavar="NAME", help="One block; by default all.")] = None,
+    block: Annotated[
+        str | None,
+        typer.Option("--block", metavar="NAME", help="One block; by default all.", autocompletion=complete_block),
+    ] = None,
     workers: Workers = None,
     as_json: AsJson = False,
     workspace: Workspace = Path("runs"),

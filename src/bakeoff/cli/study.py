@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.complete import complete_trained
 from bakeoff.cli.options import (
     AsJson,
     DataDir,
     Device,
     Overrides,
     Quick,
+    Require,
     StudyArgument,
     Workers,
     Workspace,
@@ -30,10 +32,13 @@ from bakeoff.errors import BakeoffError
 
 if TYPE_CHECKING:
     from bakeoff.api import Result
+    from bakeoff.stats.requirements import Finding
 
 app = typer.Typer()
 
 _TRACKERS = "tensorboard:DIR|mlflow:URI|trackio:PROJECT|wandb:PROJECT"
+NOT_MET = 3
+"""Exit status if a requirement is not met."""
 
 
 class ExecutorName(StrEnum):
@@ -52,6 +57,8 @@ class Format(StrEnum):
     json = "json"
     latex = "latex"
     csv = "csv"
+    line = "line"
+    pr = "pr"
 
 
 @app.command()
@@ -90,6 +97,7 @@ def run(
             "study can show.",
         ),
     ] = None,
+    require: Require = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait while another run uses the workspace, or exit at once.")
     ] = True,
@@ -125,13 +133,14 @@ def run(
                 final_test=final_test if exam is None else exam,
                 allow_missing=allow_missing,
                 pilot=pilot,
+                require=require or (),
                 wait=wait,
                 observer=[progress, *(observers or ())],
                 log=log or (),
             )
 
     form = Format.json if as_json else Format.terminal
-    return _print_outcome(train, form) if pilot is None else _print_pilot(train, form)
+    return _print_outcome(train, form, require or ()) if pilot is None else _print_pilot(train, form)
 
 
 @app.command()
@@ -174,7 +183,10 @@ def plan(
 @app.command()
 def status(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="A study's name, id or file; by default all.")
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]", help="A study's name, id or file; by default all.", autocompletion=complete_trained
+        ),
     ] = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
@@ -203,10 +215,20 @@ def status(
 @app.command()
 def report(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study's name or id, as printed by status, or its file.")
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study's name or id, as printed by status, or its file.",
+            autocompletion=complete_trained,
+        ),
     ],
     form: Annotated[
-        Format, typer.Option("--format", help="What to print; html writes report.html and prints its path.")
+        Format,
+        typer.Option(
+            "--format",
+            help="What to print; html writes report.html and prints its path, pr is short Markdown for a pull "
+            "request, line is one line.",
+        ),
     ] = Format.terminal,
     table: Annotated[
         str | None,
@@ -214,23 +236,28 @@ def report(
             help="With --format csv: trials (default), epochs, arms, verdicts, effects, classes or confusion."
         ),
     ] = None,
+    require: Require = None,
     workspace: Workspace = Path("runs"),
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Print the verdict from the ledger, finished or not; train nothing."""
     from bakeoff import api
 
     if table is not None and (form is not Format.csv or as_json):
         raise BakeoffError("--table goes with --format csv.")
     if form is Format.csv and not as_json:
+        if require:
+            raise BakeoffError("--require does not go with --format csv, which prints data alone.")
         for line in api.iterate_csv(study, table or "trials", workspace):
             sys.stdout.write(line)
-        return
+        return 0
     result = api.load(study, workspace)
+    findings = result.check(*(require or ()))
     if form is Format.html and not as_json:
         print(api.write_report(result, workspace).report.html_path)
     else:
-        _print_result(result, Format.json if as_json else form)
+        _print_result(result, Format.json if as_json else form, findings)
+    return _print_findings(findings)
 
 
 @app.command("log")
@@ -250,18 +277,27 @@ def log_study(
     print_line(f"{num_trials:,} trials logged to {', '.join(each.partition(':')[0] for each in to)}")
 
 
-def _print_outcome(train: Callable[[], Result], form: Format) -> int:
+def _print_outcome(train: Callable[[], Result], form: Format, require: Sequence[str]) -> int:
     """Run a study and print its result, also if its reports could not be written; return the exit status."""
     from bakeoff import api
 
     try:
         result = train()
     except api.ReportError as error:
-        _print_result(error.result, form)
+        findings = error.result.check(*require)
+        _print_result(error.result, form, findings)
         print_error(str(error))
-        return 1
-    _print_result(result, form)
-    return 0 if result.state == "done" else 1
+        return _print_findings(findings) or 1
+    findings = result.check(*require)
+    _print_result(result, form, findings)
+    return _print_findings(findings) or (0 if result.state == "done" else 1)
+
+
+def _print_findings(findings: Sequence[Finding]) -> int:
+    """Print whether requirements are met, to standard error; return the exit status, 3 if one is not."""
+    for finding in findings:
+        print_aside(f"{finding.state}: {finding.reason}")
+    return 0 if all(finding.is_met for finding in findings) else NOT_MET
 
 
 def _print_pilot(train: Callable[[], Result], form: Format) -> int:
@@ -282,15 +318,24 @@ _CONTINUE = (
 )
 
 
-def _print_result(result: Result, form: Format) -> None:
+def _print_result(result: Result, form: Format, findings: Sequence[Finding] = ()) -> None:
     if form is Format.json:
-        print(json.dumps(result.document, indent=2, allow_nan=False))
+        checked = {"requirements": [finding.dump() for finding in findings]} if findings else {}
+        print(json.dumps(result.document | checked, indent=2, allow_nan=False))
     elif form is Format.md:
         from bakeoff.report.render.markdown import write_markdown
 
         print(write_markdown(result.report))
     elif form is Format.latex:
         print(result.to_latex(), end="")
+    elif form is Format.line:
+        from bakeoff.report.render.brief import write_line
+
+        print(write_line(result.report))
+    elif form is Format.pr:
+        from bakeoff.report.render.brief import write_summary
+
+        print(write_summary(result.report, findings), end="")
     else:
         from bakeoff.report.render.terminal import print_verdict
 

@@ -74,6 +74,7 @@ def decide_by_posterior(comparison: PairComparison) -> Decision:
         p_adjusted=None,
         p_equivalence_adjusted=None,
         p_margin_adjusted=None,
+        p_behind_adjusted=None if found is None or comparison.margin is None else min(found.better, found.worse),
         needed=None,
     )
 

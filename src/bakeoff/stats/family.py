@@ -36,6 +36,7 @@ class Decision:
         p_adjusted: adjusted p of "no difference"; None where the pair cannot be tested.
         p_equivalence_adjusted: adjusted p of "differs by the margin or more"; None where not tested.
         p_margin_adjusted: adjusted p of "differs by the margin at most, in the direction seen"; None likewise.
+        p_behind_adjusted: adjusted p of "the arm that is ahead is truly behind by the margin or more"; None likewise.
         needed: further replicates for 80% power, for inconclusive pairs; see `count_needed`.
     """
 
@@ -44,6 +45,7 @@ class Decision:
     p_adjusted: float | None
     p_equivalence_adjusted: float | None
     p_margin_adjusted: float | None
+    p_behind_adjusted: float | None
     needed: Needed | None
 
 
@@ -89,9 +91,9 @@ def decide_family(
     """Give every pair of a family its verdict, corrected over the whole family.
 
     "No difference", "differs by the margin or more" and "differs by the margin at most" are three families, each
-    corrected on its own. A pair that cannot be tested (under 3 replicates) still counts in the family, with p 1: the
-    family is what was asked, not what worked. A difference shown to lie inside the margin is "equivalent" even where it
-    is also shown not to be zero.
+    corrected on its own; "the arm ahead is behind by the margin or more" is a fourth, corrected by Bonferroni. A pair
+    that cannot be tested (under 3 replicates) still counts in the family, with p 1: the family is what was asked, not
+    what worked. A difference shown to lie inside the margin is "equivalent" even where it is also shown not to be zero.
 
     Args:
         comparisons: all pairs of the family, of one block or of all; see `list_family`.
@@ -122,27 +124,30 @@ def decide_family(
 
 def _adjust_look(
     look: LookComparisons, now: Sequence[PairComparison], single_step: bool, num_left: float | None
-) -> list[tuple[float, float, float]]:
+) -> list[tuple[float, ...]]:
     """Return what one look's p values come to, corrected for all pairs and for the look's share of the error rate.
 
     What an earlier look found stands as long as the data still point the same way: a difference in its direction, an
     equivalence inside the margin.
     """
-    p_values = [(_testable(c, c.p), _testable(c, c.p_equivalence), _testable(c, c.p_margin)) for c in look.comparisons]
+    p_values = [[_testable(c, p) for p in (c.p, c.p_equivalence, c.p_margin, c.p_behind)] for c in look.comparisons]
     adjust = adjust_bonferroni if single_step else adjust_holm
-    of_kinds = [adjust(of_kind, look.num_pairs) for of_kind in zip(*p_values, strict=True)]
+    kinds = list(zip(*p_values, strict=True))
+    of_kinds = [adjust(of_kind, look.num_pairs) for of_kind in kinds[:-1]]
+    # By one step: which arm is ahead is seen in the data, so the hypotheses of this family are not fixed.
+    of_kinds += [adjust_bonferroni(of_kind, look.num_pairs) for of_kind in kinds[-1:]]
     if single_step and num_left is not None and look.num_pairs <= len(p_values):
         guarded = [1.0 if c.p_guarded is None else c.p_guarded for c in look.comparisons]
-        of_kinds[0] = adjust_by_one_step([p for p, _, _ in p_values], guarded, num_left)
-    found = []
-    for earlier, present, *kinds in zip(look.comparisons, now, *of_kinds, strict=True):
-        p, p_equivalence, p_margin = (min(1.0, value / look.share) for value in kinds)
+        of_kinds[0] = adjust_by_one_step([p for p, *_ in p_values], guarded, num_left)
+    found: list[tuple[float, ...]] = []
+    for earlier, present, *adjusted in zip(look.comparisons, now, *of_kinds, strict=True):
+        p, p_equivalence, p_margin, p_behind = (min(1.0, value / look.share) for value in adjusted)
         before, after = earlier.difference or 0.0, present.difference or 0.0
         if before * after < 0:
-            p = p_margin = 1.0
+            p = p_margin = p_behind = 1.0
         if present.margin is not None and abs(after) >= present.margin:
             p_equivalence = 1.0
-        found.append((p, p_equivalence, p_margin))
+        found.append((p, p_equivalence, p_margin, p_behind))
     return found
 
 
@@ -201,10 +206,11 @@ def _decide(
             p_adjusted=None,
             p_equivalence_adjusted=None,
             p_margin_adjusted=None,
+            p_behind_adjusted=None,
             needed=None,
         )
     level = 1 - comparison.confidence if level is None else level
-    p, p_equivalence, p_margin = p_values
+    p, p_equivalence, p_margin, p_behind = p_values
     verdict, reason = _judge(comparison, p, p_equivalence, level)
     needed = None
     if verdict == "inconclusive":
@@ -215,6 +221,7 @@ def _decide(
         p_adjusted=p,
         p_equivalence_adjusted=None if comparison.margin is None else p_equivalence,
         p_margin_adjusted=None if comparison.margin is None else p_margin,
+        p_behind_adjusted=None if comparison.margin is None else p_behind,
         needed=needed,
     )
 

@@ -286,6 +286,7 @@ def _verdict(
         num_images=None if comparison.spread is None else comparison.spread.num_scored,
         beyond_margin=settled and _exceeds(decision, judging, level),
         p_margin_adjusted=decision.p_margin_adjusted,
+        p_behind_adjusted=decision.p_behind_adjusted,
         difference_corrected=corrected,
         superiority=None if superiority is None else superiority.probability,
         superiority_interval=None if superiority is None else superiority.interval,

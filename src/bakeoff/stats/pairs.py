@@ -42,6 +42,7 @@ class PairComparison:
             and spread one-sided sign-flip, 1 / 2^n; with folds: 1); None without margin or under 2.
         p_guarded: as `p`, by the variances of these two arms alone; None where `p` borrows none from others.
         p_margin: one-sided p value of "the difference is at most `margin`, in the direction seen"; None likewise.
+        p_behind: one-sided p value of "the arm that is ahead is truly behind by `margin` or more"; None likewise.
         effect_size: Cohen's d_z, difference / sd; None where sd is None or 0 with a difference that is not.
         correlation: Pearson's, of a's and b's values over the replicates; None under 3 or for constant values. Near 0,
             pairing bought nothing.
@@ -69,6 +70,7 @@ class PairComparison:
     higher_is_better: bool
     p_guarded: float | None = None
     p_margin: float | None = None
+    p_behind: float | None = None
     exact: bool = False
     test_share: float | None = None
     scope: Scope = "seeds"
@@ -178,7 +180,8 @@ def _compare_by_t(comparison: PairComparison, mean: float, sd: float) -> PairCom
         return found
     # The larger of the two one-sided p values is the one on the side where the difference lies.
     t = (abs(mean) - comparison.margin) / error
-    return replace(found, p_equivalence=float(stdtr(degrees, t)), p_margin=float(stdtr(degrees, -t)))
+    behind = float(stdtr(degrees, -(abs(mean) + comparison.margin) / error))
+    return replace(found, p_equivalence=float(stdtr(degrees, t)), p_margin=float(stdtr(degrees, -t)), p_behind=behind)
 
 
 def _compare_by_error(comparison: PairComparison, mean: float, error: MeanError) -> PairComparison:
@@ -189,7 +192,8 @@ def _compare_by_error(comparison: PairComparison, mean: float, error: MeanError)
     beyond = abs(mean) - comparison.margin
     tail = error.tail(abs(beyond))
     p_equivalence, p_margin = (tail, 1 - tail) if beyond < 0 else (1 - tail, tail)
-    return replace(found, p_equivalence=p_equivalence, p_margin=p_margin)
+    behind = error.tail(abs(mean) + comparison.margin)
+    return replace(found, p_equivalence=p_equivalence, p_margin=p_margin, p_behind=behind)
 
 
 def _compare_by_width(comparison: PairComparison, mean: float, half_width: Callable[..., float]) -> PairComparison:
@@ -199,11 +203,12 @@ def _compare_by_width(comparison: PairComparison, mean: float, half_width: Calla
     margin = comparison.margin
     if margin is None:
         return found
+    away = partial(half_width, side=1 if mean < 0 else -1)
+    found = replace(found, p_behind=find_tail(away, abs(mean) + margin))
     if abs(mean) < margin:
         ends = (find_tail(partial(half_width, side=side), margin - side * mean) for side in (-1, 1))
         return replace(found, p_equivalence=max(ends), p_margin=1.0)
-    inner = partial(half_width, side=-1 if mean > 0 else 1)
-    return replace(found, p_equivalence=1.0, p_margin=find_tail(inner, abs(mean) - margin))
+    return replace(found, p_equivalence=1.0, p_margin=find_tail(away, abs(mean) - margin))
 
 
 def _compare_identical(comparison: PairComparison, mean: float) -> PairComparison:
@@ -219,6 +224,7 @@ def _compare_identical(comparison: PairComparison, mean: float) -> PairCompariso
         found,
         p_equivalence=(chance if comparison.test_share is None else 1.0) if inside else 1.0,
         p_margin=1.0 if inside or comparison.test_share is not None else chance,
+        p_behind=chance if comparison.test_share is None else 1.0,
     )
 
 

@@ -161,6 +161,8 @@ class Verdict:
             known.
         beyond_margin: the difference is shown to be larger than the margin, not only not zero.
             `p_margin_adjusted`: adjusted p of that not being so; None without a margin.
+        p_behind_adjusted: adjusted p of the arm that is ahead being truly behind by the margin or more, with "bayes"
+            its probability; None without a margin.
         difference_corrected: of a pair shown to differ, corrected for being a winner; see `correct_winner`.
         superiority: probability that a is better than b in one more run of `scope`; `superiority_interval`: of it.
         spread: over replicates and images; None where not known.
@@ -190,6 +192,7 @@ class Verdict:
     num_images: int | None = None
     beyond_margin: bool = False
     p_margin_adjusted: float | None = None
+    p_behind_adjusted: float | None = None
     difference_corrected: float | None = None
     superiority: float | None = None
     superiority_interval: tuple[float, float] | None = None
@@ -202,6 +205,14 @@ class Verdict:
         for name in ("interval", "superiority_interval"):
             document[name] = None if document[name] is None else list(document[name])
         return document
+
+    def is_not_worse(self, level: float) -> bool:
+        """Return whether `a` is shown, at this error rate, not to be worse by the margin or more."""
+        if self.verdict in ("better", "equivalent"):
+            return True
+        sign = 1 if find_metric(self.metric).higher_is_better else -1
+        is_ahead = self.difference is not None and sign * self.difference > 0
+        return is_ahead and self.p_behind_adjusted is not None and self.p_behind_adjusted <= level
 
     def seen_from(self, arm: str) -> Verdict:
         """Return this verdict with `arm` as its `a`: the same evidence, read from the other side."""

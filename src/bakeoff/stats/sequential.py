@@ -168,7 +168,11 @@ class PairLooks:
         """
         latest = self._looks[-1]
         found = replace(
-            latest, p=self.p, p_equivalence=None if latest.margin is None else self.p_equivalence, p_margin=None
+            latest,
+            p=self.p,
+            p_equivalence=None if latest.margin is None else self.p_equivalence,
+            p_margin=None,
+            p_behind=None,
         )
         if latest.difference is None or (spread is None and latest.exact):
             return found
@@ -178,6 +182,7 @@ class PairLooks:
             found,
             interval=(latest.difference - reach.below(tail, 2), latest.difference + reach.above(tail, 2)),
             p_margin=reach.test_margin(),
+            p_behind=reach.test_behind(),
         )
         if spread is None:
             return found
@@ -266,6 +271,14 @@ class _Reach:
         towards_zero = self.below if self._mean > 0 else self.above
         beyond = abs(self._mean) - margin
         return find_tail(lambda tail: towards_zero(tail, 1), beyond) if beyond > 0 else 1.0
+
+    def test_behind(self) -> float | None:
+        """Return the p value of a difference of the margin or more in the other direction; None without a margin."""
+        margin = self._latest.margin
+        if margin is None:
+            return None
+        towards_zero = self.above if self._mean < 0 else self.below
+        return find_tail(lambda tail: towards_zero(tail, 1), abs(self._mean) + margin)
 
     def _widen(self, distance: float, tail: float, side: Side) -> float:
         distance = max(distance, 0.0)

@@ -7,6 +7,7 @@ from typing import Any
 
 from bakeoff.report.document import ReportInput
 from bakeoff.report.parts import Section
+from bakeoff.report.result_schema import RESULT_SCHEMA
 from bakeoff.report.sections import SECTIONS
 from bakeoff.stats.measure import SPLITS
 from bakeoff.stats.results import ArmSummary, BlockAnswer, MeanSd
@@ -16,10 +17,12 @@ def build_document(report: ReportInput, sections: Sequence[Section] = SECTIONS) 
     """Build the document that `--json` prints: the question, answers and results, then what each section adds.
 
     It is strict JSON: unknown or undefined values are null, never NaN. Shares are 0..1, times are seconds, replicates
-    count from 1, verdicts are on `a` relative to `b`. Keys are only added, never renamed.
+    count from 1, verdicts are on `a` relative to `b`. Keys are only added, never renamed; `result_schema` describes
+    them.
     """
     summary = report.summary
     document: dict[str, Any] = {
+        "schema": RESULT_SCHEMA,
         "study": report.name,
         "question": report.question,
         "about": [{"name": name, "text": text} for name, text in report.about],

@@ -33,11 +33,6 @@ def write_markdown(report: ReportInput, sections: Sequence[Section] = SECTIONS) 
     return "\n\n".join(parts) + "\n"
 
 
-def write_table(table: Table) -> str:
-    """Write a table on its own."""
-    return _write_table(table.columns)
-
-
 def _write_section(section: Written) -> Iterator[str]:
     """Yield a section with its heading, or a heading for each block."""
     is_open = False
@@ -62,7 +57,7 @@ def _write_parts(parts: Iterable[Part]) -> Iterator[str]:
                 yield f"### {escape_line(part.text)}"
             case Table():
                 yield from [f"{escape_line(part.caption)}:"] if part.caption else []
-                yield _write_table(part.columns)
+                yield write_table(part.columns)
             case Code():
                 yield f"{escape_line(part.label)}:"
                 yield fence(part.text)
@@ -74,7 +69,8 @@ def _write_parts(parts: Iterable[Part]) -> Iterator[str]:
                 yield from _write_parts(part.parts)
 
 
-def _write_table(columns: Sequence[Column]) -> str:
+def write_table(columns: Sequence[Column]) -> str:
+    """Write a table in GitHub's flavour, headers in one line."""
     head = _write_row(" ".join(filter(None, column.header)) for column in columns)
     rule = "|" + "|".join(" ---: " if column.is_number else " --- " for column in columns) + "|"
     rows = [_write_row(cells) for cells in zip(*map(_list_cells, columns), strict=True)]

@@ -84,12 +84,13 @@ def _show_standings(report: ReportInput) -> Iterator[Part]:
     for answer in summary.answers:
         if answer.best is not None:
             yield Figure(draw=draw_differences, block=answer.block)
-            yield _tabulate_standings(summary, answer, answer.baseline or answer.best)
+            yield tabulate_standings(summary, answer, answer.baseline or answer.best)
     if summary.verdicts:
         yield Paragraph(text=_explain_verdicts(summary), role="quiet", media=Medium.HTML)
 
 
-def _tabulate_standings(summary: Summary, answer: BlockAnswer, reference: str) -> Table:
+def tabulate_standings(summary: Summary, answer: BlockAnswer, reference: str) -> Table:
+    """Tabulate the arms of one block, best first, each with its verdict relative to `reference`."""
     measure = summary.measure
     against = verdicts_against(summary, answer.block, reference)
     arms = order_arms(summary, answer.block)
