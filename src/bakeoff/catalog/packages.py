@@ -34,6 +34,11 @@ def _list_names(recipe: Recipe, metrics: Iterable[str]) -> Iterator[tuple[Regist
     yield LOSSES, recipe.loss.name
     for step in recipe.augmentation:
         yield AUGMENTATIONS, step.name
-    monitors = (getattr(part, "monitor", None) for part in (recipe.early_stopping, recipe.schedule))
-    for metric in (*metrics, *filter(None, monitors)):
+    for metric in (*metrics, *list_monitored(recipe)):
         yield METRICS, metric
+
+
+def list_monitored(recipe: Recipe) -> tuple[str, ...]:
+    """Return the metrics that early stopping and the schedule monitor."""
+    monitors = (getattr(part, "monitor", None) for part in (recipe.early_stopping, recipe.schedule))
+    return tuple(filter(None, monitors))
