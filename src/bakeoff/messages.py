@@ -66,6 +66,7 @@ class CohortTask:
             its latest one. All start from scratch if a member has none, or if their epochs differ.
         until: the epoch to pause after; members that end earlier end as usual. None: train to the end.
         keep_train: whether predictions on the training images are stored too, because ensembles are scored on them.
+        metrics: metrics that members are scored by besides those that are always computed.
     """
 
     cohort_id: str
@@ -77,17 +78,19 @@ class CohortTask:
     resume_from: tuple[str, ...] = ()
     until: int | None = None
     keep_train: bool = False
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinalTestTask:
-    """Finished trials of one cohort to be evaluated once on the test split."""
+    """Finished trials of one cohort to be evaluated once on the test split; `metrics` as in `CohortTask`."""
 
     final_test_id: str
     label: str
     members: tuple[Member, ...]
     data: DataView
     numeric: Numeric
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,3 +44,17 @@ def test_only_what_is_computed_another_way_has_another_identity(
     )
     assert list(known.content.get("revisions", {})) == revised
     assert (known.trial_id == trial_id(before)) == (not revised)
+
+
+def test_the_metrics_of_a_study_are_part_of_a_candidate_s_identity_only(
+    facts: ImageFacts, make_plan: Callable[..., Plan]
+) -> None:
+    (planned,) = make_plan(1, decide={"metric": "brier"}).trials
+    assert planned.metrics == ("brier",)
+    datasets = {DataSource(name="digits"): facts}
+    others = [replace(planned, metrics=()), replace(planned, metrics=(), stage="search")]
+    plain, candidate = (identify(each, datasets, "float32").trial_id for each in others)
+    assert identify(planned, datasets, "float32").trial_id == plain == candidate
+    searched = identify(replace(planned, stage="search"), datasets, "float32")
+    assert searched.trial_id != candidate
+    assert searched.content["metrics"] == ["brier"]

@@ -405,3 +405,14 @@ def test_bfloat16_learns_what_float32_learns(train: Train, tmp_path: Path) -> No
     assert fast["a", 6]["train"]["loss"] < fast["a", 1]["train"]["loss"]
     weights = load_file(Folders(tmp_path / "bfloat16").weights("a"))
     assert all(tensor.dtype == torch.float32 for tensor in weights.values())
+
+
+def test_members_are_scored_by_the_metrics_that_their_study_and_recipes_name(train: Any) -> None:
+    monitored = Recipe(
+        network=MLP(units=(8,)), epochs=2, early_stopping=EarlyStopping(monitor="top_2_accuracy", patience=2)
+    )
+    rows = train({"a": monitored, "b": Recipe(network=MLP(units=(8,)), epochs=2)}, metrics=("brier",))
+    assert {"brier", "top_2_accuracy"} < set(rows["a", 2]["validation"])
+    assert {"brier", "top_2_accuracy"} < set(rows["a"]["metrics"]["train"])
+    assert "top_2_accuracy" not in rows["b", 2]["validation"]
+    assert "brier" in rows["b"]["metrics"]["validation"]

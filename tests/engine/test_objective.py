@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
-from bakeoff.catalog.losses import Focal
+from bakeoff.catalog.losses import BinaryCrossEntropy, Focal
 from bakeoff.catalog.objective_settings import ObjectiveSettings
 from bakeoff.engine.augment.mix_images import Mixed
+from bakeoff.engine.fused.vision import import_timm, import_torchvision
 from bakeoff.engine.objective import Objective, weigh_classes
 from bakeoff.errors import DataError
 
@@ -157,3 +158,61 @@ def test_a_registered_loss_is_weighed_by_class() -> None:
         for weights in (None, WEIGHTS)
     )
     torch.testing.assert_close(weighed, plain * WEIGHTS_L[labels])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("threshold", [None, 0.0, 0.3])
+@pytest.mark.parametrize("sum_classes", [False, True])
+def test_bce_is_timms(smoothing: float, threshold: float | None, sum_classes: bool) -> None:
+    import_timm()
+    from timm.data.mixup import mixup_target
+    from timm.loss import BinaryCrossEntropy as TimmBinaryCrossEntropy
+
+    loss = BinaryCrossEntropy(target_threshold=threshold, sum_classes=sum_classes)
+    objective = _objective([ObjectiveSettings(label_smoothing=smoothing, loss=loss), ObjectiveSettings()])
+    logits, labels = _batch(2)
+    theirs = TimmBinaryCrossEntropy(smoothing, threshold, reduction="none", sum_classes=sum_classes)
+
+    def expect(target: Tensor) -> Tensor:
+        # timm's own sum is averaged over the batch at once: its single losses are those of single images.
+        rows = [theirs(logits[0, n : n + 1], target[n : n + 1]) for n in range(len(labels))]
+        return torch.stack([row if sum_classes else row.mean() for row in rows])
+
+    losses = objective(logits, labels)
+    torch.testing.assert_close(losses[0], expect(labels))
+    torch.testing.assert_close(_gradient(losses[0], logits), _gradient(expect(labels), logits))
+    assert torch.equal(losses[1], F.cross_entropy(logits[1], labels, reduction="none"))
+    generator, partners = torch.Generator().manual_seed(3), labels.flip(0)
+    for share in torch.rand(2, generator=generator).tolist():
+        targets = mixup_target(labels, 4, share, smoothing)
+        mixed = objective(logits, labels, Mixed(partners, torch.full((9,), share)))
+        torch.testing.assert_close(mixed[0], expect(targets))
+
+
+def test_bce_of_mixtures_has_mixed_class_weights_and_own_images_of_each_member() -> None:
+    settings = ObjectiveSettings(class_weights=WEIGHTS, loss=BinaryCrossEntropy())
+    logits, _ = _batch(2)
+    labels_KN, partners_KN = torch.arange(18).view(2, 9) % 4, torch.arange(18).view(2, 9) // 3 % 4
+    share_KN = torch.rand(2, 9, generator=torch.Generator().manual_seed(1))
+    together = _objective([settings] * 2)(logits, labels_KN, Mixed(partners_KN, share_KN))
+    for k in range(2):
+        share_N, weights_N = share_KN[k], WEIGHTS_L[labels_KN[k]]
+        targets = share_N[:, None] * F.one_hot(labels_KN[k], 4) + (1 - share_N)[:, None] * F.one_hot(partners_KN[k], 4)
+        weights_N = share_N * weights_N + (1 - share_N) * WEIGHTS_L[partners_KN[k]]
+        expected = F.binary_cross_entropy_with_logits(logits[k], targets, reduction="none").mean(1) * weights_N
+        torch.testing.assert_close(together[k], expected)
+        alone = _objective([settings])(logits[k : k + 1], labels_KN[k], Mixed(partners_KN[k], share_KN[k]))
+        assert torch.equal(alone[0], together[k])
+
+
+def test_focal_of_two_classes_is_the_sigmoid_s() -> None:
+    import_torchvision()
+    from torchvision.ops import sigmoid_focal_loss
+
+    # Of logits (-x / 2, x / 2) softmax is the sigmoid of x; alpha of one half is the same for both classes.
+    logits = torch.linspace(-4, 4, 9)
+    labels = torch.arange(9) % 2
+    ours = Objective([ObjectiveSettings(loss=Focal(gamma=1.5, alpha=0.5))], ("a", "b"), np.arange(2))
+    found = ours(torch.stack([-logits / 2, logits / 2], dim=1)[None], labels)[0]
+    torch.testing.assert_close(found, sigmoid_focal_loss(logits, labels.float(), alpha=0.5, gamma=1.5))
+    assert "alpha" not in Focal().model_dump()

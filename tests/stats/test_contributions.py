@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bakeoff.stats.contributions import contribute
-from bakeoff.stats.metrics import METRICS, classification_metrics
+from bakeoff.stats.metrics import METRICS, score_by
 
 
 def predict(seed: int, num_images: int = 120, num_classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -24,24 +24,24 @@ def test_mean_is_the_score(record: object) -> None:
             probabilities, labels = probabilities[labels != 1], labels[labels != 1]
         found = contribute(name, probabilities, labels)
         assert found is not None
-        score = classification_metrics(probabilities, labels)[name]
+        score = score_by(name, probabilities, labels)
         assert found.mean(dtype=np.float64) == pytest.approx(score, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["macro_precision", "macro_recall", "macro_f1"])
+@pytest.mark.parametrize("name", ["macro_precision", "macro_recall", "macro_f1", "roc_auc", "mcc", "ece"])
 def test_influence_is_the_change_when_an_image_counts_a_little_more(name: str) -> None:
     probabilities, labels = predict(0)
     found, extra = contribute(name, probabilities, labels), 12
     assert found is not None
-    before = classification_metrics(probabilities, labels)[name]
+    before = score_by(name, probabilities, labels)
     for image in (0, 7, 60):
         # All images 1,000 times, one of them 12 times more: the derivative by its weight.
         many = np.concatenate([np.tile(np.arange(120), 1_000), np.full(extra, image)])
-        after = classification_metrics(probabilities[many], labels[many])[name]
+        after = score_by(name, probabilities[many], labels[many])
         assert (after - before) / (extra / 120_000) == pytest.approx(found[image] - before, rel=0.01, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["macro_precision", "macro_recall", "macro_f1"])
+@pytest.mark.parametrize("name", ["macro_precision", "macro_recall", "macro_f1", "roc_auc", "mcc"])
 def test_variance_over_images_is_the_bootstrap_s(name: str) -> None:
     probabilities, labels = predict(1, num_images=600)
     found, rng = contribute(name, probabilities, labels), np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_variance_over_images_is_the_bootstrap_s(name: str) -> None:
     scores = []
     for _ in range(400):
         drawn = rng.integers(0, 600, 600)
-        scores.append(classification_metrics(probabilities[drawn], labels[drawn])[name])
+        scores.append(score_by(name, probabilities[drawn], labels[drawn]))
     assert np.std(scores) == pytest.approx(found.std() / 600**0.5, rel=0.15)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from bakeoff.stats.failures import chance_level, clopper_pearson
-from bakeoff.stats.metrics import METRICS, MetricRecord, classification_metrics, find_metric
+from bakeoff.stats.metrics import METRICS, MetricRecord, find_metric, score_by
 from bakeoff.stats.results import TrialResult
 from bakeoff.stats.sequential import SequentialDesign
 from bakeoff.stats.summary import Rules, StudyDesign, Summary, summarise
@@ -23,9 +23,12 @@ from bakeoff.stats.summary import Rules, StudyDesign, Summary, summarise
 def test_chance_level_is_what_guessing_scores(record: MetricRecord, num_classes: int) -> None:
     labels = np.arange(40_000) % num_classes
     guesses = np.full((len(labels), num_classes), 1 / num_classes)
-    if record.is_share:  # equal probabilities name one class only: have the named one drawn
-        guesses += 1e-9 * np.eye(num_classes)[np.random.default_rng(0).integers(num_classes, size=len(labels))]
-    found = classification_metrics(guesses, labels)[record.name]
+    rng = np.random.default_rng(0)
+    if record.name == "ece":  # of one who is sure of a class drawn at random
+        guesses = np.eye(num_classes)[rng.integers(num_classes, size=len(labels))]
+    elif record.is_share:  # equal probabilities name the first classes only: have the named ones drawn
+        guesses += 1e-9 * rng.random(guesses.shape)
+    found = score_by(record.name, guesses, labels)
     assert found == pytest.approx(chance_level(record, num_classes), abs=0.01 if record.is_share else 1e-6)
 
 

@@ -5,15 +5,43 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from bakeoff.catalog.choices import name_from
-from bakeoff.stats.metrics import METRICS, find_metric
+from bakeoff.catalog.choices import Lazily, Record, make_literal
+from bakeoff.catalog.function_metric import FunctionMetric
+from bakeoff.stats.metrics import METRICS, find_metric, make_top_accuracy
 
-Metric: TypeAlias = Annotated[str, name_from(lambda: METRICS.names)]
-"""The name of a metric."""
+
+class TopAccuracy(Record):
+    """Top-k accuracy: the right class is among the k most probable ones."""
+
+    name: Literal["top_k"] = "top_k"
+    k: int = Field(strict=True, ge=2, le=10_000, description="Number of classes that count as the answer, from 2.")
+
+
+def make_metric_type(others: tuple[str, ...] = ()) -> Any:
+    """Return the type of a field for a metric, or one of some other names."""
+    names: Any = make_literal((*METRICS.names, *others))
+    written = names | Annotated[str, Field(pattern=r"^top_[1-9][0-9]*_accuracy$")] | TopAccuracy | FunctionMetric
+    return Annotated[names, WrapValidator(_read_metric, json_schema_input_type=written)]
+
+
+def _read_metric(value: object, handler: ValidatorFunctionWrapHandler) -> str:
+    """Return the name of a metric given by name, or by a mapping for a top-k accuracy or a function."""
+    if isinstance(value, Mapping):
+        if "function" in value:
+            return FunctionMetric.model_validate(value).write_name()
+        return make_top_accuracy(TopAccuracy.model_validate(value).k).name
+    if isinstance(value, str) and METRICS.get(value) is not None:
+        return value
+    return str(handler(value))
+
+
+Metric: TypeAlias = Annotated[str, Lazily(make_metric_type)]
+"""The name of a metric: a registered one, `top_3_accuracy`, or a function's with its settings."""
 
 
 def improvement(metric: Metric, value: float, best: float) -> float:

@@ -42,6 +42,11 @@ def _list_names(recipe: Recipe, metrics: Iterable[str]) -> Iterator[tuple[Regist
         yield MIXES, recipe.mix.name
     if recipe.averaging is not None:
         yield AVERAGINGS, recipe.averaging.name
-    monitors = (getattr(part, "monitor", None) for part in (recipe.early_stopping, recipe.schedule))
-    for metric in (*metrics, *filter(None, monitors)):
+    for metric in (*metrics, *list_monitored(recipe)):
         yield METRICS, metric
+
+
+def list_monitored(recipe: Recipe) -> tuple[str, ...]:
+    """Return the metrics that early stopping and the schedule monitor."""
+    monitors = (getattr(part, "monitor", None) for part in (recipe.early_stopping, recipe.schedule))
+    return tuple(filter(None, monitors))

@@ -15,7 +15,7 @@ from bakeoff.catalog.averaging import AveragingChoice
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.clipping import Clip
 from bakeoff.catalog.initializers import InitializerChoice
-from bakeoff.catalog.losses import CrossEntropy, LossChoice
+from bakeoff.catalog.losses import LOSSES, CrossEntropy, LossChoice
 from bakeoff.catalog.metric import Metric, check_difference
 from bakeoff.catalog.mixing import MixChoice
 from bakeoff.catalog.networks.named import NetworkChoice
@@ -133,8 +133,9 @@ class Recipe(Record):
             )
         if self.transfer is not None and self.transfer.freeze == "always" and self.evaluate != "plain":
             conflict = "evaluate: a frozen body's features are computed once, without the mirror image; leave it plain"
-        if self.label_smoothing and not isinstance(self.loss, CrossEntropy):
-            conflict = f"label_smoothing needs cross_entropy: leave it 0 with {self.loss.name}"
+        is_smoothable = isinstance(self.loss, CrossEntropy) or LOSSES.find(self.loss.name).is_soft
+        if self.label_smoothing and not is_smoothable:
+            conflict = f"label_smoothing needs cross_entropy or bce: leave it 0 with {self.loss.name}"
         if normalizes_as(self.augmentation, "pretrained") and not is_published(self.network.name):
             conflict = (
                 "augmentation: normalize: pretrained is what a torchvision:NAME or timm:NAME network was trained with, "

@@ -60,7 +60,12 @@ def _make_tasks(
         data = group.view(datasets)
         numeric = modes.of(group.trials[0].block)
         tasks[final_test_id] = FinalTestTask(
-            final_test_id=final_test_id, label=group.label, members=members, data=data, numeric=numeric
+            final_test_id=final_test_id,
+            label=group.label,
+            members=members,
+            data=data,
+            numeric=numeric,
+            metrics=group.trials[0].metrics,
         )
     return tasks
 

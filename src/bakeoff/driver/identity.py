@@ -14,6 +14,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.revisions import list_revisions
 from bakeoff.driver.facts import Datasets
 from bakeoff.messages import ENGINE_VERSION
+from bakeoff.stats.metrics import is_on_demand
 from bakeoff.study.plan import PlannedTrial, trial_content, trial_id
 
 Position: TypeAlias = tuple[str, str, str, int, int | None]
@@ -67,6 +68,9 @@ def identify(
     packages = list_packages(planned.recipe, planned.metrics)
     if packages:
         content["packages"] = packages
+    on_demand = sorted(filter(is_on_demand, planned.metrics))
+    if on_demand and planned.stage == "search":  # candidates are judged while they train; finals can be scored later
+        content["metrics"] = on_demand
     if device != "cpu":
         content["device"] = device
     return IdentifiedTrial(trial_id=trial_id(content), planned=planned, content=content)

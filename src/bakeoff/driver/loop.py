@@ -161,6 +161,7 @@ class Driver:
             resume_from=self._pauses.find_sources(members, until),
             until=until,
             keep_train=self._keep_train and group.trials[0].stage == "final",
+            metrics=group.trials[0].metrics,
         )
 
     def _handle(self, report: Report) -> None:

@@ -33,13 +33,16 @@ from bakeoff.driver.searches import SearchRecorder, place_trial
 from bakeoff.driver.transfer import Resolver
 from bakeoff.errors import NetworkError, WorkspaceError
 from bakeoff.ledger.read import count_older, count_other_images, count_outdated
+from bakeoff.ledger.rescore import rescore
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import ENGINE_VERSION
 from bakeoff.search.registry import choose_strategy
 from bakeoff.search.searching import Searching
 from bakeoff.search.strategy import Strategy
+from bakeoff.stats.metrics import is_on_demand
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.fit import check_fit
+from bakeoff.study.metrics import check_metrics
 from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
 from bakeoff.study.sameness import check_race, describe_same_arms, list_first
 from bakeoff.workspace import Folders, find_half_written
@@ -81,6 +84,7 @@ def run_plan(plan: Plan, context: RunContext) -> RunCounts:
             _end_asking(driver, run)
             missing = _find_missing(driver, run)
             complete = context.final_test and context.pilot is None and not missing
+            _rescore({each.trial_id for each in driver.finals}, plan, run)
             if complete:
                 complete = run_final_tests(_finished(driver.finals, ledger), run, modes)
             _remove_leftovers(context.folders, driver.trained_ids)  # left by workers that were killed
@@ -114,6 +118,7 @@ def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
             say(note)
     check_plan(plan, datasets)
     check_race(plan, datasets)
+    check_metrics(plan, {source: facts.num_classes for source, facts in datasets.items()})
     for note in chain(describe_same_arms(plan, datasets), describe_preparation(plan, datasets)):
         say(note)
     return plan, datasets
@@ -146,9 +151,10 @@ def _start(plan: Plan, run: OpenRun, resolver: Resolver) -> tuple[Modes, int]:
     trained = [each for each in known if run.context.pilot is None or each.planned.replicate < run.context.pilot]
     trial_ids = {each.trial_id for each in known}
     _remove_leftovers(run.context.folders, trial_ids.union(run.ledger.placed_trials(run.study_id)))
+    reused = _find_reused(trained, run.ledger)
+    _rescore(reused, plan, run)
     _register(plan, known, run, modes, resolver)
     run.context.observer.study_opened(study_id=run.study_id, workspace=run.context.workspace, plan=plan)
-    reused = _find_reused(trained, run.ledger)
     fresh = list({each.trial_id: each.planned for each in trained if each.trial_id not in reused}.values())
     if is_resumed:
         _check_networks(fresh, run)
@@ -340,6 +346,13 @@ def check_plan(plan: Plan, datasets: Datasets) -> None:
 def _find_reused(known: Sequence[IdentifiedTrial], ledger: Ledger) -> set[str]:
     states = ledger.trial_states(each.trial_id for each in known)
     return {trial_id for trial_id, state in states.items() if state != "failed"}
+
+
+def _rescore(trial_ids: Set[str], plan: Plan, run: OpenRun) -> None:
+    """Score trials of earlier studies by the metrics on demand that this study names."""
+    needed = dict.fromkeys(name for trial in plan.trials for name in trial.metrics if is_on_demand(name))
+    with run.ledger.transaction():
+        rescore(run.ledger.connection, run.context.folders, trial_ids, needed)
 
 
 def _finished(known: Sequence[IdentifiedTrial], ledger: Ledger) -> list[IdentifiedTrial]:

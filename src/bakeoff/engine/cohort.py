@@ -17,6 +17,7 @@ import numpy.typing as npt
 from safetensors.torch import save_file
 
 from bakeoff.catalog.objective_settings import ObjectiveSettings
+from bakeoff.catalog.packages import list_monitored
 from bakeoff.catalog.shape import count_frozen_epochs
 from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
@@ -100,7 +101,7 @@ class _Cohort:
         probabilities_KNL = self.session.predict_validation(self._judged_network())
         seconds = time.perf_counter() - started
         for k, runner in enumerate(self.active):
-            validation = self._measure(probabilities_KNL[k], self.session.validation_indices(k))
+            validation = self._measure(runner, probabilities_KNL[k], self.session.validation_indices(k))
             self._record(runner, measured, k, validation, seconds)
         save_checkpoint(self.folders.checkpoint(self.task.cohort_id), self.epoch, self.runners)
         for runner in self.active:
@@ -109,11 +110,17 @@ class _Cohort:
         if self._finish_ending():
             self._fuse(self.epoch + 1)
 
-    def _measure(self, probabilities_NL: npt.NDArray[np.float32], indices: Indices) -> dict[str, float] | None:
-        """Return the validation metrics, or None if a prediction is not finite."""
+    def _measure(
+        self, runner: MemberTrainer, probabilities_NL: npt.NDArray[np.float32], indices: Indices
+    ) -> dict[str, float] | None:
+        """Return a member's metrics, or None if a prediction is not finite."""
         if not np.isfinite(probabilities_NL).all():
             return None
-        return classification_metrics(probabilities_NL, self.labels[indices])
+        return classification_metrics(probabilities_NL, self.labels[indices], self._more_metrics(runner))
+
+    def _more_metrics(self, runner: MemberTrainer) -> tuple[str, ...]:
+        """Return the metrics that the study or a member's recipe names."""
+        return (*self.task.metrics, *list_monitored(runner.member.recipe))
 
     def _record(
         self, runner: MemberTrainer, measured: Epoch, k: int, validation: dict[str, float] | None, seconds: float
@@ -270,6 +277,7 @@ class _Cohort:
                 path = self.folders.predictions(trial_id, "train")
                 save_predictions(path, train_KNL[k], labels[train], train, self.groups)
             runner.seconds += share
+            more = self._more_metrics(runner)
             runner.outcome = TrialDone(
                 trial_id=trial_id,
                 num_epochs=len(runner.history),
@@ -278,8 +286,8 @@ class _Cohort:
                 seconds=runner.seconds,
                 num_parameters=sum(parameter.numel() for parameter in network.members[k].values()),
                 metrics={
-                    "train": classification_metrics(train_KNL[k], labels[session.train_indices(k)]),
-                    "validation": classification_metrics(validation_KNL[k], labels[validation_indices]),
+                    "train": classification_metrics(train_KNL[k], labels[session.train_indices(k)], more),
+                    "validation": classification_metrics(validation_KNL[k], labels[validation_indices], more),
                 },
                 features="" if features is None else features.key,
                 features_seconds=0.0 if features is None else features.seconds,

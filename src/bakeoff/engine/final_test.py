@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.catalog.augmentation.records import needs_statistics
+from bakeoff.catalog.packages import list_monitored
 from bakeoff.data.opener import Opener
 from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
@@ -80,4 +81,7 @@ def _score(task: FinalTestTask, assembly: Assembly, images: Images, split: str, 
     for k, member in enumerate(task.members):
         path = assembly.folders.predictions(member.trial_id, split)
         save_predictions(path, probabilities_KNL[k], labels_N, indices, images.groups)
-    return [classification_metrics(probabilities_NL, labels_N) for probabilities_NL in probabilities_KNL]
+    return [
+        classification_metrics(probabilities_NL, labels_N, (*task.metrics, *list_monitored(recipe)))
+        for probabilities_NL, recipe in zip(probabilities_KNL, recipes, strict=True)
+    ]

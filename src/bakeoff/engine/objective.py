@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bakeoff.catalog.losses import LOSSES, CrossEntropy, Focal
+from bakeoff.catalog.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Focal, LossSettings
 from bakeoff.catalog.objective_settings import ObjectiveSettings, check_class_weights
 from bakeoff.engine.augment.mix_images import Mixed
 from bakeoff.registry import bind
@@ -44,7 +44,9 @@ class Objective:
         self.plain = all(each.plain for each in settings)
         rates = [each.label_smoothing for each in settings]
         self.smoothing_K1 = torch.tensor(rates).unsqueeze(1) if any(rates) else None
-        self.own_losses = {k: each.loss for k, each in enumerate(settings) if each.loss != CrossEntropy()}
+        own = {k: each.loss for k, each in enumerate(settings) if each.loss != CrossEntropy()}
+        self.soft_losses = {k: loss for k, loss in own.items() if LOSSES.find(loss.name).is_soft}
+        self.own_losses = {k: loss for k, loss in own.items() if k not in self.soft_losses}
         self.weights_KL: Tensor | None = None
         if any(each.class_weights is not None for each in settings):
             rows = [weigh_classes(each, class_names, own_N) for each, own_N in zip(settings, labels_KN, strict=True)]
@@ -58,8 +60,9 @@ class Objective:
             w[y] ((1 - e) (-ln p[y]) + e mean_l (-ln p[l]))
 
         with cross-entropy; another loss replaces -ln p[y] and is not smoothed. A mixture of two images costs the
-        weighted sum of their costs. Class weights multiply an image's whole loss, as in Keras; torch's would weight the
-        smoothed part class by class, and divide by the sum of weights.
+        weighted sum of their costs. A soft loss has one smoothed and mixed target for both. Class weights multiply an
+        image's whole loss, as in Keras; torch's would weight the smoothed part class by class, and divide by the sum of
+        weights.
 
         Args:
             logits_KNL: any floating-point dtype.
@@ -77,10 +80,38 @@ class Objective:
             )
         log_probabilities_KNL = F.log_softmax(logits_KNL.float(), dim=2)
         losses_KN = self._score(log_probabilities_KNL, labels_N)
-        if mixed is None:
-            return losses_KN
-        partners_KN = self._score(log_probabilities_KNL, mixed.partner_labels_N)
-        return mixed.share_N * losses_KN + (1 - mixed.share_N) * partners_KN
+        if mixed is not None:
+            partners_KN = self._score(log_probabilities_KNL, mixed.partner_labels_N)
+            losses_KN = mixed.share_N * losses_KN + (1 - mixed.share_N) * partners_KN
+        if self.soft_losses:
+            rows = list(losses_KN)
+            for k, loss in self.soft_losses.items():
+                rows[k] = self._score_softly(k, loss, logits_KNL[k].float(), labels_N, mixed)
+            losses_KN = torch.stack(rows)
+        return losses_KN
+
+    def _score_softly(
+        self, k: int, loss: LossSettings, logits_NL: Tensor, labels_N: Tensor, mixed: Mixed | None
+    ) -> Tensor:
+        """Return losses_N of a member by one target per image; the class weights of a mixture are mixed, too."""
+        num_classes = logits_NL.shape[1]
+
+        def make_targets(labels_N: Tensor) -> tuple[Tensor, Tensor | float]:
+            own_N = labels_N if labels_N.dim() == 1 else labels_N[k]
+            targets_NL = F.one_hot(own_N, num_classes).to(logits_NL.dtype)
+            if self.smoothing_K1 is not None:
+                smoothing = self.smoothing_K1[k].to(logits_NL.device)
+                targets_NL = (1 - smoothing) * targets_NL + smoothing / num_classes
+            return targets_NL, 1.0 if self.weights_KL is None else self.weights_KL[k].to(logits_NL.device)[own_N]
+
+        targets_NL, weights_N = make_targets(labels_N)
+        if mixed is not None:
+            share_N = mixed.share_N if mixed.share_N.dim() == 1 else mixed.share_N[k]
+            partner_targets_NL, partner_weights_N = make_targets(mixed.partner_labels_N)
+            targets_NL = share_N[:, None] * targets_NL + (1 - share_N)[:, None] * partner_targets_NL
+            weights_N = share_N * weights_N + (1 - share_N) * partner_weights_N
+        losses_N: Tensor = bind(LOSSES.find(loss.name).score)(loss, logits_NL, targets_NL)
+        return losses_N * weights_N
 
     def _score(self, log_probabilities_KNL: Tensor, labels_N: Tensor) -> Tensor:
         """Return losses_KN of unmixed labels."""
@@ -108,13 +139,25 @@ def score_cross_entropy(settings: CrossEntropy, log_probabilities_NC: Tensor, la
 
 
 def score_focal(settings: Focal, log_probabilities_NC: Tensor, labels_N: Tensor) -> Tensor:
-    """Return losses_N: (1 - p)^gamma (-ln p), with p the probability of the correct class.
+    """Return losses_N: alpha (1 - p)^gamma (-ln p), with p the probability of the correct class.
 
     Source: Lin et al. (2017), Focal loss for dense object detection, section 3.
     """
     log_right_N = log_probabilities_NC.gather(1, labels_N.unsqueeze(1)).squeeze(1)
     # 1 - p is kept above zero, where the slope of its power is infinite for gamma below 1.
-    return -((-torch.expm1(log_right_N)).clamp(min=1e-12) ** settings.gamma) * log_right_N
+    losses_N = -((-torch.expm1(log_right_N)).clamp(min=1e-12) ** settings.gamma) * log_right_N
+    return losses_N if settings.alpha == 1 else settings.alpha * losses_N
+
+
+def score_bce(settings: BinaryCrossEntropy, logits_NC: Tensor, targets_NC: Tensor) -> Tensor:
+    """Return losses_N: the mean (or sum) over classes of the binary cross-entropy of each class's sigmoid.
+
+    Source: timm's `BinaryCrossEntropy`.
+    """
+    if settings.target_threshold is not None:
+        targets_NC = (targets_NC > settings.target_threshold).to(targets_NC.dtype)
+    losses_NC = F.binary_cross_entropy_with_logits(logits_NC, targets_NC, reduction="none")
+    return losses_NC.sum(dim=1) if settings.sum_classes else losses_NC.mean(dim=1)
 
 
 def weigh_classes(

@@ -156,7 +156,7 @@ def _read_arms(connection: sqlite3.Connection, study_id: str, metric: str) -> It
     rows = connection.execute(
         "SELECT block, arm, COUNT(*), SUM(COALESCE(state = 'done', 0)), "
         "SUM(COALESCE(state IN ('failed', 'diverged'), 0)), "
-        "AVG(CASE WHEN state = 'done' THEN json_extract(metrics, '$.validation.' || ?) END) "
+        "AVG(CASE WHEN state = 'done' THEN json_extract(metrics, '$.validation.\"' || ? || '\"') END) "
         f"FROM placements LEFT JOIN trials ON id = trial_id{NESTED_ONLY} WHERE study_id = ?{is_final} "
         "GROUP BY block, arm ORDER BY MIN(position)",
         (metric, study_id),
@@ -215,8 +215,9 @@ def read_block_epochs(
     """
     stage = final_only(connection)
     rows = connection.execute(
-        "SELECT position, arm, epoch, json_extract(train, '$.' || :metric), "
-        "json_extract(validation, '$.' || :metric) FROM placements p JOIN epochs e ON e.trial_id = p.trial_id "
+        "SELECT position, arm, epoch, json_extract(train, '$.\"' || :metric || '\"'), "
+        "json_extract(validation, '$.\"' || :metric || '\"') "
+        "FROM placements p JOIN epochs e ON e.trial_id = p.trial_id "
         f"WHERE study_id = :study AND block = :block{stage.replace('final', 'search') if candidates else stage} "
         "ORDER BY position, epoch",
         {"study": study_id, "block": block, "metric": metric},

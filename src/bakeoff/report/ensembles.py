@@ -14,7 +14,7 @@ from bakeoff.report.text import count
 from bakeoff.report.votes import Ballot, Voted, shared_splits
 from bakeoff.stats.ensembles import find_vote, score_classes
 from bakeoff.stats.measure import Measure, Split, join_names
-from bakeoff.stats.metrics import classification_metrics
+from bakeoff.stats.metrics import score_by
 from bakeoff.stats.results import MeanSd, Summary
 
 Scores = npt.NDArray[np.float64]
@@ -146,7 +146,7 @@ def _read(trial_ids: Sequence[str], measure: Measure, load: Load) -> list[_Readi
     for trial_id in trial_ids:
         found = load(trial_id, measure.split)
         if found is not None:
-            value = classification_metrics(found["probabilities"], found["labels"])[measure.record.name]
+            value = score_by(measure.record.name, found["probabilities"], found["labels"])
             readings.append(_Reading(value, score_classes(found["probabilities"], found["labels"])))
     return readings
 

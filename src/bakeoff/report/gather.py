@@ -35,6 +35,7 @@ from bakeoff.report.sections import SECTIONS
 from bakeoff.report.text import count
 from bakeoff.report.votes import Voted, add_ensembles
 from bakeoff.stats.looks import LineLook
+from bakeoff.stats.metrics import is_on_demand
 from bakeoff.stats.race import design_race
 from bakeoff.stats.results import Summary
 from bakeoff.stats.sequential import SequentialDesign
@@ -210,7 +211,9 @@ def read_plan(record: StudyRecord, connection: sqlite3.Connection) -> tuple[Stud
         where = f"a result of block {result.block[:60]!r}, arm {result.arm[:60]!r}"
         if result.block not in blocks or result.arm not in arms or not 0 <= result.replicate < study.most_replicates:
             raise DamagedLedger(f"{where}, which the study does not have")
-        if result.state == "done" and any(metric not in scores for scores in result.metrics.values()):
+        # A trial of an earlier study that did not name the metric has no score by it on training images.
+        scored = [split for split in result.metrics if split != "train" or not is_on_demand(metric)]
+        if result.state == "done" and any(metric not in result.metrics[split] for split in scored):
             raise DamagedLedger(f"{where} without its {metric}")
         if result.state == "done" and "validation" not in result.metrics:
             raise DamagedLedger(f"{where} without validation")

@@ -83,7 +83,7 @@ def describe_search_progress(progress: SearchProgress) -> str:
 
 
 def _format_objective(progress: SearchProgress) -> str:
-    record = next((record for record in METRICS if record.name == progress.objective), None)
+    record = METRICS.get(progress.objective)
     value = progress.best or 0.0
     if record is None:
         return f"{progress.objective} {value:,.6g}"

@@ -14,7 +14,7 @@ from bakeoff.report.evidence import Load, Predictions
 from bakeoff.report.text import name_run
 from bakeoff.stats.ensembles import Votes, cast_vote, find_vote
 from bakeoff.stats.measure import Split, join_names
-from bakeoff.stats.metrics import classification_metrics, find_metric
+from bakeoff.stats.metrics import classification_metrics, find_metric, score_by
 from bakeoff.stats.results import TrialResult
 from bakeoff.stats.vote_fits import cross_vote, fit_vote
 from bakeoff.study.ensembles import Ensemble, list_ensemble_arms
@@ -171,7 +171,7 @@ class _Counter:
         if not found:
             return None
         self.ballots[ballot.trial_id] = fitted
-        return _make_result(fitted, self._add_train(fitted, found))
+        return self._make_result(fitted, self._add_train(fitted, found))
 
     def _add_train(self, ballot: Ballot, found: dict[Split, Predictions]) -> dict[Split, Predictions]:
         """Add a vote's predictions on the training images, if all its members stored theirs."""
@@ -190,7 +190,7 @@ class _Counter:
         """Return the failed result of a vote with failed members, and note it."""
         reason = f"{join_names([model.arm for model in failed])} failed"
         self._note(ballot, reason)
-        return replace(_make_result(ballot, {}), state="failed", reason=reason)
+        return replace(self._make_result(ballot, {}), state="failed", reason=reason)
 
     def _fit(self, ballot: Ballot) -> Ballot:
         if not find_vote(ballot.by).is_fitted:
@@ -199,9 +199,9 @@ class _Counter:
         labels_N = first["labels"]
         weights_M = fit_vote(probabilities_MNC, labels_N, ballot.by, self.metric)
         vote_NC = cast_vote(probabilities_MNC, ballot.by, weights_M)
-        alone = [classification_metrics(model_NC, labels_N)[self.metric] for model_NC in probabilities_MNC]
+        alone = [score_by(self.metric, model_NC, labels_N) for model_NC in probabilities_MNC]
         best = max(alone) if find_metric(self.metric).higher_is_better else min(alone)
-        together = classification_metrics(vote_NC, labels_N)[self.metric]
+        together = score_by(self.metric, vote_NC, labels_N)
         return replace(ballot, weights=weights_M, fitted=(together, best))
 
     def _cast(self, ballot: Ballot, split: str) -> Predictions:
@@ -213,29 +213,28 @@ class _Counter:
             votes_NC = cast_vote(probabilities_MNC, ballot.by, ballot.weights)
         return {**first, "probabilities": votes_NC}
 
+    def _make_result(self, ballot: Ballot, found: Mapping[Split, Predictions]) -> TrialResult:
+        metrics: dict[str, Mapping[str, float]] = {
+            split: classification_metrics(predictions["probabilities"], predictions["labels"], (self.metric,))
+            for split, predictions in found.items()
+        }
+        return TrialResult(
+            trial_id=ballot.trial_id,
+            block=ballot.block,
+            arm=ballot.label,
+            replicate=ballot.replicate or 0,
+            fold=ballot.fold,
+            state="done",
+            metrics=metrics,
+            epochs_trained=sum(model.epochs_trained for model in ballot.models),
+            best_epoch=None,
+            seconds=sum(model.seconds for model in ballot.models),
+        )
+
     def _note(self, ballot: Ballot, reason: str) -> None:
         where = "" if ballot.replicate is None else f" in {name_run(ballot.replicate, ballot.fold)}"
         arm = f" of {ballot.arm}" if ballot.arm else ""
         self.notes.append(f"No vote {ballot.label}{arm}{where} on {ballot.block}: {reason}.")
-
-
-def _make_result(ballot: Ballot, found: Mapping[Split, Predictions]) -> TrialResult:
-    metrics: dict[str, Mapping[str, float]] = {
-        split: classification_metrics(predictions["probabilities"], predictions["labels"])
-        for split, predictions in found.items()
-    }
-    return TrialResult(
-        trial_id=ballot.trial_id,
-        block=ballot.block,
-        arm=ballot.label,
-        replicate=ballot.replicate or 0,
-        fold=ballot.fold,
-        state="done",
-        metrics=metrics,
-        epochs_trained=sum(model.epochs_trained for model in ballot.models),
-        best_epoch=None,
-        seconds=sum(model.seconds for model in ballot.models),
-    )
 
 
 def _list_ballots(

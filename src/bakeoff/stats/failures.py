@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bakeoff.registry import bind
@@ -27,10 +27,19 @@ def chance_level(record: MetricRecord, num_classes: int) -> float:
     return float(bind(record.chance)(num_classes))
 
 
-def count_as_chance(result: TrialResult, num_classes: int, splits: Sequence[str]) -> TrialResult:
-    """Return a failed trial with every metric at chance level on some splits; it stays failed."""
-    scores = {record.name: chance_level(record, num_classes) for record in METRICS}
-    metrics: dict[str, Mapping[str, float]] = dict.fromkeys(splits, scores)
+def count_as_chance(result: TrialResult, num_classes: int, scored: Mapping[str, Iterable[str]]) -> TrialResult:
+    """Return a failed trial with every metric at chance level; it stays failed.
+
+    Args:
+        result: the failed trial.
+        num_classes: of its images.
+        scored: split -> metrics on demand that the other trials have there.
+    """
+    always = [record for record in METRICS if record.always]
+    metrics: dict[str, Mapping[str, float]] = {}
+    for split, names in scored.items():
+        records = [*always, *(record for name in names if (record := METRICS.get(name)) and not record.always)]
+        metrics[split] = {record.name: chance_level(record, num_classes) for record in records}
     return replace(result, metrics=metrics)
 
 

@@ -6,8 +6,10 @@ Shape suffixes: N images, C classes.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,8 @@ class MetricRecord:
         contribute: of `Predictions`, what each image contributes, [N], with the score as its mean; empty where that is
             not known, and then nothing is said of how much of a difference the images may account for.
         counts_images: whether it is the share of images answered rightly, so that each counts 1 / N.
+        always: whether every trial is scored by it; if not, those of studies that name it.
+        unit: of a metric that is no share, for names of columns.
     """
 
     name: str
@@ -52,6 +56,14 @@ class MetricRecord:
     chance: Implementation
     contribute: Implementation = ""
     counts_images: bool = False
+    always: bool = True
+    unit: str = "nats"
+
+    @property
+    def column(self) -> str:
+        """Its name in tables: a function's without its settings, with the beginning of its code's hash."""
+        name, _, settings = self.name.partition(" (")
+        return re.sub(r"\W+", "_", name) + (f"_{settings.rpartition(' ')[2][:4]}" if settings else "")
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,16 @@ def share_of_classes(num_classes: int) -> float:
     return 1 / num_classes
 
 
+def certain_guess(num_classes: int) -> float:
+    """Return the share of images that guesses miss: the calibration error of one who is sure of them.
+
+    It is also the Brier score of equal probabilities.
+    """
+    return 1 - 1 / num_classes
+
+
 _CONTRIBUTIONS = "bakeoff.stats.contributions"
+_FURTHER = "bakeoff.stats.further_metrics"
 
 _OURS: tuple[MetricRecord, ...] = (
     MetricRecord(
@@ -136,9 +157,158 @@ _OURS: tuple[MetricRecord, ...] = (
         chance=share_of_classes,
         contribute=f"{_CONTRIBUTIONS}:contribute_to_f1",
     ),
+    MetricRecord(
+        name="balanced_accuracy",
+        label="balanced accuracy",
+        summary="accuracy of every class, averaged with equal weight over the classes that occur: macro recall",
+        higher_is_better=True,
+        is_share=True,
+        source="sklearn.metrics.balanced_accuracy_score",
+        compute="bakeoff.stats.metrics:compute_recall",
+        chance=share_of_classes,
+        contribute=f"{_CONTRIBUTIONS}:contribute_to_recall",
+        always=False,
+    ),
+    MetricRecord(
+        name="roc_auc",
+        label="ROC AUC",
+        summary="area under the ROC curve of every class against the rest, averaged over the classes that occur",
+        higher_is_better=True,
+        is_share=False,
+        source="sklearn.metrics.roc_auc_score(multi_class='ovr', average='macro')",
+        compute=f"{_FURTHER}:compute_roc_auc",
+        chance=lambda num_classes: 0.5,
+        contribute=f"{_FURTHER}:contribute_roc_auc",
+        always=False,
+        unit="",
+    ),
+    MetricRecord(
+        name="mcc",
+        label="MCC",
+        summary="Matthews correlation coefficient of true and predicted classes, -1 to 1",
+        higher_is_better=True,
+        is_share=False,
+        source="sklearn.metrics.matthews_corrcoef",
+        compute=f"{_FURTHER}:compute_mcc",
+        chance=lambda num_classes: 0.0,
+        contribute=f"{_FURTHER}:contribute_mcc",
+        always=False,
+        unit="",
+    ),
+    MetricRecord(
+        name="log_loss",
+        label="log loss",
+        summary="mean negative log likelihood of the right class, in nats: another name of loss",
+        higher_is_better=False,
+        is_share=False,
+        source="sklearn.metrics.log_loss, clipped at the smallest normal float32",
+        compute="bakeoff.stats.metrics:compute_loss",
+        chance=math.log,
+        contribute=f"{_CONTRIBUTIONS}:contribute_losses",
+        always=False,
+    ),
+    MetricRecord(
+        name="brier",
+        label="Brier score",
+        summary="mean squared distance between the probabilities and the right class, 0 to 2",
+        higher_is_better=False,
+        is_share=False,
+        source="sklearn.metrics.brier_score_loss(scale_by_half=False)",
+        compute=f"{_FURTHER}:compute_brier",
+        chance=certain_guess,
+        contribute=f"{_FURTHER}:contribute_brier",
+        always=False,
+        unit="",
+    ),
+    MetricRecord(
+        name="ece",
+        label="ECE",
+        summary="expected calibration error of the predicted class's probability, over 15 bins of equal width",
+        higher_is_better=False,
+        is_share=True,
+        source="Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks",
+        compute=f"{_FURTHER}:compute_ece",
+        chance=certain_guess,
+        contribute=f"{_FURTHER}:contribute_ece",
+        always=False,
+    ),
 )
 
-METRICS: Registry[MetricRecord] = Registry("metric", _OURS, "bakeoff.metrics")
+
+@cache
+def make_top_accuracy(k: int) -> MetricRecord:
+    """Return the metric of the right class being among the k most probable ones; k from 2."""
+    return MetricRecord(
+        name=f"top_{k}_accuracy",
+        label=f"top-{k} accuracy",
+        summary=f"share of images whose right class is among the {k} most probable ones",
+        higher_is_better=True,
+        is_share=True,
+        source=f"sklearn.metrics.top_k_accuracy_score(k={k})",
+        compute=_bind_later(f"{_FURTHER}:compute_top", k=k),
+        chance=_bind_later(f"{_FURTHER}:chance_of_top", k=k),
+        contribute=_bind_later(f"{_FURTHER}:hit_top", k=k),
+        always=False,
+    )
+
+
+@cache
+def make_function_metric(text: str) -> MetricRecord | None:
+    """Return the metric that is a user's function, from its name as `catalog.metric` writes it; None for other names.
+
+    The name holds all settings, and the hash of the function's code: ledgers, workers and reports need nothing else.
+    """
+    found = FUNCTION_METRIC.fullmatch(text)
+    if found is None:
+        return None
+    function, goes, chance, code = found.groups()
+    named = {"function": function, "code": code}
+    return MetricRecord(
+        name=text,
+        label=function,
+        summary=f"the function {function}",
+        higher_is_better=goes == "higher",
+        is_share=False,
+        source=function,
+        compute=_bind_later("bakeoff.catalog.function_metric:compute", **named),
+        chance=lambda num_classes: float(chance),
+        contribute=_bind_later("bakeoff.catalog.function_metric:contribute", **named),
+        always=False,
+        unit="",
+    )
+
+
+FUNCTION_METRIC = re.compile(
+    r"([A-Za-z_][\w.]*:[A-Za-z_]\w*) \((higher|lower) is better, chance ([-+]?[\d.]+(?:e[-+]?\d+)?), "
+    r"code ([0-9a-f]{16})\)"
+)
+_TOP_ACCURACY = re.compile(r"top_([1-9]\d{0,4})_accuracy")
+
+
+def _bind_later(implementation: str, **named: object) -> Callable[..., object]:
+    """Return an implementation with some arguments filled in, imported when first called."""
+    return lambda *given: partial(bind(implementation), **named)(*given)
+
+
+class _Metrics(Registry[MetricRecord]):
+    """The metrics by name, with top-k accuracies of any k and users' functions, which are not listed."""
+
+    def get(self, name: object) -> MetricRecord | None:
+        if not isinstance(name, str):
+            return None
+        top = _TOP_ACCURACY.fullmatch(name)
+        if top is not None and int(top[1]) > 1:
+            return make_top_accuracy(int(top[1]))
+        return super().get(name) or make_function_metric(name)
+
+
+METRICS: Registry[MetricRecord] = _Metrics("metric", (*_OURS, make_top_accuracy(5)), "bakeoff.metrics")
+
+
+def is_on_demand(name: str) -> bool:
+    """Return whether only the trials of studies that name a metric are scored by it."""
+    record = METRICS.get(name)
+    return record is not None and not record.always
 
 
 def find_metric(name: str) -> MetricRecord:
@@ -154,8 +324,16 @@ def find_metric(name: str) -> MetricRecord:
     return record
 
 
-def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> dict[str, float]:
-    """Score predictions by every metric of METRICS.
+def score_by(metric: str, probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> float:
+    """Return the score of predictions by one metric; arguments and errors as for `classification_metrics`."""
+    check_predictions(probabilities_NC, labels_N)
+    return float(bind(find_metric(metric).compute)(Predictions(probabilities_NC, labels_N)))
+
+
+def classification_metrics(
+    probabilities_NC: NDArray[np.floating], labels_N: NDArray[np.integer], more: Iterable[str] = ()
+) -> dict[str, float]:
+    """Score predictions by every metric that is computed always, and by more.
 
     The predicted class is the most probable one (the first among equals). Macro averages run over the classes that
     occur; one of them that is never predicted has precision 0 (scikit-learn with `labels=numpy.unique(labels),
@@ -165,6 +343,7 @@ def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDA
     Args:
         probabilities_NC: [N, C], 0..1, rows summing to 1 (not checked: rounding differs by numeric mode).
         labels_N: [N], 0..C-1.
+        more: names of metrics that are computed on demand; others may be among them.
 
     Raises:
         MetricError: no images, shapes that do not match, labels out of range, or a probability that is NaN or
@@ -173,7 +352,9 @@ def classification_metrics(probabilities_NC: NDArray[np.floating], labels_N: NDA
     check_predictions(probabilities_NC, labels_N)
     predictions = Predictions(probabilities_NC, labels_N)
     num_absent = int((predictions.confusion_CC.sum(axis=1) == 0).sum())
-    scores = {record.name: float(bind(record.compute)(predictions)) for record in METRICS}
+    records = [record for record in METRICS if record.always]
+    records += [find_metric(name) for name in dict.fromkeys(more) if is_on_demand(name)]
+    scores = {record.name: float(bind(record.compute)(predictions)) for record in records}
     return {**scores, **({CLASSES_ABSENT: float(num_absent)} if num_absent else {})}
 
 

@@ -209,14 +209,14 @@ def _count_failed(by_cell: Mapping[tuple[str, str], dict[Run, TrialResult]], num
 
     An arm that crashed in every trial has no score either: an error in its code says nothing of the recipe.
     """
-    splits: dict[str, dict[str, None]] = {}
+    splits: dict[str, dict[str, dict[str, None]]] = {}
     for (block, _), cell in by_cell.items():
         for result in cell.values():
-            if result.state == "done":
-                splits.setdefault(block, {}).update(dict.fromkeys(result.metrics))
+            for split, metrics in result.metrics.items() if result.state == "done" else ():
+                splits.setdefault(block, {}).setdefault(split, {}).update(dict.fromkeys(metrics))
     for (block, _), cell in by_cell.items():
         known = None if _crashed(cell) else num_classes.get(block)
-        scored = tuple(splits.get(block, ())) if known else ()
+        scored = splits.get(block, {}) if known else {}
         for run, result in cell.items():
             if result.state == "failed":
                 cell[run] = count_as_chance(result, known or 1, scored)

@@ -178,7 +178,7 @@ def _begin_sorted(models: Sequence[Votes], labels_N: NDArray[np.integer], metric
 
 
 def _score(votes_NC: Votes, labels_N: NDArray[np.integer], metric: str) -> _Score:
-    metrics = classification_metrics(votes_NC, labels_N)
+    metrics = classification_metrics(votes_NC, labels_N, (metric,))
     return (metrics[metric] if find_metric(metric).higher_is_better else -metrics[metric]), -metrics["loss"]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from bakeoff.catalog.networks.outside import names_class
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import Problem, StudyError
-from bakeoff.stats.metrics import METRICS
+from bakeoff.stats.metrics import FUNCTION_METRIC, METRICS, is_on_demand
 from bakeoff.stats.pairs import MIN_REPLICATES
 from bakeoff.study.about import About
 from bakeoff.study.combine import Combined
@@ -57,7 +57,8 @@ class PlannedTrial:
         fold: the held-out fold; None if the study has no folds.
         stage: its purpose. Finals never share a seed with a search.
         until: the epoch to pause after; None: train to the end. Not part of the trial's identity.
-        metrics: the metrics of installed packages that the study needs, so that the trial computes them.
+        metrics: the metrics that the study needs and trials do not always compute: those on demand, and those of
+            installed packages.
     """
 
     block: str
@@ -124,7 +125,7 @@ def expand(study: Study) -> Plan:
             recipe=combination.recipe,
             data=combination.data,
             fold=fold,
-            metrics=_list_outside_metrics(study, combination.search),
+            metrics=_list_needed_metrics(study, combination.search),
         )
         for label, block in blocks.items()
         for replicate in range(study.most_replicates)
@@ -174,10 +175,14 @@ def _warn_of_few_replicates(study: Study) -> str:
 
 
 def name_code(study: Study) -> tuple[str, ...]:
-    """Return a sentence for each network `module:Class` whose code a study runs."""
+    """Return a sentence for each network `module:Class` and metric `module:function` whose code a study runs."""
     parts = (study.recipe, study.blocks, study.arms, study.plain_search)
     names = dict.fromkeys(text for part in parts for text in _list_texts(part) if names_class(text))
-    return tuple(f"runs the code of the module {name.partition(':')[0]} (network {name})." for name in names)
+    found = [f"runs the code of the module {name.partition(':')[0]} (network {name})." for name in names]
+    function = FUNCTION_METRIC.fullmatch(study.decide.metric)
+    if function is not None:
+        found.append(f"runs the code of the module {function[1].partition(':')[0]} (metric {function[1]}).")
+    return tuple(found)
 
 
 def _list_texts(value: object) -> Iterator[str]:
@@ -195,10 +200,10 @@ def _combine(study: Study) -> Combined:
     return study.combine()
 
 
-def _list_outside_metrics(study: Study, search: AnySearch | None) -> tuple[str, ...]:
+def _list_needed_metrics(study: Study, search: AnySearch | None) -> tuple[str, ...]:
     metric = study.decide.metric
     judged = (metric, *(() if search is None else search.list_objectives(metric)))
-    return tuple(name for name in dict.fromkeys(judged) if METRICS.find_origin(name) is not None)
+    return tuple(name for name in dict.fromkeys(judged) if METRICS.find_origin(name) or is_on_demand(name))
 
 
 def derive_seed(seed: int, replicate: int, stage: Stage = "final") -> int:

@@ -7,15 +7,14 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from bakeoff.catalog.choices import Lazily, Record, make_literal
-from bakeoff.catalog.metric import Metric
-from bakeoff.stats.metrics import METRICS
+from bakeoff.catalog.choices import Lazily, Record
+from bakeoff.catalog.metric import Metric, make_metric_type
 from bakeoff.study.dimensions import AnyDimension
 
 COSTS = ("parameters", "seconds")
 """Objectives that are not metrics; known only once a candidate is trained."""
 
-Objective: TypeAlias = Annotated[str, Lazily(lambda: make_literal(METRICS.names) | make_literal(COSTS))]
+Objective: TypeAlias = Annotated[str, Lazily(lambda: make_metric_type(COSTS))]
 """An objective: a metric on the validation split, `parameters` of the network, or `seconds` of training."""
 
 

@@ -20,7 +20,7 @@ from bakeoff.driver.observer import OPTIONAL_METHODS, ObserverRecord, RecordingO
 from bakeoff.registry import bind
 from bakeoff.search.proposal import Proposal, Proposer, Score
 from bakeoff.search.proposers import Setting
-from bakeoff.stats.metrics import METRICS, MetricRecord, Predictions, classification_metrics
+from bakeoff.stats.metrics import METRICS, MetricRecord, Predictions, score_by
 from bakeoff.study.search import SearchRecord
 from bakeoff.study.search_settings import SearchSettings
 from bakeoff.testing.require import make_settings, name_entry, require, require_registered
@@ -100,10 +100,10 @@ def check_metric(record: MetricRecord) -> None:
         record.summary and record.label and record.source, f"{record.name}: label, summary and source must not be empty"
     )
     require_registered(METRICS, record)
-    rng, labels_N = np.random.default_rng(1), np.arange(60) % 4
-    guesses_NC = rng.dirichlet(np.ones(4), 60)
-    right_NC = 0.9 * np.eye(4)[labels_N] + 0.1 * guesses_NC
-    guessed, right = (classification_metrics(each, labels_N)[record.name] for each in (guesses_NC, right_NC))
+    rng, labels_N = np.random.default_rng(1), np.arange(60) % 8
+    guesses_NC = rng.dirichlet(np.ones(8), 60)
+    right_NC = 0.9 * np.eye(8)[labels_N] + 0.1 * guesses_NC
+    guessed, right = (score_by(record.name, each, labels_N) for each in (guesses_NC, right_NC))
     require(math.isfinite(guessed) and math.isfinite(right), f"{record.name}: scores must be finite")
     sign = 1 if record.higher_is_better else -1
     require(
@@ -111,9 +111,9 @@ def check_metric(record: MetricRecord) -> None:
         f"{record.name}: correct predictions have a worse score, according to higher_is_better",
     )
     order = rng.permutation(60)
-    shuffled = classification_metrics(guesses_NC[order], labels_N[order])[record.name]
+    shuffled = score_by(record.name, guesses_NC[order], labels_N[order])
     require(math.isclose(shuffled, guessed, rel_tol=1e-9), f"{record.name}: it depends on the order of the images")
-    chance = float(bind(record.chance)(4))
+    chance = float(bind(record.chance)(8))
     require(
         math.isfinite(chance) and sign * right > sign * chance,
         f"{record.name}: chance is better than correct predictions",

@@ -175,7 +175,13 @@ def check_loss(record: LossRecord, settings: LossSettings | None = None) -> None
     labels_N = torch.arange(8) % _NUM_CLASSES
     logits_NC = (3 * _draw((8, _NUM_CLASSES), 1)).requires_grad_()
     with name_entry(record, "score"):
-        score = bind(record.score)
+        function = bind(record.score)
+
+        def score(settings: LossSettings, logits_NC: Tensor, labels_N: Tensor) -> Tensor:
+            targets = torch.eye(_NUM_CLASSES)[labels_N] if record.is_soft else labels_N
+            losses_N: Tensor = function(settings, logits_NC, targets)
+            return losses_N
+
         losses_N: Tensor = score(made, logits_NC.log_softmax(1), labels_N)
     require(
         losses_N.shape == (8,) and losses_N.dtype == torch.float32,

@@ -47,6 +47,8 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "gaussian_blur": [{}, {"kernel": 5, "sigma": [0.5, 1.5], "probability": 0.5}],
     "color_jitter": [{"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.2}, {"contrast": 2.0}],
     "grayscale": [{"probability": 0.5}],
+    "trivial_augment": [{}, {"interpolation": "bilinear"}],
+    "rand_augment": [{}, {"num_ops": 1, "magnitude": 30}],
     "erasing": [{}, {"probability": 1.0, "area": 0.5, "ratio": [0.1, 10]}],
     "normalize": [{}, {"mean": "imagenet"}, {"mean": 0.5, "sd": 0.5}],
 }

@@ -256,7 +256,7 @@ def test_a_users_colour_network_gets_grey_images_repeated(make_user: MakeUser) -
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("class Other(nn.Module): pass", "users_nets has no class Net"),
+        ("class Other(nn.Module): pass", "users_nets has no Net"),
         (
             "import nothing_of_this_name\nclass Net(nn.Module): pass",
             "there is no module users_nets .*nothing_of_this_name",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from bakeoff.catalog.augmentation.steps import (
+    MAX_NUM_OPS,
     Affine,
     AlternatingFlip,
     AugmentationStep,
@@ -21,10 +22,12 @@ from bakeoff.catalog.augmentation.steps import (
     HorizontalFlip,
     Normalize,
     Pad,
+    RandAugment,
     RandomCrop,
     RandomResizedCrop,
     Resize,
     Rotation,
+    TrivialAugment,
     VerticalFlip,
 )
 from bakeoff.catalog.augmentation.values import StatisticsName
@@ -59,6 +62,7 @@ class AugmentationRecord(RegistryEntry[AugmentationStep]):
 
 _GEOMETRY = "bakeoff.engine.augment.geometry"
 _RESIZED_CROP = "bakeoff.engine.augment.resized_crop"
+_AUTO = "bakeoff.engine.augment.auto_augment"
 _INTENSITY = "bakeoff.engine.augment.intensity"
 _KRIZHEVSKY = "Krizhevsky, Sutskever and Hinton (2012), ImageNet classification with deep convolutional neural networks"
 _SIMARD = "Simard, Steinkraus and Platt (2003), Best practices for convolutional neural networks"
@@ -147,6 +151,24 @@ _OURS: tuple[AugmentationRecord, ...] = (
         Grayscale,
         train=f"{_INTENSITY}:grey",
         num_draws=1,
+    ),
+    AugmentationRecord(
+        "trivial_augment",
+        "changes each image by one of 14 operations, at a random strength",
+        "Müller and Hutter (2021), TrivialAugment: tuning-free yet state-of-the-art data augmentation; torchvision's "
+        "TrivialAugmentWide",
+        TrivialAugment,
+        train=f"{_AUTO}:trivial_augment",
+        num_draws=3,
+    ),
+    AugmentationRecord(
+        "rand_augment",
+        "changes each image by several of 14 operations, at one strength",
+        "Cubuk, Zoph, Shlens and Le (2020), RandAugment: practical automated data augmentation with a reduced search "
+        "space; torchvision's RandAugment",
+        RandAugment,
+        train=f"{_AUTO}:rand_augment",
+        num_draws=2 * MAX_NUM_OPS,
     ),
     AugmentationRecord(
         "erasing",

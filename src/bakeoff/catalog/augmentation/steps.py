@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -34,7 +34,15 @@ from bakeoff.errors import NetworkError
 _SIZE = "Size of the result, in pixels: [height, width], or one number for a square."
 _FILL = "How the outside is filled: zero (black), edge (the nearest pixel) or reflect (the mirror image)."
 _PROBABILITY = "Probability that the step is applied to an image."
+_BINS = "Number of strengths, from none to the largest."
+_INTERPOLATION = "Interpolation method of shears, translations and rotations."
 _DEGREES = "Largest rotation either way, in degrees; the angle is drawn uniformly."
+
+
+MAX_NUM_OPS = 10
+"""Operations of one RandAugment step."""
+
+NumBins: TypeAlias = Annotated[int, Field(strict=True, ge=2, le=1_000)]
 
 
 class AugmentationStep(Record):
@@ -228,6 +236,35 @@ class Grayscale(AugmentationStep):
         """Return the shape of an image after this step."""
         _check_colour(shape_HWC)
         return shape_HWC
+
+
+class TrivialAugment(AugmentationStep):
+    """TrivialAugment (wide): one of 14 operations per image, at a strength drawn for it."""
+
+    name: Literal["trivial_augment"] = "trivial_augment"
+    num_magnitude_bins: NumBins = Field(default=31, description=_BINS)
+    interpolation: Literal["nearest", "bilinear"] = Field(default="nearest", description=_INTERPOLATION)
+
+
+class RandAugment(AugmentationStep):
+    """RandAugment: several of 14 operations per image, all at the same strength."""
+
+    name: Literal["rand_augment"] = "rand_augment"
+    num_ops: int = Field(
+        default=2, strict=True, ge=1, le=MAX_NUM_OPS, description="Operations per image, one after the other."
+    )
+    num_magnitude_bins: NumBins = Field(default=31, description=_BINS)
+    magnitude: int = Field(
+        default=9, strict=True, ge=0, description="Strength of the operations, from 0, below num_magnitude_bins."
+    )
+    interpolation: Literal["nearest", "bilinear"] = Field(default="nearest", description=_INTERPOLATION)
+
+    @model_validator(mode="after")
+    def _check_magnitude(self) -> RandAugment:
+        if self.magnitude >= self.num_magnitude_bins:
+            message = "magnitude must be below num_magnitude_bins, {bins}"
+            raise PydanticCustomError(INCOMPATIBLE, message, {"bins": self.num_magnitude_bins})
+        return self
 
 
 class Erasing(AugmentationStep):

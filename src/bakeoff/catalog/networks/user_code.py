@@ -1,4 +1,4 @@
-"""User classes, named `package.module:Class`. No torch: the plan hashes their code without running it."""
+"""User classes and functions, named `package.module:Class`. No torch: the plan hashes their code without running it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def load_class(name: str) -> Callable[[], Any]:
         raise NetworkError(f"{name}: importing {module_name} failed: {type(error).__name__}: {error}") from error
     found: object = getattr(module, class_name, None)
     if not callable(found):
-        raise NetworkError(f"{name}: {module_name} has no class {class_name}.")
+        raise NetworkError(f"{name}: {module_name} has no {class_name}.")
     return found
 
 

@@ -66,10 +66,10 @@ def _jitter_all(choice: ColorJitter, images: Tensor, draws_ND: Draws) -> Tensor:
     if choice.brightness:
         images = (images * _draw_factor(choice.brightness, draws_ND[:, 1], images)).clamp_(0, 1)
     if choice.contrast:
-        means = _to_grey(images).mean(dim=(1, 2, 3), keepdim=True)
+        means = weigh_channels(images).mean(dim=(1, 2, 3), keepdim=True)
         images = _blend(images, means, _draw_factor(choice.contrast, draws_ND[:, 2], images))
     if choice.saturation and coloured:
-        images = _blend(images, _to_grey(images), _draw_factor(choice.saturation, draws_ND[:, 3], images))
+        images = _blend(images, weigh_channels(images), _draw_factor(choice.saturation, draws_ND[:, 3], images))
     if choice.hue and coloured:
         images = shift_hue(images, to_column(choice.hue * (2 * draws_ND[:, 4] - 1), images))
     return images
@@ -80,7 +80,7 @@ def _draw_factor(strength: float, draws_N: Draws, like: Tensor) -> Tensor:
     return to_column(least + (greatest - least) * draws_N, like)
 
 
-def _to_grey(images_NHWC: Tensor) -> Tensor:
+def weigh_channels(images_NHWC: Tensor) -> Tensor:
     """Return the brightness of each pixel, shape (N, H, W, 1)."""
     if images_NHWC.shape[3] == 1:
         return images_NHWC
@@ -123,7 +123,7 @@ def grey(choice: Grayscale, images_NHWC: Tensor, draws_ND: Draws) -> Tensor:
         return images_NHWC
 
     def change(images: Tensor, _: npt.NDArray[np.int64]) -> Tensor:
-        return _to_grey(scale_to_unit(images)).expand(images.shape)
+        return weigh_channels(scale_to_unit(images)).expand(images.shape)
 
     return change_some(images_NHWC, draws_ND[:, 0], choice.probability, change)
 

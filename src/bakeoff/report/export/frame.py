@@ -40,16 +40,18 @@ class Frame:
 
 
 def unit_of(metric: str) -> str:
-    """Return the unit of a metric for a column name: "share" (0..1) or "nats"; empty for an unknown metric."""
-    record = next((record for record in METRICS if record.name == metric), None)
+    """Return the unit of a metric for a column name: "share" (0..1) or "nats"; empty if it has none or is unknown."""
+    record = METRICS.get(metric)
     if record is None:
         return ""
-    return "share" if record.is_share else "nats"
+    return "share" if record.is_share else record.unit
 
 
 def name_metric(split: str, metric: str, statistic: str = "") -> str:
     """Return a metric's column name, such as "test_accuracy_share" or "test_loss_nats_sd"."""
-    return "_".join(filter(None, (split.replace("-", "_"), metric, unit_of(metric), statistic)))
+    record = METRICS.get(metric)
+    column = metric if record is None else record.column
+    return "_".join(filter(None, (split.replace("-", "_"), column, unit_of(metric), statistic)))
 
 
 def list_metrics(found: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[tuple[str, str]]:

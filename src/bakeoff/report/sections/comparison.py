@@ -136,7 +136,8 @@ def _list_sacrifices(summary: Summary, scores: Sequence[Column]) -> list[tuple[s
 def tabulate_all_scores(summary: Summary, block: str, splits: tuple[Split, ...]) -> list[Column]:
     """Tabulate every metric on some splits: a row per arm, best first."""
     arms = order_arms(summary, block)
-    measures = [Measure(record, split) for split in splits for record in METRICS]
+    records = dict.fromkeys((*METRICS, summary.measure.record))
+    measures = [Measure(record, split) for split in splits for record in records]
     return [
         texts("arm", (arm.arm for arm in arms)),
         *(tabulate_measure(m, arms) for m in measures if any(m.record.name in arm.on(m.split) for arm in arms)),
