@@ -116,6 +116,9 @@ def test_changes_of_a_study_that_cannot_be(command: Command, golden: Compare) ->
         ("gc", "gc --dry-run"),
         ("report", "report rates"),
         ("verdict", "report rates --format md"),
+        ("compare", "compare"),
+        ("compare-studies", "compare rates networks"),
+        ("compare-arms", "compare networks --arms narrow wide"),
     ],
 )
 def test_a_finished_study(name: str, arguments: str, workspace: str, command: Command, golden: Compare) -> None:

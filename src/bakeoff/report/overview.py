@@ -1,7 +1,7 @@
 """All studies of a workspace in one table: state, best arm, verdict, cost. What is slow to compute is kept by study.
 
 A verdict takes the predictions of all trials. So a study's row is kept, in memory and in the workspace, together with a
-stamp of all that it depends on: the study, its trials, final tests, looks at its test images, and this version's code.
+stamp of all that it depends on: the study, its trials, final tests, looks at test images, and this version's code.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from statistics import fmean, stdev
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,6 +27,7 @@ from bakeoff.ledger.check import read_version
 from bakeoff.ledger.read import ListedStudy, StudyRecord, list_studies, open_reading, read_study, shorten_ids
 from bakeoff.ledger.tags import read_tags
 from bakeoff.report.gather import JudgedStudy, get_state, judge_study, read_plan
+from bakeoff.report.tables import order_arms, verdicts_against
 from bakeoff.report.text import count
 from bakeoff.stats.measure import Measure, Split
 from bakeoff.stats.metrics import find_metric
@@ -55,6 +57,23 @@ class BestArm(BaseModel):
     ties: tuple[str, ...] = ()
 
 
+class ArmStanding(BaseModel):
+    """An arm of a finished study.
+
+    Attributes:
+        score: its mean in the deciding metric; None without a trial done.
+        relation: best, baseline, or how it compares with that arm: better, worse, equivalent, inconclusive; empty where
+            it is not compared.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    block: str
+    arm: str
+    score: float | None
+    relation: str
+
+
 class Brief(BaseModel):
     """What a table of studies shows of one, as far as it depends on the ledger.
 
@@ -64,6 +83,7 @@ class Brief(BaseModel):
         replicates: such as "5", or "3 to 20" of a race.
         split: of the scores.
         best: of each block with a score.
+        standings: all arms, block by block, best mean first; empty unless all trials have ended.
         verdict: in a few words. `sentences`: in full, one for each block; empty unless all trials have ended.
         looks: at this question on these test images so far. `num_final_tests`: openings of the test split.
         seconds: training time of all its trials, those of a search included.
@@ -84,6 +104,7 @@ class Brief(BaseModel):
     num_done: int = 0
     num_failed: int = 0
     best: tuple[BestArm, ...] = ()
+    standings: tuple[ArmStanding, ...] = ()
     verdict: str = ""
     sentences: tuple[str, ...] = ()
     looks: int = 0
@@ -144,18 +165,26 @@ class Overviews:
         with self._lock, open_reading(self._folders) as connection:
             listed, stamps, tags = list_studies(connection), _read_stamps(connection), read_tags(self._folders)
             short = shorten_ids([study.study_id for study in listed])
+            briefs = [self._find(connection, study, stamps.get(study.study_id, ""), end) for study in listed]
             return tuple(
-                Overview(
-                    **self._find(connection, study, stamps.get(study.study_id, ""), end).model_dump(),
-                    id=short[study.study_id],
-                    study_id=study.study_id,
-                    name=study.name,
-                    question=study.question,
-                    created_at=study.created_at,
-                    tags=tags.get(study.study_id, ()),
-                )
-                for study in listed
+                _join(study, brief, short[study.study_id], tags.get(study.study_id, ()))
+                for study, brief in zip(listed, briefs, strict=True)
             )
+
+    def find(self, study_id: str) -> Overview | None:
+        """Return one study, computing its row if need be; None if the ledger has no such study.
+
+        Raises:
+            WorkspaceError: there is no readable ledger.
+        """
+        with self._lock, open_reading(self._folders) as connection:
+            listed = list_studies(connection)
+            study = next((each for each in listed if each.study_id == study_id), None)
+            if study is None:
+                return None
+            brief = self._find(connection, study, _read_stamps(connection).get(study_id, ""), math.inf)
+            short = shorten_ids([each.study_id for each in listed])
+            return _join(study, brief, short[study_id], read_tags(self._folders).get(study_id, ()))
 
     def _find(self, connection: sqlite3.Connection, study: ListedStudy, stamp: str, end: float) -> Brief:
         kept = self._briefs.get(study.study_id) or self._read_kept(study.study_id)
@@ -181,6 +210,18 @@ class Overviews:
             write_whole(self._folders.brief(study_id), lambda path: path.write_text(text, encoding="utf-8"))
         except (BakeoffError, OSError):
             self._writes = False  # a workspace that cannot be written can be read all the same
+
+
+def _join(study: ListedStudy, brief: Brief, short_id: str, tags: tuple[str, ...]) -> Overview:
+    return Overview(
+        **brief.model_dump(),
+        id=short_id,
+        study_id=study.study_id,
+        name=study.name,
+        question=study.question,
+        created_at=study.created_at,
+        tags=tags,
+    )
 
 
 def _make_brief(connection: sqlite3.Connection, study_id: str, folders: Folders, stamp: str) -> Brief:
@@ -244,6 +285,7 @@ def _describe_ended(judged: JudgedStudy) -> dict[str, Any]:
         "arms": summary.arm_labels,
         "split": summary.split,
         "best": tuple(_list_best(summary)),
+        "standings": tuple(_list_standings(summary)),
         "verdict": write_short(summary),
         "sentences": (summary.overall, *sentences) if summary.overall else sentences,
         "looks": len(summary.looks),
@@ -261,6 +303,19 @@ def _list_best(summary: Summary) -> Iterator[BestArm]:
                 interval=_find_interval(arms[answer.best], answer.score.mean, summary),
                 ties=() if answer.baseline else answer.not_worse,
             )
+
+
+def _list_standings(summary: Summary) -> Iterator[ArmStanding]:
+    for answer in summary.answers:
+        reference = answer.baseline or answer.best
+        against = {} if reference is None else verdicts_against(summary, answer.block, reference)
+        for arm in order_arms(summary, answer.block):
+            score, verdict = arm.score(summary.measure), against.get(arm.arm)
+            relation = "" if verdict is None else str(verdict.verdict)
+            if arm.arm == reference and score is not None:
+                relation = "baseline" if answer.baseline else "best"
+            mean = None if score is None else score.mean
+            yield ArmStanding(block=answer.block, arm=arm.arm, score=mean, relation=relation)
 
 
 def _find_interval(arm: ArmSummary, mean: float, summary: Summary) -> tuple[float, float] | None:
@@ -292,24 +347,18 @@ def _read_cost(connection: sqlite3.Connection, study_id: str) -> dict[str, Any]:
 
 def _read_stamps(connection: sqlite3.Connection) -> Mapping[str, str]:
     """Return by study a stamp of everything in the ledger that its row depends on, and of this version's code."""
-    looks = _read_looks(connection)
+    looks, code = _read_looks(connection), _hash_code()
     openings = dict(
         connection.execute("SELECT study_id, COUNT(*) || ' ' || MAX(id) FROM exams GROUP BY study_id").fetchall()
     )
-    fingerprints: dict[str, list[str]] = {}
-    for study_id, fingerprint in connection.execute(
-        "SELECT DISTINCT study_id, fingerprint FROM placements JOIN exam_results USING (trial_id) ORDER BY fingerprint"
-    ):
-        fingerprints.setdefault(study_id, []).append(str(looks.get(fingerprint)))
     rows = connection.execute(
-        "SELECT s.id, s.document, s.facts, COUNT(p.trial_id), COUNT(t.id), TOTAL(t.state = 'done'), "
-        "MAX(t.finished_at), COUNT(e.trial_id), MAX(e.exam_id) FROM studies s LEFT JOIN placements p "
+        "SELECT s.id, COUNT(e.trial_id), s.document, s.facts, COUNT(p.trial_id), COUNT(t.id), "
+        "TOTAL(t.state = 'done'), MAX(t.finished_at), MAX(e.exam_id) FROM studies s LEFT JOIN placements p "
         "ON p.study_id = s.id LEFT JOIN trials t ON t.id = p.trial_id LEFT JOIN exam_results e "
         "ON e.trial_id = p.trial_id GROUP BY s.id".replace("s.facts", _facts_column(connection))
     )
-    code = _hash_code()
     return {
-        row[0]: _hash([code, *map(str, row), str(openings.get(row[0])), *fingerprints.get(row[0], ())]) for row in rows
+        row[0]: _hash([code, *map(str, row), str(openings.get(row[0])), looks.before(row[0], row[1])]) for row in rows
     }
 
 
@@ -319,15 +368,37 @@ def _facts_column(connection: sqlite3.Connection) -> str:
     return "s.facts || s.asking" if version >= 3 else "s.facts" if version == 2 else "''"
 
 
-def _read_looks(connection: sqlite3.Connection) -> dict[str, str]:
-    """Return, by the fingerprint of test images, the number of recorded looks at them and the last one."""
+@dataclass(frozen=True)
+class _Looks:
+    """The looks on record.
+
+    Attributes:
+        own: by study, its last look and the number of trials in it.
+        last: the last look of any study.
+    """
+
+    own: Mapping[str, tuple[int, int]]
+    last: int
+
+    def before(self, study_id: str, num_tested: int) -> str:
+        """Return the last look that a study's verdict depends on.
+
+        Those after its own do not matter, unless that has not seen all trials that are tested now.
+        """
+        look, num_seen = self.own.get(study_id, (self.last, num_tested))
+        return str(look if num_seen == num_tested else self.last)
+
+
+def _read_looks(connection: sqlite3.Connection) -> _Looks:
     if (read_version(connection) or 0) < 5:  # older ledgers record none: their final tests are the looks
-        return {}
+        (last,) = connection.execute("SELECT COALESCE(MAX(id), 0) FROM exams").fetchone()
+        return _Looks({}, last)
     query = (
-        "SELECT fingerprint, COUNT(DISTINCT look_id) || ' ' || MAX(look_id) FROM look_trials "
-        "JOIN exam_results USING (trial_id) GROUP BY fingerprint"
+        "SELECT study_id, id, (SELECT COUNT(*) FROM look_trials WHERE look_id = id) FROM "
+        "(SELECT study_id, MAX(id) AS id FROM looks GROUP BY study_id)"
     )
-    return dict(connection.execute(query).fetchall())
+    own = {study_id: (look, number) for study_id, look, number in connection.execute(query)}
+    return _Looks(own, max((look for look, _ in own.values()), default=0))
 
 
 @cache
@@ -346,11 +417,12 @@ def _hash(parts: Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()[:32]
 
 
+STATES = get_args(State)
 FILTERS = ("state", "dataset", "tag", "name", "arm", "metric")
 SORTS = ("date", "name", "state", "dataset", "metric", "score", "looks", "cost", "trials")
 
 
-def select(rows: Sequence[Overview], filters: Iterable[str] = (), sort: str = "-date") -> tuple[Overview, ...]:
+def select(rows: Sequence[Overview], filters: Sequence[str] = (), sort: str = "-date") -> tuple[Overview, ...]:
     """Return the rows that match all filters, sorted.
 
     Args:
@@ -359,8 +431,13 @@ def select(rows: Sequence[Overview], filters: Iterable[str] = (), sort: str = "-
         sort: one of SORTS, with `-` in front for descending order. Rows without a value come last.
 
     Raises:
-        BakeoffError: no such order.
+        BakeoffError: no such order or state.
     """
+    wanted = [text.removeprefix("state=").casefold() for text in filters if text.startswith("state=")]
+    unknown = next((each for each in wanted if each not in STATES), None)
+    if unknown is not None:
+        allowed = f"{', '.join(STATES)}.{nearest(unknown, STATES)}"
+        raise BakeoffError(f"--filter state={unknown}: no such state. Allowed: {allowed}")
     key = sort.removeprefix("-")
     if key not in SORTS:
         raise BakeoffError(

@@ -135,7 +135,7 @@ def describe_size(row: Overview) -> str:
     if not row.arms:
         return ""
     size = f"{count(len(row.arms), 'arm')} x {row.replicates}"
-    return f"{count(len(row.blocks), 'block')} x {size}" if len(row.blocks) > 1 else size
+    return f"{size}, {count(len(row.blocks), 'block')}" if len(row.blocks) > 1 else size
 
 
 def describe_looks(row: Overview) -> str:

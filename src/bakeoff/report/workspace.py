@@ -26,7 +26,7 @@ DEFAULT_WORKSPACE = Path("runs")
 
 def list_studies(
     workspace: str | Path = DEFAULT_WORKSPACE,
-    filters: Iterable[str] = (),
+    filters: Sequence[str] = (),
     sort: str = "-date",
     *,
     name: str | None = None,

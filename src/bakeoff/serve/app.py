@@ -20,12 +20,13 @@ from bakeoff.report.text import show_text
 from bakeoff.serve import pages
 from bakeoff.serve.guard import Guard
 from bakeoff.serve.try_photo import PhotoTrial, TooLargeError, read_photo
-from bakeoff.serve.workspace import Seen, Workspace
+from bakeoff.serve.workspace import Seen, SeveralStudiesError, Workspace
 
 ASSETS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "page.css": ("text/css", pages.read_report_style),
     "live.css": ("text/css", lambda: pages.read_asset("live.css")),
     "try.js": ("text/javascript", lambda: pages.read_asset("try.js")),
+    "compare.js": ("text/javascript", lambda: pages.read_asset("compare.js")),
     "live.js": ("text/javascript", lambda: pages.read_asset("live.js")),
     "plotly.js": ("text/javascript", read_plotly),
 }
@@ -47,6 +48,7 @@ def make_app(workspace: Path, host: str) -> ASGIApp:
     routes = [
         Route("/", site.show_index),
         Route("/live", site.refresh_index),
+        Route("/compare", site.show_comparison),
         Route("/study/{study_id}", site.show_study),
         Route("/study/{study_id}/live", site.refresh_study),
         Route("/study/{study_id}/report", site.show_report),
@@ -54,7 +56,8 @@ def make_app(workspace: Path, host: str) -> ASGIApp:
         Route("/study/{study_id}/classify", site.classify, methods=["POST"]),
         Route("/assets/{name}", _send_asset),
     ]
-    application = Starlette(routes=routes, exception_handlers={BakeoffError: _explain, 404: _say_missing})
+    handlers = {BakeoffError: _explain, SeveralStudiesError: _say_several, 404: _say_missing}
+    application = Starlette(routes=routes, exception_handlers=handlers)
     return Guard(application, host)
 
 
@@ -74,6 +77,10 @@ class _Pages:
         found = self._workspace.list_studies()
         is_running = any(map(_is_running, found))
         return _answer(pages.show_studies(found), [], started, is_running)
+
+    def show_comparison(self, request: Request) -> Response:
+        folder = self._workspace.root.absolute().name
+        return HTMLResponse(pages.write_comparison(folder, self._workspace.list_overviews()))
 
     def show_study(self, request: Request) -> Response:
         seen = self._find(request)
@@ -158,6 +165,10 @@ def _explain(request: Request, error: Exception) -> Response:
         return JSONResponse({"problem": show_text(str(error)), "again_seconds": _IDLE_SECONDS}, 503)
     lines = (str(error), "This page refreshes every few seconds.")
     return HTMLResponse(pages.write_notice("Nothing to show yet", lines, again=True))
+
+
+def _say_several(request: Request, error: Exception) -> Response:
+    return HTMLResponse(pages.write_notice("Several studies", (str(error),)), 404)
 
 
 def _say_missing(request: Request | None = None, error: Exception | None = None) -> Response:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.ledger.live import StudyProgress
+from bakeoff.report.overview import Overview
+from bakeoff.report.overview_table import describe_best
 from bakeoff.report.render.html import make_environment
 from bakeoff.serve import wording
 from bakeoff.serve.workspace import Seen
@@ -25,9 +27,10 @@ def show_studies(found: tuple[Seen, ...]) -> str:
 
 
 def show_progress(seen: Seen, block: str) -> str:
-    """Return the part of a study's page that shows its progress and is refreshed."""
-    progress = seen.progress
-    rows, num_hidden = wording.list_rows(progress, block)
+    """Return the part of a study's page that shows its progress, or its verdict, and is refreshed."""
+    progress, judged = seen.progress, wording.find_verdict(seen)
+    list_rows = wording.list_rows if judged is None else partial(wording.list_judged, judged)
+    rows, num_hidden = list_rows(progress, block)
     return _render(
         "progress.html",
         progress=progress,
@@ -35,7 +38,9 @@ def show_progress(seen: Seen, block: str) -> str:
         last_ended=progress.last_ended_at,
         rows=rows,
         num_hidden=num_hidden,
-        measure=wording.label_score(progress),
+        measure=wording.label_score(progress, judged),
+        sentences=() if judged is None else judged.sentences,
+        split="" if judged is None else judged.split,
         block=block,
     )
 
@@ -43,6 +48,12 @@ def show_progress(seen: Seen, block: str) -> str:
 def write_index(folder: str, found: tuple[Seen, ...]) -> str:
     """Return the first page: every study of the workspace."""
     return _render("index.html", title="Studies", folder=folder, part=_as_markup(show_studies(found)), live="/live")
+
+
+def write_comparison(folder: str, rows: tuple[Overview, ...]) -> str:
+    """Return the page with the table of studies."""
+    table = [{"row": row, **wording.describe_overview(row)} for row in rows]
+    return _render("compare.html", title="Compare studies", folder=folder, table=table)
 
 
 def write_study(seen: Seen) -> str:
@@ -103,7 +114,17 @@ def read_report_style() -> str:
 def _describe_card(seen: Seen) -> dict[str, Any]:
     leaders, num_more = wording.list_leaders(seen.progress)
     state = wording.describe_state(seen.progress, seen.pace)
-    return {"progress": seen.progress, "state": state, "leaders": leaders, "num_more": num_more}
+    judged = wording.find_verdict(seen)
+    tags = () if seen.overview is None else seen.overview.tags
+    return {
+        "progress": seen.progress,
+        "state": state,
+        "leaders": leaders,
+        "num_more": num_more,
+        "verdict": "" if judged is None else judged.verdict,
+        "best": "" if judged is None or not judged.best else describe_best(judged),
+        "tags": tags,
+    }
 
 
 def _render(template: str, **values: Any) -> str:

@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bakeoff.ledger.live import ArmProgress, StudyProgress
-from bakeoff.report.text import count
+from bakeoff.report.overview import Overview
+from bakeoff.report.overview_table import describe_best, describe_looks, describe_size
+from bakeoff.report.text import count, duration
 from bakeoff.serve.figures import rank
 from bakeoff.serve.watch import Pace
+from bakeoff.serve.workspace import Seen
 from bakeoff.stats.measure import Measure
 from bakeoff.stats.metrics import find_metric
 
 MAX_ROWS = 50
 MAX_LEADERS = 3
+
+RELATIONS = {"best": "best mean", "inconclusive": "not settled"}
+"""How relations to the best arm or the baseline are written, where not as they are."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,14 @@ class Leader:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm in the table of a block, in words."""
+    """One arm in the table of a block, in words; `relation`: its verdict relative to the best arm or the baseline."""
 
     arm: str
     trials: str
     now: str
     score: str
     is_best: bool
+    relation: str = ""
 
 
 def describe_state(progress: StudyProgress, pace: Pace) -> StudyState:
@@ -108,8 +115,7 @@ def list_rows(progress: StudyProgress, block: str) -> tuple[tuple[Row, ...], int
     rows = [
         Row(
             arm=arm.arm,
-            trials=f"{arm.num_done:,} of {arm.num_planned:,}"
-            + (f", {arm.num_failed:,} failed" if arm.num_failed else ""),
+            trials=_count_trials(arm),
             now=_format_training(arm),
             score="" if arm.score is None else measure.value(arm.score),
             is_best=arm.score is not None and arm.score == ranked[0].score,
@@ -119,14 +125,60 @@ def list_rows(progress: StudyProgress, block: str) -> tuple[tuple[Row, ...], int
     return tuple(rows[:MAX_ROWS]), max(0, len(rows) - MAX_ROWS)
 
 
-def label_score(progress: StudyProgress) -> str:
+def find_verdict(seen: Seen) -> Overview | None:
+    """Return a study's row in the table of studies if it has a verdict: all its trials have ended."""
+    overview = seen.overview
+    if overview is None or not seen.progress.is_ended or not overview.sentences:
+        return None
+    return overview
+
+
+def list_judged(overview: Overview, progress: StudyProgress, block: str) -> tuple[tuple[Row, ...], int]:
+    """Return the arms of a block with their verdicts for a table, best first, and how many more there are."""
+    measure, ended = overview.measure, {arm.arm: arm for arm in progress.arms if arm.block == block}
+    assert measure is not None, "a study with verdicts can be read"
+    rows = [
+        Row(
+            arm=each.arm,
+            trials=_count_trials(ended[each.arm]) if each.arm in ended else "-",
+            now="",
+            score="" if each.score is None else measure.value(each.score),
+            is_best=False,
+            relation=RELATIONS.get(each.relation, each.relation),
+        )
+        for each in overview.standings
+        if each.block == block
+    ]
+    return tuple(rows[:MAX_ROWS]), max(0, len(rows) - MAX_ROWS)
+
+
+def describe_overview(row: Overview) -> dict[str, str]:
+    """Return the cells of a study's row in the table of studies."""
+    return {
+        "size": describe_size(row),
+        "best": describe_best(row),
+        "measure": "" if row.measure is None else row.measure.label,
+        "looks": describe_looks(row),
+        "cost": duration(row.seconds),
+        "kind": {"done": "done", "failed": "failed", "unreadable": "failed"}.get(row.state, "open"),
+    }
+
+
+def label_score(progress: StudyProgress, judged: Overview | None = None) -> str:
     """Return the name of the table's scores."""
+    if judged is not None and judged.measure is not None:
+        return f"mean {judged.measure.label}"
     return f"mean validation {find_metric(progress.metric).label}"
 
 
 def format_time(moment: str) -> str:
     """Format an ISO time in UTC to the minute, such as "2026-11-20 14:50 UTC"."""
     return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _count_trials(arm: ArmProgress) -> str:
+    failed = f", {arm.num_failed:,} failed" if arm.num_failed else ""
+    return f"{arm.num_done:,} of {arm.num_planned:,}{failed}"
 
 
 def _format_training(arm: ArmProgress) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+from bakeoff.errors import BakeoffError, WorkspaceError
 from bakeoff.ledger.live import (
     StudyProgress,
     list_arms_in_training,
@@ -18,10 +19,11 @@ from bakeoff.ledger.live import (
     read_progress,
     read_snapshot,
 )
-from bakeoff.ledger.read import open_reading, read_study
+from bakeoff.ledger.read import list_studies, match_studies, open_reading, read_study, shorten_ids
 from bakeoff.report.figures.curves import MAX_ARMS
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.gather import gather_report
+from bakeoff.report.overview import Overview, Overviews
 from bakeoff.report.render.html import write_html
 from bakeoff.serve.figures import choose_arms, draw_live_curves, draw_live_search
 from bakeoff.serve.watch import Pace, Watch
@@ -30,16 +32,19 @@ from bakeoff.workspace import Folders
 T = TypeVar("T")
 
 _MOST_KEPT = 32
+_MOST_SECONDS = 0.5
+"""Time in which a response may compute verdicts that are not kept yet; further ones follow with the next."""
 _SETTLED_SECONDS = 2.0
 """A file modified this recently may change again without a new timestamp or size."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A study's progress and activity."""
+    """A study's progress and activity, and its row in the table of studies unless that takes too long to compute."""
 
     progress: StudyProgress
     pace: Pace
+    overview: Overview | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class _Kept:
     made_at: float
     is_settled: bool
     value: Any
+
+
+class SeveralStudiesError(BakeoffError):
+    """A name in an address belongs to several studies."""
 
 
 class Workspace:
@@ -64,6 +73,7 @@ class Workspace:
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._lock = Lock()
         self._rendering = Lock()
+        self._overviews = Overviews(self._folders, writes=False)
 
     def list_studies(self) -> tuple[Seen, ...]:
         """Return every study, newest first.
@@ -71,16 +81,27 @@ class Workspace:
         Raises:
             WorkspaceError: there is no readable ledger.
         """
-        return tuple(map(self._look, self._keep("studies", self._read_all)))
+        overviews = {row.study_id: row for row in self.list_overviews()}
+        found = self._keep("studies", self._read_all)
+        return tuple(self._look(progress, overviews.get(progress.study_id)) for progress in found)
 
-    def find_study(self, study_id: str) -> Seen | None:
-        """Return the study with this id, or None.
+    def list_overviews(self) -> tuple[Overview, ...]:
+        """Return the table of studies, newest first; verdicts that take long are computed over several calls.
 
         Raises:
             WorkspaceError: there is no readable ledger.
         """
-        progress = self._keep(("study", study_id), lambda: self._read_one(study_id))
-        return None if progress is None else self._look(progress)
+        return self._overviews.read(seconds=_MOST_SECONDS)
+
+    def find_study(self, given: str) -> Seen | None:
+        """Return the study with this id, prefix of an id or name, as commands accept them, or None.
+
+        Raises:
+            SeveralStudiesError: there are several.
+            WorkspaceError: there is no readable ledger.
+        """
+        progress = self._keep(("study", given), lambda: self._read_one(given))
+        return None if progress is None else self._look(progress, self._overviews.find(progress.study_id))
 
     def draw(self, progress: StudyProgress, block: str, metric: str) -> tuple[FigureSpec, ...]:
         """Draw training progress in one block: the curves of its arms and, for a search, its history."""
@@ -92,17 +113,30 @@ class Workspace:
         with self._rendering:
             return self._keep(("report", study_id), lambda: write_html(gather_report(study_id, self._folders)))
 
-    def _look(self, progress: StudyProgress) -> Seen:
+    def _look(self, progress: StudyProgress, overview: Overview | None) -> Seen:
         written = max((stamp[0] for stamp in self._stamp()), default=0) / 1e9
-        return Seen(progress, self._watch.look(progress.study_id, progress.num_epochs, time.time() - written))
+        pace = self._watch.look(progress.study_id, progress.num_epochs, time.time() - written)
+        return Seen(progress, pace, overview)
 
     def _read_all(self) -> tuple[StudyProgress, ...]:
         with open_reading(self._folders) as connection, read_snapshot(connection):
             return read_all_progress(connection)
 
-    def _read_one(self, study_id: str) -> StudyProgress | None:
+    def _read_one(self, given: str) -> StudyProgress | None:
         with open_reading(self._folders) as connection, read_snapshot(connection):
-            return read_progress(connection, study_id)
+            found = read_progress(connection, given)
+            if found is not None:
+                return found
+            listed = list_studies(connection)
+            try:
+                matched = match_studies(listed, given)
+            except WorkspaceError:
+                return None
+            if len(matched) > 1:
+                short = shorten_ids([study.study_id for study in listed])
+                ids = ", ".join(short[study.study_id] for study in matched)
+                raise SeveralStudiesError(f"There are {len(matched)} studies '{given}'. Give the id of one: {ids}.")
+            return read_progress(connection, matched[0].study_id)
 
     def _draw(self, progress: StudyProgress, block: str, metric: str) -> tuple[FigureSpec, ...]:
         study_id = progress.study_id

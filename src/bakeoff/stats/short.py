@@ -21,7 +21,7 @@ def write_short(summary: Summary) -> str:
         return ""
     shown = phrases[0]
     if len(phrases) > 1:
-        shown = f"in all {len(phrases)} blocks: {shown}" if len(set(phrases)) == 1 else _sum_up(summary.answers)
+        shown = f"{shown} in {_all_blocks(len(phrases))}" if len(set(phrases)) == 1 else _sum_up(summary.answers)
     return f"{shown} (validation only)" if summary.split == "validation" and summary.verdicts else shown
 
 
@@ -42,7 +42,7 @@ def _phrase(summary: Summary, answer: BlockAnswer) -> str:
         level = "both equivalent" if len(tied) == 2 else f"all {len(tied)} equivalent"
         return f"{join_names(list(tied))} equivalent, {_count_worse(answer)}" if answer.worse else level
     if not answer.worse:
-        return f"{answer.best} or {answer.not_worse[0]}: not settled" if len(tied) == 2 else f"any of all {len(tied)}"
+        return f"{_offer(tied)}: not settled" if len(tied) == 2 else f"any of the {len(tied)} arms"
     return f"{_offer(tied)}, {_count_worse(answer)}"
 
 
@@ -66,8 +66,12 @@ def _sum_up(answers: Sequence[BlockAnswer]) -> str:
     names = dict.fromkeys(name for a in answered for name in (str(a.best), *a.not_worse))
     unbeaten = [name for name in names if all(name == a.best or name in a.not_worse for a in answered)]
     if not unbeaten:
-        return f"differs by block: none is among the best in all {len(answers)}"
-    return f"best or not shown to be worse in all {len(answers)} blocks: {_name(unbeaten, 'arms')}"
+        return f"differs by block: none among the best in {_all_blocks(len(answers))}"
+    return f"among the best in {_all_blocks(len(answers))}: {_name(unbeaten, 'arms')}"
+
+
+def _all_blocks(number: int) -> str:
+    return "both blocks" if number == 2 else f"all {number} blocks"
 
 
 def _count(answers: Sequence[BlockAnswer], name: str) -> int:
