@@ -47,8 +47,17 @@ MEAN_SQUARE = "Decay rate of the running mean of the squared gradient."
 class OptimizerSettings(GrownRecord):
     """The settings that all optimizers share."""
 
+    splits_matrices: ClassVar[bool] = False
+    """Whether matrices before the head have groups of their own, with `is_matrix` true."""
+    averages_itself: ClassVar[bool] = False
+    """Whether it has `average_weights`, which are evaluated and kept instead of the parameters."""
+
     name: str
     learning_rate: LearningRate
+
+    def find_rate(self, *, is_matrix: bool) -> float:
+        """Return the learning rate of matrices before the head, or of other parameters."""
+        return self.learning_rate
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's class, with the learning rate as `lr`."""

@@ -28,6 +28,7 @@ from bakeoff.catalog.fields import (
 )
 from bakeoff.catalog.fields import INCOMPATIBLE as INCOMPATIBLE
 from bakeoff.catalog.fields import Amount as Amount
+from bakeoff.catalog.recent_optimizers import AdamWScheduleFree, Muon, SGDScheduleFree, make_timm_settings
 from bakeoff.registry import Implementation, Registry
 
 
@@ -163,12 +164,26 @@ class OptimizerRecord(RegistryEntry[OptimizerSettings]):
             stacked weights can update all members. If that is not certain, leave it False.
         stack_rule: `module:function` from settings to a `stack_rules.Rule` for members with different settings, or to
             None; empty if there is none: a GPU then updates members one by one.
+        needs: the installed distribution that implements it, if that is an extra; its version is part of a trial's id.
     """
 
     make: Implementation
     fused: Literal["never", "cpu", "always"] = "never"
     elementwise: bool = False
     stack_rule: Implementation = ""
+    needs: str = ""
+
+
+def _take_from_timm(name: str, attribute: str, summary: str, source: str, **defaults: float) -> OptimizerRecord:
+    """Return the record of an optimizer of timm; `defaults`: the settings that its class takes, under our names."""
+    return OptimizerRecord(
+        name,
+        summary,
+        f"{source}; timm.optim.{attribute}",
+        make_timm_settings(name, summary, **defaults),
+        make=f"bakeoff.engine.optim.timm_optimizers:{attribute}",
+        needs="timm",
+    )
 
 
 _RULES = "bakeoff.engine.optim.stack_rules"
@@ -262,6 +277,91 @@ _OURS: tuple[OptimizerRecord, ...] = (
         make="bakeoff.engine.optim.lion:Lion",
         elementwise=True,
         stack_rule=f"{_RULES}:choose_lion",
+    ),
+    OptimizerRecord(
+        "muon",
+        "orthogonal steps for matrices and filters, adamw for the rest",
+        "Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks; torch.optim.Muon",
+        Muon,
+        make="bakeoff.engine.optim.muon:Muon",
+    ),
+    OptimizerRecord(
+        "sgd_schedule_free",
+        "sgd that evaluates an average of its iterates",
+        "Defazio et al. (2024), The road less scheduled",
+        SGDScheduleFree,
+        make="bakeoff.engine.optim.schedule_free:SGDScheduleFree",
+    ),
+    OptimizerRecord(
+        "adamw_schedule_free",
+        "adamw that evaluates an average of its iterates",
+        "Defazio et al. (2024), The road less scheduled",
+        AdamWScheduleFree,
+        make="bakeoff.engine.optim.schedule_free:AdamWScheduleFree",
+    ),
+    _take_from_timm(
+        "lamb",
+        "Lamb",
+        "adam with a step size per layer, for large batches",
+        "You et al. (2020), Large batch optimization for deep learning: training BERT in 76 minutes",
+        learning_rate=0.001,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-6,
+        weight_decay=0.01,
+    ),
+    _take_from_timm(
+        "lars",
+        "Lars",
+        "sgd with a step size per layer, for large batches",
+        "You, Gitman and Ginsburg (2017), Large batch training of convolutional networks",
+        learning_rate=1.0,
+        momentum=0.0,
+        weight_decay=0.0,
+    ),
+    _take_from_timm(
+        "adan",
+        "Adan",
+        "adam with Nesterov's momentum from differences of gradients",
+        "Xie et al. (2022), Adan: adaptive Nesterov momentum algorithm for faster optimizing deep models",
+        learning_rate=0.001,
+        beta1=0.98,
+        beta2=0.92,
+        beta3=0.99,
+        epsilon=1e-8,
+        weight_decay=0.0,
+    ),
+    _take_from_timm(
+        "adabelief",
+        "AdaBelief",
+        "adam scaled by how far gradients are from their running mean",
+        "Zhuang et al. (2020), AdaBelief optimizer: adapting stepsizes by the belief in observed gradients",
+        learning_rate=0.001,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-16,
+        weight_decay=0.0,
+    ),
+    _take_from_timm(
+        "adopt",
+        "Adopt",
+        "adam that converges for any beta2, scaled before momentum",
+        "Taniguchi et al. (2024), ADOPT: modified Adam can converge with any beta2 with the optimal rate",
+        learning_rate=0.001,
+        beta1=0.9,
+        beta2=0.9999,
+        epsilon=1e-6,
+        weight_decay=0.0,
+    ),
+    _take_from_timm(
+        "madgrad",
+        "MADGRAD",
+        "dual averaging scaled by the cube root of squared gradients",
+        "Defazio and Jelassi (2022), Adaptivity without compromise: a momentumized, adaptive, dual averaged gradient",
+        learning_rate=0.01,
+        momentum=0.9,
+        epsilon=1e-6,
+        weight_decay=0.0,
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from typing import Any
 
 from bakeoff.catalog.augmentation.records import AUGMENTATIONS
@@ -21,13 +22,17 @@ from bakeoff.stats.metrics import METRICS
 def list_packages(recipe: Recipe, metrics: Iterable[str] = ()) -> dict[str, str]:
     """Return the versions of the other distributions whose entries a trial uses; empty if all are ours.
 
+    Of the optimizers of an extra, too.
+
     Args:
         recipe: the choices.
         metrics: the study's metrics.
     """
     names = _list_names(recipe, metrics)
     origins: list[Origin] = [found for kind, name in names if (found := kind.find_origin(name)) is not None]
-    return {origin.distribution: origin.version for origin in sorted(origins, key=str)}
+    versions = {origin.distribution: origin.version for origin in sorted(origins, key=str)}
+    extra = OPTIMIZERS.find(recipe.optimizer.name).needs
+    return versions | ({extra: version(extra)} if extra else {})
 
 
 def _list_names(recipe: Recipe, metrics: Iterable[str]) -> Iterator[tuple[Registry[Any], str]]:

@@ -134,6 +134,8 @@ class Recipe(Record):
         if self.transfer is not None and self.transfer.freeze == "always" and self.evaluate != "plain":
             conflict = "evaluate: a frozen body's features are computed once, without the mirror image; leave it plain"
         is_smoothable = isinstance(self.loss, CrossEntropy) or LOSSES.find(self.loss.name).is_soft
+        if self.averaging is not None and self.optimizer.averages_itself:
+            conflict = f"averaging: {self.optimizer.name} averages the weights itself: leave it null"
         if self.label_smoothing and not is_smoothable:
             conflict = f"label_smoothing needs cross_entropy or bce: leave it 0 with {self.loss.name}"
         if normalizes_as(self.augmentation, "pretrained") and not is_published(self.network.name):

@@ -224,7 +224,7 @@ class _Cohort:
 
     def _judged_network(self) -> Network:
         """Return the network to evaluate: with averaged weights if a member averages, else the trained one."""
-        if all(runner.average is None for runner in self.active):
+        if not any(runner.is_averaged for runner in self.active):
             return self.network
         states = [runner.judged_state() for runner in self.active]
         return self.assembly.build_network([runner.member.recipe for runner in self.active], states)

@@ -16,6 +16,7 @@ from bakeoff.engine.clipping import clip
 from bakeoff.engine.fused.build import State
 from bakeoff.engine.optim.make_optimizer import complete_momentum, make_optimizer, set_share
 from bakeoff.engine.optim.plain_steps import take_step
+from bakeoff.engine.optim.schedule_free import ScheduleFree
 from bakeoff.engine.stopping import Stopper
 from bakeoff.messages import EpochDone, Member, TrialDone, TrialFailed
 
@@ -28,6 +29,7 @@ class MemberTrainer:
         layers: its trained layer records, head included.
         state: its parameters and buffers; views of a network's if it is bound to one.
         average: the running average of its weights, if the recipe has one.
+        averaged: the average after the latest epoch, if its optimizer keeps one.
         plateau: the state of the plateau schedule, if the recipe has one.
         kept: state of its best epoch; None while the latest is the best.
         status: active; ending (trained, results not yet written); ended (results written).
@@ -39,6 +41,7 @@ class MemberTrainer:
     state: State
     stopper: Stopper
     average: Average | None = None
+    averaged: State | None = None
     plateau: PlateauState | None = None
     kept: State | None = None
     status: Literal["active", "ending", "ended"] = "active"
@@ -73,10 +76,10 @@ class MemberTrainer:
         self._scheduled = recipe.schedule != Constant()  # cached: used in every step, and comparing records is slow
         share = 1.0 if recipe.transfer is None else recipe.transfer.body_rate
         rates = {1.0: self._parameters}
+        head = [p for name, p in parameters.items() if name not in body]
         if share != 1.0:
-            rates = {1.0: [p for name, p in parameters.items() if name not in body]}
-            rates[share] = [p for name, p in parameters.items() if name in body]
-        self.optimizer = make_optimizer(recipe.optimizer, rates)
+            rates = {1.0: head, share: [p for name, p in parameters.items() if name in body]}
+        self.optimizer = make_optimizer(recipe.optimizer, rates, head)
         if self.average is not None:
             self.average.move_to(self._parameters[0].device)
         if self.optimizer_state is not None:
@@ -117,10 +120,18 @@ class MemberTrainer:
         """Update the average of the weights after an epoch, if it is updated then."""
         if self.average is not None:
             self.average.after_epoch(self.state, epoch)
+        if self.member.recipe.optimizer.averages_itself:
+            assert isinstance(self.optimizer, ScheduleFree)
+            self.averaged = _copy({**self.state, **self.optimizer.average_weights(self.parameters)})
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether other weights than the current ones are evaluated and stored."""
+        return self.average is not None or self.averaged is not None
 
     def judged_state(self) -> State:
         """Return the state to evaluate and store: the averaged weights if there are any, else the current ones."""
-        averaged = None if self.average is None else self.average.state
+        averaged = self.averaged if self.average is None else self.average.state
         return dict(self.state) if averaged is None else averaged
 
     def keep_weights(self) -> None:
@@ -135,7 +146,7 @@ class MemberTrainer:
     def release(self) -> None:
         """Free all large objects: the results are on disk."""
         self.status, self.state, self.kept, self.optimizer, self.optimizer_state = "ended", {}, None, None, None
-        self.average, self.parameters, self._parameters = None, {}, []
+        self.average, self.averaged, self.parameters, self._parameters = None, None, {}, []
 
     def pack(self) -> dict[str, Any]:
         """Return everything needed to resume, as tensors and plain values.
@@ -147,6 +158,7 @@ class MemberTrainer:
             "status": self.status,
             "state": {name: tensor.detach() for name, tensor in self.state.items()},
             "average": None if self.average is None else self.average.pack(),
+            **({} if self.averaged is None else {"averaged": self.averaged}),
             "plateau": None if self.plateau is None else self.plateau.pack(),
             "kept": None if newest_kept else self.kept,
             "newest_kept": bool(newest_kept),
@@ -166,6 +178,7 @@ class MemberTrainer:
         runner.stopper = Stopper(member.recipe.early_stopping, **packed["stopper"])
         if member.recipe.averaging is not None and packed["average"] is not None:
             runner.average = Average.unpack(member.recipe.averaging, packed["average"])
+        runner.averaged = packed.get("averaged")
         if runner.plateau is not None and packed["plateau"] is not None:
             runner.plateau = PlateauState(runner.plateau.rule, **packed["plateau"])
         runner.kept = _copy(runner.judged_state()) if packed["newest_kept"] else packed["kept"]

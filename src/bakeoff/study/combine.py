@@ -281,7 +281,7 @@ def _check_fit(combination: Combination, draft: Draft, fits: set[tuple[object, s
     Nothing is known about a folder or manifest before it is opened; the run checks it then.
     """
     source, recipe = combination.data.source, combination.recipe
-    key = (source, recipe.model_dump_json(include=set(PARTS)))
+    key = (source, f"{recipe.optimizer.name} {recipe.model_dump_json(include=set(PARTS))}")
     if key in fits:
         return []
     fits.add(key)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 
 from bakeoff.catalog.augmentation.records import trace_augmentation
 from bakeoff.catalog.networks.shapes import format_shape
 from bakeoff.catalog.objective_settings import check_class_weights
+from bakeoff.catalog.optimizers import OPTIMIZERS
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.shape import Shape, trained_layers
 from bakeoff.catalog.transfer import check_transfer
@@ -49,6 +51,9 @@ def check_fit(
     if traced_HWC[2] > shape_HWC[2] and not recipe.network.has_module:
         yield "augmentation", "normalize has 3 numbers, but the images have one channel: give one number"
         return
+    extra = OPTIMIZERS.find(recipe.optimizer.name).needs
+    if extra and find_spec(extra) is None:
+        yield "optimizer", f"{recipe.optimizer.name} is an optimizer of {extra}: pip install 'bakeoff[{extra}]'"
     try:
         trained_layers(recipe, shape_HWC, len(class_names))
     except BakeoffError as error:

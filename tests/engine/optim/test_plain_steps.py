@@ -23,8 +23,11 @@ def test_no_optimizer_loads_the_compiler(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # an import of it fails
     recipes = {
-        record.name: Recipe.model_validate({"network": NETWORK, "optimizer": {"name": record.name}, "epochs": 1})
+        record.name.replace("_", " "): Recipe.model_validate(
+            {"network": NETWORK, "optimizer": {"name": record.name}, "epochs": 1}
+        )
         for record in OPTIMIZERS
+        if not record.needs
     }
     rows = train(recipes)
     assert not any("reason" in row for row in rows.values())

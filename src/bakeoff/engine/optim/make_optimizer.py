@@ -17,12 +17,15 @@ def find_class(choice: AnyOptimizer) -> type[torch.optim.Optimizer]:
     return kind
 
 
-def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:
+def make_optimizer(
+    choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Parameter]], head: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
     """Return a member's own optimizer, fused if torch has a fused version.
 
     Args:
         choice: the optimizer's settings.
         groups: parameters by the constant factor on their learning rate; most networks are one group of factor 1.
+        head: those of the last layer, which optimizers for matrices treat like biases.
 
     Returns:
         An optimizer whose groups also hold `initial_lr`, the rate before any schedule. Parameters that weight decay
@@ -34,10 +37,12 @@ def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Para
         arguments["fused"] = True
     parts = []
     for factor, parameters in groups.items():
-        rate = choice.learning_rate * factor
-        for decays, members in _split_by_decay(choice, parameters):
-            decay = {} if decays else {"weight_decay": 0.0}
-            parts.append({"params": members, "lr": rate, "initial_lr": rate, **decay})
+        for is_matrix, alike in _split_by_shape(choice, parameters, head):
+            rate = choice.find_rate(is_matrix=is_matrix) * factor
+            kind = {"is_matrix": is_matrix} if choice.splits_matrices else {}
+            for decays, members in _split_by_decay(choice, alike):
+                decay = {} if decays else {"weight_decay": 0.0}
+                parts.append({"params": members, "lr": rate, "initial_lr": rate, **kind, **decay})
     optimizer: torch.optim.Optimizer = find_class(choice)(parts, **arguments)
     return optimizer
 
@@ -45,6 +50,20 @@ def make_optimizer(choice: AnyOptimizer, groups: Mapping[float, Sequence[nn.Para
 def skips_decay(choice: AnyOptimizer) -> bool:
     """Return whether weight decay skips the parameters of one dimension: norms and biases."""
     return getattr(choice, "decay_norms_and_biases", True) is False and getattr(choice, "weight_decay", 0.0) != 0
+
+
+def _split_by_shape(
+    choice: AnyOptimizer, parameters: Sequence[nn.Parameter], head: Sequence[nn.Parameter]
+) -> list[tuple[bool, list[nn.Parameter]]]:
+    """Return a group's matrices and filters before the head, and the rest; one group if that makes no difference."""
+    if not choice.splits_matrices:
+        return [(False, list(parameters))]
+    in_head = {id(each) for each in head}
+    parts = [
+        (is_matrix, [each for each in parameters if (each.dim() > 1 and id(each) not in in_head) == is_matrix])
+        for is_matrix in (True, False)
+    ]
+    return [(is_matrix, members) for is_matrix, members in parts if members]
 
 
 def _split_by_decay(choice: AnyOptimizer, parameters: Sequence[nn.Parameter]) -> list[tuple[bool, list[nn.Parameter]]]:
