@@ -116,6 +116,21 @@ def test_a_frozen_body_is_in_the_file(trained: tuple[Path, Path], tmp_path: Path
     assert done.record.recipe.transfer.weights is None
 
 
+def test_what_model_py_needs(trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, _ = trained
+    done = export_study("photos", ["torch"], tmp_path / "traced", workspace, arm="frozen body")
+    assert (done.needed, (tmp_path / "traced" / "body.torchscript.pt").is_file()) == ("", True)
+    assert "trainable=True" in (tmp_path / "traced" / "README.md").read_text("utf-8")
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("cannot be traced")
+
+    monkeypatch.setattr("torch.jit.trace", refuse)
+    done = export_study("photos", ["torch"], tmp_path / "untraced", workspace, arm="frozen body")
+    assert done.needed == "timm"
+    assert "needs timm" in (tmp_path / "untraced" / "README.md").read_text("utf-8")
+
+
 def test_the_example_classifies_photos(trained: tuple[Path, Path], tmp_path: Path) -> None:
     workspace, photos = trained
     export_study("photos", ["torch"], tmp_path, workspace, arm="averaged")

@@ -173,6 +173,8 @@ def export(
         print_line(f"Calibrated: {done.calibration.describe(done.origin.split)}.")
     if done.origin.is_refit:
         print_line(f"Note: {done.origin.scope}.")
+    if done.needed:
+        print_line(f"Note: model.py needs {done.needed} installed; the format torchscript needs torch alone.")
     print_line(f"Exported to {done.folder}")
     return 0
 

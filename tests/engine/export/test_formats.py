@@ -195,14 +195,35 @@ def test_a_module_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     _check("torchscript", case, tmp_path)
 
 
-def test_model_py_needs_torch_alone(tmp_path: Path) -> None:
-    whole, _, state = _make_model(*PLAIN["every layer"])
+@pytest.mark.parametrize("case", ["every layer", "timm:test_resnet"])
+def test_model_py_needs_torch_alone(case: str, tmp_path: Path) -> None:
+    whole, _, state = _make_model(*{**PLAIN, **BODIES}[case])
     save_file(state, tmp_path / "model.safetensors")
     write_format(whole, "torch", tmp_path)
-    code = "import sys, model, torch; model.load()(torch.zeros(2, 13, 12, 3, dtype=torch.uint8)); "
+    code = f"import sys, model, torch; model.load()(torch.zeros(2, *{whole.record.shape_HWC}, dtype=torch.uint8)); "
     code += "print([name for name in ('bakeoff', 'torchvision', 'timm', 'pydantic') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_a_body_can_be_built_by_its_library(tmp_path: Path) -> None:
+    whole, _, state = _make_model(*BODIES["timm:test_resnet"])
+    save_file(state, tmp_path / "model.safetensors")
+    write_format(whole, "torch", tmp_path)
+    spec = importlib.util.spec_from_file_location("exported_body", tmp_path / "model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    images = torch.from_numpy(_make_pixels(whole.record.shape_HWC))
+    with silence_torch():
+        alone, built = module.load(tmp_path), module.load(tmp_path, trainable=True)
+    assert type(built.body).__module__.startswith("timm.")
+    assert not type(alone.body).__module__.startswith("timm.")
+    with torch.no_grad():
+        torch.testing.assert_close(alone(images), built(images), atol=2e-6, rtol=0)
+    (tmp_path / "body.torchscript.pt").unlink()
+    assert type(module.load(tmp_path).body).__module__.startswith("timm.")
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])

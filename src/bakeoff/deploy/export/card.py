@@ -78,6 +78,7 @@ class CardFacts:
         data: name of the images; `notes`: what users should know of them. `audit`: what the audit found.
         mistakes: the worst of the arm, with pictures; None without.
         calibration: what the temperature changed; None without one.
+        needed: the library that `model.py` needs besides torch; empty if none.
     """
 
     report: ReportInput
@@ -94,6 +95,7 @@ class CardFacts:
     audit: str
     mistakes: MistakeSheet | None
     calibration: TemperatureEffect | None
+    needed: str = ""
 
     @classmethod
     def gather(
@@ -288,8 +290,21 @@ def _write_use(facts: CardFacts, formats: Sequence[str]) -> Iterator[str]:
     yield from ["", "```python", "import bakeoff", ""]
     yield 'bakeoff.Predictor.load(".").predict(["photo.jpg"])'
     yield from ["```", "", _OUTSIDE]
+    library = next((prefix.removesuffix(":") for prefix in (TIMM, TORCHVISION) if name.startswith(prefix)), "")
+    if "torch" in formats and library:
+        yield ""
+        yield _describe_needs(library, facts.needed)
     if names_class(name):
         yield f"The network is {escape_markdown(name)}: its module must be on Python's path, except for ONNX."
+
+
+def _describe_needs(library: str, needed: str) -> str:
+    if needed:
+        return f"`model.py` needs {needed}, torch and safetensors; the format torchscript needs torch alone."
+    return (
+        f"`model.py` needs torch and safetensors, and only predicts; `load(trainable=True)` returns a network that can "
+        f"be trained further, and needs {library}."
+    )
 
 
 def _write_checks(checks: Sequence[dict[str, Any]], checked_on: str, rounding: float | None) -> Iterator[str]:

@@ -51,6 +51,7 @@ class Exported:
         checks: largest difference of a probability by file.
         rounding: the largest difference to predictions in the numeric mode of training; None: that is float32.
         calibration: what its temperature changed; None without one.
+        needed: the library that the written `model.py` needs besides torch; empty if none.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Exported:
     checks: tuple[Check, ...]
     rounding: float | None
     calibration: TemperatureEffect | None
+    needed: str
 
 
 def export_study(
@@ -118,7 +120,7 @@ def export_study(
 
         written = write_model(record, origin, formats, folder, pixels, folders)
         report = gather_report(identity, folders, data_dir=data_dir)
-        facts = CardFacts.gather(report, winner, record, origin, sources)
+        facts = replace(CardFacts.gather(report, winner, record, origin, sources), needed=written.needed)
         if facts.mistakes is not None:
             facts = replace(facts, mistakes=_explain(facts.mistakes, folder, written.record, sources))
         exported = Exported(
@@ -130,6 +132,7 @@ def export_study(
             checks=written.checks,
             rounding=written.rounding,
             calibration=facts.calibration,
+            needed=written.needed if "torch" in formats else "",
         )
     checks = {**earlier, **{check.file: asdict(check) for check in written.checks}}
     _write_checks(exported, checks)

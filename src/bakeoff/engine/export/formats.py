@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pprint import pformat
@@ -34,6 +34,9 @@ Pixels = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 Run = Callable[[Pixels], Probabilities]
 """Maps images [N, H, W, C] to class probabilities [N, L]."""
+
+MOST_DIFFERENCE = 1e-3
+"""A file whose probabilities differ by more from the trial's is refused."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,23 @@ class Format:
 
 
 def write_torch(whole: Whole, path: Path) -> None:
-    """Write `model.py`: the network in plain PyTorch, with its description in it."""
+    """Write `model.py`: the network in plain PyTorch, with its description in it.
+
+    A library's body is also written as a program, if it can be, so that the library is not needed to predict.
+    """
     template = Path(standalone.__file__).read_text("utf-8")
     before = "ARCHITECTURE: dict[str, Any] = {}\n"
     text = pformat(whole.plan, width=118, sort_dicts=False)
     path.write_text(template.replace(before, f"{before.removesuffix('{}' + chr(10))}{text}\n", 1), "utf-8")
+    if _is_of_library(whole):
+        with torch.no_grad(), suppress(Exception):  # what cannot be traced raises exceptions of many kinds
+            prepared = whole.network.prepare(whole.make_example())
+            program = torch.jit.trace(whole.network.body, prepared, check_trace=False)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            program.save(str(path.with_name(standalone.BODY_FILE)))
+
+
+def _is_of_library(whole: Whole) -> bool:
+    return (whole.plan["body"] or {}).get("library") in ("timm", "torchvision")
 
 
 def open_torch(whole: Whole, path: Path) -> Run:
@@ -89,7 +104,21 @@ def open_torch(whole: Whole, path: Path) -> Run:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return _run_module(module.load(path.parent))
+    run = _run_module(module.load(path.parent))
+    if not _is_of_library(whole):
+        return run
+    built = _run_module(module.load(path.parent, trainable=True))
+
+    def run_both(pixels_NHWC: Pixels) -> Probabilities:
+        found_NL = run(pixels_NHWC)
+        difference = np.abs(found_NL - built(pixels_NHWC)).max()
+        if not difference <= MOST_DIFFERENCE:  # NaN too
+            raise ExportError(
+                f"{path.name}: {standalone.BODY_FILE} differs by {difference:.2g} from its library's body."
+            )
+        return found_NL
+
+    return run_both
 
 
 def write_torchscript(whole: Whole, path: Path) -> None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ARCHITECTURE: dict[str, Any] = {}
+BODY_FILE = "body.torchscript.pt"
 
 ACTIVATIONS = {
     "linear": lambda x: x,
@@ -27,14 +28,14 @@ ACTIVATIONS = {
 class Network(nn.Module):
     """Maps uint8 images [N, H, W, C] of the size in `preprocessing.json` to probabilities [N, classes]."""
 
-    def __init__(self, plan: dict[str, Any]) -> None:
+    def __init__(self, plan: dict[str, Any], body: nn.Module | None = None) -> None:
         super().__init__()
         self.plan = plan
         resized = {
             str(n): ResizePixels(step) for n, step in enumerate(plan["steps"]) if step["type"] == "resize_pixels"
         }
         self.steps = nn.ModuleDict(resized)
-        self.body = make_body(plan["body"]) if plan["body"] else None
+        self.body = body if body is not None or not plan["body"] else make_body(plan["body"])
         self.head = make_layers(plan["layers"])
 
     def forward(self, images_NHWC: Tensor) -> Tensor:
@@ -189,12 +190,21 @@ def make_body(body: dict[str, Any]) -> nn.Module:
     return model  # type: ignore[no-any-return]
 
 
-def load(folder: str | Path = Path(__file__).parent) -> Network:
-    """Return the network with its weights, for prediction."""
+def load(folder: str | Path = Path(__file__).parent, *, trainable: bool = False) -> Network:
+    """Return the network with its weights, for prediction.
+
+    A body of timm or torchvision comes as a program that needs torch alone; if `trainable`, it is built by its library.
+    """
     from safetensors.torch import load_file
 
-    network = Network(ARCHITECTURE)
-    network.load_state_dict(name_weights(load_file(Path(folder) / "model.safetensors"), network.plan))
+    program = Path(folder) / BODY_FILE
+    body = torch.jit.load(str(program)) if program.is_file() and not trainable else None  # type: ignore[no-untyped-call]
+    network = Network(ARCHITECTURE, body)
+    state = name_weights(load_file(Path(folder) / "model.safetensors"), network.plan)
+    if body is None:
+        network.load_state_dict(state)
+    else:  # which has its weights
+        network.head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
     return network.eval()
 
 

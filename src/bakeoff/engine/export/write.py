@@ -15,17 +15,15 @@ import numpy.typing as npt
 
 from bakeoff.catalog.model_record import ModelRecord, Origin
 from bakeoff.engine.export import example
-from bakeoff.engine.export.formats import FORMATS, Run, Whole, silence_torch, write_format
+from bakeoff.engine.export.formats import FORMATS, MOST_DIFFERENCE, Run, Whole, silence_torch, write_format
 from bakeoff.engine.export.lower import ExportError, Plan, lower
+from bakeoff.engine.export.standalone import BODY_FILE
 from bakeoff.engine.export.whole import join_body, save_whole
 from bakeoff.engine.model import Model, load_model
 from bakeoff.engine.model_file import read_model_record
 from bakeoff.engine.weight_files import read_kept_weights
 from bakeoff.stats.temperature import scale
 from bakeoff.workspace import Folders, write_whole
-
-MOST_DIFFERENCE = 1e-3
-"""A file whose probabilities differ by more from the trial's is refused."""
 
 WEIGHTS_FILE = "model.safetensors"
 PREPROCESSING_FILE = "preprocessing.json"
@@ -56,12 +54,14 @@ class Written:
         plan: what the exported network does, in plain values.
         checks: of the weights file, then of every format.
         rounding: the largest difference to the predictions in the numeric mode of training; None: that is float32.
+        needed: the library that `model.py` needs besides torch; empty if none.
     """
 
     record: ModelRecord
     plan: Plan
     checks: tuple[Check, ...]
     rounding: float | None
+    needed: str = ""
 
 
 def write_model(
@@ -106,7 +106,12 @@ def write_model(
         for path in sorted(made.iterdir()):
             if path.is_file():
                 _place(path, folder / path.name)
-    return Written(record=joined, plan=whole.plan, checks=tuple(checks), rounding=rounding)
+    needed = "" if joined.recipe.network.has_module and (folder / BODY_FILE).is_file() else _name_library(whole.plan)
+    return Written(record=joined, plan=whole.plan, checks=tuple(checks), rounding=rounding, needed=needed)
+
+
+def _name_library(plan: Plan) -> str:
+    return str((plan["body"] or {}).get("library", ""))
 
 
 def _place(made: Path, path: Path) -> None:
