@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.sections.labels import list_thumbnails
-from bakeoff.report.text import count
+from bakeoff.report.text import count, times
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.report.workspace import diff_arms, diff_studies, list_studies, tag_study
 from bakeoff.stats.measure import join_names
@@ -45,6 +45,7 @@ from bakeoff.stats.results import Rules, Summary
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.load import FindMissing, load_study
 from bakeoff.study.missing_images import find_missing_images
+from bakeoff.study.notebook import write_rows
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.study.winner import find_winner
@@ -160,6 +161,20 @@ class Status:
     num_candidates: int = 0
     is_searching: bool = False
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        failed = f", {self.num_failed:,} failed" if self.num_failed else ""
+        started = f", {self.num_started:,} started" if self.num_started else ""
+        opened = f"opened {times(self.num_final_tests)}" if self.num_final_tests else "closed"
+        return write_rows(
+            [
+                ("study", f"{self.name} ({self.id})"),
+                ("question", self.question),
+                ("trials", f"{self.num_done:,} of {self.num_planned:,} done{failed}{started}"),
+                ("test split", opened),
+            ]
+        )
+
 
 def run(
     study: Study | str | Path,
@@ -218,9 +233,10 @@ def run(
     _check_requirements(require, planned, pilot)
     chosen = choose_device(device) if executor == "local" or gpus_per_worker else CPU_DEVICE
     pool = _Pool(name=executor, num_workers=workers, device=chosen, address=address, gpus_per_worker=gpus_per_worker)
-    given = make_progress() if observer is None else observer
-    observers = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    with watch(observers, [log] if isinstance(log, str) else log) as seen:
+    with (
+        _choose_observers(observer) as observers,
+        watch(observers, [log] if isinstance(log, str) else log) as seen,
+    ):
         with closing(_start_executor(pool, planned, folder, data, seen.message)) as started:
             context = RunContext(
                 workspace=folder,
@@ -423,6 +439,18 @@ class _Pool:
     device: Device
     address: str | None
     gpus_per_worker: float
+
+
+@contextmanager
+def _choose_observers(
+    given: RunObserver | str | Sequence[RunObserver | str] | None,
+) -> Iterator[Sequence[RunObserver | str]]:
+    """Yield a run's observers: by default a progress display, which also hears of an interrupt."""
+    if given is None:
+        with make_progress() as progress:
+            yield [progress]
+    else:
+        yield given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
 
 def _start_executor(

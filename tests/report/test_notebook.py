@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from bakeoff.report.document import ReportInput
-from bakeoff.report.notebook import NotebookProgress, make_progress
+from bakeoff.report.notebook import INTERRUPTED, NotebookProgress, make_progress
 from bakeoff.report.render.notebook import write_cell
 
 ATTACK = "<script>alert('x')</script>"
@@ -45,10 +45,10 @@ class Cell:
     """What a notebook shows, and how often it was renewed."""
 
     def __init__(self) -> None:
-        self.html, self.times, self.now = "", 0, 100.0
+        self.html, self.text, self.times, self.now = "", "", 0, 100.0
 
-    def show(self, html: str) -> None:
-        self.html, self.times = html, self.times + 1
+    def show(self, html: str, text: str) -> None:
+        self.html, self.text, self.times = html, text, self.times + 1
 
     def clock(self) -> float:
         return self.now
@@ -80,13 +80,32 @@ def test_messages_stay_below_the_line() -> None:
 
 @pytest.mark.parametrize("is_notebook", [True, False])
 def test_progress_is_shown_in_notebooks_alone(is_notebook: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[str] = []
+    shown: list[dict[str, str]] = []
     shell = SimpleNamespace(kernel=None) if is_notebook else SimpleNamespace()
     ipython, display = ModuleType("IPython"), ModuleType("IPython.display")
     vars(ipython).update(get_ipython=lambda: shell, display=display)
-    vars(display).update(HTML=str, display=lambda html, display_id: SimpleNamespace(update=shown.append))
+
+    def update(bundle: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        shown.append(bundle)
+
+    vars(display).update(display=lambda bundle, raw, display_id: SimpleNamespace(update=update))
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     make_progress().start(num_trials=3, num_model_images=10)
     assert len(shown) == is_notebook
-    assert all("0 of 3 trials" in html for html in shown)
+    assert all("0 of 3 trials" in text for bundle in shown for text in bundle.values())
+
+
+def test_an_interrupt_says_how_to_resume() -> None:
+    cell = Cell()
+
+    def interrupt() -> None:
+        with NotebookProgress(cell.show, cell.clock) as progress:
+            progress.start(num_trials=1, num_model_images=10)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert INTERRUPTED in cell.html
+    assert INTERRUPTED in cell.text

@@ -39,9 +39,13 @@ from bakeoff.driver.run import check_plan
 from bakeoff.driver.timing import StepTime, Timings, is_known
 from bakeoff.driver.transfer import locate_weights
 from bakeoff.errors import NetworkError, WorkspaceError
-from bakeoff.stats.prospects import Prospects
+from bakeoff.stats.prospects import Prospects, describe_prospect
+from bakeoff.study.notebook import describe_study, write_rows
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.study.sameness import check_race, describe_same_arms
+
+_MOST_SHOWN = 6
+"""Sentences on what a study can show, in a notebook."""
 
 OPERATIONS_PER_SECOND = 4e10
 STEP_SECONDS = 0.0008
@@ -86,6 +90,23 @@ class Estimate:
     is_measured: bool = False
     notes: tuple[str, ...] = ()
     prospects: Prospects = field(default_factory=Prospects, repr=False)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        least, most = (seconds / 60 for seconds in self.range_seconds)
+        blocks = self.prospects.blocks
+        power = [f"{each.block}: {text}" for each in blocks for text in describe_prospect(each)] or [
+            self.prospects.reason
+        ]
+        cohorts = f" in {self.num_cohorts:,} cohorts" if self.num_cohorts else ""
+        rows = [
+            *describe_study(self.plan.study, self.plan.arms),
+            ("trials", f"{self.plan.most_trials:,}{cohorts}"),
+            ("time", f"{least:.1f} to {most:.1f} minutes on {self.num_workers} workers" if self.seconds else ""),
+            *(("power", text) for text in power[:_MOST_SHOWN]),
+            *(("note", note) for note in (*self.plan.notes, *self.notes)),
+        ]
+        return write_rows(rows)
 
 
 @list_once()

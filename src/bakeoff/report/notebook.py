@@ -6,21 +6,24 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from types import TracebackType
 
 from bakeoff.report.progress import RunProgress
 from bakeoff.report.render.notebook import escape_html, write_lines
 
 _EVERY_SECONDS = 1.0
 
-Show = Callable[[str], object]
-"""Shows HTML in place of what it showed before."""
+INTERRUPTED = "interrupted: all finished epochs are kept; call run again with the same arguments to resume"
+
+Show = Callable[[str, str], object]
+"""Shows HTML in place of what it showed before, and the same as plain text where that is not rendered."""
 
 
 class NotebookProgress(RunProgress):
     """Progress of a run in a notebook: a bar and a line, updated once a second, with messages below.
 
     Args:
-        show: takes the HTML.
+        show: takes the HTML and the plain text.
         clock: a monotonic clock, in seconds.
     """
 
@@ -29,6 +32,13 @@ class NotebookProgress(RunProgress):
         self.is_quiet = False
         self._show = show
         self._messages: list[str] = []
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.message(INTERRUPTED)
+        super().__exit__(kind, error, trace)
 
     def message(self, text: str) -> None:
         """Add a line below the bar, such as a warning."""
@@ -44,8 +54,11 @@ class NotebookProgress(RunProgress):
 
     def _draw(self) -> None:
         self._last_line = self._clock()
-        bar = f'<progress value="{self.done_share:.3f}"></progress> '
-        self._show(f"<div>{bar}{escape_html(self.describe())}</div>{write_lines(self._messages)}")
+        described = self.describe()
+        # A progress element is drawn by the browser: the same in Jupyter, VS Code and Colab, without a script.
+        bar = f'<progress value="{self.done_share:.3f}" style="width: 20em"></progress> '
+        html = f"<div>{bar}{escape_html(described)}</div>{write_lines(self._messages)}"
+        self._show(html, "\n".join([described, *self._messages]))
 
 
 def make_progress() -> RunProgress:
@@ -55,11 +68,10 @@ def make_progress() -> RunProgress:
 
 
 def _find_cell() -> Show | None:
-    """Return a function that shows HTML in the running notebook cell; None outside notebooks."""
+    """Return a function that shows progress in the running notebook cell; None outside notebooks."""
     # In a notebook, IPython is loaded and its shell has a kernel; a terminal's shell has none.
     find_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
     if not hasattr(find_shell(), "kernel"):
         return None
-    display = import_module("IPython.display")
-    handle = display.display(display.HTML(""), display_id=True)
-    return lambda html: handle.update(display.HTML(html))
+    handle = import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
+    return lambda html, text: handle.update({"text/html": html, "text/plain": text}, raw=True)

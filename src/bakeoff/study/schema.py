@@ -34,6 +34,7 @@ from bakeoff.study.ensembles import Ensembles, check_ensembles, name_ensemble_ar
 from bakeoff.study.explain import Path, explain, join_path, shorten
 from bakeoff.study.groups import Groups, check_groups
 from bakeoff.study.labels import check_names
+from bakeoff.study.notebook import describe_study, write_rows
 from bakeoff.study.published import Published
 from bakeoff.study.search import SearchChoice, count_candidates, list_finals
 from bakeoff.study.settings import DataSettings, Decide, Expect, NumericMode, Race, Replicates
@@ -245,6 +246,12 @@ class Study(Record):
         if self._memo.given != given:
             self._memo = _Memo(given, combine(**given))
         return self._memo.combined
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        found = self.combine().combinations
+        arms = dict.fromkeys(label for each in found for label in _list_arms(each))
+        return write_rows(describe_study(self, list(arms)))
 
     @property
     def most_replicates(self) -> int:

@@ -9,7 +9,7 @@ from bakeoff.report.document import ReportInput
 from bakeoff.report.parts import MOST_BLOCKS_IN_FULL
 from bakeoff.report.render.markdown import write_table
 from bakeoff.report.sections.answer import tabulate_standings
-from bakeoff.report.sections.basis import describe_progress, describe_statistics
+from bakeoff.report.sections.basis import describe_statistics, describe_trials
 from bakeoff.report.tables import Column, format_mean, numbers, texts, verdicts_against
 from bakeoff.report.text import count, escape_line, escape_markdown, show_text
 from bakeoff.stats.measure import join_names
@@ -78,7 +78,7 @@ def write_summary(report: ReportInput, findings: Sequence[Finding] = ()) -> str:
             if reference is not None and summary.verdicts:
                 parts += _write_rows(tabulate_standings(summary, answer, reference).columns, "arm", len(summary.blocks))
     parts += [f"{escape_line(report.reduced)}"] if report.reduced else []
-    basis = " ".join(filter(None, [f"{report.name}: {describe_progress(report)}.", describe_statistics(report)]))
+    basis = " ".join(filter(None, [f"{report.name}: {describe_trials(report)}", describe_statistics(report)]))
     version = report.versions.get("bakeoff")
     parts.append(escape_line(basis) + (f" bakeoff {escape_markdown(version)}." if version else ""))
     return "\n\n".join(parts) + "\n"

@@ -16,7 +16,7 @@ from bakeoff.stats.results import Summary
 def describe_basis(report: ReportInput) -> list[str]:
     """Return what the answer rests on: a sentence or two on each topic."""
     sentences = [
-        _describe_trials(report),
+        describe_trials(report),
         *report.notes,
         describe_statistics(report),
         _describe_folds(report),
@@ -86,7 +86,8 @@ def describe_incompleteness(report: ReportInput) -> str:
     return f"Unfinished: {describe_progress(report)}." if report.state == "unfinished" else ""
 
 
-def _describe_trials(report: ReportInput) -> str:
+def describe_trials(report: ReportInput) -> str:
+    """Say how many blocks, arms and replicates there are, how many trials are done, and how long it took."""
     blocks, arms = len(report.summary.blocks), len(report.summary.arm_labels) - len(report.votes)
     folds = report.summary.num_folds or 1
     replicates = report.num_planned / max(1, blocks * arms * folds)
