@@ -169,6 +169,7 @@ def test_commands_refused(workspace: str, command: Command, golden: Compare, tmp
         "run rates.yaml --quick": "",
         "run rates.yaml --device cuda:x": "",
         "run rates.yaml --observer nobody": "",
+        "run rates.yaml --log mlflo:runs": "",
         "status rate": workspace,
         "status": "nowhere",
         "doctor": "damaged",

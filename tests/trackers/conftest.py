@@ -94,6 +94,7 @@ def compare(found: Points, wanted: Points, *, ignore_step_of_finals: bool = Fals
         steps = sorted(found.get(key, []))
         if ignore_step_of_finals and key[1].startswith("final/"):
             assert {value for _, value in steps} == {value for _, value in points}, key
+            assert len({step for step, _ in steps}) == len(steps), key
         else:
             assert steps == sorted(points), key
 
@@ -128,7 +129,7 @@ class FakeMLflow:
     def get_experiment_by_name(self, name: str) -> Any:
         return SimpleNamespace(experiment_id=self.experiments[name]) if name in self.experiments else None
 
-    def create_experiment(self, name: str) -> str:
+    def create_experiment(self, name: str, *, tags: dict[str, str]) -> str:
         return self.experiments.setdefault(name, f"experiment {name}")
 
     def create_run(self, experiment_id: str, *, run_name: str, tags: dict[str, str]) -> Any:

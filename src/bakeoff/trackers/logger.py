@@ -21,6 +21,8 @@ from bakeoff.trackers.mirror import Mirror, describe_study
 from bakeoff.trackers.records import Tracker
 from bakeoff.workspace import Folders
 
+_MOST_CHARACTERS = 200
+
 
 class LogError(BakeoffError):
     """A study could not be logged to a tracker."""
@@ -112,16 +114,18 @@ class StudyLogger(BaseObserver):
             self._conclude(mirror, folders, conclusion)
             self._tracker.close()
         except Exception as error:
-            self._failure = error
-        self._check()
+            raise LogError(f"{self.name}: {_describe(error)}") from error
         return mirror.num_trials
 
     def _check(self) -> None:
         """Raise the exception that ended the thread, once."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            said = str(failure) if isinstance(failure, BakeoffError) else f"{type(failure).__name__}: {failure}"
-            raise LogError(f"{self.name}: {' '.join(said.split())}") from failure
+            raise LogError(f"{_describe(failure)} {self._remedy}") from failure
+
+    @property
+    def _remedy(self) -> str:
+        return f"(`bakeoff log STUDY --to {self.name}:...` logs the rest later)"
 
     def _wait(self, thread: threading.Thread, most_seconds: float) -> None:
         start = last = time.monotonic()
@@ -132,10 +136,7 @@ class StudyLogger(BaseObserver):
             if sent != num_sent:
                 num_sent, last = sent, now
             if now - start > most_seconds or now - last > self.patience_seconds:
-                raise LogError(
-                    f"gave up after {now - start:.0f} s: not all is logged. `bakeoff log STUDY --to {self.name}:...` "
-                    "logs the rest."
-                )
+                raise LogError(f"gave up after {now - start:.0f} s, not all is logged {self._remedy}")
 
     def _follow(self, study_id: str, folders: Folders, plan: Plan) -> None:
         """Show what changes until the run ends: the thread."""
@@ -190,6 +191,13 @@ class _Change:
     planned: PlannedTrial
     epoch: int
     has_ended: bool
+
+
+def _describe(error: BaseException) -> str:
+    """Return an exception in one line."""
+    said = str(error) if isinstance(error, BakeoffError) else f"{type(error).__name__}: {error}"
+    said = " ".join(said.split())
+    return said if len(said) <= _MOST_CHARACTERS else f"{said[: _MOST_CHARACTERS - 3]}..."
 
 
 def _make_logger(package: str, tracker: str, target: str) -> StudyLogger:

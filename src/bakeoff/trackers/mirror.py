@@ -202,11 +202,11 @@ def _describe_trial(
         "engine": str(content.get("engine", ENGINE_VERSION)),
         "bakeoff": machine.get("bakeoff", __version__),
     }
-    numbers = f"replicate {place.replicate + 1}" + ("" if place.fold is None else f", fold {place.fold + 1}")
+    numbers = f"r{place.replicate + 1}" + ("" if place.fold is None else f" f{place.fold + 1}")
     trial = LoggedTrial(
         trial_id=placed.trial_id,
         study_id=study.study_id,
-        name=", ".join([*([block] if has_blocks else []), arm, numbers]),
+        name=f"{block}, {arm} {numbers}" if has_blocks else f"{arm} {numbers}",
         block=block,
         arm=arm,
         facts={name: value for name, value in facts.items() if value is not None},

@@ -22,6 +22,7 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for results
 }
 """Settings of MLflow unless the user has set them: fail soon, be quiet."""
 
@@ -32,6 +33,8 @@ _MOST_CHARACTERS = 500
 
 _STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "pruned": "KILLED"}
 _STATE = "bakeoff.state"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's page then shows training runs first."""
 
 
 class MLflow:
@@ -68,7 +71,9 @@ class MLflow:
         self._entities = import_module("mlflow.entities")
         self._client = import_module("mlflow").MlflowClient(self._uri)
         found = self._client.get_experiment_by_name(study.name)
-        self._experiment = self._client.create_experiment(study.name) if found is None else found.experiment_id
+        self._experiment = (
+            self._client.create_experiment(study.name, tags=_KIND) if found is None else found.experiment_id
+        )
         runs = list(self._find_runs(study.study_id))
         self._runs = {run.data.tags["bakeoff.trial_id"]: run for run in runs if "bakeoff.trial_id" in run.data.tags}
         known = [run for run in runs if run.data.tags.get("bakeoff.kind") == "study"]
@@ -104,11 +109,11 @@ class MLflow:
         self._log(trial, [(each.epoch, each.metrics) for each in epochs])
 
     def end_trial(self, trial: LoggedTrial, ending: LoggedEnding) -> None:
-        """Log the final scores, the state and the status."""
+        """Log the final scores, the state and the status. At step 0, MLflow draws scores as bars."""
         run_id = self._runs[trial.trial_id].info.run_id
         known = self._client.get_run(run_id).data.metrics
         scores = {name: value for name, value in ending.scores.items() if known.get(name) != value}
-        self._log(trial, [(ending.num_epochs, scores)])
+        self._log(trial, [(0, scores)])
         if ending.reason:
             self._client.set_tag(run_id, "bakeoff.reason", _shorten(ending.reason))
         self._client.set_tag(run_id, _STATE, ending.state)

@@ -43,7 +43,7 @@ class LoggedTrial:
     """A trial in a tracker.
 
     Attributes:
-        name: arm, replicate, fold, and the block if there are several; not unique.
+        name: the block if there are several, the arm, replicate and fold, as in `adam r1 f2`; not unique.
         facts: study, ids, block, arm, replicate, fold, stage, seed and versions, by name.
         recipe: its settings, flattened: dotted name -> value.
     """
