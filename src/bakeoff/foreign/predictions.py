@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bakeoff.errors import DataError, WorkspaceError, nearest
 from bakeoff.foreign.csv_table import read_rows
-from bakeoff.foreign.mapping import NAMES, Asked, Role, Runs, check_runs, sort_naturally
+from bakeoff.foreign.mapping import NAMES, Asked, Role, Runs, check_runs, natural_key, sort_naturally
 from bakeoff.foreign.table import Value
 from bakeoff.stats.metrics import classification_metrics, find_metric
 from bakeoff.stats.results import TrialResult
@@ -337,12 +337,7 @@ def _check_repeated(source: str, keys: Sequence[tuple[str, str, str]], places: S
 
 def _list_files(folder: Path) -> list[Path]:
     found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    return sorted(found, key=lambda path: sort_naturally_key(str(path.relative_to(folder))))
-
-
-def sort_naturally_key(text: str) -> list[tuple[int, int, str]]:
-    """Return a key by which 10 comes after 9."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+    return sorted(found, key=lambda path: natural_key(str(path.relative_to(folder))))
 
 
 def _name_runs(folder: Path, files: Sequence[Path]) -> list[tuple[str, str, str]]:
