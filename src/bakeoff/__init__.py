@@ -31,14 +31,17 @@ if TYPE_CHECKING:
     from bakeoff.deploy.predictor import Predictor
     from bakeoff.driver.observer import BaseObserver
     from bakeoff.errors import BakeoffError, DataError, NetworkError, StudyError, WorkspaceError
+    from bakeoff.judging import Comparison, Judged, compare, judge
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BakeoffError",
     "BaseObserver",
+    "Comparison",
     "DataError",
     "Estimate",
+    "Judged",
     "NetworkError",
     "Predictor",
     "Result",
@@ -48,8 +51,10 @@ __all__ = [
     "StudyError",
     "WorkspaceError",
     "__version__",
+    "compare",
     "diff_arms",
     "diff_studies",
+    "judge",
     "list_status",
     "list_studies",
     "load",
@@ -62,7 +67,11 @@ __all__ = [
 ]
 
 
-_ELSEWHERE = {"BaseObserver": "bakeoff.driver.observer", "Predictor": "bakeoff.deploy.predictor"}
+_ELSEWHERE = {
+    "BaseObserver": "bakeoff.driver.observer",
+    "Predictor": "bakeoff.deploy.predictor",
+    **dict.fromkeys(("Comparison", "Judged", "compare", "judge"), "bakeoff.judging"),
+}
 
 if not TYPE_CHECKING:  # or no misspelled name would be an error
 

@@ -9,7 +9,7 @@ from typing import Annotated, TextIO, cast
 
 import typer
 
-from bakeoff.cli import compare, data, deploy, init, listing, show, stress, study, workspace
+from bakeoff.cli import compare, data, deploy, init, judge, listing, show, stress, study, workspace
 from bakeoff.cli.options import print_error
 from bakeoff.driver.interrupts import INTERRUPTED, INTERRUPTED_MESSAGE, handle_interrupts, was_interrupted
 from bakeoff.errors import BakeoffError
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (init, study, compare, deploy, stress, show, workspace, listing):
+for commands in (init, study, compare, judge, deploy, stress, show, workspace, listing):
     app.add_typer(commands.app)
 app.add_typer(data.app, name="data")
 

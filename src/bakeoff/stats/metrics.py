@@ -44,6 +44,8 @@ class MetricRecord:
         counts_images: whether it is the share of images answered rightly, so that each counts 1 / N.
         always: whether every trial is scored by it; if not, those of studies that name it.
         unit: of a metric that is no share, for names of columns.
+        is_column: whether it is a column of another tool's results: its label is the column's name, which tells, if
+            anything does, which images it is of.
     """
 
     name: str
@@ -58,6 +60,7 @@ class MetricRecord:
     counts_images: bool = False
     always: bool = True
     unit: str = "nats"
+    is_column: bool = False
 
     @property
     def column(self) -> str:
