@@ -23,6 +23,7 @@ import rigor_power
 import rigor_racing
 import rigor_scope
 import rigor_screening
+import rigor_unpaired
 import scipy
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rigor.json"
@@ -39,6 +40,7 @@ MODULES = (
     rigor_moderated,
     rigor_screening,
     rigor_power,
+    rigor_unpaired,
 )
 TABLES = {name: measure for module in MODULES for name, measure in module.TABLES.items()}
 

@@ -28,7 +28,7 @@ LAYERS = (
     {"report"},
     {"deploy"},
     {"serve"},
-    {"api"},
+    {"api", "judging"},
     {"testing"},
     {"cli"},
     {"__main__"},

@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     )
     from bakeoff.deploy.predictor import Predictor
     from bakeoff.errors import BakeoffError, DataError, NetworkError, StudyError, WorkspaceError
+    from bakeoff.judging import Comparison, Judged, compare, judge
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BakeoffError",
+    "Comparison",
     "DataError",
     "Estimate",
+    "Judged",
     "NetworkError",
     "Predictor",
     "Result",
@@ -41,6 +44,8 @@ __all__ = [
     "StudyError",
     "WorkspaceError",
     "__version__",
+    "compare",
+    "judge",
     "list_status",
     "load",
     "load_study",
@@ -50,7 +55,10 @@ __all__ = [
 ]
 
 
-_ELSEWHERE = {"Predictor": "bakeoff.deploy.predictor"}
+_ELSEWHERE = {
+    "Predictor": "bakeoff.deploy.predictor",
+    **dict.fromkeys(("Comparison", "Judged", "compare", "judge"), "bakeoff.judging"),
+}
 
 if not TYPE_CHECKING:  # or no misspelled name would be an error
 

@@ -9,7 +9,7 @@ from typing import Annotated, TextIO, cast
 
 import typer
 
-from bakeoff.cli import data, deploy, listing, show, stress, study, workspace
+from bakeoff.cli import data, deploy, judge, listing, show, stress, study, workspace
 from bakeoff.cli.options import print_error
 from bakeoff.driver.interrupts import INTERRUPTED, INTERRUPTED_MESSAGE, handle_interrupts, was_interrupted
 from bakeoff.errors import BakeoffError
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (study.app, deploy.app, stress.app, show.app, workspace.app, listing.app):
+for commands in (study.app, judge.app, deploy.app, stress.app, show.app, workspace.app, listing.app):
     app.add_typer(commands)
 app.add_typer(data.app, name="data")
 

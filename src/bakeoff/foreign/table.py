@@ -22,6 +22,7 @@ class ForeignTable:
         lower_is_better: those of them that the tool itself minimized.
         num_skipped: runs that were not read, because they had not finished or had no scores; `notes` say why.
         notes: sentences about what was read and how: which epoch a score is of, what was skipped.
+        places: what to call each row in messages, such as "line 4"; empty for their numbers.
     """
 
     tool: str
@@ -31,6 +32,11 @@ class ForeignTable:
     lower_is_better: tuple[str, ...] = ()
     num_skipped: int = 0
     notes: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+
+    def place(self, row: int) -> str:
+        """Return what to call a row, by its index."""
+        return self.places[row] if self.places else f"run {row + 1}"
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,8 @@ def format_mean(measure: Measure, score: MeanSd, *, unit: bool = True) -> str:
 def tabulate_measure(measure: Measure, arms: Sequence[ArmSummary]) -> Column:
     """Tabulate mean ± sd of one measure, a row per arm."""
     unit = " %" if measure.record.is_share else ""
-    header = (measure.split, measure.record.label + unit + _mark_absent(measure, arms))
+    label = measure.record.label + unit + _mark_absent(measure, arms)
+    header = (label,) if measure.record.is_column else (measure.split, label)
     values = [arm.score(measure) for arm in arms]
     return tabulate_means(f"{measure.split} {measure.record.name}", header, values, measure.number)
 

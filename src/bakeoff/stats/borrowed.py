@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -183,10 +184,87 @@ def weigh_prior(own: OwnVariances, slope: float) -> tuple[NDArray[np.float64], N
     return weights_G / weights_G.sum(axis=-1, keepdims=True), centers_G
 
 
-def moderate(squares_K: NDArray[np.float64], degrees: float, centers_G: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return variances between their own and the common one, [..., G, K]."""
+def moderate(
+    squares_K: NDArray[np.float64], degrees: float | NDArray[np.float64], centers_G: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return variances between their own and the common one, [..., G, K]; `degrees` of all arms, or of each, [K]."""
     nu_G1 = PRIOR_DEGREES[:, None]
     return np.asarray((nu_G1 * centers_G[..., None] + degrees * squares_K[..., None, :]) / (nu_G1 + degrees))
+
+
+class UnpairedLender(Generic[Arm]):
+    """Says how far the mean difference of two arms without replicates in common may err, by the variances of all arms.
+
+    An arm's own variance is that of its scores: there is no effect of a replicate to remove. How alike variances are is
+    asked of as many scores of every arm as the arm with fewer of the two compared has, the first ones: if others were
+    known much better, and alike, an arm of few scores that is wilder than they would be taken to be like them.
+
+    Args:
+        scores: every arm's.
+        slope: of the prior; see `choose_slope`.
+    """
+
+    def __init__(self, scores: Mapping[Arm, Sequence[float]], *, slope: float) -> None:
+        self._scores = {arm: np.array(values) for arm, values in scores.items() if len(values) >= 2}
+        self._slope = slope
+        self._priors: dict[int, tuple[NDArray[np.float64], NDArray[np.float64], float] | None] = {}
+
+    def find_error(self, a: Arm, b: Arm) -> MeanError | None:
+        """Return it; None under 2 scores of either, under 3 arms, and where no arm's scores vary.
+
+        Both moderated variances rest on the same prior, so degrees of freedom are those of the arm with fewer, and do
+        not add.
+        """
+        if a not in self._scores or b not in self._scores:
+            return None
+        sizes = np.array([len(self._scores[arm]) for arm in (a, b)])
+        fewest = int(sizes.min())
+        if fewest not in self._priors:
+            self._priors[fewest] = self._weigh(fewest)
+        prior = self._priors[fewest]
+        if prior is None:
+            return None
+        weights_G, centers_G, smallest = prior
+        squares = np.maximum([self._scores[arm].var(ddof=1) for arm in (a, b)], smallest)
+        degrees, least = sizes - 1.0, fewest - 1.0
+        most = max(least, least * (len(self._scores) - 1))
+        parts = squares / sizes
+        return MeanError(
+            weights_G=weights_G,
+            scales_G=np.sqrt((moderate(squares, degrees, centers_G) / sizes).sum(axis=1)),
+            degrees_G=np.minimum(PRIOR_DEGREES + least, most),
+            guard=make_error(float(parts.sum()), temper_degrees(count_welch_degrees(parts, degrees), least)),
+        )
+
+    def _weigh(self, num: int) -> tuple[NDArray[np.float64], NDArray[np.float64], float] | None:
+        """Return weights and centers of the prior by the first `num` scores of every arm, and the smallest variance."""
+        if len(self._scores) < MIN_ARMS:
+            return None
+        first = [values[:num] for values in self._scores.values()]
+        own = OwnVariances(
+            squares_K=np.array([values.var(ddof=1) for values in first]),
+            degrees_K=np.array([len(values) - 1.0 for values in first]),
+            counts_K=np.ones(len(first)),
+        )
+        largest = max(float(np.abs(values).max()) for values in first)
+        if not own.squares_K.mean() > (1e-12 * largest) ** 2:
+            return None
+        own = own.raise_smallest()
+        return *weigh_prior(own, self._slope), float(own.squares_K.min())
+
+
+def count_welch_degrees(parts: NDArray[np.float64], degrees: NDArray[np.float64]) -> float:
+    """Return the degrees of freedom of a sum of estimated variances, not all 0 (Satterthwaite 1946)."""
+    return float(parts.sum() ** 2 / (parts**2 / degrees).sum())
+
+
+def temper_degrees(degrees: float, least: float) -> float:
+    """Return degrees of freedom that rise with the fourth root of their ratio to the least.
+
+    Satterthwaite's are too many for an arm that is wilder than the other and, by chance of a few replicates, does not
+    look it; the least are right for it, and too few for arms that are alike.
+    """
+    return least * float(max(1.0, degrees / least) ** 0.25)
 
 
 def _gather_variances(scores_KR: NDArray[np.float64], d: float, others: Sequence[tuple[float, float]]) -> OwnVariances:
@@ -227,6 +305,14 @@ class Lender(Generic[Arm, Run]):
             self._lent[tuple(runs)] = self._lend(runs)
         rows, lent = self._lent[tuple(runs)]
         return None if lent is None else lent.judge([rows[arm] for arm in a], [rows[arm] for arm in b])
+
+    def find_unpaired_error(self, a: Arm, b: Arm) -> MeanError | None:
+        """Return it for two arms whose runs are not paired; see `UnpairedLender`."""
+        return self._unpaired.find_error(a, b)
+
+    @cached_property
+    def _unpaired(self) -> UnpairedLender[Arm]:
+        return UnpairedLender({arm: list(each.values()) for arm, each in self._scores.items()}, slope=self._slope)
 
     def _lend(self, runs: Sequence[Run]) -> tuple[dict[Arm, int], LentVariances | None]:
         """Return the rows of the arms that have these runs, equal scores sharing one, and what they lend."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bakeoff.stats.pairs import PairComparison
-from bakeoff.stats.power import chance_below, count_degrees, find_shift
+from bakeoff.stats.power import chance_below, find_shift
 
 LIKELY = 0.9
 """Confidence of the one-sided limit of a pair's own standard error."""
@@ -87,7 +87,7 @@ def correct_winner(comparison: PairComparison, level: float, error: float | None
     if error is None:
         return comparison.difference * _correct_t(size / errors.mean, critical / errors.mean, errors.degrees)
     if comparison.spread is not None and comparison.scope != "folds":
-        critical = comparison.spread.half_width(level / 2, comparison.scope, error=comparison.error)
+        critical = comparison.spread.half_width(level / 2, comparison.scope, error=comparison.seeds_error)
     return math.copysign(_correct_normal(size, min(critical, size), error), comparison.difference)
 
 
@@ -140,8 +140,8 @@ def borrow_errors(comparisons: Sequence[PairComparison]) -> list[float | None]:
     from scipy.special import chdtri
 
     errors = [find_errors(comparison) for comparison in comparisons]
-    kinds = [(comparison.n, comparison.scope) for comparison in comparisons]
-    known: dict[tuple[int, str], list[float]] = {}
+    kinds = [(comparison.num_effective, comparison.scope) for comparison in comparisons]
+    known: dict[tuple[float, str], list[float]] = {}
     for kind, each in zip(kinds, errors, strict=True):
         if each is not None:
             known.setdefault(kind, []).append(each.mean**2)
@@ -162,11 +162,10 @@ def borrow_errors(comparisons: Sequence[PairComparison]) -> list[float | None]:
 
 def find_errors(comparison: PairComparison) -> Errors | None:
     """Return the standard errors of a comparison in its scope; None under 3 runs or without spread."""
-    spread, n = comparison.spread, comparison.n
-    if n < 3 or comparison.sd is None:
+    spread, n = comparison.spread, comparison.num_effective
+    if comparison.n < 3 or comparison.sd is None:
         return None
-    share = comparison.test_share or 0.0
-    factor, degrees = 1 / n + share, float(count_degrees(n, share))
+    factor, degrees = 1 / n + (comparison.test_share or 0.0), comparison.own_degrees
     sd = comparison.sd
     if comparison.error is not None:
         sd, degrees = math.sqrt(comparison.error.variance / factor), comparison.error.degrees

@@ -197,7 +197,7 @@ def _decide(
     if comparison.n < MIN_REPLICATES:
         return Decision(
             verdict="inconclusive",
-            reason=f"under {MIN_REPLICATES} {_runs(comparison)} ({comparison.n} in common)",
+            reason=f"under {MIN_REPLICATES} {_runs(comparison)} ({_count_runs(comparison)})",
             p_adjusted=None,
             p_equivalence_adjusted=None,
             p_margin_adjusted=None,
@@ -227,13 +227,15 @@ def _judge(comparison: PairComparison, p: float, p_equivalence: float, alpha: fl
     if p <= alpha:
         ahead = (comparison.difference or 0.0) > 0
         word: VerdictWord = "better" if ahead == comparison.higher_is_better else "worse"
-        test = f"same difference in all {comparison.n} {_runs(comparison)}, " if comparison.exact else ""
+        test = f"{_say_constant(comparison)}, " if comparison.exact else ""
         return word, f"{test}adjusted p {p:.2g}"
     return "inconclusive", _doubt(comparison, p, alpha)
 
 
 def _doubt(comparison: PairComparison, p: float, alpha: float) -> str:
     everywhere = f"in all {comparison.n} {_runs(comparison)}"
+    if comparison.exact and comparison.unpaired is not None:
+        return f"{_say_constant(comparison)}: a permutation test is all that is left (adjusted p {p:.2g})"
     if comparison.exact and comparison.difference == 0:
         return f"equal {everywhere}, and no margin is declared to call that equivalent"
     if comparison.exact and comparison.test_share is not None:
@@ -243,6 +245,18 @@ def _doubt(comparison: PairComparison, p: float, alpha: float) -> str:
     if comparison.p is not None and comparison.p <= alpha:
         return f"p {comparison.p:.2g} alone, {p:.2g} adjusted for all pairs and looks"
     return f"adjusted p {p:.2g}"
+
+
+def _say_constant(comparison: PairComparison) -> str:
+    if comparison.unpaired is not None:
+        return "the same score in every replicate of each arm"
+    return f"same difference in all {comparison.n} {_runs(comparison)}"
+
+
+def _count_runs(comparison: PairComparison) -> str:
+    if comparison.unpaired is not None:
+        return f"{comparison.unpaired.sizes[0]} and {comparison.unpaired.sizes[1]}, unpaired"
+    return f"{comparison.n} in common"
 
 
 def _testable(comparison: PairComparison, p: float | None) -> float:

@@ -17,6 +17,7 @@ from bakeoff.stats.measure import Measure, join_names
 from bakeoff.stats.pairs import PairComparison, compare_pair
 from bakeoff.stats.results import ArmSummary, Rules, Verdict
 from bakeoff.stats.sequential import compare_by_looks
+from bakeoff.stats.unpaired import compare_unpaired, is_paired, measure_unpaired_spread
 from bakeoff.stats.variance import Spread, measure_spread
 
 ArmLender = Lender[str, tuple[int, int]]
@@ -160,12 +161,17 @@ def _look_back(
 def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging, lender: ArmLender | None = None) -> PairComparison:
     """Compare two arms of a block on the replicates, or folds, that both have; on none where both failed in all.
 
+    Arms whose replicates do not match (`Rules.pairing`) are compared unpaired.
+
     Args:
         a: one arm.
         b: the other.
         judging: what decides.
         lender: what the arms of the block lend each other; None to judge by the pair's own differences.
     """
+    ours, theirs = _list_scores(a, judging), _list_scores(b, judging)
+    if judging.num_folds is None and ours and theirs and not is_paired(ours, theirs, judging.rules.pairing):
+        return _compare_unpaired(a, b, judging, lender)
     values = _pair_scores(a, b, judging)
     runs, a_values, b_values = list(values), [ours for ours, _ in values.values()], [his for _, his in values.values()]
     spread = measure_pair(a, b, judging) if values else None
@@ -191,6 +197,36 @@ def compare_arms(a: ArmSummary, b: ArmSummary, judging: Judging, lender: ArmLend
         spread=spread,
         scope=judging.rules.scope,
         error=None if lender is None else _find_error(lender, a, b, runs),
+    )
+
+
+def _compare_unpaired(a: ArmSummary, b: ArmSummary, judging: Judging, lender: ArmLender | None) -> PairComparison:
+    return compare_unpaired(
+        list(a.scores.values()),
+        list(b.scores.values()),
+        margin=judging.rules.margin,
+        confidence=judging.rules.confidence,
+        higher_is_better=judging.measure.record.higher_is_better,
+        spread=_measure_unpaired(a, b, judging),
+        scope=judging.rules.scope,
+        error=None if lender is None else lender.find_unpaired_error(a.arm, b.arm),
+        is_cautious=judging.rules.method == "moderated",
+    )
+
+
+def _measure_unpaired(a: ArmSummary, b: ArmSummary, judging: Judging) -> Spread | None:
+    """Measure how the difference spreads over images and replicates that are not paired; None as `measure_pair`."""
+    if any(replicate not in arm.by_image for arm in (a, b) for replicate in arm.scores):
+        return None
+    rows = [[arm.by_image[replicate] for replicate in arm.scores] for arm in (a, b)]
+    if len({len(row) for arm in rows for row in arm}) != 1:
+        return None
+    return measure_unpaired_spread(
+        np.stack(rows[0]),
+        np.stack(rows[1]),
+        unit=1.0 if judging.measure.record.is_share else None,
+        scope=judging.rules.scope,
+        groups_N=a.groups,
     )
 
 
@@ -292,6 +328,7 @@ def _verdict(
         spread=comparison.spread,
         needed=decision.needed,
         borrowed=comparison.error is not None,
+        unpaired=None if comparison.unpaired is None else comparison.unpaired.sizes,
     )
 
 

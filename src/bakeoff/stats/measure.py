@@ -26,7 +26,12 @@ class Measure:
     @property
     def label(self) -> str:
         """Such as "test accuracy"."""
-        return f"{self.split} {self.record.label}"
+        return self.record.label if self.record.is_column else f"{self.split} {self.record.label}"
+
+    @property
+    def images(self) -> str:
+        """The images that it is of, such as "test images"; of another tool's column no more is said than is known."""
+        return "images" if self.record.is_column and self.split == "test" else f"{self.split} images"
 
     def value(self, value: float, decimals: int = 2) -> str:
         """Format a value with its unit, such as "97.92%" or "0.0812"."""

@@ -40,6 +40,8 @@ class MetricRecord:
         contribute: of `Predictions`, what each image contributes, [N], with the score as its mean; empty where that is
             not known, and then nothing is said of how much of a difference the images may account for.
         counts_images: whether it is the share of images answered rightly, so that each counts 1 / N.
+        is_column: whether it is a column of another tool's results: its label is the column's name, which tells, if
+            anything does, which images it is of.
     """
 
     name: str
@@ -52,6 +54,7 @@ class MetricRecord:
     chance: Implementation
     contribute: Implementation = ""
     counts_images: bool = False
+    is_column: bool = False
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def count_needed(comparison: PairComparison, *, level: float, runs_per_replicate
     # Either verdict settles the pair, so the way that is shorter counts, at both ends.
     totals = (min((total for total in end if total is not None), default=None) for end in zip(*counts, strict=True))
     least, most = (
-        None if total is None else max(1, math.ceil((total - comparison.n) / runs_per_replicate)) for total in totals
+        None if total is None else max(1, math.ceil((total - comparison.num_effective) / runs_per_replicate))
+        for total in totals
     )
     return Needed(least, most)
 
@@ -96,14 +97,17 @@ def _spread_of(comparison: PairComparison) -> float:
     """Return the standard deviation of a replicate's difference, not below what the images alone imply."""
     sd = comparison.sd or 0.0
     if comparison.error is not None:
-        sd = math.sqrt(comparison.error.variance / (1 / comparison.n + (comparison.test_share or 0.0)))
+        sd = math.sqrt(comparison.error.variance / (1 / comparison.num_effective + (comparison.test_share or 0.0)))
     if comparison.spread is None:
         return sd
     return max(sd, math.sqrt(FLOOR * comparison.spread.rest / comparison.spread.num_images))
 
 
 def _count_extra(comparison: PairComparison) -> float:
-    """Return the degrees of freedom that other arms lend the pair."""
+    """Return the degrees of freedom that other arms lend the pair, or that unpaired replicates have more."""
+    if comparison.unpaired is not None:
+        degrees = comparison.own_degrees if comparison.error is None else comparison.error.degrees
+        return max(0.0, degrees - (comparison.num_effective - 1))
     if comparison.error is None:
         return 0.0
     return max(0.0, comparison.error.degrees - count_degrees(comparison.n, comparison.test_share or 0.0))
@@ -111,9 +115,9 @@ def _count_extra(comparison: PairComparison) -> float:
 
 def _bound_effect(comparison: PairComparison, effect_size: float) -> tuple[float, float]:
     """Return the interval of the true |difference| / sd at confidence LIKELY."""
-    error = math.sqrt(1 / comparison.n + (comparison.test_share or 0.0))
+    error = math.sqrt(1 / comparison.num_effective + (comparison.test_share or 0.0))
     t, tail = effect_size / error, (1 - LIKELY) / 2
-    degrees = comparison.n - 1 + _count_extra(comparison)
+    degrees = comparison.num_effective - 1 + _count_extra(comparison)
 
     def find(chance: float) -> float:
         return max(0.0, find_shift(t, degrees, chance)) * error
@@ -124,8 +128,10 @@ def _bound_effect(comparison: PairComparison, effect_size: float) -> tuple[float
 def _bound_parts(comparison: PairComparison, size: float, sd: float, fixed: float) -> tuple[_Truth, _Truth]:
     from scipy.special import chdtri, stdtrit
 
-    tail, degrees = (1 - LIKELY) / 2, comparison.n - 1 + _count_extra(comparison)
-    reach = -float(stdtrit(degrees, tail)) * sd * math.sqrt(1 / comparison.n + (comparison.test_share or 0.0))
+    tail, degrees = (1 - LIKELY) / 2, comparison.num_effective - 1 + _count_extra(comparison)
+    reach = (
+        -float(stdtrit(degrees, tail)) * sd * math.sqrt(1 / comparison.num_effective + (comparison.test_share or 0.0))
+    )
     small, large = (sd * math.sqrt(degrees / float(chdtri(degrees, chance))) for chance in (tail, 1 - tail))
     return _Truth(max(0.0, size - reach), small, fixed), _Truth(size + reach, large, fixed)
 
@@ -135,7 +141,7 @@ def _count_total(
 ) -> int | None:
     """Return the runs that show a difference, or with `margin` equivalence; None where too many."""
     share, extra = comparison.test_share or 0.0, _count_extra(comparison)
-    most = comparison.n + MOST_NEEDED * runs_per_replicate
+    most = math.ceil(comparison.num_effective) + MOST_NEEDED * runs_per_replicate
     if margin is not None and truth.size >= margin:
         return None
 

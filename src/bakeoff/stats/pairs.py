@@ -22,7 +22,22 @@ from bakeoff.stats.power import count_degrees
 from bakeoff.stats.variance import Scope, Spread, find_tail
 
 MIN_REPLICATES = 3
-"""Fewer paired replicates than this give no verdict."""
+"""Fewer paired replicates than this, or unpaired ones of either arm, give no verdict."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unpaired:
+    """Two arms whose replicates are not the same ones, see `bakeoff.stats.unpaired`.
+
+    Attributes:
+        sizes: replicates of a and of b.
+        factor: variance of the mean difference over that of a difference of one run of each.
+        error: of the mean difference over seeds, by the two arms' own variances: Welch's t; None without spread.
+    """
+
+    sizes: tuple[int, int]
+    factor: float
+    error: MeanError | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +45,10 @@ class PairComparison:
     """What the paired replicates of arms a and b say, before any correction for looking at many pairs.
 
     Attributes:
-        n: replicates (with folds: folds of all replicates) that both arms have.
+        n: replicates (with folds: folds of all replicates) that both arms have; unpaired, those of the arm with fewer.
         difference: mean of a - b, in the metric's unit; None without a common replicate.
-        sd: sample standard deviation (n - 1) of the differences; None under 2 replicates.
+        sd: sample standard deviation (n - 1) of the differences; None under 2 replicates. Unpaired, the root of the sum
+            of both arms' variances.
         interval: two-sided, of the mean difference; None under 2 replicates, and where all differences are identical
             and nothing is known of the images.
         p: two-sided p value of "no difference", which the interval at confidence 1 - p just reaches. Without images and
@@ -54,6 +70,7 @@ class PairComparison:
         spread: over replicates and images; None where the images' contributions are not known.
         error: of the mean difference over seeds, where its variance is borrowed from other arms; None for the pair's
             own t.
+        unpaired: how many replicates each arm has, if they are not the same ones; None for paired ones.
     """
 
     n: int
@@ -74,6 +91,24 @@ class PairComparison:
     scope: Scope = "seeds"
     spread: Spread | None = None
     error: MeanError | None = None
+    unpaired: Unpaired | None = None
+
+    @property
+    def num_effective(self) -> float:
+        """As many paired replicates as would give the mean difference its variance: `n`, if they are paired."""
+        return self.n if self.unpaired is None else 1 / self.unpaired.factor
+
+    @property
+    def own_degrees(self) -> float:
+        """Degrees of freedom of the two arms' own variance."""
+        if self.unpaired is not None:
+            return 1.0 if self.unpaired.error is None else self.unpaired.error.degrees
+        return float(count_degrees(self.n, self.test_share or 0.0))
+
+    @property
+    def seeds_error(self) -> MeanError | None:
+        """The error over seeds where it is another than the t of paired differences; else None."""
+        return self.error if self.error is not None or self.unpaired is None else self.unpaired.error
 
 
 def compare_pair(
@@ -149,25 +184,36 @@ def compare_pair(
     rounding = 1e-12 * max(np.abs(a).max(), np.abs(b).max())
     mean = 0.0 if abs(mean) <= rounding else mean
     sd = 0.0 if np.ptp(differences) <= rounding else float(differences.std(ddof=1))
-    comparison = replace(comparison, difference=mean, sd=sd, effect_size=_divide(mean, sd))
+    comparison = replace(comparison, difference=mean, sd=sd, effect_size=divide(mean, sd))
+    if spread is not None or error is not None:
+        return compare_by_spread(comparison, mean, spread, error)
+    if not sd:
+        return _compare_identical(comparison, mean)
+    share = test_share or 0.0
+    return compare_by_t(comparison, mean, sd * math.sqrt(1 / n + share), count_degrees(n, share))
+
+
+def compare_by_spread(
+    comparison: PairComparison, mean: float, spread: Spread | None, error: MeanError | None
+) -> PairComparison:
+    """Answer by what is known of images, of other arms' variances, or of both; one of the two at least."""
+    guard = None if error is None else error.guard
     if spread is not None:
-        if error is not None and error.guard is not None:
-            guarded = partial(spread.half_width, scope=scope, error=error.guard)
+        scope = comparison.scope
+        if guard is not None:
+            guarded = partial(spread.half_width, scope=scope, error=guard)
             comparison = replace(comparison, p_guarded=2 * find_tail(guarded, abs(mean)))
         return _compare_by_width(comparison, mean, partial(spread.half_width, scope=scope, error=error))
-    if error is not None:
-        if error.guard is not None:
-            comparison = replace(comparison, p_guarded=2 * error.guard.tail(abs(mean)))
-        return _compare_by_error(comparison, mean, error)
-    return _compare_by_t(comparison, mean, sd) if sd else _compare_identical(comparison, mean)
+    assert error is not None, "one of the two is given"
+    if guard is not None:
+        comparison = replace(comparison, p_guarded=2 * guard.tail(abs(mean)))
+    return _compare_by_error(comparison, mean, error)
 
 
-def _compare_by_t(comparison: PairComparison, mean: float, sd: float) -> PairComparison:
+def compare_by_t(comparison: PairComparison, mean: float, error: float, degrees: float) -> PairComparison:
+    """Answer by Student's t, given the standard error of the mean difference and its degrees of freedom."""
     from scipy.special import stdtr, stdtrit
 
-    share = comparison.test_share or 0.0
-    degrees = count_degrees(comparison.n, share)
-    error = sd * math.sqrt(1 / comparison.n + share)
     half_width = float(stdtrit(degrees, 0.5 + comparison.confidence / 2) * error)
     found = replace(
         comparison,
@@ -222,7 +268,8 @@ def _compare_identical(comparison: PairComparison, mean: float) -> PairCompariso
     )
 
 
-def _divide(mean: float, sd: float) -> float | None:
+def divide(mean: float, sd: float) -> float | None:
+    """Return a mean over its spread; None where only that is zero."""
     if sd:
         return mean / sd
     return 0.0 if mean == 0 else None

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from bakeoff.stats.family import FamilyOf, VerdictWord
 from bakeoff.stats.looks import LineLook
 from bakeoff.stats.measure import Measure, Split
-from bakeoff.stats.metrics import find_metric
+from bakeoff.stats.metrics import MetricRecord, find_metric
 from bakeoff.stats.needed import Needed
 from bakeoff.stats.sequential import SequentialDesign
+from bakeoff.stats.unpaired import Pairing
 from bakeoff.stats.variance import Scope, Spread
 
 Method = Literal["moderated", "paired", "bayes"]
@@ -147,7 +148,7 @@ class Verdict:
     """What the evidence says of arm `a` relative to arm `b` in one block.
 
     Attributes:
-        replicates: those both arms have; with folds the folds of all replicates.
+        replicates: those both arms have; with folds the folds of all replicates; unpaired, those of the arm with fewer.
         difference: mean of a - b, in the metric's unit (shares: 0..1, not points); None without a common replicate.
         interval: of the difference at `confidence`, in `scope`, not adjusted for the family; None where undefined.
         p: two-sided, unadjusted. `p_adjusted`: over the family; see `decide_family`.
@@ -165,6 +166,7 @@ class Verdict:
         superiority: probability that a is better than b in one more run of `scope`; `superiority_interval`: of it.
         spread: over replicates and images; None where not known.
         borrowed: its variance rests on those of other arms, too.
+        unpaired: replicates of a and of b, if they are not the same ones and were not paired; else None.
     """
 
     block: str
@@ -195,11 +197,12 @@ class Verdict:
     superiority_interval: tuple[float, float] | None = None
     spread: Spread | None = field(default=None, repr=False)
     borrowed: bool = False
+    unpaired: tuple[int, int] | None = None
 
     def dump(self) -> dict[str, Any]:
         """Return the verdict as plain values, for JSON."""
         document = asdict(self)
-        for name in ("interval", "superiority_interval"):
+        for name in ("interval", "superiority_interval", "unpaired"):
             document[name] = None if document[name] is None else list(document[name])
         return document
 
@@ -218,6 +221,7 @@ class Verdict:
             difference_corrected=_mirror(self.difference_corrected, 0.0),
             superiority=_mirror(self.superiority, 1.0),
             superiority_interval=_mirror_interval(self.superiority_interval, 1.0),
+            unpaired=None if self.unpaired is None else self.unpaired[::-1],
         )
 
 
@@ -269,6 +273,8 @@ class Rules:
         family: whether verdicts are corrected over all blocks, or within each.
         method: how pairs are decided. "bayes" corrects for no family, and adds to `overall` what the blocks together
             say of a new one, from 3 blocks on.
+        pairing: how replicates of two arms are paired; in our own studies by number, for arms share their seeds.
+        record: of a metric that is none of METRICS, such as a column of another tool's results; None for those.
     """
 
     metric: str = "accuracy"
@@ -280,6 +286,17 @@ class Rules:
     scope: Scope = "images"
     family: FamilyOf = "study"
     method: Method = DEFAULT_METHOD
+    pairing: Pairing = "common"
+    record: MetricRecord | None = None
+
+    @property
+    def metric_record(self) -> MetricRecord:
+        """The deciding metric.
+
+        Raises:
+            MetricError: unknown metric.
+        """
+        return self.record or find_metric(self.metric)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,7 +331,7 @@ class Summary(Rules):
     @property
     def measure(self) -> Measure:
         """The deciding metric on the deciding split."""
-        return Measure(find_metric(self.metric), self.split)
+        return Measure(self.metric_record, self.split)
 
     @property
     def runs(self) -> str:

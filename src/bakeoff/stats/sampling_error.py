@@ -187,7 +187,7 @@ def _bound_share(spread: Spread, confidence: float) -> tuple[float, float]:
 
     tail = (1 - confidence) / 2
 
-    def bound(square: float, degrees: int) -> tuple[float, float]:
+    def bound(square: float, degrees: float) -> tuple[float, float]:
         low, high = (max(square, spread.rest) * degrees / float(chdtri(degrees, chance)) for chance in (tail, 1 - tail))
         return max(0.0, low - spread.rest), max(0.0, high - spread.rest)
 

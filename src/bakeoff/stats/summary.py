@@ -17,7 +17,7 @@ from bakeoff.stats.family import list_family
 from bakeoff.stats.judging import Judging, judge_pairs, write_pooled
 from bakeoff.stats.looks import LineLook, describe_looks
 from bakeoff.stats.measure import Measure, Split
-from bakeoff.stats.metrics import MetricError, find_metric
+from bakeoff.stats.metrics import MetricError
 from bakeoff.stats.results import (
     ArmSummary,
     BlockAnswer,
@@ -153,7 +153,7 @@ def summarise(
 
 def _set_up(results: Sequence[TrialResult], design: StudyDesign, rules: Rules, looks: Sequence[LineLook]) -> Judging:
     """Choose the deciding split, and return what decides there."""
-    measure = Measure(find_metric(rules.metric), _deciding_split(results, rules.metric, design.num_folds))
+    measure = Measure(rules.metric_record, _deciding_split(results, rules.metric, design.num_folds))
     margin = rules.margin
     if margin is not None and measure.record.is_share and margin >= 1:
         raise ValueError(f"{rules.metric} is a share, from 0 to 1: a margin of {margin:g} is {100 * margin:g} points")

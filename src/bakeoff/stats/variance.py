@@ -55,6 +55,7 @@ class Spread:
     """How the difference of two arms spreads over replicates and test images.
 
     Attributes:
+        num_replicates: a whole number, unless they are unpaired; see `bakeoff.stats.unpaired`.
         difference: mean over replicates and images.
         by_seed, by_image, rest: mean squares, of expectation N var(seed) + var(rest), R var(image) + var(rest), and
             var(rest).
@@ -67,7 +68,7 @@ class Spread:
         num_grouped: the images in these groups; None if every image stands alone.
     """
 
-    num_replicates: int
+    num_replicates: float
     num_images: int
     difference: float
     by_seed: float
@@ -188,10 +189,10 @@ def measure_spread(
         by_seed=by_seed,
         by_image=by_image,
         rest=rest,
-        image_weight=_weigh_unseen(image_N, unit),
-        cell_weight=_weigh_unseen(d_RN.ravel(), unit) if scope == "seeds" else None,
+        image_weight=weigh_unseen(image_N, unit),
+        cell_weight=weigh_unseen(d_RN.ravel(), unit) if scope == "seeds" else None,
         image_skew=_sum_cubes(image_N - mean) / n**3,
-        cell_skew=_measure_cell_skew(rest_RN) if scope == "seeds" else None,
+        cell_skew=measure_cell_skew(rest_RN) if scope == "seeds" else None,
         num_telling=int(is_telling_N.sum()) if groups_N is None else len(np.unique(groups_N[is_telling_N])),
         num_grouped=None if groups_N is None else len(groups_N),
     )
@@ -275,13 +276,14 @@ def _sum_cubes(values: NDArray[np.float64]) -> float:
     return float(np.einsum("i,i,i->", values, values, values))
 
 
-def _measure_cell_skew(rest_RN: NDArray[np.float64]) -> float:
+def measure_cell_skew(rest_RN: NDArray[np.float64]) -> float:
     """Return the third cumulant of the mean over answers; 0 under 3 replicates, which cannot tell."""
     r, n = rest_RN.shape
     return 0.0 if r < 3 else _sum_cubes(rest_RN.ravel()) / (r * (r - 1) * (r - 2) * n**3)
 
 
-def _weigh_unseen(values: NDArray[np.float64], unit: float) -> float:
+def weigh_unseen(values: NDArray[np.float64], unit: float) -> float:
+    """Return what one more value may still change, squared; see `measure_spread`."""
     largest = float(np.abs(values).max())
     if not largest:
         return unit**2

@@ -65,7 +65,7 @@ class Standing:
             return POPULATIONS["folds"]
         numbers = {verdict.num_images for verdict in self.compared}
         number = numbers.pop() if len(numbers) == 1 else None
-        return f"on these {'' if number is None else f'{number:,} '}{self.measure.split} images"
+        return f"on these {'' if number is None else f'{number:,} '}{self.measure.images}"
 
     def those(self, *words: str) -> list[ArmSummary]:
         """Return the other arms on which `best` has one of these verdicts; none without a best."""
@@ -233,7 +233,8 @@ def _leads_everywhere(standing: Standing, best: ArmSummary, arm: ArmSummary) -> 
     ours, theirs = (each.fold_scores or each.scores for each in (best, arm))
     common = [run for run in ours if run in theirs]
     sign = 1 if standing.measure.record.higher_is_better else -1
-    enough = len(common) >= MIN_REPLICATES and len(common) == standing.against[arm.arm].replicates
+    verdict = standing.against[arm.arm]
+    enough = verdict.unpaired is None and len(common) >= MIN_REPLICATES and len(common) == verdict.replicates
     return enough and all(sign * ours[run] > sign * theirs[run] for run in common)  # type: ignore[index]
 
 
@@ -332,6 +333,11 @@ def describe_limits(standing: Standing) -> str:
 
 
 def _say_narrowed(standing: Standing) -> str:
+    if standing.measure.split == "validation" and standing.measure.record.is_column:
+        return (
+            f" By its name, {standing.measure.label} is of validation images: if these also chose epochs or settings, "
+            "verdicts on them are optimistic."
+        )
     if standing.measure.split == "validation":
         return (
             " This is no final test: the validation images also chose which epochs to keep, so verdicts on them are "

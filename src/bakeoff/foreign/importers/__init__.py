@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from bakeoff.data.source import show_text
 from bakeoff.errors import DataError
+from bakeoff.foreign.csv_table import CSV
 from bakeoff.foreign.importers import (
     benchopt,
     keras,
@@ -42,11 +43,12 @@ IMPORTERS: Registry[Importer] = Registry(
         optuna.IMPORTER,
         benchopt.IMPORTER,
         ludwig.IMPORTER,
+        CSV,
     ),
     "bakeoff.importers",
 )
 
-_ANY_TABLE = "csv"
+_ANY_TABLE = CSV.name
 """Reads any table, so it counts only if nothing more special recognises one."""
 
 _HOLDERS = ("mlflow", "ludwig")

@@ -1,4 +1,4 @@
-"""The paired differences that verdicts rest on: each arm from the best one or the baseline, by replicate."""
+"""The differences that verdicts rest on: each arm from the best one or the baseline, by replicate."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
         name = f"{word}: mean, {percent(summary.confidence)} interval"
         traces += draw_verdicts(name, mine, measure, marker, thickness=2.5, width=7)
     return FigureSpec(
-        title=f"Difference from {show_text(reference)}, {summary.runs[:-1]} by {summary.runs[:-1]}",
+        title=f"Difference from {show_text(reference)}, {_say_how(rows, summary)}",
         alt=_describe(rows, reference, block, summary),
         data=traces,
         layout=make_layout(
@@ -73,6 +73,12 @@ def draw_differences(report: ReportInput, block: str) -> FigureSpec | None:
             shapes=shade_margin(summary.margin, scale),
         ),
     )
+
+
+def _say_how(rows: Sequence[Verdict], summary: Summary) -> str:
+    if all(verdict.unpaired is not None for verdict in rows):
+        return "mean against mean"
+    return f"{summary.runs[:-1]} by {summary.runs[:-1]}"
 
 
 def _pair(a: ArmSummary, b: ArmSummary) -> list[tuple[str, float]]:
@@ -89,7 +95,7 @@ def _draw_runs(
 ) -> list[dict[str, Any]]:
     points = []
     for row, verdict in enumerate(rows):
-        runs = _pair(arms[verdict.a], arms[verdict.b])
+        runs = [] if verdict.unpaired is not None else _pair(arms[verdict.a], arms[verdict.b])
         for (name, difference), offset in zip(runs, spread(len(runs), 0.36), strict=True):
             text = f"{label_text(verdict.a)}, {name}: {format_difference(summary.measure, difference)}"
             points.append((scale * difference, row + offset, text))

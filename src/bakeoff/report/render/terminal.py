@@ -18,7 +18,10 @@ from bakeoff.report.tables import Column, Medium, break_name
 from bakeoff.report.text import show_text
 
 _LAST = ("answer", "failures", "basis")
-"""These sections end the output, next to the prompt; a search, which ran first, begins it."""
+"""These sections end the output, next to the prompt."""
+
+_FIRST = ("understood", "search")
+"""These begin it: what was read, and a search, which ran first."""
 
 _STYLES: dict[Role, str] = {
     "plain": "",
@@ -55,8 +58,9 @@ def print_verdict(console: Console, report: ReportInput, sections: Sequence[Sect
 def arrange(report: ReportInput, sections: Sequence[Section]) -> Iterator[tuple[str, list[Part]]]:
     """Yield what a terminal shows, in order: a heading (may be empty) and parts; those of a block are grouped."""
     written = {each.name: each.parts for each in compose(sections, report, Medium.TERMINAL)}
-    if "search" in written:
-        yield "", list(written.pop("search"))
+    for name in _FIRST:
+        if name in written:
+            yield "", list(written.pop(name))
     last = [written.pop(name) for name in _LAST if name in written]
     for block in report.summary.blocks:
         own = [part for parts in written.values() for part in parts if isinstance(part, InBlock)]

@@ -28,10 +28,27 @@ from bakeoff.report.sections import (
     roc,
     search,
     steps,
+    understood,
 )
 
 _IN_ORDER = (
-    *(answer, basis, data, blocks, comparison, factors, groups, steps, power, curves, classes, mistakes, labels, roc),
+    *(
+        answer,
+        understood,
+        basis,
+        data,
+        blocks,
+        comparison,
+        factors,
+        groups,
+        steps,
+        power,
+        curves,
+        classes,
+        mistakes,
+        labels,
+        roc,
+    ),
     *(calibration, robustness, search, ensembles, published, cost, failures, next, appendix),
 )
 """In the order of a reader's questions; sections of installed packages follow."""

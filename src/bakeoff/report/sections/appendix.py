@@ -12,7 +12,9 @@ from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Bullets, Code, Details, Heading, Part, Section, Table
 from bakeoff.report.recipes import write_recipes
 from bakeoff.report.sections.basis import describe_final_test
+from bakeoff.report.sections.understood import find_understood
 from bakeoff.report.tables import numbers, texts
+from bakeoff.stats.results import Summary
 from bakeoff.study.settings import Decide
 
 
@@ -53,14 +55,22 @@ def write_appendix(report: ReportInput) -> Iterator[Part]:
             yield Details(summary=summary, parts=(Code(label=label, text=text),))
 
 
+def _say_paired(summary: Summary, unit: str) -> str:
+    if any(verdict.unpaired is not None for verdict in summary.verdicts):
+        return f"paired {unit} by {unit} where these match, else unpaired"
+    return f"paired {unit} by {unit}"
+
+
 def _describe_protocol(report: ReportInput) -> Iterator[str]:
     summary = report.summary
     unit = "fold" if summary.num_folds is not None else "replicate"
     yield (
         f"Error bars: ± is the sample standard deviation over {unit}s. Intervals are for the mean difference between "
-        f"two arms, paired {unit} by {unit}, or for an arm's own mean (Student's t) if it is not compared. They are "
-        "not adjusted for the number of pairs; the p values behind the verdicts are."
+        f"two arms, {_say_paired(summary, unit)}, or for an arm's own mean (Student's t) if it is not compared. "
+        "They are not adjusted for the number of pairs; the p values behind the verdicts are."
     )
+    if find_understood(report) is not None:  # seeds, splits and selection are another tool's
+        return
     yield (
         "Seeds and splits: a replicate's seed determines its split, order, augmentation and initial weights. It is "
         "derived from the study's seed and the replicate's number, and is the same for all arms."

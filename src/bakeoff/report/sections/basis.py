@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bakeoff.report.document import ReportInput
 from bakeoff.report.notes import list_names
 from bakeoff.report.parts import Bullets, Part, Section
+from bakeoff.report.sections.understood import describe_runs, find_understood
 from bakeoff.report.tables import EVERYWHERE
 from bakeoff.report.text import count, duration, show_text, times
 from bakeoff.stats.measure import join_names, percent
@@ -15,14 +16,17 @@ from bakeoff.stats.results import Summary
 
 def describe_basis(report: ReportInput) -> list[str]:
     """Return what the answer rests on: a sentence or two on each topic."""
-    sentences = [
-        _describe_trials(report),
-        *report.notes,
-        describe_statistics(report),
-        _describe_folds(report),
-        describe_final_test(report),
-        _describe_machine(report),
-    ]
+    if find_understood(report) is not None:
+        sentences = [describe_runs(report), *report.notes, describe_statistics(report), _describe_machine(report)]
+    else:
+        sentences = [
+            _describe_trials(report),
+            *report.notes,
+            describe_statistics(report),
+            _describe_folds(report),
+            describe_final_test(report),
+            _describe_machine(report),
+        ]
     return [show_text(sentence) for sentence in sentences if sentence]
 
 
@@ -123,6 +127,9 @@ def describe_statistics(report: ReportInput) -> str:
     unit = "group" if _list_group_sizes(summary) else "image"
     runs = "replicate by replicate" + (f" and {unit} by {unit}" if new_images else "")
     method = f"random effects of seeds and {unit}s, {level} intervals" if new_images else f"paired t, {level} intervals"
+    unpaired = [verdict.unpaired is not None for verdict in summary.verdicts]
+    if any(unpaired):
+        runs, method = _say_unpaired(method, runs, is_all=all(unpaired))
     if summary.num_folds is not None:
         runs, method = "fold by fold", f"corrected resampled t, {level} intervals"
     elif summary.race is not None:
@@ -136,6 +143,13 @@ def describe_statistics(report: ReportInput) -> str:
     return (
         f"Verdicts compare {measure.label} {runs} ({method}); {describe_family(summary)}.{margin}{_say_groups(summary)}"
     )
+
+
+def _say_unpaired(method: str, runs: str, *, is_all: bool) -> tuple[str, str]:
+    """Say how arms without seeds in common are compared: all, or some beside those that are paired."""
+    if is_all:
+        return "mean against mean, unpaired", method.replace("paired t", "Welch's t")
+    return f"{runs} or, where replicates do not match, unpaired", method.replace("paired t", "paired t, or Welch's")
 
 
 def _list_group_sizes(summary: Summary) -> list[tuple[int, int]]:

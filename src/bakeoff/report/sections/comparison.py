@@ -106,9 +106,12 @@ def tabulate_scores(summary: Summary, block: str) -> list[Column]:
     columns = [
         texts("arm", (arm.arm for arm in arms)),
         *(tabulate_measure(measure, arms) for measure in _list_measures(summary, arms)),
-        tabulate_means("epochs", ("epochs",), [arm.epochs for arm in arms], "{:.1f}".format),
-        tabulate_means("seconds", ("seconds", "per trial"), [arm.seconds for arm in arms], "{:.1f}".format),
     ]
+    if not any(arm.replicates and arm.seconds is None for arm in arms):  # another tool's epochs and times are not known
+        columns += [
+            tabulate_means("epochs", ("epochs",), [arm.epochs for arm in arms], "{:.1f}".format),
+            tabulate_means("seconds", ("seconds", "per trial"), [arm.seconds for arm in arms], "{:.1f}".format),
+        ]
     if len({arm.replicates for arm in arms}) > 1:
         columns.append(numbers("done", (str(arm.replicates) for arm in arms), "trials", "done"))
     return columns
@@ -119,7 +122,8 @@ def _list_measures(summary: Summary, arms: Sequence[ArmSummary]) -> list[Measure
     wanted += [("accuracy", split) for split in reversed(SPLITS)]
     wanted += [("loss", summary.split), ("macro_f1", summary.split)]
     present = [(m, s) for m, s in dict.fromkeys(wanted) if any(m in arm.on(s) for arm in arms)]
-    return [Measure(find_metric(metric), split) for metric, split in present]
+    own = {summary.metric: summary.metric_record}
+    return [Measure(own.get(metric) or find_metric(metric), split) for metric, split in present]
 
 
 def _list_sacrifices(summary: Summary, scores: Sequence[Column]) -> list[tuple[str, str]]:
@@ -177,7 +181,7 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
 
     corrected = format_all((v.difference_corrected for v in verdicts), measure.signed)
     return [
-        numbers("n", (str(v.replicates) for v in verdicts), summary.runs),
+        numbers("n", map(_count_compared, verdicts), summary.runs),
         numbers("p alone", (p_value(v.p) for v in verdicts)),
         numbers("P(a > b)", map(format_superiority, verdicts)),
         numbers("corrected", corrected, "corrected", "difference"),
@@ -187,12 +191,20 @@ def _tabulate_effects(summary: Summary, verdicts: Sequence[Verdict]) -> list[Col
     ]
 
 
+def _count_compared(verdict: Verdict) -> str:
+    return str(verdict.replicates) if verdict.unpaired is None else f"{verdict.unpaired[0]} / {verdict.unpaired[1]}"
+
+
 def explain_pairs(summary: Summary) -> tuple[str, ...]:
     """Return an explanation of each column in the tables of pairs."""
     level, runs = percent(summary.confidence), summary.runs
     where = " on the same test images" if summary.num_folds is None else ""
+    if any(verdict.unpaired is not None for verdict in summary.verdicts):
+        of = "of the means, over the replicates that both have or, where they do not match, over all of each"
+    else:
+        of = f"averaged over the {runs} that both have"
     return (
-        f"The difference is the row's arm minus the other arm, averaged over the {runs} that both have. Its "
+        f"The difference is the row's arm minus the other arm, {of}. Its "
         "interval is for this pair alone; the verdict rests on the adjusted p, which accounts for all pairs.",
         f"P(a > b): the probability that one more run of each arm favours the first, with its {level} interval.",
         "Corrected difference: differences that pass a test are too large on average, because only large ones pass; "
