@@ -1,4 +1,4 @@
-"""Reads what the programs here made, and compares with the scores that they saw themselves: one line per tool.
+"""Reads what the programs here made, and compares scores and verdict with what they saw: one line per tool.
 
 python check.py OUT [--server http://127.0.0.1:5000]
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import bakeoff
 from bakeoff.foreign.importers import read_foreign
 from bakeoff.foreign.table import ForeignTable
 
@@ -31,6 +32,7 @@ COLUMNS = {
     "timm": ("opt", "seed"),
     "trackio": ("optimizer", "seed"),
 }
+NOT_GUESSED = ("ludwig",)
 SINGLE_PRECISION = ("tensorboard", "lightning", "ludwig")
 
 
@@ -52,6 +54,24 @@ def compare(tool: str, table: ForeignTable, own: Path) -> str:
     differences = [key for key, score in scores.items() if f"{read[key]:.{places}g}" != f"{score:.{places}g}"]
     precision = " in single precision" if places == 6 else ""
     return f"DIFFERENT: {differences}" if differences else f"equal{precision}"
+
+
+def compare_verdicts(tool: str, own: Path) -> str:
+    """Return the verdict on a tool's own files, and whether it is that on the table of the same scores."""
+    metric = read_scores(own)[0]
+    arm, seed = COLUMNS.get(tool, ("arm", "seed"))
+    folder = own.with_suffix("")
+    by_fold = seed == "fold"
+    columns = {"arm": arm, "replicate": seed} if tool in NOT_GUESSED else None
+    # A folder of npz files is otherwise one of predictions.
+    tool_name = "sklearn" if tool == "sklearn-npz" else None
+    theirs = bakeoff.judge(folder, metric=metric, columns=columns, tool=tool_name).verdicts[0]
+    table = bakeoff.judge(own, metric=metric, columns={"fold" if by_fold else "replicate": "seed"}).verdicts[0]
+    figures = [(verdict.difference, *(verdict.interval or ()), verdict.p_adjusted) for verdict in (theirs, table)]
+    is_same = (theirs.a, theirs.b, theirs.verdict) == (table.a, table.b, table.verdict)
+    is_same = is_same and bool(np.allclose(*np.array(figures, dtype=float), rtol=1e-5, equal_nan=True))
+    sentence = f"{theirs.a} {theirs.verdict} {theirs.b}"
+    return f"{sentence}, {'as' if is_same else 'NOT AS'} the CSV of the same scores"
 
 
 def compare_with_tensorboard(folder: Path) -> str:
@@ -86,7 +106,7 @@ def main() -> None:
     for own in sorted(arguments.out.glob("*.csv")):
         table = read_foreign(str(own.with_suffix("")))
         text = f"{len(table.rows)} runs, {table.num_skipped} skipped: {compare(own.stem, table, own)}"
-        print(f"{own.stem}: {table.tool}, {text}")
+        print(f"{own.stem}: {table.tool}, {text}; {compare_verdicts(own.stem, own)}", flush=True)
     if arguments.server:
         own = arguments.out / "mlflow-files.csv"
         for epoch in ("last", "max:val_accuracy"):

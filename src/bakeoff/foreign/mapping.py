@@ -31,13 +31,26 @@ ROLES: tuple[Role, ...] = get_args(Role)
 NAMES: Mapping[Role, tuple[str, ...]] = {
     "arm": (
         *("arm", "model", "method", "config", "configuration", "algorithm", "variant", "recipe", "architecture"),
-        *("arch", "network", "group", "experiment", "path.1", "name", "run_name"),
+        *(
+            "arch",
+            "network",
+            "solver",
+            "solver_name",
+            "optimizer",
+            "opt",
+            "params",
+            "group",
+            "experiment",
+            "path.1",
+            "name",
+            "run_name",
+        ),
     ),
     "replicate": (
         *("replicate", "seed", "random_seed", "random_state", "rng_seed", "repeat", "repetition", "rep", "trial"),
-        *("run", "run_number", "version", "path.2"),
+        *("run", "run_number", "idx_rep", "version", "path.2"),
     ),
-    "block": ("block", "dataset", "data", "dataset_name", "task", "benchmark"),
+    "block": ("block", "dataset", "data", "dataset_name", "data_name", "task", "benchmark"),
     "fold": ("fold", "cv_fold", "fold_id", "split"),
     "epoch": ("epoch", "epochs_done", "step", "iteration"),
 }
