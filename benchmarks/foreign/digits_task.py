@@ -1,4 +1,4 @@
-"""What all programs here train: two arms, five seeds each, on scikit-learn's digits; and the scores as they saw them."""
+"""What the programs here train, two arms of five seeds on scikit-learn's digits, and the scores as they saw them."""
 
 from __future__ import annotations
 

@@ -21,15 +21,15 @@ class Digits(lightning.LightningModule):
         self.save_hyperparameters()
         self.body = torch.nn.Sequential(torch.nn.Linear(64, 24), torch.nn.ReLU(), torch.nn.Linear(24, 10))
 
-    def training_step(self, batch, _):
+    def training_step(self, batch):
         loss = torch.nn.functional.cross_entropy(self.body(batch[0]), batch[1])
         self.log("train_loss", loss)
         return loss
 
-    def validation_step(self, batch, _):
+    def validation_step(self, batch):
         self.log("val_acc", (self.body(batch[0]).argmax(1) == batch[1]).float().mean())
 
-    def test_step(self, batch, _):
+    def test_step(self, batch):
         self.log("test_acc", (self.body(batch[0]).argmax(1) == batch[1]).float().mean())
 
     def configure_optimizers(self):

@@ -21,8 +21,16 @@ def _cross(pattern: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["{arm}/seed{seed}/metrics", "{arm}_seed{seed}", "{arm}-Seed-{seed}", "seed_{seed}_{arm}", "{arm}_s{seed}"]
-    + ["logs/{arm}/seed={seed}", "{arm}_seed={seed}", "{arm},seed={seed}"],
+    [
+        "{arm}/seed{seed}/metrics",
+        "{arm}_seed{seed}",
+        "{arm}-Seed-{seed}",
+        "seed_{seed}_{arm}",
+        "{arm}_s{seed}",
+        "logs/{arm}/seed={seed}",
+        "{arm}_seed={seed}",
+        "{arm},seed={seed}",
+    ],
 )
 def test_arm_and_seed_are_told_from_any_usual_name(pattern: str) -> None:
     rows = _read(*_cross(pattern))

@@ -101,8 +101,20 @@ def test_the_deciding_metric_is_first() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3", 3), ("-2", -2), ("007", "007"), ("1e-3", 0.001), ("0.5", 0.5), ("True", True), ("None", None), ("", None)]
-    + [("inf", math.inf), ("1_000", "1_000"), ("v2", "v2"), ("9" * 40, "9" * 40)],
+    [
+        ("3", 3),
+        ("-2", -2),
+        ("007", "007"),
+        ("1e-3", 0.001),
+        ("0.5", 0.5),
+        ("True", True),
+        ("None", None),
+        ("", None),
+        ("inf", math.inf),
+        ("1_000", "1_000"),
+        ("v2", "v2"),
+        ("9" * 40, "9" * 40),
+    ],
 )
 def test_cells_say_numbers_truth_values_or_text(text: str, value: object) -> None:
     assert parse_text(text) == value

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from bakeoff.data.source import show_text
 from bakeoff.errors import DataError, nearest
+from bakeoff.foreign.reading import hide_password
 
 Curve: TypeAlias = dict[float, float]
 """Scores of one metric by epoch or step, in the order of training."""
@@ -47,7 +48,7 @@ class Epoch:
         if self.metric and self.metric not in metrics:
             known = ", ".join(metrics[:20])
             raise DataError(
-                f"{show_text(source)}: no run has the metric '{show_text(self.metric)}' that chooses the epoch. "
+                f"{hide_password(source)}: no run has the metric '{show_text(self.metric)}' that chooses the epoch. "
                 f"There are: {known}.{nearest(self.metric, metrics)}"
             )
 

@@ -31,13 +31,26 @@ ROLES: tuple[Role, ...] = get_args(Role)
 NAMES: Mapping[Role, tuple[str, ...]] = {
     "arm": (
         *("arm", "model", "method", "config", "configuration", "algorithm", "variant", "recipe", "architecture"),
-        *("arch", "network", "group", "experiment", "path.1", "name", "run_name"),
+        *(
+            "arch",
+            "network",
+            "solver",
+            "solver_name",
+            "optimizer",
+            "opt",
+            "params",
+            "group",
+            "experiment",
+            "path.1",
+            "name",
+            "run_name",
+        ),
     ),
     "replicate": (
         *("replicate", "seed", "random_seed", "random_state", "rng_seed", "repeat", "repetition", "rep", "trial"),
-        *("run", "run_number", "version", "path.2"),
+        *("run", "run_number", "idx_rep", "version", "path.2"),
     ),
-    "block": ("block", "dataset", "data", "dataset_name", "task", "benchmark"),
+    "block": ("block", "dataset", "data", "dataset_name", "data_name", "task", "benchmark"),
     "fold": ("fold", "cv_fold", "fold_id", "split"),
     "epoch": ("epoch", "epochs_done", "step", "iteration"),
 }
@@ -125,7 +138,8 @@ def map_table(table: ForeignTable, asked: Asked) -> Runs:
     rows = _pick_epochs(found.rows, found.used, asked.epoch, table.source)
     _check_repeated(table.source, rows, found.used)
     scores = [_read_score(table.source, row, metric) for row in rows]
-    lower = is_lower_better(metric) if asked.lower_is_better is None else asked.lower_is_better
+    is_lower = is_lower_better(metric) or metric in table.lower_is_better
+    lower = is_lower if asked.lower_is_better is None else asked.lower_is_better
     unit = find_unit(metric, scores)
     results, num_folds = _make_results(rows, [score / 100 for score in scores] if unit == "percent" else scores, metric)
     runs = Runs(

@@ -18,7 +18,21 @@ _LOWER = {
     *("loss", "error", "err", "mse", "rmse", "mae", "mape", "nll", "perplexity", "ppl", "ece", "brier", "wer", "cer"),
     *("fid", "regret", "entropy", "deviance", "seconds", "latency", "duration", "runtime", "time"),
 }
-_OTHERS = {"score", "metric", "r2", "mcc", "kappa", "bleu", "rouge", "psnr", "ssim", "reward", "return", "fitness"}
+_OTHERS = {
+    "score",
+    "value",
+    "metric",
+    "r2",
+    "mcc",
+    "kappa",
+    "bleu",
+    "rouge",
+    "psnr",
+    "ssim",
+    "reward",
+    "return",
+    "fitness",
+}
 _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("train", "training"), "train"),

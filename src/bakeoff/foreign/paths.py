@@ -103,7 +103,7 @@ def _split_words(parts: Sequence[str]) -> list[Piece] | None:
 
 
 def _split_numbers(parts: Sequence[str]) -> list[Piece] | None:
-    """Split adam_3 and adam_s3 if all names have the same two or more numbers: resnet_18, resnet_34 stay as they are."""
+    """Split adam_3 and adam_s3 if all names have the same two or more numbers: resnet_18 and resnet_34 stay."""
     numbers = defaultdict(set)
     found = [match for part in parts if (match := _NUMBER_LAST.fullmatch(part))]
     for match in found:

@@ -108,6 +108,11 @@ def holds_file(source: str, is_wanted: Callable[[Path], bool]) -> bool:
     return next(find_files(source, is_wanted), None) is not None
 
 
+def hide_password(source: str) -> str:
+    """Return a source as messages and reports show it: without the user's name and password in an address."""
+    return show_text(re.sub(r"://[^/@]*@", "://", source))
+
+
 def natural_key(text: str) -> tuple[tuple[int, str], ...]:
     """Return a key that sorts numbers in texts as numbers: seed2 before seed10."""
     pieces = re.split(r"(\d{1,18})", text)

@@ -12,7 +12,7 @@ from bakeoff.data.source import show_text
 from bakeoff.errors import DataError
 from bakeoff.foreign.epochs import Curve, Epoch
 from bakeoff.foreign.paths import make_path_columns, split_parts
-from bakeoff.foreign.reading import DamagedError, Found, parse_score
+from bakeoff.foreign.reading import DamagedError, Found, hide_password, parse_score
 from bakeoff.foreign.scores import is_no_score, sort_metrics
 from bakeoff.foreign.table import ForeignTable, Value
 
@@ -116,13 +116,13 @@ def make_table(tool: str, source: str, runs: Sequence[Run], epoch: str, notes: S
     why = [_format_skipped(reason, labels) for reason, labels in skipped.items()]
     if not kept:
         reasons = f": {'; '.join(why)}" if why else ""
-        raise DataError(f"{show_text(source)} holds no finished run of {tool} with scores{reasons}.")
+        raise DataError(f"{hide_password(source)} holds no finished run of {tool} with scores{reasons}.")
     counted = {id(run) for run, _ in kept}
     lengths = [_count_epochs(curves) for run, curves in usable if id(run) in counted]
     minimized = dict.fromkeys(name for run, scores in kept for name in run.minimized if name in scores)
     return ForeignTable(
         tool=tool,
-        source=source,
+        source=hide_password(source),
         rows=_make_rows(kept),
         metrics=tuple(sort_metrics(dict.fromkeys(name for _, scores in kept for name in scores))),
         lower_is_better=tuple(sort_metrics(minimized)),

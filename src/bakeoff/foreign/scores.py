@@ -58,7 +58,7 @@ def sort_metrics(names: Iterable[str]) -> list[str]:
 
 def _rank(name: str) -> tuple[bool, int, int]:
     words = set(_split_words(name))
-    if words in ({"value"}, {"objective", "value"}):
+    if words == {"value"}:
         return False, -1, 0  # what the tool itself optimized
     split = next((i for i, known in enumerate(_SPLITS) if words & known), 2)
     kind = next((i for i, known in enumerate(_KINDS) if words & known), 2.5)

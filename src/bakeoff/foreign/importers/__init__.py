@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from bakeoff.data.source import show_text
 from bakeoff.errors import DataError
+from bakeoff.foreign.csv_table import CSV
 from bakeoff.foreign.importers import (
     benchopt,
     keras,
@@ -24,7 +25,7 @@ from bakeoff.foreign.importers import (
     trackio,
     wandb,
 )
-from bakeoff.foreign.reading import find_files
+from bakeoff.foreign.reading import find_files, hide_password
 from bakeoff.foreign.table import ForeignTable, Importer
 from bakeoff.registry import Registry
 
@@ -42,11 +43,12 @@ IMPORTERS: Registry[Importer] = Registry(
         optuna.IMPORTER,
         benchopt.IMPORTER,
         ludwig.IMPORTER,
+        CSV,
     ),
     "bakeoff.importers",
 )
 
-_ANY_TABLE = "csv"
+_ANY_TABLE = CSV.name
 """Reads any table, so it counts only if nothing more special recognises one."""
 
 _HOLDERS = ("mlflow", "ludwig")
@@ -93,7 +95,7 @@ def _recognise(source: str) -> Importer:
     found = [importer for importer in IMPORTERS if importer.recognises(source)]
     names = [importer.name for importer in found]
     holders = [importer for importer in found if importer.name in _HOLDERS]
-    if len(holders) == 1:
+    if len(holders) == 1 and not urlsplit(source).netloc:
         return holders[0]
     if len(found) > 1 and _ANY_TABLE in names:
         found = [importer for importer in found if importer.name != _ANY_TABLE]
@@ -101,10 +103,10 @@ def _recognise(source: str) -> Importer:
         return found[0]
     if found:
         options = " or ".join(f"--from {importer.name}" for importer in found)
-        raise DataError(f"{show_text(source)} holds results of several tools. Choose with {options}.")
+        raise DataError(f"{hide_password(source)} holds results of several tools. Choose with {options}.")
     known = "; ".join(f"{importer.name} ({importer.summary})" for importer in IMPORTERS)
     raise DataError(
-        f"{show_text(source)} holds no results that are known{_explain_pickles(source)}. Known are: {known}."
+        f"{hide_password(source)} holds no results that are known{_explain_pickles(source)}. Known are: {known}."
     )
 
 

@@ -81,7 +81,7 @@ def _make_run(logged: Sequence[Mapping[str, Any]], parts: tuple[str, ...]) -> Ru
         for name in first
         if name in _IDENTITY or name.startswith(("p_", "solver_", "dataset_", "data_"))
     }
-    facts = {name: value for name, value in facts.items() if value is not None}
+    facts = {name: value for name, value in facts.items() if value not in (None, "")}
     label = f"{first.get('solver_name')} on {first.get('dataset_name', first.get('data_name'))}, {first.get(_REPEAT)}"
     curves = collect_curves(scores, "stop_val")
     minimized = tuple(name for name in curves if name in ("objective_value", "time"))

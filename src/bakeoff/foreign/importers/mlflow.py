@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from bakeoff.foreign.reading import (
     DamagedError,
     Found,
     find_files,
+    hide_password,
     holds_file,
     list_columns,
     natural_key,
@@ -233,11 +234,6 @@ def _make_remote(client: Any, run: Any, experiment: str, epoch: str) -> _Record:
     return record
 
 
-def hide_password(address: str) -> str:
-    """Return an address without the user's name and password."""
-    return show_text(re.sub(r"://[^/@]*@", "://", address))
-
-
 def _recognises(source: str) -> bool:
     return _is_address(source) or holds_file(source, lambda path: _is_run_file(path) or _is_database(path))
 
@@ -245,18 +241,13 @@ def _recognises(source: str) -> bool:
 def read(source: str, epoch: str) -> ForeignTable:
     """Return the runs of MLflow. Deleted ones do not count at all."""
     if _is_address(source):
-        return make_table(_TOOL, hide_password(source), _read_server(source, epoch), epoch)
+        return make_table(_TOOL, source, _read_server(source, epoch), epoch)
     # Databases keep artifacts in a folder `mlruns` of their own, which holds no runs.
     databases = read_files(find_files(source, _is_database), _read_database)
     folders = read_files(find_files(source, _is_run_file), _read_folder)
     if databases and folders:
         raise DataError(f"{show_text(source)} holds a database and a folder of runs of MLflow. Name one of the two.")
-    return make_table(_TOOL, source, _name_experiments(databases or folders), epoch)
-
-
-def _name_experiments(runs: Sequence[Run]) -> Sequence[Run]:
-    """Return the runs sorted by name."""
-    return sorted(runs, key=lambda run: natural_key(run.label))
+    return make_table(_TOOL, source, sorted(databases or folders, key=lambda run: natural_key(run.label)), epoch)
 
 
 IMPORTER = Importer("mlflow", "a folder mlruns, mlflow.db, or the address of a tracking server", _recognises, read)

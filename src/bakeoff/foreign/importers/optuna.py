@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bakeoff.errors import DataError
-from bakeoff.foreign.importers.mlflow import hide_password
 from bakeoff.foreign.reading import (
     DamagedError,
     Found,
     as_value,
     find_files,
+    hide_password,
     holds_file,
     list_columns,
     parse_score,
@@ -107,12 +107,11 @@ def read(source: str, epoch: str) -> ForeignTable:
     """Return the complete trials of all studies in Optuna's storages."""
     if not _is_address(source):
         return make_table("Optuna", source, read_files(find_files(source, _is_storage), _read_file), epoch)
-    shown = hide_password(source)
     try:
         runs = list(_read_storage(_open_database(source), None))
     except Exception as error:  # SQLAlchemy's, the database driver's and Optuna's own classes
-        raise DataError(f"{shown} cannot be read by Optuna: {_format_error(error)}") from error
-    return make_table("Optuna", shown, runs, epoch)
+        raise DataError(f"{hide_password(source)} cannot be read by Optuna: {_format_error(error)}") from error
+    return make_table("Optuna", source, runs, epoch)
 
 
 IMPORTER = Importer(
