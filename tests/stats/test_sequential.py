@@ -57,6 +57,18 @@ def test_with_a_single_look_it_is_the_plain_comparison() -> None:
     assert (found.n, found.difference, found.sd, found.correlation) == (8, plain.difference, plain.sd, None)
 
 
+def test_not_being_behind_is_to_exceed_the_margin_from_twice_as_far() -> None:
+    """A difference above -m is one above m once both margins are added: the same reach of the same intervals."""
+    a, b = draw(8, 0.7)
+    margin = 0.004
+    found = compare_by_looks(a, b, design=DESIGN, margin=margin)
+    shifted = compare_by_looks([value + 2 * margin for value in a], b, design=DESIGN, margin=margin)
+    assert found.difference is not None
+    assert found.difference > 0
+    assert found.p_behind == pytest.approx(shifted.p_margin, rel=1e-6)
+    assert compare_by_looks(a, b, design=DESIGN).p_behind is None
+
+
 def test_the_p_value_by_hand() -> None:
     a, b = draw(12, 0.8)
     scaled = [stats.ttest_rel(a[:n], b[:n]).pvalue * (20 / n) ** 1.5 for n in range(3, 13)]

@@ -96,6 +96,8 @@ def test_p_values_are_what_the_interval_s_ends_just_reach(scope: str) -> None:
     assert at_p.interval[0] == pytest.approx(0.0, abs=1e-9)
     assert found.difference is not None
     assert spread.half_width(found.p_margin, scope, -1) == pytest.approx(found.difference - 0.02)  # type: ignore[arg-type]
+    assert found.p_behind is not None
+    assert spread.half_width(found.p_behind, scope, -1) == pytest.approx(found.difference + 0.02)  # type: ignore[arg-type]
     wide = compare_pair(values, np.zeros(4), margin=0.9, spread=spread, scope=scope)  # type: ignore[arg-type]
     assert wide.p_equivalence is not None
     reach = spread.half_width(wide.p_equivalence, scope, 1)  # type: ignore[arg-type]
