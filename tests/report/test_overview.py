@@ -127,7 +127,7 @@ def test_rows_are_kept_until_the_study_changes(
 def test_what_takes_long_is_computed_later(write: Write, folders: Folders) -> None:
     write("first")
     reader = Overviews(folders, writes=False)
-    assert reader.read(seconds=-1)[0].verdict == "not read yet"
+    assert reader.read(seconds=-1)[0].state == "unread"
     assert reader.read()[0].verdict == "adam better than sgd"
     assert reader.read(seconds=-1)[0].verdict == "adam better than sgd"
     assert not folders.brief("x").parent.exists()

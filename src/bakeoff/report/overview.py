@@ -36,7 +36,7 @@ from bakeoff.stats.short import write_short
 from bakeoff.study.plan import Plan
 from bakeoff.workspace import Folders, write_whole
 
-State = Literal["done", "failed", "unfinished", "unreadable"]
+State = Literal["done", "failed", "unfinished", "unreadable", "unread"]
 
 
 class BestArm(BaseModel):
@@ -79,7 +79,8 @@ class Brief(BaseModel):
 
     Attributes:
         stamp: of everything that it depends on.
-        state: done; failed (some trials failed); unfinished; unreadable (`verdict` says why).
+        state: done; failed (some trials failed); unfinished; unreadable (`verdict` says why); unread for lack of
+            time.
         replicates: such as "5", or "3 to 20" of a race.
         split: of the scores.
         best: of each block with a score.
@@ -190,7 +191,7 @@ class Overviews:
         kept = self._briefs.get(study.study_id) or self._read_kept(study.study_id)
         if kept is None or kept.stamp != stamp:
             if time.monotonic() > end:
-                return Brief(stamp="", state="unfinished", verdict="not read yet")
+                return Brief(stamp="", state="unread", verdict="not read yet")
             kept = _make_brief(connection, study.study_id, self._folders, stamp)
             self._keep(study.study_id, kept)
         self._briefs[study.study_id] = kept
@@ -203,7 +204,7 @@ class Overviews:
             return None
 
     def _keep(self, study_id: str, brief: Brief) -> None:
-        if not self._writes or brief.state in ("unfinished", "unreadable") or not study_id.isalnum():
+        if not self._writes or brief.state not in ("done", "failed") or not study_id.isalnum():
             return
         text = brief.model_dump_json()
         try:
@@ -417,7 +418,7 @@ def _hash(parts: Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()[:32]
 
 
-STATES = get_args(State)
+STATES = get_args(State)[:4]
 FILTERS = ("state", "dataset", "tag", "name", "arm", "metric")
 SORTS = ("date", "name", "state", "dataset", "metric", "score", "looks", "cost", "trials")
 

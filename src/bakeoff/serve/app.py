@@ -33,6 +33,8 @@ ASSETS: Mapping[str, tuple[str, Callable[[], str]]] = {
 
 _FASTEST_SECONDS = 1.0
 _IDLE_SECONDS = 5.0
+_TABLE_SECONDS = 3.0
+"""Time in which the table of studies computes rows; it reloads itself until it has all."""
 _REST_FACTOR = 10.0
 """A page polls at an interval of at least this times the response time, so that it uses at most a tenth of a core."""
 
@@ -80,7 +82,7 @@ class _Pages:
 
     def show_comparison(self, request: Request) -> Response:
         folder = self._workspace.root.absolute().name
-        return HTMLResponse(pages.write_comparison(folder, self._workspace.list_overviews()))
+        return HTMLResponse(pages.write_comparison(folder, self._workspace.list_overviews(_TABLE_SECONDS)))
 
     def show_study(self, request: Request) -> Response:
         seen = self._find(request)

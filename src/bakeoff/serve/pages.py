@@ -53,7 +53,8 @@ def write_index(folder: str, found: tuple[Seen, ...]) -> str:
 def write_comparison(folder: str, rows: tuple[Overview, ...]) -> str:
     """Return the page with the table of studies."""
     table = [{"row": row, **wording.describe_overview(row)} for row in rows]
-    return _render("compare.html", title="Compare studies", folder=folder, table=table)
+    num_unread = sum(row.state == "unread" for row in rows)
+    return _render("compare.html", title="Compare studies", folder=folder, table=table, num_unread=num_unread)
 
 
 def write_study(seen: Seen) -> str:

@@ -85,13 +85,13 @@ class Workspace:
         found = self._keep("studies", self._read_all)
         return tuple(self._look(progress, overviews.get(progress.study_id)) for progress in found)
 
-    def list_overviews(self) -> tuple[Overview, ...]:
-        """Return the table of studies, newest first; verdicts that take long are computed over several calls.
+    def list_overviews(self, seconds: float = _MOST_SECONDS) -> tuple[Overview, ...]:
+        """Return the table of studies, newest first; rows not computed after some seconds are unread until later.
 
         Raises:
             WorkspaceError: there is no readable ledger.
         """
-        return self._overviews.read(seconds=_MOST_SECONDS)
+        return self._overviews.read(seconds)
 
     def find_study(self, given: str) -> Seen | None:
         """Return the study with this id, prefix of an id or name, as commands accept them, or None.
