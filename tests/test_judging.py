@@ -290,3 +290,17 @@ def test_constant_scores_say_so() -> None:
     judged = bakeoff.judge({"a": [0.9] * 4, "b": [0.8] * 4}, metric="acc")
     assert judged.verdicts[0].verdict == "better"
     assert judged.verdicts[0].interval is None
+
+
+def test_the_documented_example_is_what_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "judge.md").read_text("utf-8")
+    _, scores, _, shown, *_ = text.split("```")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    Path("scores.csv").write_text(scores.removeprefix("csv\n"))
+    monkeypatch.setattr("sys.argv", ["bakeoff", "judge", "scores.csv", "--margin", "1 points"])
+    assert main() == 0
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert "\n".join(printed).startswith(shown.strip("\n"))
