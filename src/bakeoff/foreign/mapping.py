@@ -344,8 +344,13 @@ class _Finder:
         if role == "fold":
             return len(values) > 1 and not {value.lower() for value in values} <= _SPLIT_WORDS
         if role == "epoch":
-            return len(values) > 1
+            return len(values) > 1 and ("replicate" in self._found or self._counts_up(name))
         return role != "replicate" or len(values) > 1 or len(self._rows) == 1
+
+    def _counts_up(self, name: str) -> bool:
+        """Return whether a column is 0, 1, 2, ... or 1, 2, 3, ...; others tell where runs without ids ended."""
+        values = {row.values.get(name) for row in self._rows}
+        return values in ({*range(len(values))}, {*range(1, len(values) + 1)})
 
     def _guess_arms(self) -> list[str]:
         """Return the column that tells arms apart: of a usual name, or the only text that varies and repeats."""
@@ -468,12 +473,13 @@ def _make_results(rows: Sequence[_Row], scores: Sequence[float], metric: str) ->
 
 def sort_naturally(texts: Iterable[str]) -> list[str]:
     """Return texts in an order in which 10 comes after 9."""
+    return sorted(texts, key=natural_key)
 
-    def key(text: str) -> list[tuple[int, float, str]]:
-        parts = re.split(r"(\d+)", text)
-        return [(0, float(part), "") if part.isdigit() else (1, 0.0, part) for part in parts if part]
 
-    return sorted(texts, key=key)
+def natural_key(text: str) -> list[tuple[int, float, str]]:
+    """Return a key by which numbers in texts count as numbers."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return [(0, float(part), "") if part[:1].isdecimal() else (1, 0.0, part) for part in parts if part]
 
 
 def _say_unit(metric: str, unit: str) -> list[str]:

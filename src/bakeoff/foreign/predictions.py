@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from bakeoff.errors import DataError, WorkspaceError, nearest
 from bakeoff.foreign.csv_table import read_rows
-from bakeoff.foreign.mapping import NAMES, Asked, Role, Runs, check_runs, sort_naturally
+from bakeoff.foreign.mapping import NAMES, Asked, Role, Runs, check_runs, natural_key, sort_naturally
 from bakeoff.foreign.table import Value
-from bakeoff.stats.metrics import classification_metrics, find_metric
+from bakeoff.stats.metrics import MetricError, classification_metrics, find_metric
 from bakeoff.stats.results import TrialResult
 from bakeoff.workspace import check_members
 
@@ -36,6 +36,8 @@ _GROUP = ("group", "groups")
 _PROBABILITY = re.compile(r"(?:p|prob|proba|probability)[_ .:](.+)")
 
 _NEED_PROBABILITIES = ("loss",)
+
+_UNNAMED = "Images have no ids: those at the same place in two files count as the same."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,17 @@ class RawRun:
     probabilities_NC: NDArray[Any] | None = None
     names: Sequence[str] | None = None
     groups: Sequence[Value] | None = None
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What is kept of every run while its predictions are on disk."""
+
+    place: str
+    block: str
+    arm: str
+    replicate: str
+    has_probabilities: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,65 +132,65 @@ def judge_predictions(source: str, read: Sequence[Callable[[], RawRun]], asked: 
     """
     metric = find_metric(asked.metric or "accuracy")
     images: dict[str, _Images] = {}
-    results, keys, notes = [], [], []
-    readers: dict[str, Callable[[], Arrays]] = {}
-    for number, one in enumerate(read, start=1):
+    heads: list[_Head] = []
+    for one in read:
         raw = one()
-        first = images.get(raw.block)
-        if first is None:
-            first = images[raw.block] = _Images.of(raw)
-        else:
-            images[raw.block] = first = first.extend(raw)
-        keys.append((raw.block, raw.arm, raw.replicate))
-        has_probabilities = raw.probabilities_NC is not None
-        if not has_probabilities and metric.name in _NEED_PROBABILITIES:
+        known = images.get(raw.block)
+        images[raw.block] = _Images.of(raw) if known is None else known.extend(raw)
+        if raw.probabilities_NC is None and metric.name in _NEED_PROBABILITIES:
             raise DataError(
-                f"{raw.place}: {metric.label} needs probabilities of all classes, and there are only classes."
+                f"{raw.place}: {metric.label} needs probabilities of all classes, and there are classes only."
             )
-        results.append((f"run {number}", raw.place, has_probabilities))
-        readers[f"run {number}"] = partial(_align, images, raw.block, one)
-    _check_repeated(source, keys, [place for _, place, _ in results])
-    numbers = {text: number for number, text in enumerate(sort_naturally({replicate for *_, replicate in keys}))}
-    if any(each.is_unnamed for each in images.values()):
-        notes.append("Images have no ids: those at the same place in two files count as the same.")
-    made = []
-    for (trial_id, place, has_probabilities), (block, arm, replicate) in zip(results, keys, strict=True):
-        arrays = readers[trial_id]()
-        try:
-            scores = classification_metrics(arrays["probabilities"], arrays["labels"])
-        except Exception as error:
-            raise DataError(f"{place}: {error}") from error
-        kept = {name: score for name, score in scores.items() if has_probabilities or name not in _NEED_PROBABILITIES}
-        made.append(_make_result(trial_id, block, arm, numbers[replicate], kept))
+        heads.append(_Head(raw.place, raw.block, raw.arm, raw.replicate, raw.probabilities_NC is not None))
+    _check_repeated(source, heads)
+    readers = {f"run {number}": partial(_align, images, one) for number, one in enumerate(read, start=1)}
     runs = Runs(
         name=re.split(r"[\\/]", source.rstrip("\\/"))[-1].rsplit(".", 1)[0],
         source=source,
         tool="predictions",
         record=metric,
-        results=tuple(made),
-        blocks=tuple(dict.fromkeys(block for block, _, _ in keys)),
-        arms=tuple(dict.fromkeys(arm for _, arm, _ in keys)),
+        results=_score(heads, readers),
+        blocks=tuple(dict.fromkeys(head.block for head in heads)),
+        arms=tuple(dict.fromkeys(head.arm for head in heads)),
         num_folds=None,
         has_ids=True,
         roles=_name_roles(source),
-        notes=tuple(notes),
+        notes=(_UNNAMED,) if any(each.is_unnamed for each in images.values()) else (),
     )
     check_runs(runs)
     return Predicted(
         runs=runs,
         load=lambda trial_id, split: readers[trial_id]() if split == "test" and trial_id in readers else None,
         class_names={block: each.names for block, each in images.items()},
-        has_probabilities=all(has for *_, has in results),
+        has_probabilities=all(head.has_probabilities for head in heads),
         num_images={block: len(each.labels_N) for block, each in images.items()},
     )
+
+
+def _score(heads: Sequence[_Head], readers: Mapping[str, Callable[[], Arrays]]) -> tuple[TrialResult, ...]:
+    """Score every run by all of our metrics that its predictions allow."""
+    numbers = {text: number for number, text in enumerate(sort_naturally({head.replicate for head in heads}))}
+    found = []
+    for (trial_id, read), head in zip(readers.items(), heads, strict=True):
+        arrays = read()
+        try:
+            scores = classification_metrics(arrays["probabilities"], arrays["labels"])
+        except MetricError as error:
+            raise DataError(f"{head.place}: {error}") from error
+        kept = {
+            name: score for name, score in scores.items() if head.has_probabilities or name not in _NEED_PROBABILITIES
+        }
+        found.append(_make_result(trial_id, head, numbers[head.replicate], kept))
+    return tuple(found)
 
 
 def _give(raw: RawRun) -> RawRun:
     return raw
 
 
-def _align(images: Mapping[str, _Images], block: str, read: Callable[[], RawRun]) -> Arrays:
-    return images[block].align(read())
+def _align(images: Mapping[str, _Images], read: Callable[[], RawRun]) -> Arrays:
+    raw = read()
+    return images[raw.block].align(raw)
 
 
 def _name_roles(source: str) -> dict[Role, str]:
@@ -186,11 +199,11 @@ def _name_roles(source: str) -> dict[Role, str]:
     return {"arm": "arm", "replicate": "replicate"}
 
 
-def _make_result(trial_id: str, block: str, arm: str, replicate: int, metrics: Mapping[str, float]) -> TrialResult:
+def _make_result(trial_id: str, head: _Head, replicate: int, metrics: Mapping[str, float]) -> TrialResult:
     return TrialResult(
         trial_id=trial_id,
-        block=block,
-        arm=arm,
+        block=head.block,
+        arm=head.arm,
         replicate=replicate,
         state="done",
         metrics={"test": metrics},
@@ -325,11 +338,14 @@ def _name_classes(raw: RawRun) -> tuple[str, ...]:
     return tuple(sort_naturally({*map(_write, raw.labels), *map(_write, raw.called or ())}))
 
 
-def _check_repeated(source: str, keys: Sequence[tuple[str, str, str]], places: Sequence[str]) -> None:
-    seen: dict[tuple[str, str, str], str] = {}
-    for key, place in zip(keys, places, strict=True):
-        if seen.setdefault(key, place) != place:
-            raise DataError(f"{source}: {seen[key]} and {place} are both arm {key[1]}, replicate {key[2]}.")
+def _check_repeated(source: str, heads: Sequence[_Head]) -> None:
+    seen: dict[tuple[str, str, str], _Head] = {}
+    for head in heads:
+        first = seen.setdefault((head.block, head.arm, head.replicate), head)
+        if first is not head:
+            raise DataError(
+                f"{source}: {first.place} and {head.place} are both arm {head.arm}, replicate {head.replicate}."
+            )
 
 
 # --- Files --------------------------------------------------------------------------------------------------------
@@ -337,12 +353,7 @@ def _check_repeated(source: str, keys: Sequence[tuple[str, str, str]], places: S
 
 def _list_files(folder: Path) -> list[Path]:
     found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    return sorted(found, key=lambda path: sort_naturally_key(str(path.relative_to(folder))))
-
-
-def sort_naturally_key(text: str) -> list[tuple[int, int, str]]:
-    """Return a key by which 10 comes after 9."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+    return sorted(found, key=lambda path: natural_key(str(path.relative_to(folder))))
 
 
 def _name_runs(folder: Path, files: Sequence[Path]) -> list[tuple[str, str, str]]:

@@ -194,14 +194,15 @@ def _say_pairs(runs: Runs, summary: Summary) -> str:
         some = f"; in {_count_pairs(len(partly), len(verdicts))}, only those that both have" if partly else ""
         return f"run by run, by {by}{some}"
     if len(unpaired) < len(verdicts):
+        some = "; of the former, some have further runs, which are left out" if partly else ""
         return (
-            f"run by run, by {by}, but {_count_pairs(len(unpaired), len(verdicts))}: there fewer than half match, and "
-            f"all runs are compared unpaired{'; of the others only what both have' if partly else ''}"
+            f"run by run, by {by}, in {_count_pairs(len(verdicts) - len(unpaired), len(verdicts))}; in the others "
+            f"fewer than half of the runs match, so all are compared unpaired{some}"
         )
     if summary.pairing == "never":
         reason = f"{by} is not to pair them" if runs.has_ids else "runs have no seeds or numbers that could match"
     else:
-        reason = f"no {by}, or too few, are the same in two arms"
+        reason = f"too few runs of two arms have the same {by}"
     return f"unpaired: {reason}"
 
 

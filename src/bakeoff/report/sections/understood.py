@@ -54,7 +54,11 @@ def describe_runs(report: ReportInput) -> str:
 
 def _dump(report: ReportInput) -> dict[str, Any]:
     found = find_understood(report)
-    return {} if found is None else {"understood": {**dict(found.rows), "notes": list(found.notes)}}
+    return (
+        {}
+        if found is None
+        else {"understood": {**{name.replace(" ", "_"): text for name, text in found.rows}, "notes": list(found.notes)}}
+    )
 
 
 SECTION = Section(name="understood", title="What was understood", write=write_understood, dump=_dump)
