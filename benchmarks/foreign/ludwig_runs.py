@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 # Ludwig refuses pixels that are constant, and takes a minute per run with all others.
 USED = np.flatnonzero(load_digits().data.std(0) > 0.5)[::4]
 COLUMNS = [f"pixel{i}" for i in USED]
-folder, scores = get_folder("ludwig"), Scores("ludwig", "test_accuracy")
+folder, scores = get_folder("ludwig"), Scores("ludwig", "test_accuracy_micro")
 
 
 def make_frame(images, labels):
