@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from importlib.metadata import version
 
 import pytest
@@ -102,3 +103,8 @@ def test_an_optimizer_of_an_extra_needs_it_and_its_version_is_known(monkeypatch:
     ((field, message),) = check_fit(recipe, (8, 8, 1), ("a", "b"))
     assert field == "optimizer"
     assert "bakeoff[timm]" in message
+
+
+@pytest.mark.parametrize("record", OPTIMIZERS, ids=OPTIMIZERS.names)
+def test_settings_reach_another_process(record: OptimizerRecord) -> None:
+    assert pickle.loads(pickle.dumps(record.settings())) == record.settings()

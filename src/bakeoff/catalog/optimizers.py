@@ -28,7 +28,18 @@ from bakeoff.catalog.fields import (
 )
 from bakeoff.catalog.fields import INCOMPATIBLE as INCOMPATIBLE
 from bakeoff.catalog.fields import Amount as Amount
-from bakeoff.catalog.recent_optimizers import AdamWScheduleFree, Muon, SGDScheduleFree, make_timm_settings
+from bakeoff.catalog.recent_optimizers import (
+    MADGRAD,
+    AdaBelief,
+    AdamWScheduleFree,
+    Adan,
+    Adopt,
+    Lamb,
+    Lars,
+    Muon,
+    SGDScheduleFree,
+    TimmSettings,
+)
 from bakeoff.registry import Implementation, Registry
 
 
@@ -174,14 +185,14 @@ class OptimizerRecord(RegistryEntry[OptimizerSettings]):
     needs: str = ""
 
 
-def _take_from_timm(name: str, attribute: str, summary: str, source: str, **defaults: float) -> OptimizerRecord:
-    """Return the record of an optimizer of timm; `defaults`: the settings that its class takes, under our names."""
+def _take_from_timm(settings: type[TimmSettings], summary: str, source: str) -> OptimizerRecord:
+    """Return the record of an optimizer of timm."""
     return OptimizerRecord(
-        name,
+        settings.model_fields["name"].default,
         summary,
-        f"{source}; timm.optim.{attribute}",
-        make_timm_settings(name, summary, **defaults),
-        make=f"bakeoff.engine.optim.timm_optimizers:{attribute}",
+        f"{source}; timm.optim.{settings.__name__}",
+        settings,
+        make=f"bakeoff.engine.optim.timm_optimizers:{settings.__name__}",
         needs="timm",
     )
 
@@ -300,68 +311,34 @@ _OURS: tuple[OptimizerRecord, ...] = (
         make="bakeoff.engine.optim.schedule_free:AdamWScheduleFree",
     ),
     _take_from_timm(
-        "lamb",
-        "Lamb",
+        Lamb,
         "adam with a step size per layer, for large batches",
         "You et al. (2020), Large batch optimization for deep learning: training BERT in 76 minutes",
-        learning_rate=0.001,
-        beta1=0.9,
-        beta2=0.999,
-        epsilon=1e-6,
-        weight_decay=0.01,
     ),
     _take_from_timm(
-        "lars",
-        "Lars",
+        Lars,
         "sgd with a step size per layer, for large batches",
         "You, Gitman and Ginsburg (2017), Large batch training of convolutional networks",
-        learning_rate=1.0,
-        momentum=0.0,
-        weight_decay=0.0,
     ),
     _take_from_timm(
-        "adan",
-        "Adan",
+        Adan,
         "adam with Nesterov's momentum from differences of gradients",
         "Xie et al. (2022), Adan: adaptive Nesterov momentum algorithm for faster optimizing deep models",
-        learning_rate=0.001,
-        beta1=0.98,
-        beta2=0.92,
-        beta3=0.99,
-        epsilon=1e-8,
-        weight_decay=0.0,
     ),
     _take_from_timm(
-        "adabelief",
-        "AdaBelief",
+        AdaBelief,
         "adam scaled by how far gradients are from their running mean",
         "Zhuang et al. (2020), AdaBelief optimizer: adapting stepsizes by the belief in observed gradients",
-        learning_rate=0.001,
-        beta1=0.9,
-        beta2=0.999,
-        epsilon=1e-16,
-        weight_decay=0.0,
     ),
     _take_from_timm(
-        "adopt",
-        "Adopt",
+        Adopt,
         "adam that converges for any beta2, scaled before momentum",
         "Taniguchi et al. (2024), ADOPT: modified Adam can converge with any beta2 with the optimal rate",
-        learning_rate=0.001,
-        beta1=0.9,
-        beta2=0.9999,
-        epsilon=1e-6,
-        weight_decay=0.0,
     ),
     _take_from_timm(
-        "madgrad",
-        "MADGRAD",
+        MADGRAD,
         "dual averaging scaled by the cube root of squared gradients",
         "Defazio and Jelassi (2022), Adaptivity without compromise: a momentumized, adaptive, dual averaged gradient",
-        learning_rate=0.01,
-        momentum=0.9,
-        epsilon=1e-6,
-        weight_decay=0.0,
     ),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field, create_model
 
@@ -125,25 +125,71 @@ _KINDS: dict[str, tuple[Any, str]] = {
 }
 
 
-def make_timm_settings(name: str, summary: str, **defaults: float) -> type[TimmSettings]:
-    """Make the settings record of an optimizer of timm.
+def make_timm_settings(title: str, **defaults: float) -> type[TimmSettings]:
+    """Make the settings record of an optimizer of timm. It is pickled by its title, its name in this module.
 
     Args:
-        name: as in a study file.
-        summary: one line.
+        title: its class in `timm.optim`; in lower case its name in a study file.
         defaults: the settings that its class takes, with their defaults.
     """
+    named, name = cast("Any", Literal), title.lower()
     fields: dict[str, Any] = {
         field: (_KINDS[field][0], Field(default=default, description=_KINDS[field][1]))
         for field, default in defaults.items()
     }
-    named: Any = Literal
-    made: type[TimmSettings] = create_model(
-        name.title(),
+    return create_model(
+        title,
         __base__=TimmSettings,
-        __doc__=f"{summary[0].upper()}{summary[1:]}.",
+        __doc__=f"The settings of timm's {title}.",
         __module__=__name__,
         name=(named[name], name),
         **fields,
     )
-    return made
+
+
+Lamb = make_timm_settings(
+    "Lamb",
+    learning_rate=0.001,
+    beta1=0.9,
+    beta2=0.999,
+    epsilon=1e-6,
+    weight_decay=0.01,
+)
+Lars = make_timm_settings(
+    "Lars",
+    learning_rate=1.0,
+    momentum=0.0,
+    weight_decay=0.0,
+)
+Adan = make_timm_settings(
+    "Adan",
+    learning_rate=0.001,
+    beta1=0.98,
+    beta2=0.92,
+    beta3=0.99,
+    epsilon=1e-8,
+    weight_decay=0.0,
+)
+AdaBelief = make_timm_settings(
+    "AdaBelief",
+    learning_rate=0.001,
+    beta1=0.9,
+    beta2=0.999,
+    epsilon=1e-16,
+    weight_decay=0.0,
+)
+Adopt = make_timm_settings(
+    "Adopt",
+    learning_rate=0.001,
+    beta1=0.9,
+    beta2=0.9999,
+    epsilon=1e-6,
+    weight_decay=0.0,
+)
+MADGRAD = make_timm_settings(
+    "MADGRAD",
+    learning_rate=0.01,
+    momentum=0.9,
+    epsilon=1e-6,
+    weight_decay=0.0,
+)
