@@ -3,7 +3,7 @@
     python benchmarks/export.py [--photos 1000] [--like FOLDER]
 
 Makes JPEG photos of 2 megapixels (1,632 x 1,224), trains a small network on 64 x 64 pixels for one epoch, and times
-the commands as a user runs them, each in a process of its own: wall time, and processor time, which depends less on
+the commands as a user runs them, each in a process of its own: wall time, and CPU time, which depends less on
 what else runs. The result goes to benchmarks/results/.
 """
 
@@ -55,10 +55,10 @@ def main() -> None:
             write_photos(root / "photos" / part if part != "new" else root / part, number, options.like)
         (root / "export.yaml").write_text(STUDY.format(folder=root / "photos"), "utf-8")
         run(root, "run", "export.yaml")
-        before = measure_processor_time()
+        before = measure_cpu_time()
         result["seconds_predict"] = run(root, "predict", "export", "new", "--csv")
-        result["processor_seconds_predict"] = measure_processor_time() - before
-        times = f"{result['seconds_predict']:.1f} s, {result['processor_seconds_predict']:.1f} s of processor time"
+        result["cpu_seconds_predict"] = measure_cpu_time() - before
+        times = f"{result['seconds_predict']:.1f} s, {result['cpu_seconds_predict']:.1f} s of CPU time"
         print(f"predict {options.photos:,} photos: {times}", flush=True)
         result["seconds_export"] = {}
         for name in FORMATS[:4]:  # a network of layers has no file for timm or torchvision
@@ -81,8 +81,8 @@ def write_photos(folder: Path, number: int, like: Path | None) -> None:
         small.resize(SIZE_WH, Image.Resampling.BICUBIC).save(folder / f"{count}.jpg", quality=90)
 
 
-def measure_processor_time() -> float:
-    """Return the processor seconds of all processes that this one has waited for."""
+def measure_cpu_time() -> float:
+    """Return the CPU seconds of all processes that this one has waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
