@@ -220,6 +220,32 @@ def test_the_command_says_what_it_understood_first(
     assert "What was understood" in out.read_text()
 
 
+def test_what_is_required_of_the_runs_sets_the_exit_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        f"{arm},{seed},{score + seed**2 * step}"
+        for arm, score, step in (("old", 0.8, 1e-3), ("new", 0.9, 2e-3))
+        for seed in range(5)
+    ]
+    (tmp_path / "scores.csv").write_text("\n".join(["arm,seed,accuracy", *rows]))
+    statuses = {}
+    for relation in ("better", "worse", "bettter", "equivalent"):
+        argv = ["bakeoff", "judge", str(tmp_path / "scores.csv"), "--require", f"new {relation} old", "--json"]
+        monkeypatch.setattr("sys.argv", argv)
+        statuses[relation] = main()
+        document = capsys.readouterr().out
+        if statuses[relation] != 2:
+            assert json.loads(document)["requirements"][0]["met"] == (relation == "better")
+    assert statuses == {"better": 0, "worse": 3, "bettter": 2, "equivalent": 2}
+
+
+def test_scikit_learns_results_in_npz_are_no_predictions(tmp_path: Path) -> None:
+    for arm, score in (("svm", 0.9), ("tree", 0.8)):
+        np.savez(tmp_path / f"{arm}.npz", test_score=score + np.arange(5) / 100, fit_time=np.ones(5))
+    assert bakeoff.judge(tmp_path).summary.arm_labels == ("svm", "tree")
+
+
 def test_the_document_is_a_studys(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setattr("sys.argv", ["bakeoff", "judge", write_scores(tmp_path), "--json", "--map", "arm=model"])
     assert main() == 0

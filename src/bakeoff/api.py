@@ -40,7 +40,7 @@ from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.report.workspace import diff_arms, diff_studies, list_studies, tag_study
 from bakeoff.stats.measure import join_names
 from bakeoff.stats.prospects import Prospects
-from bakeoff.stats.requirements import Finding, check_requirements, judge_requirements, parse_requirement
+from bakeoff.stats.requirements import Finding, check_requirements, find_out, parse_requirement
 from bakeoff.stats.results import Rules, Summary
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.load import FindMissing, load_study
@@ -120,9 +120,7 @@ class Result(Plots, Tables):
         Raises:
             RequirementError: a requirement cannot be read, or does not fit the study.
         """
-        parsed = [parse_requirement(text) for text in requirements]
-        check_requirements(parsed, self.summary.arm_labels, self.summary.blocks, self.summary)
-        return judge_requirements(parsed, self.summary, _find_obstacle(self))
+        return find_out(requirements, self.summary, _find_obstacle(self))
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""

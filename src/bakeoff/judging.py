@@ -25,6 +25,7 @@ from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.stats.prospects import Prospects
+from bakeoff.stats.requirements import Finding, find_out
 from bakeoff.stats.results import DEFAULT_METHOD, Method, Rules, Summary, Verdict
 from bakeoff.workspace import write_whole
 
@@ -69,6 +70,14 @@ class Judged(Plots):
     def document(self) -> dict[str, Any]:
         """The document that `--json` prints."""
         return build_document(self.report)
+
+    def check(self, *requirements: str) -> tuple[Finding, ...]:
+        """Return whether requirements such as "new better-or-equivalent baseline" are met, block by block.
+
+        Raises:
+            RequirementError: a requirement cannot be read, or does not fit these runs.
+        """
+        return find_out(requirements, self.summary)
 
     def to_csv(self, table: str = "verdicts") -> str:
         """Return a table as CSV text: verdicts, arms, classes or confusion."""

@@ -19,11 +19,14 @@ from bakeoff.catalog.networks.named import NETWORKS, NetworkRecord
 from bakeoff.catalog.optimizers import OPTIMIZERS, OptimizerRecord
 from bakeoff.data.registry import EmbeddedLayout, find_dataset
 from bakeoff.driver.observer import OBSERVERS, ObserverRecord
+from bakeoff.foreign.importers import IMPORTERS
+from bakeoff.foreign.table import Importer
 from bakeoff.report.sections import SECTIONS
 from bakeoff.stats.metrics import METRICS, MetricRecord
 from bakeoff.testing import (
     check_averaging,
     check_dataset,
+    check_importer,
     check_initializer,
     check_loss,
     check_metric,
@@ -76,6 +79,11 @@ def test_a_section() -> None:
 def test_networks(record: NetworkRecord) -> None:
     narrow = {"width": 0.25} if "width" in record.settings.model_fields else {}
     check_network(record, record.settings.model_validate(narrow), (32, 32, 3))
+
+
+@by_name(IMPORTERS)
+def test_importers(record: Importer) -> None:
+    check_importer(record)
 
 
 @by_name([record for record in OBSERVERS if not record.target])

@@ -100,7 +100,7 @@ def test_its_own_tests_pass(folder: Path) -> None:
 
 def test_lists_and_the_schema_have_it_and_import_it_late(folder: Path) -> None:
     schema, optimizers, settings = start(folder, "-c", READ_ONLY).split("---\n")[:3]
-    named_by_run = ("observers", "sections")
+    named_by_run = ("observers", "importers", "sections")
     assert all(f'"{names[0]}"' in schema for kind, names in ADDED.items() if kind not in named_by_run)
     assert "sign_sgd" in [row["name"] for row in json.loads(optimizers)]
     (row,) = json.loads(settings)

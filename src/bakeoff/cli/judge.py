@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bakeoff.cli.options import AsJson, make_console, print_aside
+from bakeoff.cli.options import AsJson, Require, make_console, print_aside, print_document, print_findings
 from bakeoff.errors import BakeoffError
 
 app = typer.Typer()
@@ -70,6 +69,7 @@ def judge(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the report as .md, .html or .json.")
     ] = None,
+    require: Require = None,
     as_json: AsJson = False,
 ) -> int:
     """Judge runs that others trained: which arm is really better; trains nothing."""
@@ -93,15 +93,16 @@ def judge(
         epoch=epoch,
         command=shlex.join(["bakeoff", *sys.argv[1:]]) if sys.argv[1:2] == ["judge"] else "",
     )
+    findings = result.check(*(require or ()))
     if as_json:
-        print(json.dumps(result.document, indent=2, allow_nan=False))
+        print_document(result.document, findings)
     else:
         from bakeoff.report.render.terminal import print_verdict
 
         print_verdict(make_console(), result.report)
     if out is not None:
         print_aside(f"Report: {result.write(out)}")
-    return 0
+    return print_findings(findings)
 
 
 def _split(text: str, option: str) -> tuple[str, str]:

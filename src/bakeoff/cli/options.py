@@ -11,7 +11,11 @@ import typer
 from bakeoff.cli.complete import complete_study
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.console import Console
+
+    from bakeoff.stats.requirements import Finding
 
 StudyArgument = Annotated[
     str,
@@ -66,6 +70,10 @@ Require = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output and nothing else.")]
 
 
+NOT_MET = 3
+"""Exit status if a requirement is not met."""
+
+
 def print_line(text: str) -> None:
     """Print a line that contains user-supplied names; terminal control characters are escaped."""
     from bakeoff.report.text import show_text
@@ -106,3 +114,18 @@ def print_rows(console: Console, rows: list[tuple[str, str]]) -> None:
     for name, text in rows:
         table.add_row(Text(name, style="bold", no_wrap=True), Text(show_text(text)))
     console.print(table)
+
+
+def print_document(document: Mapping[str, object], findings: Sequence[Finding] = ()) -> None:
+    """Print a result as one JSON document, with what was required of it."""
+    import json
+
+    checked = {"requirements": [finding.dump() for finding in findings]} if findings else {}
+    print(json.dumps({**document, **checked}, indent=2, allow_nan=False))
+
+
+def print_findings(findings: Sequence[Finding]) -> int:
+    """Print whether requirements are met, to standard error; return the exit status, 3 if one is not."""
+    for finding in findings:
+        print_aside(f"{finding.state}: {finding.reason}")
+    return 0 if all(finding.is_met for finding in findings) else NOT_MET

@@ -24,7 +24,9 @@ from bakeoff.cli.options import (
     Workspace,
     make_console,
     print_aside,
+    print_document,
     print_error,
+    print_findings,
     print_line,
     print_rows,
 )
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _TRACKERS = "tensorboard:DIR|mlflow:URI|trackio:PROJECT|wandb:PROJECT"
-NOT_MET = 3
-"""Exit status if a requirement is not met."""
 
 
 class ExecutorName(StrEnum):
@@ -257,7 +257,7 @@ def report(
         print(api.write_report(result, workspace).report.html_path)
     else:
         _print_result(result, Format.json if as_json else form, findings)
-    return _print_findings(findings)
+    return print_findings(findings)
 
 
 @app.command("log")
@@ -287,17 +287,10 @@ def _print_outcome(train: Callable[[], Result], form: Format, require: Sequence[
         findings = error.result.check(*require)
         _print_result(error.result, form, findings)
         print_error(str(error))
-        return _print_findings(findings) or 1
+        return print_findings(findings) or 1
     findings = result.check(*require)
     _print_result(result, form, findings)
-    return _print_findings(findings) or (0 if result.state == "done" else 1)
-
-
-def _print_findings(findings: Sequence[Finding]) -> int:
-    """Print whether requirements are met, to standard error; return the exit status, 3 if one is not."""
-    for finding in findings:
-        print_aside(f"{finding.state}: {finding.reason}")
-    return 0 if all(finding.is_met for finding in findings) else NOT_MET
+    return print_findings(findings) or (0 if result.state == "done" else 1)
 
 
 def _print_pilot(train: Callable[[], Result], form: Format) -> int:
@@ -320,8 +313,7 @@ _CONTINUE = (
 
 def _print_result(result: Result, form: Format, findings: Sequence[Finding] = ()) -> None:
     if form is Format.json:
-        checked = {"requirements": [finding.dump() for finding in findings]} if findings else {}
-        print(json.dumps(result.document | checked, indent=2, allow_nan=False))
+        print_document(result.document, findings)
     elif form is Format.md:
         from bakeoff.report.render.markdown import write_markdown
 

@@ -6,6 +6,7 @@ Nothing is unpickled. Shape suffixes: N images, C classes.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,8 +103,8 @@ def holds_predictions(source: str) -> bool:
     path = Path(source)
     if path.is_dir():
         files = _list_files(path)
-        return bool(files) and (files[0].suffix == ".npz" or _is_prediction_table(files[0]))
-    return path.is_file() and path.suffix.lower() in SUFFIXES and (path.suffix == ".npz" or _is_prediction_table(path))
+        return bool(files) and _is_prediction_file(files[0])
+    return path.is_file() and path.suffix.lower() in SUFFIXES and _is_prediction_file(path)
 
 
 def read_predictions(source: str, asked: Asked) -> Predicted:
@@ -424,7 +425,15 @@ def _read_npz(file: Path) -> RawRun:
     )
 
 
-def _is_prediction_table(path: Path) -> bool:
+def _is_prediction_file(path: Path) -> bool:
+    """Return whether the names of a file's columns or arrays are those of predictions; of a damaged npz they may be."""
+    if path.suffix.lower() == ".npz":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                arrays = {name.removesuffix(".npy").lower() for name in archive.namelist()}
+        except (OSError, zipfile.BadZipFile):
+            return True
+        return bool(arrays & {*_LABEL, *_CALLED, *_PROBABILITIES})
     try:
         (_, first), *_ = read_rows(str(path))
     except DataError:

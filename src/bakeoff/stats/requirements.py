@@ -175,6 +175,17 @@ def judge_requirements(
     )
 
 
+def find_out(texts: Iterable[str], summary: Summary, obstacle: str = "") -> tuple[Finding, ...]:
+    """Read requirements, check them against what was compared, and return whether they are met, block by block.
+
+    Raises:
+        RequirementError: a requirement cannot be read, or can never be met.
+    """
+    requirements = [parse_requirement(text) for text in texts]
+    check_requirements(requirements, summary.arm_labels, summary.blocks, summary)
+    return judge_requirements(requirements, summary, obstacle)
+
+
 def _judge(requirement: Requirement, block: str, summary: Summary) -> Finding:
     pair = {requirement.a, requirement.b}
     found = next((each for each in summary.verdicts_of(block) if {each.a, each.b} == pair), None)

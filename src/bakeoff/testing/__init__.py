@@ -12,6 +12,7 @@ from bakeoff.testing.packages import find_checks
 from bakeoff.testing.records import (
     check_averaging,
     check_dataset,
+    check_importer,
     check_initializer,
     check_metric,
     check_observer,
@@ -25,6 +26,7 @@ __all__ = [
     "check_augmentation",
     "check_averaging",
     "check_dataset",
+    "check_importer",
     "check_initializer",
     "check_loss",
     "check_metric",

@@ -10,6 +10,7 @@ from typing import Any
 from bakeoff.testing.records import (
     check_averaging,
     check_dataset,
+    check_importer,
     check_initializer,
     check_metric,
     check_observer,
@@ -33,6 +34,7 @@ CHECKS: Mapping[str, Callable[[Any], None]] = {
     "datasets": check_dataset,
     "searches": check_search,
     "observers": check_observer,
+    "importers": check_importer,
     "sections": check_section,
 }
 """The check of each kind; its group of entry points is `bakeoff.KIND`."""

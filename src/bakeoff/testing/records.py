@@ -17,6 +17,7 @@ from bakeoff.data.decode import decode_split
 from bakeoff.data.locate import find_home, find_split
 from bakeoff.data.registry import DatasetRecord
 from bakeoff.driver.observer import OPTIONAL_METHODS, ObserverRecord, RecordingObserver
+from bakeoff.foreign.table import Importer
 from bakeoff.registry import bind
 from bakeoff.search.proposal import Proposal, Proposer, Score
 from bakeoff.search.proposers import Setting
@@ -238,3 +239,24 @@ def check_observer(record: ObserverRecord, target: str = "") -> None:
             )
         except TypeError as error:
             raise AssertionError(f"{record.name}: {name} does not accept its arguments: {error}") from error
+
+
+def check_importer(record: Importer, source: str = "") -> None:
+    """Check that an importer leaves other sources alone and, given one of its own, returns a table of scores.
+
+    Args:
+        record: the entry.
+        source: a file, folder or address that it reads.
+
+    Raises:
+        AssertionError: a rule is violated; the message names it.
+    """
+    require(record.summary and "\n" not in record.summary, f"{record.name}: the summary must be one line")
+    require(record.recognises("no-such-file") is False, f"{record.name}: it recognises a file that does not exist")
+    if not source:
+        return
+    require(record.recognises(source) is True, f"{record.name}: it does not recognise {source}")
+    table = record.read(source, "last")
+    require(table.rows and table.metrics, f"{record.name}: {source} gives no runs or no scores")
+    for metric in table.metrics:
+        require(any(metric in row for row in table.rows), f"{record.name}: no run has the score {metric}")

@@ -1,37 +1,22 @@
 """An observer: writes down how trials ended, and what the run says."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bakeoff.driver.observer import ObserverRecord
+from bakeoff.driver.observer import BaseObserver, ObserverRecord
+from bakeoff.study.plan import PlannedTrial
 
 
-class Diary:
+class Diary(BaseObserver):
     """Appends to diary.txt in the current folder."""
 
     def start(self, **facts: Any) -> None:
         """The run starts."""
         self._write("start")
 
-    def search_seen(self, searches: Any) -> None:
-        """A search has made progress."""
-
-    def cohort_started(self, label: str, num_members: int) -> None:
-        """A cohort has started training."""
-
-    def epoch_done(self, label: str, **facts: Any) -> None:
-        """A trial has finished an epoch."""
-
-    def trial_seen(self, trial: Any, *, state: str, epoch: int, validation: Mapping[str, float]) -> None:
+    def trial_seen(self, trial: PlannedTrial, **facts: Any) -> None:
         """A trial has made progress, or was found in the ledger."""
-        self._write(f"{trial.arm} {state}")
-
-    def trial_done(self, **facts: Any) -> None:
-        """A trial has ended."""
-
-    def cohort_done(self, label: str) -> None:
-        """A cohort has ended."""
+        self._write(f"{trial.arm} {facts['state']}")
 
     def message(self, text: str) -> None:
         """A message for the user."""
