@@ -70,7 +70,7 @@ def complete(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         ("bakeoff stress rates --block d", ["digits"]),
         ("bakeoff report rates --format la", ["latex"]),
         ("bakeoff list opt", ["optimizers"]),
-        ("bakeoff list optimizers adamw", ["adamw"]),
+        ("bakeoff list optimizers adamax", ["adamax"]),
         ("bakeoff list studies quick", ["quickstart"]),
         ("bakeoff list nothing a", []),
     ],

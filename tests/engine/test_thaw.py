@@ -1,8 +1,9 @@
-"""A body that thaws: ten optimizers, on layers and on an own network, against a loop in plain PyTorch."""
+"""A body that thaws: every optimizer, on layers and on an own network, against a loop in plain PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from bakeoff.engine.fused.module_network import first_state
 from bakeoff.engine.fused.modules import build_body
 from bakeoff.engine.optim.lion import Lion
 from bakeoff.engine.optim.make_optimizer import complete_momentum
+from bakeoff.engine.optim.schedule_free import ScheduleFree
 from bakeoff.messages import CohortTask, Event
+from bakeoff.registry import bind
 from bakeoff.workspace import Folders
 
 Rows = dict[Any, dict[str, Any]]
@@ -46,6 +49,21 @@ class Net(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(54, 10), nn.Tanh())
 """
+
+
+def _make(name: str, parameters: Any) -> torch.optim.Optimizer:
+    record = REGISTERED.find(name)
+    made = bind(record.make)(parameters, **record.settings().arguments())
+    assert isinstance(made, torch.optim.Optimizer)
+    return made
+
+
+def _split_head(parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
+    """Return Muon's groups: the head, a layer of weights and bias, moves by AdamW."""
+    *body, weight, bias = parameters
+    return [{"params": body, "is_matrix": True}, {"params": [weight, bias], "is_matrix": False}]
+
+
 OPTIMIZERS: dict[str, tuple[dict[str, Any], Callable[[Any], torch.optim.Optimizer]]] = {
     "sgd": ({"learning_rate": 0.1, "momentum": 0.9}, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, fused=False)),
     "adam": ({"learning_rate": 0.004}, lambda p: torch.optim.Adam(p, 0.004)),
@@ -63,7 +81,22 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], Callable[[Any], torch.optim.Optimize
     "adamax": ({"learning_rate": 0.004}, lambda p: torch.optim.Adamax(p, 0.004)),
     "adadelta": ({"learning_rate": 1.0}, lambda p: torch.optim.Adadelta(p, 1.0)),
     "lion": ({"learning_rate": 0.001}, lambda p: Lion(p, 0.001)),
+    "muon": ({}, lambda p: _make("muon", _split_head(p))),
+    **{
+        name: ({}, partial(_make, name))
+        for name in (
+            "sgd_schedule_free",
+            "adamw_schedule_free",
+            "lamb",
+            "lars",
+            "adan",
+            "adabelief",
+            "adopt",
+            "madgrad",
+        )
+    },
 }
+"""By name: settings, and the optimizer of a plain loop; that of a newer one is tested against its source elsewhere."""
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +138,8 @@ def _train_plainly(recipe: Recipe, images: Images) -> list[Tensor]:
             optimizer.zero_grad()
             F.cross_entropy(network(inputs), torch.from_numpy(images.labels[chosen])).backward()
             optimizer.step()
+    if isinstance(optimizer, ScheduleFree):
+        return list(optimizer.average_weights(dict(network.named_parameters())).values())
     return [parameter.detach() for parameter in network.parameters()]
 
 

@@ -234,8 +234,8 @@ def test_named_cases_may_be_the_same_recipe_which_is_noted() -> None:
 
 
 def test_a_wrong_value_hidden_by_all_arms_is_found(answer: Answer) -> None:
-    recipe = {"network": "mlp", "optimizer": "agadrad"}
-    assert answer({"optimizer": ["sgd", "adam"]}, recipe=recipe) == [("recipe.optimizer", "agadrad", "adagrad")]
+    recipe = {"network": "mlp", "optimizer": "adagrd"}
+    assert answer({"optimizer": ["sgd", "adam"]}, recipe=recipe) == [("recipe.optimizer", "adagrd", "adagrad")]
     with pytest.raises(StudyError, match=", ".join(OPTIMIZERS.names)):
         _plan({"optimizer": ["sgd", "adam"]}, recipe=recipe)
 
