@@ -195,12 +195,12 @@ def test_choices_are_ordered_by_the_range_of_their_level_means() -> None:
 def test_the_range_of_three_levels_holds_the_true_one_as_often_as_it_says() -> None:
     design = cross(OPTIMIZER, INITIALIZER)
     rng, held = np.random.default_rng(5), 0
-    for _ in range(300):
+    for _ in range(100):
         scores = {arm: list(0.01 * cell[1] + 0.01 * rng.standard_normal(5)) for arm, cell in design.cells.items()}
         interval = next(r for r in judge(design, scores).ranges if r.factor == "initializer").interval
         assert interval is not None
         held += interval[0] <= 0.02 <= interval[1]
-    assert held / 300 >= 0.93
+    assert held / 100 >= 0.92
 
 
 def test_a_replicate_that_is_not_complete_is_left_out_everywhere() -> None:
