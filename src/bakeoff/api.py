@@ -21,9 +21,8 @@ from bakeoff.driver.pilot import check_pilot
 from bakeoff.driver.run import run_plan
 from bakeoff.driver.winners import read_winners
 from bakeoff.errors import BakeoffError, WorkspaceError
-from bakeoff.ledger import read as ledger
-from bakeoff.ledger.given import find_given_study, read_name
-from bakeoff.ledger.read import match_studies, open_reading, read_study, shorten_ids
+from bakeoff.ledger.given import find_given_study
+from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
 from bakeoff.report.export.tables import LEDGER_TABLES
@@ -35,7 +34,8 @@ from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
 from bakeoff.report.sections.labels import list_thumbnails
-from bakeoff.report.text import count, times
+from bakeoff.report.status import Status, list_status
+from bakeoff.report.text import count
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.report.workspace import diff_arms, diff_studies, list_studies, tag_study
 from bakeoff.stats.measure import join_names
@@ -45,7 +45,6 @@ from bakeoff.stats.results import Rules, Summary
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.load import FindMissing, load_study
 from bakeoff.study.missing_images import find_missing_images
-from bakeoff.study.notebook import write_rows
 from bakeoff.study.plan import Plan, expand
 from bakeoff.study.schema import Study
 from bakeoff.study.winner import find_winner
@@ -133,45 +132,6 @@ class ReportError(WorkspaceError):
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
         self.result = result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """The progress of one study.
-
-    Attributes:
-        id: the shortest unique prefix of `study_id`, at least eight characters; commands accept it instead of the name.
-        num_started: unfinished trials that have finished an epoch.
-        num_candidates: candidates its search has tried so far, which are not among the trials above.
-        is_searching: whether the search will try more.
-    """
-
-    id: str
-    study_id: str
-    name: str
-    question: str
-    created_at: str
-    num_planned: int
-    num_done: int
-    num_failed: int
-    num_started: int
-    num_final_tests: int
-    num_candidates: int = 0
-    is_searching: bool = False
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
-        failed = f", {self.num_failed:,} failed" if self.num_failed else ""
-        started = f", {self.num_started:,} started" if self.num_started else ""
-        opened = f"opened {times(self.num_final_tests)}" if self.num_final_tests else "closed"
-        return write_rows(
-            [
-                ("study", f"{self.name} ({self.id})"),
-                ("question", self.question),
-                ("trials", f"{self.num_done:,} of {self.num_planned:,} done{failed}{started}"),
-                ("test split", opened),
-            ]
-        )
 
 
 def run(
@@ -392,40 +352,6 @@ def iterate_csv(name: str, table: str, workspace: str | Path = DEFAULT_WORKSPACE
     with open_reading(folders) as connection:
         identity = find_given_study(connection, name)
     yield from iterate_ledger_csv(folders, identity, table)
-
-
-def list_status(workspace: str | Path = DEFAULT_WORKSPACE, name: str | None = None) -> tuple[Status, ...]:
-    """Return the progress of the studies in a workspace, newest first.
-
-    Args:
-        workspace: the folder of the ledger.
-        name: only studies of this name, or the one with this id prefix or study file.
-
-    Raises:
-        WorkspaceError: there is no ledger, or no such study.
-    """
-    with open_reading(Folders(check_workspace(workspace))) as connection:
-        listed = ledger.list_studies(connection)
-        chosen = listed if name is None else match_studies(listed, read_name(connection, name))
-        records = [read_study(connection, study.study_id) for study in chosen]
-    short = shorten_ids([study.study_id for study in listed])
-    return tuple(
-        Status(
-            id=short[record.study_id],
-            study_id=record.study_id,
-            name=record.name,
-            question=str(record.document.get("question", "")),
-            created_at=record.created_at,
-            num_planned=record.num_planned,
-            num_done=sum(result.state == "done" for result in record.results),
-            num_failed=sum(result.state == "failed" for result in record.results),
-            num_started=record.num_started,
-            num_final_tests=len(record.final_tests),
-            num_candidates=len(record.candidates),
-            is_searching=record.asking,
-        )
-        for record in records
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

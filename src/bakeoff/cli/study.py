@@ -192,10 +192,10 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what is done, started and failed in a workspace."""
-    from bakeoff import api
+    from bakeoff.report.status import list_status
     from bakeoff.report.text import times
 
-    found = api.list_status(workspace, study)
+    found = list_status(workspace, study)
     if as_json:
         print(json.dumps([vars(each) for each in found], indent=2))
         return
