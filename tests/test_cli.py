@@ -587,3 +587,11 @@ def test_a_study_of_a_folder(photos: Path, tmp_path: Path) -> None:
     assert any("torn" in note for note in ran["notes"])
     assert ran["data"]["photos"]["class_names"] == ["dark", "light"]
     assert one_document(bakeoff("plan", study, "--no-probe", "--json").stdout)["cohorts"] == 1
+
+
+def test_a_field_given_as_an_option_is_told_of_set(monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr("sys.argv", ["bakeoff", "run", "quickstart", "--replicates", "3"])
+    assert cli.main() == 2
+    errors = capsys.readouterr().err.strip()
+    assert "--set replicates=" in errors
+    assert len(errors.splitlines()) == 1

@@ -131,6 +131,15 @@ def test_frames_and_dictionaries_are_read() -> None:
         bakeoff.judge([])
 
 
+def test_seeds_beside_an_empty_cell_are_read() -> None:
+    pandas = pytest.importorskip("pandas")
+    seeds = [20261101, 20261102, 20261103]
+    frame = pandas.DataFrame({"model": ["a"] * 4 + ["b"] * 4, "seed": [*seeds, None] * 2, "acc": [0.9, 0.8] * 4})
+    with pytest.raises(DataError, match="row 4 has no replicate"):
+        bakeoff.judge(frame)
+    assert bakeoff.judge(frame.dropna()).summary.arms[0].replicates == 3
+
+
 def test_two_arms_are_compared() -> None:
     found = bakeoff.compare(SCORES["a"], SCORES["b"], names=("new", "old"), method="paired", metric="acc")
     expected = ttest_ind(SCORES["a"], SCORES["b"], equal_var=False)
@@ -190,6 +199,32 @@ def test_predictions_that_do_not_fit_are_named(tmp_path: Path, changes: dict[str
         bakeoff.judge(tmp_path)
 
 
+def write_probabilities(folder: Path) -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 60)
+    for arm, rate in (("good", 3.0), ("poor", 1.0)):
+        for seed in range(3):
+            given = rng.dirichlet(np.ones(3), 60) + rate * np.eye(3)[labels]
+            np.savez(folder / f"{arm}_{seed}.npz", labels=labels, probabilities=given / given.sum(1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    "metric", ["roc_auc", "log_loss", "brier", "ece", "mcc", "balanced_accuracy", "top_2_accuracy"]
+)
+def test_predictions_are_judged_by_every_metric(tmp_path: Path, metric: str) -> None:
+    write_probabilities(tmp_path)
+    judged = bakeoff.judge(tmp_path, metric=metric)
+    assert all(metric in arm.test for arm in judged.summary.arms)
+    assert judged.verdicts[0].interval is not None
+
+
+@pytest.mark.parametrize("metric", ["loss", "roc_auc", "log_loss", "brier", "ece", "top_2_accuracy"])
+def test_classes_alone_have_no_score_of_probabilities(tmp_path: Path, metric: str) -> None:
+    write_predictions(tmp_path)
+    with pytest.raises(DataError, match="needs probabilities"):
+        bakeoff.judge(tmp_path, metric=metric)
+
+
 def test_npz_is_never_unpickled(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> Any:
@@ -238,6 +273,17 @@ def test_what_is_required_of_the_runs_sets_the_exit_status(
         if statuses[relation] != 2:
             assert json.loads(document)["requirements"][0]["met"] == (relation == "better")
     assert statuses == {"better": 0, "worse": 3, "bettter": 2, "equivalent": 2}
+
+
+@pytest.mark.parametrize(("metric", "is_met"), [("Top-1 (%)", True), ("my loss", False)])
+def test_requirements_are_of_any_column(metric: str, is_met: bool) -> None:
+    rows = [
+        {"model": arm, "seed": seed, metric: score + seed**2 * step}
+        for arm, score, step in (("old", 80.0, 0.1), ("new", 90.0, 0.2))
+        for seed in range(5)
+    ]
+    judged = bakeoff.judge(rows, metric=metric, margin=0.01)
+    assert [finding.is_met for finding in judged.check("new better old", "new not-worse old")] == [is_met] * 2
 
 
 def test_scikit_learns_results_in_npz_are_no_predictions(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from bakeoff.errors import BakeoffError, DataError, WorkspaceError, nearest
 from bakeoff.foreign.csv_table import keep_plain, make_table
 from bakeoff.foreign.importers import read_foreign
-from bakeoff.foreign.mapping import ROLES, Asked, Role, Runs, map_table
+from bakeoff.foreign.mapping import ROLES, Asked, Role, Runs, map_table, write_value
 from bakeoff.foreign.predictions import RawRun, holds_predictions, judge_predictions, read_predictions
 from bakeoff.foreign.table import ForeignTable
 from bakeoff.report.document import ReportInput
@@ -308,7 +308,7 @@ def _check_roles(columns: Mapping[str, str]) -> dict[Role, str]:
 
 def _list_values(value: object) -> tuple[str, ...]:
     values = value if isinstance(value, list | tuple | set) else (value,)
-    return tuple(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
+    return tuple(map(write_value, values))
 
 
 def _read_margin(margin: float | str | None, runs: Runs) -> float | None:

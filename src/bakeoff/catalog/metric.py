@@ -66,13 +66,13 @@ def read_points(given: object, fields: Mapping[str, Any], metric_field: str) -> 
         metric_field: the field with the metric's name.
 
     Raises:
-        PydanticCustomError: the metric does not go from 0 to 1, or 100 points or more were given.
+        PydanticCustomError: the metric is not given in percent, or 100 points or more were given.
     """
     if not isinstance(given, str) or (found := _POINTS.fullmatch(given)) is None:
         return given
     metric = fields.get(metric_field)
     if metric is not None and not find_metric(metric).is_share:
-        message = "{metric} does not go from 0 to 1, so it has no percentage points: give a number in its own unit"
+        message = "{metric} is not given in percent, so it has no points: write a plain number, such as 0.01"
         raise PydanticCustomError("points", message, {"metric": metric})
     points = Decimal(found[1])
     if points >= MOST_POINTS:

@@ -78,8 +78,22 @@ def _print_mistake(error: Exception) -> int:
         show = getattr(error, "show", None)
         if show is None:
             raise error
-        show()
+        if field := _find_study_field(error):
+            print_error(f"--{field}: no option, but a field of the study: write --set {field}=VALUE.")
+        else:
+            show()
     return 2
+
+
+def _find_study_field(error: Exception) -> str:
+    """Return the field of a study that was given as an unknown option, such as --replicates; empty if none was."""
+    option = str(getattr(error, "option_name", "")).removeprefix("--")
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    if not any("--set" in parameter.opts for parameter in getattr(command, "params", ())):
+        return ""
+    from bakeoff.study.schema import Study
+
+    return option if option in Study.model_fields else ""
 
 
 def _fill_descriptors() -> None:

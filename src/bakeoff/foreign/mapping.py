@@ -57,6 +57,7 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
 """What columns of a role are usually called, the surest first."""
 
 _STATES = ("state", "status", "run_state")
+_MAX_EXACT = 2**53
 _UNFINISHED = {"failed", "crashed", "killed", "running", "pruned", "preempted", "error", "fail", "unfinished", "active"}
 _SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test", "holdout", "eval"}
 _NUMBERED = re.compile(r"(?P<stem>.+?)[-_. /]*(?:seed|run|rep|replicate|trial|version|v|s|r)?[-_=. #]*(?P<number>\d+)")
@@ -168,8 +169,8 @@ def check_runs(runs: Runs) -> None:
     if len(runs.arms) < 2:
         only = runs.arms[0] if runs.arms else ""
         raise DataError(
-            f"{runs.source} has one arm, {only!r}: there is nothing to compare. Say which column tells arms apart: "
-            "--map arm=COLUMN."
+            f"{runs.source}: there is one arm, {only!r}, and nothing to compare it with. Say which column tells arms "
+            "apart: --map arm=COLUMN."
         )
     numbers = Counter((result.block, result.arm) for result in runs.results)
     if max(numbers.values()) < 2:
@@ -222,26 +223,32 @@ def _select(table: ForeignTable, columns: Sequence[str], asked: Asked) -> tuple[
     rows = [_Row(table.place(number), row) for number, row in enumerate(table.rows)]
     notes = []
     for name, values in asked.where.items():
-        kept = [row for row in rows if _write(row.values.get(name)) in values]
+        kept = [row for row in rows if write_value(row.values.get(name)) in values]
         if not kept:
-            known = list(dict.fromkeys(_write(row.values.get(name)) for row in rows))
+            known = list(dict.fromkeys(write_value(row.values.get(name)) for row in rows))
             allowed = f"Values: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}."
             raise DataError(f"--where {name}={values[0]}: no row has it. {allowed}{nearest(values[0], known)}")
         notes.append(f"Only rows with {name} = {' or '.join(values)}: {len(kept):,} of {len(rows):,}.")
         rows = kept
     state = next((name for name in columns if name.strip().lower() in _STATES), None)
     if state is not None and state not in asked.where:
-        ended = [row for row in rows if _write(row.values.get(state)).strip().lower() not in _UNFINISHED]
+        ended = [row for row in rows if write_value(row.values.get(state)).strip().lower() not in _UNFINISHED]
         if ended and len(ended) < len(rows):
-            left_out = Counter(_write(row.values.get(state)) for row in rows if row not in ended)
+            left_out = Counter(write_value(row.values.get(state)) for row in rows if row not in ended)
             words = ", ".join(f"{number:,} {word}" for word, number in left_out.items())
             notes.append(f"Runs left out, because their {state} says that they have no final score: {words}.")
             rows = ended
     return rows, notes
 
 
-def _write(value: Value) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def write_value(value: object) -> str:
+    """Return a cell as text; empty if nothing is there, which data frames write as NaN."""
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    if math.isnan(value):
+        return ""
+    # Seeds beside an empty cell are floats in a data frame: all their digits count.
+    return str(int(value)) if value.is_integer() and abs(value) < _MAX_EXACT else f"{value:g}"
 
 
 def _find_metric(table: ForeignTable, columns: Sequence[str], asked: Asked) -> str:
@@ -310,7 +317,8 @@ class _Finder:
             for role, text in (("arm", arm), ("replicate", replicate if has_ids else "-")):
                 if not text and (role in self._found):
                     name = "+".join(self._found[role])
-                    raise DataError(f"{self._source}: {row.place} has no {role}: its {name} is empty.")
+                    remedy = "Fill it in or delete the row."
+                    raise DataError(f"{self._source}: {row.place} has no {role}: its {name} is empty. {remedy}")
             keyed.append(_Row(row.place, row.values, (block, arm, replicate, fold)))
         roles: dict[Role, str] = {role: " + ".join(names) for role, names in self._found.items()}
         if stems:
@@ -322,10 +330,10 @@ class _Finder:
         return _Found(keyed, used, roles, has_ids)
 
     def _join(self, row: _Row, role: Role) -> str:
-        return ", ".join(_write(row.values.get(name)).strip() for name in self._found.get(role, ())).strip(", ")
+        return ", ".join(write_value(row.values.get(name)).strip() for name in self._found.get(role, ())).strip(", ")
 
     def _values(self, name: str) -> set[str]:
-        return {_write(row.values.get(name)) for row in self._rows}
+        return {write_value(row.values.get(name)) for row in self._rows}
 
     def _free(self) -> list[str]:
         taken = {name for names in self._found.values() for name in names}
@@ -428,9 +436,8 @@ def _check_repeated(source: str, rows: Sequence[_Row], used: frozenset[str]) -> 
         ]
         remedy = "Give every run one row."
         if differ:
-            remedy = (
-                f"They differ in {differ[0]}: choose by --where {differ[0]}={_write(row.values[differ[0]])}, or give "
-            )
+            value = write_value(row.values[differ[0]])
+            remedy = f"They differ in {differ[0]}: choose by --where {differ[0]}={value}, or give "
             remedy += f"it a role, such as --map block={differ[0]} or --map replicate={differ[0]}."
         raise DataError(f"{source}: {first.place} and {row.place} are both {what}. {remedy}")
 
@@ -441,7 +448,7 @@ def _read_score(source: str, row: _Row, metric: str) -> float:
         stripped = value.strip().removesuffix("%")
         value = float(stripped) if re.fullmatch(r"\s*[-+]?[0-9.]+\s*", stripped) else value
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        shown = "empty" if value is None else f"{_write(value)!r}"
+        shown = "empty" if value is None else f"{write_value(value)!r}"
         raise DataError(
             f"{source}: {row.place}: {metric} is {shown}, not a number. Correct it, or leave the run out (--where)."
         )
@@ -492,7 +499,7 @@ def _say_unit(metric: str, unit: str) -> list[str]:
 def _say_unused(rows: Sequence[_Row], columns: Sequence[str], used: frozenset[str], metric: str) -> list[str]:
     """Name columns that vary and were used for nothing: arms may differ in more than their names say."""
     free = [name for name in columns if name not in used and name != metric and not is_score(name)]
-    free = [name for name in free if len({_write(row.values.get(name)) for row in rows}) > 1]
+    free = [name for name in free if len({write_value(row.values.get(name)) for row in rows}) > 1]
     if not free:
         return []
     named = ", ".join(free[:_MOST_NAMED]) + (", ..." if len(free) > _MOST_NAMED else "")

@@ -20,7 +20,7 @@ from bakeoff.errors import DataError, WorkspaceError, nearest
 from bakeoff.foreign.csv_table import read_rows
 from bakeoff.foreign.mapping import NAMES, Asked, Role, Runs, check_runs, natural_key, sort_naturally
 from bakeoff.foreign.table import Value
-from bakeoff.stats.metrics import MetricError, classification_metrics, find_metric
+from bakeoff.stats.metrics import METRICS, MetricError, classification_metrics, find_metric
 from bakeoff.stats.results import TrialResult
 from bakeoff.workspace import check_members
 
@@ -35,8 +35,6 @@ _CALLED = ("prediction", "predictions", "predicted", "pred", "preds", "y_pred", 
 _PROBABILITIES = ("probabilities", "probs", "proba", "y_prob", "scores")
 _GROUP = ("group", "groups")
 _PROBABILITY = re.compile(r"(?:p|prob|proba|probability)[_ .:](.+)")
-
-_NEED_PROBABILITIES = ("loss",)
 
 _UNNAMED = "Images have no ids: those at the same place in two files count as the same."
 
@@ -138,7 +136,7 @@ def judge_predictions(source: str, read: Sequence[Callable[[], RawRun]], asked: 
         raw = one()
         known = images.get(raw.block)
         images[raw.block] = _Images.of(raw) if known is None else known.extend(raw)
-        if raw.probabilities_NC is None and metric.name in _NEED_PROBABILITIES:
+        if raw.probabilities_NC is None and metric.needs_probabilities:
             raise DataError(
                 f"{raw.place}: {metric.label} needs probabilities of all classes, and there are classes only."
             )
@@ -150,7 +148,7 @@ def judge_predictions(source: str, read: Sequence[Callable[[], RawRun]], asked: 
         source=source,
         tool="predictions",
         record=metric,
-        results=_score(heads, readers),
+        results=_score(heads, readers, metric.name),
         blocks=tuple(dict.fromkeys(head.block for head in heads)),
         arms=tuple(dict.fromkeys(head.arm for head in heads)),
         num_folds=None,
@@ -168,18 +166,20 @@ def judge_predictions(source: str, read: Sequence[Callable[[], RawRun]], asked: 
     )
 
 
-def _score(heads: Sequence[_Head], readers: Mapping[str, Callable[[], Arrays]]) -> tuple[TrialResult, ...]:
-    """Score every run by all of our metrics that its predictions allow."""
+def _score(heads: Sequence[_Head], readers: Mapping[str, Callable[[], Arrays]], metric: str) -> tuple[TrialResult, ...]:
+    """Score every run by the metric asked for and those of every study, as far as its predictions allow."""
     numbers = {text: number for number, text in enumerate(sort_naturally({head.replicate for head in heads}))}
     found = []
     for (trial_id, read), head in zip(readers.items(), heads, strict=True):
         arrays = read()
         try:
-            scores = classification_metrics(arrays["probabilities"], arrays["labels"])
+            scores = classification_metrics(arrays["probabilities"], arrays["labels"], [metric])
         except MetricError as error:
             raise DataError(f"{head.place}: {error}") from error
         kept = {
-            name: score for name, score in scores.items() if head.has_probabilities or name not in _NEED_PROBABILITIES
+            name: score
+            for name, score in scores.items()
+            if head.has_probabilities or (record := METRICS.get(name)) is None or not record.needs_probabilities
         }
         found.append(_make_result(trial_id, head, numbers[head.replicate], kept))
     return tuple(found)

@@ -44,6 +44,7 @@ class MetricRecord:
         counts_images: whether it is the share of images answered rightly, so that each counts 1 / N.
         always: whether every trial is scored by it; if not, those of studies that name it.
         unit: of a metric that is no share, for names of columns.
+        needs_probabilities: whether it says nothing of predictions that are classes alone.
         is_column: whether it is a column of another tool's results: its label is the column's name, which tells, if
             anything does, which images it is of.
     """
@@ -60,6 +61,7 @@ class MetricRecord:
     counts_images: bool = False
     always: bool = True
     unit: str = "nats"
+    needs_probabilities: bool = False
     is_column: bool = False
 
     @property
@@ -126,6 +128,7 @@ _OURS: tuple[MetricRecord, ...] = (
         compute="bakeoff.stats.metrics:compute_loss",
         chance=math.log,
         contribute=f"{_CONTRIBUTIONS}:contribute_losses",
+        needs_probabilities=True,
     ),
     MetricRecord(
         name="macro_precision",
@@ -184,6 +187,7 @@ _OURS: tuple[MetricRecord, ...] = (
         contribute=f"{_FURTHER}:contribute_roc_auc",
         always=False,
         unit="",
+        needs_probabilities=True,
     ),
     MetricRecord(
         name="mcc",
@@ -209,6 +213,7 @@ _OURS: tuple[MetricRecord, ...] = (
         chance=math.log,
         contribute=f"{_CONTRIBUTIONS}:contribute_losses",
         always=False,
+        needs_probabilities=True,
     ),
     MetricRecord(
         name="brier",
@@ -222,6 +227,7 @@ _OURS: tuple[MetricRecord, ...] = (
         contribute=f"{_FURTHER}:contribute_brier",
         always=False,
         unit="",
+        needs_probabilities=True,
     ),
     MetricRecord(
         name="ece",
@@ -234,6 +240,7 @@ _OURS: tuple[MetricRecord, ...] = (
         chance=certain_guess,
         contribute=f"{_FURTHER}:contribute_ece",
         always=False,
+        needs_probabilities=True,
     ),
 )
 
@@ -252,6 +259,7 @@ def make_top_accuracy(k: int) -> MetricRecord:
         chance=_bind_later(f"{_FURTHER}:chance_of_top", k=k),
         contribute=_bind_later(f"{_FURTHER}:hit_top", k=k),
         always=False,
+        needs_probabilities=True,
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 
 from bakeoff.errors import BakeoffError, nearest
 from bakeoff.stats.measure import Measure, join_names, percent
-from bakeoff.stats.metrics import find_metric
 from bakeoff.stats.pairs import MIN_REPLICATES
 from bakeoff.stats.results import Rules, Summary, Verdict
 
@@ -45,12 +44,12 @@ class Requirement:
         """Whether it can only be met in a study that declares `decide.margin`."""
         return self.relation not in ("better", "worse")
 
-    def is_met(self, verdict: Verdict, level: float) -> bool:
+    def is_met(self, verdict: Verdict, level: float, *, higher_is_better: bool) -> bool:
         """Return whether a verdict on `a` relative to `b`, at error rate `level`, is what is required."""
         if self.relation == "not-worse":
-            return verdict.is_not_worse(level)
+            return verdict.is_not_worse(level, higher_is_better=higher_is_better)
         if self.relation == "not-better":
-            return verdict.seen_from(self.b).is_not_worse(level)
+            return verdict.seen_from(self.b).is_not_worse(level, higher_is_better=higher_is_better)
         return verdict.verdict in self.relation.split("-or-")
 
     @property
@@ -192,7 +191,8 @@ def _judge(requirement: Requirement, block: str, summary: Summary) -> Finding:
     if found is None:
         return _judge_without(requirement, block, summary)
     verdict = found.seen_from(requirement.a)
-    is_met = requirement.is_met(verdict, 1 - summary.confidence)
+    higher_is_better = summary.metric_record.higher_is_better
+    is_met = requirement.is_met(verdict, 1 - summary.confidence, higher_is_better=higher_is_better)
     return Finding(
         requirement=requirement,
         block=block,
@@ -227,7 +227,7 @@ def _describe(verdict: Verdict, summary: Summary, *, by_margin: bool) -> str:
         summary: what it was decided by.
         by_margin: also say how sure it is that the arm that is ahead is not behind by the margin.
     """
-    measure = Measure(find_metric(verdict.metric), verdict.split)
+    measure = Measure(summary.metric_record, verdict.split)
     links = {"better": "is better than", "worse": "is worse than", "equivalent": "is equivalent to"}
     link = links.get(verdict.verdict, "is not shown to differ from")
     facts = []

@@ -209,11 +209,11 @@ class Verdict:
             document[name] = None if document[name] is None else list(document[name])
         return document
 
-    def is_not_worse(self, level: float) -> bool:
+    def is_not_worse(self, level: float, *, higher_is_better: bool) -> bool:
         """Return whether `a` is shown, at this error rate, not to be worse by the margin or more."""
         if self.verdict in ("better", "equivalent"):
             return True
-        sign = 1 if find_metric(self.metric).higher_is_better else -1
+        sign = 1 if higher_is_better else -1
         is_ahead = self.difference is not None and sign * self.difference > 0
         return is_ahead and self.p_behind_adjusted is not None and self.p_behind_adjusted <= level
 

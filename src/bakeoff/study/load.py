@@ -198,7 +198,7 @@ def _explain_absence(path: Path) -> str:
     found = _find_kind(path)
     if found == "folder":
         files = _list_files(path)
-        inside = f" It contains {', '.join(files)}." if files else ""
+        inside = f" It contains {', '.join(files)}." if files else f" For a folder of images: bakeoff init {path}."
         return f"a folder, not a study file.{inside}"
     if found == "other":
         return "not a regular file: give a study file or the name of a shipped study"
