@@ -92,10 +92,19 @@ def parse_value(text: str) -> Value:
             # An id such as 007 or 1_000 is a text.
             if (parse is int and str(int(text)) != text) or "_" in text:
                 continue
-            return parse(text)
+            return _keep_number(parse(text))
         except ValueError:
             continue
     return text[1:] if text.startswith("'") else text  # how exports protect text from spreadsheets
+
+
+def _keep_number(value: float) -> Value:
+    """Return a number; one with more digits than a float holds is a name, and a text."""
+    try:
+        float(value)
+    except OverflowError:
+        return str(value)
+    return value
 
 
 def _is_numeric(values: Iterable[Value]) -> bool:
@@ -134,7 +143,7 @@ def _read_json(path: Path) -> Iterator[Row]:
             if line.strip():
                 try:
                     found = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise DataError(
                         f"{path}: line {number} is not JSON ({error}). Write one object per line."
                     ) from error
@@ -151,7 +160,7 @@ def keep_plain(row: Mapping[Any, Any]) -> dict[str, Value]:
         if isinstance(plain, Mapping):
             found |= {f"{name}.{inner}": each for inner, each in keep_plain(plain).items()}
         elif plain is None or isinstance(plain, str | int | float | bool):
-            found[str(name)] = None if plain == "" else plain
+            found[str(name)] = None if plain == "" else _keep_number(plain) if isinstance(plain, int) else plain
         else:
             found[str(name)] = str(plain)
     return found

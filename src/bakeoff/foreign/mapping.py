@@ -446,7 +446,7 @@ def _read_score(source: str, row: _Row, metric: str) -> float:
     value = row.values.get(metric)
     if isinstance(value, str) and value.strip().endswith("%"):
         stripped = value.strip().removesuffix("%")
-        value = float(stripped) if re.fullmatch(r"\s*[-+]?[0-9.]+\s*", stripped) else value
+        value = float(stripped) if re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*", stripped) else value
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         shown = "empty" if value is None else f"{write_value(value)!r}"
         raise DataError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from bakeoff.errors import DataError, WorkspaceError, nearest
 from bakeoff.foreign.csv_table import read_rows
 from bakeoff.foreign.mapping import NAMES, Asked, Role, Runs, check_runs, natural_key, sort_naturally
+from bakeoff.foreign.reading import find_files
 from bakeoff.foreign.table import Value
 from bakeoff.stats.metrics import METRICS, MetricError, classification_metrics, find_metric
 from bakeoff.stats.results import TrialResult
@@ -231,7 +233,7 @@ class _Images:
         _check_sizes(raw)
         ids = tuple(range(len(raw.labels))) if raw.images is None else tuple(raw.images)
         if len(set(ids)) < len(ids):
-            repeated = next(each for number, each in enumerate(ids) if each in ids[:number])
+            repeated = next(each for each, number in Counter(ids).items() if number > 1)
             raise DataError(f"{raw.place} has two predictions of image {repeated}: give one per image.")
         return cls(
             place=raw.place,
@@ -247,9 +249,10 @@ class _Images:
         """Return the images with the classes of another run; refuse one of other images or labels."""
         own = _Images.of(raw)
         if set(own.ids) != set(self.ids):
-            missing = next((each for each in self.ids if each not in set(own.ids)), None)
+            known, given = set(self.ids), set(own.ids)
+            missing = next((each for each in self.ids if each not in given), None)
             lacks, has = (raw.place, self.place) if missing is not None else (self.place, raw.place)
-            image = missing if missing is not None else next(each for each in own.ids if each not in set(self.ids))
+            image = missing if missing is not None else next(each for each in own.ids if each not in known)
             raise DataError(
                 f"{lacks} has no prediction of image {image}, and {has} has: all runs of a block must be of the same "
                 "images. Leave out images that not all have, or give the sets names: --map block=COLUMN."
@@ -353,7 +356,7 @@ def _check_repeated(source: str, heads: Sequence[_Head]) -> None:
 
 
 def _list_files(folder: Path) -> list[Path]:
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = [found.path for found in find_files(str(folder), lambda path: path.suffix.lower() in SUFFIXES)]
     return sorted(found, key=lambda path: natural_key(str(path.relative_to(folder))))
 
 

@@ -27,6 +27,7 @@ MAX_FILES = 200_000
 MAX_COLUMNS = 2_000
 MAX_TEXT = 1_000
 MAX_DEPTH = 20
+MAX_NODES = 1_000_000
 PEEK_BYTES = 16_384
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -202,7 +203,7 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         DamagedError: it is no mapping.
     """
     try:
-        content = yaml.load(read_text(path), _PlainLoader)
+        content = _load_yaml(read_text(path))
     except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
         raise DamagedError("is not YAML") from error
     if content is None:
@@ -210,6 +211,38 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise DamagedError("is not a mapping")
     return {str(key): value for key, value in content.items()}
+
+
+def _load_yaml(text: str) -> Any:
+    """Return what is in a YAML text.
+
+    Raises:
+        DamagedError: written out, its aliases are more than `MAX_NODES` values: a few lines can stand for billions.
+    """
+    loader = _PlainLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _count_nodes(node, {}) > MAX_NODES:
+            raise DamagedError(f"stands for more than {MAX_NODES:,} values by its aliases")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _count_nodes(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values a node stands for: what an alias repeats counts again, but not where it holds itself."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = 0  # while it is being counted
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        inner = [each for pair in node.value for each in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    known[id(node)] = 1 + sum(_count_nodes(each, known) for each in inner)
+    return known[id(node)]
 
 
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -279,9 +312,16 @@ def query(path: Path, sql: str, *arguments: object) -> list[dict[str, Any]]:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=10.0)) as connection:
             connection.row_factory = sqlite3.Row
+            connection.set_authorizer(_allow_tables)
             return [dict(row) for row in connection.execute(sql, arguments)]
     except sqlite3.Error as error:
         raise DamagedError(f"cannot be read: {error}") from error
+
+
+def _allow_tables(action: int, _a: str | None, _b: str | None, _database: str | None, view: str | None) -> int:
+    """Allow what reads tables. A view is a program of whoever made the file, and need not end."""
+    is_recursive = action == sqlite3.SQLITE_RECURSIVE
+    return sqlite3.SQLITE_DENY if view is not None or is_recursive else sqlite3.SQLITE_OK
 
 
 def parse_text(text: str) -> Value:

@@ -148,11 +148,14 @@ def _read_database(found: Found) -> Iterator[Run]:
     for table in ("params", "tags"):
         for row in query(found.path, f"SELECT run_uuid, key, value FROM {table}"):
             if record := records.get(row["run_uuid"]):
-                getattr(record, table)[row["key"]] = str(row["value"])
+                getattr(record, table)[str(row["key"])] = str(row["value"])
     for row in query(found.path, "SELECT run_uuid, key, value, timestamp, step, is_nan FROM metrics"):
         if record := records.get(row["run_uuid"]):
-            value = math.nan if row["is_nan"] else _restore_infinity(float(row["value"]))
-            record.metrics.append((row["key"], float(row["step"]), float(row["timestamp"]), value))
+            value, step, time = (parse_score(row[name]) for name in ("value", "step", "timestamp"))
+            if (value is None and not row["is_nan"]) or step is None or time is None:
+                raise DamagedError("has a metric that is no number")
+            value = math.nan if row["is_nan"] or value is None else _restore_infinity(value)
+            record.metrics.append((str(row["key"]), step, time, value))
     for record in records.values():
         yield record.make_run()
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bakeoff.foreign.reading import (
+    MAX_BYTES,
     DamagedError,
     Found,
     as_list,
@@ -38,9 +39,12 @@ def _is_result(path: Path) -> bool:
     if path.suffix == ".json":
         start = peek(path, 2**16).decode("utf-8", errors="replace")
         return _is_columns(re.findall(r'"([a-z]\w*)"\s*:', start))
-    if path.suffix == ".npz" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return _is_columns([name.removesuffix(".npy") for name in archive.namelist()])
+    if path.suffix == ".npz":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return _is_columns([name.removesuffix(".npy") for name in archive.namelist()])
+        except (OSError, zipfile.BadZipFile, NotImplementedError):
+            return False
     return False
 
 
@@ -77,6 +81,9 @@ def _read_columns(path: Path) -> Mapping[str, Any]:
 
 def _read_npz(path: Path) -> dict[str, Any]:
     try:
+        with zipfile.ZipFile(path) as packed:
+            if sum(info.file_size for info in packed.infolist()) > MAX_BYTES:
+                raise DamagedError(f"unpacks to more than {MAX_BYTES // 2**20} MiB, the maximum")
         with np.load(path, allow_pickle=False) as archive:
             columns: dict[str, Any] = {}
             for name in archive.files:
