@@ -376,3 +376,13 @@ def test_the_documented_example_is_what_is_printed(
     assert main() == 0
     printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert "\n".join(printed).startswith(shown.strip("\n"))
+
+
+def test_compressed_predictions_are_read(tmp_path: Path) -> None:
+    rng, labels = np.random.default_rng(0), np.arange(200) % 2
+    for arm, share in (("good", 0.1), ("bad", 0.4)):
+        for seed in range(3):
+            (tmp_path / arm).mkdir(exist_ok=True)
+            predictions = np.where(rng.random(200) < share, 1 - labels, labels)
+            np.savez_compressed(tmp_path / arm / f"{seed}.npz", labels=labels, predictions=predictions)
+    assert bakeoff.judge(tmp_path).summary.arm_labels == ("bad", "good")
