@@ -30,6 +30,8 @@ TEMPLATE = Path(__file__).parents[2] / "examples" / "plugin"
 PROJECT = tomllib.loads((TEMPLATE / "pyproject.toml").read_text("utf-8"))["project"]
 PACKAGE, VERSION = PROJECT["name"], PROJECT["version"]
 ADDED = {group.removeprefix("bakeoff."): list(names) for group, names in PROJECT["entry-points"].items()}
+NAMED_BY_COMMANDS = ("observers", "importers", "sections")
+"""Kinds that no study file names."""
 
 READ_ONLY = """
 import json, sys
@@ -100,8 +102,7 @@ def test_its_own_tests_pass(folder: Path) -> None:
 
 def test_lists_and_the_schema_have_it_and_import_it_late(folder: Path) -> None:
     schema, optimizers, settings = start(folder, "-c", READ_ONLY).split("---\n")[:3]
-    named_by_run = ("observers", "importers", "sections")
-    assert all(f'"{names[0]}"' in schema for kind, names in ADDED.items() if kind not in named_by_run)
+    assert all(f'"{names[0]}"' in schema for kind, names in ADDED.items() if kind not in NAMED_BY_COMMANDS)
     assert "sign_sgd" in [row["name"] for row in json.loads(optimizers)]
     (row,) = json.loads(settings)
     assert row["name"] == "learning_rate"
@@ -144,8 +145,7 @@ def test_a_report_without_the_package_names_what_to_install(document: dict[str, 
     ]
     done = run(*bare, "report", "study", "--workspace", folder / "runs", cwd=folder, status=2)
     assert done.stderr.count("\n") == 1
-    unnamed = ("observers", "sections")
-    assert all(f"'{names[0]}'" in done.stderr for kind, names in ADDED.items() if kind not in unnamed)
+    assert all(f"'{names[0]}'" in done.stderr for kind, names in ADDED.items() if kind not in NAMED_BY_COMMANDS)
     assert f"install {PACKAGE} {VERSION}" in done.stderr
 
 
