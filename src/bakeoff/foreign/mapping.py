@@ -448,7 +448,7 @@ def _read_score(source: str, row: _Row, metric: str) -> float:
         stripped = value.strip().removesuffix("%")
         value = float(stripped) if re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*", stripped) else value
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        shown = "empty" if value is None else f"{write_value(value)!r}"
+        shown = "empty" if value is None else f"'{value}'"
         raise DataError(
             f"{source}: {row.place}: {metric} is {shown}, not a number. Correct it, or leave the run out (--where)."
         )
