@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -122,11 +123,21 @@ def test_percentages_that_are_no_numbers_are_named(score: str) -> None:
         judge([*rows, {"arm": "a", "seed": 3, "accuracy": score}], metric="accuracy")
 
 
-def test_folders_in_folders_without_end_are_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for _ in range(25):
-        nested = Path(*["d"] * 50)
-        monkeypatch.chdir(tmp_path if Path.cwd().parts[: len(tmp_path.parts)] != tmp_path.parts else Path.cwd())
-        nested.mkdir(parents=True)
-        monkeypatch.chdir(nested)
+@pytest.fixture
+def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder with 1,250 in each other, and remove these: pytest's own cleaning recurses."""
     monkeypatch.chdir(tmp_path)
-    assert not holds_predictions(str(tmp_path))
+    for _ in range(1_250):
+        os.mkdir("d")
+        os.chdir("d")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for _ in range(1_250):
+        os.chdir("d")
+    for _ in range(1_250):
+        os.chdir("..")
+        os.rmdir("d")
+
+
+def test_folders_in_folders_without_end_are_walked(deep: Path) -> None:
+    assert not holds_predictions(str(deep))
