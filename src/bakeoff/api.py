@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bakeoff.driver.context import RunContext
 from bakeoff.driver.devices import AUTO, CPU_DEVICE, Device, choose_device
@@ -26,22 +26,19 @@ from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.methods import Tables, iterate_ledger_csv
 from bakeoff.report.export.tables import LEDGER_TABLES
-from bakeoff.report.figures.methods import Plots
 from bakeoff.report.gather import gather_report, gather_sources
 from bakeoff.report.notebook import make_progress
 from bakeoff.report.render.html import write_html
-from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
-from bakeoff.report.render.notebook import write_cell
+from bakeoff.report.reported import Reported
 from bakeoff.report.sections.labels import list_thumbnails
 from bakeoff.report.status import Status, list_status
 from bakeoff.report.text import count
 from bakeoff.report.thumbnails import keep_thumbnails
 from bakeoff.report.workspace import diff_arms, diff_studies, list_studies, tag_study
 from bakeoff.stats.measure import join_names
-from bakeoff.stats.prospects import Prospects
-from bakeoff.stats.requirements import Finding, check_requirements, find_out, parse_requirement
-from bakeoff.stats.results import Rules, Summary
+from bakeoff.stats.requirements import check_requirements, parse_requirement
+from bakeoff.stats.results import Rules
 from bakeoff.study.ensembles import list_ensemble_arms
 from bakeoff.study.load import FindMissing, load_study
 from bakeoff.study.missing_images import find_missing_images
@@ -80,7 +77,7 @@ ExecutorName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
-class Result(Plots, Tables):
+class Result(Reported, Tables):
     """The results of one study in a workspace.
 
     Attributes:
@@ -95,35 +92,16 @@ class Result(Plots, Tables):
     study_id: str
     workspace: Path
 
-    @property
-    def summary(self) -> Summary:
-        """Means, verdicts and answers."""
-        return self.report.summary
-
-    @property
-    def prospects(self) -> Prospects:
-        """What more replicates would show, from the spread of the study's own trials."""
-        found = self.report.facts.get("power")
-        return found if isinstance(found, Prospects) else Prospects()
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The document that `--json` prints."""
-        return build_document(self.report)
-
-    def check(self, *requirements: str) -> tuple[Finding, ...]:
-        """Return whether requirements such as "new better-or-equivalent baseline" are met, block by block.
-
-        A study that is unfinished or has failed trials meets none.
-
-        Raises:
-            RequirementError: a requirement cannot be read, or does not fit the study.
-        """
-        return find_out(requirements, self.summary, _find_obstacle(self))
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
-        return write_cell(self.report)
+    def _find_obstacle(self) -> str:
+        report = self.report
+        if self.state == "unfinished":
+            ended = f"{report.num_done + report.num_failed:,} of {count(report.num_planned, 'trial')} have ended"
+            progress = f"{ended}{', the final test is unfinished' if report.in_final_test else ''}"
+            return f"the study is unfinished ({progress}). Run it again to resume."
+        if self.state == "failed":
+            reasons = join_names(list(dict.fromkeys(f"{each.arm}: {each.reason}" for each in report.failures))[:2])
+            return f"{count(report.num_failed, 'trial')} of {report.num_planned:,} failed ({reasons})."
+        return ""
 
 
 class ReportError(WorkspaceError):
@@ -432,19 +410,6 @@ def _check_requirements(require: Sequence[str], plan: Plan, pilot: int | None) -
         [block.label for block in plan.blocks],
         Rules(margin=study.decide.margin, baseline=study.decide.against),
     )
-
-
-def _find_obstacle(result: Result) -> str:
-    """Return why no verdict of a result meets a requirement; empty for a finished study."""
-    report = result.report
-    if result.state == "unfinished":
-        ended = f"{report.num_done + report.num_failed:,} of {count(report.num_planned, 'trial')} have ended"
-        progress = f"{ended}{', the final test is unfinished' if report.in_final_test else ''}"
-        return f"the study is unfinished ({progress}). Run it again to resume."
-    if result.state == "failed":
-        reasons = join_names(list(dict.fromkeys(f"{each.arm}: {each.reason}" for each in report.failures))[:2])
-        return f"{count(report.num_failed, 'trial')} of {report.num_planned:,} failed ({reasons})."
-    return ""
 
 
 def _state(report: ReportInput) -> State:

@@ -17,16 +17,14 @@ from bakeoff.foreign.predictions import RawRun, holds_predictions, judge_predict
 from bakeoff.foreign.table import ForeignTable
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.methods import list_tables
-from bakeoff.report.figures.methods import Plots
 from bakeoff.report.judged import Evidence, judge_runs
 from bakeoff.report.render.csv import write_csv
 from bakeoff.report.render.html import write_html
 from bakeoff.report.render.json import build_document
 from bakeoff.report.render.markdown import write_markdown
 from bakeoff.report.render.notebook import write_cell
-from bakeoff.stats.prospects import Prospects
-from bakeoff.stats.requirements import Finding, find_out
-from bakeoff.stats.results import DEFAULT_METHOD, Method, Rules, Summary, Verdict
+from bakeoff.report.reported import Reported
+from bakeoff.stats.results import DEFAULT_METHOD, Method, Rules, Verdict
 from bakeoff.workspace import write_whole
 
 ScopeName = Literal["images", "seeds"]
@@ -36,7 +34,7 @@ _SCOPES = ("images", "seeds")
 
 
 @dataclass(frozen=True)
-class Judged(Plots):
+class Judged(Reported):
     """Verdicts about runs that others trained.
 
     Attributes:
@@ -44,11 +42,6 @@ class Judged(Plots):
     """
 
     report: ReportInput = field(repr=False)
-
-    @property
-    def summary(self) -> Summary:
-        """Means, verdicts and answers."""
-        return self.report.summary
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -59,25 +52,6 @@ class Judged(Plots):
     def answer(self) -> str:
         """The answer in plain words, block by block."""
         return " ".join(each.sentence for each in self.summary.answers)
-
-    @property
-    def prospects(self) -> Prospects:
-        """What more replicates would show, from the spread of these runs."""
-        found = self.report.facts.get("power")
-        return found if isinstance(found, Prospects) else Prospects()
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The document that `--json` prints."""
-        return build_document(self.report)
-
-    def check(self, *requirements: str) -> tuple[Finding, ...]:
-        """Return whether requirements such as "new better-or-equivalent baseline" are met, block by block.
-
-        Raises:
-            RequirementError: a requirement cannot be read, or does not fit these runs.
-        """
-        return find_out(requirements, self.summary)
 
     def to_csv(self, table: str = "verdicts") -> str:
         """Return a table as CSV text: verdicts, arms, classes or confusion."""
@@ -100,10 +74,6 @@ class Judged(Plots):
         except OSError as error:
             raise WorkspaceError(f"{file}: the report cannot be written ({error.strerror or error}).") from error
         return file
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
-        return write_cell(self.report)
 
 
 @dataclass(frozen=True)
