@@ -67,6 +67,7 @@ class CohortTask:
         until: the epoch to pause after; members that end earlier end as usual. None: train to the end.
         keep_train: whether predictions on the training images are stored too, because ensembles are scored on them.
         metrics: metrics that members are scored by besides those that are always computed.
+        features: keys of the features of a frozen body that it reads; on a cluster they are sent with it.
     """
 
     cohort_id: str
@@ -79,11 +80,12 @@ class CohortTask:
     until: int | None = None
     keep_train: bool = False
     metrics: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinalTestTask:
-    """Finished trials of one cohort to be evaluated once on the test split; `metrics` as in `CohortTask`."""
+    """Finished trials of one cohort to be evaluated once on the test split; `metrics`, `features`: see `CohortTask`."""
 
     final_test_id: str
     label: str
@@ -91,6 +93,55 @@ class FinalTestTask:
     data: DataView
     numeric: Numeric
     metrics: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureFile:
+    """One file of features of a frozen body.
+
+    Attributes:
+        key: hash of everything that determines the features.
+        split: the source's split that the images are from.
+        draw: 0: all images of the split as they are evaluated. Above: the training images of one replicate, augmented
+            as in this epoch.
+        num_rows: number of images.
+        part_rows: number of images per part: a part is computed by one worker, and kept.
+    """
+
+    key: str
+    split: Literal["train", "test"]
+    draw: int
+    num_rows: int
+    part_rows: int
+
+    @property
+    def starts(self) -> range:
+        """The first row of every part."""
+        return range(0, self.num_rows, self.part_rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesTask:
+    """One part of a file of features.
+
+    Attributes:
+        members: the single member, whose recipe has the frozen body.
+        data: its images; for augmented ones, also their split and draws.
+        start: the part's first row.
+    """
+
+    label: str
+    members: tuple[Member, ...]
+    data: DataView
+    numeric: Numeric
+    file: FeatureFile
+    start: int
+
+    @property
+    def features_id(self) -> str:
+        """The id under which it is tracked."""
+        return f"{self.file.key}-{self.start}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +228,7 @@ class TrialDone:
     Attributes:
         best_epoch: the epoch whose weights were stored.
         stop: why training ended.
-        features: cache key of its frozen body's features, if they were computed once; otherwise empty.
+        features: key of its frozen body's features, if they were computed in advance; otherwise empty.
         features_seconds: time taken to compute them, for all trials that use them; not part of `seconds`.
         metrics: split -> metric -> value, of the stored weights, on train and validation.
     """
@@ -293,7 +344,7 @@ Event = (
     | Notice
     | TaskDone
 )
-Task = CohortTask | FinalTestTask | ProbeTask | CheckTask | TimingTask
+Task = CohortTask | FinalTestTask | FeaturesTask | ProbeTask | CheckTask | TimingTask
 
 
 def task_id(task: Task) -> str:
@@ -304,4 +355,6 @@ def task_id(task: Task) -> str:
         return task.check_id
     if isinstance(task, TimingTask):
         return task.timing_id
+    if isinstance(task, FeaturesTask):
+        return task.features_id
     return task.final_test_id if isinstance(task, FinalTestTask) else task.probe_id

@@ -35,8 +35,11 @@ HASH = r"[0-9a-f]{16,64}"
 TRIAL_FILE = r"weights\.safetensors|[a-z][a-z0-9_-]*\.npz"
 """Pattern of the files in a trial's folder."""
 
+FEATURES_FILE = r"features\.(?:npy|json)|part-\d+\.npz"
+"""Pattern of the files in a folder of features."""
+
 _HALF_WRITTEN = re.compile(
-    rf"(?:{TRIAL_FILE}|{HASH}(?:\.\w+)?|verdict\.md|report\.html)\.\d+\.part|\.tmp[A-Za-z0-9]{{6}}"
+    rf"(?:{TRIAL_FILE}|{FEATURES_FILE}|{HASH}(?:\.\w+)?|verdict\.md|report\.html)\.\d+\.part|\.tmp[A-Za-z0-9]{{6}}"
 )
 """Pattern of incomplete files written by `write_whole` and, inside it, safetensors."""
 
@@ -109,6 +112,23 @@ class Folders:
     def checkpoint(self, cohort_id: str) -> Path:
         """One unfinished cohort's checkpoint."""
         return self.checkpoints / f"{cohort_id}.safetensors"
+
+    @property
+    def features(self) -> Path:
+        """The folder of frozen bodies' features, a subfolder for every key."""
+        return self.root / "features"
+
+    def feature_rows(self, key: str) -> Path:
+        """The features with this key, if all are computed (npy)."""
+        return self.features / key / "features.npy"
+
+    def feature_facts(self, key: str) -> Path:
+        """How long these features took (JSON)."""
+        return self.features / key / "features.json"
+
+    def feature_part(self, key: str, start: int) -> Path:
+        """One part of these features, from the row `start`, until all are computed (npz)."""
+        return self.features / key / f"part-{start}.npz"
 
     def copied_weights(self, sha256: str, suffix: str) -> Path:
         """The workspace's copy of a weights file that trials start from, by its content hash."""

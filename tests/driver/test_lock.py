@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from bakeoff.data import decode, digits, store
-from bakeoff.data.store import open_training
+from bakeoff.data.store import audit_dataset, open_training
 from bakeoff.driver.context import RunContext
 from bakeoff.driver.run import run_plan
 from bakeoff.ledger.read import open_reading, read_study
@@ -25,9 +26,10 @@ def watcher(script: Any) -> Any:
 
 @pytest.fixture
 def lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every way to the test images raises; the training images are opened before."""
+    """Every way to the test images raises; the training images are opened before, and the audit has compared them."""
     torch.set_num_threads(1)
     open_training("digits")
+    audit_dataset("digits")
 
     def refuse(*arguments: Any, **settings: Any) -> Any:
         raise AssertionError("the test split was opened")
@@ -45,6 +47,14 @@ SEARCH = {
     "group": 4,
     "baseline": "random",
     "halving": {"first": 1, "factor": 2},
+}
+
+
+FROZEN = {
+    "network": {"name": "mlp", "units": [8]},
+    "transfer": {"weights": {"file": "frozen.safetensors"}, "freeze": "always", "feature_draws": 2},
+    "augmentation": ["horizontal_flip"],
+    "epochs": 2,
 }
 
 
@@ -66,13 +76,17 @@ def make_study(**fields: Any) -> Study:
         {"numeric": "float32", "data": {"folds": 3}, "replicates": 1},
         {"numeric": "float32", "replicates": {"at_least": 3, "at_most": 4}},
         {"numeric": "float32", "arms": [], "search": SEARCH},
+        {"numeric": "float32", "recipe": FROZEN},
     ],
-    ids=["probe and grid", "folds", "racing", "search"],
+    ids=["probe and grid", "folds", "racing", "search", "frozen"],
 )
 @pytest.mark.usefixtures("lock")
 def test_nothing_before_the_exam_can_open_the_test_split(
-    tmp_path: Path, watcher: Any, in_process: Any, fields: dict[str, Any]
+    tmp_path: Path, watcher: Any, in_process: Any, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    shapes = {"0.weight": (8, 64), "0.bias": (8,), "1.weight": (10, 8), "1.bias": (10,)}
+    save_file({name: torch.ones(shape) for name, shape in shapes.items()}, "frozen.safetensors")
     plan = expand(make_study(**fields))
     counts = run_plan(
         plan,

@@ -322,14 +322,13 @@ def test_frozen_epochs_and_body_rates_move_what_they_should(
 @pytest.mark.parametrize("body", ["all_but_last", "convolutions"])
 @pytest.mark.parametrize("numeric", ["float32", "bfloat16"])
 def test_cached_features_train_heads_as_a_frozen_body_does(
-    body: str, numeric: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    body: str, numeric: str, train: Train, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
     cached = _recipe(epochs=3, **_transfer("always", body=body))
     # Frozen for all of its epochs, but not for good: the body is run again on every batch.
     running = _recipe(epochs=3, **_transfer(3, body=body))
     fused = train({"cached": cached, "twin": cached.model_copy(update={"label_smoothing": 0.1})}, numeric=numeric)
-    assert len(list((tmp_path / "cache" / "features").glob("*.npy"))) == 1
+    assert len(list((tmp_path / "workspace" / "features").rglob("features.npy"))) == 1
     alone = train({"running": running}, cohort_id="running", numeric=numeric)
     tolerance = 1e-4 if numeric == "float32" else 0.05
     assert fused["cached"]["metrics"]["validation"]["loss"] == pytest.approx(
@@ -345,13 +344,10 @@ def test_cached_features_train_heads_as_a_frozen_body_does(
 
 
 @pytest.mark.usefixtures("source")
-def test_a_frozen_body_under_augmentation_is_run_on_every_batch(
-    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
+def test_a_frozen_body_under_augmentation_is_run_on_every_batch(train: Train, tmp_path: Path) -> None:
     frozen = _recipe(epochs=2, augmentation=[FLIP], **_transfer("always"))
     rows = train({"a": frozen, "b": frozen.model_copy(update={"label_smoothing": 0.1})})
-    assert not (tmp_path / "cache" / "features").exists()
+    assert not (tmp_path / "workspace" / "features").exists()
     running = train({"running": _recipe(epochs=2, augmentation=[FLIP], **_transfer(2))}, cohort_id="running")
     assert rows["a"]["metrics"]["validation"]["loss"] == pytest.approx(
         running["running"]["metrics"]["validation"]["loss"], rel=1e-4

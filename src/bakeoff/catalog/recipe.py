@@ -133,6 +133,8 @@ class Recipe(Record):
             )
         if self.transfer is not None and self.transfer.freeze == "always" and self.evaluate != "plain":
             conflict = "evaluate: a frozen body's features are computed once, without the mirror image; leave it plain"
+        if self.transfer is not None and self.transfer.feature_draws is not None:
+            conflict = self._find_draws_conflict(self.transfer) or conflict
         is_smoothable = isinstance(self.loss, CrossEntropy) or LOSSES.find(self.loss.name).is_soft
         if self.averaging is not None and self.optimizer.averages_itself:
             conflict = f"averaging: {self.optimizer.name} averages the weights itself: leave it null"
@@ -146,3 +148,15 @@ class Recipe(Record):
         if conflict is not None:
             raise PydanticCustomError(INCOMPATIBLE, "{conflict}", {"conflict": conflict})
         return self
+
+    def _find_draws_conflict(self, transfer: Transfer) -> str | None:
+        """Return why features of augmented images cannot be computed before training; None if they can."""
+        if transfer.freeze != "always":
+            return (
+                "transfer.feature_draws: only the features of a body that is never trained can be kept: freeze: always"
+            )
+        if self.mix is not None:
+            return (
+                f"transfer.feature_draws: {self.mix.name} mixes the images of every batch anew: leave one of them out"
+            )
+        return None

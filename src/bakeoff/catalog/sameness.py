@@ -18,7 +18,14 @@ from bakeoff.catalog.networks.layers import AnyLayer, BatchNorm, Conv, Dense, Po
 from bakeoff.catalog.networks.shapes import LayerShape, trace
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.schedules import Plateau, Step
-from bakeoff.catalog.shape import Shape, all_layers, count_recipe_body, is_body_frozen, name_weights
+from bakeoff.catalog.shape import (
+    Shape,
+    all_layers,
+    count_feature_draws,
+    count_recipe_body,
+    is_body_frozen,
+    name_weights,
+)
 
 
 def resolve(recipe: Recipe, image_shape_HWC: Shape, num_classes: int, num_train: int) -> str:
@@ -98,6 +105,7 @@ def _format_transfer(recipe: Recipe, layers: tuple[AnyLayer, ...]) -> object:
         "freeze": transfer.freeze if thaws or transfer.freeze == "always" else recipe.epochs,
         "body_rate": transfer.body_rate if thaws else None,
         **({"freeze_norm": True} if thaws and norms else {}),
+        **({"feature_draws": transfer.feature_draws} if count_feature_draws(recipe) else {}),
         "body": count_recipe_body(recipe, layers),
     }
 

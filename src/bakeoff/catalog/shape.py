@@ -37,8 +37,16 @@ def freezes_norm(recipe: Recipe) -> bool:
 
 
 def caches_features(recipe: Recipe) -> bool:
-    """Return whether the head's input is the same in every epoch, so that it can be computed once and cached."""
-    return is_body_frozen(recipe) and recipe.mix is None and not has_draws(recipe.augmentation)
+    """Return whether the head's inputs are computed before training: the same in every epoch, or a few versions."""
+    if not is_body_frozen(recipe) or recipe.mix is not None:
+        return False
+    return not has_draws(recipe.augmentation) or count_feature_draws(recipe) > 0
+
+
+def count_feature_draws(recipe: Recipe) -> int:
+    """Return how many augmented versions of every training image are kept as features; 0 if none are."""
+    draws = None if recipe.transfer is None else recipe.transfer.feature_draws
+    return min(draws, recipe.epochs) if draws is not None and has_draws(recipe.augmentation) else 0
 
 
 def is_fusable(recipe: Recipe) -> bool:
@@ -105,6 +113,8 @@ def body_key(recipe: Recipe, image_shape_HWC: Shape, num_classes: int) -> str:
         "augmentation": [step.model_dump(mode="json") for step in recipe.augmentation],
         "mix": None if recipe.mix is None else recipe.mix.model_dump(mode="json"),
     }
+    if count_feature_draws(recipe):
+        content["feature_draws"] = transfer.feature_draws
     packages = list_packages(recipe)
     return json.dumps(content | ({"packages": packages} if packages else {}), sort_keys=True)
 

@@ -108,7 +108,7 @@ class Transfer(GrownRecord):
     step `normalize` gets `{name: normalize, mean: pretrained}` as its last augmentation.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("freeze_norm",)
+    later: ClassVar[tuple[str, ...]] = ("freeze_norm", "feature_draws")
 
     weights: Weights | None = Field(
         default=None,
@@ -137,6 +137,12 @@ class Transfer(GrownRecord):
         description="Whether the body's batch norms stay in evaluation mode while it is trained: they normalise by "
         "their running statistics, which do not change; their scale and shift are trained. false: only while the body "
         "is frozen.",
+    )
+    feature_draws: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = Field(
+        default=None,
+        description="With freeze: always and random augmentation: how many augmented versions of every training image "
+        "pass through the body, once, before training; epochs use them in turn. null: a new version in every epoch, "
+        "each with a pass through the body.",
     )
 
 

@@ -15,6 +15,7 @@ from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.catalog.shape import (
     all_layers,
     body_key,
+    count_feature_draws,
     count_frozen_epochs,
     freezes_norm,
     is_body_frozen,
@@ -180,7 +181,9 @@ def group_trials(
         alone = None if is_fusable(trial.recipe) else number
         # Folds may differ in size by an image between replicates, and splits by groups by several: not fused.
         has_one_size = trial.fold is None and not datasets[trial.data.source].num_groups
-        seed = None if limits.across_replicates and has_one_size else trial.seed
+        # Each replicate has its own augmented features.
+        across = limits.across_replicates and has_one_size and not count_feature_draws(trial.recipe)
+        seed = None if across else trial.seed
         mode = limits.modes.of(trial.block)
         key = (trial.data.source, trial.data.split, seed, trial.fold, shape, body, alone, trial.until, mode)
         together.setdefault(key, []).append(trial)

@@ -13,11 +13,13 @@ from filelock import FileLock, Timeout
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.files import list_once, obtain_files
+from bakeoff.data.opener import DiskOpener
 from bakeoff.data.progress import watch_reading
 from bakeoff.data.source import show_text
 from bakeoff.driver.audits import add_audits, audit_blocks, keep_audits
 from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.facts import Datasets, list_sources, open_datasets
+from bakeoff.driver.features import FeatureExecutor
 from bakeoff.driver.final_tests import run_final_tests
 from bakeoff.driver.identity import IdentifiedTrial
 from bakeoff.driver.loop import Driver, count_model_images
@@ -45,7 +47,7 @@ from bakeoff.study.fit import check_fit
 from bakeoff.study.metrics import check_metrics
 from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
 from bakeoff.study.sameness import check_race, describe_same_arms, list_first
-from bakeoff.workspace import Folders, find_half_written
+from bakeoff.workspace import HASH, Folders, find_half_written, list_folders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,7 @@ def run_plan(plan: Plan, context: RunContext) -> RunCounts:
     Raises:
         WorkspaceError, DataError, NetworkError: before anything is trained.
     """
+    context = _order_features(context)
     with _lock(context), _open_ledger(context.folders) as ledger:
         started = time.monotonic()
         plan, datasets = _open_images(plan, context)
@@ -93,6 +96,13 @@ def run_plan(plan: Plan, context: RunContext) -> RunCounts:
         if plan.study.search is not None:
             num_reused = driver.num_reused
         return RunCounts(study_id=run.study_id, num_reused=num_reused, final_test_complete=complete, missing=missing)
+
+
+def _order_features(context: RunContext) -> RunContext:
+    """Return the context with an executor that has features computed before the heads that train on them."""
+    opener, device = DiskOpener(context.data_dir), context.device.kind
+    say = context.observer.message
+    return replace(context, executor=FeatureExecutor(context.executor, context.folders, opener, device, say))
 
 
 def _open_images(plan: Plan, context: RunContext) -> tuple[Plan, Datasets]:
@@ -323,7 +333,8 @@ def _record_search(strategy: Strategy, plan: Plan, run: OpenRun) -> Callable[[Se
 
 def _remove_leftovers(folders: Folders, trial_ids: Set[str]) -> None:
     """Remove the partial files of workers that were killed. The lock must be held."""
-    places = {folders.weights(trial_id).parent for trial_id in trial_ids} | {folders.checkpoint("any").parent}
+    places = {folders.weights(trial_id).parent for trial_id in trial_ids}
+    places |= {folders.checkpoint("any").parent, *list_folders(folders.features, HASH)}
     for path in [path for place in places for path in find_half_written(place)]:
         path.unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from bakeoff.engine.checkpoint_file import DamagedCheckpoint, read_file
 from bakeoff.errors import StorageError, WorkspaceError
-from bakeoff.workspace import HASH, TRIAL_FILE, Folders, find_half_written, list_files, list_folders
+from bakeoff.workspace import FEATURES_FILE, HASH, TRIAL_FILE, Folders, find_half_written, list_files, list_folders
 
 _ANY_NAME = r"[^.].*"
 
@@ -65,7 +65,7 @@ def find_leftovers(folders: Folders, connection: sqlite3.Connection) -> Iterator
     """Yield unreferenced data: partial files, damaged checkpoints, files of trials that belong to no study.
 
     Only files created by bakeoff, recognised by name and folder: a workspace may contain other files. Links are neither
-    deleted nor followed. Weights that trials start from and checkpoints of unfinished cohorts are kept.
+    deleted nor followed. Weights that trials start from, and of unfinished trials checkpoints and features are kept.
     """
     placed = {row[0] for row in connection.execute("SELECT DISTINCT trial_id FROM placements")}
     trials = [trial for part in list_folders(folders.trials, r"[0-9a-f]{2}") for trial in list_folders(part, HASH)]
@@ -75,12 +75,18 @@ def find_leftovers(folders: Folders, connection: sqlite3.Connection) -> Iterator
         folders.checkpoints,
         *(folders.root / name for name in ("weights", "pictures", "audits", "stress", "briefs")),
     )
-    for place in (*kept, *reports, *trials):
+    features = list_folders(folders.features, HASH)
+    for place in (*kept, *reports, *trials, *features):
         for path in find_half_written(place):
             yield Leftover.of(path, "partially written by a killed process")
     for path in list_files(folders.checkpoints, rf"{HASH}\.safetensors\.damaged"):
         yield Leftover.of(path, "a damaged checkpoint that was set aside")
     yield from _find_checkpoints(folders, connection, placed)
+    if placed <= _find_ended(connection):
+        for folder in features:
+            files = list_files(folder, FEATURES_FILE)
+            if files:
+                yield Leftover.of(folder, "features of frozen bodies whose heads are all trained", files)
     for trial in trials:
         files = list_files(trial, TRIAL_FILE)
         if files and trial.name not in placed:
@@ -88,7 +94,7 @@ def find_leftovers(folders: Folders, connection: sqlite3.Connection) -> Iterator
 
 
 def _find_checkpoints(folders: Folders, connection: sqlite3.Connection, placed: set[str]) -> Iterator[Leftover]:
-    ended = {row[0] for row in connection.execute("SELECT id FROM trials WHERE state != 'failed'")}
+    ended = _find_ended(connection)
     for path in list_files(folders.checkpoints, rf"{HASH}\.pt"):
         yield Leftover.of(path, "a checkpoint of an earlier version, which this one cannot read")
     for path in list_files(folders.checkpoints, rf"{HASH}\.safetensors"):
@@ -99,3 +105,7 @@ def _find_checkpoints(folders: Folders, connection: sqlite3.Connection, placed: 
         open_ids = {each for each in content["members"] if each in placed and each not in ended}
         if not open_ids:
             yield Leftover.of(path, "a checkpoint whose trials have all ended")
+
+
+def _find_ended(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT id FROM trials WHERE state != 'failed'")}

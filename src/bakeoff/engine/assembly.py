@@ -1,16 +1,18 @@
 """Assembles the parts of a task: images or features, frozen body, networks.
 
 A permanently frozen body is not part of the trained network: it preprocesses images for the heads. If nothing random
-comes before it, its features are computed once, and the heads train on these.
+comes before it, or a few draws are to be used in turn, its features are computed before training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bakeoff.catalog.augmentation.records import needs_statistics, normalizes_as_imagenet, trace_augmentation
 from bakeoff.catalog.networks.layers import Layer, Whiten
@@ -20,20 +22,20 @@ from bakeoff.catalog.numeric_modes import Numeric
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.shape import (
     all_layers,
-    body_key,
     caches_features,
     is_body_frozen,
     trained_layers,
 )
 from bakeoff.data.store import Images
-from bakeoff.engine.batches import leave_out_fold
+from bakeoff.engine.batches import leave_out_fold, split_view
 from bakeoff.engine.device_context import CPU, DeviceContext
-from bakeoff.engine.features import Features, describe_code, open_features
+from bakeoff.engine.feature_files import FEATURE_BATCH, list_feature_files, save_part
+from bakeoff.engine.features import Features, open_features
 from bakeoff.engine.fused.build import State
-from bakeoff.engine.inputs import Body, Inputs
+from bakeoff.engine.inputs import Body, Indices, Inputs
 from bakeoff.engine.parts import Network, Parts, move
 from bakeoff.engine.prepared import PreparedInputs, open_on_device
-from bakeoff.messages import CohortTask, FinalTestTask, ProbeTask
+from bakeoff.messages import CohortTask, DataView, FeatureFile, FeaturesTask, FinalTestTask, ProbeTask
 from bakeoff.workspace import Folders
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -70,7 +72,7 @@ class Assembly:
     @classmethod
     def make(
         cls,
-        task: CohortTask | FinalTestTask | ProbeTask,
+        task: CohortTask | FinalTestTask | FeaturesTask | ProbeTask,
         images: Images,
         folders: Folders,
         numeric: Numeric,
@@ -81,8 +83,8 @@ class Assembly:
     ) -> Assembly:
         """Prepare what a task's members need from these images.
 
-        A permanently frozen body is loaded; if its inputs are always the same, its features come from the cache, or are
-        computed and cached, unless `keeps_features` is false.
+        A permanently frozen body is loaded, or its features are read if they are computed before training, unless
+        `keeps_features` is false.
 
         Raises:
             NetworkError: the network does not fit the images, or the code of the user's own network has changed since
@@ -107,18 +109,58 @@ class Assembly:
         )
         if not is_body_frozen(recipe):
             return plain
-        body = plain._parts(recipe).load_frozen(context.device, plain.dtype)
-        with_body = replace(plain, body=body, num_features=body.num_features)
-        if not keeps_features or not caches_features(recipe) or isinstance(task, ProbeTask):
-            return with_body
-        key = body_key(recipe, plain.shape_HWC, len(plain.class_names)) + (" in colour" if plain.for_colour else "")
-        inputs: Inputs | PreparedInputs = with_body.make_inputs([recipe], seed=0)
-        if context.prepared:
-            key, inputs = f"{key} on {context.device.type}", with_body.prepare_inputs([recipe], [0], [0])
-        features = open_features(
-            key, images, inputs, numeric, plain.training_images.fingerprint, describe_code(recipe.network.name)
-        )
-        return replace(with_body, images=features.images, body=None, features=features)
+        if keeps_features and caches_features(recipe) and isinstance(task, CohortTask | FinalTestTask):
+            return plain._read_features(task)
+        return plain._load_body(recipe)
+
+    def _load_body(self, recipe: Recipe) -> Assembly:
+        body = self._parts(recipe).load_frozen(self.context.device, self.dtype)
+        return replace(self, body=body, num_features=body.num_features)
+
+    def _read_features(self, task: CohortTask | FinalTestTask) -> Assembly:
+        """Return this assembly on the features of its frozen body, which is only loaded if they are missing."""
+        recipe, bodies = task.members[0].recipe, list[Assembly]()
+        files = list_feature_files(task, self.images, self.context.device.type)
+
+        def compute(file: FeatureFile, start: int) -> None:
+            if not bodies:
+                bodies.append(self._load_body(recipe))
+            bodies[0].compute_part(recipe, task.data, file, start)
+
+        train = split_view(self.images, task.data)[0] if len(files) > 1 else np.empty(0, np.int64)
+        features = open_features(files, self.images, train, self.folders, compute)
+        return replace(self, images=features.images, num_features=features.num_features, features=features)
+
+    def compute_part(self, recipe: Recipe, view: DataView, file: FeatureFile, start: int) -> None:
+        """Pass one part of the images through the body, and store their features.
+
+        Args:
+            recipe: with the body and the augmentation.
+            view: the split and the seed of augmented images.
+            file: the file, which the part belongs to.
+            start: the part's first row.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        rows = np.arange(file.num_rows) if file.draw == 0 else split_view(self.images, view)[0]
+        part, started = rows[start : start + file.part_rows], time.perf_counter()
+        with torch.no_grad():
+            batches = [values.flatten(1).float().cpu() for values in self._pass(recipe, view.seed, part, file.draw)]
+        seconds = time.perf_counter() - started
+        save_part(self.folders, file, start, torch.cat(batches).numpy(), seconds)
+
+    def _pass(self, recipe: Recipe, seed: int, part: Indices, draw: int) -> Iterator[Tensor]:
+        """Yield the features of images as they are evaluated, or augmented as in epoch `draw`, batch by batch."""
+        if self.context.prepared:
+            prepared = self.prepare_inputs([recipe], [0], [seed])
+            if draw == 0:
+                return prepared.evaluate(part, FEATURE_BATCH)
+            return (batch.inputs for batch in prepared.train([part], FEATURE_BATCH, draw))
+        inputs = self.make_inputs([recipe], seed)
+        if draw == 0:
+            return inputs.evaluate(part, FEATURE_BATCH)
+        return (batch.inputs for batch in inputs.train(part, FEATURE_BATCH, draw))
 
     def layers_of(self, recipe: Recipe) -> tuple[Layer, ...]:
         """Return the layer records of a member's trained network, head included."""
@@ -143,12 +185,14 @@ class Assembly:
 
     def make_inputs(self, recipes: Sequence[Recipe], seed: int) -> Inputs:
         """Return the inputs of the members' networks."""
-        return Inputs(self.images, recipes, seed, self.dtype, self.body, self.training_images, self.for_colour)
+        draws = None if self.features is None else self.features.draws
+        return Inputs(self.images, recipes, seed, self.dtype, self.body, self.training_images, self.for_colour, draws)
 
     def prepare_inputs(
         self, recipes: Sequence[Recipe], replicate_of_K: Sequence[int], seeds: Sequence[int]
     ) -> PreparedInputs:
         """Return the same for images prepared on a device, for members of one or several replicates."""
+        draws = None if self.features is None else self.features.draws
         return PreparedInputs(
             open_on_device(self.images, self.context),
             self.images,
@@ -160,6 +204,7 @@ class Assembly:
             self.body,
             self.training_images,
             self.for_colour,
+            draws,
         )
 
     def name_for_saving(self, recipe: Recipe, state: State) -> State:
@@ -183,12 +228,12 @@ def _repeats_grey(recipe: Recipe, image_shape_HWC: tuple[int, int, int], num_cla
     return Parts.of(recipe, image_shape_HWC, num_classes, folders).repeats_grey()
 
 
-def _measures_images(task: CohortTask | FinalTestTask | ProbeTask, images: Images) -> bool:
+def _measures_images(task: CohortTask | FinalTestTask | FeaturesTask | ProbeTask, images: Images) -> bool:
     """Return whether a task uses statistics of all training images' pixels: to normalise or to whiten."""
     recipes = [member.recipe for member in task.members]
     if any(needs_statistics(recipe.augmentation) for recipe in recipes):
         return True
-    if isinstance(task, FinalTestTask):
+    if isinstance(task, FinalTestTask | FeaturesTask):
         return False
     layers = (all_layers(recipe, images.shape_HWC, len(images.class_names)) for recipe in recipes)
     return any(isinstance(first, Whiten) for first, *_ in layers)

@@ -21,7 +21,7 @@ from bakeoff.engine.device_context import CPU, DeviceContext
 from bakeoff.engine.evaluate import predict, predict_batches
 from bakeoff.engine.weight_files import read_kept_weights
 from bakeoff.errors import DataError
-from bakeoff.messages import Event, FinalTestDone, FinalTestTask, TaskDone
+from bakeoff.messages import Event, FeaturesTask, FinalTestDone, FinalTestTask, TaskDone
 from bakeoff.stats.metrics import classification_metrics
 from bakeoff.workspace import Folders, save_predictions
 
@@ -38,7 +38,7 @@ def run_final_test(
     Raises:
         DataError: the training images, which contain the held-out fold, have changed since training.
     """
-    images, folders = opener.test(task.data.source), Folders(workspace)
+    images, folders = open_locked_images(task, opener), Folders(workspace)
     held_out_scores = None if task.data.fold is None else _score_held_out(task, folders, opener, context)
     asked = any(needs_statistics(member.recipe.augmentation) for member in task.members)
     training_images = opener.training(task.data.source) if asked else None
@@ -53,6 +53,11 @@ def run_final_test(
         )
         emit(done)
     emit(TaskDone(task_id=task.final_test_id))
+
+
+def open_locked_images(task: FinalTestTask | FeaturesTask, opener: Opener) -> Images:
+    """Open the test split, for the final test or for features that it reads."""
+    return opener.test(task.data.source)
 
 
 def _score_held_out(task: FinalTestTask, folders: Folders, opener: Opener, context: DeviceContext) -> Scores:

@@ -23,6 +23,7 @@ from bakeoff.data.prefetch import read_ahead
 from bakeoff.data.store import Images
 from bakeoff.engine.augment.apply import Augmenter
 from bakeoff.engine.augment.mix_images import Mixed, mix
+from bakeoff.engine.features import Draws
 
 Indices = npt.NDArray[np.int64]
 Body = Callable[[Tensor], Tensor]
@@ -58,6 +59,7 @@ class Inputs:
         body: a frozen body applied to every image, or None.
         training_images: the images whose mean and sd `normalize` uses; by default `images`.
         for_colour: whether the network expects colour images, so that grayscale ones are repeated.
+        draws: for features, those of augmented training images; None if training uses the same as evaluation.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class Inputs:
         body: Body | None = None,
         training_images: Images | None = None,
         for_colour: bool = False,
+        draws: Draws | None = None,
     ) -> None:
+        self._draws = draws
         self.images, self.seed, self.dtype, self.body = images, seed, dtype, body
         self.mirrored = [recipe.evaluate == "mirrored" for recipe in recipes]
         asked: list[_Step] = [(recipe.augmentation, recipe.mix) for recipe in recipes]
@@ -89,7 +93,7 @@ class Inputs:
             read_ahead(self.images.pixels, order[start + batch_size : start + 2 * batch_size])
             labels_N = torch.from_numpy(self.images.labels[numbers])
             if self.images.pixels.dtype != np.uint8:
-                yield Batch(self._take_features(numbers), labels_N)
+                yield Batch(self._take_training_features(numbers, epoch), labels_N)
                 continue
             pixels_NHWC = self.images.pixels[numbers]
             made = [self._prepare(number, pixels_NHWC, labels_N, numbers, epoch) for number in range(len(self._steps))]
@@ -120,6 +124,12 @@ class Inputs:
         if self.body is None:
             return images_NCHW
         return self.body(images_NCHW).to(self.dtype)[:, :, None, None]
+
+    def _take_training_features(self, numbers: Indices, epoch: int) -> Tensor:
+        if self._draws is None:
+            return self._take_features(numbers)
+        version = self._draws.versions[self._draws.number(epoch)]
+        return torch.from_numpy(version[self._draws.row_of_N[numbers]]).permute(0, 3, 1, 2).to(self.dtype)
 
     def _take_features(self, numbers: Indices) -> Tensor:
         return torch.from_numpy(self.images.pixels[numbers]).permute(0, 3, 1, 2).to(self.dtype)

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,6 +24,7 @@ from bakeoff.data.store import Images
 from bakeoff.engine.augment.apply import Augmenter
 from bakeoff.engine.augment.mix_images import Mixed, mix
 from bakeoff.engine.device_context import DeviceContext
+from bakeoff.engine.features import Draws
 from bakeoff.engine.inputs import Batch, Body, Indices, measure_training
 
 MOST_IMAGES = 8_192
@@ -37,6 +41,13 @@ def open_on_device(images: Images, context: DeviceContext) -> DeviceImages:
         _OPENED.clear()
         _OPENED[key] = DeviceImages(images, context)
     return _OPENED[key]
+
+
+def _open_versions(draws: Draws, images: Images, context: DeviceContext) -> list[DeviceImages]:
+    """Return features of augmented images on a device; together they take no more of it than images may."""
+    each = replace(context, resident_bytes=context.resident_bytes // len(draws.versions))
+    versions = (cast("npt.NDArray[np.uint8]", version) for version in draws.versions)
+    return [DeviceImages(replace(images, pixels=version), each) for version in versions]
 
 
 class DeviceImages:
@@ -87,6 +98,8 @@ class PreparedInputs:
         body: a frozen body applied to every image, or None.
         training_images: the images whose mean and sd `normalize` uses; by default `stored`.
         for_colour: whether the network expects colour images, so that grayscale ones are repeated.
+        draws: for features of a single replicate, those of augmented training images; None if training uses the same
+            as evaluation.
     """
 
     def __init__(
@@ -101,7 +114,10 @@ class PreparedInputs:
         body: Body | None = None,
         training_images: Images | None = None,
         for_colour: bool = False,
+        draws: Draws | None = None,
     ) -> None:
+        self._draws = draws
+        self._versions = [] if draws is None else _open_versions(draws, stored, context)
         self.images, self.dtype, self._context, self._body = images, dtype, context, body
         self._replicate_of_K, self._seeds = tuple(replicate_of_K), tuple(seeds)
         self._is_pixels = stored.pixels.dtype == np.uint8
@@ -171,9 +187,8 @@ class PreparedInputs:
         """Yield chunks (R, N, C, H, W) in the arithmetic's dtype, with the copies of an image adjacent in memory."""
         starts = range(0, len(orders[0]), size)
         used = sorted({number for number, _, _ in self._steps})
-        streams = {
-            number: self.images.gather([orders[number][start : start + size] for start in starts]) for number in used
-        }
+        source, rows = self._find_rows(orders, epoch)
+        streams = {number: source.gather([rows[number][start : start + size] for start in starts]) for number in used}
         for start in starts:
             stored = {number: next(stream) for number, stream in streams.items()}
             made = [
@@ -181,6 +196,12 @@ class PreparedInputs:
                 for copy, (number, _, _) in enumerate(self._steps)
             ]
             yield torch.stack([each.permute(0, 2, 3, 1) for each in made], dim=3).permute(3, 0, 4, 1, 2)
+
+    def _find_rows(self, orders: Sequence[Indices], epoch: int | None) -> tuple[DeviceImages, Sequence[Indices]]:
+        """Return where the inputs of an epoch are stored, and the rows of every replicate's images there."""
+        if self._draws is None or epoch is None:
+            return self.images, orders
+        return self._versions[self._draws.number(epoch)], [self._draws.row_of_N[order] for order in orders]
 
     def _convert(self, copy: int, stored_NHWC: Tensor, numbers: Indices, epoch: int | None) -> Tensor:
         if not self._is_pixels:

@@ -23,8 +23,8 @@ from bakeoff.driver.executors.file_transfer import pack_inputs, unpack
 from bakeoff.driver.executors.local import WORKER_ENVIRONMENT
 from bakeoff.driver.machine import describe_versions, format_machine
 from bakeoff.errors import BakeoffError
-from bakeoff.messages import ENGINE_VERSION, FinalTestTask, Task, TaskDone, task_id
-from bakeoff.workspace import Folders
+from bakeoff.messages import ENGINE_VERSION, CohortTask, FeaturesTask, FinalTestTask, Task, TaskDone, task_id
+from bakeoff.workspace import Folders, read_whole
 
 _CONNECT_SECONDS = 10.0
 
@@ -50,10 +50,11 @@ class _Worker:
 
 @dataclass
 class _Placed:
-    """The images in the cluster's object store."""
+    """The images in the cluster's object store; the files of features by key and path in the workspace."""
 
     training: dict[DataSource, Any] = field(default_factory=dict)
     test: dict[DataSource, Any] = field(default_factory=dict)
+    features: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class RayExecutor:
@@ -161,19 +162,33 @@ class RayExecutor:
                 self._reports.append(Started(task_id=task_id(task), machine=worker.machine))
 
     def _place(self, task: Task) -> Any:
-        """Put a task's images into the cluster once; the test split only for a final test."""
+        """Put a task's images and features into the cluster once; the test split only for a final test."""
         from bakeoff.driver.executors.ray_worker import PlacedOpener
 
         source = task.data.source
         if source not in self._placed.training:
             self._placed.training[source] = self._put(self._disk.training(source))
-        if isinstance(task, FinalTestTask) and source not in self._placed.test:
+        for_test = isinstance(task, FinalTestTask) or (isinstance(task, FeaturesTask) and task.file.split == "test")
+        if for_test and source not in self._placed.test:
             self._placed.test[source] = self._put(self._disk.test(source))
-        test = self._placed.test if isinstance(task, FinalTestTask) else {}
+        test = self._placed.test if for_test else {}
+        keys = task.features if isinstance(task, CohortTask | FinalTestTask) else ()
         return PlacedOpener(
             training_refs={source: self._placed.training[source]},
             test_refs={source: test[source]} if source in test else {},
+            feature_refs={path: ref for key in keys for path, ref in self._place_features(key).items()},
         )
+
+    def _place_features(self, key: str) -> Mapping[str, Any]:
+        """Put the files of features with a key into the cluster once; none if they are missing."""
+        if key not in self._placed.features:
+            paths = (self._folders.feature_rows(key), self._folders.feature_facts(key))
+            if not all(path.is_file() for path in paths):
+                return {}
+            self._placed.features[key] = {
+                path.relative_to(self._folders.root).as_posix(): self._ray.put(read_whole(path)) for path in paths
+            }
+        return self._placed.features[key]
 
     def _put(self, images: Images) -> Any:
         from dataclasses import replace

@@ -35,10 +35,12 @@ class PlacedOpener:
 
     Attributes:
         training_refs, test_refs: source -> reference to its split; no test split before the final test.
+        feature_refs: path in the workspace -> reference to a file of features.
     """
 
     training_refs: Mapping[DataSource, Any] = field(default_factory=dict)
     test_refs: Mapping[DataSource, Any] = field(default_factory=dict)
+    feature_refs: Mapping[str, Any] = field(default_factory=dict)
 
     def training(self, source: DataSource) -> Images:
         """Open the training split."""
@@ -76,15 +78,25 @@ class RayWorker:
         Args:
             task: the task.
             inputs: the workspace's files that it reads.
-            opener: its images.
+            opener: its images and features.
             device: torch's name of the device.
         """
         folder = Path(tempfile.mkdtemp(dir=self._root))
         try:
             unpack(inputs, folder)
+            self._link_features(opener.feature_refs, folder)
             yield from self._stream(task, folder, opener, device)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _link_features(self, refs: Mapping[str, Any], folder: Path) -> None:
+        """Place files of features in a task's folder; this worker keeps them for its next tasks."""
+        kept = self._root / "kept"
+        for name, ref in refs.items():
+            if not (kept / name).exists():
+                unpack({name: ray.get(ref)}, kept)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.link(kept / name, folder / name)
 
     def _stream(self, task: Task, folder: Path, opener: PlacedOpener, device: str) -> Iterator[Batch]:
         from bakeoff.driver.executors.worker import run_task

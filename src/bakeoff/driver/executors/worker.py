@@ -18,7 +18,7 @@ from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.driver.executors.base import Report, TaskLost
 from bakeoff.errors import BakeoffError, DataError, StorageError
-from bakeoff.messages import CheckTask, DataView, FinalTestTask, ProbeTask, Task, TimingTask, task_id
+from bakeoff.messages import CheckTask, DataView, FeaturesTask, FinalTestTask, ProbeTask, Task, TimingTask, task_id
 
 _PR_SET_PDEATHSIG = 1
 
@@ -121,6 +121,10 @@ def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Repor
         from bakeoff.engine.final_test import run_final_test
 
         run_final_test(task, workspace, opener, send, context)
+    elif isinstance(task, FeaturesTask):
+        from bakeoff.engine.feature_task import compute_features
+
+        compute_features(task, workspace, opener, send, context)
     elif isinstance(task, ProbeTask) and context.prepared:
         from bakeoff.engine.device_probe import probe_on_device
 
@@ -131,7 +135,9 @@ def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Repor
         probe_numeric(task, _open(task.data, opener), workspace, send)
     else:
         from bakeoff.engine.cohort import train_cohort
+        from bakeoff.engine.feature_task import forget_body
 
+        forget_body()
         train_cohort(task, _open(task.data, opener), workspace, send, context)
 
 
