@@ -1,140 +1,201 @@
-"""The time saved by computing a frozen body's features once: the same heads on cached features, and with the body.
+"""The time that computing a frozen body's features in advance saves, against a loop in plain PyTorch.
 
-    python benchmarks/features.py --weights vgg16.safetensors
-    python benchmarks/features.py --network torchvision:resnet18 --data cifar10 --subset 0.1 --data-dir DIR
+    python benchmarks/features.py --data-dir DIR                      # ResNet-18 at 64 pixels, CIFAR-10
+    python benchmarks/features.py --draws 4 --epochs 40 --data-dir DIR  # augmented
 
-Both studies train the same four heads (no, 64 or 256 hidden units; dropout) on a dataset or part of it, from the same
-weights, seeds and splits. In the first the body is frozen for good: bakeoff computes its features once, and all heads
-train as one cohort. In the second the body is frozen for exactly as many epochs as there are: it is run on every batch
-of every epoch, for every head. Each study starts with an empty cache of features. The rounds alternate; the times are
-those of whole runs, start-up and final test included. Accuracies are set side by side: they must agree but for
-rounding."""
+Both train the same linear heads (learning rates) for the same epochs on the same number of images, in float32, on a
+body with random weights, which cost as much as published ones. The loop is what one writes by hand, tuned: for every
+head, the frozen body in evaluation mode under `torch.no_grad`, channels-last, images decoded and resized in memory
+before, one process per core (several heads train at once). bakeoff runs a whole study: start-up, features of training
+and test images, heads, final test, with a worker per core and an empty workspace. The rounds alternate.
+
+Wall time says little on a machine that is used by others: CPU seconds of all processes stand beside it, and a run is
+marked as loaded if the machine was busy before it started."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
+import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+import torchvision
+from contenders.common import count_cores
 from machine import describe_machine, name_machine
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bakeoff.api import Study, run
-from bakeoff.data.locate import CACHE_VARIABLE, cache_folder
+from bakeoff.data.source import DataSource
+from bakeoff.data.store import open_training
 
 HERE = Path(__file__).resolve().parent
-HEADS: dict[str, dict[str, Any]] = {
-    "linear": {},
-    "64 units": {"network.units": [64]},
-    "256 units": {"network.units": [256]},
-    "256 units, dropout": {"network.units": [256], "network.dropout": 0.5},
-}
+BATCH = 64
+VALIDATION = 0.2
+BUSY = 0.5
+"""Load average per core above which a machine is not idle."""
 
 
 def main() -> None:
-    """Run both studies in turn, print the table, save the samples."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="torchvision:vgg16", help="the body (default %(default)s)")
-    parser.add_argument("--weights", default="imagenet", help="imagenet, or a file of weights (default %(default)s)")
-    parser.add_argument("--data", default="digits", help="the data set (default %(default)s)")
-    parser.add_argument("--data-dir", type=Path, help="where to look for images first")
-    parser.add_argument("--subset", type=float, help="share of the training images (default: all)")
-    parser.add_argument("--size", type=int, default=32, help="side the images are resized to (default %(default)s)")
-    parser.add_argument("--epochs", type=int, default=10, help="epochs of every head (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is run (default %(default)s)")
-    parser.add_argument("--output", type=Path, help="the JSON file (default: benchmarks/results/features-MACHINE.json)")
-    options = parser.parse_args()
-    rounds = [measure_round(options, number) for number in range(options.rounds)]
-    seconds = {name: statistics.median(each[name]["seconds"] for each in rounds) for name in ("cached", "running")}
+    """Run both in turn, print the medians, save the samples."""
+    options = parse_arguments()
+    load = os.getloadavg()[0] / count_cores()
+    if load > BUSY and not options.anyway:
+        raise SystemExit(f"the machine is busy (load {load:.1f} per core): wait, or measure --anyway and say so")
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "body.safetensors"
+        save_file(make_body().state_dict(), weights)
+        open_training(DataSource(name=options.data, subset=options.subset), options.data_dir)  # decoded before
+        tasks: dict[str, Callable[[], object]] = {
+            "bakeoff": lambda: run_study(options, weights),
+            "loop": lambda: run_loop(options, weights),
+        }
+        rounds = [
+            {name: measure(tasks[name]) for name in (list(tasks) if number % 2 == 0 else reversed(tasks))}
+            for number in range(options.rounds)
+        ]
+    medians = {
+        name: {kind: statistics.median(each[name][kind] for each in rounds) for kind in ("wall", "cpu")}
+        for name in tasks
+    }
+    ratios = {kind: medians["loop"][kind] / medians["bakeoff"][kind] for kind in ("wall", "cpu")}
     result = {
         "machine": describe_machine(),
         "versions": {name: version(name) for name in ("bakeoff", "torch", "torchvision", "numpy")},
         "options": {name: str(value) for name, value in vars(options).items()},
+        "load_per_core_before": load,
+        "is_loaded": load > BUSY,
         "rounds": rounds,
-        "median_seconds": seconds,
-        "ratio": seconds["running"] / seconds["cached"],
-        "largest_difference_of_accuracy": max(compare(each) for each in rounds),
+        "median_seconds": medians,
+        "ratio": ratios,
     }
     path = options.output or HERE / "results" / f"features-{name_machine()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
-    print_table(rounds[-1], seconds, path)
+    for name, seconds in medians.items():
+        print(f"{name:<8} {seconds['wall']:>8.1f} s wall {seconds['cpu']:>8.1f} s CPU")
+    warning = " (the machine was busy: do not publish)" if load > BUSY else ""
+    print(f"loop / bakeoff: {ratios['wall']:.1f}x wall, {ratios['cpu']:.1f}x CPU{warning}; {path}")
 
 
-def measure_round(options: argparse.Namespace, number: int) -> dict[str, Any]:
-    """Run both studies once, with this round's seed; odd rounds start with the other one."""
-    order = ["cached", "running"] if number % 2 == 0 else ["running", "cached"]
-    return {name: measure(make_study(options, name, number), options.data_dir) for name in order}
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="cifar10", help="the data set (default %(default)s)")
+    parser.add_argument("--data-dir", type=Path, help="where to look for images first")
+    parser.add_argument("--subset", type=float, default=0.1, help="share of the training images (default %(default)s)")
+    parser.add_argument("--size", type=int, default=64, help="side the images are resized to (default %(default)s)")
+    parser.add_argument("--arms", type=int, default=4, help="heads, by learning rate (default %(default)s)")
+    parser.add_argument("--replicates", type=int, default=1, help="replicates (default %(default)s)")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of every head (default %(default)s)")
+    parser.add_argument("--draws", type=int, help="flip images, and use so many versions of each in turn")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is run (default %(default)s)")
+    parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
+    parser.add_argument("--output", type=Path, help="the JSON file (default: benchmarks/results/features-MACHINE.json)")
+    return parser.parse_args()
 
 
-def make_study(options: argparse.Namespace, name: str, seed: int) -> Study:
-    """Make the study of four heads on a body that is always frozen, or frozen in all of its epochs."""
-    published = options.weights == "imagenet"
-    weights = "imagenet" if published else {"file": options.weights}
-    normalization = [{"name": "normalize", "mean": "imagenet", "sd": "imagenet"}] if published else []
-    return Study(
-        question="Which head suits this body best?",
-        name=name,
-        data={"name": options.data, "subset": options.subset, "validation": 0.2},
+def list_rates(options: argparse.Namespace) -> list[float]:
+    """Return the learning rates, one per arm."""
+    return [round(float(rate), 6) for rate in np.geomspace(0.0003, 0.03, options.arms)]
+
+
+def make_body() -> nn.Module:
+    """Return a ResNet-18 with random weights."""
+    torch.manual_seed(1)
+    return torchvision.models.resnet18()
+
+
+def measure(task: Callable[[], object]) -> dict[str, float]:
+    """Return wall seconds, and CPU seconds of this process and its children."""
+    started, used = time.perf_counter(), measure_cpu()
+    task()
+    return {"wall": time.perf_counter() - started, "cpu": measure_cpu() - used, "load": os.getloadavg()[0]}
+
+
+def measure_cpu() -> float:
+    """Return the CPU seconds of this process and of all its children that have ended."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
+
+
+def run_study(options: argparse.Namespace, weights: Path) -> None:
+    """Run the study in an empty workspace."""
+    transfer: dict[str, Any] = {"weights": {"file": str(weights)}, "freeze": "always"}
+    augmentation: list[Any] = [{"name": "resize", "size": options.size}]
+    if options.draws:
+        transfer["feature_draws"] = options.draws
+        augmentation.insert(0, "horizontal_flip")
+    study = Study(
+        question="Which learning rate suits the head?",
+        data={"name": options.data, "subset": options.subset, "validation": VALIDATION},
         recipe={
-            "network": {"name": options.network},
-            "transfer": {"weights": weights, "freeze": "always" if name == "cached" else options.epochs},
-            "augmentation": [{"name": "resize", "size": options.size}, *normalization],
-            "batch_size": 64,
+            "network": "torchvision:resnet18",
+            "transfer": transfer,
+            "augmentation": augmentation,
+            "batch_size": BATCH,
             "epochs": options.epochs,
         },
-        arms=[HEADS],
-        replicates=1,
-        seed=seed,
+        arms=[{"optimizer.learning_rate": list_rates(options)}],
+        replicates=options.replicates,
         numeric="float32",
     )
+    with tempfile.TemporaryDirectory() as workspace:
+        result = run(study, workspace=workspace, data_dir=options.data_dir)
+        if result.state != "done":
+            raise SystemExit(f"the study did not end: {result.state}")
 
 
-def measure(study: Study, data_dir: Path | None) -> dict[str, Any]:
-    """Run one study in an empty workspace, without cached features; return its seconds and accuracies."""
-    with tempfile.TemporaryDirectory() as workspace, empty_cache():
-        started = time.perf_counter()
-        result = run(study, workspace=workspace, data_dir=data_dir)
-        seconds = time.perf_counter() - started
-    arms = {arm["arm"]: arm["test"]["accuracy"]["mean"] for arm in result.document["arms"]}
-    return {"seconds": seconds, "test_accuracy": arms, "load": os.getloadavg()[0]}
+def run_loop(options: argparse.Namespace, weights: Path) -> None:
+    """Train every head through the frozen body, with a process per core."""
+    jobs = [(options, rate) for rate in list_rates(options) for _ in range(options.replicates)]
+    with multiprocessing.get_context("spawn").Pool(min(count_cores(), len(jobs))) as pool:
+        pool.starmap(train_head, jobs, chunksize=1)
+        pool.close()
+        pool.join()
 
 
-@contextmanager
-def empty_cache() -> Iterator[None]:
-    """Use a cache with the user's decoded images, but no features."""
-    own = cache_folder()
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("decoded", "downloads", "weights"):
-            (own / name).mkdir(parents=True, exist_ok=True)
-            (Path(folder) / name).symlink_to(own / name, target_is_directory=True)
-        os.environ[CACHE_VARIABLE] = folder
-        try:
-            yield
-        finally:
-            os.environ[CACHE_VARIABLE] = str(own)
+def train_head(options: argparse.Namespace, rate: float) -> float:
+    """Train one head on one core; return its validation accuracy."""
+    torch.set_num_threads(1)
+    source = open_training(DataSource(name=options.data, subset=options.subset), options.data_dir)
+    pixels = torch.from_numpy(np.array(source.pixels)).permute(0, 3, 1, 2).float() / 255
+    images = F.interpolate(pixels, options.size, mode="bilinear").contiguous(memory_format=torch.channels_last)
+    labels = torch.from_numpy(np.array(source.labels))
+    num_validation = round(VALIDATION * len(labels))
+    body = make_body().eval().to(memory_format=torch.channels_last)
+    body.fc = nn.Identity()
+    head = nn.Linear(512, len(source.class_names))
+    optimizer = torch.optim.Adam(head.parameters(), lr=rate)
+    accuracy = 0.0
+    for _ in range(options.epochs):
+        for chosen in (num_validation + torch.randperm(len(labels) - num_validation)).split(BATCH):
+            with torch.no_grad():
+                features = body(flip(images[chosen]) if options.draws else images[chosen])
+            optimizer.zero_grad()
+            F.cross_entropy(head(features), labels[chosen]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            found = torch.cat([head(body(part)).argmax(1) for part in images[:num_validation].split(128)])
+        accuracy = float((found == labels[:num_validation]).float().mean())
+    return accuracy
 
 
-def compare(round_: dict[str, Any]) -> float:
-    """Return the largest difference between the two studies' accuracies of one head."""
-    first, second = (round_[name]["test_accuracy"] for name in ("cached", "running"))
-    return max(abs(first[arm] - second[arm]) for arm in first)
-
-
-def print_table(last: dict[str, Any], seconds: dict[str, float], path: Path) -> None:
-    """Print the accuracies of the last round and the median times."""
-    print(f"{'head':<20} {'cached':>8} {'running':>8}   test accuracy, last round")
-    for arm in HEADS:
-        print(f"{arm:<20} {last['cached']['test_accuracy'][arm]:>8.4f} {last['running']['test_accuracy'][arm]:>8.4f}")
-    print(f"{'median seconds':<20} {seconds['cached']:>8.1f} {seconds['running']:>8.1f}")
-    print(f"cached features are {seconds['running'] / seconds['cached']:.1f}x as fast; {path}")
+def flip(images: Tensor) -> Tensor:
+    """Mirror a random half of the images."""
+    chosen = torch.rand(len(images)) < 0.5
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
 if __name__ == "__main__":

@@ -155,17 +155,39 @@ def test_the_cost_of_a_group_is_its_multiply_adds() -> None:
     assert found.most_operations == found.cost.num_operations * 5
 
 
-def test_a_frozen_body_costs_one_pass_where_its_features_are_kept() -> None:
+def test_a_frozen_body_costs_a_cohort_nothing_where_its_features_are_computed_before() -> None:
     def measure(**fields: Any) -> Group:
-        (found,) = group(plan(recipe={**FROZEN, "epochs": 4}, arms=[{"label_smoothing": [0.0, 0.1]}], **fields))
+        recipe = {**FROZEN, "epochs": 4, **fields.pop("recipe", {})}
+        (found,) = group(plan(recipe=recipe, arms=[{"label_smoothing": [0.0, 0.1]}], **fields))
         return found
 
     cached = measure()
     assert cached.cost.num_body_operations == 64 * 8 * DIGITS.num_images
-    assert cached.cost.num_body_passes == 1
-    assert measure(blocks=[{"augmentation": [["horizontal_flip"]]}]).cost.num_body_passes == 4
-    trained = cached.cost.num_operations * 8
-    assert cached.most_operations == trained + cached.cost.num_body_operations
+    assert cached.cost.num_body_passes == 0
+    assert cached.most_operations == cached.cost.num_operations * 8
+    flipped = {"blocks": [{"augmentation": [["horizontal_flip"]]}]}
+    running = measure(**flipped)
+    assert running.cost.num_body_passes == 4
+    assert running.most_operations == cached.most_operations + 4 * cached.cost.num_body_operations
+    drawn = {"transfer": {**FROZEN["transfer"], "feature_draws": 2}}
+    assert measure(recipe=drawn, **flipped).cost.num_body_passes == 0
+
+
+def test_heads_on_one_body_train_as_one_cohort_unless_their_draws_differ() -> None:
+    def count(*, kind: str, **fields: Any) -> list[int]:
+        recipe = {**FROZEN, "augmentation": ["horizontal_flip"], "transfer": {**FROZEN["transfer"], "feature_draws": 2}}
+        axes = {
+            "optimizer": [{"name": "adam", "learning_rate": 0.01}, {"name": "sgd", "learning_rate": 0.1}],
+            "initializer": ["he_normal", "glorot_uniform"],
+            **fields,
+        }
+        limits = limits_of(Device(kind=kind, num_bytes=2**34))  # type: ignore[arg-type]
+        trials = plan(recipe=recipe, arms=[{name: values} for name, values in axes.items()], replicates=2)
+        return sorted(len(found.trials) for found in group_trials(trials, FACTS, limits))
+
+    # Augmented features are those of a replicate.
+    assert count(kind="cpu") == count(kind="cuda") == [4, 4]
+    assert count(kind="cuda", **{"transfer.feature_draws": [2, 3]}) == [4, 4, 4, 4]
 
 
 def test_frozen_bodies_that_differ_in_weights_alone_need_one_probe() -> None:

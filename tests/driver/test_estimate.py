@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bakeoff.data.source import DataSource
 from bakeoff.driver import estimate
 from bakeoff.driver.devices import CPU_DEVICE
 from bakeoff.driver.estimate import estimate_plan
 from bakeoff.driver.executors.base import Report, TaskLost
+from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.timing import StepTime
 from bakeoff.errors import DataError, NetworkError
 from bakeoff.messages import CheckDone, CheckTask, TaskDone, TimingDone, TimingTask, task_id
@@ -115,3 +117,26 @@ def test_more_members_take_more_but_never_longer_than_one_by_one() -> None:
     assert [step.of(count) for count in (1, 3, 5)] == [1.0, 2.0, 3.0]
     assert StepTime(fused=9.0, alone=1.0, num_members=3).of(3) == 3.0
     assert StepTime(fused=1.0, alone=1.0, num_members=1).of(1) == 1.0
+
+
+def test_a_frozen_body_counts_once_for_all_images_and_once_for_every_draw(ask: Any, make_plan: MakePlan) -> None:
+    def measure(replicates: int, **transfer: Any) -> float:
+        recipe = {
+            "epochs": 10,
+            "batch_size": 100,
+            "transfer": {"weights": "imagenet", "freeze": "always", **transfer},
+            "network": "torchvision:resnet18",
+            "augmentation": ["horizontal_flip"] if transfer else [],
+        }
+        found, _ = ask(make_plan(3, replicates, recipe=recipe))
+        return float(found.seconds)
+
+    # A step of 100 images takes 0.5 s, the second replicate's heads 13 steps an epoch.
+    heads = 10 * 13 * (estimate.STEP_SECONDS + 3 * estimate.MEMBER_STEP_SECONDS)
+    assert measure(2) == pytest.approx(measure(1) + heads, abs=1e-6)
+    facts = ImageFacts.of_source(DataSource(name="digits"))
+    assert facts is not None
+    draws = 4 * facts.count_train(make_plan(1).trials[0]) / 100 * 0.5
+    assert measure(1, feature_draws=4) == pytest.approx(measure(1) + draws, abs=1e-6)
+    assert measure(2, feature_draws=4) == pytest.approx(measure(2) + 2 * draws, abs=1e-6)
+    assert measure(1, feature_draws=40) == pytest.approx(measure(1) + 10 / 4 * draws, abs=1e-6)

@@ -33,7 +33,7 @@ class Cost:
     Attributes:
         num_operations: multiply-adds per epoch of the trained layers, in training and validation.
         num_body_operations: multiply-adds of one pass of all images through a frozen body; all members share it.
-        num_body_passes: maximum number of such passes.
+        num_body_passes: maximum number of such passes during training; none if features are computed before.
         num_steps: training steps per epoch.
         num_bytes: rough device memory of one member in training; 0 if unknown.
     """
@@ -57,7 +57,7 @@ def measure_cost(trial: PlannedTrial, images: ImageFacts) -> Cost:
     head = _count_trained(recipe, images.shape_HWC, images.num_classes)
     frozen = is_body_frozen(recipe)
     trained = head if frozen else head + body
-    passes = (1 if caches_features(recipe) else recipe.epochs) if frozen else 0
+    passes = recipe.epochs if frozen and not caches_features(recipe) else 0
     return Cost(
         num_operations=trained * (2 * num_train + images.num_images),
         num_body_operations=body * images.num_images if frozen else 0,

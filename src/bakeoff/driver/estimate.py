@@ -19,7 +19,7 @@ from bakeoff.catalog.numeric_modes import (
     NUM_WARM_UP_STEPS,
     Modes,
 )
-from bakeoff.catalog.shape import caches_features, is_fusable
+from bakeoff.catalog.shape import body_key, caches_features, count_feature_draws, is_fusable
 from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights
 from bakeoff.cgroups import count_cores
 from bakeoff.data.files import list_once
@@ -150,7 +150,10 @@ def estimate_plan(
     groups = group_trials([trial for trial in trials if trial.data.source in datasets], datasets, limits)
     times = _try_out(plan, groups, datasets, data_dir, device, say, probe=probe)
     seconds = _estimate_groups(groups, datasets, times)
-    total = _estimate_all(plan, groups, seconds, times, num_workers) if groups and device.kind == "cpu" else 0.0
+    total = 0.0
+    if groups and device.kind == "cpu":
+        features = _estimate_features(groups, datasets, times) / num_workers  # parts keep all workers busy
+        total = features + _estimate_all(plan, groups, seconds, times, num_workers)
     if total:
         total += sum(each.decode_seconds for each in peeks.values())
     least, most = MEASURED_RANGE if _is_measured(groups, seconds, times) else GUESSED_RANGE
@@ -357,11 +360,31 @@ def _estimate_group(group: Group, datasets: Datasets, step: StepTime | None) -> 
     facts = datasets[first.data.source]
     num_train = facts.count_train(first)
     if caches_features(first.recipe):
-        # The timed step includes the body; here all images pass through it once, and then only the heads train.
-        return facts.num_images / first.recipe.batch_size * step.alone + overhead
+        return overhead  # the timed step includes the body, but only the heads train
     seconds = step.of(len(group.trials))
     evaluation = (facts.num_images - num_train) / first.recipe.batch_size * seconds / 3  # forward only
     return num_epochs * (group.cost.num_steps * seconds + evaluation)
+
+
+def _estimate_features(groups: Sequence[Group], datasets: Datasets, times: Mapping[str, StepTime]) -> float:
+    """Return the seconds on one core of passing images through frozen bodies before training, each body's once.
+
+    Augmented versions are those of one replicate.
+    """
+    seconds: dict[tuple[object, ...], float] = {}
+    for group in groups:
+        first, step = group.trials[0], times.get(group.shape)
+        if not caches_features(first.recipe):
+            continue
+        facts = datasets[first.data.source]
+        # The timed step includes the head, whose cost is negligible.
+        guess = group.cost.num_body_operations / facts.num_images / OPERATIONS_PER_SECOND
+        each = guess if step is None else step.alone / first.recipe.batch_size
+        body = (first.data.source, body_key(first.recipe, facts.shape_HWC, facts.num_classes))
+        seconds[body] = facts.num_images * each
+        num_draws = max(count_feature_draws(trial.recipe) for trial in group.trials)
+        seconds[*body, first.seed, first.fold] = num_draws * facts.count_train(first) * each
+    return sum(seconds.values())
 
 
 def count_workers(asked: int | None, device: Device, plan: Plan, datasets: Datasets) -> tuple[int, str]:

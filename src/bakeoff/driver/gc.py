@@ -20,7 +20,7 @@ _UNFINISHED = r"(?:\.part-\w+)?"
 _DECODED = rf"[\w.-]+-(?:train|test)-(?:part-)?{HASH}{_UNFINISHED}"
 _DECODED_FILE = r"[a-z_]+\.(?:npy|json|raw)"
 _FEATURES = rf"{HASH}\.npy"
-"""The parts of the cache that can be recreated: decoded images, features, hashes of files. Downloads are kept."""
+"""Features that earlier versions kept in the cache."""
 
 
 def collect_workspace(workspace: Path, *, delete: bool) -> tuple[Leftover, ...]:

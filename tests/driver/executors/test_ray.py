@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bakeoff.api import Study, run
 from bakeoff.errors import BakeoffError
@@ -20,7 +22,7 @@ from bakeoff.workspace import Folders
 PATIENCE_SECONDS = 120.0
 """Until a test gives up. Nothing here measures time."""
 
-STUDY = {
+STUDY: dict[str, Any] = {
     "question": "?",
     "name": "small",
     "recipe": {"network": {"name": "mlp", "units": [8]}, "epochs": 30, "batch_size": 64},
@@ -60,6 +62,28 @@ def test_a_cluster_gives_the_numbers_of_this_machine_also_when_a_node_dies(
     found, expected = (read_numbers(each, without=["cohort_id"]) for each in (workspace, tmp_path / "local"))
     assert found == expected
     assert list(Folders(workspace).checkpoints.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_computes_the_features_of_this_machine(
+    cluster: Any, in_process: object, read_numbers: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    weights = {"0.weight": (8, 64), "0.bias": (8,), "1.weight": (10, 8), "1.bias": (10,)}
+    save_file({name: np.full(shape, 0.1, np.float32) for name, shape in weights.items()}, tmp_path / "w.safetensors")
+    transfer = {"weights": {"file": str(tmp_path / "w.safetensors")}, "freeze": "always", "feature_draws": 2}
+    recipe = {**STUDY["recipe"], "epochs": 3, "transfer": transfer, "augmentation": ["horizontal_flip"]}
+    study = Study.model_validate({**STUDY, "recipe": recipe, "replicates": 2})
+    local, remote = tmp_path / "local", tmp_path / "ray"
+    run(study, workspace=local)
+    cluster.add_node(num_cpus=2)
+    run(study, workspace=remote, executor="ray", observer=RunProgress(quiet=True))
+    assert read_numbers(remote) == read_numbers(local)
+    kept, expected = (
+        {path.parent.name: path.read_bytes() for path in (each / "features").rglob("features.npy")}
+        for each in (remote, local)
+    )
+    assert kept == expected
+    assert len(kept) == 6
 
 
 def kill_when(cluster: Any, node: Any, workspace: Path, num_epochs: int) -> None:
