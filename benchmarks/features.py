@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 from contenders.common import count_cores
 from machine import describe_machine, name_machine
 from safetensors.torch import save_file
@@ -38,7 +37,8 @@ from torch.nn import functional as F
 
 from bakeoff.api import Study, run
 from bakeoff.data.source import DataSource
-from bakeoff.data.store import open_training
+from bakeoff.data.store import Images, open_test, open_training
+from bakeoff.engine.fused.vision import import_torchvision
 
 HERE = Path(__file__).resolve().parent
 BATCH = 64
@@ -59,7 +59,7 @@ def main() -> None:
         open_training(DataSource(name=options.data, subset=options.subset), options.data_dir)  # decoded before
         tasks: dict[str, Callable[[], object]] = {
             "bakeoff": lambda: run_study(options, weights),
-            "loop": lambda: run_loop(options, weights),
+            "loop": lambda: run_loop(options),
         }
         rounds = [
             {name: measure(tasks[name]) for name in (list(tasks) if number % 2 == 0 else reversed(tasks))}
@@ -114,7 +114,8 @@ def list_rates(options: argparse.Namespace) -> list[float]:
 def make_body() -> nn.Module:
     """Return a ResNet-18 with random weights."""
     torch.manual_seed(1)
-    return torchvision.models.resnet18()
+    body: nn.Module = import_torchvision().models.resnet18()
+    return body
 
 
 def measure(task: Callable[[], object]) -> dict[str, float]:
@@ -157,7 +158,7 @@ def run_study(options: argparse.Namespace, weights: Path) -> None:
             raise SystemExit(f"the study did not end: {result.state}")
 
 
-def run_loop(options: argparse.Namespace, weights: Path) -> None:
+def run_loop(options: argparse.Namespace) -> None:
     """Train every head through the frozen body, with a process per core."""
     jobs = [(options, rate) for rate in list_rates(options) for _ in range(options.replicates)]
     with multiprocessing.get_context("spawn").Pool(min(count_cores(), len(jobs))) as pool:
@@ -167,18 +168,15 @@ def run_loop(options: argparse.Namespace, weights: Path) -> None:
 
 
 def train_head(options: argparse.Namespace, rate: float) -> float:
-    """Train one head on one core; return its validation accuracy."""
+    """Train one head on one core, test it at the end; return its test accuracy."""
     torch.set_num_threads(1)
     source = open_training(DataSource(name=options.data, subset=options.subset), options.data_dir)
-    pixels = torch.from_numpy(np.array(source.pixels)).permute(0, 3, 1, 2).float() / 255
-    images = F.interpolate(pixels, options.size, mode="bilinear").contiguous(memory_format=torch.channels_last)
-    labels = torch.from_numpy(np.array(source.labels))
+    images, labels = enlarge(source, options.size)
     num_validation = round(VALIDATION * len(labels))
     body = make_body().eval().to(memory_format=torch.channels_last)
     body.fc = nn.Identity()
     head = nn.Linear(512, len(source.class_names))
     optimizer = torch.optim.Adam(head.parameters(), lr=rate)
-    accuracy = 0.0
     for _ in range(options.epochs):
         for chosen in (num_validation + torch.randperm(len(labels) - num_validation)).split(BATCH):
             with torch.no_grad():
@@ -186,10 +184,22 @@ def train_head(options: argparse.Namespace, rate: float) -> float:
             optimizer.zero_grad()
             F.cross_entropy(head(features), labels[chosen]).backward()
             optimizer.step()
-        with torch.no_grad():
-            found = torch.cat([head(body(part)).argmax(1) for part in images[:num_validation].split(128)])
-        accuracy = float((found == labels[:num_validation]).float().mean())
-    return accuracy
+        score(body, head, images[:num_validation], labels[:num_validation])
+    return score(body, head, *enlarge(open_test(DataSource(name=options.data), options.data_dir), options.size))
+
+
+def enlarge(stored: Images, size: int) -> tuple[Tensor, Tensor]:
+    """Return all images, resized, and their labels."""
+    pixels = torch.from_numpy(np.array(stored.pixels)).permute(0, 3, 1, 2).float() / 255
+    images = F.interpolate(pixels, size, mode="bilinear").contiguous(memory_format=torch.channels_last)
+    return images, torch.from_numpy(np.array(stored.labels))
+
+
+def score(body: nn.Module, head: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Return the accuracy of a head."""
+    with torch.no_grad():
+        found = torch.cat([head(body(part)).argmax(1) for part in images.split(128)])
+    return float((found == labels).float().mean())
 
 
 def flip(images: Tensor) -> Tensor:

@@ -63,3 +63,16 @@ def test_a_recipe_cannot_be_changed() -> None:
 def test_only_cross_entropy_is_smoothed() -> None:
     with pytest.raises(ValidationError, match=r"label_smoothing .*cross_entropy.* focal"):
         Recipe.model_validate({"network": "mlp", "loss": "focal", "label_smoothing": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("change", "culprit"),
+    [
+        ({"transfer": {"weights": {"trial": "abcd"}, "freeze": 3, "feature_draws": 2}}, "freeze: always"),
+        ({"transfer": {"weights": {"trial": "abcd"}, "freeze": "always", "feature_draws": 2}, "mix": "mixup"}, "mixup"),
+        ({"transfer": {"weights": {"trial": "abcd"}, "freeze": "always", "feature_draws": 0}}, "greater than or equal"),
+    ],
+)
+def test_draws_are_kept_only_of_what_does_not_change(change: dict[str, object], culprit: str) -> None:
+    with pytest.raises(ValidationError, match=culprit):
+        Recipe.model_validate({"network": "mlp", **change})

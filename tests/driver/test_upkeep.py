@@ -145,6 +145,20 @@ def test_the_checkpoint_of_what_is_not_at_its_end_stays(folders: Folders) -> Non
         assert folders.checkpoint("a" * 24).exists()
 
 
+def test_features_are_freed_when_every_trial_has_ended(folders: Folders) -> None:
+    key = "a" * 24
+    paths = [folders.feature_rows(key), folders.feature_facts(key), folders.feature_part("b" * 24, 256)]
+    for path in (*paths, own := folders.features / key / "notes.txt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    placed = first_trial(folders)
+    execute(folders, f"UPDATE trials SET state = 'failed' WHERE id = '{placed}'")
+    assert collect_workspace(folders.root, delete=True) == ()
+    execute(folders, f"UPDATE trials SET state = 'done' WHERE id = '{placed}'")
+    assert [each.num_bytes for each in collect_workspace(folders.root, delete=True)] == [2, 1]
+    assert [path.exists() for path in (*paths, own)] == [False, False, False, True]
+
+
 def test_a_damaged_checkpoint_is_a_problem_and_left_to_the_run(folders: Folders) -> None:
     folders.checkpoints.mkdir(exist_ok=True)
     folders.checkpoint("a" * 24).write_bytes(b"no checkpoint")

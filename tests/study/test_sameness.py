@@ -69,3 +69,12 @@ def test_a_race_between_arms_that_are_all_the_same_training_is_refused() -> None
         plan(arms=arms, blocks=[{"flat": {"network": "mlp"}, **deep}], replicates={"at_least": 3, "at_most": 9}), DIGITS
     )
     check_race(plan(arms=[{"batch_size": [16, 32]}], replicates={"at_least": 3, "at_most": 9}), DIGITS)
+
+
+def test_draws_of_features_matter_only_under_random_augmentation() -> None:
+    transfer = {"weights": {"trial": "abcd"}, "freeze": "always"}
+    arms = [{"transfer.feature_draws": [None, 2, 3]}]
+    (same,) = find_same_arms(plan(recipe={"transfer": transfer}, arms=arms), DIGITS)
+    assert len(same.arms) == 3
+    flipped = {"transfer": transfer, "augmentation": ["horizontal_flip"]}
+    assert find_same_arms(plan(recipe=flipped, arms=arms), DIGITS) == ()
