@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +39,9 @@ from bakeoff.messages import (
 )
 from bakeoff.study.schema import Study
 from bakeoff.workspace import Folders
+
+PATIENCE_SECONDS = 120.0
+"""Until a test gives up. Nothing here measures time."""
 
 FLIP = {"name": "horizontal_flip", "probability": 0.5}
 
@@ -89,6 +98,28 @@ def test_two_workers_compute_what_one_process_does_to_the_last_bit(
     # With draws: of training and of test images as they are evaluated, and two draws for each of two replicates.
     assert len(read_features(one)) == (6 if "transfer" in fields else 2)
     assert not list((one / "features").rglob("part-*"))
+
+
+def test_killed_while_they_are_computed_a_run_ends_with_the_same_numbers(
+    weights: Path, tmp_path: Path, read_numbers: Callable[..., dict[str, Any]]
+) -> None:
+    study, killed, whole = tmp_path / "study.yaml", tmp_path / "killed", tmp_path / "whole"
+    fields = {"flip": True, "transfer": {"feature_draws": 3}, "name": "study"}
+    study.write_text(json.dumps(make_study(weights, **fields).model_dump(mode="json", exclude_unset=True)))
+    command = [sys.executable, "-m", "bakeoff", "run", str(study), "--workspace", str(killed), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not list((killed / "features").glob("*/*.np*")):
+        assert process.poll() is None, "it ended before the moment came"
+        assert time.monotonic() < deadline, "the moment never came"
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for workspace in (killed, whole):
+        run(study, workspace=workspace, workers=2)
+    assert read_numbers(killed) == read_numbers(whole)
+    assert read_features(killed) == read_features(whole)
+    assert not list((killed / "features").rglob("*part*"))
 
 
 @dataclass
