@@ -30,6 +30,7 @@ from bakeoff.data.locate import CACHE_VARIABLE, cache_folder
 from bakeoff.data.store import Images
 from bakeoff.errors import DataError
 from bakeoff.messages import ENGINE_VERSION
+from bakeoff.system import rename
 
 FEATURES_VERSION = 2
 """Part of every key. Increase it when a change alters what bodies compute beyond rounding."""
@@ -204,7 +205,7 @@ def _compute_whole(path: Path, num_images: int, inputs: FeatureInputs) -> None:
         compute_features(batches, temporary / path.name, num_images)
         content = json.dumps({"seconds": time.perf_counter() - started, "images": num_images})
         (temporary / times.name).write_text(content, encoding="utf-8")
-        os.replace(temporary / times.name, times)
-        os.replace(temporary / path.name, path)
+        rename(temporary / times.name, times)
+        rename(temporary / path.name, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
