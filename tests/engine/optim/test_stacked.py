@@ -182,9 +182,9 @@ def test_a_member_that_is_not_finite_leaves_the_others_alone() -> None:
 
 
 def test_who_cannot_be_moved_at_once() -> None:
-    def runner(**fields: Any) -> MemberTrainer:
-        return MemberTrainer.start(Member(trial_id="a", recipe=Recipe(network=MLP(name="mlp"), **fields)), LAYERS, {})
+    def recipe(**fields: Any) -> Recipe:
+        return Recipe(network=MLP(name="mlp"), **fields)
 
-    assert fits([runner(), runner(optimizer=SGD())])
-    assert not fits([runner(), runner(accumulate=2)])
-    assert not fits([runner(), runner(optimizer=Adadelta())])
+    assert fits([recipe(), recipe(optimizer=SGD())])
+    assert not fits([recipe(), recipe(accumulate=2)])
+    assert not fits([recipe(), recipe(optimizer=Adadelta())])

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.schedules import Progress
 from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.optim.make_optimizer import skips_decay
@@ -23,12 +24,9 @@ from bakeoff.engine.optim.stacks import read_stacks
 from bakeoff.engine.parts import Network
 
 
-def fits(runners: Sequence[MemberTrainer]) -> bool:
-    """Return whether these members can be updated at once: all step after every batch, with stacked optimizers."""
-    return all(
-        runner.member.recipe.accumulate == 1 and find_rule(runner.member.recipe.optimizer) is not None
-        for runner in runners
-    )
+def fits(recipes: Sequence[Recipe]) -> bool:
+    """Return whether such members can be updated at once: all step after every batch, with stacked optimizers."""
+    return all(recipe.accumulate == 1 and find_rule(recipe.optimizer) is not None for recipe in recipes)
 
 
 class StackedOptimizer:
