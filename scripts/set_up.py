@@ -1,9 +1,10 @@
 """Make .venv ready: called by environment.sh when the stamp in it is missing or out of date.
 
-    set_up.py LEVEL CHECKSUM [chosen]
+    set_up.py LEVEL [CHECKSUM [chosen]]
 
 LEVEL is `run` (what bakeoff needs) or `dev` (also the tools); CHECKSUM is written into the stamp; `chosen` says that
-the user named the interpreter that runs this file, so an environment of another Python version is replaced.
+the user named the interpreter that runs this file, so an environment of another Python version is replaced. Without a
+CHECKSUM .venv is brought up to date in any case: so it is called by hand where there is no shell, on Windows.
 
 Standard library only. Two at once: the second waits for the first and then finds the work done. Interrupted: a mark
 stays behind, and the next set-up starts from an empty environment.
@@ -11,18 +12,18 @@ stays behind, and the next set-up starts from an empty environment.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "bakeoff-stamp"
 UNFINISHED = VENV / "bakeoff-unfinished"
 LOCK = ROOT / ".venv.lock"
@@ -36,7 +37,7 @@ class SetUpError(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Set up and return the exit status: 0 done, 2 failed, 130 interrupted."""
-    level, checksum, chosen = (*arguments, "")[:3]
+    level, checksum, chosen = (*arguments, "", "")[:3]
     try:
         with locked() as lock:
             if not is_current(level, checksum, chosen):
@@ -57,18 +58,33 @@ def main(arguments: Sequence[str]) -> int:
 def locked() -> Iterator[int]:
     """Hold the lock file; yield its descriptor. The kernel frees it when the last holder ends, however it ends."""
     with LOCK.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(file.fileno()):
             say("waiting for another set-up of .venv")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while not take_lock(file.fileno()):
+                time.sleep(0.2)
         yield file.fileno()
+
+
+def take_lock(descriptor: int) -> bool:
+    """Lock a file; return whether no other process holds it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def is_current(level: str, checksum: str, chosen: str) -> bool:
     """Tell whether another process did the work while this one waited."""
     stamp = read_stamp()
-    if len(stamp) != 5 or not PYTHON.exists():
+    if not checksum or len(stamp) != 5 or not PYTHON.exists():
         return False
     same_python = not chosen or stamp[4] == VERSION
     return stamp[0] in (level, "dev") and stamp[1:4] == [checksum, str(ROOT), interpreter_size()] and same_python
@@ -80,7 +96,7 @@ def set_up(level: str, checksum: str, chosen: str, lock: int) -> None:
     version = environment_version()
     usable = version is not None and not UNFINISHED.exists() and not (chosen and version != VERSION)
     say(announcement(usable))
-    LOG.write_text("")
+    LOG.write_bytes(b"")
     if not usable:
         version = VERSION
         create(lock)
@@ -158,11 +174,11 @@ def run_step(command: Sequence[str], lock: int, hint: str = "", **environment: s
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **settings},
-            pass_fds=[lock],
+            pass_fds=() if os.name == "nt" else [lock],
             check=False,
         ).returncode
     if status:
-        tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-12:])
+        tail = "\n".join(LOG.read_text("utf-8", errors="replace").splitlines()[-12:])
         raise SetUpError(f"set-up failed (exit status {status}); {LOG} ends with:\n{tail}\n{hint}".rstrip())
 
 
@@ -174,8 +190,8 @@ def environment_version() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     version, major, minor, prefix = result.stdout.splitlines()
-    packages = Path(prefix) / "lib" / f"python{version}" / "site-packages"
-    return version if (int(major), int(minor)) >= (3, 11) and packages.is_dir() else None
+    library = Path(prefix) / ("Lib" if os.name == "nt" else f"lib/python{version}")
+    return version if (int(major), int(minor)) >= (3, 11) and (library / "site-packages").is_dir() else None
 
 
 def interpreter_size() -> str:
@@ -186,7 +202,7 @@ def interpreter_size() -> str:
 def read_stamp() -> list[str]:
     """Return the stamp's lines, none when there is no stamp."""
     try:
-        return STAMP.read_text().splitlines()
+        return STAMP.read_text("utf-8").splitlines()
     except OSError:
         return []
 
@@ -194,7 +210,7 @@ def read_stamp() -> list[str]:
 def write_stamp(lines: Sequence[str]) -> None:
     """Write the stamp in one step, so that no one reads half of it."""
     temporary = STAMP.with_suffix(".part")
-    temporary.write_text("\n".join(lines) + "\n")
+    temporary.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
     temporary.replace(STAMP)
 
 

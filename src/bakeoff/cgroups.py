@@ -7,11 +7,12 @@ parents' limits.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+
+from bakeoff.system import count_available_cores
 
 _SYSTEM = Path("/")
 _UNREADABLE = (OSError, ValueError)  # unknown formats of these files count as no limit
@@ -23,7 +24,7 @@ def count_cores() -> int:
 
     A fraction of a core counts as one: a throttled worker is better than none.
     """
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    num_cores = count_available_cores()
     quota = read_cpu_quota()
     return num_cores if quota is None else max(1, min(num_cores, math.ceil(quota)))
 
@@ -37,9 +38,9 @@ def read_cpu_quota(system: Path = _SYSTEM) -> float | None:
     quotas: list[float | None] = []
     with suppress(*_UNREADABLE):
         for group in _find_groups(system, "", "cpu.max"):
-            quotas.append(_divide((group / "cpu.max").read_text().split()))
+            quotas.append(_divide((group / "cpu.max").read_text("utf-8").split()))
         for group in _find_groups(system, "cpu", "cpu.cfs_quota_us"):
-            parts = [(group / f"cpu.cfs_{part}_us").read_text().strip() for part in ("quota", "period")]
+            parts = [(group / f"cpu.cfs_{part}_us").read_text("utf-8").strip() for part in ("quota", "period")]
             quotas.append(_divide(parts))
     return min((quota for quota in quotas if quota is not None), default=None)
 
@@ -64,10 +65,10 @@ def _read_memory(system: Path) -> Iterator[tuple[int, int]]:
 
 
 def _read_group(group: Path, limit: str, usage: str, cache: str) -> Iterator[tuple[int, int]]:
-    text = (group / limit).read_text().strip()
+    text = (group / limit).read_text("utf-8").strip()
     if text.isdecimal() and int(text) < _NO_LIMIT_BYTES:
         cached = re.search(rf"^{cache} (\d+)$", _read_if_there(group / "memory.stat"), re.MULTILINE)
-        yield int(text), int((group / usage).read_text()) - (int(cached[1]) if cached else 0)
+        yield int(text), int((group / usage).read_text("utf-8")) - (int(cached[1]) if cached else 0)
 
 
 def _divide(quota_and_period: list[str]) -> float | None:
@@ -122,6 +123,6 @@ def _find_mount(system: Path, controller: str) -> tuple[PurePosixPath, PurePosix
 
 def _read_if_there(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8")
     except OSError:
         return ""

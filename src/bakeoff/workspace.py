@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.errors import StorageError, WorkspaceError
+from bakeoff.system import avoid_reserved, flush_file, flush_folder, rename
 
 if TYPE_CHECKING:  # NumPy is imported late: a shell's completion checks the workspace, and nothing more
     import numpy as np
@@ -165,7 +166,7 @@ class Folders:
         A name is reduced to letters, digits, '.', '_' and '-', so it cannot leave the reports folder.
         """
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in study_name).lstrip(".")
-        return self.root / "reports" / f"{safe or 'study'}-{study_id[:SHORT_ID_CHARACTERS]}"
+        return self.root / "reports" / avoid_reserved(f"{safe or 'study'}-{study_id[:SHORT_ID_CHARACTERS]}")
 
     def load_predictions(self, trial_id: str, split: str) -> dict[str, npt.NDArray[Any]] | None:
         """Read one trial's predictions on one split; None if they are missing or damaged.
@@ -228,14 +229,14 @@ def write_whole(path: Path, write: Callable[[Path], object], *, mode: int = 0o66
         _make_folder(path.parent)
         try:
             temporary.unlink(missing_ok=True)
-            temporary.touch(mode=mode)
+            temporary.touch(mode=mode | stat.S_IWUSR)  # Windows neither flushes nor removes a read-only file
             permissions = stat.S_IMODE(temporary.stat().st_mode)
             write(temporary)
             if stat.S_IMODE(temporary.stat().st_mode) != permissions:
                 temporary.chmod(permissions)  # safetensors replaces it by its own file, readable by the user only
-            _flush(temporary)
-            os.replace(temporary, path)
-            _flush(path.parent)
+            flush_file(temporary)
+            rename(temporary, path)
+            flush_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except Exception as error:  # torch and safetensors report a full disk by their own exceptions
@@ -310,18 +311,7 @@ def _make_folder(folder: Path) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in missing:
-        _flush(each.parent)
-
-
-def _flush(path: Path) -> None:
-    """Flush a file or a folder's entries to disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows flushes folders itself, and cannot open them
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush_folder(each.parent)
 
 
 def save_predictions(

@@ -159,10 +159,10 @@ def test_a_kill_leaves_nothing_half(small, write_mnist, monkeypatch, cache: Path
     root = write_mnist().root
     program = (
         "import dataclasses, os, pathlib, sys\n"
-        "from bakeoff.data import registry, store\n"
+        "from bakeoff.data import cache, registry, store\n"
         "records = [dataclasses.replace(r, num_train=20, num_test=10) for r in registry.DATASETS]\n"
         "registry.DATASETS = registry.Registry('dataset', records)\n"
-        "pathlib.Path.rename = lambda *_: os._exit(9)\n"
+        "cache.rename = lambda *_: os._exit(9)\n"
         "store.open_training('mnist', pathlib.Path(sys.argv[1]))\n"
     )
     environment = {"PYTHONPATH": SOURCE, "BAKEOFF_CACHE": str(cache)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import torch
 
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.store import Images
-from bakeoff.engine import device_probe
+from bakeoff.engine import device_probe, stepper
 from bakeoff.engine.assembly import Assembly
-from bakeoff.engine.device_context import CPU, PlainCapture
+from bakeoff.engine.device_context import CPU, PlainCapture, Step
 from bakeoff.engine.device_probe import probe_on_device
 from bakeoff.engine.evaluate import predict, predict_batches
 from bakeoff.messages import CohortTask, Event, ProbeDone, ProbeTask, TaskDone
@@ -47,6 +47,42 @@ def test_modes_are_timed_and_compared(probe: Callable[[], list[Event]]) -> None:
     assert set(found.seconds_per_step) == {"float32", "bfloat16"}
     assert 0 < found.relative_difference < 0.1
     assert found.agrees
+
+
+class CountingCapture(PlainCapture):
+    """Counts what is recorded and replayed."""
+
+    def __init__(self) -> None:
+        self.num_recorded = self.num_replayed = 0
+
+    def capture(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
+        self.num_recorded += 1
+
+        def replay() -> None:
+            self.num_replayed += 1
+            step()
+
+        return replay
+
+
+@pytest.mark.parametrize(("least", "changed", "recorded"), [(1, {}, 2), (10**9, {}, 0), (1, {"accumulate": 2}, 0)])
+def test_steps_are_timed_as_training_takes_them(
+    make_task: MakeTask,
+    images: Images,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    least: int,
+    changed: dict[str, int],
+    recorded: int,
+) -> None:
+    """Recorded in both modes if training records: enough steps, and all members updated at once."""
+    monkeypatch.setattr(stepper, "LEAST_STEPS", least)
+    recipes = {name: recipe.model_copy(update=changed) for name, recipe in RECIPES.items()}
+    task, capture = make_task(recipes), CountingCapture()
+    asked = ProbeTask(probe_id="p", label="a block", members=task.members, data=task.data)
+    probe_on_device(asked, images, tmp_path, lambda event: None, replace(CONTEXT, capture=capture))
+    assert capture.num_recorded == recorded
+    assert capture.num_replayed == recorded * (device_probe.NUM_STEPS + 4)
 
 
 def test_gradients_that_are_not_finite_do_not_agree(

@@ -14,6 +14,7 @@ from bakeoff.cli.options import print_error
 from bakeoff.driver.interrupts import INTERRUPTED, INTERRUPTED_MESSAGE, handle_interrupts, was_interrupted
 from bakeoff.errors import BakeoffError
 from bakeoff.streams import Stream
+from bakeoff.system import fill_descriptors
 
 __all__ = ["app", "main"]
 
@@ -34,7 +35,7 @@ def main() -> int:
     0 done; 1 trials failed, unfinished, or not all could be printed; 2 wrong input; 3 a requirement is not met;
     130 interrupted.
     """
-    _fill_descriptors()
+    fill_descriptors()
     handle_interrupts()
     try:
         return _run_and_print()
@@ -94,14 +95,6 @@ def _find_study_field(error: Exception) -> str:
     from bakeoff.study.schema import Study
 
     return option if option in Study.model_fields else ""
-
-
-def _fill_descriptors() -> None:
-    """Open /dev/null for closed standard streams: otherwise the ledger would get their file descriptors."""
-    if os.name != "nt":
-        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass
-        os.close(descriptor)
 
 
 def _discard(stream: Stream) -> None:

@@ -16,6 +16,7 @@ from bakeoff.data.folders import IGNORED_FOLDERS, MAX_FILES, SUFFIXES
 from bakeoff.data.locate import CACHE_VARIABLE, cache_folder
 from bakeoff.data.source import show_text
 from bakeoff.errors import DataError
+from bakeoff.system import rename
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
@@ -82,7 +83,7 @@ def _unpack_into(archive: Path, folder: Path) -> None:
             _write_member(target, num_bytes, stream, archive)
         if not num_images:
             raise DataError(f"The archive {show_text(archive)} contains no images.")
-        temporary.rename(folder)
+        rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

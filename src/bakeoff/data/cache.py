@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bakeoff.data.decode import Decoded
 from bakeoff.data.locate import CACHE_VARIABLE
 from bakeoff.errors import DataError
+from bakeoff.system import rename
 
 PIXELS_FILE = "pixels.npy"
 JOURNAL_FILE = "chunks.json"
@@ -144,31 +145,35 @@ def _write(folder: Path, temporary: Path, decode: Callable[[Path], Decoded]) -> 
     """
     temporary.mkdir(exist_ok=True)
     try:
-        decoded = decode(temporary)
-        if not _is_map_of(decoded.pixels, temporary / PIXELS_FILE):
-            _save_array(temporary / PIXELS_FILE, decoded.pixels)
-        _save_array(temporary / _LABELS_FILE, decoded.labels)
-        if decoded.own_validation is not None:
-            _save_array(temporary / _VALIDATION_FILE, decoded.own_validation)
-        if decoded.groups is not None:
-            _save_array(temporary / _GROUPS_FILE, decoded.groups)
-        if decoded.files is not None:
-            (temporary / _NAMES_FILE).write_text(json.dumps(decoded.files), encoding="utf-8")
-        meta = {
-            "shape": decoded.pixels.shape,
-            "class_names": decoded.class_names,
-            "fingerprint": compute_fingerprint(decoded),
-            "has_own_validation": decoded.own_validation is not None,
-            "has_groups": decoded.groups is not None,
-            "has_files": decoded.files is not None,
-            "notes": decoded.notes,
-        }
-        (temporary / _META_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        (temporary / JOURNAL_FILE).unlink(missing_ok=True)
-        temporary.rename(folder)
+        _write_parts(temporary, decode)  # its map of the pixels is closed: Windows renames no folder with open files
+        rename(temporary, folder)
     except Exception:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _write_parts(folder: Path, decode: Callable[[Path], Decoded]) -> None:
+    decoded = decode(folder)
+    if not _is_map_of(decoded.pixels, folder / PIXELS_FILE):
+        _save_array(folder / PIXELS_FILE, decoded.pixels)
+    _save_array(folder / _LABELS_FILE, decoded.labels)
+    if decoded.own_validation is not None:
+        _save_array(folder / _VALIDATION_FILE, decoded.own_validation)
+    if decoded.groups is not None:
+        _save_array(folder / _GROUPS_FILE, decoded.groups)
+    if decoded.files is not None:
+        (folder / _NAMES_FILE).write_text(json.dumps(decoded.files), encoding="utf-8")
+    meta = {
+        "shape": decoded.pixels.shape,
+        "class_names": decoded.class_names,
+        "fingerprint": compute_fingerprint(decoded),
+        "has_own_validation": decoded.own_validation is not None,
+        "has_groups": decoded.groups is not None,
+        "has_files": decoded.files is not None,
+        "notes": decoded.notes,
+    }
+    (folder / _META_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    (folder / JOURNAL_FILE).unlink(missing_ok=True)
 
 
 def _is_map_of(array: npt.NDArray[np.uint8], path: Path) -> bool:

@@ -21,6 +21,7 @@ from bakeoff.data.parallel import map_in_order
 from bakeoff.data.progress import ReadingProgress
 from bakeoff.data.source import show_text
 from bakeoff.errors import DataError
+from bakeoff.system import CHANGE_TIME_IS_KEPT, rename
 
 SETTLED_NS = 2_000_000_000
 """A file modified this shortly before it was read may change again with the same timestamp: clocks are that coarse."""
@@ -106,11 +107,8 @@ def check_unchanged(stamps: Iterable[Stamp], label: str) -> None:
 
 
 def _is_settled(stamps: Iterable[Stamp], read_ns: int) -> bool:
-    """Return whether any change of a file since it was read at this time would have changed its stamp.
-
-    On Windows ctime is the creation time, so there is no such guarantee.
-    """
-    return os.name != "nt" and all(stamp.changed_ns + SETTLED_NS < read_ns for stamp in stamps)
+    """Return whether any change of a file since it was read at this time would have changed its stamp."""
+    return CHANGE_TIME_IS_KEPT and all(stamp.changed_ns + SETTLED_NS < read_ns for stamp in stamps)
 
 
 def _format_stamp(stamp: Stamp) -> list[object]:
@@ -148,7 +146,7 @@ def _write_cached(memo: Path, sha256: str, read_ns: int) -> None:
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps({"sha256": sha256, "read_ns": read_ns}), encoding="utf-8")
-        os.replace(temporary, memo)
+        rename(temporary, memo)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from bakeoff.data.locate import DATA_VARIABLE, download_folder, find_home, find_
 from bakeoff.data.registry import CifarLayout, DatasetRecord, EmnistLayout, PublishedFile
 from bakeoff.errors import DataError
 from bakeoff.streams import Stream, make_console
+from bakeoff.system import rename
 
 TIMEOUT_SECONDS = 30.0
 MAX_ATTEMPTS = 5
@@ -104,7 +105,7 @@ def fetch_file(file: PublishedFile, target: Path) -> None:
                 f"The partial file is kept in {part}; run again to resume."
             )
     check_checksum(part, file)
-    os.replace(part, target)
+    rename(part, target)
 
 
 def _measure(part: Path) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 from bakeoff.data.locate import download_folder, search_folders
 from bakeoff.data.source import HUB, TORCHVISION, show_text
 from bakeoff.errors import DataError
+from bakeoff.system import rename
 
 MANIFEST_FILE = "manifest.csv"
 _ORIGIN_FILE = "origin.json"
@@ -76,7 +77,7 @@ class ImportWriter:
         try:
             if error is None:
                 (self._temporary / _ORIGIN_FILE).write_text(json.dumps(self._origin, indent=1), encoding="utf-8")
-                self._temporary.rename(self._folder)
+                rename(self._temporary, self._folder)
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from bakeoff import system
 from bakeoff.cgroups import read_memory_limit
 
 LARGE_SHARE = 0.5
@@ -27,16 +28,14 @@ def read_ahead(pixels: npt.NDArray[Any], numbers: npt.NDArray[np.int64]) -> None
         numbers: the rows that will be read next.
     """
     mapped = getattr(pixels, "_mmap", None)
-    if mapped is None or pixels.nbytes < LARGE_SHARE * measure_memory() or not hasattr(mmap, "MADV_WILLNEED"):
+    if mapped is None or pixels.nbytes < LARGE_SHARE * measure_memory():
         return
     begin = len(mapped) - pixels.nbytes
     if begin != getattr(pixels, "offset", 0) % mmap.ALLOCATIONGRANULARITY:
         return  # a part of a map
     row_bytes = pixels.nbytes // len(pixels)
     for number in numbers.tolist():
-        start = begin + number * row_bytes
-        page = start - start % mmap.PAGESIZE
-        mapped.madvise(mmap.MADV_WILLNEED, page, start + row_bytes - page)
+        system.read_ahead(mapped, begin + number * row_bytes, row_bytes)
 
 
 @functools.cache

@@ -70,8 +70,10 @@ def import_from_torchvision(name: str, folder: Path) -> None:
         OSError: the folder cannot be written.
     """
     find_parts(name)
-    command = [sys.executable, "-m", "bakeoff.engine.torchvision_datasets", name, str(folder)]
-    finished = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    command = [sys.executable, "-X", "utf8", "-m", "bakeoff.engine.torchvision_datasets", name, str(folder)]
+    finished = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+    )
     if finished.returncode or not folder.is_dir():
         lines = finished.stderr.strip().splitlines() or ["no reason given"]
         raise DataError(f"{name} cannot be fetched: {show_text(lines[-1][:300])}")

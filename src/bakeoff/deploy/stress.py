@@ -29,6 +29,7 @@ from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.gather import gather_report, gather_sources
 from bakeoff.report.robustness import gather_robustness
 from bakeoff.report.text import count, show_text
+from bakeoff.system import MAX_POOL_PROCESSES
 from bakeoff.workspace import Folders, check_workspace
 
 DEFAULT_SEVERITIES = (1, 3, 5)
@@ -101,7 +102,7 @@ def stress_study(
         tasks = list(_list_tasks(sources, _choose_blocks(sources, block), conditions))
         _say_plan(tasks, say)
         _open_images.cache_clear()
-        for number, told in enumerate(_run(tasks, workers or count_cores()), 1):
+        for number, told in enumerate(_run(tasks, min(workers or count_cores(), MAX_POOL_PROCESSES)), 1):
             say(f"{number} of {len(tasks)}: {told}")
         asked = gather_robustness(_keep_block(sources, block), conditions)
     report = gather_report(identity, folders, data_dir=images_folder)

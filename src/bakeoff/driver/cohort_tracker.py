@@ -11,6 +11,7 @@ from bakeoff.driver.parts import halve, halve_trials, name_half, name_part, spli
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import CohortTask, EpochDone, Member, TrialFailed
+from bakeoff.system import remove
 from bakeoff.workspace import Folders
 
 MOST_LOSSES = 2
@@ -206,5 +207,5 @@ class CohortTracker:
             paused: cohorts whose checkpoints hold paused trials.
         """
         for cohort_id in set(self._obsolete) - self._kept - paused:
-            self._folders.checkpoint(cohort_id).unlink(missing_ok=True)
+            remove(self._folders.checkpoint(cohort_id))
         self._obsolete.clear()

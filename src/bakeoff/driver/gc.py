@@ -13,6 +13,7 @@ from bakeoff.data.locate import cache_folder
 from bakeoff.driver.upkeep import Leftover, find_leftovers, hold_workspace
 from bakeoff.errors import WorkspaceError
 from bakeoff.ledger.read import open_reading
+from bakeoff.system import remove
 from bakeoff.workspace import HASH, Folders, list_files, list_folders
 
 _DAY_SECONDS = 86_400
@@ -88,7 +89,7 @@ def _delete(found: tuple[Leftover, ...]) -> None:
     for each in found:
         try:
             for file in each.files:
-                file.unlink(missing_ok=True)
+                remove(file)
             if each.path not in each.files:
                 with contextlib.suppress(OSError):  # other files in it are kept
                     each.path.rmdir()

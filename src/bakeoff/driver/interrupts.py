@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first ends a run cleanly, the second ends it at once. Nothing is lost either way."""
+"""Ctrl-C, SIGTERM and, on Windows, Ctrl-Break: the first ends a run cleanly, the second ends it at once.
+
+Nothing is lost either way.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
+from bakeoff.system import INTERRUPTS
+
 INTERRUPTED = 130
 INTERRUPTED_MESSAGE = "interrupted: all finished epochs are kept; run the same command again to resume"
 
@@ -16,7 +21,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 def handle_interrupts() -> None:
-    """Turn the first SIGINT or SIGTERM into a KeyboardInterrupt, and let the next end this process."""
+    """Turn the first of them into a KeyboardInterrupt, and let the next end this process."""
     _handle_by(_interrupt)
 
 
@@ -35,7 +40,7 @@ def end_at_once() -> None:
 
 
 def _handle_by(handler: Callable[[int, FrameType | None], None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in INTERRUPTS:
         signal.signal(number, handler)
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
-import os
 import platform
 from collections.abc import Mapping
-from pathlib import Path
+
+import psutil
 
 from bakeoff import __version__
 from bakeoff.cgroups import count_cores, read_memory_limit
+from bakeoff.system import name_processor
 
 
 @functools.cache
 def describe_hardware() -> dict[str, str]:
     """Return the CPU, the usable cores, the memory and the operating system, as text."""
     return {
-        "processor": _processor(),
+        "processor": name_processor(),
         "cores": f"{count_cores()} core{'' if count_cores() == 1 else 's'}",
         "memory": f"{_memory()} memory",
         "system": f"{platform.system()} {platform.machine()}",
@@ -44,18 +45,6 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _memory() -> str:
-    if not hasattr(os, "sysconf"):
-        return "unknown"
-    num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    num_bytes = min(num_bytes, read_memory_limit() or num_bytes)
-    return f"{num_bytes / 2**30:.0f} GiB"
+    num_bytes = int(psutil.virtual_memory().total)
+    return f"{min(num_bytes, read_memory_limit() or num_bytes) / 2**30:.0f} GiB"

@@ -76,8 +76,9 @@ def _ask_timm(networks: Iterable[str]) -> dict[str, PretrainedConfig | str]:
 
 
 def _start_timm(networks: Sequence[str]) -> dict[str, PretrainedConfig | str]:
-    command = [sys.executable, "-P", "-m", "bakeoff.engine.pretrained", *networks]  # nothing of the current folder
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # -P: nothing of the current folder
+    command = [sys.executable, "-P", "-X", "utf8", "-m", "bakeoff.engine.pretrained", *networks]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines() or ["no answer"]
     if done.returncode != 0:
         return dict.fromkeys(networks, f"timm cannot be asked what its networks were trained with: {lines[-1]}")

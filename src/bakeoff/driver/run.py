@@ -47,6 +47,7 @@ from bakeoff.study.fit import check_fit
 from bakeoff.study.metrics import check_metrics
 from bakeoff.study.plan import Plan, PlannedTrial, study_id, warn
 from bakeoff.study.sameness import check_race, describe_same_arms, list_first
+from bakeoff.system import remove
 from bakeoff.workspace import HASH, Folders, find_half_written, list_folders
 
 
@@ -336,7 +337,7 @@ def _remove_leftovers(folders: Folders, trial_ids: Set[str]) -> None:
     places = {folders.weights(trial_id).parent for trial_id in trial_ids}
     places |= {folders.checkpoint("any").parent, *list_folders(folders.features, HASH)}
     for path in [path for place in places for path in find_half_written(place)]:
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 def check_plan(plan: Plan, datasets: Datasets) -> None:

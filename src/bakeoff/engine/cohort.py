@@ -32,6 +32,7 @@ from bakeoff.engine.parts import Network
 from bakeoff.engine.session import Session, Splits
 from bakeoff.messages import CohortTask, EpochDone, Event, Notice, TaskDone, TrialDone, TrialFailed, TrialPaused
 from bakeoff.stats.metrics import classification_metrics
+from bakeoff.system import rename
 from bakeoff.workspace import Folders, save_predictions, write_whole
 
 Indices = npt.NDArray[np.int64]
@@ -190,7 +191,7 @@ class _Cohort:
             return load_checkpoint(path)
         except DamagedCheckpoint as error:
             aside = path.with_name(f"{path.name}.damaged")
-            path.replace(aside)
+            rename(path, aside)
             text = f"{error} It is kept as {aside.name}; its epochs are trained again."
             self.emit(Notice(task_id=self.task.cohort_id, text=text))
             return None

@@ -13,12 +13,13 @@ from bakeoff.catalog.numeric_modes import Numeric
 from bakeoff.catalog.objective_settings import ObjectiveSettings
 from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
-from bakeoff.engine.device_context import DeviceContext
+from bakeoff.engine.device_context import DeviceContext, Step
 from bakeoff.engine.epoch import compute_gradients
 from bakeoff.engine.inputs import Batch
 from bakeoff.engine.objective import Objective
 from bakeoff.engine.optim.stacks import read_stacks
 from bakeoff.engine.probe import LARGEST_DIFFERENCE
+from bakeoff.engine.stepper import is_worth_recording
 from bakeoff.messages import Event, ProbeDone, ProbeTask, TaskDone
 from bakeoff.workspace import Folders
 
@@ -63,29 +64,40 @@ class _Bench:
         self._objective = Objective(settings, assembly.class_names, images.labels)
         self._context, self._batch_size = context, recipes[0].batch_size
         order = torch.arange(self._batch_size).remainder(len(images.labels)).numpy()
+        num_steps = len(images.labels) // self._batch_size * max(recipe.epochs for recipe in recipes)
+        self._is_recorded = is_worth_recording(self._network, recipes, num_steps)
+        self._dropout = torch.Generator(context.device)
         inputs = assembly.prepare_inputs(recipes, [0] * len(recipes), [seed])
         self._batch: Batch = next(iter(inputs.train([order], self._batch_size, 1)))
 
     def take_gradients(self) -> torch.Tensor:
         """Return every member's gradient of the batch, (K, number of weights), float32."""
+        self._dropout.manual_seed(0)
         self._pass()
         gradients = read_stacks(self._network).gradients().values()
         return torch.cat([gradient.flatten(1).float() for gradient in gradients], dim=1).clone()
 
     def time(self) -> float:
-        """Return the median seconds per pass."""
+        """Return the median seconds per pass: eager, or recorded if training records its steps and that is faster."""
+        seconds, capture = self._time(self._pass), self._context.capture
+        if not self._is_recorded or capture is None:
+            return seconds
+        for _ in range(_WARM_UP):
+            capture.warm_up(self._pass)
+        return min(seconds, self._time(capture.capture(self._pass, [self._dropout])))
+
+    def _time(self, run: Step) -> float:
         seconds = []
         for _ in range(_WARM_UP + NUM_STEPS):
             started = time.perf_counter()
-            self._pass()
+            run()
             self._wait()
             seconds.append(time.perf_counter() - started)
         return statistics.median(seconds[_WARM_UP:])
 
     def _pass(self) -> None:
         self._network.clear_gradients()
-        dropout = torch.Generator(self._context.device).manual_seed(0)
-        compute_gradients(self._network, self._objective, self._batch, dropout, self._batch_size)
+        compute_gradients(self._network, self._objective, self._batch, self._dropout, self._batch_size)
 
     def _wait(self) -> None:
         if self._context.capture is not None:

@@ -27,6 +27,7 @@ from bakeoff.data.cache import Images
 from bakeoff.data.registry import Split
 from bakeoff.engine.batches import split_view
 from bakeoff.messages import ENGINE_VERSION, CohortTask, DataView, FeatureFile, FeaturesTask, FinalTestTask, Member
+from bakeoff.system import remove
 from bakeoff.workspace import Folders, check_members, write_whole
 
 FEATURES_VERSION = 3
@@ -212,7 +213,7 @@ def join_parts(folders: Folders, file: FeatureFile) -> bool:
     content = json.dumps({"seconds": total, "images": file.num_rows})
     write_whole(folders.feature_facts(file.key), partial(Path.write_text, data=content, encoding="utf-8"))
     for start in file.starts:
-        folders.feature_part(file.key, start).unlink(missing_ok=True)
+        remove(folders.feature_part(file.key, start))
     return True
 
 

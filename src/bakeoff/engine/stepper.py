@@ -16,6 +16,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.engine.batches import epoch_order
 from bakeoff.engine.device_context import Capture, DeviceContext, Step
 from bakeoff.engine.epoch import AccumulationSchedule, Epoch, compute_gradients, count_right, move, seed_dropout
@@ -53,6 +54,18 @@ class Replicates:
     of_K: tuple[int, ...]
 
 
+def is_worth_recording(network: Network, recipes: Sequence[Recipe], num_steps: int) -> bool:
+    """Return whether a step can be recorded, and enough steps follow: all members are updated at once, by no draws.
+
+    Args:
+        network: may draw random numbers of its own, which a recording would repeat.
+        recipes: its members'.
+        num_steps: still to come.
+    """
+    draws = isinstance(network, ModuleNetwork) and network.body.draws
+    return num_steps >= LEAST_STEPS and fits(recipes) and not draws
+
+
 class Stepper:
     """Trains the members of one network until one of them leaves.
 
@@ -83,14 +96,14 @@ class Stepper:
             len(replicates.orders[0]), self._batch_size, [runner.member.recipe.accumulate for runner in runners]
         )
         num_steps = self._pacer.num_batches
-        self._optimizer = StackedOptimizer(network, runners, num_steps) if fits(runners) else None
+        recipes = [runner.member.recipe for runner in runners]
+        self._optimizer = StackedOptimizer(network, runners, num_steps) if fits(recipes) else None
         self._generators = [torch.Generator(context.device) for _ in replicates.seeds]
         num_members = network.num_members
         self._loss_K = torch.zeros(num_members, dtype=context.exact, device=context.device)
         self._right_K = torch.zeros(num_members, dtype=context.exact, device=context.device)
-        worthwhile = num_steps * num_epochs >= LEAST_STEPS and self._optimizer is not None
-        capturable = worthwhile and not (isinstance(network, ModuleNetwork) and network.body.draws)
-        self._recorder = _Recorder(context.capture, self._generators) if capturable and context.capture else None
+        worthwhile = is_worth_recording(network, recipes, num_steps * num_epochs)
+        self._recorder = _Recorder(context.capture, self._generators) if worthwhile and context.capture else None
 
     def train_epoch(self, epoch: int) -> Epoch:
         """Train one epoch, every member on its replicate's images in its replicate's order."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bakeoff.catalog.averaging import EMA
 from bakeoff.catalog.clipping import Clip
@@ -152,6 +153,40 @@ def test_one_takes_up_where_the_other_left_off(order: tuple[Any, Any]) -> None:
         torch.testing.assert_close(broken, straight, rtol=2e-5, atol=2e-6)
 
 
+class _Counter(TorchDispatchMode):
+    """Counts the operations that write a tensor: each is at least one kernel on a GPU."""
+
+    num_calls = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.num_calls += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_more_layers_take_no_more_operations(choice: AnyOptimizer) -> None:
+    """Whatever the number of parameters, their elements are updated as one or two matrices."""
+    found = []
+    for num_layers in (1, 9):
+        layers = (*[Dense(units=4, activation="relu")] * num_layers, Dense(units=4))
+        states = [initialize(layers, SHAPE, InitializerChoice(), seed) for seed in range(2)]
+        network = FusedNetwork([layers] * 2, states)
+        recipe = Recipe(network=MLP(name="mlp"), optimizer=choice, epochs=1)
+        runners = [
+            MemberTrainer.start(Member(trial_id=str(k), recipe=recipe), layers, states[k]) for k in range(len(states))
+        ]
+        for k, runner in enumerate(runners):
+            runner.bind(network.members[k], network.member_buffers[k], frozenset())
+        optimizer = StackedOptimizer(network, runners, 2)
+        optimizer.begin_epoch([_progress(0), _progress(1)])
+        _set_gradients(network, 0)
+        optimizer.step()
+        with _Counter() as counter:
+            optimizer.step()
+        found.append(counter.num_calls)
+    assert found[0] == found[1]
+
+
 def test_what_has_no_gradient_stays() -> None:
     network, runners = _make(_recipes())
     network.freeze(2)
@@ -182,9 +217,9 @@ def test_a_member_that_is_not_finite_leaves_the_others_alone() -> None:
 
 
 def test_who_cannot_be_moved_at_once() -> None:
-    def runner(**fields: Any) -> MemberTrainer:
-        return MemberTrainer.start(Member(trial_id="a", recipe=Recipe(network=MLP(name="mlp"), **fields)), LAYERS, {})
+    def recipe(**fields: Any) -> Recipe:
+        return Recipe(network=MLP(name="mlp"), **fields)
 
-    assert fits([runner(), runner(optimizer=SGD())])
-    assert not fits([runner(), runner(accumulate=2)])
-    assert not fits([runner(), runner(optimizer=Adadelta())])
+    assert fits([recipe(), recipe(optimizer=SGD())])
+    assert not fits([recipe(), recipe(accumulate=2)])
+    assert not fits([recipe(), recipe(optimizer=Adadelta())])

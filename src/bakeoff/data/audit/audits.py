@@ -24,6 +24,7 @@ from bakeoff.data.content import hash_contents
 from bakeoff.data.listing import ImageFile, Listing, Part
 from bakeoff.data.locate import cache_folder
 from bakeoff.data.parallel import count_workers, map_in_order
+from bakeoff.system import rename
 
 if TYPE_CHECKING:
     from bakeoff.data.pictures import Picture
@@ -177,6 +178,13 @@ def _announce(name: str, num_images: int) -> str:
     return f"{name}: auditing {num_images:,} images for duplicates, once for this content"
 
 
+def _name_place(files: Sequence[ImageFile]) -> str:
+    try:
+        return os.path.commonpath([files[0].path, files[-1].path])
+    except ValueError:  # on two drives
+        return os.path.dirname(files[0].path)
+
+
 LARGE_SIDE = 512
 REDUCED_SIDE = 160
 """A photograph of 2 megapixels takes 95 ms to sign at its full size, and its signature is that of a thumbnail."""
@@ -187,7 +195,7 @@ def _sign_files(files: Sequence[ImageFile], say: Say | None) -> Signatures:
     from bakeoff.data.pictures import silence_pillow
 
     if say is not None and len(files) >= LARGE:
-        say(_announce(os.path.commonpath([files[0].path, files[-1].path]), len(files)))
+        say(_announce(_name_place(files), len(files)))
     size = max(1, min(_CHUNK_FILES, len(files) // (4 * count_workers())))
     with silence_pillow():
         chunks = map_in_order(_sign_chunk, [files[start : start + size] for start in range(0, len(files), size)])
@@ -294,7 +302,7 @@ def _write(path: Path, save: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         save(temporary)
-        os.replace(temporary, path)
+        rename(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

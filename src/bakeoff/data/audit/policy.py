@@ -120,7 +120,7 @@ def refuse_copies(audit: Audit, is_copy: npt.NDArray[np.bool_], is_chosen: npt.N
 def _name_culprit(audit: Audit) -> str:
     others = [part for part in ("test", "validation") if part in audit.parts]
     if len(others) == 1 and os.path.isdir(audit.where):
-        top = {part: name.split(os.sep)[0] for part, name in zip(audit.parts, audit.names, strict=True)}
+        top = {part: name.split("/")[0] for part, name in zip(audit.parts, audit.names, strict=True)}
         root = show_text(audit.where)
         return f"{root}/{top[others[0]]}: {root}/{top[others[0]]} is a copy of {root}/{top['train']} or a part of it"
     return f"its {' and '.join(others)} split{'s' if len(others) > 1 else ''}"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-import sys
+import threading
 from collections import deque
-from collections.abc import Sequence
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import BinaryIO, cast
 
 import bakeoff
 from bakeoff.driver.executors.base import Report, Started, TaskLost
+from bakeoff.driver.executors.channel import BROKEN, await_worker, receive, send
 from bakeoff.driver.executors.watchdog import Watchdog
 from bakeoff.messages import Task, TaskDone, task_id
+from bakeoff.system import WORKER_FLAGS, find_interpreter
 
 # One thread per worker for every library that would start its own pool when torch is loaded. And freed memory stays in
 # the worker's heap: a training step frees and allocates the same megabytes repeatedly, and page faults took a fifth of
@@ -31,41 +34,54 @@ WORKER_ENVIRONMENT = {
 
 
 class _Worker:
-    """One process and the driver's end of its socket."""
+    """One process, and the thread that talks to it.
 
-    def __init__(self, workspace: Path, data_dir: Path | None, device: str) -> None:
+    Args:
+        workspace, data_dir, device: as given to the process.
+        post: receives the worker and each of its reports, in the thread; None once it is gone.
+    """
+
+    def __init__(self, workspace: Path, data_dir: Path | None, device: str, post: _Post) -> None:
         self.device = device
-        ours, theirs = socket.socketpair()
-        source = str(Path(bakeoff.__file__).parents[1])
-        paths = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-        arguments = (
-            str(theirs.fileno()),
-            str(workspace.absolute()),
-            str(data_dir.absolute()) if data_dir else "",
-            device,
-        )
-        workspace.mkdir(parents=True, exist_ok=True)
-        with (workspace / "workers.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                # -P: do not import a numpy.py from the current folder.
-                [sys.executable, "-P", "-m", "bakeoff.driver.executors.worker", *arguments],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": paths},
-            )
-        theirs.close()
-        self.connection = Connection(ours.detach())
         self.task: Task | None = None
+        self._post = post
+        self._tasks = SimpleQueue[Task | None]()
+        self.process = _start_process(workspace, data_dir, device)
+        self._thread = threading.Thread(target=self._talk, daemon=True)
+        self._thread.start()
+
+    def start(self, task: Task) -> None:
+        """Send the idle worker a task; this never waits, also while the process is still starting."""
+        self.task = task
+        self._tasks.put(task)
 
     def stop(self) -> None:
-        self.connection.close()
         self.process.kill()
         self.process.wait()
+        self._tasks.put(None)
+        self._thread.join()
+        for stream in (self.process.stdin, self.process.stdout):
+            with suppress(OSError):  # a task that could not be sent
+                cast("BinaryIO", stream).close()
+
+    def _talk(self) -> None:
+        """Send each task, and post what the worker reports on it."""
+        tasks, reports = cast("BinaryIO", self.process.stdin), cast("BinaryIO", self.process.stdout)
+        try:
+            await_worker(reports)
+            while (task := self._tasks.get()) is not None:
+                send(task, tasks)
+                report = None
+                while not isinstance(report, TaskDone | TaskLost):
+                    report = receive(reports)
+                    self._post(self, report)
+        except BROKEN:
+            pass  # the process has ended
+        finally:
+            self._post(self, None)
 
     def explain_death(self) -> str:
-        """Return how the process ended, after its socket was closed."""
+        """Return how the process ended, after its pipe was closed."""
         try:
             code = self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -75,6 +91,27 @@ class _Worker:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         hint = " (killed from outside, perhaps for lack of memory)" if name == "SIGKILL" else ""
         return f"the worker process died of {name}{hint}"
+
+
+_Post = Callable[[_Worker, Report | None], None]
+
+
+def _start_process(workspace: Path, data_dir: Path | None, device: str) -> subprocess.Popen[bytes]:
+    """Start a worker, whose own output goes to a file in the workspace."""
+    python, variables = find_interpreter()
+    paths = os.pathsep.join(filter(None, (str(Path(bakeoff.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+    arguments = (str(workspace.absolute()), str(data_dir.absolute()) if data_dir else "", device)
+    workspace.mkdir(parents=True, exist_ok=True)
+    with (workspace / "workers.log").open("ab") as log:
+        return subprocess.Popen(
+            # -P: do not import a numpy.py from the current folder.
+            [python, "-P", "-m", "bakeoff.driver.executors.worker", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": paths, **variables},
+            creationflags=WORKER_FLAGS,
+        )
 
 
 class LocalExecutor:
@@ -103,6 +140,7 @@ class LocalExecutor:
         self._workers: list[_Worker] = []
         self._queue: deque[Task] = deque()
         self._reports: deque[Report] = deque()
+        self._posted = SimpleQueue[tuple[_Worker, Report | None]]()
         self._watchdog = watchdog or Watchdog()
 
     def submit(self, task: Task) -> None:
@@ -112,11 +150,8 @@ class LocalExecutor:
     def poll(self, timeout_seconds: float) -> Sequence[Report]:
         """Return what was reported since the last call, waiting up to `timeout_seconds` for something."""
         self._assign()
-        connections = {worker.connection: worker for worker in self._workers}
-        ready = wait(list(connections), 0.0 if self._reports else timeout_seconds) if connections else []
-        for connection in ready:
-            if isinstance(connection, Connection):
-                self._receive(connections[connection])
+        if self._workers:
+            self._take_posted(0.0 if self._reports else timeout_seconds)
         self._kill_stuck()
         self._assign()
         reports = tuple(self._reports)
@@ -132,21 +167,19 @@ class LocalExecutor:
 
     def _assign(self) -> None:
         """Assign queued tasks to idle workers, starting workers up to the limit."""
+        for worker in [each for each in self._workers if each.task is None and each.process.poll() is not None]:
+            self._remove(worker)
         idle = [worker for worker in self._workers if worker.task is None]
         while self._queue and (idle or len(self._workers) < self.num_workers):
             if idle:
                 worker = idle.pop()
             else:
-                worker = _Worker(self._workspace, self._data_dir, self._choose_device())
+                worker = _Worker(self._workspace, self._data_dir, self._choose_device(), self._post)
                 self._workers.append(worker)
             task = self._queue.popleft()
-            worker.task = task
             self._watchdog.hear(worker.process.pid)
             self._reports.append(Started(task_id=task_id(task)))
-            try:
-                worker.connection.send(task)
-            except OSError:
-                self._remove(worker)
+            worker.start(task)
 
     def _kill_stuck(self) -> None:
         """Kill the workers that do nothing; their tasks are retried."""
@@ -160,17 +193,27 @@ class LocalExecutor:
         taken = [worker.device for worker in self._workers]
         return min(self._devices, key=taken.count)
 
-    def _receive(self, worker: _Worker) -> None:
-        """Receive everything a worker has sent; remove it if its socket was closed."""
-        try:
-            while worker.connection.poll():
-                report: Report = worker.connection.recv()
-                self._watchdog.hear(worker.process.pid)
-                if isinstance(report, TaskDone | TaskLost):
-                    worker.task = None
-                self._reports.append(report)
-        except (EOFError, OSError):
+    def _post(self, worker: _Worker, report: Report | None) -> None:
+        self._posted.put((worker, report))
+
+    def _take_posted(self, timeout_seconds: float) -> None:
+        """Take everything that was posted, waiting up to `timeout_seconds` for the first; remove workers that ended."""
+        with suppress(Empty):
+            posted = self._posted.get(timeout=timeout_seconds)
+            while True:
+                self._take(*posted)
+                posted = self._posted.get_nowait()
+
+    def _take(self, worker: _Worker, report: Report | None) -> None:
+        if worker not in self._workers:
+            return  # it was removed before
+        if report is None:
             self._remove(worker)
+            return
+        self._watchdog.hear(worker.process.pid)
+        if isinstance(report, TaskDone | TaskLost):
+            worker.task = None
+        self._reports.append(report)
 
     def _remove(self, worker: _Worker, reason: str | None = None) -> None:
         """Remove a dead or useless worker and report its task as lost; the next `_assign` starts another."""

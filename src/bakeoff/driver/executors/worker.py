@@ -1,65 +1,59 @@
-"""A worker process: receives tasks from a socket, trains with one thread, reports. Started by LocalExecutor."""
+"""A worker process: receives tasks from a pipe, trains with one thread, reports. Started by LocalExecutor."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import select
 import signal
 import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
+from typing import BinaryIO
 
 from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.driver.executors.base import Report, TaskLost
+from bakeoff.driver.executors.channel import BROKEN, receive, send, take_over
 from bakeoff.errors import BakeoffError, DataError, StorageError
 from bakeoff.messages import CheckTask, DataView, FeaturesTask, FinalTestTask, ProbeTask, Task, TimingTask, task_id
-
-_PR_SET_PDEATHSIG = 1
+from bakeoff.system import die_with_parent
 
 
 def main() -> None:
-    """Serve tasks until the driver's end of the socket closes.
+    """Serve tasks until the driver is gone.
 
-    Command line: the socket's file descriptor, the workspace, the folder to search for images (may be empty), and
-    torch's name of the device.
+    Command line: the workspace, the folder to search for images (may be empty), and torch's name of the device.
     """
-    connection = Connection(int(sys.argv[1]))
-    workspace = Path(sys.argv[2])
-    opener = DiskOpener(Path(sys.argv[3]) if sys.argv[3] else None)
-    device = sys.argv[4]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the driver handles it.
-    _die_with_driver()
-    threading.Thread(target=_leave_with_driver, args=(connection.fileno(),), daemon=True).start()
+    die_with_parent()
+    incoming, outgoing = take_over()
+    tasks = SimpleQueue[Task]()
+    threading.Thread(target=_receive_tasks, args=(incoming, tasks), daemon=True).start()
+    workspace, device = Path(sys.argv[1]), sys.argv[3]
+    opener = DiskOpener(Path(sys.argv[2]) if sys.argv[2] else None)
     use_one_thread()
-    while True:
-        try:
-            task: Task = connection.recv()
-            run_task(task, workspace, opener, connection.send, device)
-        except (EOFError, OSError):
-            return  # the driver is gone
+    with suppress(*BROKEN):
+        while True:
+            run_task(tasks.get(), workspace, opener, lambda report: send(report, outgoing), device)
 
 
-def _die_with_driver() -> None:
-    """Let Linux kill this process when the driver dies, because a suspended worker would not notice.
+def _receive_tasks(incoming: BinaryIO, tasks: SimpleQueue[Task]) -> None:
+    """Queue tasks; end this process when the driver is gone, even during an epoch.
 
-    When resumed it would continue beside another driver's workers, and could overwrite a newer checkpoint.
+    Two drivers must never train the same cohort.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _leave_with_driver(descriptor: int) -> None:
-    """End this process when the driver is gone, even during an epoch: two drivers must never train the same cohort."""
-    watcher = select.poll()
-    watcher.register(descriptor, 0)  # POLLHUP and POLLERR are always reported
-    watcher.poll()
-    os._exit(1)
+    try:
+        with suppress(*BROKEN):
+            while True:
+                tasks.put(receive(incoming))
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
 
 
 def use_one_thread() -> None:

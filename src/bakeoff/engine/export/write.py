@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from bakeoff.engine.model import Model, load_model
 from bakeoff.engine.model_file import read_model_record
 from bakeoff.engine.weight_files import read_kept_weights
 from bakeoff.stats.temperature import scale
+from bakeoff.system import rename
 from bakeoff.workspace import Folders, write_whole
 
 WEIGHTS_FILE = "model.safetensors"
@@ -115,7 +115,7 @@ def _name_library(plan: Plan) -> str:
 
 
 def _place(made: Path, path: Path) -> None:
-    write_whole(path, lambda temporary: os.replace(made, temporary))
+    write_whole(path, lambda temporary: rename(made, temporary))
 
 
 def _open_weights(path: Path, folders: Folders) -> Run:

@@ -15,20 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.schedules import Progress
 from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.optim.make_optimizer import skips_decay
-from bakeoff.engine.optim.stack_rules import find_rule
+from bakeoff.engine.optim.stack_rules import Rule, find_rule
 from bakeoff.engine.optim.stacks import read_stacks
 from bakeoff.engine.parts import Network
 
 
-def fits(runners: Sequence[MemberTrainer]) -> bool:
-    """Return whether these members can be updated at once: all step after every batch, with stacked optimizers."""
-    return all(
-        runner.member.recipe.accumulate == 1 and find_rule(runner.member.recipe.optimizer) is not None
-        for runner in runners
-    )
+def fits(recipes: Sequence[Recipe]) -> bool:
+    """Return whether such members can be updated at once: all step after every batch, with stacked optimizers."""
+    return all(recipe.accumulate == 1 and find_rule(recipe.optimizer) is not None for recipe in recipes)
 
 
 class StackedOptimizer:
@@ -79,8 +77,7 @@ class StackedOptimizer:
         gradients = self._clip(self._stacks.gradients())
         share_K = self._shares_SK.index_select(0, self._number)[0]
         for run in self._runs:
-            for name, gradient in gradients.items():
-                run.move(name, self._stacks.parameters[name], gradient, share_K[run.start : run.end])
+            run.move(self._stacks.parameters, gradients, share_K[run.start : run.end])
         if self._averages:
             newest_K = self._newest_SK.index_select(0, self._number)[0]
             for name, stack in self._stacks.everything().items():
@@ -132,50 +129,105 @@ class _Run:
     """Adjacent members with the same kind of optimizer."""
 
     def __init__(self, start: int, end: int, runners: Sequence[MemberTrainer], device: torch.device) -> None:
-        self.start, self.end, self._device = start, end, device
-        self._optimizers = [_optimizer_of(runner) for runner in runners]
-        self._parameters: list[Mapping[str, Tensor]] = [runner.parameters for runner in runners]
+        self.start, self.end = start, end
+        self._runners = runners
         choices = [runner.member.recipe.optimizer for runner in runners]
         rule = find_rule(choices[0])
         assert rule is not None, "`fits` was asked before"
         self._rule = rule
         self._hyper = {
-            name: torch.tensor([_hyper_of(choice, name) for choice in choices], device=device)
+            name: torch.tensor([[_hyper_of(choice, name)] for choice in choices], device=device)
             for name in self._rule.hyper
         }
         self._hyper_flat = dict(self._hyper)
         if "weight_decay" in self._hyper:
-            skipped = torch.tensor([skips_decay(choice) for choice in choices], device=device)
+            skipped = torch.tensor([[skips_decay(choice)] for choice in choices], device=device)
             self._hyper_flat["weight_decay"] = self._hyper["weight_decay"].masked_fill(skipped, 0.0)
-        self._kept: dict[str, dict[str, Tensor]] = {}
-        self._rates: dict[str, Tensor] = {}
+        self._names: tuple[str, ...] = ()
+        self._groups: list[_Group] = []
 
-    def move(self, name: str, stack: Tensor, gradient: Tensor, share_K: Tensor) -> None:
-        """Update these members' part of one stacked parameter."""
-        own, kept = stack[self.start : self.end], self._keep(name, stack)
-        rate = _spread(share_K * self._rates[name], own)
-        is_flat = own.dim() <= 2  # of one dimension in each member: a norm's, or a bias
-        hyper = {key: _spread(value, own) for key, value in (self._hyper_flat if is_flat else self._hyper).items()}
-        self._rule.move(own, gradient[self.start : self.end], rate, hyper, kept)
+    def move(self, stacks: Mapping[str, Tensor], gradients: Mapping[str, Tensor], share_K: Tensor) -> None:
+        """Update these members' part of all stacked parameters that have a gradient."""
+        own = {name: stacks[name][self.start : self.end] for name in gradients}
+        if tuple(gradients) != self._names:
+            self._names, self._groups = tuple(gradients), self._group(own)
+        for group in self._groups:
+            group.move(own, {name: gradients[name][self.start : self.end] for name in group.names}, share_K)
 
-    def _keep(self, name: str, stack: Tensor) -> dict[str, Tensor]:
-        """Return the stacked state of a parameter; initially from the members' optimizers, which then hold views."""
-        if name in self._kept:
-            return self._kept[name]
-        own = stack[self.start : self.end]
-        kept = {key: torch.zeros_like(own) for key in self._rule.tensors}
-        kept |= {key: torch.zeros(len(own), device=own.device) for key in self._rule.counts}
-        rates = []
-        for k, optimizer in enumerate(self._optimizers):
-            parameter = self._parameters[k][name]
-            state = optimizer.state[parameter]
-            for key, value in kept.items():
-                if torch.is_tensor(state.get(key)):
-                    value[k].copy_(state[key].view(value[k].shape))
-                state[key] = value[k].view(parameter.shape) if key in self._rule.tensors else value[k]
-            rates.append(_initial_rate(optimizer, parameter))
-        self._kept[name], self._rates[name] = kept, torch.tensor(rates, device=own.device)
-        return kept
+    def _group(self, own: Mapping[str, Tensor]) -> list[_Group]:
+        """Group parameters whose elements are all updated alike."""
+        alike: dict[tuple[Any, ...], list[str]] = {}
+        for name, stack in own.items():
+            is_flat = stack.dim() <= 2  # of one dimension in each member: a norm's, or a bias
+            states = [_find_state(runner, name) for runner in self._runners]
+            counts = [float(state.get(key, 0)) for _, state in states for key in self._rule.counts]
+            alike.setdefault((is_flat, *(rate for rate, _ in states), *counts), []).append(name)
+        return [
+            _Group(names, own, self._rule, self._hyper_flat if key[0] else self._hyper, self._runners)
+            for key, names in alike.items()
+        ]
+
+
+class _Group:
+    """Parameters that are updated as one matrix of a row per member: a few large operations in place of many small.
+
+    The members' optimizers hold views of the state.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        own: Mapping[str, Tensor],
+        rule: Rule,
+        hyper: Mapping[str, Tensor],
+        runners: Sequence[MemberTrainer],
+    ) -> None:
+        self.names, self._rule, self._hyper = names, rule, hyper
+        self._sizes = [own[name][0].numel() for name in names]
+        device, num_members = own[names[0]].device, len(runners)
+        self._kept = {key: torch.zeros(num_members, sum(self._sizes), device=device) for key in rule.tensors}
+        self._kept |= {key: torch.zeros(num_members, device=device) for key in rule.counts}
+        # Each parameter's optimizer counts its own steps; here they are all equal.
+        self._counts = {key: torch.zeros(len(names), num_members, device=device) for key in rule.counts}
+        for k, runner in enumerate(runners):
+            for number, name in enumerate(names):
+                self._share_state(k, number, runner.parameters[name], _find_state(runner, name)[1])
+        rates = [[_find_state(runner, names[0])[0]] for runner in runners]
+        self._rates_K1 = torch.tensor(rates, device=device)
+
+    def _share_state(self, k: int, number: int, parameter: Tensor, state: dict[str, Any]) -> None:
+        """Take over one parameter's state from a member's optimizer, which then holds views."""
+        start = sum(self._sizes[:number])
+        views = {
+            key: self._kept[key][k, start : start + self._sizes[number]].view(parameter.shape)
+            for key in self._rule.tensors
+        }
+        for key, view in views.items():
+            if torch.is_tensor(state.get(key)):
+                view.copy_(state[key].view(view.shape))
+        for key in self._rule.counts:
+            if torch.is_tensor(state.get(key)):
+                self._kept[key][k].copy_(state[key])
+                self._counts[key][number, k].copy_(state[key])
+            views[key] = self._counts[key][number, k]
+        state.update(views)
+
+    def move(self, own: Mapping[str, Tensor], gradients: Mapping[str, Tensor], share_K: Tensor) -> None:
+        """Update the group's parameters."""
+        parts = [own[name] for name in self.names]
+        weights = torch.cat([part.flatten(1) for part in parts], dim=1)
+        gradient = torch.cat([gradients[name].flatten(1) for name in self.names], dim=1)
+        self._rule.move(weights, gradient, share_K[:, None] * self._rates_K1, self._hyper, self._kept)
+        for key, counts in self._counts.items():
+            counts.copy_(self._kept[key])
+        moved = torch.split(weights, self._sizes, dim=1)
+        torch._foreach_copy_(parts, [new.view(part.shape) for new, part in zip(moved, parts, strict=True)])
+
+
+def _find_state(runner: MemberTrainer, name: str) -> tuple[float, dict[str, Any]]:
+    """Return the initial learning rate and the optimizer's state of a member's parameter."""
+    optimizer, parameter = _optimizer_of(runner), runner.parameters[name]
+    return _initial_rate(optimizer, parameter), optimizer.state[parameter]
 
 
 def _optimizer_of(runner: MemberTrainer) -> torch.optim.Optimizer:

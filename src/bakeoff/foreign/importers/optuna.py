@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from bakeoff.errors import DataError
 from bakeoff.foreign.reading import (
@@ -61,7 +61,7 @@ def _open_file(path: Path) -> Any:
 
     if _is_journal(path):
         return JournalStorage(JournalFileBackend(str(path)))
-    return _open_database(f"sqlite:///file:{quote(str(path.absolute()))}?mode=ro&uri=true")
+    return _open_database(f"sqlite:///{path.absolute().as_uri()}?mode=ro&uri=true")
 
 
 def _open_database(address: str) -> Any:
