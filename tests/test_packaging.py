@@ -15,6 +15,7 @@ from email.parser import Parser
 from pathlib import Path, PurePosixPath
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "bakeoff"
@@ -126,6 +127,35 @@ def test_every_import_is_declared() -> None:
     modules = {name.partition(".")[0] for path in PACKAGE.rglob("*.py") for name in _imports(path)}
     foreign = modules - sys.stdlib_module_names - AT_HAND
     assert {_normal(DISTRIBUTIONS.get(module, module)) for module in foreign} <= declared
+
+
+def test_the_conda_recipe_requires_the_same() -> None:
+    recipe = yaml.safe_load((ROOT / "packaging" / "conda" / "recipe.yaml").read_text("utf-8"))
+    expected = {line.replace(">=", " >=") for line in PROJECT["dependencies"]} | {
+        f"python {PROJECT['requires-python']}"
+    }
+    assert {re.sub("^pytorch ", "torch ", line) for line in recipe["requirements"]["run"]} == expected
+    assert recipe["about"]["license"] == PROJECT["license"]
+    assert recipe["about"]["license_file"] == PROJECT["license-files"]
+    assert recipe["build"]["python"]["entry_points"] == [f"bakeoff = {PROJECT['scripts']['bakeoff']}"]
+
+
+def test_the_image_is_built_from_what_is_there_and_runs_as_an_ordinary_user() -> None:
+    text = (ROOT / "packaging" / "docker" / "Dockerfile").read_text("utf-8").replace("\\\n", "")
+    steps = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("#")]
+    assert [rest for step, rest in steps if step == "USER"] == ["1000"]
+    copied = [name for step, rest in steps if step == "COPY" for name in rest.split()[:-1]]
+    assert all((ROOT / name).exists() for name in copied)
+    assert {"pyproject.toml", "README.md", "src", "LICENSE", "NOTICE"} <= set(copied)
+    (install,) = [rest for step, rest in steps if "--index-url" in rest]
+    assert re.search(r"--index-url \S+ .* torch torchvision", install)
+    assert set(re.findall(r"source=([\w./]+),target=/constraints", install)) == {"constraints.txt"}
+
+
+def test_one_address_stands_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation.get("repository-code") == ADDRESS
+    assert citation["license"] in PROJECT["license"]
 
 
 def test_every_dependency_is_described() -> None:
