@@ -158,6 +158,19 @@ def test_one_address_stands_everywhere() -> None:
     assert citation["license"] in PROJECT["license"]
 
 
+@pytest.mark.parametrize(
+    "form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.stem
+)
+def test_forms_are_what_github_reads(form: Path) -> None:
+    document = yaml.safe_load(form.read_text("utf-8"))
+    assert {"name", "description", "body"} <= set(document)
+    fields = [field for field in document["body"] if field["type"] != "markdown"]
+    assert fields
+    assert all(field["type"] in ("input", "textarea", "dropdown", "checkboxes") for field in fields)
+    assert all(field["attributes"]["label"] for field in fields)
+    assert len({field["id"] for field in fields}) == len(fields)
+
+
 def test_every_dependency_is_described() -> None:
     text = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
     lines = [*PROJECT["dependencies"], *(line for extra, rest in EXTRAS.items() if extra != "dev" for line in rest)]
