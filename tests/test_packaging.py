@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -89,6 +90,20 @@ def test_the_wheel_carries_its_licences_and_its_command(wheel: Path) -> None:
         inside = {name.split(".dist-info/")[1]: name for name in archive.namelist() if ".dist-info/" in name}
         assert {f"licenses/{name}" for name in PROJECT["license-files"]} <= set(inside)
         assert "bakeoff = bakeoff.__main__:run" in archive.read(inside["entry_points.txt"]).decode()
+
+
+def test_the_wheel_works_in_an_empty_folder_of_a_user_without_a_home(wheel: Path, tmp_path: Path) -> None:
+    installed, folder = tmp_path / "installed", tmp_path / "empty"
+    folder.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    environment = {**os.environ, "PYTHONPATH": str(installed), "HOME": str(folder / "home")}
+    program = "import bakeoff.__main__ as main; print(main.__file__, flush=True); main.run()"
+    command = [sys.executable, "-P", "-c", program, "plan", "quickstart", "--no-probe"]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(str(installed))
+    assert "he_normal" in ended.stdout
 
 
 def test_the_source_archive_holds_what_a_checkout_needs_and_no_caches(built: Path) -> None:
