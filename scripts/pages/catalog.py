@@ -48,7 +48,8 @@ def _list_outside(entries: list[Any]) -> Iterator[str]:
 
 
 def _capitalise(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    first = text.partition(" ")[0]
+    return text[:1].upper() + text[1:] if first.isalpha() else text  # a file's name stays as it is
 
 
 def _format(value: object) -> str:
