@@ -6,9 +6,11 @@ or options is kept by hand, and the page says on its own where else the list is 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -18,7 +20,7 @@ from pages import api, catalog, commands, result, studies, study_file
 ROOT = Path(__file__).resolve().parent.parent
 
 GENERATED = re.compile(r"^<!-- generated: (\w+)(?: ([\w.-]+))? -->$", flags=re.MULTILINE)
-OUTSIDE = re.compile(r"\]\((?:\.\./)*(?P<path>[\w./-]+)(?P<anchor>#[\w-]+)?\)")
+LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<path>[\w./-]+)(?P<anchor>#[\w-]+)?\)")
 
 
 WRITERS: Mapping[str, Callable[..., str]] = {
@@ -44,31 +46,55 @@ SHOWN = {
 """Files of the repository that are pages too, if they are there, and the names of the pages."""
 
 
+AWAITED = ("tutorial.md", "errors.md", "install.md")
+"""Pages that the navigation has a place for before they are written."""
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are files of the repository."""
     for source, page in SHOWN.items():
         if (ROOT / source).exists():
-            text = (ROOT / source).read_text("utf-8")
-            # From the top of the repository, docs/ is a folder; among the pages it is the top.
-            files.append(File.generated(config, page, content=re.sub(r"\]\((?:\.\./)*docs/", "](", text)))
+            files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
     return files
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add to the navigation's last section, on the project, the repository's files that are pages."""
-    project = next(iter(config.nav[-1].values()))
-    project[:0] = [page for source, page in SHOWN.items() if "/" not in source and (ROOT / source).exists()]
+    """Leave pages out of the navigation that are not written yet, or whose file is not there."""
+    missing = {page for source, page in SHOWN.items() if not (ROOT / source).exists()}
+    missing |= {page for page in AWAITED if not (ROOT / "docs" / page).exists()}
+    config.nav = _leave_out(config.nav, missing)
     return config
 
 
+def _leave_out(items: list[Any], missing: Set[str]) -> list[Any]:
+    kept = []
+    for item in items:
+        if not isinstance(item, dict):
+            kept.append(item)
+            continue
+        title, value = next(iter(item.items()))
+        if isinstance(value, list):
+            kept.append({title: _leave_out(value, missing)})
+        elif value not in missing:
+            kept.append(item)
+    return kept
+
+
 def on_page_markdown(markdown: str, page: Page, **context: object) -> str:
-    """Fill the page with what is generated, and turn links to files that are pages into links to these."""
+    """Fill the page with what is generated, and turn links to files of the repository into links to pages."""
     filled = GENERATED.sub(lambda found: WRITERS[found[1]](*filter(None, [found[2]])), markdown)
+    sources = {name: source for source, name in SHOWN.items()}
+    source = ROOT / sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     up = "../" * page.file.src_uri.count("/")
-    return OUTSIDE.sub(lambda found: _redirect(found, up), filled)
+    return LINK.sub(lambda found: _redirect(found, source.parent, up), filled)
 
 
-def _redirect(found: re.Match[str], up: str) -> str:
-    """Return a link to the page that shows a file of the repository; other links stay, and fail if they are broken."""
-    page = SHOWN.get(found["path"].removeprefix("../"))
-    return f"]({up}{page}{found['anchor'] or ''})" if page else found[0]
+def _redirect(found: re.Match[str], folder: Path, up: str) -> str:
+    """Return a link as it is on the site; one to a file that is no page is its text, a broken one stays and fails."""
+    target = Path(os.path.normpath(folder / found["path"]))
+    if not target.is_relative_to(ROOT) or not target.exists():
+        return found[0]
+    name = target.relative_to(ROOT).as_posix()
+    if name.startswith("docs/"):
+        return f"[{found['text']}]({up}{name.removeprefix('docs/')}{found['anchor'] or ''})"
+    return f"[{found['text']}]({up}{SHOWN[name]}{found['anchor'] or ''})" if name in SHOWN else found["text"]

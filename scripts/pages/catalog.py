@@ -48,7 +48,7 @@ def _list_outside(entries: list[Any]) -> Iterator[str]:
 
 
 def _capitalise(text: str) -> str:
-    first = text.partition(" ")[0]
+    first = text.partition(" ")[0].rstrip(",")
     return text[:1].upper() + text[1:] if first.isalpha() else text  # a file's name stays as it is
 
 
