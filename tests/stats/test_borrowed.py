@@ -266,7 +266,7 @@ def test_bonferronis_correction_multiplies_whatever_else_is_found() -> None:
 
 @pytest.mark.parametrize(("factor", "num_arms"), [(1, 4), (10, 4), (5, 9)])
 def test_equal_arms_are_rarely_told_apart_even_if_one_is_wild(factor: float, num_arms: int) -> None:
-    """The table of docs/statistics.md in small; its rates are 5% at most."""
+    """The table of docs/error-rates.md in small; its rates are 5% at most."""
     rng, pairs, false = np.random.default_rng(num_arms), list(combinations(range(num_arms), 2)), 0
     for _ in range(300):
         scores = rng.standard_normal((num_arms, 3))

@@ -135,11 +135,12 @@ def _list_rows(what: Listing) -> Iterator[tuple[str, str]]:
             about += ["Has a quick version."] if shipped.quick is not None else []
             yield shipped.name, " ".join([shipped.question, *about])
         return
-    for record in _list_records(what):
+    for record in list_records(what):
         yield record.name, record.summary
 
 
-def _list_records(what: Listing) -> Iterator[Any]:
+def list_records(what: Listing) -> Iterator[Any]:
+    """Yield the registry's entries of a kind; none for studies, which are files."""
     for module, registry in _REGISTRIES.get(what, ()):
         records = getattr(import_module(module), registry)
         yield from records() if callable(records) else records
@@ -154,7 +155,7 @@ def _list_settings(what: Listing, name: str) -> Iterator[tuple[str, str]]:
     """Yield the settings of one entry, each with its description and default."""
     from bakeoff.catalog.networks.named import OutsideNetwork
 
-    settings = {record.name: record.settings for record in _list_records(what) if hasattr(record, "settings")}
+    settings = {record.name: record.settings for record in list_records(what) if hasattr(record, "settings")}
     if what is Listing.networks and ":" in name:
         settings[name] = OutsideNetwork
     if not settings:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.registry import DATASETS
+from bakeoff.stats.factorial import DesignKind
 from bakeoff.study.explain import list_field_records
 from bakeoff.study.schema import Study
 from bakeoff.study.search import SEARCHES
@@ -64,6 +65,8 @@ def schema_json() -> Schema:
     for section, axis in (("blocks", "BlockAxis"), ("arms", "ArmAxis")):
         study["properties"][section] = {"type": "array", "items": _refer(axis), **described[section]}
     study["properties"]["arms"]["minItems"] = 1
+    design = study["properties"]["design"]
+    design["anyOf"] = [{"enum": list(get_args(DesignKind))}, {"$ref": design.pop("$ref")}]
     study["anyOf"] = [{"required": ["arms"]}, {"required": ["search"]}]
     return {"$schema": _DIALECT, "title": "bakeoff study", **study, "$defs": definitions}
 
