@@ -119,7 +119,7 @@ def compare_workers(job: dict[str, Any], options: argparse.Namespace) -> dict[st
     def measure(num_workers: int) -> float:
         # The images are those of each worker.
         images = IMAGES[job["network"]] // (10 if options.quick else 1) * num_workers
-        rate: float = run("bakeoff_engine", job, {"workers": num_workers}, images)["images_per_second"]
+        rate: float = run("bakeoff_study", job, {"workers": num_workers}, images)["images_per_second"]
         return rate
 
     return compare_counts(measure, options.repeats)

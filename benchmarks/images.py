@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from bakeoff.data.locate import CACHE_VARIABLE, find_home
 from bakeoff.data.registry import find_dataset
@@ -38,6 +40,27 @@ def prepare_images(data_dir: Path | None, folder: Path) -> tuple[str, dict[str, 
         "pixels": str(folder / "pixels.npy"),
         "labels": str(folder / "labels.npy"),
         "data_dir": str(home.absolute()),
+    }
+
+
+def enlarge_images(job: Mapping[str, Any], side: int, count: int, folder: Path) -> dict[str, Any]:
+    """Store the first images enlarged, for all contenders: as an array, and as a folder of PNG files for bakeoff.
+
+    Returns:
+        The part of a job with their paths.
+    """
+    pixels, labels = np.load(job["pixels"], mmap_mode="r")[:count], np.load(job["labels"])[:count]
+    pictures = [Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR) for image in pixels]
+    target = folder / f"enlarged-{side}"
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        (target / "images" / str(label)).mkdir(parents=True, exist_ok=True)
+        picture.save(target / "images" / str(label) / f"{number}.png", compress_level=1)
+    np.save(target / "pixels.npy", np.stack([np.asarray(picture) for picture in pictures]))
+    np.save(target / "labels.npy", labels)
+    return {
+        "pixels": str(target / "pixels.npy"),
+        "labels": str(target / "labels.npy"),
+        "folder": str(target / "images"),
     }
 
 

@@ -98,7 +98,7 @@ def measure(job: dict[str, Any], network: str, dtype: str, repeats: int, work: f
 
 def run(given: dict[str, Any]) -> float:
     """Train with bakeoff in a fresh process; return its rate."""
-    command = [sys.executable, "-m", "contenders.bakeoff_engine", json.dumps(given)]
+    command = [sys.executable, "-m", "contenders.bakeoff_study", json.dumps(given)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{done.stderr}\nfailed with exit status {done.returncode}")

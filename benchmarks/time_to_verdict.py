@@ -1,204 +1,240 @@
-"""How many runs does a settled answer take? Fixed numbers of replicates and races, by both methods, and mean +- sd.
+"""The complete weight-initializer study with LeNet, from start to verdict: bakeoff against a Keras program.
 
-    python benchmarks/time_to_verdict.py --studies 300 [--tables DIR]
+    python benchmarks/time_to_verdict.py --data-dir DIR --keras-python PATH --dataset mnist [--subset 0.2]
 
-Simulated questions: the first arm leads all others, which are equal, by some residual standard deviations. A fixed
-design's number is the smallest with which 80% of studies name the leader better than every other arm: what someone who
-knew the truth would choose. A race stops by itself. "mean +- sd" runs 5 replicates and names the arm with the best mean
-if its bar overlaps with no other. Time is runs times the seconds of a run.
-
-With --tables, also real questions: CSV files of `bakeoff report STUDY --format csv --table trials`, one or more blocks
-of many replicates each. Three of them are drawn again and again, and the winners named are held against the difference
-over all replicates. Results go to benchmarks/results/time_to_verdict.json.
+Nine initializers, five replicates, Adam at 0.001, batches of 32, early stopping on the validation loss with a patience
+of eight: one block of the shipped study `weight-init`. bakeoff's clock is that of its command, `bakeoff run`, in a
+fresh workspace with a fresh cache: start-up, decoding, probe, training, final test, report. The Keras program
+(contenders/keras_study.py) trains one trial after another; it is timed on `--keras-replicates` of the five, and its
+training time is extrapolated, as the output says. Then the accuracies are compared: whether a Keras trial is within
+bakeoff's prediction interval for one more trial of its arm (mean and sd of its replicates, t distribution), and the
+mean difference over the arms with a 95% interval. Processor time stands beside wall time, and how much of the machine
+others used meanwhile: a ratio of wall times is printed only if that was at most 5%.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
+import os
+import statistics
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from itertools import combinations
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
-from numpy.typing import NDArray
-from rigor_moderated import adjust_both, bound
-from rigor_pairs import ERROR_RATE, percent
-from rigor_racing import plan_race
+from contenders.common import ARMS, count_cores
+from load import Meter
+from machine import describe_machine, name_machine
+from scipy.stats import t as student_t
 
-from bakeoff.search.racing import Racing
-from bakeoff.search.strategy import TrialOutcome
+from bakeoff.data.locate import CACHE_VARIABLE
+from bakeoff.data.source import DataSource
+from bakeoff.data.store import open_test, open_training
+from bakeoff.ledger.read import find_study, open_reading, read_study
+from bakeoff.workspace import Folders
 
-RESULTS = Path(__file__).resolve().parent / "results" / "time_to_verdict.json"
-FIXED = (3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)
-MOST, USUAL, POWER = 40, 5, 0.8
-Row = dict[str, Any]
-Scores = NDArray[np.float64]
-Draw = Callable[[np.random.Generator], Scores]
+HERE = Path(__file__).resolve().parent
+CONFIDENCE = 0.95
 
 
-def name_winners(scores_KR: Scores, way: int) -> list[tuple[int, int]]:
-    """Return the pairs (better, worse) that are settled: by their own differences (0), or by all variances (1)."""
-    k = len(scores_KR)
-    pairs = list(combinations(range(k), 2))
-    adjusted = adjust_both(scores_KR, pairs)[way]
-    means_K = scores_KR.mean(axis=1)
-    named = [pair for pair, p in zip(pairs, adjusted, strict=True) if p <= ERROR_RATE]
-    return [(a, b) if means_K[a] > means_K[b] else (b, a) for a, b in named]
-
-
-def is_answered(named: Sequence[tuple[int, int]], k: int) -> bool:
-    """Return whether the first arm is named better than every other."""
-    return len({worse for better, worse in named if better == 0}) == k - 1
-
-
-def race(scores_KR: Scores, *, borrows: bool) -> tuple[int, bool, bool]:
-    """Race; return the runs trained, whether only the first arm is left, and whether it was shown to be worse."""
-    k, at_most = scores_KR.shape
-    trials = plan_race(k, at_most)
-    rows = {trial.arm: row for row, trial in enumerate(trials[:k])}
-    racing, runs = Racing(trials, at_least=3, borrows=borrows), 0
-    while asked := racing.ask():
-        for trial in asked:
-            runs += 1
-            score = float(scores_KR[rows[trial.arm], trial.replicate])
-            racing.tell(TrialOutcome(trial=trial, state="done", validation={"accuracy": score}))
-    (standing,) = racing.standings.values()
-    lost = {rows[arm] for arm, left in standing.exits.items() if left.reason.startswith("worse")}
-    return runs, lost == set(range(1, k)), 0 in lost
-
-
-def names_by_bars(scores_KR: Scores) -> int | None:
-    """Return the arm with the best mean if its bar of one sd overlaps with no other; else None."""
-    means_K, sds_K = scores_KR.mean(axis=1), scores_KR.std(axis=1, ddof=1)
-    best = int(means_K.argmax())
-    others = [arm for arm in range(len(means_K)) if arm != best]
-    clear = all(means_K[best] - sds_K[best] > means_K[arm] + sds_K[arm] for arm in others)
-    return best if clear else None
-
-
-def measure_question(draw: Draw, k: int, num_studies: int, has_leader: bool) -> list[Row]:
-    """Return for every way the runs it takes, how often it answers, and how often it names a false winner."""
-    rows = []
-    for way, name in enumerate(("paired t, fixed", "moderated, fixed")):
-        rows.append({"way": name, **_measure_fixed(draw, k, num_studies, way, has_leader)})
-    for borrows, name in ((False, "paired t, race"), (True, "moderated, race")):
-        rng, runs, right, wrong = np.random.default_rng(k), [], 0, 0
-        for _ in range(num_studies):
-            trained, answered, lost = race(draw(rng)[:, :MOST], borrows=borrows)
-            runs.append(trained)
-            right += answered
-            wrong += lost
-        row = {"runs, median": int(np.median(runs)), "runs, 90%": int(np.quantile(runs, 0.9))}
-        rows.append({"way": name, **row, "answered": percent(right / num_studies), "false": bound(wrong, num_studies)})
-    rng, named = np.random.default_rng(k), [names_by_bars(draw(rng)[:, :USUAL]) for _ in range(num_studies)]
-    false = sum(each is not None and not (has_leader and each == 0) for each in named)
-    answered = sum(each == 0 and has_leader for each in named)
-    row = {"runs, median": USUAL * k, "runs, 90%": USUAL * k}
-    rows.append(
-        {"way": "mean +- sd", **row, "answered": percent(answered / num_studies), "false": bound(false, num_studies)}
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, help="where the images lie; else BAKEOFF_DATA or cache")
+    parser.add_argument("--dataset", default="mnist", choices=("mnist", "cifar10"), help="default %(default)s")
+    parser.add_argument("--subset", type=float, help="fraction of the training images, for both (default: all)")
+    parser.add_argument("--keras-python", help="an interpreter that has tensorflow; without it bakeoff runs alone")
+    parser.add_argument("--replicates", type=int, default=5, help="of the question (default %(default)s)")
+    parser.add_argument("--keras-replicates", type=int, default=1, help="that Keras trains (default %(default)s)")
+    parser.add_argument("--keras-arms", nargs="+", default=list(ARMS), choices=ARMS, help="that Keras trains")
+    parser.add_argument(
+        "--keras-processes", type=int, default=1, help="Keras programs that share the arms (default %(default)s)"
     )
-    return rows
-
-
-def _measure_fixed(draw: Draw, k: int, num_studies: int, way: int, has_leader: bool) -> Row:
-    for n in FIXED if has_leader else FIXED[:1]:
-        rng, right, wrong = np.random.default_rng([k, n]), 0, 0
-        for _ in range(num_studies):
-            named = name_winners(draw(rng)[:, :n], way)
-            right += is_answered(named, k)
-            wrong += any(worse == 0 for _, worse in named) if has_leader else bool(named)
-        if right >= POWER * num_studies or n == FIXED[-1] or not has_leader:
-            break
-    answered, false = percent(right / num_studies), bound(wrong, num_studies)
-    return {"runs, median": n * k, "runs, 90%": n * k, "answered": answered, "false": false}
-
-
-def measure_simulated(num_studies: int) -> list[Row]:
-    """Measure questions of 4 and 9 arms, by the lead of the best."""
-    rows = []
-    for k in (4, 9):
-        for lead in (4.0, 2.0, 1.0):
-
-            def draw(rng: np.random.Generator, k: int = k, lead: float = lead) -> Scores:
-                scores = rng.standard_normal((k, FIXED[-1]))
-                scores[0] += lead
-                return scores
-
-            found = measure_question(draw, k, num_studies, has_leader=True)
-            rows += [{"arms": k, "lead, sd": lead, **row} for row in found]
-    return rows
-
-
-def read_tables(folder: Path) -> dict[str, Scores]:
-    """Return [arms, replicates] of test accuracies, best arm first, for every block of every CSV file of a folder."""
-    found = {}
-    for path in sorted(folder.glob("*.csv")):
-        blocks: dict[str, dict[str, dict[int, float]]] = {}
-        for row in csv.DictReader(path.open(encoding="utf-8")):
-            if row["state"] == "done":
-                arms = blocks.setdefault(row["block"], {})
-                arms.setdefault(row["arm"], {})[int(row["replicate"])] = float(row["test_accuracy_share"])
-        for block, arms in blocks.items():
-            common = sorted(set.intersection(*(set(scores) for scores in arms.values())))
-            table = np.array([[scores[replicate] for replicate in common] for scores in arms.values()])
-            found[f"{path.stem}: {block}"] = table[np.argsort(-table.mean(axis=1))]
-    return found
-
-
-def measure_real(name: str, scores_KR: Scores, num_studies: int) -> list[Row]:
-    """Draw 3 of all replicates again and again: how many pairs are named, and how many the right way."""
-    k, total = scores_KR.shape
-    truth = {(a, b) for a, b in combinations(range(k), 2) if scores_KR[a].mean() > scores_KR[b].mean()}
-    settled = {pair for way in (0, 1) for pair in name_winners(scores_KR, way)}
-    rows = []
-    for way, label in enumerate(("paired", "moderated")):
-        rng, named, right, expected = np.random.default_rng(total), 0, 0, 0
-        for _ in range(num_studies):
-            drawn = name_winners(scores_KR[:, rng.choice(total, 3, replace=False)], way)
-            named += len(drawn)
-            right += sum(pair in truth for pair in drawn)
-            expected += sum(pair in settled for pair in drawn)
-        rows.append(
-            {
-                "table": name,
-                "arms": k,
-                "replicates": total,
-                "pairs settled by all": len(settled),
-                "method": label,
-                "pairs named by 3, mean": round(named / num_studies, 2),
-                "the right way": percent(right / named) if named else "-",
-                "of settled pairs": percent(expected / num_studies / len(settled)) if settled else "-",
-            }
-        )
-    return rows
-
-
-def print_rows(title: str, rows: Sequence[Row]) -> None:
-    """Print a table in Markdown."""
-    print(f"\n{title}\n\n| {' | '.join(rows[0])} |\n|{' --- |' * len(rows[0])}")
-    for row in rows:
-        print(f"| {' | '.join(map(str, row.values()))} |")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the images, two epochs, two Keras trials")
+    parser.add_argument("--output", type=Path, help="the JSON file (default: in benchmarks/results/)")
+    options = parser.parse_args()
+    options.epochs = 200
+    if options.quick:
+        options.epochs, options.subset, options.replicates, options.keras_arms = 2, 0.05, 3, list(ARMS[:2])
+    return options
 
 
 def main() -> None:
     """Measure, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=300, help="simulated studies per row (default %(default)s)")
-    parser.add_argument("--tables", type=Path, help="folder of CSV files of trials")
-    options = parser.parse_args()
-    found: dict[str, Any] = {"simulated": measure_simulated(options.studies)}
-    print_rows("Simulated questions", found["simulated"])
-    if options.tables:
-        tables = read_tables(options.tables)
-        found["real"] = [row for name, each in tables.items() for row in measure_real(name, each, options.studies)]
-        print_rows("Real tables of scores", found["real"])
-    found["versions"] = {"python": sys.version.split()[0], "numpy": np.__version__, "scipy": scipy.__version__}
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    options = parse_arguments()
+    result: dict[str, Any] = {"machine": describe_machine(), "replicates": options.replicates, "quick": options.quick}
+    result |= {"dataset": options.dataset, "subset": options.subset}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        job = store_images(options, folder)
+        result["bakeoff"] = run_bakeoff(options, folder)
+        say(f"bakeoff: {result['bakeoff']['seconds']:,.0f} s")
+        path = options.output or HERE / "results" / f"time-to-verdict-{options.dataset}-{name_machine()}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(result, path)
+        if options.keras_python:
+            result["keras"] = run_keras(options, job)
+            result["agreement"] = compare(result["bakeoff"]["accuracies"], result["keras"]["trials"])
+    print_result(result)
+    save(result, path)
+    say(f"saved to {path}")
+
+
+def save(result: Mapping[str, Any], path: Path) -> None:
+    """Save the measurements so far, because the Keras program takes long."""
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def store_images(options: argparse.Namespace, folder: Path) -> dict[str, str]:
+    """Store the images as arrays for the Keras program; return the arrays' paths by name."""
+    # In a cache of their own: bakeoff's run decodes them anew.
+    os.environ[CACHE_VARIABLE] = str(folder / "cache")
+    train = open_training(DataSource(name=options.dataset, subset=options.subset), options.data_dir)
+    test = open_test(options.dataset, options.data_dir)
+    arrays = {"pixels": train.pixels, "labels": train.labels, "test_pixels": test.pixels, "test_labels": test.labels}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return {name: str(folder / f"{name}.npy") for name in arrays}
+
+
+def run_bakeoff(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Run the study with its command; return the seconds, and the test accuracies by arm."""
+    workspace = folder / "runs"
+    changes = {
+        "blocks.0": f"[{options.dataset}]",
+        "blocks.1": "[lenet]",
+        "replicates": options.replicates,
+        "recipe.epochs": options.epochs,
+        **({"data.subset": options.subset} if options.subset else {}),
+    }
+    command = [sys.executable, "-m", "bakeoff", "run", "weight-init", "--workspace", str(workspace)]
+    command += ["--data-dir", str(options.data_dir)] if options.data_dir else []
+    for field, value in changes.items():
+        command += ["--set", f"{field}={value}"]
+    environment = {**os.environ, CACHE_VARIABLE: str(folder / "fresh-cache")}
+    with Meter() as meter:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}\n{done.stderr}\nbakeoff failed with exit status {done.returncode}")
+    with open_reading(Folders(workspace)) as connection:
+        trials = read_study(connection, find_study(connection, "weight-init")).results
+    accuracies: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    epochs: dict[str, list[int]] = {arm: [] for arm in ARMS}
+    for trial in trials:
+        accuracies[trial.arm].append(trial.metrics["test"]["accuracy"])
+        epochs[trial.arm].append(trial.epochs_trained)
+    return {
+        **meter.read(),
+        "accuracies": accuracies,
+        "epochs": epochs,
+        "table": done.stdout,
+    }
+
+
+def run_keras(options: argparse.Namespace, job: Mapping[str, str]) -> dict[str, Any]:
+    """Train the arms with the Keras program; return its trials, and its extrapolated time for the whole study."""
+    processes = min(options.keras_processes, len(options.keras_arms))
+    given = {
+        **job,
+        "network": "lenet",
+        "limit": None,
+        "epochs": options.epochs,
+        "patience": 8,
+        "seeds": list(range(options.keras_replicates)),
+        "threads": max(1, count_cores() // processes) if processes > 1 else None,
+    }
+    meter = Meter()
+    meter.start()
+    children = [
+        subprocess.Popen(
+            [options.keras_python, "-m", "contenders.keras_study", json.dumps({**given, "arms": arms})],
+            cwd=HERE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for arms in (options.keras_arms[number::processes] for number in range(processes))
+    ]
+    printed = [child.communicate()[0] for child in children]
+    meter.stop()
+    if any(child.returncode for child in children):
+        raise SystemExit("the Keras program failed")
+    trials = [json.loads(line) for lines in printed for line in lines.splitlines()]
+    whole = len(ARMS) * options.replicates
+    # Wall-clock seconds are extrapolated, whatever runs at once; start-up counts once.
+    inside = sum(trial["seconds"] for trial in trials) / processes
+    return {
+        "trials": trials,
+        "processes": processes,
+        **meter.read(),
+        "trained": len(trials),
+        "seconds_of_all": max(0.0, meter.seconds - inside) + inside * whole / len(trials),
+        "processor_seconds_of_all": meter.processor_seconds * whole / len(trials),
+    }
+
+
+def compare(accuracies: Mapping[str, Sequence[float]], trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Compare Keras's test accuracies with bakeoff's."""
+    arms: dict[str, dict[str, Any]] = {}
+    for arm in dict.fromkeys(trial["arm"] for trial in trials):
+        ours, theirs = accuracies[arm], [one["metrics"]["test"]["accuracy"] for one in trials if one["arm"] == arm]
+        quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, len(ours) - 1))
+        reach = quantile * statistics.stdev(ours) * (1 / len(ours) + 1 / len(theirs)) ** 0.5
+        difference = statistics.mean(theirs) - statistics.mean(ours)
+        arms[arm] = {
+            "bakeoff": statistics.mean(ours),
+            "keras": statistics.mean(theirs),
+            "reach": reach,
+            "within": abs(difference) <= reach,
+        }
+    differences = [one["keras"] - one["bakeoff"] for one in arms.values()]
+    mean, interval = statistics.mean(differences), None
+    if len(differences) > 1:
+        half = float(student_t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)) * statistics.stdev(differences)
+        interval = [mean - half / len(differences) ** 0.5, mean + half / len(differences) ** 0.5]
+    return {"arms": arms, "mean_difference": mean, "interval": interval}
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """Print times and accuracies."""
+    ours = result["bakeoff"]
+    num_epochs = sum(map(sum, ours["epochs"].values()))
+    trials = f"{len(ARMS)} arms, {result['replicates']} replicates, {num_epochs} epochs"
+    print(f"bakeoff, {trials}: {ours['seconds']:,.0f} s")
+    if "keras" not in result:
+        return
+    keras, agreement = result["keras"], result["agreement"]
+    whole = len(ARMS) * result["replicates"]
+    epochs = sum(trial["epochs"] for trial in keras["trials"])
+    print(
+        f"Keras: {keras['seconds']:,.0f} s for {keras['trained']} trials of {epochs} epochs together, "
+        f"{keras['processes']} at a time;"
+    )
+    for name, limit in (("seconds", 0.05), ("processor_seconds", 0.5)):
+        loaded = max(ours["others"], keras["others"]) > limit
+        times = "no ratio, for the machine was busy" if loaded else f"{keras[f'{name}_of_all'] / ours[name]:.1f} times"
+        print(
+            f"{name.replace('_', ' ')}, multiplied to all {whole}: {keras[f'{name}_of_all']:,.0f}, bakeoff's "
+            f"{ours[name]:,.0f}: {times}"
+        )
+    print(f"\n{'test accuracy %':<18}{'bakeoff':>9}{'Keras':>9}{'interval':>18}")
+    for arm, one in sorted(agreement["arms"].items(), key=lambda item: -item[1]["bakeoff"]):
+        low, high = 100 * (one["bakeoff"] - one["reach"]), 100 * (one["bakeoff"] + one["reach"])
+        note = "" if one["within"] else "  outside"
+        print(f"{arm:<18}{100 * one['bakeoff']:>9.2f}{100 * one['keras']:>9.2f}{f'{low:.2f} to {high:.2f}':>18}{note}")
+    spread = ""  # one arm has none
+    if agreement["interval"] is not None:
+        low, high = (100 * end for end in agreement["interval"])
+        spread = f", {low:+.2f} to {high:+.2f}"
+    print(f"Keras less bakeoff, mean over arms: {100 * agreement['mean_difference']:+.2f} points{spread}")
+
+
+def say(message: str) -> None:
+    """Print progress to stderr."""
+    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.shape import trained_layers
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images, open_training
 from bakeoff.engine.cohort import train_cohort
 from bakeoff.engine.fused.build import FusedNetwork, initialize
-from bakeoff.messages import CohortTask, DataView, EpochDone, Event
-from contenders.bakeoff_engine import NUM_IMAGES, VALIDATION, list_members
+from bakeoff.messages import CohortTask, DataView, EpochDone, Event, Member
+from contenders.bakeoff_study import NUM_IMAGES, VALIDATION, describe_arm, describe_training
 from contenders.common import ARMS, Job, Measured, print_result
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -42,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as workspace:
         rates = measure(job, Path(workspace))
-    measured = Measured(job.images_per_arm * len(job.arms), 1.0, {"rates": rates})
+    measured = Measured(job.images_per_arm * len(job.arms), 1.0, 1.0, {"rates": rates})
     print_result([measured], __doc__ or "", ["torch", "numpy"])
 
 
@@ -51,7 +52,7 @@ def measure(job: Job, workspace: Path) -> dict[str, list[float]]:
     source = DataSource(name="cifar10", subset=min(1.0, job.images_per_arm / (1 - VALIDATION) / NUM_IMAGES))
     images = open_training(source, Path(job.setting["data_dir"]))
     rounds = job.setting["rounds"]
-    members = list_members(job, 0)
+    members = list_members(job)
     loops = {"bare": Loop(job, images, "bare"), "by hand": Loop(job, images, "by hand")}
     rates: dict[str, list[float]] = {"engine": [], **{name: [] for name in loops}}
 
@@ -74,13 +75,21 @@ def measure(job: Job, workspace: Path) -> dict[str, list[float]]:
     return {name: values[1:] for name, values in rates.items()}
 
 
+def list_members(job: Job) -> tuple[Member, ...]:
+    """Return one trial per arm, with epochs to spare."""
+    shared = {"batch_size": job.batch_size, "epochs": 100, **describe_training(job)}
+    return tuple(
+        Member(trial_id=arm, recipe=Recipe.model_validate({**shared, **describe_arm(job, arm)})) for arm in job.arms
+    )
+
+
 class Loop:
     """A bare loop: images in memory, stacked weights, one optimizer."""
 
     def __init__(self, job: Job, images: Images, kind: str) -> None:
         self.pixels, self.labels = np.array(images.pixels), torch.from_numpy(images.labels)
         self.job, self.dtype = job, DTYPES[job.setting["numeric"]]
-        recipes = [member.recipe for member in list_members(job, 0)]
+        recipes = [member.recipe for member in list_members(job)]
         layers = trained_layers(recipes[0], images.shape_HWC, len(images.class_names))
         states = [initialize(layers, images.shape_HWC, recipe.initializer, 0) for recipe in recipes]
         network = FusedNetwork([layers] * len(states), states, self.dtype)

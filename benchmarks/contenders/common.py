@@ -1,10 +1,10 @@
-"""What every contender shares: its job, its processes, its clock. Standard library and NumPy only.
+"""What every contender shares: its job, its processes, its clock. Standard library, NumPy and psutil only.
 
 A contender is a program, run in the folder above: `python -m contenders.NAME '{"network": "lenet", ...}'`. It trains
 every arm for `images_per_arm` images after a warm-up, and prints one line of JSON: what it measured and with which
 versions. Arms are dealt to `processes` processes that train at the same time; the throughput is the sum of their rates,
-each process's images divided by the seconds it spent in timed training. Building, compiling, warm-up and evaluation are
-not timed.
+each process's images divided by the seconds it spent in timed training. Processor time is counted beside it, over all
+threads and child processes. Building, compiling, warm-up and evaluation are not timed. Needs psutil.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import os
 import platform
 import queue
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 ARMS = (
     "orthogonal",
@@ -33,6 +35,9 @@ ARMS = (
     "lecun_normal",
     "lecun_uniform",
 )
+RATES = ("0.01", "0.02", "0.03", "0.05")
+"""Learning rates: the arms of networks that are not initialized by name."""
+
 WARM_UP_BATCHES = 40
 ROUND_BATCHES = 20
 """Every model is timed for a multiple of this many batches: a remainder would make Keras compile once more."""
@@ -43,9 +48,10 @@ class Job:
     """What to train and how.
 
     Attributes:
-        pixels: path of a .npy file, uint8 [n, 32, 32, 3].
+        network: lenet, modnet1, modnet2, or one of torchvision's with the side of the images: resnet18-64.
+        pixels: path of a .npy file, uint8 [n, side, side, 3].
         labels: path of a .npy file, int64 [n], 0..9.
-        arms: names of initializers, one model each.
+        arms: names of initializers, one model each; learning rates for networks of torchvision.
         images_per_arm: timed images of each arm, a multiple of ROUND_BATCHES batches.
         processes: how many train at once, each with its share of the cores.
         augment: crop, flip and rotate every image: a random 32x32 part of the image with 4 black pixels around it,
@@ -68,6 +74,11 @@ class Job:
         """Cores of one process."""
         return max(1, count_cores() // self.processes)
 
+    @property
+    def vision(self) -> str:
+        """The name in torchvision of the network; empty for the others."""
+        return self.network.partition("-")[0] if "-" in self.network else ""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -76,12 +87,48 @@ class Measured:
     Attributes:
         images: model-images trained while the clock ran.
         seconds: of timed training.
+        processor_seconds: of timed training, of this process with its threads and children.
         extra: anything else worth keeping.
     """
 
     images: int
     seconds: float
+    processor_seconds: float
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Clock:
+    """Counts seconds, and seconds of processor time of this process, its threads and its children, while it runs.
+
+    Children must be there when it starts and when it stops.
+    """
+
+    def __init__(self) -> None:
+        self.seconds, self.processor_seconds = 0.0, 0.0
+
+    def __enter__(self) -> Clock:
+        self._began = time.perf_counter(), read_processor_seconds()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._began[0]
+        self.processor_seconds += read_processor_seconds() - self._began[1]
+
+    def measure(self, images: int, **extra: Any) -> Measured:
+        """Return what was measured."""
+        return Measured(images, self.seconds, self.processor_seconds, extra)
+
+
+def read_processor_seconds() -> float:
+    """Return the processor time that this process and its children have used so far."""
+    used = time.process_time()
+    for child in psutil.Process().children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        used += times.user + times.system
+    return used
 
 
 Train = Callable[[Job, Sequence[str], int, Callable[[], None]], Measured]
@@ -113,6 +160,8 @@ def print_result(parts: Sequence[Measured], includes: str, packages: Sequence[st
     """Print what the processes measured as one line of JSON."""
     result = {
         "images_per_second": sum(part.images / part.seconds for part in parts),
+        "images_per_processor_second": sum(part.images for part in parts)
+        / sum(part.processor_seconds for part in parts),
         "images": sum(part.images for part in parts),
         "processes": [asdict(part) for part in parts],
         "includes": includes,

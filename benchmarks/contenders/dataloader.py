@@ -8,7 +8,6 @@ Where the job says so images are augmented by torchvision's transforms, on PIL i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from contenders.common import WARM_UP_BATCHES, Job, Measured, load_images, run_contender
+from contenders.common import WARM_UP_BATCHES, Clock, Job, Measured, load_images, run_contender
 
 INCLUDES = (
     "one model after another: DataLoader (shuffle, conversion of each image to float32), forward, backward, optimizer "
@@ -191,9 +190,9 @@ def train(job: Job, arms: Sequence[str], num_images: int, barrier: Callable[[], 
         pairs.append((model, build_optimizer(job.network, model)))
         train_epoch(*pairs[-1], loader, WARM_UP_BATCHES)
     barrier()
-    started = time.perf_counter()
-    losses = [train_epoch(*pair, loader, num_images // job.batch_size)[0] for pair in pairs]
-    return Measured(num_images * len(arms), time.perf_counter() - started, {"losses": losses})
+    with Clock() as clock:
+        losses = [train_epoch(*pair, loader, num_images // job.batch_size)[0] for pair in pairs]
+    return clock.measure(num_images * len(arms), losses=losses)
 
 
 if __name__ == "__main__":

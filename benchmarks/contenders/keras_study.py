@@ -56,7 +56,7 @@ def run_trial(job: dict[str, Any], arm: str, seed: int, whole: Split, test: Spli
     started = time.perf_counter()
     keras.utils.set_random_seed(seed)
     train, validation = split(*whole, seed)
-    model = build_model(Job(network=job["network"], pixels="", labels="", setting={}), arm)
+    model = build_model(Job(network=job["network"], pixels="", labels="", setting={}), arm, train[0].shape[1:])
     stopping = keras.callbacks.EarlyStopping(monitor="val_loss", patience=job["patience"], restore_best_weights=True)
     history = model.fit(
         *train,

@@ -1,13 +1,12 @@
 """Keras on TensorFlow: `model.fit` on NumPy arrays, one model at a time, float32.
 
 Needs tensorflow and no torch. `setting`: {"jit_compile": "auto", true or false, "steps_per_execution": batches per
-call into the graph}.
+call into the graph, "dtype": a dtype policy, "float32" or "mixed_bfloat16"}. Augmentation is by Keras' own layers.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from contenders.common import WARM_UP_BATCHES, Job, Measured, load_images, run_contender
+from contenders.common import WARM_UP_BATCHES, Clock, Job, Measured, load_images, run_contender
 
 INCLUDES = (
     "one model after another: model.fit on float32 arrays, already scaled (shuffle, running loss and accuracy), "
@@ -28,13 +27,17 @@ INCLUDES = (
 
 
 class EpochClock(keras.callbacks.Callback):
-    """Times the epoch itself, without what fit does around it."""
+    """Times the epochs themselves, without what fit does around them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.started = time.perf_counter()
+        self.clock.__enter__()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.seconds = time.perf_counter() - self.started
+        self.clock.__exit__()
 
 
 def build_layers(network: str, initializer: str) -> list[Any]:
@@ -63,10 +66,16 @@ def build_layers(network: str, initializer: str) -> list[Any]:
     ]
 
 
-def build_model(job: Job, arm: str) -> Any:
+def build_model(job: Job, arm: str, shape: tuple[int, int, int] = (32, 32, 3)) -> Any:
     """Return one compiled model."""
-    head = [layers.Dense(10, activation="softmax")]
-    model = keras.Sequential([layers.Input((32, 32, 3)), *build_layers(job.network, arm), *head])
+    keras.mixed_precision.set_dtype_policy(job.setting.get("dtype", "float32"))
+    augmentation = [
+        *(layers.ZeroPadding2D(4), layers.RandomCrop(32, 32)),
+        *(layers.RandomFlip("horizontal"), layers.RandomRotation(15 / 360, fill_mode="constant")),
+    ]
+    head = [layers.Dense(10, activation="softmax", dtype="float32")]
+    body = [*(augmentation if job.augment else []), *build_layers(job.network, arm)]
+    model = keras.Sequential([layers.Input(shape), *body, *head])
     optimizer = keras.optimizers.Adam(0.001) if job.network == "lenet" else keras.optimizers.SGD(0.001, momentum=0.9)
     model.compile(
         optimizer=optimizer,
@@ -92,13 +101,11 @@ def train(job: Job, arms: Sequence[str], num_images: int, barrier: Callable[[], 
     for model in models:
         model.fit(inputs[:warm_up], labels[:warm_up], batch_size=job.batch_size, verbose=0)
     barrier()
-    seconds, losses = 0.0, []
+    timer, losses = EpochClock(), []
     for model in models:
-        clock = EpochClock()
-        history = model.fit(inputs, labels, batch_size=job.batch_size, verbose=0, callbacks=[clock])
-        seconds += clock.seconds
+        history = model.fit(inputs, labels, batch_size=job.batch_size, verbose=0, callbacks=[timer])
         losses.append(history.history["loss"][0])
-    return Measured(num_images * len(arms), seconds, {"losses": losses})
+    return timer.clock.measure(num_images * len(arms), losses=losses)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ DataLoader loop's.
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from contenders.common import WARM_UP_BATCHES, Job, Measured, run_contender
+from contenders.common import WARM_UP_BATCHES, Clock, Job, Measured, run_contender
 from contenders.dataloader import build_network, build_optimizer, initialize, make_loader
 
 INCLUDES = (
@@ -33,7 +32,7 @@ class Classifier(lightning.LightningModule):
         super().__init__()
         self.job, self.model = job, build_network(job.network)
         initialize(self.model, arm)
-        self.seconds = 0.0
+        self.clock = Clock()
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
@@ -47,10 +46,10 @@ class Classifier(lightning.LightningModule):
         return build_optimizer(self.job.network, self.model)
 
     def on_train_epoch_start(self) -> None:
-        self.started = time.perf_counter()
+        self.clock.__enter__()
 
     def on_train_epoch_end(self) -> None:
-        self.seconds = time.perf_counter() - self.started
+        self.clock.__exit__()
 
 
 def fit(model: Classifier, loader: Any, num_batches: int) -> float:
@@ -79,8 +78,11 @@ def train(job: Job, arms: Sequence[str], num_images: int, barrier: Callable[[], 
     for model in models:
         fit(model, loader, WARM_UP_BATCHES)
     barrier()
+    clock = Clock()
+    for model in models:
+        model.clock = clock
     losses = [fit(model, loader, num_images // job.batch_size) for model in models]
-    return Measured(num_images * len(arms), sum(model.seconds for model in models), {"losses": losses})
+    return clock.measure(num_images * len(arms), losses=losses)
 
 
 if __name__ == "__main__":

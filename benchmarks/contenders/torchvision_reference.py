@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bakeoff.engine.fused.vision import import_torchvision
-from contenders.common import WARM_UP_BATCHES, Job, Measured, load_images, run_contender
+from contenders.common import WARM_UP_BATCHES, Clock, Job, Measured, load_images, run_contender
 from contenders.dataloader import ArrayDataset, build_network, build_optimizer, initialize, wrap
 
 INCLUDES = (
@@ -104,9 +104,9 @@ def train(job: Job, arms: Sequence[str], num_images: int, barrier: Callable[[], 
         pairs.append((model, build_optimizer(job.network, model)))
         train_epoch(*pairs[-1], loader, WARM_UP_BATCHES)
     barrier()
-    started = time.perf_counter()
-    losses = [train_epoch(*pair, loader, num_images // job.batch_size) for pair in pairs]
-    return Measured(num_images * len(arms), time.perf_counter() - started, {"losses": losses})
+    with Clock() as clock:
+        losses = [train_epoch(*pair, loader, num_images // job.batch_size) for pair in pairs]
+    return clock.measure(num_images * len(arms), losses=losses)
 
 
 if __name__ == "__main__":

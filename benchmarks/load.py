@@ -1,0 +1,46 @@
+"""Counts wall time, processor time, and how much of the machine others used meanwhile."""
+
+from __future__ import annotations
+
+import resource
+import time
+from typing import Any
+
+import psutil
+
+
+class Meter:
+    """Measures what happens between its start and its stop; child processes must end in between."""
+
+    def start(self) -> None:
+        """Start."""
+        self._before = _read()
+
+    def stop(self) -> None:
+        """Stop."""
+        self.seconds, self.processor_seconds, busy = (
+            now - then for now, then in zip(_read(), self._before, strict=True)
+        )
+        self.others = max(0.0, busy - self.processor_seconds) / (self.seconds * (psutil.cpu_count() or 1))
+
+    def __enter__(self) -> Meter:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def read(self) -> dict[str, Any]:
+        """Return the seconds, the processor time of this process and its children, and the share others used."""
+        return {"seconds": self.seconds, "processor_seconds": self.processor_seconds, "others": self.others}
+
+
+def _read() -> tuple[float, float, float]:
+    """Return the time, this process's processor time with that of its ended children, and that of the whole machine.
+
+    Time that the machine's host took away counts as used by others.
+    """
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    times = psutil.cpu_times()
+    busy = times.user + times.system + sum(getattr(times, name, 0.0) for name in ("nice", "irq", "softirq", "steal"))
+    return time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used), busy
