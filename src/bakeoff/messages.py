@@ -67,6 +67,7 @@ class CohortTask:
         until: the epoch to pause after; members that end earlier end as usual. None: train to the end.
         keep_train: whether predictions on the training images are stored too, because ensembles are scored on them.
         metrics: metrics that members are scored by besides those that are always computed.
+        in_turn: whether convolutional layers are computed member by member.
     """
 
     cohort_id: str
@@ -79,11 +80,12 @@ class CohortTask:
     until: int | None = None
     keep_train: bool = False
     metrics: tuple[str, ...] = ()
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinalTestTask:
-    """Finished trials of one cohort to be evaluated once on the test split; `metrics` as in `CohortTask`."""
+    """Finished trials of one cohort to be evaluated once on the test split; the last two fields as in `CohortTask`."""
 
     final_test_id: str
     label: str
@@ -91,6 +93,7 @@ class FinalTestTask:
     data: DataView
     numeric: Numeric
     metrics: tuple[str, ...] = ()
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +241,8 @@ class ProbeDone:
         relative_difference: the largest relative distance of a member's bfloat16 gradient to its float32 gradient.
         num_members: number of fused members in those steps.
         seconds_alone: seconds per step of the first member alone, in each mode; empty if there was only one member.
+        seconds_in_turn: seconds per step with convolutional layers computed member by member; only in the mode that
+            suits this network better, and only if that may be faster.
     """
 
     probe_id: str
@@ -246,6 +251,7 @@ class ProbeDone:
     agrees: bool
     num_members: int = 1
     seconds_alone: Mapping[str, float] = field(default_factory=dict)
+    seconds_in_turn: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,7 +123,9 @@ def succeed(task: Task, attempt: int = 0) -> list[Report]:
     return [*reports, TaskDone(task_id=task_id(task))]
 
 
-def probe_done(task: ProbeTask, *, fast: float = 0.5, agrees: bool = True, alone: float = 0.9) -> ProbeDone:
+def probe_done(
+    task: ProbeTask, *, fast: float = 0.5, agrees: bool = True, alone: float = 0.9, turns: float = 0.0
+) -> ProbeDone:
     return ProbeDone(
         probe_id=task.probe_id,
         seconds_per_step={"float32": 1.0, "bfloat16": fast},
@@ -131,6 +133,7 @@ def probe_done(task: ProbeTask, *, fast: float = 0.5, agrees: bool = True, alone
         agrees=agrees,
         num_members=len(task.members),
         seconds_alone={"float32": alone, "bfloat16": alone * fast} if len(task.members) > 1 else {},
+        seconds_in_turn={"bfloat16": turns * fast} if turns else {},
     )
 
 

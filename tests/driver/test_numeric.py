@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from bakeoff.ledger.store import Ledger
 from bakeoff.messages import Member, Numeric, ProbeTask, TaskDone
 from bakeoff.study.plan import Plan, expand, study_id
 from bakeoff.study.schema import Study
+from bakeoff.workspace import Folders
 
 
 def _plan(**fields: Any) -> Plan:
@@ -32,6 +34,12 @@ def open_run(plan: Plan, executor: Any, watcher: Any, ledger: Ledger, facts: Ima
     context = RunContext(workspace=Path("nowhere"), executor=executor, observer=watcher)
     datasets = {DataSource(name="digits"): facts}
     return OpenRun(context=context, study_id=study_id(plan.study), ledger=ledger, datasets=datasets)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_machine(facts: ImageFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was probed on this machine before a test."""
+    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
 
 
 Choose = Callable[..., tuple[Modes, list[ProbeTask]]]
@@ -120,6 +128,60 @@ def test_members_train_apart_where_that_is_clearly_faster(
     assert len(modes.apart) == int(apart)
     groups = group_trials(plan.trials, {DataSource(name="digits"): facts}, Limits(modes=modes))
     assert sorted(len(group.trials) for group in groups) == ([1] * 5 if apart else [5])
+
+
+@pytest.mark.parametrize(
+    ("turns", "alone", "in_turn", "apart"),
+    [
+        (0.0, 0.26, False, False),
+        (0.98, 0.26, False, False),
+        (0.9, 0.26, True, False),
+        (0.9, 0.2, True, False),
+        (0.9, 0.19, False, True),
+    ],
+)
+def test_members_take_turns_where_that_is_faster(
+    choose: Choose, make_plan: Callable[..., Plan], script: Any, turns: float, alone: float, in_turn: bool, apart: bool
+) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        return [script.probe_done(task, alone=alone, turns=turns), TaskDone(task_id=task.probe_id)]
+
+    modes = choose(make_plan(5), behave)[0]
+    assert modes.common == "bfloat16"
+    assert (len(modes.in_turn), len(modes.apart)) == (in_turn, apart)
+
+
+def test_another_mode_than_the_timed_one_takes_no_turns(
+    choose: Choose, make_plan: Callable[..., Plan], script: Any
+) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        return [script.probe_done(task, turns=0.5, agrees=False), TaskDone(task_id=task.probe_id)]
+
+    assert choose(make_plan(5), behave)[0] == Modes(common="float32")
+
+
+def test_another_workspace_on_this_machine_takes_the_same_choice(
+    make_plan: Callable[..., Plan], script: Any, facts: ImageFacts, tmp_path: Path
+) -> None:
+    def choose_in(name: str, fast: float) -> tuple[Modes, int]:
+        def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+            return [script.probe_done(task, fast=fast), TaskDone(task_id=task.probe_id)]
+
+        executor = script.Executor(behave)
+        with closing(Ledger(Folders(tmp_path / name))) as ledger:
+            modes = choose_modes(make_plan(2), open_run(make_plan(2), executor, script.Watcher(), ledger, facts), {})
+        return modes, len(executor.submitted)
+
+    assert choose_in("one", 0.94) == (Modes(common="bfloat16"), 1)
+    assert choose_in("two", 0.97) == (Modes(common="bfloat16"), 0)
+    (kept,) = (tmp_path / "cache" / "probes").glob("*.json")
+    kept.write_text('{"seconds_per_step": {"float32": 1.0}}')
+    assert choose_in("three", 0.97) == (Modes(common="float32"), 1)
+
+
+def test_a_device_fuses_what_a_processor_takes_in_turn() -> None:
+    modes = Modes(common="bfloat16", apart=frozenset("a"), in_turn=frozenset("b"), num_lanes=3)
+    assert modes.without_layouts() == Modes(common="bfloat16")
 
 
 def test_blocks_of_different_modes_are_not_fused(make_plan: Callable[..., Plan], facts: ImageFacts) -> None:
