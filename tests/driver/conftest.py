@@ -265,7 +265,7 @@ class Drive:
         )
         datasets = {trial.data.source: self.facts for trial in trials}
         run = OpenRun(context=context, study_id="drive", ledger=self.ledger, datasets=datasets)
-        Driver(strategy, run, Modes(common="float32")).run()
+        Driver(strategy, run, options.pop("modes", Modes(common="float32"))).run()
         return executor.submitted, strategy.told
 
     def states(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ from bakeoff.data.store import Images
 from bakeoff.engine import cohort, session
 from bakeoff.engine import epoch as epoch_module
 from bakeoff.engine.batches import epoch_order
-from bakeoff.engine.fused.build import initialize
+from bakeoff.engine.fused.build import FusedNetwork, initialize
 from bakeoff.engine.optim.make_optimizer import find_class
 from bakeoff.messages import CohortTask, EpochDone, TaskDone
 from bakeoff.stats.metrics import classification_metrics
@@ -222,6 +222,21 @@ LEAVERS = {
         early_stopping=EarlyStopping(patience=50),
     ),
 }
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_a_task_decides_the_layout_in_every_epoch(train: Train, in_turn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, bool]] = []
+    real = FusedNetwork.__call__
+
+    def call(self: FusedNetwork, *arguments: Any, **named: Any) -> torch.Tensor:
+        seen.append((self.num_members, self.in_turn))
+        return real(self, *arguments, **named)
+
+    monkeypatch.setattr(FusedNetwork, "__call__", call)
+    train(LEAVERS, in_turn=in_turn)
+    assert {layout for _, layout in seen} == {in_turn}
+    assert len({size for size, _ in seen}) > 2
 
 
 @pytest.mark.parametrize("in_turn", [False, True])
