@@ -40,8 +40,8 @@ kernels were measured at 1% (LeNet) to 10% (ModNet1) here, where the gradients o
 """
 
 NEARLY_AS_FAST = 1.25
-"""Separate members that take longer than fused ones by more than this factor are not timed in turn: from 1.0 to 1.1 in
-turn is faster, from 1.3 on slower (docs/log.md)."""
+"""Separate members that take longer than fused ones by more than this factor are not timed in turn: up to 1.1 in turn
+was faster, from 1.17 on slower (docs/log.md)."""
 
 ENOUGH_TURN_SECONDS = 3.0
 """Time limit after which only the minimum of steps is timed in turn."""
