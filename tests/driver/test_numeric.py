@@ -12,12 +12,14 @@ import pytest
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.source import DataSource
+from bakeoff.driver import probe_cache
 from bakeoff.driver.cohorts import Limits, group_trials
 from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.executors.base import Report
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.identity import identify
 from bakeoff.driver.numeric import MOST_CANDIDATES, PROBE_MEMBERS, choose_modes, decide_modes
+from bakeoff.errors import StorageError
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import Member, Numeric, ProbeTask, TaskDone
 from bakeoff.study.plan import Plan, expand, study_id
@@ -177,6 +179,24 @@ def test_another_workspace_on_this_machine_takes_the_same_choice(
     (kept,) = (tmp_path / "cache" / "probes").glob("*.json")
     kept.write_text('{"seconds_per_step": {"float32": 1.0}}')
     assert choose_in("three", 0.97) == (Modes(common="float32"), 1)
+
+
+def test_a_cache_that_cannot_be_written_is_no_hindrance(
+    choose: Choose, make_plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "file" / "cache"))
+    first, probes = choose(make_plan(2))
+    assert len(probes) == 1
+    assert choose(make_plan(2)) == (first, [])
+
+
+def test_nor_is_a_full_disk(choose: Choose, make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_whole(*_: Any) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(probe_cache, "write_whole", write_whole)
+    assert len(choose(make_plan(2))[1]) == 1
 
 
 def test_a_device_fuses_what_a_processor_takes_in_turn() -> None:

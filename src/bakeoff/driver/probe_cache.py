@@ -29,7 +29,7 @@ def read_probe(probe_id: str) -> dict[str, Any] | None:
 
 def write_probe(probe_id: str, result: Mapping[str, Any]) -> None:
     """Keep a probe's result; if that is impossible, it is measured again in another workspace."""
-    with suppress(StorageError):
+    with suppress(OSError, StorageError):
         write_whole(_locate(probe_id), lambda temporary: temporary.write_text(json.dumps(result), encoding="utf-8"))
 
 
