@@ -13,6 +13,7 @@ import pytest
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.store import open_training
+from bakeoff.driver import probe_cache
 from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.devices import CPU_DEVICE
 from bakeoff.driver.executors.base import Report, Started, TaskLost
@@ -60,8 +61,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def _own_cache(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> None:
+    """Share decoded images, but not probes, whose results tests invent."""
     monkeypatch.setenv("BAKEOFF_CACHE", str(cache))
+    monkeypatch.setattr(probe_cache, "cache_folder", lambda: tmp_path / "machine")
 
 
 @pytest.fixture

@@ -38,12 +38,6 @@ def open_run(plan: Plan, executor: Any, watcher: Any, ledger: Ledger, facts: Ima
     return OpenRun(context=context, study_id=study_id(plan.study), ledger=ledger, datasets=datasets)
 
 
-@pytest.fixture(autouse=True)
-def _fresh_machine(facts: ImageFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing was probed on this machine before a test."""
-    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
-
-
 Choose = Callable[..., tuple[Modes, list[ProbeTask]]]
 
 
@@ -176,16 +170,15 @@ def test_another_workspace_on_this_machine_takes_the_same_choice(
 
     assert choose_in("one", 0.94) == (Modes(common="bfloat16"), 1)
     assert choose_in("two", 0.97) == (Modes(common="bfloat16"), 0)
-    (kept,) = (tmp_path / "cache" / "probes").glob("*.json")
+    (kept,) = (tmp_path / "machine" / "probes").glob("*.json")
     kept.write_text('{"seconds_per_step": {"float32": 1.0}}')
     assert choose_in("three", 0.97) == (Modes(common="float32"), 1)
 
 
 def test_a_cache_that_cannot_be_written_is_no_hindrance(
-    choose: Choose, make_plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    choose: Choose, make_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "file" / "cache"))
+    (tmp_path / "machine").write_text("no folder")
     first, probes = choose(make_plan(2))
     assert len(probes) == 1
     assert choose(make_plan(2)) == (first, [])
