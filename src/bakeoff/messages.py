@@ -68,6 +68,7 @@ class CohortTask:
         keep_train: whether predictions on the training images are stored too, because ensembles are scored on them.
         metrics: metrics that members are scored by besides those that are always computed.
         features: keys of the features of a frozen body that it reads; on a cluster they are sent with it.
+        in_turn: whether convolutional layers are computed member by member.
     """
 
     cohort_id: str
@@ -81,11 +82,12 @@ class CohortTask:
     keep_train: bool = False
     metrics: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinalTestTask:
-    """Finished trials of one cohort to be evaluated once on the test split; `metrics`, `features`: see `CohortTask`."""
+    """Finished trials of one cohort to be evaluated once on the test split; the last three as in `CohortTask`."""
 
     final_test_id: str
     label: str
@@ -94,6 +96,7 @@ class FinalTestTask:
     numeric: Numeric
     metrics: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +292,8 @@ class ProbeDone:
         relative_difference: the largest relative distance of a member's bfloat16 gradient to its float32 gradient.
         num_members: number of fused members in those steps.
         seconds_alone: seconds per step of the first member alone, in each mode; empty if there was only one member.
+        seconds_in_turn: seconds per step with convolutional layers computed member by member; only in the mode that
+            suits this network better, and only if that may be faster.
     """
 
     probe_id: str
@@ -297,6 +302,7 @@ class ProbeDone:
     agrees: bool
     num_members: int = 1
     seconds_alone: Mapping[str, float] = field(default_factory=dict)
+    seconds_in_turn: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

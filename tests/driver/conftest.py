@@ -13,6 +13,7 @@ import pytest
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.store import open_training
+from bakeoff.driver import probe_cache
 from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.devices import CPU_DEVICE
 from bakeoff.driver.executors.base import Report, Started, TaskLost
@@ -60,8 +61,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def _own_cache(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> None:
+    """Share decoded images, but not probes, whose results tests invent."""
     monkeypatch.setenv("BAKEOFF_CACHE", str(cache))
+    monkeypatch.setattr(probe_cache, "cache_folder", lambda: tmp_path / "machine")
 
 
 @pytest.fixture
@@ -123,7 +126,9 @@ def succeed(task: Task, attempt: int = 0) -> list[Report]:
     return [*reports, TaskDone(task_id=task_id(task))]
 
 
-def probe_done(task: ProbeTask, *, fast: float = 0.5, agrees: bool = True, alone: float = 0.9) -> ProbeDone:
+def probe_done(
+    task: ProbeTask, *, fast: float = 0.5, agrees: bool = True, alone: float = 0.9, turns: float = 0.0
+) -> ProbeDone:
     return ProbeDone(
         probe_id=task.probe_id,
         seconds_per_step={"float32": 1.0, "bfloat16": fast},
@@ -131,6 +136,7 @@ def probe_done(task: ProbeTask, *, fast: float = 0.5, agrees: bool = True, alone
         agrees=agrees,
         num_members=len(task.members),
         seconds_alone={"float32": alone, "bfloat16": alone * fast} if len(task.members) > 1 else {},
+        seconds_in_turn={"bfloat16": turns * fast} if turns else {},
     )
 
 
@@ -262,7 +268,7 @@ class Drive:
         )
         datasets = {trial.data.source: self.facts for trial in trials}
         run = OpenRun(context=context, study_id="drive", ledger=self.ledger, datasets=datasets)
-        Driver(strategy, run, Modes(common="float32")).run()
+        Driver(strategy, run, options.pop("modes", Modes(common="float32"))).run()
         return executor.submitted, strategy.told
 
     def states(self) -> dict[str, str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from bakeoff.catalog.numeric_modes import Modes, name_shape
 from bakeoff.data.source import DataSource
-from bakeoff.driver.cohorts import name_cohort
+from bakeoff.driver.cohorts import group_trials, name_cohort
 from bakeoff.driver.executors.base import Report
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.identity import identify
@@ -66,6 +67,14 @@ def test_a_task_says_all_that_a_worker_needs(drive: Any, make_plan: MakePlan, fa
     assert [member.recipe for member in task.members] == [trial.recipe for trial in trials]
     assert (task.finished, task.resume_from) == (frozenset(), ())
     assert task.cohort_id == name_cohort(ids(task))
+
+
+def test_a_task_says_whether_its_shape_takes_turns(drive: Any, make_plan: MakePlan, facts: ImageFacts) -> None:
+    trials = make_plan([{"network.units": [[4], [5]]}]).trials
+    first = group_trials(trials[:1], {DataSource(name="digits"): facts})[0]
+    modes = Modes(common="float32", in_turn=frozenset({name_shape(first.shape)}))
+    tasks, _ = drive(trials, modes=modes)
+    assert {task.members[0].recipe == trials[0].recipe: task.in_turn for task in tasks} == {True: True, False: False}
 
 
 def test_a_trial_s_record_says_what_it_was(drive: Any, make_plan: MakePlan) -> None:

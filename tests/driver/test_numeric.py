@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ import pytest
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.source import DataSource
+from bakeoff.driver import probe_cache
 from bakeoff.driver.cohorts import Limits, group_trials
 from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.executors.base import Report
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.driver.identity import identify
 from bakeoff.driver.numeric import MOST_CANDIDATES, PROBE_MEMBERS, choose_modes, decide_modes
+from bakeoff.errors import StorageError
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import Member, Numeric, ProbeTask, TaskDone
 from bakeoff.study.plan import Plan, expand, study_id
 from bakeoff.study.schema import Study
+from bakeoff.workspace import Folders
 
 
 def _plan(**fields: Any) -> Plan:
@@ -120,6 +124,77 @@ def test_members_train_apart_where_that_is_clearly_faster(
     assert len(modes.apart) == int(apart)
     groups = group_trials(plan.trials, {DataSource(name="digits"): facts}, Limits(modes=modes))
     assert sorted(len(group.trials) for group in groups) == ([1] * 5 if apart else [5])
+
+
+@pytest.mark.parametrize(
+    ("turns", "alone", "in_turn", "apart"),
+    [
+        (0.0, 0.26, False, False),
+        (0.98, 0.26, False, False),
+        (0.9, 0.26, True, False),
+        (0.9, 0.2, True, False),
+        (0.9, 0.19, False, True),
+    ],
+)
+def test_members_take_turns_where_that_is_faster(
+    choose: Choose, make_plan: Callable[..., Plan], script: Any, turns: float, alone: float, in_turn: bool, apart: bool
+) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        return [script.probe_done(task, alone=alone, turns=turns), TaskDone(task_id=task.probe_id)]
+
+    modes = choose(make_plan(5), behave)[0]
+    assert modes.common == "bfloat16"
+    assert (len(modes.in_turn), len(modes.apart)) == (in_turn, apart)
+
+
+def test_another_mode_than_the_timed_one_takes_no_turns(
+    choose: Choose, make_plan: Callable[..., Plan], script: Any
+) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        return [script.probe_done(task, turns=0.5, agrees=False), TaskDone(task_id=task.probe_id)]
+
+    assert choose(make_plan(5), behave)[0] == Modes(common="float32")
+
+
+def test_another_workspace_on_this_machine_takes_the_same_choice(
+    make_plan: Callable[..., Plan], script: Any, facts: ImageFacts, tmp_path: Path
+) -> None:
+    def choose_in(name: str, fast: float) -> tuple[Modes, int]:
+        def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+            return [script.probe_done(task, fast=fast), TaskDone(task_id=task.probe_id)]
+
+        executor = script.Executor(behave)
+        with closing(Ledger(Folders(tmp_path / name))) as ledger:
+            modes = choose_modes(make_plan(2), open_run(make_plan(2), executor, script.Watcher(), ledger, facts), {})
+        return modes, len(executor.submitted)
+
+    assert choose_in("one", 0.94) == (Modes(common="bfloat16"), 1)
+    assert choose_in("two", 0.97) == (Modes(common="bfloat16"), 0)
+    (kept,) = (tmp_path / "machine" / "probes").glob("*.json")
+    kept.write_text('{"seconds_per_step": {"float32": 1.0}}')
+    assert choose_in("three", 0.97) == (Modes(common="float32"), 1)
+
+
+def test_a_cache_that_cannot_be_written_is_no_hindrance(
+    choose: Choose, make_plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    (tmp_path / "machine").write_text("no folder")
+    first, probes = choose(make_plan(2))
+    assert len(probes) == 1
+    assert choose(make_plan(2)) == (first, [])
+
+
+def test_nor_is_a_full_disk(choose: Choose, make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_whole(*_: Any) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(probe_cache, "write_whole", write_whole)
+    assert len(choose(make_plan(2))[1]) == 1
+
+
+def test_a_device_fuses_what_a_processor_takes_in_turn() -> None:
+    modes = Modes(common="bfloat16", apart=frozenset("a"), in_turn=frozenset("b"), num_lanes=3)
+    assert modes.without_layouts() == Modes(common="bfloat16")
 
 
 def test_blocks_of_different_modes_are_not_fused(make_plan: Callable[..., Plan], facts: ImageFacts) -> None:

@@ -23,7 +23,7 @@ from bakeoff.data.store import Images
 from bakeoff.engine import cohort, session
 from bakeoff.engine import epoch as epoch_module
 from bakeoff.engine.batches import epoch_order
-from bakeoff.engine.fused.build import initialize
+from bakeoff.engine.fused.build import FusedNetwork, initialize
 from bakeoff.engine.optim.make_optimizer import find_class
 from bakeoff.messages import CohortTask, EpochDone, TaskDone
 from bakeoff.stats.metrics import classification_metrics
@@ -136,9 +136,9 @@ def _assert_metrics_agree(one: dict[str, float], other: dict[str, float]) -> Non
     assert one == pytest.approx(other, rel=TOLERANCE, abs=1e-9)
 
 
-def _compare_with_alone(recipes: dict[str, Recipe], train: Train, root: Path) -> Rows:
+def _compare_with_alone(recipes: dict[str, Recipe], train: Train, root: Path, in_turn: bool = False) -> Rows:
     """Train `recipes` as one cohort and each alone; assert that reports, weights and predictions agree."""
-    together = train(recipes, folder="together")
+    together = train(recipes, folder="together", in_turn=in_turn)
     for name, recipe in recipes.items():
         alone = train({name: recipe}, folder="alone", cohort_id=name)
         _assert_agree(together, alone, name)
@@ -224,8 +224,24 @@ LEAVERS = {
 }
 
 
-def test_members_leave_and_the_rest_go_on_as_if_alone(train: Train, tmp_path: Path) -> None:
-    rows = _compare_with_alone(LEAVERS, train, tmp_path)
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_a_task_decides_the_layout_in_every_epoch(train: Train, in_turn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, bool]] = []
+    real = FusedNetwork.__call__
+
+    def call(self: FusedNetwork, *arguments: Any, **named: Any) -> torch.Tensor:
+        seen.append((self.num_members, self.in_turn))
+        return real(self, *arguments, **named)
+
+    monkeypatch.setattr(FusedNetwork, "__call__", call)
+    train(LEAVERS, in_turn=in_turn)
+    assert {layout for _, layout in seen} == {in_turn}
+    assert len({size for size, _ in seen}) > 2
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_members_leave_and_the_rest_go_on_as_if_alone(train: Train, tmp_path: Path, in_turn: bool) -> None:
+    rows = _compare_with_alone(LEAVERS, train, tmp_path, in_turn)
     lengths = {name: rows[name]["num_epochs"] for name in LEAVERS}
     assert lengths["short"] == 1
     assert lengths["long"] == 6

@@ -126,6 +126,23 @@ def test_emulated_bfloat16_is_not_measured_to_the_end(digits_like: Images, monke
     assert done.seconds_per_step == {"float32": 1.0, "bfloat16": 3.5}
 
 
+@pytest.mark.parametrize(
+    ("alone", "network", "is_timed"), [(2.4, LENET, True), (2.6, LENET, False), (1.0, MLP(), False)]
+)
+def test_turns_are_timed_where_separate_members_are_nearly_as_fast(
+    alone: float, network: Any, is_timed: bool, digits_like: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_step(bench: Any, number: int) -> float:
+        factor = 0.5 if bench.network.dtype == torch.bfloat16 else 1.0
+        fused = 3.6 if bench.network.in_turn else 4.0
+        return factor * (fused if len(bench.runners) == 2 else alone)
+
+    monkeypatch.setattr(probe.Bench, "time_step", time_step)
+    done = _probe(digits_like, tuple(recipe.model_copy(update={"network": network}) for recipe in RECIPES))
+    assert done.seconds_per_step == {"float32": 4.0, "bfloat16": 2.0}
+    assert done.seconds_in_turn == ({"bfloat16": pytest.approx(1.8)} if is_timed else {})
+
+
 def test_both_modes_take_the_same_steps_in_turn(digits_like: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 

@@ -123,17 +123,21 @@ def _show_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_show_rounding")
-@pytest.mark.parametrize(("numeric", "drops_ended"), [("float32", False), ("bfloat16", True)])
+@pytest.mark.parametrize(
+    ("numeric", "drops_ended", "in_turn"),
+    [("float32", False, False), ("bfloat16", True, False), ("bfloat16", False, True)],
+)
 def test_an_interruption_at_any_event_changes_no_digit(
     numeric: str,
     drops_ended: bool,
+    in_turn: bool,
     images: Images,
     make_task: MakeTask,
     tabulate: Tabulate,
     trained: Counter,
     tmp_path: Path,
 ) -> None:
-    task = make_task(RECIPES, numeric=numeric)
+    task = make_task(RECIPES, numeric=numeric, in_turn=in_turn)
     whole = _train(task, images, tmp_path / "whole")
     sizes = list(trained.sizes)
     rows, files = tabulate(whole), _read_files(tmp_path / "whole")

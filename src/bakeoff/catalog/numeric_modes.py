@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Numeric = Literal["float32", "bfloat16"]
@@ -27,7 +27,7 @@ on the cohort.
 
 @dataclass(frozen=True, kw_only=True)
 class Modes:
-    """The numeric mode of every block, and the networks that are not fused.
+    """The numeric mode of every block, and the networks that are not fused, or in part only.
 
     Arms are compared within blocks, so each block has one mode.
 
@@ -35,6 +35,7 @@ class Modes:
         common: the mode of blocks not listed in `by_block`.
         by_block: the modes of other blocks.
         apart: `name_shape` of network shapes whose members train separately, because fusing them is slower.
+        in_turn: `name_shape` of network shapes whose convolutional layers are computed member by member.
         num_lanes: cohorts that can train at once, by the cores of the machine where the study was started; cohorts are
             split so that no core waits long. The cohorts do not depend on the number of workers.
     """
@@ -42,6 +43,7 @@ class Modes:
     common: Numeric
     by_block: Mapping[str, Numeric] = field(default_factory=dict)
     apart: frozenset[str] = frozenset()
+    in_turn: frozenset[str] = frozenset()
     num_lanes: int = 1
 
     def of(self, block: str) -> Numeric:
@@ -52,15 +54,24 @@ class Modes:
         """Return whether members of this network shape train separately."""
         return name_shape(shape) in self.apart
 
+    def takes_turns(self, shape: str) -> bool:
+        """Return whether fused members of this network shape compute their convolutional layers one by one."""
+        return name_shape(shape) in self.in_turn
+
+    def without_layouts(self) -> Modes:
+        """Return these modes for a GPU, on which whatever fits is fused: what a CPU trains faster does not matter."""
+        return replace(self, apart=frozenset(), in_turn=frozenset(), num_lanes=1)
+
     def dump(self) -> str:
         """Return the text that `parse` reads: just the mode's name if that is all."""
-        if not self.by_block and not self.apart and self.num_lanes == 1:
+        if not self.by_block and not self.apart | self.in_turn and self.num_lanes == 1:
             return self.common
         content = {
             "common": self.common,
             "by_block": dict(self.by_block),
             "apart": sorted(self.apart),
             "num_lanes": self.num_lanes,
+            **({"in_turn": sorted(self.in_turn)} if self.in_turn else {}),
         }
         return json.dumps(content, sort_keys=True)
 
@@ -74,14 +85,16 @@ class Modes:
             common=_read(content["common"]),
             by_block={block: _read(mode) for block, mode in content["by_block"].items()},
             apart=frozenset(content["apart"]),
+            in_turn=frozenset(content.get("in_turn", ())),
             num_lanes=int(content.get("num_lanes", 1)),
         )
 
     def describe(self) -> str:
         """Return a readable description."""
         parts = [str(self.common), *(f"{mode} in block '{block}'" for block, mode in sorted(self.by_block.items()))]
-        if self.apart:
-            parts.append(f"{len(self.apart)} network shape{'s' if len(self.apart) > 1 else ''} trained apart")
+        for shapes, how in ((self.apart, "trained apart"), (self.in_turn, "with convolutions member by member")):
+            if shapes:
+                parts.append(f"{len(shapes)} network shape{'s' if len(shapes) > 1 else ''} {how}")
         return ", ".join(parts)
 
 

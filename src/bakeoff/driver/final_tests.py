@@ -66,6 +66,7 @@ def _make_tasks(
             data=data,
             numeric=numeric,
             metrics=group.trials[0].metrics,
+            in_turn=modes.takes_turns(group.shape),
         )
     return tasks
 

@@ -162,6 +162,7 @@ class Driver:
             until=until,
             keep_train=self._keep_train and group.trials[0].stage == "final",
             metrics=group.trials[0].metrics,
+            in_turn=self._modes.takes_turns(group.shape),
         )
 
     def _handle(self, report: Report) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from bakeoff.driver.context import OpenRun
 from bakeoff.driver.executors.base import TaskLost
 from bakeoff.driver.facts import Datasets
 from bakeoff.driver.machine import describe_hardware, describe_versions
+from bakeoff.driver.probe_cache import read_probe, write_probe
 from bakeoff.driver.samples import sample_candidates
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import Member, ProbeDone, ProbeTask, TaskDone
@@ -30,7 +31,7 @@ from bakeoff.study.plan import Plan
 PROBE_MEMBERS = 4
 """Maximum members per probe: enough to see the effect of fusing, cheap enough for large networks."""
 
-PROBE_VERSION = 2
+PROBE_VERSION = 3
 """Increase it when probes change: results of earlier ones are then ignored."""
 
 MOST_CANDIDATES = 6
@@ -41,6 +42,9 @@ WORTHWHILE_GAIN = 1.05
 
 WORTHWHILE_PARTING = 1.15
 """Members train separately only if that is this much faster: sharing the cache with other workers costs some of it."""
+
+WORTHWHILE_TURNS = 1.03
+"""Convolutional layers are computed member by member only if that makes a step this much faster."""
 
 Result = Mapping[str, Any]
 
@@ -68,8 +72,7 @@ def decide_modes(plan: Plan, run: OpenRun) -> Modes:
     recorded = run.ledger.numeric_of(run.study_id)
     if recorded is not None:
         modes = Modes.parse(recorded)
-        # Networks that a CPU trains faster separately, or in smaller cohorts, are still fused on a GPU.
-        return modes if device.kind == "cpu" else replace(modes, apart=frozenset(), num_lanes=1)
+        return modes if device.kind == "cpu" else modes.without_layouts()
     kept = find_kept_modes(plan, run)
     if plan.study.numeric != "auto":
         modes = Modes(common=plan.study.numeric)
@@ -112,7 +115,7 @@ def _report_change(run: OpenRun, block: str, kept: KeptMode, mode: Numeric, reas
 
 
 def choose_modes(plan: Plan, run: OpenRun, kept: Mapping[str, KeptMode]) -> Modes:
-    """Return the mode of every block, and the network shapes that train separately.
+    """Return the mode of every block, and the network shapes that train separately or compute members in turn.
 
     A block runs in bfloat16 if that is faster over its networks and agrees with float32 for every one: arms are
     compared within blocks, so its networks share a mode. For a search, candidates are probed too. Earlier measurements
@@ -137,17 +140,29 @@ def choose_modes(plan: Plan, run: OpenRun, kept: Mapping[str, KeptMode]) -> Mode
     modes = list(chosen.values())
     common = max(dict.fromkeys(modes), key=modes.count)
     differing = {block: mode for block, mode in chosen.items() if mode != common}
-    apart = {
-        name_shape(shape)
-        for shape, result in results.items()
-        if all(_is_faster_apart(result, chosen[block]) for block, own in arms.items() if shape in own)
-    }
-    return Modes(common=common, by_block=differing, apart=frozenset(apart))
+
+    def name_shapes(is_faster: Callable[[Result, Numeric], bool]) -> frozenset[str]:
+        """Return the shapes for which something is faster in the modes of all their blocks."""
+        return frozenset(
+            name_shape(shape)
+            for shape, result in results.items()
+            if all(is_faster(result, chosen[block]) for block, own in arms.items() if shape in own)
+        )
+
+    apart = name_shapes(_is_faster_apart)
+    in_turn = name_shapes(_is_faster_in_turn) - apart
+    return Modes(common=common, by_block=differing, apart=apart, in_turn=in_turn)
 
 
 def _probe(groups: Mapping[str, Group], run: OpenRun) -> dict[str, Result]:
-    """Return a probe's result for every shape, measured now if the ledger has none."""
+    """Return a probe's result for every shape: from the ledger, this machine's cache, or measured now.
+
+    So the same study takes the same choices in any workspace on this machine.
+    """
     tasks = {shape: _make_probe(group, run) for shape, group in groups.items()}
+    for task in tasks.values():
+        if run.ledger.probe(task.probe_id) is None and (known := read_probe(task.probe_id)) is not None:
+            run.ledger.record_probe(task.probe_id, known)
     _measure([task for task in tasks.values() if run.ledger.probe(task.probe_id) is None], run)
     return {shape: run.ledger.probe(task.probe_id) or {} for shape, task in tasks.items()}
 
@@ -186,11 +201,19 @@ def _explain_disagreement(arms: Iterable[str]) -> str:
 
 
 def _is_faster_apart(result: Result, mode: Numeric) -> bool:
-    """Return whether members train clearly faster separately than fused, in their mode."""
+    """Return whether members train clearly faster separately than fused in the better way, in their mode."""
     alone = result.get("seconds_alone", {}).get(mode)
     if alone is None:
         return False
-    return bool(alone * result["num_members"] * WORTHWHILE_PARTING < result["seconds_per_step"][mode])
+    fused = result["seconds_per_step"][mode]
+    best = min(fused, result.get("seconds_in_turn", {}).get(mode, fused))
+    return bool(alone * result["num_members"] * WORTHWHILE_PARTING < best)
+
+
+def _is_faster_in_turn(result: Result, mode: Numeric) -> bool:
+    """Return whether fused members train faster if their convolutional layers are computed one member at a time."""
+    in_turn = result.get("seconds_in_turn", {}).get(mode)
+    return in_turn is not None and bool(in_turn * WORTHWHILE_TURNS < result["seconds_per_step"][mode])
 
 
 def _make_probe(group: Group, run: OpenRun) -> ProbeTask:
@@ -244,5 +267,7 @@ def _record(report: ProbeDone, ledger: Ledger) -> None:
         "agrees": report.agrees,
         "num_members": report.num_members,
         "seconds_alone": dict(report.seconds_alone),
+        "seconds_in_turn": dict(report.seconds_in_turn),
     }
     ledger.record_probe(report.probe_id, result)
+    write_probe(report.probe_id, result)

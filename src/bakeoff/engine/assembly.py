@@ -31,7 +31,7 @@ from bakeoff.engine.batches import leave_out_fold, split_view
 from bakeoff.engine.device_context import CPU, DeviceContext
 from bakeoff.engine.feature_files import FEATURE_BATCH, list_feature_files, save_part
 from bakeoff.engine.features import Features, open_features
-from bakeoff.engine.fused.build import State
+from bakeoff.engine.fused.build import FusedNetwork, State
 from bakeoff.engine.inputs import Body, Indices, Inputs
 from bakeoff.engine.parts import Network, Parts, move
 from bakeoff.engine.prepared import PreparedInputs, open_on_device
@@ -55,6 +55,7 @@ class Assembly:
         folders: the workspace, with weights of earlier trials and files.
         for_colour: whether grayscale images are repeated for a colour body before ImageNet statistics are applied.
         context: the device of networks and inputs.
+        in_turn: whether fused members compute their convolutional layers one by one.
     """
 
     images: Images
@@ -68,6 +69,7 @@ class Assembly:
     features: Features | None = None
     for_colour: bool = False
     context: DeviceContext = CPU
+    in_turn: bool = False
 
     @classmethod
     def make(
@@ -106,6 +108,7 @@ class Assembly:
             seen,
             for_colour=_repeats_grey(recipe, images.shape_HWC, len(images.class_names), folders),
             context=context,
+            in_turn=not isinstance(task, ProbeTask) and task.in_turn,
         )
         if not is_body_frozen(recipe):
             return plain
@@ -177,7 +180,10 @@ class Assembly:
         """
         layers = [self.layers_of(recipe) for recipe in recipes]
         placed = [move(state, self.context.device) for state in states]
-        return self._parts(recipes[0]).build(layers, placed, self.dtype, body_frozen)
+        network = self._parts(recipes[0]).build(layers, placed, self.dtype, body_frozen)
+        if isinstance(network, FusedNetwork):
+            network.in_turn = self.in_turn
+        return network
 
     def body_names(self, recipe: Recipe, parameters: Mapping[str, nn.Parameter]) -> frozenset[str]:
         """Return which of a member's parameters belong to a body that is trained."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bakeoff.catalog.schedules import Progress
 from bakeoff.engine.batches import epoch_order
-from bakeoff.engine.fused.flow import Randomness
+from bakeoff.engine.fused.draws import Randomness
 from bakeoff.engine.inputs import Batch, Inputs
 from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.objective import Objective

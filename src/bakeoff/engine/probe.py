@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from bakeoff.catalog.schedules import Progress
 from bakeoff.data.store import Images
 from bakeoff.engine.assembly import Assembly
 from bakeoff.engine.epoch import compute_gradients, move
+from bakeoff.engine.fused.build import FusedNetwork, count_layers_in_turn
 from bakeoff.engine.inputs import Batch
 from bakeoff.engine.member_trainer import MemberTrainer
 from bakeoff.engine.objective import Objective
@@ -37,6 +38,13 @@ bfloat16 keeps 8 bits, and a rounded value can fall on the other side of a ReLU 
 kernels were measured at 1% (LeNet) to 10% (ModNet1) here, where the gradients of two different batches differ by about
 100%. A broken or overflowing kernel gives about 1 or NaN.
 """
+
+NEARLY_AS_FAST = 1.25
+"""Separate members that take longer than fused ones by more than this factor are not timed in turn: up to 1.1 in turn
+was faster, from 1.17 on slower (docs/log.md)."""
+
+ENOUGH_TURN_SECONDS = 3.0
+"""Time limit after which only the minimum of steps is timed in turn."""
 
 _MODES: tuple[Numeric, ...] = ("float32", "bfloat16")
 
@@ -58,17 +66,45 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
         alone = {mode: Bench(first, images, folders, mode) for mode in _MODES}
     benches = [*fused.values(), *alone.values()]
     medians = [statistics.median(times) for times in _time_steps(benches)]
+    seconds: dict[str, float] = dict(zip(fused, medians, strict=False))
+    seconds_alone: dict[str, float] = dict(zip(alone, medians[len(fused) :], strict=True))
+    agrees = difference <= LARGEST_DIFFERENCE
+    chosen: Numeric = "bfloat16" if agrees and seconds["bfloat16"] < seconds["float32"] else "float32"
     emit(
         ProbeDone(
             probe_id=task.probe_id,
-            seconds_per_step=dict(zip(fused, medians, strict=False)),
+            seconds_per_step=seconds,
             relative_difference=difference,
-            agrees=difference <= LARGEST_DIFFERENCE,
+            agrees=agrees,
             num_members=len(task.members),
-            seconds_alone=dict(zip(alone, medians[len(fused) :], strict=True)),
+            seconds_alone=seconds_alone,
+            seconds_in_turn=_time_in_turn(fused[chosen], chosen, seconds, seconds_alone),
         )
     )
     emit(TaskDone(task_id=task.probe_id))
+
+
+def _time_in_turn(
+    bench: Bench, mode: Numeric, seconds: Mapping[str, float], seconds_alone: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the seconds of a step whose convolutional layers are computed member by member, unless they cannot matter.
+
+    Where separate members take much longer than fused ones, as with all small networks, so do these.
+    """
+    network, num_members = bench.network, len(bench.runners)
+    if not isinstance(network, FusedNetwork) or not count_layers_in_turn(network.layers):
+        return {}
+    if mode not in seconds_alone or seconds_alone[mode] * num_members > NEARLY_AS_FAST * seconds[mode]:
+        return {}
+    times: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(NUM_WARM_UP_STEPS + NUM_PROBE_STEPS):
+        for in_turn, found in times.items():
+            network.in_turn = in_turn
+            found.append(bench.time_step(number))
+        if number >= NUM_WARM_UP_STEPS + FEWEST_PROBE_STEPS and sum(map(sum, times.values())) > ENOUGH_TURN_SECONDS:
+            break
+    together, by_turns = (statistics.median(found[NUM_WARM_UP_STEPS:]) for found in times.values())
+    return {mode: seconds[mode] * by_turns / together}
 
 
 def _time_steps(benches: Sequence[Bench]) -> list[list[float]]:

@@ -20,7 +20,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.engine.batches import epoch_order
 from bakeoff.engine.device_context import Capture, DeviceContext, Step
 from bakeoff.engine.epoch import AccumulationSchedule, Epoch, compute_gradients, count_right, move, seed_dropout
-from bakeoff.engine.fused.flow import Randomness, ReplicateDraws
+from bakeoff.engine.fused.draws import Randomness, ReplicateDraws
 from bakeoff.engine.fused.module_network import ModuleNetwork
 from bakeoff.engine.inputs import Batch, Indices
 from bakeoff.engine.member_trainer import MemberTrainer

@@ -92,13 +92,15 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], tuple[AnyLayer, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("num_members", [1, 3])
+@pytest.mark.parametrize(("num_members", "in_turn"), [(1, False), (3, False), (3, True)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_logits_and_gradients_are_those_of_plain_modules(name: str, num_members: int, plain_network: Any) -> None:
+def test_logits_and_gradients_are_those_of_plain_modules(
+    name: str, num_members: int, in_turn: bool, plain_network: Any
+) -> None:
     shape, layers = NETWORKS[name]
     states = _draw_states(layers, shape, num_members)
     images, labels = _draw_batch(shape)
-    network = FusedNetwork([layers] * num_members, states)
+    network = FusedNetwork([layers] * num_members, states, in_turn=in_turn)
     logits_KNL = _run_fused(network, images, labels)
     assert logits_KNL.shape == (num_members, NUM_IMAGES, NUM_CLASSES)
     for state, logits, member in zip(states, logits_KNL, network.members, strict=True):

@@ -110,13 +110,15 @@ def evaluate(network: FusedNetwork, images: Tensor) -> Tensor:
         return network(images, network.cast())
 
 
-@pytest.mark.parametrize("num_members", [1, 3])
+@pytest.mark.parametrize(("num_members", "in_turn"), [(1, False), (3, False), (3, True)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_training_and_evaluation_are_those_of_plain_modules(name: str, num_members: int, plain_network: Any) -> None:
+def test_training_and_evaluation_are_those_of_plain_modules(
+    name: str, num_members: int, in_turn: bool, plain_network: Any
+) -> None:
     shape, layers = NETWORKS[name]
     states = draw_states(layers, shape, num_members)
     images, labels = draw_batch(shape)
-    network = FusedNetwork([layers] * num_members, states)
+    network = FusedNetwork([layers] * num_members, states, in_turn=in_turn)
     logits_KNL = train(network, images, labels)
     evaluated_KNL = evaluate(network, images)
     for k, state in enumerate(states):

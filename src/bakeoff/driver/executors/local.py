@@ -22,10 +22,10 @@ from bakeoff.system import WORKER_FLAGS, find_interpreter
 
 # One thread per worker for every library that would start its own pool when torch is loaded. And freed memory stays in
 # the worker's heap: a training step frees and allocates the same megabytes repeatedly, and page faults took a fifth of
-# LeNet's time. (glibc reads these; 32 MiB is the maximum.)
+# LeNet's time. Large arrays come from the heap, too: mapping them anew took a tenth of ModNet2's. (glibc reads these.)
 WORKER_ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
     "MALLOC_TOP_PAD_": str(2**26),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",

@@ -6,6 +6,7 @@ Shape legend: K members, N images, C channels, H and W pixels, L classes. A suff
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -28,7 +29,8 @@ from bakeoff.catalog.networks.layers import (
 )
 from bakeoff.catalog.networks.shapes import LayerShape, find_shortcut_stride, make_shortcut, trace
 from bakeoff.catalog.networks.whitening import whitening_filters
-from bakeoff.engine.fused.flow import Flow, Randomness
+from bakeoff.engine.fused.draws import Randomness, ReplicateDraws, SharedDraws
+from bakeoff.engine.fused.flow import Flow
 from bakeoff.engine.fused.kernels import cast
 from bakeoff.errors import NetworkError
 
@@ -45,6 +47,11 @@ A path is the layer's number; inside a residual layer `<number>.<number>`, `<num
 `<number>.shortcut_norm`. Parameters are `weight` and `bias`; buffers, a batch norm's running averages, `mean` and
 `variance`, and a whitening layer's `filters`.
 """
+
+Rates = dict[str, list[float]]
+"""The members' rates by the dropout layer's path."""
+
+Draws = Randomness | SharedDraws | None
 
 _BUFFERS = ("mean", "variance", "filters")
 
@@ -114,13 +121,24 @@ def _weight_shape(layer: Conv | Dense, input_shape: tuple[int, ...]) -> tuple[in
     return (layer.units, int(np.prod(input_shape)))
 
 
+@dataclass(frozen=True)
+class Values:
+    """The stacked parameters, buffers and dropout rates with which layers are applied: of all members, or of one."""
+
+    weights: State
+    buffers: State
+    rates: Rates
+
+
 class FusedNetwork:
     """K >= 1 members of one network, computed in one forward pass.
 
     Every parameter is stored stacked, (K, ...). A member's own parameters are views of it (`members`), so separate
     optimizers update the stacked tensors in place; likewise its running averages (`member_buffers`). On images that
     all members share, the first convolution is one dense convolution with K x filters outputs; later ones are
-    grouped, dense layers are one batched product, batch norm is one over K x C channels.
+    grouped, dense layers are one batched product, batch norm is one over K x C channels. With `in_turn`, all layers
+    before the first dense one are computed member by member instead: the grouped convolutions of wide networks are
+    slower than as many single ones.
 
     Args:
         member_layers: each member's layers; equal except for dropout rates.
@@ -129,6 +147,8 @@ class FusedNetwork:
         frozen_layers: number of leading layers that are frozen, see `freeze`.
         frozen_norms: number of leading layers whose batch norms are always in evaluation mode; their scale and shift
             are trained.
+        in_turn: whether the layers before the first dense one are computed member by member; equal to rounding. Not
+            for members of several replicates.
 
     Raises:
         NetworkError: if the members' networks cannot be fused.
@@ -141,6 +161,7 @@ class FusedNetwork:
         dtype: torch.dtype = torch.float32,
         frozen_layers: int = 0,
         frozen_norms: int = 0,
+        in_turn: bool = False,
     ) -> None:
         if len({fusion_key(layers) for layers in member_layers}) != 1:
             raise NetworkError("these networks differ in more than their dropout rates and cannot be fused")
@@ -148,6 +169,7 @@ class FusedNetwork:
         self.num_members = len(states)
         self.dtype = dtype
         self._frozen_norms = frozen_norms
+        self.in_turn = in_turn
         stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
         self.stacked = {name: stack.requires_grad_() for name, stack in stacked.items() if not is_buffer(name)}
         self.stacked_buffers = {name: stack for name, stack in stacked.items() if is_buffer(name)}
@@ -168,7 +190,7 @@ class FusedNetwork:
         """Put the first `num_layers` layers into evaluation mode without gradients; the others are trained."""
         self.frozen_layers = num_layers
         for name, stack in self.stacked.items():
-            stack.requires_grad_(int(name.partition(".")[0]) >= num_layers)
+            stack.requires_grad_(_number(name) >= num_layers)
 
     def clear_gradients(self) -> None:
         """Reset the gradients."""
@@ -202,32 +224,61 @@ class FusedNetwork:
             dropout: random source of dropout masks in training, in which batch norm uses the batch's statistics and
                 updates its running averages; None in evaluation.
         """
-        x = Flow(images_NCHW, self.num_members)
-        for number, layer in enumerate(self.layers):
-            self._apply(x, layer, str(number), weights, None if number < self.frozen_layers else dropout)
+        first_dense = count_layers_in_turn(self.layers) if self.in_turn and self.num_members > 1 else 0
+        if first_dense and not isinstance(dropout, ReplicateDraws):
+            x = self._take_turns(images_NCHW, weights, dropout, first_dense)
+        else:
+            x, first_dense = Flow(images_NCHW, self.num_members), 0
+        values = Values(weights, self.stacked_buffers, self._rates)
+        self._run(x, range(first_dense, len(self.layers)), values, dropout)
         return x.value.float()
 
-    def _apply(self, x: Flow, layer: Layer, path: str, weights: State, dropout: Randomness | None) -> None:
+    def _take_turns(
+        self, images_NCHW: Tensor, weights: State, dropout: torch.Generator | None, num_layers: int
+    ) -> Flow:
+        """Compute the first layers member by member, each to the last of them while its activations are cached."""
+        own = [images_NCHW] * self.num_members
+        if images_NCHW.dim() == 5:
+            sources = [images.contiguous(memory_format=torch.channels_last) for images in images_NCHW]
+            own = [sources[k * len(sources) // self.num_members] for k in range(self.num_members)]
+        flows = [Flow(images, 1) for images in own]
+        draws = None if dropout is None else SharedDraws(dropout)
+        # Split once: the gradient of a slice is as large as the whole.
+        parts = {name: torch.split(stack, 1) for name, stack in weights.items() if _number(name) < num_layers}
+        for k, flow in enumerate(flows):
+            values = Values(
+                {name: part[k] for name, part in parts.items()},
+                {name: stack[k : k + 1] for name, stack in self.stacked_buffers.items()},
+                {path: rates[k : k + 1] for path, rates in self._rates.items()},
+            )
+            self._run(flow, range(num_layers), values, draws)
+        return Flow.join(flows)
+
+    def _run(self, x: Flow, numbers: range, values: Values, dropout: Draws) -> None:
+        for number in numbers:
+            self._apply(x, self.layers[number], str(number), values, None if number < self.frozen_layers else dropout)
+
+    def _apply(self, x: Flow, layer: Layer, path: str, values: Values, dropout: Draws) -> None:
         if isinstance(layer, Conv):
             activation = "linear" if path in self._activated_late else layer.activation
-            x.convolve(layer, weights[f"{path}.weight"], weights.get(f"{path}.bias"), activation)
+            x.convolve(layer, values.weights[f"{path}.weight"], values.weights.get(f"{path}.bias"), activation)
         elif isinstance(layer, Dense):
-            x.multiply(weights[f"{path}.weight"], weights.get(f"{path}.bias"))
+            x.multiply(values.weights[f"{path}.weight"], values.weights.get(f"{path}.bias"))
         elif isinstance(layer, BatchNorm):
-            self._normalize(x, layer, path, weights, training=dropout is not None)
+            self._normalize(x, layer, path, values, training=dropout is not None)
         elif isinstance(layer, Residual):
-            self._add_residual(x, layer, path, weights, dropout)
+            self._add_residual(x, layer, path, values, dropout)
         elif isinstance(layer, Whiten):
-            filters = self.stacked_buffers[f"{path}.filters"].to(self.dtype)
+            filters = values.buffers[f"{path}.filters"].to(self.dtype)
             bare = Conv(filters=filters.shape[1], kernel=layer.kernel)
-            x.convolve(bare, filters, weights[f"{path}.bias"].to(self.dtype))
+            x.convolve(bare, filters, values.weights[f"{path}.bias"].to(self.dtype))
         else:
-            self._apply_untrained(x, layer, path, dropout)
+            self._apply_untrained(x, layer, path, values.rates, dropout)
         if isinstance(layer, Dense | BatchNorm | Residual | Whiten) and path not in self._activated_late:
             x.activate(layer.activation)
 
     def _apply_untrained(
-        self, x: Flow, layer: Pool | GlobalPool | Scale | Dropout, path: str, dropout: Randomness | None
+        self, x: Flow, layer: Pool | GlobalPool | Scale | Dropout, path: str, rates: Rates, dropout: Draws
     ) -> None:
         if isinstance(layer, Pool):
             x.pool(layer)
@@ -237,32 +288,43 @@ class FusedNetwork:
         elif isinstance(layer, Scale):
             x.value = x.value * layer.factor
         elif dropout is not None:
-            x.drop(self._rates[path], dropout)
+            x.drop(rates[path], dropout, path)
 
-    def _normalize(self, x: Flow, layer: BatchNorm, path: str, weights: State, training: bool) -> None:
+    def _normalize(self, x: Flow, layer: BatchNorm, path: str, values: Values, training: bool) -> None:
         # Under SGD a parameter multiplied by s changes s^2 times as fast, with the same decay.
-        shift = weights[f"{path}.bias"]
+        shift = values.weights[f"{path}.bias"]
         x.normalize(
             layer,
-            weights.get(f"{path}.weight"),
+            values.weights.get(f"{path}.weight"),
             shift if layer.shift_rate == 1.0 else shift * layer.shift_rate**0.5,
-            self.stacked_buffers[f"{path}.mean"],
-            self.stacked_buffers[f"{path}.variance"],
-            training and int(path.partition(".")[0]) >= self._frozen_norms,
+            values.buffers[f"{path}.mean"],
+            values.buffers[f"{path}.variance"],
+            training and _number(path) >= self._frozen_norms,
         )
 
-    def _add_residual(self, x: Flow, layer: Residual, path: str, weights: State, dropout: Randomness | None) -> None:
+    def _add_residual(self, x: Flow, layer: Residual, path: str, values: Values, dropout: Draws) -> None:
         branch = x.fork()
         for number, inner in enumerate(layer.layers):
-            self._apply(branch, inner, f"{path}.{number}", weights, dropout)
-        kernel = weights.get(f"{path}.shortcut.weight")
+            self._apply(branch, inner, f"{path}.{number}", values, dropout)
+        kernel = values.weights.get(f"{path}.shortcut.weight")
         if kernel is not None:
             stride = find_shortcut_stride(_size(x.value), _size(branch.value))
             assert stride is not None, "the network was traced before its weights were initialized"
             conv, norm = make_shortcut(kernel.shape[1], stride)
             x.convolve(conv, kernel, None)
-            self._normalize(x, norm, f"{path}.shortcut_norm", weights, training=dropout is not None)
+            self._normalize(x, norm, f"{path}.shortcut_norm", values, training=dropout is not None)
         x.add(branch)
+
+
+def count_layers_in_turn(layers: Sequence[Layer]) -> int:
+    """Return how many of a network's first layers may be computed member by member; 0 without a convolution."""
+    count = next((number for number, layer in enumerate(layers) if isinstance(layer, Dense)), len(layers))
+    return count if any(isinstance(layer, Conv | Residual | Whiten) for layer in layers[:count]) else 0
+
+
+def _number(name: str) -> int:
+    """Return the number of the layer to which a name in a state belongs."""
+    return int(name.partition(".")[0])
 
 
 def _size(images_NCHW: Tensor) -> tuple[int, int]:
@@ -289,9 +351,9 @@ def _find_late_activations(layers: Sequence[Layer], prefix: str = "") -> Iterato
             yield f"{prefix}{number}", activation
 
 
-def _collect_rates(member_layers: Sequence[Sequence[Layer]], prefix: str = "") -> dict[str, list[float]]:
+def _collect_rates(member_layers: Sequence[Sequence[Layer]], prefix: str = "") -> Rates:
     """Return the members' dropout rates by the layer's path."""
-    rates: dict[str, list[float]] = {}
+    rates: Rates = {}
     for number, layers in enumerate(zip(*member_layers, strict=True)):
         if isinstance(layers[0], Dropout):
             rates[f"{prefix}{number}"] = [layer.rate for layer in layers]

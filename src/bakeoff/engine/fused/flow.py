@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,8 @@ from torch import Tensor
 
 from bakeoff.catalog.networks.layers import BatchNorm, Conv, GlobalPool, Pool
 from bakeoff.catalog.networks.shapes import pad_same
-from bakeoff.engine.fused.kernels import average_tiles, convolve, multiply_members
+from bakeoff.engine.fused.draws import Randomness, ReplicateDraws, SharedDraws
+from bakeoff.engine.fused.kernels import average_tiles, convolve, join_members, multiply_members
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
@@ -28,23 +28,6 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "leaky_relu": F.leaky_relu,
 }
-
-
-@dataclass(frozen=True)
-class ReplicateDraws:
-    """Random generators for members of several replicates: each replicate has its own.
-
-    Attributes:
-        generators: one per replicate.
-        replicate_of_K: the replicate of each member.
-    """
-
-    generators: tuple[torch.Generator, ...]
-    replicate_of_K: tuple[int, ...]
-
-
-Randomness = torch.Generator | ReplicateDraws
-"""The random source of dropout: one for all members of one replicate, or one for each replicate."""
 
 
 class Flow:
@@ -69,6 +52,13 @@ class Flow:
             raise ValueError(f"{self.num_sources} copies of the images for {num_members} members")
         self.shared = images.dim() == 4 or num_members == 1
         self.value = images if images.dim() == 4 else _fold(images)
+
+    @classmethod
+    def join(cls, flows: Sequence[Flow]) -> Flow:
+        """Return the values of members computed in turn as one dense value, (K, N, F)."""
+        joined = flows[0].fork()
+        joined.value, joined.num_members, joined.shared = join_members([f.value for f in flows]), len(flows), False
+        return joined
 
     def fork(self) -> Flow:
         """Return a copy that can be changed independently."""
@@ -199,12 +189,15 @@ class Flow:
         )
         self.value = value.view(len(value), self.num_members, -1).transpose(0, 1) if dense else value
 
-    def drop(self, rates: Sequence[float], generator: Randomness) -> None:
+    def drop(self, rates: Sequence[float], generator: Randomness | SharedDraws, path: str = "") -> None:
         """Apply dropout with one draw for all members: masks depend on the replicate, never on the cohort.
 
         Members with a higher rate drop a superset of what members with a lower one drop.
         """
         self._spread()
+        if isinstance(generator, SharedDraws):
+            self._drop_alone(rates[0], generator, path)
+            return
         if isinstance(generator, ReplicateDraws):
             self._drop_apart(rates, generator)
             return
@@ -228,6 +221,12 @@ class Flow:
             mask = mask.transpose(0, 1) if folded else mask
         dropped = view * mask
         self.value = dropped.flatten(1, 2) if folded else dropped
+
+    def _drop_alone(self, rate: float, draws: SharedDraws, path: str) -> None:
+        """Apply dropout for the only member of this flow, with the draw of all that are computed in turn."""
+        mask = draws.mask(path, self._mask_shape(), rate, self.value.dtype)
+        if mask is not None:
+            self.value = self.value * (mask.permute(0, 3, 1, 2) if self.value.dim() == 4 else mask)
 
     def _drop_apart(self, rates: Sequence[float], draws: ReplicateDraws) -> None:
         """Apply dropout for members of several replicates, with the draw that each would have alone."""

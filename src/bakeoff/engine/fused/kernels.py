@@ -6,7 +6,7 @@ Shape legend: K members, N images, C channels, H and W pixels, I and O a layer's
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -205,6 +205,28 @@ def multiply_members(values_KNI: Tensor, weight_KOI: Tensor, bias_KO: Tensor | N
     """Return each member's values times its weights, plus its bias: (K, N, O)."""
     product: Tensor = _MultiplyMembers.apply(values_KNI, weight_KOI, bias_KO)  # type: ignore[no-untyped-call]
     return product
+
+
+class _JoinMembers(torch.autograd.Function):
+    """Stack the members' values as rows of features, with gradients in the memory format of the values."""
+
+    @staticmethod
+    def forward(ctx: Any, *values: Tensor) -> Tensor:
+        ctx.shape = values[0].shape
+        return torch.stack([value.reshape(ctx.shape[-4 if value.dim() == 4 else -2], -1) for value in values])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        parts = [part.view(ctx.shape) for part in gradients[0]]
+        if len(ctx.shape) < 4:
+            return tuple(parts)
+        return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
+
+
+def join_members(values: Sequence[Tensor]) -> Tensor:
+    """Return (K, N, F) of each member's images (N, C, H, W), flattened, or features (N, F) or (1, N, F)."""
+    joined: Tensor = _JoinMembers.apply(*values)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return joined
 
 
 class _Cast(torch.autograd.Function):

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bakeoff.catalog.initializers import InitializerChoice
 from bakeoff.catalog.networks.layers import Layer
 from bakeoff.engine.fused.build import FusedNetwork, State, initialize
-from bakeoff.engine.fused.flow import Randomness, ReplicateDraws
+from bakeoff.engine.fused.draws import Randomness, ReplicateDraws
 from bakeoff.engine.fused.modules import Body
 
 BODY = "body."
