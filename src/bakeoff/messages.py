@@ -67,6 +67,7 @@ class CohortTask:
         until: the epoch to pause after; members that end earlier end as usual. None: train to the end.
         keep_train: whether predictions on the training images are stored too, because ensembles are scored on them.
         metrics: metrics that members are scored by besides those that are always computed.
+        num_threads: threads of the worker while it trains; results depend on it, to rounding.
     """
 
     cohort_id: str
@@ -79,6 +80,7 @@ class CohortTask:
     until: int | None = None
     keep_train: bool = False
     metrics: tuple[str, ...] = ()
+    num_threads: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,6 +296,11 @@ Event = (
     | TaskDone
 )
 Task = CohortTask | FinalTestTask | ProbeTask | CheckTask | TimingTask
+
+
+def count_threads(task: Task) -> int:
+    """Return how many threads a worker uses for a task."""
+    return task.num_threads if isinstance(task, CohortTask) else 1
 
 
 def task_id(task: Task) -> str:

@@ -194,6 +194,7 @@ def test_a_label_is_for_people() -> None:
 
 def test_a_cohort_is_named_by_its_trials() -> None:
     assert name_cohort(["a", "b"]) == name_cohort(["a", "b"])
+    assert len({name_cohort(["a"], *rest) for rest in ((), (1,), (None, 2), (None, 3), (1, 2))}) == 5
     assert len({name_cohort(ids) for ids in (["a", "b"], ["b", "a"], ["a"], ["ab"], [])}) == 5
 
 

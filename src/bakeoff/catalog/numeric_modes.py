@@ -37,12 +37,15 @@ class Modes:
         apart: `name_shape` of network shapes whose members train separately, because fusing them is slower.
         num_lanes: cohorts that can train at once, by the cores of the machine where the study was started; cohorts are
             split so that no core waits long. The cohorts do not depend on the number of workers.
+        max_threads: threads that a cohort of a large network may use where cores would be idle, by the cores and
+            workers with which the study was started; results depend on the number of threads, to rounding.
     """
 
     common: Numeric
     by_block: Mapping[str, Numeric] = field(default_factory=dict)
     apart: frozenset[str] = frozenset()
     num_lanes: int = 1
+    max_threads: int = 1
 
     def of(self, block: str) -> Numeric:
         """Return a block's numeric mode."""
@@ -54,13 +57,14 @@ class Modes:
 
     def dump(self) -> str:
         """Return the text that `parse` reads: just the mode's name if that is all."""
-        if not self.by_block and not self.apart and self.num_lanes == 1:
+        if not self.by_block and not self.apart and self.num_lanes == self.max_threads == 1:
             return self.common
         content = {
             "common": self.common,
             "by_block": dict(self.by_block),
             "apart": sorted(self.apart),
             "num_lanes": self.num_lanes,
+            **({"max_threads": self.max_threads} if self.max_threads > 1 else {}),
         }
         return json.dumps(content, sort_keys=True)
 
@@ -75,6 +79,7 @@ class Modes:
             by_block={block: _read(mode) for block, mode in content["by_block"].items()},
             apart=frozenset(content["apart"]),
             num_lanes=int(content.get("num_lanes", 1)),
+            max_threads=int(content.get("max_threads", 1)),
         )
 
     def describe(self) -> str:
@@ -82,6 +87,8 @@ class Modes:
         parts = [str(self.common), *(f"{mode} in block '{block}'" for block, mode in sorted(self.by_block.items()))]
         if self.apart:
             parts.append(f"{len(self.apart)} network shape{'s' if len(self.apart) > 1 else ''} trained apart")
+        if self.max_threads > 1:
+            parts.append(f"large networks on up to {self.max_threads} threads")
         return ", ".join(parts)
 
 

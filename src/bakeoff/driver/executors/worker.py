@@ -1,4 +1,4 @@
-"""A worker process: receives tasks from a socket, trains with one thread, reports. Started by LocalExecutor."""
+"""A worker process: receives tasks from a socket, trains, reports. Started by LocalExecutor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.driver.executors.base import Report, TaskLost
 from bakeoff.errors import BakeoffError, DataError, StorageError
-from bakeoff.messages import CheckTask, DataView, FinalTestTask, ProbeTask, Task, TimingTask, task_id
+from bakeoff.messages import CheckTask, DataView, FinalTestTask, ProbeTask, Task, TimingTask, count_threads, task_id
 
 _PR_SET_PDEATHSIG = 1
 
@@ -106,8 +106,11 @@ def _return_memory() -> None:
 
 def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None], device: str) -> None:
     # Imported here: these import torch, and a worker reports that it is alive before.
+    import torch
+
     from bakeoff.engine.device_context import find_context
 
+    torch.set_num_threads(count_threads(task))
     context = find_context(device)
     if isinstance(task, CheckTask):
         from bakeoff.engine.preflight import check_task
