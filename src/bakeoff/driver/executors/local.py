@@ -19,8 +19,8 @@ from bakeoff.messages import Task, TaskDone, count_threads, task_id
 
 # One thread per worker for every library that would start its own pool when torch is loaded. Where a task asks for
 # several, those that wait for each other sleep: spinning, they slow a step on a busy machine twentyfold. And freed
-# memory stays in the worker's heap: a training step frees and allocates the same megabytes repeatedly, and page faults took a
-# fifth of LeNet's time. (glibc reads these; 32 MiB is the maximum.)
+# memory stays in the worker's heap: a training step frees and allocates the same megabytes repeatedly, and page faults
+# took a fifth of LeNet's time. (glibc reads these; 32 MiB is the maximum.)
 WORKER_ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     "OMP_WAIT_POLICY": "passive",
