@@ -30,10 +30,10 @@ from machine import describe_machine, name_machine
 from bakeoff.api import Study, load_study
 from bakeoff.driver.context import RunContext
 from bakeoff.driver.executors.base import Report, Started
+from bakeoff.driver.observer import BaseObserver
 from bakeoff.driver.run import RunCounts, run_plan
 from bakeoff.messages import CohortTask, EpochDone, FinalTestDone, FinalTestTask, Task, TaskDone, TrialDone, task_id
 from bakeoff.report.gather import gather_report
-from bakeoff.report.progress import RunProgress
 from bakeoff.study.plan import expand
 from bakeoff.workspace import Folders
 
@@ -140,7 +140,7 @@ def run_once(study: Study, workspace: Path) -> RunCounts:
     """Run the study, or find it in the ledger."""
     return run_plan(
         expand(study),
-        RunContext(workspace=workspace, executor=NoWork(), observer=RunProgress(quiet=True)),
+        RunContext(workspace=workspace, executor=NoWork(), observer=BaseObserver()),
     )
 
 

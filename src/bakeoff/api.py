@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from bakeoff.cgroups import count_cores
 from bakeoff.driver.context import RunContext
 from bakeoff.driver.devices import AUTO, CPU_DEVICE, Device, choose_device
 from bakeoff.driver.estimate import Estimate, count_workers, estimate_plan
@@ -180,6 +181,7 @@ def run(
                 observer=seen,
                 data_dir=data,
                 device=chosen,
+                max_threads=_limit_threads(started, chosen),
                 command=_format_command(study, overrides, quick),
                 final_test=final_test,
                 allow_missing=allow_missing,
@@ -373,6 +375,13 @@ def _start_executor(
     if shortage:
         say(shortage)
     return LocalExecutor(num_workers, workspace, data_dir, pool.device.addresses)
+
+
+def _limit_threads(executor: Executor, device: Device) -> int:
+    """Return how many threads a worker may use: no more than there are cores, or workers were asked for."""
+    if not isinstance(executor, LocalExecutor) or device.kind != "cpu":
+        return 1
+    return min(executor.num_workers, count_cores())
 
 
 def _format_command(study: Study | str | Path, overrides: Sequence[str], quick: bool) -> str:

@@ -69,6 +69,7 @@ class CohortTask:
         metrics: metrics that members are scored by besides those that are always computed.
         features: keys of the features of a frozen body that it reads; on a cluster they are sent with it.
         in_turn: whether convolutional layers are computed member by member.
+        num_threads: threads of the worker while it trains; results depend on it, to rounding.
     """
 
     cohort_id: str
@@ -83,6 +84,7 @@ class CohortTask:
     metrics: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     in_turn: bool = False
+    num_threads: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,6 +353,11 @@ Event = (
     | TaskDone
 )
 Task = CohortTask | FinalTestTask | FeaturesTask | ProbeTask | CheckTask | TimingTask
+
+
+def count_threads(task: Task) -> int:
+    """Return how many threads a worker uses for a task."""
+    return task.num_threads if isinstance(task, CohortTask) else 1
 
 
 def task_id(task: Task) -> str:

@@ -22,6 +22,7 @@ MIXED = Modes(
         MIXED,
         Modes(common="float32", num_lanes=8),
         Modes(common="float32", in_turn=frozenset({"a"})),
+        Modes(common="float32", num_lanes=8, max_threads=4),
     ],
 )
 def test_what_is_spelled_is_read_back(modes: Modes) -> None:
@@ -35,6 +36,12 @@ def test_one_mode_for_all_is_its_name() -> None:
 def test_studies_begun_before_there_were_lanes_have_one() -> None:
     modes = Modes.parse('{"common": "bfloat16", "by_block": {}, "apart": ["a"]}')
     assert modes == Modes(common="bfloat16", apart=frozenset({"a"}), num_lanes=1)
+
+
+def test_studies_started_before_there_were_threads_keep_one_and_are_written_as_they_were() -> None:
+    written = '{"apart": [], "by_block": {}, "common": "float32", "num_lanes": 8}'
+    assert Modes.parse(written).max_threads == 1
+    assert Modes.parse(written).dump() == written
 
 
 def test_blocks_have_their_own() -> None:

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from bakeoff.catalog.numeric_modes import Modes
+from bakeoff.catalog.numeric_modes import Modes, Numeric
 from bakeoff.data.source import DataSource
-from bakeoff.driver.balance import ROUNDS_ENOUGH, balance, measure_span
+from bakeoff.driver.balance import ROUNDS_ENOUGH, balance, measure_span, share_cores, speed_up
 from bakeoff.driver.cohorts import Limits, group_trials
 from bakeoff.driver.facts import ImageFacts
 from bakeoff.study.plan import Plan
@@ -91,3 +91,58 @@ def test_what_costs_no_more_than_its_steps_stays_together(make_plan: Callable[..
     limits = Limits(modes=Modes(common="float32", num_lanes=2))
     groups = group_trials(make_plan(9, replicates=5).trials, {DataSource(name="digits"): facts}, limits)
     assert [len(group.trials) for group in groups] == [9] * 5
+
+
+@pytest.mark.parametrize(
+    ("costs", "most", "num_lanes", "expected"),
+    [
+        ([9], 2, 2, [2]),
+        ([9], 1, 2, [1]),
+        ([9], 8, 1, [1]),
+        ([9] * 2, 2, 2, [1, 1]),
+        ([9] * 5, 2, 2, [2, 1, 1, 1, 1]),
+        ([9] * 3, 8, 8, [2, 2, 2]),
+        ([9] * 9, 8, 8, [8, *[1] * 8]),
+        ([9] * 9, 3, 8, [3, *[1] * 8]),
+        ([9] * 17, 2, 2, [1] * 17),
+        ([9, 0.1], 2, 2, [2, 1]),
+        ([], 2, 2, []),
+    ],
+)
+def test_threads_go_to_the_costliest_where_cores_would_be_idle(
+    costs: list[float], most: int, num_lanes: int, expected: list[int]
+) -> None:
+    assert share_cores(costs, [most] * len(costs), num_lanes) == expected
+
+
+def test_small_steps_keep_one_thread_among_large_ones() -> None:
+    assert share_cores([9, 1], [1, 4], 4) == [1, 1]
+    assert share_cores([9, 1], [4, 1], 4) == [4, 1]
+
+
+def test_threads_take_their_lanes_together_and_are_not_overtaken() -> None:
+    assert measure_span([4], 2, [2]) == 4 / speed_up(2)
+    assert measure_span([4, 2, 2], 2, [2, 1, 1]) == 4 / speed_up(2) + 2
+    assert measure_span([4, 4], 2, [2, 2]) == 8 / speed_up(2)
+    assert measure_span([4], 1, [2]) == 4 / speed_up(2)  # all lanes there are, with the threads of its study
+    assert 1 == speed_up(1) < speed_up(2) < 2
+
+
+LARGE = {"network": {"name": "mlp", "units": [8192, 8192]}, "batch_size": 256}
+
+
+def test_one_large_network_uses_the_cores_that_would_be_idle(make_plan: Callable[..., Plan], facts: ImageFacts) -> None:
+    datasets = {DataSource(name="digits"): facts}
+
+    def count(num_trials: int, recipe: object = LARGE, mode: Numeric = "float32", **modes: int) -> list[int]:
+        trials = make_plan(1, replicates=num_trials, recipe=recipe).trials
+        limits = Limits(modes=Modes(common=mode, **{"num_lanes": 2, "max_threads": 2, **modes}))
+        return [group.num_threads for group in group_trials(trials, datasets, limits)]
+
+    assert count(1) == [2]
+    assert count(2) == [1, 1]
+    assert count(3) == [2, 1, 1]  # the wide one starts first, so that no core waits for it
+    assert count(1, max_threads=1) == [1]
+    assert count(1, num_lanes=1) == [1]
+    assert count(1, mode="bfloat16") == [1]
+    assert count(1, {"network": {"name": "mlp", "units": [64]}}) == [1]

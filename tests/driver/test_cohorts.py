@@ -14,6 +14,7 @@ from bakeoff.driver.cohorts import MOST_MEMBERS, MOST_ON_A_CARD, Group, group_tr
 from bakeoff.driver.costs import is_cost_known
 from bakeoff.driver.devices import Device
 from bakeoff.driver.facts import ImageFacts
+from bakeoff.search.searching import Searching
 from bakeoff.study.plan import Plan, PlannedTrial, expand
 from bakeoff.study.schema import Study
 
@@ -216,6 +217,7 @@ def test_a_label_is_for_people() -> None:
 
 def test_a_cohort_is_named_by_its_trials() -> None:
     assert name_cohort(["a", "b"]) == name_cohort(["a", "b"])
+    assert len({name_cohort(["a"], *rest) for rest in ((), (1,), (None, 2), (None, 3), (1, 2))}) == 5
     assert len({name_cohort(ids) for ids in (["a", "b"], ["b", "a"], ["a"], ["ab"], [])}) == 5
 
 
@@ -265,3 +267,19 @@ def test_large_networks_fill_a_card_with_few() -> None:
 def test_folds_are_not_fused_across_replicates() -> None:
     trials = plan(arms=[{"initializer": ["he_normal"]}], data={"folds": 3}, replicates=2)
     assert len(group_trials(trials, FACTS, limits_of(Device("cuda", (0,), "Big", 2**37)))) == 6
+
+
+def test_candidates_of_one_group_with_equal_shapes_train_as_one_cohort() -> None:
+    space = {"optimizer.learning_rate": [0.1, 0.2, 0.3], "network.units.0": [8, 16]}
+    study = Study(
+        question="Which?",
+        recipe={"network": MLP},
+        search={"name": "optuna", "sampler": "grid", "trials": 6, "group": 6, "replicates": 2, "space": space},
+        replicates=2,
+    )
+    asked = Searching(expand(study), FACTS).ask()
+    assert len(asked) == 12
+    for device, expected in ((Device(), [3, 3, 3, 3]), (Device("cuda", (0,), "Big", 2**37), [6, 6])):
+        found = group_trials(asked, FACTS, limits_of(device))
+        assert sorted(len(each.trials) for each in found) == expected
+        assert all(len({trial.recipe.network for trial in each.trials}) == 1 for each in found)

@@ -344,3 +344,35 @@ def test_a_lost_probe_means_float32(
     assert mode == Modes(common="float32")
     assert len(probes) == 1
     assert ledger.connection.execute("SELECT kind, message FROM incidents").fetchall() == [("error", "probe: boom")]
+
+
+def test_threads_are_recorded_where_a_network_is_large_enough_and_kept(
+    ledger: Ledger, facts: ImageFacts, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bakeoff.driver.numeric.count_cores", lambda: 4)
+
+    def decide(max_threads: int, **fields: Any) -> Modes:
+        plan = _plan(numeric="float32", arms=[{"optimizer": ["sgd", "adam"]}], **fields)
+        run = open_run(plan, script.Executor(), script.Watcher(), ledger, facts)
+        modes = decide_modes(plan, replace(run, context=replace(run.context, max_threads=max_threads)))
+        _register(ledger, plan, modes)
+        return modes
+
+    large = {"network": {"name": "mlp", "units": [8192, 8192]}, "batch_size": 256}
+    assert decide(4).max_threads == 1
+    assert decide(4, recipe=large).max_threads == 4
+    assert decide(1, recipe=large).max_threads == 4  # resumed with another number of workers
+    assert decide(1, recipe={**large, "epochs": 3}).max_threads == 1
+
+
+def _register(ledger: Ledger, plan: Plan, modes: Modes) -> None:
+    ledger.register_study(
+        study_id(plan.study),
+        name=plan.study.name,
+        document=plan.study.model_dump(mode="json"),
+        placements=[],
+        numeric=modes.dump(),
+        command="",
+        facts={},
+        asking=False,
+    )

@@ -38,6 +38,8 @@ class Modes:
         in_turn: `name_shape` of network shapes whose convolutional layers are computed member by member.
         num_lanes: cohorts that can train at once, by the cores of the machine where the study was started; cohorts are
             split so that no core waits long. The cohorts do not depend on the number of workers.
+        max_threads: threads that a cohort of a large network may use where cores would be idle, by the cores and
+            workers with which the study was started; results depend on the number of threads, to rounding.
     """
 
     common: Numeric
@@ -45,6 +47,7 @@ class Modes:
     apart: frozenset[str] = frozenset()
     in_turn: frozenset[str] = frozenset()
     num_lanes: int = 1
+    max_threads: int = 1
 
     def of(self, block: str) -> Numeric:
         """Return a block's numeric mode."""
@@ -60,11 +63,11 @@ class Modes:
 
     def without_layouts(self) -> Modes:
         """Return these modes for a GPU, on which whatever fits is fused: what a CPU trains faster does not matter."""
-        return replace(self, apart=frozenset(), in_turn=frozenset(), num_lanes=1)
+        return replace(self, apart=frozenset(), in_turn=frozenset(), num_lanes=1, max_threads=1)
 
     def dump(self) -> str:
         """Return the text that `parse` reads: just the mode's name if that is all."""
-        if not self.by_block and not self.apart | self.in_turn and self.num_lanes == 1:
+        if not self.by_block and not self.apart | self.in_turn and self.num_lanes == self.max_threads == 1:
             return self.common
         content = {
             "common": self.common,
@@ -72,6 +75,7 @@ class Modes:
             "apart": sorted(self.apart),
             "num_lanes": self.num_lanes,
             **({"in_turn": sorted(self.in_turn)} if self.in_turn else {}),
+            **({"max_threads": self.max_threads} if self.max_threads > 1 else {}),
         }
         return json.dumps(content, sort_keys=True)
 
@@ -87,6 +91,7 @@ class Modes:
             apart=frozenset(content["apart"]),
             in_turn=frozenset(content.get("in_turn", ())),
             num_lanes=int(content.get("num_lanes", 1)),
+            max_threads=int(content.get("max_threads", 1)),
         )
 
     def describe(self) -> str:
@@ -95,6 +100,8 @@ class Modes:
         for shapes, how in ((self.apart, "trained apart"), (self.in_turn, "with convolutions member by member")):
             if shapes:
                 parts.append(f"{len(shapes)} network shape{'s' if len(shapes) > 1 else ''} {how}")
+        if self.max_threads > 1:
+            parts.append(f"large networks on up to {self.max_threads} threads")
         return ", ".join(parts)
 
 

@@ -23,7 +23,7 @@ from bakeoff.catalog.shape import (
     trained_layers,
 )
 from bakeoff.data.source import DataSource
-from bakeoff.driver.balance import balance
+from bakeoff.driver.balance import balance, share_cores
 from bakeoff.driver.costs import Cost, measure_cost
 from bakeoff.driver.devices import Device
 from bakeoff.driver.facts import Datasets, ImageFacts
@@ -44,6 +44,9 @@ FILLING_OPERATIONS = 10**11
 STEP_OPERATIONS = 10**8
 """Multiply-adds that a CPU core does in the fixed overhead of a step, about two milliseconds."""
 
+THREAD_OPERATIONS = 10**9
+"""Multiply-adds of a step for every thread of a cohort: with fewer, waiting for each other costs what threads save."""
+
 USED_MEMORY = 0.6
 """Fraction of a GPU's memory that a cohort may fill: the estimate is rough, and images are there, too."""
 
@@ -57,7 +60,7 @@ class Limits:
         across_replicates: whether members may belong to several replicates, each with its own split and batches.
         num_bytes: the device's memory; 0 if it is not a limit.
         modes: trials in different numeric modes are not fused, nor networks that train faster separately; on a CPU,
-            also how many cohorts train at once.
+            also how many cohorts train at once, and with how many threads.
     """
 
     most_members: int = MOST_MEMBERS
@@ -94,12 +97,14 @@ class Group:
         shape: equal for groups with the same arithmetic (network, image size, batch size).
         cost: cost of one member; members differ only in epochs.
         is_part: whether trials that could have been fused with these are in another group.
+        num_threads: threads of the worker that trains them.
     """
 
     trials: tuple[PlannedTrial, ...]
     shape: str
     cost: Cost
     is_part: bool = False
+    num_threads: int = 1
 
     def view(self, datasets: Datasets) -> DataView:
         """Return the group's images, and how they are split."""
@@ -122,6 +127,13 @@ class Group:
         """Cost of the whole group on one core, in multiply-adds: half the members cost more than half."""
         num_epochs = max(trial.recipe.epochs for trial in self.trials)
         return self.most_operations + STEP_OPERATIONS * self.cost.num_steps * num_epochs
+
+    @property
+    def most_threads(self) -> int:
+        """Maximum number of threads that its steps keep busy; 1 if the cost of a step is unknown."""
+        passes = self.cost.num_body_operations if self.cost.num_body_passes > 1 else 0
+        per_epoch = len(self.trials) * self.cost.num_operations + passes
+        return max(1, per_epoch // (self.cost.num_steps * THREAD_OPERATIONS))
 
     def cut(self, most: int) -> tuple[Group, ...]:
         """Split into the fewest groups of at most `most` members, as evenly as possible."""
@@ -158,7 +170,7 @@ def _view(trial: PlannedTrial, datasets: Datasets) -> DataView:
 def group_trials(
     trials: Sequence[PlannedTrial], datasets: Datasets, limits: Limits = ON_PROCESSOR
 ) -> tuple[Group, ...]:
-    """Group trials that can share batches and arithmetic, most expensive groups first.
+    """Group trials that can share batches and arithmetic: groups with most threads first, then the most expensive.
 
     Args:
         trials: the trials to train.
@@ -195,7 +207,23 @@ def group_trials(
     ]
     if not limits.across_replicates:
         groups = balance(groups, limits.modes.num_lanes, _span_of, _size_of, Group.cut)
-    return tuple(sorted(groups, key=lambda group: -group.most_operations))
+        groups = _give_threads(groups, limits.modes)
+    return tuple(sorted(groups, key=lambda group: (-group.num_threads, -group.most_operations)))
+
+
+def _give_threads(groups: Sequence[Group], modes: Modes) -> list[Group]:
+    ordered = sorted(groups, key=_span_of, reverse=True)
+    most = [min(modes.max_threads, count_useful_threads(group, modes)) for group in ordered]
+    threads = share_cores([group.span for group in ordered], most, modes.num_lanes)
+    return [replace(group, num_threads=number) for group, number in zip(ordered, threads, strict=True)]
+
+
+def count_useful_threads(group: Group, modes: Modes) -> int:
+    """Return the maximum number of threads that shorten a group's training: always one in bfloat16.
+
+    oneDNN's bfloat16 threads wait for each other by spinning, which on a busy machine takes ten times as long.
+    """
+    return group.most_threads if modes.of(group.trials[0].block) == "float32" else 1
 
 
 def _span_of(group: Group) -> int:
@@ -206,9 +234,13 @@ def _size_of(group: Group) -> int:
     return len(group.trials)
 
 
-def name_cohort(trial_ids: Sequence[str], until: int | None = None) -> str:
-    """Return a cohort's id: a function of the trials planned together, and of the epoch at which they pause."""
+def name_cohort(trial_ids: Sequence[str], until: int | None = None, num_threads: int = 1) -> str:
+    """Return a cohort's id: a function of the trials planned together, the epoch at which they pause, and its threads.
+
+    So a cohort never resumes from a checkpoint that was trained with other rounding.
+    """
     parts = [*trial_ids, *([] if until is None else [f"until {until}"])]
+    parts += [f"{num_threads} threads"] if num_threads > 1 else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 

@@ -27,6 +27,7 @@ class RunContext:
         observer: receives progress.
         data_dir: searched first for images.
         device: the device of the executor's workers.
+        max_threads: threads that a task may use in a study that is started now.
         command: the command that repeats this run, stored in the ledger for reports.
         final_test: False leaves the test split closed.
         allow_missing: whether to open it even if trials of an arm failed.
@@ -39,6 +40,7 @@ class RunContext:
     observer: RecordingObserver
     data_dir: Path | None = None
     device: Device = CPU_DEVICE
+    max_threads: int = 1
     command: str = ""
     final_test: bool = True
     allow_missing: bool = False

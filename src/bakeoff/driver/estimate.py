@@ -18,6 +18,7 @@ from bakeoff.catalog.numeric_modes import (
     NUM_PROBE_STEPS,
     NUM_WARM_UP_STEPS,
     Modes,
+    Numeric,
 )
 from bakeoff.catalog.shape import body_key, caches_features, count_feature_draws, is_fusable
 from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights
@@ -25,6 +26,7 @@ from bakeoff.cgroups import count_cores
 from bakeoff.data.files import list_once
 from bakeoff.data.peek import Peek, peek
 from bakeoff.data.source import DataSource, show_text
+from bakeoff.driver.balance import measure_span
 from bakeoff.driver.capacity import count_fitting
 from bakeoff.driver.cohorts import Group, group_trials, limits_of
 from bakeoff.driver.devices import CPU_DEVICE, Device
@@ -144,7 +146,10 @@ def estimate_plan(
     check_plan(plan, datasets)
     check_race(plan, datasets)
     num_lanes = count_cores() if device.kind == "cpu" else 1
-    limits = replace(limits_of(device), modes=Modes(common="float32", num_lanes=num_lanes))
+    # Until a probe has chosen the mode: the one that uses one thread.
+    mode: Numeric = "float32" if plan.study.numeric == "float32" else "bfloat16"
+    modes = Modes(common=mode, num_lanes=num_lanes, max_threads=min(num_lanes, num_workers))
+    limits = replace(limits_of(device), modes=modes)
     preparation = describe_preparation(plan, datasets)
     trials = map(resolve_trial, plan.trials) if probe else plan.trials
     groups = group_trials([trial for trial in trials if trial.data.source in datasets], datasets, limits)
@@ -172,6 +177,7 @@ def estimate_plan(
             *describe_parts(plan, data_dir),
             *_list_unknown(plan, datasets, times, groups),
             *_name_costliest(groups, seconds, total),
+            *_describe_threads(groups),
             *filter(None, [shortage]),
         ),
     )
@@ -278,12 +284,14 @@ def _estimate_all(
     times: Mapping[str, StepTime],
     num_workers: int,
 ) -> float:
-    busy = max(1, min(num_workers, len(groups)))
-    share = plan.most_trials / len(plan.trials)  # 1 except for a search
+    if plan.study.search is None:
+        span = measure_span(seconds, num_workers, [group.num_threads for group in groups])
+    else:  # candidates follow one another, so that no core waits for the last
+        span = plan.most_trials / len(plan.trials) * sum(seconds) / max(1, min(num_workers, len(groups)))
     steps = [each.fused + (each.alone if each.num_members > 1 else 0.0) for each in times.values()]
     most, fewest = (2 * (NUM_WARM_UP_STEPS + number) for number in (NUM_PROBE_STEPS, FEWEST_PROBE_STEPS))  # two modes
     probes = sum(min(most * each, max(ENOUGH_PROBE_SECONDS, fewest * each)) for each in steps)
-    return START_SECONDS + share * sum(seconds) / busy + (probes if plan.study.numeric == "auto" else 0.0)
+    return START_SECONDS + span + (probes if plan.study.numeric == "auto" else 0.0)
 
 
 def _is_measured(groups: Sequence[Group], seconds: Sequence[float], times: Mapping[str, StepTime]) -> bool:
@@ -309,6 +317,15 @@ def _name_costliest(groups: Sequence[Group], seconds: Sequence[float], total: fl
         f"most of the time goes to {named}. Leave these out, or use fewer replicates or epochs, smaller images "
         "(image_size, resize) or fewer of them (data.subset): each reduces it proportionally."
     )
+
+
+def _describe_threads(groups: Sequence[Group]) -> Iterator[str]:
+    threads = [group.num_threads for group in groups if group.num_threads > 1]
+    if threads:
+        yield (
+            f"of {len(groups):,} cohort{'s' if len(groups) > 1 else ''}, {len(threads):,} will train on "
+            f"{max(threads)} threads, because cores would be idle otherwise; --workers 1 keeps to one core."
+        )
 
 
 def _describe_candidates(plan: Plan) -> Iterator[str]:

@@ -148,7 +148,7 @@ class Driver:
         members = [each_id for each_id in ids if each_id not in ended | in_training]
         views = group.own_views(self._datasets)
         return CohortTask(
-            cohort_id=name_cohort(ids, until),
+            cohort_id=name_cohort(ids, until, group.num_threads),
             label=group.label,
             members=tuple(
                 Member(trial_id=each_id, recipe=planned.recipe, view=view, code=self._known[each_id].code)
@@ -163,6 +163,7 @@ class Driver:
             keep_train=self._keep_train and group.trials[0].stage == "final",
             metrics=group.trials[0].metrics,
             in_turn=self._modes.takes_turns(group.shape),
+            num_threads=group.num_threads,
         )
 
     def _handle(self, report: Report) -> None:

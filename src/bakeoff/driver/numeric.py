@@ -17,7 +17,7 @@ from bakeoff.catalog.networks.outside import names_class
 from bakeoff.catalog.numeric_modes import Modes, Numeric, name_shape
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.cgroups import count_cores
-from bakeoff.driver.cohorts import Group, group_trials
+from bakeoff.driver.cohorts import Group, count_useful_threads, group_trials
 from bakeoff.driver.context import OpenRun
 from bakeoff.driver.executors.base import TaskLost
 from bakeoff.driver.facts import Datasets
@@ -80,7 +80,17 @@ def decide_modes(plan: Plan, run: OpenRun) -> Modes:
             _report_change(run, block, known, modes.common, f"the study says numeric: {modes.common}")
     else:
         modes = choose_modes(plan, run, kept)
-    return replace(modes, num_lanes=count_cores() if device.kind == "cpu" else 1)
+    if device.kind != "cpu":
+        return modes
+    return replace(modes, num_lanes=count_cores(), max_threads=_limit_threads(plan, run, modes))
+
+
+def _limit_threads(plan: Plan, run: OpenRun, modes: Modes) -> int:
+    """Return how many threads cohorts may use: one if no network of the plan is large enough for more."""
+    if run.context.max_threads == 1:
+        return 1
+    useful = (count_useful_threads(group, modes) for group in _list_groups(plan, run.datasets))
+    return min(run.context.max_threads, max(useful, default=1))
 
 
 def find_kept_modes(plan: Plan, run: OpenRun) -> dict[str, KeptMode]:

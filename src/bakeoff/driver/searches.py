@@ -66,23 +66,32 @@ class SearchRecorder:
         self._objectives = {block: search.list_objectives(metric) for block, search in searches.items()}
         self._ids: dict[Position, str] = {}
         self._placed = {position_of(planned) for planned in placed}
-        self._written: dict[tuple[str, str], CandidateRow] = {}
+        self._written: dict[tuple[str, str], tuple[Candidate, CandidateRow]] = {}
 
     def take(self, asked: Sequence[IdentifiedTrial]) -> None:
         """Record the new requests, and new or changed candidates."""
         fresh = {position_of(each.planned): each for each in asked if position_of(each.planned) not in self._placed}
         self._placed |= fresh.keys()
         self._ids |= {place: each.trial_id for place, each in fresh.items()}
-        rows = [self._write(candidate) for candidate in self._searching.candidates]
-        changed = [row for row in rows if self._written.get((row.block, f"{row.kind} {row.number}")) != row]
-        self._written |= {(row.block, f"{row.kind} {row.number}"): row for row in changed}
+        candidates = self._searching.candidates
+        changed = [row for candidate in candidates if (row := self._update(candidate)) is not None]
         if fresh or changed:
             placements = [place_trial(each) for each in fresh.values()]
             self._ledger.place(self._study_id, placements, changed)
-            self._on_change([self._describe(block) for block in self._searches])
+            self._on_change([self._describe(block, candidates) for block in self._searches])
 
-    def _describe(self, block: str) -> SearchProgress:
-        mine = [candidate for candidate in self._searching.candidates if candidate.block == block]
+    def _update(self, candidate: Candidate) -> CandidateRow | None:
+        """Return a candidate's row if it has changed: only an open one changes without becoming another object."""
+        key = (candidate.block, candidate.label)
+        known, written = self._written.get(key, (None, None))
+        if candidate is known and candidate.state != "open":
+            return None
+        row = self._write(candidate)
+        self._written[key] = (candidate, row)
+        return None if row == written else row
+
+    def _describe(self, block: str, candidates: Sequence[Candidate]) -> SearchProgress:
+        mine = [candidate for candidate in candidates if candidate.block == block]
         objective = self._objectives[block][0]
         scored = [(each.values[0], each.label) for each in mine if each.values and each.state == "done"]
         choose = max if find_direction(objective) == "maximize" else min

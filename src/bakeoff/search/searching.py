@@ -112,7 +112,7 @@ class _Lane:
         self._attempts: dict[str, tuple[str, Attempt]] = {}
         self._group = GroupTraining((), None, self._judge)
         self._kind: Kind = "candidate"
-        self._num_groups = 0
+        self._num_groups = self._group_start = 0
         self._proposer: Proposer | None = bind(record.make)(search, self._setting)
         self._pruned: list[Pruned] = []
         self._finals: list[PlannedTrial] = []
@@ -149,9 +149,10 @@ class _Lane:
             self._close_group()
 
     def _open_group(self, proposals: Sequence[Proposal]) -> None:
-        known = len(self._attempts)
-        self.candidates += [self._make_candidate(proposal) for proposal in proposals]
-        new = [attempt for _, attempt in list(self._attempts.values())[known:]]
+        self._group_start = len(self.candidates)
+        opened = [self._make_candidate(proposal) for proposal in proposals]
+        self.candidates += opened
+        new = [each.attempt for each in opened if each.attempt is not None and each.same_as is None]
         halving = self._search.find_halving()
         self._group = GroupTraining(new, halving, self._judge)
         self._num_groups += 1
@@ -200,10 +201,8 @@ class _Lane:
     def _close_group(self) -> None:
         """Score the open candidates, and report the scores to their proposer in order of number."""
         assert self._proposer is not None
-        for position, candidate in enumerate(self.candidates):
-            if candidate.kind != self._kind or candidate.group != self._num_groups - 1:
-                continue
-            self.candidates[position] = _score(candidate, self._objectives)
+        for position in range(self._group_start, len(self.candidates)):
+            self.candidates[position] = _score(self.candidates[position], self._objectives)
             self._proposer.judge(self.candidates[position].score)
 
     def _end_search(self) -> None:

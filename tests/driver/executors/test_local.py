@@ -182,6 +182,41 @@ def test_a_killed_worker_is_a_loss_and_its_replacement_reads_the_epochs_back(
     assert [report.epoch for report in after] == list(range(1, len(before) + 3))
 
 
+def test_a_task_with_several_threads_waits_for_as_many_workers_and_is_not_overtaken(
+    make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask]
+) -> None:
+    executor = make_executor(2)
+    for name, num_threads in (("a", 1), ("wide", 2), ("b", 1), ("very wide", 9)):
+        executor.submit(replace(make_task(name), num_threads=num_threads))
+    reports = poll_until(executor, ended(4))
+    found = [(type(report), report.task_id) for report in reports if isinstance(report, Started | TaskDone | TaskLost)]
+    names = ("a", "wide", "b", "very wide")
+    assert found == [(kind, name) for name in names for kind in (Started, TaskDone)]
+
+
+def test_the_same_threads_give_the_same_digits_after_a_kill(
+    make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask]
+) -> None:
+    executor = make_executor(2)
+    tasks = [replace(make_task(name, epochs=3), num_threads=2) for name in "ab"]
+    tasks = [replace(task, members=(replace(task.members[0], trial_id=task.cohort_id),)) for task in tasks]
+    executor.submit(tasks[0])
+    whole = poll_until(executor, ended(1))
+    executor.submit(replace(tasks[1], until=1))
+    poll_until(executor, ended(1))
+    for pid in pids(executor):
+        os.kill(pid, signal.SIGKILL)
+        wait_for_end(pid)
+    executor.poll(1.0)
+    executor.submit(tasks[1])
+    resumed = poll_until(executor, ended(1))
+
+    def losses(reports: Sequence[Report]) -> list[tuple[int, Any]]:
+        return [(report.epoch, report.train) for report in reports if isinstance(report, EpochDone)]
+
+    assert losses(resumed) == losses(whole)
+
+
 def test_closing_leaves_no_process(
     make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Local workers: one process per core, one torch thread each. A worker that dies is replaced."""
+"""Local workers: one process per core, one torch thread each unless a task asks for more. Dead ones are replaced."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ import bakeoff
 from bakeoff.driver.executors.base import Report, Started, TaskLost
 from bakeoff.driver.executors.channel import BROKEN, await_worker, receive, send
 from bakeoff.driver.executors.watchdog import Watchdog
-from bakeoff.messages import Task, TaskDone, task_id
+from bakeoff.messages import Task, TaskDone, count_threads, task_id
 from bakeoff.system import WORKER_FLAGS, find_interpreter
 
-# One thread per worker for every library that would start its own pool when torch is loaded. And freed memory stays in
-# the worker's heap: a training step frees and allocates the same megabytes repeatedly, and page faults took a fifth of
-# LeNet's time. Large arrays come from the heap, too: mapping them anew took a tenth of ModNet2's. (glibc reads these.)
+# One thread per worker for every library that would start its own pool when torch is loaded. Where a task asks for
+# several, those that wait for each other sleep: spinning, they slow a step on a busy machine twentyfold. And freed
+# memory stays in the worker's heap: a training step frees and allocates the same megabytes repeatedly, and page faults
+# took a fifth of LeNet's time. Large arrays come from the heap, too: mapping them anew took a tenth of ModNet2's.
+# (glibc reads these.)
 WORKER_ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    "OMP_WAIT_POLICY": "passive",
+    "KMP_BLOCKTIME": "0",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
     "MALLOC_TOP_PAD_": str(2**26),
@@ -118,7 +122,7 @@ class LocalExecutor:
     """Runs tasks on `num_workers` processes of this machine. They start with the first tasks.
 
     Args:
-        num_workers: at least 1.
+        num_workers: at least 1. A task with several threads counts as that many workers, or as all of them.
         workspace: where the workers write.
         data_dir: where they search for images first.
         devices: torch's names of their devices; workers are distributed evenly.
@@ -170,7 +174,7 @@ class LocalExecutor:
         for worker in [each for each in self._workers if each.task is None and each.process.poll() is not None]:
             self._remove(worker)
         idle = [worker for worker in self._workers if worker.task is None]
-        while self._queue and (idle or len(self._workers) < self.num_workers):
+        while self._queue and self._count_threads(self._queue[0]) <= self._count_free():
             if idle:
                 worker = idle.pop()
             else:
@@ -180,6 +184,13 @@ class LocalExecutor:
             self._watchdog.hear(worker.process.pid)
             self._reports.append(Started(task_id=task_id(task)))
             worker.start(task)
+
+    def _count_threads(self, task: Task) -> int:
+        return min(count_threads(task), self.num_workers)
+
+    def _count_free(self) -> int:
+        """Return how many threads may be started: later tasks do not overtake one that waits for several."""
+        return self.num_workers - sum(self._count_threads(each.task) for each in self._workers if each.task is not None)
 
     def _kill_stuck(self) -> None:
         """Kill the workers that do nothing; their tasks are retried."""

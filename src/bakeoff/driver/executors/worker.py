@@ -1,4 +1,4 @@
-"""A worker process: receives tasks from a pipe, trains with one thread, reports. Started by LocalExecutor."""
+"""A worker process: receives tasks from a pipe, trains, reports. Started by LocalExecutor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,17 @@ from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.driver.executors.base import Report, TaskLost
 from bakeoff.driver.executors.channel import BROKEN, receive, send, take_over
 from bakeoff.errors import BakeoffError, DataError, StorageError
-from bakeoff.messages import CheckTask, DataView, FeaturesTask, FinalTestTask, ProbeTask, Task, TimingTask, task_id
+from bakeoff.messages import (
+    CheckTask,
+    DataView,
+    FeaturesTask,
+    FinalTestTask,
+    ProbeTask,
+    Task,
+    TimingTask,
+    count_threads,
+    task_id,
+)
 from bakeoff.system import die_with_parent
 
 
@@ -100,8 +110,11 @@ def _return_memory() -> None:
 
 def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Report], None], device: str) -> None:
     # Imported here: these import torch, and a worker reports that it is alive before.
+    import torch
+
     from bakeoff.engine.device_context import find_context
 
+    torch.set_num_threads(count_threads(task))
     context = find_context(device)
     if isinstance(task, CheckTask):
         from bakeoff.engine.preflight import check_task
