@@ -52,6 +52,9 @@ class NoWork:
     def __init__(self) -> None:
         self._tasks: deque[Task] = deque()
 
+    def prepare(self, num_tasks: int) -> None:
+        """Do nothing."""
+
     def submit(self, task: Task) -> None:
         """Queue a task."""
         self._tasks.append(task)

@@ -125,7 +125,7 @@ def choose_modes(plan: Plan, run: OpenRun, kept: Mapping[str, KeptMode]) -> Mode
         kept: the modes that blocks already have; they change only if a network does not agree.
     """
     listed = _list_groups(plan, run.datasets)
-    results = _probe({group.shape: group for group in reversed(listed)}, run)
+    results = _probe({group.shape: group for group in reversed(listed)}, run, len(plan.trials))
     arms: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
     for group in reversed(listed):
         for trial in group.trials:
@@ -145,10 +145,16 @@ def choose_modes(plan: Plan, run: OpenRun, kept: Mapping[str, KeptMode]) -> Mode
     return Modes(common=common, by_block=differing, apart=frozenset(apart))
 
 
-def _probe(groups: Mapping[str, Group], run: OpenRun) -> dict[str, Result]:
-    """Return a probe's result for every shape, measured now if the ledger has none."""
+def _probe(groups: Mapping[str, Group], run: OpenRun, num_trials: int) -> dict[str, Result]:
+    """Return a probe's result for every shape, measured now if the ledger has none.
+
+    Then the trials are new, too: all workers start, and load torch while one of them probes.
+    """
     tasks = {shape: _make_probe(group, run) for shape, group in groups.items()}
-    _measure([task for task in tasks.values() if run.ledger.probe(task.probe_id) is None], run)
+    missing = [task for task in tasks.values() if run.ledger.probe(task.probe_id) is None]
+    if missing:
+        run.context.executor.prepare(num_trials)
+    _measure(missing, run)
     return {shape: run.ledger.probe(task.probe_id) or {} for shape, task in tasks.items()}
 
 

@@ -78,7 +78,7 @@ class _Worker:
 
 
 class LocalExecutor:
-    """Runs tasks on `num_workers` processes of this machine. They start with the first tasks.
+    """Runs tasks on `num_workers` processes of this machine. They start with the first tasks, or when told of them.
 
     Args:
         num_workers: at least 1.
@@ -104,6 +104,11 @@ class LocalExecutor:
         self._queue: deque[Task] = deque()
         self._reports: deque[Report] = deque()
         self._watchdog = watchdog or Watchdog()
+
+    def prepare(self, num_tasks: int) -> None:
+        """Start workers for tasks to come: they load torch meanwhile."""
+        while len(self._workers) < min(self.num_workers, num_tasks):
+            self._start_worker()
 
     def submit(self, task: Task) -> None:
         """Queue a task; tasks start in the order of submission."""
@@ -134,11 +139,7 @@ class LocalExecutor:
         """Assign queued tasks to idle workers, starting workers up to the limit."""
         idle = [worker for worker in self._workers if worker.task is None]
         while self._queue and (idle or len(self._workers) < self.num_workers):
-            if idle:
-                worker = idle.pop()
-            else:
-                worker = _Worker(self._workspace, self._data_dir, self._choose_device())
-                self._workers.append(worker)
+            worker = idle.pop(0) if idle else self._start_worker()
             task = self._queue.popleft()
             worker.task = task
             self._watchdog.hear(worker.process.pid)
@@ -147,6 +148,11 @@ class LocalExecutor:
                 worker.connection.send(task)
             except OSError:
                 self._remove(worker)
+
+    def _start_worker(self) -> _Worker:
+        worker = _Worker(self._workspace, self._data_dir, self._choose_device())
+        self._workers.append(worker)
+        return worker
 
     def _kill_stuck(self) -> None:
         """Kill the workers that do nothing; their tasks are retried."""
