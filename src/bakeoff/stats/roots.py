@@ -18,7 +18,8 @@ def find_root(function: Callable[[float], float], low: float, high: float, toler
 
     Args:
         function: its signs at `low` and `high` differ, unless one of them is the root.
-        low, high: the ends of the interval.
+        low: one end of the interval.
+        high: the other end.
         tolerance: absolute error; `RELATIVE_TOLERANCE` times the root comes on top.
 
     Raises:
@@ -46,12 +47,10 @@ def find_root(function: Callable[[float], float], low: float, high: float, toler
         proposed = math.inf
         if abs(step_before) > allowed and abs(f_best) < abs(f_last):
             proposed = _interpolate((last, best, other), (f_last, f_best, f_other))
-        if 2 * abs(proposed) < min(abs(step_before), 3 * abs(half) - allowed):
-            step_before, step = step, proposed
-        else:
-            step_before = step = half
+        is_short = 2 * abs(proposed) < min(abs(step_before), 3 * abs(half) - allowed)
+        step_before, step = (step, proposed) if is_short else (half, half)
         last, f_last = best, f_best
-        best += step if abs(step) > allowed else (allowed if half > 0 else -allowed)
+        best += step if abs(step) > allowed else math.copysign(allowed, half)
         f_best = float(function(best))
     raise ArithmeticError(f"no root from {low} to {high} after {MAX_ITERATIONS} steps")
 
