@@ -30,10 +30,11 @@ from machine import describe_machine, name_machine
 from bakeoff.api import Study, load_study
 from bakeoff.driver.context import RunContext
 from bakeoff.driver.executors.base import Report, Started
-from bakeoff.driver.observer import BaseObserver
+from bakeoff.driver.observer import watch
 from bakeoff.driver.run import RunCounts, run_plan
 from bakeoff.messages import CohortTask, EpochDone, FinalTestDone, FinalTestTask, Task, TaskDone, TrialDone, task_id
 from bakeoff.report.gather import gather_report
+from bakeoff.report.progress import RunProgress
 from bakeoff.study.plan import expand
 from bakeoff.workspace import Folders
 
@@ -50,6 +51,9 @@ class NoWork:
 
     def __init__(self) -> None:
         self._tasks: deque[Task] = deque()
+
+    def prepare(self, num_tasks: int) -> None:
+        """Do nothing."""
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -138,10 +142,8 @@ def measure(num_trials: int) -> dict[str, Any]:
 
 def run_once(study: Study, workspace: Path) -> RunCounts:
     """Run the study, or find it in the ledger."""
-    return run_plan(
-        expand(study),
-        RunContext(workspace=workspace, executor=NoWork(), observer=BaseObserver()),
-    )
+    with watch([RunProgress(quiet=True)]) as observer:
+        return run_plan(expand(study), RunContext(workspace=workspace, executor=NoWork(), observer=observer))
 
 
 def time_call(call: Any) -> float:

@@ -81,6 +81,9 @@ class InProcess:
         self._workspace, self._data_dir = workspace, data_dir
         self._reports: list[Report] = []
 
+    def prepare(self, num_tasks: int) -> None:
+        pass
+
     def submit(self, task: Task) -> None:
         from bakeoff.data.opener import DiskOpener
         from bakeoff.driver.executors.base import Started

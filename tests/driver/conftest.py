@@ -162,10 +162,14 @@ class ScriptedExecutor:
 
     def __init__(self, behave: Behave = succeed, *, trickle: bool = False) -> None:
         self.submitted: list[Any] = []
+        self.num_prepared = 0
         self.polls = 0
         self._behave, self._trickle = behave, trickle
         self._attempts: dict[str, int] = {}
         self._waiting: list[Report] = []
+
+    def prepare(self, num_tasks: int) -> None:
+        self.num_prepared = num_tasks
 
     def submit(self, task: Task) -> None:
         attempt = self._attempts.get(task_id(task), 0)

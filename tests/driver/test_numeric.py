@@ -75,6 +75,16 @@ def test_every_network_is_probed_once_with_few_members(choose: Choose, make_plan
     assert {probe.members[0].recipe.batch_size for probe in probes} == {16, 32}
 
 
+def test_workers_start_while_one_probes_but_not_without_a_probe(
+    make_plan: Callable[..., Plan], ledger: Ledger, facts: ImageFacts, script: Any
+) -> None:
+    plan, watcher = make_plan(2, replicates=3), script.Watcher()
+    executors = [script.Executor(), script.Executor()]
+    for executor in executors:
+        choose_modes(plan, open_run(plan, executor, watcher, ledger, facts), {})
+    assert [executor.num_prepared for executor in executors] == [6, 0]
+
+
 def _label(plan: Plan, batch_size: int) -> str:
     return next(trial.block for trial in plan.trials if trial.recipe.batch_size == batch_size)
 

@@ -115,6 +115,9 @@ class MadeUpResults:
         self._reports: list[Report] = []
         self._is_interrupted = False
 
+    def prepare(self, num_tasks: int) -> None:
+        pass
+
     def submit(self, task: Task) -> None:
         assert isinstance(task, CohortTask | FinalTestTask)
         self._reports += [Started(task_id=task_id(task)), *self._perform(task), TaskDone(task_id=task_id(task))]

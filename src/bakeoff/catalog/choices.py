@@ -51,7 +51,7 @@ def require_tag(schema: dict[str, Any]) -> None:
 class Record(BaseModel):
     """A frozen record of a study file; unknown fields are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=require_tag)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=require_tag, defer_build=True)
 
 
 class GrownRecord(Record):

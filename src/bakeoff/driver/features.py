@@ -66,6 +66,10 @@ class FeatureExecutor:
         self._opened: dict[object, Images] = {}
         self._lost: list[Report] = []
 
+    def prepare(self, num_tasks: int) -> None:
+        """Announce tasks to come."""
+        self._executor.prepare(num_tasks)
+
     def submit(self, task: Task) -> None:
         """Queue a task, after the features that it reads."""
         if isinstance(task, CohortTask | FinalTestTask) and task.members:

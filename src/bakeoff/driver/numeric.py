@@ -138,7 +138,7 @@ def choose_modes(plan: Plan, run: OpenRun, kept: Mapping[str, KeptMode]) -> Mode
         kept: the modes that blocks already have; they change only if a network does not agree.
     """
     listed = _list_groups(plan, run.datasets)
-    results = _probe({group.shape: group for group in reversed(listed)}, run)
+    results = _probe({group.shape: group for group in reversed(listed)}, run, len(plan.trials))
     arms: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
     for group in reversed(listed):
         for trial in group.trials:
@@ -164,16 +164,20 @@ def choose_modes(plan: Plan, run: OpenRun, kept: Mapping[str, KeptMode]) -> Mode
     return Modes(common=common, by_block=differing, apart=apart, in_turn=in_turn)
 
 
-def _probe(groups: Mapping[str, Group], run: OpenRun) -> dict[str, Result]:
+def _probe(groups: Mapping[str, Group], run: OpenRun, num_trials: int) -> dict[str, Result]:
     """Return a probe's result for every shape: from the ledger, this machine's cache, or measured now.
 
-    So the same study takes the same choices in any workspace on this machine.
+    So the same study takes the same choices in any workspace on this machine. Where something is measured, the trials
+    are new, too: all workers start, and load torch while one of them probes.
     """
     tasks = {shape: _make_probe(group, run) for shape, group in groups.items()}
     for task in tasks.values():
         if run.ledger.probe(task.probe_id) is None and (known := read_probe(task.probe_id)) is not None:
             run.ledger.record_probe(task.probe_id, known)
-    _measure([task for task in tasks.values() if run.ledger.probe(task.probe_id) is None], run)
+    missing = [task for task in tasks.values() if run.ledger.probe(task.probe_id) is None]
+    if missing:
+        run.context.executor.prepare(num_trials)
+    _measure(missing, run)
     return {shape: run.ledger.probe(task.probe_id) or {} for shape, task in tasks.items()}
 
 

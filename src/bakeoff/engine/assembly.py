@@ -108,7 +108,7 @@ class Assembly:
             seen,
             for_colour=_repeats_grey(recipe, images.shape_HWC, len(images.class_names), folders),
             context=context,
-            in_turn=not isinstance(task, ProbeTask) and task.in_turn,
+            in_turn=isinstance(task, CohortTask | FinalTestTask) and task.in_turn,
         )
         if not is_body_frozen(recipe):
             return plain

@@ -23,8 +23,8 @@ def find_given_study(connection: sqlite3.Connection, given: str) -> str:
 
 def read_name(connection: sqlite3.Connection, given: str) -> str:
     """Return a study's name or id, given that or its file; a name that the ledger has comes before a file."""
+    if any(listed.name == given for listed in list_studies(connection)):
+        return given
     from bakeoff.study.load import is_study_file, read_shipped  # slow: all that a study can name
 
-    if is_study_file(given) and all(listed.name != given for listed in list_studies(connection)):
-        return read_shipped(given).name
-    return given
+    return read_shipped(given).name if is_study_file(given) else given

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bakeoff.stats.pairs import PairComparison
 from bakeoff.stats.power import chance_below, find_shift
+from bakeoff.stats.roots import find_root
 
 LIKELY = 0.9
 """Confidence of the one-sided limit of a pair's own standard error."""
@@ -93,7 +94,6 @@ def correct_winner(comparison: PairComparison, level: float, error: float | None
 
 def _correct_t(t: float, critical: float, degrees: float) -> float:
     """Return by what a t beyond `critical` has to be multiplied, 0..1."""
-    from scipy.optimize import brentq
 
     def excess(shift: float) -> float:
         below, passed = (chance_below(end, degrees, shift) for end in (critical, t))
@@ -106,12 +106,11 @@ def _correct_t(t: float, critical: float, degrees: float) -> float:
     if excess(t) >= 0:
         return 1.0
     # Few degrees of freedom make t larger than its shift also where all pass; that is no effect of selection.
-    return min(1.0, float(brentq(excess, 0.0, t)) / find_shift(t, degrees, 0.5))
+    return min(1.0, find_root(excess, 0.0, t) / find_shift(t, degrees, 0.5))
 
 
 def _correct_normal(size: float, critical: float, error: float) -> float:
     """Return the mean, 0 or more, of which half of the normal values beyond `critical` lie beyond `size`."""
-    from scipy.optimize import brentq
     from scipy.special import log_ndtr
 
     def excess(mean: float) -> float:
@@ -120,7 +119,7 @@ def _correct_normal(size: float, critical: float, error: float) -> float:
     if excess(0.0) >= 0:
         return 0.0
     # Rounding apart it is never below zero there; where all pass, nothing is corrected.
-    return size if excess(size) <= 0 else float(brentq(excess, 0.0, size))
+    return size if excess(size) <= 0 else find_root(excess, 0.0, size)
 
 
 def borrow_errors(comparisons: Sequence[PairComparison]) -> list[float | None]:

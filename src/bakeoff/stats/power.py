@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from bakeoff.stats.roots import find_root
+
 POWER = 0.8
 """Chance of a verdict that the counts below aim for, if the assumed effect is the true one."""
 
@@ -104,10 +106,8 @@ def find_smallest(power_at: Callable[[int], float], power: float, most: int = MA
 
 def find_shift(t: float, degrees: float, chance: float) -> float:
     """Return the noncentrality at which a noncentral t is at most `t` with this chance."""
-    from scipy.optimize import brentq
-
     reach = 4 * abs(t) + 10
-    return float(brentq(lambda shift: chance_below(t, degrees, shift) - chance, -reach, reach))
+    return find_root(lambda shift: chance_below(t, degrees, shift) - chance, -reach, reach)
 
 
 def chance_below(t: float, degrees: float, shift: float) -> float:

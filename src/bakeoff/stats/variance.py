@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.stats.mean_error import MeanError
+from bakeoff.stats.roots import find_root
 
 Scope = Literal["images", "seeds", "folds"]
 """What a verdict generalises to: new seeds and new images; new seeds, on these images alone; training sets and images
@@ -227,13 +228,11 @@ def find_tail(half_width: Callable[[float], float], distance: float) -> float:
         half_width: falls as the tail rises.
         distance: 0 or more.
     """
-    from scipy.optimize import brentq
-
     if distance <= 0 or half_width(0.5) >= distance:
         return 0.5
     if half_width(math.exp(_SMALLEST_LOG_TAIL)) <= distance:
         return 0.0
-    log_tail = brentq(lambda log: half_width(math.exp(log)) - distance, _SMALLEST_LOG_TAIL, math.log(0.5), xtol=1e-9)
+    log_tail = find_root(lambda log: half_width(math.exp(log)) - distance, _SMALLEST_LOG_TAIL, math.log(0.5), 1e-9)
     return math.exp(log_tail)
 
 

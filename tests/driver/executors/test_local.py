@@ -128,6 +128,20 @@ def test_events_come_in_order_and_an_idle_worker_that_dies_is_replaced_without_a
     assert poll_until(executor, ended(1))[-1] == TaskDone(task_id="b")
 
 
+def test_workers_for_announced_tasks_start_at_once_and_take_them(
+    make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask]
+) -> None:
+    executor = make_executor(2)
+    executor.prepare(1)
+    assert len(pids(executor)) == 1
+    executor.prepare(9)
+    announced = pids(executor)
+    assert len(announced) == 2
+    executor.submit(make_task())
+    executor.poll(0.0)
+    assert pids(executor) == announced
+
+
 def test_tasks_start_in_order_and_an_exception_is_a_loss_that_the_worker_survives(
     make_executor: Callable[..., LocalExecutor], make_task: Callable[..., CohortTask], tmp_path: Path
 ) -> None:

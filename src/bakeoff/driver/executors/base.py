@@ -49,6 +49,10 @@ Report = Event | Started | TaskLost
 class Executor(Protocol):
     """Runs tasks somewhere. Every submitted task ends in exactly one TaskDone or TaskLost."""
 
+    def prepare(self, num_tasks: int) -> None:
+        """Announce tasks to come: workers for them may start now."""
+        ...
+
     def submit(self, task: Task) -> None:
         """Queue a task; tasks start in the order of submission."""
         ...

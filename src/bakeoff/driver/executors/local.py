@@ -119,7 +119,7 @@ def _start_process(workspace: Path, data_dir: Path | None, device: str) -> subpr
 
 
 class LocalExecutor:
-    """Runs tasks on `num_workers` processes of this machine. They start with the first tasks.
+    """Runs tasks on `num_workers` processes of this machine. They start with the first tasks, or when told of them.
 
     Args:
         num_workers: at least 1. A task with several threads counts as that many workers, or as all of them.
@@ -146,6 +146,11 @@ class LocalExecutor:
         self._reports: deque[Report] = deque()
         self._posted = SimpleQueue[tuple[_Worker, Report | None]]()
         self._watchdog = watchdog or Watchdog()
+
+    def prepare(self, num_tasks: int) -> None:
+        """Start workers for tasks to come: they load torch meanwhile."""
+        while len(self._workers) < min(self.num_workers, num_tasks):
+            self._start_worker()
 
     def submit(self, task: Task) -> None:
         """Queue a task; tasks start in the order of submission."""
@@ -175,11 +180,7 @@ class LocalExecutor:
             self._remove(worker)
         idle = [worker for worker in self._workers if worker.task is None]
         while self._queue and self._count_threads(self._queue[0]) <= self._count_free():
-            if idle:
-                worker = idle.pop()
-            else:
-                worker = _Worker(self._workspace, self._data_dir, self._choose_device(), self._post)
-                self._workers.append(worker)
+            worker = idle.pop(0) if idle else self._start_worker()
             task = self._queue.popleft()
             self._watchdog.hear(worker.process.pid)
             self._reports.append(Started(task_id=task_id(task)))
@@ -191,6 +192,11 @@ class LocalExecutor:
     def _count_free(self) -> int:
         """Return how many threads may be started: later tasks do not overtake one that waits for several."""
         return self.num_workers - sum(self._count_threads(each.task) for each in self._workers if each.task is not None)
+
+    def _start_worker(self) -> _Worker:
+        worker = _Worker(self._workspace, self._data_dir, self._choose_device(), self._post)
+        self._workers.append(worker)
+        return worker
 
     def _kill_stuck(self) -> None:
         """Kill the workers that do nothing; their tasks are retried."""

@@ -104,6 +104,9 @@ class RayExecutor:
             self._room, self._counted_at = room, now
         return self._room if self._num_workers is None else min(self._room, self._num_workers)
 
+    def prepare(self, num_tasks: int) -> None:
+        """Do nothing: actors are requested for tasks alone, since the cluster may have other users."""
+
     def submit(self, task: Task) -> None:
         """Queue a task; tasks start in the order of submission."""
         self._queue.append(task)

@@ -88,11 +88,11 @@ def name_axis(names: Sequence[str], **parts: Any) -> dict[str, Any]:
 
 def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
     """Return Student's t interval for the mean of independent values; None for fewer than two."""
-    from scipy import stats  # slow to import
+    from scipy.special import stdtrit  # imported late, because SciPy is slow to import
 
     if len(values) < 2:
         return None
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    half = stdtrit(len(values) - 1, (1 + confidence) / 2) * np.std(values, ddof=1) / np.sqrt(len(values))
     mean = float(np.mean(values))
     return mean - float(half), mean + float(half)
 
